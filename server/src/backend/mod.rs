@@ -1,0 +1,110 @@
+//! A language model, as far as the engine can tell. No provider's name is to be found here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::interaction::{Step, Usage};
+
+pub mod direct;
+pub mod router;
+pub mod scripted;
+
+/// A language model: a conversation goes in, events come out.
+///
+/// The stream ends with [`ModelEvent::End`], with [`ModelEvent::Code`], or with an error, and
+/// nothing follows any of them. Dropping the stream cancels the generation.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    fn generate(&self, prompt: Prompt) -> ModelStream;
+}
+
+pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
+
+/// How many events a model may be ahead of its reader.
+pub const STREAM_CAPACITY: usize = 64;
+
+/// All that a model is told.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// As the client named it, without `models/`.
+    pub model: String,
+    pub system_instruction: Option<String>,
+    pub tools: Tools,
+    /// The client's `generation_config`, as it came; `Null` where there was none.
+    pub generation_config: Value,
+    /// The whole chain, oldest first, this interaction's own steps included.
+    pub steps: Arc<[Step]>,
+    /// What lies in the working directory, in the order of the names.
+    pub files: Arc<[InputFile]>,
+}
+
+/// What the model may use. Asked anew each turn: the engine takes code execution away at the end.
+#[derive(Debug, Clone, Default)]
+pub struct Tools {
+    pub code_execution: bool,
+    pub functions: Vec<Function>,
+    /// Names of all tools that the client offered in this request, `code_execution` included,
+    /// whether or not it is still available.
+    pub offered: Vec<String>,
+}
+
+/// A function of the client's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema.
+    pub parameters: Option<Value>,
+}
+
+/// A file of the input, as it lies in the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// `input_file_0.csv`
+    pub name: String,
+    pub mime_type: String,
+    pub bytes: u64,
+}
+
+/// One thing that a model says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelEvent {
+    /// A piece of a thought's summary. Pieces in a row are one thought.
+    Thought(String),
+    /// A piece of the visible text. Pieces in a row are one text.
+    Text(String),
+    /// Code to run. The model's turn ends here.
+    Code(String),
+    /// A function for the client to call. More may follow; the interaction ends its turn at `End`.
+    FunctionCall { name: String, arguments: Value },
+    End(End),
+}
+
+/// How a turn of the model ended, when it did not end with code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct End {
+    pub finish: Finish,
+    /// What the model counted, where it counts.
+    pub usage: Option<Usage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Finish {
+    #[default]
+    Stop,
+    /// Cut short by the limit on output tokens.
+    MaxTokens,
+}
+
+/// Why a model did not answer. The text is shown to the client.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackendError {
+    /// The request does not fit this model: asking again will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// The model is not there at the moment.
+    #[error("{0}")]
+    Unavailable(String),
+}

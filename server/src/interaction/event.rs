@@ -1,0 +1,216 @@
+//! The log of one interaction, and how to read it.
+//!
+//! Events are the only record of an interaction: the reply, `GET`, the stream and the next turn's
+//! history are all made from them.
+
+use serde_json::Value;
+
+use super::step::{CodeCall, CodeResult, Content, FunctionCall, Media, Step, Usage};
+
+/// One thing that happened. Its place in the log is its number, from 0.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The interaction exists, and the model is about to be asked.
+    Created,
+    StepStarted {
+        /// Counts up from 0 over the model's steps; the user's input has no index.
+        index: usize,
+        shell: Shell,
+    },
+    StepDelta {
+        index: usize,
+        delta: Delta,
+    },
+    StepStopped {
+        index: usize,
+    },
+    /// The end, unless it is [`Event::Failed`]. Nothing follows.
+    Finished {
+        status: Status,
+        usage: Usage,
+    },
+    /// The end. Nothing follows.
+    Failed(Failure),
+}
+
+/// How an interaction stands. Google's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    InProgress,
+    /// Function calls wait for the client.
+    RequiresAction,
+    Completed,
+    /// Cut short by a limit on the model's output.
+    Incomplete,
+    Failed,
+    Cancelled,
+}
+
+/// Why an interaction could not go on, in words that may be shown to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The request can never succeed as it is.
+    InvalidRequest,
+    /// The model or the sandbox is not there at the moment.
+    Unavailable,
+    /// A limit on rate or places was met, and nothing was executed.
+    ResourceExhausted,
+    /// A limit of time was met.
+    DeadlineExceeded,
+    Internal,
+}
+
+/// A step as it begins: what is known before its first delta.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shell {
+    Thought,
+    ModelOutput,
+    CodeCall { id: String },
+    CodeResult { call_id: String },
+    FunctionCall { id: String, name: String, signature: String },
+    Foreign(Value),
+}
+
+/// What is added to a step that has begun.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    ThoughtSummary(String),
+    ThoughtSignature(String),
+    Text(String),
+    Media(Media),
+    /// The whole call at once: clients concatenate what comes in pieces.
+    CodeCall { code: String, signature: String },
+    /// The whole result at once, for the same reason.
+    CodeResult(CodeResult),
+    /// A piece of the arguments' JSON text.
+    FunctionArguments(String),
+}
+
+/// Reads a log into what it says so far.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    steps: Vec<Step>,
+    /// JSON text of a function call's arguments, until the step stops.
+    arguments: String,
+    status: Option<Status>,
+    usage: Option<Usage>,
+    failure: Option<Failure>,
+}
+
+impl Fold {
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Fold {
+        let mut fold = Fold::default();
+        for event in events {
+            fold.add(event);
+        }
+        fold
+    }
+
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Created => self.status = Some(Status::InProgress),
+            Event::StepStarted { shell, .. } => {
+                self.arguments.clear();
+                self.steps.push(begun(shell));
+            }
+            Event::StepDelta { delta, .. } => self.delta(delta),
+            Event::StepStopped { .. } => {
+                if let Some(Step::FunctionCall(call)) = self.steps.last_mut()
+                    && let Ok(arguments) = serde_json::from_str(&self.arguments)
+                {
+                    call.arguments = arguments;
+                }
+            }
+            Event::Finished { status, usage } => {
+                self.status = Some(*status);
+                self.usage = Some(*usage);
+            }
+            Event::Failed(failure) => {
+                self.status = Some(Status::Failed);
+                self.failure = Some(failure.clone());
+            }
+        }
+    }
+
+    /// The model's steps, oldest first, as far as they have come.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.unwrap_or(Status::InProgress)
+    }
+
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn delta(&mut self, delta: &Delta) {
+        match (self.steps.last_mut(), delta) {
+            (Some(Step::Thought { summary, .. }), Delta::ThoughtSummary(more)) => {
+                summary.push_str(more);
+            }
+            (Some(Step::Thought { signature, .. }), Delta::ThoughtSignature(whole)) => {
+                signature.clone_from(whole);
+            }
+            (Some(Step::ModelOutput(contents)), Delta::Text(more)) => match contents.last_mut() {
+                Some(Content::Text { text, .. }) => text.push_str(more),
+                _ => contents.push(Content::text(more)),
+            },
+            (Some(Step::ModelOutput(contents)), Delta::Media(media)) => {
+                contents.push(Content::Media(media.clone()));
+            }
+            (Some(Step::CodeCall(call)), Delta::CodeCall { code, signature }) => {
+                call.code.clone_from(code);
+                call.signature.clone_from(signature);
+            }
+            (Some(Step::CodeResult(result)), Delta::CodeResult(whole)) => *result = whole.clone(),
+            (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
+                self.arguments.push_str(more);
+            }
+            // A delta of another kind than its step is not written by anyone.
+            _ => {}
+        }
+    }
+}
+
+fn begun(shell: &Shell) -> Step {
+    match shell {
+        Shell::Thought => Step::Thought { summary: String::new(), signature: String::new() },
+        Shell::ModelOutput => Step::ModelOutput(Vec::new()),
+        Shell::CodeCall { id } => Step::CodeCall(CodeCall {
+            id: id.clone(),
+            code: String::new(),
+            signature: String::new(),
+        }),
+        Shell::CodeResult { call_id } => Step::CodeResult(CodeResult {
+            call_id: call_id.clone(),
+            outcome: super::Outcome::Ok,
+            result: String::new(),
+            stdout: String::new(),
+            images: 0,
+            signature: String::new(),
+        }),
+        Shell::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
+            id: id.clone(),
+            name: name.clone(),
+            arguments: Value::Object(serde_json::Map::new()),
+            signature: signature.clone(),
+        }),
+        Shell::Foreign(step) => Step::Foreign(step.clone()),
+    }
+}

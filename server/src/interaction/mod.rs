@@ -1,0 +1,22 @@
+//! What an interaction is: its steps, the turns it goes through, and the log of what happened.
+//!
+//! Pure. Nothing in here waits, reads a clock, or knows that HTTP, a disk or a sandbox exists.
+//!
+//! ```text
+//!            ┌──────────── code ran ────────────┐
+//!            ▼                                  │
+//!   AwaitingModel ── the model writes code ──▶ AwaitingCode
+//!            │
+//!            └── the model ends its turn ──▶ Finished (completed · requires_action · incomplete)
+//! ```
+
+mod event;
+mod step;
+mod turn;
+
+pub use event::{Delta, Event, Failure, FailureKind, Fold, Shell, Status};
+pub use step::{
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
+    Step, Usage,
+};
+pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};

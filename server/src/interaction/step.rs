@@ -1,0 +1,142 @@
+//! The nouns: steps, and what is in them.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+/// One entry of an interaction, in the words of Gemini's Interactions API.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    UserInput(Vec<Content>),
+    /// What the model thought. `signature` is opaque base64 that clients hand back unchanged.
+    Thought {
+        summary: String,
+        signature: String,
+    },
+    ModelOutput(Vec<Content>),
+    CodeCall(CodeCall),
+    CodeResult(CodeResult),
+    FunctionCall(FunctionCall),
+    FunctionResult(FunctionResult),
+    /// A step of a tool that this server does not have, kept as it came so that a client which
+    /// sends its history back loses nothing.
+    Foreign(Value),
+}
+
+/// A piece of a user's or a model's message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Text {
+        text: String,
+        /// Citations and the like, as they came.
+        annotations: Vec<Value>,
+    },
+    Media(Media),
+    /// A content of a type that this server does not know.
+    Foreign(Value),
+}
+
+impl Content {
+    pub fn text(text: impl Into<String>) -> Content {
+        Content::Text { text: text.into(), annotations: Vec::new() }
+    }
+}
+
+/// A picture, a document, a sound or a film.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Media {
+    pub kind: MediaKind,
+    /// Lower case, without parameters. Absent where neither the client nor the bytes tell.
+    pub mime_type: Option<String>,
+    pub source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    Image,
+    Audio,
+    Video,
+    Document,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    Inline(Bytes),
+    Uri(String),
+}
+
+/// Code that the model wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeCall {
+    /// 8 characters `[a-z0-9]`, as recorded from the real service.
+    pub id: String,
+    pub code: String,
+    pub signature: String,
+}
+
+/// What came of running it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeResult {
+    /// Equals the `id` of the [`CodeCall`].
+    pub call_id: String,
+    pub outcome: Outcome,
+    /// What client and model get to read: stdout, and after a failure stderr and the traceback.
+    pub result: String,
+    /// stdout alone.
+    pub stdout: String,
+    /// How many pictures the run made.
+    pub images: usize,
+    pub signature: String,
+}
+
+/// How a run ended. Anything but `Ok` is an error to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    Failed,
+    DeadlineExceeded,
+}
+
+impl Outcome {
+    pub fn is_error(self) -> bool {
+        self != Outcome::Ok
+    }
+}
+
+/// A call that the client has to answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionCall {
+    pub id: String,
+    pub name: String,
+    /// A JSON object.
+    pub arguments: Value,
+    pub signature: String,
+}
+
+/// The client's answer to a [`FunctionCall`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionResult {
+    pub call_id: String,
+    pub name: Option<String>,
+    /// A string, an object, or a list of contents, as it came.
+    pub result: Value,
+    pub is_error: bool,
+}
+
+/// Token counts. `total` is derived, never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The prompt, counted once.
+    pub input: u64,
+    /// What the model wrote for the client to see: code and text.
+    pub output: u64,
+    pub thought: u64,
+    /// Prompts of the turns between: earlier code and its results, read again by the model.
+    pub tool_use: u64,
+    pub cached: u64,
+}
+
+impl Usage {
+    pub fn total(&self) -> u64 {
+        self.input + self.output + self.thought + self.tool_use
+    }
+}

@@ -1,0 +1,166 @@
+//! The states of an interaction that runs. What cannot be written down cannot happen: a result
+//! without a call, two calls at once, a step after the end.
+
+use super::step::{CodeCall, CodeResult, Step};
+
+/// How far a model may go in one interaction. There is no default: whoever starts one decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How often the model may write code anew after a run that failed.
+    pub regenerations: u32,
+    /// How often the model is asked, in all.
+    pub model_turns: u32,
+}
+
+/// Where an interaction stands.
+#[derive(Debug)]
+pub enum Turn {
+    Model(AwaitingModel),
+    Code(AwaitingCode),
+    Done(Finished),
+}
+
+/// It is the model's turn to speak.
+#[derive(Debug)]
+pub struct AwaitingModel {
+    limits: Limits,
+    steps: Vec<Step>,
+    failed_runs: u32,
+    turns: u32,
+}
+
+/// Code waits to be run.
+#[derive(Debug)]
+pub struct AwaitingCode {
+    turn: AwaitingModel,
+    call: CodeCall,
+}
+
+/// Nothing follows.
+#[derive(Debug)]
+pub struct Finished {
+    pub steps: Vec<Step>,
+}
+
+impl AwaitingModel {
+    /// `history` is the whole chain, oldest first, this interaction's input included.
+    pub fn begin(history: Vec<Step>, limits: Limits) -> AwaitingModel {
+        AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0 }
+    }
+
+    /// The conversation so far.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether code that the model writes now would be run. Gemini lets the model try again up to
+    /// five times after an error; then it has to answer with what it has.
+    pub fn may_run_code(&self) -> bool {
+        self.failed_runs <= self.limits.regenerations && self.turns + 1 < self.limits.model_turns
+    }
+
+    /// Whether the model may be asked once more.
+    pub fn may_ask(&self) -> bool {
+        self.turns < self.limits.model_turns
+    }
+
+    /// The model said something that needs no answer from us.
+    pub fn said(mut self, step: Step) -> AwaitingModel {
+        self.steps.push(step);
+        self
+    }
+
+    /// The model wrote code, and its turn is over. Where it may not run, the turn ends here.
+    pub fn code(mut self, call: CodeCall) -> Result<AwaitingCode, Finished> {
+        if !self.may_run_code() {
+            return Err(self.end());
+        }
+        self.turns += 1;
+        self.steps.push(Step::CodeCall(call.clone()));
+        Ok(AwaitingCode { turn: self, call })
+    }
+
+    /// The model has nothing more to say.
+    pub fn end(self) -> Finished {
+        Finished { steps: self.steps }
+    }
+}
+
+impl AwaitingCode {
+    pub fn call(&self) -> &CodeCall {
+        &self.call
+    }
+
+    pub fn finished(self, result: CodeResult) -> AwaitingModel {
+        let mut turn = self.turn;
+        turn.failed_runs += u32::from(result.outcome.is_error());
+        turn.steps.push(Step::CodeResult(result));
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interaction::{Content, Outcome};
+
+    const LIMITS: Limits = Limits { regenerations: 5, model_turns: 20 };
+
+    fn begin(limits: Limits) -> AwaitingModel {
+        AwaitingModel::begin(vec![Step::UserInput(vec![Content::text("6 * 7?")])], limits)
+    }
+
+    fn call() -> CodeCall {
+        CodeCall { id: "c".into(), code: "1/0".into(), signature: String::new() }
+    }
+
+    fn result(outcome: Outcome) -> CodeResult {
+        CodeResult {
+            call_id: "c".into(),
+            outcome,
+            result: String::new(),
+            stdout: String::new(),
+            images: 0,
+            signature: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_model_that_never_learns_gets_six_runs() {
+        let mut turn = begin(LIMITS);
+        for run in 0..6 {
+            assert!(turn.may_run_code(), "run {run} was refused");
+            turn = turn.code(call()).expect("may run").finished(result(Outcome::Failed));
+        }
+        assert!(!turn.may_run_code());
+        assert!(turn.may_ask(), "it is asked for its answer all the same");
+        let finished = turn.code(call()).expect_err("a seventh run was let through");
+        assert_eq!(finished.steps.len(), 1 + 6 * 2, "code that is not run is no step");
+    }
+
+    #[test]
+    fn a_run_that_worked_is_no_regeneration() {
+        let mut turn = begin(LIMITS);
+        for _ in 0..12 {
+            turn = turn.code(call()).expect("may run").finished(result(Outcome::Ok));
+        }
+        assert!(turn.may_run_code());
+    }
+
+    #[test]
+    fn a_deadline_counts_as_a_failure() {
+        let limits = Limits { regenerations: 0, ..LIMITS };
+        let turn = begin(limits).code(call()).expect("the first run is no regeneration");
+        assert!(!turn.finished(result(Outcome::DeadlineExceeded)).may_run_code());
+    }
+
+    #[test]
+    fn the_last_model_turn_is_kept_for_the_answer() {
+        let mut turn = begin(Limits { regenerations: 5, model_turns: 3 });
+        for _ in 0..2 {
+            turn = turn.code(call()).expect("may run").finished(result(Outcome::Ok));
+        }
+        assert!(!turn.may_run_code());
+        assert!(turn.may_ask());
+    }
+}

@@ -1,0 +1,6 @@
+//! Belljar's server: Gemini's Interactions API over a model that is plugged in and code that runs.
+
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod interaction;
