@@ -3,4 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod engine;
+mod ids;
 pub mod interaction;
+pub mod sandbox;
+pub mod store;

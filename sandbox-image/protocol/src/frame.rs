@@ -1,0 +1,109 @@
+//! Messages on the wire: two lengths, JSON, and bytes that are not worth being JSON.
+//!
+//! ```text
+//! u32 header length │ u32 blob length │ header: JSON │ blob
+//! ```
+//! Both lengths are big-endian. What is too long is refused before it is read.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Limit of a header: code of 1 MiB, each byte escaped as `\u0000`, and some room.
+pub const MAX_HEADER_BYTES: usize = 8 << 20;
+/// Limit of a blob: an input file may be as large as a request.
+pub const MAX_BLOB_BYTES: usize = 100 << 20;
+
+/// Why a message could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    #[error("the other side is gone")]
+    Closed,
+    #[error("{what} of {bytes} bytes is over the limit of {limit}")]
+    TooLong { what: &'static str, bytes: usize, limit: usize },
+    #[error("a message is not what was expected: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for FrameError {
+    fn from(error: std::io::Error) -> FrameError {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            UnexpectedEof | ConnectionReset | BrokenPipe => FrameError::Closed,
+            _ => FrameError::Io(error),
+        }
+    }
+}
+
+/// Writes one message in one go. Does not flush a buffered writer.
+pub async fn write<T: Serialize>(
+    to: &mut (impl AsyncWrite + Unpin),
+    message: &T,
+    blob: &[u8],
+) -> Result<(), FrameError> {
+    let header = serde_json::to_vec(message)?;
+    let lengths = [
+        within("a header", header.len(), MAX_HEADER_BYTES)?,
+        within("a blob", blob.len(), MAX_BLOB_BYTES)?,
+    ];
+    let mut frame = Vec::with_capacity(8 + header.len());
+    for length in lengths {
+        frame.extend_from_slice(&length.to_be_bytes());
+    }
+    frame.extend_from_slice(&header);
+    to.write_all(&frame).await?;
+    to.write_all(blob).await?;
+    Ok(())
+}
+
+/// Reads one message and the bytes that came with it.
+pub async fn read<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> Result<(T, Bytes), FrameError> {
+    let header_bytes = from.read_u32().await? as usize;
+    let blob_bytes = from.read_u32().await? as usize;
+    within("a header", header_bytes, MAX_HEADER_BYTES)?;
+    within("a blob", blob_bytes, MAX_BLOB_BYTES)?;
+    let mut header = vec![0; header_bytes];
+    from.read_exact(&mut header).await?;
+    let mut blob = vec![0; blob_bytes];
+    from.read_exact(&mut blob).await?;
+    Ok((serde_json::from_slice(&header)?, blob.into()))
+}
+
+fn within(what: &'static str, bytes: usize, limit: usize) -> Result<u32, FrameError> {
+    if bytes > limit {
+        return Err(FrameError::TooLong { what, bytes, limit });
+    }
+    Ok(u32::try_from(bytes).expect("both limits are far below 4 GiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_is_read() {
+        let (mut here, mut there) = tokio::io::duplex(1 << 16);
+        write(&mut here, &"header", b"blob").await.expect("a duplex takes 18 bytes");
+        let (header, blob): (String, Bytes) = read(&mut there).await.expect("it is whole");
+        assert_eq!((header.as_str(), &blob[..]), ("header", &b"blob"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_length_beyond_the_limit_is_refused_before_anything_is_allocated() {
+        let mut bytes: &[u8] = &[0xff; 8];
+        let error = read::<String>(&mut bytes).await.expect_err("4 GiB were accepted");
+        assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn half_a_message_is_a_closed_connection() {
+        let mut bytes: &[u8] = &[0, 0, 0, 9, 0, 0, 0, 0, b'"'];
+        let error = read::<String>(&mut bytes).await.expect_err("half a message was accepted");
+        assert!(matches!(error, FrameError::Closed), "{error}");
+    }
+}

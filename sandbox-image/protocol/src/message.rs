@@ -1,0 +1,160 @@
+//! The messages.
+
+use serde::{Deserialize, Serialize};
+
+/// What the server asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// What the warden is and whether it could serve at once. Answered by [`Reply::Description`].
+    Describe,
+    /// A fresh cell. Answered by [`Reply::Opened`] or [`Reply::Refused`].
+    Open,
+    /// Puts the blob into the work directory under this plain name, for the code to read and
+    /// write. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
+    PutFile { name: String },
+    /// Runs Python in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
+    /// [`Reply::Image`], and [`Reply::Finished`]; or by [`Reply::Refused`].
+    Run { code: String },
+}
+
+/// What the warden answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Reply {
+    Description(Description),
+    Opened,
+    FilePut,
+    /// The blob is what the run wrote to its standard output: raw bytes, head and tail where it was
+    /// more than the limit.
+    Stdout {
+        /// Bytes that were left out between head and tail.
+        left_out: u64,
+    },
+    /// As [`Reply::Stdout`]; the traceback of a failed run is at its end.
+    Stderr {
+        left_out: u64,
+    },
+    /// The blob is a picture that the run showed or saved. The type was read off its first bytes,
+    /// outside the cell.
+    Image {
+        mime_type: String,
+    },
+    Finished(Finished),
+    /// Nothing was executed.
+    Refused(Refusal),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    pub outcome: Outcome,
+    pub usage: Usage,
+    /// The cell did not survive: the next `Run` on this connection is refused, and another
+    /// connection is needed.
+    pub cell_lost: bool,
+    /// Pictures that were beyond the limits on their number or size.
+    pub images_left_out: u32,
+}
+
+/// The verdict. All but `Ok` and `Raised` are observed from outside the cell; those two are the
+/// code's own word, which it could choose freely anyway by catching what it raised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Ok,
+    /// An exception reached the top; its traceback is on stderr.
+    Raised,
+    /// The process ended itself.
+    Exited { code: i32 },
+    Signalled { signal: i32 },
+    /// Stopped by the warden.
+    Stopped { limit: Limit },
+}
+
+/// What a run ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// Wall-clock time of one run, in milliseconds.
+    WallMs(u64),
+    /// Memory of the whole cell, in bytes.
+    MemoryBytes(u64),
+    /// Output of one run, in bytes; reached only far beyond what is kept.
+    OutputBytes(u64),
+}
+
+/// What a run used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    pub wall_us: u64,
+}
+
+/// Why nothing was executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// All cells are taken and the queue's deadline has passed.
+    Busy,
+    /// No cell could be made; the text is for the operator.
+    Unavailable { why: String },
+    /// The request itself is wrong: the text says how.
+    Invalid { why: String },
+    /// The cell of this connection is gone.
+    CellLost,
+}
+
+/// What one cell may use up. There is no default: whoever starts a warden decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellLimits {
+    /// Wall-clock time of one run, counted from handing the code over, in milliseconds.
+    pub wall_ms: u64,
+    /// Memory that one process may allocate on top of what the zygote has, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads of one cell.
+    pub processes: u64,
+    /// Open files of one process.
+    pub open_files: u64,
+    /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
+    pub scratch_bytes: u64,
+    /// Files and directories in them.
+    pub scratch_files: u64,
+    /// Kept of each of stdout and stderr, in bytes. A run that writes ten times as much to stdout
+    /// is stopped.
+    pub output_bytes: u64,
+    /// Pictures that one run may give back.
+    pub images: u32,
+    /// Bytes of one picture.
+    pub image_bytes: u64,
+    /// Bytes of the code of one run.
+    pub code_bytes: u64,
+}
+
+/// What a warden is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Description {
+    /// A cell stands ready, so that a run would begin at once.
+    pub ready: bool,
+    /// What is being waited for, where it is not ready.
+    pub waiting_for: String,
+    pub tier: Tier,
+    pub layers: Vec<Layer>,
+    pub limits: CellLimits,
+    /// `3.12.1`
+    pub python: String,
+}
+
+/// How strong the wall is, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// No cell has come up yet, or none can.
+    None,
+    /// Namespaces, a root of its own, no capabilities, Landlock and a system-call filter; one kernel.
+    Namespaced,
+}
+
+/// One layer of the wall, as a cell found it when it tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// `user namespace`, `landlock`, …
+    pub name: String,
+    pub holds: bool,
+    /// What was found, or why it does not hold and what would change that.
+    pub detail: String,
+}

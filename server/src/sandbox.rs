@@ -1,0 +1,222 @@
+//! The client of the warden: a cell, its files, its runs. Knows no interaction.
+//!
+//! Without a socket in the configuration the warden is a child process of this one, and dies with
+//! it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{Description, Finished, FrameError, Refusal, Reply, Request};
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+
+/// How long a warden may take to answer what costs it nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at a warden that is coming up.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// The sandboxes of this machine.
+#[derive(Debug)]
+pub struct Sandbox {
+    socket: PathBuf,
+    /// The warden, where it is ours. Killed when this is dropped.
+    _warden: Option<Warden>,
+}
+
+#[derive(Debug)]
+struct Warden {
+    _process: Child,
+    _folder: tempfile::TempDir,
+}
+
+/// How to start a warden of our own.
+#[derive(Debug, Clone)]
+pub struct WardenCommand {
+    pub program: PathBuf,
+    /// Handed on as they are.
+    pub arguments: Vec<String>,
+}
+
+/// Why the sandbox did not do its work. Code that fails is no error but an output.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error("no place for another run")]
+    Busy,
+    #[error("the request to the sandbox was wrong: {0}")]
+    Invalid(String),
+    #[error("the sandbox cannot make a cell: {0}")]
+    Unavailable(String),
+    #[error("the warden could not be started with {program}: {source}")]
+    Start { program: PathBuf, source: std::io::Error },
+    #[error("the warden at {socket} does not answer: {source}")]
+    Connect { socket: PathBuf, source: std::io::Error },
+    #[error("the warden broke off: {0}")]
+    Frame(#[from] FrameError),
+    #[error("the warden did not answer within {} s", ANSWER_WITHIN.as_secs())]
+    Silent,
+    #[error("the warden answered out of turn")]
+    OutOfTurn,
+}
+
+/// What one run left.
+#[derive(Debug, Clone)]
+pub struct RunOutput {
+    pub finished: Finished,
+    pub stdout: Bytes,
+    pub stderr: Bytes,
+    pub images: Vec<Image>,
+}
+
+/// A picture that a run showed or saved.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub mime_type: String,
+    pub data: Bytes,
+}
+
+impl Sandbox {
+    /// A warden that somebody else runs.
+    pub fn at(socket: PathBuf) -> Sandbox {
+        Sandbox { socket, _warden: None }
+    }
+
+    /// Starts a warden of our own. It listens when this returns, but need not be ready.
+    pub async fn start(command: &WardenCommand) -> Result<Sandbox, SandboxError> {
+        let failed = |source| SandboxError::Start { program: command.program.clone(), source };
+        let folder = tempfile::Builder::new().prefix("belljar-").tempdir().map_err(failed)?;
+        let socket = folder.path().join("warden.sock");
+        let mut process = Command::new(&command.program)
+            .arg("serve")
+            .arg("--socket")
+            .arg(&socket)
+            .arg("--die-with-parent")
+            .args(&command.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        while UnixStream::connect(&socket).await.is_err() {
+            if let Some(status) = process.try_wait().map_err(failed)? {
+                let why = format!("it ended with {status}; its own words are above");
+                return Err(failed(std::io::Error::other(why)));
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        Ok(Sandbox { socket, _warden: Some(Warden { _process: process, _folder: folder }) })
+    }
+
+    /// What the warden is, and whether a run would begin at once.
+    pub async fn describe(&self) -> Result<Description, SandboxError> {
+        let mut connection = Connection::to(&self.socket).await?;
+        connection.send(&Request::Describe, &[]).await?;
+        match connection.answer().await? {
+            (Reply::Description(description), _) => Ok(description),
+            (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Waits until a run would begin at once.
+    pub async fn ready(&self) -> Result<Description, SandboxError> {
+        loop {
+            let description = self.describe().await?;
+            if description.ready {
+                return Ok(description);
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// A fresh cell with these files in its work directory. Dropping it kills all that is in it.
+    pub async fn open<'f>(
+        &self,
+        files: impl IntoIterator<Item = (&'f str, &'f Bytes)>,
+    ) -> Result<Cell, SandboxError> {
+        let mut connection = Connection::to(&self.socket).await?;
+        connection.send(&Request::Open, &[]).await?;
+        let mut expected = 0;
+        for (name, content) in files {
+            connection.send(&Request::PutFile { name: name.to_owned() }, content).await?;
+            expected += 1;
+        }
+        match connection.reply().await? {
+            (Reply::Opened, _) => {}
+            (reply, _) => return Err(unexpected(reply)),
+        }
+        for _ in 0..expected {
+            match connection.answer().await? {
+                (Reply::FilePut, _) => {}
+                (reply, _) => return Err(unexpected(reply)),
+            }
+        }
+        Ok(Cell { connection })
+    }
+}
+
+/// One interpreter and its work directory, for the runs of one interaction.
+#[derive(Debug)]
+pub struct Cell {
+    connection: Connection,
+}
+
+impl Cell {
+    /// Runs Python in the cell and waits for its end. The warden keeps the time.
+    pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
+        self.connection.send(&Request::Run { code: code.to_owned() }, &[]).await?;
+        let (mut stdout, mut stderr, mut images) = (Bytes::new(), Bytes::new(), Vec::new());
+        loop {
+            match self.connection.reply().await? {
+                (Reply::Stdout { .. }, blob) => stdout = blob,
+                (Reply::Stderr { .. }, blob) => stderr = blob,
+                (Reply::Image { mime_type }, data) => images.push(Image { mime_type, data }),
+                (Reply::Finished(finished), _) => {
+                    return Ok(RunOutput { finished, stdout, stderr, images });
+                }
+                (reply, _) => return Err(unexpected(reply)),
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl Connection {
+    async fn to(socket: &Path) -> Result<Connection, SandboxError> {
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|source| SandboxError::Connect { socket: socket.to_owned(), source })?;
+        let (reader, writer) = stream.into_split();
+        Ok(Connection { reader: BufReader::new(reader), writer })
+    }
+
+    async fn send(&mut self, request: &Request, blob: &[u8]) -> Result<(), SandboxError> {
+        Ok(protocol::write(&mut self.writer, request, blob).await?)
+    }
+
+    /// The next reply, however long it takes: the warden has clocks of its own.
+    async fn reply(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+        Ok(protocol::read(&mut self.reader).await?)
+    }
+
+    /// The next reply, to something that costs the warden nothing.
+    async fn answer(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+        tokio::time::timeout(ANSWER_WITHIN, self.reply()).await.map_err(|_| SandboxError::Silent)?
+    }
+}
+
+fn unexpected(reply: Reply) -> SandboxError {
+    match reply {
+        Reply::Refused(Refusal::Busy) => SandboxError::Busy,
+        Reply::Refused(Refusal::Unavailable { why }) => SandboxError::Unavailable(why),
+        Reply::Refused(Refusal::Invalid { why }) => SandboxError::Invalid(why),
+        _ => SandboxError::OutOfTurn,
+    }
+}
