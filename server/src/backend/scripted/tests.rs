@@ -297,3 +297,10 @@ async fn a_delay_lies_between_what_stands_around_it() {
     stream.recv().await.expect("the second text").expect("no error");
     assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
+
+#[test]
+fn the_scenarios_of_this_repository_can_be_loaded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let scripted = Scripted::load(folder).unwrap_or_else(|error| panic!("{error}"));
+    assert!(scripted.library.current().len() >= 8);
+}
