@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! The model that runs what it is told: no scenario, no network, no guessing.
 
 use tokio::sync::mpsc;
@@ -155,4 +152,3 @@ mod tests {
         assert_eq!(said[0], ModelEvent::Text(NO_TOOL.into()));
     }
 }
->>>>>>> scripted
