@@ -63,10 +63,16 @@ pub enum Outcome {
     /// An exception reached the top; its traceback is on stderr.
     Raised,
     /// The process ended itself.
-    Exited { code: i32 },
-    Signalled { signal: i32 },
+    Exited {
+        code: i32,
+    },
+    Signalled {
+        signal: i32,
+    },
     /// Stopped by the warden.
-    Stopped { limit: Limit },
+    Stopped {
+        limit: Limit,
+    },
 }
 
 /// What a run ran into.

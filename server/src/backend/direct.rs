@@ -1,0 +1,154 @@
+//! The model that runs what it is told: no scenario, no network, no guessing.
+
+use tokio::sync::mpsc;
+
+use super::{Backend, End, ModelEvent, ModelStream, Prompt};
+use crate::interaction::Step;
+
+const ANSWER: &str = "done";
+const TOOL: &str = "code_execution";
+const NO_TOOL: &str = "The model `direct` runs the code of its input, and for that it needs the \
+                       tool `code_execution` in the request.";
+
+/// Says the code blocks of the newest user input, one a turn, and then `done`.
+///
+/// What a block led to makes no difference: after one that failed, the next is said all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Direct;
+
+impl Backend for Direct {
+    fn generate(&self, prompt: Prompt) -> ModelStream {
+        let said = answer(&prompt);
+        // Two events at most, so there is room for all of them, and no task is needed.
+        let (events, stream) = mpsc::channel(said.len());
+        for event in said {
+            events.try_send(Ok(event)).expect("the channel is as long as the answer");
+        }
+        stream
+    }
+}
+
+fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
+    let text = |text: &str| vec![ModelEvent::Text(text.into()), ModelEvent::End(End::default())];
+    if !prompt.tools.code_execution {
+        // The engine takes the tool away when there were too many errors. That is no mistake of
+        // the client's, unlike a request that never offered it.
+        let was_offered = prompt.tools.offered.iter().any(|tool| tool == TOOL);
+        return text(if was_offered { ANSWER } else { NO_TOOL });
+    }
+    match next_code(&prompt.steps) {
+        Some(code) => vec![ModelEvent::Code(code)],
+        None => text(ANSWER),
+    }
+}
+
+/// The code after the last one that ran, as the results since the newest user input tell.
+fn next_code(steps: &[Step]) -> Option<String> {
+    let newest = steps.iter().rposition(|step| matches!(step, Step::UserInput(_)))?;
+    let ran = steps[newest..].iter().filter(|step| matches!(step, Step::CodeResult(_))).count();
+    codes(&steps[newest].user_text()?).into_iter().nth(ran)
+}
+
+/// The Python blocks of a text. Where it has none, all of it is the code.
+fn codes(text: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if opens_python(line) {
+            // A block that nobody closed goes on to the end.
+            let block = lines.by_ref().take_while(|line| line.trim() != "```");
+            blocks.push(block.flat_map(|line| [line, "\n"]).collect());
+        }
+    }
+    if blocks.is_empty() && !text.trim().is_empty() {
+        blocks.push(text.to_string());
+    }
+    blocks
+}
+
+fn opens_python(line: &str) -> bool {
+    let language =
+        line.trim_start().strip_prefix("```").and_then(|info| info.split_whitespace().next());
+    matches!(language, Some("python" | "py"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backend::Tools;
+    use crate::interaction::{CodeResult, Content, Outcome};
+
+    #[test]
+    fn blocks_of_python_are_the_code() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("```python\nprint(1)\n```", &["print(1)\n"]),
+            (
+                "Run\n```py\na = 1\n\nb = 2\n```\nand\n```python\nc\n```\n.",
+                &["a = 1\n\nb = 2\n", "c\n"],
+            ),
+            ("```python\nprint('```')\n```\n", &["print('```')\n"]),
+            ("```python\nx = 1\ny = 2", &["x = 1\ny = 2\n"]),
+            ("```python\r\nx\r\n```\r\n", &["x\n"]),
+            ("print(6 * 7)", &["print(6 * 7)"]),
+            ("```js\nalert(1)\n```", &["```js\nalert(1)\n```"]),
+            (" \n", &[]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(codes(text), expected, "{text}");
+        }
+    }
+
+    fn prompt(runs: usize, tools: Tools) -> Prompt {
+        let result = Step::CodeResult(CodeResult {
+            call_id: "c".into(),
+            outcome: Outcome::Failed,
+            result: String::new(),
+            stdout: String::new(),
+            images: 0,
+            signature: String::new(),
+        });
+        let mut steps = vec![
+            Step::UserInput(vec![Content::text("1 + 1")]),
+            result.clone(),
+            Step::UserInput(vec![Content::text("```py\na\n```"), Content::text("```py\nb\n```")]),
+        ];
+        steps.extend(std::iter::repeat_n(result, runs));
+        Prompt {
+            model: "direct".into(),
+            system_instruction: None,
+            tools,
+            generation_config: Value::Null,
+            steps: steps.into(),
+            files: [].into(),
+        }
+    }
+
+    fn with_tool() -> Tools {
+        Tools { code_execution: true, functions: vec![], offered: vec![TOOL.into()] }
+    }
+
+    fn done() -> Vec<ModelEvent> {
+        vec![ModelEvent::Text("done".into()), ModelEvent::End(End::default())]
+    }
+
+    #[test]
+    fn one_block_a_turn_and_then_done() {
+        assert_eq!(answer(&prompt(0, with_tool())), [ModelEvent::Code("a\n".into())]);
+        assert_eq!(answer(&prompt(1, with_tool())), [ModelEvent::Code("b\n".into())]);
+        assert_eq!(answer(&prompt(2, with_tool())), done());
+    }
+
+    #[test]
+    fn a_tool_that_was_taken_away_is_the_end() {
+        let tools = Tools { code_execution: false, ..with_tool() };
+        assert_eq!(answer(&prompt(0, tools)), done());
+    }
+
+    #[test]
+    fn without_the_tool_it_says_what_it_needs() {
+        let said = answer(&prompt(0, Tools::default()));
+        assert_eq!(said[0], ModelEvent::Text(NO_TOOL.into()));
+    }
+}

@@ -78,7 +78,10 @@ pub enum ModelEvent {
     /// Code to run. The model's turn ends here.
     Code(String),
     /// A function for the client to call. More may follow; the interaction ends its turn at `End`.
-    FunctionCall { name: String, arguments: Value },
+    FunctionCall {
+        name: String,
+        arguments: Value,
+    },
     End(End),
 }
 

@@ -1,0 +1,121 @@
+//! Several models behind one trait: the name that a request asks for decides which one answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use globset::{Glob, GlobMatcher};
+use tokio::sync::mpsc;
+
+use super::{Backend, BackendError, ModelStream, Prompt};
+
+/// Sends each prompt to the first backend whose pattern fits the model's name.
+pub struct Router {
+    routes: Vec<(GlobMatcher, Arc<dyn Backend>)>,
+}
+
+impl Router {
+    /// `routes` in the order in which they are tried. The pattern that is no glob is the error.
+    pub fn new(routes: Vec<(String, Arc<dyn Backend>)>) -> Result<Router, globset::Error> {
+        let routes = routes
+            .into_iter()
+            .map(|(pattern, backend)| Ok((Glob::new(&pattern)?.compile_matcher(), backend)))
+            .collect::<Result<_, globset::Error>>()?;
+        Ok(Router { routes })
+    }
+
+    fn no_route(&self, model: &str) -> BackendError {
+        let patterns: Vec<&str> = self.routes.iter().map(|(glob, _)| glob.glob().glob()).collect();
+        BackendError::Refused(match patterns[..] {
+            [] => format!("No backend answers for the model `{model}`: none is configured."),
+            _ => format!(
+                "No backend answers for the model `{model}`. There are backends for: {}.",
+                patterns.join(", ")
+            ),
+        })
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes = self.routes.iter().map(|(glob, backend)| (glob.glob().glob(), backend));
+        f.debug_map().entries(routes).finish()
+    }
+}
+
+impl Backend for Router {
+    fn generate(&self, prompt: Prompt) -> ModelStream {
+        match self.routes.iter().find(|(glob, _)| glob.is_match(&prompt.model)) {
+            Some((_, backend)) => backend.generate(prompt),
+            None => {
+                let (events, stream) = mpsc::channel(1);
+                events.try_send(Err(self.no_route(&prompt.model))).expect("the channel is empty");
+                stream
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backend::{ModelEvent, Tools};
+
+    /// A model that only says its name.
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl Backend for Named {
+        fn generate(&self, _: Prompt) -> ModelStream {
+            let (events, stream) = mpsc::channel(1);
+            events.try_send(Ok(ModelEvent::Text(self.0.into()))).expect("the channel is empty");
+            stream
+        }
+    }
+
+    fn answer(routes: &[(&str, &'static str)], model: &str) -> String {
+        let routes = routes
+            .iter()
+            .map(|&(pattern, name)| (pattern.into(), Arc::new(Named(name)) as Arc<dyn Backend>));
+        let router = Router::new(routes.collect()).expect("the patterns are right");
+        let mut stream = router.generate(Prompt {
+            model: model.into(),
+            system_instruction: None,
+            tools: Tools::default(),
+            generation_config: Value::Null,
+            steps: [].into(),
+            files: [].into(),
+        });
+        match stream.try_recv().expect("there is an answer") {
+            Ok(ModelEvent::Text(name)) => name,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_first_pattern_that_fits_decides() {
+        let routes = [("direct", "direct"), ("qwen*", "openai"), ("*", "scripted")];
+        for (model, expected) in [
+            ("direct", "direct"),
+            ("qwen3:8b", "openai"),
+            ("gemini-3-flash-preview", "scripted"),
+            ("tunedModels/direct", "scripted"),
+        ] {
+            assert_eq!(answer(&routes, model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_nobody_answers_for_is_refused_with_the_patterns() {
+        let text = answer(&[("direct", "direct"), ("qwen*", "openai")], "gpt-5");
+        assert!(text.contains("`gpt-5`") && text.contains("direct, qwen*"), "{text}");
+    }
+
+    #[test]
+    fn a_pattern_that_is_no_glob_is_an_error() {
+        let routes = vec![("[".into(), Arc::new(Named("a")) as Arc<dyn Backend>)];
+        assert!(Router::new(routes).is_err());
+    }
+}

@@ -68,7 +68,11 @@ fn name_of(signal: i32) -> String {
 
 /// `30`, `0.5`
 fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) { (ms / 1000).to_string() } else { format!("{}", ms as f64 / 1000.0) }
+    if ms.is_multiple_of(1000) {
+        (ms / 1000).to_string()
+    } else {
+        format!("{}", ms as f64 / 1000.0)
+    }
 }
 
 /// Puts text below what is there already, each on a line of its own.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::files::File;
-use super::usage::Counter;
 use super::report;
+use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, ModelEvent, ModelStream, Prompt};
 use crate::ids;
 use crate::interaction::{
@@ -72,9 +72,7 @@ impl RunError {
             RunError::Sandbox(_) => {
                 (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
             }
-            RunError::Store(_) => {
-                (FailureKind::Internal, "Internal error encountered.".to_owned())
-            }
+            RunError::Store(_) => (FailureKind::Internal, "Internal error encountered.".to_owned()),
         };
         Failure { kind, message }
     }
@@ -128,7 +126,10 @@ impl Run {
 
     /// Asks the model for its next turn. Where code would not be run, it is asked for its answer
     /// without the tool.
-    fn ask(&mut self, turn: &AwaitingModel) -> (ModelStream, Option<Result<ModelEvent, BackendError>>) {
+    fn ask(
+        &mut self,
+        turn: &AwaitingModel,
+    ) -> (ModelStream, Option<Result<ModelEvent, BackendError>>) {
         let mut prompt = self.prompt.clone();
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
@@ -293,8 +294,7 @@ impl Run {
             Some(Open::Thought { index, text }) => {
                 let signature = ids::signature();
                 let delta = Delta::ThoughtSignature(signature.clone());
-                let events =
-                    vec![Event::StepDelta { index, delta }, Event::StepStopped { index }];
+                let events = vec![Event::StepDelta { index, delta }, Event::StepStopped { index }];
                 self.log.append(events).await?;
                 Ok(turn.said(Step::Thought { summary: text, signature }))
             }

@@ -85,7 +85,10 @@ pub enum Delta {
     Text(String),
     Media(Media),
     /// The whole call at once: clients concatenate what comes in pieces.
-    CodeCall { code: String, signature: String },
+    CodeCall {
+        code: String,
+        signature: String,
+    },
     /// The whole result at once, for the same reason.
     CodeResult(CodeResult),
     /// A piece of the arguments' JSON text.

@@ -22,6 +22,18 @@ pub enum Step {
     Foreign(Value),
 }
 
+impl Step {
+    /// The texts of a user's message, joined by line breaks; none for any other step.
+    pub fn user_text(&self) -> Option<String> {
+        let Step::UserInput(contents) = self else { return None };
+        let texts = contents.iter().filter_map(|content| match content {
+            Content::Text { text, .. } => Some(text.as_str()),
+            Content::Media(_) | Content::Foreign(_) => None,
+        });
+        Some(texts.collect::<Vec<_>>().join("\n"))
+    }
+}
+
 /// A piece of a user's or a model's message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {

@@ -1,0 +1,250 @@
+//! A fresh child of the warden gives up the machine: what is left to see is Python.
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+use crate::error::{Doing, JailError};
+use crate::mounts::{self, Use};
+use crate::spec::{PythonHome, RootSpec};
+use crate::{namespaces, sys};
+
+/// Turns this process into one that may become a zygote: a root of its own, nobody's rights.
+///
+/// `proc` is an open `/proc`; it stays open, since a cell has to write its own user map later.
+pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError> {
+    sys::require_one_thread(proc)?;
+    let root_outside = rustix::process::geteuid().is_root();
+    // Root builds the tree as root, since an interpreter may lie where only root can look; what
+    // comes out of it belongs to nobody.
+    let built_as_root = root_outside && unshare(CloneFlags::CLONE_NEWNS).is_ok();
+    if !built_as_root {
+        if root_outside {
+            become_nobody(spec.outer_id)?; // root by name only: without the capability to mount
+        }
+        namespaces::users_and_mounts(proc)?;
+    }
+    mounts::detach_from_outside()?;
+    mounts::empty_root(&spec.staging)?;
+    build(spec)?;
+    mounts::pivot_into(&spec.staging)?;
+    mounts::zygote_scratch()?;
+    if built_as_root {
+        become_nobody(spec.outer_id)?;
+    }
+    rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")
+}
+
+fn become_nobody(id: u32) -> Result<(), JailError> {
+    let what = format!("user {id}");
+    setgroups(&[]).doing("leaving", "all groups")?;
+    setresgid(Gid::from_raw(id), Gid::from_raw(id), Gid::from_raw(id)).doing("becoming", &what)?;
+    setresuid(Uid::from_raw(id), Uid::from_raw(id), Uid::from_raw(id)).doing("becoming", &what)
+}
+
+/// Folders that are there for something to be mounted on, or for programs that look.
+const FOLDERS: &[&str] = &[
+    "dev/shm",
+    "etc",
+    "mnt",
+    "opt/belljar",
+    "proc/self",
+    "run",
+    "tmp",
+    "usr/bin",
+    "usr/lib",
+    "usr/local",
+    "usr/share",
+    "var",
+    "workspace",
+];
+
+/// Harmless devices, and no others.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+/// Where shared objects of the system lie, on Debian's relatives and on the others.
+const LIBRARIES: &[&str] = &[
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib64",
+    "lib/x86_64-linux-gnu",
+    "lib/aarch64-linux-gnu",
+    "lib64",
+];
+
+/// Programs that Python code calls: `subprocess.run(["ls"])`, `os.system("cat …")`.
+const TOOLS: &[&str] = &[
+    "awk",
+    "basename",
+    "bash",
+    "cat",
+    "cp",
+    "cut",
+    "date",
+    "df",
+    "dirname",
+    "du",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "grep",
+    "gunzip",
+    "gzip",
+    "head",
+    "hostname",
+    "id",
+    "ln",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "od",
+    "printf",
+    "pwd",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "uniq",
+    "wc",
+    "which",
+    "xargs",
+];
+
+/// Small files, so that programs that ask get an answer, and learn nothing of the machine.
+const TEXTS: &[(&str, &str)] = &[
+    ("etc/passwd", "user:x:1000:1000:user:/tmp:/bin/sh\n"),
+    ("etc/group", "user:x:1000:\n"),
+    ("etc/hosts", "127.0.0.1 localhost\n"),
+    ("etc/hostname", "sandbox\n"),
+    ("usr/bin/pip", "#!/bin/sh\nexec python3 -m pip \"$@\"\n"),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    // TensorFlow aborts without these; they need not be true.
+    ("proc/self/cmdline", "python3\0"),
+    ("proc/self/maps", ""),
+    ("proc/cpuinfo", "processor\t: 0\nmodel name\t: sandbox\n"),
+    (
+        "proc/meminfo",
+        "MemTotal:        2097152 kB\nMemFree:         2097152 kB\nMemAvailable:    2097152 kB\n",
+    ),
+];
+
+fn build(spec: &RootSpec) -> Result<(), JailError> {
+    let root = &spec.staging;
+    for folder in FOLDERS {
+        fs::create_dir_all(root.join(folder)).doing("making", *folder)?;
+    }
+    for (name, text) in TEXTS {
+        fs::write(root.join(name), text).doing("writing", *name)?;
+    }
+    fs::set_permissions(root.join("usr/bin/pip"), fs::Permissions::from_mode(0o555))
+        .doing("writing", "usr/bin/pip")?;
+    symlink("pip", root.join("usr/bin/pip3")).doing("linking", "pip3")?;
+    for device in DEVICES {
+        let at = root.join("dev").join(device);
+        fs::write(&at, "").doing("making", at.display().to_string())?;
+        mounts::show(&Path::new("/dev").join(device), &at, Use::Device)?;
+    }
+    // `/lib` and `/bin` are links on most systems, and folders on the rest.
+    for link in ["bin", "lib", "lib64", "sbin"] {
+        if let Ok(target) = fs::read_link(Path::new("/").join(link)) {
+            symlink(target, root.join(link)).doing("linking", link)?;
+        }
+    }
+    for folder in LIBRARIES.iter().chain(&["usr/share/zoneinfo"]) {
+        show_folder(root, folder)?;
+    }
+    for tool in TOOLS {
+        copy_tool(root, tool)?;
+    }
+    python(root, &spec.python)?;
+    for (inside, outside) in &spec.files {
+        let to = root.join(inside.strip_prefix("/").unwrap_or(inside));
+        let what = to.display().to_string();
+        fs::create_dir_all(to.parent().unwrap_or(root)).doing("making a folder for", &what)?;
+        copy(outside, &to, 0o555)?;
+    }
+    Ok(())
+}
+
+/// Shows a folder of the system where it is, unless this system has none, or has it by a link.
+fn show_folder(root: &Path, folder: &str) -> Result<(), JailError> {
+    let (from, to) = (Path::new("/").join(folder), root.join(folder));
+    if !from.is_dir() || from.canonicalize().is_ok_and(|real| real != from) {
+        return Ok(());
+    }
+    fs::create_dir_all(&to).doing("making", folder)?;
+    mounts::show(&from, &to, Use::Files)
+}
+
+fn copy_tool(root: &Path, tool: &str) -> Result<(), JailError> {
+    let Some(from) =
+        ["/usr/bin", "/bin"].iter().map(|dir| Path::new(dir).join(tool)).find(|p| p.is_file())
+    else {
+        return Ok(()); // this system does not have it
+    };
+    copy(&from, &root.join("usr/bin").join(tool), 0o555)
+}
+
+fn copy(from: &Path, to: &Path, mode: u32) -> Result<(), JailError> {
+    let what = from.display().to_string();
+    fs::copy(from, to).doing("copying", &what)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(mode)).doing("copying", what)
+}
+
+/// The interpreter, and over its own packages those that were installed for the sandbox.
+fn python(root: &Path, home: &PythonHome) -> Result<(), JailError> {
+    let library = format!("lib/python{}", home.version);
+    if home.prefix == Path::new("/usr") {
+        // The system's own interpreter: its library and itself, not all of /usr.
+        show_folder(root, &format!("usr/{library}"))?;
+    } else {
+        mounts::show(&home.prefix, &root.join("usr/local"), Use::Files)?;
+    }
+    let packages = root.join("usr/local").join(&library).join("site-packages");
+    if home.prefix == Path::new("/usr") {
+        fs::create_dir_all(&packages).doing("making", "site-packages")?;
+        copy(&home.executable, &root.join("usr/bin/python3"), 0o555)?;
+    } else {
+        symlink(inside(home), root.join("usr/bin/python3")).doing("linking", "python3")?;
+    }
+    symlink("python3", root.join("usr/bin/python")).doing("linking", "python")?;
+    symlink("/usr/bin/python3", root.join("proc/self/exe")).doing("linking", "/proc/self/exe")?;
+    mounts::show(&home.site_packages, &packages, Use::Files)
+}
+
+/// Where the interpreter is once the root has been entered.
+pub(crate) fn inside(home: &PythonHome) -> PathBuf {
+    match home.executable.strip_prefix(&home.prefix) {
+        Ok(below) if home.prefix != Path::new("/usr") => Path::new("/usr/local").join(below),
+        _ => PathBuf::from("/usr/bin/python3"),
+    }
+}
+
+impl PythonHome {
+    /// Where the interpreter is once the root has been entered.
+    pub fn executable_inside(&self) -> PathBuf {
+        inside(self)
+    }
+}

@@ -1,0 +1,144 @@
+//! The system-call filter: everything is refused that the table does not allow.
+//!
+//! Three filters lie on top of one another, and the one installed last decides between two
+//! refusals: a call that the table does not know does not exist (ENOSYS, on which libraries fall
+//! back); one that is known to be bad is not permitted (EPERM); a socket that is not local has an
+//! unsupported family (EAFNOSUPPORT). Nothing is ever killed but a call in a foreign architecture's
+//! way, so that an honest program gets an error it can handle.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch,
+};
+
+use crate::error::{Doing, JailError};
+use crate::table::{ALLOWED, FORBIDDEN, IOCTLS, NAMESPACES};
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Compiled once in the zygote, installed in every cell.
+#[derive(Debug)]
+pub struct Filters {
+    /// In the order of their installation.
+    programs: [BpfProgram; 3],
+}
+
+impl Filters {
+    pub fn compile() -> Result<Filters, JailError> {
+        Ok(Filters {
+            programs: [
+                program(
+                    allowed()?,
+                    SeccompAction::Errno(libc::ENOSYS as u32),
+                    SeccompAction::Allow,
+                )?,
+                program(
+                    foreign_sockets()?,
+                    SeccompAction::Allow,
+                    SeccompAction::Errno(libc::EAFNOSUPPORT as u32),
+                )?,
+                // Last, for it forbids to install another.
+                program(
+                    forbidden()?,
+                    SeccompAction::Allow,
+                    SeccompAction::Errno(libc::EPERM as u32),
+                )?,
+            ],
+        })
+    }
+
+    /// There is no way back: filters can be added, never taken off.
+    pub(crate) fn install(&self) -> Result<(), JailError> {
+        for program in &self.programs {
+            seccompiler::apply_filter(program).doing("installing", "a system-call filter")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        format!("{} system calls allowed, all others refused", ALLOWED.len())
+    }
+}
+
+fn program(
+    rules: Rules,
+    otherwise: SeccompAction,
+    on_match: SeccompAction,
+) -> Result<BpfProgram, JailError> {
+    let arch =
+        TargetArch::try_from(std::env::consts::ARCH).doing("filtering on", "this machine")?;
+    SeccompFilter::new(rules, otherwise, on_match, arch)
+        .and_then(BpfProgram::try_from)
+        .doing("compiling", "a system-call filter")
+}
+
+fn allowed() -> Result<Rules, JailError> {
+    let mut rules: Rules = ALLOWED.iter().map(|(call, _)| (*call, Vec::new())).collect();
+    rules.insert(libc::SYS_seccomp, Vec::new()); // for the two filters that follow this one
+    rules.insert(libc::SYS_clone, vec![rule([(0, Len::Qword, Op::MaskedEq(NAMESPACES), 0)])?]);
+    rules.insert(libc::SYS_socket, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
+    rules.insert(libc::SYS_socketpair, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
+    let ioctls = IOCTLS.iter().map(|(request, _)| rule([(1, Len::Dword, Op::Eq, *request)]));
+    rules.insert(libc::SYS_ioctl, ioctls.collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+fn forbidden() -> Result<Rules, JailError> {
+    let mut rules: Rules = FORBIDDEN.iter().map(|(call, _)| (*call, Vec::new())).collect();
+    let bits = (0..64).map(|bit| 1 << bit).filter(|bit| NAMESPACES & bit != 0);
+    let new = bits.map(|bit| rule([(0, Len::Qword, Op::MaskedEq(bit), bit)]));
+    rules.insert(libc::SYS_clone, new.collect::<Result<_, _>>()?);
+    let other = IOCTLS.iter().map(|(request, _)| condition(1, Len::Dword, Op::Ne, *request));
+    let other = SeccompRule::new(other.collect::<Result<_, _>>()?).doing("ruling on", "ioctl")?;
+    rules.insert(libc::SYS_ioctl, vec![other]);
+    Ok(rules)
+}
+
+fn foreign_sockets() -> Result<Rules, JailError> {
+    let foreign = || Ok(vec![rule([(0, Len::Dword, Op::Ne, LOCAL)])?]);
+    Ok(Rules::from([(libc::SYS_socket, foreign()?), (libc::SYS_socketpair, foreign()?)]))
+}
+
+/// The one family of sockets: it reaches no further than this cell's own files and namespaces.
+const LOCAL: u64 = libc::AF_UNIX as u64;
+
+fn rule<const N: usize>(conditions: [(u8, Len, Op, u64); N]) -> Result<SeccompRule, JailError> {
+    let conditions = conditions
+        .into_iter()
+        .map(|(argument, len, op, value)| condition(argument, len, op, value))
+        .collect::<Result<_, _>>()?;
+    SeccompRule::new(conditions).doing("ruling on", "arguments")
+}
+
+fn condition(argument: u8, len: Len, op: Op, value: u64) -> Result<SeccompCondition, JailError> {
+    SeccompCondition::new(argument, len, op, value).doing("ruling on", "an argument")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_compile() {
+        Filters::compile().expect("the tables are sound");
+    }
+
+    #[test]
+    fn no_call_is_both_allowed_and_forbidden() {
+        for (call, _) in FORBIDDEN {
+            assert!(!ALLOWED.iter().any(|(allowed, _)| allowed == call), "call {call} is both");
+        }
+    }
+
+    #[test]
+    fn every_row_has_a_reason_and_stands_once() {
+        for table in [ALLOWED, FORBIDDEN] {
+            for (at, (call, why)) in table.iter().enumerate() {
+                assert!(!why.is_empty(), "call {call} has no reason");
+                assert!(!table[..at].iter().any(|(other, _)| other == call), "call {call} twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a zygote and its cells are told: made by the warden, handed over as JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the code finds itself, and the only place that survives from one run to the next.
+pub const WORKSPACE: &str = "/workspace";
+
+/// What the zygote's root is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RootSpec {
+    /// An empty folder of the warden's that serves as a mount point while the root is built.
+    pub staging: PathBuf,
+    pub python: PythonHome,
+    /// Our own files, path in the root and content: zygote, runner, this library.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// User and group outside, where the warden is root and has to become somebody less. An
+    /// ordinary user stays who it is.
+    pub outer_id: u32,
+}
+
+/// An interpreter and its libraries, as they lie on this machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PythonHome {
+    /// `sys.base_prefix`
+    pub prefix: PathBuf,
+    /// The interpreter itself, no link.
+    pub executable: PathBuf,
+    /// `3.12`
+    pub version: String,
+    /// A plain folder of packages. Laid over the interpreter's own `site-packages`.
+    pub site_packages: PathBuf,
+}
+
+/// What each cell of a zygote may use up, and what it is told about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CellSpec {
+    pub memory_bytes: u64,
+    pub processes: u64,
+    pub open_files: u64,
+    pub scratch_bytes: u64,
+    pub scratch_files: u64,
+}

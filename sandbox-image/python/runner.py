@@ -1,0 +1,159 @@
+"""Runs code inside a cell, one piece after another, in one namespace.
+
+It trusts nothing that it runs and is trusted by nobody: the code shares its interpreter and can do
+with it what it likes. That the code raised, or did not, is all it says, and whoever wants to lie
+about that could have caught the exception. How a process ended, how long it took and what it wrote
+is seen from outside.
+
+    control, descriptor 3:  u32 length + code in, one byte out: 0 ended, 1 raised
+    display, descriptor 4:  u32 length + picture out
+"""
+
+import builtins
+import ctypes
+import gc
+import linecache
+import os
+import random
+import struct
+import sys
+import threading
+import traceback
+import types
+
+CONTROL = 3
+WORKSPACE = "/workspace"
+#: The name of all code from outside, as in the tracebacks of Gemini's own environment.
+FILE = "<string>"
+
+#: Bound before any code can replace them.
+_read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
+_exec, _compile = builtins.exec, builtins.compile
+_libc = ctypes.CDLL(None)
+
+
+def prepare() -> None:
+    """The part that needs no cell: called in the zygote."""
+    import belljar_display
+
+    belljar_display.install()
+    # Of the code, not of the zygote: modules beside it, arguments of a script, no script.
+    sys.path[0] = WORKSPACE
+    sys.argv = [""]
+
+
+def serve() -> None:
+    """Runs what comes in until nothing comes any more. Never returns."""
+    throw_dice()
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    home, count = _getpid(), 0
+    while (code := receive()) is not None:
+        count += 1
+        gc.enable()
+        raised = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
+        if _getpid() != home:
+            _exit(int(raised))  # a fork of the code that came to the code's end
+        finish()
+        try:
+            _write(CONTROL, bytes([raised]))
+        except OSError:
+            _exit(int(raised))  # the code closed it; how this process ends says as much
+    _exit(0)
+
+
+def throw_dice() -> None:
+    """All cells of a zygote have inherited the same dice. `random` sees to itself after a fork."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    _libc.srand(random.SystemRandom().getrandbits(32))
+
+
+def receive() -> str | None:
+    header = read_exactly(4)
+    code = header and read_exactly(struct.unpack("!I", header)[0])
+    return None if code is None else code.decode()
+
+
+def read_exactly(length: int) -> bytes | None:
+    data = b""
+    while len(data) < length:
+        piece = _read(CONTROL, length - len(data))
+        if not piece:
+            return None
+        data += piece
+    return data
+
+
+def run(code: str, name: str, scope: dict) -> bool:
+    """Whether it raised. The traceback is on standard error then."""
+    # Tracebacks and `inspect` find the source here.
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    try:
+        _exec(_compile(code, name, "exec", dont_inherit=True), scope)
+        join_threads()
+    except SystemExit as end:
+        if end.code is None or end.code == 0:
+            return False
+        complain(f"Exited with code {end.code}" if isinstance(end.code, int) else str(end.code))
+        return True
+    except BaseException as error:  # noqa: BLE001: whatever it is, it is the code's own
+        complain(explain(error))
+        return True
+    return False
+
+
+def join_threads() -> None:
+    """A script does not end before its threads do, daemons excepted."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+
+
+def explain(error: BaseException) -> str:
+    """A traceback of the code's own lines: none of ours, none of the libraries'."""
+    told = traceback.TracebackException.from_exception(error, compact=True)
+    seen, todo = set(), [told]
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.stack = traceback.StackSummary.from_list([f for f in one.stack if is_own(f.filename)])
+        for frame in one.stack:
+            if frame.line is not None and frame.filename.startswith("<string "):
+                frame.filename = FILE  # its source has been looked up by now
+        todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+    return "".join(told.format()).rstrip("\n")
+
+
+def is_own(name: str) -> bool:
+    return name == FILE or name.startswith(("<string ", WORKSPACE + "/"))
+
+
+def complain(text: str) -> None:
+    """Below what the code wrote to standard error, whatever it made of `sys.stderr`."""
+    flush(sys.stderr)
+    data = (text + "\n").encode(errors="backslashreplace")
+    while data:
+        data = data[_write(2, data) :]
+
+
+def finish() -> None:
+    """What would happen at the end of a script: figures are shown, buffers written."""
+    display = sys.modules.get("belljar_display")
+    try:
+        if display is not None:
+            display.show_open_figures()
+    except BaseException as error:  # noqa: BLE001: drawing runs the code's objects
+        complain(f"A figure could not be drawn: {type(error).__name__}: {error}")
+    flush(sys.stdout)
+    flush(sys.stderr)
+    _libc.fflush(None)
+
+
+def flush(stream: object) -> None:
+    try:
+        stream.flush()
+    except BaseException:  # noqa: BLE001: the code may have closed or replaced it
+        pass

@@ -1,0 +1,367 @@
+//! One cell, from its fork to its death.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use jail::{Ended, LayerReport, Report};
+use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+use crate::capture::Capture;
+use crate::channel::{self, Channel};
+use crate::images::{Frame, Frames};
+use crate::workspace::{Picture, Workspace};
+use crate::zygote::Zygote;
+
+/// How long a fork may take to be jailed.
+const UP_WITHIN: Duration = Duration::from_secs(10);
+/// How long the kernel may take to clear away what was killed.
+const DEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Once a run has ended, this much may still lie in a pipe.
+const PIPE_BYTES: usize = 1 << 20;
+/// A run that writes so many times what is kept is stopped.
+const FLOOD_FACTOR: u64 = 10;
+
+/// A jailed process tree that waits for code, or has run some.
+#[derive(Debug)]
+pub struct Cell {
+    init: Init,
+    status: Channel,
+    control: UnixStream,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    display: UnixStream,
+    frames: Frames,
+    pub workspace: Workspace,
+    pub layers: Vec<LayerReport>,
+    limits: CellLimits,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Ran {
+    pub finished: Finished,
+    pub stdout: (Vec<u8>, u64),
+    pub stderr: (Vec<u8>, u64),
+    pub pictures: Vec<Picture>,
+}
+
+/// What ended a run.
+enum End {
+    /// The runner's word: whether the code raised.
+    Word {
+        raised: bool,
+    },
+    /// Init's word, or its silence.
+    Process(Option<Ended>),
+    Stopped(Limit),
+}
+
+impl Cell {
+    /// Has a zygote fork one, and waits until it is jailed.
+    pub async fn make(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<Cell> {
+        let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (control, control_end) = stream_pair()?;
+        let (display, display_end) = stream_pair()?;
+        let (status, status_end) = channel::pair()?;
+        zygote
+            .fork([control_end, stdout_end, stderr_end, display_end, status_end])
+            .await
+            .context("asking the zygote for a cell")?;
+        let up = tokio::time::timeout(UP_WITHIN, come_up(&status));
+        let (init, workspace, layers) = up.await.context("a cell did not come up in time")??;
+        Ok(Cell {
+            init,
+            status,
+            control,
+            stdout: pipe::Receiver::from_owned_fd(stdout)?,
+            stderr: pipe::Receiver::from_owned_fd(stderr)?,
+            display,
+            frames: Frames::new(usize::try_from(limits.image_bytes)?),
+            workspace: Workspace::new(workspace),
+            layers,
+            limits,
+        })
+    }
+
+    /// Whether it still waits for code.
+    pub fn is_alive(&self) -> bool {
+        self.init.is_alive()
+    }
+
+    /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
+    /// and from the bytes in the pipes.
+    pub async fn run(&mut self, code: &str) -> io::Result<Ran> {
+        self.workspace.remember();
+        let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
+        let (mut stdout, mut stderr) = (Capture::new(kept), Capture::new(kept));
+        let mut shown = Vec::new();
+
+        let began = Instant::now();
+        let end = self.until_the_end(code, &mut stdout, &mut stderr, &mut shown).await;
+        let wall = began.elapsed();
+
+        let lost = !matches!(end, End::Word { .. });
+        if lost {
+            self.init.kill();
+            self.init.dead().await;
+        }
+        drain(&self.stdout, &mut stdout);
+        drain(&self.stderr, &mut stderr);
+        self.drain_display(&mut shown);
+
+        let (pictures, images_left_out) = self.pictures(shown);
+        let finished = Finished {
+            outcome: verdict(end),
+            usage: Usage { wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX) },
+            cell_lost: lost,
+            images_left_out,
+        };
+        Ok(Ran { finished, stdout: stdout.finish(), stderr: stderr.finish(), pictures })
+    }
+
+    async fn until_the_end(
+        &mut self,
+        code: &str,
+        stdout: &mut Capture,
+        stderr: &mut Capture,
+        shown: &mut Vec<Frame>,
+    ) -> End {
+        let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
+        let (mut from_code, mut to_code) = self.control.split();
+        let handed_over = async {
+            let length = u32::try_from(code.len()).unwrap_or(u32::MAX).to_be_bytes();
+            let done = to_code.write_all(&[&length, code.as_bytes()].concat()).await;
+            match done {
+                Ok(()) => std::future::pending().await,
+                Err(_) => (), // the cell died before it had read it all; its status says how
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = ended(&self.status) => End::Process(ended),
+            word = from_code.read_u8() => match word {
+                Ok(word) => End::Word { raised: word != 0 },
+                // The code closed its side. How the process ends is the only word left.
+                Err(_) => tokio::select! {
+                    ended = ended(&self.status) => End::Process(ended),
+                    limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+                },
+            },
+            limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+            () = pump(&self.stdout, stdout, flood) => {
+                End::Stopped(Limit::OutputBytes(flood))
+            }
+            () = pump(&self.stderr, stderr, u64::MAX) => unreachable!("stderr never stops a run"),
+            () = pump_display(&self.display, &mut self.frames, shown) => {
+                unreachable!("pictures never stop a run")
+            }
+            () = handed_over => End::Process(ended(&self.status).await),
+        }
+    }
+
+    fn drain_display(&mut self, shown: &mut Vec<Frame>) {
+        let mut buffer = [0; 64 << 10];
+        let mut total = 0;
+        while total < PIPE_BYTES {
+            match self.display.try_read(&mut buffer) {
+                Ok(read @ 1..) => {
+                    total += read;
+                    shown.extend(self.frames.add(&buffer[..read]));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// What was shown and what was written, in the order of their making, each once.
+    fn pictures(&mut self, shown: Vec<Frame>) -> (Vec<Picture>, u32) {
+        let most = self.limits.images as usize;
+        let written = self.workspace.new_pictures(most, self.limits.image_bytes);
+        let mut left_out = written.left_out;
+        let mut pictures = written.found;
+        for frame in shown {
+            match frame {
+                Frame::Picture(picture) => pictures.push(picture),
+                Frame::LeftOut => left_out += 1,
+            }
+        }
+        pictures.sort_by_key(|picture| picture.written);
+        let mut seen: Vec<Vec<u8>> = Vec::new();
+        pictures.retain(|picture| {
+            let new = !seen.contains(&picture.data);
+            if new {
+                seen.push(picture.data.clone());
+            }
+            new
+        });
+        left_out += u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        pictures.truncate(most);
+        (pictures, left_out)
+    }
+}
+
+/// The first process of a cell. When it dies all others do, and it dies when this is dropped.
+#[derive(Debug)]
+struct Init {
+    handle: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Init {
+    fn new(handle: OwnedFd) -> io::Result<Init> {
+        Ok(Init { handle: Some(channel::watch(handle)?) })
+    }
+
+    fn is_alive(&self) -> bool {
+        let Some(handle) = &self.handle else { return false };
+        let mut poll = [rustix::event::PollFd::new(handle.get_ref(), rustix::event::PollFlags::IN)];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut poll, Some(&now)) == Ok(0)
+    }
+
+    fn kill(&self) {
+        if let Some(handle) = &self.handle {
+            // Gone already is as good.
+            pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
+        }
+    }
+
+    /// Waits until nothing of the cell is left, and takes its leave of the process table.
+    async fn dead(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            reap(handle).await;
+        }
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(handle) = self.handle.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(reap(handle));
+        }
+    }
+}
+
+async fn reap(handle: AsyncFd<OwnedFd>) {
+    if tokio::time::timeout(DEAD_WITHIN, handle.readable()).await.is_err() {
+        tracing::error!("a cell was killed and is not dead yet");
+        drop(handle.readable().await);
+    }
+    // Ours since the process that forked it is gone; where it is not, its real parent reaps.
+    waitid(WaitId::PidFd(handle.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
+}
+
+/// Listens to a cell that is being made.
+async fn come_up(status: &Channel) -> anyhow::Result<(Init, OwnedFd, Vec<LayerReport>)> {
+    let (report, handle) = next_report(status).await?;
+    let (Report::Born, Some(handle)) = (report, handle) else {
+        bail!("a cell spoke before it was born");
+    };
+    let init = Init::new(handle)?; // from here on it is killed if anything goes wrong
+    match next_report(status).await? {
+        (Report::Ready { layers }, Some(workspace)) => Ok((init, workspace, layers)),
+        _ => bail!("a cell spoke out of turn"),
+    }
+}
+
+async fn next_report(status: &Channel) -> anyhow::Result<(Report, Option<OwnedFd>)> {
+    let Some((text, files)) = status.receive().await.context("listening to a cell")? else {
+        bail!("a cell died while it was being made");
+    };
+    match serde_json::from_slice(&text).context("reading a cell's report")? {
+        Report::Broken { why } => bail!("a cell could not be made: {why}"),
+        report => Ok((report, files.into_iter().next())),
+    }
+}
+
+/// How the process that runs the code ended; `None` where init was killed before it could say.
+async fn ended(status: &Channel) -> Option<Ended> {
+    let (text, _) = status.receive().await.ok()??;
+    match serde_json::from_slice(&text) {
+        Ok(Report::Ended(ended)) => Some(ended),
+        _ => None,
+    }
+}
+
+async fn deadline(wall_ms: u64) -> Limit {
+    tokio::time::sleep(Duration::from_millis(wall_ms)).await;
+    Limit::WallMs(wall_ms)
+}
+
+/// Reads until more than `flood` bytes have come. An end of file is not the end of a run: the code
+/// may have closed its output and go on.
+async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
+    let mut buffer = vec![0; 64 << 10];
+    while to.total() <= flood {
+        if from.readable().await.is_err() {
+            return std::future::pending().await;
+        }
+        match from.try_read(&mut buffer) {
+            Ok(0) => return std::future::pending().await,
+            Ok(read) => to.add(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return std::future::pending().await,
+        }
+    }
+}
+
+async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Frame>) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if from.readable().await.is_err() {
+            return std::future::pending().await;
+        }
+        match from.try_read(&mut buffer) {
+            Ok(0) => return std::future::pending().await,
+            Ok(read) => shown.extend(frames.add(&buffer[..read])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return std::future::pending().await,
+        }
+    }
+}
+
+/// What still lies in the pipe. Bounded, since a leftover of the code may go on writing.
+fn drain(from: &pipe::Receiver, to: &mut Capture) {
+    let mut buffer = [0; 64 << 10];
+    let mut total = 0;
+    while total < PIPE_BYTES {
+        match from.try_read(&mut buffer) {
+            Ok(read @ 1..) => {
+                total += read;
+                to.add(&buffer[..read]);
+            }
+            _ => return,
+        }
+    }
+}
+
+fn verdict(end: End) -> Outcome {
+    match end {
+        End::Word { raised: false } | End::Process(Some(Ended::Exited(0))) => Outcome::Ok,
+        End::Word { raised: true } => Outcome::Raised,
+        End::Process(Some(Ended::Exited(code))) => Outcome::Exited { code },
+        End::Process(Some(Ended::Signalled(signal))) => Outcome::Signalled { signal },
+        End::Process(None) => Outcome::Signalled { signal: Signal::KILL.as_raw() },
+        End::Stopped(limit) => Outcome::Stopped { limit },
+    }
+}
+
+fn stream_pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let ours = std::os::unix::net::UnixStream::from(ours);
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}

@@ -1,0 +1,155 @@
+//! One connection is one cell: takes requests in order, answers each, and lets the cell die with
+//! it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{CellLimits, Description, FrameError, Refusal, Reply, Request};
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::cell::Ran;
+use crate::pool::{NoCell, Pool, Taken};
+
+/// What every connection of a warden shares.
+#[derive(Debug)]
+pub struct Shared {
+    pub pool: Pool,
+    pub limits: CellLimits,
+    /// User and group of the cells outside, where that is not ourselves.
+    pub owner: Option<u32>,
+    pub describe: fn(&Shared) -> Description,
+    /// `3.12.1`
+    pub python: String,
+}
+
+/// Serves until the other side is gone.
+pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
+    let (reader, writer) = stream.into_split();
+    let mut connection = Connection {
+        reader: BufReader::new(reader),
+        writer: BufWriter::new(writer),
+        shared,
+        taken: None,
+    };
+    match connection.requests().await {
+        Ok(()) | Err(FrameError::Closed) => {}
+        Err(error) => tracing::warn!(%error, "a connection was given up"),
+    }
+}
+
+struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    writer: BufWriter<OwnedWriteHalf>,
+    shared: Arc<Shared>,
+    taken: Option<Taken>,
+}
+
+impl Connection {
+    async fn requests(&mut self) -> Result<(), FrameError> {
+        loop {
+            let (request, blob) = protocol::read(&mut self.reader).await?;
+            match request {
+                Request::Describe => {
+                    let description = (self.shared.describe)(&self.shared);
+                    self.answer(&Reply::Description(description), &[]).await?;
+                }
+                Request::Open => {
+                    let reply = self.open().await;
+                    self.answer(&reply, &[]).await?;
+                }
+                Request::PutFile { name } => {
+                    let reply = self.put(&name, &blob);
+                    self.answer(&reply, &[]).await?;
+                }
+                Request::Run { code } => self.run(&code).await?,
+            }
+            // Requests that came together are answered together.
+            if self.reader.buffer().is_empty() {
+                self.writer.flush().await?;
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Reply {
+        if self.taken.is_some() {
+            return invalid("one connection is one cell");
+        }
+        match self.shared.pool.take().await {
+            Ok(taken) => {
+                self.taken = Some(taken);
+                Reply::Opened
+            }
+            Err(NoCell::Busy) => Reply::Refused(Refusal::Busy),
+            Err(NoCell::Failing { why }) => Reply::Refused(Refusal::Unavailable { why }),
+        }
+    }
+
+    fn put(&mut self, name: &str, content: &Bytes) -> Reply {
+        let Some(taken) = &mut self.taken else { return Reply::Refused(Refusal::CellLost) };
+        match taken.cell.workspace.put(name, content, self.shared.owner) {
+            Ok(()) => Reply::FilePut,
+            Err(error) => invalid(&format!("{name} could not be written: {error}")),
+        }
+    }
+
+    async fn run(&mut self, code: &str) -> Result<(), FrameError> {
+        let limit = self.shared.limits.code_bytes;
+        if code.len() as u64 > limit {
+            return self.answer(&invalid(&format!("code of more than {limit} bytes")), &[]).await;
+        }
+        let Some(taken) = &mut self.taken else {
+            return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
+        };
+        let ran = tokio::select! {
+            ran = taken.cell.run(code) => ran,
+            // Nobody waits for the result any more, so nobody needs the run.
+            () = gone(&mut self.reader) => return Err(FrameError::Closed),
+        };
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(error) => {
+                self.taken = None;
+                let why = format!("the run could not be followed: {error}");
+                return self.answer(&Reply::Refused(Refusal::Unavailable { why }), &[]).await;
+            }
+        };
+        if ran.finished.cell_lost {
+            self.taken = None;
+        }
+        self.ran(ran).await
+    }
+
+    async fn ran(&mut self, ran: Ran) -> Result<(), FrameError> {
+        let ((stdout, stdout_left_out), (stderr, stderr_left_out)) = (ran.stdout, ran.stderr);
+        self.answer(&Reply::Stdout { left_out: stdout_left_out }, &stdout).await?;
+        self.answer(&Reply::Stderr { left_out: stderr_left_out }, &stderr).await?;
+        for picture in ran.pictures {
+            let reply = Reply::Image { mime_type: picture.mime_type.to_owned() };
+            self.answer(&reply, &picture.data).await?;
+        }
+        self.answer(&Reply::Finished(ran.finished), &[]).await
+    }
+
+    async fn answer(&mut self, reply: &Reply, blob: &[u8]) -> Result<(), FrameError> {
+        protocol::write(&mut self.writer, reply, blob).await
+    }
+}
+
+/// Waits until the other side has hung up. Bytes that come meanwhile are requests to follow, and
+/// stay where they are.
+async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
+    use tokio::io::AsyncBufReadExt;
+    if !reader.buffer().is_empty() {
+        return std::future::pending().await;
+    }
+    match reader.fill_buf().await {
+        Ok([]) | Err(_) => {}
+        Ok(_) => std::future::pending().await,
+    }
+}
+
+fn invalid(why: &str) -> Reply {
+    Reply::Refused(Refusal::Invalid { why: why.to_owned() })
+}

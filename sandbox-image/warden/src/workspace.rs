@@ -1,0 +1,218 @@
+//! A cell's work directory, from outside: by descriptor, never by path.
+//!
+//! The code can rename, link and replace whatever it likes while we look, so nothing is followed,
+//! no border is crossed, and only regular files are opened.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+
+/// Limits of one look around.
+const MAX_DEPTH: usize = 8;
+const MAX_ENTRIES: usize = 10_000;
+const MAX_TIME: Duration = Duration::from_secs(1);
+/// The first bytes of a file, enough to tell a picture.
+const SNIFFED_BYTES: u64 = 64;
+
+const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// An open work directory, and what was in it when it was last looked at.
+#[derive(Debug)]
+pub struct Workspace {
+    folder: OwnedFd,
+    seen: HashMap<CString, Stamp>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, u32),
+}
+
+/// A picture that the code has written.
+#[derive(Debug)]
+pub struct Picture {
+    pub written: SystemTime,
+    pub mime_type: &'static str,
+    pub data: Vec<u8>,
+}
+
+/// What was found, and how many pictures were too large or too many.
+#[derive(Debug, Default)]
+pub struct Pictures {
+    pub found: Vec<Picture>,
+    pub left_out: u32,
+}
+
+impl Workspace {
+    pub fn new(folder: OwnedFd) -> Workspace {
+        Workspace { folder, seen: HashMap::new() }
+    }
+
+    /// Writes a new file. `owner` is the user it has to belong to, where that is not ourselves.
+    pub fn put(&mut self, name: &str, content: &[u8], owner: Option<u32>) -> std::io::Result<()> {
+        if name.is_empty()
+            || name.len() > 255
+            || name.starts_with('.')
+            || name.contains(['/', '\0'])
+        {
+            return Err(std::io::Error::other("a file of the input needs a plain name"));
+        }
+        let write = || -> std::io::Result<()> {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+            let file = openat2(&self.folder, name, flags, mode, STAY_INSIDE)?;
+            File::from(file).write_all(content)
+        };
+        match owner {
+            None => write(),
+            Some(owner) => as_user(owner, write),
+        }
+    }
+
+    /// Remembers everything as it is, so that [`Self::new_pictures`] finds what comes after.
+    pub fn remember(&mut self) {
+        let mut walk = Walk::new();
+        walk.folder(self.folder.as_fd(), c"", 0);
+        self.seen = walk.files.into_iter().collect();
+    }
+
+    /// The pictures that were written or changed since the last look, oldest first.
+    pub fn new_pictures(&mut self, most: usize, bytes: u64) -> Pictures {
+        let mut walk = Walk::new();
+        walk.folder(self.folder.as_fd(), c"", 0);
+        let mut new: Vec<_> =
+            walk.files.iter().filter(|(path, stamp)| self.seen.get(path) != Some(stamp)).collect();
+        new.sort_by_key(|(_, stamp)| stamp.changed);
+        let mut pictures = Pictures::default();
+        for (path, stamp) in new {
+            let Some(mime_type) = self.picture_type(path) else { continue };
+            if pictures.found.len() == most || stamp.bytes > bytes {
+                pictures.left_out += 1;
+                continue;
+            }
+            if let Ok(data) = self.read(path, bytes) {
+                let written = time(stamp.changed);
+                pictures.found.push(Picture { written, mime_type, data });
+            }
+        }
+        self.seen = walk.files.into_iter().collect();
+        pictures
+    }
+
+    fn picture_type(&self, path: &CStr) -> Option<&'static str> {
+        picture_type(&self.read(path, SNIFFED_BYTES).ok()?)
+    }
+
+    /// At most this many bytes of a regular file.
+    fn read(&self, path: &CStr, most: u64) -> std::io::Result<Vec<u8>> {
+        // Not blocking: what was a file a moment ago may be a pipe by now.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat2(&self.folder, path, flags, Mode::empty(), STAY_INSIDE)?;
+        let about = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+            return Err(std::io::Error::other("no regular file"));
+        }
+        let mut data = Vec::new();
+        File::from(file).take(most).read_to_end(&mut data)?;
+        Ok(data)
+    }
+}
+
+/// The type of a picture, told from its first bytes and never from its name.
+pub fn picture_type(start: &[u8]) -> Option<&'static str> {
+    let kind = infer::get(start)?.mime_type();
+    ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff"]
+        .into_iter()
+        .find(|known| *known == kind)
+}
+
+/// One look around, with limits on everything.
+struct Walk {
+    files: Vec<(CString, Stamp)>,
+    entries: usize,
+    until: Instant,
+}
+
+impl Walk {
+    fn new() -> Walk {
+        Walk { files: Vec::new(), entries: 0, until: Instant::now() + MAX_TIME }
+    }
+
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &CStr, depth: usize) {
+        let Ok(entries) = Dir::read_from(folder) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES || Instant::now() > self.until {
+                return;
+            }
+            self.entry(folder, path, name, depth);
+        }
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, path: &CStr, name: &CStr, depth: usize) {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let Ok(about) = statx(folder, name, flags, StatxFlags::BASIC_STATS) else { return };
+        let path = join(path, name);
+        match FileType::from_raw_mode(about.stx_mode.into()) {
+            FileType::RegularFile => {
+                let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);
+                let stamp = Stamp { inode: about.stx_ino, bytes: about.stx_size, changed };
+                self.files.push((path, stamp));
+            }
+            FileType::Directory if depth < MAX_DEPTH => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                if let Ok(below) = openat2(folder, name, flags, Mode::empty(), STAY_INSIDE) {
+                    self.folder(below.as_fd(), &path, depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn join(folder: &CStr, name: &CStr) -> CString {
+    let mut path = folder.to_bytes().to_vec();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.to_bytes());
+    CString::new(path).expect("neither part has a NUL")
+}
+
+fn time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+}
+
+/// Does this as another user. The kernel lets nobody write to a cell's disk whom the cell does not
+/// know, not even root; the user of a thread's file accesses is that thread's own affair.
+fn as_user<T: Send>(
+    user: u32,
+    act: impl FnOnce() -> std::io::Result<T> + Send,
+) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                nix::unistd::setfsgid(nix::unistd::Gid::from_raw(user));
+                nix::unistd::setfsuid(nix::unistd::Uid::from_raw(user));
+                act()
+            })
+            .join()
+            .unwrap_or_else(|_| Err(std::io::Error::other("writing a file panicked")))
+    })
+}

@@ -1,0 +1,213 @@
+//! What a scenario sees of a conversation: where it began, and what came back since.
+
+use std::ops::Range;
+
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde_json::Value as Json;
+
+use crate::backend::{InputFile, Prompt};
+use crate::interaction::{CodeResult, FunctionResult, Step};
+
+/// A conversation, read for a script.
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a> {
+    prompt: &'a Prompt,
+}
+
+/// What the conditions of a scenario are compared with.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    pub input: String,
+    /// The same in lower case, as it is compared with every scenario.
+    pub lower_input: String,
+    /// How many user turns there have been, this one included.
+    pub turn: usize,
+    /// Names of the functions whose results the client sent just now.
+    pub answered: Vec<&'a str>,
+    pub model: &'a str,
+    pub offered: &'a [String],
+    pub files: &'a [InputFile],
+}
+
+/// Something that a script has to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beat<'a> {
+    CodeResult { is_error: bool },
+    FunctionResults(Answers<'a>),
+}
+
+/// What a client sent in answer to the function calls of one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers<'a> {
+    /// Where in the chain the answers are.
+    pub steps: Range<usize>,
+    pub names: Vec<&'a str>,
+    pub is_error: bool,
+}
+
+impl Beat<'_> {
+    pub fn is_error(&self) -> bool {
+        match self {
+            Beat::CodeResult { is_error } => *is_error,
+            Beat::FunctionResults(answers) => answers.is_error,
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    pub fn new(prompt: &'a Prompt) -> Chain<'a> {
+        Chain { prompt }
+    }
+
+    /// The steps of the client's that the newest user text came with: there the script began.
+    pub fn newest_input(self) -> Range<usize> {
+        let newest = self.steps().iter().rposition(|step| matches!(step, Step::UserInput(_)));
+        newest.map_or(0..0, |at| self.client_steps_around(at))
+    }
+
+    pub fn scene(self, start: &Range<usize>) -> Scene<'a> {
+        let so_far = &self.steps()[..start.end];
+        let input = input(so_far);
+        Scene {
+            lower_input: input.to_lowercase(),
+            input,
+            turn: turn(so_far),
+            answered: self.answers(start).map(|answers| answers.names).unwrap_or_default(),
+            model: &self.prompt.model,
+            offered: &self.prompt.tools.offered,
+            files: &self.prompt.files,
+        }
+    }
+
+    /// The function results among the client's steps `at`, if there are any.
+    pub fn answers(self, at: &Range<usize>) -> Option<Answers<'a>> {
+        let results: Vec<&FunctionResult> = self.steps()[at.clone()]
+            .iter()
+            .filter_map(|step| match step {
+                Step::FunctionResult(result) => Some(result),
+                _ => None,
+            })
+            .collect();
+        (!results.is_empty()).then(|| Answers {
+            steps: at.clone(),
+            names: results.iter().filter_map(|result| self.called(result)).collect(),
+            is_error: results.iter().any(|result| result.is_error),
+        })
+    }
+
+    /// All that came back after `start`, in order.
+    pub fn beats_after(self, start: &Range<usize>) -> Vec<Beat<'a>> {
+        let mut beats = Vec::new();
+        let mut at = start.end;
+        while let Some(step) = self.steps().get(at) {
+            let mut next = at + 1;
+            if let Step::CodeResult(result) = step {
+                beats.push(Beat::CodeResult { is_error: result.outcome.is_error() });
+            } else if is_clients(step) {
+                let run = self.client_steps_around(at);
+                next = run.end;
+                beats.extend(self.answers(&run).map(Beat::FunctionResults));
+            }
+            at = next;
+        }
+        beats
+    }
+
+    /// What the holes of templates are filled with. The names of what has not come yet are left
+    /// out, so that using them is an error.
+    pub fn names(self) -> Value {
+        let mut names = vec![
+            ("input", Value::from(input(self.steps()))),
+            ("turn", Value::from(turn(self.steps()))),
+            ("model", Value::from(self.prompt.model.as_str())),
+            ("files", self.prompt.files.iter().map(file).collect()),
+        ];
+        let mut runs = Vec::new();
+        for step in self.steps() {
+            match step {
+                Step::CodeResult(result) => {
+                    runs.push(run(result));
+                    names.push(("result", result.result.as_str().into()));
+                    names.push(("stdout", result.stdout.as_str().into()));
+                    names.push(("images", result.images.into()));
+                    names.push(("is_error", result.outcome.is_error().into()));
+                }
+                Step::FunctionResult(result) => {
+                    names.push(("function_result", Serde(plain(&result.result)).into()));
+                    names.push(("is_error", result.is_error.into()));
+                }
+                _ => {}
+            }
+        }
+        names.push(("results", runs.into_iter().collect()));
+        // Of pairs with one name, the last one stays.
+        Value::from_pairs(names)
+    }
+
+    fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
+        result.name.as_deref().or_else(|| {
+            self.steps().iter().rev().find_map(|step| match step {
+                Step::FunctionCall(call) if call.id == result.call_id => Some(call.name.as_str()),
+                _ => None,
+            })
+        })
+    }
+
+    fn client_steps_around(self, at: usize) -> Range<usize> {
+        let (before, after) = self.steps().split_at(at);
+        let first = before.iter().rposition(|step| !is_clients(step)).map_or(0, |last| last + 1);
+        let more = after.iter().position(|step| !is_clients(step)).unwrap_or(after.len());
+        first..at + more
+    }
+
+    fn steps(self) -> &'a [Step] {
+        &self.prompt.steps
+    }
+}
+
+fn is_clients(step: &Step) -> bool {
+    matches!(step, Step::UserInput(_) | Step::FunctionResult(_))
+}
+
+fn input(steps: &[Step]) -> String {
+    steps.iter().rev().find_map(Step::user_text).unwrap_or_default()
+}
+
+fn turn(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| matches!(step, Step::UserInput(_))).count()
+}
+
+fn run(result: &CodeResult) -> Value {
+    context! {
+        result => &result.result,
+        stdout => &result.stdout,
+        images => result.images,
+        is_error => result.outcome.is_error(),
+    }
+}
+
+fn file(file: &InputFile) -> Value {
+    context! { name => &file.name, mime_type => &file.mime_type, size => file.bytes }
+}
+
+/// A function's result without its wrapping: clients send a value as it is, as JSON in a string, or
+/// as JSON in a list of text contents, and a template should not have to know which.
+fn plain(result: &Json) -> Json {
+    let text = match result {
+        Json::String(text) => text.clone(),
+        Json::Array(contents) => {
+            let texts: Option<Vec<&str>> =
+                contents.iter().map(|content| content.get("text")?.as_str()).collect();
+            match texts {
+                Some(texts) if !texts.is_empty() => texts.join("\n"),
+                _ => return result.clone(),
+            }
+        }
+        _ => return result.clone(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(structured @ (Json::Object(_) | Json::Array(_))) => structured,
+        _ => Json::String(text),
+    }
+}

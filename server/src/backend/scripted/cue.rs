@@ -1,0 +1,136 @@
+//! Which scenario a conversation is in, and what it says next there.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use super::chain::{Beat, Chain, Scene};
+use super::condition::Verdict;
+use super::scenario::Scenario;
+use super::script::{self, Next, Speech};
+
+/// What a scenario has to say.
+#[derive(Debug)]
+pub struct Cue<'a> {
+    pub scenario: &'a Scenario,
+    pub speech: Speech<'a>,
+}
+
+/// Why no scenario has anything to say, in words for whoever sent the request.
+pub type Silence = String;
+
+pub fn next<'a>(scenarios: &'a [Scenario], chain: Chain<'a>) -> Result<Cue<'a>, Silence> {
+    if scenarios.is_empty() {
+        return Err("No scenarios are loaded, so the scripted model has nothing to say. Put a \
+                    scenario file (*.yaml) into the folder that the server reads them from \
+                    (--scenarios DIR)."
+            .into());
+    }
+    let mut start = chain.newest_input();
+    let mut said = Vec::new();
+    // Ends, for each answer is later in the chain than the one before.
+    loop {
+        let (scenario, next) = Choice { scenarios, chain, start: &start, said: &said }.make()?;
+        match next {
+            Next::Say(speech) => return Ok(Cue { scenario, speech }),
+            Next::Ended => return Err(ended(scenario)),
+            Next::Answered(answers) => {
+                said.push(scenario);
+                start = answers.steps;
+            }
+        }
+    }
+}
+
+/// Looking for the scenario that began at `start`.
+struct Choice<'a, 'c> {
+    scenarios: &'a [Scenario],
+    chain: Chain<'a>,
+    start: &'c Range<usize>,
+    /// Those that led here since the newest user text. The same text still matches them;
+    /// they are over nevertheless, unless they ask for the answer to a call.
+    said: &'c [&'a Scenario],
+}
+
+impl<'a> Choice<'a, '_> {
+    /// The first scenario that applies, and whose script can have led to where the conversation is.
+    fn make(&self) -> Result<(&'a Scenario, Next<'a>), Silence> {
+        let scene = self.chain.scene(self.start);
+        let opening = self.chain.answers(self.start).map(Beat::FunctionResults);
+        let beats = self.chain.beats_after(self.start);
+        let judged: Vec<(&Scenario, Verdict)> = self
+            .scenarios
+            .iter()
+            .filter(|scenario| self.is_left(scenario))
+            .map(|scenario| (scenario, scenario.when.judge(&scene)))
+            .collect();
+        let first = |applies: fn(&Verdict) -> bool| {
+            judged.iter().filter(|(_, verdict)| applies(verdict)).find_map(|(scenario, _)| {
+                let next = script::next(&scenario.script, opening.as_ref(), &beats).ok()?;
+                Some((*scenario, next))
+            })
+        };
+        if let Some(found) = first(Verdict::applies) {
+            return Ok(found);
+        }
+        let has_begun = !beats.is_empty();
+        if has_begun && let Some(found) = first(Verdict::applies_to_chain) {
+            return Ok(found);
+        }
+        Err(match judged.iter().find(|(_, verdict)| verdict.applies()) {
+            Some((scenario, _)) => misfit(scenario),
+            None => no_match(&scene, &judged, self.said),
+        })
+    }
+
+    fn is_left(&self, scenario: &Scenario) -> bool {
+        let is_over = self.said.iter().any(|said| std::ptr::eq(*said, scenario));
+        scenario.when.follows_a_call() || !is_over
+    }
+}
+
+fn ended(scenario: &Scenario) -> Silence {
+    format!(
+        "The scenario `{}` has been said to its end, but the model is asked again. Code needs \
+         something after it, such as a `text`, to be said when its result is back.",
+        scenario.name
+    )
+}
+
+fn misfit(scenario: &Scenario) -> Silence {
+    format!(
+        "The scenario `{}` matches, but its script does not lead to where this conversation is: \
+         other code ran, or other functions were called, than it asks for. Was it changed meanwhile?",
+        scenario.name
+    )
+}
+
+fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenario]) -> Silence {
+    let mut text = String::from("No scenario matches this request.");
+    if let Some(last) = said.last() {
+        text += &format!(
+            " The script of `{}` ended with its function call, and nothing follows the result of {}.",
+            last.name,
+            scene.answered.join(", ")
+        );
+    }
+    let nearest = judged
+        .iter()
+        .rev() // `max_by_key` takes the last of equals, and the first scenario is meant
+        .max_by_key(|(_, verdict)| (verdict.held, Reverse(verdict.missed.len())));
+    if let Some((scenario, verdict)) = nearest
+        && let [miss, others @ ..] = &verdict.missed[..]
+    {
+        text += &format!(
+            " The nearest is `{}`: its condition `{}` wants {}, and got {}",
+            scenario.name, miss.condition, miss.wanted, miss.got
+        );
+        let others: Vec<String> =
+            others.iter().map(|miss| format!("`{}`", miss.condition)).collect();
+        if others.is_empty() {
+            text += ".";
+        } else {
+            text += &format!("; {} does not hold either.", others.join(", "));
+        }
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! The model that says what a scenario file tells it to, while the code that it says really runs.
+//!
+//! ```text
+//!   folder ──▶ library ──▶ scenario (condition · part · template)
+//!                               │
+//!   prompt ──▶ chain ─────────▶ cue ──▶ script ──▶ speech ──▶ events
+//! ```
+//!
+//! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
+//! counted or kept between requests, so tests that run at the same time do not disturb one another.
+
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use chain::Chain;
+use library::Library;
+use speech::Line;
+
+mod chain;
+mod condition;
+mod cue;
+mod library;
+mod part;
+mod scenario;
+mod script;
+mod speech;
+mod template;
+
+pub use scenario::{Scenario, ScenarioError, parse, read};
+
+#[derive(Debug)]
+pub struct Scripted {
+    library: Library,
+}
+
+impl Scripted {
+    /// Reads all scenario files of a folder, and reads them again when they change.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
+        Ok(Scripted { library: Library::open(folder.as_ref())? })
+    }
+
+    pub fn from_scenarios(scenarios: Vec<Scenario>) -> Scripted {
+        Scripted { library: Library::fixed(scenarios) }
+    }
+
+    fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
+        let scenarios = self.library.current();
+        let chain = Chain::new(prompt);
+        cue::next(&scenarios, chain)
+            .and_then(|cue| speech::lines(&cue, &chain.names()))
+            .map_err(BackendError::Refused)
+    }
+}
+
+impl Backend for Scripted {
+    fn generate(&self, prompt: Prompt) -> ModelStream {
+        let (events, stream) = mpsc::channel(STREAM_CAPACITY);
+        let lines = self.lines(&prompt);
+        tokio::spawn(async move {
+            match lines {
+                Ok(lines) => speak(lines, &events).await,
+                // Whoever dropped the stream does not want to know.
+                Err(error) => drop(events.send(Err(error)).await),
+            }
+        });
+        stream
+    }
+}
+
+/// Ends early when nobody listens any more, in the middle of a wait too.
+async fn speak(lines: Vec<Line>, events: &mpsc::Sender<Result<ModelEvent, BackendError>>) {
+    for line in lines {
+        match line {
+            Line::Wait(time) => tokio::select! {
+                () = tokio::time::sleep(time) => {}
+                () = events.closed() => return,
+            },
+            Line::Say(event) => {
+                if events.send(Ok(event)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! A scenario file: what is in it, and what can be wrong with it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::MessageFormatter;
+
+use super::condition::When;
+use super::part::Part;
+
+/// The size of a file that is still read.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// When the scripted model says what.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a scenario: a map with `name`, `when` and `script`")]
+pub struct Scenario {
+    pub name: String,
+    #[serde(default)]
+    pub when: When,
+    #[serde(deserialize_with = "script")]
+    pub script: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a map with the key `scenarios`")]
+struct File {
+    scenarios: Vec<Scenario>,
+}
+
+/// Why a scenario file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}:{place}{message}", path.display())]
+    Invalid { path: PathBuf, place: Place, message: String },
+}
+
+/// Line and column, both from 1; empty where the parser does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(Option<(u64, u64)>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((line, column)) => write!(f, "{line}:{column}: "),
+            None => f.write_str(" "),
+        }
+    }
+}
+
+/// Whether a file of this name holds scenarios.
+pub fn is_scenario_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+pub fn read(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    let unreadable = |source| ScenarioError::Unreadable { path: path.into(), source };
+    let bytes = path.metadata().map_err(unreadable)?.len();
+    if bytes > MAX_FILE_BYTES {
+        let why = format!("{bytes} bytes are more than the {MAX_FILE_BYTES} that a file may have");
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
+    }
+    parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
+}
+
+/// Reads the text of a file. `path` tells JSON from YAML, and stands in the error.
+pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
+    let invalid = |place, message| ScenarioError::Invalid { path: path.into(), place, message };
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let file: File = if is_json {
+        serde_json::from_str(text).map_err(|error| {
+            let place = Place(Some((error.line() as u64, error.column() as u64)));
+            let message = error.to_string();
+            // serde_json ends its texts with the place that stands in front of ours.
+            let message = message.split(" at line ").next().unwrap_or(&message).to_string();
+            invalid(place, message)
+        })?
+    } else {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location().map(|location| (location.line(), location.column()));
+            let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
+            invalid(Place(place), message)
+        })?
+    };
+    Ok(file.scenarios)
+}
+
+/// A list of parts in an order that can be said.
+fn script<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
+    let parts = Vec::<Part>::deserialize(deserializer)?;
+    if parts.is_empty() {
+        return Err(D::Error::custom("a script without parts: say at least a `text`"));
+    }
+    check_order(&parts).map_err(D::Error::custom)?;
+    Ok(parts)
+}
+
+/// A condition asks about the result right before it, and after the end nothing is said.
+///
+/// The first part of a script may be a condition too: it asks about the function result that the
+/// scenario follows.
+fn check_order(parts: &[Part]) -> Result<(), String> {
+    for pair in parts.windows(2) {
+        let [before, part] = pair else { continue };
+        let after_result = matches!(
+            before,
+            Part::Code(_)
+                | Part::RepeatCodeUntilOk(_)
+                | Part::FunctionCall(_)
+                | Part::IfError(_)
+                | Part::IfOk(_)
+        );
+        if matches!(part, Part::IfError(_) | Part::IfOk(_)) && !after_result {
+            return Err(format!(
+                "`{}` after `{}`: it may only stand right after a result, so after `code`, \
+                 `repeat_code_until_ok`, `function_call` or another condition",
+                part.kind(),
+                before.kind()
+            ));
+        }
+        if matches!(before, Part::Finish(_)) {
+            return Err(format!("`{}` after `finish`, which ends the turn", part.kind()));
+        }
+    }
+    parts.iter().try_for_each(|part| match part {
+        Part::IfError(parts) | Part::IfOk(parts) => check_order(parts),
+        _ => Ok(()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(file: &str, text: &str) -> String {
+        parse(Path::new(file), text).expect_err(text).to_string()
+    }
+
+    fn error_in_part(part: &str) -> String {
+        error("s.yaml", &format!("scenarios:\n  - name: s\n    script:\n      - {part}\n"))
+    }
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let yaml = "scenarios: [{ name: a, when: { turn: 1 }, script: [{ text: hi, raw: true }] }]";
+        let json =
+            r#"{"scenarios":[{"name":"a","when":{"turn":1},"script":[{"raw":true,"text":"hi"}]}]}"#;
+        let yaml = parse(Path::new("a.yaml"), yaml).expect("valid YAML");
+        let json = parse(Path::new("a.json"), json).expect("valid JSON");
+        assert_eq!(yaml[0].script, json[0].script);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place_and_with_what_was_expected() {
+        for (part, expected) in [
+            ("txt: hi", "s.yaml:4:9: unknown field `txt`, expected one of thought, text"),
+            ("{ text: a, code: b }", "`text` and `code` in one part"),
+            ("{ raw: true }", "it needs one of `thought`, `text`"),
+            ("hi", "a part of a script, such as `text: …`"),
+            ("text: '{{ a'", "`text` is not a template"),
+            ("function_call: { name: f, args: {} }", "expected one of name, arguments"),
+            ("function_call: { arguments: {} }", "name"),
+            ("delay: soon", "`delay` is a time such as `500ms`"),
+            ("{ delay: 1s, raw: true }", "`raw` beside `delay`"),
+            ("usage: { tokens: 1 }", "expected one of total_input_tokens"),
+            ("search: { queries: [a] }", "part `search` is not supported yet"),
+            ("fail: { status: 429 }", "part `fail` is not supported yet"),
+            ("disconnect: true", "part `disconnect` is not supported yet"),
+            ("finish: SAFETY", "only STOP and MAX_TOKENS"),
+        ] {
+            let error = error_in_part(part);
+            assert!(error.contains(expected), "{part}: {error}");
+            assert!(error.starts_with("s.yaml:4:"), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_said_is_a_mistake() {
+        for (parts, expected) in [
+            ("text: a\n      - if_error: [text: b]", "`if_error` after `text`"),
+            ("code: a\n      - if_ok: [text: b, if_ok: [text: c]]", "`if_ok` after `text`"),
+            ("finish: STOP\n      - text: a", "`text` after `finish`"),
+        ] {
+            assert!(error_in_part(parts).contains(expected), "{}", error_in_part(parts));
+        }
+        assert!(error("s.yaml", "scenarios: [{ name: s, script: [] }]").contains("without parts"));
+    }
+
+    #[test]
+    fn a_condition_that_is_not_known_is_a_mistake() {
+        for (when, expected) in [
+            ("imput: { contains: a }", "unknown field `imput`, expected one of input, model"),
+            ("input: prime", "expected mapping start"),
+            ("input: { matches: '(' }", "unclosed group"),
+            ("model: '['", "error parsing glob"),
+            ("turn: 0", "nonzero"),
+        ] {
+            let text = format!("scenarios:\n- name: s\n  when: {{ {when} }}\n  script: [text: a]");
+            let error = error("s.yaml", &text);
+            assert!(error.starts_with("s.yaml:3:") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_told_with_its_place() {
+        let error = error("s.json", "{\"scenarios\": [\n  {\"name\": 1}\n]}");
+        assert!(error.starts_with("s.json:2:"), "{error}");
+        assert!(!error.contains("at line"), "{error}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Where in its script a scenario is, and what it says next.
+//!
+//! Nothing is remembered between two turns of the model. A script is walked from its top each
+//! time, along the beats that the conversation holds: each part that waits takes one, and what
+//! stands after the last one taken is what the model says now. Requests that run at the same time,
+//! a server that was started anew, and a client that goes on from an old interaction so all get
+//! what they should.
+
+use std::collections::VecDeque;
+
+use super::chain::{Answers, Beat};
+use super::part::{Call, Part};
+use crate::interaction::Usage;
+
+/// What comes next in a script.
+#[derive(Debug, PartialEq)]
+pub enum Next<'a> {
+    Say(Speech<'a>),
+    /// The script ended with function calls, and these are their answers.
+    Answered(Answers<'a>),
+    /// The script has been said, but the model is asked again.
+    Ended,
+}
+
+/// What the model says in one turn.
+#[derive(Debug, Default, PartialEq)]
+pub struct Speech<'a> {
+    /// Without conditions. Code is the last one, where there is code.
+    pub parts: Vec<&'a Part>,
+    /// The token counts that the script has set so far.
+    pub usage: Option<Usage>,
+}
+
+/// The conversation cannot have been led by this script.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misfit;
+
+/// `opening` is what the script began with, where that was the answer to a function call.
+pub fn next<'a>(
+    script: &'a [Part],
+    opening: Option<&Beat<'a>>,
+    beats: &[Beat<'a>],
+) -> Result<Next<'a>, Misfit> {
+    let mut walk = Walk {
+        todo: script.iter().collect(),
+        beats: beats.iter().cloned().collect(),
+        last: opening.cloned(),
+        speech: Speech::default(),
+        at_beat: false,
+    };
+    while let Some(part) = walk.todo.pop_front() {
+        walk.at_beat = false;
+        match part {
+            Part::IfError(parts) => walk.insert(parts, true),
+            Part::IfOk(parts) => walk.insert(parts, false),
+            Part::Usage(usage) => walk.speech.usage = Some(*usage),
+            Part::Code(_) | Part::RepeatCodeUntilOk(_) => {
+                walk.speech.parts.push(part);
+                match walk.beats.pop_front() {
+                    None => return Ok(Next::Say(walk.speech)),
+                    Some(beat @ Beat::CodeResult { is_error }) => {
+                        walk.take(beat);
+                        if is_error && matches!(part, Part::RepeatCodeUntilOk(_)) {
+                            walk.todo.push_front(part);
+                        }
+                    }
+                    Some(Beat::FunctionResults(_)) => return Err(Misfit),
+                }
+            }
+            Part::FunctionCall(call) => {
+                walk.speech.parts.push(part);
+                let names = walk.calls_together_with(call);
+                match walk.beats.pop_front() {
+                    None => return Ok(Next::Say(walk.speech)),
+                    Some(Beat::FunctionResults(answers))
+                        if answers.names.iter().all(|name| names.contains(name)) =>
+                    {
+                        walk.take(Beat::FunctionResults(answers));
+                    }
+                    Some(_) => return Err(Misfit),
+                }
+            }
+            Part::Finish(_) => {
+                walk.speech.parts.push(part);
+                break;
+            }
+            Part::Thought(_) | Part::Text(_) | Part::Delay(_) => walk.speech.parts.push(part),
+        }
+    }
+    walk.end()
+}
+
+struct Walk<'a> {
+    todo: VecDeque<&'a Part>,
+    beats: VecDeque<Beat<'a>>,
+    last: Option<Beat<'a>>,
+    speech: Speech<'a>,
+    /// Whether no part has been looked at since the last beat.
+    at_beat: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn insert(&mut self, parts: &'a [Part], on_error: bool) {
+        if self.last.as_ref().is_some_and(|beat| beat.is_error() == on_error) {
+            for part in parts.iter().rev() {
+                self.todo.push_front(part);
+            }
+        }
+    }
+
+    /// Function calls in a row are one turn of the model, and are answered together.
+    fn calls_together_with(&mut self, call: &'a Call) -> Vec<&'a str> {
+        let mut names = vec![call.name.as_str()];
+        while let Some(part @ Part::FunctionCall(call)) = self.todo.front().copied() {
+            names.push(&call.name);
+            self.speech.parts.push(part);
+            self.todo.pop_front();
+        }
+        names
+    }
+
+    /// What led to the beat has been said in earlier turns.
+    fn take(&mut self, beat: Beat<'a>) {
+        self.speech.parts.clear();
+        self.last = Some(beat);
+        self.at_beat = true;
+    }
+
+    fn end(self) -> Result<Next<'a>, Misfit> {
+        match self.last {
+            Some(Beat::FunctionResults(answers)) if self.at_beat => Ok(Next::Answered(answers)),
+            _ if !self.beats.is_empty() => Err(Misfit),
+            _ if self.at_beat => Ok(Next::Ended),
+            _ => Ok(Next::Say(self.speech)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OK: Beat<'static> = Beat::CodeResult { is_error: false };
+    const ERROR: Beat<'static> = Beat::CodeResult { is_error: true };
+
+    fn answers(names: &[&'static str]) -> Beat<'static> {
+        Beat::FunctionResults(Answers { steps: 0..1, names: names.to_vec(), is_error: false })
+    }
+
+    /// What the script says, as `kind:text` without the Jinja around it.
+    fn said(script: &str, beats: &[Beat<'static>]) -> String {
+        let script: Vec<Part> = serde_saphyr::from_str(script).expect(script);
+        match next(&script, None, beats) {
+            Err(Misfit) => "misfit".into(),
+            Ok(Next::Ended) => "ended".into(),
+            Ok(Next::Answered(answers)) => format!("answered {:?}", answers.names),
+            Ok(Next::Say(speech)) => {
+                let parts: Vec<String> = speech.parts.iter().map(|part| spoken(part)).collect();
+                parts.join(" ")
+            }
+        }
+    }
+
+    fn spoken(part: &Part) -> String {
+        match part {
+            Part::Thought(text) | Part::Text(text) => format!("{text:?}"),
+            Part::Code(code) | Part::RepeatCodeUntilOk(code) => format!("run {code:?}"),
+            Part::FunctionCall(call) => format!("call {}", call.name),
+            other => other.kind().into(),
+        }
+    }
+
+    #[test]
+    fn each_result_moves_the_script_on_to_the_next_code() {
+        let script = "[thought: a, code: b, text: c, code: d, text: e]";
+        assert_eq!(said(script, &[]), r#""a" run "b""#);
+        assert_eq!(said(script, &[OK]), r#""c" run "d""#);
+        assert_eq!(said(script, &[OK, ERROR]), r#""e""#);
+        assert_eq!(said(script, &[OK, ERROR, OK]), "misfit");
+    }
+
+    #[test]
+    fn a_script_that_ends_with_code_has_nothing_to_say_to_its_result() {
+        assert_eq!(said("[code: a]", &[OK]), "ended");
+        assert_eq!(
+            said("[code: a, if_error: [text: b]]", &[OK]),
+            "",
+            "it ends its turn in silence"
+        );
+    }
+
+    #[test]
+    fn a_list_for_errors_is_said_only_after_one() {
+        let script = "[code: a, if_error: [text: b, code: c], if_ok: [text: d], text: e]";
+        assert_eq!(said(script, &[OK]), r#""d" "e""#);
+        assert_eq!(said(script, &[ERROR]), r#""b" run "c""#);
+        assert_eq!(said(script, &[ERROR, OK]), r#""d" "e""#);
+        assert_eq!(said(script, &[ERROR, ERROR]), r#""e""#);
+    }
+
+    #[test]
+    fn code_is_repeated_for_as_long_as_it_fails() {
+        let script = "[text: a, repeat_code_until_ok: b, text: c]";
+        assert_eq!(said(script, &[]), r#""a" run "b""#);
+        assert_eq!(said(script, &[ERROR]), r#"run "b""#);
+        assert_eq!(said(script, &vec![ERROR; 6]), r#"run "b""#);
+        assert_eq!(said(script, &[ERROR, ERROR, OK]), r#""c""#);
+    }
+
+    #[test]
+    fn function_calls_in_a_row_are_made_and_answered_together() {
+        let script = "[function_call: {name: f}, function_call: {name: g}, text: a]";
+        assert_eq!(said(script, &[]), "call f call g");
+        assert_eq!(said(script, &[answers(&["g", "f"])]), r#""a""#);
+        assert_eq!(said(script, &[answers(&["other"])]), "misfit");
+        assert_eq!(said(script, &[OK]), "misfit");
+    }
+
+    #[test]
+    fn a_script_that_ends_with_a_call_leaves_the_answer_to_another_one() {
+        let script = "[function_call: {name: f}]";
+        assert_eq!(said(script, &[answers(&["f"])]), r#"answered ["f"]"#);
+        assert_eq!(said(script, &[answers(&["f"]), OK]), r#"answered ["f"]"#);
+        assert_eq!(said("[text: a]", &[answers(&["f"])]), "misfit");
+    }
+
+    #[test]
+    fn nothing_is_said_after_finish() {
+        assert_eq!(said("[text: a, if_ok: [text: b], finish: MAX_TOKENS]", &[]), r#""a" finish"#);
+        assert_eq!(said("[finish: STOP]", &[OK]), "misfit");
+    }
+
+    #[test]
+    fn token_counts_stay_set() {
+        let script: Vec<Part> =
+            serde_saphyr::from_str("[usage: {total_input_tokens: 7}, code: a, text: b]")
+                .expect("valid");
+        let Ok(Next::Say(speech)) = next(&script, None, &[OK]) else { panic!("it goes on") };
+        assert_eq!(speech.usage, Some(Usage { input: 7, ..Usage::default() }));
+    }
+}

@@ -1,0 +1,241 @@
+//! Texts with holes: Jinja over what the conversation has brought so far.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use regex::{Captures, Regex};
+use serde_json::Value as Json;
+
+/// Instructions that one template may take, so that a loop in it comes to an end.
+const FUEL: u64 = 100_000;
+
+/// How much one template may write. A loop over a run's output would otherwise fill the memory.
+const MAX_RENDERED_BYTES: usize = 4 << 20;
+
+static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut jinja = Environment::new();
+    jinja.set_undefined_behavior(UndefinedBehavior::Strict);
+    jinja.set_fuel(Some(FUEL));
+    // A line break at the end of a text or of code is meant.
+    jinja.set_syntax(
+        SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default syntax"),
+    );
+    jinja.add_filter("regex_find", regex_find);
+    jinja.add_filter("regex_replace", regex_replace);
+    jinja
+});
+
+/// A text as it stands in a scenario.
+///
+/// Code is a template like any other text: `{{`, `{%` and `{#` mean something in it, the single
+/// braces of Python do not. Where Python needs the double ones, `raw: true` leaves all as it is.
+/// Values are written as Python writes them (`True`, `None`, `['a']`), and as JSON with `| tojson`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Template {
+    Raw(String),
+    /// Of a syntax that was found to be right.
+    Jinja(String),
+}
+
+impl Template {
+    pub fn new(source: String, raw: bool) -> Result<Template, TemplateError> {
+        if raw {
+            return Ok(Template::Raw(source));
+        }
+        JINJA.template_from_str(&source).map_err(TemplateError)?;
+        Ok(Template::Jinja(source))
+    }
+
+    pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
+        let source = match self {
+            Template::Raw(text) => return Ok(text.clone()),
+            Template::Jinja(source) => source,
+        };
+        let template = JINJA.template_from_str(source).map_err(TemplateError)?;
+        let mut rendered = Bounded(Vec::new());
+        drop(template.render_captured_to(names, &mut rendered).map_err(TemplateError)?);
+        Ok(String::from_utf8(rendered.0).expect("a template writes text"))
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Template::Raw(text) => write!(f, "raw {text:?}"),
+            Template::Jinja(source) => write!(f, "{source:?}"),
+        }
+    }
+}
+
+/// A function call's arguments: JSON whose strings are templates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arguments {
+    json: Json,
+    raw: bool,
+}
+
+impl Arguments {
+    pub fn new(json: Json, raw: bool) -> Result<Arguments, TemplateError> {
+        map_strings(&json, &mut |text| Template::new(text.into(), raw).map(|_| String::new()))?;
+        Ok(Arguments { json, raw })
+    }
+
+    pub fn render(&self, names: &Value) -> Result<Json, TemplateError> {
+        map_strings(&self.json, &mut |text| Template::new(text.into(), self.raw)?.render(names))
+    }
+}
+
+fn map_strings<E>(
+    json: &Json,
+    change: &mut impl FnMut(&str) -> Result<String, E>,
+) -> Result<Json, E> {
+    Ok(match json {
+        Json::String(text) => Json::String(change(text)?),
+        Json::Array(items) => Json::Array(
+            items.iter().map(|item| map_strings(item, change)).collect::<Result<_, _>>()?,
+        ),
+        Json::Object(fields) => {
+            let mut changed = serde_json::Map::new();
+            for (name, value) in fields {
+                changed.insert(name.clone(), map_strings(value, change)?);
+            }
+            Json::Object(changed)
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
+    })
+}
+
+/// What is wrong with a template, and in which of its lines.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", describe(.0))]
+pub struct TemplateError(Error);
+
+fn describe(error: &Error) -> String {
+    let line = error.line().map(|line| format!(" (line {line} of the template)"));
+    let what = match error.kind() {
+        ErrorKind::OutOfFuel => format!("it takes more than {FUEL} instructions"),
+        ErrorKind::WriteFailure => format!("it writes more than {MAX_RENDERED_BYTES} bytes"),
+        kind => match error.detail() {
+            Some(detail) => format!("{kind}: {detail}"),
+            None => kind.to_string(),
+        },
+    };
+    what + &line.unwrap_or_default()
+}
+
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_RENDERED_BYTES {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The first match: its first group where the pattern has one, else all of it. Undefined where
+/// there is no match, so that it is an error unless the template says `| default(…)`.
+///
+/// As in Python, `$` also matches before a line break that ends the text: output nearly always
+/// ends with one.
+fn regex_find(text: &str, pattern: &str) -> Result<Value, Error> {
+    let pattern = compile(pattern)?;
+    let without_break = text.strip_suffix('\n').unwrap_or(text);
+    let found = pattern.captures(without_break).or_else(|| pattern.captures(text));
+    Ok(found.as_ref().and_then(wanted_group).map_or(Value::UNDEFINED, Value::from))
+}
+
+fn wanted_group<'t>(found: &Captures<'t>) -> Option<&'t str> {
+    found.get(usize::from(found.len() > 1)).map(|group| group.as_str())
+}
+
+/// Every match replaced; `$1` in the replacement is the first group.
+fn regex_replace(text: &str, pattern: &str, replacement: &str) -> Result<String, Error> {
+    Ok(compile(pattern)?.replace_all(text, replacement).into_owned())
+}
+
+fn compile(pattern: &str) -> Result<Regex, Error> {
+    Regex::new(pattern).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+    use minijinja::value::Serde;
+    use serde_json::json;
+
+    use super::*;
+
+    fn rendered(source: &str) -> String {
+        let names = context! {
+            stdout => "primes=[2, 3]\nsum=5\n",
+            empty => "",
+            function_result => Serde(json!({ "temperature": 21 })),
+        };
+        match Template::new(source.into(), false).and_then(|template| template.render(&names)) {
+            Ok(text) => text,
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[test]
+    fn holes_are_filled() {
+        for (source, expected) in [
+            ("no holes\n", "no holes\n"),
+            ("{{ function_result.temperature }} °C", "21 °C"),
+            ("{{ stdout | regex_find('[0-9]+$') }}", "5"),
+            ("{{ stdout | regex_find('primes=(.*)') }}", "[2, 3]"),
+            ("{{ stdout | regex_find('none') | default('nothing') }}", "nothing"),
+            ("{{ stdout | regex_replace('([a-z]+)=', '$1: ') }}", "primes: [2, 3]\nsum: 5\n"),
+        ] {
+            assert_eq!(rendered(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn the_single_braces_of_python_are_left_alone() {
+        let code = "squares = {n: n * n for n in {1, 2}}\nprint(f'{squares=}')  # {ok}\n";
+        assert_eq!(rendered(code), code);
+    }
+
+    #[test]
+    fn what_cannot_be_filled_is_an_error_that_says_why() {
+        for (source, expected) in [
+            ("{{ stout }}", "undefined"),
+            ("{{ stdout | regex_find('none') }}", "undefined"),
+            ("{{ stdout | regex_find('(') }}", "regex parse error"),
+            ("a\n{{ stdout", "line 2"),
+            ("{% for n in range(90000) %}{{ n + n }}{% endfor %}", "more than 100000 instructions"),
+            ("{{ '%5000000s' | format(empty) }}", "more than 4194304 bytes"),
+        ] {
+            let rendered = rendered(source);
+            assert!(rendered.starts_with("error:") && rendered.contains(expected), "{rendered}");
+        }
+    }
+
+    #[test]
+    fn raw_is_left_untouched() {
+        let code = "print(f'{{braces}} {1 + 1}')";
+        let template = Template::new(code.into(), true).expect("raw text has no syntax");
+        assert_eq!(template.render(&Value::UNDEFINED).expect("nothing to fill"), code);
+    }
+
+    #[test]
+    fn strings_anywhere_in_arguments_are_templates() {
+        let json = json!({ "days": 3, "cities": [{ "name": "{{ city }}" }] });
+        let arguments = Arguments::new(json, false).expect("valid");
+        assert_eq!(
+            arguments.render(&context! { city => "Rome" }).expect("can be filled"),
+            json!({ "days": 3, "cities": [{ "name": "Rome" }] })
+        );
+        assert!(Arguments::new(json!(["{{ city"]), false).is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! The scripted model as the engine sees it: conversations in, events out.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::backend::{End, Finish, InputFile, Tools};
+use crate::interaction::{CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step, Usage};
+
+fn scripted(yaml: &str) -> Scripted {
+    Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
+}
+
+fn user(text: &str) -> Step {
+    Step::UserInput(vec![Content::text(text)])
+}
+
+fn model() -> Step {
+    Step::ModelOutput(vec![Content::text("…")])
+}
+
+fn ran(stdout: &str) -> Step {
+    result(Outcome::Ok, stdout)
+}
+
+fn failed(result: &str) -> Step {
+    self::result(Outcome::Failed, result)
+}
+
+fn result(outcome: Outcome, text: &str) -> Step {
+    Step::CodeResult(CodeResult {
+        call_id: "c".into(),
+        outcome,
+        result: text.into(),
+        stdout: text.into(),
+        images: 1,
+        signature: String::new(),
+    })
+}
+
+fn called(name: &str) -> Step {
+    Step::FunctionCall(FunctionCall {
+        id: name.into(),
+        name: name.into(),
+        arguments: json!({}),
+        signature: String::new(),
+    })
+}
+
+/// As clients send it: with the id of the call, without the name.
+fn answered(name: &str, result: Value) -> Step {
+    let call_id = name.into();
+    Step::FunctionResult(FunctionResult { call_id, name: None, result, is_error: false })
+}
+
+fn prompt(steps: &[Step]) -> Prompt {
+    Prompt {
+        model: "gemini-3-flash-preview".into(),
+        system_instruction: None,
+        tools: Tools {
+            code_execution: true,
+            functions: Vec::new(),
+            offered: vec!["code_execution".into(), "get_weather".into()],
+        },
+        generation_config: Value::Null,
+        steps: steps.into(),
+        files: [InputFile {
+            name: "input_file_0.csv".into(),
+            mime_type: "text/csv".into(),
+            bytes: 12,
+        }]
+        .into(),
+    }
+}
+
+async fn events(scripted: &Scripted, prompt: Prompt) -> Vec<Result<ModelEvent, BackendError>> {
+    let mut stream = scripted.generate(prompt);
+    let mut events = Vec::new();
+    while let Some(event) = stream.recv().await {
+        events.push(event);
+    }
+    events
+}
+
+/// What is said, a line a kind: pieces are joined, and an end with nothing special is left out.
+async fn said(scripted: &Scripted, steps: &[Step]) -> String {
+    told(events(scripted, prompt(steps)).await)
+}
+
+fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
+    let mut told: Vec<(&str, String)> = Vec::new();
+    for event in events {
+        let (kind, text) = match event {
+            Ok(ModelEvent::Thought(text)) => ("thought", text),
+            Ok(ModelEvent::Text(text)) => ("text", text),
+            Ok(ModelEvent::Code(code)) => ("code", code),
+            Ok(ModelEvent::FunctionCall { name, arguments }) => {
+                ("call", format!("{name}{arguments}"))
+            }
+            Ok(ModelEvent::End(end)) if end == End::default() => continue,
+            Ok(ModelEvent::End(end)) => ("end", format!("{end:?}")),
+            Err(error) => ("refused", error.to_string()),
+        };
+        match told.last_mut() {
+            Some((last, joined)) if *last == kind && kind != "call" => joined.push_str(&text),
+            _ => told.push((kind, text)),
+        }
+    }
+    told.iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn code_ends_the_turn_and_its_output_fills_the_next_text() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - name: sum
+    when: { input: { contains: sum } }
+    script:
+      - thought: I'll add them.
+      - code: print(2 + 3)
+      - text: It is {{ stdout | regex_find('[0-9]+$') }}, after {{ results | length }} run.
+",
+    );
+    let asked = [user("The sum?")];
+    assert_eq!(said(&scripted, &asked).await, "thought: I'll add them.\ncode: print(2 + 3)");
+    assert_eq!(
+        said(&scripted, &[user("The sum?"), ran("sum=5\n")]).await,
+        "text: It is 5, after 1 run."
+    );
+}
+
+#[tokio::test]
+async fn every_name_of_the_contract_can_be_used() {
+    let scripted = scripted(
+        r#"
+scenarios:
+  - name: names
+    script:
+      - text: >-
+          {{ input }}|{{ turn }}|{{ model }}|{{ files[0].name }} {{ files[0].mime_type }}
+          {{ files[0].size }}|{{ stdout }}|{{ result }}|{{ is_error }}|{{ images }}|{{
+          results[0].stdout }}|{{ function_result.temperature }}
+"#,
+    );
+    let steps = [
+        ran("first"),
+        answered("get_weather", json!([{ "type": "text", "text": "{\"temperature\": 21}" }])),
+        failed("last"),
+        user("Go"),
+    ];
+    assert_eq!(
+        said(&scripted, &steps).await,
+        "text: Go|1|gemini-3-flash-preview|input_file_0.csv text/csv 12|last|last|True|1|first|21"
+    );
+}
+
+#[tokio::test]
+async fn the_first_scenario_whose_conditions_hold_speaks() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - { name: other model, when: { model: 'gpt-*' }, script: [text: a] }
+  - { name: second turn, when: { turn: 2, input: { contains: hi } }, script: [text: b] }
+  - { name: greeting, when: { input: { contains: hi } }, script: [text: c] }
+  - { name: always, script: [text: d] }
+",
+    );
+    assert_eq!(said(&scripted, &[user("Hi!")]).await, "text: c");
+    assert_eq!(said(&scripted, &[user("Hi!"), model(), user("Hi again")]).await, "text: b");
+    assert_eq!(said(&scripted, &[user("Bye")]).await, "text: d");
+}
+
+const WEATHER: &str = r"
+scenarios:
+  - name: weather
+    when: { input: { contains: weather }, tools: [get_weather] }
+    script:
+      - function_call: { name: get_weather, arguments: { city: '{{ input }}' } }
+      - code: print({{ function_result.temperature }} * 9 / 5 + 32)
+      - text: It has {{ stdout }} °F.
+  - name: only a call
+    when: { input: { contains: snow } }
+    script:
+      - function_call: { name: get_weather }
+  - name: answer
+    when: { after: { function_result: get_weather } }
+    script:
+      - text: It has {{ function_result }} °C.
+";
+
+#[tokio::test]
+async fn a_script_goes_on_when_its_function_call_is_answered() {
+    let scripted = scripted(WEATHER);
+    let mut steps = vec![user("weather")];
+    assert_eq!(said(&scripted, &steps).await, r#"call: get_weather{"city":"weather"}"#);
+    steps.extend([called("get_weather"), answered("get_weather", json!({ "temperature": 20 }))]);
+    assert_eq!(said(&scripted, &steps).await, "code: print(20 * 9 / 5 + 32)");
+    steps.push(ran("68.0"));
+    assert_eq!(said(&scripted, &steps).await, "text: It has 68.0 °F.");
+}
+
+#[tokio::test]
+async fn a_client_that_answers_need_not_offer_its_tools_again() {
+    let scripted = scripted(WEATHER);
+    let steps = [
+        user("weather"),
+        called("get_weather"),
+        answered("get_weather", json!({"temperature": 1})),
+    ];
+    let prompt = Prompt { tools: Tools::default(), ..prompt(&steps) };
+    assert_eq!(told(events(&scripted, prompt).await), "code: print(1 * 9 / 5 + 32)");
+}
+
+#[tokio::test]
+async fn the_answer_to_a_script_that_is_over_is_matched_anew() {
+    let scripted = scripted(WEATHER);
+    let steps = [user("snow"), called("get_weather"), answered("get_weather", json!("-3"))];
+    assert_eq!(said(&scripted, &steps).await, "text: It has -3 °C.");
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_nobody_waits_for_is_not_made_twice() {
+    let scripted = scripted("scenarios: [{ name: a, script: [function_call: { name: f }] }]");
+    let said = said(&scripted, &[user("go"), called("f"), answered("f", json!(1))]).await;
+    assert!(said.starts_with("refused: No scenario matches this request."), "{said}");
+    assert!(said.contains("`a` ended with its function call"), "{said}");
+}
+
+#[tokio::test]
+async fn a_miss_names_the_nearest_scenario_and_where_it_differs() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - { name: far, when: { input: { contains: pedal }, turn: 3 }, script: [text: a] }
+  - { name: near, when: { input: { contains: prime }, turn: 1, model: 'gemini-9*' }, script: [text: b] }
+",
+    );
+    assert_eq!(
+        said(&scripted, &[user("Sum the primes")]).await,
+        "refused: No scenario matches this request. The nearest is `near`: its condition `model` \
+         wants gemini-9*, and got gemini-3-flash-preview."
+    );
+}
+
+#[tokio::test]
+async fn without_scenarios_it_says_how_to_add_some() {
+    let said = said(&Scripted::from_scenarios(Vec::new()), &[user("Hi")]).await;
+    assert!(said.contains("No scenarios are loaded") && said.contains("--scenarios"), "{said}");
+}
+
+#[tokio::test]
+async fn a_script_that_is_over_is_named() {
+    let scripted = scripted("scenarios: [{ name: short, script: [code: a] }]");
+    let said = said(&scripted, &[user("go"), ran("")]).await;
+    assert!(said.starts_with("refused: The scenario `short` has been said to its end"), "{said}");
+}
+
+#[tokio::test]
+async fn a_template_that_fails_is_told_before_anything_is_said() {
+    let scripted = scripted("scenarios: [{ name: a, script: [text: Hi, text: '{{ stdout }}'] }]");
+    let said = said(&scripted, &[user("go")]).await;
+    assert!(
+        said.starts_with("refused: The scenario `a` has a `text` that fails: undefined"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn code_that_cannot_run_any_more_is_said_all_the_same() {
+    let scripted = scripted("scenarios: [{ name: a, script: [repeat_code_until_ok: 1/0] }]");
+    let mut prompt = prompt(&[user("go"), failed(""), failed("")]);
+    prompt.tools.code_execution = false;
+    assert_eq!(told(events(&scripted, prompt).await), "code: 1/0");
+}
+
+#[tokio::test]
+async fn an_end_has_the_reason_and_the_counts_of_the_script() {
+    let scripted = scripted(
+        "scenarios: [{ name: a, script: [usage: { total_output_tokens: 9 }, finish: MAX_TOKENS] }]",
+    );
+    let usage = Some(Usage { output: 9, ..Usage::default() });
+    assert_eq!(
+        events(&scripted, prompt(&[user("go")])).await.pop().expect("an end").expect("no error"),
+        ModelEvent::End(End { finish: Finish::MaxTokens, usage })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_lies_between_what_stands_around_it() {
+    let scripted = scripted("scenarios: [{ name: a, script: [text: a, delay: 2s, text: b] }]");
+    let start = tokio::time::Instant::now();
+    let mut stream = scripted.generate(prompt(&[user("go")]));
+    stream.recv().await.expect("the first text").expect("no error");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    stream.recv().await.expect("the second text").expect("no error");
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+}
+
+#[test]
+fn the_scenarios_of_this_repository_can_be_loaded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let scripted = Scripted::load(folder).unwrap_or_else(|error| panic!("{error}"));
+    assert!(scripted.library.current().len() >= 8);
+}

@@ -1,0 +1,74 @@
+"""Is everything that the server says known to the SDK? The SDKs swallow what they do not know, so
+that a misspelt field would be silently absent for a user. Here it is a failure."""
+
+import base64
+import io
+import re
+
+import pydantic
+from PIL import Image
+
+# What the real service says although the SDK's types do not know it.
+UNDECLARED = {
+    ("Interaction", "object"),  # on the wire of every interaction, always "interaction"
+    ("FunctionCallStep", "signature"),  # needed when steps are sent back
+}
+# Enums that are open on purpose: any name of a model is a good one.
+OPEN = {"model"}
+
+
+def check_interaction(interaction):
+    if interaction is None:
+        return None
+    _known(interaction)
+    type(interaction).model_validate(interaction.to_dict())  # get() may have constructed it unchecked
+    _check_steps(interaction.steps or [])
+    return interaction
+
+
+def check_event(event):
+    _known(event)
+    if event.event_type != "step.start":  # which announces a shell: its required payload comes in a delta
+        type(event).model_validate(event.to_dict(exclude_none=True))
+    return event
+
+
+def _known(value, path=""):
+    where = f"{path or type(value).__name__}: {value!r}"[:500]
+    if isinstance(value, pydantic.BaseModel):
+        name = type(value).__name__
+        path = path or name
+        assert not getattr(value, "is_unknown", False), f"a type that the SDK does not know at {where}"
+        extra = {key for key in value.model_extra or {} if (name, key) not in UNDECLARED}
+        assert not extra, f"members that the SDK does not know, {extra}, at {where}"
+        for field in type(value).model_fields:
+            if field not in OPEN and field in value.model_fields_set:
+                _known(getattr(value, field), f"{path}.{field}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _known(item, f"{path}[{index}]")
+    else:
+        assert type(value).__name__ != "UnrecognizedStr", f"a value outside of its enum at {where}"
+
+
+def _check_steps(steps):
+    """What holds for the steps of every interaction."""
+    for step, following in zip(steps, [*steps[1:], None]):
+        if step.type == "code_execution_call":
+            assert re.fullmatch("[a-z0-9]{8}", step.id)
+            assert step.arguments.language == "python"
+            assert following.type == "code_execution_result", "a call is followed by its result at once"
+            assert following.call_id == step.id
+            assert isinstance(following.result, str)
+            assert isinstance(following.is_error, bool)
+        if step.type == "model_output":
+            for content in step.content:
+                if content.type == "image":
+                    check_picture(content)
+
+
+def check_picture(content):
+    picture = base64.b64decode(content.data, validate=True)
+    assert content.mime_type == "image/png"
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    Image.open(io.BytesIO(picture)).load()
