@@ -72,10 +72,12 @@ async fn sandbox(config: &SandboxConfig) -> anyhow::Result<Sandbox> {
     match config {
         SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone())),
         SandboxConfig::Warden { program, libraries, run } => {
-            let mut arguments = vec!["--wall-ms".to_owned(), run.as_millis().to_string()];
-            if let Some(libraries) = libraries {
-                arguments.extend(["--libraries".to_owned(), libraries.display().to_string()]);
-            }
+            let arguments = vec![
+                "--libraries".to_owned(),
+                libraries.display().to_string(),
+                "--wall-ms".to_owned(),
+                run.as_millis().to_string(),
+            ];
             let command = WardenCommand { program: program.clone(), arguments };
             Ok(Sandbox::start(&command).await?)
         }

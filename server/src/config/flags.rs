@@ -46,7 +46,7 @@ pub struct Flags {
     /// Program of the warden to start [default: belljar-warden beside this program]
     #[arg(long, value_name = "PATH")]
     pub warden: Option<PathBuf>,
-    /// The sandbox's Python and its libraries, as `install-libraries` made it
+    /// The sandbox's Python and its libraries [default: what `install-libraries` made last]
     #[arg(long, value_name = "DIR")]
     pub libraries: Option<PathBuf>,
     /// Limit of one run of code [default: 30]

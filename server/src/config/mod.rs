@@ -43,7 +43,7 @@ pub enum SandboxConfig {
     /// A warden that somebody else runs. It has limits of its own.
     Socket(PathBuf),
     /// A warden that is started, and ends with the server.
-    Warden { program: PathBuf, libraries: Option<PathBuf>, run: Duration },
+    Warden { program: PathBuf, libraries: PathBuf, run: Duration },
 }
 
 /// Which backend answers for which models.
@@ -81,6 +81,11 @@ pub enum ConfigError {
     Open(SocketAddr),
     #[error("there is no folder for data: say --data-dir, or set HOME")]
     NoDataDir,
+    #[error(
+        "the sandbox's libraries are not installed: run sandbox-image/install-libraries, or say \
+         --libraries"
+    )]
+    NoLibraries,
     #[error("the program of the warden cannot be found: say --warden, or --sandbox-socket ({0})")]
     NoWarden(std::io::Error),
 }
@@ -129,7 +134,9 @@ impl Config {
             Some(socket) => SandboxConfig::Socket(socket),
             None => SandboxConfig::Warden {
                 program: warden.map_or_else(warden_beside_us, Ok)?,
-                libraries,
+                libraries: libraries
+                    .or_else(|| env.installed_libraries())
+                    .ok_or(ConfigError::NoLibraries)?,
                 run: Duration::from_secs_f64(run_seconds.unwrap_or(30.0)),
             },
         };
@@ -190,10 +197,31 @@ impl Variables<'_> {
     }
 
     fn platform_data_dir(&self) -> Option<PathBuf> {
-        let folder = |name| (self.0)(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let data = folder("XDG_DATA_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local").join("share")))?;
+        let data = self.folder("XDG_DATA_HOME").or_else(|| self.home(".local/share"))?;
         Some(data.join("belljar"))
+    }
+
+    /// What `install-libraries` finished last, where it puts things when it is not told.
+    fn installed_libraries(&self) -> Option<PathBuf> {
+        let cache = self.folder("BELLJAR_CACHE").or_else(|| {
+            let cache = self.folder("XDG_CACHE_HOME").or_else(|| self.home(".cache"))?;
+            Some(cache.join("belljar"))
+        })?;
+        let complete = |entry: std::fs::DirEntry| {
+            let finished = entry.path().join(".key").metadata().ok()?.modified().ok()?;
+            let named = entry.file_name().to_string_lossy().starts_with("libraries-");
+            named.then(|| (finished, entry.path()))
+        };
+        let found = std::fs::read_dir(cache).ok()?.flatten().filter_map(complete);
+        found.max().map(|(_, folder)| folder)
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        (self.0)(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    fn home(&self, below: &str) -> Option<PathBuf> {
+        self.folder("HOME").map(|home| home.join(below))
     }
 }
 

@@ -9,8 +9,8 @@ use super::*;
 fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let arguments = ["belljar", "serve"].iter().chain(arguments).map(OsString::from);
     Config::read(arguments, |name| {
-        let home = ("HOME", "/home/somebody");
-        variables.iter().chain([&home]).find(|(known, _)| *known == name).map(|(_, v)| (*v).into())
+        let surely = [("HOME", "/home/somebody"), ("BELLJAR_LIBRARIES", "/libraries")];
+        variables.iter().chain(&surely).find(|(known, _)| *known == name).map(|(_, v)| (*v).into())
     })
 }
 
