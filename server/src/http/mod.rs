@@ -15,12 +15,12 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{IntoMakeService, get, post};
 use axum::{Router, ServiceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
-use tower::util::MapRequestLayer;
+use tower::util::{MapRequest, MapRequestLayer};
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
@@ -77,10 +77,10 @@ pub fn router(app: App, door: Door) -> Router {
         .with_state(app)
 }
 
+type Tidied = MapRequest<Router, fn(Request) -> Request>;
+
 /// The router behind what has to happen before a route is looked for.
-pub fn service(
-    router: Router,
-) -> axum::routing::IntoMakeService<tower::util::MapRequest<Router, fn(Request) -> Request>> {
+pub fn service(router: Router) -> IntoMakeService<Tidied> {
     let tidy: fn(Request) -> Request = tidy_path;
     ServiceExt::<Request>::into_make_service(MapRequestLayer::new(tidy).layer(router))
 }

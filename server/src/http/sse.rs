@@ -58,10 +58,8 @@ enum Ended {
 /// Finds the place that a client wants to go on from.
 pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
     let place = Place::of_id(last_event_id).filter(|place| {
-        let entries = log.entries_from(place.entry);
-        entries
-            .first()
-            .is_some_and(|entry| place.frame < event::frames(log, place.entry, &entry.event).len())
+        let entry = log.entry(place.entry);
+        entry.is_some_and(|entry| place.frame < event::frames(log, place.entry, &entry.event).len())
     });
     place.ok_or_else(|| {
         ApiError::invalid(format!("'{last_event_id}' is no event of this interaction."))
