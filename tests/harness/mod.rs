@@ -4,7 +4,7 @@
 //! Tests of the outside world share one warden per program, for its interpreter takes seconds to
 //! come up, and every interaction gets a cell of its own anyway.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod program;
 mod reply;

@@ -17,13 +17,32 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on this data folder and waits for its one line.
+    /// Starts it on this data folder and waits for its one line. It uses the tests' warden.
     pub fn start(data: &Path, arguments: &[&str]) -> Program {
-        let mut process = command(arguments)
+        let mut command = command(arguments);
+        command.arg("--sandbox-socket").arg(warden::socket());
+        Program::ready(command, data)
+    }
+
+    /// The same with a warden of its own and nothing but defaults, as `make run` starts it.
+    pub fn start_whole(data: &Path, arguments: &[&str]) -> Program {
+        let mut command = command(arguments);
+        command.arg("--libraries").arg(warden::libraries());
+        Program::ready(command, data)
+    }
+
+    /// The same, with this folder for whatever does not last.
+    pub fn start_whole_in(data: &Path, scratch: &Path) -> Program {
+        let mut command = command(&[]);
+        command.env("TMPDIR", scratch).arg("--libraries").arg(warden::libraries());
+        Program::ready(command, data)
+    }
+
+    fn ready(mut command: Command, data: &Path) -> Program {
+        let mut process = command
             .arg("--data-dir")
             .arg(data)
-            .args(["--listen", "127.0.0.1:0", "--sandbox-socket"])
-            .arg(warden::socket())
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server is a program");
@@ -46,6 +65,15 @@ impl Program {
     pub fn kill(mut self) {
         self.process.kill().expect("it is our child");
         self.process.wait().expect("it is our child");
+    }
+
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn url(&self) -> &str {
+        self.client.url()
     }
 
     pub fn terminate(&self) {

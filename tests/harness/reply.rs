@@ -26,6 +26,10 @@ impl Client {
         Client { url, http }
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().expect("the test names a method");
         self.http.request(method, format!("{}{path}", self.url))

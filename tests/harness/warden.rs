@@ -59,7 +59,7 @@ fn start() -> PathBuf {
 }
 
 /// What `install-libraries` made: named by `BELLJAR_LIBRARIES`, or the newest in the cache.
-fn libraries() -> PathBuf {
+pub fn libraries() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     if let Some(folder) = variable("BELLJAR_LIBRARIES") {
         return folder;
