@@ -66,7 +66,6 @@ pub fn router(app: App, door: Door) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(door.request_bytes))
-        .fallback(|| async { axum::http::StatusCode::NOT_FOUND })
         .layer(middleware::from_fn_with_state(door.keys, auth::check))
         // Whoever looks after the server asks these, and has no key.
         .route("/healthz", get(health::healthz))

@@ -13,6 +13,7 @@ mod blobs;
 mod load;
 mod log;
 mod record;
+mod rows;
 mod writer;
 
 use std::collections::HashMap;
