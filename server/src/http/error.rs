@@ -231,7 +231,9 @@ fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
         }
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Code::TooLarge, "The request is too large."),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
+        }
         _ if status.is_client_error() => ApiError::invalid("The request does not read."),
         _ => return None,
     };
