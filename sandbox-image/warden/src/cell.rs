@@ -1,16 +1,14 @@
 //! One cell, from its fork to its death.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use jail::{Ended, LayerReport, Report};
+use jail::{LayerReport, Report};
 use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -18,13 +16,12 @@ use tokio::net::unix::pipe;
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
 use crate::images::{Frame, Frames};
+use crate::process::{Ended, Process};
 use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
 
 /// How long a fork may take to be jailed.
 const UP_WITHIN: Duration = Duration::from_secs(10);
-/// How long the kernel may take to clear away what was killed.
-const DEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Once a run has ended, this much may still lie in a pipe.
 const PIPE_BYTES: usize = 1 << 20;
 /// A run that writes so many times what is kept is stopped.
@@ -33,8 +30,12 @@ const FLOOD_FACTOR: u64 = 10;
 /// A jailed process tree that waits for code, or has run some.
 #[derive(Debug)]
 pub struct Cell {
-    init: Init,
-    status: Channel,
+    /// When it dies all others of the cell do.
+    init: Process,
+    /// Runs the code.
+    code: Process,
+    /// While it is open, init lives.
+    _status: Channel,
     control: UnixStream,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
@@ -60,8 +61,8 @@ enum End {
     Word {
         raised: bool,
     },
-    /// Init's word, or its silence.
-    Process(Option<Ended>),
+    /// The code's process is gone.
+    Process(Ended),
     Stopped(Limit),
 }
 
@@ -78,10 +79,12 @@ impl Cell {
             .await
             .context("asking the zygote for a cell")?;
         let up = tokio::time::timeout(UP_WITHIN, come_up(&status));
-        let (init, workspace, layers) = up.await.context("a cell did not come up in time")??;
+        let (init, code, workspace, layers) =
+            up.await.context("a cell did not come up in time")??;
         Ok(Cell {
             init,
-            status,
+            code,
+            _status: status,
             control,
             stdout: pipe::Receiver::from_owned_fd(stdout)?,
             stderr: pipe::Receiver::from_owned_fd(stderr)?,
@@ -95,7 +98,7 @@ impl Cell {
 
     /// Whether it still waits for code.
     pub fn is_alive(&self) -> bool {
-        self.init.is_alive()
+        self.init.is_alive() && self.code.is_alive()
     }
 
     /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
@@ -113,7 +116,10 @@ impl Cell {
         let lost = !matches!(end, End::Word { .. });
         if lost {
             self.init.kill();
-            self.init.dead().await;
+            // In this order: init is not gone before its last process has been reaped, and that one
+            // is ours to reap.
+            self.code.ended().await;
+            self.init.ended().await;
         }
         drain(&self.stdout, &mut stdout);
         drain(&self.stderr, &mut stderr);
@@ -147,12 +153,12 @@ impl Cell {
         };
         tokio::select! {
             biased;
-            ended = ended(&self.status) => End::Process(ended),
+            ended = self.code.ended() => End::Process(ended),
             word = from_code.read_u8() => match word {
                 Ok(word) => End::Word { raised: word != 0 },
                 // The code closed its side. How the process ends is the only word left.
                 Err(_) => tokio::select! {
-                    ended = ended(&self.status) => End::Process(ended),
+                    ended = self.code.ended() => End::Process(ended),
                     limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
                 },
             },
@@ -164,7 +170,7 @@ impl Cell {
             () = pump_display(&self.display, &mut self.frames, shown) => {
                 unreachable!("pictures never stop a run")
             }
-            () = handed_over => End::Process(ended(&self.status).await),
+            () = handed_over => End::Process(self.code.ended().await),
         }
     }
 
@@ -209,93 +215,40 @@ impl Cell {
     }
 }
 
-/// The first process of a cell. When it dies all others do, and it dies when this is dropped.
-#[derive(Debug)]
-struct Init {
-    handle: Option<AsyncFd<OwnedFd>>,
-}
-
-impl Init {
-    fn new(handle: OwnedFd) -> io::Result<Init> {
-        Ok(Init { handle: Some(channel::watch(handle)?) })
-    }
-
-    fn is_alive(&self) -> bool {
-        let Some(handle) = &self.handle else { return false };
-        let mut poll = [rustix::event::PollFd::new(handle.get_ref(), rustix::event::PollFlags::IN)];
-        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut poll, Some(&now)) == Ok(0)
-    }
-
-    fn kill(&self) {
-        if let Some(handle) = &self.handle {
-            // Gone already is as good.
-            pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
-        }
-    }
-
-    /// Waits until nothing of the cell is left, and takes its leave of the process table.
-    async fn dead(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            reap(handle).await;
-        }
-    }
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
-        self.kill();
-        if let Some(handle) = self.handle.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(reap(handle));
-        }
-    }
-}
-
-async fn reap(handle: AsyncFd<OwnedFd>) {
-    if tokio::time::timeout(DEAD_WITHIN, handle.readable()).await.is_err() {
-        tracing::error!("a cell was killed and is not dead yet");
-        drop(handle.readable().await);
-    }
-    // Ours since the process that forked it is gone; where it is not, its real parent reaps.
-    waitid(WaitId::PidFd(handle.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
-}
-
 /// Listens to a cell that is being made. Its parent announces it and it announces itself, and
 /// either may be first.
-async fn come_up(status: &Channel) -> anyhow::Result<(Init, OwnedFd, Vec<LayerReport>)> {
+async fn come_up(
+    status: &Channel,
+) -> anyhow::Result<(Process, Process, OwnedFd, Vec<LayerReport>)> {
     let (mut born, mut ready) = (None, None);
     loop {
-        match next_report(status).await? {
-            // From here on it is killed if anything goes wrong.
-            (Report::Born, Some(handle)) => born = Some(Init::new(handle)?),
-            (Report::Ready { layers }, Some(workspace)) => ready = Some((workspace, layers)),
+        let (report, mut files) = next_report(status).await?;
+        match (report, files.next(), files.next()) {
+            // From here on they are killed if anything goes wrong.
+            (Report::Born, Some(init), Some(code)) => {
+                born = Some((Process::new(init)?, Process::new(code)?));
+            }
+            (Report::Ready { layers }, Some(workspace), None) => ready = Some((workspace, layers)),
             _ => bail!("a cell spoke out of turn"),
         }
         match (born, ready) {
-            (Some(init), Some((workspace, layers))) => return Ok((init, workspace, layers)),
+            (Some((init, code)), Some((workspace, layers))) => {
+                return Ok((init, code, workspace, layers));
+            }
             unfinished => (born, ready) = unfinished,
         }
     }
 }
 
-async fn next_report(status: &Channel) -> anyhow::Result<(Report, Option<OwnedFd>)> {
+async fn next_report(
+    status: &Channel,
+) -> anyhow::Result<(Report, impl Iterator<Item = OwnedFd> + use<>)> {
     let Some((text, files)) = status.receive().await.context("listening to a cell")? else {
         bail!("a cell died while it was being made");
     };
     match serde_json::from_slice(&text).context("reading a cell's report")? {
         Report::Broken { why } => bail!("a cell could not be made: {why}"),
-        report => Ok((report, files.into_iter().next())),
-    }
-}
-
-/// How the process that runs the code ended; `None` where init was killed before it could say.
-async fn ended(status: &Channel) -> Option<Ended> {
-    let (text, _) = status.receive().await.ok()??;
-    match serde_json::from_slice(&text) {
-        Ok(Report::Ended(ended)) => Some(ended),
-        _ => None,
+        report => Ok((report, files.into_iter())),
     }
 }
 
@@ -353,11 +306,10 @@ fn drain(from: &pipe::Receiver, to: &mut Capture) {
 
 fn verdict(end: End) -> Outcome {
     match end {
-        End::Word { raised: false } | End::Process(Some(Ended::Exited(0))) => Outcome::Ok,
+        End::Word { raised: false } | End::Process(Ended::Exited(0)) => Outcome::Ok,
         End::Word { raised: true } => Outcome::Raised,
-        End::Process(Some(Ended::Exited(code))) => Outcome::Exited { code },
-        End::Process(Some(Ended::Signalled(signal))) => Outcome::Signalled { signal },
-        End::Process(None) => Outcome::Signalled { signal: Signal::KILL.as_raw() },
+        End::Process(Ended::Exited(code)) => Outcome::Exited { code },
+        End::Process(Ended::Signalled(signal)) => Outcome::Signalled { signal },
         End::Stopped(limit) => Outcome::Stopped { limit },
     }
 }

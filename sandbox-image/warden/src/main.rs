@@ -10,6 +10,7 @@ mod connection;
 mod home;
 mod images;
 mod pool;
+mod process;
 mod serve;
 mod workspace;
 mod zygote;

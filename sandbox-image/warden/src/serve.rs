@@ -45,7 +45,7 @@ pub struct Settings {
     /// Folder of Python's libraries, as `install-libraries` prints it.
     #[arg(long)]
     libraries: PathBuf,
-    /// `libjail.so`; default: beside this program.
+    /// `libjail.so`, with `belljar-init` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
     /// End when the process that started this one does.
@@ -190,8 +190,10 @@ fn jail_library(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
             std::env::current_exe().context("finding this program")?.with_file_name("libjail.so")
         }
     };
-    if !path.is_file() {
-        bail!("{} is not there: `cargo build` makes it", path.display());
+    for file in [&path, &path.with_file_name("belljar-init")] {
+        if !file.is_file() {
+            bail!("{} is not there: `cargo build` makes it", file.display());
+        }
     }
     Ok(path)
 }
