@@ -14,7 +14,12 @@ pub enum Request {
     PutFile { name: String },
     /// Runs Python in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
     /// [`Reply::Image`], and [`Reply::Finished`]; or by [`Reply::Refused`].
-    Run { code: String },
+    Run {
+        code: String,
+        /// Less time than the limit, in milliseconds.
+        #[serde(default)]
+        wall_ms: Option<u64>,
+    },
 }
 
 /// What the warden answers.

@@ -99,15 +99,15 @@ impl Cell {
     }
 
     /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
-    /// and from the bytes in the pipes.
-    pub async fn run(&mut self, code: &str) -> io::Result<Ran> {
+    /// and from the bytes in the pipes. It gets `wall_ms`, and never more than the limit.
+    pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
         self.workspace.remember();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (Capture::new(kept), Capture::new(kept));
         let mut shown = Vec::new();
 
         let began = Instant::now();
-        let end = self.until_the_end(code, &mut stdout, &mut stderr, &mut shown).await;
+        let end = self.until_the_end(code, wall_ms, &mut stdout, &mut stderr, &mut shown).await;
         let wall = began.elapsed();
 
         let lost = !matches!(end, End::Word { .. });
@@ -132,10 +132,12 @@ impl Cell {
     async fn until_the_end(
         &mut self,
         code: &str,
+        wall_ms: u64,
         stdout: &mut Capture,
         stderr: &mut Capture,
         shown: &mut Vec<Frame>,
     ) -> End {
+        let wall_ms = wall_ms.min(self.limits.wall_ms);
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let (mut from_code, mut to_code) = self.control.split();
         let handed_over = async {
@@ -153,10 +155,10 @@ impl Cell {
                 // The code closed its side. How the process ends is the only word left.
                 Err(_) => tokio::select! {
                     ended = ended(&self.status) => End::Process(ended),
-                    limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+                    limit = deadline(wall_ms) => End::Stopped(limit),
                 },
             },
-            limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+            limit = deadline(wall_ms) => End::Stopped(limit),
             () = pump(&self.stdout, stdout, flood) => {
                 End::Stopped(Limit::OutputBytes(flood))
             }

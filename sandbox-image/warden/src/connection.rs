@@ -63,7 +63,7 @@ impl Connection {
                     let reply = self.put(&name, &blob);
                     self.answer(&reply, &[]).await?;
                 }
-                Request::Run { code } => self.run(&code).await?,
+                Request::Run { code, wall_ms } => self.run(&code, wall_ms).await?,
             }
             // Requests that came together are answered together.
             if self.reader.buffer().is_empty() {
@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, code: &str) -> Result<(), FrameError> {
+    async fn run(&mut self, code: &str, wall_ms: Option<u64>) -> Result<(), FrameError> {
         let limit = self.shared.limits.code_bytes;
         if code.len() as u64 > limit {
             return self.answer(&invalid(&format!("code of more than {limit} bytes")), &[]).await;
@@ -103,7 +103,7 @@ impl Connection {
             return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
         };
         let ran = tokio::select! {
-            ran = taken.cell.run(code) => ran,
+            ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
             // Nobody waits for the result any more, so nobody needs the run.
             () = gone(&mut self.reader) => return Err(FrameError::Closed),
         };
