@@ -171,7 +171,7 @@ pub struct Cell {
 impl Cell {
     /// Runs Python in the cell and waits for its end. The warden keeps the time.
     pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
-        self.connection.send(&Request::Run { code: code.to_owned(), wall_ms: None }, &[]).await?;
+        self.connection.send(&Request::Run { wall_ms: None }, code.as_bytes()).await?;
         let (mut stdout, mut stderr, mut images) = (Bytes::new(), Bytes::new(), Vec::new());
         loop {
             match self.connection.reply().await? {

@@ -12,10 +12,9 @@ pub enum Request {
     /// Puts the blob into the work directory under this plain name, for the code to read and
     /// write. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
     PutFile { name: String },
-    /// Runs Python in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
+    /// Runs the blob, Python in UTF-8, in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
     /// [`Reply::Image`], and [`Reply::Finished`]; or by [`Reply::Refused`].
     Run {
-        code: String,
         /// Less time than the limit, in milliseconds.
         #[serde(default)]
         wall_ms: Option<u64>,
@@ -89,6 +88,8 @@ pub enum Limit {
     MemoryBytes(u64),
     /// Output of one run, in bytes; reached only far beyond what is kept.
     OutputBytes(u64),
+    /// The code itself, in bytes. It has not been run.
+    CodeBytes(u64),
 }
 
 /// What a run used up.

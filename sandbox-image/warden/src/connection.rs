@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{CellLimits, Description, FrameError, Refusal, Reply, Request};
+use protocol::{
+    CellLimits, Description, Finished, FrameError, Limit, Outcome, Refusal, Reply, Request, Usage,
+};
 use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -63,7 +65,7 @@ impl Connection {
                     let reply = self.put(&name, &blob);
                     self.answer(&reply, &[]).await?;
                 }
-                Request::Run { code, wall_ms } => self.run(&code, wall_ms).await?,
+                Request::Run { wall_ms } => self.run(&blob, wall_ms).await?,
             }
             // Requests that came together are answered together.
             if self.reader.buffer().is_empty() {
@@ -94,11 +96,14 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, code: &str, wall_ms: Option<u64>) -> Result<(), FrameError> {
+    async fn run(&mut self, code: &[u8], wall_ms: Option<u64>) -> Result<(), FrameError> {
         let limit = self.shared.limits.code_bytes;
         if code.len() as u64 > limit {
-            return self.answer(&invalid(&format!("code of more than {limit} bytes")), &[]).await;
+            return self.ran(too_long(limit)).await;
         }
+        let Ok(code) = std::str::from_utf8(code) else {
+            return self.answer(&invalid("code that is no UTF-8"), &[]).await;
+        };
         let Some(taken) = &mut self.taken else {
             return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
         };
@@ -147,6 +152,21 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
     match reader.fill_buf().await {
         Ok([]) | Err(_) => {}
         Ok(_) => std::future::pending().await,
+    }
+}
+
+/// Whoever wrote the code is told as of any other limit, and nothing is run.
+fn too_long(limit: u64) -> Ran {
+    Ran {
+        finished: Finished {
+            outcome: Outcome::Stopped { limit: Limit::CodeBytes(limit) },
+            usage: Usage::default(),
+            cell_lost: false,
+            images_left_out: 0,
+        },
+        stdout: (Vec::new(), 0),
+        stderr: (Vec::new(), 0),
+        pictures: Vec::new(),
     }
 }
 

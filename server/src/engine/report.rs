@@ -45,6 +45,9 @@ fn note(finished: &Finished) -> String {
         Verdict::Stopped { limit: Limit::OutputBytes(limit) } => {
             format!("OutputError: stopped, wrote more than {} MiB\n", limit >> 20)
         }
+        Verdict::Stopped { limit: Limit::CodeBytes(limit) } => {
+            format!("CodeError: not run, the code is longer than {limit} bytes\n")
+        }
     }
 }
 

@@ -150,7 +150,10 @@ impl From<SandboxError> for ApiError {
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
             | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
-            SandboxError::Invalid(_) | SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
+            SandboxError::Invalid(why) => {
+                return ApiError::invalid(format!("The sandbox refuses this: {why}."));
+            }
+            SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
         };
         ApiError::new(code, message).because(error)
     }
