@@ -125,6 +125,7 @@ impl Cell {
             usage: Usage { wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX) },
             cell_lost: lost,
             images_left_out,
+            files_left_out: 0,
         };
         Ok(Ran { finished, stdout: stdout.finish(), stderr: stderr.finish(), pictures })
     }

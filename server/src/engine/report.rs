@@ -13,6 +13,8 @@ pub struct Told {
     /// what was seen from outside.
     pub result: String,
     pub stdout: String,
+    /// With a line for what was seen from outside.
+    pub stderr: String,
 }
 
 pub fn tell(output: &RunOutput) -> Told {
@@ -22,12 +24,13 @@ pub fn tell(output: &RunOutput) -> Told {
         Verdict::Stopped { limit: Limit::WallMs(_) } => Outcome::DeadlineExceeded,
         _ => Outcome::Failed,
     };
+    let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    append(&mut stderr, &note(&output.finished));
     let mut result = stdout.clone();
     if outcome.is_error() {
-        append(&mut result, &String::from_utf8_lossy(&output.stderr));
-        append(&mut result, &note(&output.finished));
+        append(&mut result, &stderr);
     }
-    Told { outcome, result, stdout }
+    Told { outcome, result, stdout, stderr }
 }
 
 /// What the code itself could not say any more.
@@ -98,10 +101,12 @@ mod tests {
                 usage: Usage::default(),
                 cell_lost: false,
                 images_left_out: 0,
+                files_left_out: 0,
             },
             stdout: "before".into(),
             stderr: "a warning\n".into(),
             images: Vec::new(),
+            files: Vec::new(),
         }
     }
 

@@ -22,6 +22,8 @@ use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 
 const INTERNAL: &str = "Internal error encountered.";
+/// A request has waited in a queue before it is told this.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// What kind of failure it is, in the words of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +219,9 @@ pub async fn render(request: Request, next: Next) -> Response {
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if error.code == Code::ResourceExhausted {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
     for name in [ALLOW, RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
             headers.insert(name, value.clone());
