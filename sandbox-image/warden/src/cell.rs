@@ -17,7 +17,7 @@ use tokio::net::unix::pipe;
 
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
-use crate::images::{Frame, Frames};
+use crate::images::Frames;
 use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
 
@@ -86,7 +86,7 @@ impl Cell {
             stdout: pipe::Receiver::from_owned_fd(stdout)?,
             stderr: pipe::Receiver::from_owned_fd(stderr)?,
             display,
-            frames: Frames::new(usize::try_from(limits.image_bytes)?),
+            frames: Frames::new(limits.images as usize, usize::try_from(limits.image_bytes)?),
             workspace: Workspace::new(workspace),
             layers,
             limits,
@@ -102,6 +102,7 @@ impl Cell {
     /// and from the bytes in the pipes. It gets `wall_ms`, and never more than the limit.
     pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
         self.workspace.remember();
+        self.frames.begin();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (Capture::new(kept), Capture::new(kept));
         let mut shown = Vec::new();
@@ -136,7 +137,7 @@ impl Cell {
         wall_ms: u64,
         stdout: &mut Capture,
         stderr: &mut Capture,
-        shown: &mut Vec<Frame>,
+        shown: &mut Vec<Picture>,
     ) -> End {
         let wall_ms = wall_ms.min(self.limits.wall_ms);
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
@@ -171,7 +172,7 @@ impl Cell {
         }
     }
 
-    fn drain_display(&mut self, shown: &mut Vec<Frame>) {
+    fn drain_display(&mut self, shown: &mut Vec<Picture>) {
         let mut buffer = [0; 64 << 10];
         let mut total = 0;
         while total < PIPE_BYTES {
@@ -186,17 +187,12 @@ impl Cell {
     }
 
     /// What was shown and what was written, in the order of their making, each once.
-    fn pictures(&mut self, shown: Vec<Frame>) -> (Vec<Picture>, u32) {
+    fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
         let most = self.limits.images as usize;
         let written = self.workspace.new_pictures(most, self.limits.image_bytes);
-        let mut left_out = written.left_out;
+        let mut left_out = written.left_out.saturating_add(self.frames.left_out());
         let mut pictures = written.found;
-        for frame in shown {
-            match frame {
-                Frame::Picture(picture) => pictures.push(picture),
-                Frame::LeftOut => left_out += 1,
-            }
-        }
+        pictures.extend(shown);
         pictures.sort_by_key(|picture| picture.written);
         let mut seen: Vec<Vec<u8>> = Vec::new();
         pictures.retain(|picture| {
@@ -206,7 +202,8 @@ impl Cell {
             }
             new
         });
-        left_out += u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        let too_many = u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        left_out = left_out.saturating_add(too_many);
         pictures.truncate(most);
         (pictures, left_out)
     }
@@ -324,7 +321,7 @@ async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
     }
 }
 
-async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Frame>) {
+async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Picture>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         if from.readable().await.is_err() {
