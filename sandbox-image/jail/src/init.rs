@@ -5,9 +5,9 @@ use std::os::fd::BorrowedFd;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{WaitOptions, wait};
 
 use crate::error::{Doing, JailError};
 use crate::report::{Ended, Report};
@@ -36,16 +36,15 @@ fn wait_for(code: Pid, status: BorrowedFd<'_>) -> Result<Option<Ended>, JailErro
         .doing("watching", "children")?;
     loop {
         // Before the first wait as well: the signal may have come before it was blocked.
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            match status {
-                WaitStatus::Exited(pid, exit) if pid == code => {
-                    return Ok(Some(Ended::Exited(exit)));
-                }
-                WaitStatus::Signaled(pid, signal, _) if pid == code => {
-                    return Ok(Some(Ended::Signalled(signal as i32)));
-                }
-                WaitStatus::StillAlive => break,
-                _ => {} // an orphan
+        // Not by nix, which has no words for an end by a real-time signal.
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid.as_raw_pid() != code.as_raw() {
+                continue; // an orphan
+            }
+            match (status.exit_status(), status.terminating_signal()) {
+                (Some(exit), _) => return Ok(Some(Ended::Exited(exit))),
+                (_, Some(signal)) => return Ok(Some(Ended::Signalled(signal))),
+                (None, None) => {}
             }
         }
         let warden = PollFd::from_borrowed_fd(status, PollFlags::empty());
