@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
-use crate::images::{Frame, Frames};
+use crate::images::Frames;
 use crate::process::{Ended, Process};
 use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
@@ -89,7 +89,7 @@ impl Cell {
             stdout: pipe::Receiver::from_owned_fd(stdout)?,
             stderr: pipe::Receiver::from_owned_fd(stderr)?,
             display,
-            frames: Frames::new(usize::try_from(limits.image_bytes)?),
+            frames: Frames::new(limits.images as usize, usize::try_from(limits.image_bytes)?),
             workspace: Workspace::new(workspace),
             layers,
             limits,
@@ -102,15 +102,16 @@ impl Cell {
     }
 
     /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
-    /// and from the bytes in the pipes.
-    pub async fn run(&mut self, code: &str) -> io::Result<Ran> {
+    /// and from the bytes in the pipes. It gets `wall_ms`, and never more than the limit.
+    pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
         self.workspace.remember();
+        self.frames.begin();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (Capture::new(kept), Capture::new(kept));
         let mut shown = Vec::new();
 
         let began = Instant::now();
-        let end = self.until_the_end(code, &mut stdout, &mut stderr, &mut shown).await;
+        let end = self.until_the_end(code, wall_ms, &mut stdout, &mut stderr, &mut shown).await;
         let wall = began.elapsed();
 
         let lost = !matches!(end, End::Word { .. });
@@ -131,6 +132,7 @@ impl Cell {
             usage: Usage { wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX) },
             cell_lost: lost,
             images_left_out,
+            files_left_out: 0,
         };
         Ok(Ran { finished, stdout: stdout.finish(), stderr: stderr.finish(), pictures })
     }
@@ -138,10 +140,12 @@ impl Cell {
     async fn until_the_end(
         &mut self,
         code: &str,
+        wall_ms: u64,
         stdout: &mut Capture,
         stderr: &mut Capture,
-        shown: &mut Vec<Frame>,
+        shown: &mut Vec<Picture>,
     ) -> End {
+        let wall_ms = wall_ms.min(self.limits.wall_ms);
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let (mut from_code, mut to_code) = self.control.split();
         let handed_over = async {
@@ -159,10 +163,10 @@ impl Cell {
                 // The code closed its side. How the process ends is the only word left.
                 Err(_) => tokio::select! {
                     ended = self.code.ended() => End::Process(ended),
-                    limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+                    limit = deadline(wall_ms) => End::Stopped(limit),
                 },
             },
-            limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+            limit = deadline(wall_ms) => End::Stopped(limit),
             () = pump(&self.stdout, stdout, flood) => {
                 End::Stopped(Limit::OutputBytes(flood))
             }
@@ -174,7 +178,7 @@ impl Cell {
         }
     }
 
-    fn drain_display(&mut self, shown: &mut Vec<Frame>) {
+    fn drain_display(&mut self, shown: &mut Vec<Picture>) {
         let mut buffer = [0; 64 << 10];
         let mut total = 0;
         while total < PIPE_BYTES {
@@ -189,17 +193,12 @@ impl Cell {
     }
 
     /// What was shown and what was written, in the order of their making, each once.
-    fn pictures(&mut self, shown: Vec<Frame>) -> (Vec<Picture>, u32) {
+    fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
         let most = self.limits.images as usize;
         let written = self.workspace.new_pictures(most, self.limits.image_bytes);
-        let mut left_out = written.left_out;
+        let mut left_out = written.left_out.saturating_add(self.frames.left_out());
         let mut pictures = written.found;
-        for frame in shown {
-            match frame {
-                Frame::Picture(picture) => pictures.push(picture),
-                Frame::LeftOut => left_out += 1,
-            }
-        }
+        pictures.extend(shown);
         pictures.sort_by_key(|picture| picture.written);
         let mut seen: Vec<Vec<u8>> = Vec::new();
         pictures.retain(|picture| {
@@ -209,7 +208,8 @@ impl Cell {
             }
             new
         });
-        left_out += u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        let too_many = u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        left_out = left_out.saturating_add(too_many);
         pictures.truncate(most);
         (pictures, left_out)
     }
@@ -274,7 +274,7 @@ async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
     }
 }
 
-async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Frame>) {
+async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Picture>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         if from.readable().await.is_err() {

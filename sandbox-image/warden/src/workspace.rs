@@ -16,6 +16,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags,
 const MAX_DEPTH: usize = 8;
 const MAX_ENTRIES: usize = 10_000;
 const MAX_TIME: Duration = Duration::from_secs(1);
+/// Limits of the files that one run may give back.
+const MAX_FILES: usize = 100;
+const MAX_FILES_BYTES: u64 = 32 << 20;
 /// The first bytes of a file, enough to tell a picture.
 const SNIFFED_BYTES: u64 = 64;
 
@@ -29,6 +32,8 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
 pub struct Workspace {
     folder: OwnedFd,
     seen: HashMap<CString, Stamp>,
+    /// What the last look found new or changed, oldest first.
+    new: Vec<(CString, Stamp)>,
 }
 
 /// What changes when a file does.
@@ -47,6 +52,13 @@ pub struct Picture {
     pub data: Vec<u8>,
 }
 
+/// A file that the code has written or changed.
+#[derive(Debug)]
+pub struct Written {
+    pub path: String,
+    pub data: Vec<u8>,
+}
+
 /// What was found, and how many pictures were too large or too many.
 #[derive(Debug, Default)]
 pub struct Pictures {
@@ -56,7 +68,7 @@ pub struct Pictures {
 
 impl Workspace {
     pub fn new(folder: OwnedFd) -> Workspace {
-        Workspace { folder, seen: HashMap::new() }
+        Workspace { folder, seen: HashMap::new(), new: Vec::new() }
     }
 
     /// Writes a new file. `owner` is the user it has to belong to, where that is not ourselves.
@@ -91,11 +103,11 @@ impl Workspace {
     pub fn new_pictures(&mut self, most: usize, bytes: u64) -> Pictures {
         let mut walk = Walk::new();
         walk.folder(self.folder.as_fd(), c"", 0);
-        let mut new: Vec<_> =
-            walk.files.iter().filter(|(path, stamp)| self.seen.get(path) != Some(stamp)).collect();
-        new.sort_by_key(|(_, stamp)| stamp.changed);
+        let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
+        self.new = walk.files.iter().filter(is_new).cloned().collect();
+        self.new.sort_by_key(|(_, stamp)| stamp.changed);
         let mut pictures = Pictures::default();
-        for (path, stamp) in new {
+        for (path, stamp) in &self.new {
             let Some(mime_type) = self.picture_type(path) else { continue };
             if pictures.found.len() == most || stamp.bytes > bytes {
                 pictures.left_out += 1;
@@ -108,6 +120,25 @@ impl Workspace {
         }
         self.seen = walk.files.into_iter().collect();
         pictures
+    }
+
+    /// The files that the last look found new or changed, oldest first, and how many of them were
+    /// beyond the limits or could not be read.
+    pub fn new_files(&self) -> (Vec<Written>, u32) {
+        let (mut files, mut left_out, mut room) = (Vec::new(), 0, MAX_FILES_BYTES);
+        for (path, stamp) in &self.new {
+            let data = (files.len() < MAX_FILES && stamp.bytes <= room)
+                .then(|| self.read(path, stamp.bytes).ok())
+                .flatten();
+            match data {
+                Some(data) => {
+                    room -= data.len() as u64;
+                    files.push(Written { path: path.to_string_lossy().into_owned(), data });
+                }
+                None => left_out += 1,
+            }
+        }
+        (files, left_out)
     }
 
     fn picture_type(&self, path: &CStr) -> Option<&'static str> {
