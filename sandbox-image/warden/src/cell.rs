@@ -16,6 +16,7 @@ use tokio::net::unix::pipe;
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
 use crate::images::Frames;
+use crate::memory;
 use crate::process::{Ended, Process};
 use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
@@ -34,6 +35,8 @@ pub struct Cell {
     init: Process,
     /// Runs the code.
     code: Process,
+    /// The numbers of both.
+    roots: [Option<i32>; 2],
     /// While it is open, init lives.
     _status: Channel,
     control: UnixStream,
@@ -82,6 +85,7 @@ impl Cell {
         let (init, code, workspace, layers) =
             up.await.context("a cell did not come up in time")??;
         Ok(Cell {
+            roots: [init.id(), code.id()],
             init,
             code,
             _status: status,
@@ -146,6 +150,8 @@ impl Cell {
         shown: &mut Vec<Picture>,
     ) -> End {
         let wall_ms = wall_ms.min(self.limits.wall_ms);
+        let memory_bytes = self.limits.memory_bytes;
+        let roots = self.roots;
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let (mut from_code, mut to_code) = self.control.split();
         let handed_over = async {
@@ -167,6 +173,9 @@ impl Cell {
                 },
             },
             limit = deadline(wall_ms) => End::Stopped(limit),
+            () = memory::exceeds(roots, memory_bytes) => {
+                End::Stopped(Limit::MemoryBytes(memory_bytes))
+            }
             () = pump(&self.stdout, stdout, flood) => {
                 End::Stopped(Limit::OutputBytes(flood))
             }

@@ -9,6 +9,7 @@ mod channel;
 mod connection;
 mod home;
 mod images;
+mod memory;
 mod pool;
 mod process;
 mod serve;

@@ -1,7 +1,7 @@
 //! A process of a cell, by a handle that never means another one. The warden is its parent.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -31,6 +31,14 @@ pub enum Ended {
 impl Process {
     pub fn new(handle: OwnedFd) -> io::Result<Process> {
         Ok(Process { handle: Some(channel::watch(handle)?) })
+    }
+
+    /// Its number, as long as it has not been reaped.
+    pub fn id(&self) -> Option<i32> {
+        let handle = self.handle.as_ref()?.get_ref().as_raw_fd();
+        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{handle}")).ok()?;
+        let line = about.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        line.trim().parse().ok().filter(|id| *id > 0)
     }
 
     pub fn is_alive(&self) -> bool {
