@@ -113,6 +113,7 @@ fn confine(
     channels: Channels<'_>,
 ) -> Result<(), JailError> {
     rustix::process::setsid().doing("leaving", "the session")?;
+    let null = sys::null()?;
     rlimits::set(proc, spec)?;
     drop_capabilities()?;
     rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // for the two below
@@ -129,7 +130,6 @@ fn confine(
     ];
     sys::send(channels.status, &Report::Ready { layers }, &[workspace.as_fd()])?;
 
-    let null = sys::null()?;
     let Channels { control, stdout, stderr, display, .. } = channels;
     sys::keep_only([null.as_fd(), stdout, stderr, control, display])?;
     mem::forget((null, workspace)); // closed with all the others
