@@ -56,13 +56,20 @@ fn note(finished: &Finished) -> String {
 
 fn name_of(signal: i32) -> String {
     let words = match signal {
+        1 => "hung up (SIGHUP)",
+        2 => "interrupted (SIGINT)",
+        3 => "quit (SIGQUIT)",
         4 => "illegal instruction (SIGILL)",
+        5 => "trap (SIGTRAP)",
         6 => "aborted (SIGABRT)",
         7 => "bus error (SIGBUS)",
         8 => "floating-point exception (SIGFPE)",
         9 => "killed (SIGKILL)",
+        10 => "user's signal 1 (SIGUSR1)",
         11 => "segmentation fault (SIGSEGV)",
+        12 => "user's signal 2 (SIGUSR2)",
         13 => "broken pipe (SIGPIPE)",
+        14 => "alarm clock (SIGALRM)",
         15 => "terminated (SIGTERM)",
         24 => "CPU time limit (SIGXCPU)",
         25 => "file too large (SIGXFSZ)",
