@@ -26,6 +26,13 @@ WORKSPACE = "/workspace"
 #: The name of all code from outside, as in the tracebacks of Gemini's own environment.
 FILE = "<string>"
 
+#: Where the standard library and joblib note the threads that they end when the interpreter does.
+EXECUTORS = [
+    ("concurrent.futures.thread", "_threads_queues"),
+    ("concurrent.futures.process", "_threads_wakeups"),
+    ("joblib.externals.loky.process_executor", "_threads_wakeups"),
+]
+
 #: Bound before any code can replace them.
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
 _exec, _compile = builtins.exec, builtins.compile
@@ -104,9 +111,13 @@ def run(code: str, name: str, scope: dict) -> bool:
 
 
 def join_threads() -> None:
-    """A script does not end before its threads do, daemons excepted."""
+    """A script does not end before its threads do: daemons excepted, and the workers of executors,
+    which wait for more work for as long as the interpreter lives."""
+    workers = set()
+    for module, threads in EXECUTORS:
+        workers.update(getattr(sys.modules.get(module), threads, ()))
     for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.main_thread():
+        if not thread.daemon and thread not in workers and thread is not threading.main_thread():
             thread.join()
 
 

@@ -24,7 +24,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 pub struct Sandbox {
     socket: PathBuf,
     /// The warden, where it is ours. Killed when this is dropped.
-    _warden: Option<Warden>,
+    warden: Option<Warden>,
 }
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub struct Image {
 impl Sandbox {
     /// A warden that somebody else runs.
     pub fn at(socket: PathBuf) -> Sandbox {
-        Sandbox { socket, _warden: None }
+        Sandbox { socket, warden: None }
     }
 
     /// Starts a warden of our own. It listens when this returns, but need not be ready.
@@ -107,7 +107,12 @@ impl Sandbox {
             }
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
-        Ok(Sandbox { socket, _warden: Some(Warden { _process: process, _folder: folder }) })
+        Ok(Sandbox { socket, warden: Some(Warden { _process: process, _folder: folder }) })
+    }
+
+    /// Whether the warden was started here, and does not come back when it is gone.
+    pub fn is_ours(&self) -> bool {
+        self.warden.is_some()
     }
 
     /// What the warden is, and whether a run would begin at once.

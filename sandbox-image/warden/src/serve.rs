@@ -118,6 +118,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let recipe = Recipe {
         python: home.python,
         jail: jail_library(settings.jail.clone())?,
+        folder: settings.socket.parent().map_or_else(|| ".".into(), Path::to_owned),
         modules: SCIENCE.iter().map(|&module| module.to_owned()).collect(),
         cell: CellSpec {
             memory_bytes: limits.memory_bytes,

@@ -32,6 +32,8 @@ pub struct Recipe {
     pub python: PythonHome,
     /// `libjail.so`
     pub jail: PathBuf,
+    /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
+    pub folder: PathBuf,
     /// Imported before the first fork.
     pub modules: Vec<String>,
     pub cell: CellSpec,
@@ -53,14 +55,14 @@ impl Zygote {
     /// Starts one and waits until it has imported everything.
     pub async fn start(recipe: &Recipe) -> anyhow::Result<Zygote> {
         let began = Instant::now();
-        let scripts = tempfile::tempdir().context("making a folder for the zygote's scripts")?;
+        let scripts = tempfile::tempdir_in(&recipe.folder).context("making a folder for the zygote's scripts")?;
         let mut files = vec![(PathBuf::from(HOME).join("jail.so"), recipe.jail.clone())];
         for (name, text) in SCRIPTS {
             let path = scripts.path().join(name.replace('/', "_"));
             std::fs::write(&path, text).context("writing the zygote's scripts")?;
             files.push((PathBuf::from(HOME).join(name), path));
         }
-        let staging = tempfile::tempdir().context("making a folder for the zygote's root")?;
+        let staging = tempfile::tempdir_in(&recipe.folder).context("making a folder for the root")?;
         let root = RootSpec {
             staging: staging.path().to_owned(),
             python: recipe.python.clone(),

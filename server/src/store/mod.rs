@@ -1,1 +1,213 @@
-//! The events of each interaction, and following them.
+//! The events of each interaction, and following them. No HTTP, no policy.
+//!
+//! ```text
+//! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all that
+//!                                                    is queued) ──▶ SQLite ──▶ followers of the log
+//! ```
+//!
+//! What was acknowledged survives the death of this process. SQLite runs with a write-ahead log and
+//! `synchronous = NORMAL`, so a machine that loses its power may lose the last moments before it,
+//! as a whole and without damage to what is older.
+
+mod blobs;
+mod load;
+mod log;
+mod record;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteSynchronous;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+
+use crate::interaction::Step;
+use blobs::BlobStore;
+use writer::Writer;
+
+pub use log::{Entry, Follower, Log};
+pub use record::RecordError;
+
+/// Connections that read. Writing has one of its own.
+const READERS: u32 = 4;
+
+/// All interactions of a server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    readers: SqlitePool,
+    blobs: BlobStore,
+    writer: Writer,
+    /// Logs that may still grow. They are found here, and all others on the disk.
+    growing: Mutex<HashMap<String, Weak<Log>>>,
+    next_number: AtomicI64,
+}
+
+/// What an interaction was asked to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    pub id: String,
+    pub model: String,
+    pub previous_interaction_id: Option<String>,
+    pub input: Vec<Step>,
+}
+
+/// Whether an interaction can be had again after its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    Stored,
+    /// Nothing of it reaches the disk, and it cannot be found.
+    Forgotten,
+}
+
+/// Why the store did not do its work.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    #[error("the data folder {folder} cannot be used: {source}")]
+    Folder { folder: PathBuf, source: Arc<std::io::Error> },
+    #[error("the data folder {0} is in use by another server")]
+    InUse(PathBuf),
+    #[error("the database failed: {0}")]
+    Database(Arc<sqlx::Error>),
+    #[error("the database could not be brought up to date: {0}")]
+    Migration(Arc<sqlx::migrate::MigrateError>),
+    #[error("the folder of blobs failed: {0}")]
+    Blobs(Arc<object_store::Error>),
+    #[error("a record does not read: {0}")]
+    Record(#[from] RecordError),
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        StoreError::Database(Arc::new(error))
+    }
+}
+
+impl From<object_store::Error> for StoreError {
+    fn from(error: object_store::Error) -> StoreError {
+        StoreError::Blobs(Arc::new(error))
+    }
+}
+
+impl Store {
+    /// Opens the store in this folder and makes what is missing. An interaction that was running
+    /// when the last server died is written down as failed.
+    pub async fn open(folder: &Path) -> Result<Store, StoreError> {
+        let unusable = |source: std::io::Error| StoreError::Folder {
+            folder: folder.to_owned(),
+            source: Arc::new(source),
+        };
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+        let lock = std::fs::File::create(folder.join("lock")).map_err(unusable)?;
+        // A second server would take the first one's running interactions for dead.
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => StoreError::InUse(folder.to_owned()),
+            std::fs::TryLockError::Error(source) => unusable(source),
+        })?;
+
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("belljar.sqlite"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
+        let readers =
+            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
+        load::migrate(&readers).await?;
+        load::bury_the_dead(&readers, Timestamp::now()).await?;
+        let next_number = AtomicI64::new(load::next_number(&readers).await?);
+        let blobs = BlobStore::open(&folder.join("blobs")).map_err(unusable)?;
+        let writer = Writer::start(&options, lock).await?;
+        Ok(Store(Arc::new(Inner {
+            readers,
+            blobs,
+            writer,
+            growing: Mutex::default(),
+            next_number,
+        })))
+    }
+
+    /// Begins the log of an interaction, whose first event says that it exists.
+    pub async fn begin(&self, head: Head, keep: Keep) -> Result<Arc<Log>, StoreError> {
+        let now = log::now();
+        let log = match keep {
+            Keep::Forgotten => Arc::new(Log::forgotten(head, now)),
+            Keep::Stored => {
+                let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
+                let disk = log::Disk {
+                    number,
+                    writer: self.0.writer.clone(),
+                    blobs: self.0.blobs.clone(),
+                    growing: Arc::downgrade(&self.0),
+                    rows: AtomicUsize::new(0),
+                    deleted: AtomicBool::new(false),
+                };
+                let log = Arc::new(Log::stored(head, now, disk));
+                self.growing().insert(log.head().id.clone(), Arc::downgrade(&log));
+                log
+            }
+        };
+        log.begin().await?;
+        Ok(log)
+    }
+
+    /// The log of a stored interaction.
+    pub async fn find(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        let growing = self.growing().get(id).and_then(Weak::upgrade);
+        match growing {
+            Some(log) => Ok(Some(log)),
+            None => load::log(&self.0.readers, &self.0.blobs, id).await,
+        }
+    }
+
+    /// Forgets an interaction, and says whether there was one. One that still runs goes on for the
+    /// client that waits for it, and leaves nothing behind.
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let growing = self.growing().remove(id).and_then(|log| log.upgrade());
+        let number = match &growing {
+            Some(log) => log.disk().map(|disk| disk.number),
+            None => load::number(&self.0.readers, id).await?,
+        };
+        let Some(number) = number else {
+            return Ok(false);
+        };
+        // From here on nobody can begin to use a blob that is about to go.
+        let alone = self.0.blobs.alone().await;
+        let unused = self.0.writer.delete(number, growing).await?;
+        self.0.blobs.remove(&alone, &unused).await?;
+        Ok(true)
+    }
+
+    /// Waits until all that was queued is written, and lets go of the folder.
+    pub async fn close(&self) {
+        self.0.writer.close().await;
+        self.0.readers.close().await;
+    }
+
+    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
+        self.0.growing()
+    }
+}
+
+impl Inner {
+    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a log that nobody holds any more off the list.
+    fn gone(&self, id: &str) {
+        let mut growing = self.growing();
+        if growing.get(id).is_some_and(|log| log.strong_count() == 0) {
+            growing.remove(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

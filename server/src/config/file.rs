@@ -1,0 +1,130 @@
+//! The file, in TOML.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::{BackendConfig, ConfigError, ModelRule, flags};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub listen: Option<SocketAddr>,
+    pub data_dir: Option<PathBuf>,
+    pub scenarios: Option<PathBuf>,
+    pub no_auth: Option<bool>,
+    #[serde(default, deserialize_with = "keys")]
+    pub api_keys: Option<Vec<String>>,
+    pub sandbox_socket: Option<PathBuf>,
+    pub warden: Option<PathBuf>,
+    pub libraries: Option<PathBuf>,
+    #[serde(default, deserialize_with = "seconds")]
+    pub run_seconds: Option<f64>,
+    pub regenerations: Option<u32>,
+    pub model_turns: Option<u32>,
+    pub request_bytes: Option<usize>,
+    #[serde(default, deserialize_with = "duration")]
+    pub shutdown_grace: Option<Duration>,
+    #[serde(default)]
+    pub model: Vec<Model>,
+}
+
+/// A `[[model]]` table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    name: String,
+    backend: String,
+    // Of backends that talk to other servers. Read, so that the error is about the backend.
+    #[serde(rename = "base_url")]
+    _base_url: Option<String>,
+    #[serde(rename = "model")]
+    _model: Option<String>,
+    #[serde(rename = "api_key_env")]
+    _api_key_env: Option<String>,
+}
+
+impl std::fmt::Debug for File {
+    /// Without the keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} = {}", self.name, self.backend)
+    }
+}
+
+impl File {
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let mistake = |error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            why: place(&text, &error),
+        };
+        toml::from_str(&text).map_err(mistake)
+    }
+}
+
+/// The rules of the file, and after them those that hold without one.
+pub fn rules(models: Vec<Model>) -> Result<Vec<ModelRule>, ConfigError> {
+    let defaults = [("direct", BackendConfig::Direct), ("*", BackendConfig::Scripted)];
+    let defaults = defaults.map(|(name, backend)| Ok(ModelRule { name: name.to_owned(), backend }));
+    models.into_iter().map(rule).chain(defaults).collect()
+}
+
+fn rule(model: Model) -> Result<ModelRule, ConfigError> {
+    let wrong = |why: String| ConfigError::Model { name: model.name.clone(), why };
+    globset::Glob::new(&model.name).map_err(|error| wrong(error.to_string()))?;
+    let backend = match model.backend.as_str() {
+        "direct" => BackendConfig::Direct,
+        "scripted" => BackendConfig::Scripted,
+        later @ ("openai" | "gemini" | "replay") => {
+            return Err(wrong(format!("the backend {later} is not built yet")));
+        }
+        other => {
+            return Err(wrong(format!(
+                "there is no backend {other}; there are direct and scripted"
+            )));
+        }
+    };
+    Ok(ModelRule { name: model.name, backend })
+}
+
+/// What is wrong and where, without the line itself: it could be the one with the keys.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+/// A list of texts. What stands there instead is not repeated: it may be a key.
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    let keys = match toml::Value::deserialize(from)? {
+        toml::Value::Array(keys) => keys.into_iter().map(|key| match key {
+            toml::Value::String(key) => Some(key),
+            _ => None,
+        }),
+        _ => return Err(serde::de::Error::custom("api_keys must be a list of strings")),
+    };
+    let keys: Option<Vec<String>> = keys.collect();
+    keys.map(Some).ok_or_else(|| serde::de::Error::custom("api_keys must be a list of strings"))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let seconds = f64::deserialize(from)?;
+    flags::seconds(&seconds.to_string()).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    flags::duration(&text).map(Some).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Gemini's code execution on your own machine: the model is plugged in, and the code runs for real.
+#[derive(Debug, Parser)]
+#[command(name = "belljar", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves the Interactions API
+    #[command(after_help = "Each flag has a variable (BELLJAR_LISTEN, BELLJAR_DATA_DIR, …) and a \
+                            line in the file (listen, data_dir, …). BELLJAR_API_KEYS=a,b asks for \
+                            one of these keys. BELLJAR_LOG=debug says more.")]
+    Serve(Flags),
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Flags {
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where interactions are kept [default: $XDG_DATA_HOME/belljar or ~/.local/share/belljar]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What the scripted model says [default: ./scenarios, if it exists]
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Option<PathBuf>,
+    /// Settings in TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Asks for no keys, on any address
+    #[arg(long)]
+    pub no_auth: bool,
+    /// Socket of a warden that runs already
+    #[arg(long, value_name = "PATH")]
+    pub sandbox_socket: Option<PathBuf>,
+    /// Program of the warden to start [default: belljar-warden beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub warden: Option<PathBuf>,
+    /// The sandbox's Python and its libraries [default: what `install-libraries` made last]
+    #[arg(long, value_name = "DIR")]
+    pub libraries: Option<PathBuf>,
+    /// Limit of one run of code [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub run_seconds: Option<f64>,
+    /// How often a model may write code anew after a run that failed [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    pub regenerations: Option<u32>,
+    /// How often a model is asked in one interaction [default: 20]
+    #[arg(long, value_name = "COUNT")]
+    pub model_turns: Option<u32>,
+    /// Limit of a request [default: 104857600]
+    #[arg(long, value_name = "BYTES")]
+    pub request_bytes: Option<usize>,
+    /// How long a stop waits for what runs [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub shutdown_grace: Option<Duration>,
+}
+
+/// `30`, `0.5`
+pub fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=86_400.0).contains(&seconds) => Ok(seconds),
+        Ok(_) => Err("it must lie between 0.001 and 86400".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `10s`, `500ms`
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,243 @@
+//! Every setting with its default. Nobody else reads the environment.
+//!
+//! A flag comes before its variable, the variable before the line of the file, and that before the
+//! default.
+
+mod file;
+mod flags;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use secrecy::SecretString;
+
+use crate::interaction::Limits;
+use file::File;
+use flags::{Arguments, Command, Flags};
+
+/// How `belljar serve` serves.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// Absent where nobody named a folder and there is no `./scenarios`.
+    pub scenarios: Option<PathBuf>,
+    /// Empty: everybody may come in.
+    pub api_keys: Vec<SecretString>,
+    pub sandbox: SandboxConfig,
+    /// In the order in which they are tried.
+    pub models: Vec<ModelRule>,
+    pub limits: Limits,
+    pub request_bytes: usize,
+    pub shutdown_grace: Duration,
+    /// What `BELLJAR_LOG` asks for.
+    pub log: String,
+}
+
+/// Where the sandbox is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SandboxConfig {
+    /// A warden that somebody else runs. It has limits of its own.
+    Socket(PathBuf),
+    /// A warden that is started, and ends with the server.
+    Warden { program: PathBuf, libraries: PathBuf, run: Duration },
+}
+
+/// Which backend answers for which models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRule {
+    /// A glob over the name that a request asks for.
+    pub name: String,
+    pub backend: BackendConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendConfig {
+    Direct,
+    Scripted,
+}
+
+/// Why the server cannot be started as it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Also a wish for help. Prints itself.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    #[error("{name}={value} does not read: {why}")]
+    Variable { name: &'static str, value: String, why: String },
+    #[error("the configuration {path} cannot be read: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the configuration {path} has a mistake: {why}")]
+    Syntax { path: PathBuf, why: String },
+    #[error("[[model]] {name}: {why}")]
+    Model { name: String, why: String },
+    #[error(
+        "{0} can be reached from other machines, and there are no keys: set BELLJAR_API_KEYS, or say \
+         --no-auth"
+    )]
+    Open(SocketAddr),
+    #[error("there is no folder for data: say --data-dir, or set HOME")]
+    NoDataDir,
+    #[error(
+        "the sandbox's libraries are not installed: run sandbox-image/install-libraries, or say \
+         --libraries"
+    )]
+    NoLibraries,
+    #[error("the program of the warden cannot be found: say --warden, or --sandbox-socket ({0})")]
+    NoWarden(std::io::Error),
+}
+
+impl Config {
+    /// Reads the command line, the variables, and the file that one of them names.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        let Command::Serve(flags) = Arguments::try_parse_from(arguments)?.command;
+        let variables = Variables(&variable);
+        let file = match variables.or(flags.config.clone(), "BELLJAR_CONFIG", path)? {
+            Some(path) => File::read(&path)?,
+            None => File::default(),
+        };
+        Config::merge(flags, &variables, file)
+    }
+
+    fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
+        let listen = env
+            .or(flags.listen, "BELLJAR_LISTEN", parse)?
+            .or(file.listen)
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let no_auth =
+            flags.no_auth || env.or(None, "BELLJAR_NO_AUTH", parse)?.or(file.no_auth) == Some(true);
+        let api_keys = match (env.0)("BELLJAR_API_KEYS") {
+            Some(keys) => keys.split(',').map(str::trim).map(str::to_owned).collect(),
+            None => file.api_keys.unwrap_or_default(),
+        };
+        let api_keys: Vec<SecretString> = api_keys
+            .into_iter()
+            .filter(|key| !key.is_empty() && !no_auth)
+            .map(Into::into)
+            .collect();
+        if !listen.ip().is_loopback() && api_keys.is_empty() && !no_auth {
+            return Err(ConfigError::Open(listen));
+        }
+        let run_seconds =
+            env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", flags::seconds)?.or(file.run_seconds);
+        let sandbox_socket =
+            env.or(flags.sandbox_socket, "BELLJAR_SANDBOX_SOCKET", path)?.or(file.sandbox_socket);
+        let warden = env.or(flags.warden, "BELLJAR_WARDEN", path)?.or(file.warden);
+        let libraries = env.or(flags.libraries, "BELLJAR_LIBRARIES", path)?.or(file.libraries);
+        let sandbox = match sandbox_socket {
+            Some(socket) => SandboxConfig::Socket(socket),
+            None => SandboxConfig::Warden {
+                program: warden.map_or_else(warden_beside_us, Ok)?,
+                libraries: libraries
+                    .or_else(|| env.installed_libraries())
+                    .ok_or(ConfigError::NoLibraries)?,
+                run: Duration::from_secs_f64(run_seconds.unwrap_or(30.0)),
+            },
+        };
+        let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
+        let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
+        Ok(Config {
+            listen,
+            data_dir: data_dir.or_else(|| env.platform_data_dir()).ok_or(ConfigError::NoDataDir)?,
+            scenarios: scenarios
+                .or_else(|| Some(PathBuf::from("scenarios")).filter(|folder| folder.is_dir())),
+            api_keys,
+            sandbox,
+            models: file::rules(file.model)?,
+            limits: Limits {
+                regenerations: env
+                    .or(flags.regenerations, "BELLJAR_REGENERATIONS", parse)?
+                    .or(file.regenerations)
+                    .unwrap_or(5),
+                model_turns: env
+                    .or(flags.model_turns, "BELLJAR_MODEL_TURNS", parse)?
+                    .or(file.model_turns)
+                    .unwrap_or(20),
+            },
+            request_bytes: env
+                .or(flags.request_bytes, "BELLJAR_REQUEST_BYTES", parse)?
+                .or(file.request_bytes)
+                .unwrap_or(100 << 20),
+            shutdown_grace: env
+                .or(flags.shutdown_grace, "BELLJAR_SHUTDOWN_GRACE", flags::duration)?
+                .or(file.shutdown_grace)
+                .unwrap_or(Duration::from_secs(10)),
+            log: (env.0)("BELLJAR_LOG").unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+/// The environment, as a test may give it too.
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    /// The flag, or else the variable. One that is empty is one that is not set.
+    fn or<T>(
+        &self,
+        flag: Option<T>,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        if flag.is_some() {
+            return Ok(flag);
+        }
+        let Some(value) = (self.0)(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        match parse(&value) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(why) => Err(ConfigError::Variable { name, value, why }),
+        }
+    }
+
+    fn platform_data_dir(&self) -> Option<PathBuf> {
+        let data = self.folder("XDG_DATA_HOME").or_else(|| self.home(".local/share"))?;
+        Some(data.join("belljar"))
+    }
+
+    /// What `install-libraries` finished last, where it puts things when it is not told.
+    fn installed_libraries(&self) -> Option<PathBuf> {
+        let cache = self.folder("BELLJAR_CACHE").or_else(|| {
+            let cache = self.folder("XDG_CACHE_HOME").or_else(|| self.home(".cache"))?;
+            Some(cache.join("belljar"))
+        })?;
+        let complete = |entry: std::fs::DirEntry| {
+            let finished = entry.path().join(".key").metadata().ok()?.modified().ok()?;
+            let named = entry.file_name().to_string_lossy().starts_with("libraries-");
+            named.then(|| (finished, entry.path()))
+        };
+        let found = std::fs::read_dir(cache).ok()?.flatten().filter_map(complete);
+        found.max().map(|(_, folder)| folder)
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        (self.0)(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    fn home(&self, below: &str) -> Option<PathBuf> {
+        self.folder("HOME").map(|home| home.join(below))
+    }
+}
+
+fn warden_beside_us() -> Result<PathBuf, ConfigError> {
+    let ours = std::env::current_exe().map_err(ConfigError::NoWarden)?;
+    Ok(ours.parent().unwrap_or(Path::new("")).join("belljar-warden"))
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "stands where other readers can fail")]
+fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Every failure as Google's envelope. The only file with status codes.
+//!
+//! A handler gives an [`ApiError`] and knows nothing of envelopes; [`render`], outermost, writes
+//! the one that belongs to the path. What axum itself refuses goes the same way.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::wire::WireError;
+use super::{JSON, RequestId};
+use crate::backend::BackendError;
+use crate::engine::{EngineError, FileError};
+use crate::interaction::FailureKind;
+use crate::sandbox::SandboxError;
+use crate::store::StoreError;
+
+const INTERNAL: &str = "Internal error encountered.";
+
+/// What kind of failure it is, in the words of both APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    InvalidRequest,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    MethodNotAllowed,
+    TooLarge,
+    ResourceExhausted,
+    Internal,
+    Unavailable,
+    DeadlineExceeded,
+}
+
+impl Code {
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Code::InvalidRequest => {
+                (StatusCode::BAD_REQUEST, "invalid_request", "INVALID_ARGUMENT")
+            }
+            Code::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "UNAUTHENTICATED")
+            }
+            Code::PermissionDenied => {
+                (StatusCode::FORBIDDEN, "permission_denied", "PERMISSION_DENIED")
+            }
+            Code::NotFound => (StatusCode::NOT_FOUND, "not_found", "NOT_FOUND"),
+            Code::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "UNIMPLEMENTED")
+            }
+            Code::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "INVALID_ARGUMENT")
+            }
+            Code::ResourceExhausted => {
+                (StatusCode::TOO_MANY_REQUESTS, "resource_exhausted", "RESOURCE_EXHAUSTED")
+            }
+            Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "INTERNAL"),
+            Code::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "UNAVAILABLE")
+            }
+            Code::DeadlineExceeded => {
+                (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", "DEADLINE_EXCEEDED")
+            }
+        }
+    }
+
+    pub fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// As the interactions API has it.
+    pub fn word(self) -> &'static str {
+        self.row().1
+    }
+
+    /// As the other APIs have it.
+    fn classic(self) -> &'static str {
+        self.row().2
+    }
+
+    /// What ended an interaction that had begun.
+    pub fn of(kind: FailureKind) -> Code {
+        match kind {
+            FailureKind::InvalidRequest => Code::InvalidRequest,
+            FailureKind::Unavailable => Code::Unavailable,
+            FailureKind::ResourceExhausted => Code::ResourceExhausted,
+            FailureKind::DeadlineExceeded => Code::DeadlineExceeded,
+            FailureKind::Internal => Code::Internal,
+        }
+    }
+}
+
+/// A failure: a text for the caller, which says nothing about this machine, and for the log what
+/// was behind it.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    source: Option<Arc<anyhow::Error>>,
+}
+
+impl ApiError {
+    pub fn new(code: Code, message: impl Into<String>) -> ApiError {
+        ApiError { code, message: message.into(), source: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> ApiError {
+        ApiError::new(Code::InvalidRequest, message)
+    }
+
+    pub fn internal(source: impl Into<anyhow::Error>) -> ApiError {
+        ApiError::new(Code::Internal, INTERNAL).because(source)
+    }
+
+    /// A well-formed id that nothing is stored under.
+    pub fn no_interaction(id: &str) -> ApiError {
+        ApiError::new(Code::NotFound, format!("Interaction not found: interactions/{id}"))
+    }
+
+    fn because(mut self, source: impl Into<anyhow::Error>) -> ApiError {
+        self.source = Some(Arc::new(source.into()));
+        self
+    }
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> ApiError {
+        ApiError::invalid(error.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::internal(error)
+    }
+}
+
+impl From<SandboxError> for ApiError {
+    fn from(error: SandboxError) -> ApiError {
+        let (code, message) = match &error {
+            SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
+            SandboxError::Unavailable(_)
+            | SandboxError::Start { .. }
+            | SandboxError::Connect { .. }
+            | SandboxError::Frame(_)
+            | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
+            SandboxError::Invalid(_) | SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
+        };
+        ApiError::new(code, message).because(error)
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> ApiError {
+        match error {
+            EngineError::UnknownPrevious(id) => ApiError::no_interaction(&id),
+            EngineError::PreviousInProgress(id) => {
+                ApiError::invalid(format!("Interaction interactions/{id} is still in progress."))
+            }
+            EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
+            EngineError::File(FileError::Remote(uri)) => ApiError::invalid(format!(
+                "A file at '{uri}' cannot be fetched by this server. Send it inline, as base64 'data'."
+            )),
+            EngineError::Backend(BackendError::Refused(why)) => ApiError::invalid(why),
+            EngineError::Backend(BackendError::Unavailable(why)) => {
+                ApiError::new(Code::Unavailable, why)
+            }
+            EngineError::Stopping => ApiError::new(Code::Unavailable, "The server is stopping."),
+            EngineError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// An answer without a body: [`render`] writes it.
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A bug of ours must not close a connection without a word.
+pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    ApiError::internal(anyhow::anyhow!("a handler panicked: {what}")).into_response()
+}
+
+/// Writes the envelope of whatever failed below.
+pub async fn render(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let mut response = next.run(request).await;
+    let error = match response.extensions_mut().remove::<ApiError>() {
+        Some(error) => error,
+        // Health has a form of its own.
+        None if is_api(&path) => match refused_below(response.status(), &path) {
+            Some(error) => error,
+            None => return response,
+        },
+        None => return response,
+    };
+    if let Some(source) = &error.source {
+        tracing::error!(request.id = %id.0, path, error = format!("{source:#}"), "a request failed");
+    }
+    let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
+    let headers = rendered.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    for name in [ALLOW, RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    rendered
+}
+
+/// What axum refuses by itself has a status and no envelope.
+fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
+    let error = match status {
+        StatusCode::NOT_FOUND => {
+            ApiError::new(Code::NotFound, format!("There is nothing at {path}."))
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Code::TooLarge, "The request is too large."),
+        _ if status.is_client_error() => ApiError::invalid("The request does not read."),
+        _ => return None,
+    };
+    Some(error)
+}
+
+fn is_api(path: &str) -> bool {
+    !matches!(path, "/healthz" | "/readyz")
+}
+
+/// The interactions API has a word for a code, all others a number and a status.
+fn envelope(path: &str, error: &ApiError) -> String {
+    let mut parts = path.split('/').skip(2);
+    let body = match parts.next() {
+        Some("interactions" | "environments") => {
+            json!({"error": {"message": error.message, "code": error.code.word()}})
+        }
+        _ => json!({"error": {
+            "code": error.code.status().as_u16(),
+            "message": error.message,
+            "status": error.code.classic(),
+        }}),
+    };
+    body.to_string()
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).chain(['.']).collect()
+}

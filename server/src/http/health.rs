@@ -1,0 +1,43 @@
+//! Whether the server is there, whether it would serve, and how strong its wall is.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::Description;
+use serde_json::json;
+
+use super::App;
+use super::error::ApiError;
+
+/// The server listens.
+pub async fn healthz() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// An execution would be served. Once it was so, only a sandbox that is gone changes it: that all
+/// places are taken for a moment is no reason to send nobody here any more.
+pub async fn readyz(State(app): State<App>) -> Response {
+    let not_yet = |why: String| {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "reason": why})))
+            .into_response()
+    };
+    if app.stopping.is_cancelled() {
+        return not_yet("the server is stopping".to_owned());
+    }
+    match app.sandbox.describe().await {
+        Ok(now) if now.ready || *app.was_ready.borrow() => {
+            Json(json!({"status": "ready"})).into_response()
+        }
+        Ok(now) => not_yet(format!("waiting for {}", now.waiting_for)),
+        Err(error) => {
+            tracing::warn!(error = %error, "the sandbox does not answer");
+            not_yet("the sandbox does not answer".to_owned())
+        }
+    }
+}
+
+/// What the warden found out about its wall, layer by layer.
+pub async fn isolation(State(app): State<App>) -> Result<Json<Description>, ApiError> {
+    Ok(Json(app.sandbox.describe().await?))
+}

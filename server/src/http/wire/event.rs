@@ -1,0 +1,165 @@
+//! The events of a stream, made from the events of a log.
+//!
+//! One entry of the log is one frame, but for the first, which is two. A frame's id tells its place
+//! and nothing else: `v1_` and the base64url of `{entry}_{frame}`, in the form of the real service.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::content;
+use super::interaction::{Interaction, id_in_stream, word};
+use crate::http::error::Code;
+use crate::interaction::{Delta, Event, Shell, Status};
+use crate::store::Log;
+
+/// One event on the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    pub name: &'static str,
+    /// Without `event_id` and `event_type`.
+    body: Value,
+    place: Place,
+}
+
+/// Where a frame stands in the stream of an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Number of the log's entry.
+    pub entry: usize,
+    /// Among the frames of that entry.
+    pub frame: usize,
+}
+
+impl Place {
+    pub fn id(self) -> String {
+        format!("v1_{}", URL_SAFE_NO_PAD.encode(format!("{}_{}", self.entry, self.frame)))
+    }
+
+    /// Reads an id that [`Place::id`] gave.
+    pub fn of_id(id: &str) -> Option<Place> {
+        let text = URL_SAFE_NO_PAD.decode(id.strip_prefix("v1_")?).ok()?;
+        let (entry, frame) = std::str::from_utf8(&text).ok()?.split_once('_')?;
+        let place = Place { entry: entry.parse().ok()?, frame: frame.parse().ok()? };
+        (place.id() == id).then_some(place)
+    }
+}
+
+impl Frame {
+    /// The line of JSON.
+    pub fn json(&self) -> String {
+        let mut fields = match &self.body {
+            Value::Object(fields) => fields.clone(),
+            _ => Map::new(),
+        };
+        fields.insert("event_id".to_owned(), self.place.id().into());
+        fields.insert("event_type".to_owned(), self.name.into());
+        Value::Object(fields).to_string()
+    }
+
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The stream breaks off for a reason of its own. Such a frame has no place in the log.
+    pub fn broken_off(entry: usize) -> Frame {
+        error_frame(entry, Code::Internal, "Internal error encountered.")
+    }
+}
+
+/// The frames of one entry.
+pub fn frames(log: &Log, entry: usize, event: &Event) -> Vec<Frame> {
+    let one = |name, body| vec![Frame { name, body, place: Place { entry, frame: 0 } }];
+    match event {
+        Event::Created => {
+            let status = Status::InProgress;
+            let interaction = json!({"interaction": Interaction::begun(log, status)});
+            let update = json!({"interaction_id": id_in_stream(log), "status": word(status)});
+            [("interaction.created", interaction), ("interaction.status_update", update)]
+                .into_iter()
+                .enumerate()
+                .map(|(frame, (name, body))| Frame { name, body, place: Place { entry, frame } })
+                .collect()
+        }
+        Event::StepStarted { index, shell: begun } => {
+            one("step.start", json!({"index": index, "step": shell(begun)}))
+        }
+        Event::StepDelta { index, delta: added } => {
+            one("step.delta", json!({"index": index, "delta": delta(added)}))
+        }
+        Event::StepStopped { index } => one("step.stop", json!({"index": index})),
+        Event::Finished { status, usage } => {
+            let interaction = Interaction::without_steps(log, *status, Some(*usage));
+            one("interaction.completed", json!({"interaction": interaction}))
+        }
+        Event::Failed(failure) => {
+            vec![error_frame(entry, Code::of(failure.kind), &failure.message)]
+        }
+    }
+}
+
+fn error_frame(entry: usize, code: Code, message: &str) -> Frame {
+    let body = json!({"error": {"message": message, "code": code.word()}});
+    Frame { name: "error", body, place: Place { entry, frame: 0 } }
+}
+
+/// What a step is announced with. The payload of a server's tool comes in one delta.
+fn shell(shell: &Shell) -> Value {
+    match shell {
+        Shell::Thought => json!({"type": "thought"}),
+        Shell::ModelOutput => json!({"type": "model_output"}),
+        Shell::CodeCall { id } => json!({"id": id, "signature": "", "type": "code_execution_call"}),
+        Shell::CodeResult { call_id } => {
+            json!({"call_id": call_id, "signature": "", "type": "code_execution_result"})
+        }
+        Shell::FunctionCall { id, name, signature } => json!({
+            "id": id,
+            "name": name,
+            "arguments": {},
+            "signature": signature,
+            "type": "function_call",
+        }),
+        Shell::Foreign(step) => step.clone(),
+    }
+}
+
+fn delta(delta: &Delta) -> Value {
+    match delta {
+        Delta::ThoughtSummary(text) => {
+            json!({"type": "thought_summary", "content": {"type": "text", "text": text}})
+        }
+        Delta::ThoughtSignature(signature) => {
+            json!({"signature": signature, "type": "thought_signature"})
+        }
+        Delta::Text(text) => json!({"type": "text", "text": text}),
+        Delta::Media(media) => content::media_to_json(media),
+        Delta::CodeCall { code, signature } => json!({
+            "type": "code_execution_call",
+            "signature": signature,
+            "arguments": {"language": "python", "code": code},
+        }),
+        Delta::CodeResult(result) => json!({
+            "type": "code_execution_result",
+            "signature": result.signature,
+            "is_error": result.outcome.is_error(),
+            "result": result.result,
+        }),
+        Delta::FunctionArguments(json) => json!({"type": "arguments_delta", "arguments": json}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_from_its_id_and_from_nothing_else() {
+        let place = Place { entry: 12, frame: 1 };
+        assert_eq!(Place::of_id(&place.id()), Some(place));
+        let foreign = URL_SAFE_NO_PAD.encode("3_text_0");
+        let padded = URL_SAFE_NO_PAD.encode("007_0");
+        for id in ["", "v1_", "12_1", "v1_!", &format!("v1_{foreign}"), &format!("v1_{padded}")] {
+            assert_eq!(Place::of_id(id), None, "{id}");
+        }
+    }
+}

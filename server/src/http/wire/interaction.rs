@@ -1,0 +1,136 @@
+//! The Interaction object: the answer to `POST` and `GET`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::step;
+use crate::http::error::Code;
+use crate::interaction::{Status, Usage};
+use crate::store::{Keep, Log};
+
+/// There is one, and this is what Google calls it.
+const SERVICE_TIER: &str = "standard";
+
+/// An interaction as Google spells it, in the order of the recorded answers.
+#[derive(Debug, Serialize)]
+pub struct Interaction<'a> {
+    /// Absent where the interaction was not stored; in streams it is empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<[Value; 1]>,
+    object: &'static str,
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_interaction_id: Option<&'a str>,
+}
+
+/// Which steps are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// `POST`: what the model did.
+    ModelSteps,
+    /// `GET`: the input before it.
+    Everything,
+}
+
+impl<'a> Interaction<'a> {
+    /// All that is known.
+    pub fn of(log: &'a Log, show: Show) -> Interaction<'a> {
+        let fold = log.fold();
+        let head = log.head();
+        let input = match show {
+            Show::ModelSteps => &[],
+            Show::Everything => &head.input[..],
+        };
+        let error = fold.failure().map(|failure| {
+            [json!({"code": Code::of(failure.kind).word(), "message": failure.message})]
+        });
+        Interaction {
+            id: (log.keep() == Keep::Stored).then_some(&head.id),
+            steps: Some(input.iter().chain(fold.steps()).map(step::to_json).collect()),
+            errors: error,
+            ..Interaction::without_steps(log, fold.status(), fold.usage())
+        }
+    }
+
+    /// As the last event of a stream has it.
+    pub fn without_steps(log: &'a Log, status: Status, counted: Option<Usage>) -> Interaction<'a> {
+        Interaction {
+            usage: counted.map(usage),
+            created: Some(time(log.created())),
+            updated: Some(time(log.updated())),
+            service_tier: Some(SERVICE_TIER),
+            ..Interaction::begun(log, status)
+        }
+    }
+
+    /// As the first event of a stream has it.
+    pub fn begun(log: &'a Log, status: Status) -> Interaction<'a> {
+        let head = log.head();
+        Interaction {
+            id: Some(id_in_stream(log)),
+            status: word(status),
+            usage: None,
+            created: None,
+            updated: None,
+            service_tier: None,
+            steps: None,
+            errors: None,
+            object: "interaction",
+            model: &head.model,
+            previous_interaction_id: head.previous_interaction_id.as_deref(),
+        }
+    }
+}
+
+/// What will not be found again has no name in a stream.
+pub fn id_in_stream(log: &Log) -> &str {
+    match log.keep() {
+        Keep::Stored => &log.head().id,
+        Keep::Forgotten => "",
+    }
+}
+
+pub fn word(status: Status) -> &'static str {
+    match status {
+        Status::InProgress => "in_progress",
+        Status::RequiresAction => "requires_action",
+        Status::Completed => "completed",
+        Status::Incomplete => "incomplete",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+    }
+}
+
+fn usage(usage: Usage) -> Value {
+    let text = |tokens: u64| json!([{"modality": "text", "tokens": tokens}]);
+    json!({
+        "total_tokens": usage.total(),
+        "total_input_tokens": usage.input,
+        "input_tokens_by_modality": text(usage.input),
+        "total_cached_tokens": usage.cached,
+        "total_output_tokens": usage.output,
+        "output_tokens_by_modality": text(usage.output),
+        "total_tool_use_tokens": usage.tool_use,
+        "tool_use_tokens_by_modality": text(usage.tool_use),
+        "total_thought_tokens": usage.thought,
+    })
+}
+
+/// `2026-11-22T10:00:00Z`
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

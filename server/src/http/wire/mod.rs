@@ -1,0 +1,16 @@
+//! Google's JSON, spelled Google's way, and our types. No behaviour.
+//!
+//! Requests are read by hand, field by field: what a client gets to read about its mistake says
+//! where it is (`input[0].content[1].data`), and no field is ignored that nobody decided on.
+
+pub mod content;
+pub mod event;
+pub mod generation;
+pub mod input;
+pub mod interaction;
+pub mod node;
+pub mod request;
+pub mod step;
+pub mod tool;
+
+pub use node::WireError;

@@ -1,0 +1,174 @@
+//! A JSON value of a request that knows where it stands.
+
+use serde_json::{Map, Value};
+
+/// Why a request does not read. The text is for the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    #[error("Unknown parameter '{0}'.")]
+    Unknown(String),
+    #[error("Missing required parameter '{0}'.")]
+    Missing(String),
+    #[error("Invalid type for '{path}': expected {wanted}, got {got}.")]
+    Type { path: String, wanted: &'static str, got: &'static str },
+    #[error("Invalid value for '{path}': {why}.")]
+    Value { path: String, why: String },
+    /// What has no single place in the request.
+    #[error("{0}")]
+    Whole(String),
+}
+
+/// A value and its path, as in `input[0].content`.
+#[derive(Debug, Clone)]
+pub struct Node {
+    path: String,
+    value: Value,
+}
+
+/// The fields of an object that nobody has asked for yet.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    path: String,
+    left: Map<String, Value>,
+}
+
+impl Node {
+    pub fn root(value: Value) -> Node {
+        Node { path: String::new(), value }
+    }
+
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    pub fn object(self) -> Result<Fields, WireError> {
+        match self.value {
+            Value::Object(left) => Ok(Fields { path: self.path, left }),
+            _ => Err(self.not("an object")),
+        }
+    }
+
+    pub fn list(self) -> Result<Vec<Node>, WireError> {
+        match self.value {
+            Value::Array(values) => {
+                let path = &self.path;
+                let nodes = values.into_iter().enumerate();
+                Ok(nodes.map(|(at, value)| Node { path: format!("{path}[{at}]"), value }).collect())
+            }
+            _ => Err(self.not("a list")),
+        }
+    }
+
+    pub fn string(self) -> Result<String, WireError> {
+        match self.value {
+            Value::String(text) => Ok(text),
+            _ => Err(self.not("a string")),
+        }
+    }
+
+    pub fn boolean(self) -> Result<bool, WireError> {
+        self.value.as_bool().ok_or_else(|| self.not("a boolean"))
+    }
+
+    pub fn integer(&self) -> Result<i64, WireError> {
+        self.value.as_i64().ok_or_else(|| self.not("an integer"))
+    }
+
+    pub fn number(&self) -> Result<f64, WireError> {
+        self.value.as_f64().ok_or_else(|| self.not("a number"))
+    }
+
+    /// One of these words.
+    pub fn one_of(self, words: &[&str]) -> Result<String, WireError> {
+        let path = self.path.clone();
+        let word = self.string()?;
+        if words.contains(&word.as_str()) {
+            return Ok(word);
+        }
+        let why = format!("'{word}' is none of {}", words.join(", "));
+        Err(WireError::Value { path, why })
+    }
+
+    /// The value is of the right type and makes no sense all the same.
+    pub fn wrong(&self, why: impl Into<String>) -> WireError {
+        WireError::Value { path: self.path.clone(), why: why.into() }
+    }
+
+    pub fn not(&self, wanted: &'static str) -> WireError {
+        let got = match self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        if self.path.is_empty() {
+            let why = format!("The body of the request must be {wanted}, and is {got}.");
+            return WireError::Whole(why);
+        }
+        WireError::Type { path: self.path.clone(), wanted, got }
+    }
+}
+
+impl Fields {
+    /// The field, where it is there and not `null`, which clients send for "not set".
+    pub fn take(&mut self, name: &str) -> Option<Node> {
+        let value = self.left.remove(name).filter(|value| !value.is_null())?;
+        Some(Node { path: self.path_of(name), value })
+    }
+
+    pub fn require(&mut self, name: &str) -> Result<Node, WireError> {
+        self.take(name).ok_or_else(|| WireError::Missing(self.path_of(name)))
+    }
+
+    pub fn string(&mut self, name: &str) -> Result<Option<String>, WireError> {
+        self.take(name).map(Node::string).transpose()
+    }
+
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>, WireError> {
+        self.take(name).map(Node::boolean).transpose()
+    }
+
+    pub fn object(&mut self, name: &str) -> Result<Option<Value>, WireError> {
+        match self.take(name) {
+            Some(node) if node.value.is_object() => Ok(Some(node.into_value())),
+            Some(node) => Err(node.not("an object")),
+            None => Ok(None),
+        }
+    }
+
+    /// `type`, where it is a string.
+    pub fn kind(&self) -> Option<&str> {
+        self.left.get("type").and_then(Value::as_str)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// The object with all that is left in it.
+    pub fn into_value(self) -> Value {
+        Value::Object(self.left)
+    }
+
+    /// Nothing may be left that nobody asked for.
+    pub fn done(self) -> Result<(), WireError> {
+        match self.left.iter().find(|(_, value)| !value.is_null()) {
+            Some((name, _)) => Err(WireError::Unknown(self.path_of(name))),
+            None => Ok(()),
+        }
+    }
+
+    pub fn wrong(&self, why: impl Into<String>) -> WireError {
+        WireError::Value { path: self.path.clone(), why: why.into() }
+    }
+
+    pub fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}

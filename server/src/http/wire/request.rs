@@ -1,0 +1,190 @@
+//! The body of `POST /interactions`.
+//!
+//! Each field that Google has is read, refused, or ignored on purpose, and says so here. Any other
+//! is a mistake of the client's.
+
+use serde_json::Value;
+
+use super::node::{Fields, Node};
+use super::{WireError, generation, input, tool};
+use crate::backend::Tools;
+use crate::engine::Request;
+use crate::store::Keep;
+
+/// A request to begin an interaction, and how the answer is wanted.
+#[derive(Debug)]
+pub struct Create {
+    pub request: Request,
+    pub stream: bool,
+}
+
+/// Fields that Google has and this server does not serve, each with what the client gets to read.
+const REFUSED: &[(&str, &str)] = &[
+    ("agent", "Agents are not supported by this server. Use 'model'."),
+    ("agent_config", "Agents are not supported by this server. Use 'model'."),
+    ("environment", "Environments are not supported by this server."),
+    ("continuation_token", "This server gives no continuation tokens."),
+    ("webhook_config", "'webhook_config' needs 'background', which is not supported yet."),
+    ("labels", "'labels' is not supported by the Gemini API."),
+    ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
+    ("cached_content", "'cached_content' is not supported by the Interactions API."),
+    (
+        "response_mime_type",
+        "The legacy Interactions API schema is no longer supported: 'response_mime_type' has become \
+         part of 'response_format'.",
+    ),
+];
+
+pub fn create(body: Value) -> Result<Create, WireError> {
+    let mut fields = Node::root(body).object()?;
+    for (name, why) in REFUSED {
+        if fields.has(name) {
+            return Err(WireError::Whole((*why).to_owned()));
+        }
+    }
+    let store = fields.boolean("store")?.unwrap_or(true);
+    if fields.boolean("background")?.unwrap_or(false) {
+        return Err(WireError::Whole(if store {
+            "'background' is not supported yet by this server.".to_owned()
+        } else {
+            "'background' needs 'store', and 'store' is false.".to_owned()
+        }));
+    }
+    let model = model(&mut fields)?;
+    let stream = fields.boolean("stream")?.unwrap_or(false);
+    let missing = || WireError::Whole("Missing input.".to_owned());
+    let input = input::input(fields.take("input").ok_or_else(missing)?)?;
+    let tools = fields.take("tools").map_or(Ok(Tools::default()), tool::tools)?;
+    let generation_config =
+        fields.take("generation_config").map_or(Ok(Value::Null), generation::config)?;
+    let request = Request {
+        model,
+        input,
+        previous_interaction_id: fields.string("previous_interaction_id")?,
+        system_instruction: fields.string("system_instruction")?,
+        tools,
+        generation_config,
+        keep: if store { Keep::Stored } else { Keep::Forgotten },
+    };
+    ignored(&mut fields)?;
+    fields.done()?;
+    Ok(Create { request, stream })
+}
+
+/// With or without `models/`.
+fn model(fields: &mut Fields) -> Result<String, WireError> {
+    let node = fields.require("model")?;
+    let empty = node.wrong("it is empty");
+    let name = node.string()?;
+    let name = name.strip_prefix("models/").unwrap_or(&name);
+    if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
+}
+
+/// What is checked as Google checks it, and makes no difference here.
+fn ignored(fields: &mut Fields) -> Result<(), WireError> {
+    if let Some(tier) = fields.take("service_tier") {
+        // There is one tier, and the answer calls it `standard`.
+        tier.one_of(&["flex", "standard", "priority", "deferred"])?;
+    }
+    if let Some(modalities) = fields.take("response_modalities") {
+        for modality in modalities.list()? {
+            modality.one_of(&["text", "image", "audio", "video", "document"])?;
+        }
+    }
+    if let Some(format) = fields.take("response_format") {
+        // A scripted model answers what its script says, whatever form was asked for.
+        match format.value() {
+            Value::Object(_) => {}
+            Value::Array(_) => {
+                for part in format.list()? {
+                    part.object()?;
+                }
+            }
+            _ => return Err(format.not("an object or a list")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(change: Value) -> Result<Create, String> {
+        let mut body = json!({"model": "m", "input": "hello"});
+        for (name, value) in change.as_object().expect("it is one") {
+            body[name] = value.clone();
+        }
+        create(body).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_least_request_has_googles_defaults() {
+        let Create { request, stream } = read(json!({})).expect("it is right");
+        assert!(!stream);
+        assert_eq!(request.keep, Keep::Stored);
+        assert_eq!(request.model, "m");
+        assert!(request.tools.offered.is_empty());
+        assert_eq!(request.generation_config, Value::Null);
+    }
+
+    #[test]
+    fn what_may_be_there_is_read() {
+        let every = json!({
+            "model": "models/gemini-x", "stream": true, "store": false, "background": false,
+            "previous_interaction_id": "v1_x", "system_instruction": "Be brief.",
+            "tools": [{"type": "code_execution"}], "generation_config": {"temperature": 1},
+            "response_format": {"type": "array"}, "response_modalities": ["text"],
+            "service_tier": "flex", "agent": null, "cached_content": null,
+        });
+        let Create { request, stream } = read(every).expect("it is right");
+        assert!(stream);
+        assert_eq!(request.keep, Keep::Forgotten);
+        assert_eq!(request.model, "gemini-x");
+        assert_eq!(request.previous_interaction_id.as_deref(), Some("v1_x"));
+        assert_eq!(request.system_instruction.as_deref(), Some("Be brief."));
+    }
+
+    #[test]
+    fn what_may_not_be_there_is_refused_with_its_name() {
+        for (change, wanted) in [
+            (json!({"model": null}), "Missing required parameter 'model'."),
+            (json!({"model": "models/"}), "Invalid value for 'model': it is empty."),
+            (json!({"model": 7}), "Invalid type for 'model'"),
+            (json!({"input": null}), "Missing input."),
+            (json!({"input": ""}), "Request has empty input."),
+            (json!({"agent": "a"}), "Agents are not supported"),
+            (json!({"environment": "remote"}), "Environments are not supported"),
+            (json!({"background": true}), "'background' is not supported yet"),
+            (json!({"background": true, "store": false}), "'background' needs 'store'"),
+            (json!({"labels": {}}), "'labels' is not supported"),
+            (json!({"safety_settings": []}), "'safety_settings' is not supported"),
+            (json!({"cached_content": "c"}), "'cached_content' is not supported"),
+            (json!({"webhook_config": {}}), "'webhook_config' needs"),
+            (json!({"continuation_token": "c"}), "no continuation tokens"),
+            (
+                json!({"response_mime_type": "text/plain"}),
+                "legacy Interactions API schema is no longer supported",
+            ),
+            (
+                json!({"response_modalities": ["TEXT"]}),
+                "Invalid value for 'response_modalities[0]'",
+            ),
+            (json!({"response_format": "json"}), "Invalid type for 'response_format'"),
+            (json!({"service_tier": "gold"}), "Invalid value for 'service_tier'"),
+            (
+                json!({"stream": "yes"}),
+                "Invalid type for 'stream': expected a boolean, got a string.",
+            ),
+            (json!({"systemInstruction": "x"}), "Unknown parameter 'systemInstruction'."),
+            (json!({"contents": []}), "Unknown parameter 'contents'."),
+        ] {
+            let error = read(change.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{change} gave {error}");
+        }
+        let error = create(json!([])).expect_err("it was accepted").to_string();
+        assert_eq!(error, "The body of the request must be an object, and is a list.");
+    }
+}

@@ -1,0 +1,197 @@
+//! Steps, as clients send them back and as they are shown.
+
+use serde_json::{Value, json};
+
+use super::WireError;
+use super::content::{self, Strange};
+use super::node::{Fields, Node};
+use crate::interaction::{
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step,
+};
+
+/// Reads a step that has a `type`. Fields that nobody knows are no mistake in what a model has
+/// said: a client sends back what some server gave it.
+pub fn step(mut fields: Fields) -> Result<Step, WireError> {
+    let Some(kind) = fields.kind().map(str::to_owned) else {
+        return Err(fields.require("type").map_or_else(|error| error, |node| node.not("a string")));
+    };
+    match kind.as_str() {
+        "user_input" => user_input(fields),
+        "model_output" if fields.has("content") => {
+            let contents = content::contents(fields.require("content")?, Strange::Keep)?;
+            Ok(Step::ModelOutput(contents))
+        }
+        "thought" => thought(fields),
+        "code_execution_call" => code_call(fields),
+        "code_execution_result" => code_result(fields),
+        "function_call" => function_call(fields),
+        "function_result" => function_result(fields),
+        _ => Ok(Step::Foreign(fields.into_value())),
+    }
+}
+
+fn user_input(mut fields: Fields) -> Result<Step, WireError> {
+    fields.take("type");
+    let contents = content::contents(fields.require("content")?, Strange::Refuse)?;
+    fields.done()?;
+    Ok(Step::UserInput(contents))
+}
+
+fn thought(mut fields: Fields) -> Result<Step, WireError> {
+    let summary = match fields.take("summary") {
+        Some(node) => text_of(content::contents(node, Strange::Keep)?),
+        None => String::new(),
+    };
+    Ok(Step::Thought { summary, signature: fields.string("signature")?.unwrap_or_default() })
+}
+
+fn code_call(mut fields: Fields) -> Result<Step, WireError> {
+    let whole = fields.clone();
+    let mut arguments = fields.require("arguments")?.object()?;
+    let code = arguments.require("code")?.string()?;
+    let language = arguments.string("language")?.unwrap_or_else(|| "python".to_owned());
+    if !language.eq_ignore_ascii_case("python") {
+        // Agents run bash. It is part of their history, and nothing that we could have written.
+        return Ok(Step::Foreign(whole.into_value()));
+    }
+    Ok(Step::CodeCall(CodeCall {
+        id: fields.string("id")?.unwrap_or_default(),
+        code,
+        signature: fields.string("signature")?.unwrap_or_default(),
+    }))
+}
+
+fn code_result(mut fields: Fields) -> Result<Step, WireError> {
+    let result = text_of(content::contents(fields.require("result")?, Strange::Keep)?);
+    let failed = fields.boolean("is_error")?.unwrap_or(false);
+    Ok(Step::CodeResult(CodeResult {
+        call_id: fields.string("call_id")?.unwrap_or_default(),
+        outcome: if failed { Outcome::Failed } else { Outcome::Ok },
+        stdout: if failed { String::new() } else { result.clone() },
+        result,
+        images: 0,
+        signature: fields.string("signature")?.unwrap_or_default(),
+    }))
+}
+
+fn function_call(mut fields: Fields) -> Result<Step, WireError> {
+    Ok(Step::FunctionCall(FunctionCall {
+        id: fields.require("id")?.string()?,
+        name: fields.require("name")?.string()?,
+        arguments: fields.object("arguments")?.unwrap_or_else(|| json!({})),
+        signature: fields.string("signature")?.unwrap_or_default(),
+    }))
+}
+
+fn function_result(mut fields: Fields) -> Result<Step, WireError> {
+    let result = fields.require("result")?;
+    if !matches!(result.value(), Value::String(_) | Value::Object(_) | Value::Array(_)) {
+        return Err(result.not("a string, an object or a list"));
+    }
+    Ok(Step::FunctionResult(FunctionResult {
+        call_id: fields.require("call_id")?.string()?,
+        name: fields.string("name")?,
+        result: Node::into_value(result),
+        is_error: fields.boolean("is_error")?.unwrap_or(false),
+    }))
+}
+
+fn text_of(contents: Vec<Content>) -> String {
+    let texts = contents.into_iter().filter_map(|content| match content {
+        Content::Text { text, .. } => Some(text),
+        Content::Media(_) | Content::Foreign(_) => None,
+    });
+    texts.collect()
+}
+
+/// A step as Google spells it.
+pub fn to_json(step: &Step) -> Value {
+    match step {
+        Step::UserInput(contents) => json!({"type": "user_input", "content": list(contents)}),
+        Step::Thought { summary, signature } => {
+            let mut json = json!({"type": "thought", "signature": signature});
+            if !summary.is_empty() {
+                json["summary"] = json!([{"type": "text", "text": summary}]);
+            }
+            json
+        }
+        Step::ModelOutput(contents) => json!({"type": "model_output", "content": list(contents)}),
+        Step::CodeCall(call) => json!({
+            "id": call.id,
+            "type": "code_execution_call",
+            "signature": call.signature,
+            "arguments": {"language": "python", "code": call.code},
+        }),
+        Step::CodeResult(result) => json!({
+            "call_id": result.call_id,
+            "type": "code_execution_result",
+            "signature": result.signature,
+            "is_error": result.outcome.is_error(),
+            "result": result.result,
+        }),
+        Step::FunctionCall(call) => json!({
+            "id": call.id,
+            "type": "function_call",
+            "signature": call.signature,
+            "name": call.name,
+            "arguments": call.arguments,
+        }),
+        Step::FunctionResult(result) => {
+            let mut json = json!({"call_id": result.call_id, "type": "function_result"});
+            if let Some(name) = &result.name {
+                json["name"] = name.as_str().into();
+            }
+            json["is_error"] = result.is_error.into();
+            json["result"] = result.result.clone();
+            json
+        }
+        Step::Foreign(step) => step.clone(),
+    }
+}
+
+fn list(contents: &[Content]) -> Vec<Value> {
+    contents.iter().map(content::to_json).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: Value) -> Result<Step, WireError> {
+        step(Node::root(json).object().expect("it is one"))
+    }
+
+    #[test]
+    fn what_was_shown_reads_as_what_it_was() {
+        for json in [
+            json!({"type": "user_input", "content": [{"type": "text", "text": "6 * 7?"}]}),
+            json!({"type": "thought", "signature": "c2ln", "summary": [{"type": "text", "text": "Hm."}]}),
+            json!({"type": "thought", "signature": "c2ln"}),
+            json!({"id": "7xveqyd2", "type": "code_execution_call", "signature": "c2ln",
+                   "arguments": {"language": "python", "code": "print(6*7)"}}),
+            json!({"call_id": "7xveqyd2", "type": "code_execution_result", "signature": "c2ln",
+                   "is_error": true, "result": "ZeroDivisionError"}),
+            json!({"type": "model_output", "content": [
+                {"type": "image", "mime_type": "image/png", "data": "iVBORw0="},
+                {"type": "text", "text": "42", "annotations": [{"type": "url_citation"}]},
+                {"type": "from_the_future", "x": 1}]}),
+            json!({"id": "f", "type": "function_call", "signature": "", "name": "n", "arguments": {"a": 1}}),
+            json!({"call_id": "f", "type": "function_result", "name": "n", "is_error": false, "result": {"b": 2}}),
+            json!({"type": "google_search_call", "id": "g", "arguments": {"queries": ["q"]}}),
+            json!({"type": "code_execution_call", "id": "b", "arguments": {"language": "bash", "code": "ls"}}),
+            json!({"type": "model_output", "error": {"code": 500, "message": "m"}}),
+        ] {
+            let step = read(json.clone()).expect("it is one of ours");
+            assert_eq!(to_json(&step), json);
+        }
+    }
+
+    #[test]
+    fn ids_and_signatures_may_be_missing_and_strange_fields_there() {
+        let call = json!({"type": "code_execution_call", "arguments": {"code": "1"}, "extra": 1});
+        assert!(matches!(read(call), Ok(Step::CodeCall(call)) if call.code == "1"));
+        let result = json!({"type": "code_execution_result", "call_id": "c",
+                            "result": [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]});
+        assert!(matches!(read(result), Ok(Step::CodeResult(result)) if result.result == "42"));
+    }
+}

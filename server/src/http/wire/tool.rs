@@ -1,0 +1,146 @@
+//! `tools`.
+
+use serde_json::Value;
+
+use super::WireError;
+use super::node::{Fields, Node};
+use crate::backend::{Function, Tools};
+
+const CODE_EXECUTION: &str = "code_execution";
+
+/// Limit of a function's name, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+
+pub fn tools(node: Node) -> Result<Tools, WireError> {
+    let mut tools = Tools::default();
+    for node in node.list()? {
+        let mut fields = node.object()?;
+        let kind = kind(&mut fields)?;
+        match kind.as_str() {
+            CODE_EXECUTION => {
+                fields.done()?;
+                tools.code_execution = true;
+                offer(&mut tools, CODE_EXECUTION);
+            }
+            "function" => {
+                let function = function(fields)?;
+                if tools.functions.iter().any(|other| other.name == function.name) {
+                    let why = format!("Function '{}' is declared twice.", function.name);
+                    return Err(WireError::Whole(why));
+                }
+                offer(&mut tools, &function.name);
+                tools.functions.push(function);
+            }
+            _ => {
+                let why = format!("the tool '{kind}' is not supported by this server");
+                return Err(fields.wrong(why));
+            }
+        }
+    }
+    Ok(tools)
+}
+
+/// `{"type": "code_execution"}`; and `{"code_execution": {}}`, the way of `generateContent`, which
+/// some clients use here too.
+fn kind(fields: &mut Fields) -> Result<String, WireError> {
+    for classic in [CODE_EXECUTION, "codeExecution"] {
+        if !fields.has("type") && fields.has(classic) {
+            let node = fields.require(classic)?;
+            node.object()?.done()?;
+            return Ok(CODE_EXECUTION.to_owned());
+        }
+    }
+    fields.require("type")?.string()
+}
+
+fn function(mut fields: Fields) -> Result<Function, WireError> {
+    let node = fields.require("name")?;
+    let Value::String(name) = node.value() else {
+        return Err(node.not("a string"));
+    };
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+        && name.len() <= MAX_NAME_BYTES;
+    if !is_name {
+        return Err(node.wrong(format!(
+            "a function's name begins with a letter or '_', goes on with letters, digits, '_', '.', \
+             ':' or '-', and has at most {MAX_NAME_BYTES} characters"
+        )));
+    }
+    let function = Function {
+        name: name.clone(),
+        description: fields.string("description")?,
+        parameters: fields.object("parameters")?,
+    };
+    // For services that choose among many functions. Accepted, not used.
+    fields.string("short_description")?;
+    fields.boolean("defer_loading")?;
+    fields.done()?;
+    Ok(function)
+}
+
+fn offer(tools: &mut Tools, name: &str) {
+    if !tools.offered.iter().any(|offered| offered == name) {
+        tools.offered.push(name.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(json: Value) -> Result<Tools, String> {
+        let body = Node::root(json!({"tools": json}));
+        let node = body.object().expect("it is one").require("tools").expect("it is there");
+        tools(node).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn code_execution_may_be_asked_for_in_both_ways() {
+        for tool in [
+            json!({"type": "code_execution"}),
+            json!({"code_execution": {}}),
+            json!({"codeExecution": {}}),
+        ] {
+            let tools = read(json!([tool])).expect("it is right");
+            assert!(tools.code_execution);
+            assert_eq!(tools.offered, ["code_execution"]);
+        }
+    }
+
+    #[test]
+    fn a_function_is_offered_by_its_name() {
+        let weather = json!({"type": "function", "name": "weather", "description": "d",
+                             "parameters": {"type": "object"}});
+        let tools = read(json!([weather, {"type": "code_execution"}])).expect("it is right");
+        assert_eq!(tools.offered, ["weather", "code_execution"]);
+        assert_eq!(tools.functions[0].parameters, Some(json!({"type": "object"})));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (tools, wanted) in [
+            (
+                json!([{"type": "google_search"}]),
+                "Invalid value for 'tools[0]': the tool 'google_search' is not supported",
+            ),
+            (json!([{"type": "code_execution", "x": 1}]), "Unknown parameter 'tools[0].x'."),
+            (json!([{"type": "function"}]), "Missing required parameter 'tools[0].name'."),
+            (json!([{"type": "function", "name": "a b"}]), "Invalid value for 'tools[0].name'"),
+            (json!([{}]), "Missing required parameter 'tools[0].type'."),
+            (
+                json!({"type": "code_execution"}),
+                "Invalid type for 'tools': expected a list, got an object.",
+            ),
+            (
+                json!([{"type": "function", "name": "a"}, {"type": "function", "name": "a"}]),
+                "Function 'a' is declared twice.",
+            ),
+        ] {
+            let error = read(tools.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{tools} gave {error}");
+        }
+    }
+}

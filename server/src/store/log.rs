@@ -1,0 +1,236 @@
+//! The log of one interaction: appending to it, and following it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::blobs::BlobStore;
+use super::writer::{Append, Writer};
+use super::{Head, Inner, Keep, StoreError, record};
+use crate::interaction::{Event, Fold, Step};
+
+/// An event and when it happened, to the millisecond.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub event: Event,
+}
+
+/// All that has happened to one interaction. Written by one, read by many.
+#[derive(Debug)]
+pub struct Log {
+    head: Head,
+    keep: Keep,
+    created: Timestamp,
+    /// Absent where nothing is written: a forgotten interaction, and one that has ended.
+    disk: Option<Disk>,
+    entries: Mutex<Vec<Entry>>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What a log needs to reach the disk.
+#[derive(Debug)]
+pub struct Disk {
+    /// Stands for the interaction in the tables.
+    pub number: i64,
+    pub writer: Writer,
+    pub blobs: BlobStore,
+    pub(super) growing: Weak<Inner>,
+    /// How many rows of events there are. Only the writer's task counts.
+    pub rows: AtomicUsize,
+    /// Set by the writer's task when the rows have been deleted: it writes no more of them.
+    pub deleted: AtomicBool,
+}
+
+/// How far a log has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    length: usize,
+    /// Nothing follows: the last event is there, or the disk has failed.
+    closed: bool,
+}
+
+impl Log {
+    pub fn forgotten(head: Head, created: Timestamp) -> Log {
+        Log::new(head, Keep::Forgotten, created, None)
+    }
+
+    pub fn stored(head: Head, created: Timestamp, disk: Disk) -> Log {
+        Log::new(head, Keep::Stored, created, Some(disk))
+    }
+
+    /// A log from the disk, to which nothing will be added.
+    pub fn ended(head: Head, created: Timestamp, entries: Vec<Entry>) -> Log {
+        let log = Log::new(head, Keep::Stored, created, None);
+        log.publish(entries);
+        log.close();
+        log
+    }
+
+    fn new(head: Head, keep: Keep, created: Timestamp, disk: Option<Disk>) -> Log {
+        let (progress, _) = watch::channel(Progress::default());
+        Log { head, keep, created, disk, entries: Mutex::default(), progress }
+    }
+
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub fn keep(&self) -> Keep {
+        self.keep
+    }
+
+    pub fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// When the newest event happened.
+    pub fn updated(&self) -> Timestamp {
+        self.entries().last().map_or(self.created, |entry| entry.at)
+    }
+
+    /// Adds events in one piece: a reader sees all of them or none, and a stored interaction's only
+    /// once they are on the disk. Dropping the future does not take back what is on its way.
+    pub async fn append(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
+        self.write(None, events).await
+    }
+
+    /// Adds the interaction itself, and its first event.
+    pub(super) async fn begin(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.write(Some(&self.head.input), vec![Event::Created]).await
+    }
+
+    async fn write(
+        self: &Arc<Self>,
+        input: Option<&[Step]>,
+        events: Vec<Event>,
+    ) -> Result<(), StoreError> {
+        let at = now();
+        let Some(disk) = &self.disk else {
+            self.publish(events.into_iter().map(|event| Entry { at, event }).collect());
+            return Ok(());
+        };
+        let mut blobs = record::Blobs::default();
+        let records = events.iter().map(|event| record::of_event(event, &mut blobs)).collect();
+        let entries: Vec<_> = events.into_iter().map(|event| Entry { at, event }).collect();
+        let input = input.map(|steps| record::of_steps(steps, &mut blobs));
+        let pin = disk.blobs.put(&blobs).await?;
+        let append = Append {
+            log: Arc::clone(self),
+            input,
+            entries,
+            records,
+            blobs: blobs.addresses(),
+            pin,
+        };
+        disk.writer.append(append).await
+    }
+
+    /// What the events say so far.
+    pub fn fold(&self) -> Fold {
+        Fold::of(self.entries().iter().map(|entry| &entry.event))
+    }
+
+    /// The entries from this number on that are there already.
+    pub fn entries_from(&self, number: usize) -> Vec<Entry> {
+        self.entries().get(number..).unwrap_or_default().to_vec()
+    }
+
+    /// Every entry from this number on, as it comes, to the last one.
+    pub fn follow(self: &Arc<Self>, number: usize) -> Follower {
+        Follower {
+            log: Arc::clone(self),
+            progress: self.progress.subscribe(),
+            next: number,
+            ready: Vec::new().into_iter(),
+        }
+    }
+
+    /// Waits for the last event. The log may also close without one, where the disk has failed.
+    pub async fn closed(&self) {
+        // An error would mean that the sender is gone, and `self` has it.
+        let _ = self.progress.subscribe().wait_for(|progress| progress.closed).await;
+    }
+
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// Shows entries to the followers.
+    pub(super) fn publish(&self, new: Vec<Entry>) {
+        let mut entries = self.entries();
+        let ends = new.iter().any(|entry| is_last(&entry.event));
+        entries.extend(new);
+        let length = entries.len();
+        drop(entries);
+        self.progress.send_modify(|progress| {
+            progress.length = length;
+            progress.closed |= ends;
+        });
+    }
+
+    /// Nothing will follow.
+    pub(super) fn close(&self) {
+        self.progress.send_modify(|progress| progress.closed = true);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(store) = self.disk.as_ref().and_then(|disk| disk.growing.upgrade()) {
+            store.gone(&self.head.id);
+        }
+    }
+}
+
+/// Reads a log at its own pace.
+#[derive(Debug)]
+pub struct Follower {
+    log: Arc<Log>,
+    progress: watch::Receiver<Progress>,
+    next: usize,
+    ready: std::vec::IntoIter<Entry>,
+}
+
+impl Follower {
+    /// The next entry and its number; nothing after the last one.
+    pub async fn next(&mut self) -> Option<(usize, Entry)> {
+        loop {
+            if let Some(entry) = self.ready.next() {
+                self.next += 1;
+                return Some((self.next - 1, entry));
+            }
+            let next = self.next;
+            let progress = *self
+                .progress
+                .wait_for(|progress| progress.closed || progress.length > next)
+                .await
+                .ok()?;
+            if progress.length <= next {
+                return None;
+            }
+            self.ready = self.log.entries_from(next).into_iter();
+        }
+    }
+
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+}
+
+/// Whether nothing follows an event.
+pub fn is_last(event: &Event) -> bool {
+    matches!(event, Event::Finished { .. } | Event::Failed(_))
+}
+
+/// The time as the disk will have it.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

@@ -1,0 +1,274 @@
+//! Events on the disk.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::step::{CodeResultRecord, MediaRecord};
+use super::{Blobs, RecordError};
+use crate::interaction::{Delta, Event, Failure, FailureKind, Shell, Status, Usage};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    Created,
+    StepStarted { index: usize, shell: ShellRecord },
+    StepDelta { index: usize, delta: DeltaRecord },
+    StepStopped { index: usize },
+    Finished { status: StatusRecord, usage: UsageRecord },
+    Failed { kind: FailureKindRecord, message: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShellRecord {
+    Thought,
+    ModelOutput,
+    CodeCall { id: String },
+    CodeResult { call_id: String },
+    FunctionCall { id: String, name: String, signature: String },
+    Foreign(Value),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeltaRecord {
+    ThoughtSummary(String),
+    ThoughtSignature(String),
+    Text(String),
+    Media(MediaRecord),
+    CodeCall { code: String, signature: String },
+    CodeResult(CodeResultRecord),
+    FunctionArguments(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusRecord {
+    InProgress,
+    RequiresAction,
+    Completed,
+    Incomplete,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKindRecord {
+    InvalidRequest,
+    Unavailable,
+    ResourceExhausted,
+    DeadlineExceeded,
+    Internal,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UsageRecord {
+    input: u64,
+    output: u64,
+    thought: u64,
+    tool_use: u64,
+    cached: u64,
+}
+
+impl Record {
+    pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
+        match event.clone() {
+            Event::Created => Record::Created,
+            Event::StepStarted { index, shell } => {
+                Record::StepStarted { index, shell: shell.into() }
+            }
+            Event::StepDelta { index, delta } => {
+                Record::StepDelta { index, delta: DeltaRecord::of(delta, blobs) }
+            }
+            Event::StepStopped { index } => Record::StepStopped { index },
+            Event::Finished { status, usage } => {
+                Record::Finished { status: status.into(), usage: usage.into() }
+            }
+            Event::Failed(Failure { kind, message }) => {
+                Record::Failed { kind: kind.into(), message }
+            }
+        }
+    }
+
+    pub fn event(self, blobs: &Blobs) -> Result<Event, RecordError> {
+        Ok(match self {
+            Record::Created => Event::Created,
+            Record::StepStarted { index, shell } => {
+                Event::StepStarted { index, shell: shell.into() }
+            }
+            Record::StepDelta { index, delta } => {
+                Event::StepDelta { index, delta: delta.delta(blobs)? }
+            }
+            Record::StepStopped { index } => Event::StepStopped { index },
+            Record::Finished { status, usage } => {
+                Event::Finished { status: status.into(), usage: usage.into() }
+            }
+            Record::Failed { kind, message } => {
+                Event::Failed(Failure { kind: kind.into(), message })
+            }
+        })
+    }
+}
+
+impl DeltaRecord {
+    fn of(delta: Delta, blobs: &mut Blobs) -> DeltaRecord {
+        match delta {
+            Delta::ThoughtSummary(text) => DeltaRecord::ThoughtSummary(text),
+            Delta::ThoughtSignature(signature) => DeltaRecord::ThoughtSignature(signature),
+            Delta::Text(text) => DeltaRecord::Text(text),
+            Delta::Media(media) => DeltaRecord::Media(MediaRecord::of(media, blobs)),
+            Delta::CodeCall { code, signature } => DeltaRecord::CodeCall { code, signature },
+            Delta::CodeResult(result) => DeltaRecord::CodeResult(result.into()),
+            Delta::FunctionArguments(json) => DeltaRecord::FunctionArguments(json),
+        }
+    }
+
+    fn delta(self, blobs: &Blobs) -> Result<Delta, RecordError> {
+        Ok(match self {
+            DeltaRecord::ThoughtSummary(text) => Delta::ThoughtSummary(text),
+            DeltaRecord::ThoughtSignature(signature) => Delta::ThoughtSignature(signature),
+            DeltaRecord::Text(text) => Delta::Text(text),
+            DeltaRecord::Media(media) => Delta::Media(media.media(blobs)?),
+            DeltaRecord::CodeCall { code, signature } => Delta::CodeCall { code, signature },
+            DeltaRecord::CodeResult(result) => Delta::CodeResult(result.into()),
+            DeltaRecord::FunctionArguments(json) => Delta::FunctionArguments(json),
+        })
+    }
+}
+
+/// Says each name once for both directions.
+macro_rules! same_names {
+    ($ours:ident, $record:ident, $($variant:ident $({ $($field:ident),* })? $(($only:ident))?),*) => {
+        impl From<$ours> for $record {
+            fn from(value: $ours) -> $record {
+                match value {
+                    $($ours::$variant $({ $($field),* })? $(($only))? =>
+                        $record::$variant $({ $($field),* })? $(($only))?,)*
+                }
+            }
+        }
+
+        impl From<$record> for $ours {
+            fn from(value: $record) -> $ours {
+                match value {
+                    $($record::$variant $({ $($field),* })? $(($only))? =>
+                        $ours::$variant $({ $($field),* })? $(($only))?,)*
+                }
+            }
+        }
+    };
+}
+
+same_names!(
+    Shell,
+    ShellRecord,
+    Thought,
+    ModelOutput,
+    CodeCall { id },
+    CodeResult { call_id },
+    FunctionCall { id, name, signature },
+    Foreign(step)
+);
+same_names!(
+    Status,
+    StatusRecord,
+    InProgress,
+    RequiresAction,
+    Completed,
+    Incomplete,
+    Failed,
+    Cancelled
+);
+same_names!(
+    FailureKind,
+    FailureKindRecord,
+    InvalidRequest,
+    Unavailable,
+    ResourceExhausted,
+    DeadlineExceeded,
+    Internal
+);
+
+impl From<Usage> for UsageRecord {
+    fn from(usage: Usage) -> UsageRecord {
+        let Usage { input, output, thought, tool_use, cached } = usage;
+        UsageRecord { input, output, thought, tool_use, cached }
+    }
+}
+
+impl From<UsageRecord> for Usage {
+    fn from(record: UsageRecord) -> Usage {
+        let UsageRecord { input, output, thought, tool_use, cached } = record;
+        Usage { input, output, thought, tool_use, cached }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::super::{event, of_event};
+    use super::*;
+    use crate::interaction::{CodeResult, Media, MediaKind, Outcome, Source};
+
+    #[test]
+    fn every_event_comes_back_as_it_was() {
+        let shells = [
+            Shell::Thought,
+            Shell::ModelOutput,
+            Shell::CodeCall { id: "c".into() },
+            Shell::CodeResult { call_id: "c".into() },
+            Shell::FunctionCall { id: "f".into(), name: "n".into(), signature: "s".into() },
+            Shell::Foreign(json!({"type": "google_search_call"})),
+        ];
+        let deltas = [
+            Delta::ThoughtSummary("Hm".into()),
+            Delta::ThoughtSignature("c2ln".into()),
+            Delta::Text("Ä\u{0}\n".into()),
+            Delta::Media(Media {
+                kind: MediaKind::Image,
+                mime_type: None,
+                source: Source::Inline(Bytes::from_static(b"png")),
+            }),
+            Delta::CodeCall { code: "print()".into(), signature: "s".into() },
+            Delta::CodeResult(CodeResult {
+                call_id: "c".into(),
+                outcome: Outcome::DeadlineExceeded,
+                result: "r".into(),
+                stdout: String::new(),
+                images: 0,
+                signature: "s".into(),
+            }),
+            Delta::FunctionArguments("{\"a\":".into()),
+        ];
+        let statuses = [
+            Status::InProgress,
+            Status::RequiresAction,
+            Status::Completed,
+            Status::Incomplete,
+            Status::Failed,
+            Status::Cancelled,
+        ];
+        let kinds = [
+            FailureKind::InvalidRequest,
+            FailureKind::Unavailable,
+            FailureKind::ResourceExhausted,
+            FailureKind::DeadlineExceeded,
+            FailureKind::Internal,
+        ];
+        let usage = Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX };
+        let events = [Event::Created, Event::StepStopped { index: 7 }]
+            .into_iter()
+            .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
+            .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
+            .chain(statuses.map(|status| Event::Finished { status, usage }))
+            .chain(kinds.map(|kind| Event::Failed(Failure { kind, message: "m".into() })));
+        for wanted in events {
+            let mut blobs = Blobs::default();
+            let json = of_event(&wanted, &mut blobs);
+            assert_eq!(event(&json, &blobs).expect("we wrote it"), wanted, "{json}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Events and steps as JSON on the disk. The types of `interaction` have no serde on purpose: what
+//! is written here stays readable whatever becomes of them.
+
+mod event;
+mod step;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::interaction::{Event, Step};
+
+/// Bytes that a record refers to, by their SHA-256 in hexadecimal digits.
+#[derive(Debug, Default)]
+pub struct Blobs(BTreeMap<String, Bytes>);
+
+/// Why a record from the disk makes no sense.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    #[error("{0}")]
+    Json(String),
+    #[error("the blob {0} is missing")]
+    Blob(String),
+    #[error("{0} ms is no time")]
+    Time(i64),
+}
+
+impl From<serde_json::Error> for RecordError {
+    fn from(error: serde_json::Error) -> RecordError {
+        RecordError::Json(error.to_string())
+    }
+}
+
+impl Blobs {
+    /// Takes bytes in, and gives the address under which they will be found.
+    fn keep(&mut self, bytes: &Bytes) -> String {
+        let address = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.entry(address).insert_entry(bytes.clone()).key().clone()
+    }
+
+    fn get(&self, address: &str) -> Result<Bytes, RecordError> {
+        self.0.get(address).cloned().ok_or_else(|| RecordError::Blob(address.to_owned()))
+    }
+
+    pub fn insert(&mut self, address: String, bytes: Bytes) {
+        self.0.insert(address, bytes);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Bytes)> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn addresses(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+pub fn of_event(event: &Event, blobs: &mut Blobs) -> String {
+    json(&event::Record::of(event, blobs))
+}
+
+pub fn event(json: &str, blobs: &Blobs) -> Result<Event, RecordError> {
+    serde_json::from_str::<event::Record>(json)?.event(blobs)
+}
+
+pub fn of_steps(steps: &[Step], blobs: &mut Blobs) -> String {
+    json(&steps.iter().map(|step| step::Record::of(step, blobs)).collect::<Vec<_>>())
+}
+
+pub fn steps(json: &str, blobs: &Blobs) -> Result<Vec<Step>, RecordError> {
+    let records: Vec<step::Record> = serde_json::from_str(json)?;
+    records.into_iter().map(|record| record.step(blobs)).collect()
+}
+
+fn json(record: &impl serde::Serialize) -> String {
+    serde_json::to_string(record).expect("strings, numbers and lists have no way to fail")
+}

@@ -1,0 +1,284 @@
+//! Steps and contents on the disk.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Blobs, RecordError};
+use crate::interaction::{
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
+    Step,
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    UserInput(Vec<ContentRecord>),
+    Thought { summary: String, signature: String },
+    ModelOutput(Vec<ContentRecord>),
+    CodeCall { id: String, code: String, signature: String },
+    CodeResult(CodeResultRecord),
+    FunctionCall { id: String, name: String, arguments: Value, signature: String },
+    FunctionResult { call_id: String, name: Option<String>, result: Value, is_error: bool },
+    Foreign(Value),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentRecord {
+    Text {
+        text: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        annotations: Vec<Value>,
+    },
+    Media(MediaRecord),
+    Foreign(Value),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MediaRecord {
+    kind: KindRecord,
+    mime_type: Option<String>,
+    source: SourceRecord,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KindRecord {
+    Image,
+    Audio,
+    Video,
+    Document,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SourceRecord {
+    /// The bytes lie beside the rows.
+    Blob(String),
+    Uri(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CodeResultRecord {
+    call_id: String,
+    outcome: OutcomeRecord,
+    result: String,
+    stdout: String,
+    images: usize,
+    signature: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OutcomeRecord {
+    Ok,
+    Failed,
+    DeadlineExceeded,
+}
+
+impl Record {
+    pub fn of(step: &Step, blobs: &mut Blobs) -> Record {
+        let mut contents = |contents: &[Content]| {
+            contents.iter().map(|content| ContentRecord::of(content, blobs)).collect()
+        };
+        match step.clone() {
+            Step::UserInput(input) => Record::UserInput(contents(&input)),
+            Step::Thought { summary, signature } => Record::Thought { summary, signature },
+            Step::ModelOutput(output) => Record::ModelOutput(contents(&output)),
+            Step::CodeCall(CodeCall { id, code, signature }) => {
+                Record::CodeCall { id, code, signature }
+            }
+            Step::CodeResult(result) => Record::CodeResult(result.into()),
+            Step::FunctionCall(FunctionCall { id, name, arguments, signature }) => {
+                Record::FunctionCall { id, name, arguments, signature }
+            }
+            Step::FunctionResult(FunctionResult { call_id, name, result, is_error }) => {
+                Record::FunctionResult { call_id, name, result, is_error }
+            }
+            Step::Foreign(step) => Record::Foreign(step),
+        }
+    }
+
+    pub fn step(self, blobs: &Blobs) -> Result<Step, RecordError> {
+        let contents = |records: Vec<ContentRecord>| {
+            records.into_iter().map(|record| record.content(blobs)).collect::<Result<_, _>>()
+        };
+        Ok(match self {
+            Record::UserInput(input) => Step::UserInput(contents(input)?),
+            Record::Thought { summary, signature } => Step::Thought { summary, signature },
+            Record::ModelOutput(output) => Step::ModelOutput(contents(output)?),
+            Record::CodeCall { id, code, signature } => {
+                Step::CodeCall(CodeCall { id, code, signature })
+            }
+            Record::CodeResult(result) => Step::CodeResult(result.into()),
+            Record::FunctionCall { id, name, arguments, signature } => {
+                Step::FunctionCall(FunctionCall { id, name, arguments, signature })
+            }
+            Record::FunctionResult { call_id, name, result, is_error } => {
+                Step::FunctionResult(FunctionResult { call_id, name, result, is_error })
+            }
+            Record::Foreign(step) => Step::Foreign(step),
+        })
+    }
+}
+
+impl ContentRecord {
+    fn of(content: &Content, blobs: &mut Blobs) -> ContentRecord {
+        match content.clone() {
+            Content::Text { text, annotations } => ContentRecord::Text { text, annotations },
+            Content::Media(media) => ContentRecord::Media(MediaRecord::of(media, blobs)),
+            Content::Foreign(content) => ContentRecord::Foreign(content),
+        }
+    }
+
+    fn content(self, blobs: &Blobs) -> Result<Content, RecordError> {
+        Ok(match self {
+            ContentRecord::Text { text, annotations } => Content::Text { text, annotations },
+            ContentRecord::Media(media) => Content::Media(media.media(blobs)?),
+            ContentRecord::Foreign(content) => Content::Foreign(content),
+        })
+    }
+}
+
+impl MediaRecord {
+    pub fn of(media: Media, blobs: &mut Blobs) -> MediaRecord {
+        MediaRecord {
+            kind: match media.kind {
+                MediaKind::Image => KindRecord::Image,
+                MediaKind::Audio => KindRecord::Audio,
+                MediaKind::Video => KindRecord::Video,
+                MediaKind::Document => KindRecord::Document,
+            },
+            mime_type: media.mime_type,
+            source: match media.source {
+                Source::Inline(bytes) => SourceRecord::Blob(blobs.keep(&bytes)),
+                Source::Uri(uri) => SourceRecord::Uri(uri),
+            },
+        }
+    }
+
+    pub fn media(self, blobs: &Blobs) -> Result<Media, RecordError> {
+        Ok(Media {
+            kind: match self.kind {
+                KindRecord::Image => MediaKind::Image,
+                KindRecord::Audio => MediaKind::Audio,
+                KindRecord::Video => MediaKind::Video,
+                KindRecord::Document => MediaKind::Document,
+            },
+            mime_type: self.mime_type,
+            source: match self.source {
+                SourceRecord::Blob(address) => Source::Inline(blobs.get(&address)?),
+                SourceRecord::Uri(uri) => Source::Uri(uri),
+            },
+        })
+    }
+}
+
+impl From<CodeResult> for CodeResultRecord {
+    fn from(result: CodeResult) -> CodeResultRecord {
+        CodeResultRecord {
+            call_id: result.call_id,
+            outcome: match result.outcome {
+                Outcome::Ok => OutcomeRecord::Ok,
+                Outcome::Failed => OutcomeRecord::Failed,
+                Outcome::DeadlineExceeded => OutcomeRecord::DeadlineExceeded,
+            },
+            result: result.result,
+            stdout: result.stdout,
+            images: result.images,
+            signature: result.signature,
+        }
+    }
+}
+
+impl From<CodeResultRecord> for CodeResult {
+    fn from(record: CodeResultRecord) -> CodeResult {
+        CodeResult {
+            call_id: record.call_id,
+            outcome: match record.outcome {
+                OutcomeRecord::Ok => Outcome::Ok,
+                OutcomeRecord::Failed => Outcome::Failed,
+                OutcomeRecord::DeadlineExceeded => Outcome::DeadlineExceeded,
+            },
+            result: record.result,
+            stdout: record.stdout,
+            images: record.images,
+            signature: record.signature,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::super::{of_steps, steps};
+    use super::*;
+
+    fn media(kind: MediaKind, source: Source) -> Content {
+        Content::Media(Media { kind, mime_type: Some("image/png".into()), source })
+    }
+
+    fn result(outcome: Outcome) -> Step {
+        Step::CodeResult(CodeResult {
+            call_id: "c".into(),
+            outcome,
+            result: "42\nTimeoutError".into(),
+            stdout: "42\n".into(),
+            images: 2,
+            signature: "c2ln".into(),
+        })
+    }
+
+    #[test]
+    fn every_step_comes_back_as_it_was() {
+        let annotations = vec![json!({"type": "url_citation", "url": "u"})];
+        let every = vec![
+            Step::UserInput(vec![
+                Content::text("Look."),
+                Content::Text { text: "cited".into(), annotations },
+                media(MediaKind::Image, Source::Inline(Bytes::from_static(b"png"))),
+                media(MediaKind::Audio, Source::Inline(Bytes::from_static(b"png"))),
+                media(MediaKind::Video, Source::Uri("gs://x".into())),
+                media(MediaKind::Document, Source::Inline(Bytes::new())),
+                Content::Foreign(json!({"type": "smell", "notes": [1, 2]})),
+            ]),
+            Step::Thought { summary: "Hm.".into(), signature: "c2ln".into() },
+            Step::ModelOutput(vec![Content::text("42")]),
+            Step::CodeCall(CodeCall {
+                id: "c".into(),
+                code: "print(42)".into(),
+                signature: String::new(),
+            }),
+            result(Outcome::Ok),
+            result(Outcome::Failed),
+            result(Outcome::DeadlineExceeded),
+            Step::FunctionCall(FunctionCall {
+                id: "f".into(),
+                name: "weather".into(),
+                arguments: json!({"city": "Zürich"}),
+                signature: "s".into(),
+            }),
+            Step::FunctionResult(FunctionResult {
+                call_id: "f".into(),
+                name: None,
+                result: json!("rain"),
+                is_error: true,
+            }),
+            Step::Foreign(json!({"type": "tool_call", "id": "x"})),
+        ];
+        let mut blobs = Blobs::default();
+        let json = of_steps(&every, &mut blobs);
+        assert_eq!(blobs.addresses().len(), 2, "the same bytes are kept once");
+        assert_eq!(steps(&json, &blobs).expect("we wrote it"), every);
+    }
+
+    #[test]
+    fn a_blob_that_is_gone_is_an_error_and_no_empty_picture() {
+        let picture = media(MediaKind::Image, Source::Inline(Bytes::from_static(b"png")));
+        let json = of_steps(&[Step::ModelOutput(vec![picture])], &mut Blobs::default());
+        let error = steps(&json, &Blobs::default()).expect_err("there is no blob");
+        assert!(matches!(error, RecordError::Blob(_)), "{error}");
+    }
+}

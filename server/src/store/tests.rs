@@ -1,0 +1,215 @@
+//! Promises of the store, with a real folder.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::ids;
+use crate::interaction::{Content, Delta, Event, Media, MediaKind, Shell, Source, Status, Usage};
+
+const END: Event = Event::Finished {
+    status: Status::Completed,
+    usage: Usage { input: 1, output: 2, thought: 0, tool_use: 0, cached: 0 },
+};
+
+fn head(input: Content) -> Head {
+    Head {
+        id: ids::interaction(),
+        model: "m".into(),
+        previous_interaction_id: None,
+        input: vec![Step::UserInput(vec![input])],
+    }
+}
+
+fn picture(bytes: &'static [u8]) -> Media {
+    let source = Source::Inline(Bytes::from_static(bytes));
+    Media { kind: MediaKind::Image, mime_type: Some("image/png".into()), source }
+}
+
+fn says(text: &str) -> Vec<Event> {
+    vec![
+        Event::StepStarted { index: 0, shell: Shell::ModelOutput },
+        Event::StepDelta { index: 0, delta: Delta::Text(text.into()) },
+        Event::StepStopped { index: 0 },
+    ]
+}
+
+async fn open(folder: &Path) -> Store {
+    Store::open(folder).await.expect("the folder is ours")
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("there is a place for temporary files")
+}
+
+fn blobs(folder: &Path) -> usize {
+    let folders = std::fs::read_dir(folder.join("blobs")).expect("the store made it");
+    folders
+        .map(|folder| {
+            let folder = folder.expect("it is readable").path();
+            std::fs::read_dir(folder).expect("it is a folder").count()
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let wanted = head(Content::Media(picture(b"in")));
+    let log = store.begin(wanted.clone(), Keep::Stored).await.expect("it can be written");
+    log.append(says("42")).await.expect("it can be written");
+    let delta = Delta::Media(picture(b"out"));
+    let events = vec![Event::StepDelta { index: 0, delta }, END];
+    log.append(events).await.expect("it can be written");
+    let entries = log.entries_from(0);
+    store.close().await;
+
+    let store = open(folder.path()).await;
+    let found = store.find(&wanted.id).await.expect("it reads").expect("it is there");
+    assert_eq!(found.head(), &wanted);
+    assert_eq!(found.entries_from(0), entries);
+    assert_eq!((found.created(), found.updated()), (log.created(), log.updated()));
+}
+
+#[tokio::test]
+async fn an_interaction_whose_server_died_has_failed() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    log.append(says("4")).await.expect("written");
+    store.close().await;
+
+    let store = open(folder.path()).await;
+    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    let fold = found.fold();
+    assert_eq!(fold.status(), Status::Failed);
+    assert_eq!(fold.steps().len(), 1, "what had happened is kept");
+    let failure = fold.failure().expect("it failed");
+    assert_eq!(failure.message, "The server stopped before this interaction ended.");
+}
+
+#[tokio::test]
+async fn a_second_server_is_kept_out_of_the_folder() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let error = Store::open(folder.path()).await.expect_err("both have it");
+    assert!(matches!(error, StoreError::InUse(_)), "{error}");
+    store.close().await;
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    for keep in [Keep::Stored, Keep::Forgotten] {
+        let log = store.begin(head(Content::text("?")), keep).await.expect("written");
+        let readers: Vec<_> = (0..4)
+            .map(|from| {
+                let mut follower = log.follow(from);
+                tokio::spawn(async move {
+                    let mut seen = Vec::new();
+                    while let Some((number, _)) = follower.next().await {
+                        seen.push(number);
+                    }
+                    seen
+                })
+            })
+            .collect();
+        log.append(says("a")).await.expect("written");
+        log.append(vec![END]).await.expect("written");
+        for (from, reader) in readers.into_iter().enumerate() {
+            let seen = reader.await.expect("it does not panic");
+            assert_eq!(seen, (from..5).collect::<Vec<_>>(), "{keep:?}");
+        }
+        let mut late = log.follow(5);
+        assert!(late.next().await.is_none(), "nothing follows the last event");
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_nobody_waits_for_breaks_no_other() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    {
+        let append = log.append(says("a"));
+        tokio::pin!(append);
+        // Polled once, so that it is queued, and dropped.
+        let polled = futures_util::poll!(append.as_mut());
+        assert!(polled.is_pending(), "the writer cannot have had its turn yet");
+    }
+    log.append(vec![END]).await.expect("written");
+    store.close().await;
+    let store = open(folder.path()).await;
+    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    assert_eq!(found.entries_from(0).len(), 5);
+}
+
+#[tokio::test]
+async fn many_writers_at_once_lose_nothing() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let writers = (0..300).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+            log.append(says(&n.to_string())).await.expect("written");
+            log.append(vec![END]).await.expect("written");
+            (n, log.head().id.clone())
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        let (n, id) = writer.await.expect("it does not panic");
+        let found = store.find(&id).await.expect("it reads").expect("it is there");
+        let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
+        assert_eq!(found.fold().steps(), wanted);
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let mut ids = Vec::new();
+    for bytes in [b"shared" as &[u8], b"shared", b"own"] {
+        let log = store
+            .begin(head(Content::Media(picture(bytes))), Keep::Stored)
+            .await
+            .expect("it can be written");
+        log.append(vec![END]).await.expect("it can be written");
+        ids.push(log.head().id.clone());
+    }
+    assert_eq!(blobs(folder.path()), 2, "the same bytes are there once");
+    let mut left = Vec::new();
+    for id in &ids {
+        assert!(store.delete(id).await.expect("it can be deleted"));
+        assert!(!store.delete(id).await.expect("it can be asked"), "it was there twice");
+        assert!(store.find(id).await.expect("it can be asked").is_none());
+        left.push(blobs(folder.path()));
+    }
+    assert_eq!(left, [2, 1, 0]);
+}
+
+#[tokio::test]
+async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    assert!(store.delete(&log.head().id).await.expect("it can be deleted"));
+    log.append(vec![END]).await.expect("its client still waits");
+    assert_eq!(log.fold().status(), Status::Completed);
+    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+    let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
+    assert!(rows.expect("it can be asked").is_empty());
+}
+
+#[tokio::test]
+async fn what_is_to_be_forgotten_cannot_be_found() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let log = store.begin(head(Content::text("?")), Keep::Forgotten).await.expect("begun");
+    log.append(vec![END]).await.expect("there is memory");
+    assert_eq!(log.keep(), Keep::Forgotten);
+    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+}
