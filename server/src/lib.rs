@@ -14,6 +14,7 @@ pub mod interaction;
 pub mod sandbox;
 pub mod store;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use protocol::Description;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
 use engine::Engine;
@@ -54,10 +56,8 @@ pub struct Settings {
 /// Why a server ended that was not asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("the listener failed: {0}")]
-    Listener(#[from] std::io::Error),
     #[error("the sandbox does not come up: {0}")]
-    Sandbox(#[from] SandboxError),
+    Sandbox(SandboxError),
 }
 
 /// Serves until `shutdown`. It listens from the beginning; `ready` is called once, when the first
@@ -80,28 +80,20 @@ pub async fn run(
         was_ready,
         stopping: stopping.clone(),
     };
-    let service = http::service(http::router(app, settings.door));
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(stopping.clone().cancelled_owned())
-        .into_future();
-    let (mut serving, mut shutdown) = (std::pin::pin!(serving), std::pin::pin!(shutdown));
+    let router = http::router(app, settings.door);
+    let serving =
+        AbortOnDropHandle::new(tokio::spawn(http::serve(listener, router, stopping.clone())));
 
-    let announced = async {
+    let sandbox_up = async {
         let description = sandbox_ready(&sandbox).await?;
         has_been_ready.send_replace(true);
         ready(&description);
-        Ok::<_, RunError>(())
+        // There is nothing more to wait for, and only a failure ends the server from here.
+        std::future::pending::<Result<Infallible, SandboxError>>().await
     };
     let ended = tokio::select! {
-        ended = &mut serving => ended.map_err(RunError::from),
-        () = &mut shutdown => Ok(()),
-        announced = announced => match announced {
-            Ok(()) => tokio::select! {
-                ended = &mut serving => ended.map_err(RunError::from),
-                () = &mut shutdown => Ok(()),
-            },
-            Err(error) => Err(error),
-        },
+        () = shutdown => Ok(()),
+        Err(error) = sandbox_up => Err(RunError::Sandbox(error)),
     };
 
     // Nobody new comes in. What runs may end, or is ended; then its clients get their last words.

@@ -13,6 +13,8 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 const REQUESTS: usize = 500;
+/// Slow enough for the pool to be full again: this is about latency, not about throughput.
+const EVERY: Duration = Duration::from_millis(25);
 const COLD_STARTS: usize = 7;
 /// What the zygote has imported, in the words of a script.
 const IMPORTS: &str = "import numpy, pandas, matplotlib.pyplot, scipy.stats, scipy.optimize, \
@@ -22,7 +24,8 @@ const IMPORTS: &str = "import numpy, pandas, matplotlib.pyplot, scipy.stats, sci
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let libraries = PathBuf::from(
-        std::env::var_os("BELLJAR_LIBRARIES").context("BELLJAR_LIBRARIES is not set: `make bench`")?,
+        std::env::var_os("BELLJAR_LIBRARIES")
+            .context("BELLJAR_LIBRARIES is not set: `make bench`")?,
     );
     let rows = [
         ("fresh `print(1)` over HTTP", fresh("print(1)").await?),
@@ -52,17 +55,19 @@ async fn fresh(code: &str) -> anyhow::Result<Histogram<u64>> {
     });
     let mut times = Histogram::new(3)?;
     // The first ones find caches cold that no later one does.
+    let mut paced = tokio::time::interval(EVERY);
+    paced.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for request in 0..REQUESTS + 10 {
+        paced.tick().await;
         let began = Instant::now();
-        let reply = client.post(format!("{}/v1beta/interactions", server.url)).json(&body).send().await?;
+        let reply =
+            client.post(format!("{}/v1beta/interactions", server.url)).json(&body).send().await?;
         let reply: Value = reply.json().await?;
         let took = began.elapsed();
         ensure!(reply["steps"][1]["is_error"] == false, "a run failed: {reply}");
         if request >= 10 {
             times.record(u64::try_from(took.as_micros())?)?;
         }
-        // A person, too, takes a breath: a pool that is never full measures its own refilling.
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(times)
 }
@@ -99,7 +104,8 @@ impl Server {
             .spawn()?;
         let stdout = process.stdout.take().context("it was asked for")?;
         let line = BufReader::new(stdout).lines().next().context("the server said nothing")??;
-        let url = line.strip_prefix("belljar listening on ").context("not the words of a server")?;
+        let url =
+            line.strip_prefix("belljar listening on ").context("not the words of a server")?;
         Ok(Server { process, url: url.to_owned(), _folder: folder })
     }
 }

@@ -12,12 +12,12 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
 
 /// The questions that may be asked with `ioctl`.
 pub(crate) const IOCTLS: &[(u64, &str)] = &[
-    (libc::TCGETS as u64, "isatty"),
-    (libc::TIOCGWINSZ as u64, "shutil.get_terminal_size"),
-    (libc::FIONREAD as u64, "how much there is to read"),
-    (libc::FIONBIO as u64, "sockets that do not block"),
-    (libc::FIOCLEX as u64, "files that a child must not have"),
-    (libc::FIONCLEX as u64, "files that a child may have"),
+    (libc::TCGETS, "isatty"),
+    (libc::TIOCGWINSZ, "shutil.get_terminal_size"),
+    (libc::FIONREAD, "how much there is to read"),
+    (libc::FIONBIO, "sockets that do not block"),
+    (libc::FIOCLEX, "files that a child must not have"),
+    (libc::FIONCLEX, "files that a child may have"),
 ];
 
 /// A table of calls twice: by number, as this machine has them, and by name, as any machine does.

@@ -140,10 +140,9 @@ impl Cell {
         let (mut from_code, mut to_code) = self.control.split();
         let handed_over = async {
             let length = u32::try_from(code.len()).unwrap_or(u32::MAX).to_be_bytes();
-            let done = to_code.write_all(&[&length, code.as_bytes()].concat()).await;
-            match done {
-                Ok(()) => std::future::pending().await,
-                Err(_) => (), // the cell died before it had read it all; its status says how
+            // Where that fails the cell died before it had read it all, and its status says how.
+            if to_code.write_all(&[&length, code.as_bytes()].concat()).await.is_ok() {
+                std::future::pending().await
             }
         };
         tokio::select! {
@@ -263,16 +262,21 @@ async fn reap(handle: AsyncFd<OwnedFd>) {
     waitid(WaitId::PidFd(handle.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
 }
 
-/// Listens to a cell that is being made.
+/// Listens to a cell that is being made. Its parent announces it and it announces itself, and
+/// either may be first.
 async fn come_up(status: &Channel) -> anyhow::Result<(Init, OwnedFd, Vec<LayerReport>)> {
-    let (report, handle) = next_report(status).await?;
-    let (Report::Born, Some(handle)) = (report, handle) else {
-        bail!("a cell spoke before it was born");
-    };
-    let init = Init::new(handle)?; // from here on it is killed if anything goes wrong
-    match next_report(status).await? {
-        (Report::Ready { layers }, Some(workspace)) => Ok((init, workspace, layers)),
-        _ => bail!("a cell spoke out of turn"),
+    let (mut born, mut ready) = (None, None);
+    loop {
+        match next_report(status).await? {
+            // From here on it is killed if anything goes wrong.
+            (Report::Born, Some(handle)) => born = Some(Init::new(handle)?),
+            (Report::Ready { layers }, Some(workspace)) => ready = Some((workspace, layers)),
+            _ => bail!("a cell spoke out of turn"),
+        }
+        match (born, ready) {
+            (Some(init), Some((workspace, layers))) => return Ok((init, workspace, layers)),
+            unfinished => (born, ready) = unfinished,
+        }
     }
 }
 

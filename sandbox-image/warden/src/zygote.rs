@@ -55,14 +55,16 @@ impl Zygote {
     /// Starts one and waits until it has imported everything.
     pub async fn start(recipe: &Recipe) -> anyhow::Result<Zygote> {
         let began = Instant::now();
-        let scripts = tempfile::tempdir_in(&recipe.folder).context("making a folder for the zygote's scripts")?;
+        let scripts = tempfile::tempdir_in(&recipe.folder)
+            .context("making a folder for the zygote's scripts")?;
         let mut files = vec![(PathBuf::from(HOME).join("jail.so"), recipe.jail.clone())];
         for (name, text) in SCRIPTS {
             let path = scripts.path().join(name.replace('/', "_"));
             std::fs::write(&path, text).context("writing the zygote's scripts")?;
             files.push((PathBuf::from(HOME).join(name), path));
         }
-        let staging = tempfile::tempdir_in(&recipe.folder).context("making a folder for the root")?;
+        let staging =
+            tempfile::tempdir_in(&recipe.folder).context("making a folder for the root")?;
         let root = RootSpec {
             staging: staging.path().to_owned(),
             python: recipe.python.clone(),

@@ -195,7 +195,7 @@ async fn finish(
     cancel: CancellationToken,
 ) {
     let ended = tokio::select! {
-        ended = run.to_the_end(turn, words, first) => ended,
+        ended = run.carry_through(turn, words, first) => ended,
         () = cancel.cancelled() => Ok(Event::Finished {
             status: Status::Cancelled,
             usage: run.usage.total(),

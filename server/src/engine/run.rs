@@ -86,7 +86,7 @@ enum Said {
 
 impl Run {
     /// Goes through the states until there is nothing more to do; the event is the last one.
-    pub async fn to_the_end(
+    pub async fn carry_through(
         &mut self,
         turn: AwaitingModel,
         words: ModelStream,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::error::{ApiError, Code};
+use super::error::ApiError;
 
 /// How long a client may take to send its body.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -16,27 +16,17 @@ const WITHIN: Duration = Duration::from_secs(120);
 pub struct Body(pub Value);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = ApiError;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Body, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Body, Response> {
         let read = tokio::time::timeout(WITHIN, Bytes::from_request(request, state)).await;
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let why = "The request is larger than this server accepts.";
-                return Err(ApiError::new(Code::TooLarge, why));
-            }
-            Ok(Err(_)) => return Err(ApiError::invalid("The body of the request broke off.")),
-            Err(_) => {
-                let why = format!("The body did not come within {} s.", WITHIN.as_secs());
-                return Err(ApiError::invalid(why));
-            }
-        };
+        let refused = |why: String| ApiError::invalid(why).into_response();
+        let bytes = read
+            .map_err(|_| refused(format!("The body did not come within {} s.", WITHIN.as_secs())))?
+            .map_err(IntoResponse::into_response)?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Body(value)),
-            Err(error) => {
-                Err(ApiError::invalid(format!("Invalid JSON payload received: {error}.")))
-            }
+            Err(error) => Err(refused(format!("Invalid JSON payload received: {error}."))),
         }
     }
 }

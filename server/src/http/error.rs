@@ -203,12 +203,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error,
-        // Health has a form of its own.
-        None if is_api(&path) => match refused_below(response.status(), &path) {
+        None => match refused_below(response.status(), &path) {
             Some(error) => error,
             None => return response,
         },
-        None => return response,
     };
     if let Some(source) = &error.source {
         tracing::error!(request.id = %id.0, path, error = format!("{source:#}"), "a request failed");
@@ -233,15 +231,13 @@ fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
         }
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Code::TooLarge, "The request is too large."),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
+        }
         _ if status.is_client_error() => ApiError::invalid("The request does not read."),
         _ => return None,
     };
     Some(error)
-}
-
-fn is_api(path: &str) -> bool {
-    !matches!(path, "/healthz" | "/readyz")
 }
 
 /// The interactions API has a word for a code, all others a number and a status.
@@ -264,4 +260,42 @@ fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(letters).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware;
+    use axum::routing::get;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    async fn explode() -> StatusCode {
+        panic!("of 42 secrets")
+    }
+
+    async fn answer(path: &str) -> (StatusCode, Value) {
+        let router = Router::new()
+            .route(path, get(explode))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn(render));
+        let request = Request::builder().uri(path).body(Body::empty()).expect("it is a path");
+        let response = router.oneshot(request).await.expect("it cannot fail");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1000).await.expect("it is short");
+        (status, serde_json::from_slice(&body).expect("it is JSON"))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_that_tells_nothing() {
+        let word = json!({"error": {"message": INTERNAL, "code": "internal"}});
+        let number = json!({"error": {"code": 500, "message": INTERNAL, "status": "INTERNAL"}});
+        for (path, wanted) in [("/v1/interactions", word), ("/v1/models", number)] {
+            assert_eq!(answer(path).await, (StatusCode::INTERNAL_SERVER_ERROR, wanted));
+        }
+    }
 }

@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use protocol::Description;
 use serde_json::json;
 
 use super::App;
-use super::error::ApiError;
+use super::error::{ApiError, Code};
 
 /// The server listens.
 pub async fn healthz() -> Response {
@@ -17,22 +16,19 @@ pub async fn healthz() -> Response {
 
 /// An execution would be served. Once it was so, only a sandbox that is gone changes it: that all
 /// places are taken for a moment is no reason to send nobody here any more.
-pub async fn readyz(State(app): State<App>) -> Response {
-    let not_yet = |why: String| {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "reason": why})))
-            .into_response()
-    };
+pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
+    let not_yet = |why: &str| ApiError::new(Code::Unavailable, format!("Not ready: {why}."));
     if app.stopping.is_cancelled() {
-        return not_yet("the server is stopping".to_owned());
+        return Err(not_yet("the server is stopping"));
     }
     match app.sandbox.describe().await {
         Ok(now) if now.ready || *app.was_ready.borrow() => {
-            Json(json!({"status": "ready"})).into_response()
+            Ok(Json(json!({"status": "ready"})).into_response())
         }
-        Ok(now) => not_yet(format!("waiting for {}", now.waiting_for)),
+        Ok(now) => Err(not_yet(&format!("waiting for {}", now.waiting_for))),
         Err(error) => {
             tracing::warn!(error = %error, "the sandbox does not answer");
-            not_yet("the sandbox does not answer".to_owned())
+            Err(not_yet("the sandbox does not answer"))
         }
     }
 }

@@ -6,21 +6,20 @@ mod error;
 mod health;
 mod interactions;
 mod query;
+mod serve;
 mod sse;
 mod wire;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Router, ServiceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
-use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
@@ -29,6 +28,7 @@ use crate::sandbox::Sandbox;
 use crate::store::Store;
 
 pub use auth::Keys;
+pub use serve::serve;
 
 /// All of them are the same API: which one a client calls depends on its age.
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
@@ -66,7 +66,6 @@ pub fn router(app: App, door: Door) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(door.request_bytes))
-        .fallback(|| async { axum::http::StatusCode::NOT_FOUND })
         .layer(middleware::from_fn_with_state(door.keys, auth::check))
         // Whoever looks after the server asks these, and has no key.
         .route("/healthz", get(health::healthz))
@@ -75,28 +74,6 @@ pub fn router(app: App, door: Door) -> Router {
         .layer(middleware::from_fn(error::render))
         .layer(middleware::from_fn(name_request))
         .with_state(app)
-}
-
-/// The router behind what has to happen before a route is looked for.
-pub fn service(
-    router: Router,
-) -> axum::routing::IntoMakeService<tower::util::MapRequest<Router, fn(Request) -> Request>> {
-    let tidy: fn(Request) -> Request = tidy_path;
-    ServiceExt::<Request>::into_make_service(MapRequestLayer::new(tidy).layer(router))
-}
-
-/// `//v1beta//interactions/` is `/v1beta/interactions`: base URLs are written with and without a
-/// slash at the end.
-fn tidy_path(mut request: Request) -> Request {
-    let path = request.uri().path();
-    if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if let Ok(uri) = format!("/{}{query}", parts.join("/")).parse::<Uri>() {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
 }
 
 /// Stands in the log and in the answer, so that one can be found with the other.

@@ -29,7 +29,7 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
             next = number + 1;
             for frame in event::frames(&log, number, &entry.event) {
                 if after.is_none_or(|after| frame.place() > after) {
-                    yield Ok::<_, Infallible>(wire(&frame));
+                    yield Ok::<_, Infallible>(wire(frame));
                 }
             }
             match entry.event {
@@ -43,7 +43,7 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
             // The real service closes after an error, without `done`.
             Some(Ended::Badly) => {}
             // The disk has failed, and nobody knows how it would have gone on.
-            None => yield Ok(wire(&Frame::broken_off(next))),
+            None => yield Ok(wire(Frame::broken_off(next))),
         }
     };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_EVERY).text("keep-alive");
@@ -58,16 +58,62 @@ enum Ended {
 /// Finds the place that a client wants to go on from.
 pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
     let place = Place::of_id(last_event_id).filter(|place| {
-        let entries = log.entries_from(place.entry);
-        entries
-            .first()
-            .is_some_and(|entry| place.frame < event::frames(log, place.entry, &entry.event).len())
+        let entry = log.entry(place.entry);
+        entry.is_some_and(|entry| place.frame < event::frames(log, place.entry, &entry.event).len())
     });
     place.ok_or_else(|| {
         ApiError::invalid(format!("'{last_event_id}' is no event of this interaction."))
     })
 }
 
-fn wire(frame: &Frame) -> Event {
-    Event::default().event(frame.name).data(frame.json())
+fn wire(frame: Frame) -> Event {
+    Event::default().event(frame.name).data(frame.into_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::interaction::{Status, Usage};
+    use crate::store::Head;
+
+    fn head() -> Head {
+        Head {
+            id: "v1_x".into(),
+            model: "m".into(),
+            previous_interaction_id: None,
+            input: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_on_which_nothing_happens_is_kept_alive() {
+        let log = Arc::new(Log::forgotten(head(), Timestamp::UNIX_EPOCH));
+        let mut body = stream(&log, None, None).into_body().into_data_stream();
+        let mut next = async || {
+            let piece = body.next().await.expect("the stream goes on").expect("it cannot fail");
+            String::from_utf8(piece.to_vec()).expect("it is text")
+        };
+        assert_eq!(next().await, ": keep-alive\n\n");
+        assert_eq!(next().await, ": keep-alive\n\n");
+        let finished = LogEvent::Finished { status: Status::Completed, usage: Usage::default() };
+        log.append(vec![finished]).await.expect("there is memory");
+        assert!(next().await.starts_with("event: interaction.completed\ndata: {"));
+        assert_eq!(next().await, "event: done\ndata: [DONE]\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_closes_without_a_last_event_ends_in_an_error() {
+        let log = Arc::new(Log::ended(head(), Timestamp::UNIX_EPOCH, Vec::new()));
+        let body = stream(&log, None, None).into_body();
+        let body = axum::body::to_bytes(body, 1000).await.expect("it is short");
+        let body = String::from_utf8(body.to_vec()).expect("it is text");
+        assert!(
+            body.starts_with("event: error\ndata: {\"error\":{\"message\":\"Internal"),
+            "{body}"
+        );
+        assert!(!body.contains("done"), "{body}");
+    }
 }

@@ -138,6 +138,10 @@ impl Log {
         self.entries().get(number..).unwrap_or_default().to_vec()
     }
 
+    pub fn entry(&self, number: usize) -> Option<Entry> {
+        self.entries().get(number).cloned()
+    }
+
     /// Every entry from this number on, as it comes, to the last one.
     pub fn follow(self: &Arc<Self>, number: usize) -> Follower {
         Follower {

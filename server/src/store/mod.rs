@@ -13,9 +13,11 @@ mod blobs;
 mod load;
 mod log;
 mod record;
+mod rows;
 mod writer;
 
 use std::collections::HashMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -104,7 +106,8 @@ impl Store {
             folder: folder.to_owned(),
             source: Arc::new(source),
         };
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        // What people ask a model, and what it answers, is nobody else's on this machine.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         let lock = std::fs::File::create(folder.join("lock")).map_err(unusable)?;
         // A second server would take the first one's running interactions for dead.
         lock.try_lock().map_err(|error| match error {

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, QueryBuilder, Row, Sqlite, Transaction};
+use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 
+use super::StoreError;
 use super::blobs::Pin;
-use super::log::{Disk, Entry, Log, is_last};
-use super::{Head, StoreError};
+use super::log::{Entry, Log};
+use super::rows::Rows;
 
 /// Jobs that wait. Whoever comes after that waits for a place.
 const MAX_QUEUED: usize = 4096;
 /// Jobs of one transaction.
 const MAX_BATCH: usize = 1024;
-/// Rows of one statement. Few lengths, so that each statement is prepared once and found again.
-const STATEMENT_ROWS: [usize; 4] = [128, 32, 8, 1];
 
 /// The way to the task. It ends when nobody holds this any more.
 #[derive(Debug, Clone)]
@@ -143,7 +142,7 @@ async fn commit(
         return;
     }
     let rows = Rows::of(appends.iter().map(|(append, _)| append));
-    let result = insert(connection, &rows).await;
+    let result = rows.insert(connection).await;
     for (append, done) in appends {
         match &result {
             Ok(()) => append.log.publish(append.entries),
@@ -152,121 +151,6 @@ async fn commit(
         }
         let _ = done.send(result.clone());
     }
-}
-
-/// What one transaction writes.
-#[derive(Debug, Default)]
-struct Rows<'a> {
-    interactions: Vec<InteractionRow<'a>>,
-    events: Vec<EventRow<'a>>,
-    uses: Vec<(&'a str, i64)>,
-}
-
-#[derive(Debug)]
-struct InteractionRow<'a> {
-    number: i64,
-    head: &'a Head,
-    created_ms: i64,
-    input: &'a str,
-}
-
-#[derive(Debug)]
-struct EventRow<'a> {
-    interaction: i64,
-    number: i64,
-    at_ms: i64,
-    is_last: bool,
-    record: &'a str,
-}
-
-impl<'a> Rows<'a> {
-    fn of(appends: impl Iterator<Item = &'a Append>) -> Rows<'a> {
-        let mut rows = Rows::default();
-        for append in appends {
-            match append.log.disk() {
-                Some(disk) if !disk.deleted.load(Ordering::Relaxed) => rows.add(disk, append),
-                _ => {}
-            }
-        }
-        rows
-    }
-
-    fn add(&mut self, disk: &Disk, append: &'a Append) {
-        let interaction = disk.number;
-        if let Some(input) = &append.input {
-            let created_ms = append.log.created().as_millisecond();
-            let head = append.log.head();
-            self.interactions.push(InteractionRow { number: interaction, head, created_ms, input });
-        }
-        let first = disk.rows.fetch_add(append.entries.len(), Ordering::Relaxed);
-        let events = append.entries.iter().zip(&append.records).enumerate();
-        self.events.extend(events.map(|(at, (entry, record))| EventRow {
-            interaction,
-            number: i64::try_from(first + at).expect("no log has 2^63 events"),
-            at_ms: entry.at.as_millisecond(),
-            is_last: is_last(&entry.event),
-            record,
-        }));
-        self.uses.extend(append.blobs.iter().map(|address| (address.as_str(), interaction)));
-    }
-}
-
-async fn insert(connection: &mut SqliteConnection, rows: &Rows<'_>) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await?;
-    for rows in pieces(&rows.interactions) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO interactions (number, id, model, previous_id, created_ms, input) ",
-        );
-        query.push_values(rows, |mut row, interaction| {
-            row.push_bind(interaction.number)
-                .push_bind(&interaction.head.id)
-                .push_bind(&interaction.head.model)
-                .push_bind(interaction.head.previous_interaction_id.as_deref())
-                .push_bind(interaction.created_ms)
-                .push_bind(interaction.input);
-        });
-        execute(query, &mut transaction).await?;
-    }
-    for rows in pieces(&rows.events) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO events (interaction, number, at_ms, is_last, record) ",
-        );
-        query.push_values(rows, |mut row, event| {
-            row.push_bind(event.interaction)
-                .push_bind(event.number)
-                .push_bind(event.at_ms)
-                .push_bind(event.is_last)
-                .push_bind(event.record);
-        });
-        execute(query, &mut transaction).await?;
-    }
-    for rows in pieces(&rows.uses) {
-        let mut query =
-            QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO blob_uses (sha256, interaction) ");
-        query.push_values(rows, |mut row, (address, interaction)| {
-            row.push_bind(*address).push_bind(*interaction);
-        });
-        execute(query, &mut transaction).await?;
-    }
-    Ok(transaction.commit().await?)
-}
-
-async fn execute(
-    mut query: QueryBuilder<Sqlite>,
-    transaction: &mut Transaction<'_, Sqlite>,
-) -> Result<(), StoreError> {
-    query.build().execute(&mut **transaction).await?;
-    Ok(())
-}
-
-/// Cuts rows into pieces of the lengths that statements have.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = STATEMENT_ROWS.into_iter().find(|length| *length <= rows.len())?;
-        let (piece, rest) = rows.split_at(length);
-        rows = rest;
-        Some(piece)
-    })
 }
 
 async fn delete(connection: &mut SqliteConnection, number: i64) -> Result<Vec<String>, StoreError> {
@@ -287,18 +171,4 @@ async fn delete(connection: &mut SqliteConnection, number: i64) -> Result<Vec<St
     }
     transaction.commit().await?;
     Ok(unused.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_the_rows_in_their_order() {
-        for count in [0, 1, 7, 8, 41, 128, 1000] {
-            let rows: Vec<usize> = (0..count).collect();
-            assert_eq!(pieces(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-            assert!(pieces(&rows).all(|piece| STATEMENT_ROWS.contains(&piece.len())));
-        }
-    }
 }

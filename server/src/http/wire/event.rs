@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
@@ -17,7 +17,7 @@ use crate::store::Log;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
     pub name: &'static str,
-    /// Without `event_id` and `event_type`.
+    /// An object, still without `event_id` and `event_type`.
     body: Value,
     place: Place,
 }
@@ -47,14 +47,10 @@ impl Place {
 
 impl Frame {
     /// The line of JSON.
-    pub fn json(&self) -> String {
-        let mut fields = match &self.body {
-            Value::Object(fields) => fields.clone(),
-            _ => Map::new(),
-        };
-        fields.insert("event_id".to_owned(), self.place.id().into());
-        fields.insert("event_type".to_owned(), self.name.into());
-        Value::Object(fields).to_string()
+    pub fn into_json(mut self) -> String {
+        self.body["event_id"] = self.place.id().into();
+        self.body["event_type"] = self.name.into();
+        self.body.to_string()
     }
 
     pub fn place(&self) -> Place {

@@ -33,6 +33,7 @@ pub struct Interaction<'a> {
     errors: Option<[Value; 1]>,
     object: &'static str,
     model: &'a str,
+    /// Not in streams: the SDKs do not know it there.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_interaction_id: Option<&'a str>,
 }
@@ -62,6 +63,7 @@ impl<'a> Interaction<'a> {
             id: (log.keep() == Keep::Stored).then_some(&head.id),
             steps: Some(input.iter().chain(fold.steps()).map(step::to_json).collect()),
             errors: error,
+            previous_interaction_id: head.previous_interaction_id.as_deref(),
             ..Interaction::without_steps(log, fold.status(), fold.usage())
         }
     }
@@ -79,7 +81,6 @@ impl<'a> Interaction<'a> {
 
     /// As the first event of a stream has it.
     pub fn begun(log: &'a Log, status: Status) -> Interaction<'a> {
-        let head = log.head();
         Interaction {
             id: Some(id_in_stream(log)),
             status: word(status),
@@ -90,8 +91,8 @@ impl<'a> Interaction<'a> {
             steps: None,
             errors: None,
             object: "interaction",
-            model: &head.model,
-            previous_interaction_id: head.previous_interaction_id.as_deref(),
+            model: &log.head().model,
+            previous_interaction_id: None,
         }
     }
 }

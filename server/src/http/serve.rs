@@ -1,0 +1,91 @@
+//! Connections: accepting them, how many there may be, and letting them go at the end.
+//!
+//! `axum::serve` has no deadline for a client that sends half a request and no limit on how many
+//! such clients there are, so this is hyper beneath the router.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Uri;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// Connections at a time. Whoever comes after that waits in the kernel's queue.
+const MAX_CONNECTIONS: usize = 8192;
+/// How long a client may take over the head of a request, and stay without one. Longer than the
+/// clients' own pools keep an idle connection, so that theirs is the side that closes it.
+const HEAD_WITHIN: Duration = Duration::from_secs(90);
+/// After a failure to accept, which is mostly that this process has no file descriptors left.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Serves until `stopping`, and then until the last answer that has begun is sent.
+pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    loop {
+        let (stream, place) = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stopping.cancelled() => break,
+        };
+        let router = router.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            router.clone().oneshot(tidy_path(request.map(Body::new)))
+        });
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // A client that breaks off is no failure of ours.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %error, "a connection broke off");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("it is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Events are small, and each is wanted now. One that cannot have it is only slower.
+                let _ = stream.set_nodelay(true);
+                return (stream, place);
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+/// `//v1beta//interactions/` is `/v1beta/interactions`: base URLs are written with and without a
+/// slash at the end.
+fn tidy_path(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("/{}{query}", parts.join("/")).parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

@@ -1,0 +1,124 @@
+//! One interaction after another.
+
+use serde_json::{Value, json};
+
+use crate::harness::{TestServer, direct};
+
+const WEATHER: &str = r#"
+scenarios:
+  - name: weather
+    when:
+      input: { contains: weather }
+      turn: 1
+    script:
+      - function_call: { name: get_weather, arguments: { city: Paris } }
+      - text: "In Paris there is {{ function_result }}."
+  - name: second turn
+    when:
+      turn: 2
+    script:
+      - text: "You asked twice: {{ input }}"
+"#;
+
+fn weather() -> Value {
+    json!({
+        "model": "gemini-3-flash-preview",
+        "input": "What is the weather like?",
+        "tools": [{"type": "function", "name": "get_weather", "parameters": {"type": "object"}}],
+    })
+}
+
+#[tokio::test]
+async fn a_function_waits_for_the_client_and_the_model_goes_on_with_its_result() {
+    let server = TestServer::start(WEATHER).await;
+    let asked = server.create(weather()).await;
+    assert_eq!(asked["status"], "requires_action");
+    let call = &asked["steps"][0];
+    assert_eq!(call["type"], "function_call");
+    assert_eq!(call["arguments"], json!({"city": "Paris"}));
+
+    let mut request = weather();
+    request["previous_interaction_id"] = asked["id"].clone();
+    request["input"] = json!([{"type": "function_result", "name": "get_weather",
+                               "call_id": call["id"], "result": "rain"}]);
+    let answered = server.create(request).await;
+    assert_eq!(answered["status"], "completed");
+    assert_eq!(answered["previous_interaction_id"], asked["id"]);
+    assert_eq!(answered["steps"][0]["content"][0]["text"], "In Paris there is rain.");
+}
+
+#[tokio::test]
+async fn a_stateless_client_gets_the_same_by_sending_everything_back() {
+    let server = TestServer::start(WEATHER).await;
+    let mut request = weather();
+    request["store"] = false.into();
+    let asked = server.create(request.clone()).await;
+    let mut steps = vec![json!({"type": "user_input", "content": request["input"]})];
+    steps.extend(asked["steps"].as_array().expect("it has steps").iter().cloned());
+    steps.push(json!({"type": "function_result", "call_id": asked["steps"][0]["id"],
+                      "result": {"sky": "grey"}}));
+    request["input"] = steps.into();
+    let answered = server.create(request).await;
+    assert_eq!(answered["status"], "completed", "{answered}");
+}
+
+#[tokio::test]
+async fn files_of_the_chain_are_there_again_and_files_of_the_code_are_not() {
+    let server = TestServer::start("").await;
+    let list = "import os\nprint(sorted(os.listdir('.')))";
+    let mut request = direct("");
+    request["input"] = json!([
+        {"text": format!("open('mine.txt', 'w').close()\n{list}")},
+        {"type": "document", "mime_type": "text/csv", "data": "YQ=="},
+    ]);
+    let first = server.create(request).await;
+    assert_eq!(first["steps"][1]["result"], "['input_file_0.csv', 'mine.txt']\n");
+
+    let mut request = direct("");
+    request["previous_interaction_id"] = first["id"].clone();
+    request["input"] =
+        json!([{"text": list}, {"type": "document", "data": "Yg", "mime_type": "text/plain"}]);
+    let second = server.create(request).await;
+    assert_eq!(second["steps"][1]["result"], "['input_file_0.csv', 'input_file_1.txt']\n");
+}
+
+#[tokio::test]
+async fn what_cannot_be_continued_is_refused() {
+    let server = TestServer::start("").await;
+    let deleted = server.create(direct("print(1)")).await["id"].clone();
+    let path = format!("/v1/interactions/{}", deleted.as_str().expect("it was stored"));
+    server.delete(&path).await;
+
+    let mut running = server.create_stream(direct("while True: pass")).await;
+    let created = running.until("interaction.created").await;
+
+    for (previous, status, code) in [
+        (json!("v1_unknown"), 404, "not_found"),
+        (deleted, 404, "not_found"),
+        (json!(""), 404, "not_found"),
+        (created.data["interaction"]["id"].clone(), 400, "invalid_request"),
+    ] {
+        let mut request = direct("print(1)");
+        request["previous_interaction_id"] = previous.clone();
+        let reply = server.post("/v1beta/interactions", &request).await;
+        assert_eq!(
+            (reply.status, &reply.body["error"]["code"]),
+            (status, &json!(code)),
+            "{previous}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_interaction_in_progress_can_be_looked_at() {
+    let server = TestServer::start("").await;
+    let mut running = server.create_stream(direct("while True: pass")).await;
+    let created = running.until("interaction.created").await;
+    running.until("step.stop").await;
+    let id = created.data["interaction"]["id"].as_str().expect("it has one");
+
+    let found = server.get(&format!("/v1beta/interactions/{id}")).await.body;
+    assert_eq!(found["status"], "in_progress");
+    assert_eq!(found["steps"].as_array().map(Vec::len), Some(2), "input and call: {found}");
+    assert!(found.get("usage").is_none());
+}

@@ -1,0 +1,145 @@
+//! What is refused, and with which words.
+
+use serde_json::json;
+
+use crate::harness::{Reply, TestServer, direct};
+
+const INTERACTIONS: &str = "/v1beta/interactions";
+
+#[tokio::test]
+async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
+    let server = TestServer::start("").await;
+    for (change, wanted) in [
+        (json!({"model": null}), "Missing required parameter 'model'."),
+        (json!({"input": null}), "Missing input."),
+        (json!({"input": ""}), "Request has empty input."),
+        (json!({"temperature": 1}), "Unknown parameter 'temperature'."),
+        (json!({"background": true}), "'background' is not supported yet by this server."),
+        (
+            json!({"agent": "deep-research"}),
+            "Agents are not supported by this server. Use 'model'.",
+        ),
+        (json!({"environment": "remote"}), "Environments are not supported by this server."),
+        (
+            json!({"tools": [{"type": "google_maps"}]}),
+            "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server.",
+        ),
+        (
+            json!({"generation_config": {"temperature": "hot"}}),
+            "Invalid type for 'generation_config.temperature': expected a number, got a string.",
+        ),
+        (
+            json!({"input": [{"type": "document", "uri": "gs://b/f.csv"}]}),
+            "A file at 'gs://b/f.csv' cannot be fetched by this server. Send it inline, as base64 'data'.",
+        ),
+    ] {
+        let mut request = direct("print(1)");
+        for (name, value) in change.as_object().expect("it is one") {
+            request[name] = value.clone();
+        }
+        let reply = server.post(INTERACTIONS, &request).await;
+        let wanted = json!({"error": {"message": wanted, "code": "invalid_request"}});
+        assert_eq!((reply.status, &reply.body), (400, &wanted));
+        assert_eq!(reply.headers["content-type"], "application/json; charset=UTF-8");
+
+        request["stream"] = true.into();
+        let reply = server.post(INTERACTIONS, &request).await;
+        assert_eq!((reply.status, &reply.body), (400, &wanted), "no stream has begun");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_refused_and_its_content_type_does_not_matter() {
+    let server = TestServer::start("").await;
+    for body in ["", "{", "nonsense", "[]", "\u{0}"] {
+        let reply = Reply::to(server.request("POST", INTERACTIONS).body(body)).await;
+        assert_eq!(reply.status, 400, "{body:?}");
+        assert_eq!(reply.body["error"]["code"], "invalid_request");
+    }
+    let right = direct("print(1)").to_string();
+    let request = server.request("POST", INTERACTIONS).header("content-type", "text/plain");
+    assert_eq!(Reply::to(request.body(right)).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_api_has_its_own_envelope() {
+    let server = TestServer::start("").await;
+    for (method, path, status, code) in [
+        ("GET", "/v1/interactions/not-an-id", 400, json!("invalid_request")),
+        ("GET", "/v1/interactions/v1_gone", 404, json!("not_found")),
+        ("DELETE", "/v1/interactions/v1_gone", 404, json!("not_found")),
+        ("GET", "/v1/interactions", 405, json!("method_not_allowed")),
+        ("PUT", "/v1/interactions/v1_gone", 405, json!("method_not_allowed")),
+        ("GET", "/v1beta/environments", 404, json!("not_found")),
+        ("POST", "/v2/interactions", 404, json!("not_found")),
+        ("GET", "/v1/interactions/v1_gone?colour=red", 400, json!("invalid_request")),
+        ("GET", "/v1/interactions/v1_gone?stream=perhaps", 400, json!("invalid_request")),
+        ("GET", "/v1beta/cachedContents", 404, json!(404)),
+        ("GET", "/", 404, json!(404)),
+        ("POST", "/healthz/", 405, json!(405)),
+    ] {
+        let reply = Reply::to(server.request(method, path)).await;
+        assert_eq!(
+            (reply.status, &reply.body["error"]["code"]),
+            (status, &code),
+            "{method} {path}"
+        );
+        assert_ne!(reply.message(), "", "{method} {path}");
+        assert!(reply.headers.contains_key("x-request-id"));
+    }
+    let reply = server.get("/v1/interactions/not-an-id").await;
+    assert_eq!(reply.message(), "Invalid interaction name: interactions/not-an-id");
+    let reply = server.get("/v1beta/cachedContents").await;
+    assert_eq!(reply.body["error"]["status"], "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_is_an_answer_of_its_own() {
+    let server = TestServer::start("").await;
+    let mut request = direct("print(1)");
+    request["model"] = "gemini-3-flash-preview".into();
+    for stream in [false, true] {
+        request["stream"] = stream.into();
+        let reply = server.post(INTERACTIONS, &request).await;
+        assert_eq!(reply.status, 400);
+        assert_eq!(reply.body["error"]["code"], "invalid_request");
+    }
+}
+
+/// The first turn is right, and the second needs a name that nobody gave.
+const BREAKS_OFF: &str = r#"
+scenarios:
+  - name: breaks off
+    script:
+      - code: print(1)
+      - text: "{{ nobody }}"
+"#;
+
+#[tokio::test]
+async fn an_interaction_that_breaks_off_has_failed_and_keeps_what_had_happened() {
+    let server = TestServer::start(BREAKS_OFF).await;
+    let mut request = direct("?");
+    request["model"] = "m".into();
+    let answer = server.create(request).await;
+    assert_eq!(answer["status"], "failed");
+    assert_eq!(answer["errors"][0]["code"], "invalid_request");
+    let message = answer["errors"][0]["message"].as_str().expect("it is a text");
+    assert!(message.contains("breaks off"), "{message}");
+    assert_eq!(answer["steps"][1]["result"], "1\n");
+
+    let id = answer["id"].as_str().expect("it was stored");
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!((&found["status"], &found["errors"]), (&answer["status"], &answer["errors"]));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_says_why_and_is_not_done() {
+    let server = TestServer::start(BREAKS_OFF).await;
+    let mut request = direct("?");
+    request["model"] = "m".into();
+    let events = server.create_stream(request).await.rest().await;
+    let last = events.last().expect("there are events");
+    assert_eq!(last.name, "error");
+    assert_eq!(last.data["error"]["code"], "invalid_request");
+    assert_eq!(last.data["event_type"], "error");
+}

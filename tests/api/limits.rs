@@ -1,0 +1,60 @@
+//! Every limit has a test.
+
+use serde_json::json;
+use server::interaction::Limits;
+
+use crate::harness::{RUN_LIMIT, TestServer, direct};
+
+#[tokio::test]
+async fn a_request_that_is_too_large_is_refused() {
+    let server = TestServer::builder().request_bytes(1000).start().await;
+    let reply = server.post("/v1beta/interactions", &direct(&"#".repeat(1000))).await;
+    assert_eq!((reply.status, &reply.body["error"]["code"]), (413, &json!("request_too_large")));
+    server.create(direct("print(1)")).await;
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_stopped_and_keeps_what_it_printed() {
+    let server = TestServer::start("").await;
+    let answer = server.create(direct("print('so far', flush=True)\nwhile True: pass")).await;
+    assert_eq!(answer["status"], "completed");
+    let result = &answer["steps"][1];
+    assert_eq!(result["is_error"], true);
+    let seconds = RUN_LIMIT.as_secs();
+    let wanted =
+        format!("so far\nTimeoutError: stopped after {seconds} s (the limit of one run)\n");
+    assert_eq!(result["result"], wanted);
+}
+
+const NEVER_LEARNS: &str = r#"
+scenarios:
+  - name: never learns
+    script:
+      - repeat_code_until_ok: 1 / 0
+      - text: "I give up."
+"#;
+
+#[tokio::test]
+async fn a_model_that_never_learns_is_stopped_by_the_limit_on_regenerations() {
+    for regenerations in [0, 2] {
+        let limits = Limits { regenerations, model_turns: 20 };
+        let server = TestServer::builder().scenarios(NEVER_LEARNS).limits(limits).start().await;
+        let mut request = direct("?");
+        request["model"] = "m".into();
+        let answer = server.create(request).await;
+        let steps = answer["steps"].as_array().expect("it has steps");
+        let runs = steps.iter().filter(|step| step["type"] == "code_execution_result").count();
+        assert_eq!(runs, regenerations as usize + 1, "{answer}");
+        assert_eq!(answer["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_asked_no_more_often_than_allowed() {
+    let limits = Limits { regenerations: 5, model_turns: 3 };
+    let server = TestServer::builder().limits(limits).start().await;
+    let block = "```python\nprint(1)\n```\n";
+    let answer = server.create(direct(&block.repeat(5))).await;
+    let steps = answer["steps"].as_array().expect("it has steps");
+    assert_eq!(steps.len(), 2 * 2 + 1, "two runs, and the last turn is for the answer: {answer}");
+}

@@ -1,0 +1,13 @@
+//! The API, through the front door. A file a subject.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod auth;
+mod chain;
+mod create;
+mod errors;
+mod health;
+mod limits;
+mod restart;
+mod stream;

@@ -1,0 +1,91 @@
+//! The start of the program, its end, and what is there afterwards.
+
+use std::net::SocketAddr;
+
+use crate::harness::{Program, direct};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("there is a place for temporary files")
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_kill() {
+    let data = folder();
+    let server = Program::start(data.path(), &[]);
+    let code = "from PIL import Image\nImage.new('RGB', (2, 2)).save('dot.png')\nprint(42)";
+    let answer = server.create(direct(code)).await;
+    let path = format!("/v1beta/interactions/{}", answer["id"].as_str().expect("it was stored"));
+    let found = server.get(&path).await.body;
+    server.kill();
+
+    let server = Program::start(data.path(), &[]);
+    assert_eq!(server.get(&path).await.body, found);
+}
+
+#[tokio::test]
+async fn what_ran_during_a_kill_has_failed() {
+    let data = folder();
+    let server = Program::start(data.path(), &[]);
+    let mut stream = server.create_stream(direct("while True: pass")).await;
+    let created = stream.until("interaction.created").await;
+    let id = created.data["interaction"]["id"].as_str().expect("it has one").to_owned();
+    stream.until("step.stop").await;
+    server.kill();
+
+    let server = Program::start(data.path(), &[]);
+    let found = server.get(&format!("/v1beta/interactions/{id}")).await.body;
+    assert_eq!(found["status"], "failed");
+    let why = "The server stopped before this interaction ended.";
+    assert_eq!(found["errors"][0]["message"], why);
+    assert_eq!(found["steps"][1]["type"], "code_execution_call");
+    assert_eq!(server.events(&id, None).await.last().expect("there are some").name, "error");
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_runs_come_to_its_end() {
+    let data = folder();
+    let mut server = Program::start(data.path(), &[]);
+    // Long enough that the signal comes before its end, which is all that matters.
+    let code = "import time\ntime.sleep(0.5)\nprint(42)";
+    let mut stream = server.create_stream(direct(code)).await;
+    stream.until("step.stop").await;
+    server.terminate();
+
+    let events = stream.rest().await;
+    assert_eq!(events.last().expect("there are some").name, "done");
+    let result = events.iter().find(|event| event.data["delta"]["result"] == "42\n");
+    assert!(result.is_some(), "{events:?}");
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_it_was_told_to() {
+    let data = folder();
+    let mut server = Program::start(data.path(), &["--shutdown-grace", "100ms"]);
+    let mut stream = server.create_stream(direct("while True: pass")).await;
+    stream.until("step.stop").await;
+    server.terminate();
+
+    let events = stream.rest().await;
+    let last = &events[events.len() - 2];
+    assert_eq!(last.data["interaction"]["status"], "cancelled");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn other_machines_are_not_let_in_without_keys() {
+    let data = folder();
+    let address = SocketAddr::from(([0, 0, 0, 0], 0)).to_string();
+    let data = data.path().to_str().expect("it is text");
+    let output = Program::fail(&["--listen", &address, "--data-dir", data]);
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("BELLJAR_API_KEYS"), "{words}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_flag_that_nobody_knows_is_refused() {
+    let output = Program::fail(&["--colour", "red"]);
+    assert_eq!(output.status.code(), Some(2));
+}

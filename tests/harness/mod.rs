@@ -1,0 +1,182 @@
+//! A server for a test: port 0, a data folder of its own, given scenarios, the real sandbox, gone
+//! when dropped.
+//!
+//! Tests of the outside world share one warden per program, for its interpreter takes seconds to
+//! come up, and every interaction gets a cell of its own anyway.
+
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+
+mod program;
+mod reply;
+mod warden;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use server::backend::Backend;
+use server::backend::direct::Direct;
+use server::backend::router::Router;
+use server::backend::scripted::{self, Scripted};
+use server::interaction::Limits;
+use server::sandbox::Sandbox;
+use server::store::Store;
+use server::{Door, Keys, Parts, RunError, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use program::Program;
+pub use reply::{Client, Event, Reply};
+pub use warden::RUN_LIMIT;
+
+/// What a test may want otherwise.
+#[derive(Debug, Default)]
+pub struct Builder {
+    scenarios: String,
+    keys: Vec<String>,
+    request_bytes: Option<usize>,
+    limits: Option<Limits>,
+    socket: Option<PathBuf>,
+}
+
+/// A server in this process.
+#[derive(Debug)]
+pub struct TestServer {
+    client: Client,
+    shutdown: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), RunError>>,
+    _data: tempfile::TempDir,
+}
+
+impl Builder {
+    /// YAML, as in a file.
+    pub fn scenarios(mut self, yaml: &str) -> Builder {
+        self.scenarios = yaml.to_owned();
+        self
+    }
+
+    pub fn keys(mut self, keys: &[&str]) -> Builder {
+        self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    pub fn request_bytes(mut self, limit: usize) -> Builder {
+        self.request_bytes = Some(limit);
+        self
+    }
+
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Another warden than the one that all tests share.
+    pub fn sandbox(mut self, socket: &Path) -> Builder {
+        self.socket = Some(socket.to_owned());
+        self
+    }
+
+    /// Starts it and waits until code would run at once.
+    pub async fn start(self) -> TestServer {
+        let (server, is_ready) = self.listen().await;
+        is_ready.await.expect("the server ended before it was ready");
+        server
+    }
+
+    /// Starts it. It listens, and will say when it is ready.
+    pub async fn listen(self) -> (TestServer, oneshot::Receiver<()>) {
+        let data = tempfile::tempdir().expect("there is a place for temporary files");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
+        let keys: Vec<_> = self.keys.into_iter().map(Into::into).collect();
+        let settings = Settings {
+            limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
+            door: Door {
+                keys: Keys::new(&keys),
+                request_bytes: self.request_bytes.unwrap_or(100 << 20),
+            },
+            shutdown_grace: Duration::from_secs(10),
+        };
+        let parts = Parts {
+            listener,
+            sandbox: Arc::new(Sandbox::at(self.socket.unwrap_or_else(warden::socket))),
+            backend: models(&self.scenarios),
+            store: Store::open(data.path()).await.expect("the folder is ours"),
+        };
+        let (ready, is_ready) = oneshot::channel();
+        let (shutdown, asked) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let ready = |_: &_| {
+                // A test that does not wait for it has dropped its end.
+                let _ = ready.send(());
+            };
+            // Dropping the sender asks as well.
+            let shutdown = async move {
+                let _ = asked.await;
+            };
+            server::run(settings, parts, ready, shutdown).await
+        });
+        let server = TestServer {
+            client: Client::new(format!("http://{address}")),
+            shutdown: Some(shutdown),
+            task,
+            _data: data,
+        };
+        (server, is_ready)
+    }
+}
+
+impl TestServer {
+    /// One whose models are `direct` and what these scenarios say.
+    pub async fn start(scenarios: &str) -> TestServer {
+        TestServer::builder().scenarios(scenarios).start().await
+    }
+
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Stops it as a signal would, and waits for its end.
+    pub async fn stop(mut self) -> Result<(), RunError> {
+        drop(self.shutdown.take());
+        (&mut self.task).await.expect("the server does not panic")
+    }
+}
+
+impl std::ops::Deref for TestServer {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn models(yaml: &str) -> Arc<dyn Backend> {
+    let scenarios = if yaml.is_empty() {
+        Vec::new()
+    } else {
+        scripted::parse(Path::new("test.yaml"), yaml).expect("the test's scenarios are right")
+    };
+    let routes: Vec<(String, Arc<dyn Backend>)> = vec![
+        ("direct".into(), Arc::new(Direct)),
+        ("*".into(), Arc::new(Scripted::from_scenarios(scenarios))),
+    ];
+    Arc::new(Router::new(routes).expect("both are globs"))
+}
+
+/// A request to the model that runs what it is told.
+pub fn direct(code: &str) -> Value {
+    serde_json::json!({
+        "model": "direct",
+        "input": code,
+        "tools": [{"type": "code_execution"}],
+    })
+}

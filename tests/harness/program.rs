@@ -1,0 +1,110 @@
+//! The server as a program of its own, for stories about its start and its end.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::reply::Client;
+use super::warden;
+
+/// A `belljar serve` that is ready. Killed when dropped.
+#[derive(Debug)]
+pub struct Program {
+    process: Child,
+    client: Client,
+}
+
+impl Program {
+    /// Starts it on this data folder and waits for its one line. It uses the tests' warden.
+    pub fn start(data: &Path, arguments: &[&str]) -> Program {
+        let mut command = command(arguments);
+        command.arg("--sandbox-socket").arg(warden::socket());
+        Program::ready(command, data)
+    }
+
+    /// The same with a warden of its own and nothing but defaults, as `make run` starts it.
+    pub fn start_whole(data: &Path, arguments: &[&str]) -> Program {
+        let mut command = command(arguments);
+        command.arg("--libraries").arg(warden::libraries());
+        Program::ready(command, data)
+    }
+
+    /// The same, with this folder for whatever does not last.
+    pub fn start_whole_in(data: &Path, scratch: &Path) -> Program {
+        let mut command = command(&[]);
+        command.env("TMPDIR", scratch).arg("--libraries").arg(warden::libraries());
+        Program::ready(command, data)
+    }
+
+    fn ready(mut command: Command, data: &Path) -> Program {
+        let mut process = command
+            .arg("--data-dir")
+            .arg(data)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server is a program");
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it is text");
+        let url = line
+            .trim_end()
+            .strip_prefix("belljar listening on ")
+            .unwrap_or_else(|| panic!("it is ready with the words {line:?}"));
+        Program { client: Client::new(url.to_owned()), process }
+    }
+
+    /// Runs it to its end, which comes by itself.
+    pub fn fail(arguments: &[&str]) -> Output {
+        command(arguments).output().expect("the server is a program")
+    }
+
+    /// As `kill -9` does, or a machine that is out of memory.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it is our child");
+        self.process.wait().expect("it is our child");
+    }
+
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn url(&self) -> &str {
+        self.client.url()
+    }
+
+    pub fn terminate(&self) {
+        let id = i32::try_from(self.process.id()).expect("Linux has smaller numbers");
+        let id = Pid::from_raw(id).expect("no process is 0");
+        kill_process(id, Signal::TERM).expect("it is our child");
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("it is our child")
+    }
+}
+
+impl std::ops::Deref for Program {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already, which is what was wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    command.arg("serve").args(arguments).env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
+    command
+}

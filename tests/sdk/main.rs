@@ -1,0 +1,32 @@
+//! Google's own SDKs, Python and JavaScript, against the server as a user starts it. The programs
+//! are beside this file; `tests/sdk/run` installs the SDKs and runs them against any server.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::path::Path;
+use std::process::Command;
+
+use harness::Program;
+
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sdk");
+
+/// The server asks for keys, so that both are tested: that the SDKs' key is accepted, and that a
+/// wrong one is refused.
+#[test]
+fn googles_sdks_run_the_programs_of_googles_page() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let config = data.path().join("belljar.toml");
+    std::fs::write(&config, "api_keys = [\"first\", \"second\"]\n").expect("the folder is ours");
+    let config = config.to_str().expect("a temporary path is text");
+    let server = Program::start(data.path(), &["--scenarios", scenarios, "--config", config]);
+
+    let passed = Command::new(Path::new(HERE).join("run"))
+        .arg(server.url())
+        .env("BELLJAR_API_KEYS", "first,second")
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "an SDK is not content; its own words are above");
+}

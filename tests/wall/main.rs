@@ -1,0 +1,103 @@
+//! What the wall promises, each promise attacked as a client would: through the API, with code.
+//!
+//! Every attack reaches only for what the test itself has set up, and carries its own end.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod files;
+mod kernel;
+mod libraries;
+mod memory;
+mod network;
+mod nothing_left;
+mod pictures;
+mod processes;
+mod results;
+mod secrets;
+mod state;
+mod time;
+
+use harness::{Client, direct};
+use serde_json::Value;
+
+/// What came of one run.
+#[derive(Debug)]
+struct Ran {
+    is_error: bool,
+    result: String,
+    /// MIME type and bytes of the pictures that came back, in their order.
+    pictures: Vec<(String, Vec<u8>)>,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ok(self) -> String {
+        assert!(!self.is_error, "the code failed:\n{}", self.result);
+        self.result
+    }
+
+    #[track_caller]
+    fn failed(self) -> String {
+        assert!(self.is_error, "the code did not fail:\n{}", self.result);
+        self.result
+    }
+}
+
+/// Runs code in a cell of its own.
+async fn run(client: &Client, code: &str) -> Ran {
+    let reply = client.create(direct(code)).await;
+    let mut runs = ran(&reply);
+    assert_eq!(runs.len(), 1, "{reply}");
+    runs.remove(0)
+}
+
+/// Runs pieces of code one after another in one cell.
+async fn run_all(client: &Client, codes: &[&str]) -> Vec<Ran> {
+    let blocks: String = codes.iter().map(|code| format!("```python\n{code}\n```\n")).collect();
+    let runs = ran(&client.create(direct(&blocks)).await);
+    assert_eq!(runs.len(), codes.len());
+    runs
+}
+
+fn ran(reply: &Value) -> Vec<Ran> {
+    use base64::Engine as _;
+    let mut runs: Vec<Ran> = Vec::new();
+    for step in reply["steps"].as_array().expect("a reply has steps") {
+        match step["type"].as_str() {
+            Some("code_execution_result") => runs.push(Ran {
+                is_error: step["is_error"] == true,
+                result: step["result"].as_str().expect("a result is text").to_owned(),
+                pictures: Vec::new(),
+            }),
+            Some("model_output") => {
+                for content in step["content"].as_array().expect("an output has contents") {
+                    if content["type"] == "image" {
+                        let data = content["data"].as_str().expect("a picture is base64");
+                        let data = base64::engine::general_purpose::STANDARD.decode(data);
+                        let kind = content["mime_type"].as_str().expect("it has a type").to_owned();
+                        let run = runs.last_mut().expect("a picture comes after a run");
+                        run.pictures.push((kind, data.expect("a picture is base64")));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    runs
+}
+
+/// Code that tries each expression of a list and prints what came of it, a line each: `ok` or the
+/// name of the exception.
+fn try_each(setup: &str, expressions: &[&str]) -> String {
+    let tries: String = expressions
+        .iter()
+        .map(|expression| {
+            format!(
+                "try:\n    {expression}\n    print('ok')\n\
+                 except BaseException as e:\n    print(type(e).__name__, getattr(e, 'errno', None))\n"
+            )
+        })
+        .collect();
+    format!("{setup}\n{tries}")
+}

@@ -1,0 +1,109 @@
+//! What a run tells about itself.
+
+use crate::harness::TestServer;
+use crate::run;
+
+#[tokio::test]
+async fn the_result_is_what_was_printed() {
+    let server = TestServer::start("").await;
+    let cases = [
+        ("print('hé\\n日本')", "hé\n日本\n"),
+        ("x = 1", ""),
+        ("x = 1\nx", ""),
+        ("import sys; sys.stderr.write('not for the model')", ""),
+        ("import os; os.write(1, b'raw\\n'); print('cooked')", "raw\ncooked\n"),
+        ("import os; os.write(1, b'\\xff')", "\u{fffd}"),
+        ("import ctypes; ctypes.CDLL(None).puts(b'from C')", "from C\n"),
+        ("if __name__ == '__main__': print(__name__)", "__main__\n"),
+        ("import sys; print('before'); sys.exit()", "before\n"),
+        ("import os; print('before', flush=True); os._exit(0)", "before\n"),
+        (
+            "import subprocess; print(subprocess.run(['echo', 'hi'], capture_output=True).stdout)",
+            "b'hi\\n'\n",
+        ),
+        ("import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))", "42\n"),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(run(&server, code).await.ok(), expected, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_traceback_shows_the_codes_own_lines_and_none_of_ours() {
+    let server = TestServer::start("").await;
+
+    let told = run(&server, "print('before')\ndef f(x):\n    return 1 / x\nf(0)").await.failed();
+
+    assert_eq!(
+        told,
+        "before\n\
+         Traceback (most recent call last):\n\
+         \x20 File \"<string>\", line 4, in <module>\n\
+         \x20   f(0)\n\
+         \x20 File \"<string>\", line 3, in f\n\
+         \x20   return 1 / x\n\
+         \x20          ~~^~~\n\
+         ZeroDivisionError: division by zero\n"
+    );
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_words() {
+    let server = TestServer::start("").await;
+    let cases = [
+        ("int a = 1", "SyntaxError: invalid syntax\n"),
+        ("import holidays", "ModuleNotFoundError: No module named 'holidays'\n"),
+        ("import sys; sys.exit(3)", "Exited with code 3\n"),
+        ("import sys; sys.exit('no data')", "no data\n"),
+        ("import os; os._exit(4)", "Exited with code 4\n"),
+        ("import ctypes; ctypes.string_at(0)", "Crashed: segmentation fault (SIGSEGV)\n"),
+        ("import os; os.abort()", "Crashed: aborted (SIGABRT)\n"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "Crashed: killed (SIGKILL)\n"),
+        ("class E(Exception):\n  def __str__(self): 1/0\nraise E", "<exception str() failed>\n"),
+        ("import sys; sys.excepthook = None; raise KeyError('k')", "KeyError: 'k'\n"),
+        ("import sys; sys.stderr = None; raise KeyError('k')", "KeyError: 'k'\n"),
+        ("input()", "EOFError: EOF when reading a line\n"),
+    ];
+    for (code, expected) in cases {
+        let told = run(&server, code).await.failed();
+        assert!(told.ends_with(expected), "{code}:\n{told}");
+        assert!(!told.contains("runner"), "our own frames are shown:\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_exceptions_is_told_whole() {
+    let server = TestServer::start("").await;
+    let code = "try:\n    {}['a']\nexcept KeyError as e:\n    raise ValueError('b') from e";
+
+    let told = run(&server, code).await.failed();
+
+    let parts = ["KeyError: 'a'", "was the direct cause of", "ValueError: b"];
+    let places = parts.map(|part| told.find(part).unwrap_or_else(|| panic!("no {part}:\n{told}")));
+    assert!(places.is_sorted(), "{told}");
+}
+
+#[tokio::test]
+async fn of_a_flood_the_head_and_the_tail_are_kept() {
+    let server = TestServer::start("").await;
+    let code = "print('first')\nfor i in range(400_000): print(i)\nprint('last')";
+
+    let told = run(&server, code).await.ok();
+
+    assert!(told.starts_with("first\n0\n1\n") && told.ends_with("399999\nlast\n"));
+    assert!(told.contains(" bytes left out …]"), "nothing says that something is missing");
+    assert!(told.len() < (1 << 20) + 100, "{} bytes were kept", told.len());
+}
+
+#[tokio::test]
+async fn a_flood_without_end_is_stopped() {
+    let server = TestServer::start("").await;
+
+    let told = run(&server, "while True: print('abcdefghij' * 1000)").await.failed();
+
+    assert!(
+        told.ends_with("OutputError: stopped, wrote more than 10 MiB\n"),
+        "{}",
+        &told[told.len() - 200..]
+    );
+}

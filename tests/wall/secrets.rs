@@ -1,0 +1,43 @@
+//! What the code can learn: what it was given, and nothing of the machine or of others.
+
+use crate::harness::TestServer;
+use crate::run;
+
+#[tokio::test]
+async fn the_environment_is_the_documented_one() {
+    let server = TestServer::start("").await;
+    let code = "import os, socket, sys\n\
+        known = {'HOME', 'LANG', 'LD_LIBRARY_PATH', 'MKL_NUM_THREADS', 'MPLBACKEND', 'NUMEXPR_NUM_THREADS',\n\
+        \x20 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'PATH', 'PYTHONDONTWRITEBYTECODE', 'PYTHONPATH',\n\
+        \x20 'TF_CPP_MIN_LOG_LEVEL', 'TF_ENABLE_ONEDNN_OPTS', 'TMPDIR', 'TZ', 'USER'}\n\
+        libraries_own = {'KMP_DUPLICATE_LIB_OK', 'KMP_INIT_AT_FORK'}\n\
+        print(set(os.environ) - known - libraries_own, known - set(os.environ))\n\
+        print(os.getcwd(), os.listdir('.'), sys.argv, socket.gethostname(), '__file__' in globals())";
+    assert_eq!(run(&server, code).await.ok(), "set() set()\n/workspace [] [''] sandbox False\n");
+}
+
+#[tokio::test]
+async fn no_descriptor_is_open_but_the_codes_own() {
+    let server = TestServer::start("").await;
+    let code = "import os, stat\n\
+        def kind(fd):\n\
+        \x20   try: return stat.filemode(os.fstat(fd).st_mode)[0]\n\
+        \x20   except OSError: return ''\n\
+        print([kind(fd) for fd in range(5)], [fd for fd in range(5, 1024) if kind(fd)])";
+    // Standard input is /dev/null; two pipes; two sockets of the runner's.
+    assert_eq!(run(&server, code).await.ok(), "['c', 'p', 'p', 's', 's'] []\n");
+}
+
+#[tokio::test]
+async fn a_forged_word_of_the_runner_changes_only_the_liars_own_result() {
+    let server = TestServer::start("").await;
+    let lie = "import os\nprint('lying', flush=True)\nos.write(3, b'\\0')\nwhile True: pass";
+    assert_eq!(run(&server, lie).await.ok(), "lying\n");
+    let noise = "import os, struct\n\
+        os.write(4, b'\\xff\\xff\\xff\\xff')\n\
+        print('noise')";
+    let ran = run(&server, noise).await;
+    assert_eq!(ran.pictures, []);
+    assert_eq!(ran.ok(), "noise\n");
+    assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+}

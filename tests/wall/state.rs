@@ -1,0 +1,132 @@
+//! What stays between two runs, and what does not.
+
+use serde_json::json;
+
+use crate::harness::TestServer;
+use crate::{run, run_all};
+
+#[tokio::test]
+async fn variables_files_and_imports_stay_within_an_interaction() {
+    let server = TestServer::start("").await;
+
+    let runs = run_all(
+        &server,
+        &[
+            "import math\nx = 41\nopen('note.txt', 'w').write('kept')\ndef f(): return x + 1",
+            "print(f(), math.pi > 3, open('note.txt').read())",
+            "1/0",
+            "print(x)",
+        ],
+    )
+    .await;
+
+    let told: Vec<_> = runs.iter().map(|run| (run.is_error, run.result.as_str())).collect();
+    assert_eq!(told[1], (false, "42 True kept\n"));
+    assert!(told[2].0);
+    assert_eq!(told[3], (false, "41\n"), "an exception loses nothing");
+}
+
+#[tokio::test]
+async fn the_line_that_is_shown_is_of_the_code_that_it_is_in() {
+    let server = TestServer::start("").await;
+
+    let runs = run_all(&server, &["def f():\n    raise ValueError(1)", "x = 1\nf()"]).await;
+
+    let told = &runs[1].result;
+    assert!(told.contains("line 2, in <module>\n    f()"), "{told}");
+    assert!(told.contains("line 2, in f\n    raise ValueError(1)"), "{told}");
+}
+
+#[tokio::test]
+async fn a_run_that_kills_its_interpreter_is_followed_by_a_fresh_one() {
+    let server = TestServer::start("").await;
+
+    let runs =
+        run_all(&server, &["x = 1\nimport os; os._exit(7)", "print('x' in globals())"]).await;
+
+    assert!(runs[0].is_error);
+    assert_eq!(runs[1].result, "False\n");
+}
+
+#[tokio::test]
+async fn nothing_is_left_for_the_next_interaction() {
+    let server = TestServer::start("").await;
+    let poison = "import builtins, json, numpy, os\n\
+                  builtins.print = None; json.dumps = None; numpy.array = None\n\
+                  os.environ['LEFT'] = '1'\n\
+                  for d in ['/workspace', '/tmp', '/dev/shm']: open(d + '/left', 'w').write('x')\n\
+                  open('/workspace/numpy.py', 'w').write('1/0')";
+    let look = "import json, numpy, os\n\
+                found = [d for d in ['/workspace', '/tmp', '/dev/shm'] if os.listdir(d)]\n\
+                print(json.dumps(numpy.array([1]).tolist()), os.environ.get('LEFT'), found)";
+    // More often than there are standbys, so that each has been looked at.
+    for _ in 0..6 {
+        run(&server, poison).await.ok();
+        assert_eq!(run(&server, look).await.ok(), "[1] None []\n");
+    }
+}
+
+#[tokio::test]
+async fn every_cell_throws_its_own_dice() {
+    let server = TestServer::start("").await;
+    let code = "import random, uuid, secrets, ctypes, numpy as np\n\
+                print(random.random()); print(np.random.rand()); print(uuid.uuid4())\n\
+                print(secrets.token_hex()); print(ctypes.CDLL(None).rand())";
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..5 {
+        for (line, dice) in run(&server, code).await.ok().lines().enumerate() {
+            assert!(seen.insert(dice.to_owned()), "line {line} came twice: {dice}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_inputs_files_lie_there_in_every_turn_of_a_chain() {
+    let server = TestServer::start("").await;
+    let look = "import os\nprint(sorted(os.listdir('.')), open('input_file_0.csv').read())";
+    let first = server
+        .create(json!({
+            "model": "direct",
+            "input": [
+                {"type": "document", "mime_type": "text/csv", "data": "YSxiCjEsMgo="},
+                {"type": "text", "text": format!("```python\nopen('made.txt', 'w')\n{look}\n```")},
+            ],
+            "tools": [{"type": "code_execution"}],
+        }))
+        .await;
+    let second = server
+        .create(json!({
+            "model": "direct",
+            "previous_interaction_id": first["id"],
+            "input": [
+                {"type": "image", "mime_type": "image/jpeg", "data": "/9j/"},
+                {"type": "text", "text": look},
+            ],
+            "tools": [{"type": "code_execution"}],
+        }))
+        .await;
+
+    assert_eq!(first["steps"][1]["result"], "['input_file_0.csv', 'made.txt'] a,b\n1,2\n\n");
+    assert_eq!(
+        second["steps"][1]["result"],
+        "['input_file_0.csv', 'input_file_1.jpeg'] a,b\n1,2\n\n"
+    );
+}
+
+#[tokio::test]
+async fn the_input_can_be_changed_and_is_the_codes_own() {
+    let server = TestServer::start("").await;
+    let code = "```python\nimport os\nopen('input_file_0.txt', 'a').write('!')\n\
+                print(open('input_file_0.txt').read(), os.stat('input_file_0.txt').st_uid == os.getuid())\n```";
+    let reply = server
+        .create(json!({
+            "model": "direct",
+            "input": [
+                {"type": "document", "mime_type": "text/plain", "data": "aGk="},
+                {"type": "text", "text": code},
+            ],
+            "tools": [{"type": "code_execution"}],
+        }))
+        .await;
+    assert_eq!(reply["steps"][1]["result"], "hi! True\n");
+}
