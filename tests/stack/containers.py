@@ -9,6 +9,7 @@ here: without it, one of these tests fails.
 import json
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -134,6 +135,15 @@ class Server(Hardened, unittest.TestCase):
 
     def test_it_has_the_engine_s_list_of_system_calls(self):
         self.assertFalse([o for o in self.host["SecurityOpt"] if "unconfined" in o])
+
+
+class Settings(unittest.TestCase):
+    def test_each_is_explained_with_its_default(self):
+        file = (ROOT / "docker-compose.yml").read_text()
+        used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", file))
+        self.assertEqual(len(used), file.count("${"))
+        explained = (ROOT / ".env.example").read_text()
+        self.assertEqual(dict(re.findall(r"^(\w+)=(.*)$", explained, re.M)), used)
 
 
 if __name__ == "__main__":
