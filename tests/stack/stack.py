@@ -262,6 +262,27 @@ class Inside(unittest.TestCase):
         self.assertEqual(said, "memory refused\nprocesses refused True\n")
         self.assertEqual(run("print('next')"), "next\n")
 
+    def test_what_fills_the_container_s_memory_ends_itself_alone(self):
+        before = inspect("sandbox")["State"]
+        said = json.loads(run("""
+            import os, time
+            children = []
+            for _ in range(8):
+                child = os.fork()
+                if child == 0:
+                    kept = bytearray(1 << 30)
+                    for page in range(0, len(kept), 4096):
+                        kept[page] = 1
+                    time.sleep(3)
+                    os._exit(0)
+                children.append(child)
+            print([os.waitpid(child, 0)[1] for child in children])
+        """))
+        self.assertIn(9, said)  # 8 GiB where there are 4
+        self.assertEqual(run("print('next')"), "next\n")
+        after = inspect("sandbox")["State"]
+        self.assertEqual(after["StartedAt"], before["StartedAt"])
+
     def test_one_cell_leaves_nothing_to_another(self):
         run("open('/workspace/left', 'w').write('x'); open('/tmp/left', 'w').write('x'); import builtins; builtins.left = 1")
         said = run("import os, builtins; print(os.path.exists('/workspace/left'), os.path.exists('/tmp/left'), hasattr(builtins, 'left'))")
@@ -302,6 +323,19 @@ class Around(unittest.TestCase):
         with self.assertRaises(AssertionError) as refused:
             docker("exec", container_id("sandbox"), "touch", "/opt/belljar/x")
         self.assertIn("Read-only file system", str(refused.exception))
+
+    def test_cells_are_the_kernel_s_first_choice_where_memory_runs_out(self):
+        code = (
+            "import os\n"
+            "for p in filter(str.isdigit, os.listdir('/proc')):\n"
+            "    status = dict(l.split(':\\t', 1) for l in open(f'/proc/{p}/status').read().splitlines() if ':\\t' in l)\n"
+            "    inside = len(status['NSpid'].split()) > 1\n"
+            "    print(inside, status['NSpid'].split()[-1], open(f'/proc/{p}/oom_score_adj').read().strip())\n"
+        )
+        said = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code).split("\n")
+        self.assertIn("True 2 1000", said)
+        self.assertNotIn("True 2 0", said)
+        self.assertNotIn("False 1 1000", said)
 
     def test_nobody_else_can_open_the_socket(self):
         said = docker("exec", container_id("sandbox"), "stat", "-c", "%a %u %g", "/run/belljar",
