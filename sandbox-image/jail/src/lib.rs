@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod cell;
+mod container;
 mod door;
 mod error;
 pub mod init;
@@ -30,6 +31,7 @@ mod sys;
 mod table;
 
 pub use cell::{Channels, Side, fork_cell};
+pub use container::profile as container_profile;
 pub use error::JailError;
 pub use report::{LayerReport, Report};
 pub use root::enter_root;

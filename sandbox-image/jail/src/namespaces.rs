@@ -43,7 +43,8 @@ fn enter(proc: BorrowedFd<'_>, flags: CloneFlags) -> Result<(), JailError> {
     tell(proc, "self/gid_map", &format!("{INNER_ID} {gid} 1"))
 }
 
-fn tell(proc: BorrowedFd<'_>, file: &str, text: &str) -> Result<(), JailError> {
+/// Writes to one of the kernel's small files about this process.
+pub(crate) fn tell(proc: BorrowedFd<'_>, file: &str, text: &str) -> Result<(), JailError> {
     let open: OwnedFd = openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         .doing("opening", format!("/proc/{file}"))?;
     let written = write(&open, text.as_bytes()).doing("writing", format!("/proc/{file}"))?;

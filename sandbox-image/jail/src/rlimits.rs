@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::error::{Doing, JailError};
+use crate::namespaces::tell;
 use crate::spec::CellSpec;
 use crate::sys;
 
@@ -35,5 +36,7 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
     for (resource, limit) in table {
         setrlimit(resource, limit, limit).doing("limiting", format!("{resource:?} to {limit}"))?;
     }
-    Ok(())
+    // Where all cells together fill the container or the machine, the kernel takes one of them, and
+    // not the zygote or the warden.
+    tell(proc, "self/oom_score_adj", "1000")
 }

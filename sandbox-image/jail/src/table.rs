@@ -20,8 +20,25 @@ pub(crate) const IOCTLS: &[(u64, &str)] = &[
     (libc::FIONCLEX, "files that a child may have"),
 ];
 
+/// A table of calls twice: by number, as this machine has them, and by name, as any machine does.
+/// The filter of the container is a file, the same for every machine, and wants names.
+macro_rules! calls {
+    (
+        $(#[$doc:meta])* $numbers:ident, $names:ident:
+        $($(#[$machine:meta])* (libc::$call:ident, $why:literal),)*
+    ) => {
+        $(#[$doc])*
+        pub(crate) const $numbers: &[(libc::c_long, &str)] =
+            &[$($(#[$machine])* (libc::$call, $why),)*];
+        /// The same by name, without the `SYS_`.
+        pub(crate) const $names: &[(&str, &str)] =
+            &[$((stringify!($call).split_at("SYS_".len()).1, $why),)*];
+    };
+}
+
+calls! {
 /// What Python and its libraries need.
-pub(crate) const ALLOWED: &[(libc::c_long, &str)] = &[
+ALLOWED, ALLOWED_NAMES:
     (libc::SYS_read, "every file and pipe"),
     (libc::SYS_write, "every file and pipe"),
     (libc::SYS_writev, "C stdio, TensorFlow's logs"),
@@ -174,7 +191,7 @@ pub(crate) const ALLOWED: &[(libc::c_long, &str)] = &[
     (libc::SYS_getpgrp, "the shell"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_arch_prctl, "thread start"),
-];
+}
 
 /// What the scratch space need not support: `shutil.copystat` and `cp -a` are content with that.
 pub(crate) const UNSUPPORTED: &[(libc::c_long, &str)] = &[

@@ -7,6 +7,7 @@ mod capture;
 mod cell;
 mod channel;
 mod connection;
+mod health;
 mod home;
 mod images;
 mod memory;
@@ -16,6 +17,7 @@ mod serve;
 mod workspace;
 mod zygote;
 
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -37,6 +39,10 @@ struct Arguments {
 enum Action {
     /// Listens on a unix socket and runs what comes in.
     Serve(serve::Settings),
+    /// Asks a warden whether a run would begin at once. Fails where not.
+    Health(health::Settings),
+    /// Prints the system-call filter for the container that the warden runs in.
+    SeccompProfile,
     /// Gives up what it can and becomes a zygote. The warden starts this itself.
     #[command(hide = true)]
     Zygote(ZygoteArguments),
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
                 .init();
             serve::serve(settings)
         }
+        Action::Health(settings) => health::ask(&settings),
+        Action::SeccompProfile => print(&jail::container_profile()),
         // No runtime, no logger: nothing that would start a thread.
         Action::Zygote(arguments) => become_zygote(&arguments),
     };
@@ -78,6 +86,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("printing")
 }
 
 fn become_zygote(arguments: &ZygoteArguments) -> anyhow::Result<()> {

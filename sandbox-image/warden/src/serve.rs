@@ -45,6 +45,9 @@ pub struct Settings {
     /// Folder of Python's libraries, as `install-libraries` prints it.
     #[arg(long)]
     libraries: PathBuf,
+    /// Where folders may be made; default: beside the socket.
+    #[arg(long)]
+    folder: Option<PathBuf>,
     /// `libjail.so`, with `belljar-init` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
@@ -118,7 +121,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let recipe = Recipe {
         python: home.python,
         jail: jail_library(settings.jail.clone())?,
-        folder: settings.socket.parent().map_or_else(|| ".".into(), Path::to_owned),
+        folder: settings.folder.clone().unwrap_or_else(|| beside(&settings.socket)),
         modules: SCIENCE.iter().map(|&module| module.to_owned()).collect(),
         cell: CellSpec {
             memory_bytes: limits.memory_bytes,
@@ -181,6 +184,10 @@ fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))
         .context("closing the socket to others")?;
     Ok(listener)
+}
+
+fn beside(socket: &Path) -> PathBuf {
+    socket.parent().map_or_else(|| ".".into(), Path::to_owned)
 }
 
 fn jail_library(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {

@@ -37,7 +37,7 @@ pub struct Flags {
     /// Settings in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Asks for no keys, on any address
+    /// Serves on any address without keys, where there are none
     #[arg(long)]
     pub no_auth: bool,
     /// Socket of a warden that runs already

@@ -112,15 +112,12 @@ impl Config {
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
         let no_auth =
             flags.no_auth || env.or(None, "BELLJAR_NO_AUTH", parse)?.or(file.no_auth) == Some(true);
-        let api_keys = match (env.0)("BELLJAR_API_KEYS") {
+        let api_keys = match (env.0)("BELLJAR_API_KEYS").filter(|keys| !keys.is_empty()) {
             Some(keys) => keys.split(',').map(str::trim).map(str::to_owned).collect(),
             None => file.api_keys.unwrap_or_default(),
         };
-        let api_keys: Vec<SecretString> = api_keys
-            .into_iter()
-            .filter(|key| !key.is_empty() && !no_auth)
-            .map(Into::into)
-            .collect();
+        let api_keys: Vec<SecretString> =
+            api_keys.into_iter().filter(|key| !key.is_empty()).map(Into::into).collect();
         if !listen.ip().is_loopback() && api_keys.is_empty() && !no_auth {
             return Err(ConfigError::Open(listen));
         }

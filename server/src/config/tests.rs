@@ -59,6 +59,8 @@ fn other_machines_are_let_in_with_keys_or_when_somebody_says_so() {
     assert_eq!(keys, ["a", "b"]);
     assert!(read(&["--listen", "0.0.0.0:0", "--no-auth"], &[]).is_ok());
     assert!(read(&everywhere, &[("BELLJAR_NO_AUTH", "true")]).is_ok());
+    let both = [("BELLJAR_NO_AUTH", "true"), ("BELLJAR_API_KEYS", "a")];
+    assert_eq!(read(&everywhere, &both).expect("it has a key").api_keys.len(), 1);
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! The system-call filter of the container that the warden runs in: what cells may call, and what it
+//! takes to build a cell. A file for Docker, Podman and Kubernetes, made from the same table as the
+//! cells' own filter.
+//!
+//! It guards the kernel from a warden that was taken over, and from a cell that got out: neither
+//! has a call with which to load a module, to trace a neighbour or to open a socket to anywhere.
+
+use serde_json::{Value, json};
+
+use crate::table::{ALLOWED_NAMES, IOCTLS, NAMESPACES};
+
+/// What the warden and the jail need to build a cell, and the cell no longer has.
+const BUILDING: &[(&str, &str)] = &[
+    ("capget", "the jail looks which capabilities there are to drop"),
+    ("capset", "the jail drops its capabilities"),
+    ("landlock_add_rule", "Landlock, on the cell"),
+    ("landlock_create_ruleset", "Landlock, on the cell"),
+    ("landlock_restrict_self", "Landlock, on the cell"),
+    ("memfd_create", "the cells' specification, from the warden to the zygote"),
+    ("mount", "the zygote's root and the cell's scratch space, in a namespace of their own"),
+    ("mount_setattr", "makes what is shown read-only, with all that is mounted below"),
+    ("open", "the warden's and the jail's own way to open files"),
+    ("openat2", "the warden looks into a work directory and stays inside"),
+    ("pidfd_open", "the jail hands the warden what it watches and ends a cell with"),
+    ("pidfd_send_signal", "the warden ends a cell"),
+    ("pivot_root", "the zygote lets go of the container's files"),
+    ("seccomp", "the cell's own filter"),
+    ("sethostname", "the cell's name, in a namespace of its own"),
+    ("umount2", "the zygote lets go of the container's files"),
+];
+
+/// The filter as JSON, one rule a line.
+pub fn profile() -> String {
+    let rules: Vec<String> = rules().iter().map(|rule| format!("    {rule}")).collect();
+    format!(
+        "{{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\",\n  \"defaultErrnoRet\": {},\n  \
+         \"syscalls\": [\n{}\n  ]\n}}\n",
+        libc::ENOSYS,
+        rules.join(",\n")
+    )
+}
+
+fn rules() -> Vec<Value> {
+    let freely = |table: &[(&str, &str)]| -> Vec<Value> {
+        let rows = table.iter().filter(|(call, _)| !LIMITED.contains(call));
+        rows.map(|(call, why)| allow(call, &[], why)).collect()
+    };
+    let ioctls = IOCTLS.iter().map(|(request, why)| allow("ioctl", &[equal(1, *request)], why));
+    let local = libc::AF_UNIX as u64;
+    [
+        freely(ALLOWED_NAMES),
+        ioctls.collect(),
+        freely(BUILDING),
+        vec![
+            allow("clone", &[masked(0, NAMESPACES)], "fork and threads, without new namespaces"),
+            refuse("clone3", libc::ENOSYS, &[], "its flags cannot be seen; all fall back on clone"),
+            allow("unshare", &[equal(0, ROOT)], "the zygote's view of the files"),
+            allow("unshare", &[equal(0, CELL)], "the cell's own everything"),
+            allow("socket", &[equal(0, local)], "local sockets only"),
+            allow("socketpair", &[equal(0, local)], "local sockets only"),
+            refuse("socket", libc::EAFNOSUPPORT, &[differs(0, local)], "there is no network"),
+            refuse("socketpair", libc::EAFNOSUPPORT, &[differs(0, local)], "there is no network"),
+        ],
+    ]
+    .concat()
+}
+
+/// Calls of the tables that are allowed with some arguments only.
+const LIMITED: &[&str] = &["clone", "ioctl", "socket", "socketpair"];
+
+const ROOT: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
+const CELL: u64 = NAMESPACES;
+
+fn allow(call: &str, arguments: &[Value], why: &str) -> Value {
+    rule(json!({"names": [call], "action": "SCMP_ACT_ALLOW"}), arguments, why)
+}
+
+fn refuse(call: &str, error: i32, arguments: &[Value], why: &str) -> Value {
+    let refusal = json!({"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": error});
+    rule(refusal, arguments, why)
+}
+
+fn rule(mut rule: Value, arguments: &[Value], why: &str) -> Value {
+    if !arguments.is_empty() {
+        rule["args"] = arguments.into();
+    }
+    rule["comment"] = why.into();
+    rule
+}
+
+fn equal(index: u32, value: u64) -> Value {
+    json!({"index": index, "value": value, "op": "SCMP_CMP_EQ"})
+}
+
+fn differs(index: u32, value: u64) -> Value {
+    json!({"index": index, "value": value, "op": "SCMP_CMP_NE"})
+}
+
+/// None of these bits.
+fn masked(index: u32, bits: u64) -> Value {
+    json!({"index": index, "value": bits, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_in_the_repository_is_what_the_tables_say() {
+        let file = include_str!("../../seccomp/container.json");
+        let again = "belljar-warden seccomp-profile > sandbox-image/seccomp/container.json";
+        assert_eq!(file, profile(), "make it again: {again}");
+    }
+
+    #[test]
+    fn it_reads_as_json() {
+        serde_json::from_str::<Value>(&profile()).expect("every line is made by serde_json");
+    }
+
+    #[test]
+    fn nothing_is_allowed_twice() {
+        for (call, _) in BUILDING {
+            assert!(!ALLOWED_NAMES.iter().any(|(other, _)| other == call), "{call} stands twice");
+        }
+    }
+}

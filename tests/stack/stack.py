@@ -1,0 +1,407 @@
+"""The stack as its users see it: through the published port, and from inside a cell.
+
+    BELLJAR_PROJECT=… BELLJAR_URL=http://127.0.0.1:… BELLJAR_COMPOSE="docker compose …" \
+        python3 -m unittest stack
+"""
+
+import base64
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import textwrap
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+from containers import container_id, docker, inspect
+
+URL = os.environ["BELLJAR_URL"]
+BACK_WITHIN_S = 90
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
+
+
+def call(method, path, content=None):
+    """Status and decoded body, whatever the status is."""
+    data = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(URL + path, data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with OPENER.open(request, timeout=120) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+
+
+def body(code, **more):
+    """A request whose model says this code."""
+    text = f"```python\n{textwrap.dedent(code)}\n```"
+    return {"model": "direct", "input": text, "tools": [{"type": "code_execution"}], **more}
+
+
+def interact(code):
+    return call("POST", "/v1beta/interactions", body(code))
+
+
+def stream(code):
+    """The events of an interaction, as they come."""
+    data = json.dumps(body(code, stream=True)).encode()
+    request = urllib.request.Request(URL + "/v1beta/interactions", data, {"Content-Type": "application/json"})
+    with OPENER.open(request, timeout=120) as reply:
+        for line in reply:
+            if line.startswith(b"data: {"):
+                yield json.loads(line.removeprefix(b"data: "))
+
+
+def step(interaction, kind):
+    return next(step for step in interaction["steps"] if step["type"] == kind)
+
+
+def run(code):
+    """What a cell printed, where nothing went wrong."""
+    status, interaction = interact(code)
+    if (status, interaction.get("status")) != (200, "completed"):
+        raise AssertionError(f"{status}: {interaction}")
+    result = step(interaction, "code_execution_result")
+    if result.get("is_error"):
+        raise AssertionError(result["result"])
+    return result["result"]
+
+
+def eventually(attempt, what):
+    end = time.monotonic() + BACK_WITHIN_S
+    while True:
+        try:
+            return attempt()
+        except (AssertionError, OSError) as error:
+            if time.monotonic() > end:
+                raise AssertionError(f"{what}, not after {BACK_WITHIN_S} s: {error}") from error
+            time.sleep(0.2)
+
+
+def kill_9(service):
+    """From outside, as an accident would: the engine must not think that somebody wanted it."""
+    main_process = str(inspect(service)["State"]["Pid"])
+    image = inspect("server")["Image"]
+    docker("run", "--rm", "--pid=host", "--network=none", "--user=0", "--security-opt=apparmor=unconfined",
+           "--entrypoint=/bin/bash", image, "-c", f"kill -9 {main_process}")
+
+
+class Answers(unittest.TestCase):
+    def test_code_runs_and_its_output_comes_back(self):
+        self.assertEqual(run("print(6 * 7)"), "42\n")
+
+    def test_the_wall_is_the_namespace_tier_and_every_layer_holds(self):
+        status, wall = call("GET", "/x/isolation")
+        self.assertEqual(status, 200)
+        self.assertEqual(wall["tier"], "namespaced")
+        self.assertEqual([layer for layer in wall["layers"] if not layer["holds"]], [])
+        self.assertGreaterEqual(len(wall["layers"]), 5)
+
+    def test_pictures_come_back_and_chinese_japanese_korean_and_emoji_are_drawn(self):
+        code = """
+            import warnings
+            warnings.simplefilter("error")  # matplotlib warns of each glyph that it has not
+            import matplotlib.pyplot as plt
+            plt.title("汉字 漢字 ひらがな 한국어 😀")
+            plt.savefig("plot.png")
+            from PIL import Image, ImageDraw, ImageFont
+            ImageDraw.Draw(Image.new("RGB", (160, 160))).text(
+                (0, 0), "😀", font=ImageFont.truetype("NotoColorEmoji.ttf", 109), embedded_color=True)
+            print("drawn")
+        """
+        status, interaction = interact(code)
+        self.assertEqual(status, 200, interaction)
+        self.assertEqual(step(interaction, "code_execution_result")["result"].split("\n")[0], "drawn")
+        pictures = [
+            base64.b64decode(found)
+            for found in _values(interaction, "data")
+            if isinstance(found, str) and found.startswith("iVBOR")
+        ]
+        self.assertTrue(pictures, "no picture in the answer")
+        self.assertTrue(pictures[0].startswith(b"\x89PNG"))
+
+    def test_the_heavy_libraries_are_there(self):
+        said = run("""
+            import os
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            import tensorflow, geopandas, reportlab, docx, pptx, openpyxl, sklearn
+            print(float(tensorflow.reduce_sum(tensorflow.ones((3, 3)))))
+        """)
+        self.assertEqual(said, "9.0\n")
+
+
+def _values(node, name):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == name:
+                yield value
+            yield from _values(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _values(value, name)
+
+
+class Inside(unittest.TestCase):
+    """Attacks on nothing but this stack."""
+
+    def test_there_is_python_and_the_work_directory_and_nothing_of_the_container(self):
+        said = json.loads(run("""
+            import json, os
+            def names(folder):
+                return sorted(os.listdir(folder)) if os.path.isdir(folder) else None
+            everything = [f for top, _, files in os.walk("/") for f in (os.path.join(top, f) for f in files)
+                          if not f.startswith(("/usr/local/", "/usr/lib", "/usr/share/", "/usr/bin/"))]
+            print(json.dumps({
+                "root": names("/"), "run": names("/run"), "opt": names("/opt"), "belljar": names("/opt/belljar"),
+                "sys": names("/sys"), "home": names("/home"), "var": names("/var"), "share": names("/usr/share"), "rest": everything,
+                "proc": names("/proc"), "environment": sorted(os.environ),
+                "programs": [p for p in ("belljar-warden", "belljar") if os.path.exists("/usr/local/bin/" + p)],
+            }))
+        """))
+        self.assertEqual(said["run"], [])
+        self.assertEqual(said["opt"], ["belljar"])
+        self.assertNotIn("libraries", said["belljar"])
+        self.assertNotIn("bin", said["belljar"])
+        self.assertEqual(said["share"], ["fonts", "zoneinfo"])
+        self.assertIsNone(said["sys"])
+        self.assertIsNone(said["home"])
+        self.assertEqual(said["var"], [])
+        self.assertEqual(said["programs"], [])
+        self.assertEqual([p for p in said["proc"] if p.isdigit()], [])
+        for file in set(said["rest"]) - {"/sbin"}:  # a link to nothing
+            self.assertTrue(file.startswith(("/dev/", "/etc/", "/proc/", "/opt/belljar/", "/tmp/")), file)
+        self.assertEqual([name for name in said["environment"] if "BELLJAR" in name], [])
+
+    def test_there_is_no_network(self):
+        said = json.loads(run("""
+            import json, socket
+            def error(act):
+                try:
+                    act()
+                except OSError as error:
+                    return error.errno
+            print(json.dumps([
+                error(lambda: socket.socket(socket.AF_INET)),
+                error(lambda: socket.socket(socket.AF_INET6)),
+                error(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+                error(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
+                error(lambda: socket.create_connection(("127.0.0.1", 8080))),
+                error(lambda: socket.socket(socket.AF_UNIX).connect("/run/belljar/warden.sock")),
+            ]))
+        """))
+        unsupported, missing = 97, 2
+        self.assertEqual(said[:4], [unsupported] * 4)
+        self.assertIsNotNone(said[4])
+        self.assertEqual(said[5], missing)
+
+    def test_no_other_process_can_be_seen_or_reached(self):
+        said = json.loads(run("""
+            import json, os
+            def there(process):
+                try:
+                    os.kill(process, 0)
+                    return True
+                except ProcessLookupError:
+                    return False
+                except PermissionError:
+                    return True
+            print(json.dumps({"me": os.getpid(), "init": os.getppid(),
+                              "there": [p for p in range(1, 40000) if there(p)]}))
+        """))
+        self.assertEqual(said["init"], 1)
+        self.assertEqual(said["there"], [1, said["me"]])
+
+    def test_no_power_is_left_or_to_be_had(self):
+        said = json.loads(run("""
+            import ctypes, json, os, socket
+            libc = ctypes.CDLL(None, use_errno=True)
+            def error(call, *arguments):
+                return ctypes.get_errno() if call(*arguments) == -1 else 0
+            def refused(act):
+                try:
+                    act()
+                except OSError as error:
+                    return error.errno
+            print(json.dumps({
+                "user": [os.getuid(), os.getgid()], "host": socket.gethostname(),
+                "unshare": error(libc.unshare, 0x10000000),
+                "mount": error(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None),
+                "chroot": error(libc.chroot, b"/tmp"),
+                "ptrace": error(libc.ptrace, 16, 1, 0, 0),
+                "setuid": error(libc.setuid, 0),
+                "write": [refused(lambda at=at: open(at, "w")) for at in
+                          ("/x", "/usr/x", "/usr/local/x", "/etc/passwd", "/opt/belljar/runner.py")],
+            }))
+        """))
+        self.assertEqual(said["user"], [1000, 1000])
+        self.assertEqual(said["host"], "sandbox")
+        for name in ("unshare", "mount", "chroot", "ptrace", "setuid"):
+            self.assertEqual(said[name], 1, name)
+        for error in said["write"]:
+            self.assertIn(error, (13, 30))
+
+    def test_what_eats_memory_or_processes_stops_itself_alone(self):
+        said = run("""
+            import os, time
+            try:
+                kept = bytearray(64 << 30)
+            except MemoryError:
+                print("memory refused")
+            made = 0
+            try:
+                while made < 5000:
+                    if os.fork() == 0:
+                        time.sleep(60)
+                        os._exit(0)
+                    made += 1
+            except OSError:
+                print("processes refused", made < 100)
+        """)
+        self.assertEqual(said, "memory refused\nprocesses refused True\n")
+        self.assertEqual(run("print('next')"), "next\n")
+
+    def test_what_fills_the_container_s_memory_ends_itself_alone(self):
+        before = inspect("sandbox")["State"]
+        said = json.loads(run("""
+            import os, time
+            children = []
+            for _ in range(8):
+                child = os.fork()
+                if child == 0:
+                    kept = bytearray(1 << 30)
+                    for page in range(0, len(kept), 4096):
+                        kept[page] = 1
+                    time.sleep(3)
+                    os._exit(0)
+                children.append(child)
+            print([os.waitpid(child, 0)[1] for child in children])
+        """))
+        self.assertIn(9, said)  # 8 GiB where there are 4
+        self.assertEqual(run("print('next')"), "next\n")
+        after = inspect("sandbox")["State"]
+        self.assertEqual(after["StartedAt"], before["StartedAt"])
+
+    def test_one_cell_leaves_nothing_to_another(self):
+        run("open('/workspace/left', 'w').write('x'); open('/tmp/left', 'w').write('x'); import builtins; builtins.left = 1")
+        said = run("import os, builtins; print(os.path.exists('/workspace/left'), os.path.exists('/tmp/left'), hasattr(builtins, 'left'))")
+        self.assertEqual(said, "False False False\n")
+
+
+class Around(unittest.TestCase):
+    """The sandbox's container, as the kernel has it."""
+
+    def test_its_main_process_has_no_capability_and_a_filter(self):
+        text = docker("exec", container_id("sandbox"), "cat", "/proc/1/status")
+        status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(status[kind], 16), 0, kind)
+        self.assertEqual(status["NoNewPrivs"].strip(), "1")
+        self.assertEqual(status["Seccomp"].strip(), "2")
+        self.assertEqual(status["Uid"].split(), ["10001"] * 4)
+
+    def test_it_has_no_interface_but_the_loopback(self):
+        text = docker("exec", container_id("sandbox"), "cat", "/proc/1/net/dev")
+        names = [line.split(":")[0].strip() for line in text.splitlines() if ":" in line]
+        # Tunnels of the kernel are there in every new network, and lead nowhere.
+        self.assertEqual([n for n in names if n.startswith(("eth", "en", "veth", "wl"))], [])
+
+    def test_calls_that_nothing_in_it_needs_are_refused(self):
+        code = (
+            "import ctypes, os, socket\n"
+            "libc = ctypes.CDLL(None, use_errno=True)\n"
+            "for call in ((libc.unshare, 0x40000000), (libc.ptrace, 16, 1, 0, 0), (libc.setns, 0, 0)):\n"
+            "    assert call[0](*call[1:]) == -1, call\n"
+            "try:\n    socket.socket(socket.AF_INET)\n"
+            "except OSError as error:\n    print(error.errno)\n"
+        )
+        said = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code)
+        self.assertEqual(said, "97\n")
+
+    def test_its_files_cannot_be_written(self):
+        with self.assertRaises(AssertionError) as refused:
+            docker("exec", container_id("sandbox"), "touch", "/opt/belljar/x")
+        self.assertIn("Read-only file system", str(refused.exception))
+
+    def test_cells_are_the_kernel_s_first_choice_where_memory_runs_out(self):
+        code = (
+            "import os\n"
+            "for p in filter(str.isdigit, os.listdir('/proc')):\n"
+            "    status = dict(l.split(':\\t', 1) for l in open(f'/proc/{p}/status').read().splitlines() if ':\\t' in l)\n"
+            "    inside = len(status['NSpid'].split()) > 1\n"
+            "    print(inside, status['NSpid'].split()[-1], open(f'/proc/{p}/oom_score_adj').read().strip())\n"
+        )
+        said = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code).split("\n")
+        self.assertIn("True 2 1000", said)
+        self.assertNotIn("True 2 0", said)
+        self.assertNotIn("False 1 1000", said)
+
+    def test_nobody_else_can_open_the_socket(self):
+        said = docker("exec", container_id("sandbox"), "stat", "-c", "%a %u %g", "/run/belljar",
+                      "/run/belljar/warden.sock")
+        self.assertEqual(said.split("\n")[:2], ["770 10001 10001", "660 10001 10001"])
+
+
+class Accidents(unittest.TestCase):
+    """In the order of their names, since each leaves the stack as it found it."""
+
+    def test_1_a_sandbox_that_is_killed_in_the_middle_of_a_run(self):
+        server = inspect("server")["State"]["StartedAt"]
+        events = []
+        for event in stream("import time\ntime.sleep(25)\nprint('fin' + 'ished')"):
+            if not events:
+                interaction = event["interaction"]["id"]
+            if not any("code_execution_call" in json.dumps(before) for before in events):
+                if "code_execution_call" in json.dumps(event):
+                    kill_9("sandbox")
+            events.append(event)
+        self.assertEqual(events[-1]["event_type"], "error", events)
+        self.assertNotIn("finished", json.dumps(events))
+        status, kept = call("GET", f"/v1beta/interactions/{interaction}")
+        self.assertEqual((status, kept["status"]), (200, "failed"))
+        eventually(lambda: self.assertEqual(run("print('back')"), "back\n"), "the sandbox is back")
+        self.assertEqual(inspect("server")["State"]["StartedAt"], server, "the server was restarted")
+
+    def test_2_a_server_that_is_killed_keeps_what_it_said(self):
+        _, interaction = interact("print('kept')")
+        path = f"/v1beta/interactions/{interaction['id']}"
+        kill_9("server")
+        self.assertEqual(eventually(lambda: self._said(path), "the server is back"), interaction["steps"])
+        self.assertEqual(run("print('back')"), "back\n")
+
+    def test_3_an_upgrade_keeps_the_data(self):
+        _, interaction = interact("print('kept')")
+        compose("up", "--detach", "--force-recreate", "--no-build")
+        path = f"/v1beta/interactions/{interaction['id']}"
+        self.assertEqual(eventually(lambda: self._said(path), "the server is back"), interaction["steps"])
+
+    def test_4_a_restart_of_everything(self):
+        compose("restart")
+        eventually(lambda: self.assertEqual(run("print('back')"), "back\n"), "the stack is back")
+
+    def test_5_nothing_is_left_of_the_cells(self):
+        """What was run above is gone: the warden, its zygote and the cells that wait, and no zombie."""
+        def processes():
+            text = docker("top", container_id("sandbox"), "-eo", "pid,stat,comm")
+            rows = [line.split(None, 2) for line in text.splitlines()[1:]]
+            self.assertEqual([row for row in rows if row[1].startswith("Z")], [])
+            self.assertLessEqual(len(rows), 2 + 2 * 5)
+        eventually(processes, "no zombies, no leftovers")
+
+    def _said(self, path):
+        status, interaction = call("GET", path)
+        self.assertEqual(status, 200, interaction)
+        return interaction["steps"][1:]  # after what was asked
+
+
+def compose(*arguments):
+    command = [*shlex.split(os.environ["BELLJAR_COMPOSE"]), *arguments]
+    root = pathlib.Path(os.environ.get("BELLJAR_CHECKOUT", "."))
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: {done.stderr}")
+
+
+if __name__ == "__main__":
+    unittest.main()
