@@ -21,6 +21,8 @@ import threading
 import traceback
 import types
 
+import belljar_display
+
 CONTROL = 3
 WORKSPACE = "/workspace"
 #: The name of all code from outside, as in the tracebacks of Gemini's own environment.
@@ -41,8 +43,6 @@ _libc = ctypes.CDLL(None)
 
 def prepare() -> None:
     """The part that needs no cell: called in the zygote."""
-    import belljar_display
-
     belljar_display.install()
     # Of the code, not of the zygote: modules beside it, arguments of a script, no script.
     sys.path[0] = WORKSPACE
@@ -52,6 +52,8 @@ def prepare() -> None:
 def serve() -> None:
     """Runs what comes in until nothing comes any more. Never returns."""
     throw_dice()
+    for channel in (CONTROL, belljar_display.DISPLAY):
+        os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     home, count = _getpid(), 0

@@ -2,7 +2,7 @@
 
 It is started in a root that holds nothing but Python, as a user who has nothing. It has one thread,
 asks nobody anything, and waits on one socket: each message there is five descriptors of a cell to
-be, and each is answered by a fork that locks itself up.
+be, and each is answered by a fork that has locked itself up.
 
     zygote.py COMMAND SPEC PROC MODULE...
 """
@@ -18,7 +18,7 @@ import sys
 import runner
 
 JAIL = "/opt/belljar/jail.so"
-#: control, stdout, stderr, display, status: the order of `belljar_enter`.
+#: control, stdout, stderr, display, status: the order of `belljar_fork`.
 CHANNELS = 5
 
 
@@ -45,20 +45,24 @@ def main(command: int, spec: int, proc: int, modules: list[str]) -> None:
         order, channels, _, _ = socket.recv_fds(orders, 1, CHANNELS)
         if not order:
             os._exit(0)  # the warden is gone
-        if os.fork() == 0:
-            orders.detach()
-            enter(jail, channels)
+        if fork(jail, channels):
+            orders.detach()  # closed with everything else
             return
         for channel in channels:
             os.close(channel)
 
 
-def enter(jail: ctypes.PyDLL, channels: list[int]) -> None:
-    """Locks this process up. It forks once more below, so Python's own hooks go around it."""
+def fork(jail: ctypes.PyDLL, channels: list[int]) -> bool:
+    """Whether this is the cell, locked up already. The fork itself is the jail's, so Python's own
+    hooks go around it. Where it fails the warden notices that nobody answers."""
     ctypes.pythonapi.PyOS_BeforeFork()
-    if jail.belljar_enter(*channels):
-        os._exit(1)  # it has told the warden why
+    side = jail.belljar_fork(*channels)
+    if side != 0:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+        return False
     ctypes.pythonapi.PyOS_AfterFork_Child()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return True
 
 
 if __name__ == "__main__":

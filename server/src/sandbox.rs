@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Description, Finished, FrameError, Refusal, Reply, Request};
+use protocol::{Description, Finished, FrameError, Refusal, Reply, Request, Tier};
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -69,6 +69,7 @@ pub struct RunOutput {
     pub stdout: Bytes,
     pub stderr: Bytes,
     pub images: Vec<Image>,
+    pub files: Vec<File>,
 }
 
 /// A picture that a run showed or saved.
@@ -76,6 +77,14 @@ pub struct RunOutput {
 pub struct Image {
     pub mime_type: String,
     pub data: Bytes,
+}
+
+/// A file that a run wrote or changed.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// In the work directory.
+    pub path: String,
+    pub content: Bytes,
 }
 
 impl Sandbox {
@@ -148,17 +157,17 @@ impl Sandbox {
             connection.send(&Request::PutFile { name: name.to_owned() }, content).await?;
             expected += 1;
         }
-        match connection.reply().await? {
-            (Reply::Opened, _) => {}
+        let tier = match connection.reply().await? {
+            (Reply::Opened { tier }, _) => tier,
             (reply, _) => return Err(unexpected(reply)),
-        }
+        };
         for _ in 0..expected {
             match connection.answer().await? {
                 (Reply::FilePut, _) => {}
                 (reply, _) => return Err(unexpected(reply)),
             }
         }
-        Ok(Cell { connection })
+        Ok(Cell { connection, tier })
     }
 }
 
@@ -166,20 +175,42 @@ impl Sandbox {
 #[derive(Debug)]
 pub struct Cell {
     connection: Connection,
+    tier: Tier,
 }
 
 impl Cell {
+    /// How strong the wall around it is.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
     /// Runs Python in the cell and waits for its end. The warden keeps the time.
     pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
-        self.connection.send(&Request::Run { code: code.to_owned() }, &[]).await?;
-        let (mut stdout, mut stderr, mut images) = (Bytes::new(), Bytes::new(), Vec::new());
+        self.ask(Request::Run { wall_ms: None, files: false }, code).await
+    }
+
+    /// The same, in at most this time, and with the files that the code leaves.
+    pub async fn run_for_files(
+        &mut self,
+        code: &str,
+        at_most: Option<Duration>,
+    ) -> Result<RunOutput, SandboxError> {
+        let wall_ms = at_most.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.ask(Request::Run { wall_ms, files: true }, code).await
+    }
+
+    async fn ask(&mut self, request: Request, code: &str) -> Result<RunOutput, SandboxError> {
+        self.connection.send(&request, code.as_bytes()).await?;
+        let (mut stdout, mut stderr) = (Bytes::new(), Bytes::new());
+        let (mut images, mut files) = (Vec::new(), Vec::new());
         loop {
             match self.connection.reply().await? {
                 (Reply::Stdout { .. }, blob) => stdout = blob,
                 (Reply::Stderr { .. }, blob) => stderr = blob,
                 (Reply::Image { mime_type }, data) => images.push(Image { mime_type, data }),
+                (Reply::File { path }, content) => files.push(File { path, content }),
                 (Reply::Finished(finished), _) => {
-                    return Ok(RunOutput { finished, stdout, stderr, images });
+                    return Ok(RunOutput { finished, stdout, stderr, images, files });
                 }
                 (reply, _) => return Err(unexpected(reply)),
             }

@@ -7,6 +7,7 @@ mod auth;
 mod chain;
 mod create;
 mod errors;
+mod execute;
 mod health;
 mod limits;
 mod restart;

@@ -103,3 +103,25 @@ async fn there_is_an_end_to_the_number_of_files() {
         except OSError as e: print(e.errno, 9_000 < n <= 10_000)";
     assert_eq!(run(&server, code).await.ok(), "28 True\n");
 }
+
+#[tokio::test]
+async fn files_are_copied_moved_and_removed_as_anywhere() {
+    let server = TestServer::start("").await;
+    let code = "import os, pathlib, shutil, subprocess, tarfile, tempfile, zipfile\n\
+        os.makedirs('a/b'); pathlib.Path('a/b/c.txt').write_text('text')\n\
+        shutil.copy2('a/b/c.txt', 'd.txt'); shutil.copytree('a', 'e'); shutil.move('e', 'f')\n\
+        os.rename('d.txt', 'g.txt'); os.link('g.txt', 'h.txt'); os.symlink('g.txt', 'i.txt')\n\
+        os.chmod('g.txt', 0o600); os.utime('g.txt', (1, 1)); os.truncate('h.txt', 2)\n\
+        with tarfile.open('t.tar', 'w') as t: t.add('f')\n\
+        with tarfile.open('t.tar') as t: t.extractall('j', filter='data')\n\
+        with zipfile.ZipFile('z.zip', 'w') as z: z.write('g.txt')\n\
+        with tempfile.TemporaryDirectory() as t: pathlib.Path(t, 'x').touch()\n\
+        shutil.rmtree('a')\n\
+        done = subprocess.run('cp -a f k; mv k l; ln l/b/c.txt m; rm -r l; ls; cat i.txt', shell=True, \
+        capture_output=True, text=True)\n\
+        print(done.stdout.split(), done.stderr, os.path.realpath('i.txt'))";
+    assert_eq!(
+        run(&server, code).await.ok(),
+        "['f', 'g.txt', 'h.txt', 'i.txt', 'j', 'm', 't.tar', 'z.zip', 'te']  /workspace/g.txt\n"
+    );
+}

@@ -13,6 +13,22 @@ async fn too_much_memory_is_a_memory_error() {
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }
 
+/// Each of them has less than a process may have.
+#[tokio::test]
+async fn the_processes_of_a_cell_have_their_memory_together() {
+    let server = TestServer::start("").await;
+    let code = "import os, time\n\
+        print('before', flush=True)\n\
+        for _ in range(8):\n\
+        \x20   if os.fork() == 0:\n\
+        \x20       x = bytearray(b'x') * (400 << 20)\n\
+        \x20       time.sleep(60)\n\
+        time.sleep(60)";
+    let told = run(&server, code).await.failed();
+    assert_eq!(told, "before\nMemoryError: stopped, used more than 2048 MiB of memory\n");
+    assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+}
+
 #[tokio::test]
 async fn what_is_promised_can_be_had() {
     let server = TestServer::start("").await;

@@ -1,8 +1,18 @@
-//! A fork of the zygote gives up what it has left.
+//! A cell comes to be: a fork of the zygote that has given up what it had left.
+//!
+//! ```text
+//! zygote ┄┄ borrowed memory ┄┄▶ builder ── vfork, exec ──▶ init   PID 1
+//!                                  └────── fork ─────────▶ code   PID 2, the only copy of the zygote
+//! ```
+//!
+//! The builder makes the namespaces and is gone; the warden, as the nearest reaper, is then the
+//! parent of both others.
 
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::error::{Doing, JailError};
 use crate::report::{LayerReport, Report};
@@ -11,46 +21,100 @@ use crate::spec::CellSpec;
 use crate::sys::{self, Fork};
 use crate::{init, landlock, mounts, namespaces, rlimits};
 
-/// The descriptors of one cell. What is not in here is closed.
-#[derive(Debug)]
-pub struct Channels {
+/// The descriptors of one cell. What is not in here is closed in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels<'a> {
     /// Code comes in, one byte goes out at the end of each run.
-    pub control: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+    pub control: BorrowedFd<'a>,
+    pub stdout: BorrowedFd<'a>,
+    pub stderr: BorrowedFd<'a>,
     /// Pictures. The code can write to it as it likes, and nobody believes what it says.
-    pub display: OwnedFd,
-    /// For init and for this function, closed before any code runs: what is said here is believed.
-    pub status: OwnedFd,
+    pub display: BorrowedFd<'a>,
+    /// For the builder and for init, closed before any code runs: what is said here is believed.
+    pub status: BorrowedFd<'a>,
 }
 
-/// Everything that a standby does to itself. Returns in the process that will run the code, with
-/// standard input, output and error at 0, 1 and 2, control at 3, display at 4, and nothing else open.
-pub fn enter_cell(
+/// On which side of the fork the caller finds itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Zygote,
+    /// With standard input, output and error at 0, 1 and 2, control at 3, display at 4, nothing
+    /// else open, and nothing left to give up.
+    Cell,
+}
+
+/// Forks a cell. What goes wrong in the new processes is said on `status`, and ends them.
+pub fn fork_cell(
     spec: &CellSpec,
     filters: &Filters,
-    proc: OwnedFd,
-    channels: Channels,
-) -> Result<(), JailError> {
-    sys::require_one_thread(proc.as_fd())?;
-    // The zygote lets the kernel reap its children; init has to see how its own end.
-    sys::default_sigchld()?;
-    namespaces::all(proc.as_fd())?; // every capability from here on, over nothing but ourselves
+    proc: BorrowedFd<'_>,
+    channels: Channels<'_>,
+) -> Result<Side, JailError> {
+    sys::require_one_thread(proc)?;
+    let side = sys::in_borrowed_memory(|| {
+        let jailed = build(spec, proc, channels.status)
+            .and_then(|workspace| confine(spec, filters, proc, workspace, channels));
+        if let Err(error) = jailed {
+            let report = Report::Broken { why: error.to_string() };
+            // A warden that is gone needs no report.
+            drop(sys::send(channels.status, &report, &[]));
+            sys::exit_now(1);
+        }
+    })?;
+    Ok(match side {
+        Fork::Parent { .. } => Side::Zygote,
+        Fork::Child => Side::Cell,
+    })
+}
+
+/// Called in the builder, returns in the code's process: with the work directory, and with every
+/// capability over the cell's own namespaces, which [`confine`] takes away.
+fn build(
+    spec: &CellSpec,
+    proc: BorrowedFd<'_>,
+    status: BorrowedFd<'_>,
+) -> Result<OwnedFd, JailError> {
+    namespaces::all(proc)?;
     let workspace = mounts::scratch(spec)?;
-
-    // Two processes: the first one in the new namespace is init, and only the second runs code, so
-    // that signals, orphans and exits behave as everywhere.
-    if let Fork::Parent { child: init } = sys::fork()? {
-        announce(init, channels.status.as_fd())?;
-        sys::exit_now(0); // the warden, as the nearest reaper, is init's parent from now on
-    }
+    let init = start_init(status)?; // the first process in the new namespace, so PID 1
     if let Fork::Parent { child: code } = sys::fork()? {
-        let status = keep_alone(channels.status)?;
-        init::run(code, status);
+        let handles = [handle(init)?, handle(code)?];
+        sys::send(status, &Report::Born, &handles.each_ref().map(AsFd::as_fd))?;
+        sys::exit_now(0); // its work is done
     }
+    Ok(workspace)
+}
 
+fn start_init(status: BorrowedFd<'_>) -> Result<Pid, JailError> {
+    let side = sys::in_borrowed_memory(|| {
+        if sys::keep_only([status]).is_ok() {
+            drop(sys::become_program(init::PATH));
+        }
+        sys::exit_now(127) // the namespace is dead then, and the next fork in it says so
+    })?;
+    match side {
+        Fork::Parent { child } => Ok(child),
+        Fork::Child => unreachable!("init does not fork before it is a program of its own"),
+    }
+}
+
+/// What the warden needs to watch a process and to end it, whatever happens in it.
+fn handle(process: Pid) -> Result<OwnedFd, JailError> {
+    let pid = rustix::process::Pid::from_raw(process.as_raw()).expect("a child's id is positive");
+    pidfd_open(pid, PidfdFlags::empty()).doing("opening", "a process of the cell")
+}
+
+/// Gives up everything, in the order in which it can be given up.
+fn confine(
+    spec: &CellSpec,
+    filters: &Filters,
+    proc: BorrowedFd<'_>,
+    workspace: OwnedFd,
+    channels: Channels<'_>,
+) -> Result<(), JailError> {
     rustix::process::setsid().doing("leaving", "the session")?;
-    rlimits::set(proc.as_fd(), spec)?;
+    let null = sys::null()?;
+    rlimits::set(proc, spec)?;
     drop_capabilities()?;
     rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // for the two below
     let landlock = landlock::confine()?;
@@ -64,25 +128,12 @@ pub fn enter_cell(
         LayerReport::new("seccomp", true, filters.summary()),
         LayerReport::new("rlimits", true, "memory, processes, files, core, stack"),
     ];
-    sys::send(channels.status.as_fd(), &Report::Ready { layers }, Some(workspace.as_fd()))?;
+    sys::send(channels.status, &Report::Ready { layers }, &[workspace.as_fd()])?;
 
-    let Channels { control, stdout, stderr, display, status } = channels;
-    sys::forget([proc, workspace, status]); // closed with all the others
-    sys::keep_only([sys::null()?, stdout, stderr, control, display])
-}
-
-/// Hands the warden what it needs to end the cell, whatever happens in it.
-fn announce(init: Pid, status: BorrowedFd<'_>) -> Result<(), JailError> {
-    let pid = rustix::process::Pid::from_raw(init.as_raw()).expect("a child's id is positive");
-    let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        .doing("opening", "init")?;
-    sys::send(status, &Report::Born, Some(handle.as_fd()))
-}
-
-/// Init keeps one descriptor, at 0, and no other.
-fn keep_alone(status: OwnedFd) -> Result<BorrowedFd<'static>, JailError> {
-    sys::keep_only([status])?;
-    Ok(sys::leak(sys::adopt(0)))
+    let Channels { control, stdout, stderr, display, .. } = channels;
+    sys::keep_only([null.as_fd(), stdout, stderr, control, display])?;
+    mem::forget((null, workspace)); // closed with all the others
+    Ok(())
 }
 
 fn drop_capabilities() -> Result<(), JailError> {

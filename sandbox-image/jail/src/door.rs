@@ -6,9 +6,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
-use crate::cell::{Channels, enter_cell};
+use crate::cell::{Channels, Side, fork_cell};
 use crate::error::{Doing, JailError};
-use crate::report::Report;
 use crate::seccomp::Filters;
 use crate::spec::CellSpec;
 use crate::sys;
@@ -38,32 +37,28 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
     }
 }
 
-/// Called in a fork of the zygote, with one thread and Python's fork hooks run. Returns 0 in the
-/// process that is to run code. Where it fails, it says so on `status` and returns 1.
+/// Called in the zygote, between Python's fork hooks. Returns 0 in the cell, 1 in the zygote when
+/// the cell is on its way, and 2 in the zygote when nothing was forked, with the reason on standard
+/// error. The descriptors stay the caller's.
 #[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
 #[unsafe(no_mangle)]
-pub extern "C" fn belljar_enter(
+pub extern "C" fn belljar_fork(
     control: i32,
     stdout: i32,
     stderr: i32,
     display: i32,
     status: i32,
 ) -> i32 {
-    let Some(prepared) = PREPARED.get() else { return 1 };
+    let Some(prepared) = PREPARED.get() else { return 2 };
     let [control, stdout, stderr, display, status] =
-        [control, stdout, stderr, display, status].map(sys::adopt);
-    let entered = status.try_clone().and_then(|word| Ok((word, prepared.proc.try_clone()?)));
-    let Ok((word, proc)) = entered else { return 1 };
+        [control, stdout, stderr, display, status].map(sys::lend);
     let channels = Channels { control, stdout, stderr, display, status };
-    match enter_cell(&prepared.spec, &prepared.filters, proc, channels) {
-        Ok(()) => {
-            // Its descriptor was closed with all the others.
-            sys::forget([word]);
-            0
-        }
+    match fork_cell(&prepared.spec, &prepared.filters, prepared.proc.as_fd(), channels) {
+        Ok(Side::Cell) => 0,
+        Ok(Side::Zygote) => 1,
         Err(error) => {
-            drop(sys::send(word.as_fd(), &Report::Broken { why: error.to_string() }, None));
-            1
+            eprintln!("{error}");
+            2
         }
     }
 }

@@ -1,62 +1,31 @@
-//! PID 1 of a cell: reaps, and says how the code's process ended. It shares nothing with that
-//! process but an ancestor, and runs not a line of Python.
+//! PID 1 of a cell: takes orphans in, and ends everything when the warden is gone.
+//!
+//! It is a program of its own, so small that starting it costs next to nothing, and shares no
+//! memory with anybody. How the code's process ends is not its business: that one is the warden's
+//! own child.
 
 use std::os::fd::BorrowedFd;
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::error::{Doing, JailError};
-use crate::report::{Ended, Report};
 use crate::sys;
 
-/// Waits for the end of `code`, reports it, and ends the namespace with itself.
-///
-/// When this process ends the kernel kills whatever is left in the cell, so nothing that the code
-/// started can outlive it. The same happens when the warden is gone.
-pub(crate) fn run(code: Pid, status: BorrowedFd<'_>) -> ! {
-    match wait_for(code, status) {
-        Ok(Some(ended)) => drop(sys::send(status, &Report::Ended(ended), None)),
-        Ok(None) => {} // nobody is left to tell
-        Err(error) => {
-            drop(sys::send(status, &Report::Broken { why: error.to_string() }, None));
-        }
-    }
-    sys::exit_now(0)
-}
+/// Where the program lies in the root.
+pub const PATH: &std::ffi::CStr = c"/opt/belljar/init";
 
-/// `None` when the warden is gone first.
-fn wait_for(code: Pid, status: BorrowedFd<'_>) -> Result<Option<Ended>, JailError> {
-    // All of them: what the code sends to PID 1 must not reach a handler that Python left there.
+/// Returns when the warden has closed its end of `warden`. The caller ends the process then, and
+/// with it the kernel ends whatever is left in the cell.
+pub fn run(warden: BorrowedFd<'_>) -> Result<(), JailError> {
+    sys::ignore_children()?;
     SigSet::all().thread_block().doing("blocking", "signals")?;
-    let children = SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), SfdFlags::SFD_NONBLOCK)
-        .doing("watching", "children")?;
     loop {
-        // Before the first wait as well: the signal may have come before it was blocked.
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            match status {
-                WaitStatus::Exited(pid, exit) if pid == code => {
-                    return Ok(Some(Ended::Exited(exit)));
-                }
-                WaitStatus::Signaled(pid, signal, _) if pid == code => {
-                    return Ok(Some(Ended::Signalled(signal as i32)));
-                }
-                WaitStatus::StillAlive => break,
-                _ => {} // an orphan
-            }
-        }
-        let warden = PollFd::from_borrowed_fd(status, PollFlags::empty());
-        let mut watched = [PollFd::new(&children, PollFlags::IN), warden];
+        let mut watched = [PollFd::from_borrowed_fd(warden, PollFlags::empty())];
         match poll(&mut watched, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).doing("waiting for", "children"),
+            Ok(_) => return Ok(()), // a hang-up, or an error: there is nothing else to be told
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).doing("waiting for", "the warden"),
         }
-        if watched[1].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
-            return Ok(None);
-        }
-        while let Ok(Some(_)) = children.read_signal() {}
     }
 }

@@ -1,12 +1,12 @@
 //! The steps in which a process gives up its power.
 //!
 //! ```text
-//! warden ── starts ──▶ enter_root ── exec ──▶ zygote (Python) ── fork ──▶ enter_cell ──▶ cell
+//! warden ── starts ──▶ enter_root ── exec ──▶ zygote (Python) ── fork ──▶ fork_cell ──▶ cell
 //!                      root.rs                                            cell.rs
 //! ```
 //!
 //! [`enter_root`] turns a fresh child of the warden into a process that sees nothing but Python:
-//! the zygote becomes that. [`enter_cell`] is what each fork of the zygote does to itself before
+//! the zygote becomes that. [`fork_cell`] is what each fork of the zygote does to itself before
 //! any stranger's code comes near. Both read from top to bottom, both run in a process with one
 //! thread, and neither knows what a request is. One file a kernel facility; all `unsafe` is in
 //! [`sys`].
@@ -17,7 +17,7 @@ mod cell;
 mod container;
 mod door;
 mod error;
-mod init;
+pub mod init;
 mod landlock;
 mod mounts;
 mod namespaces;
@@ -30,9 +30,9 @@ mod spec;
 mod sys;
 mod table;
 
-pub use cell::{Channels, enter_cell};
+pub use cell::{Channels, Side, fork_cell};
 pub use container::profile as container_profile;
 pub use error::JailError;
-pub use report::{Ended, LayerReport, Report};
+pub use report::{LayerReport, Report};
 pub use root::enter_root;
 pub use spec::{CellSpec, PythonHome, RootSpec, WORKSPACE};

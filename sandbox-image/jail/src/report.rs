@@ -6,22 +6,13 @@ use serde::{Deserialize, Serialize};
 /// One message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Report {
-    /// The cell's first process exists. A handle on it comes along as a descriptor: killing it
-    /// ends everything in the cell.
+    /// The cell's processes exist. Handles on them come along as descriptors: on init, whose end is
+    /// the end of everything in the cell, and on the process that will run the code.
     Born,
     /// The cell stands, jailed and waiting. The work directory comes along as a descriptor.
     Ready { layers: Vec<LayerReport> },
     /// The cell could not be made.
     Broken { why: String },
-    /// The process that runs the code is gone, and the rest of the cell with it.
-    Ended(Ended),
-}
-
-/// How the process ended, as its parent saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ended {
-    Exited(i32),
-    Signalled(i32),
 }
 
 /// A layer of the wall, as the cell found it after it had entered.

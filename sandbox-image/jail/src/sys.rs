@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -57,43 +57,35 @@ pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
 }
 
 /// Puts these at 0, 1, 2, … and closes everything else.
-pub(crate) fn keep_only<const N: usize>(files: [OwnedFd; N]) -> Result<(), JailError> {
+pub(crate) fn keep_only<const N: usize>(files: [BorrowedFd<'_>; N]) -> Result<(), JailError> {
     let end = RawFd::try_from(N).expect("a handful of files");
     // Out of the way first, so that none is overwritten before it is in its place.
     let mut lifted = Vec::with_capacity(N);
     for file in files {
-        lifted.push(match file.as_raw_fd() {
-            number if number >= end => file,
-            _ => {
-                let copy = rustix::io::fcntl_dupfd_cloexec(&file, end);
-                forget([file]); // `dup2` below closes it
-                copy.doing("lifting", "a descriptor")?
-            }
-        });
+        lifted.push(rustix::io::fcntl_dupfd_cloexec(file, end).doing("lifting", "a descriptor")?);
     }
-    for (number, file) in (0..).zip(&lifted) {
-        // SAFETY: dup2() takes two numbers. What it closes at `number` is owned by nobody in Rust:
-        // the loop above has seen to it.
-        Errno::result(unsafe { libc::dup2(file.as_raw_fd(), number) })
+    for (number, file) in (0..).zip(lifted) {
+        // SAFETY: dup2() takes two numbers. What it closes at `number` has no owner that will use
+        // it again: whoever calls this has no more use for any file but `files`.
+        Errno::result(unsafe { libc::dup2(file.into_raw_fd(), number) })
             .doing("moving", format!("a file to descriptor {number}"))?;
     }
-    forget(lifted);
     close_from(end)
 }
 
 /// Closes every descriptor from this one on, whoever opened it.
 fn close_from(first: RawFd) -> Result<(), JailError> {
-    // SAFETY: close_range() takes no pointers. Every `OwnedFd` at or above `first` has been given
-    // up: `keep_only` is the last step of both processes, and they forget what they still own.
+    // SAFETY: close_range() takes no pointers. No `OwnedFd` at or above `first` is dropped after it:
+    // `keep_only` is the last step of both processes, and they forget what they still own.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     Errno::result(done).map(drop).doing("closing", "inherited files")
 }
 
-/// The default answer to the end of a child, which the zygote had switched off.
-pub(crate) fn default_sigchld() -> Result<(), JailError> {
+/// Has the kernel reap children, this process's own and those it takes in.
+pub(crate) fn ignore_children() -> Result<(), JailError> {
     use nix::sys::signal::{SigHandler, Signal, signal};
     // SAFETY: no handler is installed, so none can be unsound.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop).doing("resetting", "SIGCHLD")
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.map(drop).doing("ignoring", "SIGCHLD")
 }
 
 /// Which side of a fork this is.
@@ -106,10 +98,89 @@ pub(crate) enum Fork {
 pub(crate) fn fork() -> Result<Fork, JailError> {
     // SAFETY: this process has one thread (`require_one_thread` is the first step of both entries),
     // so no lock can be held by a thread that the child does not have.
-    match unsafe { nix::unistd::fork() }.doing("forking", "below init")? {
+    match unsafe { nix::unistd::fork() }.doing("forking", "the zygote")? {
         ForkResult::Parent { child } => Ok(Fork::Parent { child }),
         ForkResult::Child => Ok(Fork::Child),
     }
+}
+
+/// Calls `act` in a new process that borrows this one's memory, while this one stands still, as
+/// `vfork` does: nothing is copied, however large this process is. All else (files, namespaces,
+/// credentials, signals) is the new process's own.
+///
+/// `act` must end the new process, and does not return in it. Where `act` has forked, it may return
+/// in the child of that fork, which has a copy of everything: there, and only there, this returns
+/// [`Fork::Child`].
+pub(crate) fn in_borrowed_memory<F: FnOnce()>(act: F) -> Result<Fork, JailError> {
+    extern "C" fn call<F: FnOnce()>(act: *mut Option<F>) {
+        // SAFETY: `act` below lives until the process that called this is gone, and nobody else
+        // touches it, since that process is the only one that runs.
+        if let Some(act) = unsafe { (*act).take() } {
+            act();
+        }
+    }
+    const FLAGS: libc::c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let mut act = Some(act);
+    let call: extern "C" fn(*mut Option<F>) = call::<F>;
+    let child: libc::c_long;
+    // SAFETY: with a stack of null the new process goes on where this one stands still, with the
+    // same stack. It calls `call`, whose frames lie below this one, and never comes back; so when
+    // this process goes on, its own frame and those above are as it left them. A fork of the new
+    // process that does come back does so in a copy.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "mov rdi, r12",
+            "call r13",
+            "xor eax, eax",
+            "2:",
+            inlateout("rax") libc::SYS_clone => child,
+            in("rdi") FLAGS as libc::c_long,
+            in("rsi") 0,
+            in("rdx") 0,
+            in("r10") 0,
+            in("r8") 0,
+            in("r12") &raw mut act,
+            in("r13") call,
+            clobber_abi("C"),
+        );
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x0, x20",
+            "blr x21",
+            "mov x0, 0",
+            "2:",
+            inlateout("x0") FLAGS as libc::c_long => child,
+            in("x1") 0,
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") 0,
+            in("x8") libc::SYS_clone,
+            in("x20") &raw mut act,
+            in("x21") call,
+            clobber_abi("C"),
+        );
+    }
+    match i32::try_from(child) {
+        Ok(0) => Ok(Fork::Child),
+        Ok(child @ 1..) => Ok(Fork::Parent { child: Pid::from_raw(child) }),
+        _ => Err(Errno::from_raw(i32::try_from(-child).unwrap_or(libc::EINVAL)))
+            .doing("starting", "a process in borrowed memory"),
+    }
+}
+
+/// Becomes another program, with no argument but its name, and no environment.
+pub(crate) fn become_program(path: &std::ffi::CStr) -> JailError {
+    let arguments = [path.as_ptr(), std::ptr::null()];
+    let environment = [std::ptr::null()];
+    // SAFETY: all three pointers are to live values, and both lists end with null.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    JailError::new("starting", path.to_string_lossy(), Errno::last())
 }
 
 /// Ends this process without a word to anyone: no destructors, no Python.
@@ -154,18 +225,17 @@ pub(crate) fn tighten(mount: &Path, devices: bool) -> Result<(), JailError> {
     Errno::result(done).map(drop).doing("making read-only", what)
 }
 
-/// Sends a report, and with it a descriptor.
+/// Sends a report, and with it descriptors.
 pub(crate) fn send(
     to: BorrowedFd<'_>,
     report: &Report,
-    file: Option<BorrowedFd<'_>>,
+    files: &[BorrowedFd<'_>],
 ) -> Result<(), JailError> {
     let text = serde_json::to_vec(report).doing("writing", "a report")?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let files = file.map(|file| [file]);
-    if let Some(files) = &files {
-        control.push(SendAncillaryMessage::ScmRights(files));
+    if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(JailError::new("sending", "a report", "it has more than two descriptors"));
     }
     sendmsg(to, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)
         .map(drop)
@@ -178,19 +248,9 @@ pub(crate) fn null() -> Result<OwnedFd, JailError> {
         .doing("opening", "/dev/null")
 }
 
-/// Forgets files that `close_from` has closed or is about to close.
-pub(crate) fn forget(files: impl IntoIterator<Item = OwnedFd>) {
-    for file in files {
-        std::mem::forget(file);
-    }
-}
-
-/// The same descriptor, borrowed for as long as the process lives. For those that stay open on
-/// purpose.
-pub(crate) fn leak(file: OwnedFd) -> BorrowedFd<'static> {
-    let raw = file.as_fd().as_raw_fd();
-    std::mem::forget(file);
-    // SAFETY: nobody owns the number any more, and only `close_from` could close it, which is
-    // called before or with a bound above it.
-    unsafe { BorrowedFd::borrow_raw(raw) }
+/// A descriptor that Python lends: open for as long as the call lasts.
+pub(crate) fn lend<'a>(fd: RawFd) -> BorrowedFd<'a> {
+    // SAFETY: the caller is `door`, whose contract with the zygote is that each number is an open
+    // descriptor which Python closes only after the call.
+    unsafe { BorrowedFd::borrow_raw(fd) }
 }

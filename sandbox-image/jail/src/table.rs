@@ -41,7 +41,6 @@ calls! {
 ALLOWED, ALLOWED_NAMES:
     (libc::SYS_read, "every file and pipe"),
     (libc::SYS_write, "every file and pipe"),
-    (libc::SYS_readv, "buffered readers"),
     (libc::SYS_writev, "C stdio, TensorFlow's logs"),
     (libc::SYS_pread64, "databases, HDF5, fonts"),
     (libc::SYS_pwrite64, "databases, HDF5"),
@@ -54,7 +53,6 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_statfs, "free space of the work directory, shm_open"),
     (libc::SYS_fstatfs, "free space of the work directory"),
     (libc::SYS_lseek, "seeking"),
-    (libc::SYS_faccessat, "os.access"),
     (libc::SYS_faccessat2, "os.access, test -x"),
     (libc::SYS_readlinkat, "os.readlink, os.path.realpath"),
     (libc::SYS_getdents64, "os.listdir"),
@@ -77,15 +75,8 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_fdatasync, "databases"),
     (libc::SYS_umask, "os.umask"),
     (libc::SYS_flock, "lock files of joblib and matplotlib"),
-    (libc::SYS_fadvise64, "coreutils, numpy.memmap"),
     (libc::SYS_copy_file_range, "shutil.copyfile, cp"),
     (libc::SYS_sendfile, "shutil.copyfile"),
-    (libc::SYS_getxattr, "shutil.copystat asks before it copies"),
-    (libc::SYS_lgetxattr, "shutil.copystat, ls"),
-    (libc::SYS_fgetxattr, "shutil.copystat"),
-    (libc::SYS_listxattr, "shutil.copystat"),
-    (libc::SYS_llistxattr, "shutil.copystat"),
-    (libc::SYS_flistxattr, "shutil.copystat"),
     (libc::SYS_fcntl, "flags and locks of files"),
     (libc::SYS_ioctl, "a few questions to terminals and pipes"),
     (libc::SYS_dup, "subprocess"),
@@ -94,18 +85,15 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_eventfd2, "asyncio, TensorFlow's thread pools"),
     (libc::SYS_epoll_create1, "selectors, asyncio"),
     (libc::SYS_epoll_ctl, "selectors, asyncio"),
+    #[cfg(not(target_arch = "x86_64"))]
     (libc::SYS_epoll_pwait, "selectors, asyncio"),
+    #[cfg(not(target_arch = "x86_64"))]
     (libc::SYS_ppoll, "subprocess.communicate"),
     (libc::SYS_pselect6, "select.select, time.sleep"),
-    (libc::SYS_signalfd4, "event loops"),
-    (libc::SYS_timerfd_create, "event loops"),
-    (libc::SYS_timerfd_settime, "event loops"),
-    (libc::SYS_timerfd_gettime, "event loops"),
     (libc::SYS_socket, "local sockets only"),
     (libc::SYS_socketpair, "asyncio, multiprocessing; local only"),
     (libc::SYS_bind, "multiprocessing's managers listen on local sockets"),
     (libc::SYS_listen, "multiprocessing's managers"),
-    (libc::SYS_accept, "multiprocessing's managers"),
     (libc::SYS_accept4, "multiprocessing's managers"),
     (libc::SYS_connect, "multiprocessing's managers"),
     (libc::SYS_getsockname, "multiprocessing's managers"),
@@ -124,8 +112,6 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_madvise, "malloc, NumPy's huge pages"),
     (libc::SYS_brk, "malloc"),
     (libc::SYS_msync, "memory-mapped arrays"),
-    (libc::SYS_mincore, "libunwind looks before it reads"),
-    (libc::SYS_membarrier, "thread libraries"),
     (libc::SYS_clone, "fork and threads, without new namespaces"),
     (libc::SYS_execve, "subprocess"),
     (libc::SYS_exit, "the end of a thread"),
@@ -133,13 +119,10 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_wait4, "subprocess"),
     (libc::SYS_waitid, "subprocess, asyncio"),
     (libc::SYS_kill, "ending one's own children"),
-    (libc::SYS_tkill, "raise in older C libraries"),
     (libc::SYS_tgkill, "abort, pthread_kill"),
     (libc::SYS_rt_sigaction, "signal.signal"),
     (libc::SYS_rt_sigprocmask, "every thread start"),
     (libc::SYS_rt_sigreturn, "returning from a handler"),
-    (libc::SYS_rt_sigpending, "signal.sigpending"),
-    (libc::SYS_rt_sigtimedwait, "signal.sigwait"),
     (libc::SYS_rt_sigsuspend, "the shell waits for its children"),
     (libc::SYS_sigaltstack, "faulthandler"),
     (libc::SYS_restart_syscall, "the kernel's own, after a stop"),
@@ -151,55 +134,27 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_getgid, "access checks"),
     (libc::SYS_getegid, "access checks"),
     (libc::SYS_getgroups, "id, test -x"),
-    (libc::SYS_getresuid, "the shell"),
-    (libc::SYS_getresgid, "the shell"),
     (libc::SYS_getpgid, "os.getpgid, the shell"),
     (libc::SYS_setpgid, "subprocess with process_group"),
-    (libc::SYS_getsid, "os.getsid"),
     (libc::SYS_setsid, "subprocess with start_new_session"),
-    (libc::SYS_pidfd_open, "asyncio waits for children"),
-    (libc::SYS_pidfd_send_signal, "asyncio ends children"),
     (libc::SYS_prctl, "names of threads; what it gives away is its caller's own"),
     (libc::SYS_set_tid_address, "thread start"),
     (libc::SYS_set_robust_list, "thread start"),
-    (libc::SYS_get_robust_list, "thread libraries"),
     (libc::SYS_rseq, "thread start"),
     (libc::SYS_futex, "every lock"),
     (libc::SYS_sched_yield, "spinning locks"),
     (libc::SYS_sched_getaffinity, "os.cpu_count"),
-    (libc::SYS_sched_getparam, "pthread_getattr"),
-    (libc::SYS_sched_getscheduler, "pthread_getattr"),
-    (libc::SYS_sched_get_priority_max, "pthread_attr"),
-    (libc::SYS_sched_get_priority_min, "pthread_attr"),
-    (libc::SYS_getpriority, "os.getpriority"),
-    (libc::SYS_setpriority, "os.nice; only downwards, by a resource limit"),
     (libc::SYS_prlimit64, "resource.getrlimit; only downwards"),
-    (libc::SYS_getrlimit, "resource.getrlimit"),
-    (libc::SYS_setrlimit, "resource.setrlimit; only downwards"),
     (libc::SYS_getrusage, "time.process_time, resource"),
     (libc::SYS_times, "os.times"),
     (libc::SYS_sysinfo, "coreutils, glibc's sort"),
     (libc::SYS_uname, "platform"),
-    (libc::SYS_getcpu, "allocators with an arena for each processor"),
     (libc::SYS_getrandom, "hash seeds, random, uuid"),
     (libc::SYS_clock_gettime, "time"),
     (libc::SYS_clock_getres, "time.get_clock_info"),
     (libc::SYS_clock_nanosleep, "time.sleep"),
-    (libc::SYS_nanosleep, "time.sleep"),
     (libc::SYS_gettimeofday, "time"),
-    (libc::SYS_getitimer, "signal.getitimer"),
     (libc::SYS_setitimer, "signal.setitimer"),
-    (libc::SYS_timer_create, "profilers"),
-    (libc::SYS_timer_settime, "profilers"),
-    (libc::SYS_timer_gettime, "profilers"),
-    (libc::SYS_timer_getoverrun, "profilers"),
-    (libc::SYS_timer_delete, "profilers"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_open, "older C code"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_stat, "older C code"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_lstat, "older C code"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access, "the dynamic loader"),
     #[cfg(target_arch = "x86_64")]
@@ -219,23 +174,13 @@ ALLOWED, ALLOWED_NAMES:
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chmod, "os.chmod"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_creat, "older C code"),
-    #[cfg(target_arch = "x86_64")]
     (libc::SYS_dup2, "subprocess"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_pipe, "older C code"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_poll, "OpenMP, C libraries"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_select, "older C code"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_epoll_create, "older C code"),
-    #[cfg(target_arch = "x86_64")]
     (libc::SYS_epoll_wait, "selectors"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_eventfd, "older C code"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_fork, "the shell"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_vfork, "subprocess"),
     #[cfg(target_arch = "x86_64")]
@@ -243,16 +188,23 @@ ALLOWED, ALLOWED_NAMES:
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_pause, "signal.pause"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_time, "older C code"),
-    #[cfg(target_arch = "x86_64")]
     (libc::SYS_getpgrp, "the shell"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_arch_prctl, "thread start"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_utimes, "older C code"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_mknod, "os.mkfifo"),
 }
+
+/// What the scratch space need not support: `shutil.copystat` and `cp -a` are content with that.
+pub(crate) const UNSUPPORTED: &[(libc::c_long, &str)] = &[
+    (libc::SYS_getxattr, "marks on files"),
+    (libc::SYS_lgetxattr, "marks on files"),
+    (libc::SYS_fgetxattr, "marks on files"),
+    (libc::SYS_listxattr, "marks on files"),
+    (libc::SYS_llistxattr, "marks on files"),
+    (libc::SYS_flistxattr, "marks on files"),
+    (libc::SYS_setxattr, "marks on files"),
+    (libc::SYS_lsetxattr, "marks on files"),
+    (libc::SYS_fsetxattr, "marks on files"),
+];
 
 /// What is refused as not permitted, where anything unknown is refused as not there.
 pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
@@ -319,9 +271,6 @@ pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
     (libc::SYS_vmsplice, "pages that change after they were checked"),
     (libc::SYS_splice, "pages that change after they were checked"),
     (libc::SYS_tee, "pages that change after they were checked"),
-    (libc::SYS_setxattr, "marks on files that outlive what set them"),
-    (libc::SYS_lsetxattr, "the same"),
-    (libc::SYS_fsetxattr, "the same"),
     (libc::SYS_shmget, "memory that outlives its maker"),
     (libc::SYS_shmat, "the same"),
     (libc::SYS_shmctl, "the same"),
@@ -333,6 +282,8 @@ pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
     (libc::SYS_semop, "the same"),
     (libc::SYS_semctl, "the same"),
     (libc::SYS_mq_open, "queues that outlive their maker"),
+    (libc::SYS_fchown, "there is only one user"),
+    (libc::SYS_fchownat, "there is only one user"),
     (libc::SYS_setuid, "there is only one user"),
     (libc::SYS_setgid, "there is only one group"),
     (libc::SYS_setreuid, "there is only one user"),
@@ -344,6 +295,10 @@ pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
     (libc::SYS_seccomp, "the filter is complete"),
     (libc::SYS_vhangup, "terminals of others"),
     (libc::SYS_process_mrelease, "another process's memory"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chown, "there is only one user"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_lchown, "there is only one user"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_modify_ldt, "odd segments, odd kernel paths"),
     #[cfg(target_arch = "x86_64")]

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Limit of a header: code of 1 MiB, each byte escaped as `\u0000`, and some room.
-pub const MAX_HEADER_BYTES: usize = 8 << 20;
-/// Limit of a blob: an input file may be as large as a request.
+/// Limit of a header: a few short fields.
+pub const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Limit of a blob: code and input files may be as large as a request.
 pub const MAX_BLOB_BYTES: usize = 100 << 20;
 
 /// Why a message could not be read or written.

@@ -12,16 +12,25 @@ pub enum Request {
     /// Puts the blob into the work directory under this plain name, for the code to read and
     /// write. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
     PutFile { name: String },
-    /// Runs Python in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
-    /// [`Reply::Image`], and [`Reply::Finished`]; or by [`Reply::Refused`].
-    Run { code: String },
+    /// Runs the blob, Python in UTF-8, in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
+    /// [`Reply::Image`] and [`Reply::File`], and [`Reply::Finished`]; or by [`Reply::Refused`].
+    Run {
+        /// Less time than the limit, in milliseconds.
+        #[serde(default)]
+        wall_ms: Option<u64>,
+        /// Give back the files that the run leaves new or changed in the work directory.
+        #[serde(default)]
+        files: bool,
+    },
 }
 
 /// What the warden answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Reply {
     Description(Description),
-    Opened,
+    Opened {
+        tier: Tier,
+    },
     FilePut,
     /// The blob is what the run wrote to its standard output: raw bytes, head and tail where it was
     /// more than the limit.
@@ -38,6 +47,11 @@ pub enum Reply {
     Image {
         mime_type: String,
     },
+    /// The blob is a file of the work directory; only where files were asked for.
+    File {
+        /// Its path in the work directory. Bytes that are no text are replaced.
+        path: String,
+    },
     Finished(Finished),
     /// Nothing was executed.
     Refused(Refusal),
@@ -53,6 +67,9 @@ pub struct Finished {
     pub cell_lost: bool,
     /// Pictures that were beyond the limits on their number or size.
     pub images_left_out: u32,
+    /// Files that were asked for, beyond the limits on their number or size.
+    #[serde(default)]
+    pub files_left_out: u32,
 }
 
 /// The verdict. All but `Ok` and `Raised` are observed from outside the cell; those two are the
@@ -84,6 +101,8 @@ pub enum Limit {
     MemoryBytes(u64),
     /// Output of one run, in bytes; reached only far beyond what is kept.
     OutputBytes(u64),
+    /// The code itself, in bytes. It has not been run.
+    CodeBytes(u64),
 }
 
 /// What a run used up.

@@ -1,30 +1,28 @@
 //! One cell, from its fork to its death.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use jail::{Ended, LayerReport, Report};
+use jail::{LayerReport, Report};
 use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
-use crate::images::{Frame, Frames};
+use crate::images::Frames;
+use crate::memory;
+use crate::process::{Ended, Process};
 use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
 
 /// How long a fork may take to be jailed.
 const UP_WITHIN: Duration = Duration::from_secs(10);
-/// How long the kernel may take to clear away what was killed.
-const DEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Once a run has ended, this much may still lie in a pipe.
 const PIPE_BYTES: usize = 1 << 20;
 /// A run that writes so many times what is kept is stopped.
@@ -33,8 +31,14 @@ const FLOOD_FACTOR: u64 = 10;
 /// A jailed process tree that waits for code, or has run some.
 #[derive(Debug)]
 pub struct Cell {
-    init: Init,
-    status: Channel,
+    /// When it dies all others of the cell do.
+    init: Process,
+    /// Runs the code.
+    code: Process,
+    /// The numbers of both.
+    roots: [Option<i32>; 2],
+    /// While it is open, init lives.
+    _status: Channel,
     control: UnixStream,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
@@ -60,8 +64,8 @@ enum End {
     Word {
         raised: bool,
     },
-    /// Init's word, or its silence.
-    Process(Option<Ended>),
+    /// The code's process is gone.
+    Process(Ended),
     Stopped(Limit),
 }
 
@@ -78,15 +82,18 @@ impl Cell {
             .await
             .context("asking the zygote for a cell")?;
         let up = tokio::time::timeout(UP_WITHIN, come_up(&status));
-        let (init, workspace, layers) = up.await.context("a cell did not come up in time")??;
+        let (init, code, workspace, layers) =
+            up.await.context("a cell did not come up in time")??;
         Ok(Cell {
+            roots: [init.id(), code.id()],
             init,
-            status,
+            code,
+            _status: status,
             control,
             stdout: pipe::Receiver::from_owned_fd(stdout)?,
             stderr: pipe::Receiver::from_owned_fd(stderr)?,
             display,
-            frames: Frames::new(usize::try_from(limits.image_bytes)?),
+            frames: Frames::new(limits.images as usize, usize::try_from(limits.image_bytes)?),
             workspace: Workspace::new(workspace),
             layers,
             limits,
@@ -95,25 +102,29 @@ impl Cell {
 
     /// Whether it still waits for code.
     pub fn is_alive(&self) -> bool {
-        self.init.is_alive()
+        self.init.is_alive() && self.code.is_alive()
     }
 
     /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
-    /// and from the bytes in the pipes.
-    pub async fn run(&mut self, code: &str) -> io::Result<Ran> {
+    /// and from the bytes in the pipes. It gets `wall_ms`, and never more than the limit.
+    pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
         self.workspace.remember();
+        self.frames.begin();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (Capture::new(kept), Capture::new(kept));
         let mut shown = Vec::new();
 
         let began = Instant::now();
-        let end = self.until_the_end(code, &mut stdout, &mut stderr, &mut shown).await;
+        let end = self.until_the_end(code, wall_ms, &mut stdout, &mut stderr, &mut shown).await;
         let wall = began.elapsed();
 
         let lost = !matches!(end, End::Word { .. });
         if lost {
             self.init.kill();
-            self.init.dead().await;
+            // In this order: init is not gone before its last process has been reaped, and that one
+            // is ours to reap.
+            self.code.ended().await;
+            self.init.ended().await;
         }
         drain(&self.stdout, &mut stdout);
         drain(&self.stderr, &mut stderr);
@@ -125,6 +136,7 @@ impl Cell {
             usage: Usage { wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX) },
             cell_lost: lost,
             images_left_out,
+            files_left_out: 0,
         };
         Ok(Ran { finished, stdout: stdout.finish(), stderr: stderr.finish(), pictures })
     }
@@ -132,10 +144,14 @@ impl Cell {
     async fn until_the_end(
         &mut self,
         code: &str,
+        wall_ms: u64,
         stdout: &mut Capture,
         stderr: &mut Capture,
-        shown: &mut Vec<Frame>,
+        shown: &mut Vec<Picture>,
     ) -> End {
+        let wall_ms = wall_ms.min(self.limits.wall_ms);
+        let memory_bytes = self.limits.memory_bytes;
+        let roots = self.roots;
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let (mut from_code, mut to_code) = self.control.split();
         let handed_over = async {
@@ -147,16 +163,19 @@ impl Cell {
         };
         tokio::select! {
             biased;
-            ended = ended(&self.status) => End::Process(ended),
+            ended = self.code.ended() => End::Process(ended),
             word = from_code.read_u8() => match word {
                 Ok(word) => End::Word { raised: word != 0 },
                 // The code closed its side. How the process ends is the only word left.
                 Err(_) => tokio::select! {
-                    ended = ended(&self.status) => End::Process(ended),
-                    limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+                    ended = self.code.ended() => End::Process(ended),
+                    limit = deadline(wall_ms) => End::Stopped(limit),
                 },
             },
-            limit = deadline(self.limits.wall_ms) => End::Stopped(limit),
+            limit = deadline(wall_ms) => End::Stopped(limit),
+            () = memory::exceeds(roots, memory_bytes) => {
+                End::Stopped(Limit::MemoryBytes(memory_bytes))
+            }
             () = pump(&self.stdout, stdout, flood) => {
                 End::Stopped(Limit::OutputBytes(flood))
             }
@@ -164,11 +183,11 @@ impl Cell {
             () = pump_display(&self.display, &mut self.frames, shown) => {
                 unreachable!("pictures never stop a run")
             }
-            () = handed_over => End::Process(ended(&self.status).await),
+            () = handed_over => End::Process(self.code.ended().await),
         }
     }
 
-    fn drain_display(&mut self, shown: &mut Vec<Frame>) {
+    fn drain_display(&mut self, shown: &mut Vec<Picture>) {
         let mut buffer = [0; 64 << 10];
         let mut total = 0;
         while total < PIPE_BYTES {
@@ -183,17 +202,12 @@ impl Cell {
     }
 
     /// What was shown and what was written, in the order of their making, each once.
-    fn pictures(&mut self, shown: Vec<Frame>) -> (Vec<Picture>, u32) {
+    fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
         let most = self.limits.images as usize;
         let written = self.workspace.new_pictures(most, self.limits.image_bytes);
-        let mut left_out = written.left_out;
+        let mut left_out = written.left_out.saturating_add(self.frames.left_out());
         let mut pictures = written.found;
-        for frame in shown {
-            match frame {
-                Frame::Picture(picture) => pictures.push(picture),
-                Frame::LeftOut => left_out += 1,
-            }
-        }
+        pictures.extend(shown);
         pictures.sort_by_key(|picture| picture.written);
         let mut seen: Vec<Vec<u8>> = Vec::new();
         pictures.retain(|picture| {
@@ -203,99 +217,47 @@ impl Cell {
             }
             new
         });
-        left_out += u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        let too_many = u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
+        left_out = left_out.saturating_add(too_many);
         pictures.truncate(most);
         (pictures, left_out)
     }
 }
 
-/// The first process of a cell. When it dies all others do, and it dies when this is dropped.
-#[derive(Debug)]
-struct Init {
-    handle: Option<AsyncFd<OwnedFd>>,
-}
-
-impl Init {
-    fn new(handle: OwnedFd) -> io::Result<Init> {
-        Ok(Init { handle: Some(channel::watch(handle)?) })
-    }
-
-    fn is_alive(&self) -> bool {
-        let Some(handle) = &self.handle else { return false };
-        let mut poll = [rustix::event::PollFd::new(handle.get_ref(), rustix::event::PollFlags::IN)];
-        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut poll, Some(&now)) == Ok(0)
-    }
-
-    fn kill(&self) {
-        if let Some(handle) = &self.handle {
-            // Gone already is as good.
-            pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
-        }
-    }
-
-    /// Waits until nothing of the cell is left, and takes its leave of the process table.
-    async fn dead(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            reap(handle).await;
-        }
-    }
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
-        self.kill();
-        if let Some(handle) = self.handle.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(reap(handle));
-        }
-    }
-}
-
-async fn reap(handle: AsyncFd<OwnedFd>) {
-    if tokio::time::timeout(DEAD_WITHIN, handle.readable()).await.is_err() {
-        tracing::error!("a cell was killed and is not dead yet");
-        drop(handle.readable().await);
-    }
-    // Ours since the process that forked it is gone; where it is not, its real parent reaps.
-    waitid(WaitId::PidFd(handle.get_ref().as_fd()), WaitIdOptions::EXITED).ok();
-}
-
 /// Listens to a cell that is being made. Its parent announces it and it announces itself, and
 /// either may be first.
-async fn come_up(status: &Channel) -> anyhow::Result<(Init, OwnedFd, Vec<LayerReport>)> {
+async fn come_up(
+    status: &Channel,
+) -> anyhow::Result<(Process, Process, OwnedFd, Vec<LayerReport>)> {
     let (mut born, mut ready) = (None, None);
     loop {
-        match next_report(status).await? {
-            // From here on it is killed if anything goes wrong.
-            (Report::Born, Some(handle)) => born = Some(Init::new(handle)?),
-            (Report::Ready { layers }, Some(workspace)) => ready = Some((workspace, layers)),
+        let (report, mut files) = next_report(status).await?;
+        match (report, files.next(), files.next()) {
+            // From here on they are killed if anything goes wrong.
+            (Report::Born, Some(init), Some(code)) => {
+                born = Some((Process::new(init)?, Process::new(code)?));
+            }
+            (Report::Ready { layers }, Some(workspace), None) => ready = Some((workspace, layers)),
             _ => bail!("a cell spoke out of turn"),
         }
         match (born, ready) {
-            (Some(init), Some((workspace, layers))) => return Ok((init, workspace, layers)),
+            (Some((init, code)), Some((workspace, layers))) => {
+                return Ok((init, code, workspace, layers));
+            }
             unfinished => (born, ready) = unfinished,
         }
     }
 }
 
-async fn next_report(status: &Channel) -> anyhow::Result<(Report, Option<OwnedFd>)> {
+async fn next_report(
+    status: &Channel,
+) -> anyhow::Result<(Report, impl Iterator<Item = OwnedFd> + use<>)> {
     let Some((text, files)) = status.receive().await.context("listening to a cell")? else {
         bail!("a cell died while it was being made");
     };
     match serde_json::from_slice(&text).context("reading a cell's report")? {
         Report::Broken { why } => bail!("a cell could not be made: {why}"),
-        report => Ok((report, files.into_iter().next())),
-    }
-}
-
-/// How the process that runs the code ended; `None` where init was killed before it could say.
-async fn ended(status: &Channel) -> Option<Ended> {
-    let (text, _) = status.receive().await.ok()??;
-    match serde_json::from_slice(&text) {
-        Ok(Report::Ended(ended)) => Some(ended),
-        _ => None,
+        report => Ok((report, files.into_iter())),
     }
 }
 
@@ -321,7 +283,7 @@ async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
     }
 }
 
-async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Frame>) {
+async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Picture>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         if from.readable().await.is_err() {
@@ -353,11 +315,10 @@ fn drain(from: &pipe::Receiver, to: &mut Capture) {
 
 fn verdict(end: End) -> Outcome {
     match end {
-        End::Word { raised: false } | End::Process(Some(Ended::Exited(0))) => Outcome::Ok,
+        End::Word { raised: false } | End::Process(Ended::Exited(0)) => Outcome::Ok,
         End::Word { raised: true } => Outcome::Raised,
-        End::Process(Some(Ended::Exited(code))) => Outcome::Exited { code },
-        End::Process(Some(Ended::Signalled(signal))) => Outcome::Signalled { signal },
-        End::Process(None) => Outcome::Signalled { signal: Signal::KILL.as_raw() },
+        End::Process(Ended::Exited(code)) => Outcome::Exited { code },
+        End::Process(Ended::Signalled(signal)) => Outcome::Signalled { signal },
         End::Stopped(limit) => Outcome::Stopped { limit },
     }
 }

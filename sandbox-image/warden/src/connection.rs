@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{CellLimits, Description, FrameError, Refusal, Reply, Request};
+use protocol::{
+    CellLimits, Description, Finished, FrameError, Limit, Outcome, Refusal, Reply, Request, Usage,
+};
 use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::cell::Ran;
 use crate::pool::{NoCell, Pool, Taken};
+use crate::workspace::Written;
 
 /// What every connection of a warden shares.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl Connection {
                     let reply = self.put(&name, &blob);
                     self.answer(&reply, &[]).await?;
                 }
-                Request::Run { code } => self.run(&code).await?,
+                Request::Run { wall_ms, files } => self.run(&blob, wall_ms, files).await?,
             }
             // Requests that came together are answered together.
             if self.reader.buffer().is_empty() {
@@ -79,7 +82,7 @@ impl Connection {
         match self.shared.pool.take().await {
             Ok(taken) => {
                 self.taken = Some(taken);
-                Reply::Opened
+                Reply::Opened { tier: (self.shared.describe)(&self.shared).tier }
             }
             Err(NoCell::Busy) => Reply::Refused(Refusal::Busy),
             Err(NoCell::Failing { why }) => Reply::Refused(Refusal::Unavailable { why }),
@@ -94,20 +97,28 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, code: &str) -> Result<(), FrameError> {
+    async fn run(
+        &mut self,
+        code: &[u8],
+        wall_ms: Option<u64>,
+        files: bool,
+    ) -> Result<(), FrameError> {
         let limit = self.shared.limits.code_bytes;
         if code.len() as u64 > limit {
-            return self.answer(&invalid(&format!("code of more than {limit} bytes")), &[]).await;
+            return self.ran(too_long(limit), Vec::new()).await;
         }
+        let Ok(code) = std::str::from_utf8(code) else {
+            return self.answer(&invalid("code that is no UTF-8"), &[]).await;
+        };
         let Some(taken) = &mut self.taken else {
             return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
         };
         let ran = tokio::select! {
-            ran = taken.cell.run(code) => ran,
+            ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
             // Nobody waits for the result any more, so nobody needs the run.
             () = gone(&mut self.reader) => return Err(FrameError::Closed),
         };
-        let ran = match ran {
+        let mut ran = match ran {
             Ok(ran) => ran,
             Err(error) => {
                 self.taken = None;
@@ -115,19 +126,27 @@ impl Connection {
                 return self.answer(&Reply::Refused(Refusal::Unavailable { why }), &[]).await;
             }
         };
+        let (written, left_out) = match files {
+            true => taken.cell.workspace.new_files(),
+            false => (Vec::new(), 0),
+        };
+        ran.finished.files_left_out = left_out;
         if ran.finished.cell_lost {
             self.taken = None;
         }
-        self.ran(ran).await
+        self.ran(ran, written).await
     }
 
-    async fn ran(&mut self, ran: Ran) -> Result<(), FrameError> {
+    async fn ran(&mut self, ran: Ran, written: Vec<Written>) -> Result<(), FrameError> {
         let ((stdout, stdout_left_out), (stderr, stderr_left_out)) = (ran.stdout, ran.stderr);
         self.answer(&Reply::Stdout { left_out: stdout_left_out }, &stdout).await?;
         self.answer(&Reply::Stderr { left_out: stderr_left_out }, &stderr).await?;
         for picture in ran.pictures {
             let reply = Reply::Image { mime_type: picture.mime_type.to_owned() };
             self.answer(&reply, &picture.data).await?;
+        }
+        for file in written {
+            self.answer(&Reply::File { path: file.path }, &file.data).await?;
         }
         self.answer(&Reply::Finished(ran.finished), &[]).await
     }
@@ -147,6 +166,22 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
     match reader.fill_buf().await {
         Ok([]) | Err(_) => {}
         Ok(_) => std::future::pending().await,
+    }
+}
+
+/// Whoever wrote the code is told as of any other limit, and nothing is run.
+fn too_long(limit: u64) -> Ran {
+    Ran {
+        finished: Finished {
+            outcome: Outcome::Stopped { limit: Limit::CodeBytes(limit) },
+            usage: Usage::default(),
+            cell_lost: false,
+            images_left_out: 0,
+            files_left_out: 0,
+        },
+        stdout: (Vec::new(), 0),
+        stderr: (Vec::new(), 0),
+        pictures: Vec::new(),
     }
 }
 

@@ -1,60 +1,82 @@
 //! The display channel: pictures that the code shows. Everything in here was written by it.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
 use crate::workspace::{Picture, picture_type};
 
-/// Takes pieces of `u32 length + picture` and gives whole pictures.
+/// Takes pieces of `u32 length + picture` and gives whole pictures, at most so many a run.
 #[derive(Debug)]
 pub struct Frames {
+    most: usize,
+    most_bytes: usize,
+    /// The beginning of a frame.
     buffer: Vec<u8>,
     /// Bytes of a picture that is too large, still to come.
     skip: usize,
-    most_bytes: usize,
-}
-
-/// What a piece completed.
-#[derive(Debug)]
-pub enum Frame {
-    Picture(Picture),
-    /// Too large, or no picture.
-    LeftOut,
+    /// What tells the pictures of this run that have been given out from one another.
+    given: HashSet<u64>,
+    left_out: u32,
 }
 
 impl Frames {
-    pub fn new(most_bytes: usize) -> Frames {
-        Frames { buffer: Vec::new(), skip: 0, most_bytes }
+    pub fn new(most: usize, most_bytes: usize) -> Frames {
+        let (buffer, given) = (Vec::new(), HashSet::new());
+        Frames { most, most_bytes, buffer, skip: 0, given, left_out: 0 }
     }
 
-    pub fn add(&mut self, mut bytes: &[u8]) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            self.buffer.extend_from_slice(bytes);
-            bytes = &[];
-            let Some((length, rest)) = self.buffer.split_first_chunk::<4>() else { break };
+    /// Another run begins, and what the last one left unfinished is not a part of it.
+    pub fn begin(&mut self) {
+        *self = Frames::new(self.most, self.most_bytes);
+    }
+
+    /// How many frames of this run were too large, too many, or no pictures.
+    pub fn left_out(&self) -> u32 {
+        self.left_out
+    }
+
+    /// The pictures that this piece completes, each once.
+    pub fn add(&mut self, bytes: &[u8]) -> Vec<Picture> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        self.buffer.extend_from_slice(&bytes[skipped..]);
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut pictures = Vec::new();
+        let mut left = &buffer[..];
+        while let Some((length, rest)) = left.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*length) as usize;
             if length > self.most_bytes {
-                frames.push(Frame::LeftOut);
+                self.left_out = self.left_out.saturating_add(1);
                 self.skip = length.saturating_sub(rest.len());
-                self.buffer.drain(..4 + length.min(rest.len()));
+                left = &rest[length.min(rest.len())..];
             } else if rest.len() < length {
                 break;
             } else {
-                frames.push(picture(rest[..length].to_vec()));
-                self.buffer.drain(..4 + length);
+                pictures.extend(self.picture(&rest[..length]));
+                left = &rest[length..];
             }
         }
-        frames
+        self.buffer = left.to_vec();
+        pictures
     }
-}
 
-fn picture(data: Vec<u8>) -> Frame {
-    match picture_type(&data) {
-        Some(mime_type) => Frame::Picture(Picture { written: SystemTime::now(), mime_type, data }),
-        None => Frame::LeftOut,
+    fn picture(&mut self, data: &[u8]) -> Option<Picture> {
+        let kind = picture_type(data);
+        let mut hasher = DefaultHasher::new();
+        data.hash(&mut hasher);
+        let name = hasher.finish();
+        match kind {
+            Some(_) if self.given.contains(&name) => None,
+            Some(mime_type) if self.given.len() < self.most => {
+                self.given.insert(name);
+                Some(Picture { written: SystemTime::now(), mime_type, data: data.to_vec() })
+            }
+            _ => {
+                self.left_out = self.left_out.saturating_add(1);
+                None
+            }
+        }
     }
 }
 
@@ -69,28 +91,52 @@ mod tests {
         [&length.to_be_bytes(), content].concat()
     }
 
-    /// `true` for a picture, `false` for one left out.
-    fn read(stream: &[u8], size: usize) -> Vec<bool> {
-        let mut frames = Frames::new(64);
-        let pieces = stream.chunks(size).flat_map(|piece| frames.add(piece)).collect::<Vec<_>>();
-        pieces.iter().map(|frame| matches!(frame, Frame::Picture(_))).collect()
+    /// How many pictures, and how many frames that were left out.
+    fn read(frames: &mut Frames, stream: &[u8], size: usize) -> (usize, u32) {
+        let pictures = stream.chunks(size).flat_map(|piece| frames.add(piece)).count();
+        (pictures, frames.left_out())
     }
 
     #[test]
     fn pictures_come_out_however_the_stream_is_cut() {
-        let stream =
-            [framed(PNG), framed(b"no picture"), framed(&[0; 100]), framed(PNG), framed(b"")]
-                .concat();
+        let other = [PNG, b"!"].concat();
+        let frames = [PNG, b"no picture", &[0; 100], &other, b"", PNG];
+        let stream = frames.map(framed).concat();
         for size in [1, 2, 3, 5, 64, 1000] {
-            assert_eq!(read(&stream, size), [true, false, false, true, false], "pieces of {size}");
+            let read = read(&mut Frames::new(9, 64), &stream, size);
+            assert_eq!(read, (2, 3), "pieces of {size}");
         }
     }
 
     #[test]
+    fn there_is_an_end_to_the_pictures_of_one_run() {
+        let mut frames = Frames::new(3, 64);
+        let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
+        assert_eq!(read(&mut frames, &stream, 7), (3, 2));
+        frames.begin();
+        assert_eq!(read(&mut frames, &stream, 7), (3, 2));
+    }
+
+    #[test]
+    fn half_a_picture_does_not_swallow_those_of_the_next_run() {
+        let mut frames = Frames::new(3, 64);
+        assert_eq!(read(&mut frames, &[0, 0, 0, 60, 1], 9), (0, 0));
+        frames.begin();
+        assert_eq!(read(&mut frames, &framed(PNG), 9), (1, 0));
+    }
+
+    #[test]
     fn a_length_of_four_gigabytes_costs_nothing() {
-        let mut frames = Frames::new(64);
-        assert_eq!(frames.add(&[0xff; 4]).len(), 1);
+        let mut frames = Frames::new(9, 64);
+        assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 1));
         frames.add(&[0; 100_000]);
+        assert!(frames.buffer.capacity() < 1000);
+    }
+
+    #[test]
+    fn a_flood_of_tiny_frames_costs_no_more_than_its_bytes() {
+        let mut frames = Frames::new(9, 64);
+        assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 1 << 20));
         assert!(frames.buffer.capacity() < 1000);
     }
 }

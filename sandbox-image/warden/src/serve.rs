@@ -48,7 +48,7 @@ pub struct Settings {
     /// Where folders may be made; default: beside the socket.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// `libjail.so`; default: beside this program.
+    /// `libjail.so`, with `belljar-init` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
     /// End when the process that started this one does.
@@ -197,8 +197,10 @@ fn jail_library(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
             std::env::current_exe().context("finding this program")?.with_file_name("libjail.so")
         }
     };
-    if !path.is_file() {
-        bail!("{} is not there: `cargo build` makes it", path.display());
+    for file in [&path, &path.with_file_name("belljar-init")] {
+        if !file.is_file() {
+            bail!("{} is not there: `cargo build` makes it", file.display());
+        }
     }
     Ok(path)
 }

@@ -11,11 +11,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+use tokio::task::block_in_place;
 
 /// Limits of one look around.
 const MAX_DEPTH: usize = 8;
 const MAX_ENTRIES: usize = 10_000;
+const MAX_PATH_BYTES: usize = 2 << 20;
 const MAX_TIME: Duration = Duration::from_secs(1);
+/// To look at more than this takes long enough for others to notice, and happens beside them.
+const FEW: usize = 200;
+/// Limits of the files that one run may give back.
+const MAX_FILES: usize = 100;
+const MAX_FILES_BYTES: u64 = 32 << 20;
 /// The first bytes of a file, enough to tell a picture.
 const SNIFFED_BYTES: u64 = 64;
 
@@ -29,6 +36,8 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
 pub struct Workspace {
     folder: OwnedFd,
     seen: HashMap<CString, Stamp>,
+    /// What the last look found new or changed, oldest first.
+    new: Vec<(CString, Stamp)>,
 }
 
 /// What changes when a file does.
@@ -47,6 +56,13 @@ pub struct Picture {
     pub data: Vec<u8>,
 }
 
+/// A file that the code has written or changed.
+#[derive(Debug)]
+pub struct Written {
+    pub path: String,
+    pub data: Vec<u8>,
+}
+
 /// What was found, and how many pictures were too large or too many.
 #[derive(Debug, Default)]
 pub struct Pictures {
@@ -56,7 +72,7 @@ pub struct Pictures {
 
 impl Workspace {
     pub fn new(folder: OwnedFd) -> Workspace {
-        Workspace { folder, seen: HashMap::new() }
+        Workspace { folder, seen: HashMap::new(), new: Vec::new() }
     }
 
     /// Writes a new file. `owner` is the user it has to belong to, where that is not ourselves.
@@ -82,20 +98,36 @@ impl Workspace {
 
     /// Remembers everything as it is, so that [`Self::new_pictures`] finds what comes after.
     pub fn remember(&mut self) {
-        let mut walk = Walk::new();
-        walk.folder(self.folder.as_fd(), c"", 0);
-        self.seen = walk.files.into_iter().collect();
+        self.seen = self.look().into_iter().collect();
+    }
+
+    fn look(&self) -> Vec<(CString, Stamp)> {
+        let look = |entries| {
+            let mut walk = Walk::new(entries);
+            walk.folder(self.folder.as_fd(), c"", 0);
+            walk
+        };
+        let first = look(FEW);
+        let all = first.entries <= FEW;
+        if all { first.files } else { block_in_place(|| look(MAX_ENTRIES).files) }
     }
 
     /// The pictures that were written or changed since the last look, oldest first.
     pub fn new_pictures(&mut self, most: usize, bytes: u64) -> Pictures {
-        let mut walk = Walk::new();
-        walk.folder(self.folder.as_fd(), c"", 0);
-        let mut new: Vec<_> =
-            walk.files.iter().filter(|(path, stamp)| self.seen.get(path) != Some(stamp)).collect();
-        new.sort_by_key(|(_, stamp)| stamp.changed);
+        let files = self.look();
+        let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
+        self.new = files.iter().filter(is_new).cloned().collect();
+        self.new.sort_by_key(|(_, stamp)| stamp.changed);
+        self.seen = files.into_iter().collect();
+        match self.new.len() > FEW {
+            true => block_in_place(|| self.read_pictures(most, bytes)),
+            false => self.read_pictures(most, bytes),
+        }
+    }
+
+    fn read_pictures(&self, most: usize, bytes: u64) -> Pictures {
         let mut pictures = Pictures::default();
-        for (path, stamp) in new {
+        for (path, stamp) in &self.new {
             let Some(mime_type) = self.picture_type(path) else { continue };
             if pictures.found.len() == most || stamp.bytes > bytes {
                 pictures.left_out += 1;
@@ -106,8 +138,30 @@ impl Workspace {
                 pictures.found.push(Picture { written, mime_type, data });
             }
         }
-        self.seen = walk.files.into_iter().collect();
         pictures
+    }
+
+    /// The files that the last look found new or changed, oldest first, and how many of them were
+    /// beyond the limits or could not be read.
+    pub fn new_files(&self) -> (Vec<Written>, u32) {
+        block_in_place(|| self.read_files())
+    }
+
+    fn read_files(&self) -> (Vec<Written>, u32) {
+        let (mut files, mut left_out, mut room) = (Vec::new(), 0, MAX_FILES_BYTES);
+        for (path, stamp) in &self.new {
+            let data = (files.len() < MAX_FILES && stamp.bytes <= room)
+                .then(|| self.read(path, stamp.bytes).ok())
+                .flatten();
+            match data {
+                Some(data) => {
+                    room -= data.len() as u64;
+                    files.push(Written { path: path.to_string_lossy().into_owned(), data });
+                }
+                None => left_out += 1,
+            }
+        }
+        (files, left_out)
     }
 
     fn picture_type(&self, path: &CStr) -> Option<&'static str> {
@@ -140,13 +194,16 @@ pub fn picture_type(start: &[u8]) -> Option<&'static str> {
 /// One look around, with limits on everything.
 struct Walk {
     files: Vec<(CString, Stamp)>,
+    path_bytes: usize,
     entries: usize,
+    most: usize,
     until: Instant,
 }
 
 impl Walk {
-    fn new() -> Walk {
-        Walk { files: Vec::new(), entries: 0, until: Instant::now() + MAX_TIME }
+    fn new(most: usize) -> Walk {
+        let until = Instant::now() + MAX_TIME;
+        Walk { files: Vec::new(), path_bytes: 0, entries: 0, most, until }
     }
 
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &CStr, depth: usize) {
@@ -157,7 +214,10 @@ impl Walk {
                 continue;
             }
             self.entries += 1;
-            if self.entries > MAX_ENTRIES || Instant::now() > self.until {
+            if self.entries > self.most
+                || self.path_bytes > MAX_PATH_BYTES
+                || Instant::now() > self.until
+            {
                 return;
             }
             self.entry(folder, path, name, depth);
@@ -168,6 +228,7 @@ impl Walk {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let Ok(about) = statx(folder, name, flags, StatxFlags::BASIC_STATS) else { return };
         let path = join(path, name);
+        self.path_bytes += path.as_bytes().len();
         match FileType::from_raw_mode(about.stx_mode.into()) {
             FileType::RegularFile => {
                 let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);

@@ -30,7 +30,7 @@ pub struct Zygote {
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub python: PythonHome,
-    /// `libjail.so`
+    /// `libjail.so`; `belljar-init` is beside it.
     pub jail: PathBuf,
     /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
     pub folder: PathBuf,
@@ -57,7 +57,11 @@ impl Zygote {
         let began = Instant::now();
         let scripts = tempfile::tempdir_in(&recipe.folder)
             .context("making a folder for the zygote's scripts")?;
-        let mut files = vec![(PathBuf::from(HOME).join("jail.so"), recipe.jail.clone())];
+        let init = jail::init::PATH.to_str().context("the path of init")?;
+        let mut files = vec![
+            (PathBuf::from(HOME).join("jail.so"), recipe.jail.clone()),
+            (init.into(), recipe.jail.with_file_name("belljar-init")),
+        ];
         for (name, text) in SCRIPTS {
             let path = scripts.path().join(name.replace('/', "_"));
             std::fs::write(&path, text).context("writing the zygote's scripts")?;

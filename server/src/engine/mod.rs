@@ -20,6 +20,7 @@ use crate::sandbox::Sandbox;
 use crate::store::{Head, Keep, Log, Store, StoreError};
 
 pub use files::FileError;
+pub use report::{Told, tell};
 
 /// How long the start of an interaction waits for the model's first word, so that a refusal can
 /// still be an answer of its own instead of an error inside a stream.

@@ -13,6 +13,8 @@ pub struct Told {
     /// what was seen from outside.
     pub result: String,
     pub stdout: String,
+    /// With a line for what was seen from outside.
+    pub stderr: String,
 }
 
 pub fn tell(output: &RunOutput) -> Told {
@@ -22,12 +24,13 @@ pub fn tell(output: &RunOutput) -> Told {
         Verdict::Stopped { limit: Limit::WallMs(_) } => Outcome::DeadlineExceeded,
         _ => Outcome::Failed,
     };
+    let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    append(&mut stderr, &note(&output.finished));
     let mut result = stdout.clone();
     if outcome.is_error() {
-        append(&mut result, &String::from_utf8_lossy(&output.stderr));
-        append(&mut result, &note(&output.finished));
+        append(&mut result, &stderr);
     }
-    Told { outcome, result, stdout }
+    Told { outcome, result, stdout, stderr }
 }
 
 /// What the code itself could not say any more.
@@ -45,18 +48,28 @@ fn note(finished: &Finished) -> String {
         Verdict::Stopped { limit: Limit::OutputBytes(limit) } => {
             format!("OutputError: stopped, wrote more than {} MiB\n", limit >> 20)
         }
+        Verdict::Stopped { limit: Limit::CodeBytes(limit) } => {
+            format!("CodeError: not run, the code is longer than {limit} bytes\n")
+        }
     }
 }
 
 fn name_of(signal: i32) -> String {
     let words = match signal {
+        1 => "hung up (SIGHUP)",
+        2 => "interrupted (SIGINT)",
+        3 => "quit (SIGQUIT)",
         4 => "illegal instruction (SIGILL)",
+        5 => "trap (SIGTRAP)",
         6 => "aborted (SIGABRT)",
         7 => "bus error (SIGBUS)",
         8 => "floating-point exception (SIGFPE)",
         9 => "killed (SIGKILL)",
+        10 => "user's signal 1 (SIGUSR1)",
         11 => "segmentation fault (SIGSEGV)",
+        12 => "user's signal 2 (SIGUSR2)",
         13 => "broken pipe (SIGPIPE)",
+        14 => "alarm clock (SIGALRM)",
         15 => "terminated (SIGTERM)",
         24 => "CPU time limit (SIGXCPU)",
         25 => "file too large (SIGXFSZ)",
@@ -95,10 +108,12 @@ mod tests {
                 usage: Usage::default(),
                 cell_lost: false,
                 images_left_out: 0,
+                files_left_out: 0,
             },
             stdout: "before".into(),
             stderr: "a warning\n".into(),
             images: Vec::new(),
+            files: Vec::new(),
         }
     }
 

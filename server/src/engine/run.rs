@@ -69,6 +69,9 @@ impl RunError {
                 FailureKind::ResourceExhausted,
                 "All places for code are taken. Try again later.".to_owned(),
             ),
+            RunError::Sandbox(SandboxError::Invalid(why)) => {
+                (FailureKind::InvalidRequest, format!("The sandbox refuses this: {why}."))
+            }
             RunError::Sandbox(_) => {
                 (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
             }

@@ -22,6 +22,8 @@ use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 
 const INTERNAL: &str = "Internal error encountered.";
+/// A request has waited in a queue before it is told this.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// What kind of failure it is, in the words of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +152,10 @@ impl From<SandboxError> for ApiError {
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
             | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
-            SandboxError::Invalid(_) | SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
+            SandboxError::Invalid(why) => {
+                return ApiError::invalid(format!("The sandbox refuses this: {why}."));
+            }
+            SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
         };
         ApiError::new(code, message).because(error)
     }
@@ -214,6 +219,9 @@ pub async fn render(request: Request, next: Next) -> Response {
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if error.code == Code::ResourceExhausted {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
     for name in [ALLOW, RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
             headers.insert(name, value.clone());

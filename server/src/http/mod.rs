@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod error;
+mod execute;
 mod health;
 mod interactions;
 mod query;
@@ -60,7 +61,9 @@ pub fn router(app: App, door: Door) -> Router {
         .route("/interactions", post(interactions::create))
         .route("/interactions/{id}", get(interactions::get).delete(interactions::delete));
 
-    let mut router = Router::new().route("/x/isolation", get(health::isolation));
+    let mut router = Router::new()
+        .route("/x/isolation", get(health::isolation))
+        .route("/x/execute", post(execute::execute));
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }

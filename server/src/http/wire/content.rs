@@ -110,7 +110,8 @@ fn finish(fields: Fields, strange: Strange) -> Result<(), WireError> {
     }
 }
 
-fn decode(node: Node) -> Result<Bytes, WireError> {
+/// Base64 in any of its spellings.
+pub fn decode(node: Node) -> Result<Bytes, WireError> {
     let Value::String(text) = node.value() else {
         return Err(node.not("a string"));
     };

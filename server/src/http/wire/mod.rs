@@ -5,6 +5,7 @@
 
 pub mod content;
 pub mod event;
+pub mod execute;
 pub mod generation;
 pub mod input;
 pub mod interaction;

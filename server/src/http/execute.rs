@@ -1,0 +1,28 @@
+//! `POST /x/execute`: the sandbox without a model, for those who bring their own agent.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::body::Body;
+use super::error::{ApiError, Code};
+use super::query::Parameters;
+use super::wire::execute::{self, Execute};
+use super::{App, JSON};
+
+/// Runs code in a cell of its own. A client that goes away drops this future, and with it the cell.
+pub async fn execute(
+    State(app): State<App>,
+    _: Parameters,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let Execute { code, files, timeout } = execute::read(body)?;
+    if app.stopping.is_cancelled() {
+        return Err(ApiError::new(Code::Unavailable, "The server is stopping."));
+    }
+    let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content)).collect();
+    let mut cell = app.sandbox.open(files).await?;
+    let output = cell.run_for_files(&code, timeout).await?;
+    let answer = execute::answer(&output, cell.tier());
+    Ok(([(CONTENT_TYPE, JSON)], answer.to_string()).into_response())
+}

@@ -1,0 +1,109 @@
+//! The request and the answer of `/x/execute`. Not Google's: ours.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use protocol::{Limit, Outcome as Verdict, Tier};
+use serde_json::{Value, json};
+
+use super::WireError;
+use super::content::decode;
+use super::node::Node;
+use crate::engine;
+use crate::interaction::Outcome;
+use crate::sandbox::RunOutput;
+
+/// What is to be run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Execute {
+    pub code: String,
+    pub files: Vec<(String, Bytes)>,
+    pub timeout: Option<Duration>,
+}
+
+pub fn read(body: Value) -> Result<Execute, WireError> {
+    let mut fields = Node::root(body).object()?;
+    let code = fields.require("code")?.string()?;
+    let timeout = fields.take("timeout_s").map(seconds).transpose()?;
+    let mut files = Vec::<(String, Bytes)>::new();
+    for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
+        let mut file = node.object()?;
+        let name = plain_name(file.require("name")?)?;
+        if files.iter().any(|(other, _)| *other == name) {
+            return Err(file.wrong(format!("there are two files named '{name}'")));
+        }
+        files.push((name, decode(file.require("data")?)?));
+        file.done()?;
+    }
+    fields.done()?;
+    Ok(Execute { code, files, timeout })
+}
+
+fn seconds(node: Node) -> Result<Duration, WireError> {
+    match Duration::try_from_secs_f64(node.number()?) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(node.wrong("it is no number of seconds above 0")),
+    }
+}
+
+/// Files lie side by side in the work directory.
+fn plain_name(node: Node) -> Result<String, WireError> {
+    let Value::String(name) = node.value() else {
+        return Err(node.not("a string"));
+    };
+    let why = match name.as_str() {
+        "" => "it is empty",
+        name if name.len() > 255 => "it is longer than 255 bytes",
+        name if name.contains('/') => "it is a path, where a plain name is needed",
+        name if name.starts_with('.') => "it starts with a dot",
+        name if name.contains(char::is_control) => "it has control characters",
+        _ => return node.string(),
+    };
+    Err(node.wrong(why))
+}
+
+pub fn answer(output: &RunOutput, tier: Tier) -> Value {
+    let told = engine::tell(output);
+    let outcome = match told.outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed => "failed",
+        Outcome::DeadlineExceeded => "deadline_exceeded",
+    };
+    let images = output
+        .images
+        .iter()
+        .map(|image| json!({"mime_type": image.mime_type, "data": STANDARD.encode(&image.data)}));
+    let files = output
+        .files
+        .iter()
+        .map(|file| json!({"name": file.path, "data": STANDARD.encode(&file.content)}));
+    let finished = &output.finished;
+    let mut answer = json!({
+        "outcome": outcome,
+        "stdout": told.stdout,
+        "stderr": told.stderr,
+        "images": images.collect::<Vec<_>>(),
+        "images_left_out": finished.images_left_out,
+        "files": files.collect::<Vec<_>>(),
+        "files_left_out": finished.files_left_out,
+        "usage": {"wall_ms": finished.usage.wall_us as f64 / 1000.0},
+        "isolation": {"tier": tier},
+    });
+    if let Verdict::Stopped { limit } = finished.outcome {
+        let (name, value) = named(limit);
+        answer["limit"] = json!({"name": name, "value": value});
+    }
+    answer
+}
+
+/// A limit by its name, which has its unit in it.
+fn named(limit: Limit) -> (&'static str, u64) {
+    match limit {
+        Limit::WallMs(ms) => ("wall_ms", ms),
+        Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
+        Limit::OutputBytes(bytes) => ("output_bytes", bytes),
+        Limit::CodeBytes(bytes) => ("code_bytes", bytes),
+    }
+}

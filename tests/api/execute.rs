@@ -1,0 +1,161 @@
+//! The sandbox without a model.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, TestServer};
+
+const EXECUTE: &str = "/x/execute";
+
+async fn execute(server: &TestServer, request: Value) -> Value {
+    let reply = server.post(EXECUTE, &request).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.body
+}
+
+fn decoded(value: &Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().expect("it is text")).expect("it is base64")
+}
+
+#[tokio::test]
+async fn code_runs_and_everything_that_it_left_comes_back() {
+    let server = TestServer::start("").await;
+    let code = "import os, sys\n\
+                from PIL import Image\n\
+                print(open('in.txt').read()); sys.stderr.write('aside')\n\
+                Image.new('L', (3, 2)).show()\n\
+                open('in.txt', 'a').write('!'); os.mkdir('d'); open('d/out.bin', 'wb').write(b'\\0\\xff')";
+    let files = json!([
+        {"name": "in.txt", "data": STANDARD.encode("hi")},
+        {"name": "untouched", "data": ""},
+    ]);
+
+    let answer = execute(&server, json!({"code": code, "files": files})).await;
+
+    assert_eq!(answer["outcome"], "ok", "{answer}");
+    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!("hi\n"), &json!("aside")));
+    assert_eq!(answer["images"][0]["mime_type"], "image/png");
+    assert!(decoded(&answer["images"][0]["data"]).starts_with(b"\x89PNG"));
+    let names: Vec<_> = answer["files"].as_array().expect("a list").iter().collect();
+    assert_eq!(names.len(), 2, "new and changed ones, and no others: {answer}");
+    assert_eq!((&names[0]["name"], decoded(&names[0]["data"])), (&json!("in.txt"), b"hi!".into()));
+    assert_eq!(names[1]["name"], "d/out.bin");
+    assert_eq!(decoded(&names[1]["data"]), [0, 0xff]);
+    assert!(answer["usage"]["wall_ms"].as_f64().expect("a number") > 0.0);
+    assert_eq!(answer["isolation"], json!({"tier": "namespaced"}));
+    assert_eq!(answer.get("limit"), None);
+}
+
+#[tokio::test]
+async fn code_that_fails_is_an_answer_and_not_an_error() {
+    let server = TestServer::start("").await;
+    let answer = execute(&server, json!({"code": "print(1)\nopen('x', 'w')\n1/0"})).await;
+    assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("failed"), &json!("1\n")));
+    let told = answer["stderr"].as_str().expect("it is text");
+    assert!(told.ends_with("ZeroDivisionError: division by zero\n"), "{told}");
+    assert_eq!(answer["files"], json!([{"name": "x", "data": ""}]));
+
+    let answer = execute(&server, json!({"code": "import os; os.abort()"})).await;
+    assert_eq!(answer["stderr"], "Crashed: aborted (SIGABRT)\n");
+}
+
+#[tokio::test]
+async fn time_can_be_made_shorter_and_never_longer() {
+    let server = TestServer::start("").await;
+    for (asked, given) in [(0.5, 500), (1000.0, 3000)] {
+        let code = "print('so far', flush=True)\nwhile True: pass";
+        let answer = execute(&server, json!({"code": code, "timeout_s": asked})).await;
+        assert_eq!(answer["outcome"], "deadline_exceeded");
+        assert_eq!(answer["stdout"], "so far\n");
+        assert_eq!(answer["limit"], json!({"name": "wall_ms", "value": given}));
+        let took = answer["usage"]["wall_ms"].as_f64().expect("a number");
+        assert!((f64::from(given)..f64::from(given) + 500.0).contains(&took), "{took} ms");
+    }
+}
+
+#[tokio::test]
+async fn each_limit_that_stops_a_run_is_named() {
+    let server = TestServer::start("").await;
+    let flood = json!({"code": "while True: print('x' * 10_000)"});
+    let answer = execute(&server, flood).await;
+    assert_eq!(answer["limit"], json!({"name": "output_bytes", "value": 10 << 20}));
+    let answer = execute(&server, json!({"code": "#".repeat(2 << 20)})).await;
+    assert_eq!(answer["limit"], json!({"name": "code_bytes", "value": 1 << 20}));
+    assert_eq!(answer["outcome"], "failed");
+}
+
+#[tokio::test]
+async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
+    let server = TestServer::start("").await;
+    let long = "x".repeat(256);
+    let bad_name = |name: &str, why: &str| {
+        let files = json!([{"name": name, "data": ""}]);
+        (json!({"code": "", "files": files}), format!("Invalid value for 'files[0].name': {why}."))
+    };
+    let cases = [
+        (json!({}), "Missing required parameter 'code'.".to_owned()),
+        (json!({"code": 1}), "Invalid type for 'code': expected a string, got a number.".into()),
+        (json!({"code": "", "language": "c"}), "Unknown parameter 'language'.".into()),
+        (
+            json!({"code": "", "timeout_s": -1}),
+            "Invalid value for 'timeout_s': it is no number of seconds above 0.".into(),
+        ),
+        (
+            json!({"code": "", "files": [{"name": "a"}]}),
+            "Missing required parameter 'files[0].data'.".into(),
+        ),
+        (
+            json!({"code": "", "files": [{"name": "a", "data": ""}, {"name": "a", "data": ""}]}),
+            "Invalid value for 'files[1]': there are two files named 'a'.".into(),
+        ),
+        bad_name("../x", "it is a path, where a plain name is needed"),
+        bad_name("/abs", "it is a path, where a plain name is needed"),
+        bad_name("a/../../b", "it is a path, where a plain name is needed"),
+        bad_name("d/x", "it is a path, where a plain name is needed"),
+        bad_name("a\0b", "it has control characters"),
+        bad_name(&long, "it is longer than 255 bytes"),
+        bad_name(".hidden", "it starts with a dot"),
+        bad_name("..", "it starts with a dot"),
+        bad_name("", "it is empty"),
+    ];
+    for (request, wanted) in cases {
+        let reply = server.post(EXECUTE, &request).await;
+        assert_eq!((reply.status, reply.message()), (400, wanted.as_str()), "{request}");
+        assert_eq!(reply.body["error"]["status"], "INVALID_ARGUMENT");
+    }
+}
+
+#[tokio::test]
+async fn odd_names_that_harm_nobody_are_files_like_any_other() {
+    let server = TestServer::start("").await;
+    // The last two look the same, and are not.
+    let names = ["-rf", "CON", "a b", "日本.csv", "\u{e9}", "e\u{301}"];
+    let files: Vec<_> = names.iter().map(|name| json!({"name": name, "data": "eA=="})).collect();
+    let code = format!(
+        "import os\nprint(sorted(os.listdir()) == sorted({}))\n\
+         print({{open(n).read() for n in os.listdir()}})",
+        json!(names)
+    );
+    let answer = execute(&server, json!({"code": code, "files": files})).await;
+    assert_eq!(answer["stdout"], "True\n{'x'}\n", "{answer}");
+}
+
+#[tokio::test]
+async fn it_asks_for_the_same_key_as_everything_else() {
+    let server = TestServer::builder().keys(&["secret"]).start().await;
+    let request = json!({"code": "print(1)"});
+    assert_eq!(server.post(EXECUTE, &request).await.status, 403);
+    let with_key = server.request("POST", EXECUTE).header("x-goog-api-key", "secret");
+    let reply = Reply::to(with_key.json(&request)).await;
+    assert_eq!((reply.status, &reply.body["stdout"]), (200, &json!("1\n")));
+}
+
+#[tokio::test]
+async fn without_a_sandbox_it_says_so() {
+    let nowhere = tempfile::tempdir().expect("there is a place for temporary files");
+    let (server, _never_ready) =
+        TestServer::builder().sandbox(&nowhere.path().join("none.sock")).listen().await;
+    let reply = server.post(EXECUTE, &json!({"code": "print(1)"})).await;
+    assert_eq!((reply.status, reply.message()), (503, "The sandbox is not available."));
+}
