@@ -207,10 +207,10 @@ class Inside(unittest.TestCase):
                     return False
                 except PermissionError:
                     return True
-            print(json.dumps({"me": os.getpid(), "init": os.getppid(),
+            print(json.dumps({"me": os.getpid(), "parent": os.getppid(),
                               "there": [p for p in range(1, 40000) if there(p)]}))
         """))
-        self.assertEqual(said["init"], 1)
+        self.assertEqual(said["parent"], 0)  # it is outside
         self.assertEqual(said["there"], [1, said["me"]])
 
     def test_no_power_is_left_or_to_be_had(self):
@@ -264,24 +264,30 @@ class Inside(unittest.TestCase):
 
     def test_what_fills_the_container_s_memory_ends_itself_alone(self):
         before = inspect("sandbox")["State"]
-        said = json.loads(run("""
+        status, interaction = interact("""
             import os, time
-            children = []
             for _ in range(8):
-                child = os.fork()
-                if child == 0:
-                    kept = bytearray(1 << 30)
-                    for page in range(0, len(kept), 4096):
-                        kept[page] = 1
-                    time.sleep(3)
-                    os._exit(0)
-                children.append(child)
-            print([os.waitpid(child, 0)[1] for child in children])
-        """))
-        self.assertIn(9, said)  # 8 GiB where there are 4
+                if os.fork() == 0:
+                    break
+            kept = bytearray(1 << 30)
+            for page in range(0, len(kept), 4096):
+                kept[page] = 1
+            time.sleep(20)
+            print("all of it")
+        """)
+        self.assertEqual(status, 200)
+        result = step(interaction, "code_execution_result")
+        self.assertTrue(result["is_error"], result)
+        self.assertNotIn("all of it\n", result["result"])
         self.assertEqual(run("print('next')"), "next\n")
-        after = inspect("sandbox")["State"]
-        self.assertEqual(after["StartedAt"], before["StartedAt"])
+        self.assertEqual(inspect("sandbox")["State"]["StartedAt"], before["StartedAt"])
+
+    def test_a_run_without_an_end_is_ended(self):
+        status, interaction = interact("import subprocess\nsubprocess.Popen(['sleep', '600'])\nwhile True: pass")
+        self.assertEqual(status, 200)
+        self.assertIn("TimeoutError", step(interaction, "code_execution_result")["result"])
+        said = docker("top", container_id("sandbox"), "-eo", "pid,comm")
+        self.assertNotIn("sleep", said)
 
     def test_one_cell_leaves_nothing_to_another(self):
         run("open('/workspace/left', 'w').write('x'); open('/tmp/left', 'w').write('x'); import builtins; builtins.left = 1")
