@@ -79,7 +79,7 @@ async fn sandbox(config: &SandboxConfig) -> anyhow::Result<Sandbox> {
                 run.as_millis().to_string(),
             ];
             let command = WardenCommand { program: program.clone(), arguments };
-            Ok(Sandbox::start(&command).await?)
+            Ok(Sandbox::start(command).await?)
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{Description, Finished, FrameError, Refusal, Reply, Request, Tier};
@@ -13,9 +13,14 @@ use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a warden may take to answer what costs it nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a warden that is gone may take to listen again.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Between the end of a warden and the start of the next.
+const START_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Between two looks at a warden that is coming up.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -29,7 +34,8 @@ pub struct Sandbox {
 
 #[derive(Debug)]
 struct Warden {
-    _process: Child,
+    /// Owns the process, and starts another one when it dies.
+    _keeper: AbortOnDropHandle<()>,
     _folder: tempfile::TempDir,
 }
 
@@ -94,21 +100,11 @@ impl Sandbox {
     }
 
     /// Starts a warden of our own. It listens when this returns, but need not be ready.
-    pub async fn start(command: &WardenCommand) -> Result<Sandbox, SandboxError> {
+    pub async fn start(command: WardenCommand) -> Result<Sandbox, SandboxError> {
         let failed = |source| SandboxError::Start { program: command.program.clone(), source };
         let folder = tempfile::Builder::new().prefix("belljar-").tempdir().map_err(failed)?;
         let socket = folder.path().join("warden.sock");
-        let mut process = Command::new(&command.program)
-            .arg("serve")
-            .arg("--socket")
-            .arg(&socket)
-            .arg("--die-with-parent")
-            .args(&command.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
+        let mut process = command.spawn(&socket).map_err(failed)?;
         while UnixStream::connect(&socket).await.is_err() {
             if let Some(status) = process.try_wait().map_err(failed)? {
                 let why = format!("it ended with {status}; its own words are above");
@@ -116,10 +112,11 @@ impl Sandbox {
             }
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
-        Ok(Sandbox { socket, warden: Some(Warden { _process: process, _folder: folder }) })
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keep(process, command, socket.clone())));
+        Ok(Sandbox { socket, warden: Some(Warden { _keeper: keeper, _folder: folder }) })
     }
 
-    /// Whether the warden was started here, and does not come back when it is gone.
+    /// Whether the warden was started here, so that one which does not come up never will.
     pub fn is_ours(&self) -> bool {
         self.warden.is_some()
     }
@@ -150,7 +147,7 @@ impl Sandbox {
         &self,
         files: impl IntoIterator<Item = (&'f str, &'f Bytes)>,
     ) -> Result<Cell, SandboxError> {
-        let mut connection = Connection::to(&self.socket).await?;
+        let mut connection = Connection::patiently_to(&self.socket).await?;
         connection.send(&Request::Open, &[]).await?;
         let mut expected = 0;
         for (name, content) in files {
@@ -218,6 +215,39 @@ impl Cell {
     }
 }
 
+impl WardenCommand {
+    fn spawn(&self, socket: &Path) -> std::io::Result<Child> {
+        Command::new(&self.program)
+            .arg("serve")
+            .arg("--socket")
+            .arg(socket)
+            .arg("--die-with-parent")
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+    }
+}
+
+/// Waits for the end of the warden, which nobody wants, and starts another one. Nothing of what the
+/// old one had is left: its cells die with it.
+async fn keep(mut process: Child, command: WardenCommand, socket: PathBuf) {
+    loop {
+        match process.wait().await {
+            Ok(status) => tracing::error!(%status, "the warden has ended, and is started again"),
+            Err(error) => tracing::error!(%error, "the warden cannot be watched"),
+        }
+        process = loop {
+            tokio::time::sleep(START_AGAIN_AFTER).await;
+            match command.spawn(&socket) {
+                Ok(process) => break process,
+                Err(error) => tracing::error!(%error, "the warden cannot be started"),
+            }
+        };
+    }
+}
+
 #[derive(Debug)]
 struct Connection {
     reader: BufReader<OwnedReadHalf>,
@@ -231,6 +261,19 @@ impl Connection {
             .map_err(|source| SandboxError::Connect { socket: socket.to_owned(), source })?;
         let (reader, writer) = stream.into_split();
         Ok(Connection { reader: BufReader::new(reader), writer })
+    }
+
+    /// The same, with patience for a warden that is being started again.
+    async fn patiently_to(socket: &Path) -> Result<Connection, SandboxError> {
+        let until = Instant::now() + CONNECT_WITHIN;
+        loop {
+            match Connection::to(socket).await {
+                Err(SandboxError::Connect { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn send(&mut self, request: &Request, blob: &[u8]) -> Result<(), SandboxError> {

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use program::Program;
+pub use program::{Program, below};
 pub use reply::{Client, Event, Reply};
 pub use warden::RUN_LIMIT;
 

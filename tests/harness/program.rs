@@ -108,3 +108,24 @@ fn command(arguments: &[&str]) -> Command {
     command.arg("serve").args(arguments).env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
     command
 }
+
+/// All descendants of a process, the eldest first.
+pub fn below(root: u32) -> Vec<i32> {
+    let mut found = vec![i32::try_from(root).expect("Linux has smaller numbers")];
+    let parents: Vec<(i32, i32)> = std::fs::read_dir("/proc")
+        .expect("it is there")
+        .filter_map(|entry| {
+            let process: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((process, parent))
+        })
+        .collect();
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
+        at += 1;
+    }
+    found.remove(0);
+    found
+}

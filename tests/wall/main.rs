@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod accidents;
 mod files;
 mod kernel;
 mod libraries;

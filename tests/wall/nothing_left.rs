@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use tokio::time::interval;
 
-use crate::harness::{Program, direct};
+use crate::harness::{Program, below, direct};
 use crate::ran;
 
 /// The process table of others sends no events; it has to be looked at.
@@ -19,6 +19,7 @@ struct Count {
     processes: usize,
     server_files: usize,
     warden_files: usize,
+    /// That show outside, in this folder.
     mounts: usize,
     /// Entries of the folder in which server and warden put what does not last.
     temporary: usize,
@@ -96,38 +97,18 @@ async fn until(mut done: impl FnMut() -> bool) {
 fn count(server: u32, scratch: &Path) -> Count {
     let processes = below(server);
     let warden = *processes.first().expect("the warden is the server's child");
+    let folder = scratch.to_str().expect("a temporary path is text");
     let files = |process: i32| entries(&format!("/proc/{process}/fd"));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("it is ours");
     Count {
         processes: processes.len(),
         server_files: files(i32::try_from(server).expect("Linux has smaller numbers")),
         warden_files: files(warden),
-        mounts: mounts.lines().count(),
-        temporary: entries(scratch.to_str().expect("a temporary path is text")),
+        mounts: mounts.lines().filter(|line| line.contains(folder)).count(),
+        temporary: entries(folder),
     }
 }
 
 fn entries(folder: &str) -> usize {
     std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
-/// All descendants of a process, the eldest first.
-fn below(root: u32) -> Vec<i32> {
-    let mut found = vec![i32::try_from(root).expect("Linux has smaller numbers")];
-    let parents: Vec<(i32, i32)> = std::fs::read_dir("/proc")
-        .expect("it is there")
-        .filter_map(|entry| {
-            let process: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-            Some((process, parent))
-        })
-        .collect();
-    let mut at = 0;
-    while let Some(&parent) = found.get(at) {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
-        at += 1;
-    }
-    found.remove(0);
-    found
 }

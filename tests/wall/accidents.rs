@@ -1,0 +1,93 @@
+//! Accidents: whatever is killed, what runs gets a truthful answer, and the next request works.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{interval, timeout};
+
+use crate::harness::{Program, below, direct};
+use crate::{ran, run};
+
+/// A zygote takes seconds to come up.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+
+fn kill(process: i32) {
+    let pid = Pid::from_raw(process).expect("no process is 0");
+    match kill_process(pid, Signal::KILL) {
+        // Of a cell one process dies with the other.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("{process} cannot be killed: {error}"),
+    }
+}
+
+/// One that has ended and waits to be reaped does not.
+fn runs(process: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// The warden is the server's only child, and the zygote the eldest of the warden's.
+fn warden_and_zygote(server: &Program) -> (i32, i32) {
+    let processes = below(server.id());
+    (processes[0], processes[1])
+}
+
+#[tokio::test]
+async fn a_warden_that_is_killed_is_started_again() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let server = Program::start_whole(data.path(), &[]);
+    let (warden, _) = warden_and_zygote(&server);
+    let mut stream = server.create_stream(direct("while True: pass")).await;
+    stream.until("step.start").await;
+
+    kill(warden);
+
+    let rest = stream.rest().await;
+    let last = rest.last().expect("a stream that breaks off says why");
+    assert_eq!(last.name, "error", "{rest:?}");
+    assert_eq!(last.data["error"]["code"], "service_unavailable");
+    let next = timeout(BACK_WITHIN, run(&server, "print(1)")).await.expect("it is back by then");
+    assert_eq!(next.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn a_zygote_that_is_killed_is_replaced_and_its_cells_live_on() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let server = Program::start_whole(data.path(), &[]);
+    let (_, zygote) = warden_and_zygote(&server);
+    let mut stream = server.create_stream(direct("import time; time.sleep(2); print('on')")).await;
+    stream.until("step.start").await;
+
+    kill(zygote);
+
+    let rest = stream.rest().await;
+    let told = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
+    assert_eq!(told, Some("on\n"), "{rest:?}");
+    for _ in 0..6 {
+        let next =
+            timeout(BACK_WITHIN, run(&server, "print(1)")).await.expect("it is back by then");
+        assert_eq!(next.ok(), "1\n");
+    }
+}
+
+#[tokio::test]
+async fn standbys_that_are_killed_are_noticed() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let server = Program::start_whole(data.path(), &[]);
+    let (warden, zygote) = warden_and_zygote(&server);
+    let standbys: Vec<_> =
+        below(server.id()).into_iter().filter(|id| *id != warden && *id != zygote).collect();
+    assert!(standbys.len() >= 2, "{standbys:?}");
+
+    for standby in &standbys {
+        kill(*standby);
+    }
+    // Killing takes the kernel a moment. Nobody sends an event about others' processes.
+    let mut looks = interval(Duration::from_millis(5));
+    while standbys.iter().any(|process| runs(*process)) {
+        looks.tick().await;
+    }
+
+    let reply = server.create(direct("print(1)")).await;
+    assert_eq!(ran(&reply).remove(0).ok(), "1\n");
+}
