@@ -129,6 +129,7 @@ fn confine(
         LayerReport::new("rlimits", true, "memory, processes, files, core, stack"),
     ];
     sys::send(channels.status, &Report::Ready { layers }, &[workspace.as_fd()])?;
+    rlimits::limit_open_files(spec)?; // after the last descriptor has been sent
 
     let Channels { control, stdout, stderr, display, .. } = channels;
     sys::keep_only([null.as_fd(), stdout, stderr, control, display])?;

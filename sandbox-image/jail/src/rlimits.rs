@@ -21,7 +21,6 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
         (Resource::RLIMIT_DATA, data),
         // Counted in the cell's own user namespace; init is the one more.
         (Resource::RLIMIT_NPROC, spec.processes + 1),
-        (Resource::RLIMIT_NOFILE, spec.open_files),
         // A file larger than the disk it lies on cannot be: sparse ones end here.
         (Resource::RLIMIT_FSIZE, spec.scratch_bytes),
         (Resource::RLIMIT_STACK, STACK_BYTES),
@@ -39,4 +38,12 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
     // Where all cells together fill the container or the machine, the kernel takes one of them, and
     // not the zygote or the warden.
     tell(proc, "self/oom_score_adj", "1000")
+}
+
+/// The limit on open files, apart from the others: the kernel also takes it for a limit on the
+/// descriptors that a *user* may have on their way through sockets, and counts all cells' together.
+/// Who is to be trusted sends its own before it has this, and no cell can keep it from doing so.
+pub(crate) fn limit_open_files(spec: &CellSpec) -> Result<(), JailError> {
+    let limit = spec.open_files;
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit).doing("limiting", "open files")
 }

@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
+use tokio::task::coop::consume_budget;
 
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
@@ -280,6 +281,7 @@ async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return std::future::pending().await,
         }
+        consume_budget().await; // or a flood would not let even the deadline have its turn
     }
 }
 
@@ -295,6 +297,7 @@ async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Pi
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return std::future::pending().await,
         }
+        consume_budget().await; // as above
     }
 }
 
