@@ -172,7 +172,7 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
             symlink(target, root.join(link)).doing("linking", link)?;
         }
     }
-    for folder in LIBRARIES.iter().chain(&["usr/share/zoneinfo", "usr/share/fonts"]) {
+    for folder in LIBRARIES.iter().chain(&["usr/share/zoneinfo", "usr/share/fonts/belljar"]) {
         show_folder(root, folder)?;
     }
     for tool in TOOLS {
