@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Limit of one run, so that a test of it is short.
-pub const RUN_LIMIT: Duration = Duration::from_secs(3);
+pub const RUN_LIMIT: Duration = Duration::from_secs(5);
 /// How long a warden may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 

@@ -37,15 +37,16 @@ async fn a_warden_that_is_killed_is_started_again() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
     let (warden, _) = warden_and_zygote(&server);
-    let mut stream = server.create_stream(direct("while True: pass")).await;
+    let mut stream = server.create_stream(direct("import time; time.sleep(3); print('on')")).await;
     stream.until("step.start").await;
 
     kill(warden);
 
+    // The run was lost, and that is said; or it had not begun yet, and ran under the next warden.
     let rest = stream.rest().await;
-    let last = rest.last().expect("a stream that breaks off says why");
-    assert_eq!(last.name, "error", "{rest:?}");
-    assert_eq!(last.data["error"]["code"], "service_unavailable");
+    let told = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
+    let failed = rest.iter().find_map(|event| event.data["error"]["code"].as_str());
+    assert!(failed == Some("service_unavailable") || told == Some("on\n"), "{rest:?}");
     let next = timeout(BACK_WITHIN, run(&server, "print(1)")).await.expect("it is back by then");
     assert_eq!(next.ok(), "1\n");
 }

@@ -19,9 +19,9 @@ async fn the_processes_of_a_cell_have_their_memory_together() {
     let server = TestServer::start("").await;
     let code = "import os, time\n\
         print('before', flush=True)\n\
-        for _ in range(8):\n\
+        for _ in range(4):\n\
         \x20   if os.fork() == 0:\n\
-        \x20       x = bytearray(b'x') * (400 << 20)\n\
+        \x20       x = bytearray(b'x') * (600 << 20)\n\
         \x20       time.sleep(60)\n\
         time.sleep(60)";
     let told = run(&server, code).await.failed();
