@@ -14,6 +14,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use crate::capture::Capture;
 use crate::channel::{self, Channel};
@@ -318,6 +320,7 @@ async fn pump(from: &pipe::Receiver, to: &mut Capture, flood: u64) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return std::future::pending().await,
         }
+        consume_budget().await; // or a flood would not let even the deadline have its turn
     }
 }
 
@@ -333,6 +336,7 @@ async fn pump_display(from: &UnixStream, frames: &mut Frames, shown: &mut Vec<Pi
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return std::future::pending().await,
         }
+        yield_now().await; // as above, and more often: to look at many small ones takes time
     }
 }
 
