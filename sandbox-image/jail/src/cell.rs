@@ -65,6 +65,7 @@ pub fn enter_cell(
         LayerReport::new("rlimits", true, "memory, processes, files, core, stack"),
     ];
     sys::send(channels.status.as_fd(), &Report::Ready { layers }, Some(workspace.as_fd()))?;
+    rlimits::limit_open_files(spec)?; // after the last descriptor has been sent
 
     let Channels { control, stdout, stderr, display, status } = channels;
     sys::forget([proc, workspace, status]); // closed with all the others

@@ -20,7 +20,6 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
         (Resource::RLIMIT_DATA, data),
         // Counted in the cell's own user namespace; init is the one more.
         (Resource::RLIMIT_NPROC, spec.processes + 1),
-        (Resource::RLIMIT_NOFILE, spec.open_files),
         // A file larger than the disk it lies on cannot be: sparse ones end here.
         (Resource::RLIMIT_FSIZE, spec.scratch_bytes),
         (Resource::RLIMIT_STACK, STACK_BYTES),
@@ -36,4 +35,12 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
         setrlimit(resource, limit, limit).doing("limiting", format!("{resource:?} to {limit}"))?;
     }
     Ok(())
+}
+
+/// The limit on open files, apart from the others: the kernel also takes it for a limit on the
+/// descriptors that a *user* may have on their way through sockets, and counts all cells' together.
+/// Who is to be trusted sends its own before it has this, and no cell can keep it from doing so.
+pub(crate) fn limit_open_files(spec: &CellSpec) -> Result<(), JailError> {
+    let limit = spec.open_files;
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit).doing("limiting", "open files")
 }

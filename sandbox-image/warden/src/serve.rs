@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jail::CellSpec;
 use protocol::{CellLimits, Description, Layer, Tier};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -103,6 +103,10 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     // The processes that fork a cell's init end at once, so that it becomes our child to reap.
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).context("becoming a reaper")?;
+    // As many as there may be; a cell gets its own limit later, and has a reason for that.
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })
+        .context("raising the limit on open files")?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
