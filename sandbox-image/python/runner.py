@@ -38,6 +38,7 @@ EXECUTORS = [
 #: Bound before any code can replace them.
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
 _exec, _compile = builtins.exec, builtins.compile
+_Told, _Stack = traceback.TracebackException, traceback.StackSummary
 _libc = ctypes.CDLL(None)
 
 
@@ -79,15 +80,19 @@ def throw_dice() -> None:
 
 
 def receive() -> str | None:
+    os.set_blocking(CONTROL, True)  # the code may have made it otherwise
     header = read_exactly(4)
     code = header and read_exactly(struct.unpack("!I", header)[0])
-    return None if code is None else code.decode()
+    return None if code is None else code.decode("utf-8-sig")
 
 
 def read_exactly(length: int) -> bytes | None:
     data = b""
     while len(data) < length:
-        piece = _read(CONTROL, length - len(data))
+        try:
+            piece = _read(CONTROL, length - len(data))
+        except Exception:  # noqa: BLE001: of a signal handler that the code has left
+            continue
         if not piece:
             return None
         data += piece
@@ -96,20 +101,34 @@ def read_exactly(length: int) -> bytes | None:
 
 def run(code: str, name: str, scope: dict) -> bool:
     """Whether it raised. The traceback is on standard error then."""
-    # Tracebacks and `inspect` find the source here.
-    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    try:
+        # Tracebacks and `inspect` find the source here.
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    except Exception:  # noqa: BLE001: the code before this one may have broken it
+        pass
     try:
         _exec(_compile(code, name, "exec", dont_inherit=True), scope)
         join_threads()
     except SystemExit as end:
-        if end.code is None or end.code == 0:
-            return False
-        complain(f"Exited with code {end.code}" if isinstance(end.code, int) else str(end.code))
-        return True
+        words = last_words(end.code)
+        if words is not None:
+            complain(words)
+        return words is not None
     except BaseException as error:  # noqa: BLE001: whatever it is, it is the code's own
         complain(explain(error))
         return True
     return False
+
+
+def last_words(code: object) -> str | None:
+    """What `sys.exit` was given, a number or a text that says why; `None` where it went well."""
+    if code is None or (isinstance(code, int) and code == 0):
+        return None
+    try:
+        text = "" if isinstance(code, int) else str(code)
+        return text or f"Exited with code {int(code or 1)}"
+    except BaseException:  # noqa: BLE001: any object will do for `sys.exit`
+        return "Exited with code 1"
 
 
 def join_threads() -> None:
@@ -125,19 +144,26 @@ def join_threads() -> None:
 
 def explain(error: BaseException) -> str:
     """A traceback of the code's own lines: none of ours, none of the libraries'."""
-    told = traceback.TracebackException.from_exception(error, compact=True)
+    try:
+        return "".join(own_lines(error).format()).rstrip("\n")
+    except BaseException:  # noqa: BLE001: the code may have broken what this is made of
+        return f"{type(error).__name__} (its traceback could not be made)"
+
+
+def own_lines(error: BaseException) -> traceback.TracebackException:
+    told = _Told.from_exception(error, compact=True)
     seen, todo = set(), [told]
     while todo:
         one = todo.pop()
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        one.stack = traceback.StackSummary.from_list([f for f in one.stack if is_own(f.filename)])
+        one.stack = _Stack.from_list([f for f in one.stack if is_own(f.filename)])
         for frame in one.stack:
             if frame.line is not None and frame.filename.startswith("<string "):
                 frame.filename = FILE  # its source has been looked up by now
         todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
-    return "".join(told.format()).rstrip("\n")
+    return told
 
 
 def is_own(name: str) -> bool:

@@ -26,6 +26,9 @@ pub fn tell(output: &RunOutput) -> Told {
     };
     let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     append(&mut stderr, &note(&output.finished));
+    if outcome.is_error() && stderr.is_empty() {
+        stderr.push_str("Failed without a word\n");
+    }
     let mut result = stdout.clone();
     if outcome.is_error() {
         append(&mut result, &stderr);
