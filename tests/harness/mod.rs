@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use program::Program;
 pub use reply::{Client, Event, Reply};
-pub use warden::RUN_LIMIT;
+pub use warden::{RUN_LIMIT, Warden};
 
 /// What a test may want otherwise.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -50,12 +50,55 @@ fn start() -> PathBuf {
         panic!("the warden ended with {status}; its own words are above");
     });
     is_spawned.recv().expect("the thread says so or panics");
+    until_it_listens(&socket);
+    socket
+}
+
+fn until_it_listens(socket: &Path) {
     let deadline = Instant::now() + LISTENS_WITHIN;
-    while UnixStream::connect(&socket).is_err() {
+    while UnixStream::connect(socket).is_err() {
         assert!(Instant::now() < deadline, "the warden does not listen");
         std::thread::yield_now();
     }
-    socket
+}
+
+/// A warden of its own, for a test of its settings. Killed when dropped.
+#[derive(Debug)]
+pub struct Warden {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Warden {
+    /// Starts it and waits until it listens. It need not be ready.
+    pub fn start(arguments: &[&str]) -> Warden {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let process = Command::new(program())
+            .args(["serve", "--libraries"])
+            .arg(libraries())
+            .arg("--socket")
+            .arg(folder.path().join("s"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the warden is a program");
+        let warden = Warden { process, folder };
+        until_it_listens(&warden.socket());
+        warden
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+}
+
+impl Drop for Warden {
+    fn drop(&mut self) {
+        // It may have ended already, which is what was wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// What `install-libraries` made: named by `BELLJAR_LIBRARIES`, or the newest in the cache.

@@ -1,7 +1,7 @@
 //! Files: nothing of the machine is there, and nothing but the work directory can be written.
 
 use crate::harness::TestServer;
-use crate::{run, try_each};
+use crate::{alive, python, run, try_each};
 
 #[tokio::test]
 async fn nothing_of_the_machine_is_there() {
@@ -102,4 +102,88 @@ async fn there_is_an_end_to_the_number_of_files() {
         \x20   for n in range(20_000): open(f'/tmp/{n}', 'w').close()\n\
         except OSError as e: print(e.errno, 9_000 < n <= 10_000)";
     assert_eq!(run(&server, code).await.ok(), "28 True\n");
+}
+
+#[tokio::test]
+async fn no_way_around_runs_what_was_written() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes, glob, mmap, os, shutil, subprocess
+        shutil.copy('/usr/bin/true', 't'); os.chmod('t', 0o755)
+        open('s.sh', 'w').write('#!/bin/sh\necho ran'); os.chmod('s.sh', 0o755)
+        def returns(*command):
+            try: return subprocess.run(command, capture_output=True).returncode
+            except OSError as e: return type(e).__name__
+        loaders = glob.glob('/lib*/ld-linux*') + glob.glob('/lib/*/ld-linux*')
+        print(len(loaders) > 0, {returns(loader, '/usr/bin/true') for loader in loaders}, {returns(loader, './t') for loader in loaders})
+        print(returns('./s.sh'), returns('sh', 's.sh'))  # a shell that reads a script runs nothing new
+        file = os.open('t', os.O_RDWR)
+        for protection in (mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ):
+            try: mmap.mmap(file, 4096, prot=protection, flags=mmap.MAP_PRIVATE); print('mapped')
+            except OSError as e: print(e.errno)
+        ",
+    );
+    let told = run(&server, &code).await.ok();
+    assert_eq!(told, "True {0} {127}\nPermissionError 0\n1\nmapped\n");
+}
+
+#[tokio::test]
+async fn what_is_not_the_codes_own_cannot_be_linked_moved_or_replaced() {
+    let server = TestServer::start("").await;
+    let code = try_each(
+        "import os",
+        &[
+            "os.link('/usr/bin/python3', 'out')",
+            "os.link('/etc/passwd', '/tmp/out')",
+            "os.rename('/workspace', '/tmp/w')",
+            "os.rmdir('/tmp')",
+            "os.rename('/etc/passwd', '/etc/p')",
+            "os.chmod('/etc/passwd', 0o777)",
+            "os.utime('/etc/passwd')",
+            "os.truncate('/etc/passwd', 0)",
+            "os.remove('/opt/belljar/runner.py')",
+            "os.symlink('/tmp', '/usr/x')",
+            "open('/dev/null.x', 'w')",
+        ],
+    );
+    let told = run(&server, &code).await.ok();
+    assert_eq!(told.lines().count(), 11);
+    // 18 is EXDEV, 30 is EROFS, 16 is EBUSY, 1 is EPERM, 13 is EACCES.
+    let refusals =
+        ["OSError 18", "OSError 30", "OSError 16", "PermissionError 1", "PermissionError 13"];
+    assert!(told.lines().all(|line| refusals.contains(&line)), "{told}");
+}
+
+#[tokio::test]
+async fn links_count_as_files() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os
+        n = 0
+        try:
+            while n < 20_000: os.symlink('x', f'/tmp/{n}'); n += 1
+        except OSError as e: print(e.errno, 9_000 < n <= 10_000)
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "28 True\n");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn the_three_scratch_folders_share_one_disk() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        n = 0
+        try:
+            for folder in ('/workspace', '/tmp', '/dev/shm'):
+                with open(folder + '/big', 'wb') as f:
+                    for _ in range(300): f.write(bytes(1 << 20)); n += 1
+        except OSError as e: print(e.errno, 400 < n < 600)
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "28 True\n");
+    alive(&server).await;
 }

@@ -5,21 +5,33 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod collected;
+mod crowd;
+mod drawing;
 mod files;
+mod information;
+mod ipc;
 mod kernel;
 mod libraries;
 mod memory;
 mod network;
 mod nothing_left;
+mod output;
 mod pictures;
 mod processes;
 mod results;
 mod secrets;
+mod signals;
+mod source;
 mod state;
+mod syscalls;
+mod tampering;
 mod time;
 
+use std::time::{Duration, Instant};
+
 use harness::{Client, direct};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What came of one run.
 #[derive(Debug)]
@@ -50,6 +62,34 @@ async fn run(client: &Client, code: &str) -> Ran {
     let mut runs = ran(&reply);
     assert_eq!(runs.len(), 1, "{reply}");
     runs.remove(0)
+}
+
+/// Runs code without a model: what came of it is told in more detail.
+async fn execute(client: &Client, code: &str) -> Value {
+    execute_within(client, code, Duration::MAX).await
+}
+
+/// The same, in less time than everybody has.
+async fn execute_within(client: &Client, code: &str, limit: Duration) -> Value {
+    let limit = if limit == Duration::MAX { Value::Null } else { limit.as_secs_f64().into() };
+    let reply = client.post("/x/execute", &json!({"code": code, "timeout_s": limit})).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.body
+}
+
+/// After an attack: somebody else's code runs, and at once.
+async fn alive(client: &Client) {
+    let began = Instant::now();
+    assert_eq!(run(client, "print(1)").await.ok(), "1\n");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "a fresh run took {took:?}");
+}
+
+/// Python as it stands in a test, without the test's own indentation.
+fn python(text: &str) -> String {
+    let lines = || text.lines().skip_while(|line| line.trim().is_empty());
+    let indent = lines().next().map_or(0, |line| line.len() - line.trim_start().len());
+    lines().map(|line| line.get(indent..).unwrap_or_default().to_owned() + "\n").collect()
 }
 
 /// Runs pieces of code one after another in one cell.

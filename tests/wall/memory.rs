@@ -1,7 +1,7 @@
 //! Memory: what is too much is an error in the code that wanted it.
 
 use crate::harness::TestServer;
-use crate::run;
+use crate::{alive, python, run};
 
 #[tokio::test]
 async fn too_much_memory_is_a_memory_error() {
@@ -33,4 +33,63 @@ async fn limits_cannot_be_raised() {
         \x20   try: r.setrlimit(limit, (r.RLIM_INFINITY, r.RLIM_INFINITY)); print('raised')\n\
         \x20   except (ValueError, OSError) as e: print(type(e).__name__)";
     assert_eq!(run(&server, code).await.ok(), "ValueError\n".repeat(5));
+}
+
+#[tokio::test]
+async fn memory_that_grows_ends_in_an_error_that_says_so_and_keeps_what_was_printed() {
+    let server = TestServer::start("").await;
+    let code = "import numpy as np\na, n = [], 0\n\
+        while n < 4000: a.append(np.empty(50 << 20, 'u1')); n += 50; print(n, flush=True)";
+    let told = run(&server, code).await.failed();
+    assert!(told.starts_with("50\n100\n") && told.contains("MemoryError"), "{told}");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn one_text_or_number_that_is_too_large_is_an_error() {
+    let server = TestServer::start("").await;
+    for code in [
+        "a = 'a' * 10**9\nb = f'{a}{a}{a}'",
+        "bytearray(10**12)",
+        "[0] * 10**12",
+        "' ' * (3 << 30)",
+    ] {
+        let told = run(&server, code).await.failed();
+        assert!(told.ends_with("MemoryError\n"), "{code}:\n{told}");
+    }
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn no_memory_can_be_held_so_that_others_cannot_have_it() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes, mmap
+        libc = ctypes.CDLL(None, use_errno=True)
+        print(libc.mlockall(3), libc.mlock(0, 4096))
+        for name, flag in (('locked', 0x2000), ('huge', 0x40000)):
+            try: mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | flag); print(name)
+            except OSError as e: print(e.errno)
+        ",
+    );
+    // 11 is EAGAIN, of the limit on locked memory; 12 is ENOMEM.
+    assert_eq!(run(&server, &code).await.ok(), "-1 -1\n11\n12\n");
+}
+
+#[tokio::test]
+async fn reading_all_there_is_to_read_harms_nobody() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os, time
+        n, end = 0, time.monotonic() + 2
+        for d, _, files in os.walk('/usr/lib'):
+            for f in files:
+                if time.monotonic() < end and os.path.isfile(d + '/' + f): n += len(open(d + '/' + f, 'rb').read())
+        print(n > 1 << 20)
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "True\n");
+    alive(&server).await;
 }

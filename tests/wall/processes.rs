@@ -1,7 +1,7 @@
 //! Processes: a cell sees its own, reaches no other, and has only so many.
 
 use crate::harness::TestServer;
-use crate::run;
+use crate::{alive, python, run, try_each};
 
 #[tokio::test]
 async fn no_process_of_the_machine_can_be_seen_or_signalled() {
@@ -58,4 +58,125 @@ async fn a_fork_that_comes_to_the_codes_end_does_not_speak_for_it() {
     let server = TestServer::start("").await;
     let code = "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0); print('parent')\nelse: print('child')";
     assert_eq!(run(&server, code).await.ok(), "child\nparent\n");
+}
+
+#[tokio::test]
+async fn threads_and_children_that_nobody_waits_for_have_an_end_too() {
+    let server = TestServer::start("").await;
+    let threads = python(
+        r"
+        import threading, time
+        n = 0
+        try:
+            while n < 500: threading.Thread(target=time.sleep, args=[60], daemon=True).start(); n += 1
+        except RuntimeError as e: print(n, e)
+        ",
+    );
+    assert_eq!(run(&server, &threads).await.ok(), "63 can't start new thread\n");
+    let children = python(
+        r"
+        import os
+        n = 0
+        try:
+            while n < 200:
+                os.posix_spawn('/usr/bin/true', ['true'], {})
+                n += 1
+        except BlockingIOError: print(n)
+        ",
+    );
+    assert_eq!(run(&server, &children).await.ok(), "63\n");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_bomb_of_the_shell_ends_with_its_run() {
+    let server = TestServer::start("").await;
+    let bomb = "import subprocess\n\
+        subprocess.run(['bash', '-c', 'n=0; f() { f | f & [ $((n+=1)) -lt 9 ] && f; }; f'], timeout=1, stderr=subprocess.DEVNULL)";
+    run(&server, bomb).await;
+    alive(&server).await;
+    // Each becomes the next: always one process.
+    let chain = python(
+        r"
+        import os, sys
+        code = 'import os, sys; n = int(sys.argv[1]); n < 5 or sys.exit(n); '
+        code += 'os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:3], sys.orig_argv[3], str(n + 1)])'
+        os.execv(sys.executable, [sys.executable, '-S', '-c', code, '0'])
+        ",
+    );
+    assert_eq!(run(&server, &chain).await.failed(), "Exited with code 5\n");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn another_program_in_the_place_of_ours_is_jailed_all_the_same() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os, sys
+        print('before', flush=True)
+        look = [
+            'import ctypes, os, resource',
+            'libc = ctypes.CDLL(None, use_errno=True)',
+            'print(os.getpid(), [fd for fd in range(64) if libc.fcntl(fd, 1) >= 0], libc.prctl(21), libc.prctl(39, 0, 0, 0, 0))',
+            'print(libc.unshare(0x10000000), resource.getrlimit(resource.RLIMIT_NPROC), os.getresuid(), libc.socket(2, 1, 0))',
+            'open(chr(47) + chr(120), chr(119))',
+        ]
+        os.execv(sys.executable, [sys.executable, '-c', '\n'.join(look)])
+        ",
+    );
+    let told = run(&server, &code).await.failed();
+    assert!(
+        told.starts_with("before\n2 [0, 1, 2] 2 1\n-1 (65, 65) (1000, 1000, 1000) -1\n"),
+        "{told}"
+    );
+    assert!(told.ends_with("Read-only file system: '/x'\nExited with code 1\n"), "{told}");
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_processes_that_are_not_the_codes_own() {
+    let server = TestServer::start("").await;
+    let code = try_each(
+        "import os",
+        &[
+            "os.sched_getaffinity(7)",
+            "os.getpriority(os.PRIO_PROCESS, 7)",
+            "os.getpgid(7)",
+            "os.getsid(7)",
+            "os.pidfd_open(7)",
+            "os.sched_setaffinity(0, {0})",
+            "os.nice(-5)",
+            "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))",
+            "os.nice(5)",
+        ],
+    );
+    // 3 is ESRCH, 1 is EPERM.
+    let expected = "ProcessLookupError 3\n".repeat(5) + &"PermissionError 1\n".repeat(3) + "ok\n";
+    assert_eq!(run(&server, &code).await.ok(), expected);
+}
+
+#[tokio::test]
+async fn timers_have_an_end() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        timer, n, m = ctypes.c_void_p(), 0, 0
+        while n < 100_000 and libc.timer_create(1, None, ctypes.byref(timer)) == 0: n += 1
+        while m < 100_000 and libc.timerfd_create(1, 0) >= 0: m += 1
+        print(n < 5000, m < 5000)
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "True True\n");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn the_shell_works() {
+    let server = TestServer::start("").await;
+    let code = "import os, subprocess\n\
+        command = 'for i in 1 2 3; do echo $i; done | sort -r | head -2; echo $HOME > f; cat f; false || echo or'\n\
+        print(subprocess.run(command, shell=True, capture_output=True, text=True).stdout, os.system('exit 3') >> 8)";
+    assert_eq!(run(&server, code).await.ok(), "3\n2\n/tmp\nor\n 3\n");
 }

@@ -107,3 +107,71 @@ async fn a_flood_without_end_is_stopped() {
         &told[told.len() - 200..]
     );
 }
+
+#[tokio::test]
+async fn ordinary_habits_of_scripts_work() {
+    let server = TestServer::start("").await;
+    let cases = [
+        ("import warnings; warnings.warn('old'); print('x')", "x\n"),
+        ("import sys; print('x'); sys.exit(0)", "x\n"),
+        (
+            "import asyncio\nasync def f(): return 1\nprint(asyncio.run(f()), asyncio.run(f()))",
+            "1 1\n",
+        ),
+        (
+            "import locale, sys; print(locale.getpreferredencoding(), sys.stdout.encoding)",
+            "utf-8 utf-8\n",
+        ),
+        ("open('é日', 'w').write('ü'); print(open('é日', 'rb').read())", "b'\\xc3\\xbc'\n"),
+        ("import time; print(time.tzname[0], time.strftime('%Z'))", "UTC UTC\n"),
+        ("import sys; print(repr(sys.stdin.read()))", "''\n"),
+        (
+            "import threading, time\ndef f():\n  while True: time.sleep(1)\nthreading.Thread(target=f, daemon=True).start(); print('x')",
+            "x\n",
+        ),
+        (
+            "import threading\nthreading.Thread(target=lambda: [print(i) for i in range(3)]).start()",
+            "0\n1\n2\n",
+        ),
+        (
+            "import threading, sys\nthreading.Thread(target=sys.exit, args=(3,)).start(); print('x')",
+            "x\n",
+        ),
+        ("class A:\n  def __del__(self): print('gone')\na = A()\ndel a", "gone\n"),
+        ("import itertools\nx = itertools.count()\nx", ""),
+        (
+            "def f(): yield 1\nprint(list(f()), __name__, __builtins__ is not None)",
+            "[1] __main__ True\n",
+        ),
+        ("import pickle\nclass P: x = 1\nprint(pickle.loads(pickle.dumps(P())).x)", "1\n"),
+        ("import inspect\ndef f(): return 1\nprint(inspect.getsource(f))", "def f(): return 1\n\n"),
+        (
+            "import dataclasses, typing\n@dataclasses.dataclass\nclass D: x: int\nprint(D(1), typing.get_type_hints(D))",
+            "D(x=1) {'x': <class 'int'>}\n",
+        ),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(run(&server, code).await.ok(), expected, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_of_exceptions_is_told_whole() {
+    let server = TestServer::start("").await;
+    let told = run(&server, "raise ExceptionGroup('many', [ValueError('v'), KeyError('k')])")
+        .await
+        .failed();
+    for part in ["ExceptionGroup: many (2 sub-exceptions)", "ValueError: v", "KeyError: 'k'"] {
+        assert!(told.contains(part), "no {part}:\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_sum_comes_out_of_every_cell() {
+    let server = TestServer::start("").await;
+    let code = "import numpy as np\na = np.random.RandomState(0).rand(300, 300)\nprint(repr(np.linalg.solve(a, a @ a).sum()))";
+    let first = run(&server, code).await.ok();
+    for _ in 0..8 {
+        assert_eq!(run(&server, code).await.ok(), first);
+    }
+}

@@ -130,3 +130,34 @@ async fn the_input_can_be_changed_and_is_the_codes_own() {
         .await;
     assert_eq!(reply["steps"][1]["result"], "hi! True\n");
 }
+
+#[tokio::test]
+async fn what_cannot_be_written_down_stays_as_well() {
+    let server = TestServer::start("").await;
+    let runs = run_all(
+        &server,
+        &[
+            "import threading, matplotlib.pyplot as plt\nopen('f', 'w').write('ab')\nf = open('f'); f.read(1)\n\
+             g = (i for i in range(9)); next(g)\nh = lambda: 42\nevent = threading.Event()\n\
+             t = threading.Thread(target=event.wait, daemon=True); t.start()",
+            "print(f.read(), next(g), h(), t.is_alive()); event.set(); t.join()",
+        ],
+    )
+    .await;
+    assert_eq!(runs[1].result, "b 1 42 True\n");
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_is_followed_by_a_fresh_one() {
+    let server = TestServer::start("").await;
+    let runs = run_all(
+        &server,
+        &[
+            "x = 1\nopen('made', 'w')\nwhile True: pass",
+            "import os; print('x' in globals(), os.listdir())",
+        ],
+    )
+    .await;
+    assert!(runs[0].result.contains("TimeoutError"));
+    assert_eq!(runs[1].result, "False []\n");
+}

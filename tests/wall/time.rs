@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{Program, RUN_LIMIT, TestServer, direct};
-use crate::{ran, run};
+use crate::{alive, execute_within, ran, run};
 
 #[tokio::test]
 async fn nothing_outlasts_the_limit() {
@@ -56,4 +56,60 @@ async fn thirty_seconds_are_thirty_seconds() {
     let told = ran(&reply).remove(0).failed();
     assert_eq!(told, "before\nTimeoutError: stopped after 30 s (the limit of one run)\n");
     assert!((29.0..31.0).contains(&took), "it took {took} s");
+}
+
+#[tokio::test]
+async fn no_kind_of_waiting_or_working_gets_more_time() {
+    let server = TestServer::start("").await;
+    let limit = Duration::from_millis(500);
+    let hogs = [
+        "import signal; signal.pause()",
+        "import os; r, w = os.pipe(); os.read(r, 1)",
+        "import select; select.select([], [], [])",
+        "x = 10 ** 10 ** 8",
+        "import numpy as np; np.linalg.svd(np.random.rand(4000, 4000))",
+        "import sys, faulthandler\nsys.settrace(lambda *a: None); faulthandler.cancel_dump_traceback_later()\nwhile True: pass",
+        "import signal; signal.alarm(0); signal.setitimer(signal.ITIMER_REAL, 0)\nwhile True: pass",
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()",
+        "class K(int):\n  def __hash__(self): return 1\nd = {}\nfor i in range(10**6): d[K(i)] = i",
+        "import itertools; sum(itertools.repeat(1, 10**11))",
+        "import os\nos.fork()\nwhile True: pass",
+        "import os\nwhile True: os.write(2, bytes(1 << 16))",
+        "import os\nwhile True: os.write(4, bytes(1 << 16))",
+        "import os, struct\nwhile True: os.write(4, struct.pack('!I', 0xFFFFFFFF) + bytes(1 << 16))",
+    ];
+    for hog in hogs {
+        let answer = execute_within(&server, &format!("print('before')\n{hog}"), limit).await;
+        let took = answer["usage"]["wall_ms"].as_f64().expect("a number");
+        assert_eq!(answer["outcome"], "deadline_exceeded", "{hog}: {answer}");
+        assert_eq!(answer["stdout"].as_str().map(|text| &text[..7]), Some("before\n"), "{hog}");
+        assert!((500.0..1000.0).contains(&took), "{took} ms: {hog}");
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_was_printed_until_the_deadline_is_there() {
+    let server = TestServer::start("").await;
+    let code = "import time\ni = 0\nwhile True: print(i); i += 1; time.sleep(0.05)";
+    let answer = execute_within(&server, code, Duration::from_secs(1)).await;
+    let lines: Vec<_> = answer["stdout"].as_str().expect("it is text").lines().collect();
+    let counted: Vec<_> = (0..lines.len()).map(|i| i.to_string()).collect();
+    assert!(lines == counted && lines.len() > 10, "{answer}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_almost_too_long_is_not_too_long() {
+    let server = TestServer::start("").await;
+    let code = "import time; time.sleep(2.7); print('done')";
+    assert_eq!(run(&server, code).await.ok(), "done\n");
+}
+
+#[tokio::test]
+async fn the_clock_cannot_be_set() {
+    let server = TestServer::start("").await;
+    let code = "import time\nbefore = time.time()\n\
+                try: time.clock_settime(time.CLOCK_REALTIME, 0); print('set')\n\
+                except PermissionError: print(time.time() - before < 1)";
+    assert_eq!(run(&server, code).await.ok(), "True\n");
 }

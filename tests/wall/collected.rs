@@ -1,0 +1,210 @@
+//! Files come back by descriptor: what they are, never what they point to.
+
+use serde_json::{Value, json};
+
+use crate::harness::TestServer;
+use crate::{alive, execute, python};
+
+fn names(answer: &Value) -> Vec<&str> {
+    let files = answer["files"].as_array().expect("a list");
+    files.iter().map(|file| file["name"].as_str().expect("it is text")).collect()
+}
+
+#[tokio::test]
+async fn what_a_link_points_to_never_comes_back() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os
+        os.symlink('/etc/passwd', 'a.png'); os.symlink('/proc/self/cmdline', 'b'); os.symlink('..', 'c')
+        os.symlink('/', 'd'); os.mkdir('e'); os.symlink('../../etc', 'e/f'); os.symlink('loop', 'loop')
+        print(open('a.png').read() != '', os.path.isdir('e/f'))
+        open('real', 'w').write('x')
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    assert_eq!(answer["stdout"], "True True\n", "the code itself can follow them");
+    assert_eq!((names(&answer), &answer["images"]), (vec!["real"], &json!([])));
+}
+
+#[tokio::test]
+async fn pipes_sockets_and_devices_are_left_alone_and_block_nobody() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os, socket, stat
+        os.mkfifo('f.png'); s = socket.socket(socket.AF_UNIX); s.bind('s.png')
+        for kind in (stat.S_IFCHR, stat.S_IFBLK):
+            try: os.mknod('n.png', kind | 0o666, os.makedev(1, 5)); print('made')
+            except OSError as e: print(type(e).__name__)
+        print(sorted(os.listdir()))
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let stdout = "PermissionError\nPermissionError\n['f.png', 's.png']\n";
+    assert_eq!(answer["stdout"], stdout);
+    assert_eq!((names(&answer), &answer["images"]), (vec![], &json!([])));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_larger_than_it_is_costs_nothing() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os
+        for name, size in (('a', 1 << 50), ('b', 1 << 40), ('c', 500 << 20), ('d', 400 << 20)):
+            file = os.open(name, os.O_CREAT | os.O_RDWR)
+            try: os.ftruncate(file, size); print('made')
+            except OSError as e: print(e.errno)
+        open('e', 'w').write('small')
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    // 27 is EFBIG.
+    assert_eq!(answer["stdout"], "27\n27\nmade\nmade\n");
+    assert_eq!((names(&answer), &answer["files_left_out"]), (vec!["a", "b", "e"], &json!(2)));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_limit_of_the_file_size_is_an_error_even_where_it_is_a_signal() {
+    let server = TestServer::start("").await;
+    let code = "import os\nfile = os.open('x', os.O_CREAT | os.O_RDWR)\n\
+                for size in (1 << 40, 600 << 20):\n\
+                \x20   try: os.posix_fallocate(file, 0, size); print('made')\n\
+                \x20   except OSError as e: print(e.errno in (27, 28))";
+    assert_eq!(execute(&server, code).await["stdout"], "True\nTrue\n");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_thousand_folders_deep_is_not_followed_to_the_end() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os
+        for depth in range(1000): os.mkdir('d'); os.chdir('d')
+        open('deep', 'w').write('x')
+        os.chdir('/workspace'); open('top', 'w').write('y'); os.makedirs('a/b'); open('a/b/c', 'w')
+        print(depth)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let mut found = names(&answer);
+    found.sort_unstable();
+    assert_eq!((&answer["stdout"], found), (&json!("999\n"), vec!["a/b/c", "top"]));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn of_many_files_the_first_hundred_come_back_and_the_rest_is_counted() {
+    let server = TestServer::start("").await;
+    let code = "for i in range(9000): open(f'{i:04}', 'w').write('x')";
+    let answer = execute(&server, code).await;
+    assert_eq!(answer["outcome"], "ok");
+    assert_eq!((names(&answer).len(), &answer["files_left_out"]), (100, &json!(8900)));
+    assert_eq!(names(&answer)[..2], ["0000", "0001"], "the oldest first");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn of_many_pictures_the_first_twenty_come_back_and_the_rest_is_counted() {
+    let server = TestServer::start("").await;
+    let code = "head = b'\\x89PNG\\r\\n\\x1a\\n'\nfor i in range(5000): open(str(i), 'wb').write(head + b'%d' % i)";
+    let answer = execute(&server, code).await;
+    let images = answer["images"].as_array().expect("a list").len();
+    assert_eq!((images, &answer["images_left_out"]), (20, &json!(4980)));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn what_nobody_may_read_is_collected_or_counted_and_cleared_away() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import os
+        open('f', 'w').write('x'); os.chmod('f', 0)
+        os.mkdir('d'); open('d/g', 'w').write('y'); os.chmod('d', 0)
+        os.chmod('/workspace', 0o300)
+        try: os.listdir('/workspace')
+        except OSError as e: print(type(e).__name__)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    assert_eq!(
+        (&answer["outcome"], &answer["stdout"]),
+        (&json!("ok"), &json!("PermissionError\n"))
+    );
+    assert!(names(&answer).iter().all(|name| ["f", "d/g"].contains(name)), "{answer}");
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_still_being_written_or_swapped_holds_nobody_up() {
+    let server = TestServer::start("").await;
+    let grows = "import os, time\n\
+                 if os.fork() == 0:\n\
+                 \x20   f = open('grows', 'wb', 0)\n\
+                 \x20   while True: f.write(bytes(1 << 16))\n\
+                 while not os.path.exists('grows'): time.sleep(0.01)";
+    let swaps = python(
+        r"
+        import os, time
+        def picture(): open('a.png', 'wb').write(b'\x89PNG\r\n\x1a\n' + bytes(1000))
+        picture()
+        if os.fork() == 0:
+            while True:
+                try:
+                    os.remove('a.png'); os.mkfifo('a.png'); os.remove('a.png')
+                    os.symlink('/dev/zero', 'a.png'); os.remove('a.png'); picture()
+                except OSError: pass
+        time.sleep(0.05)
+        ",
+    );
+    for code in [grows, &swaps] {
+        for _ in 0..3 {
+            let answer = execute(&server, code).await;
+            assert_eq!(answer["outcome"], "ok", "{answer}");
+            let wall_ms = answer["usage"]["wall_ms"].as_f64().expect("a number");
+            assert!(wall_ms < 1000.0, "{wall_ms} ms");
+        }
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_no_text_or_odd_are_told_as_well_as_can_be() {
+    let server = TestServer::start("").await;
+    let code =
+        r"open('a\nb', 'w'); open('x' * 255, 'w'); open(b'\xff', 'w'); open('../workspace/q', 'w')";
+    let answer = execute(&server, code).await;
+    let mut found = names(&answer);
+    found.sort_unstable();
+    assert_eq!(found, ["a\nb", "q", &"x".repeat(255), "\u{fffd}"]);
+}
+
+#[tokio::test]
+async fn archives_that_reach_out_of_their_folder_do_not() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import io, tarfile, zipfile
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode='w') as tar:
+            link = tarfile.TarInfo('l'); link.type = tarfile.SYMTYPE; link.linkname = '/etc/passwd'
+            tar.addfile(link)
+            evil = tarfile.TarInfo('../../etc/evil'); evil.size = 1
+            tar.addfile(evil, io.BytesIO(b'x'))
+        buffer.seek(0)
+        try: tarfile.open(fileobj=buffer).extractall(); print('extracted')
+        except (OSError, tarfile.FilterError) as e: print('refused')
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, 'w') as z: z.writestr('../../etc/evil', 'x')
+        zipfile.ZipFile(buffer).extractall()
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    assert_eq!(answer["stdout"], "refused\n");
+    assert_eq!(names(&answer), ["etc/evil"], "what zipfile made of it, in the work directory");
+}

@@ -1,0 +1,127 @@
+//! Many at once: everybody gets a turn, and those who misbehave hurt only themselves.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::{TestServer, Warden};
+use crate::{alive, execute, python, run};
+
+#[tokio::test]
+async fn past_the_queue_one_is_told_to_come_back_and_nothing_was_run() {
+    let warden = Warden::start(&["--places", "2", "--standbys", "2", "--queue-ms", "500"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let request = json!({"code": "import time; time.sleep(2); print('slept')"});
+
+    let replies = join_all((0..3).map(|_| server.post("/x/execute", &request))).await;
+
+    let slept = replies.iter().filter(|reply| reply.body["stdout"] == "slept\n").count();
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status == 429).collect();
+    assert_eq!((slept, refused.len()), (2, 1), "{replies:?}");
+    assert_eq!(refused[0].body["error"]["status"], "RESOURCE_EXHAUSTED");
+    let seconds = refused[0].headers["retry-after"].to_str().expect("it is text");
+    assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{seconds}");
+    assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn a_run_that_had_to_wait_has_all_of_its_time_left() {
+    let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "2000"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = "import time; time.sleep(1.5); print('slept')";
+    let began = Instant::now();
+    let (one, other) = tokio::join!(execute(&server, code), execute(&server, code));
+    assert_eq!((&one["stdout"], &other["stdout"]), (&json!("slept\n"), &json!("slept\n")));
+    assert!(began.elapsed() >= Duration::from_secs(3), "they took turns");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_its_place_at_once() {
+    let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "20000"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    for _ in 0..3 {
+        let request = json!({"code": "import time; time.sleep(15)"});
+        let gone = server.post("/x/execute", &request);
+        let gone = tokio::time::timeout(Duration::from_millis(300), gone).await;
+        assert!(gone.is_err(), "it sleeps");
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn sleepers_hold_nobody_up() {
+    let server = TestServer::start("").await;
+    let sleeper = "import time; time.sleep(2); print('slept')";
+    let sleepers = join_all((0..16).map(|_| run(&server, sleeper)));
+    let others = async {
+        for _ in 0..20 {
+            assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+        }
+        Instant::now()
+    };
+    let began = Instant::now();
+    let (sleepers, done) = tokio::join!(sleepers, others);
+    assert!(sleepers.into_iter().all(|run| run.ok() == "slept\n"));
+    assert!(done - began < Duration::from_secs(10), "20 short runs took {:?}", done - began);
+}
+
+/// What each of them measures: the longest time that it did not get on.
+const NEIGHBOUR: &str = "import time\n\
+    last = time.monotonic(); worst = 0\n\
+    for i in range(40):\n\
+    \x20   time.sleep(0.05); now = time.monotonic(); worst = max(worst, now - last); last = now\n\
+    print(i, worst < 1 or worst)";
+
+#[tokio::test]
+async fn neighbours_get_on_whatever_one_of_them_does() {
+    let server = TestServer::start("").await;
+    let attacks = [
+        "while True: pass",
+        "while True: print('x' * 100_000)",
+        "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass",
+        "import threading\nwhile True:\n  try: threading.Thread(target=list, args=[range(10**9)]).start()\n  except (RuntimeError, MemoryError): pass",
+        "while True:\n  for i in range(9000): open(f'/workspace/{i}', 'w')",
+        "import os\nwhile True: os.write(2, bytes(1 << 16))",
+        "import os\nwhile True: os.write(4, bytes(1 << 16))",
+    ];
+    for attack in attacks {
+        let neighbours = join_all((0..4).map(|_| run(&server, NEIGHBOUR)));
+        let (neighbours, attacked) = tokio::join!(neighbours, execute(&server, attack));
+        assert_ne!(attacked["outcome"], "ok", "{attack}");
+        for neighbour in neighbours {
+            assert_eq!(neighbour.ok(), "39 True\n", "{attack}");
+        }
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn every_reply_belongs_to_its_own_run() {
+    let server = TestServer::start("").await;
+    let runs = join_all((0..24).map(|i| {
+        let server = &server;
+        async move {
+            let code = match i % 4 {
+                0 => format!("print('nonce {i}')"),
+                1 => format!("print('nonce {i}'); 1/0"),
+                2 => format!("print('nonce {i}', flush=True); import os; os.abort()"),
+                _ => python(&format!(
+                    "
+                    import os, time
+                    open('nonce', 'w').write('nonce {i}')
+                    time.sleep(0.1)
+                    print(open('nonce').read(), len(os.listdir()) == 1 or os.listdir())
+                    "
+                )),
+            };
+            (i, run(server, &code).await)
+        }
+    }))
+    .await;
+    for (i, run) in runs {
+        let own = if i % 4 == 3 { format!("nonce {i} True\n") } else { format!("nonce {i}\n") };
+        assert!(run.result.starts_with(&own), "{i}: {}", run.result);
+        assert_eq!(run.is_error, matches!(i % 4, 1 | 2), "{i}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Drawing: every usual way, the odd ones, and those that go wrong.
+
+use serde_json::{Value, json};
+
+use crate::harness::TestServer;
+use crate::{alive, execute, python};
+
+const PLOT: &str = "import matplotlib, matplotlib.pyplot as plt\n";
+
+fn count(answer: &Value) -> usize {
+    answer["images"].as_array().expect("a list").len()
+}
+
+#[tokio::test]
+async fn each_way_to_draw_gives_its_pictures() {
+    let server = TestServer::start("").await;
+    let cases = [
+        ("import seaborn as sns; sns.histplot([1, 2, 2, 3])", 1),
+        ("import pandas as pd; pd.Series([1, 2]).plot()", 1),
+        ("plt.plot([1]); plt.show(); plt.plot([2]); plt.show()", 2),
+        ("plt.plot([1]); plt.show(); plt.show()", 1),
+        ("for i in range(3): plt.plot([i]); plt.pause(0.001)", 3),
+        ("plt.ion(); plt.plot([1]); plt.draw()", 1),
+        ("plt.title('日本 😀'); plt.plot([1])", 1),
+        (
+            "from matplotlib.animation import FuncAnimation\nf, a = plt.subplots()\nx = FuncAnimation(f, lambda i: a.plot([i]), frames=3)\nplt.show()",
+            1,
+        ),
+        ("import os; os.environ['MPLBACKEND'] = 'Qt5Agg'; plt.plot([1]); plt.show()", 1),
+        ("plt.close = plt.show = None; plt.plot([1])", 1),
+        ("plt.plot([1]); plt.savefig('a.svg'); plt.savefig('a.pdf'); plt.close()", 0),
+        ("plt.plot([1]); plt.savefig('a.jpg'); plt.close()", 1),
+        (
+            "from PIL import Image\na = [Image.new('P', (4, 4), i) for i in range(3)]\na[0].save('a.gif', save_all=True, append_images=a[1:])",
+            1,
+        ),
+    ];
+    for (code, pictures) in cases {
+        let answer = execute(&server, &format!("{PLOT}{code}")).await;
+        assert_eq!(answer["outcome"], "ok", "{code}: {answer}");
+        assert_eq!(count(&answer), pictures, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_needs_a_screen_says_so_at_once() {
+    let server = TestServer::start("").await;
+    let cases = [
+        ("matplotlib.use('TkAgg')", "ImportError: Cannot load backend 'TkAgg'"),
+        ("plt.switch_backend('TkAgg')", "ImportError: Cannot load backend 'TkAgg'"),
+        (
+            "import cv2, numpy; cv2.imshow('w', numpy.zeros((5, 5, 3), 'uint8')); cv2.waitKey(0)",
+            "The function is not implemented",
+        ),
+    ];
+    for (code, words) in cases {
+        let answer = execute(&server, &format!("{PLOT}{code}")).await;
+        let told = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == "failed" && told.contains(words), "{code}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn drawing_that_goes_wrong_is_told_and_harms_nobody() {
+    let server = TestServer::start("").await;
+    let cases = [
+        (
+            "f, a = plt.subplots(); a.text(0, 0, r'$\\bad{$')",
+            "ok",
+            "A figure could not be drawn: ValueError",
+        ),
+        (
+            "from matplotlib._pylab_helpers import Gcf\nGcf.get_all_fig_managers = lambda: 1/0\nplt.plot([1])",
+            "ok",
+            "A figure could not be drawn: ZeroDivisionError",
+        ),
+        ("plt.figure(figsize=(300, 300)); plt.plot([1]); plt.show()", "failed", "MemoryError"),
+        (
+            "from matplotlib.lines import Line2D\nclass L(Line2D):\n  def draw(self, r):\n    while True: pass\nf, a = plt.subplots(); a.add_line(L([0, 1], [0, 1]))",
+            "deadline_exceeded",
+            "TimeoutError",
+        ),
+    ];
+    for (code, outcome, words) in cases {
+        let answer = execute(&server, &format!("{PLOT}{code}")).await;
+        let told = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == outcome && told.contains(words), "{code}: {answer}");
+        assert_eq!(count(&answer), 0, "{code}");
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_no_font_has_is_no_storm_of_warnings() {
+    let server = TestServer::start("").await;
+    let answer = execute(&server, &format!("{PLOT}plt.title('日本' * 20); plt.plot([1])")).await;
+    assert_eq!((count(&answer), &answer["stderr"]), (1, &json!("")));
+}
+
+#[tokio::test]
+async fn a_flood_on_the_way_of_pictures_is_cut_and_counted() {
+    let server = TestServer::start("").await;
+    let empty = python(
+        r"
+        import os
+        for _ in range(100):
+            data = bytes(1 << 16)
+            while data: data = data[os.write(4, data):]
+        print('done')
+        ",
+    );
+    let answer = execute(&server, &empty).await;
+    assert_eq!(
+        (&answer["stdout"], &answer["images_left_out"]),
+        (&json!("done\n"), &json!(100 << 14))
+    );
+    alive(&server).await;
+
+    let pictures = python(
+        r"
+        import os, struct
+        body = bytes(1 << 20)
+        for i in range(200):
+            data = b'\x89PNG\r\n\x1a\n' + struct.pack('!I', i) + body
+            data = struct.pack('!I', len(data)) + data
+            while data: data = data[os.write(4, data):]
+        ",
+    );
+    let answer = execute(&server, &pictures).await;
+    assert_eq!((count(&answer), &answer["images_left_out"]), (20, &json!(180)));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn half_a_picture_does_not_swallow_that_of_the_next_run() {
+    let server = TestServer::start("").await;
+    let half = "import os, struct; os.write(4, struct.pack('!I', 1000) + b'half')";
+    let runs = crate::run_all(&server, &[half, &format!("{PLOT}plt.plot([1])")]).await;
+    assert_eq!((runs[0].pictures.len(), runs[1].pictures.len()), (0, 1));
+}

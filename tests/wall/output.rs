@@ -1,0 +1,109 @@
+//! What is written comes back, as far as it fits, whatever it is and however it is written.
+
+use serde_json::json;
+
+use crate::harness::TestServer;
+use crate::{alive, execute, python, run};
+
+/// What is kept of each of the two outputs, and a line for what is not.
+const KEPT: usize = (1 << 20) + 100;
+
+#[tokio::test]
+async fn every_way_to_write_is_captured_and_in_order() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes, os, sys
+        libc = ctypes.CDLL(None)
+        os.write(1, b'a\n')
+        sys.stdout.buffer.write(b'b\n'); sys.stdout.flush()
+        libc.write(1, b'c\n', 2)
+        print('d')
+        sys.__stdout__.write('e\n')
+        open('/dev/null', 'w').write('nothing')
+        os.system('echo f')
+        libc.puts(b'g')  # C keeps it until the end
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "a\nb\nc\nd\ne\nf\ng\n");
+}
+
+#[tokio::test]
+async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
+    let server = TestServer::start("").await;
+    for flood in
+        ["print('x' * (1 << 27))", "import os\nd = bytes(50 << 20)\nwhile True: os.write(1, d)"]
+    {
+        let answer = execute(&server, &format!("print('first')\n{flood}")).await;
+        assert_eq!(answer["limit"], json!({"name": "output_bytes", "value": 10 << 20}));
+        let stdout = answer["stdout"].as_str().expect("it is text");
+        assert!(stdout.starts_with("first\n") && stdout.len() < KEPT, "{} bytes", stdout.len());
+        alive(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_errors_is_cut_and_the_run_goes_on() {
+    let server = TestServer::start("").await;
+    let code =
+        "import sys\nfor i in range(300_000): sys.stderr.write('e' * 100 + '\\n')\nprint('end')";
+    let answer = execute(&server, code).await;
+    assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("ok"), &json!("end\n")));
+    let stderr = answer["stderr"].as_str().expect("it is text");
+    assert!(stderr.contains("bytes left out …]") && stderr.len() < KEPT, "{} bytes", stderr.len());
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn an_exception_is_told_however_long_it_is() {
+    let server = TestServer::start("").await;
+    let told = run(&server, "print('before')\nraise ValueError('x' * (5 << 20))").await.failed();
+    assert!(told.starts_with("before\nTraceback (most recent call last):\n"));
+    assert!(told.len() < KEPT + 100 && told.ends_with("xxx\n"), "{} bytes", told.len());
+}
+
+#[tokio::test]
+async fn any_bytes_make_a_valid_answer() {
+    let server = TestServer::start("").await;
+    let cases = [
+        (r"print('a\0b\x1b[31m\rc\u202e')", "a\0b\u{1b}[31m\rc\u{202e}\n"),
+        (r"import os; os.write(1, b'\xc3')", "\u{fffd}"),
+        (r"import os; os.write(1, b'\xed\xa0\x80')", "\u{fffd}\u{fffd}\u{fffd}"),
+        (r"import os; os.write(1, 'x'.encode('utf-16-le'))", "x\0"),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(run(&server, code).await.ok(), expected, "{code}");
+    }
+    let marks = run(&server, r"print('e' + '\u0301' * 1_000_000)").await.ok();
+    assert!(marks.starts_with("e\u{301}\u{301}") && marks.contains("bytes left out"));
+    let half = run(&server, r"print('\ud800')").await;
+    assert!(!half.is_error || half.result.contains("UnicodeEncodeError"), "{half:?}");
+}
+
+#[tokio::test]
+async fn lines_keep_their_order_within_each_output() {
+    let server = TestServer::start("").await;
+    let code = "import sys\nfor i in range(10_000): print(i); print(i, file=sys.stderr)";
+    let answer = execute(&server, code).await;
+    let lines: String = (0..10_000).map(|i| format!("{i}\n")).collect();
+    assert!(answer["stdout"] == lines.as_str() && answer["stderr"] == lines.as_str());
+}
+
+#[tokio::test]
+async fn what_was_printed_before_the_end_is_there_however_it_ends() {
+    let server = TestServer::start("").await;
+    for end in ["1/0", "import os; os.abort()", "import os; os._exit(9)", "while True: pass"] {
+        let answer =
+            execute(&server, &format!("print('before')\nprint('half a line', end='')\n{end}"))
+                .await;
+        assert_eq!(answer["stdout"], "before\nhalf a line", "{end}");
+        assert_ne!(answer["stderr"], "", "{end}: no failure is without a word");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_the_code_forges_is_not_without_a_word() {
+    let server = TestServer::start("").await;
+    let told = run(&server, "import os\nos.write(3, b'\\1')\nwhile True: pass").await.failed();
+    assert_eq!(told, "Failed without a word\n");
+}

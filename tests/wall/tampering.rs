@@ -1,0 +1,176 @@
+//! The code shares its interpreter with our runner, and may break it: for itself, and nobody else.
+
+use serde_json::json;
+
+use crate::harness::TestServer;
+use crate::{alive, execute, python, run, run_all};
+
+#[tokio::test]
+async fn what_the_code_does_to_its_interpreter_does_not_hide_how_it_ended() {
+    let server = TestServer::start("").await;
+    let cases = [
+        "import sys; sys.excepthook = sys.unraisablehook = lambda *a: 1/0",
+        "import sys; sys.settrace(lambda *a: None); sys.setprofile(lambda *a: None)",
+        "import sys; sys.meta_path.clear(); sys.path.clear(); sys.modules.clear()",
+        "import traceback, linecache; traceback.TracebackException = None; linecache.cache = None",
+        "import builtins; builtins.print = builtins.open = builtins.exec = builtins.compile = None",
+        "import os; os.write = os.read = os._exit = None",
+        "import sys; sys.stdout.close(); sys.stderr.close()",
+        "import sys; sys.stdout = sys.stderr = None",
+        "import threading; threading.enumerate = threading.main_thread = None",
+        "import gc; gc.disable(); gc.freeze()",
+    ];
+    for tampering in cases {
+        let told = run(&server, &format!("{tampering}\nraise ValueError('told')")).await.failed();
+        assert!(told.contains("ValueError"), "{tampering}:\n{told}");
+        assert!(!told.contains("runner.py"), "our own frames are shown: {tampering}:\n{told}");
+    }
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_runner_that_is_broken_on_purpose_is_a_failure_and_not_a_hang() {
+    let server = TestServer::start("").await;
+    let cases = [
+        "import runner; runner.finish = lambda: 1/0",
+        "import runner; runner._write = None",
+        "import sys; sys.addaudithook(lambda *a: 1/0)",
+        "import os; os.closerange(0, 1000); 1/0",
+    ];
+    for tampering in cases {
+        let told = run(&server, tampering).await.failed();
+        assert!(told.contains("Exited with code 1"), "{tampering}:\n{told}");
+    }
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn exceptions_that_do_not_let_themselves_be_told_are_told_all_the_same() {
+    let server = TestServer::start("").await;
+    let cases = [
+        (
+            "class E(BaseException):\n  def __str__(self): raise self\n  __repr__ = __str__\nraise E",
+            "E: <exception str() failed>\n",
+        ),
+        (
+            "class E(Exception):\n  @property\n  def __cause__(self): 1/0\nraise E('e')",
+            "E (its traceback could not be made)\n",
+        ),
+        (
+            "import sys\nclass C:\n  def __eq__(self, o): 1/0\n  def __str__(self): 1/0\nsys.exit(C())",
+            "Exited with code 1\n",
+        ),
+        ("import sys; sys.exit(True)", "Exited with code 1\n"),
+        ("import sys; sys.exit('')", "Exited with code 1\n"),
+        ("raise SystemExit(7)", "Exited with code 7\n"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt\n"),
+        ("raise GeneratorExit", "GeneratorExit\n"),
+        ("raise (lambda: (yield))()", "TypeError: exceptions must derive from BaseException\n"),
+        ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded\n"),
+    ];
+    for (code, end) in cases {
+        let told = run(&server, code).await.failed();
+        assert!(told.ends_with(end) && !told.contains("runner.py"), "{code}:\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_interpreter_that_was_tampered_with_serves_only_its_own_interaction() {
+    let server = TestServer::start("").await;
+    let poison = python(
+        r"
+        import builtins, os, sys
+        builtins.max = lambda x: 42
+        for name in ('sitecustomize.py', 'usercustomize.py', 'json.py', 'x.pth'):
+            for folder in ('/workspace', '/tmp'):
+                open(f'{folder}/{name}', 'w').write('1/0')
+        os.makedirs('/tmp/.local/lib/python3/site-packages', exist_ok=True)
+        os.makedirs('/tmp/.config/matplotlib', exist_ok=True)
+        open('/tmp/.config/matplotlib/matplotlibrc', 'w').write('backend: nonsense')
+        os.environ['PYTHONSTARTUP'] = '/tmp/sitecustomize.py'
+        ",
+    );
+    let own = run_all(&server, &[&poison, "print(max('ab'))"]).await;
+    assert_eq!(own[1].result, "42\n", "it is poisoned");
+    // More often than there are standbys.
+    for _ in 0..5 {
+        let look = "import json, os, matplotlib\nprint(max('ab'), os.listdir('/workspace'), os.listdir('/tmp'))";
+        assert_eq!(run(&server, look).await.ok(), "b [] []\n");
+    }
+}
+
+#[tokio::test]
+async fn fresh_interpreters_are_the_same_whatever_others_have_done() {
+    let server = TestServer::start("").await;
+    let look = python(
+        r"
+        import builtins, hashlib, os, sys
+        seen = sorted(sys.modules), sorted(vars(builtins)), sorted(os.environ.items()), sys.path, sys.argv
+        print(hashlib.sha256(repr(seen).encode()).hexdigest())
+        ",
+    );
+    let before = run(&server, &look).await.ok();
+    for _ in 0..10 {
+        run(&server, "import sys, this, os; sys.path.append('x'); os.environ['A'] = 'b'").await;
+        assert_eq!(run(&server, &look).await.ok(), before);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_ours_or_of_others_is_in_the_interpreter() {
+    let server = TestServer::start("").await;
+    // Put together at run time, so that the code's own text does not hold it.
+    run(&server, "secret = 'of the-' + 'other one'").await.ok();
+    let code = python(
+        r"
+        import gc, os, sys
+        gc.unfreeze()
+        needle = 'of the-' + 'other one'
+        frames, frame = [], sys._getframe()
+        while frame: frames += list(frame.f_locals.items()); frame = frame.f_back
+        texts = [v for o in gc.get_objects() if isinstance(o, dict) for v in list(o.values()) if isinstance(v, str)]
+        texts += [v for _, v in frames if isinstance(v, str)]
+        found = [t for t in texts if t == needle and t is not needle]
+        print(len(texts) > 1000, found, [k for k in os.environ if 'BELLJAR' in k or 'KEY' in k])
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "True [] []\n");
+}
+
+#[tokio::test]
+async fn a_channel_that_was_changed_harms_only_the_one_who_did() {
+    let server = TestServer::start("").await;
+    let runs = run_all(
+        &server,
+        &["import os; os.set_blocking(3, False); os.set_blocking(4, False); x = 1", "print(x)"],
+    )
+    .await;
+    assert_eq!(runs[1].result, "1\n");
+    let answer =
+        execute(&server, "import os; os.dup2(os.open('/dev/null', os.O_RDWR), 3); print('x')")
+            .await;
+    assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("ok"), &json!("x\n")));
+    alive(&server).await;
+}
+
+#[tokio::test]
+async fn descriptors_that_were_all_used_up_are_back_in_the_next_run_of_others() {
+    let server = TestServer::start("").await;
+    let storm = python(
+        r"
+        import os, socket
+        files = []
+        try:
+            while len(files) < 5000: files += socket.socketpair()
+        except OSError as e: print(len(files) > 900, e.errno)
+        ",
+    );
+    assert_eq!(run(&server, &storm).await.ok(), "True 24\n");
+    let failing = format!("{storm}1/0");
+    assert!(
+        run(&server, &failing).await.failed().ends_with("ZeroDivisionError: division by zero\n")
+    );
+    let all = "import os; print(len([os.open('/dev/null', 0) for _ in range(1000)]))";
+    assert_eq!(run(&server, all).await.ok(), "1000\n");
+    alive(&server).await;
+}
