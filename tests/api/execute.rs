@@ -159,3 +159,34 @@ async fn without_a_sandbox_it_says_so() {
     let reply = server.post(EXECUTE, &json!({"code": "print(1)"})).await;
     assert_eq!((reply.status, reply.message()), (503, "The sandbox is not available."));
 }
+
+#[tokio::test]
+async fn a_body_that_is_no_request_is_refused_whatever_it_is() {
+    let server = TestServer::start("").await;
+    let deep = "[".repeat(100_000);
+    let bodies = [
+        "",
+        "{",
+        "null",
+        "[]",
+        "\"print(1)\"",
+        "\u{0}",
+        "{\"code\": \"\\ud800\"}",
+        &deep,
+        "{\"code\": \"print(1)\", \"files\": {}}",
+        "{\"code\": \"print(1)\", \"files\": [1]}",
+        "{\"code\": \"print(1)\", \"files\": [{\"name\": \"a\", \"data\": \"no base64!\"}]}",
+        "{\"code\": \"print(1)\", \"timeout_s\": \"1\"}",
+        "{\"code\": \"print(1)\", \"timeout_s\": 1e400}",
+    ];
+    for body in bodies {
+        let reply = Reply::to(server.request("POST", EXECUTE).body(body.to_owned())).await;
+        let start: String = body.chars().take(60).collect();
+        assert_eq!((reply.status, &reply.body["error"]["code"]), (400, &json!(400)), "{start:?}");
+        assert_ne!(reply.message(), "", "{start:?}");
+    }
+    let twice = "{\"code\": \"print(1)\", \"code\": \"print(2)\"}";
+    let reply = Reply::to(server.request("POST", EXECUTE).body(twice)).await;
+    assert_eq!(reply.body["stdout"], "2\n", "the last one counts, as everywhere");
+    assert_eq!(server.get(EXECUTE).await.status, 405);
+}

@@ -82,6 +82,7 @@ async fn neighbours_get_on_whatever_one_of_them_does() {
         "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass",
         "import threading\nwhile True:\n  try: threading.Thread(target=list, args=[range(10**9)]).start()\n  except (RuntimeError, MemoryError): pass",
         "while True:\n  for i in range(9000): open(f'/workspace/{i}', 'w')",
+        "import os\nwhile True: os.write(2, bytes(1 << 16))",
         "import os\nwhile True: os.write(4, bytes(1 << 16))",
     ];
     for attack in attacks {

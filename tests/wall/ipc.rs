@@ -3,6 +3,10 @@
 use crate::harness::TestServer;
 use crate::{alive, python, run, try_each};
 
+/// The kernel counts descriptors on their way for all cells together. Those who want to send some,
+/// and those who see to it that nobody can, take turns.
+static ON_THEIR_WAY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test]
 async fn a_local_socket_of_this_machine_cannot_be_reached() {
     let server = TestServer::start("").await;
@@ -42,6 +46,7 @@ async fn a_local_socket_of_this_machine_cannot_be_reached() {
 
 #[tokio::test]
 async fn no_descriptor_comes_in_or_is_taken_through_the_runners_sockets() {
+    let _turn = ON_THEIR_WAY.lock().await;
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -68,6 +73,7 @@ async fn no_descriptor_comes_in_or_is_taken_through_the_runners_sockets() {
 
 #[tokio::test]
 async fn what_multiprocessing_builds_on_works() {
+    let _turn = ON_THEIR_WAY.lock().await;
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -125,4 +131,37 @@ async fn two_cells_that_use_the_same_names_do_not_meet() {
     );
     let (one, other) = tokio::join!(run(&server, &code), run(&server, &code));
     assert_eq!((one.ok(), other.ok()), ("alone\n".to_owned(), "alone\n".to_owned()));
+}
+
+#[tokio::test]
+async fn descriptors_that_one_cell_leaves_on_their_way_keep_no_other_from_coming_up() {
+    let _turn = ON_THEIR_WAY.lock().await;
+    let server = TestServer::start("").await;
+    // As many as the kernel lets a user have; it counts those of all cells together.
+    let hoarder = python(
+        r"
+        import socket, time
+        pairs, sent = [], 0
+        def fill():
+            global sent
+            a, b = socket.socketpair(); a.setblocking(False); pairs.append((a, b))
+            try:
+                while sent < 20_000: socket.send_fds(a, [b'x'], [0] * 250); sent += 250
+            except BlockingIOError: return True
+            except OSError as e: print(e.errno)
+        while len(pairs) < 100 and fill(): pass
+        print(sent > 1000, flush=True)
+        time.sleep(2)
+        ",
+    );
+    let others = async {
+        // More than there are standbys.
+        for _ in 0..12 {
+            assert_eq!(run(&server, "import time; time.sleep(0.05); print(1)").await.ok(), "1\n");
+        }
+        alive(&server).await;
+    };
+    let (hoarded, ()) = tokio::join!(run(&server, &hoarder), others);
+    // 109 is ETOOMANYREFS.
+    assert_eq!(hoarded.ok(), "109\nTrue\n");
 }

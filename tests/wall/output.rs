@@ -29,10 +29,10 @@ async fn every_way_to_write_is_captured_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_gigabyte_at_once_is_stopped_like_any_flood() {
+async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
     let server = TestServer::start("").await;
     for flood in
-        ["print('x' * (1 << 30))", "import os\nd = bytes(100 << 20)\nwhile True: os.write(1, d)"]
+        ["print('x' * (1 << 27))", "import os\nd = bytes(50 << 20)\nwhile True: os.write(1, d)"]
     {
         let answer = execute(&server, &format!("print('first')\n{flood}")).await;
         assert_eq!(answer["limit"], json!({"name": "output_bytes", "value": 10 << 20}));

@@ -5,6 +5,7 @@ use crate::{alive, python, run};
 
 const EPERM: i32 = 1;
 const ENOSYS: i32 = 38;
+const EOPNOTSUPP: i32 = 95;
 
 /// Number, name, and how it is refused with zeros for arguments.
 const REFUSED: &[(i32, &str, i32)] = &[
@@ -68,9 +69,9 @@ const REFUSED: &[(i32, &str, i32)] = &[
     (278, "vmsplice", EPERM),
     (275, "splice", EPERM),
     (276, "tee", EPERM),
-    (188, "setxattr", EPERM),
-    (189, "lsetxattr", EPERM),
-    (190, "fsetxattr", EPERM),
+    (188, "setxattr", EOPNOTSUPP),
+    (189, "lsetxattr", EOPNOTSUPP),
+    (190, "fsetxattr", EOPNOTSUPP),
     (29, "shmget", EPERM),
     (68, "msgget", EPERM),
     (64, "semget", EPERM),
@@ -90,7 +91,7 @@ const REFUSED: &[(i32, &str, i32)] = &[
     (317, "seccomp", EPERM),
     (444, "landlock_create_ruleset", ENOSYS),
     (135, "personality", EPERM),
-    (92, "chown", ENOSYS),
+    (92, "chown", EPERM),
     (437, "openat2", ENOSYS),
     (216, "remap_file_pages", ENOSYS),
     (134, "uselib", EPERM),

@@ -74,6 +74,9 @@ async fn no_kind_of_waiting_or_working_gets_more_time() {
         "class K(int):\n  def __hash__(self): return 1\nd = {}\nfor i in range(10**6): d[K(i)] = i",
         "import itertools; sum(itertools.repeat(1, 10**11))",
         "import os\nos.fork()\nwhile True: pass",
+        "import os\nwhile True: os.write(2, bytes(1 << 16))",
+        "import os\nwhile True: os.write(4, bytes(1 << 16))",
+        "import os, struct\nwhile True: os.write(4, struct.pack('!I', 0xFFFFFFFF) + bytes(1 << 16))",
     ];
     for hog in hogs {
         let answer = execute_within(&server, &format!("print('before')\n{hog}"), limit).await;

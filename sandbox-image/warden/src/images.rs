@@ -62,21 +62,23 @@ impl Frames {
     }
 
     fn picture(&mut self, data: &[u8]) -> Option<Picture> {
-        let kind = picture_type(data);
+        let Some(mime_type) = Some(data).filter(|data| !data.is_empty()).and_then(picture_type)
+        else {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        };
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
         let name = hasher.finish();
-        match kind {
-            Some(_) if self.given.contains(&name) => None,
-            Some(mime_type) if self.given.len() < self.most => {
-                self.given.insert(name);
-                Some(Picture { written: SystemTime::now(), mime_type, data: data.to_vec() })
-            }
-            _ => {
-                self.left_out = self.left_out.saturating_add(1);
-                None
-            }
+        if self.given.contains(&name) {
+            return None;
         }
+        if self.given.len() == self.most {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.given.insert(name);
+        Some(Picture { written: SystemTime::now(), mime_type, data: data.to_vec() })
     }
 }
 

@@ -117,7 +117,7 @@ impl Workspace {
         let files = self.look();
         let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
         self.new = files.iter().filter(is_new).cloned().collect();
-        self.new.sort_by_key(|(_, stamp)| stamp.changed);
+        self.new.sort_by(|a, b| (a.1.changed, &a.0).cmp(&(b.1.changed, &b.0)));
         self.seen = files.into_iter().collect();
         match self.new.len() > FEW {
             true => block_in_place(|| self.read_pictures(most, bytes)),
