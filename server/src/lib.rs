@@ -7,6 +7,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 mod http;
 mod ids;

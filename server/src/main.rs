@@ -1,5 +1,6 @@
 //! Reads the configuration, makes the parts, and runs them. No decision, no default.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::router::Router;
 use server::backend::scripted::Scripted;
-use server::config::{BackendConfig, Config, ConfigError, SandboxConfig};
-use server::sandbox::{Sandbox, WardenCommand};
+use server::config::{Action, BackendConfig, Config, ConfigError, SandboxConfig};
+use server::doctor;
+use server::sandbox::{Sandbox, SandboxError, WardenCommand};
 use server::store::Store;
 use server::{Door, Keys, Parts, Settings};
 use tokio::net::TcpListener;
@@ -25,10 +27,20 @@ async fn main() -> ExitCode {
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error.into()),
     };
-    match serve(config).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match config.action {
+        Action::Serve => serve(config).await.map(|()| true),
+        Action::Doctor => examine(config).await,
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => failed(&error),
     }
+}
+
+async fn examine(config: Config) -> anyhow::Result<bool> {
+    let sandbox = sandbox(&config.sandbox).await;
+    Ok(doctor::examine(sandbox, Path::new("/proc/sys"), &mut std::io::stdout()).await?)
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -68,7 +80,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(server::run(settings, parts, ready, shutdown).await?)
 }
 
-async fn sandbox(config: &SandboxConfig) -> anyhow::Result<Sandbox> {
+async fn sandbox(config: &SandboxConfig) -> Result<Sandbox, SandboxError> {
     match config {
         SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone())),
         SandboxConfig::Warden { program, libraries, run } => {
@@ -79,7 +91,7 @@ async fn sandbox(config: &SandboxConfig) -> anyhow::Result<Sandbox> {
                 run.as_millis().to_string(),
             ];
             let command = WardenCommand { program: program.clone(), arguments };
-            Ok(Sandbox::start(command).await?)
+            Sandbox::start(command).await
         }
     }
 }

@@ -63,7 +63,7 @@ async fn code_that_fails_is_an_answer_and_not_an_error() {
 #[tokio::test]
 async fn time_can_be_made_shorter_and_never_longer() {
     let server = TestServer::start("").await;
-    for (asked, given) in [(0.5, 500), (1000.0, 3000)] {
+    for (asked, given) in [(0.5, 500), (1000.0, 5000)] {
         let code = "print('so far', flush=True)\nwhile True: pass";
         let answer = execute(&server, json!({"code": code, "timeout_s": asked})).await;
         assert_eq!(answer["outcome"], "deadline_exceeded");

@@ -6,6 +6,7 @@ mod harness;
 mod auth;
 mod chain;
 mod create;
+mod doctor;
 mod errors;
 mod execute;
 mod health;

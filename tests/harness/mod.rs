@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use program::{Program, below};
 pub use reply::{Client, Event, Reply};
-pub use warden::{RUN_LIMIT, Warden};
+pub use warden::{RUN_LIMIT, Warden, libraries};
 
 /// What a test may want otherwise.
 #[derive(Debug, Default)]

@@ -21,6 +21,8 @@ pub enum Command {
                             line in the file (listen, data_dir, …). BELLJAR_API_KEYS=a,b asks for \
                             one of these keys. BELLJAR_LOG=debug says more.")]
     Serve(Flags),
+    /// Tries the sandbox, and says what is missing on this machine
+    Doctor(Flags),
 }
 
 #[derive(Debug, Default, Args)]

@@ -18,9 +18,10 @@ use crate::interaction::Limits;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
-/// How `belljar serve` serves.
+/// What is to be done, and how.
 #[derive(Debug)]
 pub struct Config {
+    pub action: Action,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     /// Absent where nobody named a folder and there is no `./scenarios`.
@@ -35,6 +36,13 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What `BELLJAR_LOG` asks for.
     pub log: String,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Serve,
+    Doctor,
 }
 
 /// Where the sandbox is.
@@ -96,16 +104,24 @@ impl Config {
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let Command::Serve(flags) = Arguments::try_parse_from(arguments)?.command;
+        let (action, flags) = match Arguments::try_parse_from(arguments)?.command {
+            Command::Serve(flags) => (Action::Serve, flags),
+            Command::Doctor(flags) => (Action::Doctor, flags),
+        };
         let variables = Variables(&variable);
         let file = match variables.or(flags.config.clone(), "BELLJAR_CONFIG", path)? {
             Some(path) => File::read(&path)?,
             None => File::default(),
         };
-        Config::merge(flags, &variables, file)
+        Config::merge(action, flags, &variables, file)
     }
 
-    fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
+    fn merge(
+        action: Action,
+        flags: Flags,
+        env: &Variables<'_>,
+        file: File,
+    ) -> Result<Config, ConfigError> {
         let listen = env
             .or(flags.listen, "BELLJAR_LISTEN", parse)?
             .or(file.listen)
@@ -140,6 +156,7 @@ impl Config {
         let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
         let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
         Ok(Config {
+            action,
             listen,
             data_dir: data_dir.or_else(|| env.platform_data_dir()).ok_or(ConfigError::NoDataDir)?,
             scenarios: scenarios
