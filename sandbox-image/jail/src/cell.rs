@@ -15,11 +15,11 @@ use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::error::{Doing, JailError};
-use crate::report::{LayerReport, Report};
+use crate::report::{Entered, Report};
 use crate::seccomp::Filters;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, Ground};
 use crate::sys::{self, Fork};
-use crate::{init, landlock, mounts, namespaces, rlimits};
+use crate::{init, landlock, mounts, namespaces, rlimits, shared, users};
 
 /// The descriptors of one cell. What is not in here is closed in it.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,15 @@ pub struct Channels<'a> {
     pub display: BorrowedFd<'a>,
     /// For the builder and for init, closed before any code runs: what is said here is believed.
     pub status: BorrowedFd<'a>,
+}
+
+/// What one cell is given that no other has.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    /// Its user and group outside, where the warden may choose.
+    pub user: Option<u32>,
+    /// Where it may write, on a shared root.
+    pub folder: Option<BorrowedFd<'a>>,
 }
 
 /// On which side of the fork the caller finds itself.
@@ -48,12 +57,13 @@ pub fn fork_cell(
     spec: &CellSpec,
     filters: &Filters,
     proc: BorrowedFd<'_>,
+    own: Own<'_>,
     channels: Channels<'_>,
 ) -> Result<Side, JailError> {
     sys::require_one_thread(proc)?;
     let side = sys::in_borrowed_memory(|| {
-        let jailed = build(spec, proc, channels.status)
-            .and_then(|workspace| confine(spec, filters, proc, workspace, channels));
+        let jailed = build(spec, proc, own, channels.status)
+            .and_then(|workspace| confine(spec, filters, proc, own, workspace, channels));
         if let Err(error) = jailed {
             let report = Report::Broken { why: error.to_string() };
             // A warden that is gone needs no report.
@@ -72,11 +82,23 @@ pub fn fork_cell(
 fn build(
     spec: &CellSpec,
     proc: BorrowedFd<'_>,
+    own: Own<'_>,
     status: BorrowedFd<'_>,
 ) -> Result<OwnedFd, JailError> {
-    namespaces::all(proc)?;
-    let workspace = mounts::scratch(spec)?;
-    let init = start_init(status)?; // the first process in the new namespace, so PID 1
+    if let Some(user) = own.user {
+        users::become_user(user)?;
+    }
+    let workspace = match (&spec.ground, own.folder) {
+        (Ground::Own, _) => {
+            namespaces::all(proc)?;
+            mounts::scratch(spec)?
+        }
+        (Ground::Shared { .. }, Some(folder)) => shared::enter(folder)?,
+        (Ground::Shared { .. }, None) => {
+            return Err(JailError::new("entering", "the work directory", "none was given"));
+        }
+    };
+    let init = start_init(&spec.ground, status)?; // the first in the new namespace, so PID 1
     if let Fork::Parent { child: code } = sys::fork()? {
         let handles = [handle(init)?, handle(code)?];
         sys::send(status, &Report::Born, &handles.each_ref().map(AsFd::as_fd))?;
@@ -85,10 +107,11 @@ fn build(
     Ok(workspace)
 }
 
-fn start_init(status: BorrowedFd<'_>) -> Result<Pid, JailError> {
+fn start_init(ground: &Ground, status: BorrowedFd<'_>) -> Result<Pid, JailError> {
+    let program = init::program(ground)?;
     let side = sys::in_borrowed_memory(|| {
         if sys::keep_only([status]).is_ok() {
-            drop(sys::become_program(init::PATH));
+            drop(sys::become_program(&program));
         }
         sys::exit_now(127) // the namespace is dead then, and the next fork in it says so
     })?;
@@ -109,26 +132,22 @@ fn confine(
     spec: &CellSpec,
     filters: &Filters,
     proc: BorrowedFd<'_>,
+    own: Own<'_>,
     workspace: OwnedFd,
     channels: Channels<'_>,
 ) -> Result<(), JailError> {
     rustix::process::setsid().doing("leaving", "the session")?;
     let null = sys::null()?;
     rlimits::set(proc, spec)?;
-    drop_capabilities()?;
+    if spec.ground == Ground::Own {
+        drop_capabilities()?; // on a shared root they have gone with the user
+    }
     rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // for the two below
-    let landlock = landlock::confine()?;
+    let landlock = landlock::confine(&spec.ground, own.folder)?;
     filters.install()?; // last, for it forbids what every line above did
 
-    let layers = vec![
-        LayerReport::new("namespaces", true, "user, mount, pid, network, ipc, uts, cgroup"),
-        LayerReport::new("root", true, "read-only, made only of Python and its libraries"),
-        LayerReport::new("capabilities", true, "none left, none to be had"),
-        landlock,
-        LayerReport::new("seccomp", true, filters.summary()),
-        LayerReport::new("rlimits", true, "memory, processes, files, core, stack"),
-    ];
-    sys::send(channels.status, &Report::Ready { layers }, &[workspace.as_fd()])?;
+    let entered = Entered { landlock, seccomp: filters.summary() };
+    sys::send(channels.status, &Report::Ready { entered }, &[workspace.as_fd()])?;
     rlimits::limit_open_files(spec)?; // after the last descriptor has been sent
 
     let Channels { control, stdout, stderr, display, .. } = channels;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
-use crate::cell::{Channels, Side, fork_cell};
+use crate::cell::{Channels, Own, Side, fork_cell};
 use crate::error::{Doing, JailError};
 use crate::seccomp::Filters;
 use crate::spec::CellSpec;
@@ -39,7 +39,7 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
 
 /// Called in the zygote, between Python's fork hooks. Returns 0 in the cell, 1 in the zygote when
 /// the cell is on its way, and 2 in the zygote when nothing was forked, with the reason on standard
-/// error. The descriptors stay the caller's.
+/// error. `user` and `folder` are -1 where the cell is given none. The descriptors stay the caller's.
 #[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_fork(
@@ -48,12 +48,16 @@ pub extern "C" fn belljar_fork(
     stderr: i32,
     display: i32,
     status: i32,
+    user: i32,
+    folder: i32,
 ) -> i32 {
     let Some(prepared) = PREPARED.get() else { return 2 };
     let [control, stdout, stderr, display, status] =
         [control, stdout, stderr, display, status].map(sys::lend);
     let channels = Channels { control, stdout, stderr, display, status };
-    match fork_cell(&prepared.spec, &prepared.filters, prepared.proc.as_fd(), channels) {
+    let own =
+        Own { user: u32::try_from(user).ok(), folder: (folder >= 0).then(|| sys::lend(folder)) };
+    match fork_cell(&prepared.spec, &prepared.filters, prepared.proc.as_fd(), own, channels) {
         Ok(Side::Cell) => 0,
         Ok(Side::Zygote) => 1,
         Err(error) => {

@@ -26,11 +26,8 @@ impl fmt::Display for JailError {
     }
 }
 
-impl std::error::Error for JailError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
+// Its cause is in its own words, and is not told a second time as its source.
+impl std::error::Error for JailError {}
 
 /// Says what was being done when a call failed.
 pub(crate) trait Doing<T> {

@@ -1,19 +1,26 @@
 //! Landlock: a second opinion on files, and the only one on abstract sockets and signals. Holds
 //! without any namespace.
 
+use std::os::fd::BorrowedFd;
+
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
 use crate::error::{Doing, JailError};
-use crate::report::LayerReport;
-use crate::spec::WORKSPACE;
+use crate::shared;
+use crate::spec::{Ground, WORKSPACE};
 
 /// The newest ABI that is asked for; an older kernel gives what it has.
 const WANTED: ABI = ABI::V6;
 
-pub(crate) fn confine() -> Result<LayerReport, JailError> {
+/// Lets the code read Python, write where its folder is, and do nothing else with a file. Says what
+/// this kernel guards, which may be nothing.
+pub(crate) fn confine(
+    ground: &Ground,
+    folder: Option<BorrowedFd<'_>>,
+) -> Result<String, JailError> {
     let read = AccessFs::from_read(WANTED);
     // Nothing is ever executed from where the code can write.
     let write = AccessFs::from_all(WANTED)
@@ -21,17 +28,20 @@ pub(crate) fn confine() -> Result<LayerReport, JailError> {
         & !AccessFs::MakeChar
         & !AccessFs::MakeBlock;
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
-    let rules = [
-        ("/", read),
-        (WORKSPACE, write),
-        ("/tmp", write),
-        ("/dev/shm", write),
-        ("/dev/null", device),
-        ("/dev/zero", device),
-        ("/dev/full", device),
-        ("/dev/random", device),
-        ("/dev/urandom", device),
-    ];
+    let mut rules: Vec<_> = shared::devices().map(|path| (path, device)).collect();
+    match ground {
+        Ground::Own => {
+            rules.push(("/".into(), read));
+            rules.extend([WORKSPACE, "/tmp", "/dev/shm"].map(|path| (path.into(), write)));
+        }
+        Ground::Shared { python, ours, .. } => {
+            rules.extend(shared::readable(python, ours)?.into_iter().map(|path| (path, read)));
+            rules.push((
+                shared::SHARED_MEMORY.into(),
+                device | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate,
+            ));
+        }
+    }
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(WANTED))
@@ -39,24 +49,27 @@ pub(crate) fn confine() -> Result<LayerReport, JailError> {
         .and_then(|rules| rules.scope(Scope::from_all(WANTED)))
         .and_then(Ruleset::create)
         .doing("making", "the Landlock ruleset")?;
+    let of_a_file = AccessFs::from_file(WANTED);
     for (path, access) in rules {
-        let beneath = PathFd::new(path).doing("opening", path)?;
-        ruleset = ruleset.add_rule(PathBeneath::new(beneath, access)).doing("allowing", path)?;
+        let what = path.display().to_string();
+        let access = if path.is_dir() { access } else { access & of_a_file };
+        let beneath = PathFd::new(&path).doing("opening", &what)?;
+        ruleset = ruleset.add_rule(PathBeneath::new(beneath, access)).doing("allowing", &what)?;
+    }
+    if let Some(folder) = folder {
+        let rule = PathBeneath::new(folder, write);
+        ruleset = ruleset.add_rule(rule).doing("allowing", "the cell's folder")?;
     }
     let status = ruleset.restrict_self().doing("entering", "Landlock")?;
     Ok(match status.ruleset {
-        RulesetStatus::FullyEnforced => {
-            LayerReport::new("landlock", true, "files, TCP, abstract sockets and signals")
+        RulesetStatus::FullyEnforced => "files, TCP, abstract sockets and signals",
+        RulesetStatus::PartiallyEnforced => {
+            "in part: this kernel is older than 6.12, which has signals and abstract sockets too"
         }
-        RulesetStatus::PartiallyEnforced => LayerReport::new(
-            "landlock",
-            true,
-            "in part: this kernel is older than 6.12, which has signals and abstract sockets too",
-        ),
-        RulesetStatus::NotEnforced => LayerReport::new(
-            "landlock",
-            false,
-            "this kernel has none, or it is off: boot with `landlock` in `lsm=`, Linux 5.13 or newer",
-        ),
-    })
+        RulesetStatus::NotEnforced => {
+            "this kernel has none, or it is off: boot with `landlock` in `lsm=`, Linux 5.13 or newer, \
+             and a container engine that lets it through"
+        }
+    }
+    .to_owned())
 }

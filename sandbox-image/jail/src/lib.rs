@@ -13,6 +13,8 @@
 
 #![deny(unsafe_code)]
 
+mod arena;
+mod calls;
 mod cell;
 mod container;
 mod door;
@@ -21,18 +23,22 @@ pub mod init;
 mod landlock;
 mod mounts;
 mod namespaces;
+mod pages;
 mod report;
 mod rlimits;
 mod root;
 mod seccomp;
+pub mod shared;
 mod spec;
 #[expect(unsafe_code, reason = "system calls that no crate offers safely, each with its argument")]
 mod sys;
 mod table;
+mod users;
 
-pub use cell::{Channels, Side, fork_cell};
+pub use calls::document as calls_document;
+pub use cell::{Channels, Own, Side, fork_cell};
 pub use container::profile as container_profile;
 pub use error::JailError;
-pub use report::{LayerReport, Report};
-pub use root::enter_root;
-pub use spec::{CellSpec, PythonHome, RootSpec, WORKSPACE};
+pub use report::{Entered, Report};
+pub use root::{PIP, enter_root, stay_on_root};
+pub use spec::{CellSpec, Ground, PythonHome, RootSpec, WORKSPACE};

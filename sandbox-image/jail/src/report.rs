@@ -10,21 +10,16 @@ pub enum Report {
     /// the end of everything in the cell, and on the process that will run the code.
     Born,
     /// The cell stands, jailed and waiting. The work directory comes along as a descriptor.
-    Ready { layers: Vec<LayerReport> },
+    Ready { entered: Entered },
     /// The cell could not be made.
     Broken { why: String },
 }
 
-/// A layer of the wall, as the cell found it after it had entered.
+/// What the kernel said while the cell locked itself up. Whether a layer holds is for the warden to
+/// try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerReport {
-    pub name: String,
-    pub holds: bool,
-    pub detail: String,
-}
-
-impl LayerReport {
-    pub(crate) fn new(name: &str, holds: bool, detail: impl Into<String>) -> LayerReport {
-        LayerReport { name: name.to_owned(), holds, detail: detail.into() }
-    }
+pub struct Entered {
+    /// What Landlock guards on this kernel.
+    pub landlock: String,
+    pub seccomp: String,
 }

@@ -9,12 +9,16 @@ use crate::namespaces::tell;
 use crate::spec::CellSpec;
 use crate::sys;
 
+/// This part of its memory a cell cannot get by asking for it. It is left for what nobody asks for,
+/// copies of the zygote's pages above all, so that code which wants too much gets a MemoryError
+/// before the cell as a whole is past its limit and is stopped.
+const UNASKED: u64 = 32;
 /// Stack of the main thread: what Linux usually gives.
 const STACK_BYTES: u64 = 8 << 20;
 
 pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError> {
     // What the zygote had mapped when it was forked is in every child's count from the start.
-    let data = sys::data_bytes(proc)? + spec.memory_bytes;
+    let data = sys::data_bytes(proc)? + spec.memory_bytes - spec.memory_bytes / UNASKED;
     let table = [
         // A clean MemoryError where malloc is refused. Counts private writable memory, so that
         // TensorFlow's large reservations of address space do no harm.

@@ -1,4 +1,6 @@
 //! A fresh child of the warden gives up the machine: what is left to see is Python.
+//!
+//! Where the machine does not allow that, it gives up what it can do, and its cells the rest.
 
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -6,26 +8,23 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::error::{Doing, JailError};
 use crate::mounts::{self, Use};
 use crate::spec::{PythonHome, RootSpec};
-use crate::{namespaces, sys};
+use crate::{namespaces, sys, users};
 
-/// Turns this process into one that may become a zygote: a root of its own, nobody's rights.
+/// Turns this process into one that may become a zygote: a root of its own, next to no rights.
 ///
 /// `proc` is an open `/proc`; it stays open, since a cell has to write its own user map later.
 pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError> {
     sys::require_one_thread(proc)?;
-    let root_outside = rustix::process::geteuid().is_root();
-    // Root builds the tree as root, since an interpreter may lie where only root can look; what
-    // comes out of it belongs to nobody.
-    let built_as_root = root_outside && unshare(CloneFlags::CLONE_NEWNS).is_ok();
-    if !built_as_root {
-        if root_outside {
-            become_nobody(spec.outer_id)?; // root by name only: without the capability to mount
-        }
+    if let Some(user) = spec.user {
+        users::become_user(user)?;
+    }
+    // Root builds the tree as root, since an interpreter may lie where only root can look.
+    let as_root = rustix::process::geteuid().is_root() && unshare(CloneFlags::CLONE_NEWNS).is_ok();
+    if !as_root {
         namespaces::users_and_mounts(proc)?;
     }
     mounts::detach_from_outside()?;
@@ -33,17 +32,18 @@ pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError
     build(spec)?;
     mounts::pivot_into(&spec.staging)?;
     mounts::zygote_scratch()?;
-    if built_as_root {
-        become_nobody(spec.outer_id)?;
-    }
-    rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")
+    give_up_rights()
 }
 
-fn become_nobody(id: u32) -> Result<(), JailError> {
-    let what = format!("user {id}");
-    setgroups(&[]).doing("leaving", "all groups")?;
-    setresgid(Gid::from_raw(id), Gid::from_raw(id), Gid::from_raw(id)).doing("becoming", &what)?;
-    setresuid(Uid::from_raw(id), Uid::from_raw(id), Uid::from_raw(id)).doing("becoming", &what)
+/// The same on the root that is there already.
+pub fn stay_on_root(proc: BorrowedFd<'_>) -> Result<(), JailError> {
+    sys::require_one_thread(proc)?;
+    give_up_rights()
+}
+
+fn give_up_rights() -> Result<(), JailError> {
+    users::keep_only_changing_them()?;
+    rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")
 }
 
 /// Folders that are there for something to be mounted on, or for programs that look.
@@ -64,10 +64,10 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// Harmless devices, and no others.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Where shared objects of the system lie, on Debian's relatives and on the others.
-const LIBRARIES: &[&str] = &[
+pub(crate) const LIBRARIES: &[&str] = &[
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
     "usr/lib64",
@@ -77,7 +77,7 @@ const LIBRARIES: &[&str] = &[
 ];
 
 /// Programs that Python code calls: `subprocess.run(["ls"])`, `os.system("cat …")`.
-const TOOLS: &[&str] = &[
+pub(crate) const TOOLS: &[&str] = &[
     "awk",
     "basename",
     "bash",
@@ -132,13 +132,16 @@ const TOOLS: &[&str] = &[
     "xargs",
 ];
 
+/// The program of that name: it asks our own module, which says that nothing can be installed.
+pub const PIP: &str = "#!/bin/sh\nexec python3 -m pip \"$@\"\n";
+
 /// Small files, so that programs that ask get an answer, and learn nothing of the machine.
 const TEXTS: &[(&str, &str)] = &[
     ("etc/passwd", "user:x:1000:1000:user:/tmp:/bin/sh\n"),
     ("etc/group", "user:x:1000:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n"),
     ("etc/hostname", "sandbox\n"),
-    ("usr/bin/pip", "#!/bin/sh\nexec python3 -m pip \"$@\"\n"),
+    ("usr/bin/pip", PIP),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
     // TensorFlow aborts without these; they need not be true.
     ("proc/self/cmdline", "python3\0"),

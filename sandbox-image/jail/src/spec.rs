@@ -7,6 +7,22 @@ use serde::{Deserialize, Serialize};
 /// Where the code finds itself, and the only place that survives from one run to the next.
 pub const WORKSPACE: &str = "/workspace";
 
+/// Where a zygote and its cells stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ground {
+    /// A root of their own, made of nothing but Python, and namespaces for each cell.
+    Own,
+    /// The machine's root, of which Landlock leaves next to nothing to see: for machines without
+    /// user namespaces. Each cell needs a user of its own, to be kept from the others.
+    Shared {
+        python: PythonHome,
+        /// Our own files, and folders of them, which cells may read.
+        ours: Vec<PathBuf>,
+        /// The program of a cell's init.
+        init: PathBuf,
+    },
+}
+
 /// What the zygote's root is made of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RootSpec {
@@ -15,13 +31,13 @@ pub struct RootSpec {
     pub python: PythonHome,
     /// Our own files, path in the root and content: zygote, runner, this library.
     pub files: Vec<(PathBuf, PathBuf)>,
-    /// User and group outside, where the warden is root and has to become somebody less. An
-    /// ordinary user stays who it is.
-    pub outer_id: u32,
+    /// User and group to become first, where the warden is root but may not mount: root without the
+    /// capability for it. Anyone else stays who it is.
+    pub user: Option<u32>,
 }
 
 /// An interpreter and its libraries, as they lie on this machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonHome {
     /// `sys.base_prefix`
     pub prefix: PathBuf,
@@ -36,6 +52,7 @@ pub struct PythonHome {
 /// What each cell of a zygote may use up, and what it is told about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CellSpec {
+    pub ground: Ground,
     pub memory_bytes: u64,
     pub processes: u64,
     pub open_files: u64,

@@ -36,17 +36,17 @@ pub(crate) fn require_one_thread(proc: BorrowedFd<'_>) -> Result<(), JailError> 
 
 /// Private writable memory of this process, as `RLIMIT_DATA` counts it, in bytes.
 pub(crate) fn data_bytes(proc: BorrowedFd<'_>) -> Result<u64, JailError> {
-    let statm = openat(proc, "self/statm", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .doing("opening", "/proc/self/statm")?;
+    let status = openat(proc, "self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .doing("opening", "/proc/self/status")?;
     let mut text = String::new();
-    File::from(statm).read_to_string(&mut text).doing("reading", "/proc/self/statm")?;
-    let pages: u64 = text
-        .split_ascii_whitespace()
-        .nth(5)
-        .and_then(|field| field.parse().ok())
-        .ok_or("its sixth field is no number")
-        .doing("reading", "/proc/self/statm")?;
-    Ok(pages * rustix::param::page_size() as u64)
+    File::from(status).read_to_string(&mut text).doing("reading", "/proc/self/status")?;
+    // Not of `statm`, which adds the stack.
+    let kib: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmData:")?.strip_suffix("kB")?.trim().parse().ok())
+        .ok_or("it has no VmData")
+        .doing("reading", "/proc/self/status")?;
+    Ok(kib << 10)
 }
 
 /// Takes over a descriptor that Python handed in.
@@ -253,4 +253,61 @@ pub(crate) fn lend<'a>(fd: RawFd) -> BorrowedFd<'a> {
     // SAFETY: the caller is `door`, whose contract with the zygote is that each number is an open
     // descriptor which Python closes only after the call.
     unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Memory of this size at a multiple of `align`, or nothing.
+pub(crate) fn map(size: usize, align: usize) -> Option<usize> {
+    let slack = if align > 1 { align } else { 0 };
+    // SAFETY: a new mapping, where the kernel has room for it, touches nobody's memory.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size.checked_add(slack)?,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    let start = start.expose_provenance();
+    let aligned = start.next_multiple_of(align);
+    // What is left over on both sides.
+    unmap(start, aligned - start);
+    unmap(aligned + size, start + slack - aligned);
+    Some(aligned)
+}
+
+/// Gives memory from [`map`], or Python's own, back for good.
+pub(crate) fn unmap(start: usize, size: usize) {
+    if size > 0 {
+        // SAFETY: the callers pass what they have been given and nobody uses any more.
+        unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(start), size) };
+    }
+}
+
+/// Gives back what is in this memory, and keeps the place. Whether that worked.
+pub(crate) fn forget(start: usize, size: usize) -> bool {
+    let start = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the caller passes memory that nobody uses any more; it is empty from then on.
+    unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
+}
+
+/// As if each of these pages had been written to. It changes nothing but who has a copy.
+pub(crate) fn write_ahead(start: usize, size: usize) {
+    let start = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the content of the memory stays as it is, whoever it belongs to.
+    unsafe { libc::madvise(start, size, libc::MADV_POPULATE_WRITE) };
+}
+
+/// Pairs that Python lends for as long as the call lasts.
+pub(crate) fn lend_ranges<'a>(ranges: *const (usize, usize), count: usize) -> &'a [(usize, usize)] {
+    if ranges.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller is `pages`, whose contract with the runner is that there are `count` pairs of
+    // words, in an array that Python holds on to.
+    unsafe { std::slice::from_raw_parts(ranges, count) }
 }

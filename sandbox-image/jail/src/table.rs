@@ -10,6 +10,16 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
+/// The flag of `clone` that would make a child of the caller's own parent. That one is outside, knows
+/// of no such child and reaps none, and without that the cell could never end.
+pub(crate) const CHILD_OF_PARENT: u64 = libc::CLONE_PARENT as u64;
+
+/// What may not be asked with `fcntl`: it reaches other cells through the files that all of them see.
+pub(crate) const FCNTLS_FORBIDDEN: &[(u64, &str)] = &[
+    (libc::F_NOTIFY as u64, "watching who reads which library"),
+    (libc::F_SETLEASE as u64, "holding up whoever opens a file of one's own user"),
+];
+
 /// The questions that may be asked with `ioctl`.
 pub(crate) const IOCTLS: &[(u64, &str)] = &[
     (libc::TCGETS, "isatty"),
@@ -75,8 +85,6 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_fdatasync, "databases"),
     (libc::SYS_umask, "os.umask"),
     (libc::SYS_flock, "lock files of joblib and matplotlib"),
-    (libc::SYS_copy_file_range, "shutil.copyfile, cp"),
-    (libc::SYS_sendfile, "shutil.copyfile"),
     (libc::SYS_fcntl, "flags and locks of files"),
     (libc::SYS_ioctl, "a few questions to terminals and pipes"),
     (libc::SYS_dup, "subprocess"),
@@ -158,6 +166,10 @@ ALLOWED, ALLOWED_NAMES:
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access, "the dynamic loader"),
     #[cfg(target_arch = "x86_64")]
+    (libc::SYS_stat, "libraries built for an older C library"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_lstat, "libraries built for an older C library: SQLite in PROJ's"),
+    #[cfg(target_arch = "x86_64")]
     (libc::SYS_readlink, "older C code"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_rename, "os.rename in C"),
@@ -193,8 +205,9 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_arch_prctl, "thread start"),
 }
 
+calls! {
 /// What the scratch space need not support: `shutil.copystat` and `cp -a` are content with that.
-pub(crate) const UNSUPPORTED: &[(libc::c_long, &str)] = &[
+UNSUPPORTED, UNSUPPORTED_NAMES:
     (libc::SYS_getxattr, "marks on files"),
     (libc::SYS_lgetxattr, "marks on files"),
     (libc::SYS_fgetxattr, "marks on files"),
@@ -204,10 +217,11 @@ pub(crate) const UNSUPPORTED: &[(libc::c_long, &str)] = &[
     (libc::SYS_setxattr, "marks on files"),
     (libc::SYS_lsetxattr, "marks on files"),
     (libc::SYS_fsetxattr, "marks on files"),
-];
+}
 
+calls! {
 /// What is refused as not permitted, where anything unknown is refused as not there.
-pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
+FORBIDDEN, FORBIDDEN_NAMES:
     (libc::SYS_unshare, "a namespace of one's own is a kernel of one's own to attack"),
     (libc::SYS_setns, "another's namespace"),
     (libc::SYS_mount, "changing what is seen"),
@@ -313,4 +327,4 @@ pub(crate) const FORBIDDEN: &[(libc::c_long, &str)] = &[
     (libc::SYS_ustat, "a call nobody uses"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_sysfs, "a call nobody uses"),
-];
+}
