@@ -1,0 +1,89 @@
+//! The time of day.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// When every cell begins: 2026-01-01T00:00:00Z, in seconds.
+const ORIGIN_S: i64 = 1_767_225_600;
+const NOT_YET: i64 = i64::MIN;
+
+/// Begins at the same instant in every cell, with the first reading. Each reading is a microsecond
+/// later than the one before, and whole seconds pass as they do outside: so a short run reads the
+/// same times in every cell, and one that waits for the clock does not wait for ever.
+#[derive(Debug)]
+pub struct Clock {
+    /// Of the machine's clock, in nanoseconds.
+    began: AtomicI64,
+    readings: AtomicU64,
+}
+
+/// Seconds and microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    pub seconds: i64,
+    pub microseconds: i64,
+}
+
+impl Clock {
+    pub const fn new() -> Clock {
+        Clock { began: AtomicI64::new(NOT_YET), readings: AtomicU64::new(0) }
+    }
+
+    /// The next reading is the first.
+    pub fn begin(&self) {
+        self.began.store(NOT_YET, Relaxed);
+        self.readings.store(0, Relaxed);
+    }
+
+    /// Reads the clock. `monotonic_ns` is a clock of the machine that nobody sets.
+    pub fn read(&self, monotonic_ns: i64) -> Time {
+        self.at(monotonic_ns, self.readings.fetch_add(1, Relaxed))
+    }
+
+    /// The same, without making the next reading any later.
+    pub fn glance(&self, monotonic_ns: i64) -> Time {
+        self.at(monotonic_ns, self.readings.load(Relaxed))
+    }
+
+    fn at(&self, monotonic_ns: i64, reading: u64) -> Time {
+        let first = self.began.compare_exchange(NOT_YET, monotonic_ns, Relaxed, Relaxed);
+        let began = first.map_or_else(|began| began, |_| monotonic_ns);
+        let seconds = (monotonic_ns - began) / 1_000_000_000;
+        let microseconds = i64::try_from(reading).unwrap_or(i64::MAX);
+        Time {
+            seconds: ORIGIN_S + seconds + microseconds / 1_000_000,
+            microseconds: microseconds % 1_000_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_read_the_same_whenever_they_begin() {
+        let times = |start: i64| {
+            let clock = Clock::new();
+            clock.begin();
+            // Some milliseconds apart, and never the same.
+            [0, 3, 40, 999, 1001].map(|ms| clock.read(start + ms * 1_000_000 + start % 99))
+        };
+        assert_eq!(times(0), times(123_456_789_000));
+        let at = |seconds, microseconds| Time { seconds: ORIGIN_S + seconds, microseconds };
+        assert_eq!(times(7), [at(0, 0), at(0, 1), at(0, 2), at(0, 3), at(1, 4)]);
+    }
+
+    #[test]
+    fn time_never_goes_back_and_a_loop_that_waits_ends() {
+        let clock = Clock::new();
+        let mut last = clock.glance(0);
+        for reading in 0..3_000_000 {
+            let time = clock.read(reading * 1000);
+            assert!(time >= last, "{time:?} after {last:?}");
+            last = time;
+        }
+        assert!(last.seconds >= ORIGIN_S + 3, "{last:?}");
+        clock.begin();
+        assert_eq!(clock.read(1 << 60), Time { seconds: ORIGIN_S, microseconds: 0 });
+    }
+}
