@@ -10,35 +10,38 @@ import struct
 import sys
 import warnings
 
+import belljar_imports
+
 DISPLAY = 4
+BACKEND = "module://belljar_backend"
 
 #: One line of a script that shows a figure shows it once.
 _write = os.write
 
 
 def install() -> None:
-    """Makes this the way out. Pillow and Matplotlib need not be there."""
-    if "matplotlib" in sys.modules:
-        import matplotlib
+    """Makes this the way out, of libraries that are imported later as well."""
+    belljar_imports.after("matplotlib", show_figures)
+    belljar_imports.after("PIL.ImageShow", show_images)
 
-        # Set where `plt.show()` looks last, so that a script which asks for Agg gets Agg, and its
-        # figures are shown at its end.
-        matplotlib.rcParams["backend"] = "module://belljar_backend"
-        if "matplotlib.pyplot" in sys.modules:
-            import matplotlib.pyplot
 
-            matplotlib.pyplot.switch_backend("module://belljar_backend")
-    if "PIL" in sys.modules:
-        from PIL import ImageShow
+def show_figures(matplotlib) -> None:
+    # Set where `plt.show()` looks last, so that a script which asks for Agg gets Agg, and its figures
+    # are shown at its end.
+    matplotlib.rcParams["backend"] = BACKEND
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].switch_backend(BACKEND)
 
-        class Viewer(ImageShow.Viewer):
-            def show(self, image, **options):
-                buffer = io.BytesIO()
-                image.save(buffer, format="PNG")
-                send(buffer.getvalue())
-                return 1
 
-        ImageShow._viewers[:] = [Viewer()]
+def show_images(image_show) -> None:
+    class Viewer(image_show.Viewer):
+        def show(self, image, **options):
+            buffer = io.BytesIO()
+            image.save(buffer, format="PNG")
+            send(buffer.getvalue())
+            return 1
+
+    image_show._viewers[:] = [Viewer()]
 
 
 def send(picture: bytes) -> None:

@@ -1,32 +1,47 @@
 """Runs code inside a cell, one piece after another, in one namespace.
 
 It trusts nothing that it runs and is trusted by nobody: the code shares its interpreter and can do
-with it what it likes. That the code raised, or did not, is all it says, and whoever wants to lie
-about that could have caught the exception. How a process ended, how long it took and what it wrote
-is seen from outside.
+with it what it likes. That the code raised, or did not, and which limit its exception was about, is
+all it says, and whoever wants to lie about that could have caught the exception. How a process
+ended, how long it took and what it wrote is seen from outside.
 
-    control, descriptor 3:  u32 length + code in, one byte out: 0 ended, 1 raised
+    control, descriptor 3:  u32 length + code in, one byte out: 0 ended, 1 raised, or what of (`LIMITS`)
     display, descriptor 4:  u32 length + picture out
 """
 
 import builtins
 import ctypes
+import errno
 import gc
 import linecache
 import os
-import random
 import struct
 import sys
 import threading
 import traceback
 import types
 
+import belljar_dice
 import belljar_display
+import belljar_pages
 
 CONTROL = 3
-WORKSPACE = "/workspace"
 #: The name of all code from outside, as in the tracebacks of Gemini's own environment.
 FILE = "<string>"
+
+ENDED, RAISED = 0, 1
+#: What an exception was about, where it came of a limit.
+MEMORY, PROCESSES, OPEN_FILES, FILE_BYTES, DISK = 2, 3, 4, 5, 6
+LIMITS = {
+    errno.ENOMEM: MEMORY,
+    errno.EMFILE: OPEN_FILES,
+    errno.EFBIG: FILE_BYTES,
+    errno.ENOSPC: DISK,
+}
+#: Of a chain of exceptions, as many are looked at.
+CHAIN = 100
+#: Where the code is, which it may leave.
+workspace = ""
 
 #: Where the standard library and joblib note the threads that they end when the interpreter does.
 EXECUTORS = [
@@ -37,7 +52,7 @@ EXECUTORS = [
 
 #: Bound before any code can replace them.
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
-_exec, _compile = builtins.exec, builtins.compile
+_exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
 _Told, _Stack = traceback.TracebackException, traceback.StackSummary
 _libc = ctypes.CDLL(None)
 
@@ -45,45 +60,51 @@ _libc = ctypes.CDLL(None)
 def prepare() -> None:
     """The part that needs no cell: called in the zygote."""
     belljar_display.install()
-    # Of the code, not of the zygote: modules beside it, arguments of a script, no script.
-    sys.path[0] = WORKSPACE
+    # Of the code, not of the zygote: arguments of a script, no script.
     sys.argv = [""]
 
 
 def serve() -> None:
     """Runs what comes in until nothing comes any more. Never returns."""
-    throw_dice()
+    settle_in()
+    belljar_dice.throw()
     for channel in (CONTROL, belljar_display.DISPLAY):
         os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
+    belljar_pages.make_own(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:
         count += 1
         gc.enable()
-        raised = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
+        word = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
         if _getpid() != home:
-            _exit(int(raised))  # a fork of the code that came to the code's end
+            _exit(int(word != ENDED))  # a fork of the code that came to the code's end
         finish()
+        _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
         try:
-            _write(CONTROL, bytes([raised]))
+            _write(CONTROL, bytes([word]))
         except OSError:
-            _exit(int(raised))  # the code closed it; how this process ends says as much
+            _exit(int(word != ENDED))  # the code closed it; how this process ends says as much
     _exit(0)
 
 
-def throw_dice() -> None:
-    """All cells of a zygote have inherited the same dice. `random` sees to itself after a fork."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
-    _libc.srand(random.SystemRandom().getrandbits(32))
+def settle_in() -> None:
+    """Modules beside the code are found, and on a shared root the cell's own folder for what does not
+    last."""
+    global workspace
+    workspace = sys.path[0] = os.getcwd()
+    scratch = os.path.join(os.path.dirname(workspace), "tmp")
+    if scratch != "/tmp":
+        os.environ["HOME"] = os.environ["TMPDIR"] = scratch
 
 
 def receive() -> str | None:
     os.set_blocking(CONTROL, True)  # the code may have made it otherwise
     header = read_exactly(4)
     code = header and read_exactly(struct.unpack("!I", header)[0])
-    return None if code is None else code.decode("utf-8-sig")
+    # Not by the codec `utf-8-sig`, which is a module that would have to be found first.
+    return None if code is None else code.decode().removeprefix("\ufeff")
 
 
 def read_exactly(length: int) -> bytes | None:
@@ -99,8 +120,8 @@ def read_exactly(length: int) -> bytes | None:
     return data
 
 
-def run(code: str, name: str, scope: dict) -> bool:
-    """Whether it raised. The traceback is on standard error then."""
+def run(code: str, name: str, scope: dict) -> int:
+    """How it ended. Where it raised, the traceback is on standard error."""
     try:
         # Tracebacks and `inspect` find the source here.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
@@ -113,11 +134,40 @@ def run(code: str, name: str, scope: dict) -> bool:
         words = last_words(end.code)
         if words is not None:
             complain(words)
-        return words is not None
+        return ENDED if words is None else RAISED
     except BaseException as error:  # noqa: BLE001: whatever it is, it is the code's own
         complain(explain(error))
-        return True
-    return False
+        return reason(error)
+    return ENDED
+
+
+def reason(error: BaseException | None) -> int:
+    """Which limit an exception, or the one that it came of, is about."""
+    try:
+        for _ in range(CHAIN):
+            if error is None:
+                break
+            if isinstance(error, MemoryError):
+                return MEMORY
+            if isinstance(error, OSError) and error.errno in LIMITS:
+                return LIMITS[error.errno]
+            if isinstance(error, (BlockingIOError, RuntimeError)) and is_of_starting(error):
+                return PROCESSES
+            error = error.__cause__ or error.__context__
+    except BaseException:  # noqa: BLE001: the code's own classes may do anything
+        pass
+    return RAISED
+
+
+def is_of_starting(error: BaseException) -> bool:
+    """Whether it comes of a process or a thread that could not be started. The error number of the
+    former is also that of a read that would have to wait."""
+    if isinstance(error, RuntimeError):
+        return error.args == ("can't start new thread",)
+    *_, last = traceback.walk_tb(error.__traceback__)
+    frame, line = last
+    source = linecache.getline(frame.f_code.co_filename, line)
+    return any(word in source for word in ("fork", "spawn"))
 
 
 def last_words(code: object) -> str | None:
@@ -167,7 +217,7 @@ def own_lines(error: BaseException) -> traceback.TracebackException:
 
 
 def is_own(name: str) -> bool:
-    return name == FILE or name.startswith(("<string ", WORKSPACE + "/"))
+    return name == FILE or name.startswith(("<string ", workspace + "/"))
 
 
 def complain(text: str) -> None:

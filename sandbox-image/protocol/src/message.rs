@@ -1,5 +1,8 @@
 //! The messages.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// What the server asks for.
@@ -7,8 +10,19 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// What the warden is and whether it could serve at once. Answered by [`Reply::Description`].
     Describe,
-    /// A fresh cell. Answered by [`Reply::Opened`] or [`Reply::Refused`].
-    Open,
+    /// A fresh cell. Answered by [`Reply::Opened`] or [`Reply::Refused`]; what was sent along after a
+    /// refusal is refused as well.
+    Open {
+        /// The weakest wall that will do.
+        least: Tier,
+        /// Packages that the code is likely to import. What is wrong here costs time, and nothing
+        /// else.
+        #[serde(default)]
+        imports: Vec<String>,
+        /// Whether other code is likely to follow, which may import more.
+        #[serde(default)]
+        more: bool,
+    },
     /// Puts the blob into the work directory under this plain name, for the code to read and
     /// write. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
     PutFile { name: String },
@@ -30,6 +44,7 @@ pub enum Reply {
     Description(Description),
     Opened {
         tier: Tier,
+        limits: CellLimits,
     },
     FilePut,
     /// The blob is what the run wrote to its standard output: raw bytes, head and tail where it was
@@ -78,7 +93,11 @@ pub struct Finished {
 pub enum Outcome {
     Ok,
     /// An exception reached the top; its traceback is on stderr.
-    Raised,
+    Raised {
+        /// What the exception was about, where it came of a limit. Which one is the code's word too;
+        /// how much it is, is not.
+        limit: Option<Limit>,
+    },
     /// The process ended itself.
     Exited {
         code: i32,
@@ -92,13 +111,34 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What the run ran into, if that is what ended it.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Outcome::Raised { limit } => *limit,
+            Outcome::Stopped { limit } => Some(*limit),
+            Outcome::Ok | Outcome::Exited { .. } | Outcome::Signalled { .. } => None,
+        }
+    }
+}
+
 /// What a run ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// Wall-clock time of one run, in milliseconds.
     WallMs(u64),
+    /// Processor time of one run, of all processes together, in milliseconds.
+    CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
+    /// Processes and threads of the whole cell.
+    Processes(u64),
+    /// Open files of one process.
+    OpenFiles(u64),
+    /// Files of the whole cell, together and each, in bytes.
+    DiskBytes(u64),
+    /// Files and folders of the whole cell.
+    DiskFiles(u64),
     /// Output of one run, in bytes; reached only far beyond what is kept.
     OutputBytes(u64),
     /// The code itself, in bytes. It has not been run.
@@ -109,11 +149,17 @@ pub enum Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     pub wall_us: u64,
+    /// Processor time of all processes together.
+    pub cpu_us: u64,
+    /// The most memory that the cell's processes have had so far, beyond what the libraries take.
+    pub peak_memory_bytes: u64,
 }
 
 /// Why nothing was executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
+    /// The wall is weaker than was asked for.
+    TooThin { found: Tier },
     /// All cells are taken and the queue's deadline has passed.
     Busy,
     /// No cell could be made; the text is for the operator.
@@ -129,7 +175,9 @@ pub enum Refusal {
 pub struct CellLimits {
     /// Wall-clock time of one run, counted from handing the code over, in milliseconds.
     pub wall_ms: u64,
-    /// Memory that one process may allocate on top of what the zygote has, in bytes.
+    /// Processor time of one run, of all processes together, in milliseconds.
+    pub cpu_ms: u64,
+    /// Memory of all processes and files together, in bytes.
     pub memory_bytes: u64,
     /// Processes and threads of one cell.
     pub processes: u64,
@@ -146,8 +194,31 @@ pub struct CellLimits {
     pub images: u32,
     /// Bytes of one picture.
     pub image_bytes: u64,
+    /// Files that one run may give back.
+    pub files: u32,
+    /// Bytes of those files together.
+    pub files_bytes: u64,
     /// Bytes of the code of one run.
     pub code_bytes: u64,
+}
+
+impl CellLimits {
+    /// Of everything, for a test to change what it is about.
+    pub const NOTHING: CellLimits = CellLimits {
+        wall_ms: 0,
+        cpu_ms: 0,
+        memory_bytes: 0,
+        processes: 0,
+        open_files: 0,
+        scratch_bytes: 0,
+        scratch_files: 0,
+        output_bytes: 0,
+        images: 0,
+        image_bytes: 0,
+        files: 0,
+        files_bytes: 0,
+        code_bytes: 0,
+    };
 }
 
 /// What a warden is.
@@ -170,6 +241,11 @@ pub struct Description {
 pub enum Tier {
     /// No cell has come up yet, or none can.
     None,
+    /// A system-call filter and a user for each cell. Not for code of people whom you do not trust.
+    SeccompOnly,
+    /// Landlock as well, on the machine's own root: files and signals of others are out of reach,
+    /// and can be seen to exist.
+    Landlocked,
     /// Namespaces, a root of its own, no capabilities, Landlock and a system-call filter; one kernel.
     Namespaced,
 }
@@ -182,4 +258,32 @@ pub struct Layer {
     pub holds: bool,
     /// What was found, or why it does not hold and what would change that.
     pub detail: String,
+}
+
+impl Tier {
+    const NAMES: [(&'static str, Tier); 4] = [
+        ("none", Tier::None),
+        ("seccomp-only", Tier::SeccompOnly),
+        ("landlocked", Tier::Landlocked),
+        ("namespaced", Tier::Namespaced),
+    ];
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Tier::NAMES.iter().find(|(_, tier)| tier == self);
+        f.write_str(name.map_or("none", |(name, _)| name))
+    }
+}
+
+impl FromStr for Tier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tier, String> {
+        let [_, rest @ ..] = Tier::NAMES; // none is no wall to ask for
+        let known = rest.iter().find(|(name, _)| *name == text);
+        known
+            .map(|(_, tier)| *tier)
+            .ok_or_else(|| format!("it is one of {}", rest.map(|(name, _)| name).join(", ")))
+    }
 }

@@ -2,12 +2,14 @@
 //! it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    CellLimits, Description, Finished, FrameError, Limit, Outcome, Refusal, Reply, Request, Usage,
+    CellLimits, Description, Finished, FrameError, Limit, Outcome, Refusal, Reply, Request, Tier,
+    Usage,
 };
-use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -15,13 +17,15 @@ use crate::cell::Ran;
 use crate::pool::{NoCell, Pool, Taken};
 use crate::workspace::Written;
 
+/// What a run has left may go on for so long. Most cells have had their last run, and many of the
+/// others get their next one sooner, and need not be stopped.
+const REST_AFTER: Duration = Duration::from_millis(5);
+
 /// What every connection of a warden shares.
 #[derive(Debug)]
 pub struct Shared {
     pub pool: Pool,
     pub limits: CellLimits,
-    /// User and group of the cells outside, where that is not ourselves.
-    pub owner: Option<u32>,
     pub describe: fn(&Shared) -> Description,
     /// `3.12.1`
     pub python: String,
@@ -58,8 +62,8 @@ impl Connection {
                     let description = (self.shared.describe)(&self.shared);
                     self.answer(&Reply::Description(description), &[]).await?;
                 }
-                Request::Open => {
-                    let reply = self.open().await;
+                Request::Open { least, imports, more } => {
+                    let reply = self.open(least, &imports, more).await;
                     self.answer(&reply, &[]).await?;
                 }
                 Request::PutFile { name } => {
@@ -71,18 +75,31 @@ impl Connection {
             // Requests that came together are answered together.
             if self.reader.buffer().is_empty() {
                 self.writer.flush().await?;
+                self.rest().await;
             }
         }
     }
 
-    async fn open(&mut self) -> Reply {
+    /// Lets nothing run in the cell until there is more to do, unless there is at once.
+    async fn rest(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && taken.cell.has_leftovers()
+            && tokio::time::timeout(REST_AFTER, self.reader.fill_buf()).await.is_err()
+            && let Err(error) = taken.cell.rest().await
+        {
+            tracing::warn!(%error, "a cell goes on between two runs");
+        }
+    }
+
+    async fn open(&mut self, least: Tier, imports: &[String], more: bool) -> Reply {
         if self.taken.is_some() {
             return invalid("one connection is one cell");
         }
-        match self.shared.pool.take().await {
-            Ok(taken) => {
+        match self.shared.pool.take(imports, more).await {
+            Ok((_, tier)) if tier < least => Reply::Refused(Refusal::TooThin { found: tier }),
+            Ok((taken, tier)) => {
                 self.taken = Some(taken);
-                Reply::Opened { tier: (self.shared.describe)(&self.shared).tier }
+                Reply::Opened { tier, limits: self.shared.limits }
             }
             Err(NoCell::Busy) => Reply::Refused(Refusal::Busy),
             Err(NoCell::Failing { why }) => Reply::Refused(Refusal::Unavailable { why }),
@@ -91,7 +108,8 @@ impl Connection {
 
     fn put(&mut self, name: &str, content: &Bytes) -> Reply {
         let Some(taken) = &mut self.taken else { return Reply::Refused(Refusal::CellLost) };
-        match taken.cell.workspace.put(name, content, self.shared.owner) {
+        let owner = taken.cell.lodging.owner;
+        match taken.cell.workspace.put(name, content, owner) {
             Ok(()) => Reply::FilePut,
             Err(error) => invalid(&format!("{name} could not be written: {error}")),
         }
@@ -103,9 +121,9 @@ impl Connection {
         wall_ms: Option<u64>,
         files: bool,
     ) -> Result<(), FrameError> {
-        let limit = self.shared.limits.code_bytes;
-        if code.len() as u64 > limit {
-            return self.ran(too_long(limit), Vec::new()).await;
+        let limits = self.shared.limits;
+        if code.len() as u64 > limits.code_bytes {
+            return self.ran(too_long(limits.code_bytes), Vec::new()).await;
         }
         let Ok(code) = std::str::from_utf8(code) else {
             return self.answer(&invalid("code that is no UTF-8"), &[]).await;
@@ -113,6 +131,8 @@ impl Connection {
         let Some(taken) = &mut self.taken else {
             return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
         };
+        let shared = Arc::clone(&self.shared);
+        let passing = shared.pool.pass();
         let ran = tokio::select! {
             ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
             // Nobody waits for the result any more, so nobody needs the run.
@@ -127,14 +147,18 @@ impl Connection {
             }
         };
         let (written, left_out) = match files {
-            true => taken.cell.workspace.new_files(),
+            true => taken.cell.workspace.new_files(limits.files as usize, limits.files_bytes),
             false => (Vec::new(), 0),
         };
         ran.finished.files_left_out = left_out;
         if ran.finished.cell_lost {
             self.taken = None;
         }
-        self.ran(ran, written).await
+        self.ran(ran, written).await?;
+        // Once the answer is on its way, and not before, others may have the processor.
+        self.writer.flush().await?;
+        drop(passing);
+        Ok(())
     }
 
     async fn ran(&mut self, ran: Ran, written: Vec<Written>) -> Result<(), FrameError> {
@@ -159,7 +183,6 @@ impl Connection {
 /// Waits until the other side has hung up. Bytes that come meanwhile are requests to follow, and
 /// stay where they are.
 async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
-    use tokio::io::AsyncBufReadExt;
     if !reader.buffer().is_empty() {
         return std::future::pending().await;
     }

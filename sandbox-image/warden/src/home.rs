@@ -1,5 +1,6 @@
 //! Finds the interpreter and its libraries: a folder that `install-libraries` made.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,8 @@ pub struct Home {
     pub python: PythonHome,
     /// `3.12.1`
     pub full_version: String,
+    /// Names of the modules that come with it.
+    pub standard: HashSet<String>,
 }
 
 /// Asks the interpreter of this folder what it is.
@@ -27,14 +30,17 @@ pub fn at(libraries: &Path) -> anyhow::Result<Home> {
     let executable = executable
         .canonicalize()
         .with_context(|| format!("the interpreter {} is gone", executable.display()))?;
-    let script = "import sys; print(sys.base_prefix); print('%d.%d.%d' % sys.version_info[:3])";
+    let script = "import sys; print(sys.base_prefix); print('%d.%d.%d' % sys.version_info[:3]); \
+                  print(*sys.stdlib_module_names)";
     let answer = Command::new(&executable)
         .args(["-I", "-S", "-c", script])
         .output()
         .with_context(|| format!("running {}", executable.display()))?;
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     let mut lines = answer.lines();
-    let (Some(prefix), Some(full_version)) = (lines.next(), lines.next()) else {
+    let (Some(prefix), Some(full_version), Some(standard)) =
+        (lines.next(), lines.next(), lines.next())
+    else {
         bail!("{} does not say what it is", executable.display());
     };
     let version = full_version.rsplit_once('.').map_or(full_version, |(short, _)| short);
@@ -46,5 +52,6 @@ pub fn at(libraries: &Path) -> anyhow::Result<Home> {
             site_packages: site_packages.canonicalize().context("finding the libraries")?,
         },
         full_version: full_version.to_owned(),
+        standard: standard.split(' ').map(str::to_owned).collect(),
     })
 }

@@ -6,6 +6,9 @@ use std::time::SystemTime;
 
 use crate::workspace::{Picture, picture_type};
 
+/// The first bytes of what is too large, enough to tell whether it is a picture.
+const SNIFFED_BYTES: usize = 64;
+
 /// Takes pieces of `u32 length + picture` and gives whole pictures, at most so many a run.
 #[derive(Debug)]
 pub struct Frames {
@@ -31,7 +34,7 @@ impl Frames {
         *self = Frames::new(self.most, self.most_bytes);
     }
 
-    /// How many frames of this run were too large, too many, or no pictures.
+    /// How many pictures of this run were too large or too many.
     pub fn left_out(&self) -> u32 {
         self.left_out
     }
@@ -47,7 +50,10 @@ impl Frames {
         while let Some((length, rest)) = left.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*length) as usize;
             if length > self.most_bytes {
-                self.left_out = self.left_out.saturating_add(1);
+                let Some(start) = rest.get(..length.min(SNIFFED_BYTES)) else { break };
+                if picture_type(start).is_some() {
+                    self.left_out = self.left_out.saturating_add(1);
+                }
                 self.skip = length.saturating_sub(rest.len());
                 left = &rest[length.min(rest.len())..];
             } else if rest.len() < length {
@@ -62,11 +68,7 @@ impl Frames {
     }
 
     fn picture(&mut self, data: &[u8]) -> Option<Picture> {
-        let Some(mime_type) = Some(data).filter(|data| !data.is_empty()).and_then(picture_type)
-        else {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
-        };
+        let mime_type = Some(data).filter(|data| !data.is_empty()).and_then(picture_type)?;
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
         let name = hasher.finish();
@@ -102,11 +104,12 @@ mod tests {
     #[test]
     fn pictures_come_out_however_the_stream_is_cut() {
         let other = [PNG, b"!"].concat();
-        let frames = [PNG, b"no picture", &[0; 100], &other, b"", PNG];
+        let large = [PNG, &[0; 100]].concat();
+        let frames = [PNG, b"no picture", &[0; 100], &large, &other, b"", PNG];
         let stream = frames.map(framed).concat();
         for size in [1, 2, 3, 5, 64, 1000] {
             let read = read(&mut Frames::new(9, 64), &stream, size);
-            assert_eq!(read, (2, 3), "pieces of {size}");
+            assert_eq!(read, (2, 1), "pieces of {size}");
         }
     }
 
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn a_length_of_four_gigabytes_costs_nothing() {
         let mut frames = Frames::new(9, 64);
-        assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 1));
+        assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 0));
         frames.add(&[0; 100_000]);
         assert!(frames.buffer.capacity() < 1000);
     }
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn a_flood_of_tiny_frames_costs_no_more_than_its_bytes() {
         let mut frames = Frames::new(9, 64);
-        assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 1 << 20));
+        assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 0));
         assert!(frames.buffer.capacity() < 1000);
     }
 }

@@ -5,27 +5,41 @@
 
 mod capture;
 mod cell;
+mod cgroup;
 mod channel;
 mod connection;
+mod disk;
 mod health;
 mod home;
 mod images;
+mod kit;
+mod lodging;
 mod memory;
+mod meter;
+mod nursery;
+mod obstacles;
 mod pool;
 mod process;
+mod pump;
+mod recipe;
+mod refill;
+mod rest;
 mod serve;
+mod shelf;
+mod told;
+mod traffic;
+mod tree;
+mod users;
+mod wall;
+mod word;
 mod workspace;
 mod zygote;
 
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use jail::RootSpec;
-use rustix::fs::{Mode, OFlags};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -38,11 +52,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Listens on a unix socket and runs what comes in.
-    Serve(serve::Settings),
+    Serve(Box<serve::Settings>),
     /// Asks a warden whether a run would begin at once. Fails where not.
     Health(health::Settings),
     /// Prints the system-call filter for the container that the warden runs in.
     SeccompProfile,
+    /// Prints the system calls that code can make, each with its reason.
+    Calls,
     /// Gives up what it can and becomes a zygote. The warden starts this itself.
     #[command(hide = true)]
     Zygote(ZygoteArguments),
@@ -50,15 +66,15 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct ZygoteArguments {
-    /// JSON of a `RootSpec`.
+    /// JSON of a `Start`.
     #[arg(long)]
-    root: String,
-    /// Number of the socket on which orders come.
-    #[arg(long)]
-    command: i32,
+    start: String,
     /// Number of the file with the cells' specification.
     #[arg(long)]
     spec: i32,
+    /// Learn which pages code writes to, and give each cell its own.
+    #[arg(long)]
+    warm: bool,
     /// What to import.
     modules: Vec<String>,
 }
@@ -72,12 +88,15 @@ fn main() -> ExitCode {
                     EnvFilter::try_from_env("BELLJAR_LOG").unwrap_or_else(|_| "info".into()),
                 )
                 .init();
-            serve::serve(settings)
+            serve::serve(*settings)
         }
         Action::Health(settings) => health::ask(&settings),
+        Action::Calls => print(&jail::calls_document()),
         Action::SeccompProfile => print(&jail::container_profile()),
         // No runtime, no logger: nothing that would start a thread.
-        Action::Zygote(arguments) => become_zygote(&arguments),
+        Action::Zygote(ZygoteArguments { start, spec, warm, modules }) => {
+            Err(zygote::become_one(&start, spec, warm, &modules))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,23 +109,4 @@ fn main() -> ExitCode {
 
 fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("printing")
-}
-
-fn become_zygote(arguments: &ZygoteArguments) -> anyhow::Result<()> {
-    let spec: RootSpec = serde_json::from_str(&arguments.root).context("reading --root")?;
-    // Stays open across the exec below: it is the only way in which a cell can write its user map.
-    let proc: OwnedFd = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
-        .context("opening /proc")?;
-    jail::enter_root(&spec, proc.as_fd())?;
-    let python = spec.python.executable_inside();
-    Err(Command::new(&python)
-        .args(["-u", "-s", "-B", "/opt/belljar/zygote.py"])
-        .args(
-            [arguments.command, arguments.spec, proc.as_raw_fd()].map(|number| number.to_string()),
-        )
-        .args(&arguments.modules)
-        .env_clear()
-        .envs(zygote::environment(&spec.python))
-        .exec())
-    .with_context(|| format!("starting {}", python.display()))
 }

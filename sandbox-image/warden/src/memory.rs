@@ -1,64 +1,58 @@
-//! Memory of a cell as a whole: of all its processes together, looked at from outside.
-//!
-//! A resource limit holds for each process alone, and a cell may have many. So while a run lasts,
-//! their sum is looked at again and again, and a run that has more than its limit is stopped. What
-//! processes share counts once, and of what they share with the zygote each cell bears its part.
+//! Memory of a process, looked at from outside: roughly at any time, exactly where it matters.
 
-use std::fs;
-use std::time::{Duration, Instant};
+use std::io;
 
-/// Between two looks. A run that is over before the first one costs nothing.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// A look at many processes takes a while; it may take this part of the time, and no more.
-const SHARE_OF_TIME: u32 = 10;
+use crate::told;
 
-/// Returns when the processes below these have more than `limit` bytes. Never on a system that does
-/// not tell.
-pub async fn exceeds(roots: [Option<i32>; 2], limit: u64) {
-    let mut pause = LOOK_EVERY;
-    loop {
-        tokio::time::sleep(pause).await;
-        let began = Instant::now();
-        // Reading these files can take milliseconds each.
-        let look = tokio::task::spawn_blocking(move || used(roots.into_iter().flatten().collect()));
-        if look.await.is_ok_and(|bytes| bytes > limit) {
-            return;
-        }
-        pause = LOOK_EVERY.max(began.elapsed() * SHARE_OF_TIME);
-    }
+/// What a process has in memory, cheap to read: what it shares with others counts whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// Memory of its own and shared memory, in bytes.
+    pub bytes: u64,
+    /// The most it had since it was forked.
+    pub peak_bytes: u64,
 }
 
-/// Bytes of all processes below and with these.
-fn used(mut processes: Vec<i32>) -> u64 {
-    let mut next = 0;
-    let mut bytes = 0;
-    while let Some(&process) = processes.get(next) {
-        next += 1;
-        bytes += own(process).unwrap_or(0);
-        processes.extend(children(process));
+/// `None` where it is gone, or has nothing any more.
+pub fn resident(process: i32) -> Option<Resident> {
+    let text = told::read(format!("/proc/{process}/status")).ok()?;
+    let of = |name: &str| field(text.lines(), name);
+    let bytes = of("RssAnon:")? + of("RssShmem:")?;
+    // The kernel remembers the peak of all kinds together. Pages of files come and stay.
+    let peak_bytes = of("VmHWM:")?.saturating_sub(of("RssFile:")?).max(bytes);
+    Some(Resident { bytes, peak_bytes })
+}
+
+/// The same to the byte, at a hundred times the price: what processes share counts once, and of
+/// what they share with the zygote each bears its part. One that is gone has nothing; an error is of
+/// one that does not let this process look.
+pub fn exact(process: i32) -> io::Result<u64> {
+    let text = match told::read(format!("/proc/{process}/smaps_rollup")) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+        text => text.unwrap_or_default(),
+    };
+    Ok(["Pss_Anon:", "Pss_Shmem:"].iter().filter_map(|name| field(text.lines(), name)).sum())
+}
+
+/// How much of the files of a file system (`00:2f`) a process has mapped, which [`exact`] has counted.
+pub fn mapped(process: i32, device: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps")).unwrap_or_default();
+    let (mut bytes, mut ours) = (0, false);
+    for line in text.lines() {
+        match line.split_ascii_whitespace().nth(3) {
+            // `7f…-7f… rw-s 00000000 00:2f 12 /tmp/file`; the other lines have three words.
+            Some(word) if word.contains(':') => ours = word == device,
+            _ if ours => bytes += field([line].into_iter(), "Pss:").unwrap_or(0),
+            _ => {}
+        }
     }
     bytes
 }
 
-/// A process that has just ended has nothing.
-fn own(process: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
-    let kib = |name: &str| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    };
-    Some((kib("Pss_Anon:") + kib("Pss_Shmem:")) << 10)
-}
-
-/// Children of all threads. What lost its parent is a child of init by now.
-fn children(process: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    threads
-        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
-        .flat_map(|text| {
-            text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
+/// `RssAnon:     42544 kB`, in bytes.
+fn field<'t>(mut lines: impl Iterator<Item = &'t str>, name: &str) -> Option<u64> {
+    let rest = lines.find_map(|line| line.strip_prefix(name))?;
+    Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
 #[cfg(test)]
@@ -66,19 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_memory_and_its_children_are_found() {
+    fn memory_is_seen_roughly_and_exactly() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         let held = vec![1u8; 50 << 20];
-        assert!(own(me).expect("it runs") > 50 << 20);
+        let rough = resident(me).expect("it runs");
+        let exact = exact(me).expect("it is us");
+        assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
         drop(held);
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("cat is everywhere");
-        let id = i32::try_from(child.id()).expect("Linux has smaller numbers");
-        assert!(children(me).contains(&id));
-        drop(child.stdin.take());
-        child.wait().expect("it is ours");
-        assert_eq!(own(id), None);
+        let later = resident(me).expect("it runs");
+        assert!(later.bytes < rough.bytes && later.peak_bytes > 50 << 20, "{later:?}");
+        assert_eq!(resident(i32::MAX), None);
+        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse"), 0);
     }
 }

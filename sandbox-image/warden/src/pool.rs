@@ -1,43 +1,67 @@
-//! Standbys: cells that are forked, jailed and waiting before anybody asks.
+//! Cells for whoever asks: which kind, from which shelf, and how many at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
-use protocol::CellLimits;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use protocol::Tier;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::cell::Cell;
-use crate::zygote::{Recipe, Zygote};
+use crate::kit::Kit;
+use crate::nursery::Nursery;
+use crate::recipe::Recipe;
+use crate::refill::{self, Voice};
+use crate::shelf::{Length, Shelf};
+use crate::traffic::{Passing, Traffic};
+use crate::wall::{self, Wall};
 
-/// Between two tries to make what could not be made.
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// TensorFlow's zygote takes seconds of a processor to come up. A start that is followed by work, or by
+/// an end, is not to be held up by it.
+const LAST_KIT_AFTER: Duration = Duration::from_secs(3);
 
 /// How many there are of what.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Cells that wait.
+    /// Cells that wait, of each kind that is often asked for, at least.
     pub standbys: usize,
+    /// Memory of cells that wait, at most, as far as it is not needed for those.
+    pub standby_bytes: u64,
     /// Cells that are in use at once, at most.
     pub places: usize,
     /// How long a request may wait for a place.
     pub queue: Duration,
+    /// How often a zygote is forked, and how long it serves, before another takes its place.
+    pub zygote_forks: u32,
+    pub zygote_age: Duration,
 }
 
 /// Cells for whoever asks, first come, first served.
 #[derive(Debug)]
 pub struct Pool {
-    standbys: Mutex<mpsc::Receiver<Cell>>,
+    kinds: Arc<[Kind]>,
+    traffic: Arc<Traffic>,
     places: Arc<Semaphore>,
     queue: Duration,
     state: watch::Receiver<State>,
+    standard: HashSet<String>,
+}
+
+/// Cells of one zygote and its successors.
+#[derive(Debug)]
+pub struct Kind {
+    pub kit: Kit,
+    pub shelf: Shelf,
+    /// Whether there has been a cell.
+    open: AtomicBool,
 }
 
 /// Whether a run would begin at once.
 #[derive(Debug, Clone)]
 pub enum State {
     Starting,
-    Ready { layers: Vec<jail::LayerReport> },
+    Ready { wall: Arc<Wall> },
     Failing { why: String },
 }
 
@@ -56,16 +80,36 @@ pub enum NoCell {
 }
 
 impl Pool {
-    /// Starts a zygote and keeps standbys ready from then on. The task ends with the pool.
-    pub fn start(recipe: Recipe, limits: CellLimits, size: Size) -> Pool {
-        let (ready, standbys) = mpsc::channel(size.standbys);
+    /// Finds out what wall there can be, starts zygotes behind it and keeps standbys ready from then
+    /// on. The task ends with the pool.
+    ///
+    /// `standard` are the modules that come with Python.
+    pub fn start(
+        recipe: Recipe,
+        kits: &[Kit],
+        least: Tier,
+        size: Size,
+        standard: HashSet<String>,
+    ) -> Pool {
         let (tell, state) = watch::channel(State::Starting);
-        tokio::spawn(refill(recipe, limits, ready, tell));
+        let mut kits = kits.to_vec();
+        kits.retain(|kit| kit.is_installed(&recipe.python.site_packages));
+        kits.sort_unstable_by_key(|kit| Kit::SERVING.iter().position(|other| other == kit));
+        kits.dedup();
+        if kits.is_empty() {
+            kits.push(Kit::Science);
+        }
+        let room = size.standby_bytes / kits.len() as u64;
+        let kinds: Arc<[Kind]> = kits.iter().map(|kit| Kind::new(*kit, room, &size)).collect();
+        let traffic = Arc::new(Traffic::new());
+        tokio::spawn(keep(recipe, least, size, Arc::clone(&kinds), Arc::clone(&traffic), tell));
         Pool {
-            standbys: Mutex::new(standbys),
+            kinds,
+            traffic,
             places: Arc::new(Semaphore::new(size.places)),
             queue: size.queue,
             state,
+            standard,
         }
     }
 
@@ -81,67 +125,95 @@ impl Pool {
         state.borrow().clone()
     }
 
-    /// A cell that has seen nobody's code.
-    pub async fn take(&self) -> Result<Taken, NoCell> {
+    /// While a run lasts.
+    pub fn pass(&self) -> Passing<'_> {
+        self.traffic.pass()
+    }
+
+    /// A cell that has seen nobody's code, and has imported most of this; and the wall around it.
+    /// Where `more` code is to follow nobody knows what it will import.
+    pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
+        let least = if more { Kit::Science } else { Kit::Bare };
+        let kit = Kit::for_imports(imports, &self.standard).max(least);
         let waited = tokio::time::timeout(self.queue, async {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-            loop {
-                let cell = self.standbys.lock().await.recv().await?;
-                // One that has died while it waited is nobody's loss.
-                if cell.is_alive() {
-                    return Some(Taken { cell, _place: place });
-                }
-                tracing::warn!("a standby had died");
-            }
+            let cell = match self.take_now(kit) {
+                Some(cell) => cell,
+                None => self.nearest(kit).shelf.take().await,
+            };
+            Some(Taken { cell, _place: place })
         });
         match (waited.await, self.state()) {
-            (Ok(Some(taken)), _) => Ok(taken),
+            (Ok(Some(taken)), State::Ready { wall }) => Ok((taken, wall.tier)),
             (_, State::Failing { why }) => Err(NoCell::Failing { why }),
             (_, _) => Err(NoCell::Busy),
         }
     }
-}
 
-/// Makes cells for as long as somebody could take one. The channel's capacity is the size of the
-/// pool: `send` waits while it is full.
-async fn refill(
-    recipe: Recipe,
-    limits: CellLimits,
-    ready: mpsc::Sender<Cell>,
-    tell: watch::Sender<State>,
-) {
-    let mut zygote = None;
-    while !ready.is_closed() {
-        match make(&recipe, limits, &mut zygote).await {
-            Ok(cell) => {
-                let layers = cell.layers.clone();
-                if ready.send(cell).await.is_err() {
-                    return;
-                }
-                tell.send_if_modified(|state| {
-                    let news = !matches!(state, State::Ready { .. });
-                    *state = State::Ready { layers };
-                    news
-                });
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "no cell could be made");
-                tell.send_replace(State::Failing { why: format!("{error:#}") });
-                zygote = None; // a fresh one, in case it is the zygote
-                tokio::time::sleep(TRY_AGAIN_AFTER).await;
-            }
-        }
+    /// A standby of this kit. Where there is none just now, one that has imported too much is still
+    /// better than waiting.
+    fn take_now(&self, kit: Kit) -> Option<Cell> {
+        let nearest = self.nearest(kit);
+        let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit);
+        [Some(nearest), science].into_iter().flatten().find_map(|kind| kind.shelf.take_now())
+    }
+
+    /// Where cells of this kit come from, or else of one that is there.
+    fn nearest(&self, kit: Kit) -> &Kind {
+        let open = |kind: &&Kind| kind.open.load(Ordering::Relaxed);
+        let wanted = self.kinds.iter().filter(open).find(|kind| kind.kit == kit);
+        let most = || self.kinds.iter().filter(open).max_by_key(|kind| kind.kit);
+        wanted.or_else(most).unwrap_or(&self.kinds[0])
     }
 }
 
-async fn make(
-    recipe: &Recipe,
-    limits: CellLimits,
-    zygote: &mut Option<Zygote>,
-) -> anyhow::Result<Cell> {
-    let zygote = match zygote {
-        Some(zygote) => zygote,
-        None => zygote.insert(Zygote::start(recipe).await.context("starting a zygote")?),
+impl Kind {
+    fn new(kit: Kit, room: u64, size: &Size) -> Kind {
+        let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
+        let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
+        let shelf = Shelf::new(Length::new(least, most.min(size.places)));
+        Kind { kit, shelf, open: AtomicBool::new(false) }
+    }
+
+    /// There is a cell.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes cells for as long as somebody could take one.
+async fn keep(
+    mut recipe: Recipe,
+    least: Tier,
+    size: Size,
+    kinds: Arc<[Kind]>,
+    traffic: Arc<Traffic>,
+    tell: watch::Sender<State>,
+) {
+    let wall = match wall::find(&mut recipe, least).await {
+        Ok(wall) => Arc::new(wall),
+        Err(error) => {
+            tell.send_replace(State::Failing { why: format!("{error:#}") });
+            return; // the host will not change by itself
+        }
     };
-    Cell::make(zygote, limits).await
+    let tell = Arc::new(tell);
+    let mut tasks = tokio::task::JoinSet::new();
+    for at in 0..kinds.len() {
+        let kit = kinds[at].kit;
+        let nursery =
+            Nursery::new(Recipe { kit, ..recipe.clone() }, size.zygote_forks, size.zygote_age);
+        let voice = (at == 0).then(|| Voice { tell: Arc::clone(&tell), wall: Arc::clone(&wall) });
+        let (kinds, traffic, tell) = (Arc::clone(&kinds), Arc::clone(&traffic), Arc::clone(&tell));
+        tasks.spawn(async move {
+            if kit == Kit::TensorFlow {
+                let ready = |state: &State| matches!(state, State::Ready { .. });
+                drop(tell.subscribe().wait_for(ready).await);
+                tokio::time::sleep(LAST_KIT_AFTER).await;
+            }
+            refill::keep(nursery, &kinds[at], &traffic, voice).await;
+        });
+    }
+    // The tasks end with this one, and this one when nobody asks any more.
+    tell.closed().await;
 }

@@ -10,6 +10,7 @@ use rustix::time::Timespec;
 use tokio::io::unix::AsyncFd;
 
 use crate::channel;
+use crate::told;
 
 /// How long the kernel may take to clear away what was killed.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ impl Process {
     /// Its number, as long as it has not been reaped.
     pub fn id(&self) -> Option<i32> {
         let handle = self.handle.as_ref()?.get_ref().as_raw_fd();
-        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{handle}")).ok()?;
+        let about = told::read(format!("/proc/self/fdinfo/{handle}")).ok()?;
         let line = about.lines().find_map(|line| line.strip_prefix("Pid:"))?;
         line.trim().parse().ok().filter(|id| *id > 0)
     }
@@ -51,6 +52,13 @@ impl Process {
         if let Some(handle) = &self.handle {
             // Gone already is as good.
             pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
+        }
+    }
+
+    /// Waits for its end. Until it has been reaped the kernel still knows what it used up.
+    pub async fn exited(&self) {
+        if let Some(handle) = &self.handle {
+            drop(handle.readable().await);
         }
     }
 

@@ -6,35 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jail::CellSpec;
-use protocol::{CellLimits, Description, Layer, Tier};
+use protocol::{CellLimits, Description, Tier};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connection::{self, Shared};
 use crate::home;
+use crate::kit::Kit;
 use crate::pool::{Pool, Size, State};
-use crate::zygote::Recipe;
-
-/// What a data scientist's script begins with. The rest of the libraries, TensorFlow above all, is
-/// imported by the code that wants it.
-const SCIENCE: &[&str] = &[
-    "numpy",
-    "pandas",
-    "matplotlib.pyplot",
-    "scipy.stats",
-    "scipy.optimize",
-    "scipy.ndimage",
-    "sklearn.linear_model",
-    "sklearn.ensemble",
-    "sympy",
-    "cv2",
-    "seaborn",
-    "PIL.Image",
-    "PIL.ImageDraw",
-    "PIL.ImageShow",
-];
+use crate::recipe::{DICE, INIT, Recipe};
+use crate::users::{Rights, Users};
 
 /// How a warden is started.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,15 +30,27 @@ pub struct Settings {
     /// Where folders may be made; default: beside the socket.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// `libjail.so`, with `belljar-init` beside it; default: beside this program.
+    /// `libjail.so`, with `belljar-init` and `libdice.so` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
     /// End when the process that started this one does.
     #[arg(long)]
     die_with_parent: bool,
-    /// Cells that wait for work.
+    /// What zygotes have imported before anybody asks: `bare`, `science`, `tensorflow`. Code gets the
+    /// least that has what it imports; what nobody has imported, it imports itself.
+    #[arg(long, value_delimiter = ',', default_values_t = Kit::SERVING)]
+    kits: Vec<Kit>,
+    /// Cells that wait for work, of each kit at least.
     #[arg(long, default_value_t = 4)]
     standbys: usize,
+    /// Memory of cells that wait, at most, beyond that of these, in MiB. Where somebody had to wait
+    /// there are more of them for a while.
+    #[arg(long, default_value_t = 1024)]
+    standby_mib: u64,
+    /// Cells that wait have no memory of their own yet: a tenth of it, and the first plot takes
+    /// several times as long.
+    #[arg(long)]
+    cool_standbys: bool,
     /// Cells that work at the same time.
     #[arg(long, default_value_t = 64)]
     places: usize,
@@ -66,12 +60,19 @@ pub struct Settings {
     /// Wall-clock time of one run, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     wall_ms: u64,
-    /// Memory of one process of a cell, on top of what the libraries take, in MiB.
+    /// Processor time of one run, of all its processes together, in milliseconds; default: twice the
+    /// wall-clock time.
+    #[arg(long)]
+    cpu_ms: Option<u64>,
+    /// Memory of one cell, processes and files together, in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u64,
     /// Processes and threads of one cell.
     #[arg(long, default_value_t = 64)]
     processes: u64,
+    /// Open files of one process of a cell.
+    #[arg(long, default_value_t = 256)]
+    open_files: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
     #[arg(long, default_value_t = 512)]
     scratch_mib: u64,
@@ -87,16 +88,33 @@ pub struct Settings {
     /// Bytes of one picture.
     #[arg(long, default_value_t = 10 << 20)]
     image_bytes: u64,
+    /// Files that one run may give back.
+    #[arg(long, default_value_t = 100)]
+    files: u32,
+    /// Bytes of those files together.
+    #[arg(long, default_value_t = 32 << 20)]
+    files_bytes: u64,
     /// Bytes of the code of one run.
     #[arg(long, default_value_t = 1 << 20)]
     code_bytes: u64,
-    /// User and group that cells have outside, where the warden is root. Nobody else should have it.
-    #[arg(long, default_value_t = 64_117)]
-    outer_id: u32,
+    /// The first of the users that cells have outside, one each, where the warden is root. Nobody
+    /// else should have them [default: 1900000000 or more, or 52000 where there are only small
+    /// numbers].
+    #[arg(long)]
+    first_user: Option<u32>,
+    /// The weakest wall to start with: `namespaced`, `landlocked` or `seccomp-only`.
+    #[arg(long, default_value = "landlocked")]
+    min_isolation: Tier,
+    /// How often a zygote is forked before another takes its place.
+    #[arg(long, default_value_t = 10_000)]
+    zygote_forks: u32,
+    /// How long it serves at most, in seconds.
+    #[arg(long, default_value_t = 6 * 3600)]
+    zygote_seconds: u64,
+    /// The same dice and the same clock for every cell.
+    #[arg(long)]
+    seed: Option<u64>,
 }
-
-/// Open files of one process of a cell.
-const OPEN_FILES: u64 = 1024;
 
 pub fn serve(settings: Settings) -> anyhow::Result<()> {
     if settings.die_with_parent {
@@ -110,12 +128,13 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })
         .context("raising the limit on open files")?;
-    tokio::runtime::Builder::new_multi_thread()
+    // Two, so that somebody's flood is read beside what others do.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("starting the runtime")?
-        .block_on(listen(settings))
+        .context("starting the runtime")?;
+    runtime.block_on(async { tokio::spawn(listen(settings)).await.context("listening")? })
 }
 
 async fn listen(settings: Settings) -> anyhow::Result<()> {
@@ -124,28 +143,28 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let limits = limits(&settings);
     let recipe = Recipe {
         python: home.python,
-        jail: jail_library(settings.jail.clone())?,
+        jail: jail_library(settings.jail.clone(), settings.seed.is_some())?,
         folder: settings.folder.clone().unwrap_or_else(|| beside(&settings.socket)),
-        modules: SCIENCE.iter().map(|&module| module.to_owned()).collect(),
-        cell: CellSpec {
-            memory_bytes: limits.memory_bytes,
-            processes: limits.processes,
-            open_files: limits.open_files,
-            scratch_bytes: limits.scratch_bytes,
-            scratch_files: limits.scratch_files,
-        },
-        outer_id: settings.outer_id,
+        kit: Kit::Science,
+        warm: !settings.cool_standbys,
+        limits,
+        own_root: true,
+        users: users(&settings),
+        cgroups: None,
+        user: None,
+        seed: settings.seed,
     };
     let size = Size {
         standbys: settings.standbys.max(1),
+        standby_bytes: settings.standby_mib << 20,
         places: settings.places.max(1),
         queue: Duration::from_millis(settings.queue_ms),
+        zygote_forks: settings.zygote_forks.max(1),
+        zygote_age: Duration::from_secs(settings.zygote_seconds),
     };
-    let root = rustix::process::geteuid().is_root();
     let shared = Arc::new(Shared {
-        pool: Pool::start(recipe, limits, size),
+        pool: Pool::start(recipe, &settings.kits, settings.min_isolation, size, home.standard),
         limits,
-        owner: root.then_some(settings.outer_id),
         describe,
         python: home.full_version,
     });
@@ -194,14 +213,15 @@ fn beside(socket: &Path) -> PathBuf {
     socket.parent().map_or_else(|| ".".into(), Path::to_owned)
 }
 
-fn jail_library(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+fn jail_library(given: Option<PathBuf>, with_dice: bool) -> anyhow::Result<PathBuf> {
     let path = match given {
         Some(path) => path,
         None => {
             std::env::current_exe().context("finding this program")?.with_file_name("libjail.so")
         }
     };
-    for file in [&path, &path.with_file_name("belljar-init")] {
+    let dice = with_dice.then(|| path.with_file_name(DICE));
+    for file in [path.clone(), path.with_file_name(INIT)].iter().chain(&dice) {
         if !file.is_file() {
             bail!("{} is not there: `cargo build` makes it", file.display());
         }
@@ -212,33 +232,39 @@ fn jail_library(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 fn limits(settings: &Settings) -> CellLimits {
     CellLimits {
         wall_ms: settings.wall_ms,
+        cpu_ms: settings.cpu_ms.unwrap_or(settings.wall_ms.saturating_mul(2)),
         memory_bytes: settings.memory_mib << 20,
         processes: settings.processes,
-        open_files: OPEN_FILES,
+        open_files: settings.open_files,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,
         images: settings.images,
         image_bytes: settings.image_bytes,
+        files: settings.files,
+        files_bytes: settings.files_bytes,
         code_bytes: settings.code_bytes,
     }
 }
 
+/// Users to give away, where this process may.
+fn users(settings: &Settings) -> Option<Arc<Users>> {
+    let root = rustix::process::geteuid().is_root();
+    let may = root && Rights::of_this_process().change_users;
+    may.then(|| Users::from(settings.first_user)).flatten()
+}
+
 fn describe(shared: &Shared) -> Description {
-    let (ready, waiting_for, layers) = match shared.pool.state() {
-        State::Starting => (false, "the libraries are being imported".to_owned(), Vec::new()),
-        State::Failing { why } => (false, why, Vec::new()),
-        State::Ready { layers } => (true, String::new(), layers),
+    let (waiting_for, wall) = match shared.pool.state() {
+        State::Starting => ("the libraries are being imported".to_owned(), None),
+        State::Failing { why } => (why, None),
+        State::Ready { wall } => (String::new(), Some(wall)),
     };
-    let layers: Vec<Layer> = layers
-        .into_iter()
-        .map(|layer| Layer { name: layer.name, holds: layer.holds, detail: layer.detail })
-        .collect();
     Description {
-        ready,
+        ready: wall.is_some(),
         waiting_for,
-        tier: if ready { Tier::Namespaced } else { Tier::None },
-        layers,
+        tier: wall.as_ref().map_or(Tier::None, |wall| wall.tier),
+        layers: wall.map(|wall| wall.layers.clone()).unwrap_or_default(),
         limits: shared.limits,
         python: shared.python.clone(),
     }

@@ -20,9 +20,6 @@ const MAX_PATH_BYTES: usize = 2 << 20;
 const MAX_TIME: Duration = Duration::from_secs(1);
 /// To look at more than this takes long enough for others to notice, and happens beside them.
 const FEW: usize = 200;
-/// Limits of the files that one run may give back.
-const MAX_FILES: usize = 100;
-const MAX_FILES_BYTES: u64 = 32 << 20;
 /// The first bytes of a file, enough to tell a picture.
 const SNIFFED_BYTES: u64 = 64;
 
@@ -93,7 +90,9 @@ impl Workspace {
         match owner {
             None => write(),
             Some(owner) => as_user(owner, write),
-        }
+        }?;
+        self.remember(); // it is not the code that has written it
+        Ok(())
     }
 
     /// Remembers everything as it is, so that [`Self::new_pictures`] finds what comes after.
@@ -142,15 +141,15 @@ impl Workspace {
     }
 
     /// The files that the last look found new or changed, oldest first, and how many of them were
-    /// beyond the limits or could not be read.
-    pub fn new_files(&self) -> (Vec<Written>, u32) {
-        block_in_place(|| self.read_files())
+    /// beyond the limits on their number and on their bytes together, or could not be read.
+    pub fn new_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+        block_in_place(|| self.read_files(most, bytes))
     }
 
-    fn read_files(&self) -> (Vec<Written>, u32) {
-        let (mut files, mut left_out, mut room) = (Vec::new(), 0, MAX_FILES_BYTES);
+    fn read_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+        let (mut files, mut left_out, mut room) = (Vec::new(), 0, bytes);
         for (path, stamp) in &self.new {
-            let data = (files.len() < MAX_FILES && stamp.bytes <= room)
+            let data = (files.len() < most && stamp.bytes <= room)
                 .then(|| self.read(path, stamp.bytes).ok())
                 .flatten();
             match data {

@@ -1,150 +1,146 @@
 //! One zygote: a child process that orders go to.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use jail::{CellSpec, PythonHome, RootSpec};
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
+use rustix::net::SendFlags;
 use tokio::process::{Child, Command};
 
 use crate::channel::{self, Channel};
+use crate::lodging::{Lodging, Lodgings, Tenants};
+use crate::recipe::{Recipe, Start};
 
 /// How long the imports may take. TensorFlow from a cold disk is the slowest known.
 const START_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long a fork may take.
+const FORK_WITHIN: Duration = Duration::from_secs(5);
 
 /// A zygote that is ready to be forked. Dropping it ends it; cells that it made live on.
 #[derive(Debug)]
 pub struct Zygote {
     orders: Channel,
+    lodgings: Lodgings,
     _process: Child,
-    /// Empty, and only there to be mounted on while the root was built.
-    _staging: tempfile::TempDir,
+    /// Its scripts, and what was mounted on while the root was built.
+    _folders: [tempfile::TempDir; 2],
 }
 
-/// What a zygote is made from.
-#[derive(Debug, Clone)]
-pub struct Recipe {
-    pub python: PythonHome,
-    /// `libjail.so`; `belljar-init` is beside it.
-    pub jail: PathBuf,
-    /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
-    pub folder: PathBuf,
-    /// Imported before the first fork.
-    pub modules: Vec<String>,
-    pub cell: CellSpec,
-    /// User and group of the cells outside, where the warden is root.
-    pub outer_id: u32,
-}
-
-/// Our own files in the zygote's root.
-const SCRIPTS: &[(&str, &str)] = &[
-    ("zygote.py", include_str!("../../python/zygote.py")),
-    ("runner.py", include_str!("../../python/runner.py")),
-    ("belljar_display.py", include_str!("../../python/belljar_display.py")),
-    ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
-    ("path/pip.py", include_str!("../../python/path/pip.py")),
-];
-const HOME: &str = "/opt/belljar";
+/// What a zygote says when it has imported everything. Anything else is why it could not.
+const READY: &[u8] = b"ready";
 
 impl Zygote {
     /// Starts one and waits until it has imported everything.
     pub async fn start(recipe: &Recipe) -> anyhow::Result<Zygote> {
         let began = Instant::now();
-        let scripts = tempfile::tempdir_in(&recipe.folder)
-            .context("making a folder for the zygote's scripts")?;
-        let init = jail::init::PATH.to_str().context("the path of init")?;
-        let mut files = vec![
-            (PathBuf::from(HOME).join("jail.so"), recipe.jail.clone()),
-            (init.into(), recipe.jail.with_file_name("belljar-init")),
-        ];
-        for (name, text) in SCRIPTS {
-            let path = scripts.path().join(name.replace('/', "_"));
-            std::fs::write(&path, text).context("writing the zygote's scripts")?;
-            files.push((PathBuf::from(HOME).join(name), path));
-        }
-        let staging =
-            tempfile::tempdir_in(&recipe.folder).context("making a folder for the root")?;
-        let root = RootSpec {
-            staging: staging.path().to_owned(),
-            python: recipe.python.clone(),
-            files,
-            outer_id: recipe.outer_id,
-        };
+        let (scripts, work) = (recipe.scripts()?, recipe.folder("work-")?);
+        let start = recipe.start(scripts.path(), work.path());
         let (orders, theirs) = channel::pair().context("making the zygote's socket")?;
-        let spec = inheritable(memory_file(&serde_json::to_vec(&recipe.cell)?)?)?;
-        let theirs = inheritable(theirs)?;
+        let cell = recipe.cell(scripts.path());
+        let spec = inheritable(memory_file(&serde_json::to_vec(&cell)?)?)?;
         let process = Command::new(std::env::current_exe().context("finding this program")?)
             .arg("zygote")
-            .args(["--root", &serde_json::to_string(&root)?])
-            .args(["--command", &theirs.as_raw_fd().to_string()])
+            .args(["--start", &serde_json::to_string(&start)?])
             .args(["--spec", &spec.as_raw_fd().to_string()])
+            .args(recipe.warm.then_some("--warm"))
             .arg("--")
-            .args(&recipe.modules)
-            .stdin(Stdio::null())
+            .args(recipe.kit.modules())
+            .stdin(theirs)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("starting a zygote")?;
-        drop((theirs, spec));
+        drop(spec);
 
         let word = tokio::time::timeout(START_WITHIN, orders.receive())
             .await
             .context("a zygote did not come up in time")?
             .context("listening to a zygote")?;
-        if word.is_none() {
-            bail!("a zygote ended before it was ready; its own words are above");
+        match word {
+            Some((word, _)) if word == READY => {}
+            Some((why, _)) => bail!("{}", String::from_utf8_lossy(&why)),
+            None => bail!("a zygote ended before it was ready; its own words are above"),
         }
         tracing::info!(
-            modules = recipe.modules.len(),
+            kit = %recipe.kit,
             ms = began.elapsed().as_millis(),
             "a zygote is ready"
         );
-        Ok(Zygote { orders, _process: process, _staging: staging })
+        let tenants = match (recipe.user, &recipe.users) {
+            (Some(user), _) => Tenants::One(user),
+            (None, Some(users)) => Tenants::Each(Arc::clone(users)),
+            (None, None) => Tenants::Ourselves,
+        };
+        let folder = (!recipe.own_root).then(|| work.path().to_owned());
+        let lodgings = Lodgings { tenants, folder, cgroups: recipe.cgroups.clone() };
+        Ok(Zygote { orders, lodgings, _process: process, _folders: [scripts, work] })
     }
 
-    /// Has a cell forked. Whether it comes up is said on its own status channel.
-    pub async fn fork(&self, channels: [OwnedFd; 5]) -> std::io::Result<()> {
-        let files = channels.each_ref().map(AsFd::as_fd);
-        self.orders.send(b"f", &files).await
+    /// Has a cell forked. Its maker has announced it when this returns, or never will; whether it comes
+    /// up is said on its own status channel.
+    pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<Lodging> {
+        let lodging = self.lodgings.next()?;
+        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(lodging.folder()).collect();
+        let user = lodging.user().map(|user| user.to_string()).unwrap_or_default();
+        self.orders.send(format!("fork {user}").as_bytes(), &files).await?;
+        match tokio::time::timeout(FORK_WITHIN, self.orders.receive()).await {
+            Ok(Ok(Some(_))) => Ok(lodging),
+            Ok(Ok(None)) => Err(io::Error::other("the zygote is gone")),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 }
 
-/// All that Python and the code are told by their environment.
-pub fn environment(python: &PythonHome) -> Vec<(&'static str, String)> {
-    let packages = format!("/usr/local/lib/python{}/site-packages", python.version);
-    // The system's own interpreter looks elsewhere by itself.
-    let path = match python.prefix.to_str() {
-        Some("/usr") => format!("{HOME}/path:{packages}"),
-        _ => format!("{HOME}/path"),
+/// Gives up what can be given up, and becomes a zygote that takes orders from standard input. What
+/// goes wrong is said there.
+pub fn become_one(start: &str, spec: i32, warm: bool, modules: &[String]) -> anyhow::Error {
+    let error = match prepare(start) {
+        Ok((start, proc)) => become_python(&start, &proc, spec, warm, modules),
+        Err(error) => error,
     };
-    [
-        ("HOME", "/tmp"),
-        ("LANG", "C.UTF-8"),
-        // An interpreter that was built with a shared library finds it beside itself.
-        ("LD_LIBRARY_PATH", "/usr/local/lib"),
-        ("MPLBACKEND", "agg"),
-        // One thread each: a fork keeps one, and locks that the others held stay locked.
-        ("MKL_NUM_THREADS", "1"),
-        ("NUMEXPR_NUM_THREADS", "1"),
-        ("OMP_NUM_THREADS", "1"),
-        ("OPENBLAS_NUM_THREADS", "1"),
-        ("PATH", "/usr/bin:/usr/local/bin"),
-        ("PYTHONDONTWRITEBYTECODE", "1"),
-        ("TF_CPP_MIN_LOG_LEVEL", "3"),
-        ("TF_ENABLE_ONEDNN_OPTS", "0"),
-        ("TMPDIR", "/tmp"),
-        ("TZ", "UTC"),
-        ("USER", "user"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name, value.to_owned()))
-    .chain([("PYTHONPATH", path)])
-    .collect()
+    // A warden that is gone need not know.
+    rustix::net::send(std::io::stdin(), format!("{error:#}").as_bytes(), SendFlags::NOSIGNAL).ok();
+    error
+}
+
+fn prepare(start: &str) -> anyhow::Result<(Start, OwnedFd)> {
+    let start: Start = serde_json::from_str(start).context("reading --start")?;
+    // Stays open across the exec: it is the only way in which a cell can write its user map.
+    let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        .context("opening /proc")?;
+    match &start.root {
+        Some(root) => jail::enter_root(root, proc.as_fd())?,
+        None => jail::stay_on_root(proc.as_fd())?,
+    }
+    Ok((start, proc))
+}
+
+fn become_python(
+    start: &Start,
+    proc: &OwnedFd,
+    spec: i32,
+    warm: bool,
+    modules: &[String],
+) -> anyhow::Error {
+    let error = std::process::Command::new(&start.python)
+        .args(["-u", "-s", "-B"])
+        .arg(start.scripts.join("zygote.py"))
+        .arg(&start.jail)
+        .args([spec, proc.as_raw_fd()].map(|number| number.to_string()))
+        .arg(if warm { "1" } else { "0" })
+        .args(modules)
+        .env_clear()
+        .envs(start.environment.iter().cloned())
+        .exec();
+    anyhow::Error::new(error).context(format!("starting {}", start.python.display()))
 }
 
 fn memory_file(content: &[u8]) -> anyhow::Result<OwnedFd> {

@@ -1,0 +1,307 @@
+//! A control group for each cell, where the warden may make them: the kernel's own limit on memory
+//! and processes of the cell as a whole, exact where looking from time to time is not.
+//!
+//! Both generations of the interface are known. Whoever runs as nobody in particular can write to
+//! neither, as a rule, and cells are watched only.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use protocol::CellLimits;
+
+/// How long a group may take to be empty after everything in it was killed.
+const EMPTY_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks. The kernel tells of an empty group only where there is a file to watch.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Where groups are made.
+#[derive(Debug)]
+pub struct Cgroups {
+    parents: Vec<Parent>,
+    made: AtomicU64,
+    /// Waits for groups to be empty. Joined at the end, so that none is left.
+    removals: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A folder in which a group is a folder, and what is written into each.
+#[derive(Debug)]
+struct Parent {
+    folder: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    /// What tells that the kernel has ended something in the group for want of memory.
+    signs: &'static [Sign],
+}
+
+/// A file of a group, and the line of it that begins like this and ends with a count.
+type Sign = (&'static str, &'static str);
+
+/// One cell's. Removed when dropped, as soon as it is empty.
+#[derive(Debug)]
+pub struct Group {
+    folders: Vec<PathBuf>,
+    signs: Vec<(PathBuf, &'static str)>,
+    made_by: Arc<Cgroups>,
+}
+
+impl Cgroups {
+    fn at(parents: Vec<Parent>) -> Cgroups {
+        Cgroups { parents, made: AtomicU64::new(0), removals: Mutex::new(Vec::new()) }
+    }
+
+    /// Finds out where groups can be made by making one. The error says why there can be none.
+    pub fn find(limits: &CellLimits) -> Result<Arc<Cgroups>, String> {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let parents = match second(&own, &mounts, limits) {
+            Ok(parent) => vec![parent],
+            Err(why) => first(&own, &mounts, limits).map_err(|other| format!("{why}; {other}"))?,
+        };
+        let groups = Arc::new(Cgroups::at(parents));
+        groups.sweep();
+        let tried = groups.make().map_err(|error| format!("a group cannot be made: {error}"))?;
+        drop(tried);
+        Ok(groups)
+    }
+
+    pub fn make(self: &Arc<Cgroups>) -> io::Result<Group> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        // Made one by one, so that the first that fails takes those before it away.
+        let made_by = Arc::clone(self);
+        let mut group = Group { folders: Vec::new(), signs: Vec::new(), made_by };
+        for parent in &self.parents {
+            let folder = parent.folder.join(&name);
+            fs::create_dir(&folder)?;
+            group.folders.push(folder.clone());
+            for (file, value) in &parent.settings {
+                match put(&folder.join(file), value) {
+                    // A kernel without swap has no limit on it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    written => written?,
+                }
+            }
+            group.signs.extend(parent.signs.iter().map(|(file, line)| (folder.join(file), *line)));
+        }
+        Ok(group)
+    }
+
+    /// Removes what wardens that were killed have left.
+    fn sweep(&self) {
+        for parent in &self.parents {
+            for entry in fs::read_dir(&parent.folder).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let left = name
+                    .to_str()
+                    .and_then(maker)
+                    .is_some_and(|maker| !Path::new("/proc").join(maker).exists());
+                if left {
+                    // One that is not empty is not left.
+                    fs::remove_dir(entry.path()).ok();
+                }
+            }
+        }
+    }
+}
+
+const PREFIX: &str = "belljar-";
+
+/// Of `belljar-123-4` the process that has made it.
+fn maker(name: &str) -> Option<&str> {
+    let (maker, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    maker.bytes().all(|byte| byte.is_ascii_digit()).then_some(maker)
+}
+
+impl Group {
+    pub fn admit(&self, process: i32) -> io::Result<()> {
+        for folder in &self.folders {
+            put(&folder.join("cgroup.procs"), &process.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has ended something in it because it had all that it may have, and not
+    /// because the machine's memory was full.
+    pub fn was_out_of_memory(&self) -> bool {
+        !self.signs.is_empty() && self.signs.iter().all(|(file, line)| counted(file, line) > 0)
+    }
+}
+
+fn counted(file: &Path, line: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let count = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+    count.unwrap_or(0)
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let folders = std::mem::take(&mut self.folders);
+        // What is in it dies a moment later than this, and the runtime may be at its end.
+        let removal = std::thread::spawn(move || folders.iter().for_each(|folder| remove(folder)));
+        let mut removals = self.made_by.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        removals.retain(|removal| !removal.is_finished());
+        removals.push(removal);
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        let removals = self.removals.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for removal in removals.drain(..) {
+            drop(removal.join()); // a thread that panicked has said so
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    let until = Instant::now() + EMPTY_WITHIN;
+    while let Err(error) = fs::remove_dir(folder) {
+        if error.kind() == io::ErrorKind::NotFound {
+            return;
+        }
+        if Instant::now() > until {
+            return tracing::error!(%error, "the control group of a cell cannot be removed");
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The kernel counts what it needs for a cell itself, its tables above all, and a cell is to have
+/// what it was promised.
+fn most(limits: &CellLimits) -> u64 {
+    limits.memory_bytes + limits.memory_bytes / 16
+}
+
+/// The second generation: one tree. A group with groups in it has no processes of its own, so the
+/// warden moves into one beside those of its cells.
+fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String> {
+    let root = mounted(mounts, "cgroup2", "").ok_or("there is no cgroup2")?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in cgroup2")?;
+    let folder = below(&root, path);
+    let failed = |what: &'static str| {
+        let place = folder.display().to_string();
+        move |error: io::Error| format!("{what} in {place}: {error}")
+    };
+    let has = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    if !["memory", "pids"].iter().all(|one| has.split_whitespace().any(|other| other == *one)) {
+        return Err(format!("memory and pids are not given to {}", folder.display()));
+    }
+    let home = folder.join(format!("{PREFIX}warden"));
+    fs::create_dir_all(&home).map_err(failed("making a group"))?;
+    put(&home.join("cgroup.procs"), &std::process::id().to_string())
+        .map_err(failed("moving the warden"))?;
+    put(&folder.join("cgroup.subtree_control"), "+memory +pids")
+        .map_err(failed("handing limits on"))?;
+    Ok(Parent {
+        folder,
+        settings: vec![
+            ("memory.max", most(limits).to_string()),
+            ("memory.swap.max", "0".to_owned()),
+            ("memory.oom.group", "1".to_owned()),
+            ("pids.max", (limits.processes + 1).to_string()),
+        ],
+        signs: &[("memory.events", "max "), ("memory.events", "oom_kill ")],
+    })
+}
+
+/// As little as there can be.
+const SWAP_BYTES: u64 = 4096;
+
+/// The first generation: a tree for each kind of limit.
+fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, String> {
+    let parent = |kind: &str| {
+        let root =
+            mounted(mounts, "cgroup", kind).ok_or(format!("there is no cgroup for {kind}"))?;
+        let path = own.lines().find_map(|line| {
+            let (kinds, path) = line.split_once(':')?.1.split_once(':')?;
+            kinds.split(',').any(|one| one == kind).then_some(path)
+        });
+        Ok::<_, String>(below(&root, path.unwrap_or("/")))
+    };
+    Ok(vec![
+        Parent {
+            folder: parent("memory")?,
+            settings: vec![
+                ("memory.limit_in_bytes", most(limits).to_string()),
+                // With swap a page more, so that it is the limit on memory that is met.
+                ("memory.memsw.limit_in_bytes", (most(limits) + SWAP_BYTES).to_string()),
+            ],
+            signs: &[("memory.failcnt", ""), ("memory.oom_control", "oom_kill ")],
+        },
+        Parent {
+            folder: parent("pids")?,
+            settings: vec![("pids.max", (limits.processes + 1).to_string())],
+            signs: &[],
+        },
+    ])
+}
+
+/// Writes to one of the kernel's own files, which is there or is not.
+fn put(file: &Path, value: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
+}
+
+/// Where a file system of this kind, with this option, is mounted.
+fn mounted(mounts: &str, kind: &str, option: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (place, found, options) = (words.next()?, words.next()?, words.next()?);
+        let fits = found == kind && (option.is_empty() || options.split(',').any(|o| o == option));
+        fits.then(|| PathBuf::from(place))
+    })
+}
+
+/// In a container the path may be that of the machine, while the root is the container's own.
+fn below(root: &Path, path: &str) -> PathBuf {
+    let whole = root.join(path.trim_start_matches('/'));
+    if whole.is_dir() { whole } else { root.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "tmpfs /sys/fs/cgroup tmpfs rw,mode=755 0 0\n\
+        cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+        cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n\
+        cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+
+    #[test]
+    fn each_generation_is_found_where_it_is_mounted() {
+        let at = |kind, option| mounted(MOUNTS, kind, option).map(|at| at.display().to_string());
+        assert_eq!(at("cgroup", "memory").as_deref(), Some("/sys/fs/cgroup/memory"));
+        assert_eq!(at("cgroup2", "").as_deref(), Some("/sys/fs/cgroup/unified"));
+        assert_eq!(at("cgroup", "pids"), None);
+    }
+
+    #[test]
+    fn only_what_a_warden_has_made_is_its_own() {
+        assert_eq!(maker("belljar-123-4"), Some("123"));
+        for other in ["belljar-warden", "belljar-x-1", "user.slice", "123-4"] {
+            assert_eq!(maker(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_killed_says_so() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let events = folder.path().join("memory.events");
+        let made_by = Arc::new(Cgroups::at(Vec::new()));
+        let mut group = Group { folders: Vec::new(), signs: Vec::new(), made_by };
+        assert!(!group.was_out_of_memory(), "nobody tells");
+        group.signs = ["max ", "oom_kill "].map(|line| (events.clone(), line)).to_vec();
+        for (text, told) in [
+            ("", false),
+            ("low 0\nmax 3\noom 1\noom_kill 0\n", false),
+            ("low 0\nmax 0\noom_kill 1\n", false),
+            ("low 0\nmax 3\noom_kill 1\n", true),
+        ] {
+            fs::write(&events, text).expect("it is ours");
+            assert_eq!(group.was_out_of_memory(), told, "{text}");
+        }
+    }
+}

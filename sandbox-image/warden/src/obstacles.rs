@@ -1,0 +1,53 @@
+//! Settings of the kernel that stand in the wall's way, and the way out of each.
+
+use std::path::Path;
+
+/// Below `/proc/sys`: the setting, the value that is in the way, and what to do.
+const OBSTACLES: &[(&str, &str, &str)] = &[
+    (
+        "user/max_user_namespaces",
+        "0",
+        "user namespaces are switched off: `sysctl user.max_user_namespaces=15000`",
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        "user namespaces are for root alone: `sysctl kernel.unprivileged_userns_clone=1`",
+    ),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor takes what a user namespace gives: load deploy/apparmor/belljar-sandbox, or \
+         `sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
+    ),
+];
+
+/// What is most often in the way where no setting of the kernel is.
+const FILTER: &str = "a system-call filter or a policy may forbid it: in a container use \
+                      sandbox-image/seccomp/container.json and deploy/apparmor/belljar-sandbox";
+
+/// The one thing to change, so that cells can have namespaces.
+pub fn way_out(sysctls: &Path) -> &'static str {
+    let in_the_way = |(name, value, _): &&(&str, &str, &str)| {
+        let set = std::fs::read_to_string(sysctls.join(name)).unwrap_or_default();
+        set.trim() == *value
+    };
+    OBSTACLES.iter().find(in_the_way).map_or(FILTER, |(_, _, way_out)| way_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_that_stands_in_the_way_is_named() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        assert_eq!(way_out(folder.path()), FILTER);
+        std::fs::create_dir(folder.path().join("user")).expect("it is ours");
+        let setting = folder.path().join("user/max_user_namespaces");
+        std::fs::write(&setting, "96365\n").expect("it is ours");
+        assert_eq!(way_out(folder.path()), FILTER);
+        std::fs::write(&setting, "0\n").expect("it is ours");
+        assert!(way_out(folder.path()).ends_with("`sysctl user.max_user_namespaces=15000`"));
+    }
+}

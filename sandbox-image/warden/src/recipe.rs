@@ -1,0 +1,240 @@
+//! What a zygote is made from, on either ground.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use jail::{CellSpec, Ground, PythonHome, RootSpec};
+use protocol::CellLimits;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroups;
+use crate::kit::Kit;
+use crate::users::Users;
+
+/// What a zygote is made from.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub python: PythonHome,
+    /// `libjail.so`; [`INIT`] and [`DICE`] are beside it.
+    pub jail: PathBuf,
+    /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
+    pub folder: PathBuf,
+    /// What is imported before the first fork.
+    pub kit: Kit,
+    /// Whether cells have the pages of their own, while they wait, that code is likely to write to.
+    pub warm: bool,
+    pub limits: CellLimits,
+    /// Whether it gets a root of its own, or stands on the machine's.
+    pub own_root: bool,
+    /// Users for cells, where the warden may give users away.
+    pub users: Option<Arc<Users>>,
+    /// Groups for cells, where the warden may make them.
+    pub cgroups: Option<Arc<Cgroups>>,
+    /// Whom to become before the root is built.
+    pub user: Option<u32>,
+    /// Makes cells whose dice and clock can be foretold.
+    pub seed: Option<u64>,
+}
+
+/// Our own scripts.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("zygote.py", include_str!("../../python/zygote.py")),
+    ("runner.py", include_str!("../../python/runner.py")),
+    ("belljar_dice.py", include_str!("../../python/belljar_dice.py")),
+    ("belljar_pages.py", include_str!("../../python/belljar_pages.py")),
+    ("belljar_usual.py", include_str!("../../python/belljar_usual.py")),
+    ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
+    ("belljar_display.py", include_str!("../../python/belljar_display.py")),
+    ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
+    ("path/pip.py", include_str!("../../python/path/pip.py")),
+];
+/// Where they and the jail are on a root of its own.
+const HOME: &str = "/opt/belljar";
+/// Programs for cells on a shared root, among the scripts.
+const PROGRAMS: &str = "bin";
+/// The first process of a cell.
+pub const INIT: &str = "belljar-init";
+/// The clock and the dice of cells that can be repeated.
+pub const DICE: &str = "libdice.so";
+
+/// How the process that becomes a zygote finds its way, as JSON on its command line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// Absent where it stays on the machine's root.
+    pub root: Option<RootSpec>,
+    pub python: PathBuf,
+    pub scripts: PathBuf,
+    pub jail: PathBuf,
+    pub environment: Vec<(String, String)>,
+}
+
+impl Recipe {
+    /// In which anybody may look, and only the warden writes.
+    pub fn folder(&self, prefix: &str) -> anyhow::Result<tempfile::TempDir> {
+        tempfile::Builder::new()
+            .prefix(prefix)
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir_in(&self.folder)
+            .with_context(|| format!("making a folder in {}", self.folder.display()))
+    }
+
+    /// A folder with our own scripts, and on a shared root with programs that have to have a name of
+    /// their own: there `python3` may be another one, and `pip` the machine's.
+    pub fn scripts(&self) -> anyhow::Result<tempfile::TempDir> {
+        let folder = self.folder("scripts-")?;
+        for (name, text) in SCRIPTS {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(folder.path()))
+                .and_then(|()| std::fs::write(&path, text))
+                .context("writing the zygote's scripts")?;
+        }
+        if !self.own_root {
+            self.programs(&folder.path().join(PROGRAMS)).context("writing the cells' programs")?;
+        }
+        Ok(folder)
+    }
+
+    fn programs(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir(folder)?;
+        for name in ["python", "python3"] {
+            symlink(&self.python.executable, folder.join(name))?;
+        }
+        let pip = folder.join("pip");
+        std::fs::write(&pip, jail::PIP)?;
+        std::fs::set_permissions(&pip, Permissions::from_mode(0o555))?;
+        symlink("pip", folder.join("pip3"))
+    }
+
+    pub fn cell(&self, scripts: &Path) -> CellSpec {
+        let limits = self.limits;
+        CellSpec {
+            ground: match self.own_root {
+                true => Ground::Own,
+                false => Ground::Shared {
+                    python: self.python.clone(),
+                    ours: [scripts.to_owned(), self.jail.clone(), self.beside_the_jail(INIT)]
+                        .into_iter()
+                        .chain(self.seed.map(|_| self.beside_the_jail(DICE)))
+                        .collect(),
+                    init: self.beside_the_jail(INIT),
+                },
+            },
+            memory_bytes: limits.memory_bytes,
+            processes: limits.processes,
+            open_files: limits.open_files,
+            scratch_bytes: limits.scratch_bytes,
+            scratch_files: limits.scratch_files,
+        }
+    }
+
+    /// `staging` is a folder to mount on.
+    pub fn start(&self, scripts: &Path, staging: &Path) -> Start {
+        match self.own_root {
+            true => self.start_on_own_root(scripts, staging),
+            false => self.start_on_shared_root(scripts),
+        }
+    }
+
+    fn start_on_own_root(&self, scripts: &Path, staging: &Path) -> Start {
+        let home = Path::new(HOME);
+        let mut files = vec![
+            (home.join("jail.so"), self.jail.clone()),
+            (jail::init::PATH.into(), self.beside_the_jail(INIT)),
+        ];
+        files.extend(SCRIPTS.iter().map(|(name, _)| (home.join(name), scripts.join(name))));
+        files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));
+        let mut path = vec![home.join("path")];
+        if self.python.prefix == Path::new("/usr") {
+            // The system's own interpreter looks elsewhere by itself.
+            let packages = format!("/usr/local/lib/python{}/site-packages", self.python.version);
+            path.push(packages.into());
+        }
+        Start {
+            root: Some(RootSpec {
+                staging: staging.to_owned(),
+                python: self.python.clone(),
+                files,
+                user: self.user,
+            }),
+            python: self.python.executable_inside(),
+            scripts: home.to_owned(),
+            jail: home.join("jail.so"),
+            environment: environment(&path, Path::new("/usr/local/lib"), self.dice(home)),
+        }
+    }
+
+    fn start_on_shared_root(&self, scripts: &Path) -> Start {
+        let path = [scripts.join("path"), self.python.site_packages.clone()];
+        let beside_the_jail = self.jail.parent().unwrap_or(scripts);
+        let mut environment =
+            environment(&path, &self.python.prefix.join("lib"), self.dice(beside_the_jail));
+        for (_, folders) in environment.iter_mut().filter(|(name, _)| name == "PATH") {
+            *folders = format!("{}:{folders}", scripts.join(PROGRAMS).display());
+        }
+        Start {
+            root: None,
+            python: self.python.executable.clone(),
+            scripts: scripts.to_owned(),
+            jail: self.jail.clone(),
+            environment,
+        }
+    }
+
+    fn beside_the_jail(&self, name: &str) -> PathBuf {
+        self.jail.with_file_name(name)
+    }
+
+    fn dice(&self, folder: &Path) -> Option<(u64, PathBuf)> {
+        self.seed.map(|seed| (seed, folder.join(DICE)))
+    }
+}
+
+/// All that Python and the code are told by their environment.
+fn environment(
+    path: &[PathBuf],
+    libraries: &Path,
+    dice: Option<(u64, PathBuf)>,
+) -> Vec<(String, String)> {
+    let path: Vec<_> = path.iter().map(|folder| folder.display().to_string()).collect();
+    [
+        ("HOME", "/tmp"),
+        ("LANG", "C.UTF-8"),
+        ("MPLBACKEND", "agg"),
+        // One thread each: a fork keeps one, and locks that the others held stay locked.
+        ("MKL_NUM_THREADS", "1"),
+        ("NUMEXPR_NUM_THREADS", "1"),
+        ("OMP_NUM_THREADS", "1"),
+        ("OPENBLAS_NUM_THREADS", "1"),
+        ("PATH", "/usr/bin:/usr/local/bin"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("TF_CPP_MIN_LOG_LEVEL", "3"),
+        ("TF_ENABLE_ONEDNN_OPTS", "0"),
+        ("TMPDIR", "/tmp"),
+        ("TZ", "UTC"),
+        ("USER", "user"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, value.to_owned()))
+    .chain([
+        // An interpreter that was built with a shared library finds it beside itself.
+        ("LD_LIBRARY_PATH", libraries.display().to_string()),
+        ("PYTHONPATH", path.join(":")),
+    ])
+    .chain(dice.map(|(seed, library)| seeded(seed, &library)).into_iter().flatten())
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// What makes a cell one that can be repeated.
+fn seeded(seed: u64, dice: &Path) -> [(&'static str, String); 3] {
+    [
+        ("BELLJAR_SEED", seed.to_string()),
+        ("LD_PRELOAD", dice.display().to_string()),
+        // The order of sets. Python takes 32 bits.
+        ("PYTHONHASHSEED", (seed % (1 << 32)).to_string()),
+    ]
+}

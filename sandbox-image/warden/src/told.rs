@@ -1,0 +1,45 @@
+//! Small files in which the kernel tells something: read in large pieces, where the standard library,
+//! which knows no length, begins with tiny ones.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The kernel seldom gives out more at once.
+const PAGE: usize = 4096;
+
+pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut text = vec![0; PAGE];
+    let mut length = 0;
+    loop {
+        match file.read(&mut text[length..])? {
+            0 => break,
+            more => length += more,
+        }
+        if text.len() - length < PAGE / 2 {
+            text.resize(2 * text.len(), 0);
+        }
+    }
+    text.truncate(length);
+    String::from_utf8(text).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ones_and_long_ones_are_read_whole() {
+        let stat = read("/proc/self/stat").expect("it is there");
+        assert!(stat.ends_with('\n') && stat.len() < PAGE, "{stat}");
+        let mut long = tempfile::NamedTempFile::new().expect("there is a place");
+        for bytes in [0, 1, PAGE - 1, PAGE, PAGE + 1, 5 * PAGE] {
+            long.as_file().set_len(0).expect("it is ours");
+            io::Seek::rewind(&mut long).expect("it is a file");
+            io::Write::write_all(&mut long, &vec![b'a'; bytes]).expect("there is room");
+            assert_eq!(read(long.path()).expect("it is there").len(), bytes);
+        }
+        assert!(read("/proc/self/nothing").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! The strongest wall that this machine allows, found by building it and having a cell try to get
+//! out. Nothing is concluded from a version or a setting.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use jail::Entered;
+use protocol::{Layer, Outcome, Tier};
+use serde::Deserialize;
+
+use crate::cell::Cell;
+use crate::cgroup::Cgroups;
+use crate::kit::Kit;
+use crate::obstacles;
+use crate::recipe::Recipe;
+use crate::users::Rights;
+use crate::zygote::Zygote;
+
+const TRIAL: &str = include_str!("../../python/trial.py");
+/// Limit of the trial, in milliseconds; it takes some ten.
+const TRIAL_MS: u64 = 10_000;
+
+/// What stands between a cell and everything else.
+#[derive(Debug, Clone)]
+pub struct Wall {
+    pub tier: Tier,
+    pub layers: Vec<Layer>,
+}
+
+/// Whether a zygote gets a root of its own, and what has to hold there.
+struct Ground {
+    own_root: bool,
+    needed: &'static [&'static str],
+}
+
+/// Best first.
+const GROUNDS: [Ground; 2] = [
+    Ground {
+        own_root: true,
+        needed: &["namespaces", "root", "capabilities", "network", "seccomp", "rlimits"],
+    },
+    Ground { own_root: false, needed: &["users", "capabilities", "network", "seccomp", "rlimits"] },
+];
+
+/// Tries one ground after the other, and sets the recipe to what was found. An error says why there
+/// is nothing as strong as `least`.
+pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
+    let groups = Cgroups::find(&recipe.limits);
+    let cgroup = Layer {
+        name: "cgroup".into(),
+        holds: groups.is_ok(),
+        detail: match &groups {
+            Ok(_) => "memory and processes of each cell as a whole".to_owned(),
+            Err(why) => format!("{why}; cells are watched instead, twenty times a second"),
+        },
+    };
+    recipe.cgroups = groups.ok();
+    let mut wall = build(recipe, least).await?;
+    wall.layers.push(cgroup);
+    Ok(wall)
+}
+
+async fn build(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
+    let [own, shared] = GROUNDS;
+    let why = match attempt(recipe, &own).await {
+        Ok(wall) => return strong_enough(wall, least, None),
+        Err(error) => format!("{error:#}"),
+    };
+    let way_out = obstacles::way_out(Path::new("/proc/sys"));
+    ensure!(
+        recipe.users.is_some(),
+        "cells can have no namespaces here ({why}), and no users of their own, for which the warden \
+         would need CAP_SETUID and CAP_SETGID; {way_out}"
+    );
+    tracing::warn!(why, way_out, "cells can have no namespaces here");
+    let wall = attempt(recipe, &shared).await;
+    let mut wall = wall.with_context(|| format!("without namespaces ({why}; {way_out})"))?;
+    let detail = format!("{why}; {way_out}");
+    wall.layers.insert(0, Layer { name: "namespaces".into(), holds: false, detail });
+    strong_enough(wall, least, Some(way_out))
+}
+
+fn strong_enough(wall: Wall, least: Tier, way_out: Option<&str>) -> anyhow::Result<Wall> {
+    if wall.tier >= least {
+        return Ok(wall);
+    }
+    let missing: Vec<_> = wall
+        .layers
+        .iter()
+        .filter(|layer| !layer.holds)
+        .map(|layer| format!("{}: {}", layer.name, layer.detail))
+        .collect();
+    bail!(
+        "the wall here is {}, and at least {least} is asked for. Missing: {}. {}",
+        wall.tier,
+        missing.join("; "),
+        way_out.unwrap_or_default()
+    )
+}
+
+/// Builds one cell on this ground and has it try.
+async fn attempt(recipe: &mut Recipe, ground: &Ground) -> anyhow::Result<Wall> {
+    recipe.own_root = ground.own_root;
+    let rights = Rights::of_this_process();
+    // Root that may not mount needs a user namespace, in which it cannot become somebody else any
+    // more: it becomes somebody before, and all cells are that one.
+    let first = recipe.users.as_ref().and_then(|users| users.take());
+    recipe.user =
+        (ground.own_root && !rights.mount).then_some(first).flatten().map(|user| user.id());
+
+    let empty = Recipe { kit: Kit::Empty, warm: false, ..recipe.clone() };
+    let zygote = Zygote::start(&empty).await?;
+    let mut cell = Cell::make(&zygote, recipe.limits).await?;
+    let mut outside = tempfile::NamedTempFile::new_in(&recipe.folder).context("writing a file")?;
+    outside.write_all(b"seen").context("writing a file")?;
+    std::fs::set_permissions(outside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    let code = format!("OUTSIDE = {}\n{TRIAL}", serde_json::to_string(outside.path())?);
+    let ran = cell.run(&code, TRIAL_MS).await.context("trying the wall")?;
+    let said = String::from_utf8_lossy(&ran.stdout.0);
+    if ran.finished.outcome != Outcome::Ok {
+        let why = String::from_utf8_lossy(&ran.stderr.0);
+        bail!("trying the wall ended with {:?}: {said}{why}", ran.finished.outcome);
+    }
+    judge(ground, &cell.entered, &said)
+}
+
+/// What the trial says of one layer.
+#[derive(Debug, Deserialize)]
+struct Tried {
+    name: String,
+    /// Why it does not hold. Empty where it does.
+    why: String,
+}
+
+fn judge(ground: &Ground, entered: &Entered, said: &str) -> anyhow::Result<Wall> {
+    let mut layers = Vec::new();
+    let mut landlock = false;
+    for line in said.lines() {
+        let Tried { name, why } = serde_json::from_str(line).context("reading what was tried")?;
+        let (needed, holds) = (ground.needed.contains(&name.as_str()), why.is_empty());
+        ensure!(holds || !needed, "{name}: {why}");
+        if name == "landlock" {
+            landlock = holds;
+        } else if !needed {
+            continue; // is no layer on this ground
+        }
+        let detail = match (&*name, holds) {
+            ("landlock", _) => entered.landlock.clone(),
+            ("seccomp", _) => entered.seccomp.clone(),
+            (_, true) => meaning(&name).to_owned(),
+            (_, false) => why,
+        };
+        layers.push(Layer { name, holds, detail });
+    }
+    for name in ground.needed {
+        ensure!(layers.iter().any(|layer| layer.name == *name), "{name}: it was not tried");
+    }
+    let tier = match (ground.own_root, landlock) {
+        (true, _) => Tier::Namespaced,
+        (false, true) => Tier::Landlocked,
+        (false, false) => Tier::SeccompOnly,
+    };
+    Ok(Wall { tier, layers })
+}
+
+/// What a layer means that holds.
+fn meaning(layer: &str) -> &'static str {
+    match layer {
+        "namespaces" => "user, mount, pid, network, ipc, uts, cgroup",
+        "root" => "read-only, made only of Python and its libraries",
+        "users" => "one for each cell, which nobody else has",
+        "capabilities" => "none left, none to be had",
+        "network" => "no family of sockets but the local one",
+        "rlimits" => "memory, processes, files, core, stack",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entered() -> Entered {
+        Entered { landlock: "files".into(), seccomp: "130 calls".into() }
+    }
+
+    /// What a trial prints where these layers do not hold.
+    fn trial(broken: &[&str]) -> String {
+        let all = [
+            "namespaces",
+            "root",
+            "users",
+            "capabilities",
+            "network",
+            "landlock",
+            "seccomp",
+            "rlimits",
+        ];
+        let line = |name: &&str| {
+            let why = if broken.contains(name) { "it was not refused" } else { "" };
+            format!("{}\n", serde_json::json!({"name": name, "why": why}))
+        };
+        all.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_tier_is_what_was_found() {
+        let [own, shared] = &GROUNDS;
+        let tier = |ground, broken: &[&str]| {
+            judge(ground, &entered(), &trial(broken)).map(|wall| wall.tier).ok()
+        };
+        assert_eq!(tier(own, &[]), Some(Tier::Namespaced));
+        assert_eq!(tier(own, &["users"]), Some(Tier::Namespaced), "users are no layer of it");
+        assert_eq!(tier(own, &["root"]), None);
+        assert_eq!(tier(shared, &["namespaces", "root"]), Some(Tier::Landlocked));
+        assert_eq!(tier(shared, &["namespaces", "root", "landlock"]), Some(Tier::SeccompOnly));
+        assert_eq!(tier(shared, &["seccomp"]), None);
+    }
+
+    #[test]
+    fn a_trial_that_says_nothing_is_no_wall() {
+        assert!(judge(&GROUNDS[0], &entered(), "").is_err());
+    }
+
+    #[test]
+    fn a_wall_that_is_too_low_says_what_is_missing() {
+        let wall = judge(&GROUNDS[1], &entered(), &trial(&["landlock"])).expect("it is a wall");
+        assert!(strong_enough(wall.clone(), Tier::SeccompOnly, None).is_ok());
+        let error =
+            strong_enough(wall, Tier::Landlocked, Some("change this")).expect_err("too low");
+        let words = error.to_string();
+        assert!(words.contains("landlock: files") && words.ends_with("change this"), "{words}");
+    }
+}
