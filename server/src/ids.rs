@@ -31,6 +31,21 @@ pub fn call() -> String {
     letters(8)
 }
 
+/// What names an answer that is not kept. It tells nothing, and leads nowhere.
+pub fn response() -> String {
+    letters(23)
+}
+
+/// What names a file that was sent ahead: 12 characters, as with the real service.
+pub fn file() -> String {
+    letters(12)
+}
+
+/// What names an upload. It stands for the key of whoever began it, so it is as long as one.
+pub fn upload() -> String {
+    letters(40)
+}
+
 /// What stands in `signature`: opaque base64.
 pub fn signature() -> String {
     STANDARD.encode(Uuid::new_v4().as_bytes())

@@ -3,9 +3,14 @@
 //! Events are the only record of an interaction: the reply, `GET`, the stream and the next turn's
 //! history are all made from them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::step::{CodeCall, CodeResult, Content, FunctionCall, Media, Step, Usage};
+use super::step::{
+    CodeCall, CodeResult, Content, Found, FunctionCall, Media, SearchCall, SearchResult, Step,
+    Usage,
+};
 
 /// One thing that happened. Its place in the log is its number, from 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,19 +56,94 @@ pub enum Status {
 pub struct Failure {
     pub kind: FailureKind,
     pub message: String,
+    /// How long a client should wait before it asks again.
+    pub retry_after: Option<Duration>,
+    pub manner: Manner,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), retry_after: None, manner: Manner::Told }
+    }
+}
+
+/// How the client gets to know of a failure. Only the client that asked is concerned: whoever looks
+/// at the interaction later is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// The interaction has failed, and its steps and the reason are the answer.
+    Told,
+    /// The request fails, whatever had happened by then. Nothing but a script wants that.
+    Thrown,
+    /// The connection ends without a word. Nothing but a script wants that.
+    Dropped,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// The request can never succeed as it is.
     InvalidRequest,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    /// Something else got in the way, and asking again may help.
+    Aborted,
+    TooLarge,
     /// The model or the sandbox is not there at the moment.
     Unavailable,
     /// A limit on rate or places was met, and nothing was executed.
     ResourceExhausted,
     /// A limit of time was met.
     DeadlineExceeded,
+    Unimplemented,
     Internal,
+    /// The model ended its turn, and not because it was done.
+    Stopped(Reason),
+}
+
+/// Why a model stopped. Google's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Safety,
+    Recitation,
+    Language,
+    Blocklist,
+    ProhibitedContent,
+    Spii,
+    MalformedFunctionCall,
+    UnexpectedToolCall,
+    TooManyToolCalls,
+    Other,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 10] = [
+        Reason::Safety,
+        Reason::Recitation,
+        Reason::Language,
+        Reason::Blocklist,
+        Reason::ProhibitedContent,
+        Reason::Spii,
+        Reason::MalformedFunctionCall,
+        Reason::UnexpectedToolCall,
+        Reason::TooManyToolCalls,
+        Reason::Other,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Safety => "SAFETY",
+            Reason::Recitation => "RECITATION",
+            Reason::Language => "LANGUAGE",
+            Reason::Blocklist => "BLOCKLIST",
+            Reason::ProhibitedContent => "PROHIBITED_CONTENT",
+            Reason::Spii => "SPII",
+            Reason::MalformedFunctionCall => "MALFORMED_FUNCTION_CALL",
+            Reason::UnexpectedToolCall => "UNEXPECTED_TOOL_CALL",
+            Reason::TooManyToolCalls => "TOO_MANY_TOOL_CALLS",
+            Reason::Other => "OTHER",
+        }
+    }
 }
 
 /// A step as it begins: what is known before its first delta.
@@ -73,6 +153,8 @@ pub enum Shell {
     ModelOutput,
     CodeCall { id: String },
     CodeResult { call_id: String },
+    SearchCall { id: String },
+    SearchResult { call_id: String },
     FunctionCall { id: String, name: String, signature: String },
     Foreign(Value),
 }
@@ -91,6 +173,14 @@ pub enum Delta {
     },
     /// The whole result at once, for the same reason.
     CodeResult(CodeResult),
+    SearchCall {
+        queries: Vec<String>,
+        signature: String,
+    },
+    SearchResult {
+        found: Vec<Found>,
+        signature: String,
+    },
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
 }
@@ -99,6 +189,8 @@ pub enum Delta {
 #[derive(Debug, Clone, Default)]
 pub struct Fold {
     steps: Vec<Step>,
+    /// Whether more of the last step may come.
+    open: bool,
     /// JSON text of a function call's arguments, until the step stops.
     arguments: String,
     status: Option<Status>,
@@ -120,10 +212,12 @@ impl Fold {
             Event::Created => self.status = Some(Status::InProgress),
             Event::StepStarted { shell, .. } => {
                 self.arguments.clear();
+                self.open = true;
                 self.steps.push(begun(shell));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::StepStopped { .. } => {
+                self.open = false;
                 if let Some(Step::FunctionCall(call)) = self.steps.last_mut()
                     && let Ok(arguments) = serde_json::from_str(&self.arguments)
                 {
@@ -148,6 +242,11 @@ impl Fold {
 
     pub fn into_steps(self) -> Vec<Step> {
         self.steps
+    }
+
+    /// Whether the last step has begun and not stopped.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     pub fn status(&self) -> Status {
@@ -182,6 +281,14 @@ impl Fold {
                 call.signature.clone_from(signature);
             }
             (Some(Step::CodeResult(result)), Delta::CodeResult(whole)) => *result = whole.clone(),
+            (Some(Step::SearchCall(call)), Delta::SearchCall { queries, signature }) => {
+                call.queries.clone_from(queries);
+                call.signature.clone_from(signature);
+            }
+            (Some(Step::SearchResult(result)), Delta::SearchResult { found, signature }) => {
+                result.found.clone_from(found);
+                result.signature.clone_from(signature);
+            }
             (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
                 self.arguments.push_str(more);
             }
@@ -208,6 +315,12 @@ fn begun(shell: &Shell) -> Step {
             images: 0,
             signature: String::new(),
         }),
+        Shell::SearchCall { id } => {
+            Step::SearchCall(SearchCall { id: id.clone(), ..SearchCall::default() })
+        }
+        Shell::SearchResult { call_id } => {
+            Step::SearchResult(SearchResult { call_id: call_id.clone(), ..SearchResult::default() })
+        }
         Shell::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
             id: id.clone(),
             name: name.clone(),

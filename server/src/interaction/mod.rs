@@ -14,9 +14,9 @@ mod event;
 mod step;
 mod turn;
 
-pub use event::{Delta, Event, Failure, FailureKind, Fold, Shell, Status};
+pub use event::{Delta, Event, Failure, FailureKind, Fold, Manner, Reason, Shell, Status};
 pub use step::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
-    Step, Usage,
+    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind, Outcome,
+    SearchCall, SearchResult, Source, Step, Usage,
 };
 pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};

@@ -17,12 +17,24 @@ pub enum Step {
     CodeResult(CodeResult),
     FunctionCall(FunctionCall),
     FunctionResult(FunctionResult),
+    SearchCall(SearchCall),
+    SearchResult(SearchResult),
     /// A step of a tool that this server does not have, kept as it came so that a client which
     /// sends its history back loses nothing.
     Foreign(Value),
 }
 
 impl Step {
+    /// The text of a model's message; none for any other step.
+    pub fn model_text(&self) -> Option<String> {
+        let Step::ModelOutput(contents) = self else { return None };
+        let texts = contents.iter().filter_map(|content| match content {
+            Content::Text { text, .. } => Some(text.as_str()),
+            Content::Media(_) | Content::Foreign(_) => None,
+        });
+        Some(texts.collect())
+    }
+
     /// The texts of a user's message, joined by line breaks; none for any other step.
     pub fn user_text(&self) -> Option<String> {
         let Step::UserInput(contents) = self else { return None };
@@ -132,6 +144,30 @@ pub struct FunctionResult {
     /// A string, an object, or a list of contents, as it came.
     pub result: Value,
     pub is_error: bool,
+}
+
+/// What the model looked for on the web.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchCall {
+    pub id: String,
+    pub queries: Vec<String>,
+    pub signature: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchResult {
+    /// Equals the `id` of the [`SearchCall`].
+    pub call_id: String,
+    pub found: Vec<Found>,
+    pub signature: String,
+}
+
+/// One page that a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub title: String,
+    pub url: String,
+    pub snippet: String,
 }
 
 /// Token counts. `total` is derived, never stored.

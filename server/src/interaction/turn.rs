@@ -48,6 +48,12 @@ impl AwaitingModel {
         AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0 }
     }
 
+    /// One that has used up its turns and may only say what is left to say.
+    pub fn exhausted(done: Finished) -> AwaitingModel {
+        let limits = Limits { regenerations: 0, model_turns: 0 };
+        AwaitingModel { limits, steps: done.steps, failed_runs: 0, turns: 0 }
+    }
+
     /// The conversation so far.
     pub fn steps(&self) -> &[Step] {
         &self.steps
