@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -15,6 +16,7 @@ use super::record::Blobs;
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     objects: Arc<dyn ObjectStore>,
+    folder: Arc<Path>,
     /// Read by those who add blobs, from the first byte to the row that says that they are in use;
     /// written by those who remove what has no such row.
     gate: Arc<RwLock<()>>,
@@ -29,7 +31,7 @@ impl BlobStore {
     pub fn open(folder: &Path) -> std::io::Result<BlobStore> {
         std::fs::create_dir_all(folder)?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
-        Ok(BlobStore { objects: Arc::new(objects), gate: Arc::default() })
+        Ok(BlobStore { objects: Arc::new(objects), folder: folder.into(), gate: Arc::default() })
     }
 
     /// Writes what is not there yet.
@@ -48,10 +50,31 @@ impl BlobStore {
         Ok(Some(pin))
     }
 
+    /// Takes a file in that is whole and on the disk, without reading it. It has two names then, of
+    /// which the old one is to be removed when a row says that the blob is in use, and not before.
+    pub async fn adopt(&self, file: &Path, address: &str) -> std::io::Result<Pin> {
+        let pin = Arc::clone(&self.gate).read_owned().await;
+        let place = self.folder.join(key(address).as_ref());
+        if let Some(folder) = place.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        // Where it is there already, the same bytes take its place. Others may do the same with it now.
+        let new = place.with_extension(file.file_name().unwrap_or_default());
+        remove(&new).await?; // of a server that died here
+        tokio::fs::hard_link(file, &new).await?;
+        tokio::fs::rename(&new, &place).await?;
+        remove(&new).await?; // it is there still where both were the same file already
+        Ok(pin)
+    }
+
+    pub async fn read(&self, address: &str) -> Result<Bytes, StoreError> {
+        Ok(self.objects.get(&key(address)).await?.bytes().await?)
+    }
+
     pub async fn get(&self, addresses: Vec<String>) -> Result<Blobs, StoreError> {
         let mut blobs = Blobs::default();
         for address in addresses {
-            let bytes = self.objects.get(&key(&address)).await?.bytes().await?;
+            let bytes = self.read(&address).await?;
             blobs.insert(address, bytes);
         }
         Ok(blobs)
@@ -69,6 +92,14 @@ impl BlobStore {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes a file that need not be there.
+pub async fn remove(path: &Path) -> std::io::Result<()> {
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

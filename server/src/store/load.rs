@@ -14,8 +14,11 @@ use super::record::{self, RecordError};
 use super::{Head, StoreError};
 use crate::interaction::{Event, Failure, FailureKind};
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "interactions", include_str!("../../migrations/1_interactions.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "interactions", include_str!("../../migrations/1_interactions.sql")),
+    (2, "files", include_str!("../../migrations/2_files.sql")),
+    (3, "orders", include_str!("../../migrations/3_orders.sql")),
+];
 
 /// Brings the tables up to date.
 pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
@@ -27,18 +30,52 @@ pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
     migrator.run(database).await.map_err(|error| StoreError::Migration(Arc::new(error)))
 }
 
-/// Ends the logs that have no last event: their server died.
+/// An interaction as the disk has it.
+#[derive(Debug)]
+pub struct Read {
+    pub number: i64,
+    pub head: Head,
+    pub created: Timestamp,
+    pub entries: Vec<Entry>,
+}
+
+/// Interactions in the background that have no last event. One that does not read loses its orders,
+/// and is one of the dead.
+pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<Read>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id FROM interactions WHERE orders IS NOT NULL AND \
+           (SELECT is_last FROM events WHERE interaction = interactions.number \
+            ORDER BY number DESC LIMIT 1) IS NOT 1 ORDER BY number",
+    )
+    .fetch_all(database)
+    .await?;
+    let mut found = Vec::new();
+    for row in rows {
+        let id: String = row.try_get(0)?;
+        match read(database, blobs, &id).await {
+            Ok(read) => found.extend(read),
+            Err(error) => {
+                tracing::error!(interaction.id = %id, %error, "an interaction cannot go on");
+                sqlx::query("UPDATE interactions SET orders = NULL WHERE id = $1")
+                    .bind(&id)
+                    .execute(database)
+                    .await?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Ends the logs that have no last event and that nobody can go on with: their server died.
 pub async fn bury_the_dead(database: &SqlitePool, now: Timestamp) -> Result<(), StoreError> {
-    let failed = Event::Failed(Failure {
-        kind: FailureKind::Internal,
-        message: "The server stopped before this interaction ended.".to_owned(),
-    });
+    let why = "The server stopped before this interaction ended.";
+    let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
     let done = sqlx::query(
         "INSERT INTO events (interaction, number, at_ms, is_last, record) \
          SELECT interactions.number, \
            (SELECT coalesce(max(number) + 1, 0) FROM events WHERE interaction = interactions.number), \
            $1, 1, $2 \
-         FROM interactions WHERE \
+         FROM interactions WHERE orders IS NULL AND \
            (SELECT is_last FROM events WHERE interaction = interactions.number \
             ORDER BY number DESC LIMIT 1) IS NOT 1",
     )
@@ -63,6 +100,25 @@ pub async fn next_number(database: &SqlitePool) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
+/// Number, id and time of the oldest interactions beyond this number.
+pub async fn oldest(
+    database: &SqlitePool,
+    after: i64,
+    most: usize,
+) -> Result<Vec<(i64, String, Timestamp)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT number, id, created_ms FROM interactions WHERE number > $1 ORDER BY number LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(database)
+    .await?;
+    let row = |row: &SqliteRow| {
+        Ok((row.try_get("number")?, row.try_get("id")?, time(row, "created_ms")?))
+    };
+    rows.iter().map(row).collect()
+}
+
 /// What stands for an interaction in the tables.
 pub async fn number(database: &SqlitePool, id: &str) -> Result<Option<i64>, StoreError> {
     let row = sqlx::query("SELECT number FROM interactions WHERE id = $1")
@@ -78,8 +134,18 @@ pub async fn log(
     blobs: &BlobStore,
     id: &str,
 ) -> Result<Option<Arc<Log>>, StoreError> {
+    let read = read(database, blobs, id).await?;
+    Ok(read.map(|read| Arc::new(Log::ended(read.head, read.created, read.entries))))
+}
+
+async fn read(
+    database: &SqlitePool,
+    blobs: &BlobStore,
+    id: &str,
+) -> Result<Option<Read>, StoreError> {
     let row = sqlx::query(
-        "SELECT number, model, previous_id, created_ms, input FROM interactions WHERE id = $1",
+        "SELECT number, model, previous_id, created_ms, input, orders FROM interactions \
+         WHERE id = $1",
     )
     .bind(id)
     .fetch_optional(database)
@@ -105,16 +171,17 @@ pub async fn log(
         model: row.try_get("model")?,
         previous_interaction_id: row.try_get("previous_id")?,
         input: record::steps(row.try_get("input")?, &blobs)?,
+        orders: row.try_get("orders")?,
     };
     let entries = events.iter().map(|row| {
         let event = record::event(row.try_get("record")?, &blobs)?;
         Ok(Entry { at: time(row, "at_ms")?, event })
     });
     let entries = entries.collect::<Result<_, StoreError>>()?;
-    Ok(Some(Arc::new(Log::ended(head, time(&row, "created_ms")?, entries))))
+    Ok(Some(Read { number, head, created: time(&row, "created_ms")?, entries }))
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+pub fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
     let ms: i64 = row.try_get(column)?;
     Timestamp::from_millisecond(ms).map_err(|_| RecordError::Time(ms).into())
 }

@@ -50,6 +50,8 @@ struct Progress {
     length: usize,
     /// Nothing follows: the last event is there, or the disk has failed.
     closed: bool,
+    /// Nothing follows before another server goes on with it.
+    left: bool,
 }
 
 impl Log {
@@ -59,6 +61,13 @@ impl Log {
 
     pub fn stored(head: Head, created: Timestamp, disk: Disk) -> Log {
         Log::new(head, Keep::Stored, created, Some(disk))
+    }
+
+    /// A log from the disk that goes on.
+    pub fn unfinished(head: Head, created: Timestamp, disk: Disk, entries: Vec<Entry>) -> Log {
+        let log = Log::stored(head, created, disk);
+        log.publish(entries);
+        log
     }
 
     /// A log from the disk, to which nothing will be added.
@@ -94,23 +103,39 @@ impl Log {
     /// Adds events in one piece: a reader sees all of them or none, and a stored interaction's only
     /// once they are on the disk. Dropping the future does not take back what is on its way.
     pub async fn append(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
-        self.write(None, events).await
+        match self.prepare(None, events).await? {
+            Some((disk, append)) => disk.writer.append(append).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same, without waiting for the disk: what is appended later is not there before this is. A
+    /// disk that fails closes the log.
+    pub async fn append_soon(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
+        match self.prepare(None, events).await? {
+            Some((disk, append)) => disk.writer.append_soon(append).await,
+            None => Ok(()),
+        }
     }
 
     /// Adds the interaction itself, and its first event.
     pub(super) async fn begin(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.write(Some(&self.head.input), vec![Event::Created]).await
+        match self.prepare(Some(&self.head.input), vec![Event::Created]).await? {
+            Some((disk, append)) => disk.writer.append(append).await,
+            None => Ok(()),
+        }
     }
 
-    async fn write(
+    /// What there is to write. Where nothing is written the events are there at once.
+    async fn prepare(
         self: &Arc<Self>,
         input: Option<&[Step]>,
         events: Vec<Event>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<(&Disk, Append)>, StoreError> {
         let at = now();
         let Some(disk) = &self.disk else {
             self.publish(events.into_iter().map(|event| Entry { at, event }).collect());
-            return Ok(());
+            return Ok(None);
         };
         let mut blobs = record::Blobs::default();
         let records = events.iter().map(|event| record::of_event(event, &mut blobs)).collect();
@@ -125,7 +150,7 @@ impl Log {
             blobs: blobs.addresses(),
             pin,
         };
-        disk.writer.append(append).await
+        Ok(Some((disk, append)))
     }
 
     /// What the events say so far.
@@ -173,6 +198,18 @@ impl Log {
             progress.length = length;
             progress.closed |= ends;
         });
+    }
+
+    /// Leaves what comes next to the next server.
+    pub fn leave(&self) {
+        self.progress.send_modify(|progress| {
+            progress.left = true;
+            progress.closed = true;
+        });
+    }
+
+    pub fn is_left(&self) -> bool {
+        self.progress.borrow().left
     }
 
     /// Nothing will follow.

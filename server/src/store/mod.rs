@@ -1,4 +1,4 @@
-//! The events of each interaction, and following them. No HTTP, no policy.
+//! The events of each interaction, and following them; files that were sent ahead. No HTTP, no policy.
 //!
 //! ```text
 //! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all that
@@ -10,6 +10,7 @@
 //! as a whole and without damage to what is older.
 
 mod blobs;
+mod files;
 mod load;
 mod log;
 mod record;
@@ -30,9 +31,12 @@ use crate::interaction::Step;
 use blobs::BlobStore;
 use writer::Writer;
 
+pub use files::{Announced, File, FileLimits, Files, Owner, Progress, Receiving, UploadError};
 pub use log::{Entry, Follower, Log};
 pub use record::RecordError;
 
+/// Interactions that are looked at together when the old ones go.
+const EXPIRED_AT_A_TIME: usize = 100;
 /// Connections that read. Writing has one of its own.
 const READERS: u32 = 4;
 
@@ -47,7 +51,11 @@ struct Inner {
     writer: Writer,
     /// Logs that may still grow. They are found here, and all others on the disk.
     growing: Mutex<HashMap<String, Weak<Log>>>,
+    /// In the background, and not ended by the last server.
+    unfinished: Mutex<Vec<Arc<Log>>>,
     next_number: AtomicI64,
+    /// Where uploads lie until they are whole.
+    uploads: PathBuf,
 }
 
 /// What an interaction was asked to be.
@@ -57,6 +65,14 @@ pub struct Head {
     pub model: String,
     pub previous_interaction_id: Option<String>,
     pub input: Vec<Step>,
+    /// What another server needs to go on with it. Only those in the background have any.
+    pub orders: Option<String>,
+}
+
+impl Head {
+    pub fn in_background(&self) -> bool {
+        self.orders.is_some()
+    }
 }
 
 /// Whether an interaction can be had again after its answer.
@@ -100,7 +116,7 @@ impl From<object_store::Error> for StoreError {
 
 impl Store {
     /// Opens the store in this folder and makes what is missing. An interaction that was running
-    /// when the last server died is written down as failed.
+    /// when the last server died is written down as failed, but for those in the background.
     pub async fn open(folder: &Path) -> Result<Store, StoreError> {
         let unusable = |source: std::io::Error| StoreError::Folder {
             folder: folder.to_owned(),
@@ -123,17 +139,29 @@ impl Store {
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
         load::migrate(&readers).await?;
+        let blobs = BlobStore::open(&folder.join("blobs")).map_err(unusable)?;
+        let unfinished = load::unfinished(&readers, &blobs).await?;
         load::bury_the_dead(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
-        let blobs = BlobStore::open(&folder.join("blobs")).map_err(unusable)?;
+        let uploads = folder.join("uploads");
+        std::fs::create_dir_all(&uploads).map_err(unusable)?;
         let writer = Writer::start(&options, lock).await?;
-        Ok(Store(Arc::new(Inner {
+        let store = Store(Arc::new(Inner {
             readers,
             blobs,
             writer,
             growing: Mutex::default(),
+            unfinished: Mutex::default(),
             next_number,
-        })))
+            uploads,
+        }));
+        let logs = unfinished.into_iter().map(|read| {
+            let disk = store.disk(read.number, read.entries.len());
+            store.grows(Log::unfinished(read.head, read.created, disk, read.entries))
+        });
+        let logs = logs.collect();
+        *store.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = logs;
+        Ok(store)
     }
 
     /// Begins the log of an interaction, whose first event says that it exists.
@@ -143,21 +171,33 @@ impl Store {
             Keep::Forgotten => Arc::new(Log::forgotten(head, now)),
             Keep::Stored => {
                 let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
-                let disk = log::Disk {
-                    number,
-                    writer: self.0.writer.clone(),
-                    blobs: self.0.blobs.clone(),
-                    growing: Arc::downgrade(&self.0),
-                    rows: AtomicUsize::new(0),
-                    deleted: AtomicBool::new(false),
-                };
-                let log = Arc::new(Log::stored(head, now, disk));
-                self.growing().insert(log.head().id.clone(), Arc::downgrade(&log));
-                log
+                self.grows(Log::stored(head, now, self.disk(number, 0)))
             }
         };
         log.begin().await?;
         Ok(log)
+    }
+
+    /// The logs, once, of interactions in the background that the last server did not end.
+    pub fn unfinished(&self) -> Vec<Arc<Log>> {
+        std::mem::take(&mut *self.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn disk(&self, number: i64, rows: usize) -> log::Disk {
+        log::Disk {
+            number,
+            writer: self.0.writer.clone(),
+            blobs: self.0.blobs.clone(),
+            growing: Arc::downgrade(&self.0),
+            rows: AtomicUsize::new(rows),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    fn grows(&self, log: Log) -> Arc<Log> {
+        let log = Arc::new(log);
+        self.growing().insert(log.head().id.clone(), Arc::downgrade(&log));
+        log
     }
 
     /// The log of a stored interaction.
@@ -185,6 +225,32 @@ impl Store {
         let unused = self.0.writer.delete(number, growing).await?;
         self.0.blobs.remove(&alone, &unused).await?;
         Ok(true)
+    }
+
+    /// Forgets all that were created before this and have ended, and says how many that were.
+    pub async fn expire(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut expired = 0;
+        let mut after = 0;
+        loop {
+            let oldest = load::oldest(&self.0.readers, after, EXPIRED_AT_A_TIME).await?;
+            let Some((last, _, _)) = oldest.last() else { return Ok(expired) };
+            after = *last;
+            for (_, id, created) in oldest {
+                // Numbers are given out in the order of time, so all others are younger.
+                if created >= before {
+                    return Ok(expired);
+                }
+                let runs = self.growing().get(&id).is_some_and(|log| log.strong_count() > 0);
+                if !runs && self.delete(&id).await? {
+                    expired += 1;
+                }
+            }
+        }
+    }
+
+    /// The files that clients send ahead, within these limits.
+    pub fn files(&self, limits: FileLimits) -> Files {
+        Files::new(Arc::clone(&self.0), limits)
     }
 
     /// Waits until all that was queued is written, and lets go of the folder.

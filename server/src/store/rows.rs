@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
         let mut transaction = connection.begin().await?;
         for rows in pieces(&self.interactions) {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO interactions (number, id, model, previous_id, created_ms, input) ",
+                "INSERT INTO interactions (number, id, model, previous_id, created_ms, input, orders) ",
             );
             query.push_values(rows, |mut row, interaction| {
                 row.push_bind(interaction.number)
@@ -81,7 +81,8 @@ impl<'a> Rows<'a> {
                     .push_bind(&interaction.head.model)
                     .push_bind(interaction.head.previous_interaction_id.as_deref())
                     .push_bind(interaction.created_ms)
-                    .push_bind(interaction.input);
+                    .push_bind(interaction.input)
+                    .push_bind(interaction.head.orders.as_deref());
             });
             execute(query, &mut transaction).await?;
         }

@@ -17,6 +17,7 @@ fn head(input: Content) -> Head {
         model: "m".into(),
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![input])],
+        orders: None,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::blobs::Pin;
+use super::files::{Applied, Change};
 use super::log::{Entry, Log};
 use super::rows::Rows;
 
@@ -30,6 +31,7 @@ enum Job {
         log: Option<Arc<Log>>,
         done: oneshot::Sender<Result<Vec<String>, StoreError>>,
     },
+    Files(Change, oneshot::Sender<Result<Applied, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -73,6 +75,16 @@ impl Writer {
         }
     }
 
+    /// The same, without waiting until it is written.
+    pub async fn append_soon(&self, append: Append) -> Result<(), StoreError> {
+        let (done, _) = oneshot::channel();
+        let log = Arc::clone(&append.log);
+        self.0.send(Job::Append(append, done)).await.map_err(|_| {
+            log.close();
+            StoreError::Closed
+        })
+    }
+
     /// Deletes the rows of an interaction, and gives the addresses of the blobs that nobody needs
     /// any more. `log` is the one that may still want to append.
     pub async fn delete(
@@ -84,6 +96,13 @@ impl Writer {
         let job = Job::Delete { number, log, done };
         self.0.send(job).await.map_err(|_| StoreError::Closed)?;
         deleted.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Changes the rows of files and uploads.
+    pub async fn change(&self, change: Change) -> Result<Applied, StoreError> {
+        let (done, changed) = oneshot::channel();
+        self.0.send(Job::Files(change, done)).await.map_err(|_| StoreError::Closed)?;
+        changed.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Waits until all that was queued is written, and ends the task.
@@ -118,6 +137,10 @@ async fn write(
                     }
                     // Whoever asked may have gone away.
                     let _ = done.send(result);
+                }
+                Job::Files(change, done) => {
+                    // Whoever asked may have gone away.
+                    let _ = done.send(change.apply(&mut connection).await);
                 }
                 Job::Close(done) => closing = Some(done),
             }
@@ -157,7 +180,8 @@ async fn delete(connection: &mut SqliteConnection, number: i64) -> Result<Vec<St
     let mut transaction = connection.begin().await?;
     let unused = sqlx::query(
         "SELECT sha256 FROM blob_uses AS mine WHERE interaction = $1 AND NOT EXISTS \
-         (SELECT 1 FROM blob_uses WHERE sha256 = mine.sha256 AND interaction <> $1)",
+         (SELECT 1 FROM blob_uses WHERE sha256 = mine.sha256 AND interaction <> $1) \
+         AND NOT EXISTS (SELECT 1 FROM files WHERE sha256 = mine.sha256)",
     )
     .bind(number)
     .fetch_all(&mut *transaction)

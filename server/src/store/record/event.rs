@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::step::{CodeResultRecord, MediaRecord};
+use super::step::{CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
-use crate::interaction::{Delta, Event, Failure, FailureKind, Shell, Status, Usage};
+use crate::interaction::{Delta, Event, Failure, FailureKind, Reason, Shell, Status, Usage};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +25,8 @@ pub enum ShellRecord {
     ModelOutput,
     CodeCall { id: String },
     CodeResult { call_id: String },
+    SearchCall { id: String },
+    SearchResult { call_id: String },
     FunctionCall { id: String, name: String, signature: String },
     Foreign(Value),
 }
@@ -38,6 +40,8 @@ pub enum DeltaRecord {
     Media(MediaRecord),
     CodeCall { code: String, signature: String },
     CodeResult(CodeResultRecord),
+    SearchCall { queries: Vec<String>, signature: String },
+    SearchResult { found: Vec<FoundRecord>, signature: String },
     FunctionArguments(String),
 }
 
@@ -56,10 +60,32 @@ pub enum StatusRecord {
 #[serde(rename_all = "snake_case")]
 pub enum FailureKindRecord {
     InvalidRequest,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    Aborted,
+    TooLarge,
     Unavailable,
     ResourceExhausted,
     DeadlineExceeded,
+    Unimplemented,
     Internal,
+    Stopped(ReasonRecord),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonRecord {
+    Safety,
+    Recitation,
+    Language,
+    Blocklist,
+    ProhibitedContent,
+    Spii,
+    MalformedFunctionCall,
+    UnexpectedToolCall,
+    TooManyToolCalls,
+    Other,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,7 +111,8 @@ impl Record {
             Event::Finished { status, usage } => {
                 Record::Finished { status: status.into(), usage: usage.into() }
             }
-            Event::Failed(Failure { kind, message }) => {
+            // How the client that asked got to know is of no interest to anyone else.
+            Event::Failed(Failure { kind, message, .. }) => {
                 Record::Failed { kind: kind.into(), message }
             }
         }
@@ -104,9 +131,7 @@ impl Record {
             Record::Finished { status, usage } => {
                 Event::Finished { status: status.into(), usage: usage.into() }
             }
-            Record::Failed { kind, message } => {
-                Event::Failed(Failure { kind: kind.into(), message })
-            }
+            Record::Failed { kind, message } => Event::Failed(Failure::new(kind.into(), message)),
         })
     }
 }
@@ -120,6 +145,13 @@ impl DeltaRecord {
             Delta::Media(media) => DeltaRecord::Media(MediaRecord::of(media, blobs)),
             Delta::CodeCall { code, signature } => DeltaRecord::CodeCall { code, signature },
             Delta::CodeResult(result) => DeltaRecord::CodeResult(result.into()),
+            Delta::SearchCall { queries, signature } => {
+                DeltaRecord::SearchCall { queries, signature }
+            }
+            Delta::SearchResult { found, signature } => {
+                let found = found.into_iter().map(Into::into).collect();
+                DeltaRecord::SearchResult { found, signature }
+            }
             Delta::FunctionArguments(json) => DeltaRecord::FunctionArguments(json),
         }
     }
@@ -132,6 +164,13 @@ impl DeltaRecord {
             DeltaRecord::Media(media) => Delta::Media(media.media(blobs)?),
             DeltaRecord::CodeCall { code, signature } => Delta::CodeCall { code, signature },
             DeltaRecord::CodeResult(result) => Delta::CodeResult(result.into()),
+            DeltaRecord::SearchCall { queries, signature } => {
+                Delta::SearchCall { queries, signature }
+            }
+            DeltaRecord::SearchResult { found, signature } => {
+                let found = found.into_iter().map(Into::into).collect();
+                Delta::SearchResult { found, signature }
+            }
             DeltaRecord::FunctionArguments(json) => Delta::FunctionArguments(json),
         })
     }
@@ -141,19 +180,21 @@ impl DeltaRecord {
 macro_rules! same_names {
     ($ours:ident, $record:ident, $($variant:ident $({ $($field:ident),* })? $(($only:ident))?),*) => {
         impl From<$ours> for $record {
+            #[allow(clippy::useless_conversion, reason = "not for every kind")]
             fn from(value: $ours) -> $record {
                 match value {
                     $($ours::$variant $({ $($field),* })? $(($only))? =>
-                        $record::$variant $({ $($field),* })? $(($only))?,)*
+                        $record::$variant $({ $($field),* })? $(($only.into()))?,)*
                 }
             }
         }
 
         impl From<$record> for $ours {
+            #[allow(clippy::useless_conversion, reason = "not for every kind")]
             fn from(value: $record) -> $ours {
                 match value {
                     $($record::$variant $({ $($field),* })? $(($only))? =>
-                        $ours::$variant $({ $($field),* })? $(($only))?,)*
+                        $ours::$variant $({ $($field),* })? $(($only.into()))?,)*
                 }
             }
         }
@@ -167,6 +208,8 @@ same_names!(
     ModelOutput,
     CodeCall { id },
     CodeResult { call_id },
+    SearchCall { id },
+    SearchResult { call_id },
     FunctionCall { id, name, signature },
     Foreign(step)
 );
@@ -184,10 +227,31 @@ same_names!(
     FailureKind,
     FailureKindRecord,
     InvalidRequest,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    Aborted,
+    TooLarge,
     Unavailable,
     ResourceExhausted,
     DeadlineExceeded,
-    Internal
+    Unimplemented,
+    Internal,
+    Stopped(reason)
+);
+same_names!(
+    Reason,
+    ReasonRecord,
+    Safety,
+    Recitation,
+    Language,
+    Blocklist,
+    ProhibitedContent,
+    Spii,
+    MalformedFunctionCall,
+    UnexpectedToolCall,
+    TooManyToolCalls,
+    Other
 );
 
 impl From<Usage> for UsageRecord {
@@ -211,7 +275,7 @@ mod tests {
 
     use super::super::{event, of_event};
     use super::*;
-    use crate::interaction::{CodeResult, Media, MediaKind, Outcome, Source};
+    use crate::interaction::{CodeResult, Found, Media, MediaKind, Outcome, Source};
 
     #[test]
     fn every_event_comes_back_as_it_was() {
@@ -220,6 +284,8 @@ mod tests {
             Shell::ModelOutput,
             Shell::CodeCall { id: "c".into() },
             Shell::CodeResult { call_id: "c".into() },
+            Shell::SearchCall { id: "g".into() },
+            Shell::SearchResult { call_id: "g".into() },
             Shell::FunctionCall { id: "f".into(), name: "n".into(), signature: "s".into() },
             Shell::Foreign(json!({"type": "google_search_call"})),
         ];
@@ -241,6 +307,11 @@ mod tests {
                 images: 0,
                 signature: "s".into(),
             }),
+            Delta::SearchCall { queries: vec!["q".into()], signature: "s".into() },
+            Delta::SearchResult {
+                found: vec![Found { title: "t".into(), url: "u".into(), snippet: "s".into() }],
+                signature: "s".into(),
+            },
             Delta::FunctionArguments("{\"a\":".into()),
         ];
         let statuses = [
@@ -253,18 +324,27 @@ mod tests {
         ];
         let kinds = [
             FailureKind::InvalidRequest,
+            FailureKind::Unauthenticated,
+            FailureKind::PermissionDenied,
+            FailureKind::NotFound,
+            FailureKind::Aborted,
+            FailureKind::TooLarge,
             FailureKind::Unavailable,
             FailureKind::ResourceExhausted,
             FailureKind::DeadlineExceeded,
+            FailureKind::Unimplemented,
             FailureKind::Internal,
         ];
+        let reasons = Reason::ALL.map(FailureKind::Stopped);
         let usage = Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX };
         let events = [Event::Created, Event::StepStopped { index: 7 }]
             .into_iter()
             .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
             .chain(statuses.map(|status| Event::Finished { status, usage }))
-            .chain(kinds.map(|kind| Event::Failed(Failure { kind, message: "m".into() })));
+            .chain(
+                kinds.into_iter().chain(reasons).map(|kind| Event::Failed(Failure::new(kind, "m"))),
+            );
         for wanted in events {
             let mut blobs = Blobs::default();
             let json = of_event(&wanted, &mut blobs);

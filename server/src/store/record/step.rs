@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Blobs, RecordError};
 use crate::interaction::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
-    Step,
+    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind, Outcome,
+    SearchCall, SearchResult, Source, Step,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub enum Record {
     CodeResult(CodeResultRecord),
     FunctionCall { id: String, name: String, arguments: Value, signature: String },
     FunctionResult { call_id: String, name: Option<String>, result: Value, is_error: bool },
+    SearchCall { id: String, queries: Vec<String>, signature: String },
+    SearchResult { call_id: String, found: Vec<FoundRecord>, signature: String },
     Foreign(Value),
 }
 
@@ -69,6 +71,13 @@ pub struct CodeResultRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub struct FoundRecord {
+    title: String,
+    url: String,
+    snippet: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum OutcomeRecord {
     Ok,
@@ -95,6 +104,13 @@ impl Record {
             Step::FunctionResult(FunctionResult { call_id, name, result, is_error }) => {
                 Record::FunctionResult { call_id, name, result, is_error }
             }
+            Step::SearchCall(SearchCall { id, queries, signature }) => {
+                Record::SearchCall { id, queries, signature }
+            }
+            Step::SearchResult(SearchResult { call_id, found, signature }) => {
+                let found = found.into_iter().map(Into::into).collect();
+                Record::SearchResult { call_id, found, signature }
+            }
             Step::Foreign(step) => Record::Foreign(step),
         }
     }
@@ -116,6 +132,13 @@ impl Record {
             }
             Record::FunctionResult { call_id, name, result, is_error } => {
                 Step::FunctionResult(FunctionResult { call_id, name, result, is_error })
+            }
+            Record::SearchCall { id, queries, signature } => {
+                Step::SearchCall(SearchCall { id, queries, signature })
+            }
+            Record::SearchResult { call_id, found, signature } => {
+                let found = found.into_iter().map(Into::into).collect();
+                Step::SearchResult(SearchResult { call_id, found, signature })
             }
             Record::Foreign(step) => Step::Foreign(step),
         })
@@ -171,6 +194,18 @@ impl MediaRecord {
                 SourceRecord::Uri(uri) => Source::Uri(uri),
             },
         })
+    }
+}
+
+impl From<Found> for FoundRecord {
+    fn from(Found { title, url, snippet }: Found) -> FoundRecord {
+        FoundRecord { title, url, snippet }
+    }
+}
+
+impl From<FoundRecord> for Found {
+    fn from(FoundRecord { title, url, snippet }: FoundRecord) -> Found {
+        Found { title, url, snippet }
     }
 }
 
@@ -265,6 +300,16 @@ mod tests {
                 name: None,
                 result: json!("rain"),
                 is_error: true,
+            }),
+            Step::SearchCall(SearchCall {
+                id: "g".into(),
+                queries: vec!["q".into()],
+                signature: "s".into(),
+            }),
+            Step::SearchResult(SearchResult {
+                call_id: "g".into(),
+                found: vec![Found { title: "t".into(), url: "u".into(), snippet: "s".into() }],
+                signature: "s".into(),
             }),
             Step::Foreign(json!({"type": "tool_call", "id": "x"})),
         ];

@@ -1,0 +1,209 @@
+//! What the writer does to the rows of files and uploads: each change whole or not at all.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row, Sqlite, Transaction};
+
+use super::{File, FileLimits, Owner, Upload};
+use crate::store::StoreError;
+
+#[derive(Debug)]
+pub enum Change {
+    Begin {
+        upload: Upload,
+        limits: FileLimits,
+        /// Files and uploads that the owner may have with this one.
+        count: u64,
+    },
+    Finish {
+        upload: String,
+        owner: Owner,
+        file: File,
+    },
+    Cancel {
+        upload: String,
+    },
+    Delete {
+        owner: Owner,
+        id: String,
+    },
+    Expire {
+        now: Timestamp,
+        begun_before: Timestamp,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub enum Applied {
+    /// `unused` are the blobs that nobody needs any more.
+    Done { unused: Vec<String> },
+    /// There is a file or an upload of this name.
+    Taken,
+    /// The owner has as much as may be.
+    Full,
+    /// What was to be changed is not there.
+    Gone { unused: Vec<String> },
+}
+
+const DONE: Applied = Applied::Done { unused: Vec::new() };
+
+impl Change {
+    pub async fn apply(self, connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
+        // A write from its beginning: one that begins with reading can be overtaken.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let applied = match self {
+            Change::Begin { upload, limits, count } => {
+                begin(&mut transaction, upload, limits, count).await?
+            }
+            Change::Finish { upload, owner, file } => {
+                finish(&mut transaction, upload, owner, file).await?
+            }
+            Change::Cancel { upload } => {
+                sqlx::query("DELETE FROM uploads WHERE id = $1")
+                    .bind(upload)
+                    .execute(&mut *transaction)
+                    .await?;
+                DONE
+            }
+            Change::Delete { owner, id } => {
+                let gone =
+                    sqlx::query("DELETE FROM files WHERE owner = $1 AND id = $2 RETURNING sha256")
+                        .bind(owner.name())
+                        .bind(id)
+                        .fetch_all(&mut *transaction)
+                        .await?;
+                Applied::Done { unused: unused(&mut transaction, &gone).await? }
+            }
+            Change::Expire { now, begun_before } => {
+                sqlx::query("DELETE FROM uploads WHERE begun_ms < $1")
+                    .bind(begun_before.as_millisecond())
+                    .execute(&mut *transaction)
+                    .await?;
+                let gone = sqlx::query("DELETE FROM files WHERE expires_ms <= $1 RETURNING sha256")
+                    .bind(now.as_millisecond())
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                Applied::Done { unused: unused(&mut transaction, &gone).await? }
+            }
+        };
+        transaction.commit().await?;
+        Ok(applied)
+    }
+}
+
+async fn begin(
+    transaction: &mut Transaction<'_, Sqlite>,
+    upload: Upload,
+    limits: FileLimits,
+    count: u64,
+) -> Result<Applied, StoreError> {
+    let taken = sqlx::query(
+        "SELECT 1 FROM files WHERE owner = $1 AND id = $2 \
+         UNION ALL SELECT 1 FROM uploads WHERE owner = $1 AND file = $2",
+    )
+    .bind(upload.owner.name())
+    .bind(&upload.file)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    if taken.is_some() {
+        return Ok(Applied::Taken);
+    }
+    let sums = sqlx::query(
+        "SELECT coalesce(sum(bytes), 0), count(*) FROM \
+         (SELECT bytes FROM files WHERE owner = $1 \
+          UNION ALL SELECT coalesce(bytes, $2) FROM uploads WHERE owner = $1)",
+    )
+    .bind(upload.owner.name())
+    .bind(signed(limits.file_bytes))
+    .fetch_one(&mut **transaction)
+    .await?;
+    let (bytes, files): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
+    // Room is kept for what nobody has told the size of.
+    let more = upload.bytes.unwrap_or(limits.file_bytes);
+    if bytes.unsigned_abs() + more > limits.total_bytes || files.unsigned_abs() >= count {
+        return Ok(Applied::Full);
+    }
+    sqlx::query(
+        "INSERT INTO uploads (id, owner, file, display_name, mime_type, bytes, begun_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&upload.id)
+    .bind(upload.owner.name())
+    .bind(&upload.file)
+    .bind(upload.display_name.as_deref())
+    .bind(&upload.mime_type)
+    .bind(upload.bytes.map(signed))
+    .bind(upload.begun.as_millisecond())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(DONE)
+}
+
+async fn finish(
+    transaction: &mut Transaction<'_, Sqlite>,
+    upload: String,
+    owner: Owner,
+    file: File,
+) -> Result<Applied, StoreError> {
+    let gone = sqlx::query("DELETE FROM uploads WHERE id = $1 RETURNING $2")
+        .bind(&upload)
+        .bind(&file.sha256)
+        .fetch_all(&mut **transaction)
+        .await?;
+    if gone.is_empty() {
+        let left =
+            if is_used(transaction, &file.sha256).await? { vec![] } else { vec![file.sha256] };
+        return Ok(Applied::Gone { unused: left });
+    }
+    sqlx::query(
+        "INSERT INTO files \
+         (owner, id, display_name, mime_type, bytes, sha256, created_ms, expires_ms, upload) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(owner.name())
+    .bind(&file.id)
+    .bind(file.display_name.as_deref())
+    .bind(&file.mime_type)
+    .bind(signed(file.bytes))
+    .bind(&file.sha256)
+    .bind(file.created.as_millisecond())
+    .bind(file.expires.as_millisecond())
+    .bind(upload)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(DONE)
+}
+
+/// Which of the blobs of rows that are gone nobody else needs.
+async fn unused(
+    transaction: &mut Transaction<'_, Sqlite>,
+    gone: &[sqlx::sqlite::SqliteRow],
+) -> Result<Vec<String>, StoreError> {
+    let mut unused = Vec::new();
+    for row in gone {
+        let sha256: String = row.try_get(0)?;
+        if !is_used(transaction, &sha256).await? {
+            unused.push(sha256);
+        }
+    }
+    Ok(unused)
+}
+
+async fn is_used(
+    transaction: &mut Transaction<'_, Sqlite>,
+    sha256: &str,
+) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT 1 FROM files WHERE sha256 = $1 UNION ALL SELECT 1 FROM blob_uses WHERE sha256 = $1",
+    )
+    .bind(sha256)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// SQLite's integers have a sign. Limits keep sizes far below it.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

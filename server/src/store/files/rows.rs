@@ -1,0 +1,95 @@
+//! Reading the rows of files and uploads.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+
+use super::{File, Owner, Upload};
+use crate::store::{StoreError, load};
+
+pub async fn file(
+    database: &SqlitePool,
+    owner: &Owner,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<File>, StoreError> {
+    let row = sqlx::query("SELECT * FROM files WHERE owner = $1 AND id = $2 AND expires_ms > $3")
+        .bind(owner.name())
+        .bind(id)
+        .bind(now.as_millisecond())
+        .fetch_optional(database)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The file that an upload has become.
+pub async fn of_upload(
+    database: &SqlitePool,
+    upload: &str,
+    now: Timestamp,
+) -> Result<Option<File>, StoreError> {
+    let row = sqlx::query("SELECT * FROM files WHERE upload = $1 AND expires_ms > $2")
+        .bind(upload)
+        .bind(now.as_millisecond())
+        .fetch_optional(database)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+pub async fn list(
+    database: &SqlitePool,
+    owner: &Owner,
+    after: &str,
+    size: usize,
+    now: Timestamp,
+) -> Result<Vec<File>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM files WHERE owner = $1 AND id > $2 AND expires_ms > $3 ORDER BY id LIMIT $4",
+    )
+    .bind(owner.name())
+    .bind(after)
+    .bind(now.as_millisecond())
+    .bind(i64::try_from(size).unwrap_or(i64::MAX))
+    .fetch_all(database)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+pub async fn upload(database: &SqlitePool, id: &str) -> Result<Option<Upload>, StoreError> {
+    let row = sqlx::query("SELECT * FROM uploads WHERE id = $1")
+        .bind(id)
+        .fetch_optional(database)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let bytes: Option<i64> = row.try_get("bytes")?;
+    Ok(Some(Upload {
+        id: row.try_get("id")?,
+        owner: Owner::named(row.try_get("owner")?),
+        file: row.try_get("file")?,
+        display_name: row.try_get("display_name")?,
+        mime_type: row.try_get("mime_type")?,
+        bytes: bytes.map(i64::unsigned_abs),
+        begun: load::time(&row, "begun_ms")?,
+    }))
+}
+
+/// The ids of all uploads.
+pub async fn uploads(database: &SqlitePool) -> Result<HashSet<String>, StoreError> {
+    let rows = sqlx::query("SELECT id FROM uploads").fetch_all(database).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+fn read(row: &SqliteRow) -> Result<File, StoreError> {
+    let bytes: i64 = row.try_get("bytes")?;
+    Ok(File {
+        id: row.try_get("id")?,
+        display_name: row.try_get("display_name")?,
+        mime_type: row.try_get("mime_type")?,
+        bytes: bytes.unsigned_abs(),
+        sha256: row.try_get("sha256")?,
+        created: load::time(row, "created_ms")?,
+        expires: load::time(row, "expires_ms")?,
+    })
+}

@@ -1,0 +1,163 @@
+//! An upload while bytes come.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::fs::OpenOptions;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+
+use super::{Applied, Change, File, Files, Upload, UploadError};
+use crate::store::blobs::remove;
+use crate::store::log;
+
+/// What is hashed at a time.
+const HASHED_BYTES: usize = 1 << 20;
+
+/// The one who may write to an upload. Dropping it keeps what has come.
+#[derive(Debug)]
+pub struct Receiving {
+    files: Files,
+    upload: Upload,
+    /// Locked for as long as this exists, also against another process.
+    file: tokio::fs::File,
+    path: PathBuf,
+    received: u64,
+}
+
+impl Receiving {
+    pub(super) async fn open(files: Files, upload: Upload) -> Result<Receiving, UploadError> {
+        let path = files.folder().join(&upload.id);
+        let mut file = open_alone(&path).await?;
+        if file.metadata().await?.nlink() > 1 {
+            // A server died when it had made a blob of it, and no row. The blob's bytes stay as they are.
+            let copy = path.with_extension("copy");
+            tokio::fs::copy(&path, &copy).await?;
+            let alone = open_alone(&copy).await?;
+            tokio::fs::rename(&copy, &path).await?;
+            file = alone;
+        }
+        let received = file.seek(SeekFrom::End(0)).await?;
+        Ok(Receiving { files, upload, file, path, received })
+    }
+
+    /// How many bytes have come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Goes on at this place. A client that does not know how far it came begins before it; what
+    /// came after that place comes again.
+    pub async fn go_on_at(&mut self, offset: u64) -> Result<(), UploadError> {
+        if offset > self.received {
+            return Err(UploadError::Gap { offset, received: self.received });
+        }
+        self.file.set_len(offset).await?;
+        self.file.seek(SeekFrom::Start(offset)).await?;
+        self.received = offset;
+        Ok(())
+    }
+
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        let received = self.received + bytes.len() as u64;
+        match self.upload.bytes {
+            Some(announced) if received > announced => {
+                return Err(UploadError::WrongSize { announced, received });
+            }
+            _ if received > self.files.limits.file_bytes => {
+                return Err(UploadError::TooLarge(self.files.limits.file_bytes));
+            }
+            _ => {}
+        }
+        self.file.write_all(bytes).await?;
+        self.received = received;
+        Ok(())
+    }
+
+    /// What was written is with the system, and outlives this process.
+    pub async fn flush(&mut self) -> Result<(), UploadError> {
+        Ok(self.file.flush().await?)
+    }
+
+    /// All has come. From now on there is a file and no upload, even if whoever waits goes away.
+    pub async fn finish(self) -> Result<File, UploadError> {
+        tokio::spawn(self.complete()).await.map_err(std::io::Error::other)?
+    }
+
+    async fn complete(mut self) -> Result<File, UploadError> {
+        if let Some(announced) = self.upload.bytes.filter(|bytes| *bytes != self.received) {
+            let received = self.received;
+            self.cancel().await?;
+            return Err(UploadError::WrongSize { announced, received });
+        }
+        self.file.flush().await?;
+        let content = self.file.into_std().await;
+        // It stays locked until there is a file.
+        let (sha256, _locked) = tokio::task::spawn_blocking(move || hash(content))
+            .await
+            .map_err(std::io::Error::other)??;
+        let created = log::now();
+        let file = File {
+            id: self.upload.file.clone(),
+            display_name: self.upload.display_name,
+            mime_type: self.upload.mime_type,
+            bytes: self.received,
+            sha256,
+            created,
+            expires: created
+                .checked_add(self.files.limits.lifetime)
+                .unwrap_or(jiff::Timestamp::MAX),
+        };
+        let pin = self.files.store.blobs.adopt(&self.path, &file.sha256).await?;
+        let change =
+            Change::Finish { upload: self.upload.id, owner: self.upload.owner, file: file.clone() };
+        let applied = self.files.change(change).await;
+        drop(pin);
+        let applied = applied?;
+        remove(&self.path).await?; // or the next sweep does
+        match applied {
+            Applied::Gone { unused } => {
+                // Swept or cancelled by another while this one was at work.
+                let alone = self.files.store.blobs.alone().await;
+                self.files.store.blobs.remove(&alone, &unused).await?;
+                Err(UploadError::Unknown)
+            }
+            Applied::Done { .. } | Applied::Taken | Applied::Full => Ok(file),
+        }
+    }
+
+    /// Forgets the upload and what has come of it.
+    pub async fn cancel(self) -> Result<(), UploadError> {
+        self.files.change(Change::Cancel { upload: self.upload.id }).await?;
+        Ok(remove(&self.path).await?)
+    }
+}
+
+/// Nobody else has it at the same time.
+async fn open_alone(path: &Path) -> Result<tokio::fs::File, UploadError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    let file = options.open(path).await?.into_std().await;
+    file.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => UploadError::Busy,
+        std::fs::TryLockError::Error(error) => UploadError::Disk(error),
+    })?;
+    Ok(tokio::fs::File::from_std(file))
+}
+
+/// Reads a file from its beginning to its end, which is then surely on the disk.
+fn hash(mut file: std::fs::File) -> std::io::Result<(String, std::fs::File)> {
+    file.sync_all()?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; HASHED_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => hash.update(&piece[..length]),
+        }
+    }
+    let name = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((name, file))
+}
