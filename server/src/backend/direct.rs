@@ -79,6 +79,8 @@ mod tests {
     use super::*;
     use crate::backend::Tools;
     use crate::interaction::{CodeResult, Content, Outcome};
+    use crate::journal::Note;
+    use crate::namespace::Namespace;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -116,6 +118,8 @@ mod tests {
         ];
         steps.extend(std::iter::repeat_n(result, runs));
         Prompt {
+            namespace: Namespace::default(),
+            note: Note::default(),
             model: "direct".into(),
             system_instruction: None,
             tools,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::interaction::{Step, Usage};
+use crate::interaction::{Failure, Found, Reason, Step, Usage};
+use crate::journal::Note;
+use crate::namespace::Namespace;
 
 pub mod direct;
+pub mod openai;
 pub mod router;
 pub mod scripted;
 
@@ -28,6 +31,10 @@ pub const STREAM_CAPACITY: usize = 64;
 /// All that a model is told.
 #[derive(Debug, Clone)]
 pub struct Prompt {
+    /// Whose scenarios are asked first.
+    pub namespace: Namespace,
+    /// Where it is noted which scenario spoke.
+    pub note: Note,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,
@@ -77,11 +84,18 @@ pub enum ModelEvent {
     Text(String),
     /// Code to run. The model's turn ends here.
     Code(String),
+    /// A search of the web that has been made.
+    Search {
+        queries: Vec<String>,
+        found: Vec<Found>,
+    },
     /// A function for the client to call. More may follow; the interaction ends its turn at `End`.
     FunctionCall {
         name: String,
         arguments: Value,
     },
+    /// What the model counted in this turn; it adds up. Comes before the turn's last event.
+    Counted(Usage),
     End(End),
 }
 
@@ -89,7 +103,7 @@ pub enum ModelEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct End {
     pub finish: Finish,
-    /// What the model counted, where it counts.
+    /// Instead of all that was counted before, in any way.
     pub usage: Option<Usage>,
 }
 
@@ -99,10 +113,12 @@ pub enum Finish {
     Stop,
     /// Cut short by the limit on output tokens.
     MaxTokens,
+    /// Cut short, and not to be taken for an answer.
+    Stopped(Reason),
 }
 
 /// Why a model did not answer. The text is shown to the client.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BackendError {
     /// The request does not fit this model: asking again will not help.
     #[error("{0}")]
@@ -110,4 +126,7 @@ pub enum BackendError {
     /// The model is not there at the moment.
     #[error("{0}")]
     Unavailable(String),
+    /// It failed in a way of its own, or of its script's.
+    #[error("{}", .0.message)]
+    Failed(Failure),
 }

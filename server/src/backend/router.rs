@@ -61,6 +61,8 @@ mod tests {
 
     use super::*;
     use crate::backend::{ModelEvent, Tools};
+    use crate::journal::Note;
+    use crate::namespace::Namespace;
 
     /// A model that only says its name.
     #[derive(Debug)]
@@ -80,6 +82,8 @@ mod tests {
             .map(|&(pattern, name)| (pattern.into(), Arc::new(Named(name)) as Arc<dyn Backend>));
         let router = Router::new(routes.collect()).expect("the patterns are right");
         let mut stream = router.generate(Prompt {
+            namespace: Namespace::default(),
+            note: Note::default(),
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),

@@ -1,0 +1,67 @@
+//! What a model can do. Nobody has to say so beforehand: what its server refuses is remembered.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Models that are remembered. A client may name any, so there is a limit.
+const MAX_MODELS: usize = 1000;
+
+/// What somebody has said about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Has {
+    Yes,
+    No,
+    /// It is tried, and left out once it was refused.
+    #[default]
+    Auto,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ability {
+    Tools,
+    Images,
+    /// Counting its tokens in a stream.
+    Usage,
+}
+
+/// What models turned out not to have.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<String, Lacks>>);
+
+#[derive(Debug, Default)]
+struct Lacks {
+    tools: bool,
+    images: bool,
+    usage: bool,
+}
+
+impl Lacks {
+    fn of(&mut self, ability: Ability) -> &mut bool {
+        match ability {
+            Ability::Tools => &mut self.tools,
+            Ability::Images => &mut self.images,
+            Ability::Usage => &mut self.usage,
+        }
+    }
+}
+
+impl Memory {
+    pub fn has(&self, model: &str, ability: Ability, said: Has) -> bool {
+        match said {
+            Has::Yes => true,
+            Has::No => false,
+            Has::Auto => {
+                let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                !models.get_mut(model).is_some_and(|lacks| *lacks.of(ability))
+            }
+        }
+    }
+
+    pub fn lacks(&self, model: &str, ability: Ability) {
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !models.contains_key(model) && models.len() >= MAX_MODELS {
+            models.clear(); // they will be found out again
+        }
+        *models.entry(model.to_owned()).or_default().of(ability) = true;
+    }
+}

@@ -1,0 +1,261 @@
+//! What the other server answers, read leniently: nulls, missing ids, arguments in pieces or as
+//! objects, counts as texts, and a whole answer where a stream was asked for.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use eventsource_stream::Eventsource as _;
+use futures_util::{Stream, StreamExt as _};
+use serde_json::Value;
+
+use super::request::RUN_PYTHON;
+use super::upstream::UpstreamError;
+use crate::backend::{End, Finish, ModelEvent};
+use crate::interaction::{Reason, Usage};
+
+/// Limit of all that one answer may have.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// Limit of one line of it. The parser looks at a line anew with each piece that comes.
+const MAX_LINE_BYTES: usize = 2 << 20;
+/// Tools that a model may call in one turn.
+const MAX_CALLS: usize = 64;
+
+/// One turn of a model, as it comes.
+pub struct Answer {
+    events: Events,
+    calls: Vec<Call>,
+    finish: Option<String>,
+    usage: Option<Usage>,
+    /// Read, and not handed on yet.
+    pieces: Vec<Piece>,
+    is_done: bool,
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("finish", &self.finish).finish_non_exhaustive()
+    }
+}
+
+/// Something to be handed on at once.
+#[derive(Debug, PartialEq)]
+pub enum Piece {
+    Thought(String),
+    Text(String),
+}
+
+/// What is known at the end.
+#[derive(Debug)]
+pub struct Last {
+    pub events: Vec<ModelEvent>,
+    pub usage: Option<Usage>,
+}
+
+/// A tool that the model calls, as far as it has come.
+#[derive(Debug, Default)]
+struct Call {
+    index: Option<u64>,
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+impl Answer {
+    /// `bytes` are server-sent events.
+    pub fn streamed(
+        bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
+    ) -> Answer {
+        let (mut all, mut line) = (0, 0);
+        let bounded = bytes.map(move |piece| {
+            let piece = piece?;
+            all += piece.len();
+            line = match piece.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => piece.len() - end - 1,
+                None => line + piece.len(),
+            };
+            if all > MAX_ANSWER_BYTES || line > MAX_LINE_BYTES {
+                return Err(UpstreamError::TooMuch(all));
+            }
+            Ok(piece)
+        });
+        let events = bounded.eventsource().map(|event| match event {
+            Ok(event) => Ok(event.data),
+            Err(eventsource_stream::EventStreamError::Transport(error)) => Err(error),
+            Err(error) => Err(UpstreamError::Nonsense(error.to_string())),
+        });
+        Answer::of(Box::pin(events))
+    }
+
+    /// `completion` is the whole answer.
+    pub fn whole(completion: String) -> Answer {
+        Answer::of(Box::pin(futures_util::stream::iter([Ok(completion)])))
+    }
+
+    fn of(events: Events) -> Answer {
+        let (calls, pieces) = (Vec::new(), Vec::new());
+        Answer { events, calls, finish: None, usage: None, pieces, is_done: false }
+    }
+
+    /// The next piece; none at the end of the stream.
+    pub async fn next(&mut self) -> Result<Option<Piece>, UpstreamError> {
+        loop {
+            if !self.pieces.is_empty() {
+                return Ok(Some(self.pieces.remove(0)));
+            }
+            if self.is_done {
+                return Ok(None);
+            }
+            match self.events.next().await {
+                None => self.is_done = true,
+                Some(data) => match data?.trim() {
+                    "[DONE]" => {
+                        self.is_done = true;
+                        self.finish.get_or_insert_default();
+                    }
+                    "" => {}
+                    data => self.read(data)?,
+                },
+            }
+        }
+    }
+
+    /// What is left to be said when there are no more pieces.
+    pub fn end(self) -> Result<Last, UpstreamError> {
+        let Some(finish) = self.finish else {
+            return Err(UpstreamError::BrokenOff);
+        };
+        let functions = self.calls.iter().filter(|call| call.name != RUN_PYTHON);
+        let events = if functions.clone().next().is_some() {
+            // Code that was asked for beside them is asked for again, when they are answered.
+            functions.map(Call::function).collect()
+        } else {
+            self.calls.first().map(|call| vec![call.code()]).unwrap_or_default()
+        };
+        let mut events: Vec<ModelEvent> = events;
+        let last = match events.last() {
+            Some(ModelEvent::Code(_) | ModelEvent::End(_)) => None,
+            _ => Some(ModelEvent::End(End { finish: reason(&finish), usage: None })),
+        };
+        events.extend(last);
+        Ok(Last { events, usage: self.usage })
+    }
+
+    fn read(&mut self, data: &str) -> Result<(), UpstreamError> {
+        let chunk: Value = serde_json::from_str(data)
+            .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
+        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
+            return Err(UpstreamError::Broke(super::upstream::message(error)));
+        }
+        self.usage = usage(&chunk["usage"]).or(self.usage);
+        let choice = &chunk["choices"][0];
+        let said = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
+        let thought = [&said["reasoning_content"], &said["reasoning"]].map(text);
+        self.pieces.extend(thought.into_iter().find(|text| !text.is_empty()).map(Piece::Thought));
+        self.pieces.extend(Some(text(&said["content"])).filter(|t| !t.is_empty()).map(Piece::Text));
+        for call in said["tool_calls"].as_array().into_iter().flatten() {
+            self.add_call(call)?;
+        }
+        if let Some(finish) = choice["finish_reason"].as_str() {
+            self.finish = Some(finish.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Pieces of a call have its index, or its id, or follow it.
+    fn add_call(&mut self, piece: &Value) -> Result<(), UpstreamError> {
+        let index = piece["index"].as_u64();
+        let id = piece["id"].as_str().unwrap_or_default();
+        let name = piece["function"]["name"].as_str().unwrap_or_default();
+        let belongs = |call: &Call| {
+            let same_id = id.is_empty() || call.id.is_empty() || call.id == id;
+            same_id && call.index == index && (name.is_empty() || call.arguments.is_empty())
+        };
+        let at = match self.calls.iter().rposition(belongs) {
+            Some(at) => at,
+            None if self.calls.len() >= MAX_CALLS => {
+                return Err(UpstreamError::Nonsense(format!("more than {MAX_CALLS} tool calls")));
+            }
+            None => {
+                self.calls.push(Call { index, ..Call::default() });
+                self.calls.len() - 1
+            }
+        };
+        let call = &mut self.calls[at];
+        if !id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        if !name.is_empty() {
+            name.clone_into(&mut call.name);
+        }
+        match &piece["function"]["arguments"] {
+            Value::Null => {}
+            Value::String(more) => call.arguments.push_str(more),
+            whole => call.arguments = whole.to_string(),
+        }
+        Ok(())
+    }
+}
+
+impl Call {
+    /// The call of a client's function. Arguments that are no object end the turn.
+    fn function(&self) -> ModelEvent {
+        let arguments = match self.arguments.trim() {
+            "" => Some(Value::Object(serde_json::Map::new())),
+            text => serde_json::from_str(text).ok().filter(Value::is_object),
+        };
+        match arguments {
+            Some(arguments) => ModelEvent::FunctionCall { name: self.name.clone(), arguments },
+            None => malformed(),
+        }
+    }
+
+    /// `{"code": …}`, and what small models make of it: another name, or the code itself.
+    fn code(&self) -> ModelEvent {
+        let code = match serde_json::from_str(&self.arguments) {
+            Ok(Value::String(code)) => Some(code),
+            Ok(Value::Object(fields)) => {
+                let code = fields.get("code").or_else(|| fields.values().next());
+                code.and_then(Value::as_str).map(str::to_owned)
+            }
+            Ok(_) => None,
+            Err(_) => {
+                Some(self.arguments.clone()).filter(|text| !text.trim_start().starts_with('{'))
+            }
+        };
+        code.filter(|code| !code.trim().is_empty()).map_or_else(malformed, ModelEvent::Code)
+    }
+}
+
+fn malformed() -> ModelEvent {
+    let finish = Finish::Stopped(Reason::MalformedFunctionCall);
+    ModelEvent::End(End { finish, usage: None })
+}
+
+fn reason(finish: &str) -> Finish {
+    match finish {
+        "length" => Finish::MaxTokens,
+        "content_filter" => Finish::Stopped(Reason::Safety),
+        _ => Finish::Stop,
+    }
+}
+
+/// A text, or a list of contents with texts in them.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+fn usage(value: &Value) -> Option<Usage> {
+    let number = |value: &Value| {
+        value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+    };
+    let (input, output) = (number(&value["prompt_tokens"])?, number(&value["completion_tokens"])?);
+    let thought = number(&value["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
+    let cached = number(&value["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0);
+    Some(Usage { input, output: output.saturating_sub(thought), thought, tool_use: 0, cached })
+}

@@ -1,0 +1,216 @@
+//! A conversation as the messages of a chat.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::request::RUN_PYTHON;
+use crate::interaction::{
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Source, Step,
+};
+
+/// What the model understands.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// Calls and their results, rather than blocks of text.
+    pub tools: bool,
+    pub images: bool,
+}
+
+/// The messages, oldest first. Thoughts are the model's own business and are left out.
+pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
+    let mut chat = Chat { form, messages: Vec::new(), unanswered: Vec::new(), shown: Vec::new() };
+    for step in steps {
+        match step {
+            Step::UserInput(contents) => chat.user(contents),
+            Step::ModelOutput(contents) => chat.model_output(contents),
+            Step::CodeCall(call) => chat.code(call),
+            Step::CodeResult(result) => chat.result(result),
+            Step::FunctionCall(call) => chat.function(call),
+            Step::FunctionResult(result) => chat.function_result(result),
+            Step::Thought { .. }
+            | Step::SearchCall(_)
+            | Step::SearchResult(_)
+            | Step::Foreign(_) => {}
+        }
+    }
+    chat.messages
+}
+
+struct Chat {
+    form: Form,
+    messages: Vec<Value>,
+    /// Ids of calls. A message that is no answer must not stand between a call and its answer.
+    unanswered: Vec<String>,
+    /// Pictures that functions gave. They are shown when all calls have their answers.
+    shown: Vec<Value>,
+}
+
+impl Chat {
+    fn user(&mut self, contents: &[Content]) {
+        for id in std::mem::take(&mut self.unanswered) {
+            self.tool(&id, "There is no answer.");
+        }
+        let mut parts = Vec::new();
+        for content in contents {
+            match content {
+                Content::Text { text, .. } => parts.push(json!({"type": "text", "text": text})),
+                Content::Media(media) => parts.extend(self.picture(media)),
+                Content::Foreign(_) => {}
+            }
+        }
+        self.say_as_user(parts);
+    }
+
+    /// Pictures were made by code: they are shown to the model by its user, for no other role may.
+    fn model_output(&mut self, contents: &[Content]) {
+        let mut pictures = Vec::new();
+        for content in contents {
+            match content {
+                Content::Text { text, .. } => self.add_text(text),
+                Content::Media(media) => pictures.extend(self.picture(media)),
+                Content::Foreign(_) => {}
+            }
+        }
+        if !pictures.is_empty() {
+            pictures.insert(0, json!({"type": "text", "text": "The code made these pictures:"}));
+            self.say_as_user(pictures);
+        }
+    }
+
+    fn code(&mut self, call: &CodeCall) {
+        if self.form.tools {
+            self.call(&call.id, RUN_PYTHON, &json!({"code": call.code}));
+        } else {
+            let end = if call.code.ends_with('\n') { "" } else { "\n" };
+            self.add_text(&format!("\n```python\n{}{end}```\n", call.code));
+        }
+    }
+
+    fn result(&mut self, result: &CodeResult) {
+        let mut text = result.result.clone();
+        if text.is_empty() {
+            text = "(It printed nothing.)".into();
+        }
+        if result.outcome.is_error() {
+            text.insert_str(0, "The code failed:\n");
+        }
+        if self.form.tools {
+            self.tool(&result.call_id, &text);
+        } else {
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            let text = format!("```output\n{text}{end}```");
+            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+        }
+    }
+
+    fn function(&mut self, call: &FunctionCall) {
+        if self.form.tools {
+            self.call(&call.id, &call.name, &call.arguments);
+        } else {
+            self.add_text(&format!("\n(called {} with {})\n", call.name, call.arguments));
+        }
+    }
+
+    fn function_result(&mut self, result: &FunctionResult) {
+        let text = match &result.result {
+            Value::String(text) => text.clone(),
+            Value::Array(contents) => self.text_of(contents),
+            other => other.to_string(),
+        };
+        if self.form.tools {
+            self.tool(&result.call_id, &text);
+        } else {
+            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+        }
+        if self.unanswered.is_empty() && !self.shown.is_empty() {
+            let mut parts =
+                vec![json!({"type": "text", "text": "The functions gave these pictures:"})];
+            parts.append(&mut self.shown);
+            self.say_as_user(parts);
+        }
+    }
+
+    /// The texts of a function's result; its pictures are put aside. What is no list of contents is
+    /// JSON.
+    fn text_of(&mut self, contents: &[Value]) -> String {
+        let mut texts = Vec::new();
+        let mut pictures = Vec::new();
+        for content in contents {
+            match (content["type"].as_str(), content["text"].as_str(), content["data"].as_str()) {
+                (Some("text"), Some(text), _) => texts.push(text),
+                (Some("image"), _, Some(data)) => pictures.push((&content["mime_type"], data)),
+                _ => return Value::from(contents).to_string(),
+            }
+        }
+        if self.form.images {
+            self.shown.extend(pictures.iter().map(|(mime_type, data)| {
+                let url =
+                    format!("data:{};base64,{data}", mime_type.as_str().unwrap_or("image/png"));
+                json!({"type": "image_url", "image_url": {"url": url}})
+            }));
+        }
+        if !pictures.is_empty() {
+            texts.push(if self.form.images {
+                "(with pictures)"
+            } else {
+                "(with pictures that you cannot see)"
+            });
+        }
+        texts.join("\n")
+    }
+
+    /// What the model says in a row is one message.
+    fn assistant(&mut self) -> &mut Value {
+        let goes_on = self.messages.last().is_some_and(|last| last["role"] == "assistant");
+        if !goes_on {
+            self.messages.push(json!({"role": "assistant", "content": ""}));
+        }
+        self.messages.last_mut().expect("one was pushed")
+    }
+
+    fn add_text(&mut self, text: &str) {
+        let message = self.assistant();
+        let before = message["content"].as_str().unwrap_or_default();
+        message["content"] = format!("{before}{text}").into();
+    }
+
+    fn call(&mut self, id: &str, name: &str, arguments: &Value) {
+        self.unanswered.push(id.to_owned());
+        let call = json!({
+            "id": id,
+            "type": "function",
+            "function": {"name": name, "arguments": arguments.to_string()},
+        });
+        let message = self.assistant();
+        match &mut message["tool_calls"] {
+            Value::Array(calls) => calls.push(call),
+            none => *none = json!([call]),
+        }
+    }
+
+    fn tool(&mut self, id: &str, text: &str) {
+        self.unanswered.retain(|unanswered| unanswered != id);
+        self.messages.push(json!({"role": "tool", "tool_call_id": id, "content": text}));
+    }
+
+    /// Text alone is a string, for some servers know no other content.
+    fn say_as_user(&mut self, parts: Vec<Value>) {
+        let texts: Option<Vec<&str>> = parts.iter().map(|part| part["text"].as_str()).collect();
+        let content = texts.map_or_else(|| json!(parts), |texts| texts.join("\n").into());
+        self.messages.push(json!({"role": "user", "content": content}));
+    }
+
+    /// Other files lie in the working directory, and code can read them.
+    fn picture(&self, media: &Media) -> Option<Value> {
+        let Media { kind: MediaKind::Image, source: Source::Inline(data), mime_type } = media
+        else {
+            return None;
+        };
+        self.form.images.then(|| {
+            let mime_type = mime_type.as_deref().unwrap_or("image/png");
+            let url = format!("data:{mime_type};base64,{}", STANDARD.encode(data));
+            json!({"type": "image_url", "image_url": {"url": url}})
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, a gateway.
+//!
+//! ```text
+//!   prompt ──▶ request (history) ──▶ upstream ──▶ answer ──▶ fence ──▶ events
+//!                   ▲                    │
+//!                   └─── abilities ◀─────┘   what the model turned out not to have
+//! ```
+//!
+//! Such servers deviate from one another, so what they say is read leniently, and what they refuse
+//! is left out from then on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use self::abilities::{Ability, Memory};
+use self::answer::{Answer, Piece};
+use self::request::Asking;
+use self::upstream::{Upstream, UpstreamError};
+use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+
+mod abilities;
+mod answer;
+mod fence;
+mod history;
+mod request;
+mod upstream;
+
+pub use abilities::Has;
+pub use upstream::Address;
+
+/// The longest turn of a model, from the request to its last word.
+const TURN_WITHIN: Duration = Duration::from_secs(1800);
+
+/// A model on another server.
+#[derive(Debug)]
+pub struct OpenAi {
+    core: Arc<Core>,
+}
+
+/// What is known about the model beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// What the other server is asked for, where that is another name than the client's.
+    pub name: Option<String>,
+    /// Whether it calls functions. One that does not writes its code into fenced blocks.
+    pub tools: Has,
+    /// Whether it sees pictures.
+    pub images: Has,
+}
+
+#[derive(Debug)]
+struct Core {
+    upstream: Upstream,
+    model: Model,
+    memory: Memory,
+}
+
+impl OpenAi {
+    pub fn new(address: Address, model: Model) -> Result<OpenAi, reqwest::Error> {
+        let upstream = Upstream::new(address)?;
+        let core = Core { upstream, model, memory: Memory::default() };
+        Ok(OpenAi { core: core.into() })
+    }
+}
+
+impl Backend for OpenAi {
+    fn generate(&self, prompt: Prompt) -> ModelStream {
+        let (events, stream) = mpsc::channel(STREAM_CAPACITY);
+        let core = Arc::clone(&self.core);
+        tokio::spawn(async move {
+            let turn = tokio::time::timeout(TURN_WITHIN, core.turn(&prompt, &events));
+            // Dropping the turn closes its connection, at which the other server stops.
+            let ended = tokio::select! {
+                ended = turn => ended,
+                () = events.closed() => return,
+            };
+            let error = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(_) => UpstreamError::Silent(TURN_WITHIN),
+            };
+            let error = error.told(core.name(&prompt));
+            // Whoever dropped the stream does not want to know.
+            let _ = events.send(Err(error)).await;
+        });
+        stream
+    }
+}
+
+type Events = mpsc::Sender<Result<ModelEvent, BackendError>>;
+
+impl Core {
+    fn name<'a>(&'a self, prompt: &'a Prompt) -> &'a str {
+        self.model.name.as_deref().unwrap_or(&prompt.model)
+    }
+
+    /// Asks, and asks again without what the other server refuses.
+    async fn turn(&self, prompt: &Prompt, events: &Events) -> Result<(), UpstreamError> {
+        let name = self.name(prompt);
+        loop {
+            let asking = Asking {
+                model: name,
+                tools: self.memory.has(name, Ability::Tools, self.model.tools),
+                images: self.memory.has(name, Ability::Images, self.model.images),
+                usage: self.memory.has(name, Ability::Usage, Has::Auto),
+            };
+            let body = asking.body(prompt).map_err(UpstreamError::Refused)?;
+            match self.upstream.ask(&body).await {
+                Ok(answer) => return say(answer, asking.is_fenced(prompt), events).await,
+                Err(error) => {
+                    let lacks = error.missing().filter(|ability| asking.uses(*ability, prompt));
+                    let Some(ability) = lacks.filter(|ability| self.is_open(*ability)) else {
+                        return Err(error);
+                    };
+                    tracing::info!(model = name, ?ability, "the model turned out not to have it");
+                    self.memory.lacks(name, ability);
+                }
+            }
+        }
+    }
+
+    /// Whether nobody has said that the model has it.
+    fn is_open(&self, ability: Ability) -> bool {
+        let said = match ability {
+            Ability::Tools => self.model.tools,
+            Ability::Images => self.model.images,
+            Ability::Usage => Has::Auto,
+        };
+        said == Has::Auto
+    }
+}
+
+/// Hands on what the model says, to its end or to its first code.
+async fn say(mut answer: Answer, fenced: bool, events: &Events) -> Result<(), UpstreamError> {
+    let mut fences = fence::Reader::default();
+    while let Some(piece) = answer.next().await? {
+        let said = match piece {
+            Piece::Thought(thought) => vec![ModelEvent::Thought(thought)],
+            Piece::Text(text) if fenced => fences.read(&text),
+            Piece::Text(text) => vec![ModelEvent::Text(text)],
+        };
+        for event in said {
+            let is_last = is_code(&event);
+            if events.send(Ok(event)).await.is_err() || is_last {
+                return Ok(()); // what comes after code is made up
+            }
+        }
+    }
+    let rest = if fenced { fences.end() } else { Vec::new() };
+    let last = answer.end()?;
+    let end = if rest.iter().any(is_code) { Vec::new() } else { last.events };
+    // The counts come first, for code and an end are the last word.
+    let counted = last.usage.map(ModelEvent::Counted);
+    for event in counted.into_iter().chain(rest).chain(end) {
+        if events.send(Ok(event)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn is_code(event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::Code(_))
+}

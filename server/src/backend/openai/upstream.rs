@@ -1,0 +1,278 @@
+//! The other server: one request at a time, patiently, and what its refusals mean.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::abilities::Ability;
+use super::answer::Answer;
+use crate::backend::BackendError;
+use crate::interaction::{Failure, FailureKind};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Requests, the first one included. With their waits they take less time than the engine gives a
+/// model for its first word, so that a failure is still an answer of its own.
+const ATTEMPTS: usize = 3;
+/// Before the second attempt. It doubles with each one.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// A longer wait is left to the client.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// What is read of a refusal, and of an answer that is no stream.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
+const MAX_WHOLE_BYTES: usize = 32 << 20;
+/// What the client gets to read of a refusal.
+const QUOTED_CHARS: usize = 500;
+
+/// Where the other server is.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// With the version: `http://127.0.0.1:11434/v1`.
+    pub base_url: String,
+    pub key: Option<SecretString>,
+    /// How long it may say nothing.
+    pub silence: Duration,
+}
+
+#[derive(Debug)]
+pub struct Upstream {
+    client: Client,
+    address: Address,
+}
+
+/// Why a model did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// It answers with an error, which is in its own words.
+    #[error("it answers with {status}: {message}")]
+    Status { status: u16, message: String, retry_after: Option<Duration> },
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("it said nothing for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("it broke off in the middle")]
+    BrokenOff,
+    #[error("it broke off with an error: {0}")]
+    Broke(String),
+    #[error("it says what makes no sense: {0}")]
+    Nonsense(String),
+    #[error("it says too much: {0} bytes so far")]
+    TooMuch(usize),
+    /// It was not even asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Upstream {
+    pub fn new(address: Address) -> Result<Upstream, reqwest::Error> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(address.silence)
+            .redirect(Policy::none()) // the key is for this server alone
+            .no_proxy()
+            .build()?;
+        Ok(Upstream { client, address })
+    }
+
+    /// Asks until there is an answer, or no hope.
+    pub async fn ask(&self, body: &Value) -> Result<Answer, UpstreamError> {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .with_max_times(ATTEMPTS - 1);
+        (|| self.ask_once(body))
+            .retry(waits)
+            .when(UpstreamError::may_pass)
+            .adjust(|error, wait| match error.retry_after() {
+                Some(asked) if asked > LONGEST_WAIT => None,
+                Some(asked) => wait.map(|_| asked),
+                None => wait,
+            })
+            .await
+    }
+
+    async fn ask_once(&self, body: &Value) -> Result<Answer, UpstreamError> {
+        let url = format!("{}/chat/completions", self.address.base_url.trim_end_matches('/'));
+        let mut request = self.client.post(url).json(body);
+        if let Some(key) = &self.address.key {
+            request = request.bearer_auth(key.expose_secret());
+        }
+        let silence = self.address.silence;
+        let failed = move |error| failed(&error, silence);
+        let response = request.send().await.map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refusal(response).await);
+        }
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        if kind.starts_with(b"application/json") {
+            let whole = start_of(response, MAX_WHOLE_BYTES + 1).await;
+            if whole.len() > MAX_WHOLE_BYTES {
+                return Err(UpstreamError::TooMuch(whole.len()));
+            }
+            return Ok(Answer::whole(String::from_utf8_lossy(&whole).into_owned()));
+        }
+        Ok(Answer::streamed(response.bytes_stream().map(move |piece| piece.map_err(failed))))
+    }
+
+    async fn refusal(&self, response: Response) -> UpstreamError {
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let body = start_of(response, MAX_REFUSAL_BYTES).await;
+        let body = String::from_utf8_lossy(&body);
+        let message = match serde_json::from_str::<Value>(&body) {
+            Ok(json) => message(json.get("error").unwrap_or(&json)),
+            Err(_) => body.into_owned(),
+        };
+        let message = match &self.address.key {
+            Some(key) => message.replace(key.expose_secret(), "…"),
+            None => message,
+        };
+        UpstreamError::Status { status, message, retry_after }
+    }
+}
+
+impl UpstreamError {
+    /// What the client is told. A wrong key is nobody's business but the operator's.
+    pub fn told(self, model: &str) -> BackendError {
+        let unavailable =
+            |why: &str| BackendError::Unavailable(format!("The model `{model}`: {why}."));
+        match self {
+            UpstreamError::Refused(why) => BackendError::Refused(why),
+            UpstreamError::Status { status, message, .. } if is_too_long(status, &message) => {
+                BackendError::Refused(format!(
+                    "The conversation is too long for the model `{model}`: {}.",
+                    quoted(&message)
+                ))
+            }
+            UpstreamError::Status { status: 401 | 403, ref message, .. } => {
+                tracing::error!(model, message, "the model's server refuses our key");
+                unavailable("its server refuses the key that this server has for it")
+            }
+            UpstreamError::Status { status: 429, message, retry_after } => {
+                let message = format!("The model `{model}` is busy: {}.", quoted(&message));
+                let failure = Failure::new(FailureKind::ResourceExhausted, message);
+                BackendError::Failed(Failure { retry_after, ..failure })
+            }
+            UpstreamError::Status { status, message, .. } if status < 500 => BackendError::Refused(
+                format!("The model `{model}` refuses the request: {}.", quoted(&message)),
+            ),
+            error => {
+                tracing::warn!(model, %error, "the model did not answer");
+                match &error {
+                    UpstreamError::Unreachable(_) => unavailable("its server cannot be reached"),
+                    UpstreamError::Status { message, .. } => {
+                        unavailable(&format!("its server failed: {}", quoted(message)))
+                    }
+                    error => unavailable(&quoted(&error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// What the other server cannot do with the request, as its words tell.
+    pub fn missing(&self) -> Option<Ability> {
+        let UpstreamError::Status { status: 400 | 404 | 415 | 422 | 500 | 501, message, .. } = self
+        else {
+            return None;
+        };
+        let message = message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if says(&["stream_options", "include_usage"]) {
+            Some(Ability::Usage)
+        } else if says(&["tool", "--jinja", "function call"]) {
+            Some(Ability::Tools)
+        } else if says(&["image", "vision", "multimodal", "mmproj"]) {
+            Some(Ability::Images)
+        } else {
+            None
+        }
+    }
+
+    /// Whether asking again may help. Nothing has been said yet.
+    fn may_pass(&self) -> bool {
+        match self {
+            UpstreamError::Status { status, .. } => {
+                matches!(status, 408 | 429 | 500 | 502..=504) && self.missing().is_none()
+            }
+            UpstreamError::Unreachable(_) => true,
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            UpstreamError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// As much of a body as there is, and no more than this.
+async fn start_of(response: Response, bytes: usize) -> Vec<u8> {
+    let mut start = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(Ok(piece)) = pieces.next().await {
+        let room = bytes - start.len();
+        start.extend_from_slice(&piece[..piece.len().min(room)]);
+        if start.len() == bytes {
+            break;
+        }
+    }
+    start
+}
+
+fn failed(error: &reqwest::Error, silence: Duration) -> UpstreamError {
+    if error.is_connect() {
+        UpstreamError::Unreachable(error.to_string())
+    } else if error.is_timeout() {
+        UpstreamError::Silent(silence)
+    } else {
+        UpstreamError::BrokenOff
+    }
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = rfc2822::parse(value).ok()?.timestamp();
+    at.duration_since(Timestamp::now()).try_into().ok()
+}
+
+/// The text of an error, wherever it is in it.
+pub fn message(error: &Value) -> String {
+    let texts = [error, &error["message"], &error["detail"], &error["error"]];
+    let text = texts.into_iter().find_map(Value::as_str);
+    text.map_or_else(|| error.to_string(), str::to_owned)
+}
+
+fn is_too_long(status: u16, message: &str) -> bool {
+    let message = message.to_lowercase();
+    let words = [
+        "context length",
+        "context window",
+        "context size",
+        "context_length",
+        "maximum context",
+        "too many tokens",
+    ];
+    matches!(status, 400 | 413 | 422 | 500) && words.iter().any(|words| message.contains(words))
+}
+
+fn quoted(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    }
+}
