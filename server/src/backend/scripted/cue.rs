@@ -8,6 +8,9 @@ use super::condition::Verdict;
 use super::scenario::Scenario;
 use super::script::{self, Next, Speech};
 
+/// How much of an input becomes the name of a scenario.
+const NAME_CHARS: usize = 40;
+
 /// What a scenario has to say.
 #[derive(Debug)]
 pub struct Cue<'a> {
@@ -18,7 +21,7 @@ pub struct Cue<'a> {
 /// Why no scenario has anything to say, in words for whoever sent the request.
 pub type Silence = String;
 
-pub fn next<'a>(scenarios: &'a [Scenario], chain: Chain<'a>) -> Result<Cue<'a>, Silence> {
+pub fn next<'a>(scenarios: &[&'a Scenario], chain: Chain<'a>) -> Result<Cue<'a>, Silence> {
     if scenarios.is_empty() {
         return Err("No scenarios are loaded, so the scripted model has nothing to say. Put a \
                     scenario file (*.yaml) into the folder that the server reads them from \
@@ -43,7 +46,7 @@ pub fn next<'a>(scenarios: &'a [Scenario], chain: Chain<'a>) -> Result<Cue<'a>, 
 
 /// Looking for the scenario that began at `start`.
 struct Choice<'a, 'c> {
-    scenarios: &'a [Scenario],
+    scenarios: &'c [&'a Scenario],
     chain: Chain<'a>,
     start: &'c Range<usize>,
     /// Those that led here since the newest user text. The same text still matches them;
@@ -57,9 +60,10 @@ impl<'a> Choice<'a, '_> {
         let scene = self.chain.scene(self.start);
         let opening = self.chain.answers(self.start).map(Beat::FunctionResults);
         let beats = self.chain.beats_after(self.start);
-        let judged: Vec<(&Scenario, Verdict)> = self
+        let judged: Vec<(&'a Scenario, Verdict)> = self
             .scenarios
             .iter()
+            .copied()
             .filter(|scenario| self.is_left(scenario))
             .map(|scenario| (scenario, scenario.when.judge(&scene)))
             .collect();
@@ -132,5 +136,22 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
             text += &format!("; {} does not hold either.", others.join(", "));
         }
     }
-    text
+    text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(scene)
+}
+
+/// A scenario for just this request. Texts are JSON's, which YAML reads too.
+fn to_paste(scene: &Scene<'_>) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let name: String = scene.input.chars().take(NAME_CHARS).collect();
+    let mut when = format!("input: {{ equals: {} }}", quoted(&scene.input));
+    if scene.turn > 1 {
+        when += &format!("\n      turn: {}", scene.turn);
+    }
+    if let [function, ..] = scene.answered[..] {
+        when += &format!("\n      after: {{ function_result: {} }}", quoted(function));
+    }
+    format!(
+        "scenarios:\n  - name: {}\n    when:\n      {when}\n    script:\n      - text: \"…\"\n",
+        quoted(&name)
+    )
 }

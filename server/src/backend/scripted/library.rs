@@ -88,7 +88,8 @@ impl Shelf {
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+/// The scenario files of a folder, in no order.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: folder.into(), source };
     let mut files = Vec::new();
     for entry in folder.read_dir().map_err(unreadable)? {

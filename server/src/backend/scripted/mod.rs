@@ -10,6 +10,7 @@
 //! counted or kept between requests, so tests that run at the same time do not disturb one another.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -18,9 +19,12 @@ use chain::Chain;
 use library::Library;
 use speech::Line;
 
+mod additions;
 mod chain;
 mod condition;
 mod cue;
+mod diagnosis;
+mod keys;
 mod library;
 mod part;
 mod scenario;
@@ -28,29 +32,45 @@ mod script;
 mod speech;
 mod template;
 
-pub use scenario::{Scenario, ScenarioError, parse, read};
+pub use additions::Additions;
+pub use library::files;
+pub use scenario::{Scenario, ScenarioError, parse, read, text};
+
+/// The JSON Schema of a scenario file.
+pub const SCHEMA: &str = include_str!("schema.json");
 
 #[derive(Debug)]
 pub struct Scripted {
     library: Library,
+    additions: Arc<Additions>,
 }
 
 impl Scripted {
     /// Reads all scenario files of a folder, and reads them again when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
-        Ok(Scripted { library: Library::open(folder.as_ref())? })
+        Ok(Scripted::of(Library::open(folder.as_ref())?))
     }
 
     pub fn from_scenarios(scenarios: Vec<Scenario>) -> Scripted {
-        Scripted { library: Library::fixed(scenarios) }
+        Scripted::of(Library::fixed(scenarios))
+    }
+
+    /// What clients add is asked first.
+    pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
+        Scripted { additions, ..self }
+    }
+
+    fn of(library: Library) -> Scripted {
+        Scripted { library, additions: Arc::default() }
     }
 
     fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
-        let scenarios = self.library.current();
+        let (added, loaded) = (self.additions.of(&prompt.namespace), self.library.current());
+        let scenarios: Vec<&Scenario> = added.iter().chain(loaded.iter()).collect();
         let chain = Chain::new(prompt);
-        cue::next(&scenarios, chain)
-            .and_then(|cue| speech::lines(&cue, &chain.names()))
-            .map_err(BackendError::Refused)
+        let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
+        prompt.note.matched(&cue.scenario.name);
+        speech::lines(&cue, &chain.names()).map_err(BackendError::Refused)
     }
 }
 
@@ -82,6 +102,7 @@ async fn speak(lines: Vec<Line>, events: &mpsc::Sender<Result<ModelEvent, Backen
                     return;
                 }
             }
+            Line::Fail(failure) => drop(events.send(Err(BackendError::Failed(failure))).await),
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::keys::{CallKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use super::template::{Arguments, Template};
 use crate::backend::Finish;
-use crate::interaction::Usage;
+use crate::fault::Time;
+use crate::interaction::{FailureKind, Usage};
 
 /// One thing that the scripted model says or does.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,13 +22,21 @@ pub enum Part {
     /// The same code again for as long as it fails.
     RepeatCodeUntilOk(Template),
     FunctionCall(Call),
+    /// `queries` and `results`, with their holes.
+    Search(Arguments),
     IfError(Vec<Part>),
     IfOk(Vec<Part>),
     Delay(Duration),
+    /// From here on a wait before each piece of a thought or a text.
+    Pace(Duration),
     /// What the model counted, instead of what the server counts.
     Usage(Usage),
     /// The turn ends here.
     Finish(Finish),
+    /// The request fails here.
+    Fail(Fail),
+    /// The connection ends here.
+    Disconnect,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +45,28 @@ pub struct Call {
     pub arguments: Arguments,
 }
 
-const KINDS: &[&str] = &[
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fail {
+    pub kind: FailureKind,
+    pub message: Template,
+    pub retry_after: Option<Duration>,
+}
+
+pub const KINDS: &[&str] = &[
     "thought",
     "text",
     "code",
     "function_call",
+    "search",
     "if_error",
     "if_ok",
     "repeat_code_until_ok",
     "delay",
+    "pace",
     "usage",
     "finish",
+    "fail",
+    "disconnect",
 ];
 
 impl Part {
@@ -57,12 +78,21 @@ impl Part {
             Part::Code(_) => "code",
             Part::RepeatCodeUntilOk(_) => "repeat_code_until_ok",
             Part::FunctionCall(_) => "function_call",
+            Part::Search(_) => "search",
             Part::IfError(_) => "if_error",
             Part::IfOk(_) => "if_ok",
             Part::Delay(_) => "delay",
+            Part::Pace(_) => "pace",
             Part::Usage(_) => "usage",
             Part::Finish(_) => "finish",
+            Part::Fail(_) => "fail",
+            Part::Disconnect => "disconnect",
         }
+    }
+
+    /// Whether nothing can be said after it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Part::Finish(_) | Part::Fail(_) | Part::Disconnect)
     }
 }
 
@@ -112,15 +142,9 @@ impl<'de> Visitor<'de> for PartVisitor {
 enum Written {
     Template(fn(Template) -> Part, String),
     Call(CallKeys),
+    Search(SearchKeys),
+    Fail(FailKeys),
     Whole(Part),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a map with the keys `name` and `arguments`")]
-struct CallKeys {
-    name: String,
-    #[serde(default)]
-    arguments: serde_json::Map<String, Value>,
 }
 
 impl Written {
@@ -133,13 +157,16 @@ impl Written {
             "function_call" => Written::Call(map.next_value()?),
             "if_error" => Written::Whole(Part::IfError(map.next_value()?)),
             "if_ok" => Written::Whole(Part::IfOk(map.next_value()?)),
-            "delay" => Written::Whole(Part::Delay(map.next_value::<DelayText>()?.0)),
+            "search" => Written::Search(map.next_value()?),
+            "fail" => Written::Fail(map.next_value()?),
+            "disconnect" => {
+                map.next_value::<Yes>()?;
+                Written::Whole(Part::Disconnect)
+            }
+            "delay" => Written::Whole(Part::Delay(map.next_value::<Time>()?.0)),
+            "pace" => Written::Whole(Part::Pace(map.next_value::<Time>()?.0)),
             "usage" => Written::Whole(Part::Usage(map.next_value::<UsageKeys>()?.into())),
             "finish" => Written::Whole(Part::Finish(map.next_value::<FinishWord>()?.0)),
-            "search" | "fail" | "disconnect" => {
-                map.next_value::<IgnoredAny>()?;
-                return Err(A::Error::custom(format!("part `{key}` is not supported yet")));
-            }
             unknown => return Err(A::Error::unknown_field(unknown, KINDS)),
         })
     }
@@ -160,65 +187,20 @@ impl Written {
                 let arguments = arguments.map_err(broken)?;
                 Ok(Part::FunctionCall(Call { name, arguments }))
             }
+            Written::Search(search) => {
+                let search = Arguments::new(search.into(), raw.unwrap_or(false)).map_err(broken)?;
+                Ok(Part::Search(search))
+            }
+            Written::Fail(FailKeys { status, message, retry_after }) => {
+                let message = message.unwrap_or_else(|| format!("The scenario wants {key}."));
+                let message = Template::new(message, raw.unwrap_or(false)).map_err(broken)?;
+                let retry_after = retry_after.map(|time| time.0);
+                Ok(Part::Fail(Fail { kind: status.0, message, retry_after }))
+            }
             Written::Whole(_) if raw.is_some() => Err(E::custom(format!(
                 "`raw` beside `{key}`, which has no text to leave untouched"
             ))),
             Written::Whole(part) => Ok(part),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct DelayText(Duration);
-
-impl TryFrom<String> for DelayText {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<DelayText, String> {
-        humantime::parse_duration(&text)
-            .map(DelayText)
-            .map_err(|_| format!("`delay` is a time such as `500ms` or `2s`, not `{text}`"))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct FinishWord(Finish);
-
-impl TryFrom<String> for FinishWord {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<FinishWord, String> {
-        match word.as_str() {
-            "STOP" => Ok(FinishWord(Finish::Stop)),
-            "MAX_TOKENS" => Ok(FinishWord(Finish::MaxTokens)),
-            _ => {
-                Err(format!("`finish: {word}` is not supported yet: only STOP and MAX_TOKENS are"))
-            }
-        }
-    }
-}
-
-/// Token counts under the names that they have in the reply.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a map of token counts")]
-struct UsageKeys {
-    total_input_tokens: u64,
-    total_output_tokens: u64,
-    total_thought_tokens: u64,
-    total_tool_use_tokens: u64,
-    total_cached_tokens: u64,
-}
-
-impl From<UsageKeys> for Usage {
-    fn from(keys: UsageKeys) -> Usage {
-        Usage {
-            input: keys.total_input_tokens,
-            output: keys.total_output_tokens,
-            thought: keys.total_thought_tokens,
-            tool_use: keys.total_tool_use_tokens,
-            cached: keys.total_cached_tokens,
         }
     }
 }

@@ -44,6 +44,16 @@ pub enum ScenarioError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(Option<(u64, u64)>);
 
+impl Place {
+    pub fn line(self) -> Option<u64> {
+        self.0.map(|(line, _)| line)
+    }
+
+    pub fn column(self) -> Option<u64> {
+        self.0.map(|(_, column)| column)
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -60,13 +70,18 @@ pub fn is_scenario_file(path: &Path) -> bool {
 }
 
 pub fn read(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    parse(path, &text(path)?)
+}
+
+/// What is in a file.
+pub fn text(path: &Path) -> Result<String, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: path.into(), source };
     let bytes = path.metadata().map_err(unreadable)?.len();
     if bytes > MAX_FILE_BYTES {
         let why = format!("{bytes} bytes are more than the {MAX_FILE_BYTES} that a file may have");
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
     }
-    parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
+    std::fs::read_to_string(path).map_err(unreadable)
 }
 
 /// Reads the text of a file. `path` tells JSON from YAML, and stands in the error.
@@ -124,8 +139,8 @@ fn check_order(parts: &[Part]) -> Result<(), String> {
                 before.kind()
             ));
         }
-        if matches!(before, Part::Finish(_)) {
-            return Err(format!("`{}` after `finish`, which ends the turn", part.kind()));
+        if before.is_last() {
+            return Err(format!("`{}` after `{}`, which is the end", part.kind(), before.kind()));
         }
     }
     parts.iter().try_for_each(|part| match part {
@@ -166,13 +181,15 @@ mod tests {
             ("text: '{{ a'", "`text` is not a template"),
             ("function_call: { name: f, args: {} }", "expected one of name, arguments"),
             ("function_call: { arguments: {} }", "name"),
-            ("delay: soon", "`delay` is a time such as `500ms`"),
+            ("delay: soon", "a time is written like `500ms`"),
             ("{ delay: 1s, raw: true }", "`raw` beside `delay`"),
             ("usage: { tokens: 1 }", "expected one of total_input_tokens"),
-            ("search: { queries: [a] }", "part `search` is not supported yet"),
-            ("fail: { status: 429 }", "part `fail` is not supported yet"),
-            ("disconnect: true", "part `disconnect` is not supported yet"),
-            ("finish: SAFETY", "only STOP and MAX_TOKENS"),
+            ("search: { queries: a }", "sequence"),
+            ("search: { queries: [a], results: [{ titel: b }] }", "unknown field `titel`"),
+            ("fail: { status: 418 }", "418 is no status of Google's API; there are 400, 401"),
+            ("fail: { status: 429, retry_after: soon }", "a time is written like `500ms`"),
+            ("disconnect: false", "it can only be `true`"),
+            ("finish: SAFTY", "`SAFTY` is no finish reason; there are STOP, MAX_TOKENS, SAFETY"),
         ] {
             let error = error_in_part(part);
             assert!(error.contains(expected), "{part}: {error}");
@@ -186,6 +203,8 @@ mod tests {
             ("text: a\n      - if_error: [text: b]", "`if_error` after `text`"),
             ("code: a\n      - if_ok: [text: b, if_ok: [text: c]]", "`if_ok` after `text`"),
             ("finish: STOP\n      - text: a", "`text` after `finish`"),
+            ("fail: { status: 500 }\n      - text: a", "`text` after `fail`, which is the end"),
+            ("disconnect: true\n      - finish: STOP", "`finish` after `disconnect`"),
         ] {
             assert!(error_in_part(parts).contains(expected), "{}", error_in_part(parts));
         }

@@ -80,11 +80,13 @@ pub fn next<'a>(
                     Some(_) => return Err(Misfit),
                 }
             }
-            Part::Finish(_) => {
+            Part::Finish(_) | Part::Fail(_) | Part::Disconnect => {
                 walk.speech.parts.push(part);
                 break;
             }
-            Part::Thought(_) | Part::Text(_) | Part::Delay(_) => walk.speech.parts.push(part),
+            Part::Thought(_) | Part::Text(_) | Part::Search(_) | Part::Delay(_) | Part::Pace(_) => {
+                walk.speech.parts.push(part)
+            }
         }
     }
     walk.end()
@@ -121,7 +123,7 @@ impl<'a> Walk<'a> {
 
     /// What led to the beat has been said in earlier turns.
     fn take(&mut self, beat: Beat<'a>) {
-        self.speech.parts.clear();
+        self.speech.parts.retain(|part| matches!(part, Part::Pace(_)));
         self.last = Some(beat);
         self.at_beat = true;
     }

@@ -5,9 +5,14 @@ use std::time::Duration;
 use minijinja::Value;
 
 use super::cue::Cue;
+use super::keys::SearchKeys;
 use super::part::Part;
-use super::template::TemplateError;
+use super::template::{Template, TemplateError};
 use crate::backend::{End, Finish, ModelEvent};
+use crate::interaction::{Failure, FailureKind, Manner};
+
+/// What those read who look at the interaction later.
+const DISCONNECTED: &str = "The scenario dropped the connection here.";
 
 /// How long a piece of streamed text is, as long as there are words to break it between.
 const PIECE_CHARS: std::ops::Range<usize> = 20..40;
@@ -17,63 +22,100 @@ const PIECE_CHARS: std::ops::Range<usize> = 20..40;
 pub enum Line {
     Wait(Duration),
     Say(ModelEvent),
+    /// The last one, where there is one.
+    Fail(Failure),
 }
 
 /// All that a cue comes to. Templates are filled before the first word is said, so that a mistake
 /// in one fails the request and not the middle of a stream.
 pub fn lines(cue: &Cue<'_>, names: &Value) -> Result<Vec<Line>, String> {
-    let mut lines = Vec::new();
-    let mut end = Some(End { finish: Finish::Stop, usage: cue.speech.usage });
+    let mut writer = Writer {
+        names,
+        lines: Vec::new(),
+        pace: None,
+        end: Some(End { finish: Finish::Stop, usage: cue.speech.usage }),
+    };
     for part in &cue.speech.parts {
-        let said = say(part, names, &mut lines).map_err(|error| {
+        writer.add(part).map_err(|error| {
             format!(
                 "The scenario `{}` has a `{}` that fails: {error}",
                 cue.scenario.name,
                 part.kind()
             )
         })?;
-        match said {
-            Said::InPassing => {}
-            Said::Finish(finish) => end = end.map(|end| End { finish, ..end }),
-            Said::Code => end = None,
-        }
     }
+    let Writer { mut lines, end, .. } = writer;
     lines.extend(end.map(|end| Line::Say(ModelEvent::End(end))));
     Ok(lines)
 }
 
-/// What a part means for the end of the turn.
-enum Said {
-    InPassing,
-    Finish(Finish),
-    /// Code is the end itself.
-    Code,
+struct Writer<'a> {
+    names: &'a Value,
+    lines: Vec<Line>,
+    pace: Option<Duration>,
+    /// What is said last, unless code or a failure is the end itself.
+    end: Option<End>,
 }
 
-fn say(part: &Part, names: &Value, lines: &mut Vec<Line>) -> Result<Said, TemplateError> {
-    match part {
-        Part::Thought(text) => {
-            let text = text.render(names)?;
-            lines.extend(pieces(&text).map(|piece| Line::Say(ModelEvent::Thought(piece.into()))));
+impl Writer<'_> {
+    fn add(&mut self, part: &Part) -> Result<(), TemplateError> {
+        match part {
+            Part::Thought(text) => self.stream(ModelEvent::Thought, text)?,
+            Part::Text(text) => self.stream(ModelEvent::Text, text)?,
+            Part::Code(code) | Part::RepeatCodeUntilOk(code) => {
+                self.say(ModelEvent::Code(code.render(self.names)?));
+                self.end = None;
+            }
+            Part::FunctionCall(call) => {
+                let arguments = call.arguments.render(self.names)?;
+                self.say(ModelEvent::FunctionCall { name: call.name.clone(), arguments });
+            }
+            Part::Search(search) => {
+                let filled = search.render(self.names)?;
+                let SearchKeys { queries, results } =
+                    serde_json::from_value(filled).expect("filling holes leaves strings strings");
+                let found = results.into_iter().map(Into::into).collect();
+                self.say(ModelEvent::Search { queries, found });
+            }
+            Part::Delay(time) => self.lines.push(Line::Wait(*time)),
+            Part::Pace(time) => self.pace = Some(*time),
+            Part::Finish(finish) => self.end = self.end.map(|end| End { finish: *finish, ..end }),
+            Part::Fail(fail) => self.fail(Failure {
+                kind: fail.kind,
+                message: fail.message.render(self.names)?,
+                retry_after: fail.retry_after,
+                manner: Manner::Thrown,
+            }),
+            Part::Disconnect => self.fail(Failure {
+                manner: Manner::Dropped,
+                ..Failure::new(FailureKind::Unavailable, DISCONNECTED)
+            }),
+            // The walk through the script has taken these for itself.
+            Part::IfError(_) | Part::IfOk(_) | Part::Usage(_) => {}
         }
-        Part::Text(text) => {
-            let text = text.render(names)?;
-            lines.extend(pieces(&text).map(|piece| Line::Say(ModelEvent::Text(piece.into()))));
-        }
-        Part::Code(code) | Part::RepeatCodeUntilOk(code) => {
-            lines.push(Line::Say(ModelEvent::Code(code.render(names)?)));
-            return Ok(Said::Code);
-        }
-        Part::FunctionCall(call) => lines.push(Line::Say(ModelEvent::FunctionCall {
-            name: call.name.clone(),
-            arguments: call.arguments.render(names)?,
-        })),
-        Part::Delay(time) => lines.push(Line::Wait(*time)),
-        Part::Finish(finish) => return Ok(Said::Finish(*finish)),
-        // The walk through the script has taken these for itself.
-        Part::IfError(_) | Part::IfOk(_) | Part::Usage(_) => {}
+        Ok(())
     }
-    Ok(Said::InPassing)
+
+    fn stream(
+        &mut self,
+        event: fn(String) -> ModelEvent,
+        text: &Template,
+    ) -> Result<(), TemplateError> {
+        for piece in pieces(&text.render(self.names)?) {
+            self.lines.extend(self.pace.map(Line::Wait));
+            self.say(event(piece.into()));
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, event: ModelEvent) {
+        self.lines.push(Line::Say(event));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.lines.push(Line::Fail(failure));
+        self.end = None;
+    }
 }
 
 /// The text as a model streams it: joined, the pieces are the text.

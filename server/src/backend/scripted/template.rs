@@ -215,6 +215,7 @@ mod tests {
             ("a\n{{ stdout", "line 2"),
             ("{% for n in range(90000) %}{{ n + n }}{% endfor %}", "more than 100000 instructions"),
             ("{{ '%5000000s' | format(empty) }}", "more than 4194304 bytes"),
+            ("{{ 'x' * 5000000000 }}", "too large"),
         ] {
             let rendered = rendered(source);
             assert!(rendered.starts_with("error:") && rendered.contains(expected), "{rendered}");

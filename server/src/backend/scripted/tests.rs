@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::backend::{End, Finish, InputFile, Tools};
-use crate::interaction::{CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step, Usage};
+use crate::interaction::{
+    CodeResult, Content, Failure, FailureKind, FunctionCall, FunctionResult, Manner, Outcome, Step,
+    Usage,
+};
+use crate::journal::Note;
+use crate::namespace::Namespace;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
@@ -56,6 +61,8 @@ fn answered(name: &str, result: Value) -> Step {
 
 fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
+        namespace: Namespace::default(),
+        note: Note::default(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {
@@ -98,6 +105,10 @@ fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
             Ok(ModelEvent::FunctionCall { name, arguments }) => {
                 ("call", format!("{name}{arguments}"))
             }
+            Ok(ModelEvent::Search { queries, found }) => {
+                ("search", format!("{queries:?}{found:?}"))
+            }
+            Ok(ModelEvent::Counted(usage)) => ("counted", format!("{usage:?}")),
             Ok(ModelEvent::End(end)) if end == End::default() => continue,
             Ok(ModelEvent::End(end)) => ("end", format!("{end:?}")),
             Err(error) => ("refused", error.to_string()),
@@ -237,11 +248,23 @@ scenarios:
   - { name: near, when: { input: { contains: prime }, turn: 1, model: 'gemini-9*' }, script: [text: b] }
 ",
     );
-    assert_eq!(
-        said(&scripted, &[user("Sum the primes")]).await,
-        "refused: No scenario matches this request. The nearest is `near`: its condition `model` \
-         wants gemini-9*, and got gemini-3-flash-preview."
-    );
+    let said = said(&scripted, &[user("Sum the primes")]).await;
+    let wanted = "refused: No scenario matches this request. The nearest is `near`: its condition \
+                  `model` wants gemini-9*, and got gemini-3-flash-preview.\n";
+    assert!(said.starts_with(wanted), "{said}");
+}
+
+#[tokio::test]
+async fn a_miss_has_a_scenario_to_paste_that_fits() {
+    let scripted = scripted("scenarios: [{ name: other, when: { turn: 9 }, script: [text: a] }]");
+    for input in ["Sum the primes", "It's \"6 * 7\"?\n\t{{ äöü }} # no comment: - [x", ""] {
+        let miss = said(&scripted, &[user("before"), model(), user(input)]).await;
+        let (_, pasted) = miss.split_once("file:\n\n").expect("there is one");
+        let pasted = self::scripted(pasted);
+        assert_eq!(said(&pasted, &[user("before"), model(), user(input)]).await, "text: …");
+        let other = said(&pasted, &[user("another")]).await;
+        assert!(other.starts_with("refused"), "{other}");
+    }
 }
 
 #[tokio::test]
@@ -288,6 +311,17 @@ async fn an_end_has_the_reason_and_the_counts_of_the_script() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pace_is_kept_before_every_piece_in_later_turns_too() {
+    let scripted = scripted(
+        "scenarios: [{ name: a, script: [pace: 1s, code: x, text: 'One piece of a text is long.'] }]",
+    );
+    let start = tokio::time::Instant::now();
+    let said = events(&scripted, prompt(&[user("go"), ran("")])).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(said.len() as u64 - 1), "{said:?}");
+    assert_eq!(said.len(), 3, "two pieces and an end: {said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delay_lies_between_what_stands_around_it() {
     let scripted = scripted("scenarios: [{ name: a, script: [text: a, delay: 2s, text: b] }]");
     let start = tokio::time::Instant::now();
@@ -298,9 +332,129 @@ async fn a_delay_lies_between_what_stands_around_it() {
     assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
 
+#[tokio::test]
+async fn a_search_has_its_holes_filled() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - name: search
+    script:
+      - search:
+          queries: ['{{ input }}']
+          results: [{ title: 'About {{ input }}', url: 'https://a.example', snippet: '…' }]
+      - text: I looked it up.
+",
+    );
+    let said = said(&scripted, &[user("moss")]).await;
+    let found = r#"search: ["moss"][Found { title: "About moss", url: "https://a.example", snippet: "…" }]"#;
+    assert_eq!(said, format!("{found}\ntext: I looked it up."));
+}
+
+#[tokio::test]
+async fn a_failure_and_a_disconnect_are_the_end() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - name: full
+    when: { input: { contains: full } }
+    script:
+      - text: Well,
+      - fail: { status: 429, message: 'No room for {{ input }}', retry_after: 1500ms }
+  - name: gone
+    script: [disconnect: true]
+",
+    );
+    let mut said = events(&scripted, prompt(&[user("full")])).await;
+    let failure = Failure {
+        kind: FailureKind::ResourceExhausted,
+        message: "No room for full".into(),
+        retry_after: Some(Duration::from_millis(1500)),
+        manner: Manner::Thrown,
+    };
+    let Some(Err(BackendError::Failed(failed))) = said.pop() else { panic!("{said:?}") };
+    assert_eq!(failed, failure);
+    assert_eq!(said, [Ok(ModelEvent::Text("Well,".into()))]);
+
+    let said = events(&scripted, prompt(&[user("?")])).await;
+    let [Err(BackendError::Failed(dropped))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(dropped.manner, Manner::Dropped);
+}
+
+#[tokio::test]
+async fn what_was_added_to_a_namespace_is_asked_before_the_folder() {
+    let additions = Arc::<Additions>::default();
+    let scripted = scripted("scenarios: [{ name: folder, script: [text: folder] }]")
+        .with_additions(Arc::clone(&additions));
+    let mine = Namespace::named("mine").expect("it is a name");
+    additions.add(&mine, "scenarios: [{ name: mine, script: [text: mine] }]").expect("right");
+
+    let in_mine = Prompt { namespace: mine, ..prompt(&[user("?")]) };
+    assert_eq!(told(events(&scripted, in_mine).await), "text: mine");
+    assert_eq!(said(&scripted, &[user("?")]).await, "text: folder");
+}
+
 #[test]
 fn the_scenarios_of_this_repository_can_be_loaded() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let scripted = Scripted::load(folder).unwrap_or_else(|error| panic!("{error}"));
     assert!(scripted.library.current().len() >= 8);
+}
+
+/// What the parser takes, the schema takes; and of what the parser refuses, all that a schema can
+/// tell.
+#[test]
+fn the_schema_says_what_the_parser_does() {
+    let schema: Value = serde_json::from_str(SCHEMA).expect("it is JSON");
+    let schema = jsonschema::validator_for(&schema).expect("it is a schema");
+    let agree = |file: &str| {
+        let parsed = parse(Path::new("s.yaml"), file);
+        let value: Value = serde_saphyr::from_str(file).expect(file);
+        assert_eq!(schema.is_valid(&value), parsed.is_ok(), "{file}: {parsed:?}");
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    for path in files(&folder).expect("it is there") {
+        agree(&text(&path).expect("it can be read"));
+    }
+    for part in [
+        "thought: a",
+        "{ text: a, raw: true }",
+        "code: a",
+        "repeat_code_until_ok: a",
+        "function_call: { name: f, arguments: { a: [1] } }",
+        "search: { queries: [q], results: [{ title: t, url: u }] }",
+        "delay: 1s",
+        "pace: 1s",
+        "usage: { total_output_tokens: 1 }",
+        "finish: SPII",
+        "fail: { status: 503, message: m, retry_after: 1s }",
+        "disconnect: true",
+        "{ text: a, code: b }",
+        "{ raw: true }",
+        "txt: a",
+        "text: [a]",
+        "function_call: { arguments: {} }",
+        "search: { results: [] }",
+        "search: { queries: [q], results: [{ title: t }] }",
+        "usage: { tokens: 1 }",
+        "usage: { total_output_tokens: -1 }",
+        "finish: STOPP",
+        "fail: { status: 418 }",
+        "disconnect: false",
+    ] {
+        agree(&format!("scenarios: [{{ name: s, script: [{part}] }}]"));
+    }
+    for when in ["turn: 0", "turn: 1", "inputs: {}", "input: a", "tools: a", "after: {}"] {
+        agree(&format!("scenarios: [{{ name: s, when: {{ {when} }}, script: [text: a] }}]"));
+    }
+    for file in ["{}", "scenarios: []", "scenarios: [{ name: s, script: [] }]", "scenarios: [{}]"] {
+        agree(file);
+    }
+    let parts = &serde_json::from_str::<Value>(SCHEMA).expect("it is JSON")["$defs"]["part"];
+    let mut kinds: Vec<&str> = part::KINDS.to_vec();
+    kinds.push("raw");
+    kinds.sort_unstable();
+    let mut known: Vec<&String> =
+        parts["properties"].as_object().expect("it is one").keys().collect();
+    known.sort_unstable();
+    assert_eq!(known, kinds);
 }

@@ -1,0 +1,87 @@
+//! Scenarios that a client brought along for its test, beside those of the folder.
+
+use std::path::Path;
+
+use super::library::Scenarios;
+use super::scenario;
+use crate::namespace::{Namespace, Rooms};
+
+/// What all files that were added to one namespace may have.
+const MAX_BYTES: usize = 256 << 10;
+
+/// What was added, in each namespace.
+#[derive(Debug, Default)]
+pub struct Additions(Rooms<Room>);
+
+#[derive(Debug, Default)]
+struct Room {
+    scenarios: Scenarios,
+    bytes: usize,
+}
+
+impl Additions {
+    /// Adds the scenarios of a file before those that are there, and says their names. What is
+    /// wrong with the file is for whoever wrote it.
+    pub fn add(&self, namespace: &Namespace, file: &str) -> Result<Vec<String>, String> {
+        // JSON is YAML too.
+        let added = scenario::parse(Path::new("scenarios.yaml"), file)
+            .map_err(|error| error.explained(file))?;
+        let names = added.iter().map(|scenario| scenario.name.clone()).collect();
+        self.0.with(namespace, |room| {
+            let bytes = room.bytes + file.len();
+            if bytes > MAX_BYTES {
+                return Err(format!(
+                    "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace \
+                     may have. `DELETE /x/scenarios` makes room."
+                ));
+            }
+            room.bytes = bytes;
+            room.scenarios = added.into_iter().chain(room.scenarios.iter().cloned()).collect();
+            Ok(names)
+        })
+    }
+
+    pub fn clear(&self, namespace: &Namespace) {
+        self.0.clear(namespace);
+    }
+
+    pub fn of(&self, namespace: &Namespace) -> Scenarios {
+        self.0.with(namespace, |room| room.scenarios.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> String {
+        format!("scenarios: [{{ name: {name}, script: [text: hi] }}]")
+    }
+
+    fn names(additions: &Additions, namespace: &Namespace) -> Vec<String> {
+        additions.of(namespace).iter().map(|scenario| scenario.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_was_added_last_is_asked_first_and_only_in_its_namespace() {
+        let additions = Additions::default();
+        let mine = Namespace::named("mine").expect("it is a name");
+        assert_eq!(additions.add(&mine, &file("first")), Ok(vec!["first".to_owned()]));
+        additions.add(&mine, &file("second")).expect("it is right");
+        assert_eq!(names(&additions, &mine), ["second", "first"]);
+        assert!(names(&additions, &Namespace::default()).is_empty());
+        additions.clear(&mine);
+        assert!(names(&additions, &mine).is_empty());
+    }
+
+    #[test]
+    fn a_namespace_has_a_limit() {
+        let additions = Additions::default();
+        let everybody = Namespace::default();
+        let long = file(&"x".repeat(MAX_BYTES / 2));
+        additions.add(&everybody, &long).expect("there is room");
+        let error = additions.add(&everybody, &long).expect_err("there is none");
+        assert!(error.contains("more than the 262144"), "{error}");
+        assert_eq!(names(&additions, &everybody).len(), 1, "the first one stays");
+    }
+}
