@@ -4,15 +4,35 @@
 //! whole chain in the order of the requests, with an extension that comes from the MIME type.
 
 use bytes::Bytes;
+use protocol::MAX_BLOB_BYTES;
 
+use super::fetch::{FetchError, Fetched, Fetcher};
 use crate::backend::InputFile;
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
+use crate::store::{self, Files, Owner, StoreError};
 
-/// A file and what is in it.
+/// All files of a chain together: more has no room in a working directory.
+const MAX_TOTAL_BYTES: u64 = 512 << 20;
+
+/// A file and where it is.
 #[derive(Debug, Clone)]
 pub struct File {
     pub about: InputFile,
-    pub content: Bytes,
+    pub content: Held,
+}
+
+#[derive(Debug, Clone)]
+pub enum Held {
+    InMemory(Bytes),
+    /// Sent ahead by the client, and too large to be held for as long as an interaction lasts.
+    OnDisk(store::File),
+}
+
+/// Where files come from that are not in the request itself.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    pub sent_ahead: Files,
+    pub elsewhere: Fetcher,
 }
 
 /// Why a file of the input cannot be had.
@@ -20,11 +40,52 @@ pub struct File {
 pub enum FileError {
     #[error("a file at {0} cannot be fetched: send it inline as base64 `data`")]
     Remote(String),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("there is no file {0} of this client's")]
+    Missing(String),
+    #[error("{name} has {bytes} bytes, and a file for code may have {MAX_BLOB_BYTES}")]
+    TooLarge { name: String, bytes: u64 },
+    #[error("the files of a conversation have more than {MAX_TOTAL_BYTES} bytes together")]
+    TooMuch,
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The files of a chain, oldest first.
-pub fn of_input(steps: &[Step]) -> Result<Vec<File>, FileError> {
-    let media = steps
+pub async fn of_input(
+    steps: &[Step],
+    sources: &Sources,
+    owner: &Owner,
+) -> Result<Vec<File>, FileError> {
+    let mut found = Vec::new();
+    let mut total: u64 = 0;
+    for media in media(steps) {
+        let file = match &media.source {
+            Source::Inline(content) => inline(found.len(), media, None, content),
+            Source::Uri(uri) if sources.elsewhere.allows(uri) => {
+                let Fetched { content, mime_type } = sources.elsewhere.fetch(uri).await?;
+                inline(found.len(), media, mime_type, &content)
+            }
+            Source::Uri(uri) => match id_of(uri) {
+                Some(id) => sent_ahead(found.len(), media, id, &sources.sent_ahead, owner).await?,
+                None if uri.starts_with("http") => {
+                    return Err(FetchError::NotAllowed(uri.clone()).into());
+                }
+                None => return Err(FileError::Remote(uri.clone())),
+            },
+        };
+        total += file.about.bytes;
+        if total > MAX_TOTAL_BYTES {
+            return Err(FileError::TooMuch);
+        }
+        found.push(file);
+    }
+    Ok(found)
+}
+
+fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
+    steps
         .iter()
         .filter_map(|step| match step {
             Step::UserInput(contents) => Some(contents),
@@ -34,16 +95,12 @@ pub fn of_input(steps: &[Step]) -> Result<Vec<File>, FileError> {
         .filter_map(|content| match content {
             Content::Media(media) => Some(media),
             _ => None,
-        });
-    media.enumerate().map(|(index, media)| file(index, media)).collect()
+        })
 }
 
-fn file(index: usize, media: &Media) -> Result<File, FileError> {
-    let content = match &media.source {
-        Source::Inline(content) => content.clone(),
-        Source::Uri(uri) => return Err(FileError::Remote(uri.clone())),
-    };
-    let mime_type = media.mime_type.clone().unwrap_or_else(|| {
+/// `told` is the type that somebody else than the client says it has.
+fn inline(index: usize, media: &Media, told: Option<String>, content: &Bytes) -> File {
+    let mime_type = media.mime_type.clone().or(told).unwrap_or_else(|| {
         match media.kind {
             MediaKind::Image => "image/png",
             MediaKind::Audio => "audio/wav",
@@ -52,12 +109,38 @@ fn file(index: usize, media: &Media) -> Result<File, FileError> {
         }
         .to_owned()
     });
-    let about = InputFile {
-        name: format!("input_file_{index}.{}", extension(&mime_type)),
-        mime_type,
-        bytes: content.len() as u64,
-    };
-    Ok(File { about, content })
+    let about = about(index, mime_type, content.len() as u64);
+    File { about, content: Held::InMemory(content.clone()) }
+}
+
+async fn sent_ahead(
+    index: usize,
+    media: &Media,
+    id: &str,
+    files: &Files,
+    owner: &Owner,
+) -> Result<File, FileError> {
+    let missing = || FileError::Missing(id.to_owned());
+    let file = files.find(owner, id).await?.ok_or_else(missing)?;
+    if file.bytes > MAX_BLOB_BYTES as u64 {
+        return Err(FileError::TooLarge { name: format!("files/{id}"), bytes: file.bytes });
+    }
+    let mime_type = media.mime_type.as_ref().unwrap_or(&file.mime_type).clone();
+    Ok(File { about: about(index, mime_type, file.bytes), content: Held::OnDisk(file) })
+}
+
+/// `abc` of `files/abc`, or of an address that ends with it: clients reach one server by many names.
+fn id_of(uri: &str) -> Option<&str> {
+    let (before, id) = uri.rsplit_once("files/")?;
+    let is_ours = before.is_empty()
+        || before.ends_with('/')
+            && (before.starts_with("http://") || before.starts_with("https://"));
+    let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (is_ours && is_id).then_some(id)
+}
+
+fn about(index: usize, mime_type: String, bytes: u64) -> InputFile {
+    InputFile { name: format!("input_file_{index}.{}", extension(&mime_type)), mime_type, bytes }
 }
 
 /// The extension that Gemini gives, and for types that were not seen there the usual one.
@@ -107,31 +190,50 @@ fn extension(mime_type: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn input(mime_types: &[&str]) -> Step {
-        let contents = mime_types.iter().map(|mime_type| {
-            Content::Media(Media {
+    fn names(mime_types: &[&str]) -> Vec<String> {
+        let media = mime_types.iter().enumerate().map(|(index, mime_type)| {
+            let media = Media {
                 kind: MediaKind::Document,
                 mime_type: Some((*mime_type).to_owned()),
-                source: Source::Inline(Bytes::from_static(b"x")),
-            })
+                source: Source::Inline(Bytes::new()),
+            };
+            inline(index, &media, None, &Bytes::new()).about.name
         });
-        Step::UserInput([Content::text("Look.")].into_iter().chain(contents).collect())
+        media.collect()
     }
 
     #[test]
-    fn files_are_counted_over_the_whole_chain() {
-        let answer = Step::ModelOutput(vec![Content::text("Yes.")]);
-        let chain = [input(&["text/csv", "image/jpeg"]), answer, input(&["application/pdf"])];
-        let files = of_input(&chain).expect("all are inline");
-        let names: Vec<_> = files.iter().map(|file| file.about.name.as_str()).collect();
+    fn files_are_counted_and_have_the_extension_of_their_type() {
+        let names = names(&["text/csv", "image/jpeg", "application/pdf"]);
         assert_eq!(names, ["input_file_0.csv", "input_file_1.jpeg", "input_file_2.pdf"]);
     }
 
     #[test]
     fn an_extension_never_has_a_path_in_it() {
-        for (index, hostile) in ["../../etc/passwd", "text/../x", "", "a/b/c"].iter().enumerate() {
-            let files = of_input(&[input(&[hostile])]).expect("it is inline");
-            assert_eq!(files[0].about.name, "input_file_0.bin", "case {index}");
+        for hostile in ["../../etc/passwd", "text/../x", "", "a/b/c"] {
+            assert_eq!(names(&[hostile]), ["input_file_0.bin"], "{hostile}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_by_the_end_of_its_address() {
+        for uri in [
+            "files/abc-1",
+            "http://127.0.0.1:8080/v1beta/files/abc-1",
+            "https://generativelanguage.googleapis.com/v1/files/abc-1",
+        ] {
+            assert_eq!(id_of(uri), Some("abc-1"), "{uri}");
+        }
+        for uri in [
+            "gs://bucket/files/abc",
+            "https://example.org/data.csv",
+            "https://example.org/files/data.csv",
+            "files/",
+            "myfiles/abc",
+            "files/../abc",
+            "abc",
+        ] {
+            assert_eq!(id_of(uri), None, "{uri}");
         }
     }
 }

@@ -1,30 +1,49 @@
 //! The loop: asks the model, runs its code, records what happened. The only code that knows both a
 //! model and the sandbox.
 
+mod carry;
+mod echo;
+mod fetch;
 mod files;
+mod form;
+mod orders;
 mod report;
+mod resume;
 mod run;
+mod tasks;
 mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, Prompt, Tools};
 use crate::ids;
-use crate::interaction::{AwaitingModel, Event, Limits, Status, Step};
+use crate::interaction::{AwaitingModel, Limits, Status, Step, Turn};
+use crate::journal::{Asked, Journal};
+use crate::namespace::Namespace;
 use crate::sandbox::Sandbox;
-use crate::store::{Head, Keep, Log, Store, StoreError};
+use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
+use form::Form;
+use tasks::Tasks;
 
-pub use files::FileError;
+pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
+pub use files::{FileError, Sources};
+pub use form::NotASchema;
 pub use report::{Told, tell};
+pub use usage::count_tokens;
 
 /// How long the start of an interaction waits for the model's first word, so that a refusal can
 /// still be an answer of its own instead of an error inside a stream.
 const FIRST_WORD_WITHIN: Duration = Duration::from_secs(5);
+/// The same where nobody wants to wait.
+const FIRST_WORD_AT_ONCE: Duration = Duration::from_millis(100);
+/// Interactions of another server that go on at the same time.
+const RESUMED_AT_A_TIME: usize = 8;
 /// How many interactions one chain may have.
 const MAX_CHAIN: usize = 1000;
 
@@ -34,8 +53,13 @@ pub struct Engine {
     backend: Arc<dyn Backend>,
     sandbox: Arc<Sandbox>,
     store: Store,
+    sources: Sources,
     limits: Limits,
+    journal: Journal,
     running: TaskTracker,
+    /// Those of them that can be found.
+    tasks: Tasks,
+    resuming: Semaphore,
     stop: CancellationToken,
 }
 
@@ -52,13 +76,18 @@ pub struct Request {
     /// As it came; `Null` where there was none.
     pub generation_config: Value,
     pub keep: Keep,
+    /// Whether it goes on without its client, and after a restart. Such a one is kept.
+    pub background: bool,
+    /// Whose files may be used.
+    pub owner: Owner,
 }
 
-/// An interaction on its way. Dropping it cancels what has not happened yet.
+/// An interaction on its way. Dropping it cancels what has not happened yet, but for one in the
+/// background.
 #[derive(Debug)]
 pub struct Running {
     log: Arc<Log>,
-    _cancel: DropGuard,
+    _cancel: Option<DropGuard>,
 }
 
 impl Running {
@@ -78,6 +107,8 @@ pub enum EngineError {
     ChainTooLong,
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("the schema of the answer cannot be used: {0}")]
+    Schema(#[from] NotASchema),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("the server is stopping")]
@@ -91,74 +122,141 @@ impl Engine {
         backend: Arc<dyn Backend>,
         sandbox: Arc<Sandbox>,
         store: Store,
+        sources: Sources,
         limits: Limits,
     ) -> Engine {
         Engine {
             backend,
             sandbox,
             store,
+            sources,
             limits,
+            journal: Journal::default(),
             running: TaskTracker::new(),
+            tasks: Tasks::default(),
+            resuming: Semaphore::new(RESUMED_AT_A_TIME),
             stop: CancellationToken::new(),
         }
     }
 
+    /// What was asked.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Begins an interaction in the namespace that is everybody's.
+    pub async fn start(self: &Arc<Self>, request: Request) -> Result<Running, EngineError> {
+        self.start_in(&Namespace::default(), request).await
+    }
+
     /// Begins an interaction and returns once the model has said its first word, or has taken its
     /// time. From then on all that happens is in the log.
-    pub async fn start(&self, request: Request) -> Result<Running, EngineError> {
+    pub async fn start_in(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        request: Request,
+    ) -> Result<Running, EngineError> {
         if self.stop.is_cancelled() {
             return Err(EngineError::Stopping);
         }
-        let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
-        steps.extend(request.input.iter().cloned());
-        let files = files::of_input(&steps)?;
-        let prompt = Prompt {
-            model: request.model.clone(),
-            system_instruction: request.system_instruction.clone(),
-            tools: request.tools,
-            generation_config: request.generation_config,
-            steps: steps.clone().into(),
-            files: files.iter().map(|file| file.about.clone()).collect(),
-        };
+        let form = Form::of(&request.generation_config)?;
+        let (prompt, files) = self.prompt(namespace, &request).await?;
 
         let mut words = self.backend.generate(prompt.clone());
-        let first = match tokio::time::timeout(FIRST_WORD_WITHIN, words.recv()).await {
-            Ok(Some(Err(refusal))) => return Err(refusal.into()),
+        let within = if request.background { FIRST_WORD_AT_ONCE } else { FIRST_WORD_WITHIN };
+        let first = match tokio::time::timeout(within, words.recv()).await {
+            Ok(Some(Err(refusal))) => {
+                prompt.note.failed(&refusal.to_string());
+                return Err(refusal.into());
+            }
             Ok(word) => word,
             Err(_) => None,
         };
 
+        let orders = request.background.then(|| orders::of(namespace, &request));
         let head = Head {
             id: ids::interaction(),
             model: request.model,
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
+            orders,
         };
-        let log = self.store.begin(head, request.keep).await?;
         let cancel = self.stop.child_token();
-        let run = run::Run {
-            backend: Arc::clone(&self.backend),
-            sandbox: Arc::clone(&self.sandbox),
-            log: Arc::clone(&log),
-            prompt,
-            files,
-            cell: None,
-            usage: usage::Counter::default(),
-            open: None,
-            next_index: 0,
-        };
-        let turn = AwaitingModel::begin(steps, self.limits);
-        self.running.spawn(finish(run, turn, words, first, cancel.clone()));
-        Ok(Running { log, _cancel: cancel.drop_guard() })
+        // From here on a client that goes away cancels what it cannot undo.
+        let guard = (!request.background).then(|| cancel.clone().drop_guard());
+        let (began, log) = oneshot::channel();
+        let engine = Arc::clone(self);
+        self.running.spawn(async move {
+            match engine.store.begin(head, request.keep).await {
+                Ok(log) => {
+                    prompt.note.began(&log.head().id);
+                    let _listed = engine.tasks.list(&log.head().id, cancel.clone());
+                    let steps = prompt.steps.to_vec();
+                    let turn = Turn::Model(AwaitingModel::begin(steps, engine.limits));
+                    let run = engine.run(Arc::clone(&log), prompt, files, form);
+                    // Whoever asked may be gone, which is no reason not to write down the end.
+                    drop(began.send(Ok(log)));
+                    engine.carry(run, turn, Some((words, first)), cancel).await;
+                }
+                Err(error) => drop(began.send(Err(error))),
+            }
+        });
+        let log = log.await.map_err(|_| EngineError::Stopping)??;
+        Ok(Running { log, _cancel: guard })
     }
 
-    /// Waits for what runs, at most this long; then cancels it, and waits for that.
+    /// Ends an interaction, whoever asked for it, and gives its log once that is written down. One
+    /// that has ended stays as it is.
+    pub async fn cancel(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        let Some(log) = self.store.find(id).await? else { return Ok(None) };
+        if self.tasks.cancel(id) {
+            log.closed().await;
+        }
+        Ok(Some(log))
+    }
+
+    /// Forgets an interaction, and says whether there was one. In the foreground one that runs goes
+    /// on for the client that waits for it; for the others nobody does.
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let Some(log) = self.store.find(id).await? else { return Ok(false) };
+        let deleted = self.store.delete(id).await?;
+        if log.head().in_background() {
+            self.tasks.cancel(id);
+        }
+        Ok(deleted)
+    }
+
+    /// Waits for what runs, at most this long; then cancels it, and waits for that. What runs in the
+    /// background is left to the next server.
     pub async fn stop(&self, grace: Duration) {
         self.running.close();
         if tokio::time::timeout(grace, self.running.wait()).await.is_err() {
             self.stop.cancel();
             self.running.wait().await;
         }
+    }
+
+    /// What the model is told, and the files that come with it. Notes down that it was asked.
+    async fn prompt(
+        &self,
+        namespace: &Namespace,
+        request: &Request,
+    ) -> Result<(Prompt, Vec<files::File>), EngineError> {
+        let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
+        steps.extend(request.input.iter().cloned());
+        let files = files::of_input(&steps, &self.sources, &request.owner).await?;
+        let note = self.journal.write(namespace, asked(request, &steps, &files));
+        let prompt = Prompt {
+            namespace: namespace.clone(),
+            note,
+            model: request.model.clone(),
+            system_instruction: request.system_instruction.clone(),
+            tools: request.tools.clone(),
+            generation_config: request.generation_config.clone(),
+            steps: steps.into(),
+            files: files.iter().map(|file| file.about.clone()).collect(),
+        };
+        Ok((prompt, files))
     }
 
     /// The steps of a chain, oldest first.
@@ -187,31 +285,20 @@ impl Engine {
     }
 }
 
-/// Carries an interaction to its end, which is always written down.
-async fn finish(
-    mut run: run::Run,
-    turn: AwaitingModel,
-    words: crate::backend::ModelStream,
-    first: Option<Result<crate::backend::ModelEvent, BackendError>>,
-    cancel: CancellationToken,
-) {
-    let ended = tokio::select! {
-        ended = run.carry_through(turn, words, first) => ended,
-        () = cancel.cancelled() => Ok(Event::Finished {
-            status: Status::Cancelled,
-            usage: run.usage.total(),
-        }),
-    };
-    let last = ended.unwrap_or_else(|error| {
-        tracing::warn!(interaction.id = %run.log.head().id, error = %error, "an interaction failed");
-        Event::Failed(error.failure())
+fn asked(request: &Request, steps: &[Step], files: &[files::File]) -> Asked {
+    let results = request.input.iter().filter_map(|step| match step {
+        Step::FunctionResult(result) => Some(result.result.clone()),
+        _ => None,
     });
-    if let Err(error) = run.record(last).await {
-        tracing::error!(
-            interaction.id = %run.log.head().id,
-            error = %error,
-            "the end of an interaction could not be written",
-        );
+    Asked {
+        model: request.model.clone(),
+        input: steps.iter().rev().find_map(Step::user_text).unwrap_or_default(),
+        system_instruction: request.system_instruction.clone(),
+        tools: request.tools.offered.clone(),
+        turn: steps.iter().filter(|step| matches!(step, Step::UserInput(_))).count(),
+        files: files.iter().map(|file| file.about.name.clone()).collect(),
+        function_results: results.collect(),
+        generation_config: request.generation_config.clone(),
+        previous_interaction_id: request.previous_interaction_id.clone(),
     }
-    // Dropping `run` drops its cell, and with it every process that the code started.
 }

@@ -1,6 +1,6 @@
 //! What is said about a run, to the client and to the model alike.
 
-use protocol::{Finished, Limit, Outcome as Verdict};
+use protocol::{Limit, Outcome as Verdict};
 
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
@@ -21,11 +21,11 @@ pub fn tell(output: &RunOutput) -> Told {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let outcome = match output.finished.outcome {
         Verdict::Ok => Outcome::Ok,
-        Verdict::Stopped { limit: Limit::WallMs(_) } => Outcome::DeadlineExceeded,
+        Verdict::Stopped { limit: Limit::WallMs(_) | Limit::CpuMs(_) } => Outcome::DeadlineExceeded,
         _ => Outcome::Failed,
     };
     let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    append(&mut stderr, &note(&output.finished));
+    append(&mut stderr, &note(&output.finished.outcome));
     if outcome.is_error() && stderr.is_empty() {
         stderr.push_str("Failed without a word\n");
     }
@@ -33,28 +33,67 @@ pub fn tell(output: &RunOutput) -> Told {
     if outcome.is_error() {
         append(&mut result, &stderr);
     }
+    let missing = missing(output);
+    append(&mut result, &missing);
+    append(&mut stderr, &missing);
     Told { outcome, result, stdout, stderr }
 }
 
-/// What the code itself could not say any more.
-fn note(finished: &Finished) -> String {
-    match finished.outcome {
-        Verdict::Ok | Verdict::Raised => String::new(),
+/// What the code itself could not say.
+fn note(outcome: &Verdict) -> String {
+    match outcome {
+        Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
+        Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", amount(*limit)),
         Verdict::Exited { code } => format!("Exited with code {code}\n"),
-        Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(signal)),
-        Verdict::Stopped { limit: Limit::WallMs(limit) } => {
-            format!("TimeoutError: stopped after {} s (the limit of one run)\n", seconds(limit))
-        }
-        Verdict::Stopped { limit: Limit::MemoryBytes(limit) } => {
-            format!("MemoryError: stopped, used more than {} MiB of memory\n", limit >> 20)
-        }
-        Verdict::Stopped { limit: Limit::OutputBytes(limit) } => {
-            format!("OutputError: stopped, wrote more than {} MiB\n", limit >> 20)
-        }
-        Verdict::Stopped { limit: Limit::CodeBytes(limit) } => {
-            format!("CodeError: not run, the code is longer than {limit} bytes\n")
+        Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
+        Verdict::Stopped { limit } => {
+            let (kind, why) = match limit {
+                Limit::WallMs(_) => ("TimeoutError", "stopped after"),
+                Limit::CpuMs(_) => ("TimeoutError", "stopped, used more than"),
+                Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
+                Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
+                Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
+                // The kernel refuses these, and nobody has to be stopped.
+                Limit::Processes(_)
+                | Limit::OpenFiles(_)
+                | Limit::DiskBytes(_)
+                | Limit::DiskFiles(_) => ("OSError", "stopped, used more than"),
+            };
+            format!("{kind}: {why} {}\n", amount(*limit))
         }
     }
+}
+
+/// A limit with its unit.
+fn amount(limit: Limit) -> String {
+    match limit {
+        Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
+        Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
+        Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
+        Limit::Processes(count) => format!("{count} processes and threads"),
+        Limit::OpenFiles(count) => format!("{count} open files"),
+        Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
+        Limit::DiskFiles(count) => format!("{count} files and folders"),
+        Limit::OutputBytes(bytes) => size(bytes),
+        Limit::CodeBytes(bytes) => format!("{bytes} bytes"),
+    }
+}
+
+/// Lines for what the run made and nobody gets.
+fn missing(output: &RunOutput) -> String {
+    let (finished, limits) = (&output.finished, &output.limits);
+    let line = |left_out: u32, what: &str, most: u32, bytes: u64, how: &str| match left_out {
+        0 => String::new(),
+        count => {
+            let many = if count == 1 { "" } else { "s" };
+            let bytes = size(bytes);
+            format!("[… {count} {what}{many} left out: the limit is {most}, {bytes} {how} …]\n")
+        }
+    };
+    let pictures =
+        line(finished.images_left_out, "picture", limits.images, limits.image_bytes, "each");
+    let files = line(finished.files_left_out, "file", limits.files, limits.files_bytes, "together");
+    pictures + &files
 }
 
 fn name_of(signal: i32) -> String {
@@ -91,6 +130,14 @@ fn seconds(ms: u64) -> String {
     }
 }
 
+/// `512 MiB`, `1000 bytes`
+fn size(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
 /// Puts text below what is there already, each on a line of its own.
 fn append(to: &mut String, text: &str) {
     if !to.is_empty() && !to.ends_with('\n') && !text.is_empty() {
@@ -102,7 +149,23 @@ fn append(to: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Usage;
+    use protocol::{CellLimits, Finished, Tier, Usage};
+
+    const LIMITS: CellLimits = CellLimits {
+        wall_ms: 30_000,
+        cpu_ms: 60_000,
+        memory_bytes: 2 << 30,
+        processes: 64,
+        open_files: 256,
+        scratch_bytes: 512 << 20,
+        scratch_files: 10_000,
+        output_bytes: 1 << 20,
+        images: 20,
+        image_bytes: 10 << 20,
+        files: 100,
+        files_bytes: 32 << 20,
+        code_bytes: 1 << 20,
+    };
 
     fn output(outcome: Verdict) -> RunOutput {
         RunOutput {
@@ -113,8 +176,12 @@ mod tests {
                 images_left_out: 0,
                 files_left_out: 0,
             },
+            tier: Tier::Namespaced,
+            limits: LIMITS,
             stdout: "before".into(),
+            stdout_left_out: 0,
             stderr: "a warning\n".into(),
+            stderr_left_out: 0,
             images: Vec::new(),
             files: Vec::new(),
         }
@@ -123,34 +190,67 @@ mod tests {
     #[test]
     fn each_verdict_has_its_words() {
         let cases = [
-            (Verdict::Ok, Outcome::Ok, "before"),
-            (Verdict::Raised, Outcome::Failed, "before\na warning\n"),
-            (
-                Verdict::Exited { code: 3 },
-                Outcome::Failed,
-                "before\na warning\nExited with code 3\n",
-            ),
+            (Verdict::Raised { limit: None }, Outcome::Failed, ""),
+            (Verdict::Exited { code: 3 }, Outcome::Failed, "Exited with code 3\n"),
             (
                 Verdict::Signalled { signal: 11 },
                 Outcome::Failed,
-                "before\na warning\nCrashed: segmentation fault (SIGSEGV)\n",
-            ),
-            (
-                Verdict::Stopped { limit: Limit::WallMs(30_000) },
-                Outcome::DeadlineExceeded,
-                "before\na warning\nTimeoutError: stopped after 30 s (the limit of one run)\n",
-            ),
-            (
-                Verdict::Stopped { limit: Limit::MemoryBytes(2 << 30) },
-                Outcome::Failed,
-                "before\na warning\nMemoryError: stopped, used more than 2048 MiB of memory\n",
+                "Crashed: segmentation fault (SIGSEGV)\n",
             ),
         ];
-        for (verdict, outcome, result) in cases {
+        for (verdict, outcome, last) in cases {
             let told = tell(&output(verdict.clone()));
-            assert_eq!((told.outcome, told.result.as_str()), (outcome, result), "{verdict:?}");
+            let result = format!("before\na warning\n{last}");
+            assert_eq!((told.outcome, told.result), (outcome, result), "{verdict:?}");
             assert_eq!(told.stdout, "before");
         }
+        let told = tell(&output(Verdict::Ok));
+        assert_eq!((told.outcome, told.result.as_str()), (Outcome::Ok, "before"));
+    }
+
+    #[test]
+    fn each_limit_has_its_words_whoever_noticed_it() {
+        let cases = [
+            (Limit::WallMs(30_000), "TimeoutError: stopped after 30 s (the limit of one run)"),
+            (Limit::WallMs(500), "TimeoutError: stopped after 0.5 s (the limit of one run)"),
+            (Limit::CpuMs(60_000), "TimeoutError: stopped, used more than 60 s of processor time"),
+            (
+                Limit::MemoryBytes(2 << 30),
+                "MemoryError: stopped, used more than 2048 MiB of memory",
+            ),
+            (Limit::OutputBytes(10 << 20), "OutputError: stopped, wrote more than 10 MiB"),
+            (
+                Limit::CodeBytes(1 << 20),
+                "CodeError: not run, the code is longer than 1048576 bytes",
+            ),
+        ];
+        for (limit, words) in cases {
+            let told = tell(&output(Verdict::Stopped { limit }));
+            assert_eq!(told.stderr, format!("a warning\n{words}\n"));
+        }
+        let cases = [
+            (Limit::MemoryBytes(2 << 30), "2048 MiB of memory"),
+            (Limit::Processes(64), "64 processes and threads"),
+            (Limit::OpenFiles(256), "256 open files"),
+            (Limit::DiskBytes(512 << 20), "512 MiB of files"),
+            (Limit::DiskFiles(10_000), "10000 files and folders"),
+        ];
+        for (limit, words) in cases {
+            let told = tell(&output(Verdict::Raised { limit: Some(limit) }));
+            assert_eq!(told.stderr, format!("a warning\nThe limit is {words}\n"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_told_even_where_all_went_well() {
+        let mut output = output(Verdict::Ok);
+        (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
+        let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each …]\n\
+                     [… 1 file left out: the limit is 100, 32 MiB together …]\n";
+        let told = tell(&output);
+        assert_eq!(told.result, format!("before\n{lines}"));
+        assert_eq!(told.stderr, format!("a warning\n{lines}"));
+        assert_eq!(told.stdout, "before");
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! One interaction, from the model's first word to its last.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::files::File;
+use super::echo::{Echo, Heard, OtherCalls};
+use super::files::{File, Held};
+use super::form::{self, Form};
 use super::report;
 use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, ModelEvent, ModelStream, Prompt};
 use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Failure, FailureKind,
-    Finished, FunctionCall, Media, MediaKind, Shell, Source, Status, Step, Turn,
+    Finished, Found, FunctionCall, Media, MediaKind, SearchCall, SearchResult, Shell, Source,
+    Status, Step, Turn,
 };
-use crate::sandbox::{Cell, Sandbox, SandboxError};
-use crate::store::{Log, StoreError};
+use crate::sandbox::{Cell, Expected, Sandbox, SandboxError};
+use crate::store::{Files, Log, StoreError};
 
 /// All that an interaction needs while it runs.
 #[derive(Debug)]
@@ -24,12 +26,31 @@ pub struct Run {
     pub log: Arc<Log>,
     pub prompt: Prompt,
     pub files: Vec<File>,
+    /// Where the files are that clients sent ahead.
+    pub sent_ahead: Files,
     /// Opened at the first code, kept for the rest, so that variables and files stay.
     pub cell: Option<Cell>,
     pub usage: Counter,
     /// The step that is being written.
     pub open: Option<Open>,
     pub next_index: usize,
+    /// The form of the answer, where one was asked for. Until it is seen to fit, a text is held back.
+    pub form: Option<Form>,
+    pub held: String,
+    pub repaired: bool,
+    /// What another server left; nothing where this one began it.
+    pub left: Left,
+}
+
+/// An interaction that another server did not end.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// What the model said of a turn that has no end.
+    pub echo: Echo,
+    /// Id of a call that is written already, and has no result.
+    pub called: Option<String>,
+    /// Code whose variables and files are gone with its cell, and what came of it.
+    pub runs: Vec<(String, CodeResult)>,
 }
 
 /// A step whose pieces are still coming.
@@ -46,6 +67,12 @@ pub enum RunError {
     Backend(#[from] BackendError),
     #[error("the model's stream broke off without an end")]
     BrokenOff,
+    #[error("code that was run again after a restart had another result")]
+    OtherResult,
+    #[error("a model that was asked again after a restart called other functions")]
+    OtherCalls,
+    #[error("the model's answer does not fit the form: {0}")]
+    Misfit(String),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -56,6 +83,7 @@ impl RunError {
     /// What the client gets to read, which says nothing about this machine.
     pub fn failure(&self) -> Failure {
         let (kind, message) = match self {
+            RunError::Backend(BackendError::Failed(failure)) => return failure.clone(),
             RunError::Backend(BackendError::Refused(why)) => {
                 (FailureKind::InvalidRequest, why.clone())
             }
@@ -65,6 +93,19 @@ impl RunError {
             RunError::BrokenOff => {
                 (FailureKind::Unavailable, "The model broke off in the middle.".to_owned())
             }
+            RunError::OtherResult => (
+                FailureKind::Internal,
+                "The server was restarted, and code that it ran again had another result."
+                    .to_owned(),
+            ),
+            RunError::OtherCalls => (
+                FailureKind::Internal,
+                "The server was restarted, and the model then called other functions.".to_owned(),
+            ),
+            RunError::Misfit(why) => (
+                FailureKind::Internal,
+                format!("The model's answer does not fit 'response_format': {why}."),
+            ),
             RunError::Sandbox(SandboxError::Busy) => (
                 FailureKind::ResourceExhausted,
                 "All places for code are taken. Try again later.".to_owned(),
@@ -77,7 +118,7 @@ impl RunError {
             }
             RunError::Store(_) => (FailureKind::Internal, "Internal error encountered.".to_owned()),
         };
-        Failure { kind, message }
+        Failure::new(kind, message)
     }
 }
 
@@ -87,18 +128,23 @@ enum Said {
     End(End),
 }
 
+impl From<OtherCalls> for RunError {
+    fn from(OtherCalls: OtherCalls) -> RunError {
+        RunError::OtherCalls
+    }
+}
+
+/// A model that speaks already, and its first word, where that has come.
+pub type Speaking = (ModelStream, Option<Result<ModelEvent, BackendError>>);
+
 impl Run {
     /// Goes through the states until there is nothing more to do; the event is the last one.
     pub async fn carry_through(
         &mut self,
-        turn: AwaitingModel,
-        words: ModelStream,
-        first: Option<Result<ModelEvent, BackendError>>,
+        mut turn: Turn,
+        mut listening: Option<Speaking>,
     ) -> Result<Event, RunError> {
-        self.usage.prompt(&self.prompt);
-        let mut listening = Some((words, first));
         let mut finish = Finish::Stop;
-        let mut turn = Turn::Model(turn);
         loop {
             turn = match turn {
                 Turn::Model(waiting) if !waiting.may_ask() => Turn::Done(waiting.end()),
@@ -108,32 +154,46 @@ impl Run {
                     match said {
                         Said::Code(code) => self.code(waiting, code),
                         Said::End(end) => {
+                            let (waiting, repair) = self.in_form(waiting, end.finish).await?;
+                            listening = repair;
                             finish = end.finish;
-                            Turn::Done(waiting.end())
+                            match listening {
+                                Some(_) => Turn::Model(waiting),
+                                None => Turn::Done(self.close(waiting).await?.end()),
+                            }
                         }
                     }
                 }
                 Turn::Code(waiting) => Turn::Model(self.execute(waiting).await?),
-                Turn::Done(done) => {
-                    let status = status(&done, finish);
-                    return Ok(Event::Finished { status, usage: self.usage.total() });
-                }
+                Turn::Done(done) => return Ok(self.end(&done, finish)),
             }
         }
     }
 
-    /// Writes one event down.
+    /// Calls that wait for the client outrank everything else the model may have wanted.
+    fn end(&self, done: &Finished, finish: Finish) -> Event {
+        let status = match finish {
+            _ if waits(done) => Status::RequiresAction,
+            Finish::Stop => Status::Completed,
+            Finish::MaxTokens => Status::Incomplete,
+            Finish::Stopped(reason) => {
+                let why = format!("The model stopped without an answer: {}.", reason.word());
+                return Event::Failed(Failure::new(FailureKind::Stopped(reason), why));
+            }
+        };
+        Event::Finished { status, usage: self.usage.total() }
+    }
+
+    /// Writes one event down. The last of all is waited for by whoever carries this through.
     pub async fn record(&self, event: Event) -> Result<(), StoreError> {
-        self.log.append(vec![event]).await
+        self.log.append_soon(vec![event]).await
     }
 
     /// Asks the model for its next turn. Where code would not be run, it is asked for its answer
     /// without the tool.
-    fn ask(
-        &mut self,
-        turn: &AwaitingModel,
-    ) -> (ModelStream, Option<Result<ModelEvent, BackendError>>) {
+    fn ask(&mut self, turn: &AwaitingModel) -> Speaking {
         let mut prompt = self.prompt.clone();
+        self.usage.asked();
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
         (self.backend.generate(prompt), None)
@@ -146,15 +206,41 @@ impl Run {
         mut words: ModelStream,
         mut first: Option<Result<ModelEvent, BackendError>>,
     ) -> Result<(AwaitingModel, Said), RunError> {
+        let mut heard = VecDeque::new();
         loop {
-            let word = match first.take() {
-                Some(word) => word,
-                None => words.recv().await.ok_or(RunError::BrokenOff)?,
-            }?;
+            let word = match heard.pop_front() {
+                Some(Heard::Known(step)) => {
+                    turn = turn.said(step);
+                    continue;
+                }
+                Some(Heard::Broken) => {
+                    turn = self.close(turn).await?;
+                    continue;
+                }
+                Some(Heard::New(word)) => word,
+                None => {
+                    let word = match first.take() {
+                        Some(word) => word,
+                        None => words.recv().await.ok_or(RunError::BrokenOff)?,
+                    }?;
+                    if !self.left.echo.is_over() {
+                        heard.extend(self.left.echo.hear(word)?);
+                        continue;
+                    }
+                    word
+                }
+            };
             match word {
                 ModelEvent::Thought(piece) => turn = self.thought(turn, piece).await?,
+                ModelEvent::Text(piece) if self.form.is_some() => self.held.push_str(&piece),
                 ModelEvent::Text(piece) => turn = self.text(turn, piece).await?,
+                ModelEvent::Search { queries, found } => {
+                    turn = self.let_go(turn).await?;
+                    turn = self.close(turn).await?;
+                    turn = self.search(turn, queries, found).await?;
+                }
                 ModelEvent::FunctionCall { name, arguments } => {
+                    turn = self.let_go(turn).await?;
                     turn = self.close(turn).await?;
                     let call = FunctionCall {
                         id: ids::call(),
@@ -165,7 +251,9 @@ impl Run {
                     self.usage.wrote(&call.arguments.to_string());
                     turn = self.function_call(turn, call).await?;
                 }
+                ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
                 ModelEvent::Code(code) => {
+                    turn = self.let_go(turn).await?;
                     return Ok((self.close(turn).await?, Said::Code(code)));
                 }
                 ModelEvent::End(end) => {
@@ -175,6 +263,51 @@ impl Run {
                     return Ok((self.close(turn).await?, Said::End(end)));
                 }
             }
+        }
+    }
+
+    /// Writes down a text that was held back: it is not the answer, or it fits.
+    async fn let_go(&mut self, turn: AwaitingModel) -> Result<AwaitingModel, RunError> {
+        let text = std::mem::take(&mut self.held);
+        self.text(turn, text).await
+    }
+
+    /// Sees to it that an answer has the form that was asked for. One that has not is not written
+    /// down, and the model is told, once.
+    async fn in_form(
+        &mut self,
+        turn: AwaitingModel,
+        finish: Finish,
+    ) -> Result<(AwaitingModel, Option<Speaking>), RunError> {
+        let Some(form) = &self.form else { return Ok((turn, None)) };
+        let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
+        let why = match form.check(&self.held) {
+            Ok(json) => {
+                self.held = json.to_owned();
+                return Ok((self.let_go(turn).await?, None));
+            }
+            // What was cut short cannot fit, and calls are no answer.
+            Err(_) if calls || finish != Finish::Stop => {
+                return Ok((self.let_go(turn).await?, None));
+            }
+            Err(why) => why,
+        };
+        if std::mem::replace(&mut self.repaired, true) {
+            return Err(RunError::Misfit(why));
+        }
+        let (answer, complaint) = (std::mem::take(&mut self.held), form::complaint(&why));
+        self.usage.repaired(&answer, &complaint);
+        let mut prompt = self.prompt.clone();
+        prompt.tools.code_execution = false;
+        let mut steps = turn.steps().to_vec();
+        steps.push(Step::ModelOutput(vec![Content::text(answer)]));
+        steps.push(Step::UserInput(vec![Content::text(complaint)]));
+        prompt.steps = steps.into();
+        let mut words = self.backend.generate(prompt);
+        match words.recv().await {
+            Some(Ok(first)) => Ok((turn, Some((words, Some(Ok(first)))))),
+            // What it said before is what is wrong, and not that it will not be asked again.
+            _ => Err(RunError::Misfit(why)),
         }
     }
 
@@ -190,12 +323,13 @@ impl Run {
     /// Runs the code that waits, and writes down call, result and pictures.
     async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
         let call = turn.call().clone();
-        self.whole_step(
-            Shell::CodeCall { id: call.id.clone() },
-            vec![Delta::CodeCall { code: call.code.clone(), signature: call.signature.clone() }],
-        )
-        .await?;
+        if self.left.called.take().as_ref() != Some(&call.id) {
+            let (code, signature) = (call.code.clone(), call.signature.clone());
+            let shell = Shell::CodeCall { id: call.id.clone() };
+            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]).await?;
+        }
 
+        self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
         let told = report::tell(&output);
         let result = CodeResult {
@@ -207,12 +341,8 @@ impl Run {
             signature: ids::signature(),
         };
         self.usage.read_again(&call.code, &result.result);
-        self.whole_step(
-            Shell::CodeResult { call_id: result.call_id.clone() },
-            vec![Delta::CodeResult(result.clone())],
-        )
-        .await?;
-
+        let shell = Shell::CodeResult { call_id: result.call_id.clone() };
+        let mut events = self.events_of(shell, vec![Delta::CodeResult(result.clone())]);
         let mut turn = turn.finished(result);
         let pictures: Vec<Media> = output
             .images
@@ -227,18 +357,30 @@ impl Run {
             // A step of their own, before the text: the SDKs' `output_text` is then the whole
             // answer, and their `output_image` finds the picture.
             let deltas = pictures.iter().cloned().map(Delta::Media).collect();
-            self.whole_step(Shell::ModelOutput, deltas).await?;
+            events.extend(self.events_of(Shell::ModelOutput, deltas));
             let contents = pictures.into_iter().map(Content::Media).collect();
             turn = turn.said(Step::ModelOutput(contents));
         }
+        // In one piece: a result without its pictures would be half of it.
+        self.log.append_soon(events).await?;
         Ok(turn)
     }
 
-    async fn run_in_cell(&mut self, code: &str) -> Result<crate::sandbox::RunOutput, SandboxError> {
+    /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing
+    /// outside, so running it twice harms nobody, unless it goes differently.
+    async fn run_again(&mut self) -> Result<(), RunError> {
+        for (code, before) in std::mem::take(&mut self.left.runs) {
+            let told = report::tell(&self.run_in_cell(&code).await?);
+            if (told.outcome, &told.result) != (before.outcome, &before.result) {
+                return Err(RunError::OtherResult);
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_in_cell(&mut self, code: &str) -> Result<crate::sandbox::RunOutput, RunError> {
         if self.cell.is_none() {
-            let files: Vec<(&str, &Bytes)> =
-                self.files.iter().map(|file| (file.about.name.as_str(), &file.content)).collect();
-            self.cell = Some(self.sandbox.open(files).await?);
+            self.cell = Some(self.open_cell(code).await?);
         }
         let cell = self.cell.as_mut().expect("it was opened above");
         let output = cell.run(code).await?;
@@ -247,6 +389,24 @@ impl Run {
             self.cell = None;
         }
         Ok(output)
+    }
+
+    /// A cell with the input's files in it. Those on the disk are read one at a time.
+    async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
+        let mut in_memory = Vec::new();
+        for file in &self.files {
+            if let Held::InMemory(content) = &file.content {
+                in_memory.push((file.about.name.as_str(), content));
+            }
+        }
+        let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
+        for file in &self.files {
+            if let Held::OnDisk(stored) = &file.content {
+                let content = self.sent_ahead.content(stored).await?;
+                cell.put(&file.about.name, &content).await?;
+            }
+        }
+        Ok(cell)
     }
 
     async fn thought(
@@ -298,7 +458,7 @@ impl Run {
                 let signature = ids::signature();
                 let delta = Delta::ThoughtSignature(signature.clone());
                 let events = vec![Event::StepDelta { index, delta }, Event::StepStopped { index }];
-                self.log.append(events).await?;
+                self.log.append_soon(events).await?;
                 Ok(turn.said(Step::Thought { summary: text, signature }))
             }
             Some(Open::Text { index, text }) => {
@@ -322,6 +482,29 @@ impl Run {
         Ok(turn.said(Step::FunctionCall(call)))
     }
 
+    async fn search(
+        &mut self,
+        turn: AwaitingModel,
+        queries: Vec<String>,
+        found: Vec<Found>,
+    ) -> Result<AwaitingModel, RunError> {
+        let call = SearchCall { id: ids::call(), queries, signature: ids::signature() };
+        let delta =
+            Delta::SearchCall { queries: call.queries.clone(), signature: call.signature.clone() };
+        self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]).await?;
+        let call_id = call.id.clone();
+        let turn = turn.said(Step::SearchCall(call));
+
+        let result = SearchResult { call_id, found, signature: ids::signature() };
+        let delta = Delta::SearchResult {
+            found: result.found.clone(),
+            signature: result.signature.clone(),
+        };
+        let shell = Shell::SearchResult { call_id: result.call_id.clone() };
+        self.whole_step(shell, vec![delta]).await?;
+        Ok(turn.said(Step::SearchResult(result)))
+    }
+
     async fn begin(&mut self, shell: Shell) -> Result<usize, StoreError> {
         let index = self.next_index;
         self.next_index += 1;
@@ -331,26 +514,25 @@ impl Run {
 
     /// A step that is known from its first byte to its last.
     async fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) -> Result<(), StoreError> {
+        let events = self.events_of(shell, deltas);
+        self.log.append_soon(events).await
+    }
+
+    fn events_of(&mut self, shell: Shell, deltas: Vec<Delta>) -> Vec<Event> {
         let index = self.next_index;
         self.next_index += 1;
         let mut events = vec![Event::StepStarted { index, shell }];
         events.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
         events.push(Event::StepStopped { index });
-        self.log.append(events).await
+        events
     }
 }
 
-/// Calls that wait for the client outrank everything else the model may have wanted.
-fn status(done: &Finished, finish: Finish) -> Status {
-    let waits = done
-        .steps
+/// Whether a call of the client's functions has no answer yet.
+fn waits(done: &Finished) -> bool {
+    done.steps
         .iter()
         .rev()
         .take_while(|step| !matches!(step, Step::UserInput(_) | Step::FunctionResult(_)))
-        .any(|step| matches!(step, Step::FunctionCall(_)));
-    match finish {
-        _ if waits => Status::RequiresAction,
-        Finish::Stop => Status::Completed,
-        Finish::MaxTokens => Status::Incomplete,
-    }
+        .any(|step| matches!(step, Step::FunctionCall(_)))
 }

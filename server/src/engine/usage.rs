@@ -1,30 +1,41 @@
-//! Counts tokens. A model that counts its own is believed; for the others four characters are a
-//! token, which the README says.
+//! Counts tokens. A model that counts each of its turns is believed; for the others four characters
+//! are a token, which the README says.
 
+use super::Request;
 use crate::backend::Prompt;
 use crate::interaction::{Content, Step, Usage};
 
 #[derive(Debug, Default)]
 pub struct Counter {
+    /// But for what the model writes, which comes in pieces.
     estimate: Usage,
+    /// Letters of thoughts, and of code and text. How they were cut makes no difference.
+    thought_letters: usize,
+    output_letters: usize,
     /// Code and results, which the model reads again in every later turn of this interaction.
     between: u64,
+    /// What the turns of the model counted that count.
+    measured: Usage,
+    measured_turns: u32,
+    turns: u32,
+    /// What a script says.
     counted: Option<Usage>,
 }
 
 impl Counter {
     /// The client's prompt: counted once.
-    pub fn prompt(&mut self, prompt: &Prompt) {
+    pub fn of_prompt(prompt: &Prompt) -> Counter {
         let system = prompt.system_instruction.as_deref().map_or(0, tokens);
-        self.estimate.input = system + prompt.steps.iter().map(of_step).sum::<u64>();
+        let input = system + prompt.steps.iter().map(of_step).sum::<u64>();
+        Counter { estimate: Usage { input, ..Usage::default() }, turns: 1, ..Counter::default() }
     }
 
     pub fn thought(&mut self, piece: &str) {
-        self.estimate.thought += tokens(piece);
+        self.thought_letters += piece.chars().count();
     }
 
     pub fn wrote(&mut self, text: &str) {
-        self.estimate.output += tokens(text);
+        self.output_letters += text.chars().count();
     }
 
     /// Code was run, and the model is asked again with all that has happened.
@@ -33,14 +44,70 @@ impl Counter {
         self.estimate.tool_use += self.between;
     }
 
-    /// The model's own count of a turn replaces the estimate.
+    /// An answer was not taken, and the model is asked again with the reason.
+    pub fn repaired(&mut self, answer: &str, complaint: &str) {
+        self.asked();
+        self.wrote(answer);
+        self.estimate.tool_use += self.between + tokens(answer) + tokens(complaint);
+    }
+
+    /// What was counted of these steps before the server was restarted.
+    pub fn again(&mut self, steps: &[Step]) {
+        let mut code = "";
+        for step in steps {
+            match step {
+                Step::Thought { summary, .. } => self.thought(summary),
+                Step::ModelOutput(_) => self.wrote(&step.model_text().unwrap_or_default()),
+                Step::FunctionCall(call) => self.wrote(&call.arguments.to_string()),
+                Step::CodeCall(call) => {
+                    self.wrote(&call.code);
+                    code = &call.code;
+                }
+                Step::CodeResult(result) => self.read_again(code, &result.result),
+                _ => {}
+            }
+        }
+    }
+
+    /// The model is asked for another turn.
+    pub fn asked(&mut self) {
+        self.turns += 1;
+    }
+
+    /// The model's own count of a turn. The prompts of later turns are what was read between.
+    pub fn turn_counted(&mut self, usage: Usage) {
+        if self.measured_turns == 0 {
+            self.measured.input = usage.input;
+        } else {
+            self.measured.tool_use += usage.input;
+        }
+        self.measured.output += usage.output;
+        self.measured.thought += usage.thought;
+        self.measured.cached += usage.cached;
+        self.measured_turns += 1;
+    }
+
+    /// A count that replaces all others.
     pub fn counted(&mut self, usage: Usage) {
         self.counted = Some(usage);
     }
 
     pub fn total(&self) -> Usage {
-        self.counted.unwrap_or(self.estimate)
+        // A count with a hole in it says less than an estimate.
+        let measured = (self.measured_turns == self.turns).then_some(self.measured);
+        let estimate = Usage {
+            output: of_letters(self.output_letters),
+            thought: of_letters(self.thought_letters),
+            ..self.estimate
+        };
+        self.counted.or(measured).unwrap_or(estimate)
     }
+}
+
+/// How many tokens a request is to a model that does not count them itself.
+pub fn count_tokens(request: &Request) -> u64 {
+    let system = request.system_instruction.as_deref().map_or(0, tokens);
+    system + request.input.iter().map(of_step).sum::<u64>()
 }
 
 fn of_step(step: &Step) -> u64 {
@@ -53,6 +120,8 @@ fn of_step(step: &Step) -> u64 {
         Step::CodeResult(result) => tokens(&result.result),
         Step::FunctionCall(call) => tokens(&call.arguments.to_string()),
         Step::FunctionResult(result) => tokens(&result.result.to_string()),
+        // What was found is not the client's to pay for.
+        Step::SearchCall(_) | Step::SearchResult(_) => 0,
         Step::Foreign(step) => tokens(&step.to_string()),
     }
 }
@@ -66,5 +135,9 @@ fn of_content(content: &Content) -> u64 {
 }
 
 fn tokens(text: &str) -> u64 {
-    text.chars().count().div_ceil(4) as u64
+    of_letters(text.chars().count())
+}
+
+fn of_letters(letters: usize) -> u64 {
+    letters.div_ceil(4) as u64
 }

@@ -1,0 +1,88 @@
+//! Carrying an interaction to its end.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::files::File;
+use super::form::Form;
+use super::run::{Left, Run, Speaking};
+use super::usage::Counter;
+use crate::backend::Prompt;
+use crate::interaction::{Event, Status, Turn};
+use crate::store::Log;
+
+impl Engine {
+    /// All that an interaction needs, before anything has happened.
+    pub(super) fn run(
+        &self,
+        log: Arc<Log>,
+        prompt: Prompt,
+        files: Vec<File>,
+        form: Option<Form>,
+    ) -> Run {
+        Run {
+            backend: Arc::clone(&self.backend),
+            sandbox: Arc::clone(&self.sandbox),
+            log,
+            usage: Counter::of_prompt(&prompt),
+            prompt,
+            files,
+            sent_ahead: self.sources.sent_ahead.clone(),
+            cell: None,
+            open: None,
+            next_index: 0,
+            form,
+            held: String::new(),
+            repaired: false,
+            left: Left::default(),
+        }
+    }
+
+    /// Carries an interaction to its end, which is always written down, but for one that is left to
+    /// the next server.
+    pub(super) async fn carry(
+        &self,
+        mut run: Run,
+        turn: Turn,
+        speaking: Option<Speaking>,
+        cancel: CancellationToken,
+    ) {
+        let ended = tokio::select! {
+            ended = run.carry_through(turn, speaking) => ended,
+            () = cancel.cancelled() => {
+                if self.stop.is_cancelled() && run.log.head().in_background() {
+                    return run.log.leave();
+                }
+                Ok(Event::Finished { status: Status::Cancelled, usage: run.usage.total() })
+            }
+        };
+        // With the cell goes every process that the code started, before anyone reads of the end.
+        run.cell = None;
+        let last = ended.unwrap_or_else(|error| {
+            tracing::warn!(interaction.id = %run.log.head().id, error = %error, "an interaction failed");
+            Event::Failed(error.failure())
+        });
+        match &last {
+            Event::Failed(failure) => {
+                run.prompt.note.failed(&failure.message);
+                run.prompt.note.ended(Status::Failed);
+            }
+            Event::Finished { status, .. } => run.prompt.note.ended(*status),
+            _ => {}
+        }
+        end(&run.log, last).await;
+    }
+}
+
+/// Writes down the last event.
+pub async fn end(log: &Arc<Log>, last: Event) {
+    if let Err(error) = log.append(vec![last]).await {
+        tracing::error!(
+            interaction.id = %log.head().id,
+            error = %error,
+            "the end of an interaction could not be written",
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! What an interaction in the background was told, on the disk: enough for another server to go on
+//! with it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Request;
+use crate::backend::{Function, Tools};
+use crate::namespace::Namespace;
+use crate::store::{Head, Keep, Owner};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Orders {
+    namespace: String,
+    owner: String,
+    system_instruction: Option<String>,
+    code_execution: bool,
+    functions: Vec<FunctionOrder>,
+    offered: Vec<String>,
+    generation_config: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FunctionOrder {
+    name: String,
+    description: Option<String>,
+    parameters: Option<Value>,
+}
+
+/// The orders of a request, beside what its head says.
+pub fn of(namespace: &Namespace, request: &Request) -> String {
+    let functions = request.tools.functions.iter().cloned();
+    let orders = Orders {
+        namespace: namespace.name().to_owned(),
+        owner: request.owner.name().to_owned(),
+        system_instruction: request.system_instruction.clone(),
+        code_execution: request.tools.code_execution,
+        functions: functions
+            .map(|Function { name, description, parameters }| FunctionOrder {
+                name,
+                description,
+                parameters,
+            })
+            .collect(),
+        offered: request.tools.offered.clone(),
+        generation_config: request.generation_config.clone(),
+    };
+    serde_json::to_string(&orders).expect("strings, lists and JSON have no way to fail")
+}
+
+/// The request that an interaction began with.
+pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
+    let orders: Orders = serde_json::from_str(head.orders.as_deref().unwrap_or_default())?;
+    let namespace = Namespace::named(&orders.namespace).unwrap_or_default();
+    let functions = orders.functions.into_iter();
+    let request = Request {
+        model: head.model.clone(),
+        input: head.input.clone(),
+        previous_interaction_id: head.previous_interaction_id.clone(),
+        system_instruction: orders.system_instruction,
+        tools: Tools {
+            code_execution: orders.code_execution,
+            functions: functions
+                .map(|FunctionOrder { name, description, parameters }| Function {
+                    name,
+                    description,
+                    parameters,
+                })
+                .collect(),
+            offered: orders.offered,
+        },
+        generation_config: orders.generation_config,
+        keep: Keep::Stored,
+        background: true,
+        owner: Owner::named(orders.owner),
+    };
+    Ok((namespace, request))
+}

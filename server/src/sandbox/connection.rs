@@ -1,0 +1,117 @@
+//! A connection to the warden, and the one that is made before anybody needs it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use protocol::{FrameError, Reply, Request};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::{ANSWER_WITHIN, SandboxError};
+
+/// How long a warden that is gone may take to listen again.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks at a warden that is coming up.
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Connects to one warden.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    socket: PathBuf,
+    spare: Arc<Mutex<Option<Connection>>>,
+}
+
+impl Dialer {
+    pub fn new(socket: PathBuf) -> Dialer {
+        Dialer { socket, spare: Arc::default() }
+    }
+
+    /// A connection that nobody has used, with patience for a warden that is being started again.
+    pub async fn connect(&self) -> Result<Connection, SandboxError> {
+        match self.take().filter(Connection::is_alive) {
+            Some(connection) => Ok(connection),
+            None => Connection::patiently_to(&self.socket).await,
+        }
+    }
+
+    /// A connection now or never.
+    pub async fn connect_now(&self) -> Result<Connection, SandboxError> {
+        Connection::to(&self.socket).await
+    }
+
+    /// Connects ahead, for whoever comes next.
+    pub fn prepare(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let dialer = self.clone();
+        runtime.spawn(async move {
+            // A warden that is gone is noticed by whoever needs it.
+            if let Ok(connection) = dialer.connect_now().await {
+                *dialer.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+            }
+        });
+    }
+
+    fn take(&self) -> Option<Connection> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    writer: BufWriter<OwnedWriteHalf>,
+}
+
+impl Connection {
+    pub async fn to(socket: &Path) -> Result<Connection, SandboxError> {
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|source| SandboxError::Connect { socket: socket.to_owned(), source })?;
+        let (reader, writer) = stream.into_split();
+        Ok(Connection { reader: BufReader::new(reader), writer: BufWriter::new(writer) })
+    }
+
+    /// The same, with patience for a warden that is being started again.
+    async fn patiently_to(socket: &Path) -> Result<Connection, SandboxError> {
+        let until = Instant::now() + CONNECT_WITHIN;
+        loop {
+            match Connection::to(socket).await {
+                Err(SandboxError::Connect { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether the warden has not hung up. It says nothing of itself.
+    fn is_alive(&self) -> bool {
+        let stream: &UnixStream = self.reader.get_ref().as_ref();
+        let mut watched = [PollFd::new(stream, PollFlags::IN)];
+        poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0)
+    }
+
+    /// On its way with the next `flush`, at the latest.
+    pub async fn send(&mut self, request: &Request, blob: &[u8]) -> Result<(), SandboxError> {
+        Ok(protocol::write(&mut self.writer, request, blob).await?)
+    }
+
+    pub async fn flush(&mut self) -> Result<(), SandboxError> {
+        Ok(self.writer.flush().await.map_err(FrameError::from)?)
+    }
+
+    /// The next reply, however long it takes: the warden has clocks of its own.
+    pub async fn reply(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+        Ok(protocol::read(&mut self.reader).await?)
+    }
+
+    /// The next reply, to something that costs the warden nothing.
+    pub async fn answer(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+        tokio::time::timeout(ANSWER_WITHIN, self.reply()).await.map_err(|_| SandboxError::Silent)?
+    }
+}
