@@ -4,22 +4,26 @@
 //! the one that belongs to the path. What axum itself refuses goes the same way.
 
 use std::any::Any;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::extract::rejection::BytesRejection;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::wire::WireError;
-use super::{JSON, RequestId};
+use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
-use crate::engine::{EngineError, FileError};
-use crate::interaction::FailureKind;
+use crate::engine::{EngineError, FetchError, FileError};
+use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
-use crate::store::StoreError;
+use crate::store::{StoreError, UploadError};
 
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
@@ -33,9 +37,11 @@ pub enum Code {
     PermissionDenied,
     NotFound,
     MethodNotAllowed,
+    Aborted,
     TooLarge,
     ResourceExhausted,
     Internal,
+    Unimplemented,
     Unavailable,
     DeadlineExceeded,
 }
@@ -56,6 +62,7 @@ impl Code {
             Code::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "UNIMPLEMENTED")
             }
+            Code::Aborted => (StatusCode::CONFLICT, "aborted", "ABORTED"),
             Code::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "INVALID_ARGUMENT")
             }
@@ -63,6 +70,9 @@ impl Code {
                 (StatusCode::TOO_MANY_REQUESTS, "resource_exhausted", "RESOURCE_EXHAUSTED")
             }
             Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "INTERNAL"),
+            Code::Unimplemented => {
+                (StatusCode::NOT_IMPLEMENTED, "not_implemented", "UNIMPLEMENTED")
+            }
             Code::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "UNAVAILABLE")
             }
@@ -90,6 +100,14 @@ impl Code {
     pub fn of(kind: FailureKind) -> Code {
         match kind {
             FailureKind::InvalidRequest => Code::InvalidRequest,
+            FailureKind::Unauthenticated => Code::Unauthenticated,
+            FailureKind::PermissionDenied => Code::PermissionDenied,
+            FailureKind::NotFound => Code::NotFound,
+            FailureKind::Aborted => Code::Aborted,
+            FailureKind::TooLarge => Code::TooLarge,
+            FailureKind::Unimplemented => Code::Unimplemented,
+            // Google has no word for it outside `finishReason`.
+            FailureKind::Stopped(_) => Code::Internal,
             FailureKind::Unavailable => Code::Unavailable,
             FailureKind::ResourceExhausted => Code::ResourceExhausted,
             FailureKind::DeadlineExceeded => Code::DeadlineExceeded,
@@ -104,12 +122,23 @@ impl Code {
 pub struct ApiError {
     code: Code,
     message: String,
+    retry_after: Option<Duration>,
+    manner: Manner,
+    /// Whether an upload has ended with this.
+    ends_upload: bool,
     source: Option<Arc<anyhow::Error>>,
 }
 
 impl ApiError {
     pub fn new(code: Code, message: impl Into<String>) -> ApiError {
-        ApiError { code, message: message.into(), source: None }
+        ApiError {
+            code,
+            message: message.into(),
+            retry_after: None,
+            manner: Manner::Thrown,
+            ends_upload: false,
+            source: None,
+        }
     }
 
     pub fn invalid(message: impl Into<String>) -> ApiError {
@@ -120,14 +149,46 @@ impl ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
 
+    /// The disk has failed, and nobody knows how it would have gone on.
+    pub fn broken_off() -> ApiError {
+        ApiError::internal(anyhow::anyhow!("the log closed before its last event"))
+    }
+
+    pub fn stopping() -> ApiError {
+        ApiError::new(Code::Unavailable, "The server is stopping.")
+    }
+
+    /// The envelope of all APIs but that of interactions.
+    pub fn classic(&self) -> Value {
+        json!({"error": {
+            "code": self.code.status().as_u16(),
+            "message": self.message,
+            "status": self.code.classic(),
+        }})
+    }
+
     /// A well-formed id that nothing is stored under.
     pub fn no_interaction(id: &str) -> ApiError {
         ApiError::new(Code::NotFound, format!("Interaction not found: interactions/{id}"))
     }
 
+    /// The real service's text, which tells nothing of other people's files.
+    pub fn no_file(id: &str) -> ApiError {
+        let why =
+            format!("You do not have permission to access the File {id} or it may not exist.");
+        ApiError::new(Code::PermissionDenied, why)
+    }
+
     fn because(mut self, source: impl Into<anyhow::Error>) -> ApiError {
         self.source = Some(Arc::new(source.into()));
         self
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> ApiError {
+        let error = ApiError::new(Code::of(failure.kind), failure.message);
+        ApiError { retry_after: failure.retry_after, manner: failure.manner, ..error }
     }
 }
 
@@ -143,11 +204,54 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<BytesRejection> for ApiError {
+    fn from(error: BytesRejection) -> ApiError {
+        refused_below(error.status(), "").unwrap_or_else(|| ApiError::internal(error))
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> ApiError {
+        let text = sentence(&error.to_string());
+        let (code, ends_upload) = match error {
+            UploadError::Unknown => (Code::NotFound, true),
+            UploadError::TooLarge(_) => (Code::TooLarge, true),
+            UploadError::WrongSize { .. } => (Code::InvalidRequest, true),
+            UploadError::Taken | UploadError::Gap { .. } => (Code::InvalidRequest, false),
+            UploadError::Full { .. } => (Code::ResourceExhausted, false),
+            UploadError::Busy => (Code::Unavailable, false),
+            UploadError::Disk(_) | UploadError::Store(_) => return ApiError::internal(error),
+        };
+        ApiError { ends_upload, ..ApiError::new(code, text) }
+    }
+}
+
+impl From<FileError> for ApiError {
+    fn from(error: FileError) -> ApiError {
+        match error {
+            FileError::Remote(uri) => ApiError::invalid(format!(
+                "A file at '{uri}' cannot be fetched by this server. Upload it, or send it inline, as \
+                 base64 'data'."
+            )),
+            FileError::Fetch(FetchError::NotAllowed(uri)) => ApiError::invalid(format!(
+                "The file at '{uri}' is not fetched: the operator of this server has not allowed its \
+                 address. Upload it, or send it inline, as base64 'data'."
+            )),
+            FileError::Missing(id) => ApiError::no_file(&id),
+            FileError::Fetch(FetchError::Failed(..))
+            | FileError::TooLarge { .. }
+            | FileError::TooMuch => ApiError::invalid(sentence(&error.to_string())),
+            FileError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
         let (code, message) = match &error {
             SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
             SandboxError::Unavailable(_)
+            | SandboxError::TooThin { .. }
             | SandboxError::Start { .. }
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
@@ -169,14 +273,16 @@ impl From<EngineError> for ApiError {
                 ApiError::invalid(format!("Interaction interactions/{id} is still in progress."))
             }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
-            EngineError::File(FileError::Remote(uri)) => ApiError::invalid(format!(
-                "A file at '{uri}' cannot be fetched by this server. Send it inline, as base64 'data'."
-            )),
+            EngineError::Schema(error) => {
+                ApiError::invalid(format!("The schema of the response is none: {error}."))
+            }
+            EngineError::File(error) => error.into(),
             EngineError::Backend(BackendError::Refused(why)) => ApiError::invalid(why),
             EngineError::Backend(BackendError::Unavailable(why)) => {
                 ApiError::new(Code::Unavailable, why)
             }
-            EngineError::Stopping => ApiError::new(Code::Unavailable, "The server is stopping."),
+            EngineError::Backend(BackendError::Failed(failure)) => failure.into(),
+            EngineError::Stopping => ApiError::stopping(),
             EngineError::Store(error) => error.into(),
         }
     }
@@ -185,10 +291,26 @@ impl From<EngineError> for ApiError {
 impl IntoResponse for ApiError {
     /// An answer without a body: [`render`] writes it.
     fn into_response(self) -> Response {
+        if self.manner == Manner::Dropped {
+            return dropped();
+        }
         let mut response = self.code.status().into_response();
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// An answer whose body fails at its first byte, at which the connection is closed.
+fn dropped() -> Response {
+    let broken = futures_util::stream::once(async { Err::<Bytes, _>(disconnected().await) });
+    Response::new(Body::from_stream(broken))
+}
+
+/// Ends a connection in the middle of a body. What was said before is sent first: that happens when
+/// a body has nothing to give for a moment.
+pub async fn disconnected() -> io::Error {
+    tokio::task::yield_now().await;
+    io::Error::new(io::ErrorKind::ConnectionAborted, "a script wants the connection dropped")
 }
 
 /// A bug of ours must not close a connection without a word.
@@ -219,8 +341,15 @@ pub async fn render(request: Request, next: Next) -> Response {
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    if error.code == Code::ResourceExhausted {
+    let seconds = error.retry_after.map(|time| time.as_millis().div_ceil(1000).to_string());
+    if let Some(seconds) = seconds.and_then(|seconds| HeaderValue::try_from(seconds).ok()) {
+        headers.insert(RETRY_AFTER, seconds);
+    } else if error.code == Code::ResourceExhausted {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    if error.ends_upload {
+        // Without it the SDKs would send the same piece again.
+        headers.insert(UPLOAD_STATUS, HeaderValue::from_static("final"));
     }
     for name in [ALLOW, RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
@@ -255,11 +384,7 @@ fn envelope(path: &str, error: &ApiError) -> String {
         Some("interactions" | "environments") => {
             json!({"error": {"message": error.message, "code": error.code.word()}})
         }
-        _ => json!({"error": {
-            "code": error.code.status().as_u16(),
-            "message": error.message,
-            "status": error.code.classic(),
-        }}),
+        _ => error.classic(),
     };
     body.to_string()
 }
@@ -273,10 +398,9 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::middleware;
     use axum::routing::get;
-    use serde_json::Value;
     use tower::ServiceExt as _;
     use tower_http::catch_panic::CatchPanicLayer;
 

@@ -9,6 +9,7 @@ use super::error::{ApiError, Code};
 use super::query::Parameters;
 use super::wire::execute::{self, Execute};
 use super::{App, JSON};
+use crate::sandbox::Expected;
 
 /// Runs code in a cell of its own. A client that goes away drops this future, and with it the cell.
 pub async fn execute(
@@ -21,8 +22,8 @@ pub async fn execute(
         return Err(ApiError::new(Code::Unavailable, "The server is stopping."));
     }
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content)).collect();
-    let mut cell = app.sandbox.open(files).await?;
+    let mut cell = app.sandbox.open(Expected::Only(&code), files).await?;
     let output = cell.run_for_files(&code, timeout).await?;
-    let answer = execute::answer(&output, cell.tier());
+    let answer = execute::answer(&output);
     Ok(([(CONTENT_TYPE, JSON)], answer.to_string()).into_response())
 }

@@ -2,38 +2,50 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::Body;
-use super::error::ApiError;
+use super::error::{ApiError, Code};
+use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
 use super::{App, JSON, sse};
 use crate::ids;
-use crate::interaction::Status;
-use crate::store::Log;
+use crate::interaction::{Manner, Status};
+use crate::store::{Log, Owner};
 
 /// Begins an interaction, and answers with its end or with all that happens until then. A client
 /// that goes away drops this future, and with it what runs.
 pub async fn create(
     State(app): State<App>,
+    InNamespace(namespace): InNamespace,
+    Extension(owner): Extension<Owner>,
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Create { request, stream } = request::create(body)?;
-    let running = app.engine.start(request).await?;
+    let Create { mut request, stream } = request::create(body)?;
+    request.owner = owner;
+    let background = request.background;
+    let running = app.engine.start_in(&namespace, request).await?;
     if stream {
         let log = Arc::clone(running.log());
-        return Ok(sse::stream(&log, None, Some(running)));
+        return Ok(sse::stream(&log, None, (!background).then_some(running)));
     }
     let log = running.log();
+    if background {
+        return json(&Interaction::without_steps(log, Status::InProgress, None));
+    }
     log.closed().await;
-    if log.fold().status() == Status::InProgress {
-        return Err(ApiError::internal(anyhow::anyhow!("the log closed before its last event")));
+    let fold = log.fold();
+    if fold.status() == Status::InProgress {
+        return Err(ApiError::broken_off());
+    }
+    if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
+        return Err(failure.clone().into());
     }
     json(&Interaction::of(log, Show::ModelSteps))
 }
@@ -52,13 +64,39 @@ pub async fn get(
     }
 }
 
+/// `POST …/{id}:cancel`, the other spelling.
+pub async fn call(
+    state: State<App>,
+    Path(rest): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    match rest.rsplit_once(':') {
+        Some((id, "cancel")) => cancel(state, Path(id.to_owned()), parameters).await,
+        _ => Err(ApiError::new(
+            Code::MethodNotAllowed,
+            format!("interactions/{rest} does not have this method."),
+        )),
+    }
+}
+
+/// Ends an interaction, wherever it runs. One that has ended is answered as it is.
+pub async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    _: Parameters,
+) -> Result<Response, ApiError> {
+    well_formed(&id)?;
+    let log = app.engine.cancel(&id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
+    json(&Interaction::of(&log, Show::Everything))
+}
+
 pub async fn delete(
     State(app): State<App>,
     Path(id): Path<String>,
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    if app.store.delete(&id).await? {
+    if app.engine.delete(&id).await? {
         json(&serde_json::json!({}))
     } else {
         Err(ApiError::no_interaction(&id))

@@ -1,17 +1,31 @@
 //! The table of URLs.
 
 mod auth;
+mod base;
 mod body;
+mod browser;
+mod catalogue;
 mod error;
 mod execute;
+mod fault;
+mod files;
+mod generate;
 mod health;
 mod interactions;
+mod journal;
+mod models;
+mod namespace;
+mod page;
 mod query;
+mod scenarios;
 mod serve;
 mod sse;
+mod stall;
+mod upload;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -24,17 +38,23 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
+use crate::backend::scripted::Additions;
 use crate::engine::Engine;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::{Files, Store};
 
 pub use auth::Keys;
+pub use catalogue::Catalogue;
+pub use fault::Faults;
 pub use serve::serve;
 
 /// All of them are the same API: which one a client calls depends on its age.
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
 
 const JSON: &str = "application/json; charset=UTF-8";
+/// Before the version, where bytes come in.
+const UPLOADS: &str = "/upload/";
+const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What handlers need.
@@ -43,6 +63,11 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
+    pub catalogue: Arc<Catalogue>,
+    pub files: Files,
+    /// Scenarios that clients brought along.
+    pub additions: Arc<Additions>,
+    pub faults: Arc<Faults>,
     /// Whether an execution could be served at some time since the start.
     pub was_ready: watch::Receiver<bool>,
     pub stopping: CancellationToken,
@@ -53,20 +78,40 @@ pub struct App {
 pub struct Door {
     pub keys: Keys,
     pub request_bytes: usize,
+    /// How long a client may take nothing of its answer.
+    pub stalled_after: Duration,
 }
 
 /// Everything that is served.
 pub fn router(app: App, door: Door) -> Router {
     let api = Router::new()
         .route("/interactions", post(interactions::create))
-        .route("/interactions/{id}", get(interactions::get).delete(interactions::delete));
+        .route(
+            "/interactions/{id}",
+            get(interactions::get).delete(interactions::delete).post(interactions::call),
+        )
+        .route("/interactions/{id}/cancel", post(interactions::cancel))
+        .route("/models", get(models::list))
+        .route("/models/{*rest}", get(models::get).post(models::call))
+        .route("/tunedModels", get(models::list_tuned))
+        .route("/files", get(files::list))
+        .route("/files:register", post(files::register))
+        .route("/files/{*rest}", get(files::get).delete(files::delete));
+    let uploads = post(upload::upload).put(upload::upload);
 
+    let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
     let mut router = Router::new()
         .route("/x/isolation", get(health::isolation))
-        .route("/x/execute", post(execute::execute));
+        .route("/x/execute", post(execute::execute))
+        .route("/x/journal", get(journal::read))
+        .route("/x/reset", post(journal::reset))
+        .route("/x/scenarios", post(scenarios::add).delete(scenarios::remove));
     for version in VERSIONS {
-        router = router.nest(&format!("/{version}"), api.clone());
+        router = router
+            .nest(&format!("/{version}"), api.clone().layer(faults.clone()))
+            .route(&format!("{UPLOADS}{version}/files"), uploads.clone());
     }
+    let keyless = door.keys.are_none();
     router
         .layer(DefaultBodyLimit::max(door.request_bytes))
         .layer(middleware::from_fn_with_state(door.keys, auth::check))
@@ -76,6 +121,9 @@ pub fn router(app: App, door: Door) -> Router {
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn(error::render))
         .layer(middleware::from_fn(name_request))
+        .layer(browser::packing())
+        // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
+        .layer(browser::origins(keyless))
         .with_state(app)
 }
 

@@ -11,14 +11,16 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Uri;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use super::stall::Patient;
 
 /// Connections at a time. Whoever comes after that waits in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
@@ -29,11 +31,18 @@ const HEAD_WITHIN: Duration = Duration::from_secs(90);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Serves until `stopping`, and then until the last answer that has begun is sent.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stalled_after: Duration,
+    stopping: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    // The first bytes tell whether a client speaks HTTP/1.1 or, without being asked, HTTP/2.
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_WITHIN));
     loop {
         let (stream, place) = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -43,7 +52,9 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             router.clone().oneshot(tidy_path(request.map(Body::new)))
         });
-        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Patient::new(stream, stalled_after));
+        let connection = http.serve_connection(stream, service).into_owned();
+        let connection = connections.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is no failure of ours.
             if let Err(error) = connection.await {
@@ -83,8 +94,12 @@ fn tidy_path(mut request: Request) -> Request {
     if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if let Ok(uri) = format!("/{}{query}", parts.join("/")).parse::<Uri>() {
-            *request.uri_mut() = uri;
+        if let Ok(path) = format!("/{}{query}", parts.join("/")).parse() {
+            let mut uri = request.uri().clone().into_parts();
+            uri.path_and_query = Some(path);
+            if let Ok(uri) = Uri::from_parts(uri) {
+                *request.uri_mut() = uri;
+            }
         }
     }
     request

@@ -1,16 +1,15 @@
 //! A log as server-sent events: from its beginning or after an id, live to its end.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::wire::event::{self, Frame, Place};
 use crate::engine::Running;
-use crate::interaction::Event as LogEvent;
+use crate::interaction::{Event as LogEvent, Failure, Manner};
 use crate::store::Log;
 
 /// Between two comments on a stream on which nothing else happens.
@@ -22,14 +21,19 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
     let log = Arc::clone(log);
     let mut follower = log.follow(after.map_or(0, |place| place.entry));
     let events = async_stream::stream! {
+        let asked = running.is_some();
         let _running = running;
         let mut ended = None;
         let mut next = 0;
         while let Some((number, entry)) = follower.next().await {
             next = number + 1;
+            if asked && let LogEvent::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
+                yield Err(error::disconnected().await);
+                return;
+            }
             for frame in event::frames(&log, number, &entry.event) {
                 if after.is_none_or(|after| frame.place() > after) {
-                    yield Ok::<_, Infallible>(wire(frame));
+                    yield Ok(wire(frame));
                 }
             }
             match entry.event {
@@ -42,6 +46,7 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
             Some(Ended::Well) => yield Ok(Event::default().event("done").data("[DONE]")),
             // The real service closes after an error, without `done`.
             Some(Ended::Badly) => {}
+            None if log.is_left() => yield Ok(wire(Frame::left(next))),
             // The disk has failed, and nobody knows how it would have gone on.
             None => yield Ok(wire(Frame::broken_off(next))),
         }
@@ -85,6 +90,7 @@ mod tests {
             model: "m".into(),
             previous_interaction_id: None,
             input: Vec::new(),
+            orders: None,
         }
     }
 

@@ -123,19 +123,22 @@ pub fn decode(node: Node) -> Result<Bytes, WireError> {
 }
 
 /// Lower case, without parameters.
-fn mime_type(node: Node) -> Result<String, WireError> {
+pub fn mime_type(node: Node) -> Result<String, WireError> {
     let Value::String(text) = node.value() else {
         return Err(node.not("a string"));
     };
+    mime_name(text).ok_or_else(|| node.wrong(format!("'{text}' is no MIME type")))
+}
+
+/// `Text/CSV; header=present` is `text/csv`. Nothing for what is no MIME type.
+pub fn mime_name(text: &str) -> Option<String> {
     let name = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_token = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
     };
-    match name.split_once('/') {
-        Some((kind, subtype)) if is_token(kind) && is_token(subtype) => Ok(name),
-        _ => Err(node.wrong(format!("'{text}' is no MIME type"))),
-    }
+    let (kind, subtype) = name.split_once('/')?;
+    (is_token(kind) && is_token(subtype)).then_some(name)
 }
 
 fn media_kind(kind: &str) -> Option<MediaKind> {

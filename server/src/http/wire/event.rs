@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
+use super::step;
 use crate::http::error::Code;
 use crate::interaction::{Delta, Event, Shell, Status};
 use crate::store::Log;
@@ -61,6 +62,12 @@ impl Frame {
     pub fn broken_off(entry: usize) -> Frame {
         error_frame(entry, Code::Internal, "Internal error encountered.")
     }
+
+    /// The server goes, and the interaction will go on without this stream.
+    pub fn left(entry: usize) -> Frame {
+        let why = "The server is stopping. The interaction goes on when it is back.";
+        error_frame(entry, Code::Unavailable, why)
+    }
 }
 
 /// The frames of one entry.
@@ -108,6 +115,12 @@ fn shell(shell: &Shell) -> Value {
         Shell::CodeResult { call_id } => {
             json!({"call_id": call_id, "signature": "", "type": "code_execution_result"})
         }
+        Shell::SearchCall { id } => {
+            json!({"id": id, "signature": "", "type": "google_search_call"})
+        }
+        Shell::SearchResult { call_id } => {
+            json!({"call_id": call_id, "signature": "", "type": "google_search_result"})
+        }
         Shell::FunctionCall { id, name, signature } => json!({
             "id": id,
             "name": name,
@@ -139,6 +152,17 @@ fn delta(delta: &Delta) -> Value {
             "signature": result.signature,
             "is_error": result.outcome.is_error(),
             "result": result.result,
+        }),
+        Delta::SearchCall { queries, signature } => json!({
+            "type": "google_search_call",
+            "signature": signature,
+            "arguments": {"queries": queries},
+        }),
+        Delta::SearchResult { found, signature } => json!({
+            "type": "google_search_result",
+            "signature": signature,
+            "is_error": false,
+            "result": step::found(found),
         }),
         Delta::FunctionArguments(json) => json!({"type": "arguments_delta", "arguments": json}),
     }

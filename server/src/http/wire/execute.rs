@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use protocol::{Limit, Outcome as Verdict, Tier};
+use protocol::Limit;
 use serde_json::{Value, json};
 
 use super::WireError;
@@ -64,7 +64,7 @@ fn plain_name(node: Node) -> Result<String, WireError> {
     Err(node.wrong(why))
 }
 
-pub fn answer(output: &RunOutput, tier: Tier) -> Value {
+pub fn answer(output: &RunOutput) -> Value {
     let told = engine::tell(output);
     let outcome = match told.outcome {
         Outcome::Ok => "ok",
@@ -83,15 +83,21 @@ pub fn answer(output: &RunOutput, tier: Tier) -> Value {
     let mut answer = json!({
         "outcome": outcome,
         "stdout": told.stdout,
+        "stdout_bytes_left_out": output.stdout_left_out,
         "stderr": told.stderr,
+        "stderr_bytes_left_out": output.stderr_left_out,
         "images": images.collect::<Vec<_>>(),
         "images_left_out": finished.images_left_out,
         "files": files.collect::<Vec<_>>(),
         "files_left_out": finished.files_left_out,
-        "usage": {"wall_ms": finished.usage.wall_us as f64 / 1000.0},
-        "isolation": {"tier": tier},
+        "usage": {
+            "wall_ms": finished.usage.wall_us as f64 / 1000.0,
+            "cpu_ms": finished.usage.cpu_us as f64 / 1000.0,
+            "peak_memory_bytes": finished.usage.peak_memory_bytes,
+        },
+        "isolation": {"tier": output.tier},
     });
-    if let Verdict::Stopped { limit } = finished.outcome {
+    if let Some(limit) = finished.outcome.limit() {
         let (name, value) = named(limit);
         answer["limit"] = json!({"name": name, "value": value});
     }
@@ -102,7 +108,12 @@ pub fn answer(output: &RunOutput, tier: Tier) -> Value {
 fn named(limit: Limit) -> (&'static str, u64) {
     match limit {
         Limit::WallMs(ms) => ("wall_ms", ms),
+        Limit::CpuMs(ms) => ("cpu_ms", ms),
         Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
+        Limit::Processes(count) => ("processes", count),
+        Limit::OpenFiles(count) => ("open_files", count),
+        Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
+        Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),
         Limit::CodeBytes(bytes) => ("code_bytes", bytes),
     }

@@ -6,6 +6,7 @@
 pub mod content;
 pub mod event;
 pub mod execute;
+pub mod format;
 pub mod generation;
 pub mod input;
 pub mod interaction;

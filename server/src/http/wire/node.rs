@@ -126,6 +126,22 @@ impl Fields {
         self.take(name).ok_or_else(|| WireError::Missing(self.path_of(name)))
     }
 
+    /// The same fields in `camelCase`: where JSON stands for a protobuf message, each name has two
+    /// spellings, and clients mix them.
+    pub fn camel(self) -> Result<Fields, WireError> {
+        let mut fields = Fields { path: self.path, left: Map::new() };
+        for (name, value) in self.left {
+            let name = camel(name);
+            if value.is_null() {
+                continue;
+            }
+            if fields.left.insert(name.clone(), value).is_some() {
+                return Err(fields.wrong(format!("it has '{name}' twice")));
+            }
+        }
+        Ok(fields)
+    }
+
     pub fn string(&mut self, name: &str) -> Result<Option<String>, WireError> {
         self.take(name).map(Node::string).transpose()
     }
@@ -170,5 +186,38 @@ impl Fields {
 
     pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+/// `file_data` is `fileData`, and `fileData` stays what it is.
+fn camel(name: String) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    if first.is_empty() {
+        return name;
+    }
+    words.fold(first, |mut camel, word| {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+        camel
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_has_two_spellings_and_may_be_there_once() {
+        let read = |json| Node::root(json).object().expect("it is one").camel();
+        let fields = read(json!({"file_uri": 1, "mimeType": 2, "a_b_c": 3, "_x": 4, "no": null}));
+        let left = fields.expect("each is there once").into_value();
+        assert_eq!(left, json!({"fileUri": 1, "mimeType": 2, "aBC": 3, "_x": 4}));
+        let error = read(json!({"file_uri": 1, "fileUri": 2})).expect_err("it is there twice");
+        assert!(error.to_string().contains("'fileUri' twice"), "{error}");
+        read(json!({"file_uri": 1, "fileUri": null})).expect("null is not there");
     }
 }

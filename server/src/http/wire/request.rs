@@ -6,10 +6,10 @@
 use serde_json::Value;
 
 use super::node::{Fields, Node};
-use super::{WireError, generation, input, tool};
+use super::{WireError, format, generation, input, tool};
 use crate::backend::Tools;
 use crate::engine::Request;
-use crate::store::Keep;
+use crate::store::{Keep, Owner};
 
 /// A request to begin an interaction, and how the answer is wanted.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("agent_config", "Agents are not supported by this server. Use 'model'."),
     ("environment", "Environments are not supported by this server."),
     ("continuation_token", "This server gives no continuation tokens."),
-    ("webhook_config", "'webhook_config' needs 'background', which is not supported yet."),
+    ("webhook_config", "Webhooks are not supported by this server. Poll with GET."),
     ("labels", "'labels' is not supported by the Gemini API."),
     ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
     ("cached_content", "'cached_content' is not supported by the Interactions API."),
@@ -43,20 +43,21 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         }
     }
     let store = fields.boolean("store")?.unwrap_or(true);
-    if fields.boolean("background")?.unwrap_or(false) {
-        return Err(WireError::Whole(if store {
-            "'background' is not supported yet by this server.".to_owned()
-        } else {
-            "'background' needs 'store', and 'store' is false.".to_owned()
-        }));
+    let background = fields.boolean("background")?.unwrap_or(false);
+    if background && !store {
+        let why = "'background' needs 'store', and 'store' is false.";
+        return Err(WireError::Whole(why.to_owned()));
     }
     let model = model(&mut fields)?;
     let stream = fields.boolean("stream")?.unwrap_or(false);
     let missing = || WireError::Whole("Missing input.".to_owned());
     let input = input::input(fields.take("input").ok_or_else(missing)?)?;
     let tools = fields.take("tools").map_or(Ok(Tools::default()), tool::tools)?;
-    let generation_config =
+    let mut generation_config =
         fields.take("generation_config").map_or(Ok(Value::Null), generation::config)?;
+    if let Some(format) = fields.take("response_format") {
+        format::add(format, &mut generation_config)?;
+    }
     let request = Request {
         model,
         input,
@@ -65,6 +66,9 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         tools,
         generation_config,
         keep: if store { Keep::Stored } else { Keep::Forgotten },
+        background,
+        // Whoever comes with the request; the body has no say in it.
+        owner: Owner::default(),
     };
     ignored(&mut fields)?;
     fields.done()?;
@@ -89,18 +93,6 @@ fn ignored(fields: &mut Fields) -> Result<(), WireError> {
     if let Some(modalities) = fields.take("response_modalities") {
         for modality in modalities.list()? {
             modality.one_of(&["text", "image", "audio", "video", "document"])?;
-        }
-    }
-    if let Some(format) = fields.take("response_format") {
-        // A scripted model answers what its script says, whatever form was asked for.
-        match format.value() {
-            Value::Object(_) => {}
-            Value::Array(_) => {
-                for part in format.list()? {
-                    part.object()?;
-                }
-            }
-            _ => return Err(format.not("an object or a list")),
         }
     }
     Ok(())
@@ -140,7 +132,7 @@ mod tests {
             "service_tier": "flex", "agent": null, "cached_content": null,
         });
         let Create { request, stream } = read(every).expect("it is right");
-        assert!(stream);
+        assert!(stream && !request.background);
         assert_eq!(request.keep, Keep::Forgotten);
         assert_eq!(request.model, "gemini-x");
         assert_eq!(request.previous_interaction_id.as_deref(), Some("v1_x"));
@@ -157,12 +149,11 @@ mod tests {
             (json!({"input": ""}), "Request has empty input."),
             (json!({"agent": "a"}), "Agents are not supported"),
             (json!({"environment": "remote"}), "Environments are not supported"),
-            (json!({"background": true}), "'background' is not supported yet"),
             (json!({"background": true, "store": false}), "'background' needs 'store'"),
             (json!({"labels": {}}), "'labels' is not supported"),
             (json!({"safety_settings": []}), "'safety_settings' is not supported"),
             (json!({"cached_content": "c"}), "'cached_content' is not supported"),
-            (json!({"webhook_config": {}}), "'webhook_config' needs"),
+            (json!({"webhook_config": {}}), "Webhooks are not supported"),
             (json!({"continuation_token": "c"}), "no continuation tokens"),
             (
                 json!({"response_mime_type": "text/plain"}),

@@ -6,7 +6,7 @@ use super::WireError;
 use super::content::{self, Strange};
 use super::node::{Fields, Node};
 use crate::interaction::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step,
+    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Outcome, Step,
 };
 
 /// Reads a step that has a `type`. Fields that nobody knows are no mistake in what a model has
@@ -88,6 +88,11 @@ fn function_result(mut fields: Fields) -> Result<Step, WireError> {
     if !matches!(result.value(), Value::String(_) | Value::Object(_) | Value::Array(_)) {
         return Err(result.not("a string, an object or a list"));
     }
+    if let Value::Array(parts) = result.value()
+        && parts.iter().any(|part| part["type"].as_str().is_some_and(content::is_content))
+    {
+        content::contents(result.clone(), Strange::Keep)?;
+    }
     Ok(Step::FunctionResult(FunctionResult {
         call_id: fields.require("call_id")?.string()?,
         name: fields.string("name")?,
@@ -145,8 +150,28 @@ pub fn to_json(step: &Step) -> Value {
             json["result"] = result.result.clone();
             json
         }
+        Step::SearchCall(call) => json!({
+            "id": call.id,
+            "type": "google_search_call",
+            "signature": call.signature,
+            "arguments": {"queries": call.queries},
+        }),
+        Step::SearchResult(result) => json!({
+            "call_id": result.call_id,
+            "type": "google_search_result",
+            "signature": result.signature,
+            "is_error": false,
+            "result": found(&result.found),
+        }),
         Step::Foreign(step) => step.clone(),
     }
+}
+
+/// The pages of a search. The SDKs keep what they have no field for.
+pub fn found(pages: &[Found]) -> Vec<Value> {
+    let page =
+        |page: &Found| json!({"title": page.title, "url": page.url, "snippet": page.snippet});
+    pages.iter().map(page).collect()
 }
 
 fn list(contents: &[Content]) -> Vec<Value> {

@@ -7,6 +7,7 @@ use super::node::{Fields, Node};
 use crate::backend::{Function, Tools};
 
 const CODE_EXECUTION: &str = "code_execution";
+const GOOGLE_SEARCH: &str = "google_search";
 
 /// Limit of a function's name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
@@ -19,18 +20,15 @@ pub fn tools(node: Node) -> Result<Tools, WireError> {
         match kind.as_str() {
             CODE_EXECUTION => {
                 fields.done()?;
-                tools.code_execution = true;
-                offer(&mut tools, CODE_EXECUTION);
+                offer_code_execution(&mut tools);
             }
-            "function" => {
-                let function = function(fields)?;
-                if tools.functions.iter().any(|other| other.name == function.name) {
-                    let why = format!("Function '{}' is declared twice.", function.name);
-                    return Err(WireError::Whole(why));
-                }
-                offer(&mut tools, &function.name);
-                tools.functions.push(function);
+            // What it finds is up to the model. It is nothing that this server could look for.
+            GOOGLE_SEARCH => {
+                fields.take("search_types");
+                fields.done()?;
+                offer(&mut tools, GOOGLE_SEARCH);
             }
+            "function" => declare(&mut tools, function(fields)?)?,
             _ => {
                 let why = format!("the tool '{kind}' is not supported by this server");
                 return Err(fields.wrong(why));
@@ -54,21 +52,8 @@ fn kind(fields: &mut Fields) -> Result<String, WireError> {
 }
 
 fn function(mut fields: Fields) -> Result<Function, WireError> {
-    let node = fields.require("name")?;
-    let Value::String(name) = node.value() else {
-        return Err(node.not("a string"));
-    };
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
-        && name.len() <= MAX_NAME_BYTES;
-    if !is_name {
-        return Err(node.wrong(format!(
-            "a function's name begins with a letter or '_', goes on with letters, digits, '_', '.', \
-             ':' or '-', and has at most {MAX_NAME_BYTES} characters"
-        )));
-    }
     let function = Function {
-        name: name.clone(),
+        name: name(fields.require("name")?)?,
         description: fields.string("description")?,
         parameters: fields.object("parameters")?,
     };
@@ -77,6 +62,38 @@ fn function(mut fields: Fields) -> Result<Function, WireError> {
     fields.boolean("defer_loading")?;
     fields.done()?;
     Ok(function)
+}
+
+/// A function's name.
+pub fn name(node: Node) -> Result<String, WireError> {
+    let Value::String(name) = node.value() else {
+        return Err(node.not("a string"));
+    };
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+        && name.len() <= MAX_NAME_BYTES;
+    if is_name {
+        return node.string();
+    }
+    Err(node.wrong(format!(
+        "a function's name begins with a letter or '_', goes on with letters, digits, '_', '.', ':' \
+         or '-', and has at most {MAX_NAME_BYTES} characters"
+    )))
+}
+
+pub fn offer_code_execution(tools: &mut Tools) {
+    tools.code_execution = true;
+    offer(tools, CODE_EXECUTION);
+}
+
+pub fn declare(tools: &mut Tools, function: Function) -> Result<(), WireError> {
+    if tools.functions.iter().any(|other| other.name == function.name) {
+        let why = format!("Function '{}' is declared twice.", function.name);
+        return Err(WireError::Whole(why));
+    }
+    offer(tools, &function.name);
+    tools.functions.push(function);
+    Ok(())
 }
 
 fn offer(tools: &mut Tools, name: &str) {
@@ -123,8 +140,8 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         for (tools, wanted) in [
             (
-                json!([{"type": "google_search"}]),
-                "Invalid value for 'tools[0]': the tool 'google_search' is not supported",
+                json!([{"type": "google_maps"}]),
+                "Invalid value for 'tools[0]': the tool 'google_maps' is not supported",
             ),
             (json!([{"type": "code_execution", "x": 1}]), "Unknown parameter 'tools[0].x'."),
             (json!([{"type": "function"}]), "Missing required parameter 'tools[0].name'."),

@@ -1,0 +1,261 @@
+//! Failures that a test orders: by a header for one request, by the configuration for all of them.
+//! What a script orders in its place is in the scripted model.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::interaction::{Failure, FailureKind, Manner};
+use crate::namespace::{Namespace, Rooms};
+
+/// The longest wait that can be ordered.
+const MAX_TIME: Duration = Duration::from_secs(600);
+/// Different faults that are counted in one namespace.
+const MAX_COUNTED: usize = 100;
+
+/// The failures that Google's API knows, by the numbers that it gives them.
+const STATUSES: &[(u16, FailureKind)] = &[
+    (400, FailureKind::InvalidRequest),
+    (401, FailureKind::Unauthenticated),
+    (403, FailureKind::PermissionDenied),
+    (404, FailureKind::NotFound),
+    (409, FailureKind::Aborted),
+    (413, FailureKind::TooLarge),
+    (429, FailureKind::ResourceExhausted),
+    (500, FailureKind::Internal),
+    (501, FailureKind::Unimplemented),
+    (503, FailureKind::Unavailable),
+    (504, FailureKind::DeadlineExceeded),
+];
+
+/// What goes wrong, and with which requests.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fault {
+    /// Of how many requests it befalls: 1 is all of them.
+    chance: Chance,
+    /// Another seed, other requests; the same seed, the same ones.
+    seed: u64,
+    /// How often it happens in a namespace.
+    times: Option<u64>,
+
+    status: Option<Status>,
+    message: Option<String>,
+    retry_after: Option<Time>,
+    /// Before anything else happens.
+    delay: Option<Time>,
+    /// Before each event of a stream.
+    between_events: Option<Time>,
+    drop_after_events: Option<u64>,
+    drop_after_bytes: Option<u64>,
+    /// Number of the event whose JSON is cut in the middle, from 1.
+    malformed_event: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+struct Chance(f64);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u16")]
+pub struct Status(pub FailureKind);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(pub Duration);
+
+/// What happens to the body of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Damage {
+    pub between_events: Duration,
+    pub drop_after_events: Option<u64>,
+    pub drop_after_bytes: Option<u64>,
+    pub malformed_event: Option<u64>,
+}
+
+impl Fault {
+    pub fn delay(&self) -> Duration {
+        self.delay.map_or(Duration::ZERO, |time| time.0)
+    }
+
+    /// The answer instead of all others.
+    pub fn failure(&self) -> Option<Failure> {
+        let Status(kind) = self.status?;
+        let message = self.message.clone().unwrap_or_else(|| "A fault was ordered.".to_owned());
+        let retry_after = self.retry_after.map(|time| time.0);
+        Some(Failure { kind, message, retry_after, manner: Manner::Thrown })
+    }
+
+    pub fn damage(&self) -> Damage {
+        Damage {
+            between_events: self.between_events.map_or(Duration::ZERO, |time| time.0),
+            drop_after_events: self.drop_after_events,
+            drop_after_bytes: self.drop_after_bytes,
+            malformed_event: self.malformed_event,
+        }
+    }
+
+    /// Whether it befalls the request with this number, as the seed has it.
+    fn befalls(&self, number: u64) -> bool {
+        let dice = Sha256::new()
+            .chain_update(self.seed.to_le_bytes())
+            .chain_update(number.to_le_bytes())
+            .finalize();
+        let (first, _) = dice.split_at(8);
+        let dice = first.iter().fold(0_u64, |dice, byte| dice << 8 | u64::from(*byte));
+        (dice as f64) < self.chance.0 * 2_f64.powi(64)
+    }
+}
+
+/// How often each fault has been met, and has happened, in each namespace.
+#[derive(Debug, Default)]
+pub struct Counters(Rooms<HashMap<String, Count>>);
+
+#[derive(Debug, Default)]
+struct Count {
+    met: u64,
+    happened: u64,
+}
+
+/// Too many different faults were ordered in one namespace.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {MAX_COUNTED} different faults in one namespace: `POST /x/reset` forgets them")]
+pub struct TooMany;
+
+impl Counters {
+    /// Whether `fault`, which is known by `name`, happens to a request now.
+    pub fn happens(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        fault: &Fault,
+    ) -> Result<bool, TooMany> {
+        self.0.with(namespace, |counts| {
+            if !counts.contains_key(name) && counts.len() >= MAX_COUNTED {
+                return Err(TooMany);
+            }
+            let count = counts.entry(name.to_owned()).or_default();
+            count.met += 1;
+            let happens =
+                fault.befalls(count.met) && fault.times.is_none_or(|times| count.happened < times);
+            count.happened += u64::from(happens);
+            Ok(happens)
+        })
+    }
+
+    pub fn clear(&self, namespace: &Namespace) {
+        self.0.clear(namespace);
+    }
+}
+
+impl Default for Chance {
+    fn default() -> Chance {
+        Chance(1.0)
+    }
+}
+
+impl TryFrom<f64> for Chance {
+    type Error = String;
+
+    fn try_from(chance: f64) -> Result<Chance, String> {
+        if (0.0..=1.0).contains(&chance) {
+            Ok(Chance(chance))
+        } else {
+            Err(format!("a chance lies between 0 and 1; {chance} does not"))
+        }
+    }
+}
+
+impl TryFrom<u16> for Status {
+    type Error = String;
+
+    fn try_from(number: u16) -> Result<Status, String> {
+        let found = STATUSES.iter().find(|(status, _)| *status == number);
+        found.map(|(_, kind)| Status(*kind)).ok_or_else(|| {
+            let known: Vec<String> =
+                STATUSES.iter().map(|(status, _)| status.to_string()).collect();
+            format!("{number} is no status of Google's API; there are {}", known.join(", "))
+        })
+    }
+}
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Time, String> {
+        match humantime::parse_duration(&text) {
+            Ok(time) if time <= MAX_TIME => Ok(Time(time)),
+            Ok(_) => Err(format!("a time is at most {} s, not `{text}`", MAX_TIME.as_secs())),
+            Err(_) => Err(format!("a time is written like `500ms` or `2s`, not `{text}`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str) -> Result<Fault, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    fn happens(counters: &Counters, room: &str, json: &str) -> bool {
+        let namespace = Namespace::named(room).expect("it is a name");
+        let fault = fault(json).expect("it is right");
+        counters.happens(&namespace, json, &fault).expect("there are few")
+    }
+
+    #[test]
+    fn it_happens_as_often_as_it_was_ordered_in_each_namespace() {
+        let counters = Counters::default();
+        let twice = r#"{"status": 503, "times": 2}"#;
+        let seen: Vec<bool> = (0..4).map(|_| happens(&counters, "a", twice)).collect();
+        assert_eq!(seen, [true, true, false, false]);
+        assert!(happens(&counters, "b", twice), "another room has counts of its own");
+    }
+
+    #[test]
+    fn a_seed_decides_and_a_chance_is_kept() {
+        let drawn = |seed: u64| -> Vec<bool> {
+            let json = format!(r#"{{"status": 503, "chance": 0.3, "seed": {seed}}}"#);
+            let counters = Counters::default();
+            (0..1000).map(|_| happens(&counters, "a", &json)).collect()
+        };
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        let hits = drawn(7).into_iter().filter(|hit| *hit).count();
+        assert!((240..360).contains(&hits), "{hits} of 1000");
+        for (chance, wanted) in [("0", false), ("1", true)] {
+            let json = format!(r#"{{"status": 503, "chance": {chance}}}"#);
+            let counters = Counters::default();
+            assert!((0..100).all(|_| happens(&counters, "a", &json) == wanted), "{chance}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (json, wanted) in [
+            (r#"{"chance": 2}"#, "between 0 and 1"),
+            (r#"{"status": 200}"#, "no status of Google's API"),
+            (r#"{"delay": "1h"}"#, "at most 600 s"),
+            (r#"{"stauts": 500}"#, "unknown field `stauts`"),
+        ] {
+            let error = fault(json).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_faults_that_are_counted_have_a_limit() {
+        let counters = Counters::default();
+        for number in 0..MAX_COUNTED {
+            happens(&counters, "a", &format!(r#"{{"seed": {number}}}"#));
+        }
+        let namespace = Namespace::named("a").expect("it is a name");
+        assert!(counters.happens(&namespace, "one more", &Fault::default()).is_err());
+        counters.clear(&namespace);
+        assert!(counters.happens(&namespace, "one more", &Fault::default()).is_ok());
+    }
+}

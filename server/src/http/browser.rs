@@ -1,0 +1,81 @@
+//! What browsers and proxies are told: who may ask from a page, and in which form the answer comes.
+
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::uri::Uri;
+use axum::http::{HeaderName, HeaderValue, Response};
+use hyper::body::Body;
+use tower_http::CompressionLevel;
+use tower_http::compression::{CompressionLayer, Predicate};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use super::{REQUEST_ID, UPLOAD_STATUS};
+
+/// A packet. Less than that is sent no faster when it is smaller.
+const MIN_BYTES: u64 = 1400;
+/// How long a browser may remember what it was told.
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Pages of any origin may ask where a key is asked for, as with the real service. Where none is,
+/// whoever looks at a page would ask in the name of this machine, so the page has to come from it.
+pub fn origins(keyless: bool) -> CorsLayer {
+    let origin = if keyless {
+        AllowOrigin::predicate(|origin: &HeaderValue, _: &Parts| is_local(origin))
+    } else {
+        AllowOrigin::any()
+    };
+    let exposed = ["x-goog-upload-url", "x-goog-upload-size-received", "retry-after"];
+    let exposed = exposed.into_iter().map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed.chain([REQUEST_ID, UPLOAD_STATUS]).collect::<Vec<_>>())
+        .max_age(REMEMBERED)
+}
+
+fn is_local(origin: &HeaderValue) -> bool {
+    let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
+}
+
+/// JSON that is whole is packed for clients that ask for it; streams never are, for what waits in a
+/// packer has not been said.
+pub fn packing() -> CompressionLayer<WholeJson> {
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(WholeJson)
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct WholeJson;
+
+impl Predicate for WholeJson {
+    fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let size = response.body().size_hint().exact();
+        kind.starts_with(b"application/json")
+            && size.is_some_and(|bytes| bytes >= MIN_BYTES)
+            && !response.headers().contains_key(CONTENT_ENCODING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_this_machine_is_told_from_all_others() {
+        for (origin, wanted) in [
+            ("http://localhost:3000", true),
+            ("http://127.0.0.1", true),
+            ("https://[::1]:8443", true),
+            ("http://app.localhost:5173", true),
+            ("https://example.org", false),
+            ("http://localhost.example.org", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(is_local(&HeaderValue::from_static(origin)), wanted, "{origin}");
+        }
+    }
+}

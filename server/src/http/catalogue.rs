@@ -1,0 +1,78 @@
+//! Which models there are, as far as their names tell.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+/// Names of Gemini's that are listed where some model answers for them: clients let their users
+/// choose from such a list.
+const GEMINIS: &[&str] = &[
+    "gemini-2.5-flash",
+    "gemini-2.5-flash-lite",
+    "gemini-2.5-pro",
+    "gemini-3-flash-preview",
+    "gemini-3.1-flash-lite",
+    "gemini-3.1-pro-preview",
+    "gemini-3.5-flash",
+    "gemini-3.6-flash",
+    "gemini-3.7-flash",
+    "gemini-3.8-flash",
+    "gemini-flash-latest",
+    "gemini-flash-lite-latest",
+    "gemini-pro-latest",
+];
+
+/// The names that somebody answers for.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    patterns: GlobSet,
+    /// In the order of their letters.
+    names: Vec<String>,
+}
+
+impl Catalogue {
+    /// `patterns` are names and globs of names. One that is no glob is the error.
+    pub fn new<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Catalogue, globset::Error> {
+        let mut globs = GlobSetBuilder::new();
+        let mut names: Vec<String> = GEMINIS.iter().map(|name| (*name).to_owned()).collect();
+        for pattern in patterns {
+            globs.add(Glob::new(pattern)?);
+            if !pattern.contains(['*', '?', '[', '{', '\\']) {
+                names.push(pattern.to_owned());
+            }
+        }
+        let patterns = globs.build()?;
+        names.retain(|name| patterns.is_match(name));
+        names.sort();
+        names.dedup();
+        Ok(Catalogue { patterns, names })
+    }
+
+    /// Whether somebody answers for this name, listed or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.patterns.is_match(name)
+    }
+
+    /// The names that can be told.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_and_globs_are_not() {
+        let catalogue =
+            Catalogue::new(["direct", "qwen*", "gemini-2.5-*"]).expect("they are globs");
+        assert_eq!(
+            catalogue.names(),
+            ["direct", "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"]
+        );
+        assert!(catalogue.has("qwen3:8b"));
+        assert!(!catalogue.has("gemini-3-flash-preview"));
+        assert!(Catalogue::new(["["]).is_err());
+    }
+}

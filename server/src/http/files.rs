@@ -1,0 +1,81 @@
+//! `/files`: what clients have sent ahead.
+
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use serde_json::json;
+
+use super::App;
+use super::base::Base;
+use super::error::{ApiError, Code};
+use super::generate::file::to_json;
+use super::generate::json;
+use super::page::Page;
+use super::query::Classic;
+use crate::store::Owner;
+
+/// Google's numbers.
+const DEFAULT_PAGE: usize = 10;
+const MAX_PAGE: usize = 100;
+
+pub async fn list(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    base: Base,
+    Classic { page, .. }: Classic,
+) -> Result<Response, ApiError> {
+    let size = page.size(DEFAULT_PAGE, MAX_PAGE);
+    let after = page.after.as_deref().unwrap_or_default();
+    // One more than asked for tells whether there is another page.
+    let found = app.files.list(&owner, after, size + 1).await?;
+    let shown = &found[..found.len().min(size)];
+    let mut body = json!({});
+    if !shown.is_empty() {
+        body["files"] = shown.iter().map(|file| to_json(file, &base)).collect();
+    }
+    if let (true, Some(last)) = (found.len() > size, shown.last()) {
+        body["nextPageToken"] = Page::token(&last.id).into();
+    }
+    Ok(json(&body))
+}
+
+pub async fn get(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    base: Base,
+    Path(rest): Path<String>,
+    _: Classic,
+) -> Result<Response, ApiError> {
+    let id = id_of(&rest);
+    if id.ends_with(":download") {
+        return Err(ApiError::invalid(
+            "Only generated files can be downloaded, not uploaded ones.",
+        ));
+    }
+    let file = app.files.find(&owner, id).await?.ok_or_else(|| ApiError::no_file(id))?;
+    Ok(json(&to_json(&file, &base)))
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Path(rest): Path<String>,
+    _: Classic,
+) -> Result<Response, ApiError> {
+    let id = id_of(&rest);
+    if app.files.delete(&owner, id).await? {
+        Ok(json(&json!({})))
+    } else {
+        Err(ApiError::no_file(id))
+    }
+}
+
+/// Files that lie in somebody's cloud already.
+pub async fn register(_: Classic) -> ApiError {
+    ApiError::new(Code::NotFound, "Files cannot be registered with this server. Upload them.")
+}
+
+/// `abc`, `files/abc`, or all of its address: the SDKs cut addresses down only where they begin with
+/// `https`.
+fn id_of(rest: &str) -> &str {
+    rest.rsplit_once("files/").map_or(rest, |(_, id)| id)
+}

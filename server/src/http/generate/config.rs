@@ -1,0 +1,185 @@
+//! `generationConfig`: checked, and handed to the model in the words of the interactions API, so
+//! that a model has one language to understand. What that API has no word for keeps its own.
+
+use serde_json::{Map, Value};
+
+use super::schema::json_schema;
+use crate::http::wire::WireError;
+use crate::http::wire::node::{Fields, Node};
+
+/// Limit of the real service.
+const MAX_STOP_SEQUENCES: usize = 5;
+
+/// How an answer is wanted.
+#[derive(Debug, Default, PartialEq)]
+pub struct Config {
+    /// For the model; `Null` where there was nothing.
+    pub generation: Value,
+    /// Whether the client wants to read the summaries of thoughts.
+    pub thoughts: bool,
+}
+
+/// For services that make pictures and sound. Accepted, not used.
+const IGNORED: &[&str] = &[
+    "audioTimestamp",
+    "audioTranscriptionConfig",
+    "enableEnhancedCivicAnswers",
+    "imageConfig",
+    "mediaResolution",
+    "modelConfig",
+    "modelSelectionConfig",
+    "routingConfig",
+    "speechConfig",
+];
+
+pub fn config(node: Node) -> Result<Config, WireError> {
+    let mut fields = node.object()?.camel()?;
+    let mut config = Map::new();
+    for (name, word, from, to) in [
+        ("temperature", "temperature", 0.0, 2.0),
+        ("topP", "top_p", 0.0, 1.0),
+        ("topK", "top_k", 0.0, f64::MAX),
+        ("presencePenalty", "presence_penalty", -2.0, 2.0),
+        ("frequencyPenalty", "frequency_penalty", -2.0, 2.0),
+        ("maxOutputTokens", "max_output_tokens", 1.0, f64::from(i32::MAX)),
+    ] {
+        if let Some(node) = fields.take(name) {
+            if !(from..=to).contains(&node.number()?) {
+                return Err(node.wrong(format!("it must lie between {from} and {to}")));
+            }
+            config.insert(word.to_owned(), node.into_value());
+        }
+    }
+    if let Some(seed) = fields.take("seed") {
+        config.insert("seed".to_owned(), seed.integer()?.into());
+    }
+    stop_sequences(&mut fields, &mut config)?;
+    response(&mut fields, &mut config)?;
+    let thoughts = fields.take("thinkingConfig").map(|node| thinking(node, &mut config));
+    for name in IGNORED {
+        fields.take(name);
+    }
+    fields.done()?;
+    let generation = if config.is_empty() { Value::Null } else { config.into() };
+    Ok(Config { generation, thoughts: thoughts.transpose()?.unwrap_or(false) })
+}
+
+fn stop_sequences(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), WireError> {
+    let Some(node) = fields.take("stopSequences") else { return Ok(()) };
+    let too_many = node.wrong(format!("there may be {MAX_STOP_SEQUENCES} at most"));
+    let sequences: Vec<_> = node.list()?.into_iter().map(Node::string).collect::<Result<_, _>>()?;
+    if sequences.len() > MAX_STOP_SEQUENCES {
+        return Err(too_many);
+    }
+    if !sequences.is_empty() {
+        config.insert("stop_sequences".to_owned(), sequences.into());
+    }
+    Ok(())
+}
+
+/// The form of the answer.
+fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), WireError> {
+    if let Some(count) = fields.take("candidateCount")
+        && count.integer()? != 1
+    {
+        return Err(count.wrong("this server gives one candidate"));
+    }
+    if fields.boolean("responseLogprobs")? == Some(true) || fields.has("logprobs") {
+        return Err(fields.wrong("'logprobs' are not given by this server"));
+    }
+    if let Some(modalities) = fields.take("responseModalities") {
+        for modality in modalities.list()? {
+            modality.one_of(&["TEXT", "IMAGE", "AUDIO", "text", "image", "audio"])?;
+        }
+    }
+    if let Some(mime_type) = fields.string("responseMimeType")? {
+        config.insert("response_mime_type".to_owned(), mime_type.into());
+    }
+    let own = fields.take("responseSchema").map(|schema| json_schema(schema.into_value()));
+    let schema = fields.take("responseJsonSchema").map(Node::into_value).or(own);
+    if let Some(schema) = schema {
+        config.insert("response_json_schema".to_owned(), schema);
+    }
+    Ok(())
+}
+
+/// Whether thoughts are shown.
+fn thinking(node: Node, config: &mut Map<String, Value>) -> Result<bool, WireError> {
+    const LEVELS: &[&str] =
+        &["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH", "THINKING_LEVEL_UNSPECIFIED"];
+    let mut fields = node.object()?.camel()?;
+    if let Some(level) = fields.take("thinkingLevel") {
+        // Python's SDK takes either case and hands it on.
+        let level = level.one_of(&[LEVELS, &["minimal", "low", "medium", "high"]].concat())?;
+        if level != "THINKING_LEVEL_UNSPECIFIED" {
+            config.insert("thinking_level".to_owned(), level.to_lowercase().into());
+        }
+    }
+    if let Some(budget) = fields.take("thinkingBudget") {
+        config.insert("thinking_budget".to_owned(), budget.integer()?.into());
+    }
+    let thoughts = fields.boolean("includeThoughts")?.unwrap_or(false);
+    if thoughts {
+        config.insert("thinking_summaries".to_owned(), "auto".into());
+    }
+    fields.done()?;
+    Ok(thoughts)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(json: Value) -> Result<Config, String> {
+        let body = Node::root(json!({"g": json}));
+        let node = body.object().expect("it is one").require("g").expect("it is there");
+        config(node).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_right_is_said_in_the_other_apis_words() {
+        let config = read(json!({
+            "temperature": 0.7, "topP": 1, "top_k": 40.0, "seed": 7, "maxOutputTokens": 100,
+            "stopSequences": ["END"], "candidateCount": 1, "responseModalities": ["TEXT"],
+            "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT"},
+            "thinkingConfig": {"thinking_level": "LOW", "includeThoughts": true},
+            "speechConfig": {}, "presencePenalty": 0,
+        }));
+        let config = config.expect("it is right");
+        assert!(config.thoughts);
+        assert_eq!(
+            config.generation,
+            json!({
+                "temperature": 0.7, "top_p": 1, "top_k": 40.0, "presence_penalty": 0,
+                "max_output_tokens": 100, "seed": 7, "stop_sequences": ["END"],
+                "response_mime_type": "application/json", "response_json_schema": {"type": "object"},
+                "thinking_level": "low", "thinking_summaries": "auto",
+            })
+        );
+        assert_eq!(read(json!({})), Ok(Config::default()));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (config, wanted) in [
+            (json!({"temperature": "hot"}), "Invalid type for 'g.temperature'"),
+            (json!({"temperature": 3}), "it must lie between 0 and 2"),
+            (json!({"max_output_tokens": 0}), "Invalid value for 'g.maxOutputTokens'"),
+            (json!({"candidateCount": 2}), "this server gives one candidate"),
+            (json!({"responseLogprobs": true}), "'logprobs' are not given"),
+            (json!({"stopSequences": ["a", "b", "c", "d", "e", "f"]}), "there may be 5 at most"),
+            (json!({"responseModalities": ["SMELL"]}), "'SMELL' is none of TEXT"),
+            (json!({"thinkingConfig": {"thinkingLevel": "some"}}), "'some' is none of MINIMAL"),
+            (
+                json!({"thinkingConfig": {"level": 1}}),
+                "Unknown parameter 'g.thinkingConfig.level'.",
+            ),
+            (json!({"thinking_level": "low"}), "Unknown parameter 'g.thinkingLevel'."),
+        ] {
+            let error = read(config.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{config} gave {error}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Contents to steps: a conversation as this API has it, read into the one that the engine has.
+//!
+//! A part knows less than a step. Which call a result belongs to may have to be seen from the order,
+//! and a signature on a text is that of the thought before it.
+
+use serde_json::Value;
+
+use super::part::{self, Part, Said};
+use crate::http::wire::WireError;
+use crate::http::wire::node::Node;
+use crate::ids;
+use crate::interaction::{CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Step};
+
+/// Texts of the real service.
+const NO_CONTENTS: &str = "* GenerateContentRequest.contents: contents is not specified\n";
+const NO_PARTS: &str = "must not be empty";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    User,
+    Model,
+}
+
+/// Reads a conversation, oldest first.
+pub fn contents(node: Option<Node>) -> Result<Vec<Step>, WireError> {
+    let nodes = node.map(one_or_many).transpose()?.unwrap_or_default();
+    if nodes.is_empty() {
+        return Err(WireError::Whole(NO_CONTENTS.to_owned()));
+    }
+    let mut history = History::default();
+    for node in nodes {
+        content(node, &mut history)?;
+    }
+    Ok(history.steps)
+}
+
+/// The texts of a content, joined by line breaks: an instruction has nothing else.
+pub fn instruction(node: Node) -> Result<String, WireError> {
+    let (_, parts) = parts(node)?;
+    let mut texts = Vec::new();
+    for node in parts {
+        let mistake = node.wrong("an instruction is text");
+        match part::read(node)?.said {
+            Said::Content(Content::Text { text, .. }) => texts.push(text),
+            _ => return Err(mistake),
+        }
+    }
+    Ok(texts.join("\n"))
+}
+
+fn content(node: Node, history: &mut History) -> Result<(), WireError> {
+    let (role, parts) = parts(node)?;
+    history.turn();
+    for part in parts {
+        history.add(role, part::read(part)?);
+    }
+    Ok(())
+}
+
+fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {
+    let mut fields = node.object()?.camel()?;
+    let role = match fields.take("role") {
+        Some(node) => match node.value().as_str() {
+            // `function` is how results came before they were the user's.
+            Some("user" | "function" | "") => Role::User,
+            Some("model") => Role::Model,
+            Some(_) => return Err(node.wrong("Please use a valid role: user, model")),
+            None => return Err(node.not("a string")),
+        },
+        None => Role::User,
+    };
+    let missing = fields.wrong(format!("its parts {NO_PARTS}"));
+    let parts = fields.take("parts").map(one_or_many).transpose()?.unwrap_or_default();
+    fields.done()?;
+    if parts.is_empty() { Err(missing) } else { Ok((role, parts)) }
+}
+
+/// Old examples have one object where a list belongs.
+pub fn one_or_many(node: Node) -> Result<Vec<Node>, WireError> {
+    match node.value() {
+        Value::Object(_) => Ok(vec![node]),
+        _ => node.list(),
+    }
+}
+
+/// The steps so far, and what the next part may have to know of them.
+#[derive(Debug, Default)]
+struct History {
+    steps: Vec<Step>,
+    /// Whether the next content begins a message of its own.
+    anew: bool,
+}
+
+impl History {
+    fn turn(&mut self) {
+        self.anew = true;
+    }
+
+    fn add(&mut self, role: Role, Part { said, signature }: Part) {
+        let signature = signature.unwrap_or_default();
+        match said {
+            Said::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
+            Said::Content(content) => self.content(role, content, signature),
+            Said::Code(call) => self.steps.push(Step::CodeCall(CodeCall {
+                id: or_fresh(call.id),
+                signature,
+                ..call
+            })),
+            Said::CodeResult(result) => {
+                let call_id = Some(result.call_id).filter(|id| !id.is_empty());
+                let call_id = call_id.unwrap_or_else(|| self.last_code());
+                self.steps.push(Step::CodeResult(CodeResult { call_id, ..result }));
+            }
+            Said::FunctionCall(call) => self.steps.push(Step::FunctionCall(FunctionCall {
+                id: or_fresh(call.id),
+                signature,
+                ..call
+            })),
+            Said::FunctionResult(result) => {
+                let call_id = Some(result.call_id.clone()).filter(|id| !id.is_empty());
+                let call_id = call_id.unwrap_or_else(|| self.waiting_for(&result));
+                self.steps.push(Step::FunctionResult(FunctionResult { call_id, ..result }));
+            }
+            Said::Foreign(part) => self.steps.push(Step::Foreign(part)),
+        }
+    }
+
+    /// Contents of one message stand together.
+    fn content(&mut self, role: Role, content: Content, signature: String) {
+        if !signature.is_empty() {
+            self.steps.push(Step::Thought { summary: String::new(), signature });
+        }
+        let is_empty = matches!(&content, Content::Text { text, .. } if text.is_empty());
+        if is_empty && role == Role::Model {
+            return;
+        }
+        let anew = std::mem::replace(&mut self.anew, false);
+        match (role, self.steps.last_mut()) {
+            (Role::User, Some(Step::UserInput(message))) if !anew => message.push(content),
+            (Role::Model, Some(Step::ModelOutput(message))) if !anew => message.push(content),
+            (Role::User, _) => self.steps.push(Step::UserInput(vec![content])),
+            (Role::Model, _) => self.steps.push(Step::ModelOutput(vec![content])),
+        }
+    }
+
+    fn last_code(&self) -> String {
+        let calls = self.steps.iter().rev();
+        let mut ids = calls.filter_map(|step| match step {
+            Step::CodeCall(call) => Some(call.id.clone()),
+            _ => None,
+        });
+        ids.next().unwrap_or_default()
+    }
+
+    /// The oldest call of this function that has no result yet.
+    fn waiting_for(&self, result: &FunctionResult) -> String {
+        let answered = |id: &str| {
+            self.steps
+                .iter()
+                .any(|step| matches!(step, Step::FunctionResult(result) if result.call_id == id))
+        };
+        let mut waiting = self.steps.iter().filter_map(|step| match step {
+            Step::FunctionCall(call)
+                if Some(&call.name) == result.name.as_ref() && !answered(&call.id) =>
+            {
+                Some(call.id.clone())
+            }
+            _ => None,
+        });
+        waiting.next().unwrap_or_default()
+    }
+}
+
+fn or_fresh(id: String) -> String {
+    if id.is_empty() { ids::call() } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::interaction::Outcome;
+
+    fn read(json: Value) -> Result<Vec<Step>, String> {
+        let mut body = Node::root(json!({"contents": json})).object().expect("it is one");
+        contents(body.take("contents")).map_err(|error| error.to_string())
+    }
+
+    fn user(text: &str) -> Step {
+        Step::UserInput(vec![Content::text(text)])
+    }
+
+    #[test]
+    fn a_message_is_one_step_and_its_role_says_whose() {
+        let hello = json!([{"text": "a"}, {"text": "b"}]);
+        let message = Step::UserInput(vec![Content::text("a"), Content::text("b")]);
+        for role in [json!("user"), json!(null), json!(""), json!("function")] {
+            let steps = read(json!([{"role": role, "parts": hello}]));
+            assert_eq!(steps, Ok(vec![message.clone()]), "{role}");
+        }
+        assert_eq!(read(json!({"parts": {"text": "a"}})), Ok(vec![user("a")]), "old examples");
+        let steps = read(json!([
+            {"role": "user", "parts": [{"text": "a"}]}, {"role": "user", "parts": [{"text": "b"}]},
+            {"role": "model", "parts": [{"text": "c"}]},
+        ]));
+        let output = Step::ModelOutput(vec![Content::text("c")]);
+        assert_eq!(steps, Ok(vec![user("a"), user("b"), output]));
+    }
+
+    #[test]
+    fn a_history_with_code_in_it_is_what_happened() {
+        let steps = read(json!([
+            {"role": "user", "parts": [{"text": "6 * 7?"}]},
+            {"role": "model", "parts": [
+                {"text": "Hm.", "thought": true},
+                {"executableCode": {"language": "PYTHON", "code": "print(42)"}, "thoughtSignature": "s1"},
+                {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
+                {"inlineData": {"mimeType": "image/png", "data": "iVBORw0="}},
+                {"text": "It is 42."}, {"text": "", "thoughtSignature": "s2"}]},
+            {"role": "user", "parts": [{"text": "And?"}]},
+        ]));
+        let steps = steps.expect("it is right");
+        let [
+            _,
+            Step::Thought { summary, .. },
+            Step::CodeCall(call),
+            Step::CodeResult(result),
+            rest @ ..,
+        ] = &steps[..]
+        else {
+            panic!("{steps:?}");
+        };
+        assert_eq!((&**summary, &*call.signature), ("Hm.", "s1"));
+        assert_eq!((result.outcome, &*result.stdout), (Outcome::Ok, "42\n"));
+        assert_eq!((call.id.len(), &call.id), (8, &result.call_id), "they belong together");
+        let [Step::ModelOutput(said), Step::Thought { signature, .. }, Step::UserInput(_)] = rest
+        else {
+            panic!("{rest:?}");
+        };
+        assert_eq!((said.len(), &**signature), (2, "s2"));
+    }
+
+    #[test]
+    fn a_function_without_an_id_is_found_by_its_name() {
+        let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
+        let result = |name: &str| json!({"functionResponse": {"name": name, "response": {"a": 1}}});
+        let steps = read(json!([
+            {"role": "user", "parts": [{"text": "?"}]},
+            {"role": "model", "parts": [call("f"), call("g"), call("f")]},
+            {"role": "user", "parts": [result("f"), result("f"), result("g")]},
+        ]));
+        let steps = steps.expect("it is right");
+        let calls = steps.iter().filter_map(|step| match step {
+            Step::FunctionCall(call) => Some(&call.id),
+            _ => None,
+        });
+        let results = steps.iter().filter_map(|step| match step {
+            Step::FunctionResult(result) => Some(&result.call_id),
+            _ => None,
+        });
+        let (calls, results): (Vec<_>, Vec<_>) = (calls.collect(), results.collect());
+        assert_eq!(results, [calls[0], calls[2], calls[1]]);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (json, wanted) in [
+            (json!(null), "contents is not specified"),
+            (json!([]), "contents is not specified"),
+            (json!("hello"), "Invalid type for 'contents': expected a list, got a string."),
+            (json!([{"role": "user"}]), "Invalid value for 'contents[0]': its parts must not be"),
+            (json!([{"role": "user", "parts": []}]), "its parts must not be empty"),
+            (
+                json!([{"role": "system", "parts": [{"text": "a"}]}]),
+                "Invalid value for 'contents[0].role': Please use a valid role: user, model.",
+            ),
+            (
+                json!([{"parts": [{"text": "a"}, {"txt": "b"}]}]),
+                "Unknown parameter 'contents[0].parts[1].txt'.",
+            ),
+        ] {
+            let error = read(json.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{json} gave {error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A file that was sent ahead, as clients announce it and as it is shown.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::http::base::Base;
+use crate::http::wire::WireError;
+use crate::http::wire::content;
+use crate::http::wire::node::Node;
+use crate::store::{Announced, File};
+
+/// Limits of the real service, in characters.
+const MAX_ID: usize = 40;
+const MAX_DISPLAY_NAME: usize = 512;
+/// What types of files begin with. There are no others.
+const MEDIA: &[&str] = &[
+    "application",
+    "audio",
+    "chemical",
+    "font",
+    "image",
+    "message",
+    "model",
+    "multipart",
+    "text",
+    "video",
+];
+
+/// What the headers of a request say of a file, beside its metadata.
+#[derive(Debug, Default)]
+pub struct InHeaders<'a> {
+    pub mime_type: Option<&'a str>,
+    pub bytes: Option<u64>,
+    pub file_name: Option<&'a str>,
+}
+
+/// Reads `{"file": {…}}`.
+pub fn announced(body: Value, headers: &InHeaders<'_>) -> Result<Announced, WireError> {
+    let mut fields = Node::root(body).object()?.camel()?;
+    let file = fields.take("file").map(|node| node.object()?.camel()).transpose()?;
+    fields.done()?;
+    let (mut id, mut display_name, mut mime_type, mut bytes) = (None, None, None, None);
+    if let Some(mut file) = file {
+        id = file.take("name").map(name).transpose()?;
+        display_name = file.take("displayName").map(display).transpose()?;
+        mime_type = file.string("mimeType")?.filter(|text| !text.is_empty());
+        bytes = file.take("sizeBytes").map(size).transpose()?;
+        // What only the server knows, and clients send back all the same.
+        for name in ["createTime", "updateTime", "expirationTime", "sha256Hash", "uri", "state"] {
+            file.take(name);
+        }
+        for name in ["downloadUri", "source", "error", "videoMetadata"] {
+            file.take(name);
+        }
+        file.done()?;
+    }
+    let stated = headers.mime_type.filter(|text| !text.is_empty()).map(str::to_owned);
+    let by_name = || {
+        let name = headers.file_name.or(display_name.as_deref())?;
+        mime_guess::from_path(name).first_raw().map(str::to_owned)
+    };
+    let mime_type = stated
+        .or(mime_type)
+        .or_else(by_name)
+        .unwrap_or_else(|| "application/octet-stream".to_owned());
+    Ok(Announced {
+        id,
+        display_name,
+        mime_type: supported(&mime_type)?,
+        bytes: headers.bytes.or(bytes),
+    })
+}
+
+fn name(node: Node) -> Result<String, WireError> {
+    let Value::String(name) = node.value() else {
+        return Err(node.not("a string"));
+    };
+    let id = name.strip_prefix("files/").unwrap_or(name);
+    let is_id = (1..=MAX_ID).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !id.starts_with('-')
+        && !id.ends_with('-');
+    if is_id {
+        return Ok(id.to_owned());
+    }
+    Err(node.wrong(format!(
+        "a file's name is 'files/' and at most {MAX_ID} small letters, digits and dashes, with no dash \
+         at either end"
+    )))
+}
+
+fn display(node: Node) -> Result<String, WireError> {
+    let mistake = node.wrong(format!("it may have {MAX_DISPLAY_NAME} characters"));
+    let name = node.string()?;
+    if name.chars().count() > MAX_DISPLAY_NAME { Err(mistake) } else { Ok(name) }
+}
+
+/// A number, or a text of one: JavaScript has no integers of this length.
+fn size(node: Node) -> Result<u64, WireError> {
+    let size = match node.value() {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    size.ok_or_else(|| node.wrong("it is no number of bytes"))
+}
+
+fn supported(mime_type: &str) -> Result<String, WireError> {
+    let unsupported = || WireError::Whole(format!("Unsupported MIME type: {mime_type}"));
+    let name = content::mime_name(mime_type).ok_or_else(unsupported)?;
+    let (kind, _) = name.split_once('/').ok_or_else(unsupported)?;
+    if MEDIA.contains(&kind) { Ok(name) } else { Err(unsupported()) }
+}
+
+/// A file as Google spells it, for a client that knows the server by this address.
+pub fn to_json(file: &File, base: &Base) -> Value {
+    let mut json = json!({"name": format!("files/{}", file.id)});
+    if let Some(name) = &file.display_name {
+        json["displayName"] = name.as_str().into();
+    }
+    json["mimeType"] = file.mime_type.as_str().into();
+    json["sizeBytes"] = file.bytes.to_string().into();
+    json["createTime"] = file.created.to_string().into();
+    json["updateTime"] = file.created.to_string().into();
+    json["expirationTime"] = file.expires.to_string().into();
+    // Of the digits, not of the bytes that they stand for.
+    json["sha256Hash"] = STANDARD.encode(&file.sha256).into();
+    json["uri"] = base.join(&format!("/v1beta/files/{}", file.id)).into();
+    // Nothing is left to be done with a file that has come.
+    json["state"] = "ACTIVE".into();
+    json["source"] = "UPLOADED".into();
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: Value, headers: &InHeaders<'_>) -> Result<Announced, String> {
+        announced(json!({"file": file}), headers).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_sdks_announce_the_same_file() {
+        let wanted = Announced {
+            id: Some("my-data".to_owned()),
+            display_name: Some("My data".to_owned()),
+            mime_type: "text/csv".to_owned(),
+            bytes: Some(8),
+        };
+        let headers = InHeaders::default();
+        for file in [
+            json!({"name": "files/my-data", "mimeType": "text/csv", "displayName": "My data", "sizeBytes": "8"}),
+            json!({"name": "my-data", "mime_type": "text/csv", "display_name": "My data", "size_bytes": 8}),
+        ] {
+            assert_eq!(read(file, &headers).as_ref(), Ok(&wanted));
+        }
+    }
+
+    #[test]
+    fn a_type_is_stated_or_seen_from_the_name() {
+        let stated =
+            InHeaders { mime_type: Some("Text/Plain; charset=utf-8"), ..InHeaders::default() };
+        let named = InHeaders { file_name: Some("data.csv"), ..InHeaders::default() };
+        for (file, headers, wanted) in [
+            (json!({"mimeType": "text/csv"}), &stated, "text/plain"),
+            (json!({}), &named, "text/csv"),
+            (json!({"displayName": "a.png"}), &InHeaders::default(), "image/png"),
+            (json!({}), &InHeaders::default(), "application/octet-stream"),
+        ] {
+            assert_eq!(read(file, headers).expect("it is right").mime_type, wanted);
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        let long = "x".repeat(MAX_ID + 1);
+        for (file, wanted) in [
+            (json!({"mimeType": "bad/mime_type"}), "Unsupported MIME type: bad/mime_type"),
+            (json!({"mimeType": "text"}), "Unsupported MIME type: text"),
+            (json!({"name": "files/Ab"}), "Invalid value for 'file.name'"),
+            (json!({"name": "files/-a"}), "Invalid value for 'file.name'"),
+            (json!({"name": "files/"}), "Invalid value for 'file.name'"),
+            (json!({"name": "../etc"}), "Invalid value for 'file.name'"),
+            (json!({"name": long}), "Invalid value for 'file.name'"),
+            (json!({"displayName": "x".repeat(513)}), "it may have 512 characters"),
+            (json!({"sizeBytes": -1}), "it is no number of bytes"),
+            (json!({"colour": "red"}), "Unknown parameter 'file.colour'."),
+        ] {
+            let error = read(file.clone(), &InHeaders::default()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{file} gave {error}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The JSON of `generateContent`, the older API on the same engine: the twin of [`super::wire`].
+//!
+//! A conversation is a list of contents, each with a role and parts; here they become steps, and the
+//! steps of an answer become parts again. It is protobuf's JSON, so each name has two spellings.
+
+pub mod answer;
+mod config;
+mod content;
+pub mod file;
+pub mod model;
+mod part;
+pub mod request;
+mod say;
+mod schema;
+pub mod stream;
+mod tool;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::JSON;
+use super::error::ApiError;
+use super::wire::WireError;
+
+/// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
+pub fn part_of_url(rest: &str) -> (&str, &str) {
+    rest.rsplit_once(':').unwrap_or((rest, ""))
+}
+
+/// A mistake in the words of this API, where the real service's are known.
+pub fn refusal(error: WireError) -> ApiError {
+    ApiError::invalid(match error {
+        WireError::Unknown(path) => match path.rsplit_once('.') {
+            Some((place, name)) => unknown(name, &format!(" at '{place}'")),
+            None => unknown(&path, ""),
+        },
+        other => other.to_string(),
+    })
+}
+
+/// An answer.
+pub fn json(body: &Value) -> Response {
+    ([(CONTENT_TYPE, JSON)], body.to_string()).into_response()
+}
+
+fn unknown(name: &str, place: &str) -> String {
+    format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.")
+}

@@ -1,0 +1,183 @@
+//! The bodies of `:generateContent` and `:countTokens`.
+
+use serde_json::Value;
+
+use super::config::{self, Config};
+use super::{content, tool};
+use crate::engine::Request;
+use crate::http::wire::WireError;
+use crate::http::wire::node::{Fields, Node};
+use crate::store::{Keep, Owner};
+
+/// A request for an answer, and how it is wanted.
+#[derive(Debug)]
+pub struct Generate {
+    pub request: Request,
+    /// Whether the client wants to read what the model thought.
+    pub thoughts: bool,
+}
+
+/// Fields that Google has and this server does not serve, each with what the client gets to read.
+const REFUSED: &[(&str, &str)] = &[
+    ("cachedContent", "Cached contents are not supported by this server."),
+    ("continuationToken", "This server gives no continuation tokens."),
+    ("labels", "'labels' is not supported by the Gemini API."),
+    ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
+];
+
+/// Reads a request for the model that the URL names.
+pub fn generate(model: &str, body: Value) -> Result<Generate, WireError> {
+    read(model, Node::root(body).object()?.camel()?)
+}
+
+/// What is to be counted: some contents, or a whole request.
+pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
+    let mut fields = Node::root(body).object()?.camel()?;
+    let whole = fields.take("generateContentRequest");
+    if whole.is_some() && fields.has("contents") {
+        let why = "'contents' and 'generateContentRequest' exclude each other.";
+        return Err(WireError::Whole(why.to_owned()));
+    }
+    if let Some(whole) = whole {
+        fields.done()?;
+        return Ok(read(model, whole.object()?.camel()?)?.request);
+    }
+    let input = content::contents(fields.take("contents"))?;
+    fields.string("model")?;
+    fields.done()?;
+    Ok(request(model, input))
+}
+
+fn read(model: &str, mut fields: Fields) -> Result<Generate, WireError> {
+    for (name, why) in REFUSED {
+        if fields.has(name) {
+            return Err(WireError::Whole((*why).to_owned()));
+        }
+    }
+    let input = content::contents(fields.take("contents"))?;
+    let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
+    let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
+    let config = fields.take("generationConfig").map(config::config).transpose()?;
+    let Config { mut generation, thoughts } = config.unwrap_or_default();
+    if let Some(choice) = offer.choice {
+        generation["tool_choice"] = choice;
+    }
+    ignored(&mut fields)?;
+    fields.done()?;
+    let request = Request {
+        system_instruction: instruction.filter(|text| !text.is_empty()),
+        tools: offer.tools,
+        generation_config: generation,
+        ..request(model, input)
+    };
+    Ok(Generate { request, thoughts })
+}
+
+fn request(model: &str, input: Vec<crate::interaction::Step>) -> Request {
+    Request {
+        model: model.to_owned(),
+        input,
+        previous_interaction_id: None,
+        system_instruction: None,
+        tools: Default::default(),
+        generation_config: Value::Null,
+        keep: Keep::Forgotten,
+        background: false,
+        // Whoever comes with the request; the body has no say in it.
+        owner: Owner::default(),
+    }
+}
+
+/// What is checked as Google checks it, and makes no difference here.
+fn ignored(fields: &mut Fields) -> Result<(), WireError> {
+    // The URL says it, and some clients repeat it.
+    fields.string("model")?;
+    // Whether Google may look at it later.
+    fields.boolean("store")?;
+    if let Some(tier) = fields.take("serviceTier") {
+        tier.string()?;
+    }
+    for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
+        let mut setting = node.object()?.camel()?;
+        setting.require("category")?.string()?;
+        setting.require("threshold")?.string()?;
+        setting.string("method")?;
+        setting.done()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn hello() -> Value {
+        json!({"contents": [{"role": "user", "parts": [{"text": "hello"}]}]})
+    }
+
+    fn with(change: Value) -> Result<Generate, String> {
+        let mut body = hello();
+        for (name, value) in change.as_object().expect("it is one") {
+            body[name] = value.clone();
+        }
+        generate("m", body).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_may_be_there_is_read() {
+        let Generate { request, thoughts } = with(json!({
+            "system_instruction": {"parts": [{"text": "Be brief."}, {"text": "Be kind."}]},
+            "tools": [{"codeExecution": {}}],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+            "generationConfig": {"temperature": 1, "thinkingConfig": {"includeThoughts": true}},
+            "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+            "model": "models/m", "serviceTier": "SERVICE_TIER_STANDARD", "cachedContent": null,
+        }))
+        .expect("it is right");
+        assert!(thoughts);
+        assert_eq!(request.model, "m");
+        assert_eq!(request.system_instruction.as_deref(), Some("Be brief.\nBe kind."));
+        assert!(request.tools.code_execution);
+        let config = json!({"temperature": 1, "thinking_summaries": "auto", "tool_choice": "any"});
+        assert_eq!(request.generation_config, config);
+        assert_eq!(request.keep, Keep::Forgotten);
+    }
+
+    #[test]
+    fn what_may_not_be_there_is_refused_with_its_name() {
+        for (change, wanted) in [
+            (json!({"contents": null}), "contents is not specified"),
+            (json!({"cachedContent": "c"}), "Cached contents are not supported"),
+            (json!({"continuation_token": "c"}), "no continuation tokens"),
+            (json!({"labels": {}}), "'labels' is not supported"),
+            (json!({"input": "x"}), "Unknown parameter 'input'."),
+            (json!({"systemInstruction": "x"}), "Invalid type for 'systemInstruction'"),
+            (
+                json!({"systemInstruction": {"parts": [{"inlineData": {"data": ""}}]}}),
+                "Invalid value for 'systemInstruction.parts[0]': an instruction is text.",
+            ),
+            (json!({"safetySettings": [{}]}), "'safetySettings[0].category'"),
+        ] {
+            let error = with(change.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{change} gave {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_counted_is_contents_or_a_whole_request() {
+        let counted = |body| count("m", body).map_err(|error| error.to_string());
+        assert_eq!(counted(hello()).expect("it is right").input.len(), 1);
+        let mut whole = hello();
+        whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});
+        let request = counted(json!({"generateContentRequest": whole})).expect("it is right");
+        assert_eq!(request.system_instruction.as_deref(), Some("Be brief."));
+
+        let unknown = "Unknown parameter 'systemInstruction'.";
+        assert_eq!(counted(whole).expect_err("it belongs elsewhere"), unknown);
+        let mut both = hello();
+        both["generateContentRequest"] = hello();
+        assert!(counted(both).expect_err("one is too many").contains("exclude each other"));
+    }
+}

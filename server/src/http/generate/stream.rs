@@ -1,0 +1,99 @@
+//! An answer in pieces: as server-sent events, or as the elements of one JSON list.
+//!
+//! The SDKs' parsers know nothing but `data:` lines here: no names, no comments, no `[DONE]`. An
+//! error that comes late is an object of its own, outside of them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::answer::{About, End, Parts, answer};
+use crate::engine::Running;
+use crate::http::JSON;
+use crate::http::error::{self, ApiError};
+use crate::interaction::{Event, Failure, Manner};
+
+/// How pieces are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    ServerSentEvents,
+    List,
+}
+
+/// Streams an answer. A client that goes away ends it.
+pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) -> Response {
+    let log = Arc::clone(running.log());
+    let mut follower = log.follow(0);
+    let pieces = async_stream::stream! {
+        let _running = running;
+        let mut parts = Parts::new(thoughts);
+        let mut frames = Frames { framing, begun: false };
+        let mut ended = None;
+        while let Some((_, entry)) = follower.next().await {
+            if let Event::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
+                yield Err(error::disconnected().await);
+                return;
+            }
+            if let Some(part) = parts.of(&entry.event) {
+                yield Ok(frames.piece(&answer(&about, vec![part], None)));
+            }
+            ended = End::of(&entry.event);
+            if ended.is_some() {
+                break;
+            }
+        }
+        yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
+            Ok(end) => {
+                frames.piece(&answer(&about, parts.last().into_iter().collect(), Some(end)))
+            }
+            Err(error) => frames.error(&error.classic()),
+        });
+        if let Some(end) = frames.end() {
+            yield Ok(end.to_owned());
+        }
+    };
+    let kind = match framing {
+        Framing::ServerSentEvents => "text/event-stream",
+        Framing::List => JSON,
+    };
+    let headers = [(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, "attachment")];
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+#[derive(Debug)]
+struct Frames {
+    framing: Framing,
+    begun: bool,
+}
+
+impl Frames {
+    fn piece(&mut self, answer: &Value) -> String {
+        match self.framing {
+            Framing::ServerSentEvents => format!("data: {answer}\r\n\r\n"),
+            Framing::List => self.element(answer),
+        }
+    }
+
+    fn error(&mut self, envelope: &Value) -> String {
+        match self.framing {
+            Framing::ServerSentEvents => format!("{envelope}\r\n\r\n"),
+            Framing::List => self.element(envelope),
+        }
+    }
+
+    fn element(&mut self, json: &Value) -> String {
+        let before = if std::mem::replace(&mut self.begun, true) { ",\r\n" } else { "[" };
+        format!("{before}{json}")
+    }
+
+    fn end(&self) -> Option<&'static str> {
+        match self.framing {
+            Framing::ServerSentEvents => None,
+            Framing::List if self.begun => Some("\n]\n"),
+            Framing::List => Some("[]\n"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `tools` and `toolConfig`.
+
+use serde_json::{Value, json};
+
+use super::content::one_or_many;
+use super::schema::json_schema;
+use crate::backend::{Function, Tools};
+use crate::http::wire::WireError;
+use crate::http::wire::node::{Fields, Node};
+use crate::http::wire::tool;
+
+/// The real service's text, and its rule.
+const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocations to use Built-in \
+                     tools with Function calling.";
+
+/// Tools that Google has and this server has not.
+const ABSENT: &[&str] = &[
+    "computerUse",
+    "enterpriseWebSearch",
+    "exaAiSearch",
+    "fileSearch",
+    "googleMaps",
+    "googleSearch",
+    "googleSearchRetrieval",
+    "mcpServers",
+    "parallelAiSearch",
+    "retrieval",
+    "urlContext",
+];
+
+/// What a request says about tools.
+#[derive(Debug, Default)]
+pub struct Offer {
+    pub tools: Tools,
+    /// Which of them the model has to use, in the words of the interactions API.
+    pub choice: Option<Value>,
+}
+
+pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<Offer, WireError> {
+    let tools = tools.map(read).transpose()?.unwrap_or_default();
+    let config = config.map(settings).transpose()?.unwrap_or_default();
+    if tools.code_execution && !tools.functions.is_empty() && !config.invocations {
+        return Err(WireError::Whole(MIXED.to_owned()));
+    }
+    Ok(Offer { tools, choice: config.choice })
+}
+
+fn read(node: Node) -> Result<Tools, WireError> {
+    let mut tools = Tools::default();
+    for node in one_or_many(node)? {
+        let mut fields = node.object()?.camel()?;
+        if let Some(absent) = ABSENT.iter().find(|name| fields.has(name)) {
+            let why = format!("the tool '{absent}' is not supported by this server");
+            return Err(fields.wrong(why));
+        }
+        if let Some(node) = fields.take("codeExecution") {
+            node.object()?.done()?;
+            tool::offer_code_execution(&mut tools);
+        }
+        if let Some(node) = fields.take("functionDeclarations") {
+            for node in one_or_many(node)? {
+                tool::declare(&mut tools, function(node.object()?.camel()?)?)?;
+            }
+        }
+        fields.done()?;
+    }
+    Ok(tools)
+}
+
+fn function(mut fields: Fields) -> Result<Function, WireError> {
+    let name = tool::name(fields.require("name")?)?;
+    let description = fields.string("description")?;
+    let parameters = match (fields.object("parameters")?, fields.take("parametersJsonSchema")) {
+        (Some(_), Some(_)) => {
+            return Err(fields.wrong("it has both 'parameters' and 'parametersJsonSchema'"));
+        }
+        (Some(schema), None) => Some(json_schema(schema)),
+        (None, Some(schema)) => Some(schema.into_value()),
+        (None, None) => None,
+    };
+    // What comes back is not checked, and nothing goes on beside the model's turn.
+    for name in ["response", "responseJsonSchema", "behavior"] {
+        fields.take(name);
+    }
+    fields.done()?;
+    Ok(Function { name, description, parameters })
+}
+
+/// What `toolConfig` says.
+#[derive(Debug, Default)]
+struct Settings {
+    choice: Option<Value>,
+    /// Whether the client knows of tools that the server runs, beside those that it runs itself.
+    invocations: bool,
+}
+
+fn settings(node: Node) -> Result<Settings, WireError> {
+    let mut fields = node.object()?.camel()?;
+    let invocations = fields.boolean("includeServerSideToolInvocations")?.unwrap_or(false);
+    let choice = fields.take("functionCallingConfig").map(choice).transpose()?.flatten();
+    // For searches, which there are none of.
+    fields.object("retrievalConfig")?;
+    fields.done()?;
+    Ok(Settings { choice, invocations })
+}
+
+fn choice(node: Node) -> Result<Option<Value>, WireError> {
+    let mut fields = node.object()?.camel()?;
+    let mode = match fields.take("mode") {
+        Some(mode) => mode.one_of(&["AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"])?,
+        None => "MODE_UNSPECIFIED".to_owned(),
+    };
+    let mut names = Vec::new();
+    for name in fields.take("allowedFunctionNames").map(Node::list).transpose()?.unwrap_or_default()
+    {
+        names.push(name.string()?);
+    }
+    fields.boolean("streamFunctionCallArguments")?;
+    fields.done()?;
+    let mode = if mode == "MODE_UNSPECIFIED" { "auto".to_owned() } else { mode.to_lowercase() };
+    Ok(match (mode.as_str(), names.is_empty()) {
+        ("auto", true) => None,
+        (_, true) => Some(mode.into()),
+        (_, false) => Some(json!({"allowed_tools": {"mode": mode, "tools": names}})),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(tools: Value, config: Value) -> Result<Offer, String> {
+        let body = json!({"tools": tools, "toolConfig": config});
+        let mut body = Node::root(body).object().expect("it is one");
+        offer(body.take("tools"), body.take("toolConfig")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tools_may_come_together_or_apart_and_in_both_spellings() {
+        let config = json!({"includeServerSideToolInvocations": true});
+        for tools in [
+            json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]),
+            json!([{"code_execution": {}, "function_declarations": [{"name": "f"}]}]),
+            json!({"codeExecution": {}, "functionDeclarations": {"name": "f"}}),
+        ] {
+            let offer = read(tools, config.clone()).expect("it is right");
+            assert!(offer.tools.code_execution);
+            assert_eq!(offer.tools.offered, ["code_execution", "f"]);
+            assert_eq!(offer.choice, None);
+        }
+        assert!(read(json!(null), json!({})).expect("it is right").tools.offered.is_empty());
+    }
+
+    #[test]
+    fn built_in_tools_beside_functions_need_the_flag() {
+        let tools = json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]);
+        for config in
+            [json!(null), json!({}), json!({"include_server_side_tool_invocations": false})]
+        {
+            assert_eq!(read(tools.clone(), config).expect_err("it was accepted"), MIXED);
+        }
+        read(tools, json!({"include_server_side_tool_invocations": true})).expect("it is set");
+    }
+
+    #[test]
+    fn both_kinds_of_parameters_are_json_schema_in_the_end() {
+        let schema = json!({"type": "object"});
+        for function in [
+            json!({"name": "f", "parameters": {"type": "OBJECT"}}),
+            json!({"name": "f", "parametersJsonSchema": schema}),
+        ] {
+            let offer = read(json!([{"functionDeclarations": [function]}]), json!(null));
+            let parameters = offer.expect("it is right").tools.functions[0].parameters.clone();
+            assert_eq!(parameters, Some(schema.clone()));
+        }
+    }
+
+    #[test]
+    fn a_choice_is_said_in_the_other_apis_words() {
+        for (config, wanted) in [
+            (json!({"mode": "AUTO"}), None),
+            (json!({"mode": "MODE_UNSPECIFIED"}), None),
+            (json!({"mode": "NONE"}), Some(json!("none"))),
+            (
+                json!({"mode": "ANY", "allowedFunctionNames": ["f"]}),
+                Some(json!({"allowed_tools": {"mode": "any", "tools": ["f"]}})),
+            ),
+        ] {
+            let offer = read(json!([]), json!({"functionCallingConfig": config}));
+            assert_eq!(offer.expect("it is right").choice, wanted, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (tools, wanted) in [
+            (
+                json!([{"google_search": {}}]),
+                "Invalid value for 'tools[0]': the tool 'googleSearch' is not supported",
+            ),
+            (json!([{"type": "code_execution"}]), "Unknown parameter 'tools[0].type'."),
+            (json!([{"codeExecution": {"x": 1}}]), "Unknown parameter 'tools[0].codeExecution.x'."),
+            (json!([{"functionDeclarations": [{}]}]), "'tools[0].functionDeclarations[0].name'"),
+            (
+                json!([{"functionDeclarations": [{"name": "f"}, {"name": "f"}]}]),
+                "Function 'f' is declared twice.",
+            ),
+            (
+                json!([{"functionDeclarations": [
+                    {"name": "f", "parameters": {}, "parametersJsonSchema": {}}]}]),
+                "it has both",
+            ),
+        ] {
+            let error = read(tools.clone(), json!(null)).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{tools} gave {error}");
+        }
+        let error = read(json!([]), json!({"functionCallingConfig": {"mode": "any"}}));
+        assert!(error.expect_err("it was accepted").contains("'any' is none of AUTO, ANY"));
+    }
+}

@@ -1,0 +1,48 @@
+//! `GET /x/journal` and `POST /x/reset`: what was asked, and as if nothing had been.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::App;
+use super::namespace::InNamespace;
+use super::wire::interaction::word;
+use crate::journal::Entry;
+
+pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
+    let (entries, forgotten) = app.engine.journal().read(&namespace);
+    Json(json!({
+        "namespace": namespace.name(),
+        "entries": entries.iter().map(entry).collect::<Vec<_>>(),
+        "forgotten": forgotten,
+    }))
+}
+
+/// Forgets what this namespace asked and added, and nothing of any other.
+pub async fn reset(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
+    app.engine.journal().clear(&namespace);
+    app.additions.clear(&namespace);
+    app.faults.clear(&namespace);
+    Json(json!({}))
+}
+
+fn entry(entry: &Entry) -> Value {
+    let Entry { number, at, asked, fate } = entry;
+    json!({
+        "number": number,
+        "at": at.to_string(),
+        "model": asked.model,
+        "input": asked.input,
+        "system_instruction": asked.system_instruction,
+        "tools": asked.tools,
+        "turn": asked.turn,
+        "files": asked.files,
+        "function_results": asked.function_results,
+        "generation_config": asked.generation_config,
+        "previous_interaction_id": asked.previous_interaction_id,
+        "interaction_id": fate.interaction_id,
+        "scenario": fate.scenario,
+        "status": fate.status.map(word),
+        "error": fate.error,
+    })
+}

@@ -1,0 +1,115 @@
+//! `/models`: which there are, and `generateContent` with its kin, which are methods of a model.
+
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::App;
+use super::body::Body;
+use super::error::{ApiError, Code};
+use super::generate::answer::{About, End, Parts, answer, counted, join};
+use super::generate::model::model;
+use super::generate::request::{self, Generate};
+use super::generate::stream::{Framing, stream};
+use super::generate::{json, part_of_url, refusal};
+use super::namespace::InNamespace;
+use super::page::Page;
+use super::query::Classic;
+use crate::engine::{self, Running};
+use crate::ids;
+use crate::store::Owner;
+
+/// Google's numbers.
+const PAGE: (usize, usize) = (50, 1000);
+const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
+
+pub async fn list(State(app): State<App>, Classic { page, .. }: Classic) -> Response {
+    let after = page.after.as_deref().unwrap_or_default();
+    let mut left = app.catalogue.names().iter().filter(|name| name.as_str() > after);
+    let (default, most) = PAGE;
+    let names: Vec<&String> = left.by_ref().take(page.size(default, most)).collect();
+    let mut body = json!({"models": names.iter().map(|name| model(name)).collect::<Vec<_>>()});
+    if let (Some(_), Some(last)) = (left.next(), names.last()) {
+        body["nextPageToken"] = Page::token(last).into();
+    }
+    json(&body)
+}
+
+/// There is no tuning, so nothing is tuned.
+pub async fn list_tuned(_: Classic) -> Response {
+    json(&json!({"tunedModels": []}))
+}
+
+pub async fn get(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    _: Classic,
+) -> Result<Response, ApiError> {
+    let (_, method) = part_of_url(&name);
+    if METHODS.contains(&method) {
+        let why = format!("The method '{method}' of models is asked for with POST.");
+        return Err(ApiError::new(Code::MethodNotAllowed, why));
+    }
+    known(&app, &name, "getModel")?;
+    Ok(json(&model(&name)))
+}
+
+/// `POST /models/{model}:{method}`
+pub async fn call(
+    State(app): State<App>,
+    InNamespace(namespace): InNamespace,
+    Extension(owner): Extension<Owner>,
+    Path(rest): Path<String>,
+    query: Classic,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let (name, method) = part_of_url(&rest);
+    known(&app, name, method)?;
+    match method {
+        "generateContent" | "streamGenerateContent" => {
+            let Generate { mut request, thoughts } =
+                request::generate(name, body).map_err(refusal)?;
+            request.owner = owner;
+            let about = About { model: name.to_owned(), id: ids::response() };
+            let running = app.engine.start_in(&namespace, request).await?;
+            if method == "generateContent" {
+                return whole(&running, &about, thoughts).await;
+            }
+            let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
+            Ok(stream(running, about, thoughts, framing))
+        }
+        "countTokens" => {
+            let request = request::count(name, body).map_err(refusal)?;
+            Ok(json(&counted(engine::count_tokens(&request))))
+        }
+        _ => Err(ApiError::new(
+            Code::NotFound,
+            format!("The method '{method}' of models is not supported by this server."),
+        )),
+    }
+}
+
+async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Response, ApiError> {
+    let log = running.log();
+    log.closed().await;
+    let entries = log.entries_from(0);
+    let end = entries.last().and_then(|entry| End::of(&entry.event));
+    let end = end.unwrap_or_else(|| Err(ApiError::broken_off()))?;
+    let mut parts = Parts::new(thoughts);
+    let mut pieces: Vec<Value> =
+        entries.iter().filter_map(|entry| parts.of(&entry.event)).collect();
+    pieces.extend(parts.last());
+    Ok(json(&answer(about, join(pieces.into_iter()), Some(end))))
+}
+
+/// The real service's text.
+fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
+    if app.catalogue.has(name) {
+        return Ok(());
+    }
+    let why = format!(
+        "models/{name} is not found, or is not supported for {method}. Call ModelService.ListModels \
+         to see the list of available models and their supported methods."
+    );
+    Err(ApiError::new(Code::NotFound, why))
+}

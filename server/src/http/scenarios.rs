@@ -1,0 +1,25 @@
+//! `POST` and `DELETE /x/scenarios`: scenarios for as long as a test needs them.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::App;
+use super::error::ApiError;
+use super::namespace::InNamespace;
+
+/// Adds the scenarios of a file, YAML or JSON, before all that are there.
+pub async fn add(
+    State(app): State<App>,
+    InNamespace(namespace): InNamespace,
+    file: String,
+) -> Result<Json<Value>, ApiError> {
+    let names = app.additions.add(&namespace, &file).map_err(ApiError::invalid)?;
+    Ok(Json(json!({"namespace": namespace.name(), "added": names})))
+}
+
+/// Removes what was added. The scenarios of the folder stay.
+pub async fn remove(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
+    app.additions.clear(&namespace);
+    Json(json!({}))
+}

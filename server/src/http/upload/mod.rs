@@ -1,0 +1,226 @@
+//! Uploads: in pieces that may be gone on with, or all at once.
+//!
+//! ```text
+//! start ──▶ an address ──▶ upload, upload, … ──▶ upload, finalize ──▶ a file
+//!                              └── query says how far it is, cancel forgets it
+//! ```
+//!
+//! The address has the upload's id in it, which nobody can guess: Python's SDK sends no key with
+//! the pieces.
+
+mod command;
+mod multipart;
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+
+use command::Commands;
+use multipart::multipart;
+
+use super::base::Base;
+use super::body::Body;
+use super::error::ApiError;
+use super::generate::file::{InHeaders, announced, to_json};
+use super::generate::{json, refusal};
+use super::query::Upload;
+use super::{App, UPLOAD_STATUS};
+use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
+
+/// How long a client may be silent in the middle of a body.
+const PIECE_WITHIN: Duration = Duration::from_secs(120);
+/// What the real service wants pieces to be a multiple of. Here any length will do.
+const GRANULARITY: &str = "262144";
+
+pub async fn upload(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    base: Base,
+    query: Upload,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if let Some(id) = query.id {
+        return go_on(&app, &base, &id, request).await;
+    }
+    let protocol = header(request.headers(), "x-goog-upload-protocol").map(str::to_owned);
+    match protocol.or(query.protocol).as_deref() {
+        Some("resumable") => start(&app, &owner, &base, request).await,
+        Some("raw" | "media") => raw(&app, &owner, &base, request).await,
+        Some("multipart") => multipart(&app, &owner, &base, request).await,
+        _ => Err(ApiError::invalid(
+            "The upload has no protocol: say 'X-Goog-Upload-Protocol: resumable', 'raw' or 'multipart'.",
+        )),
+    }
+}
+
+async fn start(
+    app: &App,
+    owner: &Owner,
+    base: &Base,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let commands = Commands::of(request.headers())?;
+    if commands != Commands::START {
+        return Err(ApiError::invalid("An upload begins with 'X-Goog-Upload-Command: start'."));
+    }
+    let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
+    let Body(body) = Body::or_empty(request, app).await?;
+    let file = announced(body, &about(&headers)?).map_err(refusal)?;
+    let id = app.files.begin(owner, file).await?;
+    let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));
+    let url = HeaderValue::try_from(url).map_err(ApiError::internal)?;
+    Ok([
+        (HeaderName::from_static("x-goog-upload-url"), url.clone()),
+        (HeaderName::from_static("x-goog-upload-control-url"), url),
+        (
+            HeaderName::from_static("x-goog-upload-chunk-granularity"),
+            HeaderValue::from_static(GRANULARITY),
+        ),
+        (UPLOAD_STATUS, HeaderValue::from_static("active")),
+    ]
+    .into_response())
+}
+
+/// A piece, or a question about an upload.
+async fn go_on(app: &App, base: &Base, id: &str, request: Request) -> Result<Response, ApiError> {
+    let commands = Commands::of(request.headers())?;
+    if commands == Commands::START {
+        return Err(ApiError::invalid("This upload has begun already."));
+    }
+    let offset = number(request.headers(), "x-goog-upload-offset")?;
+    let mut receiving = match app.files.progress(id).await? {
+        // The client has missed the last answer.
+        Progress::Done(file) => return Ok(done(&file, base)),
+        Progress::Coming(receiving) => receiving,
+    };
+    if commands == Commands::QUERY {
+        return Ok(status("active", receiving.received()));
+    }
+    if commands == Commands::CANCEL {
+        let received = receiving.received();
+        receiving.cancel().await?;
+        return Ok(status("cancelled", received));
+    }
+    if commands.upload {
+        let place = offset.unwrap_or_else(|| receiving.received());
+        receiving.go_on_at(place).await?;
+        let pieces = request.into_body().into_data_stream();
+        receiving = receive(receiving, pieces).await?;
+    }
+    if commands.finalize {
+        return Ok(done(&receiving.finish().await?, base));
+    }
+    Ok(status("active", receiving.received()))
+}
+
+/// Nothing but the file.
+async fn raw(
+    app: &App,
+    owner: &Owner,
+    base: &Base,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let mut about = about(request.headers())?;
+    about.mime_type = about.mime_type.or_else(|| header(request.headers(), CONTENT_TYPE.as_str()));
+    about.bytes = match about.bytes {
+        Some(bytes) => Some(bytes),
+        None => number(request.headers(), CONTENT_LENGTH.as_str())?,
+    };
+    let file = announced(json!({}), &about).map_err(refusal)?;
+    let pieces = request.into_body().into_data_stream();
+    Ok(done(&at_once(app, owner, file, pieces).await?, base))
+}
+
+/// An upload that is begun, carried out and ended by one request.
+async fn at_once(
+    app: &App,
+    owner: &Owner,
+    file: Announced,
+    pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+) -> Result<File, ApiError> {
+    let id = app.files.begin(owner, file).await?;
+    let Progress::Coming(receiving) = app.files.progress(&id).await? else {
+        return Err(UploadError::Unknown.into());
+    };
+    match receive(receiving, pieces).await {
+        Ok(receiving) => Ok(receiving.finish().await?),
+        Err(error) => {
+            // Nobody knows its name, so nobody could go on with it.
+            if let Ok(Progress::Coming(receiving)) = app.files.progress(&id).await {
+                receiving.cancel().await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Writes what comes. What has come before a failure stays, unless it is the failure.
+async fn receive(
+    mut receiving: Receiving,
+    mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+) -> Result<Receiving, ApiError> {
+    let silent = |_| {
+        let seconds = PIECE_WITHIN.as_secs();
+        ApiError::invalid(format!("Nothing has come of the body for {seconds} s."))
+    };
+    loop {
+        let piece = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(silent);
+        let piece = match piece {
+            Ok(Some(Ok(piece))) => piece,
+            Ok(None) => break,
+            broken => {
+                receiving.flush().await?;
+                broken?;
+                return Err(ApiError::invalid("The body broke off."));
+            }
+        };
+        match receiving.write(&piece).await {
+            Ok(()) => {}
+            Err(error @ (UploadError::TooLarge(_) | UploadError::WrongSize { .. })) => {
+                receiving.cancel().await?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    receiving.flush().await?;
+    Ok(receiving)
+}
+
+fn about(headers: &HeaderMap) -> Result<InHeaders<'_>, ApiError> {
+    Ok(InHeaders {
+        mime_type: header(headers, "x-goog-upload-header-content-type"),
+        bytes: number(headers, "x-goog-upload-header-content-length")?,
+        file_name: header(headers, "x-goog-upload-file-name"),
+    })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, ApiError> {
+    let wrong =
+        || ApiError::invalid(format!("Invalid value for '{name}': it is no number of bytes."));
+    header(headers, name).map(|text| text.parse().map_err(|_| wrong())).transpose()
+}
+
+fn status(word: &'static str, received: u64) -> Response {
+    [
+        (UPLOAD_STATUS, HeaderValue::from_static(word)),
+        (HeaderName::from_static("x-goog-upload-size-received"), HeaderValue::from(received)),
+    ]
+    .into_response()
+}
+
+fn done(file: &File, base: &Base) -> Response {
+    let file_json = json(&json!({"file": to_json(file, base)}));
+    (status("final", file.bytes).headers().clone(), file_json).into_response()
+}

@@ -1,0 +1,115 @@
+//! `response_format`: what form the answer is to have. It becomes a part of what the model is told in
+//! `generation_config`, in the words that `generateContent` has for it.
+
+use serde_json::{Map, Value, json};
+
+use super::WireError;
+use super::node::Node;
+
+/// Forms of media. No model here makes any, and they make no difference.
+const MEDIA: [&str; 3] = ["image", "audio", "video"];
+
+/// One form, a list of them, or a bare JSON Schema.
+pub fn add(format: Node, generation_config: &mut Value) -> Result<(), WireError> {
+    let forms = match format.value() {
+        Value::Object(_) => vec![format],
+        Value::Array(_) => format.list()?,
+        _ => return Err(format.not("an object or a list")),
+    };
+    let mut told: Option<Map<String, Value>> = None;
+    for form in forms {
+        let again = form.wrong("a text has one form");
+        let Some(form) = text(form)? else { continue };
+        if told.replace(form).is_some() {
+            return Err(again);
+        }
+    }
+    let Some(told) = told else { return Ok(()) };
+    match generation_config {
+        Value::Object(fields) => fields.extend(told),
+        other => *other = told.into(),
+    }
+    Ok(())
+}
+
+/// The form of a text, in the words of `generation_config`.
+fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
+    let json = "application/json";
+    let whole = form.value().clone();
+    let mut fields = form.object()?;
+    match fields.kind() {
+        Some(kind) if MEDIA.contains(&kind) => return Ok(None),
+        Some("text") => {}
+        // A type of JSON Schema, or none at all.
+        _ => return Ok(Some(words(json, Some(whole)))),
+    }
+    fields.take("type");
+    let schema = fields.take("schema").map(Node::into_value);
+    let mime_type = fields.string("mime_type")?;
+    fields.done()?;
+    let mime_type =
+        mime_type.unwrap_or_else(|| if schema.is_some() { json } else { "" }.to_owned());
+    let is_text = mime_type.is_empty() || mime_type == "text/plain";
+    Ok((!is_text).then(|| words(&mime_type, schema)))
+}
+
+fn words(mime_type: &str, schema: Option<Value>) -> Map<String, Value> {
+    let mut words = Map::new();
+    words.insert("response_mime_type".to_owned(), json!(mime_type));
+    if let Some(schema) = schema {
+        words.insert("response_json_schema".to_owned(), schema);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(format: Value) -> Result<Value, String> {
+        let body = Node::root(json!({"f": format}));
+        let node = body.object().expect("it is one").require("f").expect("it is there");
+        let mut config = json!({"seed": 1});
+        add(node, &mut config).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn every_way_to_ask_for_json_is_the_same() {
+        let schema = json!({"type": "array", "items": {"type": "string"}});
+        let wanted = json!({"seed": 1, "response_mime_type": "application/json",
+                            "response_json_schema": schema});
+        for format in [
+            schema.clone(),
+            json!({"type": "text", "mime_type": "application/json", "schema": schema}),
+            json!({"type": "text", "schema": schema}),
+            json!([{"type": "image"}, {"type": "text", "schema": schema}]),
+        ] {
+            assert_eq!(read(format.clone()), Ok(wanted.clone()), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_text_or_media_asks_for_nothing() {
+        for format in [
+            json!({"type": "text"}),
+            json!({"type": "text", "mime_type": "text/plain"}),
+            json!([{"type": "image", "aspect_ratio": "1:1"}, {"type": "audio"}]),
+        ] {
+            assert_eq!(read(format.clone()), Ok(json!({"seed": 1})), "{format}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (format, wanted) in [
+            (json!("json"), "Invalid type for 'f': expected an object or a list, got a string."),
+            (json!([1]), "Invalid type for 'f[0]'"),
+            (json!({"type": "text", "scheme": {}}), "Unknown parameter 'f.scheme'."),
+            (json!([{"type": "text", "schema": {}}, {"type": "array"}]), "a text has one form"),
+        ] {
+            let error = read(format.clone()).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{format} gave {error}");
+        }
+    }
+}
