@@ -9,16 +9,22 @@ pub mod backend;
 pub mod config;
 pub mod doctor;
 pub mod engine;
+pub mod exec;
+pub mod fault;
 mod http;
 mod ids;
 pub mod interaction;
+pub mod journal;
+pub mod namespace;
 pub mod sandbox;
 pub mod store;
+pub mod validate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use protocol::Description;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,14 +32,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
-use engine::Engine;
+use backend::scripted::Additions;
+use engine::{Engine, FetchFrom, Fetcher, Sources};
 use sandbox::{Sandbox, SandboxError};
-use store::Store;
+use store::{FileLimits, Files, Store};
 
-pub use http::{Door, Keys};
+pub use http::{Catalogue, Door, Keys};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Between two looks for files whose time is over.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at a warden that somebody else will start.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
@@ -44,6 +53,8 @@ pub struct Parts {
     pub sandbox: Arc<Sandbox>,
     pub backend: Arc<dyn Backend>,
     pub store: Store,
+    /// What clients add to the scenarios; the scripted model has it too.
+    pub additions: Arc<Additions>,
 }
 
 /// How it serves. There is no default: whoever starts one decides.
@@ -51,6 +62,15 @@ pub struct Parts {
 pub struct Settings {
     pub limits: interaction::Limits,
     pub door: Door,
+    /// What befalls requests, whoever sends them.
+    pub faults: Vec<fault::Fault>,
+    /// The names of the models that `backend` answers for.
+    pub models: Catalogue,
+    pub files: FileLimits,
+    /// How long an interaction is kept.
+    pub retention: Duration,
+    /// Where files may be fetched from that a request only names.
+    pub fetch_from: FetchFrom,
     pub shutdown_grace: Duration,
 }
 
@@ -59,6 +79,8 @@ pub struct Settings {
 pub enum RunError {
     #[error("the sandbox does not come up: {0}")]
     Sandbox(SandboxError),
+    #[error("files cannot be fetched: {0}")]
+    Fetcher(#[from] reqwest::Error),
 }
 
 /// Serves until `shutdown`. It listens from the beginning; `ready` is called once, when the first
@@ -69,21 +91,38 @@ pub async fn run(
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Parts { listener, sandbox, backend, store } = parts;
-    let engine =
-        Arc::new(Engine::new(backend, Arc::clone(&sandbox), store.clone(), settings.limits));
+    let Parts { listener, sandbox, backend, store, additions } = parts;
+    let files = store.files(settings.files);
+    let engine = Arc::new(Engine::new(
+        backend,
+        Arc::clone(&sandbox),
+        store.clone(),
+        Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
+        settings.limits,
+    ));
+    let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(
+        store.clone(),
+        files.clone(),
+        settings.retention,
+    )));
     let stopping = CancellationToken::new();
     let (has_been_ready, was_ready) = watch::channel(false);
+    engine.resume(&was_ready);
     let app = http::App {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
+        additions,
+        faults: Arc::new(http::Faults::new(settings.faults)),
+        catalogue: Arc::new(settings.models),
+        files,
         was_ready,
         stopping: stopping.clone(),
     };
+    let stalled_after = settings.door.stalled_after;
     let router = http::router(app, settings.door);
-    let serving =
-        AbortOnDropHandle::new(tokio::spawn(http::serve(listener, router, stopping.clone())));
+    let serving = http::serve(listener, router, stalled_after, stopping.clone());
+    let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
     let sandbox_up = async {
         let description = sandbox_ready(&sandbox).await?;
@@ -105,8 +144,29 @@ pub async fn run(
     if said.is_err() {
         tracing::warn!("connections were still open at the end");
     }
+    sandbox.stop().await;
     store.close().await;
     ended
+}
+
+/// Forgets what is too old, from time to time.
+async fn sweep(store: Store, files: Files, retention: Duration) {
+    loop {
+        let now = Timestamp::now();
+        if let Err(error) = files.sweep(now).await {
+            tracing::warn!(error = %error, "files that are too old could not be removed");
+        }
+        // A time before all times has nothing before it.
+        let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
+        match store.expire(oldest).await {
+            Ok(0) => {}
+            Ok(interactions) => tracing::info!(interactions, "forgot what was too old"),
+            Err(error) => {
+                tracing::warn!(error = %error, "interactions that are too old could not be removed");
+            }
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
 }
 
 /// Waits for a place where code can run. A warden of our own that dies is an error; one that
@@ -116,6 +176,7 @@ async fn sandbox_ready(sandbox: &Sandbox) -> Result<Description, SandboxError> {
     loop {
         match sandbox.ready().await {
             Ok(description) => return Ok(description),
+            Err(error @ SandboxError::TooThin { .. }) => return Err(error),
             Err(error) if sandbox.is_ours() => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {

@@ -1,53 +1,82 @@
 //! Reads the configuration, makes the parts, and runs them. No decision, no default.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use protocol::Description;
+use secrecy::ExposeSecret as _;
 use server::backend::Backend;
 use server::backend::direct::Direct;
+use server::backend::openai::OpenAi;
 use server::backend::router::Router;
-use server::backend::scripted::Scripted;
-use server::config::{Action, BackendConfig, Config, ConfigError, SandboxConfig};
-use server::doctor;
+use server::backend::scripted::{self, Additions, Scripted};
+use server::config::{
+    BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, Task,
+};
+use server::exec::{self, Signals};
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
 use server::store::Store;
-use server::{Door, Keys, Parts, Settings};
+use server::{Catalogue, Door, Keys, Parts, Settings};
+use server::{doctor, validate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let config = match Config::read(std::env::args_os(), |name| std::env::var(name).ok()) {
-        Ok(config) => config,
+fn main() -> ExitCode {
+    // Half of the processors: the others are for what is run, and a request is answered soonest where
+    // it need not change hands.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(2))
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(carry_out()),
+        Err(error) => failed(&anyhow::Error::new(error).context("starting the runtime")),
+    }
+}
+
+async fn carry_out() -> ExitCode {
+    let task = match Task::read(std::env::args_os(), |name| std::env::var(name).ok()) {
+        Ok(task) => task,
         // clap's own: a mistake on the command line, or a wish for help.
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return failed(&error.into()),
     };
-    let done = match config.action {
-        Action::Serve => serve(config).await.map(|()| true),
-        Action::Doctor => examine(config).await,
+    let done = match task {
+        Task::Serve(config) => serve(config).await.map(|()| ExitCode::SUCCESS),
+        Task::Doctor(config) => examine(config).await.map(success),
+        Task::Exec(config, command) => execute(config, command).await,
+        Task::Validate(paths) => validate::check(&paths, &mut std::io::stdout()).map(success),
+        Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => failed(&error),
-    }
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn success(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn examine(config: Config) -> anyhow::Result<bool> {
-    let sandbox = sandbox(&config.sandbox).await;
-    Ok(doctor::examine(sandbox, Path::new("/proc/sys"), &mut std::io::stdout()).await?)
+    let sandbox = sandbox(&config).await;
+    let well = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
+    if let Ok(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    Ok(well)
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.log).context("BELLJAR_LOG")?)
-        .with_writer(std::io::stderr)
-        .init();
+    log(&config)?;
     // Asked for before anything is started, so that no signal is missed.
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -58,58 +87,145 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
-    let parts = Parts {
-        listener,
-        sandbox: Arc::new(sandbox(&config.sandbox).await?),
-        backend: models(&config)?,
-        store: Store::open(&config.data_dir).await?,
-    };
-    let settings = Settings {
-        limits: config.limits,
-        door: Door { keys: Keys::new(&config.api_keys), request_bytes: config.request_bytes },
-        shutdown_grace: config.shutdown_grace,
-    };
+    let parts = Assembled::from(&config).await?;
+    let url = parts.url.clone();
     let ready = |description: &Description| {
         tell_of_the_wall(description);
-        announce(&format!("belljar listening on http://{address}"));
+        announce(&format!("belljar listening on {url}"));
     };
-    Ok(server::run(settings, parts, ready, shutdown).await?)
+    Ok(server::run(settings(&config)?, parts.parts, ready, shutdown).await?)
 }
 
-async fn sandbox(config: &SandboxConfig) -> Result<Sandbox, SandboxError> {
-    match config {
-        SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone())),
-        SandboxConfig::Warden { program, libraries, run } => {
-            let arguments = vec![
+/// Serves for as long as the command runs, and ends as it did.
+async fn execute(config: Config, command: Exec) -> anyhow::Result<ExitCode> {
+    log(&config)?;
+    let mut signals = Signals::catch()?;
+    let parts = Assembled::from(&config).await?;
+    let (is_ready, ready) = oneshot::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let executing = async {
+        let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
+        let code = tokio::select! {
+            biased; // one that ended before it was ready has the better reason
+            Ok(()) = ready => exec::run(&command, &parts.url, key, &mut signals).await,
+            signal = signals.next() => Ok(exec::code_of(signal)),
+        };
+        drop(end);
+        code
+    };
+    let ready = |_: &Description| {
+        // Nobody waits for it where a signal came first.
+        let _ = is_ready.send(());
+    };
+    let shutdown = async {
+        let _ = ended.await;
+    };
+    let serving = server::run(settings(&config)?, parts.parts, ready, shutdown);
+    tokio::pin!(serving, executing);
+    tokio::select! {
+        served = &mut serving => {
+            served?;
+            Ok(ExitCode::FAILURE)
+        }
+        code = &mut executing => {
+            serving.await?;
+            Ok(ExitCode::from(code?))
+        }
+    }
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&config.log).context("BELLJAR_LOG")?)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        limits: config.limits,
+        door: Door {
+            keys: Keys::new(&config.api_keys),
+            request_bytes: config.request_bytes,
+            stalled_after: config.stalled_after,
+        },
+        faults: config.faults.clone(),
+        models: Catalogue::new(config.models.iter().map(|rule| rule.name.as_str()))?,
+        files: config.files,
+        retention: config.retention,
+        fetch_from: config.fetch_from.clone(),
+        shutdown_grace: config.shutdown_grace,
+    })
+}
+
+/// All that a server is made of, and where it listens.
+struct Assembled {
+    parts: Parts,
+    url: String,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Assembled {
+    async fn from(config: &Config) -> anyhow::Result<Assembled> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let sandbox = Arc::new(sandbox(config).await?);
+        let additions = Arc::<Additions>::default();
+        let backend = models(config, &additions)?;
+        let (store, scratch) = match &config.data_dir {
+            DataDir::Folder(folder) => (Store::open(folder).await?, None),
+            DataDir::Scratch => {
+                let folder = tempfile::Builder::new().prefix("belljar-data-").tempdir()?;
+                (Store::open(folder.path()).await?, Some(folder))
+            }
+        };
+        let parts = Parts { listener, sandbox, backend, store, additions };
+        Ok(Assembled { parts, url, _scratch: scratch })
+    }
+}
+
+async fn sandbox(config: &Config) -> Result<Sandbox, SandboxError> {
+    let least = config.min_isolation;
+    match &config.sandbox {
+        SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone(), least)),
+        SandboxConfig::Warden { program, libraries, run, seed } => {
+            let mut arguments = vec![
                 "--libraries".to_owned(),
                 libraries.display().to_string(),
                 "--wall-ms".to_owned(),
                 run.as_millis().to_string(),
+                "--min-isolation".to_owned(),
+                least.to_string(),
             ];
-            let command = WardenCommand { program: program.clone(), arguments };
-            Sandbox::start(command).await
+            arguments.extend(seed.map(|seed| format!("--seed={seed}")));
+            let command =
+                WardenCommand { program: program.clone(), arguments, log: config.log.clone() };
+            Sandbox::start(command, least).await
         }
     }
 }
 
 /// Each model that the configuration names, behind one.
-fn models(config: &Config) -> anyhow::Result<Arc<dyn Backend>> {
-    let scripted: Arc<dyn Backend> = match &config.scenarios {
-        Some(folder) => Arc::new(Scripted::load(folder)?),
-        None => Arc::new(Scripted::from_scenarios(Vec::new())),
+fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn Backend>> {
+    let scripted = match &config.scenarios {
+        Some(folder) => Scripted::load(folder)?,
+        None => Scripted::from_scenarios(Vec::new()),
     };
+    let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
     let routes = config.models.iter().map(|rule| {
-        let backend: Arc<dyn Backend> = match rule.backend {
+        let backend: Arc<dyn Backend> = match &rule.backend {
             BackendConfig::Direct => Arc::new(Direct),
             BackendConfig::Scripted => Arc::clone(&scripted),
+            BackendConfig::OpenAi(address, model) => {
+                Arc::new(OpenAi::new(address.clone(), model.clone())?)
+            }
         };
-        (rule.name.clone(), backend)
+        Ok((rule.name.clone(), backend))
     });
-    Ok(Arc::new(Router::new(routes.collect())?))
+    Ok(Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?))
 }
 
 /// One line: what stands between strangers' code and this machine.

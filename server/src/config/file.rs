@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::Tier;
 use serde::{Deserialize, Deserializer};
 
-use super::{BackendConfig, ConfigError, ModelRule, flags};
+use super::models::Table;
+use super::{ConfigError, flags};
+use crate::fault::Fault;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,42 +23,34 @@ pub struct File {
     pub sandbox_socket: Option<PathBuf>,
     pub warden: Option<PathBuf>,
     pub libraries: Option<PathBuf>,
+    pub min_isolation: Option<Tier>,
     #[serde(default, deserialize_with = "seconds")]
     pub run_seconds: Option<f64>,
+    pub seed: Option<u64>,
     pub regenerations: Option<u32>,
     pub model_turns: Option<u32>,
     pub request_bytes: Option<usize>,
+    pub file_bytes: Option<u64>,
+    pub files_bytes: Option<u64>,
+    pub fetch_from: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "duration")]
+    pub file_lifetime: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub stalled_after: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub retention: Option<Duration>,
     #[serde(default, deserialize_with = "duration")]
     pub shutdown_grace: Option<Duration>,
     #[serde(default)]
-    pub model: Vec<Model>,
-}
-
-/// A `[[model]]` table.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    name: String,
-    backend: String,
-    // Of backends that talk to other servers. Read, so that the error is about the backend.
-    #[serde(rename = "base_url")]
-    _base_url: Option<String>,
-    #[serde(rename = "model")]
-    _model: Option<String>,
-    #[serde(rename = "api_key_env")]
-    _api_key_env: Option<String>,
+    pub fault: Vec<Fault>,
+    #[serde(default)]
+    pub model: Vec<Table>,
 }
 
 impl std::fmt::Debug for File {
     /// Without the keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("File").field("listen", &self.listen).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Model {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} = {}", self.name, self.backend)
     }
 }
 
@@ -69,31 +64,6 @@ impl File {
         };
         toml::from_str(&text).map_err(mistake)
     }
-}
-
-/// The rules of the file, and after them those that hold without one.
-pub fn rules(models: Vec<Model>) -> Result<Vec<ModelRule>, ConfigError> {
-    let defaults = [("direct", BackendConfig::Direct), ("*", BackendConfig::Scripted)];
-    let defaults = defaults.map(|(name, backend)| Ok(ModelRule { name: name.to_owned(), backend }));
-    models.into_iter().map(rule).chain(defaults).collect()
-}
-
-fn rule(model: Model) -> Result<ModelRule, ConfigError> {
-    let wrong = |why: String| ConfigError::Model { name: model.name.clone(), why };
-    globset::Glob::new(&model.name).map_err(|error| wrong(error.to_string()))?;
-    let backend = match model.backend.as_str() {
-        "direct" => BackendConfig::Direct,
-        "scripted" => BackendConfig::Scripted,
-        later @ ("openai" | "gemini" | "replay") => {
-            return Err(wrong(format!("the backend {later} is not built yet")));
-        }
-        other => {
-            return Err(wrong(format!(
-                "there is no backend {other}; there are direct and scripted"
-            )));
-        }
-    };
-    Ok(ModelRule { name: model.name, backend })
 }
 
 /// What is wrong and where, without the line itself: it could be the one with the keys.
@@ -124,7 +94,7 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> 
     flags::seconds(&seconds.to_string()).map(Some).map_err(serde::de::Error::custom)
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     flags::duration(&text).map(Some).map_err(serde::de::Error::custom)
 }

@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use protocol::Tier;
 
 /// Gemini's code execution on your own machine: the model is plugged in, and the code runs for real.
 #[derive(Debug, Parser)]
@@ -19,10 +21,42 @@ pub enum Command {
     /// Serves the Interactions API
     #[command(after_help = "Each flag has a variable (BELLJAR_LISTEN, BELLJAR_DATA_DIR, …) and a \
                             line in the file (listen, data_dir, …). BELLJAR_API_KEYS=a,b asks for \
-                            one of these keys. BELLJAR_LOG=debug says more.")]
+                            one of these keys. BELLJAR_FETCH_FROM=https://example.org/data/ lets \
+                            requests name files below that address. BELLJAR_LOG=debug says more.")]
     Serve(Flags),
     /// Tries the sandbox, and says what is missing on this machine
     Doctor(Flags),
+    /// Runs a command with a server of its own, as in `belljar exec -- pytest`
+    #[command(after_help = "The server takes a free port and keeps nothing. The command finds it \
+                            in GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY, as Google's SDKs do; its \
+                            exit code is handed on.")]
+    Exec(Exec),
+    /// Looks for mistakes in scenario files
+    Validate {
+        /// Files, and folders of them [default: ./scenarios]
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Prints the JSON Schema of a file
+    Schema {
+        #[command(subcommand)]
+        of: Schema,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Schema {
+    /// Of scenario files, for editors that complete and check them
+    Scenario,
+}
+
+#[derive(Debug, Args)]
+pub struct Exec {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to run, with its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -51,9 +85,16 @@ pub struct Flags {
     /// The sandbox's Python and its libraries [default: what `install-libraries` made last]
     #[arg(long, value_name = "DIR")]
     pub libraries: Option<PathBuf>,
+    /// The weakest wall to run code behind: namespaced, landlocked or seccomp-only
+    /// [default: landlocked]
+    #[arg(long, value_name = "TIER")]
+    pub min_isolation: Option<Tier>,
     /// Limit of one run of code [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub run_seconds: Option<f64>,
+    /// The same dice and the same clock for all code
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
     /// How often a model may write code anew after a run that failed [default: 5]
     #[arg(long, value_name = "COUNT")]
     pub regenerations: Option<u32>,
@@ -63,6 +104,21 @@ pub struct Flags {
     /// Limit of a request [default: 104857600]
     #[arg(long, value_name = "BYTES")]
     pub request_bytes: Option<usize>,
+    /// How long a client may take nothing of its answer before it is dropped [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stalled_after: Option<Duration>,
+    /// Limit of a file that is uploaded [default: 2147483648]
+    #[arg(long, value_name = "BYTES")]
+    pub file_bytes: Option<u64>,
+    /// Limit of all uploaded files of one key [default: 21474836480]
+    #[arg(long, value_name = "BYTES")]
+    pub files_bytes: Option<u64>,
+    /// How long an uploaded file is kept [default: 48h]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub file_lifetime: Option<Duration>,
+    /// How long an interaction is kept [default: 55d]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub retention: Option<Duration>,
     /// How long a stop waits for what runs [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub shutdown_grace: Option<Duration>,

@@ -5,6 +5,7 @@
 
 mod file;
 mod flags;
+mod models;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,37 +13,80 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use protocol::Tier;
 use secrecy::SecretString;
 
+use crate::backend::openai;
+use crate::engine::{FetchFrom, NoFolder};
+use crate::fault::Fault;
 use crate::interaction::Limits;
+use crate::store::FileLimits;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
-/// What is to be done, and how.
+pub use flags::Schema;
+
+/// Where scenarios are looked for when nobody names a folder.
+const SCENARIOS: &str = "scenarios";
+
+/// As long as the real service keeps what it is paid for.
+const RETENTION: Duration = Duration::from_secs(55 * 24 * 60 * 60);
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub enum Task {
+    Serve(Config),
+    Doctor(Config),
+    Exec(Config, Exec),
+    /// Never empty.
+    Validate(Vec<PathBuf>),
+    Schema(Schema),
+}
+
+/// A command that gets a server of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The program, and after it its arguments. Never empty.
+    pub command: Vec<OsString>,
+    /// `NO_PROXY` for the command: what it was, and this machine.
+    pub no_proxy: String,
+}
+
+/// How a server is set up.
 #[derive(Debug)]
 pub struct Config {
-    pub action: Action,
     pub listen: SocketAddr,
-    pub data_dir: PathBuf,
+    pub data_dir: DataDir,
     /// Absent where nobody named a folder and there is no `./scenarios`.
     pub scenarios: Option<PathBuf>,
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
     pub sandbox: SandboxConfig,
+    /// The weakest wall to run code behind.
+    pub min_isolation: Tier,
     /// In the order in which they are tried.
     pub models: Vec<ModelRule>,
+    /// What befalls requests. Of the file alone.
+    pub faults: Vec<Fault>,
     pub limits: Limits,
     pub request_bytes: usize,
+    /// How long a client may take nothing of its answer.
+    pub stalled_after: Duration,
+    pub files: FileLimits,
+    /// How long an interaction is kept.
+    pub retention: Duration,
+    pub fetch_from: FetchFrom,
     pub shutdown_grace: Duration,
     /// What `BELLJAR_LOG` asks for.
     pub log: String,
 }
 
-/// What the program is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    Serve,
-    Doctor,
+/// Where interactions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataDir {
+    Folder(PathBuf),
+    /// In a folder that ends with the server.
+    Scratch,
 }
 
 /// Where the sandbox is.
@@ -51,21 +95,22 @@ pub enum SandboxConfig {
     /// A warden that somebody else runs. It has limits of its own.
     Socket(PathBuf),
     /// A warden that is started, and ends with the server.
-    Warden { program: PathBuf, libraries: PathBuf, run: Duration },
+    Warden { program: PathBuf, libraries: PathBuf, run: Duration, seed: Option<u64> },
 }
 
 /// Which backend answers for which models.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ModelRule {
     /// A glob over the name that a request asks for.
     pub name: String,
     pub backend: BackendConfig,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum BackendConfig {
     Direct,
     Scripted,
+    OpenAi(openai::Address, openai::Model),
 }
 
 /// Why the server cannot be started as it was asked to.
@@ -80,6 +125,8 @@ pub enum ConfigError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the configuration {path} has a mistake: {why}")]
     Syntax { path: PathBuf, why: String },
+    #[error("BELLJAR_FETCH_FROM: {0}")]
+    FetchFrom(#[from] NoFolder),
     #[error("[[model]] {name}: {why}")]
     Model { name: String, why: String },
     #[error(
@@ -98,30 +145,52 @@ pub enum ConfigError {
     NoWarden(std::io::Error),
 }
 
-impl Config {
+impl Task {
     /// Reads the command line, the variables, and the file that one of them names.
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Config, ConfigError> {
-        let (action, flags) = match Arguments::try_parse_from(arguments)?.command {
-            Command::Serve(flags) => (Action::Serve, flags),
-            Command::Doctor(flags) => (Action::Doctor, flags),
-        };
+    ) -> Result<Task, ConfigError> {
         let variables = Variables(&variable);
+        Ok(match Arguments::try_parse_from(arguments)?.command {
+            Command::Serve(flags) => Task::Serve(Config::read(flags, &variables)?),
+            Command::Doctor(flags) => Task::Doctor(Config::read(flags, &variables)?),
+            Command::Validate { paths } if paths.is_empty() => {
+                Task::Validate(vec![PathBuf::from(SCENARIOS)])
+            }
+            Command::Validate { paths } => Task::Validate(paths),
+            Command::Schema { of } => Task::Schema(of),
+            Command::Exec(flags::Exec { flags, command }) => {
+                let exec = Exec { command, no_proxy: variables.no_proxy() };
+                Task::Exec(Config::of_exec(flags, &variables)?, exec)
+            }
+        })
+    }
+}
+
+impl Config {
+    fn read(flags: Flags, variables: &Variables<'_>) -> Result<Config, ConfigError> {
         let file = match variables.or(flags.config.clone(), "BELLJAR_CONFIG", path)? {
             Some(path) => File::read(&path)?,
             None => File::default(),
         };
-        Config::merge(action, flags, &variables, file)
+        Config::merge(flags, variables, file)
     }
 
-    fn merge(
-        action: Action,
-        flags: Flags,
-        env: &Variables<'_>,
-        file: File,
-    ) -> Result<Config, ConfigError> {
+    /// A server for one command: many of them may run at a time, so the port and the folder that
+    /// are set for `serve` are not for it. It is quiet, for the terminal is the command's.
+    fn of_exec(mut flags: Flags, variables: &Variables<'_>) -> Result<Config, ConfigError> {
+        flags.listen.get_or_insert(SocketAddr::from(([127, 0, 0, 1], 0)));
+        // Whoever would wait for an answer has ended.
+        flags.shutdown_grace.get_or_insert(Duration::ZERO);
+        let data_dir = flags.data_dir.clone().map_or(DataDir::Scratch, DataDir::Folder);
+        flags.data_dir.get_or_insert_default(); // so that none is looked for
+        let config = Config::read(flags, variables)?;
+        let log = (variables.0)("BELLJAR_LOG").unwrap_or_else(|| "warn".to_owned());
+        Ok(Config { data_dir, log, ..config })
+    }
+
+    fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
         let listen = env
             .or(flags.listen, "BELLJAR_LISTEN", parse)?
             .or(file.listen)
@@ -139,6 +208,7 @@ impl Config {
         }
         let run_seconds =
             env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", flags::seconds)?.or(file.run_seconds);
+        let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
         let sandbox_socket =
             env.or(flags.sandbox_socket, "BELLJAR_SANDBOX_SOCKET", path)?.or(file.sandbox_socket);
         let warden = env.or(flags.warden, "BELLJAR_WARDEN", path)?.or(file.warden);
@@ -151,19 +221,26 @@ impl Config {
                     .or_else(|| env.installed_libraries())
                     .ok_or(ConfigError::NoLibraries)?,
                 run: Duration::from_secs_f64(run_seconds.unwrap_or(30.0)),
+                seed,
             },
         };
         let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
         let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
+        let data_dir =
+            data_dir.or_else(|| env.platform_data_dir()).ok_or(ConfigError::NoDataDir)?;
         Ok(Config {
-            action,
             listen,
-            data_dir: data_dir.or_else(|| env.platform_data_dir()).ok_or(ConfigError::NoDataDir)?,
+            data_dir: DataDir::Folder(data_dir),
             scenarios: scenarios
-                .or_else(|| Some(PathBuf::from("scenarios")).filter(|folder| folder.is_dir())),
+                .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
             api_keys,
             sandbox,
-            models: file::rules(file.model)?,
+            min_isolation: env
+                .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?
+                .or(file.min_isolation)
+                .unwrap_or(Tier::Landlocked),
+            faults: file.fault,
+            models: models::rules(file.model, env.0)?,
             limits: Limits {
                 regenerations: env
                     .or(flags.regenerations, "BELLJAR_REGENERATIONS", parse)?
@@ -178,6 +255,32 @@ impl Config {
                 .or(flags.request_bytes, "BELLJAR_REQUEST_BYTES", parse)?
                 .or(file.request_bytes)
                 .unwrap_or(100 << 20),
+            stalled_after: env
+                .or(flags.stalled_after, "BELLJAR_STALLED_AFTER", flags::duration)?
+                .or(file.stalled_after)
+                .unwrap_or(Duration::from_secs(60)),
+            files: FileLimits {
+                file_bytes: env
+                    .or(flags.file_bytes, "BELLJAR_FILE_BYTES", parse)?
+                    .or(file.file_bytes)
+                    .unwrap_or(2 << 30),
+                total_bytes: env
+                    .or(flags.files_bytes, "BELLJAR_FILES_BYTES", parse)?
+                    .or(file.files_bytes)
+                    .unwrap_or(20 << 30),
+                lifetime: env
+                    .or(flags.file_lifetime, "BELLJAR_FILE_LIFETIME", flags::duration)?
+                    .or(file.file_lifetime)
+                    .unwrap_or(Duration::from_secs(48 * 60 * 60)),
+            },
+            retention: env
+                .or(flags.retention, "BELLJAR_RETENTION", flags::duration)?
+                .or(file.retention)
+                .unwrap_or(RETENTION),
+            fetch_from: match (env.0)("BELLJAR_FETCH_FROM").filter(|folders| !folders.is_empty()) {
+                Some(folders) => FetchFrom::new(folders.split(',').map(str::trim))?,
+                None => FetchFrom::new(file.fetch_from.iter().flatten().map(String::as_str))?,
+            },
             shutdown_grace: env
                 .or(flags.shutdown_grace, "BELLJAR_SHUTDOWN_GRACE", flags::duration)?
                 .or(file.shutdown_grace)
@@ -208,6 +311,14 @@ impl Variables<'_> {
             Ok(parsed) => Ok(Some(parsed)),
             Err(why) => Err(ConfigError::Variable { name, value, why }),
         }
+    }
+
+    /// Clients send even what is for this machine to the proxy, unless they are told.
+    fn no_proxy(&self) -> String {
+        let mut hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let before = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| (self.0)(name));
+        hosts.extend(before.filter(|before| !before.is_empty()));
+        hosts.join(",")
     }
 
     fn platform_data_dir(&self) -> Option<PathBuf> {

@@ -6,11 +6,19 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let arguments = ["belljar", "serve"].iter().chain(arguments).map(OsString::from);
-    Config::read(arguments, |name| {
+fn task(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Task, ConfigError> {
+    let arguments = ["belljar"].iter().chain(arguments).map(OsString::from);
+    Task::read(arguments, |name| {
         let surely = [("HOME", "/home/somebody"), ("BELLJAR_LIBRARIES", "/libraries")];
         variables.iter().chain(&surely).find(|(known, _)| *known == name).map(|(_, v)| (*v).into())
+    })
+}
+
+fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let arguments: Vec<&str> = ["serve"].iter().chain(arguments).copied().collect();
+    task(&arguments, variables).map(|task| match task {
+        Task::Serve(config) => config,
+        other => panic!("it was asked to serve: {other:?}"),
     })
 }
 
@@ -24,29 +32,37 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn without_a_word_it_serves_this_machine_alone() {
     let config = read(&[], &[]).expect("there is nothing wrong");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.data_dir, Path::new("/home/somebody/.local/share/belljar"));
+    let folder = DataDir::Folder("/home/somebody/.local/share/belljar".into());
+    assert_eq!(config.data_dir, folder);
     assert!(config.api_keys.is_empty());
     assert_eq!(config.limits, Limits { regenerations: 5, model_turns: 20 });
     assert_eq!(config.request_bytes, 100 << 20);
+    let two_days = Duration::from_secs(48 * 60 * 60);
+    let files = FileLimits { file_bytes: 2 << 30, total_bytes: 20 << 30, lifetime: two_days };
+    assert_eq!(config.files, files);
+    assert_eq!(config.retention, Duration::from_secs(55 * 24 * 60 * 60));
     let rules: Vec<_> = config.models.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(rules, ["direct", "*"]);
-    let SandboxConfig::Warden { program, run, .. } = config.sandbox else {
+    let SandboxConfig::Warden { program, run, seed, .. } = config.sandbox else {
         panic!("it must start a warden of its own");
     };
+    assert_eq!(seed, None);
     assert!(program.ends_with("belljar-warden"));
     assert_eq!(run, Duration::from_secs(30));
 }
 
 #[test]
 fn a_flag_comes_before_a_variable_and_that_before_the_file() {
-    let file = file("model_turns = 1\nregenerations = 1\nrun_seconds = 0.5\n");
+    let file = file("model_turns = 1\nregenerations = 1\nrun_seconds = 0.5\nseed = 7\n");
     let path = file.path().to_str().expect("it is text");
     let variables =
         [("BELLJAR_CONFIG", path), ("BELLJAR_MODEL_TURNS", "2"), ("BELLJAR_REGENERATIONS", "2")];
     let config = read(&["--model-turns", "3"], &variables).expect("there is nothing wrong");
     assert_eq!(config.limits, Limits { regenerations: 2, model_turns: 3 });
-    let SandboxConfig::Warden { run, .. } = config.sandbox else { panic!("there is no socket") };
-    assert_eq!(run, Duration::from_millis(500));
+    let SandboxConfig::Warden { run, seed, .. } = config.sandbox else {
+        panic!("there is no socket")
+    };
+    assert_eq!((run, seed), (Duration::from_millis(500), Some(7)));
 }
 
 #[test]
@@ -80,12 +96,23 @@ fn keys_are_in_no_error_and_no_debug_output() {
 fn what_makes_no_sense_is_refused_by_name() {
     for (text, wanted) in [
         ("lisen = 1", "line 1, column 1: unknown field `lisen`"),
+        ("[[fault]]\nchance = 7", "line 2, column 10: a chance lies between 0 and 1"),
         ("run_seconds = 0", "it must lie between"),
         ("shutdown_grace = \"soon\"", "line 1, column 18"),
         (
-            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"u\"",
-            "[[model]] q*: the backend openai is not built yet",
+            "[[model]]\nname = \"q*\"\nbackend = \"gemini\"",
+            "[[model]] q*: the backend gemini is not built yet",
         ),
+        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"", "[[model]] q*: base_url is missing"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"gopher://x\"",
+            "base_url gopher://x is no URL such as",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"http://x\"\napi_key_env = \"NO\"",
+            "[[model]] q*: NO has no key in it",
+        ),
+        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1", "images is true, false or"),
         ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "there is no backend magic"),
         ("[[model]]\nname = \"[\"\nbackend = \"direct\"", "[[model]] [: "),
     ] {
@@ -96,4 +123,61 @@ fn what_makes_no_sense_is_refused_by_name() {
     }
     let error = read(&[], &[("BELLJAR_LISTEN", "home")]).expect_err("it is no address");
     assert!(error.to_string().starts_with("BELLJAR_LISTEN=home does not read"), "{error}");
+}
+
+#[test]
+fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
+    let file = file(
+        "[[model]]\nname = \"qwen*\"\nbackend = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+         model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nsilence = \"5s\"\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let config = read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("it is right");
+    let BackendConfig::OpenAi(address, model) = &config.models[0].backend else {
+        panic!("{config:?}");
+    };
+    assert_eq!(
+        (address.base_url.as_str(), address.silence.as_secs()),
+        ("http://127.0.0.1:1/v1", 5)
+    );
+    assert_eq!(address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
+    let wanted = openai::Model {
+        name: Some("qwen3:8b".into()),
+        tools: openai::Has::No,
+        images: openai::Has::Auto,
+    };
+    assert_eq!(*model, wanted);
+    assert!(!format!("{config:?}").contains("geheim"));
+}
+
+#[test]
+fn a_command_gets_a_server_that_is_in_nobodys_way() {
+    let variables = [
+        ("BELLJAR_LISTEN", "127.0.0.1:8080"),
+        ("BELLJAR_DATA_DIR", "/data"),
+        ("NO_PROXY", "intra.net"),
+    ];
+    let arguments = ["exec", "--scenarios", "s", "--", "pytest", "--flag"];
+    let Ok(Task::Exec(config, exec)) = task(&arguments, &variables) else {
+        panic!("there is nothing wrong");
+    };
+    assert_eq!((config.listen.port(), config.data_dir), (0, DataDir::Scratch));
+    assert_eq!(config.scenarios, Some("s".into()));
+    assert_eq!(exec.command, ["pytest", "--flag"]);
+    assert_eq!(exec.no_proxy, "127.0.0.1,localhost,intra.net");
+    assert!(matches!(task(&["exec"], &[]), Err(ConfigError::Arguments(_))), "it has no command");
+}
+
+#[test]
+fn files_are_fetched_from_nowhere_unless_somebody_says_from_where() {
+    let nowhere = read(&[], &[]).expect("there is nothing wrong").fetch_from;
+    assert_eq!(nowhere, FetchFrom::default());
+    let variable = [("BELLJAR_FETCH_FROM", "https://a.org/data/, https://b.org/")];
+    let both = FetchFrom::new(["https://a.org/data/", "https://b.org/"]).expect("both are folders");
+    assert_eq!(read(&[], &variable).expect("there is nothing wrong").fetch_from, both);
+    let file = file("fetch_from = ['https://a.org/data/', 'https://b.org/']\n");
+    let path = file.path().to_str().expect("it is text");
+    assert_eq!(read(&["--config", path], &[]).expect("there is nothing wrong").fetch_from, both);
+    let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
+    assert!(error.to_string().contains("'a.org' is no address"), "{error}");
 }

@@ -1,0 +1,113 @@
+//! The `[[model]]` tables: which backend answers for which models.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use super::{BackendConfig, ConfigError, ModelRule};
+use crate::backend::openai::{Address, Has, Model};
+
+/// How long a model's server may say nothing, where nobody says otherwise. A big prompt on a small
+/// machine takes its time.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// A table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    name: String,
+    backend: String,
+    // The rest is for backends that talk to other servers.
+    base_url: Option<String>,
+    model: Option<String>,
+    api_key_env: Option<String>,
+    tools: Option<ToolsWord>,
+    images: Option<ImagesWord>,
+    #[serde(default, deserialize_with = "super::file::duration")]
+    silence: Option<Duration>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} = {}", self.name, self.backend)
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ToolsWord {
+    Native,
+    Fenced,
+    Auto,
+}
+
+#[derive(Clone, Copy)]
+struct ImagesWord(Has);
+
+impl<'de> Deserialize<'de> for ImagesWord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ImagesWord, D::Error> {
+        match toml::Value::deserialize(from)? {
+            toml::Value::Boolean(true) => Ok(ImagesWord(Has::Yes)),
+            toml::Value::Boolean(false) => Ok(ImagesWord(Has::No)),
+            toml::Value::String(word) if word == "auto" => Ok(ImagesWord(Has::Auto)),
+            _ => Err(serde::de::Error::custom("images is true, false or \"auto\"")),
+        }
+    }
+}
+
+/// The rules of the file, and after them those that hold without one.
+pub fn rules(
+    tables: Vec<Table>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<ModelRule>, ConfigError> {
+    let defaults = [("direct", BackendConfig::Direct), ("*", BackendConfig::Scripted)];
+    let defaults = defaults.map(|(name, backend)| Ok(ModelRule { name: name.to_owned(), backend }));
+    tables.into_iter().map(|table| table.rule(&variable)).chain(defaults).collect()
+}
+
+impl Table {
+    fn rule(self, variable: impl Fn(&str) -> Option<String>) -> Result<ModelRule, ConfigError> {
+        let name = self.name.clone();
+        let wrong = |why: String| ConfigError::Model { name: name.clone(), why };
+        globset::Glob::new(&name).map_err(|error| wrong(error.to_string()))?;
+        let backend = match self.backend.as_str() {
+            "direct" => BackendConfig::Direct,
+            "scripted" => BackendConfig::Scripted,
+            "openai" => self.openai(variable).map_err(wrong)?,
+            later @ ("gemini" | "replay") => {
+                return Err(wrong(format!("the backend {later} is not built yet")));
+            }
+            other => {
+                return Err(wrong(format!(
+                    "there is no backend {other}; there are direct, scripted and openai"
+                )));
+            }
+        };
+        Ok(ModelRule { name, backend })
+    }
+
+    fn openai(self, variable: impl Fn(&str) -> Option<String>) -> Result<BackendConfig, String> {
+        let base_url = self.base_url.ok_or("base_url is missing: where its server is")?;
+        let is_http = reqwest::Url::parse(&base_url)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !is_http {
+            return Err(format!("base_url {base_url} is no URL such as http://127.0.0.1:11434/v1"));
+        }
+        let key = match &self.api_key_env {
+            None => None,
+            Some(name) => {
+                let key = variable(name).filter(|key| !key.is_empty());
+                Some(SecretString::from(key.ok_or(format!("{name} has no key in it"))?))
+            }
+        };
+        let tools = match self.tools.unwrap_or(ToolsWord::Auto) {
+            ToolsWord::Native => Has::Yes,
+            ToolsWord::Fenced => Has::No,
+            ToolsWord::Auto => Has::Auto,
+        };
+        let images = self.images.map_or(Has::Auto, |word| word.0);
+        let address = Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) };
+        Ok(BackendConfig::OpenAi(address, Model { name: self.model, tools, images }))
+    }
+}
