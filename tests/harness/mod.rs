@@ -6,6 +6,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
+mod census;
+pub mod golden;
 mod program;
 mod reply;
 mod warden;
@@ -14,22 +16,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::Tier;
 use serde_json::Value;
 use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::router::Router;
-use server::backend::scripted::{self, Scripted};
+use server::backend::scripted::{self, Additions, Scripted};
+use server::engine::FetchFrom;
+use server::fault::Fault;
 use server::interaction::Limits;
 use server::sandbox::Sandbox;
-use server::store::Store;
-use server::{Door, Keys, Parts, RunError, Settings};
+use server::store::{FileLimits, Store};
+use server::{Catalogue, Door, Keys, Parts, RunError, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use census::Household;
 pub use program::{Program, below};
-pub use reply::{Client, Event, Reply};
-pub use warden::{RUN_LIMIT, Warden, libraries};
+pub use reply::{Client, Event, Reply, Stream};
+pub use warden::{RUN_LIMIT, Warden, libraries, program as warden_program, socket};
+
+/// How long the sandbox may take to be ready: some seconds, on a machine that does nothing else.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Of uploaded files, where a test says nothing else.
+pub const FILE_LIMITS: FileLimits = FileLimits {
+    file_bytes: 2 << 30,
+    total_bytes: 20 << 30,
+    lifetime: Duration::from_secs(48 * 60 * 60),
+};
 
 /// What a test may want otherwise.
 #[derive(Debug, Default)]
@@ -37,8 +53,14 @@ pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
     request_bytes: Option<usize>,
+    stalled_after: Option<Duration>,
     limits: Option<Limits>,
+    catalogue: Option<Catalogue>,
+    files: Option<FileLimits>,
+    fetch_from: Vec<String>,
     socket: Option<PathBuf>,
+    faults: Vec<Fault>,
+    models: Vec<(String, Arc<dyn Backend>)>,
 }
 
 /// A server in this process.
@@ -67,8 +89,42 @@ impl Builder {
         self
     }
 
+    pub fn stalled_after(mut self, time: Duration) -> Builder {
+        self.stalled_after = Some(time);
+        self
+    }
+
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.limits = Some(limits);
+        self
+    }
+
+    /// What befalls requests, as JSON.
+    pub fn faults(mut self, faults: Value) -> Builder {
+        self.faults = serde_json::from_value(faults).expect("the test's faults are right");
+        self
+    }
+
+    /// A model that is asked before all others.
+    pub fn model(mut self, pattern: &str, model: impl Backend) -> Builder {
+        self.models.push((pattern.to_owned(), Arc::new(model)));
+        self
+    }
+
+    /// Other names of models than `direct` and all.
+    pub fn catalogue(mut self, patterns: &[&str]) -> Builder {
+        let catalogue = Catalogue::new(patterns.iter().copied());
+        self.catalogue = Some(catalogue.expect("the test's patterns are globs"));
+        self
+    }
+
+    pub fn files(mut self, limits: FileLimits) -> Builder {
+        self.files = Some(limits);
+        self
+    }
+
+    pub fn fetch_from(mut self, folder: &str) -> Builder {
+        self.fetch_from.push(folder.to_owned());
         self
     }
 
@@ -81,7 +137,10 @@ impl Builder {
     /// Starts it and waits until code would run at once.
     pub async fn start(self) -> TestServer {
         let (server, is_ready) = self.listen().await;
-        is_ready.await.expect("the server ended before it was ready");
+        // A warden that ended, or whose zygotes do, would be waited for without an end.
+        let ready = tokio::time::timeout(READY_WITHIN, is_ready).await;
+        let ready = ready.expect("the sandbox does not come up; the warden's own words are above");
+        ready.expect("the server ended before it was ready");
         server
     }
 
@@ -96,13 +155,27 @@ impl Builder {
             door: Door {
                 keys: Keys::new(&keys),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
+                stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
             },
+            faults: self.faults,
+            models: self
+                .catalogue
+                .unwrap_or_else(|| Catalogue::new(["direct", "*"]).expect("both are globs")),
+            files: self.files.unwrap_or(FILE_LIMITS),
+            retention: Duration::from_secs(24 * 60 * 60),
+            fetch_from: FetchFrom::new(self.fetch_from.iter().map(String::as_str))
+                .expect("the test's addresses are folders"),
             shutdown_grace: Duration::from_secs(10),
         };
+        let additions = Arc::default();
         let parts = Parts {
             listener,
-            sandbox: Arc::new(Sandbox::at(self.socket.unwrap_or_else(warden::socket))),
-            backend: models(&self.scenarios),
+            sandbox: Arc::new(Sandbox::at(
+                self.socket.unwrap_or_else(warden::socket),
+                Tier::SeccompOnly,
+            )),
+            backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
+            additions,
             store: Store::open(data.path()).await.expect("the folder is ours"),
         };
         let (ready, is_ready) = oneshot::channel();
@@ -159,17 +232,20 @@ impl Drop for TestServer {
     }
 }
 
-fn models(yaml: &str) -> Arc<dyn Backend> {
+fn models(
+    mut routes: Vec<(String, Arc<dyn Backend>)>,
+    yaml: &str,
+    additions: Arc<Additions>,
+) -> Arc<dyn Backend> {
     let scenarios = if yaml.is_empty() {
         Vec::new()
     } else {
         scripted::parse(Path::new("test.yaml"), yaml).expect("the test's scenarios are right")
     };
-    let routes: Vec<(String, Arc<dyn Backend>)> = vec![
-        ("direct".into(), Arc::new(Direct)),
-        ("*".into(), Arc::new(Scripted::from_scenarios(scenarios))),
-    ];
-    Arc::new(Router::new(routes).expect("both are globs"))
+    let scripted = Scripted::from_scenarios(scenarios).with_additions(additions);
+    routes.push(("direct".into(), Arc::new(Direct)));
+    routes.push(("*".into(), Arc::new(scripted)));
+    Arc::new(Router::new(routes).expect("all are globs"))
 }
 
 /// A request to the model that runs what it is told.

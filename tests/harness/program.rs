@@ -14,6 +14,8 @@ use super::warden;
 pub struct Program {
     process: Child,
     client: Client,
+    /// For whatever it leaves when it is killed.
+    scratch: Option<tempfile::TempDir>,
 }
 
 impl Program {
@@ -26,14 +28,20 @@ impl Program {
 
     /// The same with a warden of its own and nothing but defaults, as `make run` starts it.
     pub fn start_whole(data: &Path, arguments: &[&str]) -> Program {
-        let mut command = command(arguments);
-        command.arg("--libraries").arg(warden::libraries());
-        Program::ready(command, data)
+        let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+        let mut server = Program::whole(data, scratch.path(), arguments);
+        server.scratch = Some(scratch);
+        server
     }
 
     /// The same, with this folder for whatever does not last.
     pub fn start_whole_in(data: &Path, scratch: &Path) -> Program {
-        let mut command = command(&[]);
+        Program::whole(data, scratch, &[])
+    }
+
+    fn whole(data: &Path, scratch: &Path, arguments: &[&str]) -> Program {
+        warden::only_without_a_foreign_one();
+        let mut command = command(arguments);
         command.env("TMPDIR", scratch).arg("--libraries").arg(warden::libraries());
         Program::ready(command, data)
     }
@@ -53,12 +61,19 @@ impl Program {
             .trim_end()
             .strip_prefix("belljar listening on ")
             .unwrap_or_else(|| panic!("it is ready with the words {line:?}"));
-        Program { client: Client::new(url.to_owned()), process }
+        Program { client: Client::new(url.to_owned()), process, scratch: None }
     }
 
     /// Runs it to its end, which comes by itself.
     pub fn fail(arguments: &[&str]) -> Output {
         command(arguments).output().expect("the server is a program")
+    }
+
+    /// Starts it on this data folder with the warden that listens there.
+    pub fn start_on(data: &Path, socket: &Path) -> Program {
+        let mut command = command(&[]);
+        command.arg("--sandbox-socket").arg(socket);
+        Program::ready(command, data)
     }
 
     /// As `kill -9` does, or a machine that is out of memory.
@@ -109,23 +124,39 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// All descendants of a process, the eldest first.
+/// All descendants of a process, of the children of each the eldest first.
 pub fn below(root: u32) -> Vec<i32> {
     let mut found = vec![i32::try_from(root).expect("Linux has smaller numbers")];
-    let parents: Vec<(i32, i32)> = std::fs::read_dir("/proc")
+    let mut all: Vec<Entry> = std::fs::read_dir("/proc")
         .expect("it is there")
-        .filter_map(|entry| {
-            let process: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-            Some((process, parent))
-        })
+        .filter_map(|entry| Entry::read(entry.ok()?.file_name().to_str()?))
         .collect();
+    // Numbers begin anew when they have come to their end; times do not.
+    all.sort_by_key(|entry| (entry.started, entry.process));
     let mut at = 0;
     while let Some(&parent) = found.get(at) {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
+        found.extend(all.iter().filter(|entry| entry.parent == parent).map(|entry| entry.process));
         at += 1;
     }
     found.remove(0);
     found
+}
+
+/// Of the table of processes.
+struct Entry {
+    process: i32,
+    parent: i32,
+    /// In ticks since the machine was started.
+    started: u64,
+}
+
+impl Entry {
+    fn read(number: &str) -> Option<Entry> {
+        let process = number.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name before it may have spaces of its own.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?;
+        Some(Entry { process, parent, started: fields.nth(17)?.parse().ok()? })
+    }
 }

@@ -77,6 +77,14 @@ impl Reply {
         Reply { status, headers, body }
     }
 
+    /// Nothing where nobody answers, or the answer is cut.
+    pub async fn try_to(request: reqwest::RequestBuilder) -> Option<Reply> {
+        let response = request.send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.ok()?;
+        Some(Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
+
     /// The text for the client, in either envelope.
     pub fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
@@ -113,17 +121,33 @@ impl Stream {
         Stream { response, buffer: String::new() }
     }
 
+    /// Nothing where nobody answers.
+    pub async fn try_of(request: reqwest::RequestBuilder) -> Option<Stream> {
+        let response = request.send().await.ok()?;
+        assert_eq!(response.status().as_u16(), 200);
+        Some(Stream { response, buffer: String::new() })
+    }
+
     pub async fn next(&mut self) -> Option<Event> {
+        self.piece().await.expect("the stream is not cut")
+    }
+
+    /// The same of a stream that may be cut, which is its end.
+    pub async fn next_or_cut(&mut self) -> Option<Event> {
+        self.piece().await.ok().flatten()
+    }
+
+    async fn piece(&mut self) -> reqwest::Result<Option<Event>> {
         loop {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
                 let event = parse(frame);
                 self.buffer = rest.to_owned();
                 match event {
-                    Some(event) => return Some(event),
+                    Some(event) => return Ok(Some(event)),
                     None => continue,
                 }
             }
-            let chunk = self.response.chunk().await.expect("the stream is not cut")?;
+            let Some(chunk) = self.response.chunk().await? else { return Ok(None) };
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("the tests speak ASCII"));
         }
     }

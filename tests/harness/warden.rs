@@ -1,5 +1,6 @@
 //! The warden that all tests of a program share.
 
+use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,15 +8,30 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Limit of one run, so that a test of it is short.
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Limit of one run, so that a test of it is short. A warden that somebody else runs needs the same.
 pub const RUN_LIMIT: Duration = Duration::from_secs(5);
+/// Names the socket of a warden that somebody else runs: in a container, say.
+const FOREIGN: &str = "BELLJAR_TEST_SANDBOX";
+/// How long a warden may take to clear up when it is asked to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a warden may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where it listens.
 pub fn socket() -> PathBuf {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
-    SOCKET.get_or_init(start).clone()
+    SOCKET.get_or_init(|| foreign().unwrap_or_else(start)).clone()
+}
+
+fn foreign() -> Option<PathBuf> {
+    std::env::var_os(FOREIGN).map(PathBuf::from)
+}
+
+/// For what a test starts itself: it would say nothing about the warden that is to be tested.
+pub(super) fn only_without_a_foreign_one() {
+    assert_eq!(foreign(), None, "a test with a warden of its own; tests/wall/run leaves it out");
 }
 
 /// Programs that are built together lie together.
@@ -72,8 +88,37 @@ pub struct Warden {
 impl Warden {
     /// Starts it and waits until it listens. It need not be ready.
     pub fn start(arguments: &[&str]) -> Warden {
+        Warden::start_by(Command::new(program()), arguments)
+    }
+
+    /// The same by way of another program, which becomes the warden with the arguments that follow
+    /// its own.
+    pub fn start_by(mut program: Command, arguments: &[&str]) -> Warden {
+        let mut warden = Warden::spawn(&mut program, arguments);
+        let deadline = Instant::now() + LISTENS_WITHIN;
+        while UnixStream::connect(warden.socket()).is_err() {
+            let ended = warden.process.try_wait().expect("it is our child");
+            assert!(ended.is_none(), "the warden ended with {ended:?}; its own words are above");
+            assert!(Instant::now() < deadline, "the warden does not listen");
+            std::thread::yield_now();
+        }
+        warden
+    }
+
+    /// Starts one that cannot do its work, and returns its last words.
+    pub fn fail_by(program: &mut Command, arguments: &[&str]) -> String {
+        let mut warden = Warden::spawn(program.stderr(Stdio::piped()), arguments);
+        let mut words = String::new();
+        let stderr = warden.process.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut words).expect("they are text");
+        assert!(!warden.process.wait().expect("it is our child").success(), "{words}");
+        words
+    }
+
+    fn spawn(program: &mut Command, arguments: &[&str]) -> Warden {
+        only_without_a_foreign_one();
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let process = Command::new(program())
+        let process = program
             .args(["serve", "--libraries"])
             .arg(libraries())
             .arg("--socket")
@@ -83,19 +128,29 @@ impl Warden {
             .stdout(Stdio::null())
             .spawn()
             .expect("the warden is a program");
-        let warden = Warden { process, folder };
-        until_it_listens(&warden.socket());
-        warden
+        Warden { process, folder }
     }
 
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("s")
     }
+
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 impl Drop for Warden {
     fn drop(&mut self) {
-        // It may have ended already, which is what was wanted.
+        // It may have ended already, which is what was wanted. One that is only killed leaves its
+        // control groups behind.
+        let id = Pid::from_raw(self.process.id().cast_signed()).expect("no process is 0");
+        let _ = kill_process(id, Signal::TERM);
+        let deadline = Instant::now() + ENDS_WITHIN;
+        while Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{interval, timeout};
 
-use crate::harness::{Program, below, direct};
+use crate::harness::{Program, TestServer, Warden, below, direct};
 use crate::{ran, run};
 
 /// A zygote takes seconds to come up.
@@ -32,6 +32,7 @@ fn warden_and_zygote(server: &Program) -> (i32, i32) {
     (processes[0], processes[1])
 }
 
+/// [K07]
 #[tokio::test]
 async fn a_warden_that_is_killed_is_started_again() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
@@ -71,6 +72,7 @@ async fn a_zygote_that_is_killed_is_replaced_and_its_cells_live_on() {
     }
 }
 
+/// [K07]
 #[tokio::test]
 async fn standbys_that_are_killed_are_noticed() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
@@ -92,4 +94,21 @@ async fn standbys_that_are_killed_are_noticed() {
 
     let reply = server.create(direct("print(1)")).await;
     assert_eq!(ran(&reply).remove(0).ok(), "1\n");
+}
+
+/// Whoever asks meanwhile does not notice: the next one has imported everything before the old one
+/// goes.
+#[tokio::test]
+async fn a_zygote_that_was_forked_often_enough_is_replaced_without_a_pause() {
+    let warden = Warden::start(&["--kits", "science", "--zygote-forks", "8", "--standbys", "2"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+    let first = below(warden.id())[0];
+    let mut forks = 0;
+    while below(warden.id()).contains(&first) {
+        assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+        forks += 1;
+        assert!(forks < 5000, "it is still there");
+    }
+    assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }

@@ -1,7 +1,213 @@
 //! The libraries of Gemini's own environment: all of them, and at work.
 
-use crate::harness::{Program, direct};
-use crate::ran;
+use serde_json::json;
+
+use crate::harness::{Program, TestServer, Warden, direct};
+use crate::{execute, ran};
+
+/// Each of the page's 37: its name there, some of what it is for, and what comes of that.
+const WORKS: &[(&str, &str, &str)] = &[
+    (
+        "attrs",
+        "import attr\nP = attr.make_class('P', ['x', 'y'])\nprint(attr.asdict(P(1, y=2)))",
+        "{'x': 1, 'y': 2}",
+    ),
+    (
+        "chess",
+        "import chess\nb = chess.Board()\nfor m in ('f3', 'e5', 'g4', 'Qh4'): b.push_san(m)\nprint(b.is_checkmate())",
+        "True",
+    ),
+    (
+        "contourpy",
+        "import contourpy\nlines = contourpy.contour_generator(z=[[0, 1], [0, 1]]).lines(0.5)\nprint(sorted(lines[0].tolist()))",
+        "[[0.5, 0.0], [0.5, 1.0]]",
+    ),
+    (
+        "fpdf",
+        "import fpdf\np = fpdf.FPDF(); p.add_page(); p.set_font('Arial'); p.cell(40, 10, 'hi'); p.output('a.pdf')\nprint(open('a.pdf', 'rb').read(5))",
+        "b'%PDF-'",
+    ),
+    (
+        "geopandas",
+        "import geopandas\nfrom shapely.geometry import Point\ng = geopandas.GeoSeries([Point(0, 0), Point(3, 4)], crs='EPSG:3857')\ngeopandas.GeoDataFrame(geometry=g).to_file('a.geojson')\nprint(g.distance(Point(0, 0)).tolist(), len(geopandas.read_file('a.geojson')))",
+        "[0.0, 5.0] 2",
+    ),
+    (
+        "imageio",
+        "import imageio.v3 as i, numpy\ni.imwrite('a.png', numpy.full((2, 3, 3), 7, 'uint8')); print(i.imread('a.png').sum())",
+        "126",
+    ),
+    (
+        "jinja2",
+        "import jinja2\nprint(jinja2.Template('{% for i in n %}{{ i }},{% endfor %}').render(n=range(3)))",
+        "0,1,2,",
+    ),
+    (
+        "joblib",
+        "import joblib\njoblib.dump({'a': 1}, 'a.job'); m = joblib.Memory('cache', verbose=0)\nprint(joblib.load('a.job'), m.cache(abs)(-2), joblib.Parallel(2)(joblib.delayed(abs)(i) for i in [-1]))",
+        "{'a': 1} 2 [1]",
+    ),
+    (
+        "jsonschema",
+        "import jsonschema\ntry: jsonschema.validate({'a': 1}, {'properties': {'a': {'type': 'string'}}})\nexcept jsonschema.ValidationError as e: print(e.message)",
+        "1 is not of type 'string'",
+    ),
+    (
+        "jsonschema-specifications",
+        "from jsonschema_specifications import REGISTRY\nprint('http://json-schema.org/draft-07/schema#'[:-1] in [u.rstrip('#') for u in REGISTRY])",
+        "True",
+    ),
+    (
+        "lxml",
+        "from lxml import etree\nprint(etree.fromstring('<a><b>1</b><b>2</b></a>').xpath('sum(b)'))",
+        "3.0",
+    ),
+    (
+        "matplotlib",
+        "import io, matplotlib.pyplot as p\np.plot([1, 2]); f = io.BytesIO(); p.savefig(f, format='svg'); p.close(); print(b'</svg>' in f.getvalue())",
+        "True",
+    ),
+    (
+        "mpmath",
+        "import mpmath\nmpmath.mp.dps = 30; print(mpmath.zeta(2) * 6)",
+        "9.86960440108935861883449099988",
+    ),
+    (
+        "numpy",
+        "import numpy as n\nprint(n.linalg.solve([[2., 0], [0, 4]], [2, 2]).tolist(), n.fft.fft([1, 0, 0, 0]).real.tolist())",
+        "[1.0, 0.5] [1.0, 1.0, 1.0, 1.0]",
+    ),
+    (
+        "opencv-python",
+        "import cv2, numpy\na = numpy.zeros((40, 40), 'uint8'); cv2.circle(a, (20, 20), 10, 255, -1)\nprint(len(cv2.findContours(a, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]), cv2.imdecode(cv2.imencode('.jpg', a)[1], 0).shape)",
+        "1 (40, 40)",
+    ),
+    (
+        "openpyxl",
+        "import openpyxl\nw = openpyxl.Workbook(); w.active['A1'] = 42; w.save('a.xlsx'); print(openpyxl.load_workbook('a.xlsx').active['A1'].value)",
+        "42",
+    ),
+    (
+        "packaging",
+        "from packaging.version import Version\nprint(Version('1.10') > Version('1.9'))",
+        "True",
+    ),
+    (
+        "pandas",
+        "import io, pandas as p\nd = p.read_csv(io.StringIO('k,v\\na,1\\na,2\\nb,3')); d.to_excel('a.xlsx')\nprint(d.groupby('k').v.sum().to_dict(), len(p.read_excel('a.xlsx')))",
+        "{'a': 3, 'b': 3} 3",
+    ),
+    (
+        "pillow",
+        "from PIL import Image, ImageDraw, ImageFilter\ni = Image.new('RGB', (9, 9)); ImageDraw.Draw(i).rectangle((2, 2, 6, 6), 'red'); print(i.filter(ImageFilter.BoxBlur(1)).rotate(90).getpixel((4, 4)))",
+        "(255, 0, 0)",
+    ),
+    (
+        "protobuf",
+        "from google.protobuf import struct_pb2, json_format\ns = struct_pb2.Struct(); s.update({'a': [1, 'b']}); print(json_format.MessageToDict(struct_pb2.Struct.FromString(s.SerializeToString())))",
+        "{'a': [1.0, 'b']}",
+    ),
+    (
+        "pylatex",
+        "import pylatex\nd = pylatex.Document(); d.append(pylatex.Section('One')); print('section{One}' in d.dumps())",
+        "True",
+    ),
+    (
+        "pyparsing",
+        "import pyparsing as p\nprint(p.infix_notation(p.Word(p.nums), [('*', 2, p.OpAssoc.LEFT), ('+', 2, p.OpAssoc.LEFT)]).parse_string('1+2*3').as_list())",
+        "[['1', '+', ['2', '*', '3']]]",
+    ),
+    (
+        "PyPDF2",
+        "import fpdf, PyPDF2\np = fpdf.FPDF(); p.add_page(); p.set_font('Arial'); p.cell(40, 10, 'hello'); p.output('a.pdf')\nprint(PyPDF2.PdfReader('a.pdf').pages[0].extract_text().strip())",
+        "hello",
+    ),
+    (
+        "python-dateutil",
+        "from dateutil import parser, relativedelta, rrule\nprint(parser.parse('31 Jan 2024') + relativedelta.relativedelta(months=1), rrule.rrule(rrule.DAILY, count=3).count())",
+        "2024-02-29 00:00:00 3",
+    ),
+    (
+        "python-docx",
+        "import docx\nd = docx.Document(); d.add_paragraph('hi'); d.save('a.docx'); print(docx.Document('a.docx').paragraphs[0].text)",
+        "hi",
+    ),
+    (
+        "python-pptx",
+        "import pptx\np = pptx.Presentation(); p.slides.add_slide(p.slide_layouts[0]).shapes.title.text = 'hi'; p.save('a.pptx'); print(pptx.Presentation('a.pptx').slides[0].shapes.title.text)",
+        "hi",
+    ),
+    (
+        "reportlab",
+        "from reportlab.pdfgen import canvas\nfrom PyPDF2 import PdfReader\nc = canvas.Canvas('a.pdf'); c.drawString(9, 9, 'hi'); c.save(); print(PdfReader('a.pdf').pages[0].extract_text().strip())",
+        "hi",
+    ),
+    (
+        "scikit-learn",
+        "from sklearn.datasets import make_blobs\nfrom sklearn.ensemble import RandomForestClassifier\nx, y = make_blobs(90, random_state=0, cluster_std=.1); print(RandomForestClassifier(9, random_state=0).fit(x, y).score(x, y))",
+        "1.0",
+    ),
+    (
+        "scipy",
+        "from scipy import integrate, optimize\nimport math\nprint(round(integrate.quad(math.sin, 0, math.pi)[0], 9), round(optimize.brentq(lambda x: x * x - 4, 0, 9), 6))",
+        "2.0 2.0",
+    ),
+    (
+        "seaborn",
+        "import seaborn, matplotlib.pyplot as p\na = seaborn.heatmap([[1, 2], [3, 4]], annot=True); print([t.get_text() for t in a.texts]); p.close()",
+        "['1', '2', '3', '4']",
+    ),
+    ("six", "import six\nprint(six.ensure_str(b'hi'), six.PY3)", "hi True"),
+    (
+        "striprtf",
+        "from striprtf.striprtf import rtf_to_text\nprint(rtf_to_text(r'{\\rtf1 {\\b hi}}'))",
+        "hi",
+    ),
+    (
+        "sympy",
+        "import sympy as s\nx = s.Symbol('x'); print(s.integrate(s.sin(x) * x, x), s.solve(x**2 - 2))",
+        "-x*cos(x) + sin(x) [-sqrt(2), sqrt(2)]",
+    ),
+    (
+        "tabulate",
+        "import tabulate\nprint(tabulate.tabulate([[1, 2]], headers='ab', tablefmt='github').splitlines()[0])",
+        "|   a |   b |",
+    ),
+    (
+        "tensorflow",
+        "import tensorflow as t\nwith t.GradientTape() as g: x = t.Variable(3.0); y = x * x\nprint(float(g.gradient(y, x)), t.linalg.matmul([[1., 2.]], [[3.], [4.]]).numpy().tolist())",
+        "6.0 [[11.0]]",
+    ),
+    (
+        "toolz",
+        "import toolz\nprint(toolz.groupby(len, ['a', 'bb', 'c']), toolz.pipe(3, lambda n: n + 1))",
+        "{1: ['a', 'c'], 2: ['bb']} 4",
+    ),
+    (
+        "xlrd",
+        "import struct, xlrd\n# A sheet of Excel 2 with one number.\nopen('a.xls', 'wb').write(struct.pack('<4H', 9, 4, 2, 16) + struct.pack('<4H3xd', 3, 15, 0, 0, 42.0) + struct.pack('<2H', 10, 0))\nprint(xlrd.open_workbook('a.xls').sheet_by_index(0).cell_value(0, 0))",
+        "42.0",
+    ),
+];
+
+/// [A29] Each in a cell of its own, so that each is used for the first time.
+#[tokio::test]
+async fn each_library_does_what_it_is_for_within_a_run() {
+    assert_eq!(WORKS.len(), 37);
+    let warden = Warden::start(&[]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let mut wrong = Vec::new();
+    for (name, code, expected) in WORKS {
+        let answer = execute(&server, code).await;
+        eprintln!("{name}: {} ms", answer["usage"]["wall_ms"]);
+        if (&answer["outcome"], &answer["stdout"])
+            != (&json!("ok"), &json!(format!("{expected}\n")))
+        {
+            wrong.push(format!("{name}: {answer:.1000}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
 
 /// Each of the page's 37, by the name that code imports it under.
 const NAMES: &[&str] = &[

@@ -1,28 +1,46 @@
 //! What the wall promises, each promise attacked as a client would: through the API, with code.
 //!
-//! Every attack reaches only for what the test itself has set up, and carries its own end.
+//! Every attack reaches only for what the test itself has set up, and carries its own end. What the
+//! marks above them mean, such as `[C06]`, stands in `cases.rs`; `run` beside it tries all of it as
+//! root and as an ordinary user.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod accidents;
+mod bombs;
+mod cases;
 mod collected;
 mod crowd;
+mod degraded;
+mod dice;
 mod drawing;
+mod escapes;
 mod files;
+mod growth;
+mod hoards;
+mod host;
 mod information;
 mod ipc;
 mod kernel;
+mod kits;
 mod libraries;
+mod limits;
 mod memory;
+mod neighbours;
 mod network;
 mod nothing_left;
+mod out_of_memory;
 mod output;
 mod pictures;
 mod processes;
+mod races;
+mod rest;
 mod results;
 mod secrets;
+mod shared;
 mod signals;
+mod slow_readers;
 mod source;
 mod state;
 mod syscalls;
@@ -78,12 +96,30 @@ async fn execute_within(client: &Client, code: &str, limit: Duration) -> Value {
     reply.body
 }
 
-/// After an attack: somebody else's code runs, and at once.
+/// After an attack: somebody else's code runs at once, and has all that code needs.
 async fn alive(client: &Client) {
     let began = Instant::now();
     assert_eq!(run(client, "print(1)").await.ok(), "1\n");
     let took = began.elapsed();
     assert!(took < Duration::from_secs(1), "a fresh run took {took:?}");
+    let needs = "import os, subprocess, tempfile, threading\n\
+        print(os.listdir() + os.listdir(tempfile.gettempdir()))\n\
+        open('f', 'wb').write(bytes(1 << 20))\n\
+        print(subprocess.run(['cat', 'f'], capture_output=True).stdout.count(0))\n\
+        t = threading.Thread(target=print, args=['done']); t.start(); t.join()";
+    assert_eq!(run(client, needs).await.ok(), "[]\n1048576\ndone\n");
+}
+
+/// Where code may write: what it is called on a root of the cell's own, and elsewhere on the machine's.
+const PLACES: &str =
+    "import os, tempfile\nPLACES = [os.getcwd(), tempfile.gettempdir(), '/dev/shm']\n";
+
+/// Whether cells have namespaces and a root of their own, as the server says. Where they have not, some
+/// promises are others: `sandbox-image/TIERS.md` has them all.
+async fn is_namespaced(client: &Client) -> bool {
+    let tier = client.get("/x/isolation").await.body["tier"].clone();
+    assert!(tier == "namespaced" || tier == "landlocked", "the battery is not for {tier}");
+    tier == "namespaced"
 }
 
 /// Python as it stands in a test, without the test's own indentation.

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use crate::harness::TestServer;
 use crate::{run, try_each};
 
+/// [J01] [J02] [J03]
 #[tokio::test]
 async fn a_listener_of_this_machine_hears_nothing() {
     let server = TestServer::start("").await;
@@ -42,6 +43,7 @@ async fn a_listener_of_this_machine_hears_nothing() {
     assert!(heard.is_err(), "something knocked");
 }
 
+/// [J08]
 #[tokio::test]
 async fn installing_says_that_it_cannot_be_done() {
     let server = TestServer::start("").await;

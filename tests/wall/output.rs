@@ -8,6 +8,7 @@ use crate::{alive, execute, python, run};
 /// What is kept of each of the two outputs, and a line for what is not.
 const KEPT: usize = (1 << 20) + 100;
 
+/// [G02]
 #[tokio::test]
 async fn every_way_to_write_is_captured_and_in_order() {
     let server = TestServer::start("").await;
@@ -28,6 +29,7 @@ async fn every_way_to_write_is_captured_and_in_order() {
     assert_eq!(run(&server, &code).await.ok(), "a\nb\nc\nd\ne\nf\ng\n");
 }
 
+/// [G01] [G02]
 #[tokio::test]
 async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
     let server = TestServer::start("").await;
@@ -42,6 +44,7 @@ async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
     }
 }
 
+/// [G03]
 #[tokio::test]
 async fn a_flood_of_errors_is_cut_and_the_run_goes_on() {
     let server = TestServer::start("").await;
@@ -62,6 +65,7 @@ async fn an_exception_is_told_however_long_it_is() {
     assert!(told.len() < KEPT + 100 && told.ends_with("xxx\n"), "{} bytes", told.len());
 }
 
+/// [G04]
 #[tokio::test]
 async fn any_bytes_make_a_valid_answer() {
     let server = TestServer::start("").await;
@@ -80,6 +84,7 @@ async fn any_bytes_make_a_valid_answer() {
     assert!(!half.is_error || half.result.contains("UnicodeEncodeError"), "{half:?}");
 }
 
+/// [G20]
 #[tokio::test]
 async fn lines_keep_their_order_within_each_output() {
     let server = TestServer::start("").await;
@@ -89,6 +94,7 @@ async fn lines_keep_their_order_within_each_output() {
     assert!(answer["stdout"] == lines.as_str() && answer["stderr"] == lines.as_str());
 }
 
+/// [A10]
 #[tokio::test]
 async fn what_was_printed_before_the_end_is_there_however_it_ends() {
     let server = TestServer::start("").await;
@@ -106,4 +112,18 @@ async fn a_failure_that_the_code_forges_is_not_without_a_word() {
     let server = TestServer::start("").await;
     let told = run(&server, "import os\nos.write(3, b'\\1')\nwhile True: pass").await.failed();
     assert_eq!(told, "Failed without a word\n");
+}
+
+/// [G19] C's own output waits in no buffer that could be lost with its process.
+#[tokio::test]
+async fn what_c_has_written_is_there_however_its_process_ends() {
+    let server = TestServer::start("").await;
+    let writes = "import ctypes, os, signal\nlibc = ctypes.CDLL(None)\n\
+        libc.puts(b'by C'); libc.printf(b'half a line')\nprint('.')\n";
+    for end in
+        ["", "1/0", "os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)", "while True: pass"]
+    {
+        let answer = execute(&server, &format!("{writes}{end}")).await;
+        assert_eq!(answer["stdout"], "by C\nhalf a line.\n", "{end}: {answer}");
+    }
 }

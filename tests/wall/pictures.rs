@@ -16,6 +16,7 @@ fn sizes(ran: &Ran) -> Vec<(u32, u32)> {
     ran.pictures.iter().map(|(_, data)| size(data)).collect()
 }
 
+/// [B01] [B02] [B03] [B04] [B06] [B13]
 #[tokio::test]
 async fn figures_come_back_however_they_are_left() {
     let server = TestServer::start("").await;
@@ -51,6 +52,7 @@ async fn figures_come_back_however_they_are_left() {
     }
 }
 
+/// [B14]
 #[tokio::test]
 async fn other_kinds_of_pictures_are_told_by_their_bytes() {
     let server = TestServer::start("").await;
@@ -62,6 +64,7 @@ async fn other_kinds_of_pictures_are_told_by_their_bytes() {
     assert_eq!(kinds, ["image/jpeg", "image/gif", "image/webp"]);
 }
 
+/// [B09]
 #[tokio::test]
 async fn there_is_an_end_to_the_number_of_pictures() {
     let server = TestServer::start("").await;

@@ -1,8 +1,9 @@
 //! What the code can learn: what it was given, and nothing of the machine or of others.
 
 use crate::harness::TestServer;
-use crate::run;
+use crate::{is_namespaced, run};
 
+/// [A25] [A26] [A28]
 #[tokio::test]
 async fn the_environment_is_the_documented_one() {
     let server = TestServer::start("").await;
@@ -12,10 +13,16 @@ async fn the_environment_is_the_documented_one() {
         \x20 'TF_CPP_MIN_LOG_LEVEL', 'TF_ENABLE_ONEDNN_OPTS', 'TMPDIR', 'TZ', 'USER'}\n\
         libraries_own = {'KMP_DUPLICATE_LIB_OK', 'KMP_INIT_AT_FORK'}\n\
         print(set(os.environ) - known - libraries_own, known - set(os.environ))\n\
-        print(os.getcwd(), os.listdir('.'), sys.argv, socket.gethostname(), '__file__' in globals())";
-    assert_eq!(run(&server, code).await.ok(), "set() set()\n/workspace [] [''] sandbox False\n");
+        print(os.path.basename(os.getcwd()), os.listdir('.'), sys.argv, '__file__' in globals())\n\
+        print(os.getcwd(), socket.gethostname())";
+    let told = run(&server, code).await.ok();
+    assert!(told.starts_with("set() set()\nworkspace [] [''] False\n"), "{told}");
+    if is_namespaced(&server).await {
+        assert!(told.ends_with("False\n/workspace sandbox\n"), "{told}");
+    }
 }
 
+/// [G09] [J06]
 #[tokio::test]
 async fn no_descriptor_is_open_but_the_codes_own() {
     let server = TestServer::start("").await;
@@ -28,6 +35,7 @@ async fn no_descriptor_is_open_but_the_codes_own() {
     assert_eq!(run(&server, code).await.ok(), "['c', 'p', 'p', 's', 's'] []\n");
 }
 
+/// [G07]
 #[tokio::test]
 async fn a_forged_word_of_the_runner_changes_only_the_liars_own_result() {
     let server = TestServer::start("").await;

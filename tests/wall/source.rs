@@ -3,6 +3,7 @@
 use crate::harness::TestServer;
 use crate::{alive, execute};
 
+/// [A07] [A17] [A20] [K12]
 #[tokio::test]
 async fn every_kind_of_text_is_run_or_told_what_is_wrong_with_it() {
     let server = TestServer::start("").await;
@@ -49,6 +50,7 @@ async fn every_kind_of_text_is_run_or_told_what_is_wrong_with_it() {
     }
 }
 
+/// [K12]
 #[tokio::test]
 async fn code_that_is_too_long_is_told_so_like_any_other_mistake() {
     let server = TestServer::start("").await;
@@ -59,6 +61,7 @@ async fn code_that_is_too_long_is_told_so_like_any_other_mistake() {
     alive(&server).await;
 }
 
+/// [E08]
 #[tokio::test]
 async fn what_is_nested_beyond_reason_is_an_error_or_a_crash_with_a_name() {
     let server = TestServer::start("").await;

@@ -104,6 +104,7 @@ const REFUSED: &[(i32, &str, i32)] = &[
     (600, "a number that nobody knows", ENOSYS),
 ];
 
+/// [F10] [F16] [H02] [H03] [H04] [H05] [H06] [H07] [H08] [H09] [H14] [H15] [H18] [H19] [H20]
 #[tokio::test]
 async fn each_dangerous_call_is_refused_with_an_error() {
     let server = TestServer::start("").await;
@@ -121,6 +122,7 @@ async fn each_dangerous_call_is_refused_with_an_error() {
     alive(&server).await;
 }
 
+/// [H01]
 #[tokio::test]
 async fn no_flag_makes_a_namespace_and_ordinary_forks_and_threads_work() {
     let server = TestServer::start("").await;
@@ -142,6 +144,7 @@ async fn no_flag_makes_a_namespace_and_ordinary_forks_and_threads_work() {
     assert_eq!(run(&server, &code).await.ok(), "[]\n7\nthread\n");
 }
 
+/// [H10] [J03]
 #[tokio::test]
 async fn no_family_of_sockets_but_the_local_one_can_be_had() {
     let server = TestServer::start("").await;
@@ -163,6 +166,7 @@ async fn no_family_of_sockets_but_the_local_one_can_be_had() {
     assert_eq!(run(&server, &code).await.ok(), "{1} {97}\n");
 }
 
+/// [H17]
 #[tokio::test]
 async fn only_harmless_questions_can_be_asked_with_ioctl() {
     let server = TestServer::start("").await;
@@ -183,6 +187,7 @@ async fn only_harmless_questions_can_be_asked_with_ioctl() {
     assert_eq!(run(&server, &code).await.ok(), expected);
 }
 
+/// [H13]
 #[tokio::test]
 async fn no_filter_can_be_added_or_taken_off() {
     let server = TestServer::start("").await;
@@ -214,6 +219,8 @@ async fn a_call_in_the_way_of_another_architecture_ends_the_run_and_nothing_else
     alive(&server).await;
 }
 
+/// [K11]
+///
 /// A second of it; what runs for an hour is the same code.
 #[tokio::test]
 async fn random_calls_with_random_arguments_harm_nobody_else() {

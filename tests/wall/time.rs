@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Program, RUN_LIMIT, TestServer, direct};
 use crate::{alive, execute_within, ran, run};
 
+/// [D01] [D02] [D04] [D11]
 #[tokio::test]
 async fn nothing_outlasts_the_limit() {
     let server = TestServer::start("").await;
@@ -30,6 +31,7 @@ async fn nothing_outlasts_the_limit() {
     }
 }
 
+/// [D07] [D09]
 #[tokio::test]
 async fn a_run_ends_with_its_process_and_not_with_what_it_left_behind() {
     let server = TestServer::start("").await;
@@ -58,6 +60,7 @@ async fn thirty_seconds_are_thirty_seconds() {
     assert!((29.0..31.0).contains(&took), "it took {took} s");
 }
 
+/// [D02] [D04] [D06]
 #[tokio::test]
 async fn no_kind_of_waiting_or_working_gets_more_time() {
     let server = TestServer::start("").await;
@@ -88,6 +91,7 @@ async fn no_kind_of_waiting_or_working_gets_more_time() {
     }
 }
 
+/// [D03]
 #[tokio::test]
 async fn all_that_was_printed_until_the_deadline_is_there() {
     let server = TestServer::start("").await;
@@ -98,6 +102,7 @@ async fn all_that_was_printed_until_the_deadline_is_there() {
     assert!(lines == counted && lines.len() > 10, "{answer}");
 }
 
+/// [D13]
 #[tokio::test]
 async fn a_run_that_is_almost_too_long_is_not_too_long() {
     let server = TestServer::start("").await;
@@ -106,6 +111,7 @@ async fn a_run_that_is_almost_too_long_is_not_too_long() {
     assert_eq!(run(&server, &code).await.ok(), "done\n");
 }
 
+/// [D18]
 #[tokio::test]
 async fn the_clock_cannot_be_set() {
     let server = TestServer::start("").await;

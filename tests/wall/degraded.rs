@@ -1,0 +1,288 @@
+//! Machines that lack something, each made from this one, which only root can do: where the wall
+//! holds a warden starts, and where it does not it says why.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{TestServer, Warden, below, warden_program};
+use crate::host::until;
+use crate::{alive, execute, python, run};
+
+/// A warden in a view of the files that a line of the shell has changed before. Nobody else sees it.
+fn warden_after(change: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-euc", change, "sh"]);
+    command.arg(warden_program());
+    command
+}
+
+/// [K14] To a process in a `chroot` Linux gives no user namespace.
+#[test]
+fn without_user_namespaces_nothing_starts_that_is_to_have_them_and_the_reason_is_told() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let path = folder.path().display();
+    let mut warden =
+        warden_after(&format!("mount --rbind / '{path}'\nexec chroot '{path}' \"$@\""));
+    let words = Warden::fail_by(&mut warden, &["--min-isolation", "namespaced"]);
+    let last = words.lines().last().expect("there are some");
+    assert!(last.contains("CLONE_NEWUSER") && last.contains("EPERM"), "{words}");
+}
+
+/// [K14] As in a container, where `/proc` has covers and little else is there.
+#[tokio::test]
+async fn neither_proc_nor_shared_memory_nor_sys_is_needed_outside() {
+    let changes = "mount --bind /dev/null /proc/kallsyms\nmount -t tmpfs -o ro cover /proc/sys\n\
+        mount -t tmpfs -o ro cover /dev/shm\nmount -t tmpfs -o ro cover /sys\nexec \"$@\"";
+    let warden = Warden::start_by(warden_after(changes), &[]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = "from multiprocessing import shared_memory\n\
+        x = shared_memory.SharedMemory(create=True, size=9); x.close(); x.unlink(); print('works')";
+    assert_eq!(run(&server, code).await.ok(), "works\n");
+    assert_eq!(server.get("/x/isolation").await.body["tier"], "namespaced");
+    alive(&server).await;
+}
+
+/// A warden on a machine without user namespaces, and with these options of `poor.py` without more.
+fn poor(arguments: &[&str]) -> Command {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wall/poor.py");
+    let mut command = Command::new("python3");
+    command.arg(script).args(arguments).arg(warden_program());
+    command
+}
+
+/// [K14] [I12]
+#[tokio::test]
+async fn without_namespaces_users_and_landlock_keep_cells_apart() {
+    let warden = Warden::start_by(poor(&[]), &[]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let wall = server.get("/x/isolation").await.body;
+    let layer = |name: &str| {
+        let layers = wall["layers"].as_array().expect("it has layers");
+        layers.iter().find(|layer| layer["name"] == name).expect("it is named").clone()
+    };
+    assert_eq!(wall["tier"], "landlocked", "{wall}");
+    assert_eq!(layer("namespaces")["holds"], false);
+    assert!(layer("namespaces")["detail"].to_string().contains("sysctl"), "{wall}");
+    assert_eq!(
+        (&layer("users")["holds"], &layer("landlock")["holds"]),
+        (&true.into(), &true.into())
+    );
+
+    // Standbys have their folders already, and the one that reaches for the others is one of them.
+    let cells = cell_folders(&warden);
+    assert!(cells.len() > 1, "{cells:?}");
+    let code = python(&format!(
+        r"
+        import os, socket
+        def reach(act):
+            try: act()
+            except OSError as e: return e.errno
+            return 'reached'
+        own = os.path.dirname(os.getcwd())
+        others = [cell for cell in {cells:?} if cell != own]
+        print(len(others) > 0, {{reach(lambda: os.listdir(cell)) for cell in others}})
+        print({{reach(lambda: open(cell + '/workspace/x', 'w')) for cell in others}})
+        print({{reach(lambda: open(f)) for f in ('/etc/passwd', '/proc/1/status', '/proc/self/environ')}})
+        print(reach(lambda: os.listdir('/')), reach(lambda: open('/tmp/x', 'w')))
+        print(reach(lambda: socket.socket(socket.AF_UNIX).connect({socket:?})))
+        print([reach(lambda: os.kill(process, 9)) for process in (os.getppid(), {test})])
+        ",
+        socket = warden.socket(),
+        test = std::process::id(),
+    ));
+    // 13 is EACCES, 1 is EPERM.
+    let expected = "True {13}\n{13}\n{13}\n13 13\n13\n[1, 1]\n";
+    assert_eq!(run(&server, &code).await.ok(), expected);
+    alive(&server).await;
+}
+
+/// What cells on a shared root have for a disk.
+fn cell_folders(warden: &Warden) -> Vec<String> {
+    let within = |folder: &Path, prefix: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).expect("it is ours").flatten();
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        named.map(|entry| entry.path()).collect()
+    };
+    let socket = warden.socket();
+    let folders = within(socket.parent().expect("it lies in a folder"), "work-");
+    let cells = folders.iter().flat_map(|folder| within(folder, "cell-"));
+    cells.map(|cell| cell.display().to_string()).collect()
+}
+
+/// [C23] [C24] Nobody but the warden counts there.
+#[tokio::test]
+async fn without_namespaces_room_for_files_ends_as_well() {
+    let arguments = ["--scratch-mib", "50", "--scratch-files", "2000", "--wall-ms", "20000"];
+    let warden = Warden::start_by(poor(&[]), &arguments);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let cases = [
+        ("for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))", "disk_bytes", 50 << 20),
+        ("for i in range(9000): open(f'{i}', 'w').close()", "disk_files", 2000),
+    ];
+    for (code, name, value) in cases {
+        let code = format!("print('before', flush=True)\n{code}\nimport time; time.sleep(15)");
+        let answer = execute(&server, &code).await;
+        assert_eq!(answer["limit"], json!({"name": name, "value": value}), "{answer}");
+        assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("failed"), &json!("before\n")));
+        alive(&server).await;
+    }
+}
+
+/// [E04] [E05] Nobody but the warden counts, and it may not look closely at processes of others.
+#[tokio::test]
+async fn with_the_rights_of_a_containers_root_memory_of_all_processes_ends_as_well() {
+    let arguments = ["--memory-mib", "512", "--wall-ms", "20000"];
+    let warden = Warden::start_by(poor(&["--as-in-docker"]), &arguments);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let many = |each_mib: u32, seconds: u32| {
+        python(&format!(
+            r"
+            import os, time
+            print('before', flush=True)
+            for _ in range(8):
+                if os.fork() == 0: x = b'x' * ({each_mib} << 20); time.sleep({seconds}); os._exit(0)
+            time.sleep({seconds})
+            "
+        ))
+    };
+    // What all of them have from the libraries is nobody's own, and eight times as much as there is.
+    let honest = execute(&server, &many(20, 2)).await;
+    assert_eq!((&honest["outcome"], &honest["stdout"]), (&json!("ok"), &json!("before\n")));
+    let closed = format!("import ctypes; ctypes.CDLL(None).prctl(4, 0)\n{}", many(100, 60));
+    let in_files = "print('before', flush=True)\nimport os, time\n\
+        for n in range(3): open(f'/dev/shm/{os.getpid()}-{n}', 'wb').write(bytes(100 << 20))\n\
+        x = b'x' * (300 << 20); time.sleep(60)";
+    for code in [&many(100, 60), &closed, in_files] {
+        let answer = execute(&server, code).await;
+        assert_eq!(
+            answer["limit"],
+            json!({"name": "memory_bytes", "value": 512 << 20}),
+            "{answer}"
+        );
+        assert_eq!(answer["stdout"], "before\n");
+        alive(&server).await;
+    }
+}
+
+/// [D07] [F05] [K07]
+#[tokio::test]
+async fn without_namespaces_nothing_is_left_of_a_run_either() {
+    let warden = Warden::start_by(poor(&[]), &[]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    alive(&server).await;
+    let code = "import os, time\nopen('/dev/shm/left', 'w').write('x'); os.mkdir('closed', 0)\n\
+        for _ in range(5):\n\
+        \x20   if os.fork() == 0: os.setsid(); os.fork(); time.sleep(1000)\n\
+        print(os.getuid(), os.getcwd())";
+    let told = run(&server, code).await.ok();
+    let (user, work) = told.trim().split_once(' ').expect("it prints two words");
+    let folder = Path::new(work).parent().expect("it is a folder in one").to_owned();
+    let of_user = |process: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        status.is_ok_and(|status| status.contains(&format!("Uid:\t{user}\t")))
+    };
+    until("the run's processes and files are gone", || {
+        !below(warden.id()).iter().any(of_user)
+            && !folder.exists()
+            && !Path::new("/dev/shm/left").exists()
+    })
+    .await;
+    alive(&server).await;
+}
+
+/// [K14] Nothing that is weaker than was asked for, and the words to ask for it.
+#[tokio::test]
+async fn without_landlock_as_well_it_starts_only_for_whoever_says_so() {
+    let words = Warden::fail_by(&mut poor(&["--without-landlock"]), &[]);
+    let last = words.lines().last().expect("there are some");
+    for part in ["seccomp-only", "at least landlocked", "landlock: this kernel has none", "sysctl"]
+    {
+        assert!(last.contains(part), "nothing about {part}: {words}");
+    }
+    let asked = ["--min-isolation", "seccomp-only"];
+    let warden = Warden::start_by(poor(&["--without-landlock"]), &asked);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    alive(&server).await;
+    assert_eq!(server.get("/x/isolation").await.body["tier"], "seccomp-only");
+}
+
+/// [E12] Limits of each cell as a whole, as the kernel keeps them, and gone with the cell.
+#[tokio::test]
+async fn where_control_groups_can_be_made_the_kernel_keeps_the_limits() {
+    let warden = Warden::start(&["--memory-mib", "600", "--processes", "40"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let wall = server.get("/x/isolation").await.body;
+    let layers = wall["layers"].as_array().expect("it has layers");
+    let group = layers.iter().find(|layer| layer["name"] == "cgroup").expect("it is named");
+    assert_eq!(group["holds"], true, "{group}");
+    // Faster than anybody looks, and not to be had by asking: what is shared is nobody's own.
+    let code = "import mmap\nprint('before', flush=True)\nx = mmap.mmap(-1, 1 << 30)\n\
+        for at in range(0, 1 << 30, 1 << 20): x[at : at + (1 << 20)] = bytes(1 << 20)";
+    let answer = execute(&server, code).await;
+    let limit = json!({"name": "memory_bytes", "value": 600 << 20});
+    assert_eq!((&answer["stdout"], &answer["limit"]), (&json!("before\n"), &limit), "{answer}");
+    let made_by = format!("belljar-{}-", warden.id());
+    let groups = || groups_named(Path::new("/sys/fs/cgroup"), &made_by, 6);
+    let standbys = groups();
+    assert!(!standbys.is_empty(), "its standbys have groups");
+    for group in standbys.iter().filter(|group| group.join("memory.stat").exists()) {
+        let swap = swap_bytes(group);
+        assert!(swap.is_none_or(|bytes| bytes <= 4096), "{}: {swap:?}", group.display());
+    }
+    drop((server, warden));
+    assert_eq!(groups(), Vec::<PathBuf>::new());
+}
+
+fn groups_named(folder: &Path, prefix: &str, depth: usize) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut found = Vec::new();
+    for entry in folders {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            found.push(entry.path());
+        }
+        if depth > 0 {
+            found.extend(groups_named(&entry.path(), prefix, depth - 1));
+        }
+    }
+    found
+}
+
+/// How much of what is in a group may be swapped out. `None` where the kernel counts no swap.
+fn swap_bytes(group: &Path) -> Option<u64> {
+    let read = |file: &str| std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
+    let both: Option<u64> = read("memory.memsw.limit_in_bytes");
+    let second = both.and_then(|both| Some(both - read("memory.limit_in_bytes")?));
+    second.or_else(|| read("memory.swap.max"))
+}
+
+/// [E04] [G09] No process has it, and the kernel holds it for them.
+#[tokio::test]
+async fn where_control_groups_can_be_made_what_waits_in_sockets_counts_as_memory() {
+    let warden = Warden::start(&["--memory-mib", "512", "--wall-ms", "20000"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = python(
+        r"
+        import os, socket, time
+        print('before', flush=True)
+        def fill(end):
+            end.setblocking(False)
+            try:
+                while True: end.send(bytes(1 << 15))
+            except BlockingIOError: return end
+        for _ in range(30):
+            if os.fork() == 0:
+                kept = []
+                try:
+                    while True: kept += map(fill, socket.socketpair())
+                except OSError: time.sleep(60)
+        time.sleep(60)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let limit = json!({"name": "memory_bytes", "value": 512 << 20});
+    assert_eq!((&answer["stdout"], &answer["limit"]), (&json!("before\n"), &limit), "{answer}");
+    alive(&server).await;
+}

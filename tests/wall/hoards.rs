@@ -1,0 +1,121 @@
+//! What the kernel keeps for a cell: as much as there is to be had, and others have theirs all the
+//! same.
+
+use crate::harness::TestServer;
+use crate::{alive, execute, python, run};
+
+/// What each run of another needs of it.
+const HONEST: &str = "import asyncio, os, select, subprocess\n\
+    async def child():\n\
+    \x20   c = await asyncio.create_subprocess_exec('echo', 'hi', stdout=subprocess.PIPE)\n\
+    \x20   return (await c.communicate())[0]\n\
+    kept = [os.eventfd(0), select.epoll(), *os.pipe(), open('f', 'w')]\n\
+    print(asyncio.run(child()))";
+
+/// [G09] [F14]
+#[tokio::test]
+async fn whatever_one_hoards_others_have_theirs() {
+    let server = TestServer::start("").await;
+    let hoards = [
+        "kept += os.pipe(); fill(kept[-1])",
+        "kept += socket.socketpair(); fill(kept[-1].fileno()); fill(kept[-2].fileno())",
+        "kept.append(os.eventfd(0))",
+        "kept.append(select.epoll())",
+        "kept.append(os.open('f', os.O_RDWR | os.O_CREAT))",
+        "kept.append(os.open(os.path.dirname(os.__file__), os.O_RDONLY))",
+        "kept.append(os.dup(0))",
+    ];
+    for hoard in hoards {
+        let code = python(&format!(
+            r"
+            import os, select, socket, time
+            kept = []
+            def fill(fd):
+                os.set_blocking(fd, False)
+                try:
+                    while True: os.write(fd, bytes(1 << 15))
+                except BlockingIOError: pass
+            try:
+                while len(kept) < 100_000: {hoard}
+            except OSError as e: print(len(kept) > 200, e.errno, flush=True)
+            time.sleep(0.3)
+            "
+        ));
+        let honest = async {
+            for _ in 0..5 {
+                assert_eq!(run(&server, HONEST).await.ok(), "b'hi\\n'\n", "{hoard}");
+            }
+        };
+        let (hoarded, ()) = tokio::join!(run(&server, &code), honest);
+        // 24 is EMFILE.
+        assert_eq!(hoarded.ok(), "True 24\n", "{hoard}");
+        alive(&server).await;
+    }
+}
+
+/// [F14] Timers of a process are three, and there is no way to make more.
+#[tokio::test]
+async fn timers_are_few_and_a_storm_of_their_signals_is_ones_own() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes, signal, time
+        libc = ctypes.CDLL(None, use_errno=True)
+        for number in (222, 283, 289, 289 - 7):  # timer_create, timerfd_create, signalfd4 and signalfd
+            ctypes.set_errno(0); print(libc.syscall(number, 0, 0, 0, 0), ctypes.get_errno())
+        count = 0
+        def tick(*_):
+            global count; count += 1
+        for which, number in ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_VIRTUAL, signal.SIGVTALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
+            signal.signal(number, tick); signal.setitimer(which, 1e-4, 1e-4)
+        end = time.monotonic() + 1
+        while time.monotonic() < end and count < 1000: pass
+        print(count > 200)
+        ",
+    );
+    let storm = execute(&server, &code);
+    let others = async {
+        for _ in 0..10 {
+            assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+        }
+    };
+    let (storm, ()) = tokio::join!(storm, others);
+    assert_eq!(storm["stdout"], "-1 38\n-1 38\n-1 38\n-1 38\nTrue\n", "{storm}");
+    alive(&server).await;
+}
+
+/// [F02]
+#[tokio::test]
+async fn arguments_and_environments_without_end_are_refused() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import subprocess
+        for arguments, environment in ((['x' * 100_000] * 100, {}), ([], {str(n): 'x' * 100_000 for n in range(100)}), (['x' * (1 << 20)], {})):
+            try: subprocess.run(['true', *arguments], env=environment); print('ran')
+            except OSError as e: print(e.errno)
+        ",
+    );
+    // 7 is E2BIG.
+    assert_eq!(run(&server, &code).await.ok(), "7\n7\n7\n");
+    alive(&server).await;
+}
+
+/// [E09]
+#[tokio::test]
+async fn pieces_of_memory_have_an_end_however_small_they_are() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
+        n = 0
+        while n < 200_000 and libc.mmap(None, 4096, 1 + n % 2 * 2, 0x22, -1, 0) > 0: n += 1
+        # Too little is left for Python itself: no words that need memory.
+        libc.write(1, b'enough\n' if 10_000 < n < 200_000 else b'endless\n', 8 if n == 200_000 else 7)
+        libc._exit(0)
+        ",
+    );
+    assert_eq!(run(&server, &code).await.ok(), "enough\n");
+    alive(&server).await;
+}

@@ -1,0 +1,96 @@
+//! What was imported before the code came: it is there, it is warm, and it has left no trace.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::interval;
+
+use crate::harness::{TestServer, Warden};
+use crate::{execute, python};
+
+/// How long a zygote may take to learn what code writes to, beside other tests.
+const LEARNS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Time for a standby to come up and to get ready.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+const BARE: &str = "import sys, numpy\n";
+const SCIENCE: &str = "import sys, pandas\n";
+
+#[tokio::test]
+async fn code_gets_the_kit_that_has_what_it_imports() {
+    let server = TestServer::start("").await;
+    let question = "print('numpy' in sys.modules, 'seaborn' in sys.modules)";
+    let science = execute(&server, &format!("{SCIENCE}{question}")).await;
+    assert_eq!((&science["stdout"], &science["stderr"]), (&json!("True True\n"), &json!("")));
+    // Where no other standby is left it gets one that has imported more.
+    let mut said = Vec::new();
+    while said.last() != Some(&json!("True False\n")) {
+        assert!(said.len() < 50, "{said:?}");
+        said.push(execute(&server, &format!("{BARE}{question}")).await["stdout"].clone());
+    }
+    // A hint and no more: what it does not see is imported by the code.
+    let hidden = "exec('import sympy'); print(sympy.sqrt(16))";
+    assert_eq!(execute(&server, hidden).await["stdout"], "4\n");
+}
+
+#[tokio::test]
+async fn what_the_zygote_did_before_shows_in_no_cell() {
+    let server = TestServer::start("").await;
+    let look = "import os, tempfile\n\
+        print(os.listdir(), os.listdir(tempfile.gettempdir()), os.getcwd() == sys.path[0])\n";
+    let figures = "import matplotlib.pyplot as plt\n\
+        print(plt.get_fignums(), plt.figure().number, plt.close())\n";
+    for (code, wanted) in [
+        (format!("{BARE}{look}"), "[] [] True\n"),
+        (format!("{SCIENCE}{look}{figures}"), "[] [] True\n[] 1 None\n"),
+    ] {
+        // More often than there are standbys, so that some of them come of a zygote that has done it.
+        for _ in 0..8 {
+            let answer = execute(&server, &code).await;
+            assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(wanted), &json!("")));
+            assert_eq!(answer["images"], json!([]));
+        }
+    }
+}
+
+/// Some warnings are given only once, and that once would be the zygote's.
+#[tokio::test]
+async fn what_the_zygote_does_warns_of_nothing() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import warnings, belljar_usual
+        warnings.simplefilter('error')
+        for module, code in belljar_usual.USUAL:
+            if module in sys.modules:
+                try: exec(code, {})
+                except ValueError as error: print(error)
+        ",
+    );
+    let answer = execute(&server, &format!("{SCIENCE}{code}")).await;
+    assert_eq!(answer["outcome"], "ok", "{answer}");
+    assert!(answer["stdout"].as_str().is_some_and(|text| text.contains("usual\n")), "{answer}");
+}
+
+#[tokio::test]
+async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
+    let faults = "import resource, pandas\nprint(resource.getrusage(0).ru_minflt)";
+    let settings = ["--kits", "science", "--standbys", "1"];
+    let warm = Warden::start(&settings);
+    let cool = Warden::start(&[&settings[..], &["--cool-standbys"]].concat());
+    let warm = TestServer::builder().sandbox(&warm.socket()).start().await;
+    let cool = TestServer::builder().sandbox(&cool.socket()).start().await;
+    let of = async |server: &TestServer| {
+        let answer = execute(server, faults).await;
+        let number = answer["stdout"].as_str().and_then(|text| text.trim().parse::<u64>().ok());
+        number.unwrap_or_else(|| panic!("{answer}"))
+    };
+    let deadline = Instant::now() + LEARNS_WITHIN;
+    // Nobody is told when a standby has them. One that is asked for too soon has stopped in the middle.
+    let mut looks = interval(LOOK_EVERY);
+    while of(&warm).await < 3 * of(&cool).await {
+        assert!(Instant::now() < deadline, "no standby has pages of its own");
+        looks.tick().await;
+    }
+}

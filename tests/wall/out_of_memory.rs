@@ -1,0 +1,73 @@
+//! A machine, or a container, whose memory is full before that of a cell is: made with a cgroup,
+//! which needs root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{TestServer, Warden, below, warden_program};
+use crate::{alive, run};
+
+/// Room for warden, zygote and standbys, and not for what a cell may have.
+const MEMORY_BYTES: u64 = 1 << 30;
+
+/// Gone when dropped, after the last process in it.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new() -> Cgroup {
+        let at = Path::new("/sys/fs/cgroup");
+        let name = format!("belljar-test-{}", std::process::id());
+        let unified = at.join("cgroup.controllers").exists();
+        let (folder, file) = match unified {
+            true => (at.join(name), "memory.max"),
+            false => (at.join("memory").join(name), "memory.limit_in_bytes"),
+        };
+        std::fs::create_dir(&folder).expect("root can make a cgroup");
+        let cgroup = Cgroup(folder);
+        std::fs::write(cgroup.0.join(file), MEMORY_BYTES.to_string()).expect("it has a limit");
+        cgroup
+    }
+
+    /// How often somebody wanted more than there was.
+    fn refusals(&self) -> u64 {
+        let told =
+            [("memory.failcnt", ""), ("memory.events", "max ")].iter().find_map(|(file, line)| {
+                let text = std::fs::read_to_string(self.0.join(file)).ok()?;
+                text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+            });
+        told.expect("a memory cgroup counts them")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The kernel takes a moment to clear away what was killed, and tells nobody.
+        while std::fs::remove_dir(&self.0)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
+        {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// [E13]
+#[tokio::test]
+async fn when_memory_is_full_the_cell_dies_and_neither_warden_nor_zygote() {
+    let cgroup = Cgroup::new();
+    let mut program = Command::new("sh");
+    let enter = format!("echo $$ > '{}/cgroup.procs'\nexec \"$@\"", cgroup.0.display());
+    program.args(["-euc", &enter, "sh"]).arg(warden_program());
+    let warden = Warden::start_by(program, &["--wall-ms", "20000"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    alive(&server).await;
+    let zygote = below(warden.id())[0];
+
+    let told =
+        run(&server, "print('before', flush=True)\nx = bytearray(b'x') * (1900 << 20)").await;
+
+    assert!(cgroup.refusals() > 0, "its memory was not full");
+    assert_eq!(told.failed(), "before\nCrashed: killed (SIGKILL)\n");
+    assert_eq!(below(warden.id())[0], zygote);
+    alive(&server).await;
+    drop((server, warden));
+}

@@ -1,0 +1,171 @@
+//! Between two runs of a cell nothing in it moves, and what it has left still counts.
+
+use std::time::{Duration, Instant};
+
+use server::sandbox::{Cell, Expected, RunOutput, Sandbox};
+
+use crate::harness::{Warden, below};
+use crate::python;
+
+/// How long the model thinks.
+const IDLE: Duration = Duration::from_millis(1500);
+
+/// What writes down the longest time that it did not get on.
+const WATCH: &str = "import os, sys, threading, time\n\
+    def watch(name):\n\
+    \x20   last, longest = time.monotonic(), 0\n\
+    \x20   while True:\n\
+    \x20       now = time.monotonic()\n\
+    \x20       if now - last > longest:\n\
+    \x20           longest = now - last\n\
+    \x20           with open(name + '.new', 'w') as f: f.write(str(longest))\n\
+    \x20           os.rename(name + '.new', name)\n\
+    \x20       last = now\n\
+    def started(*names):\n\
+    \x20   while not all(map(os.path.exists, names)): time.sleep(0.001)\n";
+
+async fn open(warden: &Warden) -> Cell {
+    let sandbox = Sandbox::at(warden.socket(), protocol::Tier::Landlocked);
+    sandbox.ready().await.expect("the warden comes up");
+    sandbox.open(Expected::First(""), []).await.expect("there is a cell")
+}
+
+#[track_caller]
+fn stdout(output: &RunOutput) -> &str {
+    std::str::from_utf8(&output.stdout).expect("it is text")
+}
+
+/// State and processor time of a process, as the kernel tells.
+fn state(process: i32) -> Option<(char, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
+    Some((fields[0].chars().next()?, ticks))
+}
+
+/// The processes that stand still, as soon as there are so many of them.
+async fn stopped(warden: &Warden, count: usize) -> Vec<(i32, u64)> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let look = |id: i32| match state(id) {
+            Some(('T', ticks)) => Some((id, ticks)),
+            _ => None,
+        };
+        let found: Vec<_> = below(warden.id()).into_iter().filter_map(look).collect();
+        if found.len() >= count {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "only {found:?} stand still");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// [K06]
+#[tokio::test]
+async fn threads_children_and_orphans_stand_still_between_two_runs_and_then_go_on() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    let leave = format!(
+        "{WATCH}{}",
+        python(
+            r"
+            threading.Thread(target=watch, args=['thread'], daemon=True).start()
+            if os.fork() == 0: watch('child')
+            if os.fork() == 0:
+                if os.fork() == 0: os.setsid(); watch('orphan')
+                os._exit(0)
+            started('thread', 'child', 'orphan')
+            print('left')
+            "
+        )
+    );
+    let left = cell.run(&leave).await.expect("the warden is there");
+    assert_eq!(stdout(&left), "left\n");
+
+    let still = stopped(&warden, 3).await;
+    tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+    for (process, ticks) in still {
+        assert_eq!(state(process), Some(('T', ticks)), "process {process} moved");
+    }
+
+    let look = python(
+        r"
+        def longest(name): return float(open(name).read())
+        while min(map(longest, ('thread', 'child', 'orphan'))) < 1: time.sleep(0.001)
+        print('all went on')
+        ",
+    );
+    let looked = cell.run(&look).await.expect("the cell is still there");
+    assert_eq!(stdout(&looked), "all went on\n");
+}
+
+/// [K06]
+#[tokio::test]
+async fn nobody_runs_away_from_it() {
+    let runaways = [
+        // Says that it is at its end, and goes on.
+        "import os\nos.write(3, b'\\0')\nwhile True: pass",
+        // Is always another process.
+        "import os\n\
+         if os.fork() == 0:\n\
+         \x20   while True:\n\
+         \x20       try: child = os.fork()\n\
+         \x20       except BlockingIOError: continue\n\
+         \x20       if child != 0: os._exit(0)",
+        "import os, signal\n\
+         for s in range(1, 65):\n\
+         \x20   try: signal.signal(s, signal.SIG_IGN)\n\
+         \x20   except (OSError, ValueError): pass\n\
+         if os.fork() == 0:\n\
+         \x20   while True: os.kill(os.getpid(), signal.SIGCONT)",
+    ];
+    let warden = Warden::start(&["--standbys", "1"]);
+    for runaway in runaways {
+        let mut cell = open(&warden).await;
+        let left = cell.run(runaway).await.expect("the warden is there");
+        assert!(!left.finished.cell_lost, "{runaway}");
+        let still = stopped(&warden, if runaway.contains("fork") { 2 } else { 1 }).await;
+        tokio::time::sleep(IDLE / 3).await;
+        for (process, ticks) in still {
+            assert_eq!(state(process), Some(('T', ticks)), "{runaway}");
+        }
+    }
+}
+
+/// [K06]
+#[tokio::test]
+async fn what_a_run_has_left_counts_in_the_next_one() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    let sleepers =
+        "import os, time\nfor _ in range(60):\n  if os.fork() == 0: time.sleep(60); os._exit(0)";
+    assert_eq!(
+        cell.run(sleepers).await.expect("the warden is there").finished.outcome,
+        protocol::Outcome::Ok
+    );
+    let more = "for _ in range(10):\n  if os.fork() == 0: time.sleep(60); os._exit(0)";
+    let outcome = cell.run(more).await.expect("the cell is there").finished.outcome;
+    assert_eq!(outcome.limit(), Some(protocol::Limit::Processes(64)), "{outcome:?}");
+
+    // Not for the sleepers above: sixty forks take a busy machine longer than that.
+    let warden = Warden::start(&["--standbys", "1", "--memory-mib", "512", "--cpu-ms", "1000"]);
+    for (first, then, limit) in [
+        (
+            "import os, time\nif os.fork() == 0: x = b'x' * (300 << 20); open('f', 'w'); time.sleep(60)\n\
+             while not os.path.exists('f'): time.sleep(0.001)",
+            "x = b'x' * (300 << 20); time.sleep(60)",
+            protocol::Limit::MemoryBytes(512 << 20),
+        ),
+        (
+            "import os, time\nif os.fork() == 0:\n  while True: pass",
+            "time.sleep(60)",
+            protocol::Limit::CpuMs(1000),
+        ),
+    ] {
+        let mut cell = open(&warden).await;
+        let outcome = cell.run(first).await.expect("the warden is there").finished.outcome;
+        assert_eq!(outcome, protocol::Outcome::Ok);
+        let outcome = cell.run(then).await.expect("the cell is there").finished.outcome;
+        assert_eq!(outcome, protocol::Outcome::Stopped { limit });
+    }
+}
