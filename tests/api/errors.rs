@@ -6,6 +6,7 @@ use crate::harness::{Reply, TestServer, direct};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 
+/// [K13]
 #[tokio::test]
 async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
     let server = TestServer::start("").await;
@@ -14,7 +15,10 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         (json!({"input": null}), "Missing input."),
         (json!({"input": ""}), "Request has empty input."),
         (json!({"temperature": 1}), "Unknown parameter 'temperature'."),
-        (json!({"background": true}), "'background' is not supported yet by this server."),
+        (
+            json!({"background": true, "store": false}),
+            "'background' needs 'store', and 'store' is false.",
+        ),
         (
             json!({"agent": "deep-research"}),
             "Agents are not supported by this server. Use 'model'.",
@@ -30,7 +34,7 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         ),
         (
             json!({"input": [{"type": "document", "uri": "gs://b/f.csv"}]}),
-            "A file at 'gs://b/f.csv' cannot be fetched by this server. Send it inline, as base64 'data'.",
+            "A file at 'gs://b/f.csv' cannot be fetched by this server. Upload it, or send it inline, as base64 'data'.",
         ),
     ] {
         let mut request = direct("print(1)");

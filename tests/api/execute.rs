@@ -18,6 +18,7 @@ fn decoded(value: &Value) -> Vec<u8> {
     STANDARD.decode(value.as_str().expect("it is text")).expect("it is base64")
 }
 
+/// [C04] [C05]
 #[tokio::test]
 async fn code_runs_and_everything_that_it_left_comes_back() {
     let server = TestServer::start("").await;
@@ -42,7 +43,12 @@ async fn code_runs_and_everything_that_it_left_comes_back() {
     assert_eq!((&names[0]["name"], decoded(&names[0]["data"])), (&json!("in.txt"), b"hi!".into()));
     assert_eq!(names[1]["name"], "d/out.bin");
     assert_eq!(decoded(&names[1]["data"]), [0, 0xff]);
-    assert!(answer["usage"]["wall_ms"].as_f64().expect("a number") > 0.0);
+    for used in ["wall_ms", "cpu_ms", "peak_memory_bytes"] {
+        assert!(answer["usage"][used].as_f64().expect("a number") > 0.0, "{used}: {answer}");
+    }
+    for left_out in ["images", "files", "stdout_bytes", "stderr_bytes"] {
+        assert_eq!(answer[format!("{left_out}_left_out")], 0, "{left_out}: {answer}");
+    }
     assert_eq!(answer["isolation"], json!({"tier": "namespaced"}));
     assert_eq!(answer.get("limit"), None);
 }
@@ -86,6 +92,7 @@ async fn each_limit_that_stops_a_run_is_named() {
     assert_eq!(answer["outcome"], "failed");
 }
 
+/// [C02] [C03]
 #[tokio::test]
 async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
     let server = TestServer::start("").await;
@@ -161,6 +168,7 @@ async fn without_a_sandbox_it_says_so() {
     assert_eq!((reply.status, reply.message()), (503, "The sandbox is not available."));
 }
 
+/// [K13]
 #[tokio::test]
 async fn a_body_that_is_no_request_is_refused_whatever_it_is() {
     let server = TestServer::start("").await;

@@ -34,6 +34,7 @@ scenarios:
       - text: "I give up."
 "#;
 
+/// [D20]
 #[tokio::test]
 async fn a_model_that_never_learns_is_stopped_by_the_limit_on_regenerations() {
     for regenerations in [0, 2] {

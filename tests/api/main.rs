@@ -4,12 +4,25 @@
 mod harness;
 
 mod auth;
+mod background;
 mod chain;
 mod create;
 mod doctor;
 mod errors;
+mod exec;
 mod execute;
+mod faults;
+mod files;
+mod form;
+mod generate;
+mod generate_ordered;
 mod health;
+mod journal;
 mod limits;
+mod manners;
+mod models;
+mod openai;
 mod restart;
+mod resume;
+mod scenarios;
 mod stream;

@@ -22,6 +22,7 @@ async fn what_was_answered_survives_a_kill() {
     assert_eq!(server.get(&path).await.body, found);
 }
 
+/// [K07]
 #[tokio::test]
 async fn what_ran_during_a_kill_has_failed() {
     let data = folder();
@@ -41,6 +42,29 @@ async fn what_ran_during_a_kill_has_failed() {
     assert_eq!(server.events(&id, None).await.last().expect("there are some").name, "error");
 }
 
+#[tokio::test]
+async fn what_is_older_than_the_retention_is_forgotten() {
+    let data = folder();
+    let server = Program::start(data.path(), &[]);
+    let answer = server.create(direct("print(42)")).await;
+    let path = format!("/v1beta/interactions/{}", answer["id"].as_str().expect("it was stored"));
+    server.kill();
+
+    let server = Program::start(data.path(), &["--retention", "1h"]);
+    assert_eq!(server.get(&path).await.status, 200);
+    server.kill();
+
+    let server = Program::start(data.path(), &["--retention", "1ms"]);
+    // The sweeper begins when the server does, and tells nobody.
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
+    while server.get(&path).await.status != 404 {
+        looks.tick().await;
+    }
+    // A new one is safe until the next sweep.
+    server.create(direct("print(42)")).await;
+}
+
+/// [K15]
 #[tokio::test]
 async fn a_stop_lets_what_runs_come_to_its_end() {
     let data = folder();

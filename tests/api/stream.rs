@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use crate::harness::golden::same;
 use crate::harness::{Event, TestServer, direct};
 
 #[tokio::test]
@@ -27,26 +28,6 @@ async fn a_stream_is_what_the_golden_exchange_says() {
         same(&data, &wanted[1], &mut names, &format!("event {at}"));
     }
     assert_eq!(events.len(), wanted.len());
-}
-
-/// `<name>` stands for anything, and for the same thing wherever it is repeated.
-fn same(found: &Value, wanted: &Value, names: &mut HashMap<String, Value>, place: &str) {
-    match (found, wanted) {
-        (_, Value::String(name)) if name.starts_with('<') => {
-            let known = names.entry(name.clone()).or_insert_with(|| found.clone());
-            assert_eq!(found, known, "{place}: {name}");
-        }
-        (Value::Object(found), Value::Object(wanted)) => {
-            let names_of = |fields: &serde_json::Map<String, Value>| {
-                fields.keys().cloned().collect::<HashSet<_>>()
-            };
-            assert_eq!(names_of(found), names_of(wanted), "{place}");
-            for (name, value) in found {
-                same(value, &wanted[name], names, &format!("{place}.{name}"));
-            }
-        }
-        _ => assert_eq!(found, wanted, "{place}"),
-    }
 }
 
 fn ids(events: &[Event]) -> Vec<&str> {

@@ -30,3 +30,16 @@ fn googles_sdks_run_the_programs_of_googles_page() {
 
     assert!(passed.success(), "an SDK is not content; its own words are above");
 }
+
+/// As the README says: no server, no key, no network, one command.
+#[test]
+fn an_agent_is_tested_with_one_command() {
+    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let passed = Command::new(Path::new(HERE).join("agent/run"))
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_LIBRARIES", harness::libraries())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "the agent's tests failed; their own words are above");
+}

@@ -9,7 +9,7 @@ import pytest
 from google import genai
 
 from conftest import ASSETS
-from recorder import check_event
+from recorder import check_event, check_interaction
 from streams import assemble, canonical
 
 CODE_EXECUTION = [{"type": "code_execution"}]
@@ -199,6 +199,28 @@ def test_the_asynchronous_client_hears_the_same(plain):
     told = canonical(assemble(events)["steps"])
     assert [step["type"] for step in told] == step_types(whole)
     assert told[1]["result"] == whole.steps[1].result == "42\n"
+
+
+def test_one_in_the_background_is_polled_for(plain):
+    made = direct(plain, "print(6*7)", background=True)
+    assert made.status == "in_progress"
+
+    # It ends when its stream does.
+    events = list(plain.interactions.get(made.id, stream=True))
+
+    assert events[0].interaction.id == made.id
+    ended = plain.interactions.get(made.id)
+    assert ended.status == "completed"
+    assert results(ended)[0].result == "42\n"
+
+
+def test_what_runs_can_be_cancelled(plain):
+    made = direct(plain, "while True: pass", background=True)
+
+    ended = check_interaction(plain.interactions.cancel(made.id))
+
+    assert ended.status == "cancelled"
+    assert plain.interactions.get(made.id).status == "cancelled"
 
 
 def test_a_deleted_interaction_is_gone(plain, refused):

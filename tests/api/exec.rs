@@ -1,0 +1,144 @@
+//! A command with a server of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::harness::{below, libraries, socket};
+
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Asks the server that the two variables name, as any client would, and says what came back.
+const ASK: &str = r#"
+import json, os, urllib.request
+assert "GOOGLE_API_KEY" not in os.environ and "GOOGLE_GENAI_USE_VERTEXAI" not in os.environ
+request = urllib.request.Request(
+    os.environ["GOOGLE_GEMINI_BASE_URL"] + "/v1beta/interactions",
+    json.dumps({"model": "direct", "input": "print(6 * 7)", "tools": [{"type": "code_execution"}]}).encode(),
+    {"x-goog-api-key": os.environ["GEMINI_API_KEY"]},
+)
+print(json.load(urllib.request.urlopen(request))["steps"][1]["result"], end="")
+"#;
+
+fn exec(command: &[&str]) -> Command {
+    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    belljar
+        .args(["exec", "--sandbox-socket"])
+        .arg(socket())
+        .arg("--")
+        .args(command)
+        .env_remove("BELLJAR_API_KEYS")
+        .stdin(Stdio::null());
+    belljar
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("it is text")
+}
+
+#[test]
+fn a_command_finds_its_server_and_has_the_terminal_for_itself() {
+    for keys in ["", "first,second"] {
+        let Output { status, stdout, stderr } = exec(&["python3", "-c", ASK])
+            .env("BELLJAR_API_KEYS", keys)
+            // Neither may lead the client past the server.
+            .env("http_proxy", "http://127.0.0.1:9")
+            .env("GOOGLE_API_KEY", "a real one")
+            .env("GOOGLE_GENAI_USE_VERTEXAI", "true")
+            .output()
+            .expect("it is a program");
+        assert!(status.success(), "{}", text(&stderr));
+        assert_eq!((text(&stdout), text(&stderr)), ("42\n", ""));
+    }
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_command() {
+    for (command, wanted) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 7"], 7),
+        (&["sh", "-c", "kill -TERM $$"], 128 + 15),
+        (&["sh", "-c", "kill -KILL $$"], 128 + 9),
+        (&["no-such-command"], 127),
+        (&["/etc/passwd"], 126),
+    ] {
+        let Output { status, stderr, .. } = exec(command).output().expect("it is a program");
+        assert_eq!(status.code(), Some(wanted), "{command:?}: {}", text(&stderr));
+    }
+}
+
+/// Says `up`, and for every signal its name; ends with 3 after it.
+const LISTENS: &str = r#"
+import signal, sys
+def told(number, _):
+    print(signal.Signals(number).name, flush=True)
+    sys.exit(3)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, told)
+print("up", flush=True)
+while True:
+    signal.pause()
+"#;
+
+/// It and the lines that its command says.
+fn until_up(mut belljar: Command) -> (Child, std::io::Lines<BufReader<std::process::ChildStdout>>) {
+    let mut child = belljar.stdout(Stdio::piped()).spawn().expect("it is a program");
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let first = lines.next().expect("the command says something").expect("it is text");
+    assert_eq!(first, "up");
+    (child, lines)
+}
+
+fn send(signal: Signal, child: &Child) {
+    let id = i32::try_from(child.id()).expect("Linux has smaller numbers");
+    kill_process(Pid::from_raw(id).expect("no process is 0"), signal).expect("it is our child");
+}
+
+#[test]
+fn signals_are_handed_on() {
+    for (signal, name) in
+        [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")]
+    {
+        let (mut child, mut lines) = until_up(exec(&["python3", "-c", LISTENS]));
+        send(signal, &child);
+        assert_eq!(lines.next().expect("it was told").expect("it is text"), name);
+        assert_eq!(child.wait().expect("it is our child").code(), Some(3));
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+    let home = tempfile::tempdir().expect("there is a place for temporary files");
+    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    belljar
+        .args(["exec", "--libraries"])
+        .arg(libraries())
+        .args(["--", "python3", "-c", LISTENS])
+        .env("TMPDIR", scratch.path())
+        .env("HOME", home.path())
+        .env_remove("XDG_DATA_HOME");
+    let (mut child, _lines) = until_up(belljar);
+    let processes = below(child.id());
+    assert!(processes.len() > 3, "the command, the warden, a zygote and standbys: {processes:?}");
+
+    send(Signal::TERM, &child);
+    let status = child.wait().expect("it is our child");
+
+    assert_eq!((status.code(), status.signal()), (Some(3), None));
+    // What was killed is cleared away a moment after its parent.
+    let deadline = Instant::now() + GONE_WITHIN;
+    let is_there = |id: i32| Pid::from_raw(id).is_some_and(|id| test_kill_process(id).is_ok());
+    while let Some(left) = processes.iter().find(|id| is_there(**id)) {
+        assert!(Instant::now() < deadline, "{left} still runs");
+        std::thread::yield_now();
+    }
+    for folder in [&scratch, &home] {
+        let left: Vec<_> = folder.path().read_dir().expect("it is ours").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

@@ -1,0 +1,182 @@
+//! What a test can look at afterwards, and what it can bring along; each in a room of its own.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, TestServer};
+
+const FOLDER: &str = r#"
+scenarios:
+  - name: greeting
+    when: { input: { contains: hello } }
+    script: [text: Hello.]
+"#;
+
+fn ask(input: &str) -> Value {
+    json!({"model": "gemini-3-flash-preview", "input": input, "tools": [{"type": "code_execution"}]})
+}
+
+/// A client that sends its namespace with everything.
+struct Room<'a> {
+    server: &'a TestServer,
+    name: &'a str,
+}
+
+impl Room<'_> {
+    async fn send(&self, method: &str, path: &str, body: Value) -> Reply {
+        let request = self.server.request(method, path).header("x-belljar-namespace", self.name);
+        Reply::to(request.json(&body)).await
+    }
+
+    async fn ask(&self, input: &str) -> Reply {
+        self.send("POST", "/v1beta/interactions", ask(input)).await
+    }
+
+    async fn add(&self, scenarios: Value) -> Reply {
+        self.send("POST", "/x/scenarios", scenarios).await
+    }
+
+    async fn journal(&self) -> Vec<Value> {
+        let reply = self.send("GET", "/x/journal", Value::Null).await;
+        assert_eq!((reply.status, &reply.body["namespace"]), (200, &json!(self.name)));
+        reply.body["entries"].as_array().expect("it is a list").clone()
+    }
+}
+
+fn room<'a>(server: &'a TestServer, name: &'a str) -> Room<'a> {
+    Room { server, name }
+}
+
+#[tokio::test]
+async fn the_journal_says_what_was_asked_and_which_scenario_answered() {
+    let server = TestServer::start(FOLDER).await;
+    let mut request = ask("Hello, you");
+    request["system_instruction"] = "Be short.".into();
+    request["generation_config"] = json!({"seed": 7});
+    let answer = server.create(request).await;
+    let missed = server.post("/v1beta/interactions", &ask("Goodbye")).await;
+
+    let journal = server.get("/x/journal").await.body;
+    let [first, second] = &journal["entries"].as_array().expect("it is a list")[..] else {
+        panic!("{journal}");
+    };
+    for (name, wanted) in [
+        ("number", json!(1)),
+        ("model", json!("gemini-3-flash-preview")),
+        ("input", json!("Hello, you")),
+        ("system_instruction", json!("Be short.")),
+        ("tools", json!(["code_execution"])),
+        ("turn", json!(1)),
+        ("generation_config", json!({"seed": 7})),
+        ("scenario", json!("greeting")),
+        ("status", json!("completed")),
+        ("interaction_id", answer["id"].clone()),
+        ("error", Value::Null),
+    ] {
+        assert_eq!(first[name], wanted, "{name}");
+    }
+    assert_eq!((&second["scenario"], &second["status"]), (&Value::Null, &Value::Null));
+    assert_eq!(second["error"], missed.message(), "why it was refused");
+
+    assert_eq!(server.post("/x/reset", &json!({})).await.status, 200);
+    assert_eq!(server.get("/x/journal").await.body["entries"], json!([]));
+}
+
+#[tokio::test]
+async fn a_scenario_is_there_for_one_test_and_gone_with_it() {
+    let server = TestServer::start(FOLDER).await;
+    let (mine, other) = (room(&server, "mine"), room(&server, "other"));
+    let scenario = json!({"scenarios": [
+        {"name": "mine", "when": {"input": {"contains": "hello"}}, "script": [{"text": "Mine."}]}
+    ]});
+    let added = mine.add(scenario).await;
+    assert_eq!((added.status, &added.body["added"]), (200, &json!(["mine"])));
+
+    let text = |reply: Reply| reply.body["steps"][0]["content"][0]["text"].clone();
+    assert_eq!(text(mine.ask("hello").await), "Mine.");
+    assert_eq!(text(other.ask("hello").await), "Hello.");
+    assert_eq!(mine.send("DELETE", "/x/scenarios", Value::Null).await.status, 200);
+    assert_eq!(text(mine.ask("hello").await), "Hello.");
+    assert_eq!((mine.journal().await.len(), other.journal().await.len()), (2, 1));
+
+    mine.send("POST", "/x/reset", Value::Null).await;
+    assert_eq!((mine.journal().await.len(), other.journal().await.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_addition_is_told() {
+    let server = TestServer::start(FOLDER).await;
+    let yaml = "scenarios:\n  - name: a\n    script:\n      - txt: hi\n";
+    let reply = Reply::to(server.request("POST", "/x/scenarios").body(yaml)).await;
+    assert_eq!(reply.status, 400);
+    let message = reply.message();
+    assert!(message.starts_with("scenarios.yaml:4:9: unknown field `txt`"), "{message}");
+    assert!(message.ends_with("hint: did you mean `text`?"), "{message}");
+
+    let nameless = server.request("GET", "/x/journal").header("x-belljar-namespace", "two words");
+    let reply = Reply::to(nameless).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.message().contains("x-belljar-namespace"), "{}", reply.message());
+}
+
+/// One test of somebody's suite: scenarios of its own, code that runs, a second turn, the journal.
+async fn suite(server: &TestServer, number: usize) -> Vec<Value> {
+    let name = format!("suite-{number}");
+    let room = room(server, &name);
+    room.add(json!({"scenarios": [
+        {"name": format!("square {number}"), "when": {"input": {"contains": "square"}}, "script": [
+            {"thought": "I'll compute it."},
+            {"code": format!("number = {number}\nprint(number * number)")},
+            {"text": "{{ stdout | trim }}"},
+        ]},
+        {"name": "again", "when": {"turn": 2}, "script": [{"text": format!("{number}: {{{{ input }}}}")}]},
+    ]}))
+    .await;
+    let first = room.ask("The square?").await.body;
+    let mut request = ask("And again?");
+    request["previous_interaction_id"] = first["id"].clone();
+    let second = room.send("POST", "/v1beta/interactions", request).await.body;
+    let missed = room.ask("hollow").await.body;
+    let mut told = vec![first, second, missed];
+    told.extend(room.journal().await);
+    told.iter_mut().for_each(without_chance);
+    room.send("POST", "/x/reset", Value::Null).await;
+    told
+}
+
+/// Ids, signatures and times are never the same twice.
+fn without_chance(value: &mut Value) {
+    const CHANCE: [&str; 8] = [
+        "id",
+        "call_id",
+        "signature",
+        "created",
+        "updated",
+        "at",
+        "interaction_id",
+        "previous_interaction_id",
+    ];
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !CHANCE.contains(&name.as_str()));
+            fields.values_mut().for_each(without_chance);
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_chance),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_suites_at_a_time_get_what_they_get_one_after_another() {
+    const SUITES: usize = 100;
+    let server = TestServer::start(FOLDER).await;
+    let together = join_all((0..SUITES).map(|number| suite(&server, number))).await;
+    for (number, together) in together.into_iter().enumerate() {
+        let alone = suite(&server, number).await;
+        assert_eq!(together, alone, "suite {number}");
+        let square = (number * number).to_string();
+        assert_eq!(alone[0]["steps"][3]["content"][0]["text"], square);
+        assert_eq!(alone[3]["scenario"], format!("square {number}"));
+        assert_eq!(alone.len(), 6, "three answers and three entries");
+    }
+}

@@ -1,0 +1,178 @@
+//! What HTTP asks of a server, whoever its client is.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{TestServer, direct};
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = Command::new("gzip")
+        .arg("-dc")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("gzip is a program");
+    let mut stdin = gzip.stdin.take().expect("it is piped");
+    stdin.write_all(bytes).expect("it reads");
+    drop(stdin);
+    let output = gzip.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    output.stdout
+}
+
+#[tokio::test]
+async fn json_is_packed_where_that_is_wanted_and_worth_it() {
+    let server = TestServer::start("").await;
+    let long = server.create(direct("print('x' * 5000)")).await;
+    let short = server.create(direct("print(1)")).await;
+    for (interaction, wanted, packed) in
+        [(&long, Some("gzip, deflate"), true), (&long, None, false), (&short, Some("gzip"), false)]
+    {
+        let id = interaction["id"].as_str().expect("it was stored");
+        let mut request = server.request("GET", &format!("/v1/interactions/{id}"));
+        if let Some(wanted) = wanted {
+            request = request.header("accept-encoding", wanted);
+        }
+        let response = request.send().await.expect("the server answers");
+        let encoding = response.headers().get("content-encoding").cloned();
+        assert_eq!(encoding.is_some_and(|encoding| encoding == "gzip"), packed, "{wanted:?}");
+        let bytes = response.bytes().await.expect("it is whole");
+        let bytes = if packed { unpacked(&bytes) } else { bytes.to_vec() };
+        let body: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+        assert_eq!(body["id"], interaction["id"]);
+    }
+}
+
+#[tokio::test]
+async fn no_stream_is_ever_packed() {
+    let server = TestServer::start("").await;
+    let mut streamed = direct("print('x' * 5000)");
+    streamed["stream"] = true.into();
+    let classic = json!({"contents": [{"parts": [{"text": "print('x' * 5000)"}]}],
+                         "tools": [{"codeExecution": {}}]});
+    for (path, body) in [
+        ("/v1beta/interactions", &streamed),
+        ("/v1beta/models/direct:streamGenerateContent?alt=sse", &classic),
+        ("/v1beta/models/direct:streamGenerateContent", &classic),
+    ] {
+        let request = server.request("POST", path).header("accept-encoding", "gzip").json(body);
+        let response = request.send().await.expect("the server answers");
+        assert_eq!(response.status().as_u16(), 200, "{path}");
+        assert_eq!(response.headers().get("content-encoding"), None, "{path}");
+        let text = response.text().await.expect("it is text");
+        assert!(text.contains("xxxxx"), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_may_ask_and_with_keys_all_pages() {
+    let open = TestServer::start("").await;
+    let keyed = TestServer::builder().keys(&["right"]).start().await;
+    for (server, origin, wanted) in [
+        (&open, "http://localhost:3000", Some("http://localhost:3000")),
+        (&open, "https://example.org", None),
+        (&keyed, "https://example.org", Some("*")),
+    ] {
+        // A browser asks first, and has no key for that.
+        let asked = server
+            .request("OPTIONS", "/v1beta/interactions")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "x-goog-api-key,content-type");
+        let asked = asked.send().await.expect("the server answers");
+        assert_eq!(asked.status().as_u16(), 200, "{origin}");
+        let header = |name: &str| asked.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("access-control-allow-origin"), wanted, "{origin}");
+        if wanted.is_some() {
+            let headers = header("access-control-allow-headers").expect("it is there");
+            assert!(headers.contains("x-goog-api-key"), "{headers}");
+        }
+        // An error has to be readable too.
+        let request = server.request("GET", "/v1/interactions/nonsense").header("origin", origin);
+        let refused = request.send().await.expect("the server answers");
+        assert!(refused.status().is_client_error());
+        let allowed = refused.headers().get("access-control-allow-origin");
+        assert_eq!(allowed.and_then(|value| value.to_str().ok()), wanted, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_of_its_own() {
+    let server = TestServer::start("").await;
+    let id = async || {
+        let reply = server.get("/v1/interactions/nonsense").await;
+        reply.headers["x-request-id"].to_str().expect("it is text").to_owned()
+    };
+    let (first, second) = (id().await, id().await);
+    assert_eq!(first.len(), 32);
+    assert_ne!(first, second);
+}
+
+/// The preface and an empty SETTINGS frame are what HTTP/2 begins with, and so is the answer.
+#[tokio::test]
+async fn a_client_may_begin_with_http_2() {
+    let server = TestServer::start("").await;
+    let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .expect("it reads");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.expect("it answers");
+    assert_eq!(head[3], 4, "its first frame is SETTINGS");
+
+    // And a whole request, as a client of this kind makes it.
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build();
+    let http2 = http2.expect("there is no TLS to set up");
+    let url = format!("{}//v1beta//interactions/", server.url());
+    let response = http2.post(url).json(&direct("print(6 * 7)")).send().await.expect("it answers");
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    let body: Value = response.json().await.expect("it is JSON");
+    assert_eq!(body["steps"][1]["result"], "42\n");
+    // An upload is told an address, which comes from the request's own.
+    let start = http2
+        .post(format!("{}/upload/v1beta/files", server.url()))
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .header("x-goog-upload-header-content-type", "text/plain");
+    let response = start.send().await.expect("it answers");
+    let url = response.headers()["x-goog-upload-url"].to_str().expect("it is text");
+    assert!(url.starts_with(server.url()), "{url}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped() {
+    let patience = Duration::from_millis(300);
+    let server = TestServer::builder().stalled_after(patience).start().await;
+    let mut request = direct("");
+    let large = "A".repeat(16 << 20);
+    request["input"] = json!([
+        {"type": "text", "text": "print(1)"},
+        {"type": "document", "mime_type": "text/plain", "data": large},
+    ]);
+    let id = server.create(request).await["id"].as_str().expect("it was stored").to_owned();
+
+    let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!("GET /v1/interactions/{id} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("it reads");
+    // From the first byte on, nothing is to be seen until it is dropped: it is about time that passes.
+    let mut buffer = vec![0; 1 << 16];
+    stream.read_exact(&mut buffer[..1]).await.expect("it answers");
+    tokio::time::sleep(patience * 4).await;
+    let mut taken = 1;
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
+        taken += bytes;
+    }
+    assert!(taken < large.len(), "it got all of it");
+
+    // One that reads, however slowly, gets everything.
+    let found = server.get(&format!("/v1/interactions/{id}")).await;
+    assert_eq!(found.status, 200);
+}

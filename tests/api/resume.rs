@@ -1,0 +1,216 @@
+//! Interactions in the background, and the end of their server.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Event, Program, Stream, direct};
+
+const SCENARIOS: &str = r#"
+scenarios:
+  - name: long
+    when: { input: { contains: long } }
+    script:
+      - pace: 10ms
+      - thought: I compute it in two steps, the first of which leaves something behind.
+      - code: |
+          from PIL import Image
+          Image.new('RGB', (2, 2)).save('dot.png')
+          x = 6
+      - text: "That went well, and so we go on to the second step."
+      - code: |
+          import os, time
+          time.sleep(0.2)
+          print(x * 7, os.path.exists('dot.png'))
+      - text: "It is {{ stdout | trim }}, and that took a while to say in so many words."
+  - name: dice
+    when: { input: { contains: dice } }
+    script:
+      - code: "import random; print(random.random())"
+      - code: "import time; time.sleep(2)"
+      - text: "Done."
+  - name: call
+    when: { input: { contains: call } }
+    script:
+      - function_call: { name: first, arguments: { a: 1 } }
+      - function_call: { name: second, arguments: { b: 2 } }
+"#;
+
+struct House {
+    data: tempfile::TempDir,
+    scenarios: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> House {
+        let folder = || tempfile::tempdir().expect("there is a place for temporary files");
+        let house = House { data: folder(), scenarios: folder() };
+        let file = house.scenarios.path().join("test.yaml");
+        std::fs::write(file, SCENARIOS).expect("the folder is ours");
+        house
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Program {
+        let scenarios = text(self.scenarios.path());
+        Program::start(self.data.path(), &[&["--scenarios", scenarios], arguments].concat())
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is text")
+}
+
+fn request(input: &str) -> Value {
+    json!({"model": "m", "input": input, "background": true, "tools": [
+        {"type": "code_execution"},
+        {"type": "function", "name": "first"}, {"type": "function", "name": "second"},
+    ]})
+}
+
+/// What is told, without what is never the same twice.
+fn told(events: &[Event]) -> Vec<Value> {
+    let mut told = Vec::new();
+    for event in events {
+        let mut data = event.data.clone();
+        match event.name.as_str() {
+            "step.start" => data = json!(data["step"]["type"]),
+            "step.delta" => {
+                let fields = data["delta"].as_object_mut().expect("it is one");
+                fields.remove("signature");
+                data = json!(fields);
+            }
+            "interaction.completed" => data = data["interaction"]["usage"].clone(),
+            _ => data = Value::Null,
+        }
+        told.push(json!([event.name, data]));
+    }
+    told
+}
+
+async fn follow(server: &Program, id: &str) -> Stream {
+    Stream::of(server.request("GET", &format!("/v1beta/interactions/{id}?stream=true"))).await
+}
+
+async fn begin(server: &Program, input: &str) -> String {
+    let begun = server.create(request(input)).await;
+    begun["id"].as_str().expect("it is stored").to_owned()
+}
+
+#[tokio::test]
+async fn it_goes_on_from_any_of_its_events() {
+    let house = House::new();
+    let server = house.serve(&[]);
+    let id = begin(&server, "a long one").await;
+    let whole = server.events(&id, None).await;
+    server.kill();
+    assert_eq!(whole[whole.len() - 2].data["interaction"]["status"], "completed");
+
+    // After every fourth event, and after the last one but `done`.
+    let mut kills: Vec<usize> = (1..whole.len() - 1).step_by(4).collect();
+    kills.push(whole.len() - 1);
+    let mut server = house.serve(&[]);
+    for count in kills {
+        let id = begin(&server, "a long one").await;
+        let mut stream = follow(&server, &id).await;
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            seen.push(stream.next().await.expect("it is not over"));
+        }
+        server.kill();
+
+        server = house.serve(&[]);
+        let rest = server.events(&id, Some(seen[count - 1].id())).await;
+        let all = server.events(&id, None).await;
+        assert_eq!([seen.clone(), rest].concat(), all, "killed after {count} events");
+        assert_eq!(told(&all), told(&whole), "killed after {count} events");
+        let ids: std::collections::HashSet<&str> = all.iter().map(Event::id).collect();
+        assert_eq!(ids.len(), all.len(), "no id twice");
+    }
+}
+
+/// What stands in a variable would not be what was printed.
+#[tokio::test]
+async fn code_that_goes_otherwise_the_second_time_ends_it() {
+    let house = House::new();
+    let server = house.serve(&[]);
+    let id = begin(&server, "throw the dice").await;
+    let mut stream = follow(&server, &id).await;
+    for _ in 0..3 {
+        stream.until("step.stop").await; // a call, its result, and the second call
+    }
+    server.kill();
+
+    let server = house.serve(&[]);
+    let events = server.events(&id, None).await;
+    let last = events.last().expect("there are some");
+    assert_eq!(last.name, "error");
+    let why = last.data["error"]["message"].as_str().expect("it is text");
+    assert!(why.contains("had another result"), "{why}");
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!((&found["status"], &found["errors"][0]["message"]), (&json!("failed"), &json!(why)));
+}
+
+#[tokio::test]
+async fn a_call_of_a_function_that_was_seen_stays_the_same_call() {
+    let house = House::new();
+    let server = house.serve(&[]);
+    let id = begin(&server, "call them").await;
+    let mut stream = follow(&server, &id).await;
+    let seen = stream.until("step.start").await;
+    stream.until("step.stop").await;
+    server.kill();
+
+    let server = house.serve(&[]);
+    server.events(&id, None).await;
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!(found["status"], "requires_action");
+    let calls = found["steps"].as_array().expect("it has steps")[1..].to_vec();
+    assert_eq!(calls.len(), 2, "{found}");
+    assert_eq!(calls[0]["id"], seen.data["step"]["id"]);
+    assert_eq!(calls[1]["name"], "second");
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_leaves_it_to_the_next() {
+    let house = House::new();
+    let mut server = house.serve(&["--shutdown-grace", "100ms"]);
+    let mut body = direct("import time\ntime.sleep(1.5)\nprint(42)");
+    body["background"] = true.into();
+    let begun = server.create(body).await;
+    let id = begun["id"].as_str().expect("it is stored");
+    let mut stream = follow(&server, id).await;
+    stream.until("step.stop").await;
+    server.terminate();
+    let last = stream.rest().await.pop().expect("there is one");
+    assert_eq!(
+        (last.name.as_str(), &last.data["error"]["code"]),
+        ("error", &json!("service_unavailable"))
+    );
+    assert!(server.wait().success());
+
+    let server = house.serve(&[]);
+    assert_eq!(server.events(id, None).await.last().expect("there are some").name, "done");
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!(
+        (&found["status"], &found["steps"][2]["result"]),
+        (&json!("completed"), &json!("42\n"))
+    );
+}
+
+#[tokio::test]
+async fn what_goes_on_can_be_cancelled() {
+    let house = House::new();
+    let server = house.serve(&[]);
+    let mut body = direct("while True: pass");
+    body["background"] = true.into();
+    let begun = server.create(body).await;
+    let id = begun["id"].as_str().expect("it is stored");
+    follow(&server, id).await.until("step.stop").await;
+    server.kill();
+
+    let server = house.serve(&[]);
+    let path = format!("/v1/interactions/{id}");
+    assert_eq!(server.get(&path).await.body["status"], "in_progress");
+    let reply = server.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!(reply.body["status"], "cancelled");
+}

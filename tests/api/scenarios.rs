@@ -1,0 +1,201 @@
+//! What scenario files can have a model do that no model would, and how they are checked.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Event, TestServer};
+
+const INTERACTIONS: &str = "/v1beta/interactions";
+
+const FAILURES: &str = r#"
+scenarios:
+  - name: at once
+    when: { input: { contains: at once } }
+    script:
+      - fail: { status: 429, message: "No more of {{ input }}.", retry_after: 1500ms }
+  - name: in the middle
+    when: { input: { contains: in the middle } }
+    script:
+      - text: "Well, "
+      - code: print(1)
+      - fail: { status: 503 }
+  - name: gone at once
+    when: { input: { contains: gone } }
+    script: [disconnect: true]
+  - name: cut
+    when: { input: { contains: cut } }
+    script:
+      - text: "I was just about to"
+      - disconnect: true
+  - name: malformed
+    when: { input: { contains: malformed } }
+    script:
+      - text: "Let me call"
+      - finish: MALFORMED_FUNCTION_CALL
+  - name: search
+    when: { input: { contains: moss }, tools: [google_search] }
+    script:
+      - search:
+          queries: ["{{ input }}"]
+          results: [{ title: Moss, url: "https://moss.example", snippet: It is green. }]
+      - text: It is green.
+"#;
+
+fn ask(input: &str) -> Value {
+    let tools = json!([{"type": "code_execution"}, {"type": "google_search"}]);
+    json!({"model": "gemini-3-flash-preview", "input": input, "tools": tools})
+}
+
+fn streamed(input: &str) -> Value {
+    let mut request = ask(input);
+    request["stream"] = true.into();
+    request
+}
+
+#[tokio::test]
+async fn a_request_fails_as_the_script_wants_it() {
+    let server = TestServer::start(FAILURES).await;
+    for request in [ask("at once"), streamed("at once")] {
+        let reply = server.post(INTERACTIONS, &request).await;
+        assert_eq!(
+            (reply.status, &reply.body["error"]["code"]),
+            (429, &json!("resource_exhausted"))
+        );
+        assert_eq!(reply.message(), "No more of at once.");
+        assert_eq!(reply.headers["retry-after"], "2", "whole seconds, and not too few");
+    }
+    let reply = server.post(INTERACTIONS, &ask("in the middle")).await;
+    assert_eq!((reply.status, &reply.body["error"]["code"]), (503, &json!("service_unavailable")));
+}
+
+#[tokio::test]
+async fn a_stream_fails_in_its_place() {
+    let server = TestServer::start(FAILURES).await;
+    let events = server.create_stream(ask("in the middle")).await.rest().await;
+    let result = events.iter().position(|event| event.data["delta"]["result"] == "1\n");
+    assert!(result.is_some(), "what was before is there: {events:?}");
+    let last = events.last().expect("there are some");
+    assert_eq!(
+        (last.name.as_str(), &last.data["error"]["code"]),
+        ("error", &json!("service_unavailable"))
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_dropped_without_an_end() {
+    let server = TestServer::start(FAILURES).await;
+    for request in [ask("gone"), streamed("gone"), ask("cut")] {
+        let sent = server.request("POST", INTERACTIONS).json(&request).send().await;
+        let whole = match sent {
+            Ok(response) => response.bytes().await,
+            Err(error) => Err(error),
+        };
+        assert!(whole.is_err(), "{request} got {whole:?}");
+    }
+
+    let request = server.request("POST", INTERACTIONS).json(&streamed("cut"));
+    let mut response = request.send().await.expect("it begins");
+    let mut seen = Vec::new();
+    let error = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => seen.extend_from_slice(&chunk),
+            Ok(None) => panic!("it came to an end"),
+            Err(error) => break error,
+        }
+    };
+    let seen = String::from_utf8(seen).expect("it is text");
+    assert!(seen.contains("about to") && !seen.contains("event: error"), "{error}: {seen}");
+
+    let journal = server.get("/x/journal").await.body;
+    let id = journal["entries"][3]["interaction_id"].as_str().expect("it was begun");
+    let found = server.get(&format!("{INTERACTIONS}/{id}")).await.body;
+    assert_eq!(found["status"], "failed", "who looks later is told");
+}
+
+#[tokio::test]
+async fn a_model_that_stops_for_another_reason_has_failed() {
+    let server = TestServer::start(FAILURES).await;
+    let answer = server.create(ask("malformed")).await;
+    assert_eq!(answer["status"], "failed");
+    let why = "The model stopped without an answer: MALFORMED_FUNCTION_CALL.";
+    assert_eq!(answer["errors"][0]["message"], why);
+    assert_eq!(answer["steps"][0]["content"][0]["text"], "Let me call");
+}
+
+#[tokio::test]
+async fn a_search_is_a_call_and_its_result() {
+    let server = TestServer::start(FAILURES).await;
+    let answer = server.create(ask("moss")).await;
+    let [call, result, _] = &answer["steps"].as_array().expect("it has steps")[..] else {
+        panic!("{answer}");
+    };
+    assert_eq!(
+        (&call["type"], &call["arguments"]),
+        (&json!("google_search_call"), &json!({"queries": ["moss"]}))
+    );
+    assert_eq!(
+        (&result["type"], &result["call_id"]),
+        (&json!("google_search_result"), &call["id"])
+    );
+    let page = json!([{"title": "Moss", "url": "https://moss.example", "snippet": "It is green."}]);
+    assert_eq!(result["result"], page);
+
+    let path = format!("{INTERACTIONS}/{}", answer["id"].as_str().expect("it was stored"));
+    assert_eq!(server.get(&path).await.body["steps"][2], *result, "it is kept");
+    let events = server.create_stream(ask("moss")).await.rest().await;
+    let of = |kind: &str| -> Vec<Event> {
+        let mut events = events.clone();
+        events.retain(|event| {
+            event.data["step"]["type"] == kind || event.data["delta"]["type"] == kind
+        });
+        events
+    };
+    let call = of("google_search_call");
+    assert_eq!(call.len(), 2, "a start and one delta: {call:?}");
+    assert_eq!(call[0].data["step"].get("arguments"), None);
+    assert_eq!(of("google_search_result")[1].data["delta"]["result"], page);
+}
+
+fn belljar(arguments: &[&str]) -> Output {
+    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    belljar.args(arguments).output().expect("it is a program")
+}
+
+#[test]
+fn files_are_checked_with_place_and_hint() {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let said = belljar(&["validate", repository]);
+    let text = String::from_utf8(said.stdout).expect("it is text");
+    assert!(said.status.success(), "{text}");
+    assert!(text.contains("primes.yaml: 1 scenario\n"), "{text}");
+
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("the folder is ours");
+    };
+    write("a.yaml", "scenarios:\n  - name: a\n    script:\n      - cod: print(1)\n");
+    write("b.json", "{\"scenarios\": [{\"name\": \"b\", \"script\": [{\"text\": \"{{ x\"}]}]}");
+    write("c.yaml", "scenarios: [{ name: c, script: [text: c] }]");
+    let path = folder.path().to_str().expect("it is text");
+    let said = belljar(&["validate", path]);
+    let text = String::from_utf8(said.stdout).expect("it is text");
+    assert_eq!(said.status.code(), Some(1));
+    for wanted in [
+        "a.yaml:4:9: unknown field `cod`",
+        "did you mean `code`?",
+        "b.json:1:",
+        "c.yaml: 1 scenario",
+    ] {
+        assert!(text.contains(wanted), "{wanted}:\n{text}");
+    }
+    assert_eq!(belljar(&["validate", "/nowhere/at/all"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let said = belljar(&["schema", "scenario"]);
+    assert!(said.status.success());
+    let schema: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
+    assert_eq!(schema["required"], json!(["scenarios"]));
+}

@@ -1,0 +1,81 @@
+//! Kills the server at random moments under load, and looks after each restart: what was
+//! acknowledged is there, and nothing is half there.
+//!
+//! `CRASHES=200` says how often, `CRASH_SEED=7` when and with what.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod load;
+mod look;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use harness::Program;
+use load::{Acknowledged, Dice};
+
+/// Without a word about it: enough to find what is broken every time.
+const CRASHES: u64 = 15;
+/// Clients at the same time.
+const CLIENTS: u64 = 6;
+/// The longest life of a server.
+const LIFE_MS: u64 = 700;
+
+const SCENARIOS: &str = r#"
+scenarios:
+  - name: long
+    script:
+      - pace: 4ms
+      - thought: I compute it in two steps, the first of which leaves something behind.
+      - code: |
+          from PIL import Image
+          Image.new('RGB', (2, 2)).save('dot.png')
+          x = 6
+      - text: "That went well, and so we go on to the second step."
+      - code: print(x * 7)
+      - text: "It is {{ stdout | trim }}, and that took a while to say in so many words."
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_and_nothing_is_half_there() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("it is a number"))
+    };
+    let crashes = number("CRASHES", CRASHES);
+    let seed = number("CRASH_SEED", u64::from(std::process::id()));
+    eprintln!("{crashes} crashes with CRASH_SEED={seed}");
+
+    let folder = || tempfile::tempdir().expect("there is a place for temporary files");
+    let (data, scenarios) = (folder(), folder());
+    std::fs::write(scenarios.path().join("crash.yaml"), SCENARIOS).expect("the folder is ours");
+    let scenarios = scenarios.path().to_str().expect("a temporary path is text");
+    let start = || Program::start(data.path(), &["--scenarios", scenarios]);
+
+    let mut dice = Dice::new(seed);
+    let mut before = Acknowledged::default();
+    let mut server = start();
+    for crash in 0..crashes {
+        let now = Arc::new(Mutex::new(Acknowledged::default()));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let (client, now) = ((*server).clone(), Arc::clone(&now));
+                tokio::spawn(load::ask(client, Dice::new(dice.throw()), now))
+            })
+            .collect();
+        // No event to wait for: any moment is as good as any other, and that is the point.
+        tokio::time::sleep(Duration::from_millis(dice.below(LIFE_MS))).await;
+        server.kill();
+        for client in clients {
+            client.await.expect("a client found something wrong");
+        }
+
+        server = start();
+        let now = std::mem::take(&mut *now.lock().expect("no client has panicked"));
+        look::after(&server, &now).await;
+        before.add(now);
+        look::after(&server, &before.some_of(&mut dice)).await;
+        eprintln!("crash {}: {}", crash + 1, before.count());
+    }
+    look::after(&server, &before).await;
+}

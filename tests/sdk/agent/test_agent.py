@@ -1,0 +1,20 @@
+"""Its tests. Nothing in them knows where the model is: `belljar exec -- pytest` says so."""
+
+import pytest
+
+from agent import ask
+
+
+def test_the_answer_comes_from_code_that_ran():
+    text, proof = ask("How many days has the year 2028?")
+    assert text == "It has 366 days."
+    assert proof == ["366\n"]
+
+
+def test_the_same_question_about_another_year_runs_other_code():
+    assert ask("How many days has the year 2027?") == ("It has 365 days.", ["365\n"])
+
+
+def test_a_question_that_nobody_foresaw_is_told_what_was_foreseen():
+    with pytest.raises(Exception, match="The nearest is `days of a year`"):
+        ask("How many weeks has the year 2028?")
