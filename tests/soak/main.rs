@@ -1,0 +1,95 @@
+//! Hostile and ordinary code, many at a time, for a while: every answer belongs to its own run, and
+//! in the end everything is as it was.
+//!
+//! Some seconds of it by default; `make soak` for two minutes.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod kinds;
+mod tally;
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use harness::{Client, Household, Program, Warden};
+use kinds::{End, KINDS};
+use tally::Tally;
+
+/// How long, unless `SOAK_SECONDS` says otherwise.
+const SECONDS: u64 = 10;
+/// As many as a warden has places.
+const AT_A_TIME: usize = 64;
+/// After which a client goes away that does not wait.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// What server, warden and zygote may have more in the end. It is what an allocator keeps, most of it
+/// after runs that made thousands of files; rounds that follow add less and less.
+const GROWTH_KIB: [u64; 3] = [32 << 10, 64 << 10, 4 << 10];
+
+#[tokio::test]
+async fn everything_is_as_it_was_after_a_soak() {
+    let seconds = std::env::var("SOAK_SECONDS")
+        .map_or(SECONDS, |number| number.parse().expect("SOAK_SECONDS is a number"));
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let warden = Warden::start(Household::ONE_ZYGOTE);
+    let server = Program::start_on(data.path(), &warden.socket());
+    let household = Household::of(&server, &warden.socket());
+
+    // Every kind once or more, for what is opened at its first use and stays.
+    soak(server.url(), Duration::ZERO).await;
+    let before = household.settled(None).await;
+    let memory_before = household.memory_kib();
+    let tally = soak(server.url(), Duration::from_secs(seconds)).await;
+    let after = household.settled(Some(&before)).await;
+    let memory_after = household.memory_kib();
+
+    eprintln!(
+        "soak: {seconds} s, {AT_A_TIME} at a time: {tally}; {after:?}; \
+         KiB of server, warden, zygote: {memory_before:?} before, {memory_after:?} after"
+    );
+    tally.assert_without_fault();
+    for kind in KINDS {
+        assert!(tally.runs_of(kind.name) > 0, "no run of: {}", kind.name);
+    }
+    assert_eq!(after, before);
+    assert!(household.is_whole(), "somebody had to be replaced");
+    for ((after, before), growth) in memory_after.iter().zip(memory_before).zip(GROWTH_KIB) {
+        assert!(*after < before + growth, "{memory_before:?} KiB became {memory_after:?}");
+    }
+}
+
+/// Keeps all places busy until the time is over, and with at least two of each kind.
+async fn soak(url: &str, time: Duration) -> Tally {
+    let end = Instant::now() + time;
+    let (next, tally) = (Cell::new(0), RefCell::new(Tally::default()));
+    let client = Client::new(url.to_owned());
+    join_all((0..AT_A_TIME).map(async |_| {
+        while Instant::now() < end || next.get() < 2 * KINDS.len() as u64 {
+            let nonce = next.replace(next.get() + 1);
+            one(&client, nonce, &tally).await;
+        }
+    }))
+    .await;
+    tally.into_inner()
+}
+
+async fn one(client: &Client, nonce: u64, tally: &RefCell<Tally>) {
+    let kind = &KINDS[nonce as usize % KINDS.len()];
+    let request = kind.request(nonce);
+    let answer = client.post("/x/execute", &request);
+    if kind.end == End::Left {
+        drop(tokio::time::timeout(PATIENCE, answer).await);
+        return tally.borrow_mut().ran(kind.name, None);
+    }
+    let answer = answer.await;
+    match answer.status {
+        200 => tally.borrow_mut().ran(kind.name, kind.fault(nonce, &answer.body)),
+        429 => tally.borrow_mut().refused(),
+        status => {
+            let fault = format!("{} {nonce}: status {status}: {}", kind.name, answer.body);
+            tally.borrow_mut().ran(kind.name, Some(fault));
+        }
+    }
+}
