@@ -1,0 +1,57 @@
+//! What is run, by us and by the others, to the letter.
+
+macro_rules! imports {
+    () => {
+        "import numpy, pandas, matplotlib.pyplot, scipy.stats, sklearn.linear_model, sympy, cv2, seaborn"
+    };
+}
+
+/// What code that works with data begins with.
+pub const IMPORTS: &str = imports!();
+
+/// Code, and what shows that it did its work.
+#[derive(Debug, Clone, Copy)]
+pub struct Code {
+    pub text: &'static str,
+    pub does: Does,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Does {
+    /// Writes this and nothing else.
+    Say(&'static str),
+    /// Writes this among other things.
+    Mention(&'static str),
+    /// Leaves a picture.
+    Draw,
+}
+
+pub const PRINT: Code = Code { text: "print(1)", does: Does::Say("1\n") };
+
+/// The same for an interpreter that has to have imported everything.
+pub const SCIENCE: Code = Code { text: concat!(imports!(), "\nprint(1)"), does: Does::Say("1\n") };
+
+pub const NUMPY: Code =
+    Code { text: "import numpy\nprint(numpy.arange(5).sum())", does: Does::Say("10\n") };
+
+pub const DESCRIBE: Code = Code {
+    text: "import pandas as pd\nprint(pd.DataFrame({'a': range(100), 'b': range(100)}).describe())",
+    does: Does::Mention("mean"),
+};
+
+pub const PLOT: Code = Code {
+    text: "import matplotlib.pyplot as plt\n\
+           fig, ax = plt.subplots()\n\
+           ax.plot([1, 3, 2, 4])\n\
+           ax.set_title('a plot')\n\
+           fig.savefig('plot.png')\n\
+           plt.close(fig)",
+    does: Does::Draw,
+};
+
+pub const MATMUL: Code = Code {
+    text: "import tensorflow as tf\n\
+           a = tf.ones((256, 256))\n\
+           print(tf.matmul(a, a)[0, 0].numpy())",
+    does: Does::Say("256.0\n"),
+};

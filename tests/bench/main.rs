@@ -1,0 +1,94 @@
+//! How fast a fresh, jailed Python is, beside what others do, in one run on one machine.
+//!
+//! ```text
+//! make bench                 the whole, some minutes; writes BENCH.md and its picture
+//! make bench-quick           three ratios against those that are kept; for CI
+//! … --bench bench -- --few   everything, but little of it: whether the bench itself works
+//! … -- --quick --keep        measures the ratios and keeps them from now on
+//! ```
+//!
+//! A request that fails, or answers anything but what it has to, ends the bench with its words. Whoever
+//! reads a figure wants to know that it is of something that worked.
+
+mod burst;
+mod client;
+mod code;
+mod fresh;
+mod machine;
+mod memory;
+mod neighbours;
+mod peers;
+mod picture;
+mod plan;
+mod process;
+mod quick;
+mod report;
+mod rest;
+mod start;
+mod throughput;
+mod times;
+mod whole;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use plan::Plan;
+
+/// Where everything is that is not measured but needed.
+#[derive(Debug, Clone)]
+struct Place {
+    /// As `install-libraries` prints it.
+    libraries: PathBuf,
+    /// The folder that BENCH.md goes to.
+    root: PathBuf,
+    /// Where peers are installed.
+    cache: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let place = Place::find()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match words[..] {
+        [] => runtime.block_on(whole::measure(&place, &Plan::WHOLE)),
+        ["--few"] => runtime.block_on(whole::measure(&place, &Plan::FEW)),
+        ["--quick"] => runtime.block_on(quick::compare(&place)),
+        ["--quick", "--keep"] => runtime.block_on(quick::keep(&place)),
+        _ => bail!("there is --few, --quick and --quick --keep, and not {}", words.join(" ")),
+    }
+}
+
+impl Place {
+    fn find() -> anyhow::Result<Place> {
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        let libraries =
+            variable("BELLJAR_LIBRARIES").context("BELLJAR_LIBRARIES is not set: `make bench`")?;
+        let cache = variable("BELLJAR_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("belljar")))
+            .or_else(|| variable("HOME").map(|home| home.join(".cache/belljar")))
+            .context("there is no folder for what peers need: set HOME")?;
+        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        Ok(Place { libraries, root: root.canonicalize()?, cache })
+    }
+
+    fn python(&self) -> PathBuf {
+        self.libraries.join("python")
+    }
+
+    fn site_packages(&self) -> PathBuf {
+        self.libraries.join("site-packages")
+    }
+}

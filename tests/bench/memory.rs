@@ -1,0 +1,101 @@
+//! What one more cell that waits costs.
+
+use anyhow::{Context, ensure};
+use protocol::Outcome;
+use server::sandbox::Expected;
+
+use crate::Place;
+use crate::code::SCIENCE;
+use crate::process::Warden;
+use crate::report::Table;
+use crate::rest::{below, until_at_rest};
+
+const FEW: u64 = 2;
+const MANY: u64 = 12;
+/// Of all processes below a warden.
+#[derive(Debug, Clone, Copy, Default)]
+struct Household {
+    processes: u64,
+    /// What they share counts once.
+    memory_bytes: u64,
+    /// The kernel's own, which says where their memory is.
+    tables_bytes: u64,
+}
+
+pub async fn measure(place: &Place) -> anyhow::Result<Table> {
+    let mut table = Table::new(
+        "Memory",
+        &format!(
+            "One more standby that has imported what a data scientist's script begins with: the \
+             difference between {FEW} and {MANY} of them, in all processes below the warden, what they \
+             share counted once (Pss), with their page tables (VmPTE)."
+        ),
+        &["standby", "MiB", "of which page tables"],
+    );
+    for (what, more) in
+        [("its hot pages its own", &[][..]), ("`--cool-standbys`", &["--cool-standbys"])]
+    {
+        eprintln!("bench: memory, {what}");
+        let few = settled(place, FEW, more).await?;
+        let many = settled(place, MANY, more).await?;
+        let cells = MANY - FEW;
+        ensure!(
+            many.processes > few.processes && (many.processes - few.processes) % cells == 0,
+            "{cells} more standbys are {} processes instead of {}",
+            many.processes,
+            few.processes,
+        );
+        let mib = |many: u64, few: u64| (many as f64 - few as f64) / (cells << 20) as f64;
+        let tables = mib(many.tables_bytes, few.tables_bytes);
+        let memory = mib(many.memory_bytes, few.memory_bytes);
+        table.row([what.to_owned(), format!("{:.1}", memory + tables), format!("{tables:.1}")]);
+    }
+    Ok(table)
+}
+
+/// With so many standbys, all of them made when the zygote had learned what it can.
+async fn settled(place: &Place, standbys: u64, more: &[&str]) -> anyhow::Result<Household> {
+    let count = standbys.to_string();
+    let arguments = ["--kits", "science", "--standby-mib", "1", "--standbys", &count];
+    let warden = Warden::start(place, &[&arguments[..], more].concat()).await?;
+    until_at_rest(&warden).await?;
+    let sandbox = warden.sandbox();
+    for _ in 0..standbys {
+        let mut cell = sandbox.open(Expected::Only(SCIENCE.text), []).await?;
+        let output = cell.run(SCIENCE.text).await?;
+        ensure!(output.finished.outcome == Outcome::Ok, "a run failed: {output:?}");
+    }
+    until_at_rest(&warden).await?;
+    Household::of(&warden)
+}
+
+impl Household {
+    fn of(warden: &Warden) -> anyhow::Result<Household> {
+        let mut all = Household::default();
+        for process in below(warden.id())? {
+            let (memory, tables) = memory(process)?;
+            all.processes += 1;
+            all.memory_bytes += memory;
+            all.tables_bytes += tables;
+        }
+        Ok(all)
+    }
+}
+
+/// A process's memory and its page tables, in bytes.
+fn memory(process: u32) -> anyhow::Result<(u64, u64)> {
+    let of = |file: &str, name: &str| {
+        let path = format!("/proc/{process}/{file}");
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("reading {path}, which is for the owner of a cell: measure as root")
+        })?;
+        field(&text, name).with_context(|| format!("{path} has no {name}"))
+    };
+    Ok((of("smaps_rollup", "Pss:")?, of("status", "VmPTE:")?))
+}
+
+/// `Pss:  42544 kB`, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()? << 10)
+}

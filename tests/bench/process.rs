@@ -1,0 +1,162 @@
+//! Our programs, as a user starts them. Each ends when it is dropped.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use protocol::Tier;
+use rustix::process::{Pid, Signal, kill_process};
+use server::sandbox::Sandbox;
+
+use crate::Place;
+use crate::client::Client;
+
+/// Much longer than it takes.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
+/// How long a program may take to clear up.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub struct Warden {
+    process: Program,
+    folder: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+pub struct Server {
+    client: Client,
+    took: Duration,
+    _process: Program,
+    _data: tempfile::TempDir,
+}
+
+impl Warden {
+    /// Returns when a run would begin at once.
+    pub async fn start(place: &Place, arguments: &[&str]) -> anyhow::Result<Warden> {
+        let folder = tempfile::tempdir()?;
+        let program = Path::new(env!("CARGO_BIN_EXE_belljar")).with_file_name("belljar-warden");
+        ensure!(program.exists(), "{} is not built: `make bench`", program.display());
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--die-with-parent", "--libraries"])
+            .arg(&place.libraries)
+            .arg("--socket")
+            .arg(folder.path().join("s"))
+            .args(arguments)
+            .stdout(Stdio::null());
+        let mut warden = Warden { process: Program::spawn(command)?, folder };
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while UnixStream::connect(warden.socket()).is_err() {
+            warden.process.is_alive()?;
+            ensure!(Instant::now() < deadline, "the warden does not listen");
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        let sandbox = warden.sandbox();
+        let ready = tokio::time::timeout(STARTS_WITHIN, sandbox.ready());
+        let description = ready.await.context("the warden is not ready")??;
+        let tier = description.tier;
+        ensure!(tier == Tier::Namespaced, "the wall is only {tier} here, so figures would flatter");
+        Ok(warden)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    /// A client of it.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox::at(self.socket(), Tier::Namespaced)
+    }
+
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+}
+
+impl Server {
+    /// One that uses this warden.
+    pub fn over(warden: &Warden) -> anyhow::Result<Server> {
+        let mut command = command();
+        command.arg("--sandbox-socket").arg(warden.socket());
+        Server::start(command)
+    }
+
+    /// One with a warden of its own, as `make run` starts it.
+    pub fn whole(place: &Place) -> anyhow::Result<Server> {
+        let mut command = command();
+        command.arg("--libraries").arg(&place.libraries);
+        Server::start(command)
+    }
+
+    fn start(mut command: Command) -> anyhow::Result<Server> {
+        let data = tempfile::tempdir()?;
+        command.arg("--data-dir").arg(data.path()).stdout(Stdio::piped());
+        let began = Instant::now();
+        let mut process = Program::spawn(command)?;
+        let mut line = String::new();
+        let stdout = process.0.stdout.take().context("it is piped")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let took = began.elapsed();
+        let Some(url) = line.trim_end().strip_prefix("belljar listening on ") else {
+            bail!("the server did not get ready; its own words are above");
+        };
+        let client = Client::new(url.to_owned())?;
+        Ok(Server { client, took, _process: process, _data: data })
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// From the start of the program to the line that it is ready.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]).env_remove("BELLJAR_API_KEYS");
+    command
+}
+
+/// Asked to end, and waited for, when it is dropped: a warden that is killed leaves its control groups behind.
+#[derive(Debug)]
+struct Program(Child);
+
+impl Program {
+    fn spawn(mut command: Command) -> anyhow::Result<Program> {
+        // What it warns of is part of a bench; that it is well is not.
+        command.env("BELLJAR_LOG", "warn").stdin(Stdio::null());
+        Ok(Program(command.spawn()?))
+    }
+
+    fn is_alive(&mut self) -> anyhow::Result<()> {
+        match self.0.try_wait()? {
+            Some(status) => bail!("the warden ended with {status}; its own words are above"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Ok(Some(status)) = self.0.try_wait() {
+            eprintln!("bench: a program of ours had ended already, with {status}");
+            return;
+        }
+        // Whatever goes wrong here, there is nobody to tell.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let deadline = Instant::now() + ENDS_WITHIN;
+        while Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(LOOK_AGAIN_AFTER);
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,105 @@
+//! Three ratios that do not depend much on the machine, against those that are kept.
+//!
+//! What is measured beside ours, in the same minute, is the start of an empty interpreter.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::Place;
+use crate::client::Ask;
+use crate::code::{Code, DESCRIBE, PRINT, SCIENCE};
+use crate::process::{Server, Warden};
+use crate::rest::until_at_rest;
+use crate::times::{Times, ms};
+
+/// How much worse a ratio may be than the one that is kept.
+const WORSE: f64 = 1.5;
+/// Of several rounds the best counts: what else the machine does only ever makes things slower.
+const ROUNDS: usize = 3;
+const COUNT: usize = 60;
+const DISCARDED: usize = 10;
+const STARTS: usize = 30;
+
+const ROWS: [(&str, Code); 3] =
+    [("print(1)", PRINT), ("print(1) below eight imports", SCIENCE), ("describe()", DESCRIBE)];
+
+/// How many starts of an empty interpreter each takes.
+type Ratios = BTreeMap<String, f64>;
+
+/// Fails where one has become worse by half.
+pub async fn compare(place: &Place) -> anyhow::Result<()> {
+    let path = path(place);
+    let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let kept: Ratios = serde_json::from_slice(&kept).context("the ratios that are kept")?;
+    let mut worse = Vec::new();
+    for (name, now) in measure(place).await? {
+        let before = kept.get(&name).with_context(|| {
+            format!("no ratio is kept for {name}: keep them anew with --quick --keep")
+        })?;
+        eprintln!("bench: {name}: {now:.3}, and {before:.3} is kept");
+        if now > before * WORSE {
+            worse.push(format!(
+                "a fresh {name} takes {now:.3} times as long as `python3 -S -c pass`, and took {before:.3}"
+            ));
+        }
+    }
+    if !worse.is_empty() {
+        bail!("it has become slower by more than half: {}", worse.join("; "));
+    }
+    Ok(())
+}
+
+/// Keeps what is measured now.
+pub async fn keep(place: &Place) -> anyhow::Result<()> {
+    let ratios = measure(place).await?;
+    let path = path(place);
+    std::fs::write(&path, serde_json::to_string_pretty(&ratios)? + "\n")
+        .with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("bench: kept in {}: {ratios:?}", path.display());
+    Ok(())
+}
+
+fn path(place: &Place) -> std::path::PathBuf {
+    place.root.join("tests/bench/ratios.json")
+}
+
+async fn measure(place: &Place) -> anyhow::Result<Ratios> {
+    let warden = Warden::start(place, &["--kits", "science,bare"]).await?;
+    let server = Server::over(&warden)?;
+    until_at_rest(&warden).await?;
+    let mut best = Ratios::new();
+    for _ in 0..ROUNDS {
+        let mut beside = empty_interpreters(place)?;
+        for (name, code) in ROWS {
+            let ask = Ask::execute(code);
+            let ours = server.client().time_paced(&ask, COUNT, DISCARDED).await?.p50();
+            // Beside each, the mean of what was measured before and after it.
+            let after = empty_interpreters(place)?;
+            let theirs = (beside + after) / 2;
+            beside = after;
+            eprintln!("bench: {name}: {} ms beside {} ms", ms(ours), ms(theirs));
+            let ratio = (ours.as_secs_f64() / theirs.as_secs_f64() * 1000.0).round() / 1000.0;
+            let least = best.entry(name.to_owned()).or_insert(f64::INFINITY);
+            *least = least.min(ratio);
+        }
+    }
+    Ok(best)
+}
+
+/// The median of some starts.
+fn empty_interpreters(place: &Place) -> anyhow::Result<Duration> {
+    let mut times = Times::new();
+    for _ in 0..STARTS {
+        let began = Instant::now();
+        let done = Command::new(place.python())
+            .args(["-S", "-c", "pass"])
+            .stdin(Stdio::null())
+            .status()?;
+        ensure!(done.success(), "python3 ended with {done}");
+        times.record(began.elapsed());
+    }
+    Ok(times.p50())
+}
