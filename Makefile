@@ -3,7 +3,7 @@
 
 LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
-.PHONY: run test test-stack check bench
+.PHONY: run test test-wall test-stack check bench bench-quick soak snippets fuzz crash
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
 	cargo build --release && export $(LIBRARIES) && exec target/release/belljar serve
@@ -11,11 +11,31 @@ run: # the server on 127.0.0.1:8080, with the example scenarios
 test: # everything: units, HTTP, the wall, Google's SDKs
 	cargo build && export $(LIBRARIES) && cargo test --workspace
 
+test-wall: # the wall alone, as root, as an ordinary user and without namespaces, inside a cgroup
+	export $(LIBRARIES) && tests/wall/run
+
 test-stack: # the containers of docker-compose.yml, for real
 	tests/stack/run
 
 check: # formatting and lints
 	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
 
-bench: # a fresh print(1) over HTTP beside what others do
-	cargo build --release && export $(LIBRARIES) && cargo bench -p server --bench fresh
+bench: # how fast a fresh cell is, beside what others do: seven minutes, and BENCH.md
+	cargo build --release && export $(LIBRARIES) && cargo bench -p server --bench bench
+
+bench-quick: # whether it has become slower by more than half: one minute
+	cargo build --release && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
+
+# Parts of `make test`, in full.
+
+soak: # two minutes of hostile and ordinary code, 64 at a time
+	cargo build && export $(LIBRARIES) SOAK_SECONDS=120 && cargo test -p server --test soak -- --nocapture
+
+snippets: # 10 000 examples from documentation, in a cell and outside
+	cargo build && export $(LIBRARIES) SNIPPETS=10000 && cargo test -p server --test snippets -- --nocapture
+
+crash: # the server is killed 200 times under load, and nothing is lost
+	cargo build && export $(LIBRARIES) CRASHES=200 && cargo test -p server --test crash -- --nocapture
+
+fuzz: # an hour of system calls drawn from dice
+	cargo build && export $(LIBRARIES) FUZZ_SECONDS=3600 && cargo test -p server --test fuzz -- --nocapture
