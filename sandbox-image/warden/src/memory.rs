@@ -68,7 +68,8 @@ mod tests {
         assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
         drop(held);
         let later = resident(me).expect("it runs");
-        assert!(later.bytes < rough.bytes && later.peak_bytes > 50 << 20, "{later:?}");
+        // Pages of files that have come since then are missing from the peak.
+        assert!(later.bytes < rough.bytes && later.peak_bytes > 48 << 20, "{later:?}");
         assert_eq!(resident(i32::MAX), None);
         assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse"), 0);
     }
