@@ -5,6 +5,7 @@
 //! make bench-quick           three ratios against those that are kept; for CI
 //! … --bench bench -- --few   everything, but little of it: whether the bench itself works
 //! … -- --quick --keep        measures the ratios and keeps them from now on
+//! … -- --scripted            scripted answers alone, half a minute; writes nothing
 //! ```
 //!
 //! A request that fails, or answers anything but what it has to, ends the bench with its words. Whoever
@@ -14,6 +15,7 @@ mod burst;
 mod client;
 mod code;
 mod fresh;
+mod load;
 mod machine;
 mod memory;
 mod neighbours;
@@ -24,6 +26,7 @@ mod process;
 mod quick;
 mod report;
 mod rest;
+mod scripted;
 mod start;
 mod throughput;
 mod times;
@@ -67,7 +70,11 @@ fn run() -> anyhow::Result<()> {
         ["--few"] => runtime.block_on(whole::measure(&place, &Plan::FEW)),
         ["--quick"] => runtime.block_on(quick::compare(&place)),
         ["--quick", "--keep"] => runtime.block_on(quick::keep(&place)),
-        _ => bail!("there is --few, --quick and --quick --keep, and not {}", words.join(" ")),
+        ["--scripted"] => runtime.block_on(scripted::show(&place, &Plan::WHOLE)),
+        _ => bail!(
+            "there is --few, --scripted, --quick and --quick --keep, and not {}",
+            words.join(" ")
+        ),
     }
 }
 

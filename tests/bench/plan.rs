@@ -16,6 +16,9 @@ pub struct Plan {
     /// How long throughput is measured at each width.
     pub throughput: Duration,
     pub starts: usize,
+    /// Rounds of scripted answers, and the requests of each.
+    pub rounds: usize,
+    pub scripted: usize,
     /// Whether what comes out is worth being kept.
     pub is_whole: bool,
 }
@@ -30,6 +33,8 @@ impl Plan {
         bursts: 3,
         throughput: Duration::from_secs(5),
         starts: 3,
+        rounds: 10,
+        scripted: 5000,
         is_whole: true,
     };
 
@@ -41,6 +46,8 @@ impl Plan {
         bursts: 1,
         throughput: Duration::from_millis(500),
         starts: 1,
+        rounds: 1,
+        scripted: 500,
         is_whole: false,
     };
 }

@@ -86,6 +86,13 @@ impl Server {
         Server::start(command)
     }
 
+    /// The same, with these scenarios.
+    pub fn saying(warden: &Warden, scenarios: &Path) -> anyhow::Result<Server> {
+        let mut command = command();
+        command.arg("--sandbox-socket").arg(warden.socket()).arg("--scenarios").arg(scenarios);
+        Server::start(command)
+    }
+
     /// One with a warden of its own, as `make run` starts it.
     pub fn whole(place: &Place) -> anyhow::Result<Server> {
         let mut command = command();

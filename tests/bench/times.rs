@@ -24,6 +24,10 @@ impl Times {
         self.0.record(us).expect("it grows as it has to");
     }
 
+    pub fn add(&mut self, others: &Times) {
+        self.0.add(&others.0).expect("they have the same precision, and it grows as it has to");
+    }
+
     pub fn count(&self) -> u64 {
         self.0.len()
     }

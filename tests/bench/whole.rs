@@ -8,7 +8,7 @@ use crate::Place;
 use crate::plan::Plan;
 use crate::process::{Server, Warden};
 use crate::report::{Latency, Table};
-use crate::{burst, fresh, machine, memory, neighbours, peers, picture, rest, start, throughput};
+use crate::{burst, fresh, machine, memory, neighbours, peers, picture, rest, scripted, start, throughput};
 
 const ABOUT_OURS: &str = "The whole wall, the release build, HTTP over loopback on one connection that is \
     kept, each request 50 ms after the last answer, so that there is always a standby; the first ones are not counted. \
@@ -21,14 +21,15 @@ pub async fn measure(place: &Place, plan: &Plan) -> anyhow::Result<()> {
     let command = if plan.is_whole { "make bench" } else { "make bench, and little of it" };
     // Before anything is written.
     let machine = machine::describe(&place.root, command);
-    let (ours, throughput, neighbours) = {
+    let (ours, throughput, scripted, neighbours) = {
         let warden = Warden::start(place, &[]).await?;
         let server = Server::over(&warden)?;
         start::until_tensorflow(server.client()).await?;
         rest::until_at_rest(&warden).await?;
         let ours = fresh::measure(plan, &warden, &server).await?;
         let throughput = throughput::measure(plan, &server).await?;
-        (ours, throughput, neighbours::measure(plan, &server).await?)
+        let scripted = scripted::measure(place, plan, &warden)?;
+        (ours, throughput, scripted, neighbours::measure(plan, &server).await?)
     };
     let burst = burst::measure(place, plan).await?;
     let memory = memory::measure(place).await?;
@@ -44,6 +45,7 @@ pub async fn measure(place: &Place, plan: &Plan) -> anyhow::Result<()> {
         Table::of_latencies("A fresh cell", &about_ours, &ours.rows),
         Table::of_latencies("What others do", ABOUT_OTHERS, &others.rows),
         throughput,
+        scripted,
         burst,
         neighbours,
         memory,

@@ -30,7 +30,7 @@ pub fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Vec<Latency>> {
 
     let what = format!("`print(1)` in a new session of `llm-sandbox`, {image}, no imports");
     let lock = include_str!("llm_sandbox.lock");
-    let times = match Environment::find(place, "llm_sandbox", lock)? {
+    let times = match Environment::of_python(place, "llm_sandbox", lock)? {
         Ok(environment) => sessions(place, plan, &environment, &image),
         Err(why) => Err(why),
     };

@@ -1,6 +1,6 @@
-//! A virtual environment for a peer that needs one, installed once, exactly as locked, into the cache folder.
+//! An environment for a peer that needs one, installed once, exactly as locked, into the cache folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
@@ -12,17 +12,58 @@ use crate::report::NotHere;
 #[derive(Debug)]
 pub struct Environment(PathBuf);
 
+type Found = anyhow::Result<Result<Environment, NotHere>>;
+
 impl Environment {
-    /// The one that was made for exactly this lock and this interpreter, or a new one.
-    pub fn find(
+    /// A virtual environment of the libraries' Python.
+    pub fn of_python(place: &Place, name: &str, lock: &str) -> Found {
+        let python = place.python().canonicalize().context("the libraries have a Python")?;
+        let key = [lock.as_bytes(), python.as_os_str().as_encoded_bytes()];
+        Environment::find(place, name, &key, |building| {
+            let list = building.join("lock.txt");
+            std::fs::write(&list, lock)?;
+            let venv = building.join("venv");
+            let mut make = Command::new(&python);
+            make.args(["-I", "-m", "venv"]).arg(&venv);
+            let mut install = Command::new(venv.join("bin/python"));
+            install
+                .args(["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"])
+                .args(["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])
+                .arg(&list);
+            Ok((venv, vec![make, install]))
+        })
+    }
+
+    /// A folder of npm's.
+    pub fn of_node(place: &Place, name: &str, package: &str, lock: &str) -> Found {
+        let node = match Command::new("node").arg("--version").output() {
+            Ok(output) if output.status.success() => output.stdout,
+            _ => return Ok(Err(NotHere("there is no Node".to_owned()))),
+        };
+        let key = [package.as_bytes(), lock.as_bytes(), &node];
+        Environment::find(place, name, &key, |building| {
+            let folder = building.join("node");
+            std::fs::create_dir(&folder)?;
+            std::fs::write(folder.join("package.json"), package)?;
+            std::fs::write(folder.join("package-lock.json"), lock)?;
+            let mut install = Command::new("npm");
+            install
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(&folder);
+            Ok((folder, vec![install]))
+        })
+    }
+
+    /// The one that was made for exactly this key, or a new one. `steps` says how it is made in a folder that is
+    /// there for that, and where in it it is then.
+    fn find(
         place: &Place,
         name: &str,
-        lock: &str,
-    ) -> anyhow::Result<Result<Environment, NotHere>> {
-        let python = place.python().canonicalize().context("the libraries have a Python")?;
+        key: &[&[u8]],
+        steps: impl FnOnce(&Path) -> anyhow::Result<(PathBuf, Vec<Command>)>,
+    ) -> Found {
         let mut hash = Sha256::new();
-        hash.update(lock);
-        hash.update(python.as_os_str().as_encoded_bytes());
+        key.iter().for_each(|part| hash.update(part));
         let key: String =
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let folder = place.cache.join(format!("bench-{name}-{key}"));
@@ -31,25 +72,20 @@ impl Environment {
         }
         std::fs::create_dir_all(&place.cache)?;
         let building = tempfile::Builder::new().prefix("building-").tempdir_in(&place.cache)?;
-        let list = building.path().join("lock.txt");
-        std::fs::write(&list, lock)?;
-        let venv = building.path().join("venv");
-        let mut make = Command::new(&python);
-        make.args(["-I", "-m", "venv"]).arg(&venv);
-        let mut install = Command::new(venv.join("bin/python"));
-        install
-            .args(["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"])
-            .args(["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])
-            .arg(&list);
-        for mut step in [make, install] {
-            let done = step.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-            if !done.success() {
+        let (made, steps) = steps(building.path())?;
+        for mut step in steps {
+            let done = step.stdin(Stdio::null()).stdout(Stdio::null()).status();
+            if !done.is_ok_and(|status| status.success()) {
                 return Ok(Err(NotHere("could not be installed".to_owned())));
             }
         }
         // It is renamed when it is complete, so what is there can be used.
-        std::fs::rename(venv, &folder)?;
+        std::fs::rename(made, &folder)?;
         Ok(Ok(Environment(folder)))
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.0
     }
 
     pub fn python(&self) -> Command {

@@ -1,5 +1,6 @@
 //! What others do, each as its user would run it, in the same run.
 
+pub mod aimock;
 mod containers;
 mod environment;
 
@@ -55,7 +56,7 @@ pub fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Peers> {
 
     eprintln!("bench: a warm Jupyter kernel");
     let lock = include_str!("jupyter.lock");
-    let mut results = match Environment::find(place, "jupyter", lock)? {
+    let mut results = match Environment::of_python(place, "jupyter", lock)? {
         Ok(environment) => {
             let mut kernel = environment.python();
             kernel.arg("-c").arg(include_str!("jupyter.py"));

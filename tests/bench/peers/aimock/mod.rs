@@ -1,0 +1,56 @@
+//! aimock, the npm package that answers for many models, Gemini's interactions among them, and keeps nothing.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+
+use super::environment::Environment;
+use crate::Place;
+use crate::report::NotHere;
+
+/// One that is ready. It ends when its input does, which is when this is dropped.
+#[derive(Debug)]
+pub struct Aimock {
+    process: Child,
+    url: String,
+}
+
+impl Aimock {
+    /// One that has this answer to whatever contains this question.
+    pub fn start(
+        place: &Place,
+        question: &str,
+        answer: &str,
+    ) -> anyhow::Result<Result<Aimock, NotHere>> {
+        let package = include_str!("package.json");
+        let lock = include_str!("package-lock.json");
+        let environment = match Environment::of_node(place, "aimock", package, lock)? {
+            Ok(environment) => environment,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut process = Command::new("node")
+            .args(["--input-type=module", "-e", include_str!("serve.mjs"), question, answer])
+            .current_dir(environment.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting node")?;
+        let mut url = String::new();
+        let stdout = process.stdout.take().context("it is piped")?;
+        BufReader::new(stdout).read_line(&mut url)?;
+        Ok(Ok(Aimock { process, url: url.trim_end().to_owned() }))
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Aimock {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // Whatever goes wrong here, there is nobody to tell.
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,9 @@
+// aimock with its defaults and one answer, as a test suite starts it. Says where it is, and ends with its input.
+
+import { LLMock } from "@copilotkit/aimock";
+
+const [question, answer] = process.argv.slice(1);
+const mock = new LLMock({ port: 0 });
+mock.onMessage(question, { content: answer });
+console.log(await mock.start());
+process.stdin.resume().on("end", () => process.exit());
