@@ -51,7 +51,7 @@ pub fn signature() -> String {
     STANDARD.encode(Uuid::new_v4().as_bytes())
 }
 
-/// Lower-case letters and digits from the system's generator.
+/// Lower-case letters and digits, from a generator of each thread that the system's seeds again and again.
 fn letters(count: usize) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     std::iter::repeat_with(|| Uuid::new_v4().into_bytes())
