@@ -34,7 +34,8 @@ static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Values are written as Python writes them (`True`, `None`, `['a']`), and as JSON with `| tojson`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Template {
-    Raw(String),
+    /// Without holes, or `raw`.
+    Plain(String),
     /// Of a syntax that was found to be right.
     Jinja(String),
 }
@@ -42,15 +43,17 @@ pub enum Template {
 impl Template {
     pub fn new(source: String, raw: bool) -> Result<Template, TemplateError> {
         if raw {
-            return Ok(Template::Raw(source));
+            return Ok(Template::Plain(source));
         }
         JINJA.template_from_str(&source).map_err(TemplateError)?;
-        Ok(Template::Jinja(source))
+        // Most texts have no holes, and need not be looked at again.
+        let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
+        Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
     }
 
     pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
         let source = match self {
-            Template::Raw(text) => return Ok(text.clone()),
+            Template::Plain(text) => return Ok(text.clone()),
             Template::Jinja(source) => source,
         };
         let template = JINJA.template_from_str(source).map_err(TemplateError)?;
@@ -62,10 +65,8 @@ impl Template {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Template::Raw(text) => write!(f, "raw {text:?}"),
-            Template::Jinja(source) => write!(f, "{source:?}"),
-        }
+        let (Template::Plain(text) | Template::Jinja(text)) = self;
+        write!(f, "{text:?}")
     }
 }
 
