@@ -78,31 +78,36 @@ impl Backend for Scripted {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let lines = self.lines(&prompt);
-        tokio::spawn(async move {
-            match lines {
-                Ok(lines) => speak(lines, &events).await,
-                // Whoever dropped the stream does not want to know.
-                Err(error) => drop(events.send(Err(error)).await),
+        // Where there is nothing to wait for, no task has to do so.
+        match lines {
+            Ok(lines) if are_said_at_once(&lines) => {
+                for word in lines.into_iter().filter_map(Line::word) {
+                    events.try_send(word).expect("there is room for all of them");
+                }
             }
-        });
+            Ok(lines) => drop(tokio::spawn(async move { speak(lines, &events).await })),
+            Err(error) => events.try_send(Err(error)).expect("there is room for one"),
+        }
         stream
     }
+}
+
+fn are_said_at_once(lines: &[Line]) -> bool {
+    lines.len() <= STREAM_CAPACITY && !lines.iter().any(|line| matches!(line, Line::Wait(_)))
 }
 
 /// Ends early when nobody listens any more, in the middle of a wait too.
 async fn speak(lines: Vec<Line>, events: &mpsc::Sender<Result<ModelEvent, BackendError>>) {
     for line in lines {
-        match line {
-            Line::Wait(time) => tokio::select! {
+        if let Line::Wait(time) = line {
+            tokio::select! {
                 () = tokio::time::sleep(time) => {}
                 () = events.closed() => return,
-            },
-            Line::Say(event) => {
-                if events.send(Ok(event)).await.is_err() {
-                    return;
-                }
             }
-            Line::Fail(failure) => drop(events.send(Err(BackendError::Failed(failure))).await),
+        } else if let Some(word) = line.word()
+            && events.send(word).await.is_err()
+        {
+            return;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::cue::Cue;
 use super::keys::SearchKeys;
 use super::part::Part;
 use super::template::{Template, TemplateError};
-use crate::backend::{End, Finish, ModelEvent};
+use crate::backend::{BackendError, End, Finish, ModelEvent};
 use crate::interaction::{Failure, FailureKind, Manner};
 
 /// What those read who look at the interaction later.
@@ -24,6 +24,17 @@ pub enum Line {
     Say(ModelEvent),
     /// The last one, where there is one.
     Fail(Failure),
+}
+
+impl Line {
+    /// What the one who listens gets, if it is anything.
+    pub fn word(self) -> Option<Result<ModelEvent, BackendError>> {
+        match self {
+            Line::Wait(_) => None,
+            Line::Say(event) => Some(Ok(event)),
+            Line::Fail(failure) => Some(Err(BackendError::Failed(failure))),
+        }
+    }
 }
 
 /// All that a cue comes to. Templates are filled before the first word is said, so that a mistake
