@@ -80,7 +80,7 @@ pub async fn bury_the_dead(database: &SqlitePool, now: Timestamp) -> Result<(), 
             ORDER BY number DESC LIMIT 1) IS NOT 1",
     )
     .bind(now.as_millisecond())
-    .bind(record::of_event(&failed, &mut record::Blobs::default()))
+    .bind(record::of_events([&failed].into_iter(), &mut record::Blobs::default()))
     .execute(database)
     .await?;
     if done.rows_affected() > 0 {
@@ -173,11 +173,12 @@ async fn read(
         input: record::steps(row.try_get("input")?, &blobs)?,
         orders: row.try_get("orders")?,
     };
-    let entries = events.iter().map(|row| {
-        let event = record::event(row.try_get("record")?, &blobs)?;
-        Ok(Entry { at: time(row, "at_ms")?, event })
-    });
-    let entries = entries.collect::<Result<_, StoreError>>()?;
+    let mut entries = Vec::new();
+    for row in &events {
+        let at = time(row, "at_ms")?;
+        let events = record::events(row.try_get("record")?, &blobs)?;
+        entries.extend(events.into_iter().map(|event| Entry { at, event }));
+    }
     Ok(Some(Read { number, head, created: time(&row, "created_ms")?, entries }))
 }
 

@@ -138,7 +138,7 @@ impl Log {
             return Ok(None);
         };
         let mut blobs = record::Blobs::default();
-        let records = events.iter().map(|event| record::of_event(event, &mut blobs)).collect();
+        let record = record::of_events(events.iter(), &mut blobs);
         let entries: Vec<_> = events.into_iter().map(|event| Entry { at, event }).collect();
         let input = input.map(|steps| record::of_steps(steps, &mut blobs));
         let pin = disk.blobs.put(&blobs).await?;
@@ -146,7 +146,7 @@ impl Log {
             log: Arc::clone(self),
             input,
             entries,
-            records,
+            record,
             blobs: blobs.addresses(),
             pin,
         };

@@ -10,7 +10,7 @@ use super::writer::Append;
 use super::{Head, StoreError};
 
 /// Rows of one statement. Few lengths, so that each statement is prepared once and found again.
-const STATEMENT_ROWS: [usize; 4] = [128, 32, 8, 1];
+const STATEMENT_ROWS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -28,9 +28,11 @@ struct InteractionRow<'a> {
     input: &'a str,
 }
 
+/// Events that were appended in one piece.
 #[derive(Debug)]
 struct EventRow<'a> {
     interaction: i64,
+    /// Of the first one, in the log.
     number: i64,
     at_ms: i64,
     is_last: bool,
@@ -57,13 +59,12 @@ impl<'a> Rows<'a> {
             self.interactions.push(InteractionRow { number: interaction, head, created_ms, input });
         }
         let first = disk.rows.fetch_add(append.entries.len(), Ordering::Relaxed);
-        let events = append.entries.iter().zip(&append.records).enumerate();
-        self.events.extend(events.map(|(at, (entry, record))| EventRow {
+        self.events.extend(append.entries.last().map(|last| EventRow {
             interaction,
-            number: i64::try_from(first + at).expect("no log has 2^63 events"),
-            at_ms: entry.at.as_millisecond(),
-            is_last: is_last(&entry.event),
-            record,
+            number: i64::try_from(first).expect("no log has 2^63 events"),
+            at_ms: last.at.as_millisecond(),
+            is_last: is_last(&last.event),
+            record: &append.record,
         }));
         self.uses.extend(append.blobs.iter().map(|address| (address.as_str(), interaction)));
     }

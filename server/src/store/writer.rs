@@ -42,8 +42,8 @@ pub struct Append {
     /// JSON of the input, where the interaction begins with this.
     pub input: Option<String>,
     pub entries: Vec<Entry>,
-    /// JSON of each entry's event.
-    pub records: Vec<String>,
+    /// JSON of the entries' events.
+    pub record: String,
     /// Addresses of the blobs that are needed from now on.
     pub blobs: Vec<String>,
     /// Keeps the blobs from being removed before a row says that they are in use.

@@ -273,7 +273,7 @@ mod tests {
     use bytes::Bytes;
     use serde_json::json;
 
-    use super::super::{event, of_event};
+    use super::super::{events, of_events};
     use super::*;
     use crate::interaction::{CodeResult, Found, Media, MediaKind, Outcome, Source};
 
@@ -337,7 +337,7 @@ mod tests {
         ];
         let reasons = Reason::ALL.map(FailureKind::Stopped);
         let usage = Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX };
-        let events = [Event::Created, Event::StepStopped { index: 7 }]
+        let wanted = [Event::Created, Event::StepStopped { index: 7 }]
             .into_iter()
             .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
@@ -345,10 +345,19 @@ mod tests {
             .chain(
                 kinds.into_iter().chain(reasons).map(|kind| Event::Failed(Failure::new(kind, "m"))),
             );
-        for wanted in events {
-            let mut blobs = Blobs::default();
-            let json = of_event(&wanted, &mut blobs);
-            assert_eq!(event(&json, &blobs).expect("we wrote it"), wanted, "{json}");
+        let wanted: Vec<Event> = wanted.collect();
+        let mut blobs = Blobs::default();
+        let json = of_events(wanted.iter(), &mut blobs);
+        assert_eq!(events(&json, &blobs).expect("we wrote it"), wanted, "{json}");
+    }
+
+    #[test]
+    fn a_row_of_one_event_reads_as_it_was_written_before_there_were_lists() {
+        for (json, wanted) in [
+            (r#""created""#, Event::Created),
+            (r#"{"step_stopped":{"index":7}}"#, Event::StepStopped { index: 7 }),
+        ] {
+            assert_eq!(events(json, &Blobs::default()).expect("it reads"), [wanted]);
         }
     }
 }

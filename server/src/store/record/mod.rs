@@ -60,12 +60,19 @@ impl Blobs {
     }
 }
 
-pub fn of_event(event: &Event, blobs: &mut Blobs) -> String {
-    json(&event::Record::of(event, blobs))
+/// Events that were appended in one piece, as a list.
+pub fn of_events<'a>(events: impl Iterator<Item = &'a Event>, blobs: &mut Blobs) -> String {
+    json(&events.map(|event| event::Record::of(event, blobs)).collect::<Vec<_>>())
 }
 
-pub fn event(json: &str, blobs: &Blobs) -> Result<Event, RecordError> {
-    serde_json::from_str::<event::Record>(json)?.event(blobs)
+/// Reads what [`of_events`] wrote, and the single events that were written in its place before.
+pub fn events(json: &str, blobs: &Blobs) -> Result<Vec<Event>, RecordError> {
+    let records: Vec<event::Record> = if json.starts_with('[') {
+        serde_json::from_str(json)?
+    } else {
+        vec![serde_json::from_str(json)?]
+    };
+    records.into_iter().map(|record| record.event(blobs)).collect()
 }
 
 pub fn of_steps(steps: &[Step], blobs: &mut Blobs) -> String {
