@@ -31,6 +31,7 @@ impl Engine {
             files,
             sent_ahead: self.sources.sent_ahead.clone(),
             cell: None,
+            unwritten: Vec::new(),
             open: None,
             next_index: 0,
             form,
@@ -72,13 +73,15 @@ impl Engine {
             Event::Finished { status, .. } => run.prompt.note.ended(*status),
             _ => {}
         }
-        end(&run.log, last).await;
+        let mut events = std::mem::take(&mut run.unwritten);
+        events.push(last);
+        end(&run.log, events).await;
     }
 }
 
-/// Writes down the last event.
-pub async fn end(log: &Arc<Log>, last: Event) {
-    if let Err(error) = log.append(vec![last]).await {
+/// Writes down the last events.
+pub async fn end(log: &Arc<Log>, events: Vec<Event>) {
+    if let Err(error) = log.append(events).await {
         tracing::error!(
             interaction.id = %log.head().id,
             error = %error,

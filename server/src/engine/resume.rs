@@ -54,7 +54,8 @@ impl Engine {
                     return log.leave();
                 }
                 let usage = log.fold().usage().unwrap_or_default();
-                return carry::end(&log, Event::Finished { status: Status::Cancelled, usage }).await;
+                let cancelled = Event::Finished { status: Status::Cancelled, usage };
+                return carry::end(&log, vec![cancelled]).await;
             }
         };
         match self.restored(&log).await {
@@ -66,7 +67,7 @@ impl Engine {
                 tracing::warn!(interaction.id = %log.head().id, %error, "it cannot go on");
                 let why = "The server was restarted, and this interaction could not go on.";
                 let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
-                carry::end(&log, failed).await;
+                carry::end(&log, vec![failed]).await;
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::interaction::{
 use crate::sandbox::{Cell, Expected, Sandbox, SandboxError};
 use crate::store::{Files, Log, StoreError};
 
+/// Events that are kept back while a model goes on without a pause.
+const MAX_UNWRITTEN: usize = 256;
+
 /// All that an interaction needs while it runs.
 #[derive(Debug)]
 pub struct Run {
@@ -31,6 +34,8 @@ pub struct Run {
     /// Opened at the first code, kept for the rest, so that variables and files stay.
     pub cell: Option<Cell>,
     pub usage: Counter,
+    /// What has happened and is not in the log yet. It goes there in one piece, before anybody has to wait.
+    pub unwritten: Vec<Event>,
     /// The step that is being written.
     pub open: Option<Open>,
     pub next_index: usize,
@@ -159,7 +164,7 @@ impl Run {
                             finish = end.finish;
                             match listening {
                                 Some(_) => Turn::Model(waiting),
-                                None => Turn::Done(self.close(waiting).await?.end()),
+                                None => Turn::Done(self.close(waiting).end()),
                             }
                         }
                     }
@@ -184,9 +189,27 @@ impl Run {
         Event::Finished { status, usage: self.usage.total() }
     }
 
-    /// Writes one event down. The last of all is waited for by whoever carries this through.
-    pub async fn record(&self, event: Event) -> Result<(), StoreError> {
-        self.log.append_soon(vec![event]).await
+    /// Writes down what has happened. The last event of all is written by whoever carries this through.
+    async fn write_down(&mut self) -> Result<(), StoreError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        self.log.append_soon(std::mem::take(&mut self.unwritten)).await
+    }
+
+    /// The next word of a model. Who follows the log does not wait for it.
+    async fn next_word(&mut self, words: &mut ModelStream) -> Result<ModelEvent, RunError> {
+        if self.unwritten.len() >= MAX_UNWRITTEN {
+            self.write_down().await?;
+        }
+        let word = match words.try_recv() {
+            Ok(word) => word,
+            Err(_) => {
+                self.write_down().await?;
+                words.recv().await.ok_or(RunError::BrokenOff)?
+            }
+        };
+        Ok(word?)
     }
 
     /// Asks the model for its next turn. Where code would not be run, it is asked for its answer
@@ -214,15 +237,15 @@ impl Run {
                     continue;
                 }
                 Some(Heard::Broken) => {
-                    turn = self.close(turn).await?;
+                    turn = self.close(turn);
                     continue;
                 }
                 Some(Heard::New(word)) => word,
                 None => {
                     let word = match first.take() {
-                        Some(word) => word,
-                        None => words.recv().await.ok_or(RunError::BrokenOff)?,
-                    }?;
+                        Some(word) => word?,
+                        None => self.next_word(&mut words).await?,
+                    };
                     if !self.left.echo.is_over() {
                         heard.extend(self.left.echo.hear(word)?);
                         continue;
@@ -231,17 +254,17 @@ impl Run {
                 }
             };
             match word {
-                ModelEvent::Thought(piece) => turn = self.thought(turn, piece).await?,
+                ModelEvent::Thought(piece) => turn = self.thought(turn, piece),
                 ModelEvent::Text(piece) if self.form.is_some() => self.held.push_str(&piece),
-                ModelEvent::Text(piece) => turn = self.text(turn, piece).await?,
+                ModelEvent::Text(piece) => turn = self.text(turn, piece),
                 ModelEvent::Search { queries, found } => {
-                    turn = self.let_go(turn).await?;
-                    turn = self.close(turn).await?;
-                    turn = self.search(turn, queries, found).await?;
+                    turn = self.let_go(turn);
+                    turn = self.close(turn);
+                    turn = self.search(turn, queries, found);
                 }
                 ModelEvent::FunctionCall { name, arguments } => {
-                    turn = self.let_go(turn).await?;
-                    turn = self.close(turn).await?;
+                    turn = self.let_go(turn);
+                    turn = self.close(turn);
                     let call = FunctionCall {
                         id: ids::call(),
                         name,
@@ -249,27 +272,27 @@ impl Run {
                         signature: ids::signature(),
                     };
                     self.usage.wrote(&call.arguments.to_string());
-                    turn = self.function_call(turn, call).await?;
+                    turn = self.function_call(turn, call);
                 }
                 ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
                 ModelEvent::Code(code) => {
-                    turn = self.let_go(turn).await?;
-                    return Ok((self.close(turn).await?, Said::Code(code)));
+                    turn = self.let_go(turn);
+                    return Ok((self.close(turn), Said::Code(code)));
                 }
                 ModelEvent::End(end) => {
                     if let Some(counted) = end.usage {
                         self.usage.counted(counted);
                     }
-                    return Ok((self.close(turn).await?, Said::End(end)));
+                    return Ok((self.close(turn), Said::End(end)));
                 }
             }
         }
     }
 
     /// Writes down a text that was held back: it is not the answer, or it fits.
-    async fn let_go(&mut self, turn: AwaitingModel) -> Result<AwaitingModel, RunError> {
+    fn let_go(&mut self, turn: AwaitingModel) -> AwaitingModel {
         let text = std::mem::take(&mut self.held);
-        self.text(turn, text).await
+        self.text(turn, text)
     }
 
     /// Sees to it that an answer has the form that was asked for. One that has not is not written
@@ -284,11 +307,11 @@ impl Run {
         let why = match form.check(&self.held) {
             Ok(json) => {
                 self.held = json.to_owned();
-                return Ok((self.let_go(turn).await?, None));
+                return Ok((self.let_go(turn), None));
             }
             // What was cut short cannot fit, and calls are no answer.
             Err(_) if calls || finish != Finish::Stop => {
-                return Ok((self.let_go(turn).await?, None));
+                return Ok((self.let_go(turn), None));
             }
             Err(why) => why,
         };
@@ -304,6 +327,7 @@ impl Run {
         steps.push(Step::UserInput(vec![Content::text(complaint)]));
         prompt.steps = steps.into();
         let mut words = self.backend.generate(prompt);
+        self.write_down().await?;
         match words.recv().await {
             Some(Ok(first)) => Ok((turn, Some((words, Some(Ok(first)))))),
             // What it said before is what is wrong, and not that it will not be asked again.
@@ -326,8 +350,9 @@ impl Run {
         if self.left.called.take().as_ref() != Some(&call.id) {
             let (code, signature) = (call.code.clone(), call.signature.clone());
             let shell = Shell::CodeCall { id: call.id.clone() };
-            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]).await?;
+            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]);
         }
+        self.write_down().await?;
 
         self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
@@ -342,7 +367,7 @@ impl Run {
         };
         self.usage.read_again(&call.code, &result.result);
         let shell = Shell::CodeResult { call_id: result.call_id.clone() };
-        let mut events = self.events_of(shell, vec![Delta::CodeResult(result.clone())]);
+        self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
         let mut turn = turn.finished(result);
         let pictures: Vec<Media> = output
             .images
@@ -357,12 +382,12 @@ impl Run {
             // A step of their own, before the text: the SDKs' `output_text` is then the whole
             // answer, and their `output_image` finds the picture.
             let deltas = pictures.iter().cloned().map(Delta::Media).collect();
-            events.extend(self.events_of(Shell::ModelOutput, deltas));
+            self.whole_step(Shell::ModelOutput, deltas);
             let contents = pictures.into_iter().map(Content::Media).collect();
             turn = turn.said(Step::ModelOutput(contents));
         }
         // In one piece: a result without its pictures would be half of it.
-        self.log.append_soon(events).await?;
+        self.write_down().await?;
         Ok(turn)
     }
 
@@ -409,89 +434,77 @@ impl Run {
         Ok(cell)
     }
 
-    async fn thought(
-        &mut self,
-        mut turn: AwaitingModel,
-        piece: String,
-    ) -> Result<AwaitingModel, RunError> {
+    fn thought(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
         self.usage.thought(&piece);
         if !matches!(self.open, Some(Open::Thought { .. })) {
-            turn = self.close(turn).await?;
-            let index = self.begin(Shell::Thought).await?;
+            turn = self.close(turn);
+            let index = self.begin(Shell::Thought);
             self.open = Some(Open::Thought { index, text: String::new() });
         }
         if let Some(Open::Thought { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::ThoughtSummary(piece));
-            self.record(Event::StepDelta { index, delta }).await?;
+            self.unwritten.push(Event::StepDelta { index, delta });
         }
-        Ok(turn)
+        turn
     }
 
-    async fn text(
-        &mut self,
-        mut turn: AwaitingModel,
-        piece: String,
-    ) -> Result<AwaitingModel, RunError> {
+    fn text(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
         if piece.is_empty() {
-            return Ok(turn);
+            return turn;
         }
         self.usage.wrote(&piece);
         if !matches!(self.open, Some(Open::Text { .. })) {
-            turn = self.close(turn).await?;
-            let index = self.begin(Shell::ModelOutput).await?;
+            turn = self.close(turn);
+            let index = self.begin(Shell::ModelOutput);
             self.open = Some(Open::Text { index, text: String::new() });
         }
         if let Some(Open::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
-            self.record(Event::StepDelta { index, delta }).await?;
+            self.unwritten.push(Event::StepDelta { index, delta });
         }
-        Ok(turn)
+        turn
     }
 
     /// Ends the step that is being written, if there is one.
-    async fn close(&mut self, turn: AwaitingModel) -> Result<AwaitingModel, RunError> {
+    fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
         match self.open.take() {
-            None => Ok(turn),
+            None => turn,
             Some(Open::Thought { index, text }) => {
                 let signature = ids::signature();
                 let delta = Delta::ThoughtSignature(signature.clone());
-                let events = vec![Event::StepDelta { index, delta }, Event::StepStopped { index }];
-                self.log.append_soon(events).await?;
-                Ok(turn.said(Step::Thought { summary: text, signature }))
+                let events = [Event::StepDelta { index, delta }, Event::StepStopped { index }];
+                self.unwritten.extend(events);
+                turn.said(Step::Thought { summary: text, signature })
             }
             Some(Open::Text { index, text }) => {
-                self.record(Event::StepStopped { index }).await?;
-                Ok(turn.said(Step::ModelOutput(vec![Content::text(text)])))
+                self.unwritten.push(Event::StepStopped { index });
+                turn.said(Step::ModelOutput(vec![Content::text(text)]))
             }
         }
     }
 
-    async fn function_call(
-        &mut self,
-        turn: AwaitingModel,
-        call: FunctionCall,
-    ) -> Result<AwaitingModel, RunError> {
+    fn function_call(&mut self, turn: AwaitingModel, call: FunctionCall) -> AwaitingModel {
         let shell = Shell::FunctionCall {
             id: call.id.clone(),
             name: call.name.clone(),
             signature: call.signature.clone(),
         };
-        self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]).await?;
-        Ok(turn.said(Step::FunctionCall(call)))
+        self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]);
+        turn.said(Step::FunctionCall(call))
     }
 
-    async fn search(
+    fn search(
         &mut self,
         turn: AwaitingModel,
         queries: Vec<String>,
         found: Vec<Found>,
-    ) -> Result<AwaitingModel, RunError> {
+    ) -> AwaitingModel {
         let call = SearchCall { id: ids::call(), queries, signature: ids::signature() };
         let delta =
             Delta::SearchCall { queries: call.queries.clone(), signature: call.signature.clone() };
-        self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]).await?;
+        self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]);
         let call_id = call.id.clone();
         let turn = turn.said(Step::SearchCall(call));
 
@@ -501,30 +514,22 @@ impl Run {
             signature: result.signature.clone(),
         };
         let shell = Shell::SearchResult { call_id: result.call_id.clone() };
-        self.whole_step(shell, vec![delta]).await?;
-        Ok(turn.said(Step::SearchResult(result)))
+        self.whole_step(shell, vec![delta]);
+        turn.said(Step::SearchResult(result))
     }
 
-    async fn begin(&mut self, shell: Shell) -> Result<usize, StoreError> {
+    fn begin(&mut self, shell: Shell) -> usize {
         let index = self.next_index;
         self.next_index += 1;
-        self.record(Event::StepStarted { index, shell }).await?;
-        Ok(index)
+        self.unwritten.push(Event::StepStarted { index, shell });
+        index
     }
 
     /// A step that is known from its first byte to its last.
-    async fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) -> Result<(), StoreError> {
-        let events = self.events_of(shell, deltas);
-        self.log.append_soon(events).await
-    }
-
-    fn events_of(&mut self, shell: Shell, deltas: Vec<Delta>) -> Vec<Event> {
-        let index = self.next_index;
-        self.next_index += 1;
-        let mut events = vec![Event::StepStarted { index, shell }];
-        events.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
-        events.push(Event::StepStopped { index });
-        events
+    fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
+        let index = self.begin(shell);
+        self.unwritten.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
+        self.unwritten.push(Event::StepStopped { index });
     }
 }
 
