@@ -63,7 +63,8 @@ impl Load {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
         for at in 0..width {
-            let stream = TcpStream::connect(host).with_context(|| format!("connecting to {host}"))?;
+            let stream =
+                TcpStream::connect(host).with_context(|| format!("connecting to {host}"))?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let data = epoll::EventData::new_u64(at as u64);
@@ -80,11 +81,7 @@ impl Load {
 
     /// Asks so many times in all, on each connection as soon as it has been answered. Says how long each took from
     /// the request to the last byte of its answer, and all together.
-    pub fn ask(
-        &mut self,
-        question: &Question,
-        count: usize,
-    ) -> anyhow::Result<(Times, Duration)> {
+    pub fn ask(&mut self, question: &Question, count: usize) -> anyhow::Result<(Times, Duration)> {
         let mut times = Times::new();
         let mut left = count;
         let began = Instant::now();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -184,24 +184,18 @@ impl Engine {
         let cancel = self.stop.child_token();
         // From here on a client that goes away cancels what it cannot undo.
         let guard = (!request.background).then(|| cancel.clone().drop_guard());
-        let (began, log) = oneshot::channel();
+        let log = self.store.begin(head, request.keep);
+        prompt.note.began(&log.head().id);
+        let listed = self.tasks.list(&log.head().id, cancel.clone());
+        let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
+        let run = self.run(Arc::clone(&log), prompt, files, form);
         let engine = Arc::clone(self);
+        // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
-            match engine.store.begin(head, request.keep).await {
-                Ok(log) => {
-                    prompt.note.began(&log.head().id);
-                    let _listed = engine.tasks.list(&log.head().id, cancel.clone());
-                    let steps = prompt.steps.to_vec();
-                    let turn = Turn::Model(AwaitingModel::begin(steps, engine.limits));
-                    let run = engine.run(Arc::clone(&log), prompt, files, form);
-                    // Whoever asked may be gone, which is no reason not to write down the end.
-                    drop(began.send(Ok(log)));
-                    engine.carry(run, turn, Some((words, first)), cancel).await;
-                }
-                Err(error) => drop(began.send(Err(error))),
-            }
+            engine.carry(run, turn, Some((words, first)), cancel).await;
+            drop(listed);
         });
-        let log = log.await.map_err(|_| EngineError::Stopping)??;
+        log.exists().await?;
         Ok(Running { log, _cancel: guard })
     }
 

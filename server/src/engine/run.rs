@@ -191,7 +191,7 @@ impl Run {
 
     /// Writes down what has happened. The last event of all is written by whoever carries this through.
     async fn write_down(&mut self) -> Result<(), StoreError> {
-        if self.unwritten.is_empty() {
+        if self.unwritten.is_empty() && self.log.has_begun() {
             return Ok(());
         }
         self.log.append_soon(std::mem::take(&mut self.unwritten)).await

@@ -106,6 +106,8 @@ mod tests {
         assert_eq!(next().await, ": keep-alive\n\n");
         let finished = LogEvent::Finished { status: Status::Completed, usage: Usage::default() };
         log.append(vec![finished]).await.expect("there is memory");
+        assert!(next().await.starts_with("event: interaction.created\ndata: {"));
+        assert!(next().await.starts_with("event: interaction.status_update\ndata: {"));
         assert!(next().await.starts_with("event: interaction.completed\ndata: {"));
         assert_eq!(next().await, "event: done\ndata: [DONE]\n\n");
     }

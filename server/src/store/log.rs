@@ -1,15 +1,15 @@
 //! The log of one interaction: appending to it, and following it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::blobs::BlobStore;
-use super::writer::{Append, Writer};
+use super::writer::{Append, Writer, Written};
 use super::{Head, Inner, Keep, StoreError, record};
-use crate::interaction::{Event, Fold, Step};
+use crate::interaction::{Event, Fold};
 
 /// An event and when it happened, to the millisecond.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Log {
     /// Absent where nothing is written: a forgotten interaction, and one that has ended.
     disk: Option<Disk>,
     entries: Mutex<Vec<Entry>>,
+    /// Whether the interaction itself is written down, or on its way.
+    begun: AtomicBool,
     progress: watch::Sender<Progress>,
 }
 
@@ -66,6 +68,7 @@ impl Log {
     /// A log from the disk that goes on.
     pub fn unfinished(head: Head, created: Timestamp, disk: Disk, entries: Vec<Entry>) -> Log {
         let log = Log::stored(head, created, disk);
+        log.begun.store(true, Ordering::Relaxed);
         log.publish(entries);
         log
     }
@@ -80,7 +83,8 @@ impl Log {
 
     fn new(head: Head, keep: Keep, created: Timestamp, disk: Option<Disk>) -> Log {
         let (progress, _) = watch::channel(Progress::default());
-        Log { head, keep, created, disk, entries: Mutex::default(), progress }
+        let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
+        Log { head, keep, created, disk, entries, begun, progress }
     }
 
     pub fn head(&self) -> &Head {
@@ -101,10 +105,11 @@ impl Log {
     }
 
     /// Adds events in one piece: a reader sees all of them or none, and a stored interaction's only
-    /// once they are on the disk. Dropping the future does not take back what is on its way.
+    /// once they are on the disk. With the first ones goes the interaction itself, and the event that
+    /// says that it exists. Dropping the future does not take back what is on its way.
     pub async fn append(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
-        match self.prepare(None, events).await? {
-            Some((disk, append)) => disk.writer.append(append).await,
+        match self.send(events).await? {
+            Some(written) => written.await.unwrap_or(Err(StoreError::Closed)),
             None => Ok(()),
         }
     }
@@ -112,45 +117,54 @@ impl Log {
     /// The same, without waiting for the disk: what is appended later is not there before this is. A
     /// disk that fails closes the log.
     pub async fn append_soon(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
-        match self.prepare(None, events).await? {
-            Some((disk, append)) => disk.writer.append_soon(append).await,
-            None => Ok(()),
+        self.send(events).await.map(drop)
+    }
+
+    /// Whether anything has been appended.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the interaction exists.
+    pub async fn exists(&self) -> Result<(), StoreError> {
+        let mut progress = self.progress.subscribe();
+        let first = progress.wait_for(|progress| progress.closed || progress.length > 0).await;
+        // An error would mean that the sender is gone, and `self` has it.
+        if first.is_ok_and(|progress| progress.length > 0) {
+            Ok(())
+        } else {
+            Err(StoreError::NotBegun)
         }
     }
 
-    /// Adds the interaction itself, and its first event.
-    pub(super) async fn begin(self: &Arc<Self>) -> Result<(), StoreError> {
-        match self.prepare(Some(&self.head.input), vec![Event::Created]).await? {
-            Some((disk, append)) => disk.writer.append(append).await,
-            None => Ok(()),
-        }
-    }
-
-    /// What there is to write. Where nothing is written the events are there at once.
-    async fn prepare(
-        self: &Arc<Self>,
-        input: Option<&[Step]>,
-        events: Vec<Event>,
-    ) -> Result<Option<(&Disk, Append)>, StoreError> {
+    /// Gives events to the writer, and what will be said when they are on the disk. Where nothing is
+    /// written they are there at once.
+    async fn send(self: &Arc<Self>, events: Vec<Event>) -> Result<Option<Written>, StoreError> {
         let at = now();
+        let is_first = !self.has_begun();
+        let created = is_first.then_some(Event::Created);
+        let entry = |event| Entry { at, event };
+        let entries: Vec<_> = created.into_iter().chain(events).map(entry).collect();
         let Some(disk) = &self.disk else {
-            self.publish(events.into_iter().map(|event| Entry { at, event }).collect());
+            self.begun.store(true, Ordering::Relaxed);
+            self.publish(entries);
             return Ok(None);
         };
         let mut blobs = record::Blobs::default();
-        let record = record::of_events(events.iter(), &mut blobs);
-        let entries: Vec<_> = events.into_iter().map(|event| Entry { at, event }).collect();
-        let input = input.map(|steps| record::of_steps(steps, &mut blobs));
-        let pin = disk.blobs.put(&blobs).await?;
-        let append = Append {
-            log: Arc::clone(self),
-            input,
-            entries,
-            record,
-            blobs: blobs.addresses(),
-            pin,
-        };
-        Ok(Some((disk, append)))
+        let record = record::of_events(entries.iter().map(|entry| &entry.event), &mut blobs);
+        let input = is_first.then(|| record::of_steps(&self.head.input, &mut blobs));
+        let pin = disk.blobs.put(&blobs).await.inspect_err(|_| {
+            // Who waits for it to exist would wait for ever.
+            if is_first {
+                self.close();
+            }
+        })?;
+        let append =
+            Append { log: Arc::clone(self), input, entries, record, blobs: blobs.addresses(), pin };
+        let written = disk.writer.append(append).await?;
+        // Not before: whoever drops this while the writer has no place for it has begun nothing.
+        self.begun.store(true, Ordering::Relaxed);
+        Ok(Some(written))
     }
 
     /// What the events say so far.

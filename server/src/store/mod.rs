@@ -98,6 +98,8 @@ pub enum StoreError {
     Blobs(Arc<object_store::Error>),
     #[error("a record does not read: {0}")]
     Record(#[from] RecordError),
+    #[error("the interaction could not be written down")]
+    NotBegun,
     #[error("the store is closed")]
     Closed,
 }
@@ -164,18 +166,16 @@ impl Store {
         Ok(store)
     }
 
-    /// Begins the log of an interaction, whose first event says that it exists.
-    pub async fn begin(&self, head: Head, keep: Keep) -> Result<Arc<Log>, StoreError> {
+    /// Begins the log of an interaction. It exists from what is first appended on.
+    pub fn begin(&self, head: Head, keep: Keep) -> Arc<Log> {
         let now = log::now();
-        let log = match keep {
+        match keep {
             Keep::Forgotten => Arc::new(Log::forgotten(head, now)),
             Keep::Stored => {
                 let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
                 self.grows(Log::stored(head, now, self.disk(number, 0)))
             }
-        };
-        log.begin().await?;
-        Ok(log)
+        }
     }
 
     /// The logs, once, of interactions in the background that the last server did not end.

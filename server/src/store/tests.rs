@@ -57,7 +57,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = folder();
     let store = open(folder.path()).await;
     let wanted = head(Content::Media(picture(b"in")));
-    let log = store.begin(wanted.clone(), Keep::Stored).await.expect("it can be written");
+    let log = store.begin(wanted.clone(), Keep::Stored);
     log.append(says("42")).await.expect("it can be written");
     let delta = Delta::Media(picture(b"out"));
     let events = vec![Event::StepDelta { index: 0, delta }, END];
@@ -76,7 +76,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn an_interaction_whose_server_died_has_failed() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    let log = store.begin(head(Content::text("?")), Keep::Stored);
     log.append(says("4")).await.expect("written");
     store.close().await;
 
@@ -104,7 +104,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
     let folder = folder();
     let store = open(folder.path()).await;
     for keep in [Keep::Stored, Keep::Forgotten] {
-        let log = store.begin(head(Content::text("?")), keep).await.expect("written");
+        let log = store.begin(head(Content::text("?")), keep);
         let readers: Vec<_> = (0..4)
             .map(|from| {
                 let mut follower = log.follow(from);
@@ -132,7 +132,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
 async fn an_append_that_nobody_waits_for_breaks_no_other() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    let log = store.begin(head(Content::text("?")), Keep::Stored);
     {
         let append = log.append(says("a"));
         tokio::pin!(append);
@@ -154,7 +154,7 @@ async fn many_writers_at_once_lose_nothing() {
     let writers = (0..300).map(|n| {
         let store = store.clone();
         tokio::spawn(async move {
-            let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+            let log = store.begin(head(Content::text("?")), Keep::Stored);
             log.append(says(&n.to_string())).await.expect("written");
             log.append(vec![END]).await.expect("written");
             (n, log.head().id.clone())
@@ -174,10 +174,7 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
     for bytes in [b"shared" as &[u8], b"shared", b"own"] {
-        let log = store
-            .begin(head(Content::Media(picture(bytes))), Keep::Stored)
-            .await
-            .expect("it can be written");
+        let log = store.begin(head(Content::Media(picture(bytes))), Keep::Stored);
         log.append(vec![END]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }
@@ -196,7 +193,7 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
 async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored).await.expect("written");
+    let log = store.begin(head(Content::text("?")), Keep::Stored);
     assert!(store.delete(&log.head().id).await.expect("it can be deleted"));
     log.append(vec![END]).await.expect("its client still waits");
     assert_eq!(log.fold().status(), Status::Completed);
@@ -209,7 +206,7 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
 async fn what_is_to_be_forgotten_cannot_be_found() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Forgotten).await.expect("begun");
+    let log = store.begin(head(Content::text("?")), Keep::Forgotten);
     log.append(vec![END]).await.expect("there is memory");
     assert_eq!(log.keep(), Keep::Forgotten);
     assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());

@@ -23,6 +23,9 @@ const MAX_BATCH: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Writer(mpsc::Sender<Job>);
 
+/// Says whether an append has reached the disk.
+pub type Written = oneshot::Receiver<Result<(), StoreError>>;
+
 #[derive(Debug)]
 enum Job {
     Append(Append, oneshot::Sender<Result<(), StoreError>>),
@@ -62,27 +65,17 @@ impl Writer {
         Ok(Writer(sender))
     }
 
-    pub async fn append(&self, append: Append) -> Result<(), StoreError> {
+    /// Queues it. A store that is closed closes the log.
+    pub async fn append(&self, append: Append) -> Result<Written, StoreError> {
         let (done, written) = oneshot::channel();
         let log = Arc::clone(&append.log);
-        let sent = self.0.send(Job::Append(append, done)).await;
-        match (sent, written.await) {
-            (Ok(()), Ok(result)) => result,
-            _ => {
+        match self.0.send(Job::Append(append, done)).await {
+            Ok(()) => Ok(written),
+            Err(_) => {
                 log.close();
                 Err(StoreError::Closed)
             }
         }
-    }
-
-    /// The same, without waiting until it is written.
-    pub async fn append_soon(&self, append: Append) -> Result<(), StoreError> {
-        let (done, _) = oneshot::channel();
-        let log = Arc::clone(&append.log);
-        self.0.send(Job::Append(append, done)).await.map_err(|_| {
-            log.close();
-            StoreError::Closed
-        })
     }
 
     /// Deletes the rows of an interaction, and gives the addresses of the blobs that nobody needs

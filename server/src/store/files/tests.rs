@@ -219,7 +219,7 @@ async fn bytes_that_somebody_else_needs_stay() {
         input: vec![Step::UserInput(vec![Content::Media(media)])],
         orders: None,
     };
-    let log = store.begin(head, Keep::Stored).await.expect("it can be written");
+    let log = store.begin(head, Keep::Stored);
     let end =
         crate::interaction::Event::Finished { status: Status::Completed, usage: Usage::default() };
     log.append(vec![end]).await.expect("it can be written");
