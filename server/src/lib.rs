@@ -120,8 +120,8 @@ pub async fn run(
         stopping: stopping.clone(),
     };
     let stalled_after = settings.door.stalled_after;
-    let router = http::router(app, settings.door);
-    let serving = http::serve(listener, router, stalled_after, stopping.clone());
+    let service = http::service(app, settings.door);
+    let serving = http::serve(listener, service, stalled_after, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
     let sandbox_up = async {

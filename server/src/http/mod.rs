@@ -24,6 +24,7 @@ mod stall;
 mod upload;
 mod wire;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +32,12 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
@@ -82,8 +85,23 @@ pub struct Door {
     pub stalled_after: Duration,
 }
 
-/// Everything that is served.
-pub fn router(app: App, door: Door) -> Router {
+/// What answers requests.
+pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// Everything that is served. What is the same for all of it lies around the router: a layer of the
+/// router would be there, and be copied for each request, once for every other one inside it.
+pub fn service(app: App, door: Door) -> Service {
+    let keyless = door.keys.are_none();
+    let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
+    let service = middleware::from_fn(error::render).layer(service);
+    let service = middleware::from_fn(name_request).layer(service);
+    let service = browser::packing().layer(service);
+    // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
+    let service = browser::origins(keyless).layer(service);
+    Service::new(service.map_response(IntoResponse::into_response))
+}
+
+fn router(app: App, door: Door) -> Router {
     let api = Router::new()
         .route("/interactions", post(interactions::create))
         .route(
@@ -111,19 +129,12 @@ pub fn router(app: App, door: Door) -> Router {
             .nest(&format!("/{version}"), api.clone().layer(faults.clone()))
             .route(&format!("{UPLOADS}{version}/files"), uploads.clone());
     }
-    let keyless = door.keys.are_none();
     router
         .layer(DefaultBodyLimit::max(door.request_bytes))
         .layer(middleware::from_fn_with_state(door.keys, auth::check))
         // Whoever looks after the server asks these, and has no key.
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn(error::render))
-        .layer(middleware::from_fn(name_request))
-        .layer(browser::packing())
-        // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
-        .layer(browser::origins(keyless))
         .with_state(app)
 }
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Uri;
@@ -20,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::Service;
 use super::stall::Patient;
 
 /// Connections at a time. Whoever comes after that waits in the kernel's queue.
@@ -33,7 +33,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Serves until `stopping`, and then until the last answer that has begun is sent.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: Service,
     stalled_after: Duration,
     stopping: CancellationToken,
 ) {
@@ -48,9 +48,9 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
             () = stopping.cancelled() => break,
         };
-        let router = router.clone();
+        let service = service.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            router.clone().oneshot(tidy_path(request.map(Body::new)))
+            service.clone().oneshot(tidy_path(request.map(Body::new)))
         });
         let stream = TokioIo::new(Patient::new(stream, stalled_after));
         let connection = http.serve_connection(stream, service).into_owned();
