@@ -3,6 +3,7 @@
 //! ```text
 //! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all that
 //!                                                    is queued) ──▶ SQLite ──▶ followers of the log
+//!                                       checkpoint (moves pages, waits for the disk) ──┘
 //! ```
 //!
 //! What was acknowledged survives the death of this process. SQLite runs with a write-ahead log and
@@ -10,6 +11,7 @@
 //! as a whole and without damage to what is older.
 
 mod blobs;
+mod checkpoint;
 mod files;
 mod load;
 mod log;

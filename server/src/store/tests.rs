@@ -211,3 +211,19 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
     assert_eq!(log.keep(), Keep::Forgotten);
     assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
 }
+
+/// Long after it has been moved for the first time, and as long as it could not be begun anew.
+#[tokio::test]
+async fn the_log_of_the_database_has_a_limit() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let log = store.begin(head(Content::text("?")), Keep::Stored);
+    let mebibyte = "x".repeat(1 << 20);
+    let mut longest = 0;
+    for _ in 0..100 {
+        log.append(says(&mebibyte)).await.expect("it can be written");
+        let file = std::fs::metadata(folder.path().join("belljar.sqlite-wal"));
+        longest = longest.max(file.expect("the store made it").len() >> 20);
+    }
+    assert!((2..70).contains(&longest), "{longest} MiB");
+}

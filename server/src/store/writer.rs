@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::blobs::Pin;
+use super::checkpoint::{Checkpoints, MAX_LOG_PAGES};
 use super::files::{Applied, Change};
 use super::log::{Entry, Log};
 use super::rows::Rows;
@@ -59,9 +60,11 @@ impl Writer {
         options: &SqliteConnectOptions,
         lock: std::fs::File,
     ) -> Result<Writer, StoreError> {
-        let connection = SqliteConnection::connect_with(options).await?;
+        let checkpoints = Checkpoints::start(options).await?;
+        let options = options.clone().pragma("wal_autocheckpoint", MAX_LOG_PAGES);
+        let connection = SqliteConnection::connect_with(&options).await?;
         let (sender, jobs) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(write(connection, jobs, lock));
+        tokio::spawn(write(connection, jobs, checkpoints, lock));
         Ok(Writer(sender))
     }
 
@@ -111,6 +114,7 @@ impl Writer {
 async fn write(
     mut connection: SqliteConnection,
     mut jobs: mpsc::Receiver<Job>,
+    checkpoints: Checkpoints,
     lock: std::fs::File,
 ) {
     let mut batch = Vec::new();
@@ -139,7 +143,9 @@ async fn write(
             }
         }
         commit(&mut connection, appends).await;
+        checkpoints.written();
     }
+    checkpoints.stop().await;
     if let Err(error) = connection.close().await {
         tracing::warn!(error = %error, "the database did not close cleanly");
     }
