@@ -14,6 +14,7 @@ pub mod direct;
 pub mod openai;
 pub mod router;
 pub mod scripted;
+pub mod upstream;
 
 /// A language model: a conversation goes in, events come out.
 ///

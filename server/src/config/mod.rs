@@ -16,7 +16,7 @@ use clap::Parser;
 use protocol::Tier;
 use secrecy::SecretString;
 
-use crate::backend::openai;
+use crate::backend::{openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::interaction::Limits;
@@ -110,7 +110,7 @@ pub struct ModelRule {
 pub enum BackendConfig {
     Direct,
     Scripted,
-    OpenAi(openai::Address, openai::Model),
+    OpenAi(upstream::Address, openai::Model),
 }
 
 /// Why the server cannot be started as it was asked to.

@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::{BackendConfig, ConfigError, ModelRule};
-use crate::backend::openai::{Address, Has, Model};
+use crate::backend::openai::{Has, Model};
+use crate::backend::upstream::Address;
 
 /// How long a model's server may say nothing, where nobody says otherwise. A big prompt on a small
 /// machine takes its time.

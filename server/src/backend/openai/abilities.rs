@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::backend::upstream::UpstreamError;
+
 /// Models that are remembered. A client may name any, so there is a limit.
 const MAX_MODELS: usize = 1000;
 
@@ -63,5 +65,24 @@ impl Memory {
             models.clear(); // they will be found out again
         }
         *models.entry(model.to_owned()).or_default().of(ability) = true;
+    }
+}
+
+/// What the other server cannot do with the request, as its words tell.
+pub fn missing(error: &UpstreamError) -> Option<Ability> {
+    let UpstreamError::Status { status: 400 | 404 | 415 | 422 | 500 | 501, message, .. } = error
+    else {
+        return None;
+    };
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["stream_options", "include_usage"]) {
+        Some(Ability::Usage)
+    } else if says(&["tool", "--jinja", "function call"]) {
+        Some(Ability::Tools)
+    } else if says(&["image", "vision", "multimodal", "mmproj"]) {
+        Some(Ability::Images)
+    } else {
+        None
     }
 }

@@ -1,28 +1,20 @@
 //! What the other server answers, read leniently: nulls, missing ids, arguments in pieces or as
 //! objects, counts as texts, and a whole answer where a stream was asked for.
 
-use std::pin::Pin;
-
-use bytes::Bytes;
-use eventsource_stream::Eventsource as _;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use super::request::RUN_PYTHON;
-use super::upstream::UpstreamError;
+use crate::backend::upstream::python::{self, RUN_PYTHON};
+use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
 use crate::backend::{End, Finish, ModelEvent};
 use crate::interaction::{Reason, Usage};
 
-/// Limit of all that one answer may have.
-const MAX_ANSWER_BYTES: usize = 32 << 20;
-/// Limit of one line of it. The parser looks at a line anew with each piece that comes.
-const MAX_LINE_BYTES: usize = 2 << 20;
 /// Tools that a model may call in one turn.
 const MAX_CALLS: usize = 64;
 
 /// One turn of a model, as it comes.
 pub struct Answer {
-    events: Events,
+    events: Datas,
     calls: Vec<Call>,
     finish: Option<String>,
     usage: Option<Usage>,
@@ -30,8 +22,6 @@ pub struct Answer {
     pieces: Vec<Piece>,
     is_done: bool,
 }
-
-type Events = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,37 +53,11 @@ struct Call {
 }
 
 impl Answer {
-    /// `bytes` are server-sent events.
-    pub fn streamed(
-        bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
-    ) -> Answer {
-        let (mut all, mut line) = (0, 0);
-        let bounded = bytes.map(move |piece| {
-            let piece = piece?;
-            all += piece.len();
-            line = match piece.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => piece.len() - end - 1,
-                None => line + piece.len(),
-            };
-            if all > MAX_ANSWER_BYTES || line > MAX_LINE_BYTES {
-                return Err(UpstreamError::TooMuch(all));
-            }
-            Ok(piece)
-        });
-        let events = bounded.eventsource().map(|event| match event {
-            Ok(event) => Ok(event.data),
-            Err(eventsource_stream::EventStreamError::Transport(error)) => Err(error),
-            Err(error) => Err(UpstreamError::Nonsense(error.to_string())),
-        });
-        Answer::of(Box::pin(events))
-    }
-
-    /// `completion` is the whole answer.
-    pub fn whole(completion: String) -> Answer {
-        Answer::of(Box::pin(futures_util::stream::iter([Ok(completion)])))
-    }
-
-    fn of(events: Events) -> Answer {
+    pub fn of(reply: Reply) -> Answer {
+        let events: Datas = match reply {
+            Reply::Stream(datas) => datas,
+            Reply::Whole(completion) => Box::pin(futures_util::stream::iter([Ok(completion)])),
+        };
         let (calls, pieces) = (Vec::new(), Vec::new());
         Answer { events, calls, finish: None, usage: None, pieces, is_done: false }
     }
@@ -146,7 +110,7 @@ impl Answer {
         let chunk: Value = serde_json::from_str(data)
             .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            return Err(UpstreamError::Broke(super::upstream::message(error)));
+            return Err(UpstreamError::Broke(upstream::message(error)));
         }
         self.usage = usage(&chunk["usage"]).or(self.usage);
         let choice = &chunk["choices"][0];
@@ -211,20 +175,8 @@ impl Call {
         }
     }
 
-    /// `{"code": …}`, and what small models make of it: another name, or the code itself.
     fn code(&self) -> ModelEvent {
-        let code = match serde_json::from_str(&self.arguments) {
-            Ok(Value::String(code)) => Some(code),
-            Ok(Value::Object(fields)) => {
-                let code = fields.get("code").or_else(|| fields.values().next());
-                code.and_then(Value::as_str).map(str::to_owned)
-            }
-            Ok(_) => None,
-            Err(_) => {
-                Some(self.arguments.clone()).filter(|text| !text.trim_start().starts_with('{'))
-            }
-        };
-        code.filter(|code| !code.trim().is_empty()).map_or_else(malformed, ModelEvent::Code)
+        python::code(&self.arguments).map_or_else(malformed, ModelEvent::Code)
     }
 }
 

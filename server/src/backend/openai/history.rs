@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::request::RUN_PYTHON;
+use crate::backend::upstream::python::RUN_PYTHON;
 use crate::interaction::{
     CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Source, Step,
 };

@@ -10,28 +10,22 @@
 //! is left out from then on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use self::abilities::{Ability, Memory};
 use self::answer::{Answer, Piece};
 use self::request::Asking;
-use self::upstream::{Upstream, UpstreamError};
-use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
+use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 
 mod abilities;
 mod answer;
 mod fence;
 mod history;
 mod request;
-mod upstream;
 
 pub use abilities::Has;
-pub use upstream::Address;
-
-/// The longest turn of a model, from the request to its last word.
-const TURN_WITHIN: Duration = Duration::from_secs(1800);
 
 /// A model on another server.
 #[derive(Debug)]
@@ -59,7 +53,7 @@ struct Core {
 
 impl OpenAi {
     pub fn new(address: Address, model: Model) -> Result<OpenAi, reqwest::Error> {
-        let upstream = Upstream::new(address)?;
+        let upstream = Upstream::new(address, Login::Bearer)?;
         let core = Core { upstream, model, memory: Memory::default() };
         Ok(OpenAi { core: core.into() })
     }
@@ -70,26 +64,11 @@ impl Backend for OpenAi {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
-            let turn = tokio::time::timeout(TURN_WITHIN, core.turn(&prompt, &events));
-            // Dropping the turn closes its connection, at which the other server stops.
-            let ended = tokio::select! {
-                ended = turn => ended,
-                () = events.closed() => return,
-            };
-            let error = match ended {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error,
-                Err(_) => UpstreamError::Silent(TURN_WITHIN),
-            };
-            let error = error.told(core.name(&prompt));
-            // Whoever dropped the stream does not want to know.
-            let _ = events.send(Err(error)).await;
+            upstream::carry(core.turn(&prompt, &events), &events, core.name(&prompt)).await;
         });
         stream
     }
 }
-
-type Events = mpsc::Sender<Result<ModelEvent, BackendError>>;
 
 impl Core {
     fn name<'a>(&'a self, prompt: &'a Prompt) -> &'a str {
@@ -107,10 +86,12 @@ impl Core {
                 usage: self.memory.has(name, Ability::Usage, Has::Auto),
             };
             let body = asking.body(prompt).map_err(UpstreamError::Refused)?;
-            match self.upstream.ask(&body).await {
-                Ok(answer) => return say(answer, asking.is_fenced(prompt), events).await,
+            let is_known = |error: &UpstreamError| abilities::missing(error).is_some();
+            match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
+                Ok(reply) => return say(Answer::of(reply), asking.is_fenced(prompt), events).await,
                 Err(error) => {
-                    let lacks = error.missing().filter(|ability| asking.uses(*ability, prompt));
+                    let lacks =
+                        abilities::missing(&error).filter(|ability| asking.uses(*ability, prompt));
                     let Some(ability) = lacks.filter(|ability| self.is_open(*ability)) else {
                         return Err(error);
                     };

@@ -4,17 +4,10 @@ use serde_json::{Value, json};
 
 use super::abilities::Ability;
 use super::history;
+use crate::backend::upstream::python::{self, ABOUT_CODE, WITH_TOOL};
 use crate::backend::{Function, Prompt};
 use crate::interaction::{Content, MediaKind, Step};
 
-/// The tool that runs code.
-pub const RUN_PYTHON: &str = "run_python";
-
-const ABOUT_CODE: &str = "You can run Python 3. Variables and files stay from one run to the next. \
-     You see what the code prints, so print what you need. There is no network, and nothing can be \
-     installed. Pictures are shown to the user with matplotlib's show(), or when the code saves \
-     them. Use code for every calculation, and answer when you have its output.";
-const WITH_TOOL: &str = "To run code, call the function run_python.";
 const WITH_FENCES: &str = "To run code, write it in one block that begins with a line ```python and \
      ends with a line ```, and stop there. The next message has its output, after ```output. Never \
      write the output yourself.";
@@ -80,13 +73,7 @@ impl Asking<'_> {
         if prompt.tools.code_execution {
             parts.push(ABOUT_CODE.into());
             parts.push(if self.tools { WITH_TOOL } else { WITH_FENCES }.into());
-            if !prompt.files.is_empty() {
-                let file = |file: &crate::backend::InputFile| {
-                    format!("{} ({}, {} bytes)", file.name, file.mime_type, file.bytes)
-                };
-                let files: Vec<String> = prompt.files.iter().map(file).collect();
-                parts.push(format!("Files in the working directory: {}.", files.join(", ")));
-            }
+            parts.extend(python::files(prompt));
         }
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
@@ -95,16 +82,7 @@ impl Asking<'_> {
         if !self.tools {
             return Vec::new();
         }
-        let python = Function {
-            name: RUN_PYTHON.into(),
-            description: Some("Runs Python code and answers with what it prints.".into()),
-            parameters: Some(json!({
-                "type": "object",
-                "properties": {"code": {"type": "string", "description": "Python 3"}},
-                "required": ["code"],
-            })),
-        };
-        let python = prompt.tools.code_execution.then_some(python);
+        let python = prompt.tools.code_execution.then(python::tool);
         python.iter().chain(&prompt.tools.functions).map(tool).collect()
     }
 

@@ -1,22 +1,29 @@
-//! The other server: one request at a time, patiently, and what its refusals mean.
+//! A model on another server: one request at a time, patiently, and what its refusals mean. In which
+//! words it is asked is up to the backend.
 
+pub mod python;
+
+use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use eventsource_stream::Eventsource as _;
+use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::abilities::Ability;
-use super::answer::Answer;
-use crate::backend::BackendError;
+use super::{BackendError, ModelEvent};
 use crate::interaction::{Failure, FailureKind};
 
+/// The longest turn of a model, from the request to its last word.
+const TURN_WITHIN: Duration = Duration::from_secs(1800);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Requests, the first one included. With their waits they take less time than the engine gives a
 /// model for its first word, so that a failure is still an answer of its own.
@@ -30,6 +37,10 @@ const MAX_REFUSAL_BYTES: usize = 64 << 10;
 const MAX_WHOLE_BYTES: usize = 32 << 20;
 /// What the client gets to read of a refusal.
 const QUOTED_CHARS: usize = 500;
+/// Limit of all that one answer may have.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// Limit of one line of it. The parser looks at a line anew with each piece that comes.
+const MAX_LINE_BYTES: usize = 2 << 20;
 
 /// Where the other server is.
 #[derive(Debug, Clone)]
@@ -45,7 +56,40 @@ pub struct Address {
 pub struct Upstream {
     client: Client,
     address: Address,
+    login: Login,
 }
+
+/// Where a server looks for the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// `x-goog-api-key: …`
+    GoogleKey,
+}
+
+/// What came back, as far as it can be told without its words.
+pub enum Reply {
+    /// JSON, where a stream was asked for.
+    Whole(String),
+    /// The data of server-sent events.
+    Stream(Datas),
+}
+
+impl std::fmt::Debug for Reply {
+    /// Without what was said.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reply::Whole(_) => "Whole",
+            Reply::Stream(_) => "Stream",
+        })
+    }
+}
+
+pub type Datas = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
+
+/// Where a turn of the model is told.
+pub type Events = mpsc::Sender<Result<ModelEvent, BackendError>>;
 
 /// Why a model did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -71,26 +115,33 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    pub fn new(address: Address) -> Result<Upstream, reqwest::Error> {
+    pub fn new(address: Address, login: Login) -> Result<Upstream, reqwest::Error> {
         let client = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(address.silence)
             .redirect(Policy::none()) // the key is for this server alone
             .no_proxy()
             .build()?;
-        Ok(Upstream { client, address })
+        Ok(Upstream { client, address, login })
     }
 
-    /// Asks until there is an answer, or no hope.
-    pub async fn ask(&self, body: &Value) -> Result<Answer, UpstreamError> {
+    /// Asks below the address until there is an answer, or no hope. `is_known` tells failures that
+    /// have a reason which asking again does not change.
+    pub async fn ask(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+        body: &Value,
+        is_known: impl Fn(&UpstreamError) -> bool,
+    ) -> Result<Reply, UpstreamError> {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_jitter()
             .with_max_times(ATTEMPTS - 1);
-        (|| self.ask_once(body))
+        (|| self.ask_once(path, headers, body))
             .retry(waits)
-            .when(UpstreamError::may_pass)
+            .when(|error| error.may_pass() && !is_known(error))
             .adjust(|error, wait| match error.retry_after() {
                 Some(asked) if asked > LONGEST_WAIT => None,
                 Some(asked) => wait.map(|_| asked),
@@ -99,11 +150,16 @@ impl Upstream {
             .await
     }
 
-    async fn ask_once(&self, body: &Value) -> Result<Answer, UpstreamError> {
-        let url = format!("{}/chat/completions", self.address.base_url.trim_end_matches('/'));
-        let mut request = self.client.post(url).json(body);
-        if let Some(key) = &self.address.key {
-            request = request.bearer_auth(key.expose_secret());
+    async fn ask_once(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+        body: &Value,
+    ) -> Result<Reply, UpstreamError> {
+        let url = format!("{}{path}", self.address.base_url.trim_end_matches('/'));
+        let mut request = self.log_in(self.client.post(url).json(body));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let silence = self.address.silence;
         let failed = move |error| failed(&error, silence);
@@ -117,9 +173,26 @@ impl Upstream {
             if whole.len() > MAX_WHOLE_BYTES {
                 return Err(UpstreamError::TooMuch(whole.len()));
             }
-            return Ok(Answer::whole(String::from_utf8_lossy(&whole).into_owned()));
+            return Ok(Reply::Whole(String::from_utf8_lossy(&whole).into_owned()));
         }
-        Ok(Answer::streamed(response.bytes_stream().map(move |piece| piece.map_err(failed))))
+        Ok(Reply::Stream(datas(response.bytes_stream().map(move |piece| piece.map_err(failed)))))
+    }
+
+    fn log_in(&self, request: RequestBuilder) -> RequestBuilder {
+        match (&self.address.key, self.login) {
+            (None, _) => request,
+            (Some(key), Login::Bearer) => request.bearer_auth(key.expose_secret()),
+            (Some(key), Login::GoogleKey) => {
+                // A header of its own is not known to be a secret, unless somebody says so.
+                match reqwest::header::HeaderValue::from_str(key.expose_secret()) {
+                    Ok(mut value) => {
+                        value.set_sensitive(true);
+                        request.header("x-goog-api-key", value)
+                    }
+                    Err(_) => request, // no key at all; the other server will say so
+                }
+            }
+        }
     }
 
     async fn refusal(&self, response: Response) -> UpstreamError {
@@ -177,30 +250,11 @@ impl UpstreamError {
         }
     }
 
-    /// What the other server cannot do with the request, as its words tell.
-    pub fn missing(&self) -> Option<Ability> {
-        let UpstreamError::Status { status: 400 | 404 | 415 | 422 | 500 | 501, message, .. } = self
-        else {
-            return None;
-        };
-        let message = message.to_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        if says(&["stream_options", "include_usage"]) {
-            Some(Ability::Usage)
-        } else if says(&["tool", "--jinja", "function call"]) {
-            Some(Ability::Tools)
-        } else if says(&["image", "vision", "multimodal", "mmproj"]) {
-            Some(Ability::Images)
-        } else {
-            None
-        }
-    }
-
     /// Whether asking again may help. Nothing has been said yet.
     fn may_pass(&self) -> bool {
         match self {
             UpstreamError::Status { status, .. } => {
-                matches!(status, 408 | 429 | 500 | 502..=504) && self.missing().is_none()
+                matches!(status, 408 | 429 | 500 | 502..=504)
             }
             UpstreamError::Unreachable(_) => true,
             _ => false,
@@ -213,6 +267,48 @@ impl UpstreamError {
             _ => None,
         }
     }
+}
+
+/// Carries a turn to its end, for as long as somebody listens, and says why it failed. Dropping it
+/// closes the connection, at which the other server stops.
+pub async fn carry(
+    turn: impl Future<Output = Result<(), UpstreamError>>,
+    events: &Events,
+    model: &str,
+) {
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(TURN_WITHIN, turn) => ended,
+        () = events.closed() => return,
+    };
+    let error = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => UpstreamError::Silent(TURN_WITHIN),
+    };
+    // Whoever dropped the stream does not want to know.
+    let _ = events.send(Err(error.told(model))).await;
+}
+
+/// The data of server-sent events, and no more of them than can be held.
+fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
+    let (mut all, mut line) = (0, 0);
+    let bounded = bytes.map(move |piece| {
+        let piece = piece?;
+        all += piece.len();
+        line = match piece.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => piece.len() - end - 1,
+            None => line + piece.len(),
+        };
+        if all > MAX_ANSWER_BYTES || line > MAX_LINE_BYTES {
+            return Err(UpstreamError::TooMuch(all));
+        }
+        Ok(piece)
+    });
+    Box::pin(bounded.eventsource().map(|event| match event {
+        Ok(event) => Ok(event.data),
+        Err(eventsource_stream::EventStreamError::Transport(error)) => Err(error),
+        Err(error) => Err(UpstreamError::Nonsense(error.to_string())),
+    }))
 }
 
 /// As much of a body as there is, and no more than this.

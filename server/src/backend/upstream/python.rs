@@ -1,0 +1,52 @@
+//! The tool that runs code here, for models that know nothing but functions.
+
+use serde_json::{Value, json};
+
+use crate::backend::{Function, InputFile, Prompt};
+
+/// The name of the tool.
+pub const RUN_PYTHON: &str = "run_python";
+
+/// What a model is told of it, whichever way it runs code.
+pub const ABOUT_CODE: &str = "You can run Python 3. Variables and files stay from one run to the next. \
+     You see what the code prints, so print what you need. There is no network, and nothing can be \
+     installed. Pictures are shown to the user with matplotlib's show(), or when the code saves \
+     them. Use code for every calculation, and answer when you have its output.";
+/// How it runs code with the tool.
+pub const WITH_TOOL: &str = "To run code, call the function run_python.";
+
+/// The tool, declared as a function.
+pub fn tool() -> Function {
+    Function {
+        name: RUN_PYTHON.into(),
+        description: Some("Runs Python code and answers with what it prints.".into()),
+        parameters: Some(json!({
+            "type": "object",
+            "properties": {"code": {"type": "string", "description": "Python 3"}},
+            "required": ["code"],
+        })),
+    }
+}
+
+/// What lies in the working directory, where there is something.
+pub fn files(prompt: &Prompt) -> Option<String> {
+    let file =
+        |file: &InputFile| format!("{} ({}, {} bytes)", file.name, file.mime_type, file.bytes);
+    let files: Vec<String> = prompt.files.iter().map(file).collect();
+    (!files.is_empty()).then(|| format!("Files in the working directory: {}.", files.join(", ")))
+}
+
+/// The code of a call: `{"code": …}`, and what small models make of it: another name, or the code
+/// itself.
+pub fn code(arguments: &str) -> Option<String> {
+    let code = match serde_json::from_str(arguments) {
+        Ok(Value::String(code)) => Some(code),
+        Ok(Value::Object(fields)) => {
+            let code = fields.get("code").or_else(|| fields.values().next());
+            code.and_then(Value::as_str).map(str::to_owned)
+        }
+        Ok(_) => None,
+        Err(_) => Some(arguments.to_owned()).filter(|text| !text.trim_start().starts_with('{')),
+    };
+    code.filter(|code| !code.trim().is_empty())
+}
