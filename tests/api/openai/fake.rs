@@ -23,6 +23,8 @@ pub enum Answer {
     /// Status, a header, body.
     Whole(u16, (&'static str, &'static str), String),
     Stream(Vec<Act>),
+    /// Nothing: the connection is closed.
+    HangUp,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +121,8 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
             .header(name, value)
             .body(Body::from(body))
             .expect("it is a response"),
+        // What ends the task of a connection ends the connection, without a word.
+        Answer::HangUp => std::panic::resume_unwind(Box::new("hung up")),
         Answer::Stream(acts) => {
             let leaving = Leaving(shared);
             let stream = async_stream::stream! {

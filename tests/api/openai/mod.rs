@@ -1,6 +1,7 @@
 //! Models on other servers. The server behind them is the only thing here that is not real.
 
 mod fake;
+mod ways;
 
 use std::time::{Duration, Instant};
 

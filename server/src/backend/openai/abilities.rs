@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::reading::Way;
 use crate::backend::upstream::UpstreamError;
 
 /// Models that are remembered. A client may name any, so there is a limit.
@@ -26,18 +27,19 @@ pub enum Ability {
     Usage,
 }
 
-/// What models turned out not to have.
+/// What models turned out not to have, and how they run code.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Lacks>>);
+pub struct Memory(Mutex<HashMap<String, Known>>);
 
 #[derive(Debug, Default)]
-struct Lacks {
+struct Known {
     tools: bool,
     images: bool,
     usage: bool,
+    way: Option<Way>,
 }
 
-impl Lacks {
+impl Known {
     fn of(&mut self, ability: Ability) -> &mut bool {
         match ability {
             Ability::Tools => &mut self.tools,
@@ -59,12 +61,26 @@ impl Memory {
         }
     }
 
+    /// The way that the model went last, when it had the choice.
+    pub fn way(&self, model: &str) -> Option<Way> {
+        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        models.get(model).and_then(|known| known.way)
+    }
+
+    pub fn shown(&self, model: &str, way: Way) {
+        self.about(model, |known| known.way = Some(way));
+    }
+
     pub fn lacks(&self, model: &str, ability: Ability) {
+        self.about(model, |known| *known.of(ability) = true);
+    }
+
+    fn about(&self, model: &str, learn: impl FnOnce(&mut Known)) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !models.contains_key(model) && models.len() >= MAX_MODELS {
             models.clear(); // they will be found out again
         }
-        *models.entry(model.to_owned()).or_default().of(ability) = true;
+        learn(models.entry(model.to_owned()).or_default());
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Piece {
 pub struct Last {
     pub events: Vec<ModelEvent>,
     pub usage: Option<Usage>,
+    /// By the limit on its tokens.
+    pub is_cut: bool,
 }
 
 /// A tool that the model calls, as far as it has come.
@@ -98,19 +100,23 @@ impl Answer {
             self.calls.first().map(|call| vec![call.code()]).unwrap_or_default()
         };
         let mut events: Vec<ModelEvent> = events;
+        let is_cut = reason(&finish) == Finish::MaxTokens;
+        if is_cut && let Some(broken) = events.iter_mut().find(|event| **event == malformed()) {
+            *broken = ModelEvent::End(End { finish: Finish::MaxTokens, usage: None });
+        }
         let last = match events.last() {
             Some(ModelEvent::Code(_) | ModelEvent::End(_)) => None,
             _ => Some(ModelEvent::End(End { finish: reason(&finish), usage: None })),
         };
         events.extend(last);
-        Ok(Last { events, usage: self.usage })
+        Ok(Last { events, usage: self.usage, is_cut })
     }
 
     fn read(&mut self, data: &str) -> Result<(), UpstreamError> {
         let chunk: Value = serde_json::from_str(data)
             .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            return Err(UpstreamError::Broke(upstream::message(error)));
+            return Err(upstream::broke(error));
         }
         self.usage = usage(&chunk["usage"]).or(self.usage);
         let choice = &chunk["choices"][0];
@@ -167,7 +173,7 @@ impl Call {
     fn function(&self) -> ModelEvent {
         let arguments = match self.arguments.trim() {
             "" => Some(Value::Object(serde_json::Map::new())),
-            text => serde_json::from_str(text).ok().filter(Value::is_object),
+            text => upstream::first_object(text),
         };
         match arguments {
             Some(arguments) => ModelEvent::FunctionCall { name: self.name.clone(), arguments },

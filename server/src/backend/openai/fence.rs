@@ -36,13 +36,16 @@ impl Reader {
         said
     }
 
-    /// The model has ended. A block that it did not close is code all the same.
-    pub fn end(&mut self) -> Vec<ModelEvent> {
+    /// The model has ended. A block that it did not close is code all the same, unless it had to
+    /// stop in the middle of it.
+    pub fn end(&mut self, is_cut: bool) -> Vec<ModelEvent> {
         let line = std::mem::take(&mut self.line);
         let mut said: Vec<ModelEvent> = self.whole_line(line).into_iter().collect();
         said.retain(|event| !matches!(event, ModelEvent::Text(text) if text.is_empty()));
-        if let Some(code) = self.code.take().filter(|code| !code.trim().is_empty()) {
-            said.push(ModelEvent::Code(code));
+        match self.code.take() {
+            Some(code) if is_cut => said.push(ModelEvent::Text(format!("```python\n{code}"))),
+            Some(code) if !code.trim().is_empty() => said.push(ModelEvent::Code(code)),
+            _ => {}
         }
         said
     }
@@ -99,7 +102,7 @@ mod tests {
             }
         }
         if !matches!(said.last(), Some(ModelEvent::Code(_))) {
-            said.extend(reader.end());
+            said.extend(reader.end(false));
         }
         let mut text = String::new();
         let mut code = None;
@@ -138,6 +141,20 @@ mod tests {
                     "{text:?} by {letters}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_in_the_middle_of_a_block_is_text() {
+        for (text, wanted) in [("```python\nfor x", "```python\nfor x"), ("Hm.\n``", "Hm.\n``")] {
+            let mut reader = Reader::default();
+            let mut said = reader.read(text);
+            said.extend(reader.end(true));
+            let texts = said.iter().map(|event| match event {
+                ModelEvent::Text(text) => text.as_str(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(texts.collect::<String>(), wanted);
         }
     }
 

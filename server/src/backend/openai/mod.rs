@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use self::abilities::{Ability, Memory};
 use self::answer::{Answer, Piece};
+use self::reading::{Reading, Way, is_code, way};
 use self::request::Asking;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
 use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
@@ -23,6 +24,7 @@ mod abilities;
 mod answer;
 mod fence;
 mod history;
+mod reading;
 mod request;
 
 pub use abilities::Has;
@@ -81,14 +83,21 @@ impl Core {
         loop {
             let asking = Asking {
                 model: name,
-                tools: self.memory.has(name, Ability::Tools, self.model.tools),
+                tools: self.calls_functions(name, prompt),
                 images: self.memory.has(name, Ability::Images, self.model.images),
                 usage: self.memory.has(name, Ability::Usage, Has::Auto),
             };
             let body = asking.body(prompt).map_err(UpstreamError::Refused)?;
             let is_known = |error: &UpstreamError| abilities::missing(error).is_some();
             match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
-                Ok(reply) => return say(Answer::of(reply), asking.is_fenced(prompt), events).await,
+                Ok(reply) => {
+                    let reading = self.reading(&asking, prompt);
+                    let shown = say(Answer::of(reply), reading, events).await?;
+                    if let Some(way) = shown.filter(|_| self.is_open(Ability::Tools)) {
+                        self.memory.shown(name, way);
+                    }
+                    return Ok(());
+                }
                 Err(error) => {
                     let lacks =
                         abilities::missing(&error).filter(|ability| asking.uses(*ability, prompt));
@@ -99,6 +108,26 @@ impl Core {
                     self.memory.lacks(name, ability);
                 }
             }
+        }
+    }
+
+    /// Whether it is offered functions. The client's own can only be called, even by a model that
+    /// writes its code into blocks.
+    fn calls_functions(&self, name: &str, prompt: &Prompt) -> bool {
+        self.memory.has(name, Ability::Tools, self.model.tools)
+            && !(self.is_open(Ability::Tools)
+                && prompt.tools.functions.is_empty()
+                && self.memory.way(name) == Some(Way::Blocks))
+    }
+
+    fn reading(&self, asking: &Asking, prompt: &Prompt) -> Reading {
+        let in_doubt = self.is_open(Ability::Tools)
+            && prompt.tools.code_execution
+            && self.memory.way(asking.model) != Some(Way::Calls);
+        match asking.is_fenced(prompt) {
+            true => Reading::Blocks(fence::Reader::default()),
+            false if in_doubt => Reading::Either(reading::Held::default()),
+            false => Reading::Text,
         }
     }
 
@@ -113,24 +142,32 @@ impl Core {
     }
 }
 
-/// Hands on what the model says, to its end or to its first code.
-async fn say(mut answer: Answer, fenced: bool, events: &Events) -> Result<(), UpstreamError> {
-    let mut fences = fence::Reader::default();
+/// Hands on what the model says, to its end or to its first code, and says in which way it ran that,
+/// where that shows something new.
+async fn say(
+    mut answer: Answer,
+    mut reading: Reading,
+    events: &Events,
+) -> Result<Option<Way>, UpstreamError> {
+    let is_offered = !matches!(reading, Reading::Blocks(_));
     while let Some(piece) = answer.next().await? {
         let said = match piece {
             Piece::Thought(thought) => vec![ModelEvent::Thought(thought)],
-            Piece::Text(text) if fenced => fences.read(&text),
-            Piece::Text(text) => vec![ModelEvent::Text(text)],
+            Piece::Text(text) => reading.read(text),
         };
         for event in said {
             let is_last = is_code(&event);
             if events.send(Ok(event)).await.is_err() || is_last {
-                return Ok(()); // what comes after code is made up
+                return Ok(None); // what comes after code is made up
             }
         }
     }
-    let rest = if fenced { fences.end() } else { Vec::new() };
     let last = answer.end()?;
+    let rest = reading.end(&last);
+    let shown = match rest.iter().any(is_code) {
+        true => Some(Way::Blocks),
+        false => way(&last.events),
+    };
     let end = if rest.iter().any(is_code) { Vec::new() } else { last.events };
     // The counts come first, for code and an end are the last word.
     let counted = last.usage.map(ModelEvent::Counted);
@@ -139,9 +176,5 @@ async fn say(mut answer: Answer, fenced: bool, events: &Events) -> Result<(), Up
             break;
         }
     }
-    Ok(())
-}
-
-fn is_code(event: &ModelEvent) -> bool {
-    matches!(event, ModelEvent::Code(_))
+    Ok(shown.filter(|_| is_offered))
 }

@@ -97,6 +97,9 @@ pub enum UpstreamError {
     /// It answers with an error, which is in its own words.
     #[error("it answers with {status}: {message}")]
     Status { status: u16, message: String, retry_after: Option<Duration> },
+    /// The conversation does not fit into its context; in its own words.
+    #[error("the conversation is too long: {0}")]
+    TooLong(String),
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
     #[error("it said nothing for {} s", .0.as_secs())]
@@ -200,15 +203,21 @@ impl Upstream {
         let retry_after = retry_after(response.headers());
         let body = start_of(response, MAX_REFUSAL_BYTES).await;
         let body = String::from_utf8_lossy(&body);
-        let message = match serde_json::from_str::<Value>(&body) {
-            Ok(json) => message(json.get("error").unwrap_or(&json)),
-            Err(_) => body.into_owned(),
+        let (message, is_too_long) = match serde_json::from_str::<Value>(&body) {
+            Ok(json) => {
+                let error = json.get("error").unwrap_or(&json);
+                (message(error), is_too_long(error))
+            }
+            Err(_) => (body.clone().into_owned(), says_too_long(&body)),
         };
         let message = match &self.address.key {
             Some(key) => message.replace(key.expose_secret(), "…"),
             None => message,
         };
-        UpstreamError::Status { status, message, retry_after }
+        match is_too_long && matches!(status, 400 | 413 | 422 | 500) {
+            true => UpstreamError::TooLong(message),
+            false => UpstreamError::Status { status, message, retry_after },
+        }
     }
 }
 
@@ -219,12 +228,10 @@ impl UpstreamError {
             |why: &str| BackendError::Unavailable(format!("The model `{model}`: {why}."));
         match self {
             UpstreamError::Refused(why) => BackendError::Refused(why),
-            UpstreamError::Status { status, message, .. } if is_too_long(status, &message) => {
-                BackendError::Refused(format!(
-                    "The conversation is too long for the model `{model}`: {}.",
-                    quoted(&message)
-                ))
-            }
+            UpstreamError::TooLong(message) => BackendError::Refused(format!(
+                "The conversation is too long for the model `{model}`: {}.",
+                quoted(&message)
+            )),
             UpstreamError::Status { status: 401 | 403, ref message, .. } => {
                 tracing::error!(model, message, "the model's server refuses our key");
                 unavailable("its server refuses the key that this server has for it")
@@ -256,7 +263,9 @@ impl UpstreamError {
             UpstreamError::Status { status, .. } => {
                 matches!(status, 408 | 429 | 500 | 502..=504)
             }
-            UpstreamError::Unreachable(_) => true,
+            // Before its first word, so nothing is said twice. A connection that was kept for the next
+            // request may have been closed by the time it is made.
+            UpstreamError::Unreachable(_) | UpstreamError::BrokenOff => true,
             _ => false,
         }
     }
@@ -352,17 +361,45 @@ pub fn message(error: &Value) -> String {
     text.map_or_else(|| error.to_string(), str::to_owned)
 }
 
-fn is_too_long(status: u16, message: &str) -> bool {
-    let message = message.to_lowercase();
-    let words = [
+/// An error in the midst of an answer.
+pub fn broke(error: &Value) -> UpstreamError {
+    match is_too_long(error) {
+        true => UpstreamError::TooLong(message(error)),
+        false => UpstreamError::Broke(message(error)),
+    }
+}
+
+/// Whether it is about the length of the conversation: some servers say so in the code alone.
+fn is_too_long(error: &Value) -> bool {
+    let codes = [&error["code"], &error["type"]].into_iter().filter_map(Value::as_str);
+    codes.chain([message(error).as_str()]).any(says_too_long)
+}
+
+/// In the words of llama.cpp, vLLM, Ollama, LM Studio, TGI, LiteLLM and those behind it.
+fn says_too_long(text: &str) -> bool {
+    let text = text.to_lowercase();
+    [
         "context length",
         "context window",
+        "contextwindow",
         "context size",
+        "context_size",
         "context_length",
         "maximum context",
+        "maximum model length",
         "too many tokens",
-    ];
-    matches!(status, 400 | 413 | 422 | 500) && words.iter().any(|words| message.contains(words))
+        "prompt is too long",
+        "input is too long",
+        "`max_new_tokens` must be <=",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+/// The object that a text begins with. Some models go on after it.
+pub fn first_object(text: &str) -> Option<Value> {
+    let first = serde_json::Deserializer::from_str(text).into_iter().next()?;
+    first.ok().filter(Value::is_object)
 }
 
 fn quoted(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::first_object;
 use crate::backend::{Function, InputFile, Prompt};
 
 /// The name of the tool.
@@ -41,12 +42,14 @@ pub fn files(prompt: &Prompt) -> Option<String> {
 pub fn code(arguments: &str) -> Option<String> {
     let code = match serde_json::from_str(arguments) {
         Ok(Value::String(code)) => Some(code),
-        Ok(Value::Object(fields)) => {
+        Ok(Value::Object(_)) | Err(_) if arguments.trim_start().starts_with('{') => {
+            let call = first_object(arguments)?;
+            let fields = call.as_object()?;
             let code = fields.get("code").or_else(|| fields.values().next());
             code.and_then(Value::as_str).map(str::to_owned)
         }
         Ok(_) => None,
-        Err(_) => Some(arguments.to_owned()).filter(|text| !text.trim_start().starts_with('{')),
+        Err(_) => Some(arguments.to_owned()),
     };
     code.filter(|code| !code.trim().is_empty())
 }

@@ -1,0 +1,106 @@
+//! How a model's text is read, by what is known of the way in which it runs code.
+
+use super::answer::Last;
+use super::fence::Reader;
+use crate::backend::ModelEvent;
+
+/// The way in which a model ran code, as far as one turn shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Calls,
+    Blocks,
+}
+
+#[derive(Debug)]
+pub enum Reading {
+    /// It calls functions, or has no code to run.
+    Text,
+    /// It writes blocks, and a block ends its turn.
+    Blocks(Reader),
+    /// It was offered functions, and has not shown yet that it calls them. There are servers that
+    /// leave them out without a word, and then models write blocks after all.
+    Either(Held),
+}
+
+/// What a model said from its first block on. A block is its code if no call follows.
+#[derive(Debug, Default)]
+pub struct Held {
+    reader: Reader,
+    text: String,
+    /// Bytes of the text that were handed on.
+    handed_on: usize,
+    code: Option<String>,
+}
+
+impl Reading {
+    /// What can be handed on at once. Nothing is to be read after code.
+    pub fn read(&mut self, text: String) -> Vec<ModelEvent> {
+        match self {
+            Reading::Text => vec![ModelEvent::Text(text)],
+            Reading::Blocks(reader) => reader.read(&text),
+            Reading::Either(held) => held.read(&text),
+        }
+    }
+
+    /// What is left, when the last words are known.
+    pub fn end(self, last: &Last) -> Vec<ModelEvent> {
+        match self {
+            Reading::Text => Vec::new(),
+            Reading::Blocks(mut reader) => reader.end(last.is_cut),
+            Reading::Either(held) => held.end(last),
+        }
+    }
+}
+
+impl Held {
+    fn read(&mut self, text: &str) -> Vec<ModelEvent> {
+        self.text.push_str(text);
+        if self.code.is_some() {
+            return Vec::new();
+        }
+        let mut said = self.reader.read(text);
+        self.take_code(&mut said);
+        self.handed_on += said.iter().map(length).sum::<usize>();
+        said
+    }
+
+    fn end(mut self, last: &Last) -> Vec<ModelEvent> {
+        let mut said = Vec::new();
+        if self.code.is_none() {
+            said = self.reader.end(last.is_cut);
+            self.take_code(&mut said);
+        }
+        match self.code {
+            Some(code) if way(&last.events) != Some(Way::Calls) => {
+                said.push(ModelEvent::Code(code));
+                said
+            }
+            Some(_) => vec![ModelEvent::Text(self.text.split_off(self.handed_on))],
+            None => said,
+        }
+    }
+
+    fn take_code(&mut self, said: &mut Vec<ModelEvent>) {
+        if let Some(ModelEvent::Code(code)) = said.pop_if(|event| is_code(event)) {
+            self.code = Some(code);
+        }
+    }
+}
+
+/// What the last words of a turn show.
+pub fn way(last: &[ModelEvent]) -> Option<Way> {
+    let is_call =
+        |event: &ModelEvent| is_code(event) || matches!(event, ModelEvent::FunctionCall { .. });
+    last.iter().any(is_call).then_some(Way::Calls)
+}
+
+pub fn is_code(event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::Code(_))
+}
+
+fn length(event: &ModelEvent) -> usize {
+    match event {
+        ModelEvent::Text(text) => text.len(),
+        _ => 0,
+    }
+}

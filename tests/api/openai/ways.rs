@@ -1,0 +1,159 @@
+//! How it is found out in which way a model runs code, and what is made of answers that are cut.
+
+use serde_json::{Value, json};
+use server::backend::openai::Has;
+
+use super::fake::{Act, Answer, Fake, code, data, delta, says, status, text};
+use super::{INTERACTIONS, ask, roles, server, types};
+use crate::harness::TestServer;
+
+const BLOCK: &str = "Let me see.\n```python\nprint(6 * 7)\n```\n";
+
+fn cut(deltas: impl IntoIterator<Item = Value>) -> Answer {
+    let mut acts: Vec<Act> = deltas.into_iter().map(delta).collect();
+    acts.push(data(&json!({"choices": [{"delta": {}, "finish_reason": "length"}]})));
+    Answer::Stream(acts)
+}
+
+fn texts(answer: &Value) -> String {
+    let steps = answer["steps"].as_array().expect("it has steps");
+    steps.iter().filter_map(|step| step["content"][0]["text"].as_str()).collect()
+}
+
+fn offers_tools(body: &Value) -> bool {
+    body.get("tools").is_some()
+}
+
+/// As llama.cpp does, where the template of a model has no place for them.
+#[tokio::test]
+async fn tools_that_were_left_out_without_a_word_are_not_offered_again() {
+    let made_up = "The output is:\n```\n41\n```\n";
+    let fake = Fake::start([text(&format!("{BLOCK}{made_up}")), text("It is 42."), text("Yes.")]);
+    let fake = fake.await;
+    let server = server(&fake).await;
+    let answer = server.create(ask("6 * 7?")).await;
+    assert_eq!(
+        types(&answer),
+        ["model_output", "code_execution_call", "code_execution_result", "model_output"]
+    );
+    assert_eq!(texts(&answer), "Let me see.\nIt is 42.", "and nothing that it made up");
+    assert_eq!(answer["steps"][2]["result"], "42\n");
+    server.create(ask("Really?")).await;
+    let asked = fake.asked();
+    assert_eq!(asked.iter().map(offers_tools).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(roles(&asked[1]), ["system", "user", "assistant", "user"]);
+}
+
+#[tokio::test]
+async fn a_block_of_a_model_that_calls_the_tool_is_text() {
+    let arguments = json!({"code": "print(1)"}).to_string();
+    let call = json!({"tool_calls": [{"index": 0, "id": "c", "function":
+        {"name": "run_python", "arguments": arguments}}]});
+    let both = says([json!({"content": BLOCK}), json!({"content": "So:"}), call]);
+    let fake = Fake::start([both, text("One.\n"), text(BLOCK)]).await;
+    let server = server(&fake).await;
+    let answer = server.create(ask("?")).await;
+    assert_eq!(texts(&answer), format!("{BLOCK}So:One.\n"));
+    assert_eq!(answer["steps"][2]["result"], "1\n");
+
+    let answer = server.create(ask("How would you do it?")).await;
+    assert_eq!((types(&answer), texts(&answer)), (vec!["model_output"], BLOCK.to_owned()));
+    assert!(fake.asked().iter().all(offers_tools));
+}
+
+#[tokio::test]
+async fn a_model_that_writes_blocks_can_be_asked_to_call_functions() {
+    let call =
+        json!({"tool_calls": [{"id": "x", "function": {"name": "weather", "arguments": ""}}]});
+    let fake = Fake::start([text(BLOCK), text("42."), says([call])]).await;
+    let server = server(&fake).await;
+    server.create(ask("6 * 7?")).await;
+    let mut request = ask("The weather?");
+    request["tools"] = json!([{"type": "code_execution"},
+        {"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
+    let answer = server.create(request).await;
+    assert_eq!(answer["status"], "requires_action", "{answer}");
+}
+
+#[tokio::test]
+async fn where_somebody_has_said_the_way_it_is_not_looked_for() {
+    let fake = Fake::start([text(BLOCK)]).await;
+    let model = fake.model_with(Has::Yes, Has::No);
+    let server = TestServer::builder().model("m*", model).start().await;
+    let answer = server.create(ask("6 * 7?")).await;
+    assert_eq!((types(&answer), texts(&answer)), (vec!["model_output"], BLOCK.to_owned()));
+}
+
+/// Half a program is not run, and not the model's mistake.
+#[tokio::test]
+async fn code_that_the_limit_on_tokens_cut_is_not_run() {
+    let call = |arguments: &str| {
+        let function = json!({"name": "run_python", "arguments": arguments});
+        cut([json!({"tool_calls": [{"index": 0, "function": function}]})])
+    };
+    let half = "```python\nprint(1";
+    for (tools, answer, wanted) in [
+        (Has::No, cut([json!({"content": half})]), half),
+        (Has::Auto, cut([json!({"content": half})]), half),
+        (Has::Auto, call("{\"code\": \"print(1"), ""),
+    ] {
+        let what = format!("{answer:?}");
+        let fake = Fake::start([answer]).await;
+        let model = fake.model_with(tools, Has::No);
+        let server = TestServer::builder().model("m*", model).start().await;
+        let answer = server.create(ask("?")).await;
+        assert_eq!(
+            (answer["status"].as_str(), texts(&answer).as_str()),
+            (Some("incomplete"), wanted),
+            "{what}: {answer}"
+        );
+    }
+}
+
+/// A grammar that lets it call more than once, and a model that does not come to an end.
+#[tokio::test]
+async fn what_a_model_says_after_its_arguments_is_left_out() {
+    let arguments = "{\"code\": \"print(1)\"}{\n\t\t\"code\": \"pri";
+    let function = json!({"name": "run_python", "arguments": arguments});
+    let fake = Fake::start([cut([json!({"tool_calls": [{"function": function}]})]), text("A")]);
+    let fake = fake.await;
+    let answer = server(&fake).await.create(ask("?")).await;
+    assert_eq!(answer["steps"][1]["result"], "1\n", "{answer}");
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_said_to_be_so_in_whichever_words() {
+    let body = |error: Value| {
+        let body = json!({"error": error}).to_string();
+        Answer::Whole(400, ("content-type", "application/json"), body)
+    };
+    let streamed = |error: Value| Answer::Stream(vec![data(&json!({"error": error}))]);
+    let llama =
+        "request (5031 tokens) exceeds the available context size (4096 tokens), try increasing it";
+    for answer in [
+        body(json!({"code": 400, "message": llama, "type": "exceed_context_size_error"})),
+        body(json!({"message": "It is large.", "code": "context_length_exceeded"})),
+        body(
+            json!({"message": "It is large, with its tools.", "type": "exceed_context_size_error"}),
+        ),
+        status(500, llama),
+        status(400, "prompt is too long: 210000 tokens > 200000 maximum"),
+        streamed(json!({"message": "The model is loaded with context length of only 4096 tokens"})),
+    ] {
+        let what = format!("{answer:?}");
+        let fake = Fake::start([answer]).await;
+        let reply = server(&fake).await.post(INTERACTIONS, &ask("?")).await;
+        assert_eq!(reply.status, 400, "{what}: {}", reply.body);
+        let message = reply.message();
+        assert!(message.contains("is too long for the model `upstream-name`"), "{message}");
+        assert_eq!(fake.asked().len(), 1, "{what}: asked again");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_before_the_first_word_is_made_again() {
+    let fake = Fake::start([Answer::HangUp, code("print(1)"), text("One.")]).await;
+    let answer = server(&fake).await.create(ask("?")).await;
+    assert_eq!(texts(&answer), "One.");
+    assert_eq!(fake.asked().len(), 3);
+}
