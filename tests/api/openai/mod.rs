@@ -241,6 +241,16 @@ async fn what_servers_say_in_their_own_ways_is_understood() {
         (vec![call(json!("{\"python\": \"print(1)\"}")), text("A")], "1\nA, completed"),
         (vec![call(json!("\"print(1)\"")), text("A")], "1\nA, completed"),
         (vec![call(json!("{\"code\": "))], ", failed"),
+        (
+            vec![Answer::Stream(vec![
+                delta(json!({"content": "A"})),
+                data(
+                    &json!({"error": {"code": 500, "type": "server_error", "message": "The model \
+                        produced output that does not match the expected peg-native format"}}),
+                ),
+            ])],
+            "A, failed",
+        ),
         (vec![call(json!("[1]"))], ", failed"),
     ] {
         let what = format!("{answers:?}");

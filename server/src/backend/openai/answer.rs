@@ -11,6 +11,8 @@ use crate::interaction::{Reason, Usage};
 
 /// Tools that a model may call in one turn.
 const MAX_CALLS: usize = 64;
+/// Instead of a finish reason, where the other server says so in another way.
+const BROKEN_CALL: &str = "malformed_function_call";
 
 /// One turn of a model, as it comes.
 pub struct Answer {
@@ -116,7 +118,15 @@ impl Answer {
         let chunk: Value = serde_json::from_str(data)
             .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            return Err(upstream::broke(error));
+            return match is_broken_call(error) {
+                true => {
+                    self.calls.clear();
+                    self.finish = Some(BROKEN_CALL.into());
+                    self.is_done = true;
+                    Ok(())
+                }
+                false => Err(upstream::broke(error)),
+            };
         }
         self.usage = usage(&chunk["usage"]).or(self.usage);
         let choice = &chunk["choices"][0];
@@ -191,10 +201,18 @@ fn malformed() -> ModelEvent {
     ModelEvent::End(End { finish, usage: None })
 }
 
+/// Some servers look at calls themselves, and say in the midst of an answer that one is broken:
+/// llama.cpp and Groq.
+fn is_broken_call(error: &Value) -> bool {
+    error["code"] == "tool_use_failed"
+        || upstream::message(error).contains("does not match the expected")
+}
+
 fn reason(finish: &str) -> Finish {
     match finish {
         "length" => Finish::MaxTokens,
         "content_filter" => Finish::Stopped(Reason::Safety),
+        BROKEN_CALL => Finish::Stopped(Reason::MalformedFunctionCall),
         _ => Finish::Stop,
     }
 }
