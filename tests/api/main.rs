@@ -22,6 +22,7 @@ mod limits;
 mod manners;
 mod models;
 mod openai;
+mod profiles;
 mod restart;
 mod resume;
 mod scenarios;

@@ -137,6 +137,12 @@ class Server(Hardened, unittest.TestCase):
         self.assertFalse([o for o in self.host["SecurityOpt"] if "unconfined" in o])
 
 
+class Networks(unittest.TestCase):
+    def test_the_one_of_a_model_leads_nowhere(self):
+        network = json.loads(docker("network", "inspect", f"{PROJECT}_models"))[0]
+        self.assertTrue(network["Internal"])
+
+
 class Settings(unittest.TestCase):
     def test_each_is_explained_with_its_default(self):
         file = (ROOT / "docker-compose.yml").read_text()
