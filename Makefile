@@ -3,7 +3,7 @@
 
 LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
-.PHONY: run test test-wall test-stack check bench bench-quick soak snippets fuzz crash
+.PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
 	cargo build --release && export $(LIBRARIES) && exec target/release/belljar serve
@@ -17,8 +17,12 @@ test-wall: # the wall alone, as root, as an ordinary user and without namespaces
 test-stack: # the containers of docker-compose.yml, for real
 	tests/stack/run
 
+test-model: # a real model behind llama.cpp's server: 125 MB to fetch once, one to four minutes
+	cargo build && export $(LIBRARIES) && cargo test -p server --test local-model -- --nocapture
+
 check: # formatting and lints
-	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings \
+		&& cargo clippy -p server --test local-model -- -D warnings
 
 bench: # how fast a fresh cell is, beside what others do: seven minutes, and BENCH.md
 	cargo build --release && export $(LIBRARIES) && cargo bench -p server --bench bench
