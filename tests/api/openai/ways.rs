@@ -76,6 +76,17 @@ async fn a_model_that_writes_blocks_can_be_asked_to_call_functions() {
 }
 
 #[tokio::test]
+async fn a_model_whose_first_call_cannot_be_read_is_asked_for_blocks() {
+    let function = json!({"name": "run_python", "arguments": "{\"code\": "});
+    let broken = says([json!({"tool_calls": [{"index": 0, "function": function}]})]);
+    let fake = Fake::start([broken, text(BLOCK), text("42.")]).await;
+    let server = server(&fake).await;
+    assert_eq!(server.create(ask("6 * 7?")).await["status"], "failed");
+    assert_eq!(texts(&server.create(ask("6 * 7?")).await), "Let me see.\n42.");
+    assert_eq!(fake.asked().iter().map(offers_tools).collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[tokio::test]
 async fn where_somebody_has_said_the_way_it_is_not_looked_for() {
     let fake = Fake::start([text(BLOCK)]).await;
     let model = fake.model_with(Has::Yes, Has::No);

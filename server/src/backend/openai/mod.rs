@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use self::abilities::{Ability, Memory};
 use self::answer::{Answer, Piece};
-use self::reading::{Reading, Way, is_code, way};
+use self::reading::{Reading, Way, is_code};
 use self::request::Asking;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
 use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
@@ -149,7 +149,6 @@ async fn say(
     mut reading: Reading,
     events: &Events,
 ) -> Result<Option<Way>, UpstreamError> {
-    let is_offered = !matches!(reading, Reading::Blocks(_));
     while let Some(piece) = answer.next().await? {
         let said = match piece {
             Piece::Thought(thought) => vec![ModelEvent::Thought(thought)],
@@ -163,11 +162,7 @@ async fn say(
         }
     }
     let last = answer.end()?;
-    let rest = reading.end(&last);
-    let shown = match rest.iter().any(is_code) {
-        true => Some(Way::Blocks),
-        false => way(&last.events),
-    };
+    let (rest, shown) = reading.end(&last);
     let end = if rest.iter().any(is_code) { Vec::new() } else { last.events };
     // The counts come first, for code and an end are the last word.
     let counted = last.usage.map(ModelEvent::Counted);
@@ -176,5 +171,5 @@ async fn say(
             break;
         }
     }
-    Ok(shown.filter(|_| is_offered))
+    Ok(shown)
 }

@@ -2,7 +2,8 @@
 
 use super::answer::Last;
 use super::fence::Reader;
-use crate::backend::ModelEvent;
+use crate::backend::{End, Finish, ModelEvent};
+use crate::interaction::Reason;
 
 /// The way in which a model ran code, as far as one turn shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +43,18 @@ impl Reading {
         }
     }
 
-    /// What is left, when the last words are known.
-    pub fn end(self, last: &Last) -> Vec<ModelEvent> {
+    /// What is left, when the last words are known, and the way that the turn shows, where that is
+    /// something new.
+    pub fn end(self, last: &Last) -> (Vec<ModelEvent>, Option<Way>) {
+        let shown = way(&last.events);
         match self {
-            Reading::Text => Vec::new(),
-            Reading::Blocks(mut reader) => reader.end(last.is_cut),
-            Reading::Either(held) => held.end(last),
+            Reading::Text => (Vec::new(), shown.filter(|way| *way == Way::Calls)),
+            Reading::Blocks(mut reader) => (reader.end(last.is_cut), None),
+            Reading::Either(held) => {
+                let rest = held.end(last);
+                let shown = if rest.iter().any(is_code) { Some(Way::Blocks) } else { shown };
+                (rest, shown)
+            }
         }
     }
 }
@@ -87,11 +94,16 @@ impl Held {
     }
 }
 
-/// What the last words of a turn show.
-pub fn way(last: &[ModelEvent]) -> Option<Way> {
-    let is_call =
-        |event: &ModelEvent| is_code(event) || matches!(event, ModelEvent::FunctionCall { .. });
-    last.iter().any(is_call).then_some(Way::Calls)
+/// What the last words of a turn show. A model whose first call cannot be read had better write
+/// blocks.
+fn way(last: &[ModelEvent]) -> Option<Way> {
+    last.iter().find_map(|event| match event {
+        ModelEvent::Code(_) | ModelEvent::FunctionCall { .. } => Some(Way::Calls),
+        ModelEvent::End(End { finish: Finish::Stopped(Reason::MalformedFunctionCall), .. }) => {
+            Some(Way::Blocks)
+        }
+        _ => None,
+    })
 }
 
 pub fn is_code(event: &ModelEvent) -> bool {
