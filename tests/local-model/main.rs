@@ -73,6 +73,7 @@ fn codes(answer: &Value) -> Vec<&str> {
 }
 
 /// What holds for every model, however little it understands.
+#[expect(clippy::print_stdout, reason = "what it said is what one wants to read")]
 async fn holds(house: &House, answer: &Value) {
     println!("{}", transcript(answer));
     match answer["status"].as_str() {
