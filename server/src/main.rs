@@ -10,6 +10,7 @@ use protocol::Description;
 use secrecy::ExposeSecret as _;
 use server::backend::Backend;
 use server::backend::direct::Direct;
+use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
 use server::backend::router::Router;
 use server::backend::scripted::{self, Additions, Scripted};
@@ -221,6 +222,9 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
             BackendConfig::Scripted => Arc::clone(&scripted),
             BackendConfig::OpenAi(address, model) => {
                 Arc::new(OpenAi::new(address.clone(), model.clone())?)
+            }
+            BackendConfig::Gemini(address, model) => {
+                Arc::new(Gemini::new(address.clone(), model.clone())?)
             }
         };
         Ok((rule.name.clone(), backend))

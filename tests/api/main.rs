@@ -14,6 +14,7 @@ mod execute;
 mod faults;
 mod files;
 mod form;
+mod gemini;
 mod generate;
 mod generate_ordered;
 mod health;

@@ -11,6 +11,7 @@ use crate::journal::Note;
 use crate::namespace::Namespace;
 
 pub mod direct;
+pub mod gemini;
 pub mod openai;
 pub mod router;
 pub mod scripted;
@@ -95,9 +96,34 @@ pub enum ModelEvent {
         name: String,
         arguments: Value,
     },
+    /// What the model calls the call that comes next, and signs it with. Without it the server gives
+    /// both.
+    Mark(Mark),
+    /// The thought that was said is over, and this is its signature. Without it the server gives one.
+    Sealed(String),
+    /// A step of a server that speaks as this one does, handed on as it comes.
+    Foreign(Foreign),
+    /// What that server counted that ran all of this, in its own words.
+    CountedElsewhere(Value),
     /// What the model counted in this turn; it adds up. Comes before the turn's last event.
     Counted(Usage),
     End(End),
+}
+
+/// How a call is known where it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mark {
+    pub id: Option<String>,
+    /// Opaque, and handed back unchanged.
+    pub signature: String,
+}
+
+/// What happens to a step that is handed on as it comes: JSON in Google's words.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Foreign {
+    Started(Value),
+    Delta(Value),
+    Stopped,
 }
 
 /// How a turn of the model ended, when it did not end with code.

@@ -16,7 +16,7 @@ use clap::Parser;
 use protocol::Tier;
 use secrecy::SecretString;
 
-use crate::backend::{openai, upstream};
+use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::interaction::Limits;
@@ -111,6 +111,7 @@ pub enum BackendConfig {
     Direct,
     Scripted,
     OpenAi(upstream::Address, openai::Model),
+    Gemini(upstream::Address, gemini::Model),
 }
 
 /// Why the server cannot be started as it was asked to.

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::{BackendConfig, ConfigError, ModelRule};
+use crate::backend::gemini::{self, Execution};
 use crate::backend::openai::{Has, Model};
 use crate::backend::upstream::Address;
 
@@ -25,6 +26,7 @@ pub struct Table {
     api_key_env: Option<String>,
     tools: Option<ToolsWord>,
     images: Option<ImagesWord>,
+    execution: Option<ExecutionWord>,
     #[serde(default, deserialize_with = "super::file::duration")]
     silence: Option<Duration>,
 }
@@ -41,6 +43,13 @@ enum ToolsWord {
     Native,
     Fenced,
     Auto,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ExecutionWord {
+    Sandbox,
+    Upstream,
 }
 
 #[derive(Clone, Copy)]
@@ -76,12 +85,11 @@ impl Table {
             "direct" => BackendConfig::Direct,
             "scripted" => BackendConfig::Scripted,
             "openai" => self.openai(variable).map_err(wrong)?,
-            later @ ("gemini" | "replay") => {
-                return Err(wrong(format!("the backend {later} is not built yet")));
-            }
+            "gemini" => self.gemini(variable).map_err(wrong)?,
             other => {
                 return Err(wrong(format!(
-                    "there is no backend {other}; there are direct, scripted and openai"
+                    "there is no backend {other}; there are direct, scripted, openai, gemini and \
+                     replay"
                 )));
             }
         };
@@ -89,11 +97,37 @@ impl Table {
     }
 
     fn openai(self, variable: impl Fn(&str) -> Option<String>) -> Result<BackendConfig, String> {
-        let base_url = self.base_url.ok_or("base_url is missing: where its server is")?;
+        let base_url = self.base_url.clone().ok_or("base_url is missing: where its server is")?;
+        let address = self.address(base_url, "http://127.0.0.1:11434/v1", variable)?;
+        let tools = match self.tools.unwrap_or(ToolsWord::Auto) {
+            ToolsWord::Native => Has::Yes,
+            ToolsWord::Fenced => Has::No,
+            ToolsWord::Auto => Has::Auto,
+        };
+        let images = self.images.map_or(Has::Auto, |word| word.0);
+        Ok(BackendConfig::OpenAi(address, Model { name: self.model, tools, images }))
+    }
+
+    fn gemini(self, variable: impl Fn(&str) -> Option<String>) -> Result<BackendConfig, String> {
+        let base_url = self.base_url.clone().unwrap_or_else(|| gemini::GOOGLE.to_owned());
+        let address = self.address(base_url, gemini::GOOGLE, variable)?;
+        let execution = match self.execution.unwrap_or(ExecutionWord::Sandbox) {
+            ExecutionWord::Sandbox => Execution::Sandbox,
+            ExecutionWord::Upstream => Execution::Upstream,
+        };
+        Ok(BackendConfig::Gemini(address, gemini::Model { name: self.model, execution }))
+    }
+
+    fn address(
+        &self,
+        base_url: String,
+        such_as: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Address, String> {
         let is_http = reqwest::Url::parse(&base_url)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !is_http {
-            return Err(format!("base_url {base_url} is no URL such as http://127.0.0.1:11434/v1"));
+            return Err(format!("base_url {base_url} is no URL such as {such_as}"));
         }
         let key = match &self.api_key_env {
             None => None,
@@ -102,13 +136,6 @@ impl Table {
                 Some(SecretString::from(key.ok_or(format!("{name} has no key in it"))?))
             }
         };
-        let tools = match self.tools.unwrap_or(ToolsWord::Auto) {
-            ToolsWord::Native => Has::Yes,
-            ToolsWord::Fenced => Has::No,
-            ToolsWord::Auto => Has::Auto,
-        };
-        let images = self.images.map_or(Has::Auto, |word| word.0);
-        let address = Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) };
-        Ok(BackendConfig::OpenAi(address, Model { name: self.model, tools, images }))
+        Ok(Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) })
     }
 }

@@ -100,8 +100,12 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("run_seconds = 0", "it must lie between"),
         ("shutdown_grace = \"soon\"", "line 1, column 18"),
         (
-            "[[model]]\nname = \"q*\"\nbackend = \"gemini\"",
-            "[[model]] q*: the backend gemini is not built yet",
+            "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nbase_url = \"google\"",
+            "base_url google is no URL such as https://generativelanguage.googleapis.com",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nexecution = \"here\"",
+            "unknown variant `here`, expected `sandbox` or `upstream`",
         ),
         ("[[model]]\nname = \"q*\"\nbackend = \"openai\"", "[[model]] q*: base_url is missing"),
         (
@@ -148,6 +152,31 @@ fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
     };
     assert_eq!(*model, wanted);
     assert!(!format!("{config:?}").contains("geheim"));
+}
+
+#[test]
+fn geminis_models_are_googles_unless_somebody_says_otherwise() {
+    let file = file(
+        "[[model]]\nname = \"gemini-*\"\nbackend = \"gemini\"\napi_key_env = \"KEY\"\n\
+         [[model]]\nname = \"*\"\nbackend = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n\
+         model = \"m\"\nexecution = \"upstream\"\nsilence = \"5s\"\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let config = read(&["--config", path], &[("KEY", "geheim")]).expect("it is right");
+    assert!(!format!("{config:?}").contains("geheim"));
+    let [first, second, ..] = &config.models[..] else { panic!("{config:?}") };
+    let BackendConfig::Gemini(address, model) = &first.backend else { panic!("{config:?}") };
+    assert_eq!(address.base_url, "https://generativelanguage.googleapis.com");
+    assert_eq!(address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
+    let usual = gemini::Model { name: None, execution: gemini::Execution::Sandbox };
+    assert_eq!(*model, usual);
+    let BackendConfig::Gemini(address, model) = &second.backend else { panic!("{config:?}") };
+    assert_eq!(
+        (address.base_url.as_str(), address.silence.as_secs()),
+        ("http://127.0.0.1:1", 5)
+    );
+    let theirs = gemini::Model { name: Some("m".into()), execution: gemini::Execution::Upstream };
+    assert_eq!(*model, theirs);
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Engine {
             form,
             held: String::new(),
             repaired: false,
+            mark: None,
             left: Left::default(),
         }
     }

@@ -55,8 +55,13 @@ impl Echo {
 
     pub fn hear(&mut self, word: ModelEvent) -> Result<Vec<Heard>, OtherCalls> {
         let mut told = Vec::new();
-        if matches!(word, ModelEvent::Counted(_)) {
-            return Ok(vec![Heard::New(word)]);
+        match word {
+            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) | ModelEvent::Mark(_) => {
+                return Ok(vec![Heard::New(word)]);
+            }
+            // The thought has a signature, or will have one.
+            ModelEvent::Sealed(_) if !self.is_over() => return Ok(Vec::new()),
+            _ => {}
         }
         while let Some(first) = self.before.front() {
             match (&first.step, &word) {

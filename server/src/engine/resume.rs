@@ -15,7 +15,8 @@ use super::form::Form;
 use super::run::{Left, Open, Run};
 use super::{Engine, EngineError, carry, orders};
 use crate::interaction::{
-    AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, Status, Step, Turn,
+    AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, ForeignStep, Status,
+    Step, Turn,
 };
 use crate::store::Log;
 
@@ -101,6 +102,7 @@ fn open_step(steps: &[Step]) -> Option<Open> {
             let text = steps[index].model_text().unwrap_or_default();
             Some(Open::Text { index, text })
         }
+        Step::Foreign(step) => Some(Open::Foreign { index, step: ForeignStep::new(step.clone()) }),
         // All others are written in one piece.
         _ => None,
     }

@@ -8,12 +8,14 @@ use super::files::{File, Held};
 use super::form::{self, Form};
 use super::report;
 use super::usage::Counter;
-use crate::backend::{Backend, BackendError, End, Finish, ModelEvent, ModelStream, Prompt};
+use crate::backend::{
+    Backend, BackendError, End, Finish, Foreign, Mark, ModelEvent, ModelStream, Prompt,
+};
 use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Failure, FailureKind,
-    Finished, Found, FunctionCall, Media, MediaKind, SearchCall, SearchResult, Shell, Source,
-    Status, Step, Turn,
+    Finished, ForeignStep, Found, FunctionCall, Media, MediaKind, SearchCall, SearchResult, Shell,
+    Source, Status, Step, Turn,
 };
 use crate::sandbox::{Cell, Expected, Sandbox, SandboxError};
 use crate::store::{Files, Log, StoreError};
@@ -43,6 +45,8 @@ pub struct Run {
     pub form: Option<Form>,
     pub held: String,
     pub repaired: bool,
+    /// How the model knows the call that comes next, where it says so.
+    pub mark: Option<Mark>,
     /// What another server left; nothing where this one began it.
     pub left: Left,
 }
@@ -63,6 +67,7 @@ pub struct Left {
 pub enum Open {
     Thought { index: usize, text: String },
     Text { index: usize, text: String },
+    Foreign { index: usize, step: ForeignStep },
 }
 
 /// Why an interaction broke off.
@@ -265,14 +270,16 @@ impl Run {
                 ModelEvent::FunctionCall { name, arguments } => {
                     turn = self.let_go(turn);
                     turn = self.close(turn);
-                    let call = FunctionCall {
-                        id: ids::call(),
-                        name,
-                        arguments,
-                        signature: ids::signature(),
-                    };
+                    let (id, signature) = self.names_of_call();
+                    let call = FunctionCall { id, name, arguments, signature };
                     self.usage.wrote(&call.arguments.to_string());
                     turn = self.function_call(turn, call);
+                }
+                ModelEvent::Mark(mark) => self.mark = Some(mark),
+                ModelEvent::Sealed(signature) => turn = self.seal(turn, signature),
+                ModelEvent::Foreign(foreign) => turn = self.foreign(turn, foreign),
+                ModelEvent::CountedElsewhere(usage) => {
+                    self.unwritten.push(Event::CountedElsewhere(usage));
                 }
                 ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
                 ModelEvent::Code(code) => {
@@ -337,7 +344,8 @@ impl Run {
 
     fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
         self.usage.wrote(&code);
-        let call = CodeCall { id: ids::call(), code, signature: ids::signature() };
+        let (id, signature) = self.names_of_call();
+        let call = CodeCall { id, code, signature };
         match turn.code(call) {
             Ok(waiting) => Turn::Code(waiting),
             Err(done) => Turn::Done(done),
@@ -472,16 +480,71 @@ impl Run {
         match self.open.take() {
             None => turn,
             Some(Open::Thought { index, text }) => {
-                let signature = ids::signature();
-                let delta = Delta::ThoughtSignature(signature.clone());
-                let events = [Event::StepDelta { index, delta }, Event::StepStopped { index }];
-                self.unwritten.extend(events);
-                turn.said(Step::Thought { summary: text, signature })
+                self.sealed(turn, index, text, ids::signature())
             }
             Some(Open::Text { index, text }) => {
                 self.unwritten.push(Event::StepStopped { index });
                 turn.said(Step::ModelOutput(vec![Content::text(text)]))
             }
+            Some(Open::Foreign { index, step }) => {
+                self.unwritten.push(Event::StepStopped { index });
+                turn.said(Step::Foreign(step.into_value()))
+            }
+        }
+    }
+
+    /// Ends the thought that is being written with the signature that it came with. One without a
+    /// summary has not begun yet.
+    fn seal(&mut self, turn: AwaitingModel, signature: String) -> AwaitingModel {
+        if let Some(Open::Thought { index, text }) = self.open.take_if(is_thought) {
+            return self.sealed(turn, index, text, signature);
+        }
+        let turn = self.close(turn);
+        let index = self.begin(Shell::Thought);
+        self.sealed(turn, index, String::new(), signature)
+    }
+
+    fn sealed(
+        &mut self,
+        turn: AwaitingModel,
+        index: usize,
+        summary: String,
+        signature: String,
+    ) -> AwaitingModel {
+        let delta = Delta::ThoughtSignature(signature.clone());
+        let events = [Event::StepDelta { index, delta }, Event::StepStopped { index }];
+        self.unwritten.extend(events);
+        turn.said(Step::Thought { summary, signature })
+    }
+
+    /// Hands on what happens to a step elsewhere. Who makes whole steps sees to their form as well.
+    fn foreign(&mut self, mut turn: AwaitingModel, foreign: Foreign) -> AwaitingModel {
+        match foreign {
+            Foreign::Started(step) => {
+                turn = self.let_go(turn);
+                turn = self.close(turn);
+                self.form = None;
+                let index = self.begin(Shell::Foreign(step.clone()));
+                self.open = Some(Open::Foreign { index, step: ForeignStep::new(step) });
+                turn
+            }
+            Foreign::Delta(delta) => {
+                if let Some(Open::Foreign { index, step }) = &mut self.open {
+                    step.add(&delta);
+                    let (index, delta) = (*index, Delta::Foreign(delta));
+                    self.unwritten.push(Event::StepDelta { index, delta });
+                }
+                turn
+            }
+            Foreign::Stopped => self.close(turn),
+        }
+    }
+
+    /// Id and signature of the call that the model makes now.
+    fn names_of_call(&mut self) -> (String, String) {
+        match self.mark.take() {
+            Some(Mark { id, signature }) => (id.unwrap_or_else(ids::call), signature),
+            None => (ids::call(), ids::signature()),
         }
     }
 
@@ -539,5 +602,13 @@ fn waits(done: &Finished) -> bool {
         .iter()
         .rev()
         .take_while(|step| !matches!(step, Step::UserInput(_) | Step::FunctionResult(_)))
-        .any(|step| matches!(step, Step::FunctionCall(_)))
+        .any(|step| match step {
+            Step::FunctionCall(_) => true,
+            Step::Foreign(step) => step["type"] == "function_call",
+            _ => false,
+        })
+}
+
+fn is_thought(open: &mut Open) -> bool {
+    matches!(open, Open::Thought { .. })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::foreign;
 use super::step::{
     CodeCall, CodeResult, Content, Found, FunctionCall, Media, SearchCall, SearchResult, Step,
     Usage,
@@ -29,6 +30,8 @@ pub enum Event {
     StepStopped {
         index: usize,
     },
+    /// What another server counted that ran all of this, in its own words.
+    CountedElsewhere(Value),
     /// The end, unless it is [`Event::Failed`]. Nothing follows.
     Finished {
         status: Status,
@@ -183,6 +186,8 @@ pub enum Delta {
     },
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
+    /// Of a step that is kept as it comes.
+    Foreign(Value),
 }
 
 /// Reads a log into what it says so far.
@@ -195,6 +200,7 @@ pub struct Fold {
     arguments: String,
     status: Option<Status>,
     usage: Option<Usage>,
+    counted_elsewhere: Option<Value>,
     failure: Option<Failure>,
 }
 
@@ -218,12 +224,17 @@ impl Fold {
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::StepStopped { .. } => {
                 self.open = false;
-                if let Some(Step::FunctionCall(call)) = self.steps.last_mut()
-                    && let Ok(arguments) = serde_json::from_str(&self.arguments)
-                {
-                    call.arguments = arguments;
+                match self.steps.last_mut() {
+                    Some(Step::FunctionCall(call)) => {
+                        if let Ok(arguments) = serde_json::from_str(&self.arguments) {
+                            call.arguments = arguments;
+                        }
+                    }
+                    Some(Step::Foreign(step)) => foreign::stop(step, &self.arguments),
+                    _ => {}
                 }
             }
+            Event::CountedElsewhere(usage) => self.counted_elsewhere = Some(usage.clone()),
             Event::Finished { status, usage } => {
                 self.status = Some(*status);
                 self.usage = Some(*usage);
@@ -255,6 +266,11 @@ impl Fold {
 
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// Instead of [`Fold::usage`], for those who understand it.
+    pub fn counted_elsewhere(&self) -> Option<&Value> {
+        self.counted_elsewhere.as_ref()
     }
 
     pub fn failure(&self) -> Option<&Failure> {
@@ -291,6 +307,9 @@ impl Fold {
             }
             (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
                 self.arguments.push_str(more);
+            }
+            (Some(Step::Foreign(step)), Delta::Foreign(more)) => {
+                foreign::add(step, &mut self.arguments, more);
             }
             // A delta of another kind than its step is not written by anyone.
             _ => {}

@@ -11,10 +11,12 @@
 //! ```
 
 mod event;
+mod foreign;
 mod step;
 mod turn;
 
 pub use event::{Delta, Event, Failure, FailureKind, Fold, Manner, Reason, Shell, Status};
+pub use foreign::ForeignStep;
 pub use step::{
     CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind, Outcome,
     SearchCall, SearchResult, Source, Step, Usage,

@@ -1,4 +1,5 @@
-//! A server that speaks chat completions as it is told to: slow, broken, hostile, or well.
+//! A server that speaks chat completions, or as Gemini does, as it is told to: slow, broken, hostile,
+//! or well.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
 use serde_json::{Value, json};
+use server::backend::gemini::{self, Execution, Gemini};
 use server::backend::openai::{Has, Model, OpenAi};
 use server::backend::upstream::Address;
 use tokio::net::TcpListener;
@@ -61,9 +63,10 @@ impl Fake {
         });
         let router = Router::new()
             .route("/v1/chat/completions", post(answer))
+            .route("/v1beta/interactions", post(answer))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
-        let url = format!("http://{}/v1", listener.local_addr().expect("it is bound"));
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let serving = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("it serves");
         });
@@ -77,7 +80,7 @@ impl Fake {
 
     pub fn model_with(&self, tools: Has, images: Has) -> OpenAi {
         let address = Address {
-            base_url: self.url.clone(),
+            base_url: format!("{}/v1", self.url),
             key: Some("sk-geheim".to_owned().into()),
             silence: Duration::from_secs(1),
         };
@@ -85,15 +88,27 @@ impl Fake {
         OpenAi::new(address, model).expect("there is no TLS to set up")
     }
 
+    /// The same as Gemini, with another key.
+    pub fn gemini(&self, execution: Execution) -> Gemini {
+        let address = Address {
+            base_url: self.url.clone(),
+            key: Some("AIza-geheim".to_owned().into()),
+            silence: Duration::from_secs(1),
+        };
+        let model = gemini::Model { name: Some("upstream-name".into()), execution };
+        Gemini::new(address, model).expect("there is no TLS to set up")
+    }
+
+    /// A header of the first request.
+    pub fn header(&self, name: &str) -> String {
+        let asked = self.shared.asked.lock().expect("nobody panicked");
+        asked[0].0[name].to_str().expect("it is text").to_owned()
+    }
+
     /// All requests, oldest first.
     pub fn asked(&self) -> Vec<Value> {
         let asked = self.shared.asked.lock().expect("nobody panicked");
         asked.iter().map(|(_, body)| body.clone()).collect()
-    }
-
-    pub fn authorization(&self) -> String {
-        let asked = self.shared.asked.lock().expect("nobody panicked");
-        asked[0].0["authorization"].to_str().expect("it is text").to_owned()
     }
 
     /// Waits until a client has gone away in the middle of a stream.

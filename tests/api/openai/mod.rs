@@ -1,6 +1,6 @@
 //! Models on other servers. The server behind them is the only thing here that is not real.
 
-mod fake;
+pub mod fake;
 mod ways;
 
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ async fn a_model_with_tools_thinks_runs_code_and_answers() {
         .map(|name| usage[format!("total_{name}_tokens")].clone());
     assert_eq!(counts, [json!(100), json!(15), json!(4), json!(130)]);
 
-    assert_eq!(fake.authorization(), "Bearer sk-geheim");
+    assert_eq!(fake.header("authorization"), "Bearer sk-geheim");
     let [first, second] = &fake.asked()[..] else { panic!("{:?}", fake.asked()) };
     assert_eq!((&first["model"], &first["stream"]), (&json!("upstream-name"), &json!(true)));
     assert_eq!(

@@ -110,6 +110,10 @@ fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
             }
             Ok(ModelEvent::Counted(usage)) => ("counted", format!("{usage:?}")),
             Ok(ModelEvent::End(end)) if end == End::default() => continue,
+            Ok(other @ (ModelEvent::Mark(_) | ModelEvent::Sealed(_) | ModelEvent::Foreign(_))) => {
+                ("other", format!("{other:?}"))
+            }
+            Ok(ModelEvent::CountedElsewhere(usage)) => ("counted", usage.to_string()),
             Ok(ModelEvent::End(end)) => ("end", format!("{end:?}")),
             Err(error) => ("refused", error.to_string()),
         };

@@ -39,8 +39,8 @@ const MAX_WHOLE_BYTES: usize = 32 << 20;
 const QUOTED_CHARS: usize = 500;
 /// Limit of all that one answer may have.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
-/// Limit of one line of it. The parser looks at a line anew with each piece that comes.
-const MAX_LINE_BYTES: usize = 2 << 20;
+/// Limit of one line of it: a picture is one.
+const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Where the other server is.
 #[derive(Debug, Clone)]
@@ -298,22 +298,30 @@ pub async fn carry(
     let _ = events.send(Err(error.told(model))).await;
 }
 
-/// The data of server-sent events, and no more of them than can be held.
+/// The data of server-sent events, and no more of them than can be held. The parser looks at a line
+/// anew with each piece of it, so it is given whole ones.
 fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
-    let (mut all, mut line) = (0, 0);
-    let bounded = bytes.map(move |piece| {
-        let piece = piece?;
-        all += piece.len();
-        line = match piece.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => piece.len() - end - 1,
-            None => line + piece.len(),
-        };
-        if all > MAX_ANSWER_BYTES || line > MAX_LINE_BYTES {
-            return Err(UpstreamError::TooMuch(all));
+    let lines = async_stream::try_stream! {
+        let mut bytes = std::pin::pin!(bytes);
+        let (mut all, mut line) = (0, Vec::new());
+        while let Some(piece) = bytes.next().await {
+            let piece = piece?;
+            all += piece.len();
+            match piece.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => {
+                    line.extend_from_slice(&piece[..=end]);
+                    let rest = piece[end + 1..].to_vec();
+                    yield Bytes::from(std::mem::replace(&mut line, rest));
+                }
+                None => line.extend_from_slice(&piece),
+            }
+            if all > MAX_ANSWER_BYTES || line.len() > MAX_LINE_BYTES {
+                Err(UpstreamError::TooMuch(all))?;
+            }
         }
-        Ok(piece)
-    });
-    Box::pin(bounded.eventsource().map(|event| match event {
+        yield Bytes::from(line);
+    };
+    Box::pin(lines.eventsource().map(|event| match event {
         Ok(event) => Ok(event.data),
         Err(eventsource_stream::EventStreamError::Transport(error)) => Err(error),
         Err(error) => Err(UpstreamError::Nonsense(error.to_string())),

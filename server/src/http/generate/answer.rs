@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::foreign::Foreign;
 use super::say;
 use crate::http::error::ApiError;
 use crate::interaction::{Delta, Event, Failure, FailureKind, FunctionCall, Shell, Status, Usage};
@@ -52,11 +53,13 @@ pub struct Parts {
     code_id: String,
     /// A function call and the JSON text of its arguments so far.
     call: Option<(FunctionCall, String)>,
+    /// A step that another server runs.
+    foreign: Option<Foreign>,
 }
 
 impl Parts {
     pub fn new(thoughts: bool) -> Parts {
-        Parts { thoughts, signature: None, code_id: String::new(), call: None }
+        Parts { thoughts, signature: None, code_id: String::new(), call: None, foreign: None }
     }
 
     pub fn of(&mut self, event: &Event) -> Option<Value> {
@@ -71,7 +74,15 @@ impl Parts {
                 self.code_id.clone_from(id);
                 None
             }
+            Event::StepStarted { shell: Shell::Foreign(step), .. } => {
+                self.foreign = Some(Foreign::new(step));
+                None
+            }
+            Event::StepDelta { delta: Delta::Foreign(delta), .. } => {
+                self.foreign.as_mut()?.part(delta, self.thoughts)
+            }
             Event::StepDelta { delta, .. } => self.delta(delta),
+            Event::StepStopped { .. } if self.foreign.is_some() => self.foreign.take()?.end(),
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
                 if let Ok(arguments) = serde_json::from_str(&arguments) {
@@ -82,6 +93,7 @@ impl Parts {
             }
             Event::StepStarted { .. }
             | Event::Created
+            | Event::CountedElsewhere(_)
             | Event::Finished { .. }
             | Event::Failed(_) => None,
         }
@@ -108,7 +120,7 @@ impl Parts {
                 None
             }
             // Here it is no part, and a request cannot ask for it.
-            Delta::SearchCall { .. } | Delta::SearchResult { .. } => None,
+            Delta::SearchCall { .. } | Delta::SearchResult { .. } | Delta::Foreign(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@ pub mod answer;
 mod config;
 mod content;
 pub mod file;
+mod foreign;
 pub mod model;
 mod part;
 pub mod request;

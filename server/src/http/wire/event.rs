@@ -91,6 +91,8 @@ pub fn frames(log: &Log, entry: usize, event: &Event) -> Vec<Frame> {
             one("step.delta", json!({"index": index, "delta": delta(added)}))
         }
         Event::StepStopped { index } => one("step.stop", json!({"index": index})),
+        // The last event tells.
+        Event::CountedElsewhere(_) => Vec::new(),
         Event::Finished { status, usage } => {
             let interaction = Interaction::without_steps(log, *status, Some(*usage));
             one("interaction.completed", json!({"interaction": interaction}))
@@ -165,6 +167,7 @@ fn delta(delta: &Delta) -> Value {
             "result": step::found(found),
         }),
         Delta::FunctionArguments(json) => json!({"type": "arguments_delta", "arguments": json}),
+        Delta::Foreign(delta) => delta.clone(),
     }
 }
 

@@ -70,8 +70,9 @@ impl<'a> Interaction<'a> {
 
     /// As the last event of a stream has it.
     pub fn without_steps(log: &'a Log, status: Status, counted: Option<Usage>) -> Interaction<'a> {
+        let elsewhere = || log.fold().counted_elsewhere().cloned();
         Interaction {
-            usage: counted.map(usage),
+            usage: counted.map(|counted| elsewhere().unwrap_or_else(|| usage(counted))),
             created: Some(time(log.created())),
             updated: Some(time(log.updated())),
             service_tier: Some(SERVICE_TIER),

@@ -14,6 +14,7 @@ pub enum Record {
     StepStarted { index: usize, shell: ShellRecord },
     StepDelta { index: usize, delta: DeltaRecord },
     StepStopped { index: usize },
+    CountedElsewhere(Value),
     Finished { status: StatusRecord, usage: UsageRecord },
     Failed { kind: FailureKindRecord, message: String },
 }
@@ -43,6 +44,7 @@ pub enum DeltaRecord {
     SearchCall { queries: Vec<String>, signature: String },
     SearchResult { found: Vec<FoundRecord>, signature: String },
     FunctionArguments(String),
+    Foreign(Value),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,6 +110,7 @@ impl Record {
                 Record::StepDelta { index, delta: DeltaRecord::of(delta, blobs) }
             }
             Event::StepStopped { index } => Record::StepStopped { index },
+            Event::CountedElsewhere(usage) => Record::CountedElsewhere(usage),
             Event::Finished { status, usage } => {
                 Record::Finished { status: status.into(), usage: usage.into() }
             }
@@ -128,6 +131,7 @@ impl Record {
                 Event::StepDelta { index, delta: delta.delta(blobs)? }
             }
             Record::StepStopped { index } => Event::StepStopped { index },
+            Record::CountedElsewhere(usage) => Event::CountedElsewhere(usage),
             Record::Finished { status, usage } => {
                 Event::Finished { status: status.into(), usage: usage.into() }
             }
@@ -153,6 +157,7 @@ impl DeltaRecord {
                 DeltaRecord::SearchResult { found, signature }
             }
             Delta::FunctionArguments(json) => DeltaRecord::FunctionArguments(json),
+            Delta::Foreign(delta) => DeltaRecord::Foreign(delta),
         }
     }
 
@@ -172,6 +177,7 @@ impl DeltaRecord {
                 Delta::SearchResult { found, signature }
             }
             DeltaRecord::FunctionArguments(json) => Delta::FunctionArguments(json),
+            DeltaRecord::Foreign(delta) => Delta::Foreign(delta),
         })
     }
 }
@@ -313,6 +319,7 @@ mod tests {
                 signature: "s".into(),
             },
             Delta::FunctionArguments("{\"a\":".into()),
+            Delta::Foreign(json!({"type": "from_the_future", "x": [1]})),
         ];
         let statuses = [
             Status::InProgress,
@@ -337,7 +344,8 @@ mod tests {
         ];
         let reasons = Reason::ALL.map(FailureKind::Stopped);
         let usage = Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX };
-        let wanted = [Event::Created, Event::StepStopped { index: 7 }]
+        let counted = Event::CountedElsewhere(json!({"total_tokens": 7}));
+        let wanted = [Event::Created, Event::StepStopped { index: 7 }, counted]
             .into_iter()
             .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))

@@ -1,0 +1,251 @@
+//! What the other server answers: the events of a stream, read as what a model says.
+//!
+//! Where it runs the code, all its steps are handed on as they come. Where we do, its thoughts, its
+//! texts and its calls are a model's, and only steps of tools that run there are handed on.
+
+use std::collections::VecDeque;
+
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+use super::Execution;
+use crate::backend::upstream::python::{self, RUN_PYTHON};
+use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
+use crate::backend::{End, Finish, Foreign, Mark, ModelEvent};
+use crate::interaction::{ForeignStep, Reason, Usage};
+
+/// Steps that one answer may have.
+const MAX_STEPS: usize = 1000;
+
+/// One turn of the model, as it comes.
+pub struct Answer {
+    datas: Datas,
+    execution: Execution,
+    open: Option<Open>,
+    steps: usize,
+    /// Code that the model wants to be run, and how it knows the call. What it says after it is made
+    /// up, but what it counted is not.
+    code: Option<(Mark, Option<String>)>,
+    /// Calls of the client's functions, which outrank code.
+    calls: bool,
+    /// Read, and not handed on yet.
+    said: VecDeque<ModelEvent>,
+    has_ended: bool,
+}
+
+/// The step that is being told.
+enum Open {
+    /// Its signature, where it has come.
+    Thought(Option<String>),
+    Text,
+    Call(ForeignStep),
+    Foreign,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+impl ModelEvent {
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, ModelEvent::Code(_) | ModelEvent::End(_))
+    }
+}
+
+impl Answer {
+    pub fn of(reply: Reply, execution: Execution) -> Answer {
+        let datas: Datas = match reply {
+            Reply::Stream(datas) => datas,
+            // It was asked for a stream, and this is none; reading it says so.
+            Reply::Whole(whole) => Box::pin(futures_util::stream::iter([Ok(whole)])),
+        };
+        Answer {
+            datas,
+            execution,
+            open: None,
+            steps: 0,
+            code: None,
+            calls: false,
+            said: VecDeque::new(),
+            has_ended: false,
+        }
+    }
+
+    /// The next thing that the model says. The last one is code, or an end.
+    pub async fn next(&mut self) -> Result<Option<ModelEvent>, UpstreamError> {
+        loop {
+            if let Some(said) = self.said.pop_front() {
+                return Ok(Some(said));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            let data = self.datas.next().await.ok_or(UpstreamError::BrokenOff)??;
+            match data.trim() {
+                "" => {}
+                "[DONE]" => return Err(UpstreamError::BrokenOff), // and no end before it
+                data => {
+                    let event: Value = serde_json::from_str(data)
+                        .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
+                    self.read(event)?;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, mut event: Value) -> Result<(), UpstreamError> {
+        if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
+            return Err(upstream::UpstreamError::Broke(upstream::message(error)));
+        }
+        match event["event_type"].as_str() {
+            Some("step.start") => self.start(event["step"].take()),
+            Some("step.delta") => self.delta(event["delta"].take()),
+            Some("step.stop") => self.stop(),
+            Some("interaction.completed") => self.end(&event["interaction"]),
+            // How it stands, and whatever is new by then.
+            Some(_) => Ok(()),
+            None => Err(UpstreamError::Nonsense("an event without a type".to_owned())),
+        }
+    }
+
+    fn start(&mut self, step: Value) -> Result<(), UpstreamError> {
+        self.stop()?;
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return Err(UpstreamError::Nonsense(format!("more than {MAX_STEPS} steps")));
+        }
+        let Some(kind) = step["type"].as_str().map(str::to_owned) else {
+            return Err(UpstreamError::Nonsense("a step without a type".to_owned()));
+        };
+        self.open = Some(match (kind.as_str(), self.execution) {
+            ("thought", Execution::Sandbox) => {
+                let summary = step["summary"].as_array().into_iter().flatten();
+                let summary = summary.filter_map(|content| content["text"].as_str());
+                self.said.extend(summary.map(|text| ModelEvent::Thought(text.to_owned())));
+                Open::Thought(signature(&step))
+            }
+            ("model_output", Execution::Sandbox) => {
+                let contents = step["content"].as_array().into_iter().flatten();
+                let texts = contents.filter_map(|content| content["text"].as_str());
+                self.said.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
+                Open::Text
+            }
+            ("function_call", Execution::Sandbox) => Open::Call(ForeignStep::new(step)),
+            _ => {
+                self.said.push_back(ModelEvent::Foreign(Foreign::Started(step)));
+                Open::Foreign
+            }
+        });
+        Ok(())
+    }
+
+    fn delta(&mut self, delta: Value) -> Result<(), UpstreamError> {
+        let kind = delta["type"].as_str();
+        match &mut self.open {
+            None => return Err(UpstreamError::Nonsense("a delta without its step".to_owned())),
+            Some(Open::Thought(sealed)) => match kind {
+                Some("thought_signature") => *sealed = signature(&delta),
+                _ => {
+                    let text = delta["content"]["text"].as_str();
+                    self.said.extend(text.map(|text| ModelEvent::Thought(text.to_owned())));
+                }
+            },
+            // A picture, a citation: there is no tool here that they could have come from.
+            Some(Open::Text) => {
+                let text = delta["text"].as_str();
+                self.said.extend(text.map(|text| ModelEvent::Text(text.to_owned())));
+            }
+            Some(Open::Call(step)) => step.add(&delta),
+            Some(Open::Foreign) => {
+                self.said.push_back(ModelEvent::Foreign(Foreign::Delta(delta)));
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), UpstreamError> {
+        match self.open.take() {
+            None | Some(Open::Text) => {}
+            Some(Open::Thought(signature)) => {
+                self.said.push_back(ModelEvent::Sealed(signature.unwrap_or_default()));
+            }
+            Some(Open::Foreign) => self.said.push_back(ModelEvent::Foreign(Foreign::Stopped)),
+            Some(Open::Call(step)) => self.call(&step.into_value()),
+        }
+        Ok(())
+    }
+
+    /// A call that is whole. Of code, the first is run: what it comes to decides about the others.
+    fn call(&mut self, step: &Value) {
+        let mark = Mark {
+            id: step["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned),
+            signature: signature(step).unwrap_or_default(),
+        };
+        let name = step["name"].as_str().unwrap_or_default();
+        if name == RUN_PYTHON {
+            let code = python::code(&step["arguments"].to_string());
+            self.code.get_or_insert((mark, code));
+            return;
+        }
+        self.calls = true;
+        let arguments = match &step["arguments"] {
+            Value::Object(_) => step["arguments"].clone(),
+            _ => Value::Object(serde_json::Map::new()),
+        };
+        let call = ModelEvent::FunctionCall { name: name.to_owned(), arguments };
+        self.said.extend([ModelEvent::Mark(mark), call]);
+    }
+
+    fn end(&mut self, interaction: &Value) -> Result<(), UpstreamError> {
+        self.stop()?;
+        self.has_ended = true;
+        let counted = usage(&interaction["usage"]);
+        let finish = match interaction["status"].as_str() {
+            Some("incomplete" | "budget_exceeded") => Finish::MaxTokens,
+            Some("failed") => {
+                let why = upstream::message(&interaction["errors"][0]);
+                return Err(UpstreamError::Broke(why));
+            }
+            Some("cancelled") => return Err(UpstreamError::BrokenOff),
+            _ => Finish::Stop,
+        };
+        if self.execution == Execution::Upstream {
+            let theirs = interaction.get("usage").filter(|usage| usage.is_object());
+            self.said.extend(theirs.cloned().map(ModelEvent::CountedElsewhere));
+            // All of its turns are in it.
+            self.said.push_back(ModelEvent::End(End { finish, usage: counted }));
+            return Ok(());
+        }
+        self.said.extend(counted.map(ModelEvent::Counted));
+        let code = self.code.take().filter(|_| !self.calls);
+        match code {
+            Some((mark, Some(code))) => {
+                self.said.extend([ModelEvent::Mark(mark), ModelEvent::Code(code)]);
+            }
+            Some((_, None)) => {
+                let finish = Finish::Stopped(Reason::MalformedFunctionCall);
+                self.said.push_back(ModelEvent::End(End { finish, usage: None }));
+            }
+            None => self.said.push_back(ModelEvent::End(End { finish, usage: None })),
+        }
+        Ok(())
+    }
+}
+
+fn signature(of: &Value) -> Option<String> {
+    of["signature"].as_str().filter(|signature| !signature.is_empty()).map(str::to_owned)
+}
+
+fn usage(value: &Value) -> Option<Usage> {
+    let count = |name: &str| value[format!("total_{name}_tokens")].as_u64();
+    Some(Usage {
+        input: count("input")?,
+        output: count("output").unwrap_or(0),
+        thought: count("thought").unwrap_or(0),
+        tool_use: count("tool_use").unwrap_or(0),
+        cached: count("cached").unwrap_or(0),
+    })
+}

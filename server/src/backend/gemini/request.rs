@@ -1,0 +1,225 @@
+//! What the other server is asked: the conversation as the steps of an input.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::Execution;
+use crate::backend::upstream::python::{self, ABOUT_CODE, RUN_PYTHON, WITH_TOOL};
+use crate::backend::{Function, Prompt};
+use crate::interaction::{
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, SearchCall,
+    SearchResult, Source, Step,
+};
+
+/// Tools that the other server has and this one has not.
+const THEIRS: [&str; 1] = ["google_search"];
+
+pub fn body(model: &str, prompt: &Prompt, execution: Execution) -> Value {
+    let mut body = json!({
+        "model": model,
+        "input": input(&prompt.steps, execution),
+        "stream": true,
+        "store": false,
+    });
+    if let Some(system) = system(prompt, execution) {
+        body["system_instruction"] = system.into();
+    }
+    let tools = tools(prompt, execution);
+    if !tools.is_empty() {
+        body["tools"] = tools.into();
+    }
+    let (config, format) = settings(prompt);
+    if !config.is_empty() {
+        body["generation_config"] = config.into();
+    }
+    if let Some(format) = format {
+        body["response_format"] = format;
+    }
+    body
+}
+
+fn system(prompt: &Prompt, execution: Execution) -> Option<String> {
+    let mut parts: Vec<String> = prompt.system_instruction.iter().cloned().collect();
+    if prompt.tools.code_execution && execution == Execution::Sandbox {
+        parts.push(ABOUT_CODE.into());
+        parts.push(WITH_TOOL.into());
+        parts.extend(python::files(prompt));
+    }
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
+fn tools(prompt: &Prompt, execution: Execution) -> Vec<Value> {
+    let mut tools = Vec::new();
+    if prompt.tools.code_execution {
+        tools.push(match execution {
+            Execution::Sandbox => function(&python::tool()),
+            Execution::Upstream => json!({"type": "code_execution"}),
+        });
+    }
+    let theirs = THEIRS.iter().filter(|tool| prompt.tools.offered.iter().any(|o| o == *tool));
+    tools.extend(theirs.map(|tool| json!({"type": tool})));
+    tools.extend(prompt.tools.functions.iter().map(function));
+    tools
+}
+
+fn function(function: &Function) -> Value {
+    let mut json = json!({"type": "function", "name": function.name});
+    if let Some(description) = &function.description {
+        json["description"] = description.as_str().into();
+    }
+    if let Some(parameters) = &function.parameters {
+        json["parameters"] = parameters.clone();
+    }
+    json
+}
+
+/// `generation_config` as the client had it, and the form of the answer, which is a field of its own.
+fn settings(prompt: &Prompt) -> (Map<String, Value>, Option<Value>) {
+    let mut config = prompt.generation_config.as_object().cloned().unwrap_or_default();
+    let mime_type = config.remove("response_mime_type");
+    let schema = config.remove("response_json_schema");
+    let format = mime_type.map(|mime_type| {
+        let mut format = json!({"type": "text", "mime_type": mime_type});
+        if let Some(schema) = schema {
+            format["schema"] = schema;
+        }
+        format
+    });
+    // A model that must call a tool could never answer with what the last call brought.
+    let begins = prompt.steps.last().is_some_and(|step| matches!(step, Step::UserInput(_)));
+    if !begins && config.get("tool_choice") == Some(&json!("any")) {
+        config.remove("tool_choice");
+    }
+    (config, format)
+}
+
+fn input(steps: &[Step], execution: Execution) -> Vec<Value> {
+    let mut input = Vec::new();
+    let mut steps = steps.iter().peekable();
+    while let Some(step) = steps.next() {
+        input.push(match (step, execution) {
+            (Step::CodeCall(call), Execution::Sandbox) => called(call),
+            (Step::CodeResult(result), Execution::Sandbox) => {
+                // What the code drew is a part of what came of it.
+                let drawn = steps.next_if(|step| is_pictures(step));
+                answered(result, drawn)
+            }
+            (step, _) => as_it_is(step),
+        });
+    }
+    input
+}
+
+/// Our run of code, as the model knows it: the call of a function.
+fn called(CodeCall { id, code, signature }: &CodeCall) -> Value {
+    let call = json!({"type": "function_call", "id": id, "name": RUN_PYTHON,
+                      "arguments": {"code": code}});
+    signed(call, signature)
+}
+
+fn answered(result: &CodeResult, drawn: Option<&Step>) -> Value {
+    let mut contents = vec![json!({"type": "text", "text": result.result})];
+    if let Some(Step::ModelOutput(pictures)) = drawn {
+        contents.extend(pictures.iter().map(content));
+    }
+    json!({
+        "type": "function_result",
+        "call_id": result.call_id,
+        "name": RUN_PYTHON,
+        "is_error": result.outcome.is_error(),
+        "result": contents,
+    })
+}
+
+fn is_pictures(step: &Step) -> bool {
+    matches!(step, Step::ModelOutput(contents)
+        if contents.iter().all(|content| matches!(content, Content::Media(_))))
+}
+
+fn as_it_is(step: &Step) -> Value {
+    let contents = |contents: &[Content]| contents.iter().map(content).collect::<Vec<_>>();
+    match step {
+        Step::UserInput(said) => json!({"type": "user_input", "content": contents(said)}),
+        Step::ModelOutput(said) => json!({"type": "model_output", "content": contents(said)}),
+        Step::Thought { summary, signature } => {
+            let mut thought = json!({"type": "thought"});
+            if !summary.is_empty() {
+                thought["summary"] = json!([{"type": "text", "text": summary}]);
+            }
+            signed(thought, signature)
+        }
+        Step::CodeCall(CodeCall { id, code, signature }) => {
+            let arguments = json!({"language": "python", "code": code});
+            let call = json!({"type": "code_execution_call", "id": id, "arguments": arguments});
+            signed(call, signature)
+        }
+        Step::CodeResult(CodeResult { call_id, outcome, result, signature, .. }) => signed(
+            json!({"type": "code_execution_result", "call_id": call_id,
+                   "is_error": outcome.is_error(), "result": result}),
+            signature,
+        ),
+        Step::FunctionCall(FunctionCall { id, name, arguments, signature }) => signed(
+            json!({"type": "function_call", "id": id, "name": name, "arguments": arguments}),
+            signature,
+        ),
+        Step::FunctionResult(FunctionResult { call_id, name, result, is_error }) => {
+            let mut json = json!({"type": "function_result", "call_id": call_id,
+                                  "is_error": is_error, "result": result});
+            if let Some(name) = name {
+                json["name"] = name.as_str().into();
+            }
+            json
+        }
+        Step::SearchCall(SearchCall { id, queries, signature }) => signed(
+            json!({"type": "google_search_call", "id": id, "arguments": {"queries": queries}}),
+            signature,
+        ),
+        Step::SearchResult(SearchResult { call_id, found, signature }) => {
+            let page = |page: &crate::interaction::Found| json!({"title": page.title, "url": page.url, "snippet": page.snippet});
+            let found: Vec<Value> = found.iter().map(page).collect();
+            let result =
+                json!({"type": "google_search_result", "call_id": call_id, "result": found});
+            signed(result, signature)
+        }
+        Step::Foreign(step) => step.clone(),
+    }
+}
+
+/// What has no signature is sent without one, and not with an empty one.
+fn signed(mut step: Value, signature: &str) -> Value {
+    if !signature.is_empty() {
+        step["signature"] = signature.into();
+    }
+    step
+}
+
+fn content(content: &Content) -> Value {
+    match content {
+        Content::Text { text, annotations } if annotations.is_empty() => {
+            json!({"type": "text", "text": text})
+        }
+        Content::Text { text, annotations } => {
+            json!({"type": "text", "text": text, "annotations": annotations})
+        }
+        Content::Media(media) => of_media(media),
+        Content::Foreign(content) => content.clone(),
+    }
+}
+
+fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
+    let kind = match kind {
+        MediaKind::Image => "image",
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+        MediaKind::Document => "document",
+    };
+    let mut media = match source {
+        Source::Inline(data) => json!({"type": kind, "data": STANDARD.encode(data)}),
+        Source::Uri(uri) => json!({"type": kind, "uri": uri}),
+    };
+    if let Some(mime_type) = mime_type {
+        media["mime_type"] = mime_type.as_str().into();
+    }
+    media
+}

@@ -1,0 +1,204 @@
+//! What no server should do, and what becomes of it.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+use server::backend::gemini::Execution;
+
+use super::{Act, Answer, Fake, answers, ask, behind, event, server, step, text};
+use crate::harness::{Program, TestServer};
+use crate::openai::fake::status;
+
+const INTERACTIONS: &str = "/v1beta/interactions";
+
+fn start(step: Value) -> Act {
+    event("step.start", json!({"index": 0, "step": step}))
+}
+
+fn ends(interaction: Value) -> Act {
+    event("interaction.completed", json!({"interaction": interaction}))
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_for_what_it_is() {
+    let many = || Act::Say(format!("data: {}\n\n", "x".repeat(17 << 20)));
+    for (answer, status_wanted, wanted) in [
+        (
+            status(401, "API key not valid: AIza-geheim"),
+            503,
+            "refuses the key that this server has",
+        ),
+        (status(403, "no"), 503, "refuses the key that this server has for it"),
+        (
+            status(400, "Unknown parameter AIza-geheim"),
+            400,
+            "refuses the request: Unknown parameter ….",
+        ),
+        (status(400, "The input exceeds the context window"), 400, "The conversation is too long"),
+        (Answer::Whole(429, ("retry-after", "60"), "quota".into()), 429, "is busy: quota"),
+        (
+            Answer::Whole(302, ("location", "http://127.0.0.1:9/"), String::new()),
+            400,
+            "refuses the request",
+        ),
+        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "makes no sense"),
+        (Answer::Stream(vec![Act::Say("data: 7\n\n".into())]), 503, "makes no sense"),
+        (Answer::Stream(vec![Act::Say("data: {}\n\n".into())]), 503, "makes no sense"),
+        (Answer::Stream(vec![start(json!({"content": []}))]), 503, "a step without a type"),
+        (
+            Answer::Stream(vec![event(
+                "step.delta",
+                json!({"index": 0, "delta": {"type": "text", "text": "a"}}),
+            )]),
+            503,
+            "a delta without its step",
+        ),
+        (
+            Answer::Stream(vec![event(
+                "error",
+                json!({"error": {"message": "overloaded", "code": "x"}}),
+            )]),
+            503,
+            "overloaded",
+        ),
+        (
+            Answer::Stream(vec![ends(
+                json!({"status": "failed", "errors": [{"message": "no luck"}]}),
+            )]),
+            503,
+            "no luck",
+        ),
+        (
+            Answer::Whole(200, ("content-type", "application/json"), "{\"id\": \"v1_x\"}".into()),
+            503,
+            "makes no sense",
+        ),
+        (Answer::Stream(vec![Act::Say("data: [DONE]\n\n".into())]), 503, "broke off"),
+        (Answer::Stream(vec![Act::Cut]), 503, "broke off"),
+        (Answer::Stream(vec![]), 503, "broke off"),
+        (Answer::Stream(vec![Act::Hang]), 503, "said nothing for 1 s"),
+        (Answer::Stream(vec![many()]), 503, "it says too much"),
+        (
+            Answer::Stream(vec![Act::Repeat(Bytes::from(vec![b'x'; 1 << 20]))]),
+            503,
+            "it says too much",
+        ),
+    ] {
+        let what = format!("{answer:?}").chars().take(200).collect::<String>();
+        let fake = Fake::start([answer]).await;
+        let reply = server(&fake, Execution::Sandbox).await.post(INTERACTIONS, &ask("?")).await;
+        assert_eq!(reply.status, status_wanted, "{what}: {}", reply.body);
+        assert!(reply.message().contains(wanted), "{what}: {}", reply.message());
+        assert!(!reply.message().contains("geheim"), "{}", reply.message());
+        if status_wanted == 429 {
+            assert_eq!(reply.headers["retry-after"], "60");
+        }
+        assert_eq!(fake.asked().len(), 1, "{what}: asked again");
+    }
+}
+
+#[tokio::test]
+async fn what_may_pass_is_asked_again_after_the_time_that_was_named() {
+    let busy = || Answer::Whole(429, ("retry-after", "1"), "busy".into());
+    let fake = Fake::start([busy(), status(503, "overloaded"), answers("Here.")]).await;
+    let start = Instant::now();
+    let answer = server(&fake, Execution::Sandbox).await.create(ask("?")).await;
+    assert_eq!(answer["steps"][0]["content"][0]["text"], "Here.");
+    assert!(start.elapsed() >= Duration::from_millis(1500), "a second, and half of one at least");
+    assert_eq!(fake.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn how_it_ended_is_how_it_ended() {
+    let call = |arguments: &str| {
+        step(
+            0,
+            json!({"type": "function_call", "id": "c", "name": "run_python", "arguments": {}}),
+            &[json!({"type": "arguments_delta", "arguments": arguments})],
+        )
+    };
+    for (steps, status, wanted) in [
+        (text("A"), "incomplete", "incomplete"),
+        (text("A"), "budget_exceeded", "incomplete"),
+        (text("A"), "completed", "completed"),
+        (call("[1]"), "requires_action", "failed"),
+        (call("{\"code\": \""), "requires_action", "failed"),
+    ] {
+        let fake = Fake::start([super::says([steps], status, json!({}))]).await;
+        let answer = server(&fake, Execution::Sandbox).await.create(ask("?")).await;
+        assert_eq!(answer["status"], wanted, "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_it_broke_off_is_kept_and_it_is_not_asked_again() {
+    for execution in [Execution::Sandbox, Execution::Upstream] {
+        for last in [Act::Cut, Act::Hang, Act::Say("data: {\"broken\n\n".into())] {
+            let said = event(
+                "step.delta",
+                json!({"index": 0, "delta": {"type": "text", "text": "Well, "}}),
+            );
+            let acts = vec![start(json!({"type": "model_output"})), said, last.clone()];
+            let fake = Fake::start([Answer::Stream(acts)]).await;
+            let server = server(&fake, execution).await;
+            let events = server.create_stream(ask("?")).await.rest().await;
+            let end = events.last().expect("there are some");
+            assert_eq!(end.name, "error", "{last:?}");
+            assert_eq!(end.data["error"]["code"], "service_unavailable");
+            let id = events[0].data["interaction"]["id"].as_str().expect("it has one");
+            let kept = server.get(&format!("{INTERACTIONS}/{id}")).await.body;
+            assert_eq!(kept["status"], "failed");
+            assert_eq!(kept["steps"][1]["content"][0]["text"], "Well, ", "{execution:?} {last:?}");
+            assert_eq!(fake.asked().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_stops_the_model() {
+    let said = event("step.delta", json!({"index": 0, "delta": {"type": "text", "text": "Once "}}));
+    let acts = vec![start(json!({"type": "model_output"})), said, Act::Hang];
+    let fake = Fake::start([Answer::Stream(acts)]).await;
+    let server = server(&fake, Execution::Sandbox).await;
+    let mut stream = server.create_stream(ask("A story?")).await;
+    stream.until("step.delta").await;
+    drop(stream);
+    tokio::time::timeout(Duration::from_millis(900), fake.left())
+        .await
+        .expect("its connection is closed before its silence ends it");
+}
+
+const SLOW: &str = "
+scenarios:
+  - name: a story
+    script:
+      - text: Once upon a time, there was a server.
+      - delay: 10m
+      - text: The end.
+";
+
+/// A real server, and a real `kill -9` in the middle of its stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_that_is_killed_leaves_an_error_and_nothing_else() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let scenarios = tempfile::tempdir().expect("there is a place for temporary files");
+    std::fs::write(scenarios.path().join("slow.yaml"), SLOW).expect("the folder is ours");
+    let folder = scenarios.path().to_str().expect("a temporary path is text");
+    let upstream = Program::start(data.path(), &["--scenarios", folder]);
+    let model = behind(upstream.url(), Execution::Sandbox, None);
+    let front = TestServer::builder().model("gemini-*", model).start().await;
+    let mut stream = front.create_stream(ask("A story?")).await;
+    stream.until("step.delta").await;
+    upstream.kill();
+    let events = stream.rest().await;
+    let end = events.last().expect("there is an end");
+    assert_eq!(
+        (end.name.as_str(), &end.data["error"]["code"]),
+        ("error", &json!("service_unavailable"))
+    );
+    assert!(end.data["error"]["message"].as_str().is_some_and(|why| why.contains("broke off")));
+    let reply = front.post(INTERACTIONS, &ask("Again?")).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.message().ends_with("its server cannot be reached."), "{}", reply.message());
+}
