@@ -30,6 +30,12 @@ const STATUSES: &[(u16, FailureKind)] = &[
     (504, FailureKind::DeadlineExceeded),
 ];
 
+/// The number that Google's API gives a failure.
+pub fn status(kind: FailureKind) -> u16 {
+    let known = STATUSES.iter().find(|(_, known)| *known == kind);
+    known.map_or(500, |(status, _)| *status)
+}
+
 /// What goes wrong, and with which requests.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -16,9 +16,11 @@ mod ids;
 pub mod interaction;
 pub mod journal;
 pub mod namespace;
+pub mod recording;
 pub mod sandbox;
 pub mod store;
 pub mod validate;
+pub mod verify;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use engine::{Engine, FetchFrom, Fetcher, Sources};
 use sandbox::{Sandbox, SandboxError};
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Door, Keys};
+pub use http::{Catalogue, Door, Keys, Visitors};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);

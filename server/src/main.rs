@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,15 +13,18 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
+use server::backend::recorded::Recorded;
 use server::backend::router::Router;
 use server::backend::scripted::{self, Additions, Scripted};
 use server::config::{
     BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, Task,
 };
 use server::exec::{self, Signals};
+use server::recording::Keeper;
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
 use server::store::Store;
-use server::{Catalogue, Door, Keys, Parts, Settings};
+use server::verify::Verifier;
+use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
 use server::{doctor, validate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,6 +58,7 @@ async fn carry_out() -> ExitCode {
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths) => validate::check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
+        Task::Verify(config, paths) => verify(config, paths).await.map(success),
     };
     done.unwrap_or_else(|error| failed(&error))
 }
@@ -74,6 +79,17 @@ async fn examine(config: Config) -> anyhow::Result<bool> {
         sandbox.stop().await;
     }
     Ok(well)
+}
+
+async fn verify(config: Config, paths: Vec<PathBuf>) -> anyhow::Result<bool> {
+    log(&config)?;
+    let sandbox = sandbox(&config).await?;
+    sandbox.ready().await?;
+    let (limits, secrets) = (config.limits, config.secrets());
+    let verifier = Verifier { sandbox: &sandbox, limits, secrets };
+    let well = verifier.check(&paths, &mut std::io::stdout()).await;
+    sandbox.stop().await;
+    well
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -150,6 +166,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             keys: Keys::new(&config.api_keys),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
+            visitors: if config.record_from_anywhere || !records(config) {
+                Visitors::Everybody
+            } else {
+                Visitors::ThisMachine
+            },
         },
         faults: config.faults.clone(),
         models: Catalogue::new(config.models.iter().map(|rule| rule.name.as_str()))?,
@@ -158,6 +179,10 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         fetch_from: config.fetch_from.clone(),
         shutdown_grace: config.shutdown_grace,
     })
+}
+
+fn records(config: &Config) -> bool {
+    config.models.iter().any(|rule| rule.record.is_some())
 }
 
 /// All that a server is made of, and where it listens.
@@ -216,6 +241,7 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
         None => Scripted::from_scenarios(Vec::new()),
     };
     let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
+    let secrets = config.secrets();
     let routes = config.models.iter().map(|rule| {
         let backend: Arc<dyn Backend> = match &rule.backend {
             BackendConfig::Direct => Arc::new(Direct),
@@ -226,6 +252,14 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
             BackendConfig::Gemini(address, model) => {
                 Arc::new(Gemini::new(address.clone(), model.clone())?)
             }
+            BackendConfig::Replay(folder) => Arc::new(Scripted::replay(folder)?),
+        };
+        let backend = match &rule.record {
+            Some(folder) => {
+                let keeper = Keeper::open(folder, secrets.clone())?;
+                Arc::new(Recorded::new(backend, keeper.into()))
+            }
+            None => backend,
         };
         Ok((rule.name.clone(), backend))
     });

@@ -24,6 +24,7 @@ mod manners;
 mod models;
 mod openai;
 mod profiles;
+mod record;
 mod restart;
 mod resume;
 mod scenarios;

@@ -27,7 +27,7 @@ use server::fault::Fault;
 use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Door, Keys, Parts, RunError, Settings};
+use server::{Catalogue, Door, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -156,6 +156,7 @@ impl Builder {
                 keys: Keys::new(&keys),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
+                visitors: Visitors::Everybody,
             },
             faults: self.faults,
             models: self

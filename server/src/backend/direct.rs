@@ -81,6 +81,7 @@ mod tests {
     use crate::interaction::{CodeResult, Content, Outcome};
     use crate::journal::Note;
     use crate::namespace::Namespace;
+    use crate::recording::Tape;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -120,6 +121,7 @@ mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
+            tape: Tape::default(),
             model: "direct".into(),
             system_instruction: None,
             tools,

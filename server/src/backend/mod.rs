@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
 use crate::journal::Note;
 use crate::namespace::Namespace;
+use crate::recording::Tape;
 
 pub mod direct;
 pub mod gemini;
 pub mod openai;
+pub mod recorded;
 pub mod router;
 pub mod scripted;
 pub mod upstream;
@@ -37,6 +39,8 @@ pub struct Prompt {
     pub namespace: Namespace,
     /// Where it is noted which scenario spoke.
     pub note: Note,
+    /// Where all that is said is put, where somebody records.
+    pub tape: Tape,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,

@@ -63,6 +63,7 @@ mod tests {
     use crate::backend::{ModelEvent, Tools};
     use crate::journal::Note;
     use crate::namespace::Namespace;
+    use crate::recording::Tape;
 
     /// A model that only says its name.
     #[derive(Debug)]
@@ -84,6 +85,7 @@ mod tests {
         let mut stream = router.generate(Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
+            tape: Tape::default(),
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),

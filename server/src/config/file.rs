@@ -18,6 +18,8 @@ pub struct File {
     pub data_dir: Option<PathBuf>,
     pub scenarios: Option<PathBuf>,
     pub no_auth: Option<bool>,
+    pub record: Option<PathBuf>,
+    pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]
     pub api_keys: Option<Vec<String>>,
     pub sandbox_socket: Option<PathBuf>,

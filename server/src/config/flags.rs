@@ -37,6 +37,8 @@ pub enum Command {
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Runs the code of recordings again, and says what comes of it that did not before
+    Verify(Verify),
     /// Prints the JSON Schema of a file
     Schema {
         #[command(subcommand)]
@@ -48,6 +50,15 @@ pub enum Command {
 pub enum Schema {
     /// Of scenario files, for editors that complete and check them
     Scenario,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Recordings, and folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +81,12 @@ pub struct Flags {
     /// What the scripted model says [default: ./scenarios, if it exists]
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
+    /// Writes what is asked and what models say into this folder, a scenario file for each interaction
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Records clients on other machines too, which are refused otherwise
+    #[arg(long)]
+    pub record_from_anywhere: bool,
     /// Settings in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

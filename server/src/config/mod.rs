@@ -20,6 +20,7 @@ use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::interaction::Limits;
+use crate::recording::Secrets;
 use crate::store::FileLimits;
 use file::File;
 use flags::{Arguments, Command, Flags};
@@ -40,6 +41,8 @@ pub enum Task {
     Exec(Config, Exec),
     /// Never empty.
     Validate(Vec<PathBuf>),
+    /// Never empty.
+    Verify(Config, Vec<PathBuf>),
     Schema(Schema),
 }
 
@@ -66,6 +69,8 @@ pub struct Config {
     pub min_isolation: Tier,
     /// In the order in which they are tried.
     pub models: Vec<ModelRule>,
+    /// Whether clients on other machines may ask a server that records.
+    pub record_from_anywhere: bool,
     /// What befalls requests. Of the file alone.
     pub faults: Vec<Fault>,
     pub limits: Limits,
@@ -104,6 +109,8 @@ pub struct ModelRule {
     /// A glob over the name that a request asks for.
     pub name: String,
     pub backend: BackendConfig,
+    /// Where what it says is recorded, if it is.
+    pub record: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -112,6 +119,8 @@ pub enum BackendConfig {
     Scripted,
     OpenAi(upstream::Address, openai::Model),
     Gemini(upstream::Address, gemini::Model),
+    /// What was recorded in this folder.
+    Replay(PathBuf),
 }
 
 /// Why the server cannot be started as it was asked to.
@@ -161,6 +170,9 @@ impl Task {
             }
             Command::Validate { paths } => Task::Validate(paths),
             Command::Schema { of } => Task::Schema(of),
+            Command::Verify(flags::Verify { flags, paths }) => {
+                Task::Verify(Config::of_exec(flags, &variables)?, paths)
+            }
             Command::Exec(flags::Exec { flags, command }) => {
                 let exec = Exec { command, no_proxy: variables.no_proxy() };
                 Task::Exec(Config::of_exec(flags, &variables)?, exec)
@@ -170,6 +182,17 @@ impl Task {
 }
 
 impl Config {
+    /// All keys that it has, which are nobody's business.
+    pub fn secrets(&self) -> Secrets {
+        let of_models = self.models.iter().filter_map(|rule| match &rule.backend {
+            BackendConfig::OpenAi(address, _) | BackendConfig::Gemini(address, _) => {
+                address.key.clone()
+            }
+            BackendConfig::Direct | BackendConfig::Scripted | BackendConfig::Replay(_) => None,
+        });
+        Secrets::new(self.api_keys.iter().cloned().chain(of_models))
+    }
+
     fn read(flags: Flags, variables: &Variables<'_>) -> Result<Config, ConfigError> {
         let file = match variables.or(flags.config.clone(), "BELLJAR_CONFIG", path)? {
             Some(path) => File::read(&path)?,
@@ -225,6 +248,7 @@ impl Config {
                 seed,
             },
         };
+        let record = env.or(flags.record, "BELLJAR_RECORD", path)?.or(file.record);
         let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
         let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
         let data_dir =
@@ -241,7 +265,12 @@ impl Config {
                 .or(file.min_isolation)
                 .unwrap_or(Tier::Landlocked),
             faults: file.fault,
-            models: models::rules(file.model, env.0)?,
+            models: models::rules(file.model, record.as_deref(), env.0)?,
+            record_from_anywhere: flags.record_from_anywhere
+                || env
+                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", parse)?
+                    .or(file.record_from_anywhere)
+                    == Some(true),
             limits: Limits {
                 regenerations: env
                     .or(flags.regenerations, "BELLJAR_REGENERATIONS", parse)?

@@ -1,5 +1,6 @@
 //! The `[[model]]` tables: which backend answers for which models.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -27,6 +28,9 @@ pub struct Table {
     tools: Option<ToolsWord>,
     images: Option<ImagesWord>,
     execution: Option<ExecutionWord>,
+    /// Of `replay`: where the recordings are.
+    folder: Option<PathBuf>,
+    record: Option<RecordWord>,
     #[serde(default, deserialize_with = "super::file::duration")]
     silence: Option<Duration>,
 }
@@ -52,6 +56,20 @@ enum ExecutionWord {
     Upstream,
 }
 
+/// A folder, or `false` where all other models are recorded.
+#[derive(Clone)]
+struct RecordWord(Option<PathBuf>);
+
+impl<'de> Deserialize<'de> for RecordWord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RecordWord, D::Error> {
+        match toml::Value::deserialize(from)? {
+            toml::Value::Boolean(false) => Ok(RecordWord(None)),
+            toml::Value::String(folder) => Ok(RecordWord(Some(folder.into()))),
+            _ => Err(serde::de::Error::custom("record is a folder or false")),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct ImagesWord(Has);
 
@@ -67,18 +85,28 @@ impl<'de> Deserialize<'de> for ImagesWord {
 }
 
 /// The rules of the file, and after them those that hold without one.
+///
+/// `record` is where all of them are recorded that say nothing else.
 pub fn rules(
     tables: Vec<Table>,
+    record: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<ModelRule>, ConfigError> {
+    let record = || record.map(Path::to_owned);
     let defaults = [("direct", BackendConfig::Direct), ("*", BackendConfig::Scripted)];
-    let defaults = defaults.map(|(name, backend)| Ok(ModelRule { name: name.to_owned(), backend }));
-    tables.into_iter().map(|table| table.rule(&variable)).chain(defaults).collect()
+    let defaults = defaults
+        .map(|(name, backend)| Ok(ModelRule { name: name.to_owned(), backend, record: record() }));
+    tables.into_iter().map(|table| table.rule(record(), &variable)).chain(defaults).collect()
 }
 
 impl Table {
-    fn rule(self, variable: impl Fn(&str) -> Option<String>) -> Result<ModelRule, ConfigError> {
+    fn rule(
+        self,
+        record: Option<PathBuf>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<ModelRule, ConfigError> {
         let name = self.name.clone();
+        let record = self.record.clone().map_or(record, |word| word.0);
         let wrong = |why: String| ConfigError::Model { name: name.clone(), why };
         globset::Glob::new(&name).map_err(|error| wrong(error.to_string()))?;
         let backend = match self.backend.as_str() {
@@ -86,6 +114,10 @@ impl Table {
             "scripted" => BackendConfig::Scripted,
             "openai" => self.openai(variable).map_err(wrong)?,
             "gemini" => self.gemini(variable).map_err(wrong)?,
+            "replay" => {
+                let missing = || wrong("folder is missing: where its recordings are".to_owned());
+                BackendConfig::Replay(self.folder.ok_or_else(missing)?)
+            }
             other => {
                 return Err(wrong(format!(
                     "there is no backend {other}; there are direct, scripted, openai, gemini and \
@@ -93,7 +125,7 @@ impl Table {
                 )));
             }
         };
-        Ok(ModelRule { name, backend })
+        Ok(ModelRule { name, backend, record })
     }
 
     fn openai(self, variable: impl Fn(&str) -> Option<String>) -> Result<BackendConfig, String> {

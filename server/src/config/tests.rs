@@ -117,6 +117,11 @@ fn what_makes_no_sense_is_refused_by_name() {
             "[[model]] q*: NO has no key in it",
         ),
         ("[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1", "images is true, false or"),
+        ("[[model]]\nname = \"q*\"\nbackend = \"replay\"", "[[model]] q*: folder is missing"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecord = true",
+            "record is a folder or false",
+        ),
         ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "there is no backend magic"),
         ("[[model]]\nname = \"[\"\nbackend = \"direct\"", "[[model]] [: "),
     ] {
@@ -171,12 +176,50 @@ fn geminis_models_are_googles_unless_somebody_says_otherwise() {
     let usual = gemini::Model { name: None, execution: gemini::Execution::Sandbox };
     assert_eq!(*model, usual);
     let BackendConfig::Gemini(address, model) = &second.backend else { panic!("{config:?}") };
-    assert_eq!(
-        (address.base_url.as_str(), address.silence.as_secs()),
-        ("http://127.0.0.1:1", 5)
-    );
+    assert_eq!((address.base_url.as_str(), address.silence.as_secs()), ("http://127.0.0.1:1", 5));
     let theirs = gemini::Model { name: Some("m".into()), execution: gemini::Execution::Upstream };
     assert_eq!(*model, theirs);
+}
+
+#[test]
+fn models_are_recorded_where_somebody_says_so_and_keys_are_known() {
+    let nothing = read(&[], &[]).expect("there is nothing wrong");
+    assert!(nothing.models.iter().all(|rule| rule.record.is_none()));
+    let file = file(
+        "record = \"all\"\nrecord_from_anywhere = true\napi_keys = [\"the-servers-own\"]\n\
+         [[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"http://h\"\n\
+         api_key_env = \"KEY\"\nrecord = \"some\"\n\
+         [[model]]\nname = \"r*\"\nbackend = \"replay\"\nfolder = \"kept\"\nrecord = false\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let config = read(&["--config", path], &[("KEY", "the-models-own")]).expect("it is right");
+    assert!(config.record_from_anywhere);
+    let folders: Vec<_> = config.models.iter().map(|rule| rule.record.as_deref()).collect();
+    let all = Some(Path::new("all"));
+    assert_eq!(folders, [Some(Path::new("some")), None, all, all]);
+    assert!(matches!(&config.models[1].backend, BackendConfig::Replay(at) if at == "kept"));
+    let secrets = config.secrets();
+    assert_eq!(secrets.redact("the-models-own the-servers-own"), "[redacted] [redacted]");
+
+    let variables =
+        [("BELLJAR_RECORD", "others"), ("BELLJAR_RECORD_FROM_ANYWHERE", "false"), ("KEY", "k")];
+    let config = read(&["--config", path], &variables).expect("it is right");
+    assert!(!config.record_from_anywhere);
+    assert_eq!(config.models[2].record.as_deref(), Some(Path::new("others")));
+    let flags = ["--record", "these", "--record-from-anywhere", "--config", path];
+    let config = read(&flags, &variables).expect("it is right");
+    assert!(config.record_from_anywhere);
+    assert_eq!(config.models[2].record.as_deref(), Some(Path::new("these")));
+}
+
+#[test]
+fn what_was_recorded_is_verified_by_name() {
+    let Ok(Task::Verify(config, paths)) = task(&["verify", "--seed", "7", "a", "b"], &[]) else {
+        panic!("there is nothing wrong");
+    };
+    assert_eq!(paths, [Path::new("a"), Path::new("b")]);
+    assert_eq!((config.data_dir, config.log.as_str()), (DataDir::Scratch, "warn"));
+    assert!(matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))), "verify what?");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
 use super::files::File;
 use super::form::Form;
 use super::run::{Left, Run, Speaking};
 use super::usage::Counter;
+use super::{Engine, record};
 use crate::backend::Prompt;
 use crate::interaction::{Event, Status, Turn};
 use crate::store::Log;
@@ -60,6 +60,14 @@ impl Engine {
                 Ok(Event::Finished { status: Status::Cancelled, usage: run.usage.total() })
             }
         };
+        // Whoever has the answer finds the recording.
+        match record::word(&ended) {
+            Some(word) => {
+                let usage = Some(run.usage.total());
+                record::keep(&run.prompt.tape, word, usage, &run.files, &run.sent_ahead).await;
+            }
+            None => record::discard(&run.prompt.tape, &run.log.head().id),
+        }
         // With the cell goes every process that the code started, before anyone reads of the end.
         run.cell = None;
         let last = ended.unwrap_or_else(|error| {

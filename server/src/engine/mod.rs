@@ -7,6 +7,7 @@ mod fetch;
 mod files;
 mod form;
 mod orders;
+mod record;
 mod report;
 mod resume;
 mod run;
@@ -26,6 +27,7 @@ use crate::ids;
 use crate::interaction::{AwaitingModel, Limits, Status, Step, Turn};
 use crate::journal::{Asked, Journal};
 use crate::namespace::Namespace;
+use crate::recording::Tape;
 use crate::sandbox::Sandbox;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
 use form::Form;
@@ -167,6 +169,8 @@ impl Engine {
         let first = match tokio::time::timeout(within, words.recv()).await {
             Ok(Some(Err(refusal))) => {
                 prompt.note.failed(&refusal.to_string());
+                let sent_ahead = &self.sources.sent_ahead;
+                record::keep(&prompt.tape, "refused", None, &files, sent_ahead).await;
                 return Err(refusal.into());
             }
             Ok(word) => word,
@@ -243,6 +247,7 @@ impl Engine {
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
+            tape: Tape::blank(),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools: request.tools.clone(),

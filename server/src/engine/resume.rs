@@ -18,6 +18,7 @@ use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, ForeignStep, Status,
     Step, Turn,
 };
+use crate::recording::Tape;
 use crate::store::Log;
 
 impl Engine {
@@ -77,7 +78,8 @@ impl Engine {
     async fn restored(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = orders::read(log.head())?;
         let form = Form::of(&request.generation_config).map_err(EngineError::from)?;
-        let (prompt, files) = self.prompt(&namespace, &request).await?;
+        let (mut prompt, files) = self.prompt(&namespace, &request).await?;
+        prompt.tape = Tape::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
         let mut run = self.run(Arc::clone(log), prompt, files, form);

@@ -333,6 +333,7 @@ impl Run {
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(complaint)]));
         prompt.steps = steps.into();
+        self.prompt.tape.take_back();
         let mut words = self.backend.generate(prompt);
         self.write_down().await?;
         match words.recv().await {
@@ -376,7 +377,6 @@ impl Run {
         self.usage.read_again(&call.code, &result.result);
         let shell = Shell::CodeResult { call_id: result.call_id.clone() };
         self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
-        let mut turn = turn.finished(result);
         let pictures: Vec<Media> = output
             .images
             .into_iter()
@@ -386,6 +386,8 @@ impl Run {
                 source: Source::Inline(image.data),
             })
             .collect();
+        self.prompt.tape.ran(&result, &pictures);
+        let mut turn = turn.finished(result);
         if !pictures.is_empty() {
             // A step of their own, before the text: the SDKs' `output_text` is then the whole
             // answer, and their `output_image` finds the picture.

@@ -22,6 +22,7 @@ mod serve;
 mod sse;
 mod stall;
 mod upload;
+mod visitors;
 mod wire;
 
 use std::convert::Infallible;
@@ -50,6 +51,7 @@ pub use auth::Keys;
 pub use catalogue::Catalogue;
 pub use fault::Faults;
 pub use serve::serve;
+pub use visitors::Visitors;
 
 /// All of them are the same API: which one a client calls depends on its age.
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
@@ -83,6 +85,7 @@ pub struct Door {
     pub request_bytes: usize,
     /// How long a client may take nothing of its answer.
     pub stalled_after: Duration,
+    pub visitors: Visitors,
 }
 
 /// What answers requests.
@@ -118,6 +121,11 @@ fn router(app: App, door: Door) -> Router {
     let uploads = post(upload::upload).put(upload::upload);
 
     let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
+    // Everybody is let in without being looked at.
+    let api = match door.visitors {
+        Visitors::Everybody => api,
+        Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
+    };
     let mut router = Router::new()
         .route("/x/isolation", get(health::isolation))
         .route("/x/execute", post(execute::execute))

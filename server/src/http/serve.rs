@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::Service;
 use super::stall::Patient;
+use super::visitors::Peer;
 
 /// Connections at a time. Whoever comes after that waits in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
@@ -44,13 +45,15 @@ pub async fn serve(
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_WITHIN));
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
             () = stopping.cancelled() => break,
         };
         let service = service.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            service.clone().oneshot(tidy_path(request.map(Body::new)))
+            let mut request = tidy_path(request.map(Body::new));
+            request.extensions_mut().insert(peer);
+            service.clone().oneshot(request)
         });
         let stream = TokioIo::new(Patient::new(stream, stalled_after));
         let connection = http.serve_connection(stream, service).into_owned();
@@ -70,14 +73,14 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+) -> (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("it is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Events are small, and each is wanted now. One that cannot have it is only slower.
                 let _ = stream.set_nodelay(true);
-                return (stream, place);
+                return (stream, Peer(address.ip()), place);
             }
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");

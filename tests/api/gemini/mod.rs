@@ -5,7 +5,8 @@ mod failures;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server::backend::gemini::{Execution, Gemini, Model};
+pub use server::backend::gemini::Execution;
+use server::backend::gemini::{Gemini, Model};
 use server::backend::upstream::Address;
 
 use crate::harness::{Reply, TestServer, direct};
@@ -170,7 +171,7 @@ async fn what_the_code_drew_is_shown_to_the_model() {
 }
 
 /// A stream with whatever the other server may have that this one has never heard of.
-fn whole_stream() -> (Answer, Vec<Value>, Value) {
+pub fn whole_stream() -> (Answer, Vec<Value>, Value) {
     let usage = json!({"total_tokens": 150, "total_input_tokens": 12, "total_output_tokens": 60,
         "total_thought_tokens": 30, "total_tool_use_tokens": 48, "total_cached_tokens": 0,
         "input_tokens_by_modality": [{"modality": "image", "tokens": 12}],

@@ -6,6 +6,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde_json::Value as Json;
 
+use super::asked::Said;
 use crate::backend::{InputFile, Prompt};
 use crate::interaction::{CodeResult, FunctionResult, Step};
 
@@ -25,6 +26,10 @@ pub struct Scene<'a> {
     pub turn: usize,
     /// Names of the functions whose results the client sent just now.
     pub answered: Vec<&'a str>,
+    /// The results themselves.
+    pub results: Vec<Said>,
+    /// What the client said before, oldest first.
+    pub earlier: Vec<Said>,
     pub model: &'a str,
     pub offered: &'a [String],
     pub files: &'a [InputFile],
@@ -66,6 +71,14 @@ impl<'a> Chain<'a> {
         newest.map_or(0..0, |at| self.client_steps_around(at))
     }
 
+    /// The steps of the client's at the end: what came with the newest request.
+    pub fn newest_of_client(self) -> Range<usize> {
+        match self.steps().len().checked_sub(1) {
+            Some(last) if is_clients(&self.steps()[last]) => self.client_steps_around(last),
+            _ => self.newest_input(),
+        }
+    }
+
     pub fn scene(self, start: &Range<usize>) -> Scene<'a> {
         let so_far = &self.steps()[..start.end];
         let input = input(so_far);
@@ -74,6 +87,8 @@ impl<'a> Chain<'a> {
             input,
             turn: turn(so_far),
             answered: self.answers(start).map(|answers| answers.names).unwrap_or_default(),
+            results: self.results(start.clone()),
+            earlier: self.said(0..start.start),
             model: &self.prompt.model,
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
@@ -145,6 +160,26 @@ impl<'a> Chain<'a> {
         Value::from_pairs(names)
     }
 
+    /// The function results among these steps.
+    fn results(self, at: Range<usize>) -> Vec<Said> {
+        let mut said = self.said(at);
+        said.retain(|said| matches!(said, Said::Result { .. }));
+        said
+    }
+
+    /// What the client said in these steps.
+    fn said(self, at: Range<usize>) -> Vec<Said> {
+        let said = self.steps()[at].iter().filter_map(|step| match step {
+            Step::UserInput(_) => step.user_text().map(Said::Text),
+            Step::FunctionResult(result) => Some(Said::Result {
+                name: self.called(result)?.to_owned(),
+                value: plain(&result.result),
+            }),
+            _ => None,
+        });
+        said.collect()
+    }
+
     fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
         result.name.as_deref().or_else(|| {
             self.steps().iter().rev().find_map(|step| match step {
@@ -193,7 +228,7 @@ fn file(file: &InputFile) -> Value {
 
 /// A function's result without its wrapping: clients send a value as it is, as JSON in a string, or
 /// as JSON in a list of text contents, and a template should not have to know which.
-fn plain(result: &Json) -> Json {
+pub fn plain(result: &Json) -> Json {
     let text = match result {
         Json::String(text) => text.clone(),
         Json::Array(contents) => {

@@ -6,6 +6,7 @@ use globset::{Glob, GlobMatcher};
 use regex::Regex;
 use serde::Deserialize;
 
+use super::after::{self, After, Before};
 use super::chain::Scene;
 
 /// How much of a text is shown to say what was got.
@@ -20,7 +21,9 @@ pub struct When {
     tools: Vec<String>,
     turn: Option<NonZeroUsize>,
     files: Option<Files>,
-    after: Option<After>,
+    after: After,
+    /// All that the client said before, in this order.
+    earlier: Option<Vec<Before>>,
 }
 
 /// The newest user text.
@@ -40,13 +43,6 @@ struct Files {
     count: Option<usize>,
     /// At least one such file, where there is no count beside it.
     mime_type: Option<String>,
-}
-
-/// What the client's newest steps answer.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a map with `function_result`")]
-struct After {
-    function_result: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -133,18 +129,39 @@ impl Verdict {
 impl When {
     /// Whether the scenario waits for the answer to a function call.
     pub fn follows_a_call(&self) -> bool {
-        self.after.is_some()
+        !self.after.0.is_empty()
+    }
+
+    /// The text that it asks for, or what comes nearest to one.
+    pub fn text(&self) -> &str {
+        let Some(input) = &self.input else { return "" };
+        let texts = [&input.equals, &input.contains].into_iter().flatten().map(String::as_str);
+        texts.chain(input.matches.iter().map(|pattern| pattern.0.as_str())).next().unwrap_or("")
+    }
+
+    /// The model that it asks for, or the pattern of its name.
+    pub fn model_name(&self) -> &str {
+        self.model.as_ref().map_or("*", |glob| glob.0.glob().glob())
+    }
+
+    pub fn answers(&self) -> &After {
+        &self.after
+    }
+
+    pub fn earlier(&self) -> &[Before] {
+        self.earlier.as_deref().unwrap_or_default()
     }
 
     pub fn judge(&self, scene: &Scene<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        if let Some(after) = &self.after {
-            let name = after.function_result.as_str();
-            verdict.about_chain("after", scene.answered.contains(&name), || {
-                [
-                    format!("the result of the function {name}"),
-                    listed("no function result", &scene.answered),
-                ]
+        if !self.after.0.is_empty() {
+            verdict.about_chain("after", self.after.holds(&scene.results), || {
+                [self.after.wanted(), self.after.got(&scene.results)]
+            });
+        }
+        if let Some(earlier) = &self.earlier {
+            verdict.about_chain("earlier", after::were(earlier, &scene.earlier), || {
+                [after::told_before(earlier), after::told_said(&scene.earlier)]
             });
         }
         if let Some(input) = &self.input {
@@ -238,8 +255,11 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::backend::InputFile;
+    use crate::backend::scripted::asked::Said;
 
     fn verdict(when: &str) -> Verdict {
         let when: When = serde_saphyr::from_str(when).expect(when);
@@ -253,6 +273,11 @@ mod tests {
             lower_input: "what is the sum of the first 50 prime numbers?".into(),
             turn: 2,
             answered: vec!["get_weather"],
+            results: vec![Said::Result {
+                name: "get_weather".into(),
+                value: json!({"temperature": 21}),
+            }],
+            earlier: vec![Said::Text("Hi!".into())],
             model: "gemini-3-flash-preview",
             offered: &["code_execution".into(), "get_weather".into()],
             files: &[
@@ -279,6 +304,9 @@ mod tests {
             "files: { mime_type: image/jpeg }",
             "files: { count: 1, mime_type: text/csv }",
             "after: { function_result: get_weather }",
+            "after: { function_result: get_weather, equals: { temperature: 21 } }",
+            "after: [{ function_result: get_weather, equals: '{\"temperature\": 21}' }]",
+            "earlier: [hi!]",
         ] {
             assert!(verdict(when).applies(), "{when}");
         }
@@ -305,6 +333,20 @@ mod tests {
                 "after",
                 "the result of the function f",
                 "get_weather",
+            ),
+            (
+                "after: { function_result: get_weather, equals: { temperature: 22 } }",
+                "after",
+                "the result {\"temperature\":22} of the function get_weather",
+                "get_weather: {\"temperature\":21}",
+            ),
+            ("earlier: [hello]", "earlier", "\"hello\"", "\"Hi!\""),
+            ("earlier: []", "earlier", "nothing", "\"Hi!\""),
+            (
+                "earlier: [hi!, { function_result: f }]",
+                "earlier",
+                "\"hi!\", the result of the function f",
+                "\"Hi!\"",
             ),
         ] {
             let verdict = verdict(when);

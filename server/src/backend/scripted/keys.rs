@@ -47,12 +47,27 @@ impl From<FoundKeys> for Found {
 #[derive(Debug, Deserialize)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a map with the keys `status`, `message` and `retry_after`"
+    expecting = "a map with the keys `status`, `message`, `retry_after` and `told`"
 )]
 pub struct FailKeys {
     pub status: Status,
     pub message: Option<String>,
     pub retry_after: Option<Time>,
+    #[serde(default)]
+    pub told: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with the keys `result`, `is_error` and `pictures`"
+)]
+#[derive(Default)]
+pub struct ExpectKeys {
+    pub result: Option<String>,
+    pub is_error: bool,
+    pub pictures: Option<Vec<std::path::PathBuf>>,
 }
 
 #[derive(Debug, Deserialize)]

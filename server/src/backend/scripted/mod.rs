@@ -9,7 +9,7 @@
 //! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
 //! counted or kept between requests, so tests that run at the same time do not disturb one another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -20,6 +20,8 @@ use library::Library;
 use speech::Line;
 
 mod additions;
+mod after;
+mod asked;
 mod chain;
 mod condition;
 mod cue;
@@ -27,14 +29,18 @@ mod diagnosis;
 mod keys;
 mod library;
 mod part;
+mod rehearsal;
 mod scenario;
 mod script;
 mod speech;
 mod template;
 
 pub use additions::Additions;
+pub use asked::{Asked, Said, asked};
 pub use library::files;
-pub use scenario::{Scenario, ScenarioError, parse, read, text};
+pub use part::Expect;
+pub use rehearsal::{Next, Rehearsal};
+pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
 
 /// The JSON Schema of a scenario file.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -43,12 +49,20 @@ pub const SCHEMA: &str = include_str!("schema.json");
 pub struct Scripted {
     library: Library,
     additions: Arc<Additions>,
+    /// Where what it says was recorded, unless a person made it up.
+    recordings: Option<PathBuf>,
 }
 
 impl Scripted {
     /// Reads all scenario files of a folder, and reads them again when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
         Ok(Scripted::of(Library::open(folder.as_ref())?))
+    }
+
+    /// The same for a folder of recordings. It may have none yet.
+    pub fn replay(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
+        let folder = folder.as_ref();
+        Ok(Scripted { recordings: Some(folder.to_owned()), ..Scripted::load(folder)? })
     }
 
     pub fn from_scenarios(scenarios: Vec<Scenario>) -> Scripted {
@@ -61,12 +75,19 @@ impl Scripted {
     }
 
     fn of(library: Library) -> Scripted {
-        Scripted { library, additions: Arc::default() }
+        Scripted { library, additions: Arc::default(), recordings: None }
     }
 
     fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
         let (added, loaded) = (self.additions.of(&prompt.namespace), self.library.current());
         let scenarios: Vec<&Scenario> = added.iter().chain(loaded.iter()).collect();
+        if let (Some(folder), []) = (&self.recordings, &scenarios[..]) {
+            return Err(BackendError::Refused(format!(
+                "There are no recordings in {}, so there is nothing to replay. A server that is \
+                 started with --record and this folder makes some.",
+                folder.display()
+            )));
+        }
         let chain = Chain::new(prompt);
         let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
         prompt.note.matched(&cue.scenario.name);

@@ -1,13 +1,14 @@
 //! The parts of a script, and how they are written down.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::keys::{CallKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
+use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use super::template::{Arguments, Template};
 use crate::backend::Finish;
 use crate::fault::Time;
@@ -37,6 +38,18 @@ pub enum Part {
     Fail(Fail),
     /// The connection ends here.
     Disconnect,
+    /// What came of the code right before, when it was recorded. Nobody says it.
+    Expect(Expect),
+}
+
+/// What a run came to, as far as somebody wants to know whether it still does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// What client and model get to read.
+    pub result: Option<String>,
+    pub is_error: bool,
+    /// Files below the folder of the scenario file.
+    pub pictures: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +63,8 @@ pub struct Fail {
     pub kind: FailureKind,
     pub message: Template,
     pub retry_after: Option<Duration>,
+    /// Whether the interaction fails with all that was said, rather than the request.
+    pub told: bool,
 }
 
 pub const KINDS: &[&str] = &[
@@ -67,6 +82,7 @@ pub const KINDS: &[&str] = &[
     "finish",
     "fail",
     "disconnect",
+    "expect",
 ];
 
 impl Part {
@@ -87,6 +103,7 @@ impl Part {
             Part::Finish(_) => "finish",
             Part::Fail(_) => "fail",
             Part::Disconnect => "disconnect",
+            Part::Expect(_) => "expect",
         }
     }
 
@@ -163,6 +180,10 @@ impl Written {
                 map.next_value::<Yes>()?;
                 Written::Whole(Part::Disconnect)
             }
+            "expect" => {
+                let ExpectKeys { result, is_error, pictures } = map.next_value()?;
+                Written::Whole(Part::Expect(Expect { result, is_error, pictures }))
+            }
             "delay" => Written::Whole(Part::Delay(map.next_value::<Time>()?.0)),
             "pace" => Written::Whole(Part::Pace(map.next_value::<Time>()?.0)),
             "usage" => Written::Whole(Part::Usage(map.next_value::<UsageKeys>()?.into())),
@@ -191,11 +212,11 @@ impl Written {
                 let search = Arguments::new(search.into(), raw.unwrap_or(false)).map_err(broken)?;
                 Ok(Part::Search(search))
             }
-            Written::Fail(FailKeys { status, message, retry_after }) => {
+            Written::Fail(FailKeys { status, message, retry_after, told }) => {
                 let message = message.unwrap_or_else(|| format!("The scenario wants {key}."));
                 let message = Template::new(message, raw.unwrap_or(false)).map_err(broken)?;
                 let retry_after = retry_after.map(|time| time.0);
-                Ok(Part::Fail(Fail { kind: status.0, message, retry_after }))
+                Ok(Part::Fail(Fail { kind: status.0, message, retry_after, told }))
             }
             Written::Whole(_) if raw.is_some() => Err(E::custom(format!(
                 "`raw` beside `{key}`, which has no text to leave untouched"

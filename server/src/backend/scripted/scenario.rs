@@ -21,8 +21,22 @@ pub struct Scenario {
     pub name: String,
     #[serde(default)]
     pub when: When,
+    /// The input's files, where they are kept: for whoever runs the code without a client.
+    #[serde(default)]
+    pub given: Vec<Given>,
     #[serde(deserialize_with = "script")]
     pub script: Vec<Part>,
+}
+
+/// A file of the input.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a map with `name`, `mime_type` and `file`")]
+pub struct Given {
+    /// In the working directory.
+    pub name: String,
+    pub mime_type: String,
+    /// Below the folder of the scenario file.
+    pub file: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +142,7 @@ fn check_order(parts: &[Part]) -> Result<(), String> {
             Part::Code(_)
                 | Part::RepeatCodeUntilOk(_)
                 | Part::FunctionCall(_)
+                | Part::Expect(_)
                 | Part::IfError(_)
                 | Part::IfOk(_)
         );
@@ -139,9 +154,21 @@ fn check_order(parts: &[Part]) -> Result<(), String> {
                 before.kind()
             ));
         }
+        if matches!(part, Part::Expect(_))
+            && !matches!(before, Part::Code(_) | Part::RepeatCodeUntilOk(_))
+        {
+            return Err(format!(
+                "`expect` after `{}`: it may only stand right after `code` or \
+                 `repeat_code_until_ok`",
+                before.kind()
+            ));
+        }
         if before.is_last() {
             return Err(format!("`{}` after `{}`, which is the end", part.kind(), before.kind()));
         }
+    }
+    if let Some(Part::Expect(_)) = parts.first() {
+        return Err("`expect` before any code: there is nothing that it could be about".into());
     }
     parts.iter().try_for_each(|part| match part {
         Part::IfError(parts) | Part::IfOk(parts) => check_order(parts),
@@ -188,6 +215,7 @@ mod tests {
             ("search: { queries: [a], results: [{ titel: b }] }", "unknown field `titel`"),
             ("fail: { status: 418 }", "418 is no status of Google's API; there are 400, 401"),
             ("fail: { status: 429, retry_after: soon }", "a time is written like `500ms`"),
+            ("expect: { output: a }", "unknown field `output`"),
             ("disconnect: false", "it can only be `true`"),
             ("finish: SAFTY", "`SAFTY` is no finish reason; there are STOP, MAX_TOKENS, SAFETY"),
         ] {
@@ -203,6 +231,8 @@ mod tests {
             ("text: a\n      - if_error: [text: b]", "`if_error` after `text`"),
             ("code: a\n      - if_ok: [text: b, if_ok: [text: c]]", "`if_ok` after `text`"),
             ("finish: STOP\n      - text: a", "`text` after `finish`"),
+            ("text: a\n      - expect: {}", "`expect` after `text`: it may only stand right after"),
+            ("expect: {}", "`expect` before any code"),
             ("fail: { status: 500 }\n      - text: a", "`text` after `fail`, which is the end"),
             ("disconnect: true\n      - finish: STOP", "`finish` after `disconnect`"),
         ] {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::chain::{Answers, Beat};
-use super::part::{Call, Part};
+use super::part::{Call, Expect, Part};
 use crate::interaction::Usage;
 
 /// What comes next in a script.
@@ -29,6 +29,8 @@ pub struct Speech<'a> {
     pub parts: Vec<&'a Part>,
     /// The token counts that the script has set so far.
     pub usage: Option<Usage>,
+    /// What the code at its end is expected to come to.
+    pub expect: Option<&'a Expect>,
 }
 
 /// The conversation cannot have been led by this script.
@@ -49,6 +51,9 @@ pub fn next<'a>(
         at_beat: false,
     };
     while let Some(part) = walk.todo.pop_front() {
+        if let Part::Expect(_) = part {
+            continue; // nobody says it
+        }
         walk.at_beat = false;
         match part {
             Part::IfError(parts) => walk.insert(parts, true),
@@ -57,7 +62,12 @@ pub fn next<'a>(
             Part::Code(_) | Part::RepeatCodeUntilOk(_) => {
                 walk.speech.parts.push(part);
                 match walk.beats.pop_front() {
-                    None => return Ok(Next::Say(walk.speech)),
+                    None => {
+                        if let Some(Part::Expect(expect)) = walk.todo.front() {
+                            walk.speech.expect = Some(expect);
+                        }
+                        return Ok(Next::Say(walk.speech));
+                    }
                     Some(beat @ Beat::CodeResult { is_error }) => {
                         walk.take(beat);
                         if is_error && matches!(part, Part::RepeatCodeUntilOk(_)) {
@@ -84,9 +94,12 @@ pub fn next<'a>(
                 walk.speech.parts.push(part);
                 break;
             }
-            Part::Thought(_) | Part::Text(_) | Part::Search(_) | Part::Delay(_) | Part::Pace(_) => {
-                walk.speech.parts.push(part)
-            }
+            Part::Thought(_)
+            | Part::Text(_)
+            | Part::Search(_)
+            | Part::Delay(_)
+            | Part::Pace(_)
+            | Part::Expect(_) => walk.speech.parts.push(part),
         }
     }
     walk.end()
@@ -230,6 +243,21 @@ mod tests {
     fn nothing_is_said_after_finish() {
         assert_eq!(said("[text: a, if_ok: [text: b], finish: MAX_TOKENS]", &[]), r#""a" finish"#);
         assert_eq!(said("[finish: STOP]", &[OK]), "misfit");
+    }
+
+    #[test]
+    fn what_is_expected_is_known_with_its_code_and_said_by_nobody() {
+        let script = "[code: a, expect: {result: x}, if_ok: [text: b], code: c]";
+        assert_eq!(said(script, &[]), r#"run "a""#);
+        assert_eq!(said(script, &[OK]), r#""b" run "c""#);
+        assert_eq!(said("[code: a, expect: {}]", &[OK]), "ended");
+        let script: Vec<Part> = serde_saphyr::from_str(script).expect("valid");
+        let expected = |beats: &[Beat<'static>]| match next(&script, None, beats) {
+            Ok(Next::Say(speech)) => speech.expect.and_then(|expect| expect.result.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(expected(&[]).as_deref(), Some("x"));
+        assert_eq!(expected(&[OK]), None);
     }
 
     #[test]

@@ -95,14 +95,14 @@ impl Writer<'_> {
                 kind: fail.kind,
                 message: fail.message.render(self.names)?,
                 retry_after: fail.retry_after,
-                manner: Manner::Thrown,
+                manner: if fail.told { Manner::Told } else { Manner::Thrown },
             }),
             Part::Disconnect => self.fail(Failure {
                 manner: Manner::Dropped,
                 ..Failure::new(FailureKind::Unavailable, DISCONNECTED)
             }),
             // The walk through the script has taken these for itself.
-            Part::IfError(_) | Part::IfOk(_) | Part::Usage(_) => {}
+            Part::IfError(_) | Part::IfOk(_) | Part::Usage(_) | Part::Expect(_) => {}
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::interaction::{
 };
 use crate::journal::Note;
 use crate::namespace::Namespace;
+use crate::recording::Tape;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
@@ -63,6 +64,7 @@ fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
         namespace: Namespace::default(),
         note: Note::default(),
+        tape: Tape::default(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {

@@ -1,0 +1,52 @@
+//! Any model, with somebody who writes down what is asked and what it says.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::recording::{self, Keeper};
+
+/// Listens to a model, and hands on what it says.
+#[derive(Debug)]
+pub struct Recorded {
+    model: Arc<dyn Backend>,
+    keeper: Arc<Keeper>,
+}
+
+impl Recorded {
+    pub fn new(model: Arc<dyn Backend>, keeper: Arc<Keeper>) -> Recorded {
+        Recorded { model, keeper }
+    }
+}
+
+impl Backend for Recorded {
+    fn generate(&self, prompt: Prompt) -> ModelStream {
+        let tape = prompt.tape.clone();
+        if !tape.turn(&self.keeper, &prompt) {
+            return self.model.generate(prompt);
+        }
+        let mut words = self.model.generate(prompt);
+        let (events, stream) = mpsc::channel(STREAM_CAPACITY);
+        tokio::spawn(async move {
+            let mut ended = false;
+            loop {
+                let word = tokio::select! {
+                    word = words.recv() => word,
+                    // Dropping the words stops the model.
+                    () = events.closed() => return,
+                };
+                let Some(word) = word else { break };
+                ended = matches!(word, Ok(ModelEvent::Code(_) | ModelEvent::End(_)) | Err(_));
+                tape.heard(&word);
+                if events.send(word).await.is_err() {
+                    return;
+                }
+            }
+            if !ended {
+                tape.heard(&Err(recording::broke_off()));
+            }
+        });
+        stream
+    }
+}

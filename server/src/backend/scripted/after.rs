@@ -1,0 +1,164 @@
+//! `after` and `earlier`: conditions about what a client said before, and what it answers now.
+
+use std::fmt;
+
+use serde::de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use super::asked::Said;
+
+/// The result of a function: any, or this one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
+pub struct Answer {
+    pub function_result: String,
+    /// Compared without the wrapping that clients put around a result.
+    #[serde(default)]
+    pub equals: Option<Json>,
+}
+
+/// One answer, or all of these.
+#[derive(Debug, Clone, Default)]
+pub struct After(pub Vec<Answer>);
+
+/// A text of the user's, or the result of a function.
+#[derive(Debug, Clone)]
+pub enum Before {
+    Text(String),
+    Answer(Answer),
+}
+
+impl Answer {
+    fn is(&self, said: &Said) -> bool {
+        matches!(said, Said::Result { name, value }
+            if *name == self.function_result
+                && self.equals.as_ref().is_none_or(|wanted| super::chain::plain(wanted) == *value))
+    }
+
+    fn told(&self) -> String {
+        match &self.equals {
+            None => format!("the result of the function {}", self.function_result),
+            Some(value) => format!("the result {value} of the function {}", self.function_result),
+        }
+    }
+}
+
+impl After {
+    pub fn holds(&self, results: &[Said]) -> bool {
+        self.0.iter().all(|answer| results.iter().any(|said| answer.is(said)))
+    }
+
+    pub fn wanted(&self) -> String {
+        self.0.iter().map(Answer::told).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// What came instead: names, and values where it is they that differ.
+    pub fn got(&self, results: &[Said]) -> String {
+        if results.is_empty() {
+            return "no function result".into();
+        }
+        let told = results.iter().map(|said| match said {
+            Said::Result { name, value }
+                if self.0.iter().any(|a| a.function_result == *name && a.equals.is_some()) =>
+            {
+                format!("{name}: {value}")
+            }
+            Said::Result { name, .. } => name.clone(),
+            Said::Text(text) => format!("{text:?}"),
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Before {
+    fn is(&self, said: &Said) -> bool {
+        match (self, said) {
+            (Before::Text(wanted), Said::Text(text)) => {
+                wanted.trim().to_lowercase() == text.trim().to_lowercase()
+            }
+            (Before::Answer(answer), said) => answer.is(said),
+            (Before::Text(_), Said::Result { .. }) => false,
+        }
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Before::Text(text) => format!("{text:?}"),
+            Before::Answer(answer) => answer.told(),
+        }
+    }
+}
+
+/// Whether all that was said before is this, in this order.
+pub fn were(wanted: &[Before], said: &[Said]) -> bool {
+    wanted.len() == said.len() && wanted.iter().zip(said).all(|(wanted, said)| wanted.is(said))
+}
+
+pub fn told_before(wanted: &[Before]) -> String {
+    if wanted.is_empty() {
+        return "nothing".into();
+    }
+    wanted.iter().map(Before::told).collect::<Vec<_>>().join(", ")
+}
+
+pub fn told_said(said: &[Said]) -> String {
+    let told = said.iter().map(|said| match said {
+        Said::Text(text) => format!("{text:?}"),
+        Said::Result { name, value } => format!("the result {value} of the function {name}"),
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "nothing".into() } else { told.join(", ") }
+}
+
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<After, D::Error> {
+        deserializer.deserialize_any(AfterVisitor)
+    }
+}
+
+struct AfterVisitor;
+
+impl<'de> Visitor<'de> for AfterVisitor {
+    type Value = After;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map with `function_result`, or a list of such maps")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<After, A::Error> {
+        Ok(After(vec![Answer::deserialize(MapAccessDeserializer::new(map))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<After, A::Error> {
+        let mut answers = Vec::new();
+        while let Some(answer) = items.next_element()? {
+            answers.push(answer);
+        }
+        Ok(After(answers))
+    }
+}
+
+impl<'de> Deserialize<'de> for Before {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Before, D::Error> {
+        deserializer.deserialize_any(BeforeVisitor)
+    }
+}
+
+struct BeforeVisitor;
+
+impl<'de> Visitor<'de> for BeforeVisitor {
+    type Value = Before;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text of the user's, or a map with `function_result`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Before, E> {
+        Ok(Before::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Before, A::Error> {
+        Ok(Before::Answer(Answer::deserialize(MapAccessDeserializer::new(map))?))
+    }
+}

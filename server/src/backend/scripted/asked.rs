@@ -1,0 +1,35 @@
+//! What a client asked, as the conditions of a scenario would ask for it.
+
+use serde_json::Value as Json;
+
+use super::chain::Chain;
+use crate::backend::Prompt;
+
+/// The newest input of a conversation, and what was said before it.
+#[derive(Debug, PartialEq)]
+pub struct Asked {
+    /// The newest user text.
+    pub input: String,
+    pub turn: usize,
+    /// What the client said before, oldest first.
+    pub earlier: Vec<Said>,
+    /// The results that the client sent just now.
+    pub answered: Vec<Said>,
+}
+
+/// One thing that a client said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    Text(String),
+    /// The result of a function, without its wrapping.
+    Result {
+        name: String,
+        value: Json,
+    },
+}
+
+pub fn asked(prompt: &Prompt) -> Asked {
+    let chain = Chain::new(prompt);
+    let scene = chain.scene(&chain.newest_of_client());
+    Asked { input: scene.input, turn: scene.turn, earlier: scene.earlier, answered: scene.results }
+}

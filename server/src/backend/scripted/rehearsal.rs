@@ -1,0 +1,130 @@
+//! A scenario that is said without a client, for whoever looks at what comes of its code.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::after::Before;
+use super::chain::Chain;
+use super::condition::When;
+use super::cue;
+use super::part::{Expect, Part};
+use super::scenario::{Given, Scenario};
+use super::speech::{self, Line};
+use crate::backend::{InputFile, ModelEvent, Prompt, Tools};
+use crate::interaction::{Content, FunctionResult, Step};
+use crate::journal::Note;
+use crate::namespace::Namespace;
+use crate::recording::Tape;
+
+const CODE_EXECUTION: &str = "code_execution";
+
+/// A scenario on its own, and the request that it was made for.
+#[derive(Debug)]
+pub struct Rehearsal {
+    scenario: Scenario,
+    prompt: Prompt,
+}
+
+/// Code that a script says.
+#[derive(Debug)]
+pub struct Next {
+    pub code: String,
+    pub expect: Option<Expect>,
+}
+
+impl Rehearsal {
+    /// `bytes` are the sizes of its given files.
+    pub fn of(scenario: &Scenario, bytes: &[u64]) -> Rehearsal {
+        let when = &scenario.when;
+        let mut steps = Vec::new();
+        for before in when.earlier() {
+            match before {
+                Before::Text(text) => {
+                    steps.push(user(text));
+                    steps.push(Step::ModelOutput(vec![Content::text("…")]));
+                }
+                Before::Answer(answer) => {
+                    steps.push(result(&answer.function_result, answer.equals.as_ref()));
+                    steps.push(Step::ModelOutput(vec![Content::text("…")]));
+                }
+            }
+        }
+        steps.push(user(when.text()));
+        let answers = &when.answers().0;
+        steps.extend(answers.iter().map(|a| result(&a.function_result, a.equals.as_ref())));
+        let files = scenario.given.iter().zip(bytes).map(|(given, bytes)| InputFile {
+            name: given.name.clone(),
+            mime_type: given.mime_type.clone(),
+            bytes: *bytes,
+        });
+        let prompt = Prompt {
+            namespace: Namespace::default(),
+            note: Note::default(),
+            tape: Tape::default(),
+            model: when.model_name().to_owned(),
+            system_instruction: None,
+            tools: Tools {
+                code_execution: true,
+                functions: Vec::new(),
+                offered: vec![CODE_EXECUTION.to_owned()],
+            },
+            generation_config: Json::Null,
+            steps: steps.into(),
+            files: files.collect::<Vec<_>>().into(),
+        };
+        // Whatever else is asked for: it is the one that is looked at.
+        Rehearsal { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
+    }
+
+    /// The conversation as it begins.
+    pub fn steps(&self) -> Vec<Step> {
+        self.prompt.steps.to_vec()
+    }
+
+    /// The code that the script says where a conversation is, and what is expected of it. Nothing
+    /// where it says none and is over, or goes on with the answer of a client's function.
+    pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<Next>, String> {
+        let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
+        let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
+        let chain = Chain::new(&prompt);
+        let cue = cue::next(&[&self.scenario], chain)?;
+        let expect = cue.speech.expect.cloned();
+        let lines = speech::lines(&cue, &chain.names())?;
+        Ok(lines.into_iter().find_map(|line| match line {
+            Line::Say(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
+            _ => None,
+        }))
+    }
+}
+
+impl Scenario {
+    /// Whether it says code at all.
+    pub fn has_code(&self) -> bool {
+        fn any(parts: &[Part]) -> bool {
+            parts.iter().any(|part| match part {
+                Part::Code(_) | Part::RepeatCodeUntilOk(_) => true,
+                Part::IfError(parts) | Part::IfOk(parts) => any(parts),
+                _ => false,
+            })
+        }
+        any(&self.script)
+    }
+
+    pub fn given(&self) -> &[Given] {
+        &self.given
+    }
+}
+
+fn user(text: &str) -> Step {
+    Step::UserInput(vec![Content::text(text)])
+}
+
+fn result(name: &str, value: Option<&Json>) -> Step {
+    Step::FunctionResult(FunctionResult {
+        call_id: name.to_owned(),
+        name: Some(name.to_owned()),
+        result: value.cloned().unwrap_or_else(|| json!({})),
+        is_error: false,
+    })
+}

@@ -1,0 +1,24 @@
+//! Recordings: what was asked and what a model said, as a scenario file a person can read and edit,
+//! one for each interaction.
+//!
+//! ```text
+//!   backend ──words──▶ tape ◀──results── engine
+//!                        │
+//!                        ▼ at the end
+//!   redact ──▶ script ──▶ keeper ──▶ a file of its own, whole or not there
+//! ```
+//!
+//! Scenarios are said again by the scripted model, and `belljar verify` runs their code anew. When
+//! each thing was said stands above it as a comment: whoever replays does not want to wait as long
+//! as whoever recorded, and a `delay` or a `pace` is quickly written where somebody does.
+
+mod keeper;
+mod pictures;
+mod redact;
+mod script;
+mod tape;
+
+pub use keeper::{Keeper, KeeperError, MAX_GIVEN_BYTES, Whole};
+pub use pictures::same_picture;
+pub use redact::Secrets;
+pub use tape::{Tape, broke_off};

@@ -1,0 +1,552 @@
+//! A tape as a scenario: what was asked becomes its conditions, what was said its script.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use serde_saphyr::{ser_options, to_string_with_options};
+
+use super::redact::{REDACTED, Secrets};
+use super::tape::{Reel, Take, What};
+use super::{KeeperError, Whole};
+use crate::backend::scripted::{self, Said};
+use crate::backend::{BackendError, Finish};
+use crate::fault;
+use crate::interaction::{CodeResult, Failure, FailureKind, Manner, Media, Source, Usage};
+
+/// How much of an input becomes the name of a scenario.
+const NAME_CHARS: usize = 60;
+/// A line of a file is as long as its text: one that is folded is hard to search and to change.
+const LINE_CHARS: usize = 1 << 30;
+
+/// What is written, and the bytes that lie beside it.
+#[derive(Debug)]
+pub struct Script<'s> {
+    secrets: &'s Secrets,
+    parts: Vec<Part>,
+    pub pictures: Vec<Picture>,
+    /// Kinds of steps that no part can say.
+    left_out: Vec<String>,
+    /// Queries of a search whose result is still to come.
+    queries: Value,
+}
+
+/// Bytes that are to lie in a file, and what that file is to be called.
+#[derive(Debug)]
+pub struct Picture {
+    pub path: String,
+    pub content: Bytes,
+}
+
+/// A part, and when it was said.
+#[derive(Debug)]
+struct Part {
+    value: Value,
+    when: String,
+}
+
+/// All of a scenario but its script.
+#[derive(Serialize)]
+struct Head<'f> {
+    name: &'f str,
+    when: &'f Value,
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    given: &'f [Value],
+}
+
+impl<'s> Script<'s> {
+    pub fn of(reel: &Reel, usage: Option<Usage>, secrets: &'s Secrets) -> Script<'s> {
+        let mut script = Script {
+            secrets,
+            parts: Vec::new(),
+            pictures: Vec::new(),
+            left_out: Vec::new(),
+            queries: Value::Null,
+        };
+        let counted = reel.takes.iter().any(|take| matches!(take.what, What::Counted));
+        // First, for what stands after a function's call is said in another interaction.
+        if let Some(usage) = usage.filter(|_| counted) {
+            script.add(String::new(), json!({"usage": tokens(usage)}));
+        }
+        for take in &reel.takes {
+            script.take(take);
+        }
+        if script.parts.is_empty() {
+            script.add(String::new(), json!({"finish": "STOP"}));
+        }
+        script
+    }
+
+    /// The whole file. It reads as what was meant, or it is an error.
+    pub fn file(
+        &self,
+        reel: &Reel,
+        whole: &Whole,
+        given: Vec<Value>,
+    ) -> Result<String, KeeperError> {
+        let asked = scripted::asked(&reel.asked);
+        let name = self.secrets.redact(&asked.input).into_owned();
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = match name.char_indices().nth(NAME_CHARS) {
+            Some((end, _)) => format!("{} …", &name[..end]),
+            None if name.is_empty() => "recorded".to_owned(),
+            None => name,
+        };
+        let when = self.when(reel);
+        let head = Head { name: &name, when: &when, given: &given };
+        let mut wanted = json!({"scenarios": [head]});
+        wanted["scenarios"][0]["script"] =
+            self.parts.iter().map(|part| part.value.clone()).collect();
+        // A writer of YAML that gets a text wrong would change what the model says. JSON is YAML too.
+        let body = match self.yaml(&head) {
+            Ok(yaml) if serde_saphyr::from_str::<Value>(&yaml).is_ok_and(|read| read == wanted) => {
+                yaml
+            }
+            _ => serde_json::to_string_pretty(&wanted)? + "\n",
+        };
+        Ok(self.head(reel, whole) + &body)
+    }
+
+    fn yaml(&self, head: &Head<'_>) -> Result<String, serde_saphyr::ser::Error> {
+        let mut yaml = "scenarios:\n".to_owned() + &indented(2, &listed(head)?) + "    script:\n";
+        for Part { value, when } in &self.parts {
+            if !when.is_empty() {
+                yaml += &format!("      # {when}\n");
+            }
+            yaml += &indented(6, &listed(value)?);
+        }
+        Ok(yaml)
+    }
+
+    fn head(&self, reel: &Reel, whole: &Whole) -> String {
+        let at = whole.at.strftime("%Y-%m-%d %H:%M:%S");
+        let took = reel.takes.last().map_or(Duration::ZERO, |take| take.until);
+        let mut head = format!(
+            "# Recorded by belljar {} at {at} UTC: {}, after {:.3} s.\n\
+             # `belljar validate` checks it, `belljar verify` runs its code again.\n",
+            env!("CARGO_PKG_VERSION"),
+            whole.status,
+            took.as_secs_f64(),
+        );
+        for kind in &self.left_out {
+            head += &format!("# Left out, for no part can say it: a step {kind:?}.\n");
+        }
+        for name in &whole.files_left_out {
+            head += &format!("# Left out, for it is too large: {name}.\n");
+        }
+        head
+    }
+
+    fn when(&self, reel: &Reel) -> Value {
+        let prompt = &reel.asked;
+        let asked = scripted::asked(prompt);
+        let mut when = json!({"model": globset::escape(&prompt.model)});
+        when["input"] = match self.secrets.redact(&asked.input) {
+            Cow::Borrowed(text) => json!({"equals": text}),
+            Cow::Owned(redacted) => {
+                let any = regex::escape(&redacted).replace(&regex::escape(REDACTED), ".+");
+                json!({"matches": format!("(?is)^{any}$")})
+            }
+        };
+        when["turn"] = asked.turn.into();
+        if !prompt.tools.offered.is_empty() {
+            when["tools"] = json!(prompt.tools.offered);
+        }
+        if let Some(first) = prompt.files.first() {
+            when["files"] = json!({"count": prompt.files.len()});
+            if prompt.files.iter().all(|file| file.mime_type == first.mime_type) {
+                when["files"]["mime_type"] = first.mime_type.as_str().into();
+            }
+        }
+        // One that had a secret in it could not be found again.
+        let mut earlier = Some(Vec::new());
+        for said in &asked.earlier {
+            earlier = earlier.zip(self.said(said)).map(|(mut before, said)| {
+                before.push(said);
+                before
+            });
+        }
+        // Where there was nothing, that is a condition too: the same text is still the newest one when
+        // the result of a function comes.
+        if let Some(earlier) = earlier {
+            when["earlier"] = earlier.into();
+        }
+        let answered: Vec<Value> = asked
+            .answered
+            .iter()
+            .filter_map(|said| match said {
+                Said::Text(_) => None,
+                Said::Result { name, .. } => {
+                    Some(self.said(said).unwrap_or_else(|| json!({"function_result": name})))
+                }
+            })
+            .collect();
+        match &answered[..] {
+            [] => {}
+            [one] => when["after"] = one.clone(),
+            _ => when["after"] = answered.into(),
+        }
+        when
+    }
+
+    /// What a client said, where there is no secret in it.
+    fn said(&self, said: &Said) -> Option<Value> {
+        match said {
+            Said::Text(text) => {
+                (self.secrets.redact(text) == *text).then(|| Value::from(text.as_str()))
+            }
+            Said::Result { name, value } => (self.secrets.redact_json(value) == *value)
+                .then(|| json!({"function_result": name, "equals": value})),
+        }
+    }
+
+    fn take(&mut self, take: &Take) {
+        let when = times(take);
+        match &take.what {
+            What::Thought(text) => self.text(when, "thought", text),
+            What::Text(text) => self.text(when, "text", text),
+            What::Code(code) => self.text(when, "code", code),
+            What::Call { name, arguments } => self.call(when, name, arguments),
+            What::Search { queries, found } => {
+                let pages: Vec<Value> = found
+                    .iter()
+                    .map(|page| json!({"title": page.title, "url": page.url, "snippet": page.snippet}))
+                    .collect();
+                self.structure(when, "search", json!({"queries": queries, "results": pages}));
+            }
+            What::Step(step) => self.step(when, step),
+            What::Counted => {}
+            What::Ended(end) => match end.finish {
+                Finish::Stop => {}
+                Finish::MaxTokens => self.add(when, json!({"finish": "MAX_TOKENS"})),
+                Finish::Stopped(reason) => self.add(when, json!({"finish": reason.word()})),
+            },
+            What::Failed(error) => self.failed(when, error),
+            What::Ran(result, pictures) => self.ran(when, result, pictures),
+        }
+    }
+
+    fn add(&mut self, when: String, value: Value) {
+        self.parts.push(Part { value, when });
+    }
+
+    fn text(&mut self, when: String, kind: &str, text: &str) {
+        let text = self.secrets.redact(text).into_owned();
+        let is_template = means_something(&text);
+        self.structure_of(when, kind, text.into(), is_template);
+    }
+
+    fn call(&mut self, when: String, name: &str, arguments: &Value) {
+        let arguments = self.secrets.redact_json(arguments);
+        self.structure(when, "function_call", json!({"name": name, "arguments": arguments}));
+    }
+
+    /// A part with strings in it, which are templates unless somebody says otherwise.
+    fn structure(&mut self, when: String, kind: &str, value: Value) {
+        let value = self.secrets.redact_json(&value);
+        let is_template = has_template(&value);
+        self.structure_of(when, kind, value, is_template);
+    }
+
+    fn structure_of(&mut self, when: String, kind: &str, value: Value, is_template: bool) {
+        let mut part = Map::new();
+        part.insert(kind.to_owned(), value);
+        if is_template {
+            part.insert("raw".to_owned(), true.into());
+        }
+        self.add(when, part.into());
+    }
+
+    fn ran(&mut self, when: String, result: &CodeResult, pictures: &[Media]) {
+        self.expect(when, &result.result, result.outcome.is_error());
+        for picture in pictures {
+            if let Source::Inline(content) = &picture.source {
+                self.picture(picture.mime_type.as_deref().unwrap_or_default(), content.clone());
+            }
+        }
+    }
+
+    fn expect(&mut self, when: String, result: &str, is_error: bool) {
+        let mut expect = json!({"result": self.secrets.redact(result)});
+        if is_error {
+            expect["is_error"] = true.into();
+        }
+        expect["pictures"] = json!([]);
+        self.add(when, json!({"expect": expect}));
+    }
+
+    /// One more picture of the newest run.
+    fn picture(&mut self, mime_type: &str, content: Bytes) {
+        let picture = Picture::new(mime_type, content);
+        let last = self.parts.iter_mut().rev().find_map(|part| part.value.get_mut("expect"));
+        if let Some(Value::Array(pictures)) = last.and_then(|expect| expect.get_mut("pictures")) {
+            pictures.push(picture.path.as_str().into());
+            self.pictures.push(picture);
+        }
+    }
+
+    fn failed(&mut self, when: String, error: &BackendError) {
+        let (kind, message, retry_after, manner) = match error {
+            BackendError::Refused(why) => (FailureKind::InvalidRequest, why, None, Manner::Told),
+            BackendError::Unavailable(why) => (FailureKind::Unavailable, why, None, Manner::Told),
+            BackendError::Failed(Failure { kind, message, retry_after, manner }) => {
+                (*kind, message, *retry_after, *manner)
+            }
+        };
+        if manner == Manner::Dropped {
+            return self.add(when, json!({"disconnect": true}));
+        }
+        let has_said = self.parts.iter().any(|part| part.value.get("usage").is_none());
+        let message = self.secrets.redact(message).into_owned();
+        let mut fail = json!({"status": fault::status(kind), "message": message});
+        if let Some(wait) = retry_after {
+            fail["retry_after"] = humantime::format_duration(wait).to_string().into();
+        }
+        if has_said && manner == Manner::Told {
+            fail["told"] = true.into();
+        }
+        self.structure(when, "fail", fail);
+    }
+
+    /// A step of another server, in Google's words.
+    fn step(&mut self, when: String, step: &Value) {
+        let texts = |contents: &Value| -> String {
+            let contents = contents.as_array().into_iter().flatten();
+            contents.filter_map(|content| content["text"].as_str()).collect()
+        };
+        match step["type"].as_str().unwrap_or_default() {
+            "thought" => {
+                let summary = texts(&step["summary"]);
+                if !summary.is_empty() {
+                    self.text(when, "thought", &summary);
+                }
+            }
+            "model_output" => {
+                for content in step["content"].as_array().into_iter().flatten() {
+                    let data = content["data"].as_str().and_then(|data| STANDARD.decode(data).ok());
+                    if let Some(data) = data {
+                        let mime_type = content["mime_type"].as_str().unwrap_or_default();
+                        self.picture(mime_type, data.into());
+                    }
+                }
+                let text = texts(&step["content"]);
+                if !text.is_empty() {
+                    self.text(when, "text", &text);
+                }
+            }
+            "code_execution_call" => {
+                let code = step["arguments"]["code"].as_str().unwrap_or_default();
+                self.text(when, "code", code);
+            }
+            "code_execution_result" => {
+                let result = step["result"].as_str().unwrap_or_default();
+                self.expect(when, result, step["is_error"] == true);
+            }
+            "function_call" => {
+                let name = step["name"].as_str().unwrap_or_default();
+                self.call(when, name, &step["arguments"]);
+            }
+            "google_search_call" => self.queries = step["arguments"]["queries"].clone(),
+            "google_search_result" => {
+                let queries = std::mem::take(&mut self.queries);
+                let queries = if queries.is_array() { queries } else { json!([]) };
+                let pages: Vec<Value> = step["result"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|page| {
+                        let (title, url) = (page["title"].as_str()?, page["url"].as_str()?);
+                        let snippet = page["snippet"].as_str().unwrap_or_default();
+                        Some(json!({"title": title, "url": url, "snippet": snippet}))
+                    })
+                    .collect();
+                self.structure(when, "search", json!({"queries": queries, "results": pages}));
+            }
+            other => self.left_out.push(other.to_owned()),
+        }
+    }
+}
+
+impl Picture {
+    /// The same bytes have the same name.
+    pub fn new(mime_type: &str, content: Bytes) -> Picture {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::digest(&content);
+        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let extension = match mime_type {
+            "image/jpeg" => "jpeg",
+            other => mime_guess::get_mime_extensions_str(other)
+                .and_then(|known| known.first())
+                .map_or("bin", |extension| extension),
+        };
+        Picture { path: format!("files/{name}.{extension}"), content }
+    }
+}
+
+/// An item of a list in YAML.
+fn listed(item: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+    let options = ser_options! {
+        compact_list_indent: false,
+        folded_wrap_chars: LINE_CHARS,
+        min_fold_chars: LINE_CHARS,
+    };
+    to_string_with_options(&[item], options)
+}
+
+/// Further to the right, but for lines that nothing is in.
+fn indented(spaces: usize, yaml: &str) -> String {
+    let indent = " ".repeat(spaces);
+    let lines = yaml.lines().map(|line| match line {
+        "" => "\n".to_owned(),
+        line => format!("{indent}{line}\n"),
+    });
+    lines.collect()
+}
+
+/// When a part was said, for people.
+fn times(Take { at, until, pieces, .. }: &Take) -> String {
+    let at = at.as_secs_f64();
+    match pieces {
+        1 => format!("{at:.3} s"),
+        pieces => format!("{at:.3} s, {pieces} pieces until {:.3} s", until.as_secs_f64()),
+    }
+}
+
+/// Whether a text would be taken for a template.
+fn means_something(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
+}
+
+fn has_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => means_something(text),
+        Value::Array(items) => items.iter().any(has_template),
+        Value::Object(fields) => fields.values().any(has_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn tokens(usage: Usage) -> Value {
+    json!({
+        "total_input_tokens": usage.input,
+        "total_output_tokens": usage.output,
+        "total_thought_tokens": usage.thought,
+        "total_tool_use_tokens": usage.tool_use,
+        "total_cached_tokens": usage.cached,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::backend::{End, ModelEvent, Prompt, Tools};
+    use crate::interaction::{Content, Step};
+    use crate::journal::Note;
+    use crate::namespace::Namespace;
+    use crate::recording::{Keeper, Tape};
+
+    /// What is awkward in YAML, in a template, or on a screen.
+    const AWKWARD: &[&str] = &[
+        " ",
+        "\n",
+        "a\n\n",
+        "\n\na",
+        "\ta\t",
+        "  leading",
+        "trailing  ",
+        "a\n  \nb\n ",
+        "#x",
+        "- a",
+        "a: b #c",
+        "'",
+        "\"\\",
+        "null",
+        "~",
+        "true",
+        "1e3",
+        "0x1f",
+        "2026-01-01",
+        "|",
+        "> folded",
+        "@`%&*!",
+        "---",
+        "a\n---\n...\nb",
+        "%YAML 1.2",
+        "{{ not a hole }}",
+        "{% if %}",
+        "{# c",
+        "{a}",
+        "[a]",
+        "\r\n",
+        "a\rb",
+        "\0\u{1}\u{1b}[31m",
+        "\u{7f}\u{85}\u{a0}",
+        "\u{2028}\u{2029}\u{feff}",
+        "\u{fffe}🦀ä\u{10ffff}",
+    ];
+
+    #[test]
+    fn every_text_reads_as_what_it_was() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
+        let (keeper, long) = (Arc::new(keeper), "long words ".repeat(500));
+        for text in AWKWARD.iter().copied().chain([long.as_str()]) {
+            let tape = Tape::blank();
+            tape.turn(&keeper, &prompt(text));
+            let arguments = json!({text: [text, {"x": text}]});
+            for event in [
+                ModelEvent::Thought(text.into()),
+                ModelEvent::Text(text.into()),
+                ModelEvent::FunctionCall { name: "f".into(), arguments: arguments.clone() },
+                ModelEvent::End(End::default()),
+            ] {
+                tape.heard(&Ok(event));
+            }
+            let reel = tape.unwind().expect("something is on it");
+            let secrets = Secrets::default();
+            let script = Script::of(&reel, None, &secrets);
+            let whole = Whole {
+                at: Timestamp::UNIX_EPOCH,
+                status: "completed",
+                usage: None,
+                files: Vec::new(),
+                files_left_out: Vec::new(),
+            };
+            let file = script.file(&reel, &whole, Vec::new()).expect("it can be written");
+            let read: Value = serde_saphyr::from_str(&file).expect("it is YAML");
+            let scenario = &read["scenarios"][0];
+            assert_eq!(scenario["when"]["input"]["equals"], text, "{file}");
+            assert_eq!(scenario["script"][0]["thought"], text, "{file}");
+            assert_eq!(scenario["script"][1]["text"], text, "{file}");
+            let call = &scenario["script"][2]["function_call"];
+            assert_eq!(call["arguments"], arguments, "{file}");
+            assert!(file.contains("# 0.0"), "it is written for people:\n{file}");
+            scripted::parse(Path::new("it.yaml"), &file).unwrap_or_else(|error| {
+                panic!("{error} in\n{file}");
+            });
+        }
+    }
+
+    fn prompt(text: &str) -> Prompt {
+        Prompt {
+            namespace: Namespace::default(),
+            note: Note::default(),
+            tape: Tape::default(),
+            model: "m[1]*".into(),
+            system_instruction: None,
+            tools: Tools::default(),
+            generation_config: Value::Null,
+            steps: [Step::UserInput(vec![Content::text(text)])].into(),
+            files: [].into(),
+        }
+    }
+}

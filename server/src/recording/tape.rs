@@ -1,0 +1,203 @@
+//! What happens in one interaction, as far as a recording needs it. Cheap to clone, and empty for as
+//! long as nobody records.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Keeper;
+use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
+use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media};
+
+/// A tape that runs, or one that nothing is put on.
+#[derive(Debug, Clone, Default)]
+pub struct Tape(Option<Arc<Mutex<Option<Reel>>>>);
+
+/// All that was recorded.
+#[derive(Debug)]
+pub struct Reel {
+    pub keeper: Arc<Keeper>,
+    /// The first prompt: what the client asked.
+    pub asked: Prompt,
+    pub takes: Vec<Take>,
+    began: Instant,
+    /// Where the newest turn of the model begins.
+    turn: usize,
+    /// A step of another server that is still coming.
+    foreign: Option<ForeignStep>,
+}
+
+/// One thing that happened, and when, counted from the request.
+#[derive(Debug)]
+pub struct Take {
+    pub at: Duration,
+    /// Of its last piece.
+    pub until: Duration,
+    pub pieces: usize,
+    pub what: What,
+}
+
+#[derive(Debug)]
+pub enum What {
+    Thought(String),
+    Text(String),
+    Code(String),
+    Call {
+        name: String,
+        arguments: Value,
+    },
+    Search {
+        queries: Vec<String>,
+        found: Vec<Found>,
+    },
+    /// A whole step of another server.
+    Step(Value),
+    /// The model counted its tokens itself.
+    Counted,
+    Ended(End),
+    /// The model failed, or broke off.
+    Failed(BackendError),
+    /// What came of the code before it.
+    Ran(CodeResult, Vec<Media>),
+}
+
+impl Tape {
+    /// One that something can be put on, once there is a keeper for it.
+    pub fn blank() -> Tape {
+        Tape(Some(Arc::default()))
+    }
+
+    /// A turn of the model begins. Whether it is recorded.
+    pub fn turn(&self, keeper: &Arc<Keeper>, prompt: &Prompt) -> bool {
+        let Some(mut reel) = self.lock() else { return false };
+        let reel = reel.get_or_insert_with(|| Reel {
+            keeper: Arc::clone(keeper),
+            // A tape in itself would never be thrown away.
+            asked: Prompt { tape: Tape::default(), ..prompt.clone() },
+            takes: Vec::new(),
+            began: Instant::now(),
+            turn: 0,
+            foreign: None,
+        });
+        reel.turn = reel.takes.len();
+        true
+    }
+
+    pub fn heard(&self, word: &Result<ModelEvent, BackendError>) {
+        self.with(|reel| match word {
+            Ok(event) => reel.heard(event),
+            Err(error) => reel.take(What::Failed(error.clone())),
+        });
+    }
+
+    pub fn ran(&self, result: &CodeResult, pictures: &[Media]) {
+        self.with(|reel| reel.take(What::Ran(result.clone(), pictures.to_vec())));
+    }
+
+    /// What the model said in its newest turn is not taken for its answer, and it is asked again.
+    pub fn take_back(&self) {
+        self.with(|reel| reel.takes.truncate(reel.turn));
+    }
+
+    /// All that was put on it. From here on it is blank again.
+    pub fn unwind(&self) -> Option<Reel> {
+        self.lock()?.take()
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Reel)) {
+        if let Some(mut reel) = self.lock()
+            && let Some(reel) = reel.as_mut()
+        {
+            act(reel);
+        }
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Option<Reel>>> {
+        self.0.as_ref().map(|reel| reel.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Reel {
+    fn heard(&mut self, event: &ModelEvent) {
+        match event {
+            ModelEvent::Thought(piece) => self.piece(piece, What::Thought),
+            ModelEvent::Text(piece) => self.piece(piece, What::Text),
+            ModelEvent::Code(code) => self.take(What::Code(code.clone())),
+            ModelEvent::FunctionCall { name, arguments } => {
+                self.take(What::Call { name: name.clone(), arguments: arguments.clone() });
+            }
+            ModelEvent::Search { queries, found } => {
+                self.take(What::Search { queries: queries.clone(), found: found.clone() });
+            }
+            ModelEvent::Foreign(Foreign::Started(step)) => {
+                self.take(What::Step(Value::Null));
+                self.foreign = Some(ForeignStep::new(step.clone()));
+            }
+            ModelEvent::Foreign(Foreign::Delta(delta)) => {
+                if let Some(foreign) = &mut self.foreign {
+                    foreign.add(delta);
+                }
+                self.goes_on();
+            }
+            ModelEvent::Foreign(Foreign::Stopped) => self.step_stopped(),
+            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) => self.take(What::Counted),
+            ModelEvent::End(end) => self.take(What::Ended(*end)),
+            // Who says it later gives other names.
+            ModelEvent::Mark(_) | ModelEvent::Sealed(_) => {}
+        }
+    }
+
+    fn step_stopped(&mut self) {
+        if let (Some(foreign), Some(Take { what: What::Step(step), .. })) =
+            (self.foreign.take(), self.takes.last_mut())
+        {
+            *step = foreign.into_value();
+        }
+    }
+
+    fn piece(&mut self, piece: &str, what: fn(String) -> What) {
+        if piece.is_empty() {
+            return;
+        }
+        let new = what(piece.to_owned());
+        let same = self.takes.last_mut().filter(|last| last.what.is_like(&new));
+        match same.map(|last| &mut last.what) {
+            Some(What::Thought(text) | What::Text(text)) => {
+                text.push_str(piece);
+                self.goes_on();
+            }
+            _ => self.take(new),
+        }
+    }
+
+    fn goes_on(&mut self) {
+        let now = self.began.elapsed();
+        if let Some(last) = self.takes.last_mut() {
+            last.until = now;
+            last.pieces += 1;
+        }
+    }
+
+    fn take(&mut self, what: What) {
+        // One that broke off in the middle of a step has said what it has said.
+        self.step_stopped();
+        let now = self.began.elapsed();
+        self.takes.push(Take { at: now, until: now, pieces: 1, what });
+    }
+}
+
+impl What {
+    fn is_like(&self, other: &What) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// Why a model that broke off without a word failed.
+pub fn broke_off() -> BackendError {
+    BackendError::Failed(Failure::new(
+        crate::interaction::FailureKind::Unavailable,
+        "The model broke off in the middle.",
+    ))
+}

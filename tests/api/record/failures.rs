@@ -1,0 +1,82 @@
+//! What goes wrong is recorded too, and what is half of something is not.
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+use super::{Folder, INTERACTIONS, ask, transcript};
+use crate::harness::{Reply, TestServer};
+use crate::openai::fake::{Act, Answer, Fake, code, data, delta, status, text};
+
+async fn asked(server: &TestServer) -> Reply {
+    server.post(INTERACTIONS, &ask("?")).await
+}
+
+#[tokio::test]
+async fn a_failure_is_recorded_and_fails_again() {
+    let end = |finish: &str| data(&json!({"choices": [{"delta": {}, "finish_reason": finish}]}));
+    let said = || delta(json!({"content": "Well, "}));
+    for (answers, wanted) in [
+        (vec![Answer::Whole(429, ("retry-after", "60"), "slow down".into())], "status: 429"),
+        (vec![status(400, "no such {{ parameter }}")], "status: 400"),
+        (vec![status(401, "Incorrect API key provided: sk-geheim")], "status: 503"),
+        (vec![Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())])], "status: 503"),
+        (vec![Answer::Stream(vec![said(), Act::Cut])], "told: true"),
+        (vec![Answer::Stream(vec![said(), Act::Hang])], "told: true"),
+        (vec![code("print(6 * 7)"), Answer::Stream(vec![])], "told: true"),
+        (vec![code("1 / 0"), text("It cannot be.")], "is_error: true"),
+        (vec![Answer::Stream(vec![said(), end("length")])], "finish: MAX_TOKENS"),
+        (vec![Answer::Stream(vec![said(), end("content_filter")])], "finish: SAFETY"),
+        (vec![Answer::Stream(vec![end("stop")])], "finish: STOP"),
+        (vec![Answer::Stream(vec![Act::Repeat(Bytes::from(vec![b'x'; 1 << 20]))])], "status: 503"),
+    ] {
+        let what = format!("{answers:?}").chars().take(200).collect::<String>();
+        let folder = Folder::new();
+        let fake = Fake::start(answers).await;
+        let server = folder.recording(fake.model()).await;
+        let recorded = asked(&server).await;
+        let file = folder.text();
+        assert!(file.contains(wanted), "{what}: {file}");
+        assert!(!file.contains("geheim"), "{file}");
+        let replayed = asked(&folder.replaying().await).await;
+        assert_eq!(replayed.status, recorded.status, "{what}: {file}");
+        assert_eq!(replayed.headers.get("retry-after"), recorded.headers.get("retry-after"));
+        if recorded.status == 200 {
+            assert_eq!(transcript(&replayed.body), transcript(&recorded.body), "{what}");
+        } else {
+            assert_eq!(replayed.body, recorded.body, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_never_learns_does_not_learn_from_being_recorded() {
+    let folder = Folder::new();
+    let fake = Fake::start(vec![code("1 / 0"); 7]).await;
+    let recorded = folder.recording(fake.model()).await.create(ask("?")).await;
+    let replayed = folder.replaying().await.create(ask("?")).await;
+    assert_eq!(transcript(&replayed)["steps"], transcript(&recorded)["steps"]);
+    assert_eq!(folder.text().matches("is_error: true").count(), 6);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_leaves_nothing() {
+    let folder = Folder::new();
+    let fake =
+        Fake::start([Answer::Stream(vec![delta(json!({"content": "Once "})), Act::Hang])]).await;
+    let server = folder.recording(fake.model()).await;
+    let mut stream = server.create_stream(ask("A story?")).await;
+    let created = stream.until("interaction.created").await;
+    stream.until("step.delta").await;
+    drop(stream);
+    let id = created.data["interaction"]["id"].as_str().expect("it has one").to_owned();
+    // Its end is written down after whatever is recorded of it.
+    let events = server.events(&id, None).await;
+    let end: &Value = &events.last().expect("there is one").data;
+    assert_eq!(
+        events.iter().filter(|event| event.name == "interaction.completed").count(),
+        1,
+        "{end}"
+    );
+    let left: Vec<_> = folder.path().read_dir().expect("it is there").collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,121 @@
+//! `belljar verify`: the code of recordings runs again.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::{Folder, painter, picture_and_table};
+use crate::harness::socket;
+
+fn verify(paths: &[&Path]) -> (Option<i32>, String) {
+    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let Output { status, stdout, stderr } = belljar
+        .args(["verify", "--sandbox-socket"])
+        .arg(socket())
+        .args(paths)
+        .env_remove("BELLJAR_API_KEYS")
+        .output()
+        .expect("it is a program");
+    assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+    (status.code(), String::from_utf8(stdout).expect("it is text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_runs_again_and_what_changed_is_shown() {
+    let folder = Folder::new();
+    let fake = painter().await;
+    folder.recording(fake.model()).await.create(picture_and_table()).await;
+    drop(fake);
+    let (code, said) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.ends_with(
+            "  run 1: as it was\n1 runs as they were, 0 changed, 0 with nothing to compare\n"
+        ),
+        "{said}"
+    );
+
+    // What a library would have said before it was upgraded.
+    let path = folder.files().remove(0);
+    let text = std::fs::read_to_string(&path).expect("it is text");
+    let changed = text
+        .replace("{braces} 42", "{braces} 41")
+        .replace("\n          pictures:\n", "\n          is_error: true\n          pictures:\n");
+    assert_ne!(text, changed);
+    std::fs::write(&path, changed).expect("the folder is ours");
+    let png = folder.path().join("files");
+    let pictures =
+        png.read_dir().expect("it is there").map(|file| file.expect("it is there").path());
+    let drawn = pictures.max_by_key(|path| path.metadata().expect("it is there").len());
+    let drawn = drawn.expect("there is one");
+    let kept = std::fs::read(&drawn).expect("it is there");
+    std::fs::write(&drawn, b"another picture").expect("the folder is ours");
+    let (code, said) = verify(&[&path]);
+    assert_eq!(code, Some(1), "{said}");
+    for wanted in [
+        "  run 1: changed\n",
+        "    it was an error, and is no error\n",
+        "    - {braces} 41\n    + {braces} 42\n",
+        "    picture 1 (files/",
+        "): 15 bytes, and now ",
+        "0 runs as they were, 1 changed, 0 with nothing to compare\n",
+    ] {
+        assert!(said.contains(wanted), "no {wanted} in {said}");
+    }
+
+    // The same pixels, written by another version of whatever writes them.
+    std::fs::write(&path, text).expect("the folder is ours");
+    let mut with_words = kept[..kept.len() - 12].to_vec();
+    with_words.extend_from_slice(b"\x00\x00\x00\x04tEXtab\x00c");
+    with_words.extend_from_slice(&crc(b"tEXtab\x00c").to_be_bytes());
+    with_words.extend_from_slice(&kept[kept.len() - 12..]);
+    std::fs::write(&drawn, with_words).expect("the folder is ours");
+    let (code, said) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{said}");
+
+    std::fs::remove_file(&drawn).expect("it is there");
+    let (code, said) = verify(&[folder.path()]);
+    assert!(code == Some(1) && said.contains("No such file"), "{said}");
+}
+
+/// Of a chunk of a PNG.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_that_a_person_wrote_can_be_verified_too() {
+    let folder = Folder::new();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("the folder is ours");
+    };
+    write("no_code.yaml", "scenarios: [{ name: a, script: [text: hi] }]");
+    write(
+        "days.yaml",
+        "scenarios:\n  - name: days\n    when:\n      input: { contains: days of 2028 }\n      \
+         earlier: [hello]\n      after: { function_result: year, equals: { days: 366 } }\n    \
+         script:\n      - delay: 10m\n      - code: print({{ function_result.days }}, {{ turn }}, '{{ input }}')\n      \
+         - expect: { result: \"366 2 days of 2028\\n\" }\n      - code: 1 / 0\n      - if_error: [code: print(2)]\n      \
+         - text: done\n",
+    );
+    let (code, said) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("run 1: as it was\n  run 2: nothing is expected of it\n  run 3: nothing"),
+        "{said}"
+    );
+
+    write("hole.yaml", "scenarios: [{ name: a, script: [code: print(1), text: '{{ nothing }}'] }]");
+    write("broken.yaml", "scenarios: [{ name: a }]");
+    let (code, said) = verify(&[folder.path(), Path::new("/nowhere/at/all")]);
+    assert_eq!(code, Some(1));
+    for wanted in [
+        "broken.yaml:1:",
+        "hint: ",
+        "the script cannot go on: The scenario `a` has a `text` that fails",
+        "/nowhere/at/all: ",
+    ] {
+        assert!(said.contains(wanted), "no {wanted} in {said}");
+    }
+}
