@@ -28,4 +28,5 @@ mod record;
 mod restart;
 mod resume;
 mod scenarios;
+mod side_by_side;
 mod stream;

@@ -1,0 +1,99 @@
+//! A hundred test processes on one server, each in a namespace of its own.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::TestServer;
+
+const PROCESSES: usize = 100;
+
+/// A test as somebody would write one, in a process of its own: it brings its scenarios along, has a
+/// conversation with code and a function in it, orders a fault, reads the journal, and clears up. It
+/// prints all that it got to see but for what is named anew each time.
+const TEST: &str = r#"
+import json, sys, urllib.error, urllib.request
+url = sys.argv[1]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+tools = [{"type": "code_execution"}, {"type": "function", "name": "look"}]
+anew = {"id", "call_id", "signature", "created", "updated", "at", "interaction_id", "previous_interaction_id"}
+
+def told(value):
+    if isinstance(value, dict):
+        return {name: told(value) for name, value in value.items() if name not in anew}
+    return [told(item) for item in value] if isinstance(value, list) else value
+
+def test(number):
+    def call(method, path, body=None, **headers):
+        headers |= {"x-belljar-namespace": f"test-{number}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url + path, body, headers, method=method)
+        try:
+            answer = [200, json.load(opener.open(request))]
+        except urllib.error.HTTPError as error:
+            answer = [error.code, json.load(error)]
+        seen.append(told(answer))
+        return answer[1]
+
+    def ask(input, last=None, **headers):
+        request = {"model": "gemini", "tools": tools, "input": input, "previous_interaction_id": last}
+        return call("POST", "/v1beta/interactions", json.dumps(request).encode(), **headers)
+
+    seen = []
+    call("POST", "/x/scenarios", f'''
+scenarios:
+  - name: mine {number}
+    when: {{ input: {{ contains: double }} }}
+    script:
+      - code: print({number} * 2)
+      - function_call: {{ name: look, arguments: {{ number: "{{{{ stdout | trim }}}}" }} }}
+      - text: "{number} and {{{{ function_result.seen }}}}, in turn {{{{ turn }}}}."
+'''.encode())
+    fault = {"x-belljar-fault": json.dumps({"status": 503, "times": 1, "message": f"fault {number}"})}
+    ask("double it", **fault)
+    first = ask("double it", **fault)
+    result = {"type": "function_result", "call_id": first["steps"][-1]["id"], "result": {"seen": number + 1}}
+    second = ask([result], first["id"])
+    ask("what nobody knows", second["id"])
+    call("GET", "/x/journal")
+    call("POST", "/x/reset")
+    call("GET", "/x/journal")
+    print(json.dumps(seen, sort_keys=True))
+
+for number in map(int, sys.argv[2:]):
+    test(number)
+"#;
+
+/// A process that makes these tests, one after the other.
+fn tests(server: &TestServer, numbers: std::ops::Range<usize>) -> Child {
+    Command::new("python3")
+        .args(["-I", "-S", "-c", TEST, server.url()])
+        .args(numbers.map(|number| number.to_string()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 is a program")
+}
+
+fn transcript(child: Child) -> String {
+    let output = child.wait_with_output().expect("it is our child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_tests_at_a_time_see_what_each_sees_alone() {
+    let server = TestServer::start("").await;
+    let alone = transcript(tests(&server, 0..PROCESSES));
+    let alone: Vec<&str> = alone.lines().collect();
+    assert_eq!(alone.len(), PROCESSES);
+    for (number, transcript) in alone.iter().enumerate() {
+        let double = format!("\"result\": \"{}\\n\"", number * 2);
+        let last = format!("{number} and {}, in turn 1.", number + 1);
+        for wanted in [double, last, format!("fault {number}"), format!("mine {number}")] {
+            assert!(transcript.contains(&wanted), "no {wanted} in {transcript}");
+        }
+    }
+    let together: Vec<Child> =
+        (0..PROCESSES).map(|number| tests(&server, number..number + 1)).collect();
+    for (child, alone) in together.into_iter().zip(alone) {
+        assert_eq!(transcript(child).trim_end(), alone);
+    }
+}
