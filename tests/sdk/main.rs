@@ -43,3 +43,16 @@ fn an_agent_is_tested_with_one_command() {
 
     assert!(passed.success(), "the agent's tests failed; their own words are above");
 }
+
+/// Recorded from another server, and then tested without it.
+#[test]
+fn an_agent_is_tested_on_what_was_recorded() {
+    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let passed = Command::new(Path::new(HERE).join("agent/record"))
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_SANDBOX_SOCKET", harness::socket())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "a recording is not what was said; its own words are above");
+}
