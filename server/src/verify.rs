@@ -3,7 +3,7 @@
 //! changed.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
@@ -206,8 +206,12 @@ fn read(file: &Path) -> Result<Vec<Scenario>, String> {
     scripted::parse(file, &text).map_err(|error| error.explained(&text))
 }
 
-/// A file that a scenario names, which lies below the folder that the scenario is in.
+/// A file that a scenario names. It lies below the folder that the scenario is in, and nowhere else:
+/// scenarios are passed around.
 fn beside(file: &Path, name: &Path) -> Result<Bytes, String> {
+    if !name.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(format!("{} is no file below the folder of its scenario", name.display()));
+    }
     let folder = file.parent().unwrap_or(Path::new(""));
     let content = std::fs::read(folder.join(name));
     content.map(Bytes::from).map_err(|error| format!("{}: {error}", folder.join(name).display()))
@@ -253,6 +257,14 @@ fn other_pictures(wanted: &[PathBuf], output: &RunOutput, file: &Path) -> Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scenario_names_no_file_of_anybody_elses() {
+        for name in ["/etc/passwd", "../secret", "files/../../secret", "./x"] {
+            let error = beside(Path::new("recorded/a.yaml"), Path::new(name));
+            assert!(error.expect_err(name).contains("is no file below"), "{name}");
+        }
+    }
 
     #[test]
     fn what_differs_is_shown_between_lines_that_do_not() {

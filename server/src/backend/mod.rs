@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
@@ -79,6 +81,34 @@ pub struct InputFile {
     pub name: String,
     pub mime_type: String,
     pub bytes: u64,
+    pub content: FileContent,
+}
+
+/// What a file is told apart by.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FileContent {
+    Here(Bytes),
+    /// On the disk. This is its SHA-256, in hexadecimal digits.
+    Stored(String),
+}
+
+impl FileContent {
+    /// In hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        match self {
+            FileContent::Here(bytes) => {
+                Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+            FileContent::Stored(sha256) => sha256.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for FileContent {
+    /// Without what is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileContent").finish_non_exhaustive()
+    }
 }
 
 /// One thing that a model says.
@@ -112,6 +142,13 @@ pub enum ModelEvent {
     /// What the model counted in this turn; it adds up. Comes before the turn's last event.
     Counted(Usage),
     End(End),
+}
+
+impl ModelEvent {
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, ModelEvent::Code(_) | ModelEvent::End(_))
+    }
 }
 
 /// How a call is known where it was made.

@@ -37,7 +37,7 @@ impl Backend for Recorded {
                     () = events.closed() => return,
                 };
                 let Some(word) = word else { break };
-                ended = matches!(word, Ok(ModelEvent::Code(_) | ModelEvent::End(_)) | Err(_));
+                ended = word.as_ref().map_or(true, ModelEvent::is_last);
                 tape.heard(&word);
                 if events.send(word).await.is_err() {
                     return;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use protocol::MAX_BLOB_BYTES;
 
 use super::fetch::{FetchError, Fetched, Fetcher};
-use crate::backend::InputFile;
+use crate::backend::{FileContent, InputFile};
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
 use crate::store::{self, Files, Owner, StoreError};
 
@@ -109,7 +109,8 @@ fn inline(index: usize, media: &Media, told: Option<String>, content: &Bytes) ->
         }
         .to_owned()
     });
-    let about = about(index, mime_type, content.len() as u64);
+    let here = FileContent::Here(content.clone());
+    let about = about(index, mime_type, content.len() as u64, here);
     File { about, content: Held::InMemory(content.clone()) }
 }
 
@@ -126,7 +127,8 @@ async fn sent_ahead(
         return Err(FileError::TooLarge { name: format!("files/{id}"), bytes: file.bytes });
     }
     let mime_type = media.mime_type.as_ref().unwrap_or(&file.mime_type).clone();
-    Ok(File { about: about(index, mime_type, file.bytes), content: Held::OnDisk(file) })
+    let stored = FileContent::Stored(file.sha256.clone());
+    Ok(File { about: about(index, mime_type, file.bytes, stored), content: Held::OnDisk(file) })
 }
 
 /// `abc` of `files/abc`, or of an address that ends with it: clients reach one server by many names.
@@ -139,8 +141,9 @@ fn id_of(uri: &str) -> Option<&str> {
     (is_ours && is_id).then_some(id)
 }
 
-fn about(index: usize, mime_type: String, bytes: u64) -> InputFile {
-    InputFile { name: format!("input_file_{index}.{}", extension(&mime_type)), mime_type, bytes }
+fn about(index: usize, mime_type: String, bytes: u64, content: FileContent) -> InputFile {
+    let name = format!("input_file_{index}.{}", extension(&mime_type));
+    InputFile { name, mime_type, bytes, content }
 }
 
 /// The extension that Gemini gives, and for types that were not seen there the usual one.

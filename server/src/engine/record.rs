@@ -41,7 +41,11 @@ pub async fn keep(
     files: &[File],
     sent_ahead: &Files,
 ) {
-    let Some(reel) = tape.unwind() else { return };
+    let reel = match tape.unwind() {
+        None => return,
+        Some(Ok(reel)) => reel,
+        Some(Err(error)) => return tracing::error!(%error, "an interaction was not recorded"),
+    };
     let mut whole = Whole {
         at: Timestamp::now(),
         status,

@@ -481,9 +481,7 @@ impl Run {
     fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
         match self.open.take() {
             None => turn,
-            Some(Open::Thought { index, text }) => {
-                self.sealed(turn, index, text, ids::signature())
-            }
+            Some(Open::Thought { index, text }) => self.sealed(turn, index, text, ids::signature()),
             Some(Open::Text { index, text }) => {
                 self.unwritten.push(Event::StepStopped { index });
                 turn.said(Step::ModelOutput(vec![Content::text(text)]))

@@ -78,7 +78,7 @@ impl Keeper {
         let mut files = Vec::new();
         for (name, mime_type, content) in &whole.files {
             let file = Picture::new(mime_type, content.clone());
-            given.push(json!({"name": name, "mime_type": mime_type, "file": file.path}));
+            given.push(json!({"name": name, "mime_type": mime_type, "file": file.path()}));
             files.push(file);
         }
         let text = script.file(reel, whole, given)?;
@@ -88,7 +88,7 @@ impl Keeper {
             .map_err(|error| KeeperError::Unreadable(error.to_string()))?;
         // First what the recording names, then the recording.
         for file in files.iter().chain(&script.pictures) {
-            let path = self.folder.join(&file.path);
+            let path = self.folder.join(file.path());
             if !path.exists() {
                 self.put(&path, &file.content)?;
             }
@@ -97,7 +97,8 @@ impl Keeper {
         Ok(path)
     }
 
-    /// In the order of time, and told apart by what was asked.
+    /// In the order of time, and told apart by what was asked. What failed comes after all others: a
+    /// client that asked again and had an answer then has it at once when it is said again.
     fn name(&self, reel: &Reel, whole: &Whole) -> String {
         let input = scripted::asked(&reel.asked).input;
         let input = self.secrets.redact(&input).to_lowercase();
@@ -107,7 +108,8 @@ impl Keeper {
         let at = whole.at.strftime("%Y%m%dT%H%M%S.%3fZ");
         let slug = slug.trim_end_matches('-');
         let dash = if slug.is_empty() { "" } else { "-" };
-        format!("{at}{dash}{slug}-{}.yaml", ids::call())
+        let failed = if reel.has_failed() { "failed-" } else { "" };
+        format!("{failed}{at}{dash}{slug}-{}.yaml", ids::call())
     }
 
     /// Under another name first, so that nobody reads the half of it.

@@ -14,10 +14,12 @@ use super::redact::{REDACTED, Secrets};
 use super::tape::{Reel, Take, What};
 use super::{KeeperError, Whole};
 use crate::backend::scripted::{self, Said};
-use crate::backend::{BackendError, Finish};
+use crate::backend::{BackendError, FileContent, Finish};
 use crate::fault;
 use crate::interaction::{CodeResult, Failure, FailureKind, Manner, Media, Source, Usage};
 
+/// Digits of a hash that are written down.
+const HASH_DIGITS: usize = 16;
 /// How much of an input becomes the name of a scenario.
 const NAME_CHARS: usize = 60;
 /// A line of a file is as long as its text: one that is folded is hard to search and to change.
@@ -38,7 +40,9 @@ pub struct Script<'s> {
 /// Bytes that are to lie in a file, and what that file is to be called.
 #[derive(Debug)]
 pub struct Picture {
-    pub path: String,
+    /// The beginning of its SHA-256.
+    hash: String,
+    extension: &'static str,
     pub content: Bytes,
 }
 
@@ -161,6 +165,8 @@ impl<'s> Script<'s> {
             if prompt.files.iter().all(|file| file.mime_type == first.mime_type) {
                 when["files"]["mime_type"] = first.mime_type.as_str().into();
             }
+            let hashes = prompt.files.iter().map(|file| start_of(&file.content.sha256()));
+            when["files"]["sha256"] = hashes.collect();
         }
         // One that had a secret in it could not be found again.
         let mut earlier = Some(Vec::new());
@@ -284,7 +290,7 @@ impl<'s> Script<'s> {
         let picture = Picture::new(mime_type, content);
         let last = self.parts.iter_mut().rev().find_map(|part| part.value.get_mut("expect"));
         if let Some(Value::Array(pictures)) = last.and_then(|expect| expect.get_mut("pictures")) {
-            pictures.push(picture.path.as_str().into());
+            pictures.push(picture.path().into());
             self.pictures.push(picture);
         }
     }
@@ -372,19 +378,26 @@ impl<'s> Script<'s> {
 }
 
 impl Picture {
-    /// The same bytes have the same name.
     pub fn new(mime_type: &str, content: Bytes) -> Picture {
-        use sha2::{Digest as _, Sha256};
-        let hash = Sha256::digest(&content);
-        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = start_of(&FileContent::Here(content.clone()).sha256());
         let extension = match mime_type {
             "image/jpeg" => "jpeg",
             other => mime_guess::get_mime_extensions_str(other)
                 .and_then(|known| known.first())
                 .map_or("bin", |extension| extension),
         };
-        Picture { path: format!("files/{name}.{extension}"), content }
+        Picture { hash, extension, content }
     }
+
+    /// Beside the recording. The same bytes have the same name.
+    pub fn path(&self) -> String {
+        format!("files/{}.{}", self.hash, self.extension)
+    }
+}
+
+/// As much of a hash as tells files apart.
+fn start_of(sha256: &str) -> String {
+    sha256.chars().take(HASH_DIGITS).collect()
 }
 
 /// An item of a list in YAML.
@@ -441,7 +454,7 @@ fn tokens(usage: Usage) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
@@ -511,7 +524,7 @@ mod tests {
             ] {
                 tape.heard(&Ok(event));
             }
-            let reel = tape.unwind().expect("something is on it");
+            let reel = tape.unwind().expect("something is on it").expect("it is short");
             let secrets = Secrets::default();
             let script = Script::of(&reel, None, &secrets);
             let whole = Whole {
@@ -536,7 +549,7 @@ mod tests {
         }
     }
 
-    fn prompt(text: &str) -> Prompt {
+    pub fn prompt(text: &str) -> Prompt {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),

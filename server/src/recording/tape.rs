@@ -11,9 +11,17 @@ use super::Keeper;
 use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
 use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media};
 
+/// Limit of all texts that are put on a tape. A scenario file may not be longer either.
+const MAX_BYTES: usize = 16 << 20;
+
 /// A tape that runs, or one that nothing is put on.
 #[derive(Debug, Clone, Default)]
 pub struct Tape(Option<Arc<Mutex<Option<Reel>>>>);
+
+/// More was said than a recording may have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MAX_BYTES} bytes were said")]
+pub struct TooLong;
 
 /// All that was recorded.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub struct Reel {
     turn: usize,
     /// A step of another server that is still coming.
     foreign: Option<ForeignStep>,
+    /// Of all texts that were put on it.
+    bytes: usize,
 }
 
 /// One thing that happened, and when, counted from the request.
@@ -80,6 +90,7 @@ impl Tape {
             began: Instant::now(),
             turn: 0,
             foreign: None,
+            bytes: 0,
         });
         reel.turn = reel.takes.len();
         true
@@ -93,7 +104,11 @@ impl Tape {
     }
 
     pub fn ran(&self, result: &CodeResult, pictures: &[Media]) {
-        self.with(|reel| reel.take(What::Ran(result.clone(), pictures.to_vec())));
+        self.with(|reel| {
+            if reel.has_room(result.result.len()) {
+                reel.take(What::Ran(result.clone(), pictures.to_vec()));
+            }
+        });
     }
 
     /// What the model said in its newest turn is not taken for its answer, and it is asked again.
@@ -101,9 +116,10 @@ impl Tape {
         self.with(|reel| reel.takes.truncate(reel.turn));
     }
 
-    /// All that was put on it. From here on it is blank again.
-    pub fn unwind(&self) -> Option<Reel> {
-        self.lock()?.take()
+    /// All that was put on it, or what is too much to be kept. From here on it is blank again.
+    pub fn unwind(&self) -> Option<Result<Reel, TooLong>> {
+        let reel = self.lock()?.take()?;
+        Some(if reel.bytes > MAX_BYTES { Err(TooLong) } else { Ok(reel) })
     }
 
     fn with(&self, act: impl FnOnce(&mut Reel)) {
@@ -120,7 +136,25 @@ impl Tape {
 }
 
 impl Reel {
+    /// Whether the model did not come to an end.
+    pub fn has_failed(&self) -> bool {
+        self.takes.iter().any(|take| matches!(take.what, What::Failed(_)))
+    }
+
+    /// Whether there is room for so much more. Nothing is put on a tape that is too long already.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        if self.bytes > MAX_BYTES {
+            self.takes.clear();
+            self.turn = 0;
+        }
+        self.bytes <= MAX_BYTES
+    }
+
     fn heard(&mut self, event: &ModelEvent) {
+        if !self.has_room(length(event)) {
+            return;
+        }
         match event {
             ModelEvent::Thought(piece) => self.piece(piece, What::Thought),
             ModelEvent::Text(piece) => self.piece(piece, What::Text),
@@ -194,10 +228,59 @@ impl What {
     }
 }
 
+/// The bytes of what is said.
+fn length(event: &ModelEvent) -> usize {
+    match event {
+        ModelEvent::Thought(text) | ModelEvent::Text(text) | ModelEvent::Code(text) => text.len(),
+        ModelEvent::FunctionCall { name, arguments } => name.len() + arguments.to_string().len(),
+        ModelEvent::Search { queries, found } => {
+            let pages =
+                found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
+            queries.iter().map(String::len).sum::<usize>() + pages.sum::<usize>()
+        }
+        ModelEvent::Foreign(Foreign::Started(value) | Foreign::Delta(value)) => {
+            value.to_string().len()
+        }
+        ModelEvent::Foreign(Foreign::Stopped)
+        | ModelEvent::Mark(_)
+        | ModelEvent::Sealed(_)
+        | ModelEvent::CountedElsewhere(_)
+        | ModelEvent::Counted(_)
+        | ModelEvent::End(_) => 0,
+    }
+}
+
 /// Why a model that broke off without a word failed.
 pub fn broke_off() -> BackendError {
     BackendError::Failed(Failure::new(
         crate::interaction::FailureKind::Unavailable,
         "The model broke off in the middle.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Secrets;
+    use crate::recording::script::tests::prompt;
+
+    #[test]
+    fn a_tape_has_an_end() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
+        let keeper = Arc::new(keeper);
+        for (pieces, is_kept) in [(16, true), (17, false), (40, false)] {
+            let tape = Tape::blank();
+            assert!(tape.turn(&keeper, &prompt("?")));
+            for _ in 0..pieces {
+                tape.heard(&Ok(ModelEvent::Text("x".repeat(1 << 20))));
+            }
+            tape.heard(&Ok(ModelEvent::End(End::default())));
+            tape.take_back();
+            let reel = tape.unwind().expect("something was put on it");
+            assert_eq!(reel.is_ok(), is_kept, "{pieces} MiB");
+            assert!(tape.unwind().is_none(), "it is blank again");
+        }
+        assert!(!Tape::default().turn(&keeper, &prompt("?")), "nothing is put on this one");
+    }
 }

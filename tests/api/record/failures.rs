@@ -49,6 +49,17 @@ async fn a_failure_is_recorded_and_fails_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_asked_again_has_its_answer_at_once() {
+    let folder = Folder::new();
+    let busy = Answer::Whole(429, ("retry-after", "60"), "slow down".into());
+    let fake = Fake::start([busy, text("Here.")]).await;
+    let server = folder.recording(fake.model()).await;
+    assert_eq!((asked(&server).await.status, asked(&server).await.status), (429, 200));
+    assert_eq!(folder.files().len(), 2);
+    assert_eq!(asked(&folder.replaying().await).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_model_that_never_learns_does_not_learn_from_being_recorded() {
     let folder = Folder::new();
     let fake = Fake::start(vec![code("1 / 0"); 7]).await;

@@ -164,29 +164,34 @@ async fn what_was_recorded_is_said_again_without_the_model() {
 #[tokio::test]
 async fn what_is_asked_must_be_what_was_asked() {
     let folder = Folder::new();
-    let fake = Fake::start([text("Hello.")]).await;
+    let fake = Fake::start([text("Hello."), text("3.")]).await;
     let server = folder.recording(fake.model()).await;
     server.create(ask("Say hello.")).await;
+    let with_table = |input: &str, table: &str| {
+        let mut request = ask("");
+        request["input"] = json!([{"type": "text", "text": input},
+            {"type": "document", "mime_type": "text/csv", "data": table}]);
+        request
+    };
+    server.create(with_table("Add it up.", "YSxi")).await;
     let server = folder.replaying().await;
     let mut other_model = ask("Say hello.");
     other_model["model"] = "m2".into();
     let mut no_tools = ask("Say hello.");
     no_tools.as_object_mut().expect("it is one").remove("tools");
-    let mut a_file = ask("");
-    a_file["input"] = json!([{"type": "text", "text": "Say hello."},
-        {"type": "document", "mime_type": "text/csv", "data": "YQ=="}]);
     for (request, wanted) in [
         (ask("Say goodbye."), "`input.equals` wants \"Say hello.\", and got \"Say goodbye.\""),
         (other_model, "`model` wants m1, and got m2"),
         (no_tools, "`tools` wants code_execution, and got no tools"),
+        (with_table("Add it up.", "YSxj"), "`files.sha256` wants 1eb7c54d52831bbf, and got "),
     ] {
         let reply = server.post(INTERACTIONS, &request).await;
         assert_eq!(reply.status, 400, "{}", reply.body);
         assert!(reply.message().contains(wanted), "{}", reply.message());
-        assert!(reply.message().contains("The nearest is `Say hello.`"), "{}", reply.message());
+        assert!(reply.message().contains("The nearest is `"), "{}", reply.message());
     }
-    // One more file is no other question, as with any scenario.
-    server.create(a_file).await;
+    let answer = server.create(with_table("Add it up.", "YSxi")).await;
+    assert_eq!(answer["steps"][0]["content"][0]["text"], "3.");
 
     let empty = Folder::new().replaying().await;
     let reply = empty.post(INTERACTIONS, &ask("Say hello.")).await;

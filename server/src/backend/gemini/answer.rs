@@ -48,13 +48,6 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-impl ModelEvent {
-    /// Whether nothing follows it.
-    pub fn is_last(&self) -> bool {
-        matches!(self, ModelEvent::Code(_) | ModelEvent::End(_))
-    }
-}
-
 impl Answer {
     pub fn of(reply: Reply, execution: Execution) -> Answer {
         let datas: Datas = match reply {

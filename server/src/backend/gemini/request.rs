@@ -207,7 +207,13 @@ fn content(content: &Content) -> Value {
     }
 }
 
+/// What was sent ahead lies on this server, and the other one cannot have it.
+const LIES_HERE: &str = "(A file that lies in the working directory.)";
+
 fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
+    if matches!(source, Source::Uri(uri) if lies_here(uri)) {
+        return json!({"type": "text", "text": LIES_HERE});
+    }
     let kind = match kind {
         MediaKind::Image => "image",
         MediaKind::Audio => "audio",
@@ -222,4 +228,33 @@ fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
         media["mime_type"] = mime_type.as_str().into();
     }
     media
+}
+
+/// `files/abc`, or an address that ends with it: whatever is in front names this server.
+fn lies_here(uri: &str) -> bool {
+    let id = uri.rsplit_once("files/").filter(|(before, _)| {
+        before.is_empty() || before.ends_with('/') && before.starts_with("http")
+    });
+    id.is_some_and(|(_, id)| {
+        !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_ahead_is_not_asked_for_elsewhere() {
+        let media = |uri: &str| {
+            let source = Source::Uri(uri.to_owned());
+            let mime_type = Some("text/csv".to_owned());
+            of_media(&Media { kind: MediaKind::Document, mime_type, source })
+        };
+        for uri in ["files/abc-1", "http://127.0.0.1:8080/v1beta/files/abc"] {
+            assert_eq!(media(uri), json!({"type": "text", "text": LIES_HERE}), "{uri}");
+        }
+        let uri = "https://example.org/files/data.csv";
+        assert_eq!(media(uri), json!({"type": "document", "uri": uri, "mime_type": "text/csv"}));
+    }
 }

@@ -43,6 +43,8 @@ struct Files {
     count: Option<usize>,
     /// At least one such file, where there is no count beside it.
     mime_type: Option<String>,
+    /// What is in all files, in their order: hashes in hexadecimal digits, or the beginnings of them.
+    sha256: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -235,6 +237,14 @@ impl Files {
             }
             [wanted, listed("no files", &types)]
         });
+        if let Some(wanted) = &self.sha256 {
+            let found: Vec<String> = scene.files.iter().map(|file| file.content.sha256()).collect();
+            let held = wanted.len() == found.len()
+                && wanted.iter().zip(&found).all(|(w, found)| found.starts_with(&w.to_lowercase()));
+            verdict.about_request("files.sha256", held, || {
+                [listed("no files", wanted), listed("no files", &found)]
+            });
+        }
     }
 }
 
@@ -258,8 +268,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::InputFile;
     use crate::backend::scripted::asked::Said;
+    use crate::backend::{FileContent, InputFile};
 
     fn verdict(when: &str) -> Verdict {
         let when: When = serde_saphyr::from_str(when).expect(when);
@@ -267,6 +277,7 @@ mod tests {
             name: name.into(),
             mime_type: mime_type.into(),
             bytes: 1,
+            content: FileContent::Here(name.to_owned().into()),
         };
         when.judge(&Scene {
             input: "What is the sum of the first 50 PRIME numbers?".into(),
@@ -303,6 +314,7 @@ mod tests {
             "files: { count: 3 }",
             "files: { mime_type: image/jpeg }",
             "files: { count: 1, mime_type: text/csv }",
+            "files: { sha256: ['1291e1dbde6fd639', '253B9843', ''] }",
             "after: { function_result: get_weather }",
             "after: { function_result: get_weather, equals: { temperature: 21 } }",
             "after: [{ function_result: get_weather, equals: '{\"temperature\": 21}' }]",
@@ -327,6 +339,12 @@ mod tests {
                 "files",
                 "at least one file of the type image/png",
                 "text",
+            ),
+            (
+                "files: { sha256: ['00'] }",
+                "files.sha256",
+                "00",
+                "1291e1dbde6fd63912f9d9f87e757e2f03808bd333c2a6238e517b11912dc90d",
             ),
             (
                 "after: { function_result: f }",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::after::Before;
@@ -11,7 +12,7 @@ use super::cue;
 use super::part::{Expect, Part};
 use super::scenario::{Given, Scenario};
 use super::speech::{self, Line};
-use crate::backend::{InputFile, ModelEvent, Prompt, Tools};
+use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
 use crate::journal::Note;
 use crate::namespace::Namespace;
@@ -57,6 +58,7 @@ impl Rehearsal {
             name: given.name.clone(),
             mime_type: given.mime_type.clone(),
             bytes: *bytes,
+            content: FileContent::Here(Bytes::new()), // nobody asks for it
         });
         let prompt = Prompt {
             namespace: Namespace::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backend::{End, Finish, InputFile, Tools};
+use crate::backend::{End, FileContent, Finish, InputFile, Tools};
 use crate::interaction::{
     CodeResult, Content, Failure, FailureKind, FunctionCall, FunctionResult, Manner, Outcome, Step,
     Usage,
@@ -78,6 +78,7 @@ fn prompt(steps: &[Step]) -> Prompt {
             name: "input_file_0.csv".into(),
             mime_type: "text/csv".into(),
             bytes: 12,
+            content: FileContent::Here("a,b".into()),
         }]
         .into(),
     }
