@@ -1,5 +1,6 @@
-//! Google's own SDKs, Python and JavaScript, against the server as a user starts it. The programs
-//! are beside this file; `tests/sdk/run` installs the SDKs and runs them against any server.
+//! Google's own SDKs, Python and JavaScript, and other people's clients, against the server as a user
+//! starts it. The programs are beside this file and in `tests/clients`; the `run` of each installs what
+//! it needs and works against any server.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -10,17 +11,18 @@ use std::process::Command;
 use harness::Program;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sdk");
+const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients");
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
 
 /// The server asks for keys, so that both are tested: that the SDKs' key is accepted, and that a
 /// wrong one is refused.
 #[test]
 fn googles_sdks_run_the_programs_of_googles_page() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
     let config = data.path().join("belljar.toml");
     std::fs::write(&config, "api_keys = [\"first\", \"second\"]\n").expect("the folder is ours");
     let config = config.to_str().expect("a temporary path is text");
-    let server = Program::start(data.path(), &["--scenarios", scenarios, "--config", config]);
+    let server = Program::start(data.path(), &["--scenarios", SCENARIOS, "--config", config]);
 
     let passed = Command::new(Path::new(HERE).join("run"))
         .arg(server.url())
@@ -29,6 +31,20 @@ fn googles_sdks_run_the_programs_of_googles_page() {
         .expect("the script is there");
 
     assert!(passed.success(), "an SDK is not content; its own words are above");
+}
+
+/// As `docs/clients.md` says, with the code that stands there.
+#[test]
+fn other_clients_do_what_the_page_about_them_says() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let server = Program::start(data.path(), &["--scenarios", SCENARIOS]);
+
+    let passed = Command::new(Path::new(CLIENTS).join("run"))
+        .arg(server.url())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "a client is not content; its own words are above");
 }
 
 /// As the README says: no server, no key, no network, one command.
