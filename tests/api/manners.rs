@@ -48,6 +48,20 @@ async fn json_is_packed_where_that_is_wanted_and_worth_it() {
     }
 }
 
+/// A test of Google's own asks for these two.
+#[tokio::test]
+async fn browsers_are_told_to_take_every_answer_for_what_it_says() {
+    let server = TestServer::start("").await;
+    for (path, status) in
+        [("/healthz", 200), ("/v1beta/models", 200), ("/v1beta/interactions/nonsense", 400)]
+    {
+        let reply = server.get(path).await;
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(reply.headers["x-xss-protection"], "0", "{path}");
+    }
+}
+
 #[tokio::test]
 async fn no_stream_is_ever_packed() {
     let server = TestServer::start("").await;

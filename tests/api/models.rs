@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
+use crate::harness::{Reply, TestServer};
 
 fn names(body: &Value) -> Vec<&str> {
     let models = body["models"].as_array().expect("it is a list");
@@ -48,6 +48,10 @@ async fn a_model_is_found_by_its_name_and_what_nobody_answers_for_is_not() {
     }
     let reply = server.get("/v1beta/models/gone").await;
     assert_eq!((reply.status, &reply.body["error"]["status"]), (404, &json!("NOT_FOUND")));
+    for method in ["DELETE", "PATCH"] {
+        let reply = Reply::to(server.request(method, "/v1/models/direct")).await;
+        assert_eq!((reply.status, &reply.body["error"]["status"]), (404, &json!("NOT_FOUND")));
+    }
     let tuned = server.get("/v1beta/tunedModels?pageSize=2").await;
     assert_eq!((tuned.status, tuned.body), (200, json!({"tunedModels": []})));
 }

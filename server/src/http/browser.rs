@@ -1,6 +1,8 @@
 //! What browsers and proxies are told: who may ask from a page, and in which form the answer comes.
 
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS, X_XSS_PROTECTION,
+};
 use axum::http::request::Parts;
 use axum::http::uri::Uri;
 use axum::http::{HeaderName, HeaderValue, Response};
@@ -38,6 +40,15 @@ fn is_local(origin: &HeaderValue) -> bool {
     let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
+}
+
+/// As the real service has it: a browser takes an answer for what its content type says, and does not
+/// try to mend it.
+pub fn as_it_says<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    response
 }
 
 /// JSON that is whole is packed for clients that ask for it; streams never are, for what waits in a

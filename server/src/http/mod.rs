@@ -101,7 +101,7 @@ pub fn service(app: App, door: Door) -> Service {
     let service = browser::packing().layer(service);
     // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
     let service = browser::origins(keyless).layer(service);
-    Service::new(service.map_response(IntoResponse::into_response))
+    Service::new(service.map_response(|response| browser::as_it_says(response.into_response())))
 }
 
 fn router(app: App, door: Door) -> Router {
@@ -113,7 +113,7 @@ fn router(app: App, door: Door) -> Router {
         )
         .route("/interactions/{id}/cancel", post(interactions::cancel))
         .route("/models", get(models::list))
-        .route("/models/{*rest}", get(models::get).post(models::call))
+        .route("/models/{*rest}", get(models::get).post(models::call).fallback(models::untouchable))
         .route("/tunedModels", get(models::list_tuned))
         .route("/files", get(files::list))
         .route("/files:register", post(files::register))

@@ -54,6 +54,12 @@ pub async fn get(
     Ok(json(&model(&name)))
 }
 
+/// Tests of Google's own change and delete models, and look for 404.
+pub async fn untouchable(Path(name): Path<String>) -> ApiError {
+    let why = format!("models/{name} is not found among those that can be changed or deleted.");
+    ApiError::new(Code::NotFound, why)
+}
+
 /// `POST /models/{model}:{method}`
 pub async fn call(
     State(app): State<App>,
