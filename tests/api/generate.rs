@@ -85,6 +85,40 @@ async fn a_stream_has_the_same_parts_and_its_end_is_in_the_last_piece() {
     same(&last["usageMetadata"], answer, &mut HashMap::new(), "usage");
 }
 
+const FUNCTIONS: &str = r"
+scenarios:
+  - name: both
+    script:
+      - text: I ask both.
+      - function_call: { name: f, arguments: { a: 1 } }
+      - function_call: { name: g, arguments: {} }
+";
+
+/// As recorded. Google's JavaScript SDK sends back each piece of a turn that calls functions, and a
+/// piece without a part would be refused; its Python SDK forgets a turn that has one.
+#[tokio::test]
+async fn the_last_piece_of_a_stream_has_the_last_call_of_a_function_and_none_is_empty() {
+    let server = TestServer::start(FUNCTIONS).await;
+    let functions = json!([{"functionDeclarations": [{"name": "f"}, {"name": "g"}]}]);
+    let request = json!({"contents": [{"parts": [{"text": "?"}]}], "tools": functions});
+    let path = format!("{MODEL}:streamGenerateContent?alt=sse");
+    let (_, text) = streamed(&server, &path, &request).await;
+    let pieces = events(&text);
+    let last = pieces.last().expect("there are pieces");
+    assert_eq!(last["candidates"][0]["finishReason"], "STOP");
+    assert!(last["usageMetadata"]["promptTokenCount"].is_u64());
+    let named: Vec<_> =
+        pieces.iter().flat_map(parts).map(|part| &part["functionCall"]["name"]).collect();
+    assert_eq!(named, [&json!(null), &json!("f"), &json!("g")]);
+    assert_eq!(pieces.len(), 3);
+
+    let (_, text) =
+        streamed(&server, "/v1beta/models/direct:streamGenerateContent?alt=sse", &run("1")).await;
+    for piece in events(&text) {
+        assert!(!parts(&piece).is_empty(), "{piece}");
+    }
+}
+
 #[tokio::test]
 async fn without_alt_sse_a_stream_is_one_list() {
     let server = TestServer::start("").await;

@@ -100,6 +100,8 @@ def test_a_chat_with_code_in_its_history(plain):
     assert "5117" in chat.send_message(PRIMES).code_execution_result
     again = [chunk.code_execution_result for chunk in chat.send_message_stream(PRIMES)]
     assert any("5117" in result for result in again if result)
+    # The SDK keeps a turn only where each piece of it has something in it.
+    assert chat.get_history(curated=True) == chat.get_history()
     roles = [content.role for content in chat.get_history()]
     assert roles[:4] == ["user", "model", "user", "model"]
 

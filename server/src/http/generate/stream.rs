@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::answer::{About, End, Parts, answer};
+use super::answer::{About, End, Parts, answer, join};
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
@@ -31,6 +31,7 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         let _running = running;
         let mut parts = Parts::new(thoughts);
         let mut frames = Frames { framing, begun: false };
+        let mut held = None;
         let mut ended = None;
         while let Some((_, entry)) = follower.next().await {
             if let Event::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
@@ -38,7 +39,12 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 return;
             }
             if let Some(part) = parts.of(&entry.event) {
-                yield Ok(frames.piece(&answer(&about, vec![part], None)));
+                // A call of a function is held until it is known whether the end comes with it.
+                let is_call = part.get("functionCall").is_some();
+                let due = if is_call { held.replace(part) } else { Some(part) };
+                for part in held.take_if(|_| !is_call).into_iter().chain(due) {
+                    yield Ok(frames.piece(&answer(&about, vec![part], None)));
+                }
             }
             ended = End::of(&entry.event);
             if ended.is_some() {
@@ -47,7 +53,8 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         }
         yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
             Ok(end) => {
-                frames.piece(&answer(&about, parts.last().into_iter().collect(), Some(end)))
+                let last = held.into_iter().chain(parts.last());
+                frames.piece(&answer(&about, join(last), Some(end)))
             }
             Err(error) => frames.error(&error.classic()),
         });
