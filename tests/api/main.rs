@@ -17,6 +17,7 @@ mod form;
 mod gemini;
 mod generate;
 mod generate_ordered;
+mod golden;
 mod health;
 mod journal;
 mod limits;

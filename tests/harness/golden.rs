@@ -1,13 +1,115 @@
 //! Documented exchanges, compared with what the server says.
+//!
+//! A story is a list of requests, each with its answer, against a server with the story's scenarios.
+//! The files are in `tests/golden`, and each says how it is read.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-/// `<name>` stands for anything, and for the same thing wherever it is repeated.
-pub fn same(found: &Value, wanted: &Value, names: &mut HashMap<String, Value>, place: &str) {
+use super::TestServer;
+use super::reply::{Client, Event, Stream};
+
+/// What the made-up things of a story turned out to be, by their names.
+type Names = HashMap<String, Value>;
+
+/// Asks what a story asks, in its order, and sees to it that it is answered as it says.
+pub async fn tell(story: &str) {
+    let story: Value = serde_json::from_str(story).expect("a golden file is JSON");
+    let server = TestServer::start(text(&story["scenarios"])).await;
+    let mut names = Names::new();
+    let exchanges = story["exchanges"].as_array().expect("it is a list");
+    for (at, exchange) in exchanges.iter().enumerate() {
+        let (asked, wanted) = (&exchange["request"], &exchange["answer"]);
+        let place = format!("exchange {at}, {} {}", text(&asked["method"]), text(&asked["path"]));
+        let request = request(&server, asked, &names);
+        if let Some(events) = wanted.get("events") {
+            let found = Stream::of(request).await.rest().await;
+            compare_events(&found, events, &mut names, &place);
+            continue;
+        }
+        let response = request.send().await.expect("the server answers");
+        assert_eq!(response.status().as_u16(), wanted["status"], "{place}");
+        if let Some(pieces) = wanted.get("pieces") {
+            let body = response.text().await.expect("the stream is not cut");
+            let found: Vec<Value> = body.split_terminator("\r\n\r\n").map(piece).collect();
+            same(&found.into(), pieces, &mut names, &place);
+        } else if let Some(body) = wanted.get("body") {
+            let found = response.bytes().await.expect("the answer is whole");
+            let found = serde_json::from_slice(&found).expect("the answer is JSON");
+            same(&found, body, &mut names, &place);
+        }
+    }
+}
+
+fn request(server: &Client, asked: &Value, names: &Names) -> reqwest::RequestBuilder {
+    let path = known(text(&asked["path"]), names).replace(server.url(), "");
+    let mut request = server.request(text(&asked["method"]), &path);
+    let headers = asked["headers"].as_object().into_iter().flatten();
+    for (name, value) in headers {
+        request = request.header(name, text(value));
+    }
+    match &asked["body"] {
+        Value::Null => request,
+        Value::String(body) => request.body(body.clone()),
+        body => request.json(&filled(body, names)),
+    }
+}
+
+/// Each event has an id, which matters where the story gives it a name.
+fn compare_events(found: &[Event], wanted: &Value, names: &mut Names, place: &str) {
+    let wanted = wanted.as_array().expect("it is a list");
+    let told: Vec<_> = found.iter().map(|event| event.name.as_str()).collect();
+    let order: Vec<_> = wanted.iter().map(|event| text(&event[0])).collect();
+    assert_eq!(told, order, "{place}");
+    for (at, (event, wanted)) in found.iter().zip(wanted).enumerate() {
+        let place = format!("{place}, event {at}");
+        let mut data = event.data.clone();
+        if let Some(fields) = data.as_object_mut() {
+            assert_eq!(fields.remove("event_type"), Some(event.name.as_str().into()), "{place}");
+            let id = fields.remove("event_id").unwrap_or_else(|| panic!("{place}: it has no id"));
+            if let Some(name) = wanted.get(2) {
+                same(&id, name, names, &place);
+            }
+        }
+        same(&data, &wanted[1], names, &place);
+    }
+}
+
+fn piece(frame: &str) -> Value {
+    let data = frame.strip_prefix("data: ").expect("there is nothing but data");
+    serde_json::from_str(data).expect("it is JSON")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("it is text")
+}
+
+/// The text with everything in place of its name that is known by it.
+fn known(text: &str, names: &Names) -> String {
+    let texts = names.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    texts.fold(text.to_owned(), |text, (name, value)| text.replace(name.as_str(), value))
+}
+
+fn filled(body: &Value, names: &Names) -> Value {
+    match body {
+        Value::String(name) if names.contains_key(name) => names[name].clone(),
+        Value::String(text) => known(text, names).into(),
+        Value::Array(items) => items.iter().map(|item| filled(item, names)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), filled(value, names)));
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// `<name>` stands for anything, and for the same thing wherever it is repeated; `<any thing>` for
+/// anything each time. Within a text a name stands for a part of it.
+pub fn same(found: &Value, wanted: &Value, names: &mut Names, place: &str) {
     match (found, wanted) {
-        (_, Value::String(name)) if name.starts_with('<') => {
+        (_, Value::String(name)) if name.starts_with("<any ") && name.ends_with('>') => {}
+        (_, Value::String(name)) if name.starts_with('<') && name.ends_with('>') => {
             let known = names.entry(name.clone()).or_insert_with(|| found.clone());
             assert_eq!(found, known, "{place}: {name}");
         }
@@ -26,6 +128,21 @@ pub fn same(found: &Value, wanted: &Value, names: &mut HashMap<String, Value>, p
                 same(found, wanted, names, &format!("{place}[{at}]"));
             }
         }
+        (Value::String(found), Value::String(wanted)) => same_text(found, wanted, names, place),
         _ => assert_eq!(found, wanted, "{place}"),
     }
+}
+
+fn same_text(found: &str, wanted: &str, names: &mut Names, place: &str) {
+    let wanted = known(wanted, names);
+    let name = wanted.find('<').zip(wanted.find('>')).filter(|(start, end)| start < end);
+    // At most one name is new here: what stands around it tells where it is.
+    let Some((start, end)) = name.filter(|_| found != wanted) else {
+        assert_eq!(found, wanted, "{place}");
+        return;
+    };
+    let (before, name, after) = (&wanted[..start], &wanted[start..=end], &wanted[end + 1..]);
+    let part = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    let part = part.unwrap_or_else(|| panic!("{place}: {found:?} is not {wanted:?}"));
+    names.insert(name.to_owned(), part.into());
 }
