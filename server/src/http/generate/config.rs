@@ -10,6 +10,9 @@ use crate::http::wire::node::{Fields, Node};
 /// Limit of the real service.
 const MAX_STOP_SEQUENCES: usize = 5;
 
+/// An answer that is one word out of a list.
+const ENUM: &str = "text/x.enum";
+
 /// How an answer is wanted.
 #[derive(Debug, Default, PartialEq)]
 pub struct Config {
@@ -92,11 +95,16 @@ fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), 
             modality.one_of(&["TEXT", "IMAGE", "AUDIO", "text", "image", "audio"])?;
         }
     }
-    if let Some(mime_type) = fields.string("responseMimeType")? {
-        config.insert("response_mime_type".to_owned(), mime_type.into());
-    }
+    let mime_type = fields.string("responseMimeType")?;
     let own = fields.take("responseSchema").map(|schema| json_schema(schema.into_value()));
     let schema = fields.take("responseJsonSchema").map(Node::into_value).or(own);
+    let kind = schema.as_ref().and_then(|schema| schema["type"].as_str());
+    if mime_type.as_deref() == Some(ENUM) && matches!(kind, Some("array" | "object")) {
+        return Err(fields.wrong(format!("'{ENUM}' needs a schema of one value out of an 'enum'")));
+    }
+    if let Some(mime_type) = mime_type {
+        config.insert("response_mime_type".to_owned(), mime_type.into());
+    }
     if let Some(schema) = schema {
         config.insert("response_json_schema".to_owned(), schema);
     }
@@ -168,6 +176,10 @@ mod tests {
             (json!({"temperature": 3}), "it must lie between 0 and 2"),
             (json!({"max_output_tokens": 0}), "Invalid value for 'g.maxOutputTokens'"),
             (json!({"candidateCount": 2}), "this server gives one candidate"),
+            (
+                json!({"responseMimeType": "text/x.enum", "responseSchema": {"type": "ARRAY"}}),
+                "needs a schema of one value",
+            ),
             (json!({"responseLogprobs": true}), "'logprobs' are not given"),
             (json!({"stopSequences": ["a", "b", "c", "d", "e", "f"]}), "there may be 5 at most"),
             (json!({"responseModalities": ["SMELL"]}), "'SMELL' is none of TEXT"),

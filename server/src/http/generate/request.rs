@@ -21,7 +21,6 @@ pub struct Generate {
 const REFUSED: &[(&str, &str)] = &[
     ("cachedContent", "Cached contents are not supported by this server."),
     ("continuationToken", "This server gives no continuation tokens."),
-    ("labels", "'labels' is not supported by the Gemini API."),
     ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
 ];
 
@@ -97,6 +96,8 @@ fn ignored(fields: &mut Fields) -> Result<(), WireError> {
     if let Some(tier) = fields.take("serviceTier") {
         tier.string()?;
     }
+    // For bills. Google's own tests send them here, whatever its documentation says.
+    fields.object("labels")?;
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
         setting.require("category")?.string()?;
@@ -151,7 +152,7 @@ mod tests {
             (json!({"contents": null}), "contents is not specified"),
             (json!({"cachedContent": "c"}), "Cached contents are not supported"),
             (json!({"continuation_token": "c"}), "no continuation tokens"),
-            (json!({"labels": {}}), "'labels' is not supported"),
+            (json!({"labels": "a"}), "Invalid type for 'labels'"),
             (json!({"input": "x"}), "Unknown parameter 'input'."),
             (json!({"systemInstruction": "x"}), "Invalid type for 'systemInstruction'"),
             (
