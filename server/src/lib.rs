@@ -18,6 +18,7 @@ pub mod journal;
 pub mod namespace;
 pub mod recording;
 pub mod sandbox;
+pub mod search;
 pub mod store;
 pub mod validate;
 pub mod verify;
@@ -37,6 +38,7 @@ use backend::Backend;
 use backend::scripted::Additions;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
 use sandbox::{Sandbox, SandboxError};
+use search::Search;
 use store::{FileLimits, Files, Store};
 
 pub use http::{Catalogue, Door, Keys, Visitors};
@@ -54,6 +56,8 @@ pub struct Parts {
     pub listener: TcpListener,
     pub sandbox: Arc<Sandbox>,
     pub backend: Arc<dyn Backend>,
+    /// Where models look things up, if they may.
+    pub search: Option<Arc<dyn Search>>,
     pub store: Store,
     /// What clients add to the scenarios; the scripted model has it too.
     pub additions: Arc<Additions>,
@@ -93,11 +97,12 @@ pub async fn run(
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Parts { listener, sandbox, backend, store, additions } = parts;
+    let Parts { listener, sandbox, backend, search, store, additions } = parts;
     let files = store.files(settings.files);
     let engine = Arc::new(Engine::new(
         backend,
         Arc::clone(&sandbox),
+        search,
         store.clone(),
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,

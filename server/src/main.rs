@@ -17,11 +17,12 @@ use server::backend::recorded::Recorded;
 use server::backend::router::Router;
 use server::backend::scripted::{self, Additions, Scripted};
 use server::config::{
-    BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, Task,
+    BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
 };
 use server::exec::{self, Signals};
 use server::recording::Keeper;
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
+use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::Verifier;
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
@@ -201,6 +202,7 @@ impl Assembled {
         let sandbox = Arc::new(sandbox(config).await?);
         let additions = Arc::<Additions>::default();
         let backend = models(config, &additions)?;
+        let search = config.search.as_ref().map(search).transpose()?;
         let (store, scratch) = match &config.data_dir {
             DataDir::Folder(folder) => (Store::open(folder).await?, None),
             DataDir::Scratch => {
@@ -208,7 +210,7 @@ impl Assembled {
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };
-        let parts = Parts { listener, sandbox, backend, store, additions };
+        let parts = Parts { listener, sandbox, backend, search, store, additions };
         Ok(Assembled { parts, url, _scratch: scratch })
     }
 }
@@ -264,6 +266,18 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
         Ok((rule.name.clone(), backend))
     });
     Ok(Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?))
+}
+
+/// Where models look things up.
+fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
+    Ok(match config {
+        SearchConfig::Folder { folder, base_url, results, limits } => {
+            Arc::new(Folder::open(folder, base_url, *results, *limits)?)
+        }
+        SearchConfig::Searxng { base_url, within, results } => {
+            Arc::new(Searxng::new(base_url, *within, *results)?)
+        }
+    })
 }
 
 /// One line: what stands between strangers' code and this machine.

@@ -268,8 +268,8 @@ async fn a_mistake_has_this_apis_envelope_and_nothing_begins() {
             "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.",
         ),
         (
-            json!({"tools": [{"googleSearch": {}}]}),
-            "Invalid value for 'tools[0]': the tool 'googleSearch' is not supported by this server.",
+            json!({"tools": [{"googleMaps": {}}]}),
+            "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported by this server.",
         ),
         (
             json!({"contents": [{"parts": [{"fileData": {"fileUri": "gs://b/f.csv"}}]}]}),

@@ -138,8 +138,11 @@ async fn a_search_is_a_call_and_its_result() {
         (&result["type"], &result["call_id"]),
         (&json!("google_search_result"), &call["id"])
     );
-    let page = json!([{"title": "Moss", "url": "https://moss.example", "snippet": "It is green."}]);
-    assert_eq!(result["result"], page);
+    let page = json!({"title": "Moss", "url": "https://moss.example", "snippet": "It is green."});
+    let found = &result["result"];
+    let html = found[0]["search_suggestions"].as_str().expect("it begins with suggestions");
+    assert!(html.contains(">moss</a>"), "{html}");
+    assert_eq!((&found[1], found.get(2)), (&page, None));
 
     let path = format!("{INTERACTIONS}/{}", answer["id"].as_str().expect("it was stored"));
     assert_eq!(server.get(&path).await.body["steps"][2], *result, "it is kept");
@@ -154,7 +157,7 @@ async fn a_search_is_a_call_and_its_result() {
     let call = of("google_search_call");
     assert_eq!(call.len(), 2, "a start and one delta: {call:?}");
     assert_eq!(call[0].data["step"].get("arguments"), None);
-    assert_eq!(of("google_search_result")[1].data["delta"]["result"], page);
+    assert_eq!(of("google_search_result")[1].data["delta"]["result"], *found);
 }
 
 fn belljar(arguments: &[&str]) -> Output {

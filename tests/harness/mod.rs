@@ -26,6 +26,7 @@ use server::engine::FetchFrom;
 use server::fault::Fault;
 use server::interaction::Limits;
 use server::sandbox::Sandbox;
+use server::search::Search;
 use server::store::{FileLimits, Store};
 use server::{Catalogue, Door, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
@@ -61,6 +62,7 @@ pub struct Builder {
     socket: Option<PathBuf>,
     faults: Vec<Fault>,
     models: Vec<(String, Arc<dyn Backend>)>,
+    search: Option<Arc<dyn Search>>,
 }
 
 /// A server in this process.
@@ -108,6 +110,12 @@ impl Builder {
     /// A model that is asked before all others.
     pub fn model(mut self, pattern: &str, model: impl Backend) -> Builder {
         self.models.push((pattern.to_owned(), Arc::new(model)));
+        self
+    }
+
+    /// Where models look things up.
+    pub fn search(mut self, search: impl Search) -> Builder {
+        self.search = Some(Arc::new(search));
         self
     }
 
@@ -177,6 +185,7 @@ impl Builder {
             )),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
             additions,
+            search: self.search,
             store: Store::open(data.path()).await.expect("the folder is ours"),
         };
         let (ready, is_ready) = oneshot::channel();

@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn with_tool() -> Tools {
-        Tools { code_execution: true, functions: vec![], offered: vec![TOOL.into()] }
+        Tools { code_execution: true, offered: vec![TOOL.into()], ..Tools::default() }
     }
 
     fn done() -> Vec<ModelEvent> {

@@ -59,6 +59,8 @@ pub struct Prompt {
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     pub code_execution: bool,
+    /// Whether the server looks things up for the model: it was offered, and there is where to look.
+    pub google_search: bool,
     pub functions: Vec<Function>,
     /// Names of all tools that the client offered in this request, `code_execution` included,
     /// whether or not it is still available.
@@ -125,6 +127,11 @@ pub enum ModelEvent {
         queries: Vec<String>,
         found: Vec<Found>,
     },
+    /// A search for the server to make. Where the model waits for what it finds, its turn ends with
+    /// [`Finish::Searched`].
+    Lookup {
+        queries: Vec<String>,
+    },
     /// A function for the client to call. More may follow; the interaction ends its turn at `End`.
     FunctionCall {
         name: String,
@@ -181,6 +188,8 @@ pub enum Finish {
     Stop,
     /// Cut short by the limit on output tokens.
     MaxTokens,
+    /// It wants to be asked again, with what was found.
+    Searched,
     /// Cut short, and not to be taken for an answer.
     Stopped(Reason),
 }

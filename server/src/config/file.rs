@@ -8,7 +8,7 @@ use protocol::Tier;
 use serde::{Deserialize, Deserializer};
 
 use super::models::Table;
-use super::{ConfigError, flags};
+use super::{ConfigError, flags, search};
 use crate::fault::Fault;
 
 #[derive(Default, Deserialize)]
@@ -43,6 +43,7 @@ pub struct File {
     pub retention: Option<Duration>,
     #[serde(default, deserialize_with = "duration")]
     pub shutdown_grace: Option<Duration>,
+    pub search: Option<search::Table>,
     #[serde(default)]
     pub fault: Vec<Fault>,
     #[serde(default)]

@@ -87,6 +87,10 @@ pub struct Flags {
     /// Records clients on other machines too, which are refused otherwise
     #[arg(long)]
     pub record_from_anywhere: bool,
+    /// Where models look things up: a folder of documents, or the address of a SearXNG
+    /// [default: nowhere]
+    #[arg(long, value_name = "DIR|URL")]
+    pub search: Option<String>,
     /// Settings in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -6,6 +6,7 @@
 mod file;
 mod flags;
 mod models;
+mod search;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::interaction::Limits;
 use crate::recording::Secrets;
+use crate::search::FolderLimits;
 use crate::store::FileLimits;
 use file::File;
 use flags::{Arguments, Command, Flags};
@@ -71,6 +73,8 @@ pub struct Config {
     pub models: Vec<ModelRule>,
     /// Whether clients on other machines may ask a server that records.
     pub record_from_anywhere: bool,
+    /// Where models look things up, if they may.
+    pub search: Option<SearchConfig>,
     /// What befalls requests. Of the file alone.
     pub faults: Vec<Fault>,
     pub limits: Limits,
@@ -101,6 +105,23 @@ pub enum SandboxConfig {
     Socket(PathBuf),
     /// A warden that is started, and ends with the server.
     Warden { program: PathBuf, libraries: PathBuf, run: Duration, seed: Option<u64> },
+}
+
+/// Where models look things up.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SearchConfig {
+    /// A folder of documents, and the address that they have for clients.
+    Folder {
+        folder: PathBuf,
+        base_url: String,
+        results: usize,
+        limits: FolderLimits,
+    },
+    Searxng {
+        base_url: String,
+        within: Duration,
+        results: usize,
+    },
 }
 
 /// Which backend answers for which models.
@@ -137,6 +158,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
+    #[error("[search]: {0}")]
+    Search(String),
     #[error("[[model]] {name}: {why}")]
     Model { name: String, why: String },
     #[error(
@@ -264,6 +287,10 @@ impl Config {
                 .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?
                 .or(file.min_isolation)
                 .unwrap_or(Tier::Landlocked),
+            search: search::setting(
+                env.or(flags.search, "BELLJAR_SEARCH", |text| Ok(text.to_owned()))?,
+                file.search,
+            )?,
             faults: file.fault,
             models: models::rules(file.model, record.as_deref(), env.0)?,
             record_from_anywhere: flags.record_from_anywhere

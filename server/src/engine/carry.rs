@@ -25,6 +25,7 @@ impl Engine {
         Run {
             backend: Arc::clone(&self.backend),
             sandbox: Arc::clone(&self.sandbox),
+            search: self.search.clone(),
             log,
             usage: Counter::of_prompt(&prompt),
             prompt,

@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::backend::ModelEvent;
+use crate::backend::{End, Finish, ModelEvent};
 use crate::interaction::{FunctionCall, SearchCall, Step};
+use crate::search;
 
 /// What was said of an unfinished turn.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ struct Before {
 pub enum Heard {
     /// A step that is in the log, and was said again.
     Known(Step),
+    /// A search that is in the log and was said again, whose result is not there.
+    Unanswered(SearchCall),
     /// The step that stands open will not go on.
     Broken,
     New(ModelEvent),
@@ -44,8 +47,6 @@ impl Echo {
         let last = steps.len().saturating_sub(1);
         let before = steps.into_iter().enumerate();
         let before = before.map(|(at, step)| Before { step, open: open && at == last });
-        // The result of a search came with its call.
-        let before = before.filter(|before| !matches!(before.step, Step::SearchResult(_)));
         Echo { before: before.collect(), heard: String::new() }
     }
 
@@ -57,6 +58,9 @@ impl Echo {
         let mut told = Vec::new();
         match word {
             ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) | ModelEvent::Mark(_) => {
+                return Ok(vec![Heard::New(word)]);
+            }
+            ModelEvent::End(End { finish: Finish::Searched, .. }) => {
                 return Ok(vec![Heard::New(word)]);
             }
             // The thought has a signature, or will have one.
@@ -81,7 +85,16 @@ impl Echo {
                     return Ok(told);
                 }
                 (Step::SearchCall(call), word) if is_search(call, word) => {
-                    told.extend(self.known());
+                    let call = call.clone();
+                    let known = self.known();
+                    let next = self.before.front().map(|before| &before.step);
+                    if matches!(next, Some(Step::SearchResult(result)) if result.call_id == call.id)
+                    {
+                        told.extend(known);
+                        told.extend(self.known());
+                    } else {
+                        told.push(Heard::Unanswered(call));
+                    }
                     return Ok(told);
                 }
                 // A text that was said to its end, and another kind of word.
@@ -159,7 +172,11 @@ fn is_call(call: &FunctionCall, word: &ModelEvent) -> bool {
 }
 
 fn is_search(call: &SearchCall, word: &ModelEvent) -> bool {
-    matches!(word, ModelEvent::Search { queries, .. } if *queries == call.queries)
+    match word {
+        ModelEvent::Search { queries, .. } => *queries == call.queries,
+        ModelEvent::Lookup { queries } => search::bounded(queries.clone()) == call.queries,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -167,8 +184,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::End;
-    use crate::interaction::Content;
+    use crate::interaction::{Content, SearchResult};
 
     fn thought(summary: &str) -> Step {
         Step::Thought { summary: summary.into(), signature: "s".into() }
@@ -265,6 +281,43 @@ mod tests {
         let heard = hear(vec![said("The ans")], true, vec![text("The"), text("re is"), end()]);
         let wanted = [Heard::Broken, Heard::New(text("There is")), Heard::New(end())];
         assert_eq!(heard.expect("there are no calls"), wanted);
+    }
+
+    #[test]
+    fn a_search_is_known_with_its_result_and_made_where_that_is_missing() {
+        let call =
+            SearchCall { id: "g".into(), queries: vec!["moss".into()], ..Default::default() };
+        let result = SearchResult { call_id: "g".into(), ..SearchResult::default() };
+        let words = || {
+            let searched = ModelEvent::End(End { finish: Finish::Searched, usage: None });
+            vec![
+                ModelEvent::Lookup { queries: vec![" moss".into()] },
+                searched,
+                text("It is"),
+                end(),
+            ]
+        };
+        let searched = words().remove(1);
+        let before =
+            vec![Step::SearchCall(call.clone()), Step::SearchResult(result.clone()), said("It")];
+        let heard = hear(before, true, words()).expect("there are no calls of functions");
+        let wanted = [
+            Heard::Known(Step::SearchCall(call.clone())),
+            Heard::Known(Step::SearchResult(result)),
+            Heard::New(searched.clone()),
+            Heard::New(text(" is")),
+            Heard::New(end()),
+        ];
+        assert_eq!(heard, wanted);
+
+        let heard = hear(vec![Step::SearchCall(call.clone())], false, words()).expect("the same");
+        let wanted = [
+            Heard::Unanswered(call),
+            Heard::New(searched),
+            Heard::New(text("It is")),
+            Heard::New(end()),
+        ];
+        assert_eq!(heard, wanted);
     }
 
     #[test]

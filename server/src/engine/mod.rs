@@ -6,6 +6,7 @@ mod echo;
 mod fetch;
 mod files;
 mod form;
+mod lookup;
 mod orders;
 mod record;
 mod report;
@@ -29,6 +30,7 @@ use crate::journal::{Asked, Journal};
 use crate::namespace::Namespace;
 use crate::recording::Tape;
 use crate::sandbox::Sandbox;
+use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
 use form::Form;
 use tasks::Tasks;
@@ -54,6 +56,7 @@ const MAX_CHAIN: usize = 1000;
 pub struct Engine {
     backend: Arc<dyn Backend>,
     sandbox: Arc<Sandbox>,
+    search: Option<Arc<dyn Search>>,
     store: Store,
     sources: Sources,
     limits: Limits,
@@ -123,6 +126,7 @@ impl Engine {
     pub fn new(
         backend: Arc<dyn Backend>,
         sandbox: Arc<Sandbox>,
+        search: Option<Arc<dyn Search>>,
         store: Store,
         sources: Sources,
         limits: Limits,
@@ -130,6 +134,7 @@ impl Engine {
         Engine {
             backend,
             sandbox,
+            search,
             store,
             sources,
             limits,
@@ -244,13 +249,15 @@ impl Engine {
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
+        let mut tools = request.tools.clone();
+        tools.google_search &= self.search.is_some();
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
             tape: Tape::blank(),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
-            tools: request.tools.clone(),
+            tools,
             generation_config: request.generation_config.clone(),
             steps: steps.into(),
             files: files.iter().map(|file| file.about.clone()).collect(),

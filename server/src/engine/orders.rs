@@ -15,6 +15,8 @@ struct Orders {
     owner: String,
     system_instruction: Option<String>,
     code_execution: bool,
+    #[serde(default)]
+    google_search: bool,
     functions: Vec<FunctionOrder>,
     offered: Vec<String>,
     generation_config: Value,
@@ -35,6 +37,7 @@ pub fn of(namespace: &Namespace, request: &Request) -> String {
         owner: request.owner.name().to_owned(),
         system_instruction: request.system_instruction.clone(),
         code_execution: request.tools.code_execution,
+        google_search: request.tools.google_search,
         functions: functions
             .map(|Function { name, description, parameters }| FunctionOrder {
                 name,
@@ -60,6 +63,7 @@ pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
         system_instruction: orders.system_instruction,
         tools: Tools {
             code_execution: orders.code_execution,
+            google_search: orders.google_search,
             functions: functions
                 .map(|FunctionOrder { name, description, parameters }| Function {
                     name,

@@ -14,10 +14,11 @@ use crate::backend::{
 use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Failure, FailureKind,
-    Finished, ForeignStep, Found, FunctionCall, Media, MediaKind, SearchCall, SearchResult, Shell,
-    Source, Status, Step, Turn,
+    Finished, ForeignStep, FunctionCall, Media, MediaKind, Shell, Source, Sources, Status, Step,
+    Turn, citations,
 };
 use crate::sandbox::{Cell, Expected, Sandbox, SandboxError};
+use crate::search::Search;
 use crate::store::{Files, Log, StoreError};
 
 /// Events that are kept back while a model goes on without a pause.
@@ -28,6 +29,8 @@ const MAX_UNWRITTEN: usize = 256;
 pub struct Run {
     pub backend: Arc<dyn Backend>,
     pub sandbox: Arc<Sandbox>,
+    /// Where things are looked up, if they are.
+    pub search: Option<Arc<dyn Search>>,
     pub log: Arc<Log>,
     pub prompt: Prompt,
     pub files: Vec<File>,
@@ -163,6 +166,9 @@ impl Run {
                     let (waiting, said) = self.listen(waiting, words, first).await?;
                     match said {
                         Said::Code(code) => self.code(waiting, code),
+                        Said::End(End { finish: Finish::Searched, .. }) => {
+                            Turn::Model(waiting.searched())
+                        }
                         Said::End(end) => {
                             let (waiting, repair) = self.in_form(waiting, end.finish).await?;
                             listening = repair;
@@ -184,7 +190,7 @@ impl Run {
     fn end(&self, done: &Finished, finish: Finish) -> Event {
         let status = match finish {
             _ if waits(done) => Status::RequiresAction,
-            Finish::Stop => Status::Completed,
+            Finish::Stop | Finish::Searched => Status::Completed,
             Finish::MaxTokens => Status::Incomplete,
             Finish::Stopped(reason) => {
                 let why = format!("The model stopped without an answer: {}.", reason.word());
@@ -195,7 +201,7 @@ impl Run {
     }
 
     /// Writes down what has happened. The last event of all is written by whoever carries this through.
-    async fn write_down(&mut self) -> Result<(), StoreError> {
+    pub async fn write_down(&mut self) -> Result<(), StoreError> {
         if self.unwritten.is_empty() && self.log.has_begun() {
             return Ok(());
         }
@@ -224,6 +230,7 @@ impl Run {
         self.usage.asked();
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
+        prompt.tools.google_search &= turn.may_search();
         (self.backend.generate(prompt), None)
     }
 
@@ -239,6 +246,11 @@ impl Run {
             let word = match heard.pop_front() {
                 Some(Heard::Known(step)) => {
                     turn = turn.said(step);
+                    continue;
+                }
+                Some(Heard::Unanswered(call)) => {
+                    turn = turn.said(Step::SearchCall(call.clone()));
+                    turn = self.look_up(turn, call).await?;
                     continue;
                 }
                 Some(Heard::Broken) => {
@@ -266,6 +278,11 @@ impl Run {
                     turn = self.let_go(turn);
                     turn = self.close(turn);
                     turn = self.search(turn, queries, found);
+                }
+                ModelEvent::Lookup { queries } => {
+                    turn = self.let_go(turn);
+                    turn = self.close(turn);
+                    turn = self.search_for(turn, queries).await?;
                 }
                 ModelEvent::FunctionCall { name, arguments } => {
                     turn = self.let_go(turn);
@@ -329,6 +346,7 @@ impl Run {
         self.usage.repaired(&answer, &complaint);
         let mut prompt = self.prompt.clone();
         prompt.tools.code_execution = false;
+        prompt.tools.google_search = false;
         let mut steps = turn.steps().to_vec();
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(complaint)]));
@@ -483,8 +501,18 @@ impl Run {
             None => turn,
             Some(Open::Thought { index, text }) => self.sealed(turn, index, text, ids::signature()),
             Some(Open::Text { index, text }) => {
+                // In JSON, brackets are lists.
+                let citations = match self.form {
+                    None => citations(&text, &Sources::of(turn.steps())),
+                    Some(_) => Vec::new(),
+                };
+                if !citations.is_empty() {
+                    let delta = Delta::Citations(citations.clone());
+                    self.unwritten.push(Event::StepDelta { index, delta });
+                }
                 self.unwritten.push(Event::StepStopped { index });
-                turn.said(Step::ModelOutput(vec![Content::text(text)]))
+                let content = Content::Text { text, annotations: Vec::new(), citations };
+                turn.said(Step::ModelOutput(vec![content]))
             }
             Some(Open::Foreign { index, step }) => {
                 self.unwritten.push(Event::StepStopped { index });
@@ -558,29 +586,6 @@ impl Run {
         turn.said(Step::FunctionCall(call))
     }
 
-    fn search(
-        &mut self,
-        turn: AwaitingModel,
-        queries: Vec<String>,
-        found: Vec<Found>,
-    ) -> AwaitingModel {
-        let call = SearchCall { id: ids::call(), queries, signature: ids::signature() };
-        let delta =
-            Delta::SearchCall { queries: call.queries.clone(), signature: call.signature.clone() };
-        self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]);
-        let call_id = call.id.clone();
-        let turn = turn.said(Step::SearchCall(call));
-
-        let result = SearchResult { call_id, found, signature: ids::signature() };
-        let delta = Delta::SearchResult {
-            found: result.found.clone(),
-            signature: result.signature.clone(),
-        };
-        let shell = Shell::SearchResult { call_id: result.call_id.clone() };
-        self.whole_step(shell, vec![delta]);
-        turn.said(Step::SearchResult(result))
-    }
-
     fn begin(&mut self, shell: Shell) -> usize {
         let index = self.next_index;
         self.next_index += 1;
@@ -589,7 +594,7 @@ impl Run {
     }
 
     /// A step that is known from its first byte to its last.
-    fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
+    pub fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
         let index = self.begin(shell);
         self.unwritten.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
         self.unwritten.push(Event::StepStopped { index });

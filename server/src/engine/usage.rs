@@ -18,6 +18,7 @@ pub struct Counter {
     measured: Usage,
     measured_turns: u32,
     turns: u32,
+    searches: u64,
     /// What a script says.
     counted: Option<Usage>,
 }
@@ -51,6 +52,11 @@ impl Counter {
         self.estimate.tool_use += self.between + tokens(answer) + tokens(complaint);
     }
 
+    /// A search was made. What was found is not the client's to pay for.
+    pub fn searched(&mut self) {
+        self.searches += 1;
+    }
+
     /// What was counted of these steps before the server was restarted.
     pub fn again(&mut self, steps: &[Step]) {
         let mut code = "";
@@ -64,6 +70,7 @@ impl Counter {
                     code = &call.code;
                 }
                 Step::CodeResult(result) => self.read_again(code, &result.result),
+                Step::SearchResult(_) => self.searched(),
                 _ => {}
             }
         }
@@ -100,7 +107,8 @@ impl Counter {
             thought: of_letters(self.thought_letters),
             ..self.estimate
         };
-        self.counted.or(measured).unwrap_or(estimate)
+        let total = self.counted.or(measured).unwrap_or(estimate);
+        Usage { searches: self.searches, ..total }
     }
 }
 

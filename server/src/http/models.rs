@@ -8,6 +8,7 @@ use super::App;
 use super::body::Body;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join};
+use super::generate::grounding::Grounding;
 use super::generate::model::model;
 use super::generate::request::{self, Generate};
 use super::generate::stream::{Framing, stream};
@@ -102,10 +103,15 @@ async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Respo
     let end = entries.last().and_then(|entry| End::of(&entry.event));
     let end = end.unwrap_or_else(|| Err(ApiError::broken_off()))?;
     let mut parts = Parts::new(thoughts);
-    let mut pieces: Vec<Value> =
-        entries.iter().filter_map(|entry| parts.of(&entry.event)).collect();
+    let mut grounding = Grounding::default();
+    let mut pieces: Vec<Value> = Vec::new();
+    for entry in &entries {
+        let piece = parts.of(&entry.event);
+        grounding.add(&entry.event, piece.as_ref());
+        pieces.extend(piece);
+    }
     pieces.extend(parts.last());
-    Ok(json(&answer(about, join(pieces.into_iter()), Some(end))))
+    Ok(json(&answer(about, join(pieces.into_iter()), Some(end), grounding.metadata())))
 }
 
 /// The real service's text.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::foreign;
 use super::step::{
-    CodeCall, CodeResult, Content, Found, FunctionCall, Media, SearchCall, SearchResult, Step,
+    Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
     Usage,
 };
 
@@ -180,10 +180,9 @@ pub enum Delta {
         queries: Vec<String>,
         signature: String,
     },
-    SearchResult {
-        found: Vec<Found>,
-        signature: String,
-    },
+    SearchResult(SearchResult),
+    /// What parts of the text before it are taken from.
+    Citations(Vec<Citation>),
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
     /// Of a step that is kept as it comes.
@@ -301,9 +300,13 @@ impl Fold {
                 call.queries.clone_from(queries);
                 call.signature.clone_from(signature);
             }
-            (Some(Step::SearchResult(result)), Delta::SearchResult { found, signature }) => {
-                result.found.clone_from(found);
-                result.signature.clone_from(signature);
+            (Some(Step::SearchResult(result)), Delta::SearchResult(whole)) => {
+                *result = whole.clone();
+            }
+            (Some(Step::ModelOutput(contents)), Delta::Citations(more)) => {
+                if let Some(Content::Text { citations, .. }) = contents.last_mut() {
+                    citations.extend(more.iter().cloned());
+                }
             }
             (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
                 self.arguments.push_str(more);

@@ -10,15 +10,17 @@
 //!            └── the model ends its turn ──▶ Finished (completed · requires_action · incomplete)
 //! ```
 
+mod cite;
 mod event;
 mod foreign;
 mod step;
 mod turn;
 
+pub use cite::{Sources, citations};
 pub use event::{Delta, Event, Failure, FailureKind, Fold, Manner, Reason, Shell, Status};
 pub use foreign::ForeignStep;
 pub use step::{
-    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind, Outcome,
-    SearchCall, SearchResult, Source, Step, Usage,
+    Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
+    Outcome, SearchCall, SearchResult, Source, Step, Usage,
 };
 pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};

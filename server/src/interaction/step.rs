@@ -1,5 +1,7 @@
 //! The nouns: steps, and what is in them.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -53,6 +55,8 @@ pub enum Content {
         text: String,
         /// Citations and the like, as they came.
         annotations: Vec<Value>,
+        /// Those that are ours, of pages that were found here.
+        citations: Vec<Citation>,
     },
     Media(Media),
     /// A content of a type that this server does not know.
@@ -61,7 +65,7 @@ pub enum Content {
 
 impl Content {
     pub fn text(text: impl Into<String>) -> Content {
-        Content::Text { text: text.into(), annotations: Vec::new() }
+        Content::Text { text: text.into(), annotations: Vec::new(), citations: Vec::new() }
     }
 }
 
@@ -159,15 +163,28 @@ pub struct SearchResult {
     /// Equals the `id` of the [`SearchCall`].
     pub call_id: String,
     pub found: Vec<Found>,
+    /// What a client may show to let its user search on, as HTML.
+    pub suggestions: Option<String>,
+    /// Whether it could not be searched.
+    pub is_error: bool,
     pub signature: String,
 }
 
 /// One page that a search found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     pub title: String,
     pub url: String,
     pub snippet: String,
+}
+
+/// A part of a text, and the page that it was taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    pub title: String,
+    pub url: String,
+    /// In bytes of the text.
+    pub range: Range<usize>,
 }
 
 /// Token counts. `total` is derived, never stored.
@@ -181,6 +198,8 @@ pub struct Usage {
     /// Prompts of the turns between: earlier code and its results, read again by the model.
     pub tool_use: u64,
     pub cached: u64,
+    /// Searches that were made.
+    pub searches: u64,
 }
 
 impl Usage {

@@ -65,6 +65,17 @@ impl AwaitingModel {
         self.failed_runs <= self.limits.regenerations && self.turns + 1 < self.limits.model_turns
     }
 
+    /// Whether the model would be told what a search found.
+    pub fn may_search(&self) -> bool {
+        self.turns + 1 < self.limits.model_turns
+    }
+
+    /// The model waits for what was searched, and its turn is over.
+    pub fn searched(mut self) -> AwaitingModel {
+        self.turns += 1;
+        self
+    }
+
     /// Whether the model may be asked once more.
     pub fn may_ask(&self) -> bool {
         self.turns < self.limits.model_turns
@@ -158,6 +169,18 @@ mod tests {
         let limits = Limits { regenerations: 0, ..LIMITS };
         let turn = begin(limits).code(call()).expect("the first run is no regeneration");
         assert!(!turn.finished(result(Outcome::DeadlineExceeded)).may_run_code());
+    }
+
+    #[test]
+    fn searches_use_up_turns_and_leave_the_last_one_for_the_answer() {
+        let mut turn = begin(Limits { regenerations: 5, model_turns: 3 });
+        for _ in 0..2 {
+            assert!(turn.may_search());
+            turn = turn.searched();
+        }
+        assert!(!turn.may_search() && !turn.may_run_code());
+        assert!(turn.may_ask());
+        assert!(!turn.searched().may_ask());
     }
 
     #[test]

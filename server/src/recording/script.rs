@@ -227,7 +227,7 @@ impl<'s> Script<'s> {
             What::Step(step) => self.step(when, step),
             What::Counted => {}
             What::Ended(end) => match end.finish {
-                Finish::Stop => {}
+                Finish::Stop | Finish::Searched => {}
                 Finish::MaxTokens => self.add(when, json!({"finish": "MAX_TOKENS"})),
                 Finish::Stopped(reason) => self.add(when, json!({"finish": reason.word()})),
             },

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Keeper;
 use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
 use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media};
+use crate::search;
 
 /// Limit of all texts that are put on a tape. A scenario file may not be longer either.
 const MAX_BYTES: usize = 16 << 20;
@@ -111,6 +112,19 @@ impl Tape {
         });
     }
 
+    /// What a search found that the model asked for.
+    pub fn searched(&self, queries: &[String], pages: &[Found]) {
+        self.with(|reel| {
+            let asked = reel.takes.iter_mut().rev().find_map(|take| match &mut take.what {
+                What::Search { queries: asked, found } if asked == queries => Some(found),
+                _ => None,
+            });
+            if let Some(found) = asked {
+                *found = pages.to_vec();
+            }
+        });
+    }
+
     /// What the model said in its newest turn is not taken for its answer, and it is asked again.
     pub fn take_back(&self) {
         self.with(|reel| reel.takes.truncate(reel.turn));
@@ -164,6 +178,11 @@ impl Reel {
             }
             ModelEvent::Search { queries, found } => {
                 self.take(What::Search { queries: queries.clone(), found: found.clone() });
+            }
+            // What is found is not known yet.
+            ModelEvent::Lookup { queries } => {
+                let queries = search::bounded(queries.clone());
+                self.take(What::Search { queries, found: Vec::new() });
             }
             ModelEvent::Foreign(Foreign::Started(step)) => {
                 self.take(What::Step(Value::Null));

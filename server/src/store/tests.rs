@@ -8,7 +8,7 @@ use crate::interaction::{Content, Delta, Event, Media, MediaKind, Shell, Source,
 
 const END: Event = Event::Finished {
     status: Status::Completed,
-    usage: Usage { input: 1, output: 2, thought: 0, tool_use: 0, cached: 0 },
+    usage: Usage { input: 1, output: 2, thought: 0, tool_use: 0, cached: 0, searches: 0 },
 };
 
 fn head(input: Content) -> Head {

@@ -240,5 +240,6 @@ fn usage(value: &Value) -> Option<Usage> {
         thought: count("thought").unwrap_or(0),
         tool_use: count("tool_use").unwrap_or(0),
         cached: count("cached").unwrap_or(0),
+        searches: 0,
     })
 }

@@ -175,7 +175,7 @@ fn as_it_is(step: &Step) -> Value {
             json!({"type": "google_search_call", "id": id, "arguments": {"queries": queries}}),
             signature,
         ),
-        Step::SearchResult(SearchResult { call_id, found, signature }) => {
+        Step::SearchResult(SearchResult { call_id, found, signature, .. }) => {
             let page = |page: &crate::interaction::Found| json!({"title": page.title, "url": page.url, "snippet": page.snippet});
             let found: Vec<Value> = found.iter().map(page).collect();
             let result =
@@ -196,10 +196,10 @@ fn signed(mut step: Value, signature: &str) -> Value {
 
 fn content(content: &Content) -> Value {
     match content {
-        Content::Text { text, annotations } if annotations.is_empty() => {
+        Content::Text { text, annotations, .. } if annotations.is_empty() => {
             json!({"type": "text", "text": text})
         }
-        Content::Text { text, annotations } => {
+        Content::Text { text, annotations, .. } => {
             json!({"type": "text", "text": text, "annotations": annotations})
         }
         Content::Media(media) => of_media(media),

@@ -4,9 +4,10 @@
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use super::request::GOOGLE_SEARCH;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
 use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
-use crate::backend::{End, Finish, ModelEvent};
+use crate::backend::{End, Finish, ModelEvent, Tools};
 use crate::interaction::{Reason, Usage};
 
 /// Tools that a model may call in one turn.
@@ -89,26 +90,40 @@ impl Answer {
         }
     }
 
-    /// What is left to be said when there are no more pieces.
-    pub fn end(self) -> Result<Last, UpstreamError> {
+    /// What is left to be said when there are no more pieces: searches first, for they are made at
+    /// once, then the client's functions, or else code. Code that was asked for beside functions is
+    /// asked for again, when they are answered.
+    pub fn end(self, tools: &Tools) -> Result<Last, UpstreamError> {
         let Some(finish) = self.finish else {
             return Err(UpstreamError::BrokenOff);
         };
-        let functions = self.calls.iter().filter(|call| call.name != RUN_PYTHON);
-        let events = if functions.clone().next().is_some() {
-            // Code that was asked for beside them is asked for again, when they are answered.
-            functions.map(Call::function).collect()
-        } else {
-            self.calls.first().map(|call| vec![call.code()]).unwrap_or_default()
-        };
-        let mut events: Vec<ModelEvent> = events;
+        let (mut events, mut functions, mut code) = (Vec::new(), Vec::new(), None);
+        for call in &self.calls {
+            let is_declared = tools.functions.iter().any(|function| function.name == call.name);
+            match call.name.as_str() {
+                GOOGLE_SEARCH if tools.google_search => events.push(call.search()),
+                GOOGLE_SEARCH if !is_declared => {
+                    functions.push(stopped(Reason::UnexpectedToolCall));
+                }
+                RUN_PYTHON if !is_declared => code = code.or_else(|| Some(call.code())),
+                _ => functions.push(call.function()),
+            }
+        }
+        let code = code.filter(|_| functions.is_empty());
         let is_cut = reason(&finish) == Finish::MaxTokens;
+        let finish = match events.is_empty() || !functions.is_empty() {
+            true => reason(&finish),
+            false => Finish::Searched,
+        };
+        events.extend(functions.into_iter().chain(code));
+        let end = events.iter().position(|event| matches!(event, ModelEvent::End(_)));
+        events.truncate(end.map_or(events.len(), |end| end + 1));
         if is_cut && let Some(broken) = events.iter_mut().find(|event| **event == malformed()) {
             *broken = ModelEvent::End(End { finish: Finish::MaxTokens, usage: None });
         }
         let last = match events.last() {
             Some(ModelEvent::Code(_) | ModelEvent::End(_)) => None,
-            _ => Some(ModelEvent::End(End { finish: reason(&finish), usage: None })),
+            _ => Some(ModelEvent::End(End { finish, usage: None })),
         };
         events.extend(last);
         Ok(Last { events, usage: self.usage, is_cut })
@@ -191,14 +206,41 @@ impl Call {
         }
     }
 
+    /// `{"queries": […]}`, and what small models make of it: one text, under whatever name.
+    fn search(&self) -> ModelEvent {
+        let given = match serde_json::from_str(&self.arguments) {
+            Ok(Value::Object(fields)) => {
+                let queries = fields.get("queries").or_else(|| fields.values().next());
+                queries.cloned().unwrap_or_default()
+            }
+            Ok(other) => other,
+            Err(_) if self.arguments.trim_start().starts_with('{') => Value::Null,
+            Err(_) => Value::String(self.arguments.clone()),
+        };
+        let queries: Vec<String> = match given {
+            Value::String(query) => vec![query],
+            Value::Array(queries) => {
+                queries.iter().filter_map(|query| query.as_str().map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        };
+        if queries.iter().all(|query| query.trim().is_empty()) {
+            return malformed();
+        }
+        ModelEvent::Lookup { queries }
+    }
+
     fn code(&self) -> ModelEvent {
         python::code(&self.arguments).map_or_else(malformed, ModelEvent::Code)
     }
 }
 
 fn malformed() -> ModelEvent {
-    let finish = Finish::Stopped(Reason::MalformedFunctionCall);
-    ModelEvent::End(End { finish, usage: None })
+    stopped(Reason::MalformedFunctionCall)
+}
+
+fn stopped(reason: Reason) -> ModelEvent {
+    ModelEvent::End(End { finish: Finish::Stopped(reason), usage: None })
 }
 
 /// Some servers look at calls themselves, and say in the midst of an answer that one is broken:
@@ -233,5 +275,6 @@ fn usage(value: &Value) -> Option<Usage> {
     let (input, output) = (number(&value["prompt_tokens"])?, number(&value["completion_tokens"])?);
     let thought = number(&value["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
     let cached = number(&value["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0);
-    Some(Usage { input, output: output.saturating_sub(thought), thought, tool_use: 0, cached })
+    let output = output.saturating_sub(thought);
+    Some(Usage { input, output, thought, cached, ..Usage::default() })
 }

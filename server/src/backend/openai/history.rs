@@ -4,9 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::request::GOOGLE_SEARCH;
 use crate::backend::upstream::python::RUN_PYTHON;
 use crate::interaction::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Source, Step,
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, SearchCall,
+    SearchResult, Source, Sources, Step,
 };
 
 /// What the model understands.
@@ -19,7 +21,13 @@ pub struct Form {
 
 /// The messages, oldest first. Thoughts are the model's own business and are left out.
 pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
-    let mut chat = Chat { form, messages: Vec::new(), unanswered: Vec::new(), shown: Vec::new() };
+    let mut chat = Chat {
+        form,
+        messages: Vec::new(),
+        unanswered: Vec::new(),
+        shown: Vec::new(),
+        sources: Sources::default(),
+    };
     for step in steps {
         match step {
             Step::UserInput(contents) => chat.user(contents),
@@ -28,25 +36,26 @@ pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
             Step::CodeResult(result) => chat.result(result),
             Step::FunctionCall(call) => chat.function(call),
             Step::FunctionResult(result) => chat.function_result(result),
-            Step::Thought { .. }
-            | Step::SearchCall(_)
-            | Step::SearchResult(_)
-            | Step::Foreign(_) => {}
+            Step::SearchCall(call) => chat.search(call),
+            Step::SearchResult(result) => chat.search_result(result),
+            Step::Thought { .. } | Step::Foreign(_) => {}
         }
     }
     chat.messages
 }
 
-struct Chat {
+struct Chat<'a> {
     form: Form,
     messages: Vec<Value>,
     /// Ids of calls. A message that is no answer must not stand between a call and its answer.
     unanswered: Vec<String>,
     /// Pictures that functions gave. They are shown when all calls have their answers.
     shown: Vec<Value>,
+    /// The pages so far, with the numbers by which the model cites them.
+    sources: Sources<'a>,
 }
 
-impl Chat {
+impl<'a> Chat<'a> {
     fn user(&mut self, contents: &[Content]) {
         for id in std::mem::take(&mut self.unanswered) {
             self.tool(&id, "There is no answer.");
@@ -100,6 +109,33 @@ impl Chat {
         } else {
             let end = if text.ends_with('\n') { "" } else { "\n" };
             let text = format!("```output\n{text}{end}```");
+            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+        }
+    }
+
+    fn search(&mut self, call: &SearchCall) {
+        if self.form.tools {
+            self.call(&call.id, GOOGLE_SEARCH, &json!({"queries": call.queries}));
+        } else {
+            self.add_text(&format!("\n```google_search\n{}\n```\n", call.queries.join("\n")));
+        }
+    }
+
+    fn search_result(&mut self, result: &'a SearchResult) {
+        let pages = result.found.iter().map(|page| {
+            let number = self.sources.number(page);
+            format!("[{number}] {}\n{}\n{}", page.title, page.url, page.snippet)
+        });
+        let mut text = pages.collect::<Vec<_>>().join("\n\n");
+        if result.is_error {
+            text = "The search failed.".into();
+        } else if text.is_empty() {
+            text = "Nothing was found.".into();
+        }
+        if self.form.tools {
+            self.tool(&result.call_id, &text);
+        } else {
+            let text = format!("```found\n{text}\n```");
             self.say_as_user(vec![json!({"type": "text", "text": text})]);
         }
     }

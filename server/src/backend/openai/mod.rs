@@ -15,10 +15,11 @@ use tokio::sync::mpsc;
 
 use self::abilities::{Ability, Memory};
 use self::answer::{Answer, Piece};
-use self::reading::{Reading, Way, is_code};
+use self::fence::Blocks;
+use self::reading::{Reading, Way, ends_turn, is_search};
 use self::request::Asking;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
-use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY, Tools};
 
 mod abilities;
 mod answer;
@@ -92,7 +93,7 @@ impl Core {
             match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
                 Ok(reply) => {
                     let reading = self.reading(&asking, prompt);
-                    let shown = say(Answer::of(reply), reading, events).await?;
+                    let shown = say(Answer::of(reply), reading, &prompt.tools, events).await?;
                     if let Some(way) = shown.filter(|_| self.is_open(Ability::Tools)) {
                         self.memory.shown(name, way);
                     }
@@ -121,13 +122,18 @@ impl Core {
     }
 
     fn reading(&self, asking: &Asking, prompt: &Prompt) -> Reading {
+        let offered =
+            Blocks { python: prompt.tools.code_execution, search: prompt.tools.google_search };
         let in_doubt = self.is_open(Ability::Tools)
-            && prompt.tools.code_execution
+            && offered != Blocks::default()
             && self.memory.way(asking.model) != Some(Way::Calls);
-        match asking.is_fenced(prompt) {
-            true => Reading::Blocks(fence::Reader::default()),
-            false if in_doubt => Reading::Either(reading::Held::default()),
-            false => Reading::Text,
+        let blocks = asking.blocks(prompt);
+        if blocks != Blocks::default() {
+            Reading::Blocks(fence::Reader::new(blocks))
+        } else if in_doubt {
+            Reading::Either(reading::Held::new(offered))
+        } else {
+            Reading::Text
         }
     }
 
@@ -142,11 +148,12 @@ impl Core {
     }
 }
 
-/// Hands on what the model says, to its end or to its first code, and says in which way it ran that,
+/// Hands on what the model says, to its end or to its first block, and says in which way it ran that,
 /// where that shows something new.
 async fn say(
     mut answer: Answer,
     mut reading: Reading,
+    tools: &Tools,
     events: &Events,
 ) -> Result<Option<Way>, UpstreamError> {
     while let Some(piece) = answer.next().await? {
@@ -155,15 +162,25 @@ async fn say(
             Piece::Text(text) => reading.read(text),
         };
         for event in said {
-            let is_last = is_code(&event);
-            if events.send(Ok(event)).await.is_err() || is_last {
-                return Ok(None); // what comes after code is made up
+            let (is_last, is_search) = (ends_turn(&event), is_search(&event));
+            if events.send(Ok(event)).await.is_err() {
+                return Ok(None);
+            }
+            if is_search {
+                let _ = events.send(Ok(searched())).await; // nobody may want to know
+            }
+            if is_last {
+                return Ok(None); // what comes after a block is made up
             }
         }
     }
-    let last = answer.end()?;
+    let last = answer.end(tools)?;
     let (rest, shown) = reading.end(&last);
-    let end = if rest.iter().any(is_code) { Vec::new() } else { last.events };
+    let end = match rest.last() {
+        Some(event) if is_search(event) => vec![searched()],
+        Some(event) if ends_turn(event) => Vec::new(),
+        _ => last.events,
+    };
     // The counts come first, for code and an end are the last word.
     let counted = last.usage.map(ModelEvent::Counted);
     for event in counted.into_iter().chain(rest).chain(end) {
@@ -172,4 +189,9 @@ async fn say(
         }
     }
     Ok(shown)
+}
+
+/// The end of a turn that wants to know what was found.
+fn searched() -> ModelEvent {
+    ModelEvent::End(End { finish: Finish::Searched, usage: None })
 }

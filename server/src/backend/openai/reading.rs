@@ -1,7 +1,7 @@
 //! How a model's text is read, by what is known of the way in which it runs code.
 
 use super::answer::Last;
-use super::fence::Reader;
+use super::fence::{Blocks, Reader};
 use crate::backend::{End, Finish, ModelEvent};
 use crate::interaction::Reason;
 
@@ -23,18 +23,18 @@ pub enum Reading {
     Either(Held),
 }
 
-/// What a model said from its first block on. A block is its code if no call follows.
-#[derive(Debug, Default)]
+/// What a model said from its first block on. A block counts if no call follows.
+#[derive(Debug)]
 pub struct Held {
     reader: Reader,
     text: String,
     /// Bytes of the text that were handed on.
     handed_on: usize,
-    code: Option<String>,
+    block: Option<ModelEvent>,
 }
 
 impl Reading {
-    /// What can be handed on at once. Nothing is to be read after code.
+    /// What can be handed on at once. Nothing is to be read after a block.
     pub fn read(&mut self, text: String) -> Vec<ModelEvent> {
         match self {
             Reading::Text => vec![ModelEvent::Text(text)],
@@ -52,7 +52,7 @@ impl Reading {
             Reading::Blocks(mut reader) => (reader.end(last.is_cut), None),
             Reading::Either(held) => {
                 let rest = held.end(last);
-                let shown = if rest.iter().any(is_code) { Some(Way::Blocks) } else { shown };
+                let shown = if rest.iter().any(ends_turn) { Some(Way::Blocks) } else { shown };
                 (rest, shown)
             }
         }
@@ -60,26 +60,30 @@ impl Reading {
 }
 
 impl Held {
+    pub fn new(blocks: Blocks) -> Held {
+        Held { reader: Reader::new(blocks), text: String::new(), handed_on: 0, block: None }
+    }
+
     fn read(&mut self, text: &str) -> Vec<ModelEvent> {
         self.text.push_str(text);
-        if self.code.is_some() {
+        if self.block.is_some() {
             return Vec::new();
         }
         let mut said = self.reader.read(text);
-        self.take_code(&mut said);
+        self.take_block(&mut said);
         self.handed_on += said.iter().map(length).sum::<usize>();
         said
     }
 
     fn end(mut self, last: &Last) -> Vec<ModelEvent> {
         let mut said = Vec::new();
-        if self.code.is_none() {
+        if self.block.is_none() {
             said = self.reader.end(last.is_cut);
-            self.take_code(&mut said);
+            self.take_block(&mut said);
         }
-        match self.code {
-            Some(code) if way(&last.events) != Some(Way::Calls) => {
-                said.push(ModelEvent::Code(code));
+        match self.block {
+            Some(block) if way(&last.events) != Some(Way::Calls) => {
+                said.push(block);
                 said
             }
             Some(_) => vec![ModelEvent::Text(self.text.split_off(self.handed_on))],
@@ -87,9 +91,9 @@ impl Held {
         }
     }
 
-    fn take_code(&mut self, said: &mut Vec<ModelEvent>) {
-        if let Some(ModelEvent::Code(code)) = said.pop_if(|event| is_code(event)) {
-            self.code = Some(code);
+    fn take_block(&mut self, said: &mut Vec<ModelEvent>) {
+        if let Some(block) = said.pop_if(|event| ends_turn(event)) {
+            self.block = Some(block);
         }
     }
 }
@@ -98,7 +102,9 @@ impl Held {
 /// blocks.
 fn way(last: &[ModelEvent]) -> Option<Way> {
     last.iter().find_map(|event| match event {
-        ModelEvent::Code(_) | ModelEvent::FunctionCall { .. } => Some(Way::Calls),
+        ModelEvent::Code(_) | ModelEvent::Lookup { .. } | ModelEvent::FunctionCall { .. } => {
+            Some(Way::Calls)
+        }
         ModelEvent::End(End { finish: Finish::Stopped(Reason::MalformedFunctionCall), .. }) => {
             Some(Way::Blocks)
         }
@@ -106,8 +112,12 @@ fn way(last: &[ModelEvent]) -> Option<Way> {
     })
 }
 
-pub fn is_code(event: &ModelEvent) -> bool {
-    matches!(event, ModelEvent::Code(_))
+pub fn ends_turn(event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::Code(_)) || is_search(event)
+}
+
+pub fn is_search(event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::Lookup { .. })
 }
 
 fn length(event: &ModelEvent) -> usize {

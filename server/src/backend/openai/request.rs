@@ -3,14 +3,26 @@
 use serde_json::{Value, json};
 
 use super::abilities::Ability;
+use super::fence::Blocks;
 use super::history;
 use crate::backend::upstream::python::{self, ABOUT_CODE, WITH_TOOL};
 use crate::backend::{Function, Prompt};
 use crate::interaction::{Content, MediaKind, Step};
 
+/// The tool that looks things up.
+pub const GOOGLE_SEARCH: &str = "google_search";
+
 const WITH_FENCES: &str = "To run code, write it in one block that begins with a line ```python and \
      ends with a line ```, and stop there. The next message has its output, after ```output. Never \
      write the output yourself.";
+
+const ABOUT_SEARCH: &str = "You can search the web for what you do not know. You get pages, each \
+     with a number, an address and an excerpt. Write the number of a page in brackets, such as [1], \
+     right after each statement that you took from it, and say nothing as found that was not.";
+const SEARCH_WITH_TOOL: &str = "To search, call the function google_search.";
+const SEARCH_WITH_FENCES: &str = "To search, write your queries, one a line, in one block that \
+     begins with a line ```google_search and ends with a line ```, and stop there. The next message \
+     has what was found.";
 
 /// A request, by what the model has.
 #[derive(Debug, Clone, Copy)]
@@ -50,18 +62,23 @@ impl Asking<'_> {
         Ok(body)
     }
 
-    /// Whether code comes in blocks.
-    pub fn is_fenced(&self, prompt: &Prompt) -> bool {
-        !self.tools && prompt.tools.code_execution
+    /// What comes in blocks.
+    pub fn blocks(&self, prompt: &Prompt) -> Blocks {
+        Blocks {
+            python: !self.tools && prompt.tools.code_execution,
+            search: !self.tools && prompt.tools.google_search,
+        }
     }
 
     /// Whether this request made use of what the model may not have.
     pub fn uses(&self, ability: Ability, prompt: &Prompt) -> bool {
         match ability {
             Ability::Tools => {
-                let called =
-                    |step: &Step| matches!(step, Step::CodeCall(_) | Step::FunctionCall(_));
-                self.tools && (prompt.tools.code_execution || prompt.steps.iter().any(called))
+                let called = |step: &Step| {
+                    matches!(step, Step::CodeCall(_) | Step::FunctionCall(_) | Step::SearchCall(_))
+                };
+                let offered = prompt.tools.code_execution || prompt.tools.google_search;
+                self.tools && (offered || prompt.steps.iter().any(called))
             }
             Ability::Images => self.images && prompt.steps.iter().any(has_image),
             Ability::Usage => self.usage,
@@ -75,6 +92,10 @@ impl Asking<'_> {
             parts.push(if self.tools { WITH_TOOL } else { WITH_FENCES }.into());
             parts.extend(python::files(prompt));
         }
+        if prompt.tools.google_search {
+            parts.push(ABOUT_SEARCH.into());
+            parts.push(if self.tools { SEARCH_WITH_TOOL } else { SEARCH_WITH_FENCES }.into());
+        }
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
 
@@ -82,8 +103,22 @@ impl Asking<'_> {
         if !self.tools {
             return Vec::new();
         }
+        let search = Function {
+            name: GOOGLE_SEARCH.into(),
+            description: Some("Searches the web, and answers with numbered pages.".into()),
+            parameters: Some(json!({
+                "type": "object",
+                "properties": {"queries": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "What to look for, each as one would type it",
+                }},
+                "required": ["queries"],
+            })),
+        };
         let python = prompt.tools.code_execution.then(python::tool);
-        python.iter().chain(&prompt.tools.functions).map(tool).collect()
+        let search = prompt.tools.google_search.then_some(search);
+        python.iter().chain(&search).chain(&prompt.tools.functions).map(tool).collect()
     }
 
     /// Those settings of Google's that have another name here, and the same meaning.

@@ -19,8 +19,9 @@ pub struct CallKeys {
 #[serde(deny_unknown_fields, expecting = "a map with the keys `queries` and `results`")]
 pub struct SearchKeys {
     pub queries: Vec<String>,
-    #[serde(default)]
-    pub results: Vec<FoundKeys>,
+    /// Absent where the server is to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<Vec<FoundKeys>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,6 +122,7 @@ impl From<UsageKeys> for Usage {
             thought: keys.total_thought_tokens,
             tool_use: keys.total_tool_use_tokens,
             cached: keys.total_cached_tokens,
+            searches: 0,
         }
     }
 }

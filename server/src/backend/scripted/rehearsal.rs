@@ -68,6 +68,7 @@ impl Rehearsal {
             system_instruction: None,
             tools: Tools {
                 code_execution: true,
+                google_search: false,
                 functions: Vec::new(),
                 offered: vec![CODE_EXECUTION.to_owned()],
             },

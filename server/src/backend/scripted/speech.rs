@@ -85,8 +85,13 @@ impl Writer<'_> {
                 let filled = search.render(self.names)?;
                 let SearchKeys { queries, results } =
                     serde_json::from_value(filled).expect("filling holes leaves strings strings");
-                let found = results.into_iter().map(Into::into).collect();
-                self.say(ModelEvent::Search { queries, found });
+                self.say(match results {
+                    Some(results) => {
+                        let found = results.into_iter().map(Into::into).collect();
+                        ModelEvent::Search { queries, found }
+                    }
+                    None => ModelEvent::Lookup { queries },
+                });
             }
             Part::Delay(time) => self.lines.push(Line::Wait(*time)),
             Part::Pace(time) => self.pace = Some(*time),

@@ -69,6 +69,7 @@ fn prompt(steps: &[Step]) -> Prompt {
         system_instruction: None,
         tools: Tools {
             code_execution: true,
+            google_search: false,
             functions: Vec::new(),
             offered: vec!["code_execution".into(), "get_weather".into()],
         },
@@ -111,6 +112,7 @@ fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
             Ok(ModelEvent::Search { queries, found }) => {
                 ("search", format!("{queries:?}{found:?}"))
             }
+            Ok(ModelEvent::Lookup { queries }) => ("lookup", format!("{queries:?}")),
             Ok(ModelEvent::Counted(usage)) => ("counted", format!("{usage:?}")),
             Ok(ModelEvent::End(end)) if end == End::default() => continue,
             Ok(other @ (ModelEvent::Mark(_) | ModelEvent::Sealed(_) | ModelEvent::Foreign(_))) => {

@@ -119,8 +119,12 @@ impl Parts {
                 }
                 None
             }
+            // It stands beside the parts: see `grounding`.
+            Delta::SearchCall { .. }
+            | Delta::SearchResult(_)
+            | Delta::Citations(_)
             // Here it is no part, and a request cannot ask for it.
-            Delta::SearchCall { .. } | Delta::SearchResult { .. } | Delta::Foreign(_) => None,
+            | Delta::Foreign(_) => None,
         }
     }
 
@@ -157,17 +161,26 @@ pub fn join(pieces: impl Iterator<Item = Value>) -> Vec<Value> {
     parts
 }
 
-fn goes_on(last: &Value, piece: &Value) -> bool {
+/// Whether a piece belongs to the part before it.
+pub fn goes_on(last: &Value, piece: &Value) -> bool {
     last["text"].is_string()
         && piece["text"].is_string()
         && last.get("thought") == piece.get("thought")
 }
 
-/// An answer, or a piece of one. `end` is there with the last one.
-pub fn answer(about: &About, parts: Vec<Value>, end: Option<End>) -> Value {
+/// An answer, or a piece of one. `end` is there with the last one, and with it what was searched.
+pub fn answer(
+    about: &About,
+    parts: Vec<Value>,
+    end: Option<End>,
+    grounding: Option<Value>,
+) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});
     if let Some(end) = end {
         candidate["finishReason"] = end.finish_reason.into();
+    }
+    if let Some(grounding) = grounding {
+        candidate["groundingMetadata"] = grounding;
     }
     let mut answer = json!({"candidates": [candidate]});
     if let Some(counted) = end.and_then(|end| end.usage) {

@@ -8,6 +8,7 @@ mod config;
 mod content;
 pub mod file;
 mod foreign;
+pub mod grounding;
 pub mod model;
 mod part;
 pub mod request;

@@ -10,7 +10,12 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+<<<<<<< HEAD
 use super::answer::{About, End, Parts, answer, join};
+=======
+use super::answer::{About, End, Parts, answer};
+use super::grounding::Grounding;
+>>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
@@ -30,6 +35,7 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
     let pieces = async_stream::stream! {
         let _running = running;
         let mut parts = Parts::new(thoughts);
+        let mut grounding = Grounding::default();
         let mut frames = Frames { framing, begun: false };
         let mut held = None;
         let mut ended = None;
@@ -38,6 +44,7 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 yield Err(error::disconnected().await);
                 return;
             }
+<<<<<<< HEAD
             if let Some(part) = parts.of(&entry.event) {
                 // A call of a function is held until it is known whether the end comes with it.
                 let is_call = part.get("functionCall").is_some();
@@ -45,6 +52,12 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 for part in held.take_if(|_| !is_call).into_iter().chain(due) {
                     yield Ok(frames.piece(&answer(&about, vec![part], None)));
                 }
+=======
+            let part = parts.of(&entry.event);
+            grounding.add(&entry.event, part.as_ref());
+            if let Some(part) = part {
+                yield Ok(frames.piece(&answer(&about, vec![part], None, None)));
+>>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
             }
             ended = End::of(&entry.event);
             if ended.is_some() {
@@ -53,8 +66,13 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         }
         yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
             Ok(end) => {
+<<<<<<< HEAD
                 let last = held.into_iter().chain(parts.last());
                 frames.piece(&answer(&about, join(last), Some(end)))
+=======
+                let last = parts.last().into_iter().collect();
+                frames.piece(&answer(&about, last, Some(end), grounding.metadata()))
+>>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
             }
             Err(error) => frames.error(&error.classic()),
         });

@@ -20,7 +20,6 @@ const ABSENT: &[&str] = &[
     "exaAiSearch",
     "fileSearch",
     "googleMaps",
-    "googleSearch",
     "googleSearchRetrieval",
     "mcpServers",
     "parallelAiSearch",
@@ -39,7 +38,8 @@ pub struct Offer {
 pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<Offer, WireError> {
     let tools = tools.map(read).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();
-    if tools.code_execution && !tools.functions.is_empty() && !config.invocations {
+    let built_in = tools.code_execution || tools.google_search;
+    if built_in && !tools.functions.is_empty() && !config.invocations {
         return Err(WireError::Whole(MIXED.to_owned()));
     }
     Ok(Offer { tools, choice: config.choice })
@@ -57,6 +57,10 @@ fn read(node: Node) -> Result<Tools, WireError> {
             node.object()?.done()?;
             tool::offer_code_execution(&mut tools);
         }
+        if let Some(node) = fields.take("googleSearch") {
+            google_search(node)?;
+            tool::offer_google_search(&mut tools);
+        }
         if let Some(node) = fields.take("functionDeclarations") {
             for node in one_or_many(node)? {
                 tool::declare(&mut tools, function(node.object()?.camel()?)?)?;
@@ -65,6 +69,14 @@ fn read(node: Node) -> Result<Tools, WireError> {
         fields.done()?;
     }
     Ok(tools)
+}
+
+/// How Google is to search makes no difference here.
+fn google_search(node: Node) -> Result<(), WireError> {
+    let mut fields = node.object()?.camel()?;
+    fields.object("searchTypes")?;
+    fields.object("timeRangeFilter")?;
+    fields.done()
 }
 
 fn function(mut fields: Fields) -> Result<Function, WireError> {
@@ -163,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn google_search_is_a_built_in_tool_too() {
+        for tool in [json!({"google_search": {}}), json!({"googleSearch": {"searchTypes": {}}})] {
+            let offer =
+                read(json!([tool, {"codeExecution": {}}]), json!(null)).expect("it is right");
+            assert!(offer.tools.google_search && offer.tools.code_execution);
+            assert_eq!(offer.tools.offered, ["google_search", "code_execution"]);
+        }
+        let tools = json!([{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]);
+        assert_eq!(read(tools, json!(null)).expect_err("it was accepted"), MIXED);
+    }
+
+    #[test]
     fn both_kinds_of_parameters_are_json_schema_in_the_end() {
         let schema = json!({"type": "object"});
         for function in [
@@ -195,10 +219,11 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         for (tools, wanted) in [
             (
-                json!([{"google_search": {}}]),
-                "Invalid value for 'tools[0]': the tool 'googleSearch' is not supported",
+                json!([{"google_maps": {}}]),
+                "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported",
             ),
             (json!([{"type": "code_execution"}]), "Unknown parameter 'tools[0].type'."),
+            (json!([{"googleSearch": {"x": 1}}]), "Unknown parameter 'tools[0].googleSearch.x'."),
             (json!([{"codeExecution": {"x": 1}}]), "Unknown parameter 'tools[0].codeExecution.x'."),
             (json!([{"functionDeclarations": [{}]}]), "'tools[0].functionDeclarations[0].name'"),
             (

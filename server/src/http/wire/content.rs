@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::WireError;
 use super::node::{Fields, Node};
-use crate::interaction::{Content, Media, MediaKind, Source};
+use crate::interaction::{Citation, Content, Media, MediaKind, Source};
 
 /// Padding or none, and bits that are left over: clients do all of it.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -78,7 +78,7 @@ fn text(mut fields: Fields, strange: Strange) -> Result<Content, WireError> {
         None => Vec::new(),
     };
     finish(fields, strange)?;
-    Ok(Content::Text { text, annotations })
+    Ok(Content::Text { text, annotations, citations: Vec::new() })
 }
 
 fn media(kind: MediaKind, mut fields: Fields, strange: Strange) -> Result<Content, WireError> {
@@ -148,15 +148,28 @@ fn media_kind(kind: &str) -> Option<MediaKind> {
 /// A content as Google spells it.
 pub fn to_json(content: &Content) -> Value {
     match content {
-        Content::Text { text, annotations } if annotations.is_empty() => {
-            json!({"type": "text", "text": text})
-        }
-        Content::Text { text, annotations } => {
-            json!({"type": "text", "text": text, "annotations": annotations})
+        Content::Text { text, annotations, citations } => {
+            let mut json = json!({"type": "text", "text": text});
+            if !annotations.is_empty() || !citations.is_empty() {
+                let ours = citations.iter().map(citation_to_json);
+                json["annotations"] = annotations.iter().cloned().chain(ours).collect();
+            }
+            json
         }
         Content::Media(media) => media_to_json(media),
         Content::Foreign(content) => content.clone(),
     }
+}
+
+/// Its places count bytes, as the real service's do.
+pub fn citation_to_json(citation: &Citation) -> Value {
+    json!({
+        "type": "url_citation",
+        "url": citation.url,
+        "title": citation.title,
+        "start_index": citation.range.start,
+        "end_index": citation.range.end,
+    })
 }
 
 pub fn media_to_json(media: &Media) -> Value {

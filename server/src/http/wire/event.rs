@@ -160,12 +160,16 @@ fn delta(delta: &Delta) -> Value {
             "signature": signature,
             "arguments": {"queries": queries},
         }),
-        Delta::SearchResult { found, signature } => json!({
+        Delta::SearchResult(result) => json!({
             "type": "google_search_result",
-            "signature": signature,
-            "is_error": false,
-            "result": step::found(found),
+            "signature": result.signature,
+            "is_error": result.is_error,
+            "result": step::found(result),
         }),
+        Delta::Citations(citations) => {
+            let annotations: Vec<Value> = citations.iter().map(content::citation_to_json).collect();
+            json!({"type": "text_annotation_delta", "annotations": annotations})
+        }
         Delta::FunctionArguments(json) => json!({"type": "arguments_delta", "arguments": json}),
         Delta::Foreign(delta) => delta.clone(),
     }

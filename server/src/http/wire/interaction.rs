@@ -119,7 +119,7 @@ pub fn word(status: Status) -> &'static str {
 
 fn usage(usage: Usage) -> Value {
     let text = |tokens: u64| json!([{"modality": "text", "tokens": tokens}]);
-    json!({
+    let mut json = json!({
         "total_tokens": usage.total(),
         "total_input_tokens": usage.input,
         "input_tokens_by_modality": text(usage.input),
@@ -129,7 +129,11 @@ fn usage(usage: Usage) -> Value {
         "total_tool_use_tokens": usage.tool_use,
         "tool_use_tokens_by_modality": text(usage.tool_use),
         "total_thought_tokens": usage.thought,
-    })
+    });
+    if usage.searches > 0 {
+        json["grounding_tool_count"] = json!([{"type": "google_search", "count": usage.searches}]);
+    }
+    json
 }
 
 /// `2026-11-22T10:00:00Z`

@@ -6,7 +6,8 @@ use super::WireError;
 use super::content::{self, Strange};
 use super::node::{Fields, Node};
 use crate::interaction::{
-    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Outcome, Step,
+    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Outcome, SearchCall,
+    SearchResult, Step,
 };
 
 /// Reads a step that has a `type`. Fields that nobody knows are no mistake in what a model has
@@ -25,9 +26,15 @@ pub fn step(mut fields: Fields) -> Result<Step, WireError> {
         "code_execution_call" => code_call(fields),
         "code_execution_result" => code_result(fields),
         "function_call" => function_call(fields),
+        "google_search_call" => Ok(search_call(&fields).unwrap_or_else(|| foreign(fields))),
+        "google_search_result" => Ok(search_result(&fields).unwrap_or_else(|| foreign(fields))),
         "function_result" => function_result(fields),
-        _ => Ok(Step::Foreign(fields.into_value())),
+        _ => Ok(foreign(fields)),
     }
+}
+
+fn foreign(fields: Fields) -> Step {
+    Step::Foreign(fields.into_value())
 }
 
 fn user_input(mut fields: Fields) -> Result<Step, WireError> {
@@ -81,6 +88,43 @@ fn function_call(mut fields: Fields) -> Result<Step, WireError> {
         arguments: fields.object("arguments")?.unwrap_or_else(|| json!({})),
         signature: fields.string("signature")?.unwrap_or_default(),
     }))
+}
+
+/// A search of ours; one of another service, which says other things of it, is kept as it came.
+fn search_call(fields: &Fields) -> Option<Step> {
+    let value = fields.clone().into_value();
+    let call = Step::SearchCall(SearchCall {
+        id: value["id"].as_str()?.to_owned(),
+        queries: strings(&value["arguments"]["queries"])?,
+        signature: value["signature"].as_str()?.to_owned(),
+    });
+    (to_json(&call) == value).then_some(call)
+}
+
+fn search_result(fields: &Fields) -> Option<Step> {
+    let value = fields.clone().into_value();
+    let mut result = SearchResult {
+        call_id: value["call_id"].as_str()?.to_owned(),
+        is_error: value["is_error"].as_bool()?,
+        signature: value["signature"].as_str()?.to_owned(),
+        ..SearchResult::default()
+    };
+    for entry in value["result"].as_array()? {
+        let text = |name: &str| entry[name].as_str().map(str::to_owned);
+        match (text("search_suggestions"), text("title"), text("url"), text("snippet")) {
+            (Some(html), ..) => result.suggestions = Some(html),
+            (None, Some(title), Some(url), Some(snippet)) => {
+                result.found.push(Found { title, url, snippet });
+            }
+            _ => return None,
+        }
+    }
+    let result = Step::SearchResult(result);
+    (to_json(&result) == value).then_some(result)
+}
+
+fn strings(list: &Value) -> Option<Vec<String>> {
+    list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn function_result(mut fields: Fields) -> Result<Step, WireError> {
@@ -160,18 +204,20 @@ pub fn to_json(step: &Step) -> Value {
             "call_id": result.call_id,
             "type": "google_search_result",
             "signature": result.signature,
-            "is_error": false,
-            "result": found(&result.found),
+            "is_error": result.is_error,
+            "result": found(result),
         }),
         Step::Foreign(step) => step.clone(),
     }
 }
 
-/// The pages of a search. The SDKs keep what they have no field for.
-pub fn found(pages: &[Found]) -> Vec<Value> {
+/// What a search found: Google's suggestions, and the pages, which are ours. The SDKs keep what they
+/// have no field for.
+pub fn found(result: &SearchResult) -> Vec<Value> {
+    let suggestions = result.suggestions.iter().map(|html| json!({"search_suggestions": html}));
     let page =
         |page: &Found| json!({"title": page.title, "url": page.url, "snippet": page.snippet});
-    pages.iter().map(page).collect()
+    suggestions.chain(result.found.iter().map(page)).collect()
 }
 
 fn list(contents: &[Content]) -> Vec<Value> {

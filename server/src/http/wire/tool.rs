@@ -22,11 +22,10 @@ pub fn tools(node: Node) -> Result<Tools, WireError> {
                 fields.done()?;
                 offer_code_execution(&mut tools);
             }
-            // What it finds is up to the model. It is nothing that this server could look for.
             GOOGLE_SEARCH => {
                 fields.take("search_types");
                 fields.done()?;
-                offer(&mut tools, GOOGLE_SEARCH);
+                offer_google_search(&mut tools);
             }
             "function" => declare(&mut tools, function(fields)?)?,
             _ => {
@@ -84,6 +83,11 @@ pub fn name(node: Node) -> Result<String, WireError> {
 pub fn offer_code_execution(tools: &mut Tools) {
     tools.code_execution = true;
     offer(tools, CODE_EXECUTION);
+}
+
+pub fn offer_google_search(tools: &mut Tools) {
+    tools.google_search = true;
+    offer(tools, GOOGLE_SEARCH);
 }
 
 pub fn declare(tools: &mut Tools, function: Function) -> Result<(), WireError> {

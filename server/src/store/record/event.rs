@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::step::{CodeResultRecord, FoundRecord, MediaRecord};
+use super::step::{CitationRecord, CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
-use crate::interaction::{Delta, Event, Failure, FailureKind, Reason, Shell, Status, Usage};
+use crate::interaction::{
+    Delta, Event, Failure, FailureKind, Reason, SearchResult, Shell, Status, Usage,
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,10 +41,26 @@ pub enum DeltaRecord {
     ThoughtSignature(String),
     Text(String),
     Media(MediaRecord),
-    CodeCall { code: String, signature: String },
+    CodeCall {
+        code: String,
+        signature: String,
+    },
     CodeResult(CodeResultRecord),
-    SearchCall { queries: Vec<String>, signature: String },
-    SearchResult { found: Vec<FoundRecord>, signature: String },
+    SearchCall {
+        queries: Vec<String>,
+        signature: String,
+    },
+    SearchResult {
+        #[serde(default)]
+        call_id: String,
+        found: Vec<FoundRecord>,
+        #[serde(default)]
+        suggestions: Option<String>,
+        #[serde(default)]
+        is_error: bool,
+        signature: String,
+    },
+    Citations(Vec<CitationRecord>),
     FunctionArguments(String),
     Foreign(Value),
 }
@@ -97,6 +115,8 @@ pub struct UsageRecord {
     thought: u64,
     tool_use: u64,
     cached: u64,
+    #[serde(default)]
+    searches: u64,
 }
 
 impl Record {
@@ -152,9 +172,18 @@ impl DeltaRecord {
             Delta::SearchCall { queries, signature } => {
                 DeltaRecord::SearchCall { queries, signature }
             }
-            Delta::SearchResult { found, signature } => {
+            Delta::SearchResult(SearchResult {
+                call_id,
+                found,
+                suggestions,
+                is_error,
+                signature,
+            }) => {
                 let found = found.into_iter().map(Into::into).collect();
-                DeltaRecord::SearchResult { found, signature }
+                DeltaRecord::SearchResult { call_id, found, suggestions, is_error, signature }
+            }
+            Delta::Citations(citations) => {
+                DeltaRecord::Citations(citations.into_iter().map(Into::into).collect())
             }
             Delta::FunctionArguments(json) => DeltaRecord::FunctionArguments(json),
             Delta::Foreign(delta) => DeltaRecord::Foreign(delta),
@@ -172,9 +201,13 @@ impl DeltaRecord {
             DeltaRecord::SearchCall { queries, signature } => {
                 Delta::SearchCall { queries, signature }
             }
-            DeltaRecord::SearchResult { found, signature } => {
+            DeltaRecord::SearchResult { call_id, found, suggestions, is_error, signature } => {
                 let found = found.into_iter().map(Into::into).collect();
-                Delta::SearchResult { found, signature }
+                let result = SearchResult { call_id, found, suggestions, is_error, signature };
+                Delta::SearchResult(result)
+            }
+            DeltaRecord::Citations(citations) => {
+                Delta::Citations(citations.into_iter().map(Into::into).collect())
             }
             DeltaRecord::FunctionArguments(json) => Delta::FunctionArguments(json),
             DeltaRecord::Foreign(delta) => Delta::Foreign(delta),
@@ -262,15 +295,15 @@ same_names!(
 
 impl From<Usage> for UsageRecord {
     fn from(usage: Usage) -> UsageRecord {
-        let Usage { input, output, thought, tool_use, cached } = usage;
-        UsageRecord { input, output, thought, tool_use, cached }
+        let Usage { input, output, thought, tool_use, cached, searches } = usage;
+        UsageRecord { input, output, thought, tool_use, cached, searches }
     }
 }
 
 impl From<UsageRecord> for Usage {
     fn from(record: UsageRecord) -> Usage {
-        let UsageRecord { input, output, thought, tool_use, cached } = record;
-        Usage { input, output, thought, tool_use, cached }
+        let UsageRecord { input, output, thought, tool_use, cached, searches } = record;
+        Usage { input, output, thought, tool_use, cached, searches }
     }
 }
 
@@ -281,7 +314,7 @@ mod tests {
 
     use super::super::{events, of_events};
     use super::*;
-    use crate::interaction::{CodeResult, Found, Media, MediaKind, Outcome, Source};
+    use crate::interaction::{Citation, CodeResult, Found, Media, MediaKind, Outcome, Source};
 
     #[test]
     fn every_event_comes_back_as_it_was() {
@@ -314,10 +347,14 @@ mod tests {
                 signature: "s".into(),
             }),
             Delta::SearchCall { queries: vec!["q".into()], signature: "s".into() },
-            Delta::SearchResult {
+            Delta::SearchResult(SearchResult {
+                call_id: "g".into(),
                 found: vec![Found { title: "t".into(), url: "u".into(), snippet: "s".into() }],
+                suggestions: Some("<a>".into()),
+                is_error: true,
                 signature: "s".into(),
-            },
+            }),
+            Delta::Citations(vec![Citation { title: "t".into(), url: "u".into(), range: 1..7 }]),
             Delta::FunctionArguments("{\"a\":".into()),
             Delta::Foreign(json!({"type": "from_the_future", "x": [1]})),
         ];
@@ -343,7 +380,8 @@ mod tests {
             FailureKind::Internal,
         ];
         let reasons = Reason::ALL.map(FailureKind::Stopped);
-        let usage = Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX };
+        let usage =
+            Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX, searches: 6 };
         let counted = Event::CountedElsewhere(json!({"total_tokens": 7}));
         let wanted = [Event::Created, Event::StepStopped { index: 7 }, counted]
             .into_iter()

@@ -5,22 +5,51 @@ use serde_json::Value;
 
 use super::{Blobs, RecordError};
 use crate::interaction::{
-    CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind, Outcome,
-    SearchCall, SearchResult, Source, Step,
+    Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
+    Outcome, SearchCall, SearchResult, Source, Step,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     UserInput(Vec<ContentRecord>),
-    Thought { summary: String, signature: String },
+    Thought {
+        summary: String,
+        signature: String,
+    },
     ModelOutput(Vec<ContentRecord>),
-    CodeCall { id: String, code: String, signature: String },
+    CodeCall {
+        id: String,
+        code: String,
+        signature: String,
+    },
     CodeResult(CodeResultRecord),
-    FunctionCall { id: String, name: String, arguments: Value, signature: String },
-    FunctionResult { call_id: String, name: Option<String>, result: Value, is_error: bool },
-    SearchCall { id: String, queries: Vec<String>, signature: String },
-    SearchResult { call_id: String, found: Vec<FoundRecord>, signature: String },
+    FunctionCall {
+        id: String,
+        name: String,
+        arguments: Value,
+        signature: String,
+    },
+    FunctionResult {
+        call_id: String,
+        name: Option<String>,
+        result: Value,
+        is_error: bool,
+    },
+    SearchCall {
+        id: String,
+        queries: Vec<String>,
+        signature: String,
+    },
+    SearchResult {
+        call_id: String,
+        found: Vec<FoundRecord>,
+        #[serde(default)]
+        suggestions: Option<String>,
+        #[serde(default)]
+        is_error: bool,
+        signature: String,
+    },
     Foreign(Value),
 }
 
@@ -31,6 +60,8 @@ pub enum ContentRecord {
         text: String,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         annotations: Vec<Value>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<CitationRecord>,
     },
     Media(MediaRecord),
     Foreign(Value),
@@ -71,6 +102,14 @@ pub struct CodeResultRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub struct CitationRecord {
+    title: String,
+    url: String,
+    from: usize,
+    to: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FoundRecord {
     title: String,
     url: String,
@@ -107,9 +146,15 @@ impl Record {
             Step::SearchCall(SearchCall { id, queries, signature }) => {
                 Record::SearchCall { id, queries, signature }
             }
-            Step::SearchResult(SearchResult { call_id, found, signature }) => {
+            Step::SearchResult(SearchResult {
+                call_id,
+                found,
+                suggestions,
+                is_error,
+                signature,
+            }) => {
                 let found = found.into_iter().map(Into::into).collect();
-                Record::SearchResult { call_id, found, signature }
+                Record::SearchResult { call_id, found, suggestions, is_error, signature }
             }
             Step::Foreign(step) => Record::Foreign(step),
         }
@@ -136,9 +181,10 @@ impl Record {
             Record::SearchCall { id, queries, signature } => {
                 Step::SearchCall(SearchCall { id, queries, signature })
             }
-            Record::SearchResult { call_id, found, signature } => {
+            Record::SearchResult { call_id, found, suggestions, is_error, signature } => {
                 let found = found.into_iter().map(Into::into).collect();
-                Step::SearchResult(SearchResult { call_id, found, signature })
+                let result = SearchResult { call_id, found, suggestions, is_error, signature };
+                Step::SearchResult(result)
             }
             Record::Foreign(step) => Step::Foreign(step),
         })
@@ -148,7 +194,10 @@ impl Record {
 impl ContentRecord {
     fn of(content: &Content, blobs: &mut Blobs) -> ContentRecord {
         match content.clone() {
-            Content::Text { text, annotations } => ContentRecord::Text { text, annotations },
+            Content::Text { text, annotations, citations } => {
+                let citations = citations.into_iter().map(Into::into).collect();
+                ContentRecord::Text { text, annotations, citations }
+            }
             Content::Media(media) => ContentRecord::Media(MediaRecord::of(media, blobs)),
             Content::Foreign(content) => ContentRecord::Foreign(content),
         }
@@ -156,7 +205,10 @@ impl ContentRecord {
 
     fn content(self, blobs: &Blobs) -> Result<Content, RecordError> {
         Ok(match self {
-            ContentRecord::Text { text, annotations } => Content::Text { text, annotations },
+            ContentRecord::Text { text, annotations, citations } => {
+                let citations = citations.into_iter().map(Into::into).collect();
+                Content::Text { text, annotations, citations }
+            }
             ContentRecord::Media(media) => Content::Media(media.media(blobs)?),
             ContentRecord::Foreign(content) => Content::Foreign(content),
         })
@@ -194,6 +246,18 @@ impl MediaRecord {
                 SourceRecord::Uri(uri) => Source::Uri(uri),
             },
         })
+    }
+}
+
+impl From<Citation> for CitationRecord {
+    fn from(Citation { title, url, range }: Citation) -> CitationRecord {
+        CitationRecord { title, url, from: range.start, to: range.end }
+    }
+}
+
+impl From<CitationRecord> for Citation {
+    fn from(CitationRecord { title, url, from, to }: CitationRecord) -> Citation {
+        Citation { title, url, range: from..to }
     }
 }
 
@@ -272,7 +336,11 @@ mod tests {
         let every = vec![
             Step::UserInput(vec![
                 Content::text("Look."),
-                Content::Text { text: "cited".into(), annotations },
+                Content::Text {
+                    text: "cited".into(),
+                    annotations,
+                    citations: vec![Citation { title: "t".into(), url: "u".into(), range: 0..5 }],
+                },
                 media(MediaKind::Image, Source::Inline(Bytes::from_static(b"png"))),
                 media(MediaKind::Audio, Source::Inline(Bytes::from_static(b"png"))),
                 media(MediaKind::Video, Source::Uri("gs://x".into())),
@@ -309,6 +377,8 @@ mod tests {
             Step::SearchResult(SearchResult {
                 call_id: "g".into(),
                 found: vec![Found { title: "t".into(), url: "u".into(), snippet: "s".into() }],
+                suggestions: Some("<a>".into()),
+                is_error: true,
                 signature: "s".into(),
             }),
             Step::Foreign(json!({"type": "tool_call", "id": "x"})),

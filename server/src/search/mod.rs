@@ -1,0 +1,172 @@
+//! Where a model's searches are looked up: a folder of documents, or a search engine.
+//!
+//! ```text
+//!   engine ──▶ find ──▶ Search ──▶ folder · searxng
+//! ```
+//!
+//! Nothing here knows a model or an interaction. What is found is outside data: it is bounded here,
+//! and shown to the model with numbers.
+
+mod folder;
+mod passage;
+mod searxng;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use minijinja::HtmlEscape;
+
+use crate::interaction::Found;
+
+pub use folder::{Folder, FolderError, FolderLimits};
+pub use searxng::{Searxng, SearxngError};
+
+/// Queries of one search; the rest is not looked up.
+pub const MAX_QUERIES: usize = 5;
+/// Letters of a query; the rest is cut.
+pub const MAX_QUERY_CHARS: usize = 400;
+/// Pages that one search gives, whatever its queries find.
+pub const MAX_FOUND: usize = 20;
+/// Letters of what is shown of a page, of its title and of its address.
+pub const MAX_SNIPPET_CHARS: usize = 1000;
+pub const MAX_TITLE_CHARS: usize = 200;
+pub const MAX_URL_CHARS: usize = 2000;
+/// The longest that one search may take.
+pub const SEARCH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Looks things up.
+///
+/// The best page comes first. What cannot be searched is an error, and nothing found is none.
+pub trait Search: fmt::Debug + Send + Sync + 'static {
+    fn find<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>>;
+}
+
+/// Why nothing was looked up. For the log: neither the client nor the model gets to read it.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Searxng(#[from] SearxngError),
+    #[error("it took more than {} s", SEARCH_WITHIN.as_secs())]
+    TooLong,
+}
+
+/// Looks up each of the queries, which are bounded already, and gives each page once: first the best
+/// of each query, then the second, and so on.
+pub async fn find(search: &dyn Search, queries: &[String]) -> Result<Vec<Found>, SearchError> {
+    let looked_up =
+        futures_util::future::try_join_all(queries.iter().map(|query| search.find(query)));
+    let found = tokio::time::timeout(SEARCH_WITHIN, looked_up).await;
+    let mut found: Vec<_> =
+        found.map_err(|_| SearchError::TooLong)??.into_iter().map(Vec::into_iter).collect();
+    let mut pages = Vec::new();
+    let mut known = HashSet::new();
+    while pages.len() < MAX_FOUND {
+        let best: Vec<Found> = found.iter_mut().filter_map(Iterator::next).collect();
+        if best.is_empty() {
+            break;
+        }
+        pages.extend(best.into_iter().filter(|page| known.insert(page.url.clone())).map(cut));
+    }
+    pages.truncate(MAX_FOUND);
+    Ok(pages)
+}
+
+/// The queries that are looked up: without blanks around them, each once, and not too many.
+pub fn bounded(queries: Vec<String>) -> Vec<String> {
+    let mut known = HashSet::new();
+    let tidy = queries.iter().map(|query| first(query.trim(), MAX_QUERY_CHARS).to_owned());
+    tidy.filter(|query| !query.is_empty() && known.insert(query.clone()))
+        .take(MAX_QUERIES)
+        .collect()
+}
+
+/// What a client may show to let its user search on, as HTML: a link for each query.
+pub fn suggestions(queries: &[String]) -> Option<String> {
+    let link = |query: &String| {
+        let address =
+            reqwest::Url::parse_with_params("https://www.google.com/search", [("q", query)]);
+        let address = address.map(String::from).unwrap_or_default();
+        format!("<a class=\"chip\" href=\"{}\">{}</a>", HtmlEscape(&address), HtmlEscape(query))
+    };
+    let links: String = queries.iter().map(link).collect();
+    (!links.is_empty()).then(|| format!("<div class=\"carousel\">{links}</div>"))
+}
+
+fn cut(page: Found) -> Found {
+    Found {
+        title: first(&page.title, MAX_TITLE_CHARS).to_owned(),
+        snippet: first(&page.snippet, MAX_SNIPPET_CHARS).to_owned(),
+        url: page.url,
+    }
+}
+
+/// The first letters of a text.
+fn first(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds as many pages as a query says, from that number on: `3 of 10`.
+    #[derive(Debug)]
+    struct Counting;
+
+    impl Search for Counting {
+        fn find<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>> {
+            let (count, from) = query.split_once(" of ").expect("the test says so");
+            let from: usize = from.parse().expect("it is a number");
+            let count: usize = count.parse().expect("it is a number");
+            let pages = (from..from + count).map(|number| Found {
+                title: "t".repeat(300),
+                url: number.to_string(),
+                snippet: "ä".repeat(2000),
+            });
+            let pages = Ok(pages.collect());
+            Box::pin(async { pages })
+        }
+    }
+
+    async fn urls(queries: &[&str]) -> Vec<String> {
+        let queries: Vec<String> = queries.iter().map(|query| (*query).to_owned()).collect();
+        let found = find(&Counting, &queries).await.expect("it cannot fail");
+        found.into_iter().map(|page| page.url).collect()
+    }
+
+    #[tokio::test]
+    async fn pages_of_several_queries_come_in_turn_and_once() {
+        assert_eq!(urls(&["3 of 0", "2 of 1"]).await, ["0", "1", "2"]);
+        assert_eq!(urls(&["2 of 10", "1 of 20"]).await, ["10", "20", "11"]);
+        assert_eq!(urls(&["100 of 0", "100 of 1000"]).await.len(), MAX_FOUND);
+        assert!(urls(&[]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_of_a_page_is_bounded() {
+        let found = find(&Counting, &["1 of 0".to_owned()]).await.expect("it cannot fail");
+        assert_eq!(found[0].title.chars().count(), MAX_TITLE_CHARS);
+        assert_eq!(found[0].snippet.chars().count(), MAX_SNIPPET_CHARS);
+    }
+
+    #[test]
+    fn queries_are_bounded() {
+        let queries = [" moss ", "", "moss", "fern", "a", "b", "c", "d"].map(str::to_owned);
+        assert_eq!(bounded(queries.to_vec()), ["moss", "fern", "a", "b", "c"]);
+        assert_eq!(bounded(vec!["ä".repeat(500)])[0].chars().count(), MAX_QUERY_CHARS);
+    }
+
+    #[test]
+    fn suggestions_are_links_that_nobody_can_break_out_of() {
+        let html = suggestions(&["a <b> & \"c\"".to_owned()]).expect("there is a query");
+        let wanted = "<div class=\"carousel\"><a class=\"chip\" \
+                      href=\"https:&#x2f;&#x2f;www.google.com&#x2f;search?q=a+%3Cb%3E+%26+%22c%22\">\
+                      a &lt;b&gt; &amp; &quot;c&quot;</a></div>";
+        assert_eq!(html, wanted);
+        assert_eq!(suggestions(&[]), None);
+    }
+}

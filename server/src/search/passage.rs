@@ -1,0 +1,178 @@
+//! Documents as text, and in pieces that are short enough to be shown.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Letters of a passage. A paragraph that is longer is cut between words.
+const PASSAGE_CHARS: usize = 800;
+/// No line of text from HTML is broken before it.
+const LINE_CHARS: usize = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Markdown,
+    Html,
+    Csv,
+}
+
+/// What is to be found of a document.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Document {
+    pub title: String,
+    pub passages: Vec<String>,
+}
+
+impl Kind {
+    /// By the name of the file; nothing for what is no document.
+    pub fn of_extension(extension: &str) -> Option<Kind> {
+        match extension.to_ascii_lowercase().as_str() {
+            "txt" | "text" | "rst" => Some(Kind::Text),
+            "md" | "markdown" => Some(Kind::Markdown),
+            "html" | "htm" => Some(Kind::Html),
+            "csv" | "tsv" => Some(Kind::Csv),
+            _ => None,
+        }
+    }
+}
+
+impl Document {
+    /// `name` is the title of what has none of its own.
+    pub fn read(kind: Kind, content: &[u8], name: &str) -> Document {
+        let text = String::from_utf8_lossy(content);
+        let (title, passages) = match kind {
+            Kind::Text => (None, passages(&text)),
+            Kind::Markdown => (heading(&text), passages(&text)),
+            Kind::Html => (html_title(&text), passages(&plain(content))),
+            Kind::Csv => (None, rows(&text)),
+        };
+        let title = title.filter(|title| !title.is_empty()).unwrap_or_else(|| name.to_owned());
+        Document { title, passages }
+    }
+}
+
+/// The first heading that is no part of a block.
+fn heading(text: &str) -> Option<String> {
+    let mut in_block = false;
+    text.lines().find_map(|line| {
+        in_block ^= line.trim_start().starts_with("```");
+        let heading = line.strip_prefix("# ").filter(|_| !in_block)?;
+        Some(heading.trim().to_owned())
+    })
+}
+
+fn html_title(html: &str) -> Option<String> {
+    static TITLE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?is)<title[^>]*>(.*?)</title>").expect("it is an expression")
+    });
+    let title = TITLE.captures(html)?;
+    let words = plain(title[1].as_bytes());
+    Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// HTML without its marks, scripts and styles.
+fn plain(html: &[u8]) -> String {
+    let text = html2text::config::plain_no_decorate().string_from_read(html, LINE_CHARS);
+    // What cannot be laid out is not worth failing for: other documents can be searched.
+    text.unwrap_or_default()
+}
+
+/// Paragraphs, the short ones together.
+fn passages(text: &str) -> Vec<String> {
+    let text = text.replace("\r\n", "\n");
+    let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
+    gathered(paragraphs.flat_map(pieces), "\n\n", "")
+}
+
+/// Rows, each passage with the table's head.
+fn rows(table: &str) -> Vec<String> {
+    let mut rows = table.lines().map(str::trim_end).filter(|row| !row.is_empty());
+    let Some(head) = rows.next() else { return Vec::new() };
+    let head: String = head.chars().take(PASSAGE_CHARS / 2).collect();
+    let found = gathered(rows.flat_map(pieces), "\n", &head);
+    if found.is_empty() { vec![head] } else { found }
+}
+
+/// Pieces put together while there is room, below a head that each of them has.
+fn gathered<'a>(pieces: impl Iterator<Item = &'a str>, between: &str, head: &str) -> Vec<String> {
+    let mut passages: Vec<String> = Vec::new();
+    let mut room = 0;
+    for piece in pieces {
+        let chars = piece.chars().count() + between.len();
+        match passages.last_mut() {
+            Some(last) if chars <= room => {
+                last.push_str(between);
+                last.push_str(piece);
+                room -= chars;
+            }
+            _ => {
+                let above = if head.is_empty() { "" } else { between };
+                passages.push(format!("{head}{above}{piece}"));
+                room = PASSAGE_CHARS.saturating_sub(chars + head.chars().count());
+            }
+        }
+    }
+    passages
+}
+
+/// A text in pieces that are no longer than a passage.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, after) = match rest.char_indices().nth(PASSAGE_CHARS) {
+            None => (rest, ""),
+            Some((end, _)) => {
+                let space = rest[..end].rfind(char::is_whitespace).filter(|at| *at > 0);
+                rest.split_at(space.unwrap_or(end))
+            }
+        };
+        rest = after.trim_start();
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: Kind, text: &str) -> (String, Vec<String>) {
+        let Document { title, passages } = Document::read(kind, text.as_bytes(), "name");
+        (title, passages)
+    }
+
+    #[test]
+    fn each_kind_has_its_title_and_its_text() {
+        let md = "```\n# no\n```\n\n# Moss \n\nIt is green.";
+        let html = "<html><head><title>Moss &amp;\n fern</title><style>p {}</style></head>\
+                    <body><script>no()</script><h1>Moss</h1><p>It is <b>green</b>.</p></body></html>";
+        assert_eq!(read(Kind::Markdown, md).0, "Moss");
+        assert_eq!(
+            read(Kind::Text, "# It is green."),
+            ("name".into(), vec!["# It is green.".into()])
+        );
+        let (title, passages) = read(Kind::Html, html);
+        assert_eq!(title, "Moss & fern");
+        let text = passages.join(" ");
+        assert!(text.contains("It is green.") && !text.contains("no()"), "{text}");
+        assert_eq!(read(Kind::Csv, "a,b\n1,2\n3,4\n").1, ["a,b\n1,2\n3,4"]);
+        assert_eq!(read(Kind::Text, " \n\n "), ("name".into(), vec![]));
+    }
+
+    #[test]
+    fn passages_are_short_and_nothing_is_lost() {
+        let word = "mossy ".repeat(1000);
+        for text in [word.as_str(), &"ä".repeat(3000), &"One.\n\nTwo.\n\n".repeat(300)] {
+            let (_, passages) = read(Kind::Text, text);
+            assert!(passages.len() > 1);
+            assert!(passages.iter().all(|passage| passage.chars().count() <= PASSAGE_CHARS + 2));
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+            assert_eq!(letters(&passages.concat()), letters(text));
+        }
+        let table = format!("plant,height\n{}", "moss,3\n".repeat(500));
+        let (_, passages) = read(Kind::Csv, &table);
+        assert!(
+            passages.len() > 1 && passages.iter().all(|rows| rows.starts_with("plant,height\n"))
+        );
+    }
+}
