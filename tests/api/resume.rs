@@ -23,6 +23,13 @@ scenarios:
           time.sleep(0.2)
           print(x * 7, os.path.exists('dot.png'))
       - text: "It is {{ stdout | trim }}, and that took a while to say in so many words."
+  - name: looked up
+    when: { input: { contains: looked up } }
+    script:
+      - pace: 10ms
+      - text: "I look for it. "
+      - search: { queries: [moss] }
+      - text: "Moss is green, as they say [1], and it grows on many stones."
   - name: dice
     when: { input: { contains: dice } }
     script:
@@ -125,6 +132,31 @@ async fn it_goes_on_from_any_of_its_events() {
         assert_eq!(told(&all), told(&whole), "killed after {count} events");
         let ids: std::collections::HashSet<&str> = all.iter().map(Event::id).collect();
         assert_eq!(ids.len(), all.len(), "no id twice");
+    }
+}
+
+#[tokio::test]
+async fn what_was_searched_and_cited_stays_as_it_was() {
+    let house = House::new();
+    let documents = tempfile::tempdir().expect("there is a place for temporary files");
+    std::fs::write(documents.path().join("moss.txt"), "Moss is green.").expect("it is ours");
+    let search = ["--search", text(documents.path())];
+    let server = house.serve(&search);
+    let whole = server.events(&begin(&server, "looked up").await, None).await;
+    let cited = whole.iter().filter(|e| e.data["delta"]["type"] == "text_annotation_delta");
+    assert_eq!(cited.count(), 1);
+
+    let mut server = server;
+    for count in (1..whole.len()).step_by(3) {
+        let id = begin(&server, "looked up").await;
+        let mut stream = follow(&server, &id).await;
+        for _ in 0..count {
+            stream.next().await.expect("it is not over");
+        }
+        server.kill();
+        server = house.serve(&search);
+        let all = server.events(&id, None).await;
+        assert_eq!(told(&all), told(&whole), "killed after {count} events");
     }
 }
 

@@ -153,6 +153,24 @@ mod tests {
         assert_eq!(found[0].snippet.chars().count(), MAX_SNIPPET_CHARS);
     }
 
+    /// Finds nothing, and never says so.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl Search for Silent {
+        fn find<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_that_comes_to_no_end_is_ended() {
+        let begun = tokio::time::Instant::now();
+        let found = find(&Silent, &["moss".to_owned()]).await;
+        assert!(matches!(found, Err(SearchError::TooLong)), "{found:?}");
+        assert_eq!(begun.elapsed(), SEARCH_WITHIN);
+    }
+
     #[test]
     fn queries_are_bounded() {
         let queries = [" moss ", "", "moss", "fern", "a", "b", "c", "d"].map(str::to_owned);

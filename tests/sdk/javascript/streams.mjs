@@ -71,6 +71,9 @@ function grow(step, delta) {
       assert.equal(step.type, "model_output");
       append((step.content ??= []), delta);
       break;
+    case "text_annotation_delta":
+      (step.content.at(-1).annotations ??= []).push(...delta.annotations);
+      break;
     case "thought_summary":
       append((step.summary ??= []), delta.content);
       break;
@@ -83,6 +86,8 @@ function grow(step, delta) {
       break;
     case "code_execution_call":
     case "code_execution_result":
+    case "google_search_call":
+    case "google_search_result":
       // In one delta, for clients concatenate several.
       assert.equal(delta.type, step.type);
       assert.ok(!("arguments" in step) && !("result" in step), "the payload came twice");

@@ -12,6 +12,10 @@ from PIL import Image
 UNDECLARED = {
     ("Interaction", "object"),  # on the wire of every interaction, always "interaction"
     ("FunctionCallStep", "signature"),  # needed when steps are sent back
+    # What a search found, which the real service keeps for itself.
+    ("GoogleSearchResult", "title"),
+    ("GoogleSearchResult", "url"),
+    ("GoogleSearchResult", "snippet"),
 }
 # Enums that are open on purpose: any name of a model is a good one.
 OPEN = {"model"}

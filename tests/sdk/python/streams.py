@@ -58,6 +58,8 @@ def _grow(step, delta):
     if kind in ("text", "image", "audio", "video", "document"):
         assert step["type"] == "model_output"
         _append(step.setdefault("content", []), delta)
+    elif kind == "text_annotation_delta":
+        step["content"][-1].setdefault("annotations", []).extend(delta["annotations"])
     elif kind == "thought_summary":
         _append(step.setdefault("summary", []), delta["content"])
     elif kind == "thought_signature":
