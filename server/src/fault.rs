@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::interaction::{Failure, FailureKind, Manner};
+use crate::interaction::{Failure, FailureKind, Manner, Reason};
 use crate::namespace::{Namespace, Rooms};
+use crate::quirk::Quirk;
 
 /// The longest wait that can be ordered.
 const MAX_TIME: Duration = Duration::from_secs(600);
@@ -21,11 +22,14 @@ const STATUSES: &[(u16, FailureKind)] = &[
     (401, FailureKind::Unauthenticated),
     (403, FailureKind::PermissionDenied),
     (404, FailureKind::NotFound),
+    (408, FailureKind::RequestTimeout),
     (409, FailureKind::Aborted),
     (413, FailureKind::TooLarge),
     (429, FailureKind::ResourceExhausted),
+    (499, FailureKind::ClientClosed),
     (500, FailureKind::Internal),
     (501, FailureKind::Unimplemented),
+    (502, FailureKind::BadGateway),
     (503, FailureKind::Unavailable),
     (504, FailureKind::DeadlineExceeded),
 ];
@@ -58,6 +62,18 @@ pub struct Fault {
     drop_after_bytes: Option<u64>,
     /// Number of the event whose JSON is cut in the middle, from 1.
     malformed_event: Option<u64>,
+    /// The answer in a form that broke somebody's client.
+    quirk: Option<Quirk>,
+    /// The model stops for this reason, and has said nothing.
+    finish: Option<Stop>,
+}
+
+/// Why a model stops that was to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Stop {
+    MaxTokens,
+    Reason(Reason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -101,6 +117,26 @@ impl Fault {
             drop_after_bytes: self.drop_after_bytes,
             malformed_event: self.malformed_event,
         }
+    }
+
+    /// The quirk and nothing else, each time.
+    pub fn of_quirk(quirk: Quirk) -> Fault {
+        Fault { quirk: Some(quirk), ..Fault::default() }
+    }
+
+    pub fn quirk(&self) -> Option<Quirk> {
+        self.quirk
+    }
+
+    pub fn stop(&self) -> Option<Stop> {
+        self.finish
+    }
+
+    /// Whether it is about the answer, and about nothing before it.
+    pub fn is_about_the_answer(&self) -> bool {
+        let before = self.status.is_some() || self.delay.is_some();
+        let after = self.damage() != Damage::default() || self.quirk.is_some();
+        !before && (after || self.finish.is_some())
     }
 
     /// Whether it befalls the request with this number, as the seed has it.
@@ -151,8 +187,28 @@ impl Counters {
         })
     }
 
+    /// How often it has happened.
+    pub fn happened(&self, namespace: &Namespace, name: &str) -> u64 {
+        self.0.with(namespace, |counts| counts.get(name).map_or(0, |count| count.happened))
+    }
+
     pub fn clear(&self, namespace: &Namespace) {
         self.0.clear(namespace);
+    }
+}
+
+impl TryFrom<String> for Stop {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Stop, String> {
+        if word == "MAX_TOKENS" {
+            return Ok(Stop::MaxTokens);
+        }
+        let reason = Reason::ALL.into_iter().find(|reason| reason.word() == word);
+        reason.map(Stop::Reason).ok_or_else(|| {
+            let known = Reason::ALL.map(Reason::word).join(", ");
+            format!("`{word}` is no reason to stop; there are MAX_TOKENS, {known}")
+        })
     }
 }
 
@@ -247,6 +303,8 @@ mod tests {
             (r#"{"status": 200}"#, "no status of Google's API"),
             (r#"{"delay": "1h"}"#, "at most 600 s"),
             (r#"{"stauts": 500}"#, "unknown field `stauts`"),
+            (r#"{"quirk": "odd"}"#, "`odd` is no quirk; there are several_results"),
+            (r#"{"finish": "STOP"}"#, "`STOP` is no reason to stop; there are MAX_TOKENS, SAFETY"),
         ] {
             let error = fault(json).expect_err("it was accepted");
             assert!(error.contains(wanted), "{json}: {error}");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::fault::Fault;
 use crate::interaction::Status;
 use crate::namespace::{Namespace, Rooms};
 
@@ -66,6 +67,8 @@ pub struct Fate {
     /// Why it was not begun, or did not come to a good end.
     pub error: Option<String>,
     pub status: Option<Status>,
+    /// What its scenario wants to be wrong with the answer.
+    pub faults: Vec<Fault>,
 }
 
 /// A page, to be read.
@@ -118,6 +121,15 @@ impl Note {
     /// A scenario spoke. In the turns after code it is the same one.
     pub fn matched(&self, scenario: &str) {
         self.fate().scenario = Some(scenario.to_owned());
+    }
+
+    /// What is to be wrong with the answer.
+    pub fn wants(&self, faults: Vec<Fault>) {
+        self.fate().faults = faults;
+    }
+
+    pub fn wanted(&self) -> Vec<Fault> {
+        self.fate().faults.clone()
     }
 
     pub fn began(&self, interaction_id: &str) {

@@ -16,6 +16,7 @@ mod ids;
 pub mod interaction;
 pub mod journal;
 pub mod namespace;
+pub mod quirk;
 pub mod recording;
 pub mod sandbox;
 pub mod search;

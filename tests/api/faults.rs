@@ -108,6 +108,66 @@ async fn what_was_ordered_late_comes_late() {
 }
 
 #[tokio::test]
+async fn every_status_that_the_service_is_known_to_give_can_be_ordered() {
+    let server = TestServer::start("").await;
+    for status in [400, 401, 403, 404, 408, 409, 413, 429, 499, 500, 501, 502, 503, 504] {
+        let reply = Reply::to(request(&server, &json!({"status": status}), false)).await;
+        assert_eq!((reply.status, reply.message()), (status, "A fault was ordered."));
+    }
+}
+
+#[tokio::test]
+async fn a_model_may_be_made_to_stop_for_any_reason() {
+    let server = TestServer::start("").await;
+    let classic = json!({"contents": [{"role": "user", "parts": [{"text": "print(1)"}]}],
+                         "tools": [{"codeExecution": {}}]});
+    let generate = |method: &str, reason: &str| {
+        let fault = json!({"finish": reason}).to_string();
+        let request = server.request("POST", &format!("/v1beta/models/direct:{method}"));
+        request.header("x-belljar-fault", fault).json(&classic)
+    };
+    for reason in ["SAFETY", "MODEL_ARMOR", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "OTHER"] {
+        let candidate = json!({"content": {"parts": [{"text": ""}], "role": "model"},
+                               "index": 0, "finishReason": reason});
+        let body = Reply::to(generate("generateContent", reason)).await.body;
+        assert_eq!((&body["candidates"], body.get("usageMetadata")), (&json!([candidate]), None));
+        let body = Reply::to(generate("streamGenerateContent", reason)).await.body;
+        assert_eq!(body[0]["candidates"], json!([candidate]));
+        assert_eq!(body.get(1), None);
+
+        let body = Reply::to(request(&server, &json!({"finish": reason}), false)).await.body;
+        let why = format!("The model stopped without an answer: {reason}.");
+        assert_eq!(
+            (&body["status"], &body["errors"][0]["message"]),
+            (&json!("failed"), &json!(why))
+        );
+        let (seen, was_cut) = stream(&server, json!({"finish": reason})).await;
+        assert!(!was_cut && seen.contains(&why) && !seen.contains("step.start"), "{seen}");
+    }
+    let body = Reply::to(generate("generateContent", "MAX_TOKENS")).await.body;
+    assert_eq!(body["candidates"][0]["finishReason"], "MAX_TOKENS");
+    let body = Reply::to(request(&server, &json!({"finish": "MAX_TOKENS"}), false)).await.body;
+    assert_eq!(body["status"], "incomplete");
+    let (seen, _) = stream(&server, json!({"finish": "MAX_TOKENS"})).await;
+    assert!(seen.contains("\"status\":\"incomplete\"") && seen.ends_with("[DONE]\n\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_list_is_a_stream_too() {
+    let server = TestServer::start("").await;
+    let classic = json!({"contents": [{"role": "user", "parts": [{"text": "print(1)"}]}],
+                         "tools": [{"codeExecution": {}}]});
+    let ask = async |fault: Value| {
+        let request = server.request("POST", "/v1beta/models/direct:streamGenerateContent");
+        let request = request.header("x-belljar-fault", fault.to_string()).json(&classic);
+        request.send().await.expect("it begins").text().await
+    };
+    assert!(ask(json!({"drop_after_events": 2})).await.is_err(), "it is cut");
+    let malformed = ask(json!({"malformed_event": 2})).await.expect("it is whole");
+    assert!(serde_json::from_str::<Value>(&malformed).is_err(), "{malformed}");
+}
+
+#[tokio::test]
 async fn a_server_can_be_bad_to_everybody() {
     let faults = json!([{"status": 500, "times": 1}, {"status": 503, "times": 1}]);
     let server = TestServer::builder().faults(faults).start().await;

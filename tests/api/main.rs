@@ -27,6 +27,7 @@ mod openai;
 mod profiles;
 mod quirks;
 mod record;
+mod quirks;
 mod restart;
 mod resume;
 mod scenarios;

@@ -24,9 +24,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, Prompt, Tools};
+use crate::fault::Fault;
 use crate::ids;
 use crate::interaction::{AwaitingModel, Limits, Status, Step, Turn};
-use crate::journal::{Asked, Journal};
+use crate::journal::{Asked, Journal, Note};
 use crate::namespace::Namespace;
 use crate::recording::Tape;
 use crate::sandbox::Sandbox;
@@ -92,12 +93,18 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Running {
     log: Arc<Log>,
+    note: Note,
     _cancel: Option<DropGuard>,
 }
 
 impl Running {
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// What its scenario wants to be wrong with the answer.
+    pub fn wanted(&self) -> Vec<Fault> {
+        self.note.wanted()
     }
 }
 
@@ -194,7 +201,8 @@ impl Engine {
         // From here on a client that goes away cancels what it cannot undo.
         let guard = (!request.background).then(|| cancel.clone().drop_guard());
         let log = self.store.begin(head, request.keep);
-        prompt.note.began(&log.head().id);
+        let note = prompt.note.clone();
+        note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
         let run = self.run(Arc::clone(&log), prompt, files, form);
@@ -205,7 +213,7 @@ impl Engine {
             drop(listed);
         });
         log.exists().await?;
-        Ok(Running { log, _cancel: guard })
+        Ok(Running { log, note, _cancel: guard })
     }
 
     /// Ends an interaction, whoever asked for it, and gives its log once that is written down. One

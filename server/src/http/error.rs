@@ -38,6 +38,11 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     Aborted,
+    RequestTimeout,
+    ClientClosed,
+    BadGateway,
+    /// What only the interactions API has a word for.
+    ProhibitedContent,
     TooLarge,
     ResourceExhausted,
     Internal,
@@ -63,6 +68,19 @@ impl Code {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "UNIMPLEMENTED")
             }
             Code::Aborted => (StatusCode::CONFLICT, "aborted", "ABORTED"),
+            Code::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request_timeout", "DEADLINE_EXCEEDED")
+            }
+            // Google's number, which is no standard's.
+            Code::ClientClosed => (
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+                "cancelled",
+                "CANCELLED",
+            ),
+            Code::BadGateway => (StatusCode::BAD_GATEWAY, "bad_gateway", "UNAVAILABLE"),
+            Code::ProhibitedContent => {
+                (StatusCode::BAD_REQUEST, "prohibited_content", "INVALID_ARGUMENT")
+            }
             Code::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "INVALID_ARGUMENT")
             }
@@ -104,6 +122,9 @@ impl Code {
             FailureKind::PermissionDenied => Code::PermissionDenied,
             FailureKind::NotFound => Code::NotFound,
             FailureKind::Aborted => Code::Aborted,
+            FailureKind::RequestTimeout => Code::RequestTimeout,
+            FailureKind::ClientClosed => Code::ClientClosed,
+            FailureKind::BadGateway => Code::BadGateway,
             FailureKind::TooLarge => Code::TooLarge,
             FailureKind::Unimplemented => Code::Unimplemented,
             // Google has no word for it outside `finishReason`.

@@ -1,40 +1,75 @@
-//! Faults that were ordered: `x-belljar-fault` for one request, the configuration for all.
+//! Faults that were ordered: `x-belljar-fault` for one request, `/x/faults` for a namespace, the
+//! configuration for all.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
+use serde_json::Value;
 
 use super::error::{self, ApiError};
 use super::namespace::InNamespace;
-use crate::fault::{Counters, Damage, Fault};
-use crate::namespace::Namespace;
+use super::quirk::{self, Api, Oddity, Wanted};
+use crate::fault::{Counters, Damage, Fault, Stop};
+use crate::namespace::{Namespace, Rooms};
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
 
-/// The faults that are ordered for everybody, and how often each has happened.
+/// Faults that may stand in one namespace.
+const MAX_STANDING: usize = 100;
+
+/// The faults that are ordered for everybody, and for a namespace, and how often each has happened.
 #[derive(Debug, Default)]
 pub struct Faults {
     everywhere: Vec<Fault>,
+    /// Each as it was ordered.
+    standing: Rooms<Vec<(Value, Fault)>>,
     counters: Counters,
 }
 
+/// A fault, and the name under which it is counted.
+type Named = (String, Fault);
+
 impl Faults {
     pub fn new(everywhere: Vec<Fault>) -> Faults {
-        Faults { everywhere, counters: Counters::default() }
+        Faults { everywhere, ..Faults::default() }
     }
 
     pub fn clear(&self, namespace: &Namespace) {
+        self.standing.clear(namespace);
         self.counters.clear(namespace);
     }
 
-    /// Those that happen to this request now: first its own one, then those of the configuration.
-    fn of(&self, namespace: &Namespace, request: &Request) -> Result<Vec<Fault>, ApiError> {
+    /// Orders faults for all requests of a namespace.
+    pub fn order(&self, namespace: &Namespace, orders: Vec<Value>) -> Result<(), String> {
+        let read = |order: Value| match serde_json::from_value(order.clone()) {
+            Ok(fault) => Ok((order, fault)),
+            Err(error) => Err(format!("Invalid fault {order}: {error}.")),
+        };
+        let faults = orders.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
+        self.standing.with(namespace, |standing| {
+            if standing.len() + faults.len() > MAX_STANDING {
+                return Err(format!("more than {MAX_STANDING} faults in one namespace"));
+            }
+            standing.extend(faults);
+            Ok(())
+        })
+    }
+
+    /// What stands in a namespace, and how often it has happened.
+    pub fn standing(&self, namespace: &Namespace) -> Vec<(Value, u64)> {
+        let orders = self.standing.with(namespace, |standing| standing.clone()).into_iter();
+        let happened = |at: usize| self.counters.happened(namespace, &standing_name(at));
+        orders.enumerate().map(|(at, (order, _))| (order, happened(at))).collect()
+    }
+
+    /// Those that a request may meet: first its own one, then its namespace's, then those of the
+    /// configuration.
+    fn of(&self, namespace: &Namespace, request: &Request) -> Result<Vec<Named>, ApiError> {
         let mut faults = Vec::new();
         if let Some(header) = request.headers().get(HEADER) {
             let fault = serde_json::from_slice(header.as_bytes()).map_err(|error| {
@@ -42,53 +77,106 @@ impl Faults {
             })?;
             faults.push((String::from_utf8_lossy(header.as_bytes()).into_owned(), fault));
         }
+        let standing = self.standing.with(namespace, |standing| standing.clone());
+        let standing = standing.into_iter().enumerate();
+        faults.extend(standing.map(|(at, (_, fault))| (standing_name(at), fault)));
         let everywhere = self.everywhere.iter().cloned().enumerate();
-        faults.extend(everywhere.map(|(index, fault)| (format!("#{index}"), fault)));
-        let mut happening = Vec::new();
-        for (name, fault) in faults {
-            let happens = self.counters.happens(namespace, &name, &fault);
-            if happens.map_err(|error| ApiError::invalid(error.to_string()))? {
-                let is_last = fault.failure().is_some();
-                happening.push(fault);
-                if is_last {
-                    break; // the others are not met
-                }
-            }
-        }
-        Ok(happening)
+        faults.extend(everywhere.map(|(at, fault)| (format!("#{at}"), fault)));
+        Ok(faults)
+    }
+
+    fn happens(&self, namespace: &Namespace, (name, fault): &Named) -> Result<bool, ApiError> {
+        let happens = self.counters.happens(namespace, name, fault);
+        happens.map_err(|error| ApiError::invalid(error.to_string()))
     }
 }
 
-/// Lets a request through, late, or not at all, and damages its answer.
+fn standing_name(at: usize) -> String {
+    format!("standing #{at}")
+}
+
+/// Lets a request through, late, or not at all, and changes its answer.
 pub async fn apply(
     State(faults): State<Arc<Faults>>,
     InNamespace(namespace): InNamespace,
     request: Request,
     next: Next,
 ) -> Response {
-    let faults = match faults.of(&namespace, &request) {
-        Ok(faults) => faults,
-        Err(error) => return error.into_response(),
-    };
-    for fault in &faults {
-        tokio::time::sleep(fault.delay()).await;
-        if let Some(failure) = fault.failure() {
-            return ApiError::from(failure).into_response();
-        }
-    }
-    let response = next.run(request).await;
-    faults
-        .iter()
-        .map(Fault::damage)
-        .filter(|damage| *damage != Damage::default())
-        .fold(response, damaged)
+    let answered = answer(&faults, &namespace, request, next).await;
+    answered.unwrap_or_else(IntoResponse::into_response)
 }
 
-fn damaged(response: Response, damage: Damage) -> Response {
-    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-    let is_stream = kind.starts_with(b"text/event-stream");
+async fn answer(
+    faults: &Faults,
+    namespace: &Namespace,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (later, now): (Vec<Named>, Vec<Named>) =
+        faults.of(namespace, &request)?.into_iter().partition(|(_, f)| f.is_about_the_answer());
+    let mut happening = Vec::new();
+    for fault in now {
+        if !faults.happens(namespace, &fault)? {
+            continue;
+        }
+        tokio::time::sleep(fault.1.delay()).await;
+        if let Some(failure) = fault.1.failure() {
+            return Err(failure.into()); // the others are not met
+        }
+        happening.push(fault.1);
+    }
+    let api = Api::of(request.method(), request.uri().path());
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+
+    // What a scenario wants for its answer comes first.
+    let wanted = response.extensions_mut().remove::<Wanted>().unwrap_or_default().0;
+    let wanted = wanted.into_iter().map(|fault| (format!("{fault:?}"), fault));
+    let is_stream = quirk::is_stream(&path, &response);
+    for fault in wanted.chain(later) {
+        if concerns(&fault.1, api, is_stream) && faults.happens(namespace, &fault)? {
+            happening.push(fault.1);
+        }
+    }
+    for fault in &happening {
+        for oddity in oddities(fault) {
+            match (api, is_stream) {
+                (Some(api), Some(is_stream)) if oddity.concerns(api, is_stream) => {
+                    response = quirk::apply(oddity, api, response).await;
+                }
+                _ => {}
+            }
+        }
+    }
+    let damages = happening.iter().map(Fault::damage).filter(|damage| *damage != Damage::default());
+    Ok(damages.fold(response, |response, damage| damaged(response, damage, is_stream)))
+}
+
+/// Whether a fault is about an answer like this one. `is_stream` is nothing for one that is not good.
+fn concerns(fault: &Fault, api: Option<Api>, is_stream: Option<bool>) -> bool {
+    let damage = fault.damage();
+    let of_streams =
+        damage != Damage { drop_after_bytes: damage.drop_after_bytes, ..Damage::default() };
+    let is_odd = |oddity: Oddity| match (api, is_stream) {
+        (Some(api), Some(is_stream)) => oddity.concerns(api, is_stream),
+        _ => false,
+    };
+    oddities(fault).any(is_odd)
+        || damage.drop_after_bytes.is_some()
+        || of_streams && is_stream == Some(true)
+}
+
+fn oddities(fault: &Fault) -> impl Iterator<Item = Oddity> {
+    let stop = fault.stop().map(|stop| match stop {
+        Stop::MaxTokens => Oddity::MaxTokens,
+        Stop::Reason(reason) => Oddity::Stopped(reason),
+    });
+    stop.into_iter().chain(fault.quirk().map(Oddity::Quirk))
+}
+
+fn damaged(response: Response, damage: Damage, is_stream: Option<bool>) -> Response {
     let (parts, body) = response.into_parts();
-    let body = if is_stream {
+    let body = if is_stream == Some(true) {
         Body::from_stream(damaged_events(body, damage))
     } else {
         Body::from_stream(cut(body.into_data_stream(), damage.drop_after_bytes))

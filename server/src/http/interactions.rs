@@ -11,9 +11,11 @@ use super::body::Body;
 use super::error::{ApiError, Code};
 use super::namespace::InNamespace;
 use super::query::Parameters;
+use super::quirk::Wanted;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
 use super::{App, JSON, sse};
+use crate::engine::Running;
 use crate::ids;
 use crate::interaction::{Manner, Status};
 use crate::store::{Log, Owner};
@@ -31,6 +33,13 @@ pub async fn create(
     request.owner = owner;
     let background = request.background;
     let running = app.engine.start_in(&namespace, request).await?;
+    let wanted = Wanted(running.wanted());
+    let mut response = answer(running, stream, background).await?;
+    response.extensions_mut().insert(wanted);
+    Ok(response)
+}
+
+async fn answer(running: Running, stream: bool, background: bool) -> Result<Response, ApiError> {
     if stream {
         let log = Arc::clone(running.log());
         return Ok(sse::stream(&log, None, (!background).then_some(running)));

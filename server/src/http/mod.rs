@@ -8,6 +8,7 @@ mod catalogue;
 mod error;
 mod execute;
 mod fault;
+mod faults;
 mod files;
 mod generate;
 mod health;
@@ -17,6 +18,7 @@ mod models;
 mod namespace;
 mod page;
 mod query;
+mod quirk;
 mod scenarios;
 mod serve;
 mod sse;
@@ -131,6 +133,7 @@ fn router(app: App, door: Door) -> Router {
         .route("/x/execute", post(execute::execute))
         .route("/x/journal", get(journal::read))
         .route("/x/reset", post(journal::reset))
+        .route("/x/faults", get(faults::read).post(faults::order).delete(faults::remove))
         .route("/x/scenarios", post(scenarios::add).delete(scenarios::remove));
     for version in VERSIONS {
         router = router

@@ -16,6 +16,7 @@ use super::generate::{json, part_of_url, refusal};
 use super::namespace::InNamespace;
 use super::page::Page;
 use super::query::Classic;
+use super::quirk::Wanted;
 use crate::engine::{self, Running};
 use crate::ids;
 use crate::store::Owner;
@@ -79,11 +80,15 @@ pub async fn call(
             request.owner = owner;
             let about = About { model: name.to_owned(), id: ids::response() };
             let running = app.engine.start_in(&namespace, request).await?;
-            if method == "generateContent" {
-                return whole(&running, &about, thoughts).await;
-            }
-            let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
-            Ok(stream(running, about, thoughts, framing))
+            let wanted = Wanted(running.wanted());
+            let mut response = if method == "generateContent" {
+                whole(&running, &about, thoughts).await?
+            } else {
+                let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
+                stream(running, about, thoughts, framing)
+            };
+            response.extensions_mut().insert(wanted);
+            Ok(response)
         }
         "countTokens" => {
             let request = request::count(name, body).map_err(refusal)?;

@@ -91,6 +91,12 @@ pub enum FailureKind {
     NotFound,
     /// Something else got in the way, and asking again may help.
     Aborted,
+    /// The request did not come in time.
+    RequestTimeout,
+    /// The client took it back.
+    ClientClosed,
+    /// What stands before the service has lost it.
+    BadGateway,
     TooLarge,
     /// The model or the sandbox is not there at the moment.
     Unavailable,
@@ -116,11 +122,19 @@ pub enum Reason {
     MalformedFunctionCall,
     UnexpectedToolCall,
     TooManyToolCalls,
+    ImageSafety,
+    ImageProhibitedContent,
+    ImageRecitation,
+    ImageOther,
+    NoImage,
+    MissingThoughtSignature,
+    MalformedResponse,
+    ModelArmor,
     Other,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Safety,
         Reason::Recitation,
         Reason::Language,
@@ -130,6 +144,14 @@ impl Reason {
         Reason::MalformedFunctionCall,
         Reason::UnexpectedToolCall,
         Reason::TooManyToolCalls,
+        Reason::ImageSafety,
+        Reason::ImageProhibitedContent,
+        Reason::ImageRecitation,
+        Reason::ImageOther,
+        Reason::NoImage,
+        Reason::MissingThoughtSignature,
+        Reason::MalformedResponse,
+        Reason::ModelArmor,
         Reason::Other,
     ];
 
@@ -144,6 +166,14 @@ impl Reason {
             Reason::MalformedFunctionCall => "MALFORMED_FUNCTION_CALL",
             Reason::UnexpectedToolCall => "UNEXPECTED_TOOL_CALL",
             Reason::TooManyToolCalls => "TOO_MANY_TOOL_CALLS",
+            Reason::ImageSafety => "IMAGE_SAFETY",
+            Reason::ImageProhibitedContent => "IMAGE_PROHIBITED_CONTENT",
+            Reason::ImageRecitation => "IMAGE_RECITATION",
+            Reason::ImageOther => "IMAGE_OTHER",
+            Reason::NoImage => "NO_IMAGE",
+            Reason::MissingThoughtSignature => "MISSING_THOUGHT_SIGNATURE",
+            Reason::MalformedResponse => "MALFORMED_RESPONSE",
+            Reason::ModelArmor => "MODEL_ARMOR",
             Reason::Other => "OTHER",
         }
     }

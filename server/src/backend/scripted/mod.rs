@@ -15,8 +15,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::fault::Fault;
 use chain::Chain;
 use library::Library;
+use part::Part;
 use speech::Line;
 
 mod additions;
@@ -91,8 +93,19 @@ impl Scripted {
         let chain = Chain::new(prompt);
         let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
         prompt.note.matched(&cue.scenario.name);
+        prompt.note.wants(faults(&cue.scenario.script));
         speech::lines(&cue, &chain.names()).map_err(BackendError::Refused)
     }
+}
+
+/// What a script wants to be wrong with its answer.
+fn faults(script: &[Part]) -> Vec<Fault> {
+    let found = script.iter().flat_map(|part| match part {
+        Part::Fault(fault) => vec![Fault::clone(fault)],
+        Part::IfError(parts) | Part::IfOk(parts) => faults(parts),
+        _ => Vec::new(),
+    });
+    found.collect()
 }
 
 impl Backend for Scripted {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use super::template::{Arguments, Template};
 use crate::backend::Finish;
-use crate::fault::Time;
+use crate::fault::{Fault, Time};
 use crate::interaction::{FailureKind, Usage};
 
 /// One thing that the scripted model says or does.
@@ -38,6 +38,8 @@ pub enum Part {
     Fail(Fail),
     /// The connection ends here.
     Disconnect,
+    /// Something is wrong with the answer as a whole.
+    Fault(Box<Fault>),
     /// What came of the code right before, when it was recorded. Nobody says it.
     Expect(Expect),
 }
@@ -83,6 +85,8 @@ pub const KINDS: &[&str] = &[
     "fail",
     "disconnect",
     "expect",
+    "quirk",
+    "fault",
 ];
 
 impl Part {
@@ -104,6 +108,8 @@ impl Part {
             Part::Fail(_) => "fail",
             Part::Disconnect => "disconnect",
             Part::Expect(_) => "expect",
+            Part::Fault(fault) if fault.quirk().is_some() => "quirk",
+            Part::Fault(_) => "fault",
         }
     }
 
@@ -187,6 +193,20 @@ impl Written {
             "delay" => Written::Whole(Part::Delay(map.next_value::<Time>()?.0)),
             "pace" => Written::Whole(Part::Pace(map.next_value::<Time>()?.0)),
             "usage" => Written::Whole(Part::Usage(map.next_value::<UsageKeys>()?.into())),
+            "quirk" => {
+                let fault = Fault::of_quirk(map.next_value()?);
+                Written::Whole(Part::Fault(Box::new(fault)))
+            }
+            "fault" => {
+                let fault: Fault = map.next_value()?;
+                if !fault.is_about_the_answer() {
+                    return Err(A::Error::custom(
+                        "`fault` in a script is damage to the answer; there are `fail` and `delay` \
+                         for what happens before it",
+                    ));
+                }
+                Written::Whole(Part::Fault(Box::new(fault)))
+            }
             "finish" => Written::Whole(Part::Finish(map.next_value::<FinishWord>()?.0)),
             unknown => return Err(A::Error::unknown_field(unknown, KINDS)),
         })

@@ -217,6 +217,8 @@ mod tests {
             ("fail: { status: 429, retry_after: soon }", "a time is written like `500ms`"),
             ("expect: { output: a }", "unknown field `output`"),
             ("disconnect: false", "it can only be `true`"),
+            ("quirk: odd", "`odd` is no quirk; there are several_results"),
+            ("fault: { status: 500 }", "`fault` in a script is damage to the answer"),
             ("finish: SAFTY", "`SAFTY` is no finish reason; there are STOP, MAX_TOKENS, SAFETY"),
         ] {
             let error = error_in_part(part);

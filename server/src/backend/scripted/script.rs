@@ -59,6 +59,8 @@ pub fn next<'a>(
             Part::IfError(parts) => walk.insert(parts, true),
             Part::IfOk(parts) => walk.insert(parts, false),
             Part::Usage(usage) => walk.speech.usage = Some(*usage),
+            // It is about the answer, wherever it stands.
+            Part::Fault(_) => {}
             Part::Code(_) | Part::RepeatCodeUntilOk(_) => {
                 walk.speech.parts.push(part);
                 match walk.beats.pop_front() {

@@ -107,7 +107,11 @@ impl Writer<'_> {
                 ..Failure::new(FailureKind::Unavailable, DISCONNECTED)
             }),
             // The walk through the script has taken these for itself.
-            Part::IfError(_) | Part::IfOk(_) | Part::Usage(_) | Part::Expect(_) => {}
+            Part::IfError(_)
+            | Part::IfOk(_)
+            | Part::Usage(_)
+            | Part::Expect(_)
+            | Part::Fault(_) => {}
         }
         Ok(())
     }
