@@ -77,6 +77,11 @@ pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io
 }
 
 fn spawn(exec: &Exec, url: &str, key: &str) -> io::Result<Child> {
+    command(exec, url, key).stdin(Stdio::inherit()).spawn()
+}
+
+/// The command, with the variables by which it finds the server at `url`.
+pub fn command(exec: &Exec, url: &str, key: &str) -> Command {
     let mut command = Command::new(&exec.command[0]);
     command
         .args(&exec.command[1..])
@@ -84,12 +89,11 @@ fn spawn(exec: &Exec, url: &str, key: &str) -> io::Result<Child> {
         .env("GEMINI_API_KEY", key)
         .env("NO_PROXY", &exec.no_proxy)
         .env("no_proxy", &exec.no_proxy)
-        .stdin(Stdio::inherit())
         .kill_on_drop(true);
     for name in ELSEWHERE {
         command.env_remove(name);
     }
-    command.spawn()
+    command
 }
 
 fn code(status: ExitStatus) -> u8 {

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use protocol::Description;
@@ -19,14 +20,15 @@ use server::backend::scripted::{self, Additions, Scripted};
 use server::config::{
     BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
 };
+use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::recording::Keeper;
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
+use server::validate;
 use server::verify::Verifier;
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
-use server::{doctor, validate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -56,6 +58,7 @@ async fn carry_out() -> ExitCode {
     let done = match task {
         Task::Serve(config) => serve(config).await.map(|()| ExitCode::SUCCESS),
         Task::Doctor(config) => examine(config).await.map(success),
+        Task::DoctorClient(config, command, within) => try_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths) => validate::check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
@@ -116,18 +119,50 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// Serves for as long as the command runs, and ends as it did.
 async fn execute(config: Config, command: Exec) -> anyhow::Result<ExitCode> {
-    log(&config)?;
     let mut signals = Signals::catch()?;
-    let parts = Assembled::from(&config).await?;
-    let (is_ready, ready) = oneshot::channel();
-    let (end, ended) = oneshot::channel::<()>();
-    let executing = async {
-        let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
+    beside(&config, async move |ready, url: &str, key: &str| {
         let code = tokio::select! {
             biased; // one that ended before it was ready has the better reason
-            Ok(()) = ready => exec::run(&command, &parts.url, key, &mut signals).await,
+            Ok(()) = ready => exec::run(&command, url, key, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
+        Ok(ExitCode::from(code?))
+    })
+    .await
+}
+
+/// Serves while a client's command is tried.
+async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    beside(&config, async move |ready, url: &str, key: &str| {
+        let server = client::Server::new(url, key)?;
+        let trying = async {
+            // One that ended before it was ready says why by itself.
+            if ready.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            client::examine(&command, within, &server, &mut std::io::stdout()).await
+        };
+        tokio::select! {
+            tried = trying => Ok(success(tried?)),
+            signal = signals.next() => Ok(ExitCode::from(exec::code_of(signal))),
+        }
+    })
+    .await
+}
+
+/// Serves beside something that is told when the server is ready, where it is, and its key.
+async fn beside(
+    config: &Config,
+    act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    log(config)?;
+    let parts = Assembled::from(config).await?;
+    let (is_ready, ready) = oneshot::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let acting = async {
+        let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
+        let code = act(ready, &parts.url, key).await;
         drop(end);
         code
     };
@@ -138,16 +173,16 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<ExitCode> {
     let shutdown = async {
         let _ = ended.await;
     };
-    let serving = server::run(settings(&config)?, parts.parts, ready, shutdown);
-    tokio::pin!(serving, executing);
+    let serving = server::run(settings(config)?, parts.parts, ready, shutdown);
+    tokio::pin!(serving, acting);
     tokio::select! {
         served = &mut serving => {
             served?;
             Ok(ExitCode::FAILURE)
         }
-        code = &mut executing => {
+        code = &mut acting => {
             serving.await?;
-            Ok(ExitCode::from(code?))
+            code
         }
     }
 }

@@ -47,6 +47,19 @@ fn other_clients_do_what_the_page_about_them_says() {
     assert!(passed.success(), "a client is not content; its own words are above");
 }
 
+/// What the doctor says of a client that was written in a hurry.
+#[test]
+fn a_client_is_tried_with_every_failure() {
+    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let passed = Command::new(Path::new(HERE).join("doctor/run"))
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_LIBRARIES", harness::libraries())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "the doctor says something else; its own words are above");
+}
+
 /// As the README says: no server, no key, no network, one command.
 #[test]
 fn an_agent_is_tested_with_one_command() {

@@ -24,8 +24,14 @@ pub enum Command {
                             one of these keys. BELLJAR_FETCH_FROM=https://example.org/data/ lets \
                             requests name files below that address. BELLJAR_LOG=debug says more.")]
     Serve(Flags),
-    /// Tries the sandbox, and says what is missing on this machine
-    Doctor(Flags),
+    /// Tries the sandbox, and says what is missing on this machine; or, with --client, tries a
+    /// client, as in `belljar doctor --client -- pytest`
+    #[command(
+        after_help = "With --client the command is run as by `belljar exec`: once as it is, \
+                            and then once with each failure and each quirk. What it survives is \
+                            said in a line each; the exit code is 0 if that is all it met."
+    )]
+    Doctor(Doctor),
     /// Runs a command with a server of its own, as in `belljar exec -- pytest`
     #[command(after_help = "The server takes a free port and keeps nothing. The command finds it \
                             in GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY, as Google's SDKs do; its \
@@ -67,6 +73,21 @@ pub struct Exec {
     pub flags: Flags,
     /// What to run, with its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Runs a client's command with each failure that there is
+    #[arg(long, requires = "command")]
+    pub client: bool,
+    /// How long each run of the command may take [default: 120s]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "client")]
+    pub client_within: Option<Duration>,
+    /// What to run, with its arguments
+    #[arg(last = true, requires = "client", value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

@@ -35,11 +35,16 @@ const SCENARIOS: &str = "scenarios";
 /// As long as the real service keeps what it is paid for.
 const RETENTION: Duration = Duration::from_secs(55 * 24 * 60 * 60);
 
+/// How long a client that is tried may take.
+const CLIENT_WITHIN: Duration = Duration::from_secs(120);
+
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Task {
     Serve(Config),
     Doctor(Config),
+    /// A client's command is tried, each time for so long at most.
+    DoctorClient(Config, Exec, Duration),
     Exec(Config, Exec),
     /// Never empty.
     Validate(Vec<PathBuf>),
@@ -187,7 +192,14 @@ impl Task {
         let variables = Variables(&variable);
         Ok(match Arguments::try_parse_from(arguments)?.command {
             Command::Serve(flags) => Task::Serve(Config::read(flags, &variables)?),
-            Command::Doctor(flags) => Task::Doctor(Config::read(flags, &variables)?),
+            Command::Doctor(flags::Doctor { flags, client: false, .. }) => {
+                Task::Doctor(Config::read(flags, &variables)?)
+            }
+            Command::Doctor(flags::Doctor { flags, client_within, command, .. }) => {
+                let exec = Exec { command, no_proxy: variables.no_proxy() };
+                let within = client_within.unwrap_or(CLIENT_WITHIN);
+                Task::DoctorClient(Config::of_exec(flags, &variables)?, exec, within)
+            }
             Command::Validate { paths } if paths.is_empty() => {
                 Task::Validate(vec![PathBuf::from(SCENARIOS)])
             }

@@ -123,6 +123,13 @@ fn what_makes_no_sense_is_refused_by_name() {
             "record is a folder or false",
         ),
         ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "there is no backend magic"),
+        ("[search]\nprovider = \"web\"", "[search]: there is no provider web"),
+        ("[search]\nprovider = \"folder\"", "[search]: folder is missing"),
+        ("[search]\nprovider = \"searxng\"", "[search]: base_url is missing"),
+        (
+            "[search]\nprovider = \"folder\"\nfolder = \"d\"\nresults = 0",
+            "[search]: results lies between 1 and 20",
+        ),
         ("[[model]]\nname = \"[\"\nbackend = \"direct\"", "[[model]] [: "),
     ] {
         let file = file(text);
@@ -220,6 +227,47 @@ fn what_was_recorded_is_verified_by_name() {
     assert_eq!(paths, [Path::new("a"), Path::new("b")]);
     assert_eq!((config.data_dir, config.log.as_str()), (DataDir::Scratch, "warn"));
     assert!(matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))), "verify what?");
+}
+
+#[test]
+fn models_search_where_somebody_says_and_otherwise_nowhere() {
+    assert_eq!(read(&[], &[]).expect("there is nothing wrong").search, None);
+    let file = file(
+        "[search]\nprovider = \"folder\"\nfolder = \"docs\"\nresults = 3\nmax_files = 7\n\
+         base_url = \"https://wiki.example/\"\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let wanted = SearchConfig::Folder {
+        folder: "docs".into(),
+        base_url: "https://wiki.example/".into(),
+        results: 3,
+        limits: FolderLimits { files: 7, file_bytes: 10 << 20, bytes: 128 << 20 },
+    };
+    let found = read(&["--config", path], &[]).expect("there is nothing wrong").search;
+    assert_eq!(found, Some(wanted));
+    let variables = [("BELLJAR_SEARCH", "http://127.0.0.1:8888")];
+    let wanted = SearchConfig::Searxng {
+        base_url: "http://127.0.0.1:8888".into(),
+        within: Duration::from_secs(10),
+        results: 5,
+    };
+    let found = read(&["--config", path], &variables).expect("there is nothing wrong").search;
+    assert_eq!(found, Some(wanted));
+    let found = read(&["--config", path, "--search", "off"], &variables);
+    assert_eq!(found.expect("there is nothing wrong").search, None);
+}
+
+#[test]
+fn a_client_is_tried_by_a_server_that_is_in_nobodys_way() {
+    let arguments = ["doctor", "--client", "--client-within", "5s", "--", "pytest"];
+    let Ok(Task::DoctorClient(config, exec, within)) = task(&arguments, &[]) else {
+        panic!("there is nothing wrong");
+    };
+    assert_eq!((config.listen.port(), config.data_dir), (0, DataDir::Scratch));
+    assert_eq!((exec.command, within), (vec!["pytest".into()], Duration::from_secs(5)));
+    for wrong in [&["doctor", "--client"][..], &["doctor", "--", "pytest"]] {
+        assert!(matches!(task(wrong, &[]), Err(ConfigError::Arguments(_))), "{wrong:?}");
+    }
 }
 
 #[test]

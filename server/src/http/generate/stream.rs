@@ -10,12 +10,8 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-<<<<<<< HEAD
 use super::answer::{About, End, Parts, answer, join};
-=======
-use super::answer::{About, End, Parts, answer};
 use super::grounding::Grounding;
->>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
@@ -44,20 +40,15 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 yield Err(error::disconnected().await);
                 return;
             }
-<<<<<<< HEAD
-            if let Some(part) = parts.of(&entry.event) {
+            let part = parts.of(&entry.event);
+            grounding.add(&entry.event, part.as_ref());
+            if let Some(part) = part {
                 // A call of a function is held until it is known whether the end comes with it.
                 let is_call = part.get("functionCall").is_some();
                 let due = if is_call { held.replace(part) } else { Some(part) };
                 for part in held.take_if(|_| !is_call).into_iter().chain(due) {
-                    yield Ok(frames.piece(&answer(&about, vec![part], None)));
+                    yield Ok(frames.piece(&answer(&about, vec![part], None, None)));
                 }
-=======
-            let part = parts.of(&entry.event);
-            grounding.add(&entry.event, part.as_ref());
-            if let Some(part) = part {
-                yield Ok(frames.piece(&answer(&about, vec![part], None, None)));
->>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
             }
             ended = End::of(&entry.event);
             if ended.is_some() {
@@ -66,13 +57,8 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         }
         yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
             Ok(end) => {
-<<<<<<< HEAD
-                let last = held.into_iter().chain(parts.last());
-                frames.piece(&answer(&about, join(last), Some(end)))
-=======
-                let last = parts.last().into_iter().collect();
+                let last = join(held.into_iter().chain(parts.last()));
                 frames.piece(&answer(&about, last, Some(end), grounding.metadata()))
->>>>>>> 9d5e161 (search: Look things up for models, and cite what was found)
             }
             Err(error) => frames.error(&error.classic()),
         });

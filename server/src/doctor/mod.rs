@@ -1,6 +1,8 @@
 //! `belljar doctor`: what this machine has of what a wall is made of, and the one thing to change
 //! where something is missing. It believes nothing but a cell that was made and has run code.
 
+pub mod client;
+
 use std::io::{self, Write};
 
 use crate::sandbox::{Expected, Sandbox, SandboxError};
