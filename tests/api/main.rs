@@ -27,7 +27,6 @@ mod openai;
 mod profiles;
 mod quirks;
 mod record;
-mod quirks;
 mod restart;
 mod resume;
 mod scenarios;

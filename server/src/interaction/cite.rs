@@ -92,12 +92,12 @@ fn statement(text: &str, least: usize, end: usize) -> Range<usize> {
     let said = skipped.trim_end();
     // The mark at its end is the statement's own.
     let body = said.trim_end_matches(is_mark);
-    let ends = body.char_indices().filter(|(at, letter)| {
+    let mut ends = body.char_indices().filter(|(at, letter)| {
         let next = body[at + letter.len_utf8()..].chars().next();
         let before_space = is_mark(*letter) && next.is_some_and(char::is_whitespace);
         *letter == '\n' || is_wide_mark(*letter) || before_space
     });
-    let begin = ends.last().map_or(0, |(at, letter)| at + letter.len_utf8());
+    let begin = ends.next_back().map_or(0, |(at, letter)| at + letter.len_utf8());
     let begin = said.len() - said[begin..].trim_start().len();
     from + begin..from + said.len()
 }

@@ -1,7 +1,6 @@
 //! Quirks of interactions.
 
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse as _, Response};
 use futures_util::Stream;
 use serde_json::{Value, json};
 
@@ -22,10 +21,10 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// An answer as a whole, or what is answered instead.
-pub fn whole(oddity: Oddity, mut answer: Value) -> Result<Value, Response> {
+pub fn whole(oddity: Oddity, mut answer: Value) -> Result<Value, ApiError> {
     match oddity {
         Oddity::Quirk(Quirk::BareError) => {
-            Err(ApiError::new(Code::ProhibitedContent, WHY_PROHIBITED).into_response())
+            Err(ApiError::new(Code::ProhibitedContent, WHY_PROHIBITED))
         }
         Oddity::MaxTokens => {
             answer["status"] = "incomplete".into();

@@ -13,7 +13,7 @@ mod interactions;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
     };
     match odd {
         Ok(json) => Response::from_parts(parts, json.to_string().into()),
-        Err(error) => error,
+        Err(error) => error.into_response(),
     }
 }
 
