@@ -1,16 +1,16 @@
-//! From appends to rows: what one transaction inserts, in statements of many rows each.
+//! From appends to rows: what one transaction inserts, all of it sent to SQLite's thread at once.
 
 use std::sync::atomic::Ordering;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, QueryBuilder, Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::log::{Disk, is_last};
 use super::writer::Append;
 use super::{Head, StoreError};
 
-/// Rows of one statement. Few lengths, so that each statement is prepared once and found again.
-const STATEMENT_ROWS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
+/// Rows of one statement, which may have 32 766 values.
+const STATEMENT_ROWS: usize = 1000;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -71,10 +71,12 @@ impl<'a> Rows<'a> {
 
     /// Writes all of them or none.
     pub async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let mut transaction = connection.begin().await?;
-        for rows in pieces(&self.interactions) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO interactions (number, id, model, previous_id, created_ms, input, orders) ",
+        // In one text, as each goes to another thread and back, and everybody waits for that.
+        let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE");
+        for rows in self.interactions.chunks(STATEMENT_ROWS) {
+            query.push(
+                "; INSERT INTO interactions \
+                 (number, id, model, previous_id, created_ms, input, orders) ",
             );
             query.push_values(rows, |mut row, interaction| {
                 row.push_bind(interaction.number)
@@ -85,12 +87,9 @@ impl<'a> Rows<'a> {
                     .push_bind(interaction.input)
                     .push_bind(interaction.head.orders.as_deref());
             });
-            execute(query, &mut transaction).await?;
         }
-        for rows in pieces(&self.events) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO events (interaction, number, at_ms, is_last, record) ",
-            );
+        for rows in self.events.chunks(STATEMENT_ROWS) {
+            query.push("; INSERT INTO events (interaction, number, at_ms, is_last, record) ");
             query.push_values(rows, |mut row, event| {
                 row.push_bind(event.interaction)
                     .push_bind(event.number)
@@ -98,49 +97,20 @@ impl<'a> Rows<'a> {
                     .push_bind(event.is_last)
                     .push_bind(event.record);
             });
-            execute(query, &mut transaction).await?;
         }
-        for rows in pieces(&self.uses) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT OR IGNORE INTO blob_uses (sha256, interaction) ",
-            );
+        for rows in self.uses.chunks(STATEMENT_ROWS) {
+            query.push("; INSERT OR IGNORE INTO blob_uses (sha256, interaction) ");
             query.push_values(rows, |mut row, (address, interaction)| {
                 row.push_bind(*address).push_bind(*interaction);
             });
-            execute(query, &mut transaction).await?;
         }
-        Ok(transaction.commit().await?)
-    }
-}
-
-async fn execute(
-    mut query: QueryBuilder<Sqlite>,
-    transaction: &mut Transaction<'_, Sqlite>,
-) -> Result<(), StoreError> {
-    query.build().execute(&mut **transaction).await?;
-    Ok(())
-}
-
-/// Cuts rows into pieces of the lengths that statements have.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = STATEMENT_ROWS.into_iter().find(|length| *length <= rows.len())?;
-        let (piece, rest) = rows.split_at(length);
-        rows = rest;
-        Some(piece)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_the_rows_in_their_order() {
-        for count in [0, 1, 7, 8, 41, 128, 1000] {
-            let rows: Vec<usize> = (0..count).collect();
-            assert_eq!(pieces(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-            assert!(pieces(&rows).all(|piece| STATEMENT_ROWS.contains(&piece.len())));
+        query.push("; COMMIT");
+        let inserted = query.build().execute(&mut *connection).await;
+        if let Err(error) = inserted {
+            // Where it has not even begun, or was undone by itself, there is nothing to undo.
+            let _ = sqlx::query("ROLLBACK").execute(connection).await;
+            return Err(error.into());
         }
+        Ok(())
     }
 }
