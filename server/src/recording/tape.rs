@@ -252,6 +252,7 @@ fn length(event: &ModelEvent) -> usize {
     match event {
         ModelEvent::Thought(text) | ModelEvent::Text(text) | ModelEvent::Code(text) => text.len(),
         ModelEvent::FunctionCall { name, arguments } => name.len() + arguments.to_string().len(),
+        ModelEvent::Lookup { queries } => queries.iter().map(String::len).sum(),
         ModelEvent::Search { queries, found } => {
             let pages =
                 found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
