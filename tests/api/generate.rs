@@ -62,7 +62,7 @@ async fn an_answer_is_what_the_golden_exchange_says() {
 }
 
 #[tokio::test]
-async fn a_stream_has_the_same_parts_and_its_end_is_in_the_last_piece() {
+async fn a_stream_has_the_same_parts_and_counts_as_it_goes() {
     let golden = golden();
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
     let path = format!("{MODEL}:streamGenerateContent?alt=sse");
@@ -73,13 +73,24 @@ async fn a_stream_has_the_same_parts_and_its_end_is_in_the_last_piece() {
     same(&parts.into(), &golden["parts_of_stream"], &mut HashMap::new(), "the stream");
 
     let (last, others) = pieces.split_last().expect("there are pieces");
+    let mut before = (0, 0, 0);
     for piece in others {
-        assert_eq!(
-            (&piece["candidates"][0]["finishReason"], &piece["usageMetadata"]),
-            (&Value::Null, &Value::Null)
-        );
+        assert_eq!(piece["candidates"][0]["finishReason"], Value::Null);
         assert_eq!(piece["responseId"], last["responseId"]);
+        let usage = &piece["usageMetadata"];
+        let count = |name: &str| usage[format!("{name}TokenCount")].as_u64().unwrap_or(0);
+        let counts = (count("prompt"), count("candidates"), count("thoughts"));
+        assert_eq!(counts.0, 4, "{usage}");
+        assert!(counts.1 >= before.1 && counts.2 >= before.2, "{counts:?} after {before:?}");
+        assert_eq!(count("total"), counts.0 + counts.1 + counts.2);
+        assert_eq!(usage["toolUsePromptTokenCount"], Value::Null, "that is told at the end");
+        before = counts;
     }
+    let counts = &last["usageMetadata"];
+    assert_eq!(
+        (&counts["candidatesTokenCount"], &counts["thoughtsTokenCount"]),
+        (&json!(before.1), &json!(before.2))
+    );
     assert_eq!(last["candidates"][0]["finishReason"], "STOP");
     let answer = &golden["answer"]["usageMetadata"];
     same(&last["usageMetadata"], answer, &mut HashMap::new(), "usage");

@@ -33,3 +33,4 @@ mod scenarios;
 mod search;
 mod side_by_side;
 mod stream;
+mod usage;

@@ -23,6 +23,10 @@ async fn a_stream_is_what_the_golden_exchange_says() {
             let fields = data.as_object_mut().expect("it is one");
             assert_ne!(fields.remove("event_id"), None, "event {at} has no id");
             fields.remove("event_type");
+            // Counts, which recordings do not have and the SDKs know: see usage.rs.
+            fields.remove("metadata");
+            fields.remove("usage");
+            fields.remove("step_usage");
         }
         assert_eq!(event.name, wanted[0], "event {at}");
         same(&data, &wanted[1], &mut names, &format!("event {at}"));

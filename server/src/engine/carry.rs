@@ -22,12 +22,16 @@ impl Engine {
         files: Vec<File>,
         form: Option<Form>,
     ) -> Run {
+        let mut usage = Counter::of(log.entries_from(0).iter().map(|entry| &entry.event));
+        if !log.has_begun() {
+            usage.hear(&Event::Created(log.terms()));
+        }
         Run {
             backend: Arc::clone(&self.backend),
             sandbox: Arc::clone(&self.sandbox),
             search: self.search.clone(),
+            usage,
             log,
-            usage: Counter::of_prompt(&prompt),
             prompt,
             files,
             sent_ahead: self.sources.sent_ahead.clone(),

@@ -84,7 +84,8 @@ pub async fn of_input(
     Ok(found)
 }
 
-fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
+/// Media of what the user said, oldest first: each of them is a file.
+pub fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
     steps
         .iter()
         .filter_map(|step| match step {

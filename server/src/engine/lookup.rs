@@ -69,7 +69,6 @@ impl Run {
         found: Vec<Found>,
         is_error: bool,
     ) -> AwaitingModel {
-        self.usage.searched();
         let result = SearchResult {
             call_id: call.id,
             found,

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Backend, BackendError, Prompt, Tools};
 use crate::fault::Fault;
 use crate::ids;
-use crate::interaction::{AwaitingModel, Limits, Status, Step, Turn};
+use crate::interaction::{AwaitingModel, Limits, ServiceTier, Status, Step, Terms, Tokens, Turn};
 use crate::journal::{Asked, Journal, Note};
 use crate::namespace::Namespace;
 use crate::recording::Tape;
@@ -40,7 +40,6 @@ pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
 pub use files::{FileError, Sources};
 pub use form::NotASchema;
 pub use report::{Told, tell};
-pub use usage::count_tokens;
 
 /// How long the start of an interaction waits for the model's first word, so that a refusal can
 /// still be an answer of its own instead of an error inside a stream.
@@ -84,6 +83,7 @@ pub struct Request {
     pub keep: Keep,
     /// Whether it goes on without its client, and after a restart. Such a one is kept.
     pub background: bool,
+    pub service_tier: ServiceTier,
     /// Whose files may be used.
     pub owner: Owner,
 }
@@ -175,6 +175,10 @@ impl Engine {
         }
         let form = Form::of(&request.generation_config)?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
+        let instruction = request.system_instruction.as_deref();
+        let sent_ahead = &self.sources.sent_ahead;
+        let read = usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
+        let terms = Terms { tier: request.service_tier, prompt: Some(read) };
 
         let mut words = self.backend.generate(prompt.clone());
         let within = if request.background { FIRST_WORD_AT_ONCE } else { FIRST_WORD_WITHIN };
@@ -200,7 +204,7 @@ impl Engine {
         let cancel = self.stop.child_token();
         // From here on a client that goes away cancels what it cannot undo.
         let guard = (!request.background).then(|| cancel.clone().drop_guard());
-        let log = self.store.begin(head, request.keep);
+        let log = self.store.begin(head, request.keep, terms);
         let note = prompt.note.clone();
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
@@ -245,6 +249,14 @@ impl Engine {
             self.stop.cancel();
             self.running.wait().await;
         }
+    }
+
+    /// How many tokens a request is to a model that does not count them itself.
+    pub async fn count_tokens(&self, request: &Request) -> Result<Tokens, EngineError> {
+        let files = files::of_input(&request.input, &self.sources, &request.owner).await?;
+        let instruction = request.system_instruction.as_deref();
+        let sent_ahead = &self.sources.sent_ahead;
+        Ok(usage::of_prompt(instruction, &request.input, &files, sent_ahead).await?)
     }
 
     /// What the model is told, and the files that come with it. Notes down that it was asked.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Request;
 use crate::backend::{Function, Tools};
+use crate::interaction::ServiceTier;
 use crate::namespace::Namespace;
 use crate::store::{Head, Keep, Owner};
 
@@ -76,6 +77,8 @@ pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
         generation_config: orders.generation_config,
         keep: Keep::Stored,
         background: true,
+        // It stands in the log, which has begun.
+        service_tier: ServiceTier::default(),
         owner: Owner::named(orders.owner),
     };
     Ok((namespace, request))

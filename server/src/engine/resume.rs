@@ -87,7 +87,6 @@ impl Engine {
         let open = fold.is_open();
         let steps = fold.into_steps();
         run.next_index = steps.len();
-        run.usage.again(&steps);
         run.open = if open { open_step(&steps) } else { None };
         let (turn, left) = state(turn, steps, open);
         run.left = left;

@@ -200,6 +200,12 @@ impl Run {
         Event::Finished { status, usage: self.usage.total() }
     }
 
+    /// Something to write down.
+    fn happens(&mut self, event: Event) {
+        self.usage.hear(&event);
+        self.unwritten.push(event);
+    }
+
     /// Writes down what has happened. The last event of all is written by whoever carries this through.
     pub async fn write_down(&mut self) -> Result<(), StoreError> {
         if self.unwritten.is_empty() && self.log.has_begun() {
@@ -289,14 +295,13 @@ impl Run {
                     turn = self.close(turn);
                     let (id, signature) = self.names_of_call();
                     let call = FunctionCall { id, name, arguments, signature };
-                    self.usage.wrote(&call.arguments.to_string());
                     turn = self.function_call(turn, call);
                 }
                 ModelEvent::Mark(mark) => self.mark = Some(mark),
                 ModelEvent::Sealed(signature) => turn = self.seal(turn, signature),
                 ModelEvent::Foreign(foreign) => turn = self.foreign(turn, foreign),
                 ModelEvent::CountedElsewhere(usage) => {
-                    self.unwritten.push(Event::CountedElsewhere(usage));
+                    self.happens(Event::CountedElsewhere(usage));
                 }
                 ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
                 ModelEvent::Code(code) => {
@@ -362,7 +367,9 @@ impl Run {
     }
 
     fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
-        self.usage.wrote(&code);
+        if !turn.may_run_code() {
+            self.usage.said_unseen(&code);
+        }
         let (id, signature) = self.names_of_call();
         let call = CodeCall { id, code, signature };
         match turn.code(call) {
@@ -392,7 +399,6 @@ impl Run {
             images: output.images.len(),
             signature: ids::signature(),
         };
-        self.usage.read_again(&call.code, &result.result);
         let shell = Shell::CodeResult { call_id: result.call_id.clone() };
         self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
         let pictures: Vec<Media> = output
@@ -463,7 +469,6 @@ impl Run {
     }
 
     fn thought(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
-        self.usage.thought(&piece);
         if !matches!(self.open, Some(Open::Thought { .. })) {
             turn = self.close(turn);
             let index = self.begin(Shell::Thought);
@@ -472,7 +477,7 @@ impl Run {
         if let Some(Open::Thought { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::ThoughtSummary(piece));
-            self.unwritten.push(Event::StepDelta { index, delta });
+            self.happens(Event::StepDelta { index, delta });
         }
         turn
     }
@@ -481,7 +486,6 @@ impl Run {
         if piece.is_empty() {
             return turn;
         }
-        self.usage.wrote(&piece);
         if !matches!(self.open, Some(Open::Text { .. })) {
             turn = self.close(turn);
             let index = self.begin(Shell::ModelOutput);
@@ -490,7 +494,7 @@ impl Run {
         if let Some(Open::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
-            self.unwritten.push(Event::StepDelta { index, delta });
+            self.happens(Event::StepDelta { index, delta });
         }
         turn
     }
@@ -508,14 +512,14 @@ impl Run {
                 };
                 if !citations.is_empty() {
                     let delta = Delta::Citations(citations.clone());
-                    self.unwritten.push(Event::StepDelta { index, delta });
+                    self.happens(Event::StepDelta { index, delta });
                 }
-                self.unwritten.push(Event::StepStopped { index });
+                self.happens(Event::StepStopped { index });
                 let content = Content::Text { text, annotations: Vec::new(), citations };
                 turn.said(Step::ModelOutput(vec![content]))
             }
             Some(Open::Foreign { index, step }) => {
-                self.unwritten.push(Event::StepStopped { index });
+                self.happens(Event::StepStopped { index });
                 turn.said(Step::Foreign(step.into_value()))
             }
         }
@@ -540,8 +544,8 @@ impl Run {
         signature: String,
     ) -> AwaitingModel {
         let delta = Delta::ThoughtSignature(signature.clone());
-        let events = [Event::StepDelta { index, delta }, Event::StepStopped { index }];
-        self.unwritten.extend(events);
+        self.happens(Event::StepDelta { index, delta });
+        self.happens(Event::StepStopped { index });
         turn.said(Step::Thought { summary, signature })
     }
 
@@ -560,7 +564,7 @@ impl Run {
                 if let Some(Open::Foreign { index, step }) = &mut self.open {
                     step.add(&delta);
                     let (index, delta) = (*index, Delta::Foreign(delta));
-                    self.unwritten.push(Event::StepDelta { index, delta });
+                    self.happens(Event::StepDelta { index, delta });
                 }
                 turn
             }
@@ -589,15 +593,17 @@ impl Run {
     fn begin(&mut self, shell: Shell) -> usize {
         let index = self.next_index;
         self.next_index += 1;
-        self.unwritten.push(Event::StepStarted { index, shell });
+        self.happens(Event::StepStarted { index, shell });
         index
     }
 
     /// A step that is known from its first byte to its last.
     pub fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
         let index = self.begin(shell);
-        self.unwritten.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
-        self.unwritten.push(Event::StepStopped { index });
+        for delta in deltas {
+            self.happens(Event::StepDelta { index, delta });
+        }
+        self.happens(Event::StepStopped { index });
     }
 }
 

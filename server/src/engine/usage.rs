@@ -1,79 +1,59 @@
-//! Counts tokens. A model that counts each of its turns is believed; for the others four characters
-//! are a token, which the README says.
+//! Counts tokens. A model that counts each of its turns is believed; for the others it is what the
+//! log comes to, which is an estimate that the README explains.
 
-use super::Request;
-use crate::backend::Prompt;
-use crate::interaction::{Content, Step, Usage};
+use super::files::{self, File, Held};
+use crate::interaction::usage::{self, letters, of_letters};
+use crate::interaction::{Event, Media, Source, Step, Tally, Tokens, Usage, media};
+use crate::store::{Files, StoreError};
 
 #[derive(Debug, Default)]
 pub struct Counter {
-    /// But for what the model writes, which comes in pieces.
-    estimate: Usage,
-    /// Letters of thoughts, and of code and text. How they were cut makes no difference.
-    thought_letters: usize,
-    output_letters: usize,
-    /// Code and results, which the model reads again in every later turn of this interaction.
-    between: u64,
+    /// What is in the log.
+    tally: Tally,
+    /// What the model said and nobody was shown.
+    unseen_letters: u64,
+    /// What it was asked because of that.
+    unseen_prompts: Tokens,
     /// What the turns of the model counted that count.
-    measured: Usage,
-    measured_turns: u32,
+    measured: Measured,
     turns: u32,
-    searches: u64,
     /// What a script says.
     counted: Option<Usage>,
 }
 
+/// A model's own counts, which tell no kinds.
+#[derive(Debug, Default)]
+struct Measured {
+    turns: u32,
+    input: u64,
+    output: u64,
+    thought: u64,
+    tool_use: u64,
+    cached: u64,
+}
+
 impl Counter {
-    /// The client's prompt: counted once.
-    pub fn of_prompt(prompt: &Prompt) -> Counter {
-        let system = prompt.system_instruction.as_deref().map_or(0, tokens);
-        let input = system + prompt.steps.iter().map(of_step).sum::<u64>();
-        Counter { estimate: Usage { input, ..Usage::default() }, turns: 1, ..Counter::default() }
+    /// Goes on with what has been written down before.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Counter {
+        Counter { tally: Tally::of(events), turns: 1, ..Counter::default() }
     }
 
-    pub fn thought(&mut self, piece: &str) {
-        self.thought_letters += piece.chars().count();
+    /// What is being written down.
+    pub fn hear(&mut self, event: &Event) {
+        self.tally.hear(event);
     }
 
-    pub fn wrote(&mut self, text: &str) {
-        self.output_letters += text.chars().count();
-    }
-
-    /// Code was run, and the model is asked again with all that has happened.
-    pub fn read_again(&mut self, code: &str, result: &str) {
-        self.between += tokens(code) + tokens(result);
-        self.estimate.tool_use += self.between;
+    /// The model said something that will not be written down.
+    pub fn said_unseen(&mut self, text: &str) {
+        self.unseen_letters += letters(text);
     }
 
     /// An answer was not taken, and the model is asked again with the reason.
     pub fn repaired(&mut self, answer: &str, complaint: &str) {
         self.asked();
-        self.wrote(answer);
-        self.estimate.tool_use += self.between + tokens(answer) + tokens(complaint);
-    }
-
-    /// A search was made. What was found is not the client's to pay for.
-    pub fn searched(&mut self) {
-        self.searches += 1;
-    }
-
-    /// What was counted of these steps before the server was restarted.
-    pub fn again(&mut self, steps: &[Step]) {
-        let mut code = "";
-        for step in steps {
-            match step {
-                Step::Thought { summary, .. } => self.thought(summary),
-                Step::ModelOutput(_) => self.wrote(&step.model_text().unwrap_or_default()),
-                Step::FunctionCall(call) => self.wrote(&call.arguments.to_string()),
-                Step::CodeCall(call) => {
-                    self.wrote(&call.code);
-                    code = &call.code;
-                }
-                Step::CodeResult(result) => self.read_again(code, &result.result),
-                Step::SearchResult(_) => self.searched(),
-                _ => {}
-            }
-        }
+        self.said_unseen(answer);
+        self.unseen_prompts += self.tally.between();
+        self.unseen_prompts += Tokens::text(usage::text(answer) + usage::text(complaint));
     }
 
     /// The model is asked for another turn.
@@ -83,15 +63,16 @@ impl Counter {
 
     /// The model's own count of a turn. The prompts of later turns are what was read between.
     pub fn turn_counted(&mut self, usage: Usage) {
-        if self.measured_turns == 0 {
-            self.measured.input = usage.input;
+        let measured = &mut self.measured;
+        if measured.turns == 0 {
+            measured.input = usage.input.total();
         } else {
-            self.measured.tool_use += usage.input;
+            measured.tool_use = measured.tool_use.saturating_add(usage.input.total());
         }
-        self.measured.output += usage.output;
-        self.measured.thought += usage.thought;
-        self.measured.cached += usage.cached;
-        self.measured_turns += 1;
+        measured.output = measured.output.saturating_add(usage.output.total());
+        measured.thought = measured.thought.saturating_add(usage.thought);
+        measured.cached = measured.cached.saturating_add(usage.cached);
+        measured.turns += 1;
     }
 
     /// A count that replaces all others.
@@ -100,52 +81,58 @@ impl Counter {
     }
 
     pub fn total(&self) -> Usage {
-        // A count with a hole in it says less than an estimate.
-        let measured = (self.measured_turns == self.turns).then_some(self.measured);
-        let estimate = Usage {
-            output: of_letters(self.output_letters),
-            thought: of_letters(self.thought_letters),
-            ..self.estimate
-        };
-        let total = self.counted.or(measured).unwrap_or(estimate);
-        Usage { searches: self.searches, ..total }
-    }
-}
-
-/// How many tokens a request is to a model that does not count them itself.
-pub fn count_tokens(request: &Request) -> u64 {
-    let system = request.system_instruction.as_deref().map_or(0, tokens);
-    system + request.input.iter().map(of_step).sum::<u64>()
-}
-
-fn of_step(step: &Step) -> u64 {
-    match step {
-        Step::UserInput(contents) | Step::ModelOutput(contents) => {
-            contents.iter().map(of_content).sum()
+        let mut estimate = self.tally.estimate();
+        if self.unseen_letters > 0 {
+            estimate.output += Tokens::text(of_letters(self.unseen_letters));
         }
-        Step::Thought { summary, .. } => tokens(summary),
-        Step::CodeCall(call) => tokens(&call.code),
-        Step::CodeResult(result) => tokens(&result.result),
-        Step::FunctionCall(call) => tokens(&call.arguments.to_string()),
-        Step::FunctionResult(result) => tokens(&result.result.to_string()),
-        // What was found is not the client's to pay for.
-        Step::SearchCall(_) | Step::SearchResult(_) => 0,
-        Step::Foreign(step) => tokens(&step.to_string()),
+        estimate.tool_use += self.unseen_prompts;
+        let total = self.counted.or_else(|| self.measured(&estimate)).unwrap_or(estimate);
+        Usage { searches: estimate.searches, ..total }
+    }
+
+    /// A count with a hole in it says less than an estimate.
+    fn measured(&self, estimate: &Usage) -> Option<Usage> {
+        let measured = &self.measured;
+        (measured.turns == self.turns).then(|| Usage {
+            input: estimate.input.shared_out(measured.input),
+            output: estimate.output.shared_out(measured.output),
+            thought: measured.thought,
+            tool_use: estimate.tool_use.shared_out(measured.tool_use),
+            cached: measured.cached,
+            searches: estimate.searches,
+        })
     }
 }
 
-/// Pictures and the like have no text to estimate from.
-fn of_content(content: &Content) -> u64 {
-    match content {
-        Content::Text { text, .. } => tokens(text),
-        Content::Media(_) | Content::Foreign(_) => 0,
+/// What a model has to read before it says its first word. `files` are those of the conversation's
+/// input, in their order.
+pub async fn of_prompt(
+    instruction: Option<&str>,
+    steps: &[Step],
+    files: &[File],
+    sent_ahead: &Files,
+) -> Result<Tokens, StoreError> {
+    let mut tokens = Tokens::text(instruction.map_or(0, usage::text));
+    tokens += steps.iter().map(usage::step).sum();
+    for (of_input, file) in files::media(steps).zip(files) {
+        if matches!(of_input.source, Source::Uri(_)) {
+            tokens += of_file(of_input, file, sent_ahead).await?;
+        }
     }
+    Ok(tokens)
 }
 
-fn tokens(text: &str) -> u64 {
-    of_letters(text.chars().count())
-}
-
-fn of_letters(letters: usize) -> u64 {
-    letters.div_ceil(4) as u64
+/// A file that is not in the request itself.
+async fn of_file(of_input: &Media, file: &File, sent_ahead: &Files) -> Result<Tokens, StoreError> {
+    let (kind, mime_type) = (of_input.kind, Some(file.about.mime_type.as_str()));
+    let stored = match &file.content {
+        Held::InMemory(content) => return Ok(media::tokens(kind, mime_type, content)),
+        Held::OnDisk(stored) => stored,
+    };
+    let bytes = match media::needs(kind, mime_type) {
+        media::Needs::Nothing => Default::default(),
+        media::Needs::Head => sent_ahead.head(stored, media::HEAD_BYTES as u64).await?,
+        media::Needs::All => sent_ahead.content(stored).await?,
+    };
+    Ok(media::of_file(kind, mime_type, stored.bytes, &bytes))
 }

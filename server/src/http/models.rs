@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::body::Body;
 use super::error::{ApiError, Code};
-use super::generate::answer::{About, End, Parts, answer, counted, join};
+use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
 use super::generate::model::model;
 use super::generate::request::{self, Generate};
@@ -17,7 +17,7 @@ use super::namespace::InNamespace;
 use super::page::Page;
 use super::query::Classic;
 use super::quirk::Wanted;
-use crate::engine::{self, Running};
+use crate::engine::Running;
 use crate::ids;
 use crate::store::Owner;
 
@@ -78,7 +78,8 @@ pub async fn call(
             let Generate { mut request, thoughts } =
                 request::generate(name, body).map_err(refusal)?;
             request.owner = owner;
-            let about = About { model: name.to_owned(), id: ids::response() };
+            let (model, tier) = (name.to_owned(), request.service_tier);
+            let about = About { model, id: ids::response(), tier };
             let running = app.engine.start_in(&namespace, request).await?;
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
@@ -91,8 +92,9 @@ pub async fn call(
             Ok(response)
         }
         "countTokens" => {
-            let request = request::count(name, body).map_err(refusal)?;
-            Ok(json(&counted(engine::count_tokens(&request))))
+            let mut request = request::count(name, body).map_err(refusal)?;
+            request.owner = owner;
+            Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
         }
         _ => Err(ApiError::new(
             Code::NotFound,
@@ -116,7 +118,9 @@ async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Respo
         pieces.extend(piece);
     }
     pieces.extend(parts.last());
-    Ok(json(&answer(about, join(pieces.into_iter()), Some(end), grounding.metadata())))
+    let used = end.usage.map(|used| usage(about, &used));
+    let pieces = join(pieces.into_iter());
+    Ok(json(&answer(about, pieces, used, Some(end), grounding.metadata())))
 }
 
 /// The real service's text.

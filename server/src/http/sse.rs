@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::error::{self, ApiError};
 use super::wire::event::{self, Frame, Place};
 use crate::engine::Running;
-use crate::interaction::{Event as LogEvent, Failure, Manner};
+use crate::interaction::{Event as LogEvent, Failure, Manner, Tally};
 use crate::store::Log;
 
 /// Between two comments on a stream on which nothing else happens.
@@ -19,7 +19,9 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// for as a stream is cancelled when its client goes away.
 pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) -> Response {
     let log = Arc::clone(log);
-    let mut follower = log.follow(after.map_or(0, |place| place.entry));
+    let first = after.map_or(0, |place| place.entry);
+    let mut follower = log.follow(first);
+    let mut tally = log.tally(first);
     let events = async_stream::stream! {
         let asked = running.is_some();
         let _running = running;
@@ -31,7 +33,8 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
                 yield Err(error::disconnected().await);
                 return;
             }
-            for frame in event::frames(&log, number, &entry.event) {
+            tally.hear(&entry.event);
+            for frame in event::frames(&log, number, &entry.event, &tally) {
                 if after.is_none_or(|after| frame.place() > after) {
                     yield Ok(wire(frame));
                 }
@@ -63,8 +66,10 @@ enum Ended {
 /// Finds the place that a client wants to go on from.
 pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
     let place = Place::of_id(last_event_id).filter(|place| {
-        let entry = log.entry(place.entry);
-        entry.is_some_and(|entry| place.frame < event::frames(log, place.entry, &entry.event).len())
+        log.entry(place.entry).is_some_and(|entry| {
+            let frames = event::frames(log, place.entry, &entry.event, &Tally::default());
+            place.frame < frames.len()
+        })
     });
     place.ok_or_else(|| {
         ApiError::invalid(format!("'{last_event_id}' is no event of this interaction."))

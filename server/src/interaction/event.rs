@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::foreign;
 use super::step::{
     Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
-    Usage,
 };
+use super::usage::{Tokens, Usage};
 
 /// One thing that happened. Its place in the log is its number, from 0.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The interaction exists, and the model is about to be asked.
-    Created,
+    Created(Terms),
     StepStarted {
         /// Counts up from 0 over the model's steps; the user's input has no index.
         index: usize,
@@ -39,6 +39,42 @@ pub enum Event {
     },
     /// The end. Nothing follows.
     Failed(Failure),
+}
+
+/// What was settled before anything happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    pub tier: ServiceTier,
+    /// What the model has to read. Logs of older servers do not say.
+    pub prompt: Option<Tokens>,
+}
+
+/// How urgent the client finds it. All are served alike, and told which one they asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceTier {
+    Flex,
+    #[default]
+    Standard,
+    Priority,
+    Deferred,
+}
+
+impl ServiceTier {
+    pub const ALL: [ServiceTier; 4] =
+        [ServiceTier::Flex, ServiceTier::Standard, ServiceTier::Priority, ServiceTier::Deferred];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            ServiceTier::Flex => "flex",
+            ServiceTier::Standard => "standard",
+            ServiceTier::Priority => "priority",
+            ServiceTier::Deferred => "deferred",
+        }
+    }
+
+    pub fn of_word(word: &str) -> Option<ServiceTier> {
+        ServiceTier::ALL.into_iter().find(|tier| tier.word() == word)
+    }
 }
 
 /// How an interaction stands. Google's words.
@@ -244,7 +280,7 @@ impl Fold {
 
     pub fn add(&mut self, event: &Event) {
         match event {
-            Event::Created => self.status = Some(Status::InProgress),
+            Event::Created(_) => self.status = Some(Status::InProgress),
             Event::StepStarted { shell, .. } => {
                 self.arguments.clear();
                 self.open = true;

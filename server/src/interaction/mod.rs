@@ -13,14 +13,19 @@
 mod cite;
 mod event;
 mod foreign;
+pub mod media;
 mod step;
 mod turn;
+pub mod usage;
 
 pub use cite::{Sources, citations};
-pub use event::{Delta, Event, Failure, FailureKind, Fold, Manner, Reason, Shell, Status};
+pub use event::{
+    Delta, Event, Failure, FailureKind, Fold, Manner, Reason, ServiceTier, Shell, Status, Terms,
+};
 pub use foreign::ForeignStep;
 pub use step::{
     Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
-    Outcome, SearchCall, SearchResult, Source, Step, Usage,
+    Outcome, SearchCall, SearchResult, Source, Step,
 };
 pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};
+pub use usage::{Modality, Tally, Tokens, Usage};

@@ -186,24 +186,3 @@ pub struct Citation {
     /// In bytes of the text.
     pub range: Range<usize>,
 }
-
-/// Token counts. `total` is derived, never stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// The prompt, counted once.
-    pub input: u64,
-    /// What the model wrote for the client to see: code and text.
-    pub output: u64,
-    pub thought: u64,
-    /// Prompts of the turns between: earlier code and its results, read again by the model.
-    pub tool_use: u64,
-    pub cached: u64,
-    /// Searches that were made.
-    pub searches: u64,
-}
-
-impl Usage {
-    pub fn total(&self) -> u64 {
-        self.input + self.output + self.thought + self.tool_use
-    }
-}

@@ -445,10 +445,10 @@ fn has_template(value: &Value) -> bool {
 
 fn tokens(usage: Usage) -> Value {
     json!({
-        "total_input_tokens": usage.input,
-        "total_output_tokens": usage.output,
+        "total_input_tokens": usage.input.total(),
+        "total_output_tokens": usage.output.total(),
         "total_thought_tokens": usage.thought,
-        "total_tool_use_tokens": usage.tool_use,
+        "total_tool_use_tokens": usage.tool_use.total(),
         "total_cached_tokens": usage.cached,
     })
 }

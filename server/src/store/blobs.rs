@@ -71,6 +71,13 @@ impl BlobStore {
         Ok(self.objects.get(&key(address)).await?.bytes().await?)
     }
 
+    pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
+        if bytes == 0 {
+            return Ok(Bytes::new());
+        }
+        Ok(self.objects.get_range(&key(address), 0..bytes).await?)
+    }
+
     pub async fn get(&self, addresses: Vec<String>) -> Result<Blobs, StoreError> {
         let mut blobs = Blobs::default();
         for address in addresses {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::blobs::BlobStore;
 use super::writer::{Append, Writer, Written};
 use super::{Head, Inner, Keep, StoreError, record};
-use crate::interaction::{Event, Fold};
+use crate::interaction::{Event, Fold, Tally, Terms};
 
 /// An event and when it happened, to the millisecond.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Log {
     head: Head,
+    /// What its first event will say.
+    terms: Terms,
     keep: Keep,
     created: Timestamp,
     /// Absent where nothing is written: a forgotten interaction, and one that has ended.
@@ -84,7 +86,13 @@ impl Log {
     fn new(head: Head, keep: Keep, created: Timestamp, disk: Option<Disk>) -> Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
-        Log { head, keep, created, disk, entries, begun, progress }
+        Log { head, terms: Terms::default(), keep, created, disk, entries, begun, progress }
+    }
+
+    /// The same with these terms.
+    pub fn on(mut self, terms: Terms) -> Log {
+        self.terms = terms;
+        self
     }
 
     pub fn head(&self) -> &Head {
@@ -142,7 +150,7 @@ impl Log {
     async fn send(self: &Arc<Self>, events: Vec<Event>) -> Result<Option<Written>, StoreError> {
         let at = now();
         let is_first = !self.has_begun();
-        let created = is_first.then_some(Event::Created);
+        let created = is_first.then_some(Event::Created(self.terms));
         let entry = |event| Entry { at, event };
         let entries: Vec<_> = created.into_iter().chain(events).map(entry).collect();
         let Some(disk) = &self.disk else {
@@ -170,6 +178,19 @@ impl Log {
     /// What the events say so far.
     pub fn fold(&self) -> Fold {
         Fold::of(self.entries().iter().map(|entry| &entry.event))
+    }
+
+    /// What was settled at the beginning.
+    pub fn terms(&self) -> Terms {
+        match self.entries().first().map(|entry| &entry.event) {
+            Some(Event::Created(terms)) => *terms,
+            _ => self.terms,
+        }
+    }
+
+    /// What the first so many entries come to.
+    pub fn tally(&self, entries: usize) -> Tally {
+        Tally::of(self.entries().iter().take(entries).map(|entry| &entry.event))
     }
 
     /// The entries from this number on that are there already.

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteSynchronous;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
-use crate::interaction::Step;
+use crate::interaction::{Step, Terms};
 use blobs::BlobStore;
 use writer::Writer;
 
@@ -169,13 +169,13 @@ impl Store {
     }
 
     /// Begins the log of an interaction. It exists from what is first appended on.
-    pub fn begin(&self, head: Head, keep: Keep) -> Arc<Log> {
+    pub fn begin(&self, head: Head, keep: Keep, terms: Terms) -> Arc<Log> {
         let now = log::now();
         match keep {
-            Keep::Forgotten => Arc::new(Log::forgotten(head, now)),
+            Keep::Forgotten => Arc::new(Log::forgotten(head, now).on(terms)),
             Keep::Stored => {
                 let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
-                self.grows(Log::stored(head, now, self.disk(number, 0)))
+                self.grows(Log::stored(head, now, self.disk(number, 0)).on(terms))
             }
         }
     }

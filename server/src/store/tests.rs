@@ -4,12 +4,14 @@ use bytes::Bytes;
 
 use super::*;
 use crate::ids;
-use crate::interaction::{Content, Delta, Event, Media, MediaKind, Shell, Source, Status, Usage};
-
-const END: Event = Event::Finished {
-    status: Status::Completed,
-    usage: Usage { input: 1, output: 2, thought: 0, tool_use: 0, cached: 0, searches: 0 },
+use crate::interaction::{
+    Content, Delta, Event, Media, MediaKind, Shell, Source, Status, Tokens, Usage,
 };
+
+fn end() -> Event {
+    let usage = Usage { input: Tokens::text(1), output: Tokens::text(2), ..Usage::default() };
+    Event::Finished { status: Status::Completed, usage }
+}
 
 fn head(input: Content) -> Head {
     Head {
@@ -57,10 +59,10 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = folder();
     let store = open(folder.path()).await;
     let wanted = head(Content::Media(picture(b"in")));
-    let log = store.begin(wanted.clone(), Keep::Stored);
+    let log = store.begin(wanted.clone(), Keep::Stored, Terms::default());
     log.append(says("42")).await.expect("it can be written");
     let delta = Delta::Media(picture(b"out"));
-    let events = vec![Event::StepDelta { index: 0, delta }, END];
+    let events = vec![Event::StepDelta { index: 0, delta }, end()];
     log.append(events).await.expect("it can be written");
     let entries = log.entries_from(0);
     store.close().await;
@@ -76,7 +78,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn an_interaction_whose_server_died_has_failed() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored);
+    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
     log.append(says("4")).await.expect("written");
     store.close().await;
 
@@ -104,7 +106,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
     let folder = folder();
     let store = open(folder.path()).await;
     for keep in [Keep::Stored, Keep::Forgotten] {
-        let log = store.begin(head(Content::text("?")), keep);
+        let log = store.begin(head(Content::text("?")), keep, Terms::default());
         let readers: Vec<_> = (0..4)
             .map(|from| {
                 let mut follower = log.follow(from);
@@ -118,7 +120,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
             })
             .collect();
         log.append(says("a")).await.expect("written");
-        log.append(vec![END]).await.expect("written");
+        log.append(vec![end()]).await.expect("written");
         for (from, reader) in readers.into_iter().enumerate() {
             let seen = reader.await.expect("it does not panic");
             assert_eq!(seen, (from..5).collect::<Vec<_>>(), "{keep:?}");
@@ -132,7 +134,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
 async fn an_append_that_nobody_waits_for_breaks_no_other() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored);
+    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
     {
         let append = log.append(says("a"));
         tokio::pin!(append);
@@ -140,7 +142,7 @@ async fn an_append_that_nobody_waits_for_breaks_no_other() {
         let polled = futures_util::poll!(append.as_mut());
         assert!(polled.is_pending(), "the writer cannot have had its turn yet");
     }
-    log.append(vec![END]).await.expect("written");
+    log.append(vec![end()]).await.expect("written");
     store.close().await;
     let store = open(folder.path()).await;
     let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
@@ -154,9 +156,9 @@ async fn many_writers_at_once_lose_nothing() {
     let writers = (0..300).map(|n| {
         let store = store.clone();
         tokio::spawn(async move {
-            let log = store.begin(head(Content::text("?")), Keep::Stored);
+            let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
             log.append(says(&n.to_string())).await.expect("written");
-            log.append(vec![END]).await.expect("written");
+            log.append(vec![end()]).await.expect("written");
             (n, log.head().id.clone())
         })
     });
@@ -174,8 +176,8 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
     for bytes in [b"shared" as &[u8], b"shared", b"own"] {
-        let log = store.begin(head(Content::Media(picture(bytes))), Keep::Stored);
-        log.append(vec![END]).await.expect("it can be written");
+        let log = store.begin(head(Content::Media(picture(bytes))), Keep::Stored, Terms::default());
+        log.append(vec![end()]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }
     assert_eq!(blobs(folder.path()), 2, "the same bytes are there once");
@@ -193,9 +195,9 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
 async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored);
+    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
     assert!(store.delete(&log.head().id).await.expect("it can be deleted"));
-    log.append(vec![END]).await.expect("its client still waits");
+    log.append(vec![end()]).await.expect("its client still waits");
     assert_eq!(log.fold().status(), Status::Completed);
     assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
     let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
@@ -206,8 +208,8 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
 async fn what_is_to_be_forgotten_cannot_be_found() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Forgotten);
-    log.append(vec![END]).await.expect("there is memory");
+    let log = store.begin(head(Content::text("?")), Keep::Forgotten, Terms::default());
+    log.append(vec![end()]).await.expect("there is memory");
     assert_eq!(log.keep(), Keep::Forgotten);
     assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
 }
@@ -217,7 +219,7 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
 async fn the_log_of_the_database_has_a_limit() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored);
+    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
     let mebibyte = "x".repeat(1 << 20);
     let mut longest = 0;
     for _ in 0..100 {

@@ -12,7 +12,7 @@ use super::Execution;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
 use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
 use crate::backend::{End, Finish, Foreign, Mark, ModelEvent};
-use crate::interaction::{ForeignStep, Reason, Usage};
+use crate::interaction::{ForeignStep, Reason, Tokens, Usage};
 
 /// Steps that one answer may have.
 const MAX_STEPS: usize = 1000;
@@ -235,10 +235,10 @@ fn signature(of: &Value) -> Option<String> {
 fn usage(value: &Value) -> Option<Usage> {
     let count = |name: &str| value[format!("total_{name}_tokens")].as_u64();
     Some(Usage {
-        input: count("input")?,
-        output: count("output").unwrap_or(0),
+        input: Tokens::text(count("input")?),
+        output: Tokens::text(count("output").unwrap_or(0)),
         thought: count("thought").unwrap_or(0),
-        tool_use: count("tool_use").unwrap_or(0),
+        tool_use: Tokens::text(count("tool_use").unwrap_or(0)),
         cached: count("cached").unwrap_or(0),
         searches: 0,
     })

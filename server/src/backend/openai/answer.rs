@@ -8,7 +8,7 @@ use super::request::GOOGLE_SEARCH;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
 use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
 use crate::backend::{End, Finish, ModelEvent, Tools};
-use crate::interaction::{Reason, Usage};
+use crate::interaction::{Reason, Tokens, Usage};
 
 /// Tools that a model may call in one turn.
 const MAX_CALLS: usize = 64;
@@ -276,5 +276,6 @@ fn usage(value: &Value) -> Option<Usage> {
     let thought = number(&value["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
     let cached = number(&value["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0);
     let output = output.saturating_sub(thought);
+    let (input, output) = (Tokens::text(input), Tokens::text(output));
     Some(Usage { input, output, thought, cached, ..Usage::default() })
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Finish;
 use crate::fault::{Status, Time};
-use crate::interaction::{Found, Reason, Usage};
+use crate::interaction::{Found, Reason, Tokens, Usage};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with the keys `name` and `arguments`")]
@@ -117,10 +117,10 @@ pub struct UsageKeys {
 impl From<UsageKeys> for Usage {
     fn from(keys: UsageKeys) -> Usage {
         Usage {
-            input: keys.total_input_tokens,
-            output: keys.total_output_tokens,
+            input: Tokens::text(keys.total_input_tokens),
+            output: Tokens::text(keys.total_output_tokens),
             thought: keys.total_thought_tokens,
-            tool_use: keys.total_tool_use_tokens,
+            tool_use: Tokens::text(keys.total_tool_use_tokens),
             cached: keys.total_cached_tokens,
             searches: 0,
         }

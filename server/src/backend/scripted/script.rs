@@ -156,6 +156,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interaction::Tokens;
 
     const OK: Beat<'static> = Beat::CodeResult { is_error: false };
     const ERROR: Beat<'static> = Beat::CodeResult { is_error: true };
@@ -268,6 +269,6 @@ mod tests {
             serde_saphyr::from_str("[usage: {total_input_tokens: 7}, code: a, text: b]")
                 .expect("valid");
         let Ok(Next::Say(speech)) = next(&script, None, &[OK]) else { panic!("it goes on") };
-        assert_eq!(speech.usage, Some(Usage { input: 7, ..Usage::default() }));
+        assert_eq!(speech.usage, Some(Usage { input: Tokens::text(7), ..Usage::default() }));
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::backend::{End, FileContent, Finish, InputFile, Tools};
 use crate::interaction::{
     CodeResult, Content, Failure, FailureKind, FunctionCall, FunctionResult, Manner, Outcome, Step,
-    Usage,
+    Tokens, Usage,
 };
 use crate::journal::Note;
 use crate::namespace::Namespace;
@@ -312,7 +312,7 @@ async fn an_end_has_the_reason_and_the_counts_of_the_script() {
     let scripted = scripted(
         "scenarios: [{ name: a, script: [usage: { total_output_tokens: 9 }, finish: MAX_TOKENS] }]",
     );
-    let usage = Some(Usage { output: 9, ..Usage::default() });
+    let usage = Some(Usage { output: Tokens::text(9), ..Usage::default() });
     assert_eq!(
         events(&scripted, prompt(&[user("go")])).await.pop().expect("an end").expect("no error"),
         ModelEvent::End(End { finish: Finish::MaxTokens, usage })

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 use super::foreign::Foreign;
 use super::say;
 use crate::http::error::ApiError;
-use crate::interaction::{Delta, Event, Failure, FailureKind, FunctionCall, Shell, Status, Usage};
-
-/// There is one, and this is what Google calls it.
-const SERVICE_TIER: &str = "standard";
+use crate::interaction::{
+    Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Shell, Status, Tokens, Usage,
+};
 
 /// What is said of every answer and of each of its pieces.
 #[derive(Debug, Clone)]
 pub struct About {
     pub model: String,
     pub id: String,
+    pub tier: ServiceTier,
 }
 
 /// How an answer ended.
@@ -22,7 +22,7 @@ pub struct About {
 pub struct End {
     finish_reason: &'static str,
     /// Absent where the model stopped without an answer: that is not counted.
-    usage: Option<Usage>,
+    pub usage: Option<Usage>,
 }
 
 impl End {
@@ -92,7 +92,7 @@ impl Parts {
                 Some(say::of_function_call(&call))
             }
             Event::StepStarted { .. }
-            | Event::Created
+            | Event::Created(_)
             | Event::CountedElsewhere(_)
             | Event::Finished { .. }
             | Event::Failed(_) => None,
@@ -168,10 +168,12 @@ pub fn goes_on(last: &Value, piece: &Value) -> bool {
         && last.get("thought") == piece.get("thought")
 }
 
-/// An answer, or a piece of one. `end` is there with the last one, and with it what was searched.
+/// An answer, or a piece of one, and what was used until then. `end` is there with the last one, and
+/// with it what was searched.
 pub fn answer(
     about: &About,
     parts: Vec<Value>,
+    used: Option<Value>,
     end: Option<End>,
     grounding: Option<Value>,
 ) -> Value {
@@ -183,8 +185,8 @@ pub fn answer(
         candidate["groundingMetadata"] = grounding;
     }
     let mut answer = json!({"candidates": [candidate]});
-    if let Some(counted) = end.and_then(|end| end.usage) {
-        answer["usageMetadata"] = usage(counted);
+    if let Some(used) = used {
+        answer["usageMetadata"] = used;
     }
     answer["modelVersion"] = about.model.as_str().into();
     answer["responseId"] = about.id.as_str().into();
@@ -200,33 +202,46 @@ fn finish_reason(status: Status) -> &'static str {
     }
 }
 
-/// What was not used is not counted, as with the real service.
-fn usage(usage: Usage) -> Value {
-    let text = |tokens: u64| json!([{"modality": "TEXT", "tokenCount": tokens}]);
-    let mut json = json!({
-        "promptTokenCount": usage.input,
-        "candidatesTokenCount": usage.output,
-        "totalTokenCount": usage.total(),
-        "promptTokensDetails": text(usage.input),
-    });
-    if usage.tool_use > 0 {
-        json["toolUsePromptTokenCount"] = usage.tool_use.into();
-        json["toolUsePromptTokensDetails"] = text(usage.tool_use);
+/// What a whole answer used. What was not used is not counted, as with the real service.
+pub fn usage(about: &About, usage: &Usage) -> Value {
+    let mut json = usage_so_far(about, usage);
+    if usage.tool_use.total() > 0 {
+        json["toolUsePromptTokenCount"] = usage.tool_use.total().into();
+        json["toolUsePromptTokensDetails"] = details(&usage.tool_use);
     }
+    json["totalTokenCount"] = usage.total().into();
+    json
+}
+
+/// What was used until a piece of a stream. The real service tells of the use of tools at the end
+/// alone, so the sum leaves it out until then.
+pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
+    let before_tools = Usage { tool_use: Tokens::default(), ..*usage };
+    let mut json = json!({
+        "promptTokenCount": usage.input.total(),
+        "candidatesTokenCount": usage.output.total(),
+        "totalTokenCount": before_tools.total(),
+        "promptTokensDetails": details(&usage.input),
+        "candidatesTokensDetails": details(&usage.output),
+    });
     if usage.thought > 0 {
         json["thoughtsTokenCount"] = usage.thought.into();
     }
     if usage.cached > 0 {
         json["cachedContentTokenCount"] = usage.cached.into();
     }
-    json["serviceTier"] = SERVICE_TIER.into();
+    json["serviceTier"] = about.tier.word().into();
     json
 }
 
 /// What `:countTokens` says.
-pub fn counted(tokens: u64) -> Value {
-    json!({
-        "totalTokens": tokens,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens}],
-    })
+pub fn counted(tokens: &Tokens) -> Value {
+    json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)})
+}
+
+fn details(tokens: &Tokens) -> Value {
+    let counts = tokens.by_modality().map(|(modality, count)| {
+        json!({"modality": modality.word().to_uppercase(), "tokenCount": count})
+    });
+    counts.collect()
 }

@@ -7,6 +7,7 @@ use super::{content, tool};
 use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::node::{Fields, Node};
+use crate::interaction::{ServiceTier, Step};
 use crate::store::{Keep, Owner};
 
 /// A request for an answer, and how it is wanted.
@@ -61,9 +62,11 @@ fn read(model: &str, mut fields: Fields) -> Result<Generate, WireError> {
     if let Some(choice) = offer.choice {
         generation["tool_choice"] = choice;
     }
+    let service_tier = fields.take("serviceTier").map(tier).transpose()?.unwrap_or_default();
     ignored(&mut fields)?;
     fields.done()?;
     let request = Request {
+        service_tier,
         system_instruction: instruction.filter(|text| !text.is_empty()),
         tools: offer.tools,
         generation_config: generation,
@@ -72,7 +75,7 @@ fn read(model: &str, mut fields: Fields) -> Result<Generate, WireError> {
     Ok(Generate { request, thoughts })
 }
 
-fn request(model: &str, input: Vec<crate::interaction::Step>) -> Request {
+fn request(model: &str, input: Vec<Step>) -> Request {
     Request {
         model: model.to_owned(),
         input,
@@ -82,9 +85,22 @@ fn request(model: &str, input: Vec<crate::interaction::Step>) -> Request {
         generation_config: Value::Null,
         keep: Keep::Forgotten,
         background: false,
+        service_tier: ServiceTier::default(),
         // Whoever comes with the request; the body has no say in it.
         owner: Owner::default(),
     }
+}
+
+/// In either case, as the SDKs' own enum has it, and by its whole name. It makes no difference, but
+/// that the answer names it.
+fn tier(node: Node) -> Result<ServiceTier, WireError> {
+    let name = node.clone().string()?.to_lowercase();
+    let word = name.strip_prefix("service_tier_").unwrap_or(&name);
+    if word == "unspecified" {
+        return Ok(ServiceTier::default());
+    }
+    let tier = ServiceTier::of_word(word).filter(|tier| *tier != ServiceTier::Deferred);
+    tier.ok_or_else(|| node.wrong(format!("'{word}' is none of flex, standard, priority")))
 }
 
 /// What is checked as Google checks it, and makes no difference here.
@@ -93,9 +109,6 @@ fn ignored(fields: &mut Fields) -> Result<(), WireError> {
     fields.string("model")?;
     // Whether Google may look at it later.
     fields.boolean("store")?;
-    if let Some(tier) = fields.take("serviceTier") {
-        tier.string()?;
-    }
     // For bills. Google's own tests send them here, whatever its documentation says.
     fields.object("labels")?;
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {

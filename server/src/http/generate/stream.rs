@@ -10,12 +10,12 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::answer::{About, End, Parts, answer, join};
+use super::answer::{About, End, Parts, answer, join, usage, usage_so_far};
 use super::grounding::Grounding;
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
-use crate::interaction::{Event, Failure, Manner};
+use crate::interaction::{Event, Failure, Manner, Tally};
 
 /// How pieces are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +34,14 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         let mut grounding = Grounding::default();
         let mut frames = Frames { framing, begun: false };
         let mut held = None;
+        let mut tally = Tally::default();
         let mut ended = None;
         while let Some((_, entry)) = follower.next().await {
             if let Event::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
                 yield Err(error::disconnected().await);
                 return;
             }
+            tally.hear(&entry.event);
             let part = parts.of(&entry.event);
             grounding.add(&entry.event, part.as_ref());
             if let Some(part) = part {
@@ -47,7 +49,8 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 let is_call = part.get("functionCall").is_some();
                 let due = if is_call { held.replace(part) } else { Some(part) };
                 for part in held.take_if(|_| !is_call).into_iter().chain(due) {
-                    yield Ok(frames.piece(&answer(&about, vec![part], None, None)));
+                    let used = tally.so_far().map(|used| usage_so_far(&about, &used));
+                    yield Ok(frames.piece(&answer(&about, vec![part], used, None, None)));
                 }
             }
             ended = End::of(&entry.event);
@@ -57,8 +60,9 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         }
         yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
             Ok(end) => {
+                let used = end.usage.map(|used| usage(&about, &used));
                 let last = join(held.into_iter().chain(parts.last()));
-                frames.piece(&answer(&about, last, Some(end), grounding.metadata()))
+                frames.piece(&answer(&about, last, used, Some(end), grounding.metadata()))
             }
             Err(error) => frames.error(&error.classic()),
         });

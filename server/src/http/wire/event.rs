@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
-use super::step;
+use super::{step, usage};
 use crate::http::error::Code;
-use crate::interaction::{Delta, Event, Shell, Status};
+use crate::interaction::{Delta, Event, Shell, Status, Tally};
 use crate::store::Log;
 
 /// One event on the wire.
@@ -70,11 +70,11 @@ impl Frame {
     }
 }
 
-/// The frames of one entry.
-pub fn frames(log: &Log, entry: usize, event: &Event) -> Vec<Frame> {
+/// The frames of one entry. `tally` has heard it, and all before it.
+pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Frame> {
     let one = |name, body| vec![Frame { name, body, place: Place { entry, frame: 0 } }];
     match event {
-        Event::Created => {
+        Event::Created(_) => {
             let status = Status::InProgress;
             let interaction = json!({"interaction": Interaction::begun(log, status)});
             let update = json!({"interaction_id": id_in_stream(log), "status": word(status)});
@@ -88,9 +88,20 @@ pub fn frames(log: &Log, entry: usize, event: &Event) -> Vec<Frame> {
             one("step.start", json!({"index": index, "step": shell(begun)}))
         }
         Event::StepDelta { index, delta: added } => {
-            one("step.delta", json!({"index": index, "delta": delta(added)}))
+            let mut body = json!({"index": index, "delta": delta(added)});
+            if let Some(so_far) = tally.so_far() {
+                body["metadata"] = json!({"total_usage": usage::to_json(&so_far)});
+            }
+            one("step.delta", body)
         }
-        Event::StepStopped { index } => one("step.stop", json!({"index": index})),
+        Event::StepStopped { index } => {
+            let mut body = json!({"index": index});
+            if let (Some(of_step), Some(so_far)) = (tally.of_step(), tally.so_far()) {
+                body["step_usage"] = usage::to_json(&of_step);
+                body["usage"] = usage::to_json(&so_far);
+            }
+            one("step.stop", body)
+        }
         // The last event tells.
         Event::CountedElsewhere(_) => Vec::new(),
         Event::Finished { status, usage } => {

@@ -4,13 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::step;
+use super::{step, usage};
 use crate::http::error::Code;
 use crate::interaction::{Status, Usage};
 use crate::store::{Keep, Log};
-
-/// There is one, and this is what Google calls it.
-const SERVICE_TIER: &str = "standard";
 
 /// An interaction as Google spells it, in the order of the recorded answers.
 #[derive(Debug, Serialize)]
@@ -72,10 +69,10 @@ impl<'a> Interaction<'a> {
     pub fn without_steps(log: &'a Log, status: Status, counted: Option<Usage>) -> Interaction<'a> {
         let elsewhere = || log.fold().counted_elsewhere().cloned();
         Interaction {
-            usage: counted.map(|counted| elsewhere().unwrap_or_else(|| usage(counted))),
+            usage: counted.map(|counted| elsewhere().unwrap_or_else(|| usage::to_json(&counted))),
             created: Some(time(log.created())),
             updated: Some(time(log.updated())),
-            service_tier: Some(SERVICE_TIER),
+            service_tier: Some(log.terms().tier.word()),
             ..Interaction::begun(log, status)
         }
     }
@@ -115,25 +112,6 @@ pub fn word(status: Status) -> &'static str {
         Status::Failed => "failed",
         Status::Cancelled => "cancelled",
     }
-}
-
-fn usage(usage: Usage) -> Value {
-    let text = |tokens: u64| json!([{"modality": "text", "tokens": tokens}]);
-    let mut json = json!({
-        "total_tokens": usage.total(),
-        "total_input_tokens": usage.input,
-        "input_tokens_by_modality": text(usage.input),
-        "total_cached_tokens": usage.cached,
-        "total_output_tokens": usage.output,
-        "output_tokens_by_modality": text(usage.output),
-        "total_tool_use_tokens": usage.tool_use,
-        "tool_use_tokens_by_modality": text(usage.tool_use),
-        "total_thought_tokens": usage.thought,
-    });
-    if usage.searches > 0 {
-        json["grounding_tool_count"] = json!([{"type": "google_search", "count": usage.searches}]);
-    }
-    json
 }
 
 /// `2026-11-22T10:00:00Z`

@@ -14,5 +14,6 @@ pub mod node;
 pub mod request;
 pub mod step;
 pub mod tool;
+pub mod usage;
 
 pub use node::WireError;

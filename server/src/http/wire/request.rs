@@ -9,6 +9,7 @@ use super::node::{Fields, Node};
 use super::{WireError, format, generation, input, tool};
 use crate::backend::Tools;
 use crate::engine::Request;
+use crate::interaction::ServiceTier;
 use crate::store::{Keep, Owner};
 
 /// A request to begin an interaction, and how the answer is wanted.
@@ -28,6 +29,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("labels", "'labels' is not supported by the Gemini API."),
     ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
     ("cached_content", "'cached_content' is not supported by the Interactions API."),
+    (
+        "outputs",
+        "The legacy Interactions API schema is no longer supported: 'outputs' have become 'steps'.",
+    ),
     (
         "response_mime_type",
         "The legacy Interactions API schema is no longer supported: 'response_mime_type' has become \
@@ -67,6 +72,7 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         generation_config,
         keep: if store { Keep::Stored } else { Keep::Forgotten },
         background,
+        service_tier: fields.take("service_tier").map(tier).transpose()?.unwrap_or_default(),
         // Whoever comes with the request; the body has no say in it.
         owner: Owner::default(),
     };
@@ -84,12 +90,14 @@ fn model(fields: &mut Fields) -> Result<String, WireError> {
     if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
 }
 
+/// It makes no difference, but that the answer names it.
+fn tier(node: Node) -> Result<ServiceTier, WireError> {
+    let word = node.one_of(&ServiceTier::ALL.map(ServiceTier::word))?;
+    Ok(ServiceTier::of_word(&word).unwrap_or_default())
+}
+
 /// What is checked as Google checks it, and makes no difference here.
 fn ignored(fields: &mut Fields) -> Result<(), WireError> {
-    if let Some(tier) = fields.take("service_tier") {
-        // There is one tier, and the answer calls it `standard`.
-        tier.one_of(&["flex", "standard", "priority", "deferred"])?;
-    }
     if let Some(modalities) = fields.take("response_modalities") {
         for modality in modalities.list()? {
             modality.one_of(&["text", "image", "audio", "video", "document"])?;
@@ -159,6 +167,8 @@ mod tests {
                 json!({"response_mime_type": "text/plain"}),
                 "legacy Interactions API schema is no longer supported",
             ),
+            (json!({"outputs": []}), "legacy Interactions API schema is no longer supported"),
+            (json!({"agent_config": {"type": "dynamic"}}), "Agents are not supported"),
             (
                 json!({"response_modalities": ["TEXT"]}),
                 "Invalid value for 'response_modalities[0]'",

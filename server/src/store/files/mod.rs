@@ -189,6 +189,11 @@ impl Files {
         self.store.blobs.read(&file.sha256).await
     }
 
+    /// The first bytes of a file.
+    pub async fn head(&self, file: &File, bytes: u64) -> Result<Bytes, StoreError> {
+        self.store.blobs.read_first(&file.sha256, bytes.min(file.bytes)).await
+    }
+
     /// Forgets a file, and says whether there was one.
     pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
         if self.find(owner, id).await?.is_none() {

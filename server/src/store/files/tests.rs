@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::interaction::{Content, Media, MediaKind, Source, Status, Step, Usage};
+use crate::interaction::{Content, Media, MediaKind, Source, Status, Step, Terms, Usage};
 use crate::store::{Head, Keep, Store};
 
 const LIMITS: FileLimits =
@@ -219,7 +219,7 @@ async fn bytes_that_somebody_else_needs_stay() {
         input: vec![Step::UserInput(vec![Content::Media(media)])],
         orders: None,
     };
-    let log = store.begin(head, Keep::Stored);
+    let log = store.begin(head, Keep::Stored, Terms::default());
     let end =
         crate::interaction::Event::Finished { status: Status::Completed, usage: Usage::default() };
     log.append(vec![end]).await.expect("it can be written");

@@ -6,19 +6,39 @@ use serde_json::Value;
 use super::step::{CitationRecord, CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
 use crate::interaction::{
-    Delta, Event, Failure, FailureKind, Reason, SearchResult, Shell, Status, Usage,
+    Delta, Event, Failure, FailureKind, Modality, Reason, SearchResult, ServiceTier, Shell, Status,
+    Terms, Tokens, Usage,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
+    /// Of servers that noted nothing else at the beginning.
     Created,
-    StepStarted { index: usize, shell: ShellRecord },
-    StepDelta { index: usize, delta: DeltaRecord },
-    StepStopped { index: usize },
+    StepStarted {
+        index: usize,
+        shell: ShellRecord,
+    },
+    StepDelta {
+        index: usize,
+        delta: DeltaRecord,
+    },
+    StepStopped {
+        index: usize,
+    },
     CountedElsewhere(Value),
-    Finished { status: StatusRecord, usage: UsageRecord },
-    Failed { kind: FailureKindRecord, message: String },
+    Finished {
+        status: StatusRecord,
+        usage: UsageRecord,
+    },
+    Failed {
+        kind: FailureKindRecord,
+        message: String,
+    },
+    Begun {
+        tier: TierRecord,
+        prompt: Option<TokensRecord>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -120,6 +140,16 @@ pub enum ReasonRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TierRecord {
+    Flex,
+    Standard,
+    Priority,
+    Deferred,
+}
+
+/// All numbers are of all tokens; text is what the others leave.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct UsageRecord {
     input: u64,
     output: u64,
@@ -128,12 +158,67 @@ pub struct UsageRecord {
     cached: u64,
     #[serde(default)]
     searches: u64,
+    /// Absent where there is nothing but text, and in records of servers that knew nothing else.
+    #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
+    input_media: MediaTokens,
+    #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
+    output_media: MediaTokens,
+    #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
+    tool_use_media: MediaTokens,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TokensRecord {
+    total: u64,
+    #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
+    media: MediaTokens,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct MediaTokens {
+    image: u64,
+    audio: u64,
+    video: u64,
+    document: u64,
+}
+
+impl MediaTokens {
+    fn are_none(&self) -> bool {
+        *self == MediaTokens::default()
+    }
+
+    fn of(tokens: Tokens) -> MediaTokens {
+        MediaTokens {
+            image: tokens.count(Modality::Image),
+            audio: tokens.count(Modality::Audio),
+            video: tokens.count(Modality::Video),
+            document: tokens.count(Modality::Document),
+        }
+    }
+
+    fn with_text(self, total: u64) -> Tokens {
+        let media: Tokens = [
+            (Modality::Image, self.image),
+            (Modality::Audio, self.audio),
+            (Modality::Video, self.video),
+            (Modality::Document, self.document),
+        ]
+        .into_iter()
+        .map(|(modality, count)| Tokens::of(modality, count))
+        .sum();
+        let mut tokens = Tokens::text(total.saturating_sub(media.total()));
+        tokens += media;
+        tokens
+    }
 }
 
 impl Record {
     pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
         match event.clone() {
-            Event::Created => Record::Created,
+            Event::Created(Terms { tier, prompt }) => {
+                Record::Begun { tier: tier.into(), prompt: prompt.map(Into::into) }
+            }
             Event::StepStarted { index, shell } => {
                 Record::StepStarted { index, shell: shell.into() }
             }
@@ -154,7 +239,10 @@ impl Record {
 
     pub fn event(self, blobs: &Blobs) -> Result<Event, RecordError> {
         Ok(match self {
-            Record::Created => Event::Created,
+            Record::Created => Event::Created(Terms::default()),
+            Record::Begun { tier, prompt } => {
+                Event::Created(Terms { tier: tier.into(), prompt: prompt.map(Into::into) })
+            }
             Record::StepStarted { index, shell } => {
                 Event::StepStarted { index, shell: shell.into() }
             }
@@ -273,6 +361,7 @@ same_names!(
     Failed,
     Cancelled
 );
+same_names!(ServiceTier, TierRecord, Flex, Standard, Priority, Deferred);
 same_names!(
     FailureKind,
     FailureKindRecord,
@@ -317,15 +406,42 @@ same_names!(
 
 impl From<Usage> for UsageRecord {
     fn from(usage: Usage) -> UsageRecord {
-        let Usage { input, output, thought, tool_use, cached, searches } = usage;
-        UsageRecord { input, output, thought, tool_use, cached, searches }
+        UsageRecord {
+            input: usage.input.total(),
+            output: usage.output.total(),
+            thought: usage.thought,
+            tool_use: usage.tool_use.total(),
+            cached: usage.cached,
+            input_media: MediaTokens::of(usage.input),
+            output_media: MediaTokens::of(usage.output),
+            tool_use_media: MediaTokens::of(usage.tool_use),
+            searches: usage.searches,
+        }
     }
 }
 
 impl From<UsageRecord> for Usage {
     fn from(record: UsageRecord) -> Usage {
-        let UsageRecord { input, output, thought, tool_use, cached, searches } = record;
-        Usage { input, output, thought, tool_use, cached, searches }
+        Usage {
+            input: record.input_media.with_text(record.input),
+            output: record.output_media.with_text(record.output),
+            thought: record.thought,
+            tool_use: record.tool_use_media.with_text(record.tool_use),
+            cached: record.cached,
+            searches: record.searches,
+        }
+    }
+}
+
+impl From<Tokens> for TokensRecord {
+    fn from(tokens: Tokens) -> TokensRecord {
+        TokensRecord { total: tokens.total(), media: MediaTokens::of(tokens) }
+    }
+}
+
+impl From<TokensRecord> for Tokens {
+    fn from(record: TokensRecord) -> Tokens {
+        record.media.with_text(record.total)
     }
 }
 
@@ -405,11 +521,18 @@ mod tests {
             FailureKind::Internal,
         ];
         let reasons = Reason::ALL.map(FailureKind::Stopped);
-        let usage =
-            Usage { input: 1, output: 2, thought: 3, tool_use: 4, cached: u64::MAX, searches: 6 };
+        let mut media = Tokens::text(1);
+        Modality::ALL.into_iter().for_each(|modality| media += Tokens::of(modality, 10));
+        let text = Tokens::text(4);
+        let (input, output) = (Tokens::of(Modality::Video, 2), media);
+        let (thought, tool_use, searches) = (3, text, 6);
+        let usage = Usage { input, output, thought, tool_use, cached: u64::MAX, searches };
+        let terms = ServiceTier::ALL.map(|tier| Event::Created(Terms { tier, prompt: None }));
+        let prompt = Terms { prompt: Some(media), ..Terms::default() };
         let counted = Event::CountedElsewhere(json!({"total_tokens": 7}));
-        let wanted = [Event::Created, Event::StepStopped { index: 7 }, counted]
+        let wanted = [Event::Created(prompt), Event::StepStopped { index: 7 }, counted]
             .into_iter()
+            .chain(terms)
             .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
             .chain(statuses.map(|status| Event::Finished { status, usage }))
@@ -425,10 +548,26 @@ mod tests {
     #[test]
     fn a_row_of_one_event_reads_as_it_was_written_before_there_were_lists() {
         for (json, wanted) in [
-            (r#""created""#, Event::Created),
+            (r#""created""#, Event::Created(Terms::default())),
             (r#"{"step_stopped":{"index":7}}"#, Event::StepStopped { index: 7 }),
         ] {
             assert_eq!(events(json, &Blobs::default()).expect("it reads"), [wanted]);
         }
+    }
+
+    #[test]
+    fn what_older_servers_wrote_is_read() {
+        let blobs = Blobs::default();
+        let read = |json: &str| events(json, &blobs).expect("it was right once");
+        let finished = r#"{"finished": {"status": "completed", "usage":
+            {"input": 1, "output": 2, "thought": 3, "tool_use": 4, "cached": 5}}}"#;
+        let usage = Usage {
+            input: Tokens::text(1),
+            output: Tokens::text(2),
+            thought: 3,
+            tool_use: Tokens::text(4),
+            cached: 5,
+        };
+        assert_eq!(read(finished), [Event::Finished { status: Status::Completed, usage }]);
     }
 }

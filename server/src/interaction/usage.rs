@@ -1,0 +1,375 @@
+//! Tokens: how many of which kind, and what the events of a log come to.
+//!
+//! Four letters are a token, which is Google's rule of thumb. What a model counts itself takes the
+//! place of this at the end; while an interaction runs, and step by step, there is only this.
+
+use super::event::{Delta, Event, Shell};
+use super::step::{Content, Media, MediaKind, Source, Step};
+
+/// What tokens stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modality {
+    Text,
+    Image,
+    Audio,
+    Video,
+    Document,
+}
+
+impl Modality {
+    pub const ALL: [Modality; 5] =
+        [Modality::Text, Modality::Image, Modality::Audio, Modality::Video, Modality::Document];
+
+    /// The interactions API's word. The other API has it in capitals.
+    pub fn word(self) -> &'static str {
+        match self {
+            Modality::Text => "text",
+            Modality::Image => "image",
+            Modality::Audio => "audio",
+            Modality::Video => "video",
+            Modality::Document => "document",
+        }
+    }
+}
+
+/// A number of tokens, by what they stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens([u64; Modality::ALL.len()]);
+
+impl Tokens {
+    pub fn of(modality: Modality, count: u64) -> Tokens {
+        let mut tokens = Tokens::default();
+        tokens.0[modality as usize] = count;
+        tokens
+    }
+
+    pub fn text(count: u64) -> Tokens {
+        Tokens::of(Modality::Text, count)
+    }
+
+    pub fn count(&self, modality: Modality) -> u64 {
+        self.0[modality as usize]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Text, and whatever else there is of.
+    pub fn by_modality(&self) -> impl Iterator<Item = (Modality, u64)> {
+        let counts = self.0;
+        let all = Modality::ALL.into_iter().zip(counts);
+        all.filter(|(modality, count)| *modality == Modality::Text || *count > 0)
+    }
+
+    /// As many as somebody counted who did not say of what: in the proportions of these.
+    #[must_use]
+    pub fn shared_out(&self, counted: u64) -> Tokens {
+        let estimated = u128::from(self.total());
+        let mut tokens = Tokens::default();
+        for modality in Modality::ALL.into_iter().skip(1) {
+            let share = u128::from(self.count(modality)) * u128::from(counted);
+            let share = share.checked_div(estimated).unwrap_or_default();
+            tokens.0[modality as usize] = u64::try_from(share).unwrap_or(counted);
+        }
+        tokens.0[Modality::Text as usize] = counted.saturating_sub(tokens.total());
+        tokens
+    }
+
+    fn since(&self, before: &Tokens) -> Tokens {
+        let mut tokens = *self;
+        for (count, before) in tokens.0.iter_mut().zip(before.0) {
+            *count = count.saturating_sub(before);
+        }
+        tokens
+    }
+}
+
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, more: Tokens) {
+        for (count, more) in self.0.iter_mut().zip(more.0) {
+            *count = count.saturating_add(more);
+        }
+    }
+}
+
+impl std::iter::Sum for Tokens {
+    fn sum<I: Iterator<Item = Tokens>>(all: I) -> Tokens {
+        all.fold(Tokens::default(), |mut sum, tokens| {
+            sum += tokens;
+            sum
+        })
+    }
+}
+
+/// Token counts. `total` is derived, never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The prompt, counted once.
+    pub input: Tokens,
+    /// What the model wrote for the client to see: code and text.
+    pub output: Tokens,
+    pub thought: u64,
+    /// Prompts of the turns between: earlier code and its results, read again by the model.
+    pub tool_use: Tokens,
+    pub cached: u64,
+    /// Searches that were made.
+    pub searches: u64,
+}
+
+impl Usage {
+    pub fn total(&self) -> u64 {
+        let parts = [self.input.total(), self.output.total(), self.thought, self.tool_use.total()];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// What came after an earlier count.
+    #[must_use]
+    pub fn since(&self, before: &Usage) -> Usage {
+        Usage {
+            input: self.input.since(&before.input),
+            output: self.output.since(&before.output),
+            thought: self.thought.saturating_sub(before.thought),
+            tool_use: self.tool_use.since(&before.tool_use),
+            cached: self.cached.saturating_sub(before.cached),
+            searches: self.searches.saturating_sub(before.searches),
+        }
+    }
+}
+
+/// Counts along with a log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    prompt: Option<Tokens>,
+    /// Letters of thoughts, and of code and text. How they were cut makes no difference.
+    thought_letters: u64,
+    output_letters: u64,
+    /// Of the code that runs.
+    code: u64,
+    /// Code and results, which the model reads again in every later turn of this interaction.
+    between: Tokens,
+    tool_use: Tokens,
+    searches: u64,
+    /// When the step began that is being written.
+    begun: Usage,
+    /// Somebody else makes the steps, and counts.
+    elsewhere: bool,
+    ended: Option<Usage>,
+}
+
+impl Tally {
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
+        let mut tally = Tally::default();
+        events.into_iter().for_each(|event| tally.hear(event));
+        tally
+    }
+
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Created(terms) => self.prompt = terms.prompt,
+            Event::StepStarted { shell, .. } => {
+                self.begun = self.estimate();
+                self.elsewhere |= matches!(shell, Shell::Foreign(_));
+            }
+            Event::StepDelta { delta, .. } => self.delta(delta),
+            Event::Finished { usage, .. } => self.ended = Some(*usage),
+            Event::StepStopped { .. } | Event::CountedElsewhere(_) | Event::Failed(_) => {}
+        }
+    }
+
+    fn delta(&mut self, delta: &Delta) {
+        match delta {
+            Delta::ThoughtSummary(text) => self.thought_letters += letters(text),
+            Delta::Text(text) | Delta::FunctionArguments(text) => {
+                self.output_letters += letters(text);
+            }
+            Delta::CodeCall { code, .. } => {
+                self.output_letters += letters(code);
+                self.code = text(code);
+            }
+            Delta::CodeResult(result) => {
+                self.between += Tokens::text(self.code + text(&result.result));
+                self.tool_use += self.between;
+            }
+            // A picture that code made. It comes after its result, and is read with it.
+            Delta::Media(picture) => {
+                let tokens = media(picture);
+                self.between += tokens;
+                self.tool_use += tokens;
+            }
+            // What was found is not the client's to pay for.
+            Delta::SearchResult(_) => self.searches += 1,
+            Delta::ThoughtSignature(_)
+            | Delta::SearchCall { .. }
+            | Delta::Citations(_)
+            | Delta::Foreign(_) => {}
+        }
+    }
+
+    /// What is read once more by a model that is asked again.
+    pub fn between(&self) -> Tokens {
+        self.between
+    }
+
+    /// The estimate of all so far.
+    pub fn estimate(&self) -> Usage {
+        Usage {
+            input: self.prompt.unwrap_or_default(),
+            output: Tokens::text(of_letters(self.output_letters)),
+            thought: of_letters(self.thought_letters),
+            tool_use: self.tool_use,
+            cached: 0,
+            searches: self.searches,
+        }
+    }
+
+    /// All so far, and nothing where an old log does not say how long its prompt was, or where steps
+    /// come from elsewhere.
+    pub fn so_far(&self) -> Option<Usage> {
+        self.ended.or_else(|| self.estimated().then(|| self.estimate()))
+    }
+
+    /// What the step took that was written last.
+    pub fn of_step(&self) -> Option<Usage> {
+        self.estimated().then(|| self.estimate().since(&self.begun))
+    }
+
+    /// Whether all is known that an estimate needs.
+    fn estimated(&self) -> bool {
+        self.prompt.is_some() && !self.elsewhere
+    }
+}
+
+/// What a step is to a model that reads it. Media that lie elsewhere are for those to count who can
+/// get them.
+pub fn step(step: &Step) -> Tokens {
+    match step {
+        Step::UserInput(contents) | Step::ModelOutput(contents) => {
+            contents.iter().map(content).sum()
+        }
+        Step::Thought { summary, .. } => Tokens::text(text(summary)),
+        Step::CodeCall(call) => Tokens::text(text(&call.code)),
+        Step::CodeResult(result) => Tokens::text(text(&result.result)),
+        Step::FunctionCall(call) => Tokens::text(text(&call.arguments.to_string())),
+        Step::FunctionResult(result) => Tokens::text(text(&result.result.to_string())),
+        // What was found is not the client's to pay for.
+        Step::SearchCall(_) | Step::SearchResult(_) => Tokens::default(),
+        Step::Foreign(step) => Tokens::text(text(&step.to_string())),
+    }
+}
+
+fn content(content: &Content) -> Tokens {
+    match content {
+        Content::Text { text: words, .. } => Tokens::text(text(words)),
+        Content::Media(content) => media(content),
+        Content::Foreign(_) => Tokens::default(),
+    }
+}
+
+fn media(media: &Media) -> Tokens {
+    match &media.source {
+        Source::Inline(bytes) => {
+            super::media::tokens(media.kind, media.mime_type.as_deref(), bytes)
+        }
+        Source::Uri(_) => Tokens::default(),
+    }
+}
+
+/// Tokens of a text.
+pub fn text(text: &str) -> u64 {
+    of_letters(letters(text))
+}
+
+pub fn letters(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
+pub fn of_letters(letters: u64) -> u64 {
+    letters.div_ceil(4)
+}
+
+/// What a kind of media is counted as.
+pub fn modality(kind: MediaKind) -> Modality {
+    match kind {
+        MediaKind::Image => Modality::Image,
+        MediaKind::Audio => Modality::Audio,
+        MediaKind::Video => Modality::Video,
+        MediaKind::Document => Modality::Document,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interaction::{CodeResult, Outcome, Status, Terms};
+
+    fn result(text: &str) -> Delta {
+        Delta::CodeResult(CodeResult {
+            call_id: "c".into(),
+            outcome: Outcome::Ok,
+            result: text.into(),
+            stdout: text.into(),
+            images: 0,
+            signature: String::new(),
+        })
+    }
+
+    fn of_step(index: usize, shell: Shell, deltas: Vec<Delta>) -> Vec<Event> {
+        let mut events = vec![Event::StepStarted { index, shell }];
+        events.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
+        events.push(Event::StepStopped { index });
+        events
+    }
+
+    #[test]
+    fn what_the_steps_took_and_the_prompt_are_the_whole() {
+        let terms = Terms { prompt: Some(Tokens::text(10)), ..Terms::default() };
+        let code = |code: &str| Delta::CodeCall { code: code.into(), signature: String::new() };
+        let mut events = vec![Event::Created(terms)];
+        for (index, pieces) in [vec!["12345", "678"], vec!["9"]].into_iter().enumerate() {
+            let thoughts = pieces.into_iter().map(|text| Delta::ThoughtSummary(text.into()));
+            events.extend(of_step(3 * index, Shell::Thought, thoughts.collect()));
+            let shell = Shell::CodeCall { id: "c".into() };
+            events.extend(of_step(3 * index + 1, shell, vec![code("print(1)")]));
+            let shell = Shell::CodeResult { call_id: "c".into() };
+            events.extend(of_step(3 * index + 2, shell, vec![result("1\n")]));
+        }
+        events.extend(of_step(6, Shell::ModelOutput, vec![Delta::Text("12345".into())]));
+
+        let mut tally = Tally::default();
+        let mut of_steps = 0;
+        for event in &events {
+            tally.hear(event);
+            if matches!(event, Event::StepStopped { .. }) {
+                of_steps += tally.of_step().expect("the prompt is known").total();
+            }
+        }
+        let usage = tally.so_far().expect("the prompt is known");
+        // Nine letters of thoughts; twice eight of code and five of text. The first result is read
+        // with its code twice, for it comes before the second one.
+        assert_eq!((usage.thought, usage.output.total(), usage.tool_use.total()), (3, 6, 3 + 6));
+        assert_eq!(usage.total(), 10 + of_steps);
+
+        let counted = Usage { output: Tokens::text(1), ..Usage::default() };
+        tally.hear(&Event::Finished { status: Status::Completed, usage: counted });
+        assert_eq!(tally.so_far(), Some(counted), "what the model counted is believed");
+    }
+
+    #[test]
+    fn an_old_log_says_nothing_it_does_not_know() {
+        let mut tally = Tally::of(&[Event::Created(Terms::default())]);
+        tally.hear(&Event::StepStarted { index: 0, shell: Shell::ModelOutput });
+        assert_eq!((tally.so_far(), tally.of_step()), (None, None));
+    }
+
+    #[test]
+    fn a_count_without_kinds_is_shared_out_as_the_estimate_is() {
+        let mut estimate = Tokens::text(10);
+        estimate += Tokens::of(Modality::Image, 30);
+        let shared = estimate.shared_out(101);
+        assert_eq!(shared.count(Modality::Image), 75);
+        assert_eq!((shared.count(Modality::Text), shared.total()), (26, 101));
+        assert_eq!(Tokens::default().shared_out(7), Tokens::text(7));
+        assert_eq!(estimate.shared_out(u64::MAX).total(), u64::MAX);
+    }
+}
