@@ -122,3 +122,55 @@ async fn an_interaction_in_progress_can_be_looked_at() {
     assert_eq!(found["steps"].as_array().map(Vec::len), Some(2), "input and call: {found}");
     assert!(found.get("usage").is_none());
 }
+
+#[tokio::test]
+async fn signatures_stay_the_same_and_are_asked_back() {
+    let scenario = r#"
+scenarios:
+  - name: all kinds
+    script:
+      - thought: Hm.
+      - code: print(1)
+      - function_call: { name: f, arguments: {} }
+      - text: Done.
+"#;
+    let server = TestServer::start(scenario).await;
+    let request = json!({"model": "m", "input": "?", "tools":
+        [{"type": "code_execution"}, {"type": "function", "name": "f"}]});
+    let made = server.create(request.clone()).await;
+    let steps = made["steps"].as_array().expect("it has steps");
+    let signatures: Vec<_> = steps.iter().map(|step| &step["signature"]).collect();
+    assert!(signatures.iter().all(|signature| signature.is_string()), "{signatures:?}");
+    assert_eq!(signatures.len(), 4, "thought, code, result, call: {made}");
+
+    let id = made["id"].as_str().expect("it was stored");
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!(found["steps"].as_array().expect("it has steps")[1..], steps[..]);
+    let mut streamed = Vec::new();
+    for event in server.events(id, None).await {
+        for place in ["step", "delta"] {
+            let signature = event.data[place]["signature"].as_str().filter(|text| !text.is_empty());
+            streamed.extend(signature.map(str::to_owned));
+        }
+    }
+    assert_eq!(streamed.iter().collect::<Vec<_>>(), signatures);
+
+    // Back they go, with everything and without what may be missing.
+    let mut input = vec![json!({"type": "user_input", "content": "?"})];
+    input.extend(steps.iter().cloned());
+    input.push(json!({"type": "function_result", "call_id": steps[3]["id"], "result": "r"}));
+    let send = |input: &[Value]| {
+        let mut request = request.clone();
+        (request["input"], request["store"]) = (input.to_vec().into(), false.into());
+        request
+    };
+    assert_eq!(server.create(send(&input)).await["status"], "completed");
+    for step in &mut input[1..4] {
+        step.as_object_mut().expect("it is one").remove("signature");
+    }
+    assert_eq!(server.create(send(&input)).await["status"], "completed");
+    input[4].as_object_mut().expect("it is one").remove("signature");
+    let refused = server.post("/v1beta/interactions", &send(&input)).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().starts_with("Invalid value for 'input[4]'"), "{}", refused.body);
+}

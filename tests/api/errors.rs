@@ -25,6 +25,59 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         ),
         (json!({"environment": "remote"}), "Environments are not supported by this server."),
         (
+            json!({"environment": {"type": "remote", "sources": []}}),
+            "Environments are not supported by this server.",
+        ),
+        (
+            json!({"agent_config": {"type": "dynamic"}}),
+            "Agents are not supported by this server. Use 'model'.",
+        ),
+        (json!({"labels": {"a": "b"}}), "'labels' is not supported by the Gemini API."),
+        (
+            json!({"safety_settings": [{"type": "jailbreak", "threshold": "off"}]}),
+            "'safety_settings' is not supported by the Gemini API.",
+        ),
+        (
+            json!({"cached_content": "cachedContents/x"}),
+            "'cached_content' is not supported by the Interactions API.",
+        ),
+        (
+            json!({"webhook_config": {"uris": ["https://example.org"]}, "background": true}),
+            "Webhooks are not supported by this server. Poll with GET.",
+        ),
+        (
+            json!({"continuation_token": "t", "input": null}),
+            "This server gives no continuation tokens.",
+        ),
+        (
+            json!({"response_mime_type": "application/json"}),
+            "The legacy Interactions API schema is no longer supported: 'response_mime_type' has \
+             become part of 'response_format'.",
+        ),
+        (
+            json!({"outputs": [{"type": "text", "text": "a"}]}),
+            "The legacy Interactions API schema is no longer supported: 'outputs' have become 'steps'.",
+        ),
+        (
+            json!({"response_modalities": ["TEXT"]}),
+            "Invalid value for 'response_modalities[0]': 'TEXT' is none of text, image, audio, video, \
+             document.",
+        ),
+        (
+            json!({"service_tier": "gold"}),
+            "Invalid value for 'service_tier': 'gold' is none of flex, standard, priority, deferred.",
+        ),
+        (
+            json!({"response_format": {"type": "image", "size": "1K"}}),
+            "Unknown parameter 'response_format.size'.",
+        ),
+        (
+            json!({"input": [{"text": "?"}, {"type": "function_call", "id": "f", "name": "f"},
+                             {"type": "function_result", "call_id": "f", "result": "r"}]}),
+            "Invalid value for 'input[1]': a function call has to come back with the 'signature' that \
+             it came with, which is base64; send the steps of the model as they were.",
+        ),
+        (
             json!({"tools": [{"type": "google_maps"}]}),
             "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server.",
         ),

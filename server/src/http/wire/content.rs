@@ -115,11 +115,19 @@ pub fn decode(node: Node) -> Result<Bytes, WireError> {
     let Value::String(text) = node.value() else {
         return Err(node.not("a string"));
     };
-    let engine = if text.contains(['-', '_']) { &LENIENT_URL_SAFE } else { &LENIENT_STANDARD };
-    match engine.decode(text) {
+    match decoded(text) {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) => Err(node.wrong(format!("it is not base64 ({error})"))),
     }
+}
+
+pub fn is_base64(text: &str) -> bool {
+    decoded(text).is_ok()
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    let engine = if text.contains(['-', '_']) { &LENIENT_URL_SAFE } else { &LENIENT_STANDARD };
+    engine.decode(text)
 }
 
 /// Lower case, without parameters.

@@ -4,10 +4,17 @@
 use serde_json::{Map, Value, json};
 
 use super::WireError;
-use super::node::Node;
+use super::node::{Fields, Node};
 
-/// Forms of media. No model here makes any, and they make no difference.
-const MEDIA: [&str; 3] = ["image", "audio", "video"];
+/// Forms of media, and what is said of them. No model here makes any: they are checked, and make no
+/// difference.
+const MEDIA: [(&str, &[&str]); 3] = [
+    ("image", &["aspect_ratio", "delivery", "image_size", "mime_type"]),
+    ("audio", &["bit_rate", "delivery", "mime_type", "sample_rate"]),
+    ("video", &["aspect_ratio", "delivery", "duration", "gcs_uri", "resolution"]),
+];
+/// Those of them that are numbers.
+const NUMBERS: [&str; 2] = ["bit_rate", "sample_rate"];
 
 /// One form, a list of them, or a bare JSON Schema.
 pub fn add(format: Node, generation_config: &mut Value) -> Result<(), WireError> {
@@ -38,8 +45,10 @@ fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
     let whole = form.value().clone();
     let mut fields = form.object()?;
     match fields.kind() {
-        Some(kind) if MEDIA.contains(&kind) => return Ok(None),
         Some("text") => {}
+        Some(kind) if let Some((_, names)) = MEDIA.iter().find(|(name, _)| *name == kind) => {
+            return media(names, fields).map(|()| None);
+        }
         // A type of JSON Schema, or none at all.
         _ => return Ok(Some(words(json, Some(whole)))),
     }
@@ -51,6 +60,21 @@ fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
         mime_type.unwrap_or_else(|| if schema.is_some() { json } else { "" }.to_owned());
     let is_text = mime_type.is_empty() || mime_type == "text/plain";
     Ok((!is_text).then(|| words(&mime_type, schema)))
+}
+
+fn media(names: &[&str], mut fields: Fields) -> Result<(), WireError> {
+    fields.take("type");
+    if let Some(delivery) = fields.take("delivery") {
+        delivery.one_of(&["inline", "uri"])?;
+    }
+    for name in names {
+        match fields.take(name) {
+            Some(node) if NUMBERS.contains(name) => drop(node.integer()?),
+            Some(node) => drop(node.string()?),
+            None => {}
+        }
+    }
+    fields.done()
 }
 
 fn words(mime_type: &str, schema: Option<Value>) -> Map<String, Value> {
@@ -94,7 +118,8 @@ mod tests {
         for format in [
             json!({"type": "text"}),
             json!({"type": "text", "mime_type": "text/plain"}),
-            json!([{"type": "image", "aspect_ratio": "1:1"}, {"type": "audio"}]),
+            json!([{"type": "image", "aspect_ratio": "1:1", "image_size": "1K", "delivery": "uri"},
+                   {"type": "audio", "sample_rate": 24000}, {"type": "video", "duration": "8s"}]),
         ] {
             assert_eq!(read(format.clone()), Ok(json!({"seed": 1})), "{format}");
         }
@@ -107,6 +132,16 @@ mod tests {
             (json!([1]), "Invalid type for 'f[0]'"),
             (json!({"type": "text", "scheme": {}}), "Unknown parameter 'f.scheme'."),
             (json!([{"type": "text", "schema": {}}, {"type": "array"}]), "a text has one form"),
+            (json!({"type": "image", "size": "1K"}), "Unknown parameter 'f.size'."),
+            (
+                json!({"type": "audio", "aspect_ratio": "1:1"}),
+                "Unknown parameter 'f.aspect_ratio'.",
+            ),
+            (
+                json!([{"type": "audio", "sample_rate": "high"}]),
+                "Invalid type for 'f[0].sample_rate'",
+            ),
+            (json!({"type": "video", "delivery": "post"}), "'post' is none of inline, uri"),
         ] {
             let error = read(format.clone()).expect_err("it was accepted");
             assert!(error.contains(wanted), "{format} gave {error}");

@@ -8,6 +8,10 @@ use super::node::{Fields, Node};
 use super::step;
 use crate::interaction::{Content, Step};
 
+/// What a client reads that has lost what it was to send back.
+const UNSIGNED: &str = "a function call has to come back with the 'signature' that it came with, which \
+                        is base64; send the steps of the model as they were";
+
 /// Reads the input. Contents in a row are one message of the user's.
 pub fn input(node: Node) -> Result<Vec<Step>, WireError> {
     let steps = match node.value() {
@@ -33,16 +37,36 @@ fn together(nodes: impl IntoIterator<Item = Node>) -> Result<Vec<Step>, WireErro
     let mut steps = Vec::new();
     let mut message = Vec::new();
     for node in nodes {
-        match element(node.object()?)? {
+        let fields = node.object()?;
+        let is_call = fields.kind() == Some("function_call");
+        let unsigned = is_call.then(|| fields.wrong(UNSIGNED));
+        match element(fields)? {
             Element::Content(content) => message.push(content),
             Element::Step(step) => {
                 steps.extend(said(&mut message));
+                if let Some(unsigned) = unsigned
+                    && !is_signed(&step, steps.last())
+                {
+                    return Err(unsigned);
+                }
                 steps.push(step);
             }
         }
     }
     steps.extend(said(&mut message));
     Ok(steps)
+}
+
+/// Whether a call of a function may come back as it is. The real service signs the first of several
+/// that stand side by side, and refuses a history without it. Other steps may come without.
+fn is_signed(step: &Step, before: Option<&Step>) -> bool {
+    match step {
+        Step::FunctionCall(call) if call.signature.is_empty() => {
+            matches!(before, Some(Step::FunctionCall(_)))
+        }
+        Step::FunctionCall(call) => content::is_base64(&call.signature),
+        _ => true,
+    }
 }
 
 fn element(fields: Fields) -> Result<Element, WireError> {
@@ -130,6 +154,30 @@ mod tests {
                 Step::UserInput(vec![Content::text("d")]),
             ]
         );
+    }
+
+    #[test]
+    fn a_call_comes_back_with_its_signature_and_the_ones_beside_it_without() {
+        let call = |signature: Value| json!({"type": "function_call", "id": "f", "name": "f", "signature": signature});
+        let result = json!({"type": "function_result", "call_id": "f", "result": "r"});
+        for input in [
+            json!([{"text": "?"}, call(json!("c2ln")), call(json!(null)), call(json!("")), result]),
+            json!([{"text": "?"}, call(json!("skip_thought_signature_validator")), result]),
+            json!([result]),
+        ] {
+            read(input.clone()).unwrap_or_else(|error| panic!("{input} gave {error}"));
+        }
+        for (input, place) in [
+            (json!([{"text": "?"}, call(json!(null)), result]), "input[1]"),
+            (json!([{"text": "?"}, call(json!("")), result]), "input[1]"),
+            (json!([{"text": "?"}, call(json!("c2ln")), result, call(json!(null))]), "input[3]"),
+            (json!([{"text": "?"}, call(json!("¡no!")), result]), "input[1]"),
+            (json!([{"text": "?"}, call(json!("c2ln")), call(json!("¡no!")), result]), "input[2]"),
+        ] {
+            let error = read(input.clone()).expect_err("it was accepted");
+            let wanted = format!("Invalid value for '{place}': a function call has to come back");
+            assert!(error.starts_with(&wanted), "{input} gave {error}");
+        }
     }
 
     #[test]
