@@ -8,6 +8,7 @@ mod background;
 mod chain;
 mod create;
 mod doctor;
+mod document;
 mod errors;
 mod exec;
 mod execute;

@@ -147,6 +147,8 @@ pub struct ApiError {
     manner: Manner,
     /// Whether an upload has ended with this.
     ends_upload: bool,
+    /// The methods that there are, where the one that was asked for is not.
+    allow: Option<&'static str>,
     source: Option<Arc<anyhow::Error>>,
 }
 
@@ -158,8 +160,14 @@ impl ApiError {
             retry_after: None,
             manner: Manner::Thrown,
             ends_upload: false,
+            allow: None,
             source: None,
         }
+    }
+
+    /// A method that something does not have, whose path has others.
+    pub fn method(allow: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { allow: Some(allow), ..ApiError::new(Code::MethodNotAllowed, message) }
     }
 
     pub fn invalid(message: impl Into<String>) -> ApiError {
@@ -371,6 +379,9 @@ pub async fn render(request: Request, next: Next) -> Response {
     if error.ends_upload {
         // Without it the SDKs would send the same piece again.
         headers.insert(UPLOAD_STATUS, HeaderValue::from_static("final"));
+    }
+    if let Some(allow) = error.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     for name in [ALLOW, RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {

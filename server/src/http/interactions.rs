@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::Body;
-use super::error::{ApiError, Code};
+use super::error::ApiError;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
@@ -81,10 +81,10 @@ pub async fn call(
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once(':') {
         Some((id, "cancel")) => cancel(state, Path(id.to_owned()), parameters).await,
-        _ => Err(ApiError::new(
-            Code::MethodNotAllowed,
-            format!("interactions/{rest} does not have this method."),
-        )),
+        _ => {
+            let why = format!("interactions/{rest} does not have this method.");
+            Err(ApiError::method("GET, DELETE", why))
+        }
     }
 }
 
@@ -119,7 +119,9 @@ async fn find(app: &App, id: &str) -> Result<Arc<Log>, ApiError> {
 
 /// The real service tells a name that cannot be one from one that it does not know.
 fn well_formed(id: &str) -> Result<(), ApiError> {
-    if ids::is_interaction(id) {
+    if id.ends_with(":cancel") {
+        Err(ApiError::method("POST", format!("interactions/{id} does not have this method.")))
+    } else if ids::is_interaction(id) {
         Ok(())
     } else {
         Err(ApiError::invalid(format!("Invalid interaction name: interactions/{id}")))

@@ -5,6 +5,7 @@ mod base;
 mod body;
 mod browser;
 mod catalogue;
+mod document;
 mod error;
 mod execute;
 mod fault;
@@ -36,7 +37,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
@@ -96,57 +97,86 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 /// Everything that is served. What is the same for all of it lies around the router: a layer of the
 /// router would be there, and be copied for each request, once for every other one inside it.
 pub fn service(app: App, door: Door) -> Service {
-    let keyless = door.keys.are_none();
+    let has_no_keys = door.keys.are_none();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
     let service = middleware::from_fn(error::render).layer(service);
     let service = middleware::from_fn(name_request).layer(service);
     let service = browser::packing().layer(service);
     // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
-    let service = browser::origins(keyless).layer(service);
+    let service = browser::origins(has_no_keys).layer(service);
     Service::new(service.map_response(|response| browser::as_it_says(response.into_response())))
 }
 
-fn router(app: App, door: Door) -> Router {
-    let api = Router::new()
-        .route("/interactions", post(interactions::create))
-        .route(
+/// A path, and what is served there.
+type Route = (String, MethodRouter<App>);
+
+/// What is served below each version.
+fn api() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/interactions", post(interactions::create)),
+        (
             "/interactions/{id}",
             get(interactions::get).delete(interactions::delete).post(interactions::call),
-        )
-        .route("/interactions/{id}/cancel", post(interactions::cancel))
-        .route("/models", get(models::list))
-        .route("/models/{*rest}", get(models::get).post(models::call).fallback(models::untouchable))
-        .route("/tunedModels", get(models::list_tuned))
-        .route("/files", get(files::list))
-        .route("/files:register", post(files::register))
-        .route("/files/{*rest}", get(files::get).delete(files::delete));
-    let uploads = post(upload::upload).put(upload::upload);
+        ),
+        ("/interactions/{id}/cancel", post(interactions::cancel)),
+        ("/models", get(models::list)),
+        ("/models/{*rest}", get(models::get).post(models::call).fallback(models::untouchable)),
+        ("/tunedModels", get(models::list_tuned)),
+        ("/files", get(files::list)),
+        ("/files:register", post(files::register)),
+        ("/files/{*rest}", get(files::get).delete(files::delete)),
+    ]
+}
 
+/// What is served to those who have a key, but for what is below a version.
+fn routes() -> Vec<Route> {
+    let uploads = VERSIONS.map(|version| {
+        (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
+    });
+    let ours = [
+        ("/x/isolation", get(health::isolation)),
+        ("/x/execute", post(execute::execute)),
+        ("/x/journal", get(journal::read)),
+        ("/x/reset", post(journal::reset)),
+        ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
+        ("/x/scenarios", post(scenarios::add).delete(scenarios::remove)),
+    ];
+    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
+    uploads.into_iter().chain(ours).collect()
+}
+
+/// What is served to everybody: whoever looks after the server has no key, and the document is no
+/// secret.
+fn keyless() -> Vec<Route> {
+    let routes = [
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/openapi.json", get(document::get)),
+        ("/docs", get(document::page::page)),
+        ("/docs/{file}", get(document::page::file)),
+    ];
+    routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
+}
+
+fn router(app: App, door: Door) -> Router {
+    let add = |router: Router<App>, (path, handlers): Route| router.route(&path, handlers);
     let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
+    let api = api().into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
+    let api = api.fold(Router::new(), add);
     // Everybody is let in without being looked at.
     let api = match door.visitors {
         Visitors::Everybody => api,
         Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
     };
-    let mut router = Router::new()
-        .route("/x/isolation", get(health::isolation))
-        .route("/x/execute", post(execute::execute))
-        .route("/x/journal", get(journal::read))
-        .route("/x/reset", post(journal::reset))
-        .route("/x/faults", get(faults::read).post(faults::order).delete(faults::remove))
-        .route("/x/scenarios", post(scenarios::add).delete(scenarios::remove));
+    let api = api.layer(faults);
+    let mut router = routes().into_iter().fold(Router::new(), add);
     for version in VERSIONS {
-        router = router
-            .nest(&format!("/{version}"), api.clone().layer(faults.clone()))
-            .route(&format!("{UPLOADS}{version}/files"), uploads.clone());
+        router = router.nest(&format!("/{version}"), api.clone());
     }
-    router
+    let router = router
         .layer(DefaultBodyLimit::max(door.request_bytes))
-        .layer(middleware::from_fn_with_state(door.keys, auth::check))
-        // Whoever looks after the server asks these, and has no key.
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(door.keys, auth::check));
+    keyless().into_iter().fold(router, add).with_state(app)
 }
 
 /// Stands in the log and in the answer, so that one can be found with the other.

@@ -50,7 +50,7 @@ pub async fn get(
     let (_, method) = part_of_url(&name);
     if METHODS.contains(&method) {
         let why = format!("The method '{method}' of models is asked for with POST.");
-        return Err(ApiError::new(Code::MethodNotAllowed, why));
+        return Err(ApiError::method("POST", why));
     }
     known(&app, &name, "getModel")?;
     Ok(json(&model(&name)))
@@ -96,6 +96,7 @@ pub async fn call(
             request.owner = owner;
             Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
         }
+        "" => Err(ApiError::method("GET", format!("models/{name} does not have this method."))),
         _ => Err(ApiError::new(
             Code::NotFound,
             format!("The method '{method}' of models is not supported by this server."),

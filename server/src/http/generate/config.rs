@@ -23,7 +23,7 @@ pub struct Config {
 }
 
 /// For services that make pictures and sound. Accepted, not used.
-const IGNORED: &[&str] = &[
+pub const IGNORED: &[&str] = &[
     "audioTimestamp",
     "audioTranscriptionConfig",
     "enableEnhancedCivicAnswers",

@@ -27,6 +27,20 @@ const MEDIA: &[&str] = &[
     "video",
 ];
 
+/// What only the server knows, and clients send back all the same.
+pub const KNOWN_TO_THE_SERVER: &[&str] = &[
+    "createTime",
+    "updateTime",
+    "expirationTime",
+    "sha256Hash",
+    "uri",
+    "downloadUri",
+    "state",
+    "source",
+    "error",
+    "videoMetadata",
+];
+
 /// What the headers of a request say of a file, beside its metadata.
 #[derive(Debug, Default)]
 pub struct InHeaders<'a> {
@@ -46,11 +60,7 @@ pub fn announced(body: Value, headers: &InHeaders<'_>) -> Result<Announced, Wire
         display_name = file.take("displayName").map(display).transpose()?;
         mime_type = file.string("mimeType")?.filter(|text| !text.is_empty());
         bytes = file.take("sizeBytes").map(size).transpose()?;
-        // What only the server knows, and clients send back all the same.
-        for name in ["createTime", "updateTime", "expirationTime", "sha256Hash", "uri", "state"] {
-            file.take(name);
-        }
-        for name in ["downloadUri", "source", "error", "videoMetadata"] {
+        for name in KNOWN_TO_THE_SERVER {
             file.take(name);
         }
         file.done()?;

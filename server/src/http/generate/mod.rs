@@ -21,6 +21,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+pub use config::IGNORED as IGNORED_CONFIG;
+pub use part::ABOUT as ABOUT_A_PART;
+#[cfg(test)]
+pub use tool::ABSENT as ABSENT_TOOLS;
+
 use super::JSON;
 use super::error::ApiError;
 use super::wire::WireError;

@@ -44,7 +44,7 @@ const DATA: &[&str] = &[
 ];
 
 /// What is said about a part to the eyes and ears of a model. Accepted, not used.
-const ABOUT: &[&str] = &[
+pub const ABOUT: &[&str] = &[
     "audioMetadata",
     "audioTranscription",
     "documentMetadata",

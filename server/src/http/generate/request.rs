@@ -19,7 +19,7 @@ pub struct Generate {
 }
 
 /// Fields that Google has and this server does not serve, each with what the client gets to read.
-const REFUSED: &[(&str, &str)] = &[
+pub const REFUSED: &[(&str, &str)] = &[
     ("cachedContent", "Cached contents are not supported by this server."),
     ("continuationToken", "This server gives no continuation tokens."),
     ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),

@@ -14,7 +14,7 @@ const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocati
                      tools with Function calling.";
 
 /// Tools that Google has and this server has not.
-const ABSENT: &[&str] = &[
+pub const ABSENT: &[&str] = &[
     "computerUse",
     "enterpriseWebSearch",
     "exaAiSearch",

@@ -118,6 +118,7 @@ impl Node {
 impl Fields {
     /// The field, where it is there and not `null`, which clients send for "not set".
     pub fn take(&mut self, name: &str) -> Option<Node> {
+        self.note(name);
         let value = self.left.remove(name).filter(|value| !value.is_null())?;
         Some(Node { path: self.path_of(name), value })
     }
@@ -160,10 +161,12 @@ impl Fields {
 
     /// `type`, where it is a string.
     pub fn kind(&self) -> Option<&str> {
+        self.note("type");
         self.left.get("type").and_then(Value::as_str)
     }
 
     pub fn has(&self, name: &str) -> bool {
+        self.note(name);
         self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
@@ -184,9 +187,26 @@ impl Fields {
         WireError::Value { path: self.path.clone(), why: why.into() }
     }
 
+    /// For the test that holds the API's document against what is really read.
+    #[cfg(test)]
+    fn note(&self, name: &str) {
+        ASKED.with_borrow_mut(|asked| asked.insert(self.path_of(name)));
+    }
+
+    #[cfg(not(test))]
+    fn note(&self, _: &str) {}
+
     pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Every name that was asked for on this thread, whether it was there or not.
+    pub static ASKED: std::cell::RefCell<std::collections::BTreeSet<String>> = const {
+        std::cell::RefCell::new(std::collections::BTreeSet::new())
+    };
 }
 
 /// `file_data` is `fileData`, and `fileData` stays what it is.

@@ -20,7 +20,7 @@ pub struct Create {
 }
 
 /// Fields that Google has and this server does not serve, each with what the client gets to read.
-const REFUSED: &[(&str, &str)] = &[
+pub const REFUSED: &[(&str, &str)] = &[
     ("agent", "Agents are not supported by this server. Use 'model'."),
     ("agent_config", "Agents are not supported by this server. Use 'model'."),
     ("environment", "Environments are not supported by this server."),

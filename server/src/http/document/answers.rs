@@ -1,0 +1,530 @@
+//! What answers are made of. `tests/wire` holds everything that the tests of the API were answered
+//! against these.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::{
+    answer, any_object, any_of, base64, count, flag, list, named, only, text, word,
+};
+use crate::interaction::{Modality, ServiceTier};
+
+/// The components that answers are made of.
+pub fn components() -> Map<String, Value> {
+    [interactions(), steps(), events(), generate(), files(), ours(), errors()]
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+type Components = Vec<(&'static str, Value)>;
+
+const STATUSES: [&str; 6] =
+    ["in_progress", "requires_action", "completed", "incomplete", "failed", "cancelled"];
+
+fn time(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "description": description})
+}
+
+fn tier() -> Value {
+    word(&ServiceTier::ALL.map(ServiceTier::word))
+}
+
+fn interactions() -> Components {
+    let modality = answer(
+        &[],
+        json!({
+            "modality": word(&Modality::ALL.map(Modality::word)),
+            "tokens": count("How many of it."),
+        }),
+    );
+    let usage = answer(
+        &[],
+        json!({
+            "total_tokens": count("Input, output, thoughts and the use of tools together."),
+            "total_input_tokens": count("The prompt, once."),
+            "input_tokens_by_modality": list(modality.clone()),
+            "total_cached_tokens": count("Of the input."),
+            "total_output_tokens": count("Code and text."),
+            "output_tokens_by_modality": list(modality.clone()),
+            "total_tool_use_tokens": count("Code and results that the model read again."),
+            "tool_use_tokens_by_modality": list(modality),
+            "total_thought_tokens": count("What it thought."),
+            "initial_input_tokens": count("The prompt, once."),
+        }),
+    );
+    let fields = json!({
+        "id": text("Absent where it is not stored."),
+        "status": word(&STATUSES),
+        "usage": named("Usage"),
+        "created": time("To the second."),
+        "updated": time("To the second."),
+        "service_tier": tier(),
+        "steps": list(named("ShownStep")),
+        "errors": list(named("ErrorWord")),
+        "object": only("interaction"),
+        "model": {"type": "string"},
+        "previous_interaction_id": {"type": "string"},
+    });
+    let optional = ["id", "usage", "steps", "errors", "previous_interaction_id"];
+    let mut begun = fields.clone();
+    for absent in ["steps", "errors", "previous_interaction_id"] {
+        begun.as_object_mut().map(|fields| fields.remove(absent));
+    }
+    let optional_in_events = ["usage", "created", "updated", "service_tier"];
+    vec![
+        ("Interaction", answer(&optional, fields)),
+        ("InteractionInEvent", answer(&optional_in_events, begun)),
+        ("Usage", usage),
+        (
+            "ErrorWord",
+            answer(
+                &[],
+                json!({
+                    "code": {"type": "string"}, "message": {"type": "string"},
+                }),
+            ),
+        ),
+    ]
+}
+
+fn shown_media(mut fields: Value) -> Value {
+    fields["type"] = word(&["image", "audio", "video", "document"]);
+    fields["mime_type"] = json!({"type": "string"});
+    answer(&["mime_type"], fields)
+}
+
+fn steps() -> Components {
+    let signature = || text("Opaque. It stays the same, and goes back as it is.");
+    let shown_text = answer(
+        &["annotations"],
+        json!({
+            "type": only("text"), "text": {"type": "string"}, "annotations": list(json!({})),
+        }),
+    );
+    let call = || {
+        json!({"type": only("code_execution_call"), "id": {"type": "string"},
+        "signature": signature(), "arguments": answer(&[], json!({
+            "language": only("python"), "code": {"type": "string"}}))})
+    };
+    let result = || {
+        json!({"type": only("code_execution_result"), "call_id": {"type": "string"},
+        "signature": signature(), "is_error": {"type": "boolean"}, "result": {"type": "string"}})
+    };
+    let found = list(answer(
+        &[],
+        json!({"title": {"type": "string"}, "url": {"type": "string"},
+                                        "snippet": {"type": "string"}}),
+    ));
+    let contents = || list(named("ShownContent"));
+    let queries = || answer(&[], json!({"queries": list(json!({"type": "string"}))}));
+    let known = [
+        answer(&[], json!({"type": only("user_input"), "content": contents()})),
+        answer(&[], json!({"type": only("model_output"), "content": contents()})),
+        answer(
+            &["summary"],
+            json!({"type": only("thought"), "signature": signature(),
+                                    "summary": contents()}),
+        ),
+        answer(&[], call()),
+        answer(&[], result()),
+        answer(
+            &[],
+            json!({"type": only("function_call"), "id": {"type": "string"},
+            "signature": signature(), "name": {"type": "string"},
+            "arguments": {"type": "object"}}),
+        ),
+        answer(
+            &["name"],
+            json!({"type": only("function_result"), "call_id": {"type": "string"},
+            "name": {"type": "string"}, "is_error": {"type": "boolean"}, "result": {}}),
+        ),
+        answer(
+            &[],
+            json!({"type": only("google_search_call"), "id": {"type": "string"},
+            "signature": signature(), "arguments": queries()}),
+        ),
+        answer(
+            &[],
+            json!({"type": only("google_search_result"), "call_id": {"type": "string"},
+            "signature": signature(), "is_error": {"type": "boolean"}, "result": found.clone()}),
+        ),
+        json!({
+            "type": "object",
+            "description": "What the client sent of another server's, as it came.",
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "not": {"enum": [
+                "user_input", "thought", "code_execution_result", "function_call",
+                "function_result"]}}},
+        }),
+    ];
+    let deltas = [
+        answer(&[], json!({"type": only("thought_summary"), "content": shown_text.clone()})),
+        answer(&[], json!({"type": only("thought_signature"), "signature": signature()})),
+        answer(&[], json!({"type": only("text"), "text": {"type": "string"}})),
+        shown_media(json!({"data": base64("A picture that code made.")})),
+        without(call(), "id"),
+        without(result(), "call_id"),
+        answer(
+            &[],
+            json!({"type": only("google_search_call"), "signature": signature(),
+                           "arguments": queries()}),
+        ),
+        answer(
+            &[],
+            json!({"type": only("google_search_result"), "signature": signature(),
+                           "is_error": {"type": "boolean"}, "result": found}),
+        ),
+        answer(&[], json!({"type": only("arguments_delta"), "arguments": text("Piece of JSON.")})),
+    ];
+    vec![
+        ("ShownStep", any_of(&known)),
+        (
+            "ShownContent",
+            any_of(&[
+                shown_text,
+                shown_media(json!({"data": base64("Its bytes.")})),
+                shown_media(json!({"uri": {"type": "string"}})),
+                json!({
+                    "type": "object",
+                    "description": "Of another server's, as it came.",
+                    "required": ["type"],
+                    "properties": {"type": {"not": {
+                        "enum": ["text", "image", "audio", "video", "document"]}}},
+                }),
+            ]),
+        ),
+        ("Delta", any_of(&deltas)),
+    ]
+}
+
+fn without(fields: Value, name: &str) -> Value {
+    let mut fields = fields;
+    fields.as_object_mut().map(|fields| fields.remove(name));
+    answer(&[], fields)
+}
+
+fn events() -> Components {
+    let event = |kind: &str, optional: &[&str], mut fields: Value| {
+        fields["event_type"] = only(kind);
+        fields["event_id"] = text("To go on after it.");
+        answer(optional, fields)
+    };
+    let index = || count("Of the model's steps.");
+    let shell = any_of(&[
+        answer(&[], json!({"type": word(&["thought", "model_output"])})),
+        answer(
+            &[],
+            json!({"type": word(&["code_execution_call", "google_search_call"]),
+                           "id": {"type": "string"}, "signature": only("")}),
+        ),
+        answer(
+            &[],
+            json!({"type": word(&["code_execution_result", "google_search_result"]),
+                           "call_id": {"type": "string"}, "signature": only("")}),
+        ),
+        answer(
+            &[],
+            json!({"type": only("function_call"), "id": {"type": "string"},
+            "name": {"type": "string"}, "signature": {"type": "string"},
+            "arguments": {"type": "object", "maxProperties": 0}}),
+        ),
+    ]);
+    let interaction = || json!({"interaction": named("InteractionInEvent")});
+    vec![(
+        "InteractionEvent",
+        any_of(&[
+            event("interaction.created", &[], interaction()),
+            event(
+                "interaction.status_update",
+                &[],
+                json!({
+            "interaction_id": {"type": "string"}, "status": word(&STATUSES)}),
+            ),
+            event("step.start", &[], json!({"index": index(), "step": shell})),
+            event(
+                "step.delta",
+                &["metadata"],
+                json!({"index": index(), "delta": named("Delta"),
+            "metadata": answer(&[], json!({"total_usage": named("Usage")}))}),
+            ),
+            event(
+                "step.stop",
+                &["usage", "step_usage"],
+                json!({"index": index(),
+            "usage": named("Usage"), "step_usage": named("Usage")}),
+            ),
+            event("interaction.completed", &[], interaction()),
+            event("error", &[], json!({"error": named("ErrorWord")})),
+        ]),
+    )]
+}
+
+fn generate() -> Components {
+    let details = || {
+        list(answer(
+            &[],
+            json!({
+                "modality": word(&["TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"]),
+                "tokenCount": count("How many of it."),
+            }),
+        ))
+    };
+    let usage = json!({
+        "promptTokenCount": count("The prompt, once."),
+        "candidatesTokenCount": count("Code and text."),
+        "totalTokenCount": count("All of them."),
+        "promptTokensDetails": details(),
+        "candidatesTokensDetails": details(),
+        "toolUsePromptTokenCount": count("In the last piece of a stream alone."),
+        "toolUsePromptTokensDetails": details(),
+        "thoughtsTokenCount": count("What it thought."),
+        "cachedContentTokenCount": count("Of the prompt."),
+        "serviceTier": tier(),
+    });
+    let optional = [
+        "toolUsePromptTokenCount",
+        "toolUsePromptTokensDetails",
+        "thoughtsTokenCount",
+        "cachedContentTokenCount",
+    ];
+    let signature = || text("Opaque. It goes back as it came.");
+    let blob = answer(
+        &["mimeType"],
+        json!({"mimeType": {"type": "string"},
+                                            "data": base64("Its bytes.")}),
+    );
+    let part = any_of(&[
+        answer(
+            &["thought", "thoughtSignature"],
+            json!({
+            "text": {"type": "string"}, "thought": {"type": "boolean"},
+            "thoughtSignature": signature()}),
+        ),
+        answer(&[], json!({"inlineData": blob})),
+        answer(
+            &["thoughtSignature"],
+            json!({"thoughtSignature": signature(),
+            "executableCode": answer(&[], json!({"language": only("PYTHON"),
+                "code": {"type": "string"}, "id": {"type": "string"}}))}),
+        ),
+        answer(
+            &[],
+            json!({"codeExecutionResult": answer(&[], json!({
+            "outcome": word(&["OUTCOME_OK", "OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED"]),
+            "output": {"type": "string"}, "id": {"type": "string"}}))}),
+        ),
+        answer(
+            &["thoughtSignature"],
+            json!({"thoughtSignature": signature(),
+            "functionCall": answer(&[], json!({"id": {"type": "string"},
+                "name": {"type": "string"}, "args": {"type": "object"}}))}),
+        ),
+    ]);
+    let candidate = answer(
+        &["finishReason"],
+        json!({
+            "content": answer(&[], json!({"parts": list(part), "role": only("model")})),
+            "finishReason": {"type": "string"},
+            "index": {"type": "integer", "const": 0},
+        }),
+    );
+    vec![
+        (
+            "GenerateContentResponse",
+            answer(
+                &["usageMetadata"],
+                json!({
+                    "candidates": list(candidate),
+                    "usageMetadata": answer(&optional, usage),
+                    "modelVersion": {"type": "string"},
+                    "responseId": {"type": "string"},
+                }),
+            ),
+        ),
+        (
+            "CountTokensResponse",
+            answer(
+                &[],
+                json!({
+                    "totalTokens": count("All of them."), "promptTokensDetails": details(),
+                }),
+            ),
+        ),
+        (
+            "Model",
+            answer(
+                &[],
+                json!({
+                    "name": {"type": "string"}, "version": {"type": "string"},
+                    "displayName": {"type": "string"}, "description": {"type": "string"},
+                    "inputTokenLimit": count("Tokens."), "outputTokenLimit": count("Tokens."),
+                    "supportedGenerationMethods": list(json!({"type": "string"})),
+                    "thinking": {"type": "boolean"},
+                }),
+            ),
+        ),
+        (
+            "Models",
+            answer(
+                &["nextPageToken"],
+                json!({
+                    "models": list(named("Model")), "nextPageToken": {"type": "string"},
+                }),
+            ),
+        ),
+        (
+            "TunedModels",
+            answer(
+                &[],
+                json!({
+                    "tunedModels": {"type": "array", "maxItems": 0, "items": {}},
+                }),
+            ),
+        ),
+    ]
+}
+
+fn files() -> Components {
+    vec![
+        (
+            "File",
+            answer(
+                &["displayName"],
+                json!({
+                    "name": text("`files/` and its id."),
+                    "displayName": {"type": "string"},
+                    "mimeType": {"type": "string"},
+                    "sizeBytes": {"type": "string", "pattern": "^[0-9]+$"},
+                    "createTime": time("To the millisecond."),
+                    "updateTime": time("To the millisecond."),
+                    "expirationTime": time("When it will be gone."),
+                    "sha256Hash": base64("Of its hexadecimal digits."),
+                    "uri": {"type": "string"},
+                    "state": only("ACTIVE"),
+                    "source": only("UPLOADED"),
+                }),
+            ),
+        ),
+        (
+            "Files",
+            answer(
+                &["files", "nextPageToken"],
+                json!({
+                    "files": list(named("File")), "nextPageToken": {"type": "string"},
+                }),
+            ),
+        ),
+        ("Uploaded", answer(&[], json!({"file": named("File")}))),
+    ]
+}
+
+fn ours() -> Components {
+    let number = || json!({"type": "number", "minimum": 0});
+    let blob = |name: &str| {
+        list(answer(
+            &[],
+            json!({
+                name: {"type": "string"}, "data": base64("Its bytes."),
+            }),
+        ))
+    };
+    let execute = answer(
+        &["limit"],
+        json!({
+            "outcome": word(&["ok", "failed", "deadline_exceeded"]),
+            "stdout": {"type": "string"},
+            "stdout_bytes_left_out": count("Of its middle."),
+            "stderr": text("With the traceback, and what was seen from outside."),
+            "stderr_bytes_left_out": count("Of its middle."),
+            "images": blob("mime_type"),
+            "images_left_out": count("Beyond the limits."),
+            "files": blob("name"),
+            "files_left_out": count("Beyond the limits."),
+            "usage": answer(&[], json!({"wall_ms": number(), "cpu_ms": number(),
+                                        "peak_memory_bytes": count("Beyond the libraries.")})),
+            "isolation": answer(&[], json!({"tier": named("Tier")})),
+            "limit": answer(&[], json!({"name": {"type": "string"}, "value": count("In its unit.")})),
+        }),
+    );
+    let or_null = |kind: &str| json!({"type": [kind, "null"]});
+    let entry = answer(
+        &[],
+        json!({
+            "number": count("Of all requests."),
+            "at": time("When it was asked."),
+            "model": {"type": "string"},
+            "input": {"type": "string"},
+            "system_instruction": or_null("string"),
+            "tools": list(json!({"type": "string"})),
+            "turn": count("Of the conversation."),
+            "files": list(json!({"type": "string"})),
+            "function_results": list(json!({})),
+            "generation_config": or_null("object"),
+            "previous_interaction_id": or_null("string"),
+            "interaction_id": or_null("string"),
+            "scenario": or_null("string"),
+            "status": any_of(&[word(&STATUSES), json!({"type": "null"})]),
+            "error": or_null("string"),
+        }),
+    );
+    let layer = answer(
+        &[],
+        json!({"name": {"type": "string"}, "holds": {"type": "boolean"},
+                                   "detail": {"type": "string"}}),
+    );
+    vec![
+        ("Executed", execute),
+        ("Tier", word(&["none", "seccomp-only", "landlocked", "namespaced"])),
+        (
+            "Journal",
+            answer(
+                &[],
+                json!({
+                    "namespace": {"type": "string"}, "entries": list(entry),
+                    "forgotten": count("Older entries."),
+                }),
+            ),
+        ),
+        (
+            "Added",
+            answer(
+                &[],
+                json!({
+                    "namespace": {"type": "string"}, "added": list(json!({"type": "string"})),
+                }),
+            ),
+        ),
+        (
+            "Isolation",
+            answer(
+                &[],
+                json!({
+                    "ready": flag("Code would run at once."), "waiting_for": {"type": "string"},
+                    "tier": named("Tier"), "layers": list(layer),
+                    "limits": any_object("Each with its unit in its name."),
+                    "python": {"type": "string"},
+                }),
+            ),
+        ),
+        ("Health", answer(&[], json!({"status": word(&["ok", "ready"])}))),
+        ("Nothing", answer(&[], json!({}))),
+    ]
+}
+
+fn errors() -> Components {
+    vec![
+        ("InteractionError", answer(&[], json!({"error": named("ErrorWord")}))),
+        (
+            "ClassicError",
+            answer(
+                &[],
+                json!({"error": answer(&[], json!({
+                    "code": {"type": "integer", "minimum": 400, "maximum": 599},
+                    "message": {"type": "string"},
+                    "status": {"type": "string"},
+                }))}),
+            ),
+        ),
+    ]
+}

@@ -1,0 +1,505 @@
+//! What the bodies of requests may be. `tests` sees to it that each of these names is read, and
+//! that no other is.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::{
+    any_object, any_of, base64, count, flag, list, named, only, open_request, request, text, word,
+};
+use crate::interaction::ServiceTier;
+
+/// The components that requests are made of.
+pub fn components() -> Map<String, Value> {
+    [interactions(), steps(), tools(), generate(), parts(), ours()].into_iter().flatten().collect()
+}
+
+type Components = Vec<(String, Value)>;
+
+fn all(components: impl IntoIterator<Item = (&'static str, Value)>) -> Components {
+    components.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+fn interactions() -> Components {
+    let generation = request(
+        &[],
+        json!({
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+            "top_p": {"type": "number", "minimum": 0, "maximum": 1},
+            "seed": {"type": "integer"},
+            "max_output_tokens": {"type": "integer", "minimum": 1},
+            "stop_sequences": list(json!({"type": "string"})),
+            "thinking_level": word(&["minimal", "low", "medium", "high", "xhigh"]),
+            "thinking_summaries": word(&["auto", "none"]),
+            "tool_choice": any_of(&[word(&MODES), request(&["allowed_tools"], json!({
+                "allowed_tools": request(&[], json!({
+                    "mode": word(&MODES),
+                    "tools": list(json!({"type": "string"})),
+                })),
+            }))]),
+            "image_config": any_object("Accepted; no model here makes pictures."),
+            "transcription_config": any_object("Accepted; no model here transcribes."),
+            "video_config": any_object("Accepted; no model here makes films."),
+            "speech_config": any_of(&[
+                any_object("Accepted; no model here speaks."),
+                list(json!({})),
+            ]),
+        }),
+    );
+    let create = request(
+        &["model", "input"],
+        json!({
+            "model": {
+                "type": "string",
+                "minLength": 1,
+                "description": "With `models/` before it or without. `direct` runs what it is told.",
+                "examples": ["direct"],
+            },
+            "input": named("Input"),
+            "system_instruction": text("What the model is told before the conversation."),
+            "tools": list(named("Tool")),
+            "previous_interaction_id": text("Whose conversation goes on. Its tools do not."),
+            "store": flag("Whether it can be had again. The default is yes."),
+            "stream": flag("Whether the answer is a stream of events."),
+            "background": flag("Whether it goes on without its client. Needs `store`."),
+            "generation_config": named("InteractionGenerationConfig"),
+            "response_format": named("ResponseFormat"),
+            "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
+            "service_tier": word(&ServiceTier::ALL.map(ServiceTier::word)),
+        }),
+    );
+    all([
+        ("CreateInteraction", create),
+        ("InteractionGenerationConfig", generation),
+        ("ResponseFormat", response_format()),
+    ])
+}
+
+const MODES: [&str; 4] = ["auto", "any", "none", "validated"];
+
+fn response_format() -> Value {
+    let delivery = || word(&["inline", "uri"]);
+    let text_form = request(
+        &["type"],
+        json!({
+            "type": only("text"),
+            "mime_type": text("`application/json`, or `text/plain`."),
+            "schema": any_object("The JSON Schema that the answer fits."),
+        }),
+    );
+    let media = [
+        (
+            "image",
+            json!({"aspect_ratio": {"type": "string"}, "image_size": {"type": "string"},
+                         "mime_type": {"type": "string"}, "delivery": delivery()}),
+        ),
+        (
+            "audio",
+            json!({"bit_rate": {"type": "integer"}, "sample_rate": {"type": "integer"},
+                         "mime_type": {"type": "string"}, "delivery": delivery()}),
+        ),
+        (
+            "video",
+            json!({"aspect_ratio": {"type": "string"}, "duration": {"type": "string"},
+                         "gcs_uri": {"type": "string"}, "resolution": {"type": "string"},
+                         "delivery": delivery()}),
+        ),
+    ];
+    let mut forms = vec![text_form];
+    for (kind, mut fields) in media {
+        fields["type"] = only(kind);
+        forms.push(request(&["type"], fields));
+    }
+    // Anything else is a schema itself.
+    let schema = json!({
+        "type": "object",
+        "description": "A JSON Schema.",
+        "properties": {"type": {"not": {"enum": ["text", "image", "audio", "video"]}}},
+    });
+    let forms: Vec<Value> = forms.into_iter().chain([schema]).collect();
+    any_of(&[any_of(&forms), list(any_of(&forms))])
+}
+
+fn steps() -> Components {
+    let signature = || text("Opaque. It goes back as it came.");
+    let contents = |of: &str| any_of(&[json!({"type": "string"}), named(of), list(named(of))]);
+    let content = any_of(&[
+        request(
+            &["text"],
+            json!({
+                "type": only("text"),
+                "text": {"type": "string"},
+                "annotations": list(json!({})),
+            }),
+        ),
+        media(json!({"data": base64("Padded or not, in either alphabet.")}), "data"),
+        media(json!({"uri": text("Of an uploaded file, or where the operator allows it.")}), "uri"),
+    ]);
+    let other = |what: &str, known: &[&str]| {
+        json!({
+            "type": "object",
+            "description": what,
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "not": {"enum": known}}},
+        })
+    };
+    let turn = request(
+        &["role", "content"],
+        json!({
+            "role": word(&["user", "model"]),
+            "content": any_of(&[contents("Content"), contents("ModelContent")]),
+        }),
+    );
+    let call = |kind: &str, mut fields: Value| {
+        fields["type"] = only(kind);
+        fields["signature"] = signature();
+        fields
+    };
+    let known = [
+        request(
+            &["type", "content"],
+            json!({
+                "type": only("user_input"),
+                "content": contents("Content"),
+            }),
+        ),
+        open_request(
+            &["type"],
+            json!({
+                "type": only("model_output"),
+                "content": contents("ModelContent"),
+            }),
+        ),
+        open_request(&["type"], call("thought", json!({"summary": contents("ModelContent")}))),
+        open_request(
+            &["type", "arguments"],
+            call(
+                "code_execution_call",
+                json!({
+                    "id": {"type": "string"},
+                    "arguments": open_request(&["code"], json!({
+                        "code": {"type": "string"},
+                        "language": {"type": "string"},
+                    })),
+                }),
+            ),
+        ),
+        open_request(
+            &["type", "result"],
+            call(
+                "code_execution_result",
+                json!({
+                    "call_id": {"type": "string"},
+                    "result": contents("ModelContent"),
+                    "is_error": {"type": "boolean"},
+                }),
+            ),
+        ),
+        open_request(
+            &["type", "id", "name"],
+            call(
+                "function_call",
+                json!({
+                    "id": {"type": "string"},
+                    "name": {"type": "string"},
+                    "arguments": {"type": "object"},
+                }),
+            ),
+        ),
+        open_request(
+            &["type", "call_id", "result"],
+            json!({
+                "type": only("function_result"),
+                "call_id": {"type": "string"},
+                "name": {"type": "string"},
+                "result": any_of(&[
+                    json!({"type": "string"}), json!({"type": "object"}), list(json!({})),
+                ]),
+                "is_error": {"type": "boolean"},
+            }),
+        ),
+        other("Of a tool that this server does not have. Kept as it is.", &KNOWN_STEPS),
+    ];
+    let element = any_of(&[named("Content"), named("Step"), named("Turn")]);
+    all([
+        (
+            "Input",
+            any_of(&[
+                json!({"type": "string", "minLength": 1, "examples": ["print(6 * 7)"]}),
+                element.clone(),
+                json!({"type": "array", "items": element, "minItems": 1}),
+            ]),
+        ),
+        ("Content", content),
+        (
+            "ModelContent",
+            any_of(&[
+                open_request(
+                    &["text"],
+                    json!({"type": only("text"), "text": {"type": "string"},
+                                           "annotations": list(json!({}))}),
+                ),
+                open_media(),
+                other("Of a type that this server does not know. Kept as it is.", &KNOWN_CONTENTS),
+            ]),
+        ),
+        ("Step", any_of(&known)),
+        ("Turn", turn),
+    ])
+}
+
+const KNOWN_STEPS: [&str; 12] = [
+    "user_input",
+    "model_output",
+    "thought",
+    "code_execution_call",
+    "code_execution_result",
+    "function_call",
+    "function_result",
+    "text",
+    "image",
+    "audio",
+    "video",
+    "document",
+];
+const KNOWN_CONTENTS: [&str; 5] = ["text", "image", "audio", "video", "document"];
+
+fn media(source: Value, required: &str) -> Value {
+    let mut fields = media_fields();
+    for (name, schema) in source.as_object().into_iter().flatten() {
+        fields[name] = schema.clone();
+    }
+    request(&["type", required], fields)
+}
+
+fn open_media() -> Value {
+    let mut fields = media_fields();
+    fields["data"] = base64("Or `uri`.");
+    fields["uri"] = json!({"type": "string"});
+    open_request(&["type"], fields)
+}
+
+fn media_fields() -> Value {
+    json!({
+        "type": word(&["image", "audio", "video", "document"]),
+        "mime_type": text("`text/csv`. Seen from the bytes where it is missing."),
+        "resolution": {}, "processing": {}, "channels": {}, "sample_rate": {}, "name": {},
+    })
+}
+
+fn tools() -> Components {
+    let empty = || request(&[], json!({}));
+    let function = request(
+        &["type", "name"],
+        json!({
+            "type": only("function"),
+            "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$"},
+            "description": {"type": "string"},
+            "parameters": any_object("JSON Schema."),
+            "short_description": {"type": "string"},
+            "defer_loading": {"type": "boolean"},
+        }),
+    );
+    all([(
+        "Tool",
+        any_of(&[
+            request(&["type"], json!({"type": only("code_execution")})),
+            request(&["type"], json!({"type": only("google_search"), "search_types": {}})),
+            function,
+            request(&["code_execution"], json!({"code_execution": empty()})),
+            request(&["codeExecution"], json!({"codeExecution": empty()})),
+        ]),
+    )])
+}
+
+fn generate() -> Components {
+    let thinking = request(
+        &[],
+        json!({
+            "thinkingLevel": {"type": "string"},
+            "thinkingBudget": {"type": "integer"},
+            "includeThoughts": flag("Whether the summaries of thoughts are parts of the answer."),
+        }),
+    );
+    let mut config = json!({
+        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        "topP": {"type": "number", "minimum": 0, "maximum": 1},
+        "topK": {"type": "number", "minimum": 0},
+        "presencePenalty": {"type": "number", "minimum": -2, "maximum": 2},
+        "frequencyPenalty": {"type": "number", "minimum": -2, "maximum": 2},
+        "maxOutputTokens": {"type": "number", "minimum": 1, "maximum": i32::MAX},
+        "seed": {"type": "integer"},
+        "stopSequences": {"type": "array", "items": {"type": "string"}, "maxItems": 5},
+        "candidateCount": {"type": "integer", "const": 1},
+        "responseLogprobs": {"type": "boolean", "const": false},
+        "responseModalities": list(word(&["TEXT", "IMAGE", "AUDIO", "text", "image", "audio"])),
+        "responseMimeType": {"type": "string"},
+        "responseSchema": any_object("In this API's own dialect of JSON Schema."),
+        "responseJsonSchema": {"description": "JSON Schema."},
+        "thinkingConfig": thinking,
+    });
+    for name in crate::http::generate::IGNORED_CONFIG {
+        config[*name] = json!({"description": "Accepted, and not used."});
+    }
+    let safety = request(
+        &["category", "threshold"],
+        json!({
+            "category": {"type": "string"}, "threshold": {"type": "string"}, "method": {"type": "string"},
+        }),
+    );
+    let fields = json!({
+        "contents": any_of(&[named("GenerateContent"), list(named("GenerateContent"))]),
+        "systemInstruction": named("GenerateContent"),
+        "tools": any_of(&[named("GenerateTool"), list(named("GenerateTool"))]),
+        "toolConfig": named("ToolConfig"),
+        "generationConfig": named("GenerationConfig"),
+        "safetySettings": list(safety),
+        "serviceTier": text("`flex`, `standard` or `priority`, and echoed."),
+        "model": {"type": "string"},
+        "store": {"type": "boolean"},
+    });
+    let count = request(
+        &[],
+        json!({
+            "contents": any_of(&[named("GenerateContent"), list(named("GenerateContent"))]),
+            "generateContentRequest": named("GenerateContentRequest"),
+            "model": {"type": "string"},
+        }),
+    );
+    all([
+        ("GenerateContentRequest", request(&["contents"], fields)),
+        ("CountTokensRequest", count),
+        ("GenerationConfig", request(&[], config)),
+        (
+            "GenerateTool",
+            request(
+                &[],
+                json!({
+                    "codeExecution": request(&[], json!({})),
+                    "functionDeclarations": any_of(&[named("FunctionDeclaration"),
+                                                     list(named("FunctionDeclaration"))]),
+                }),
+            ),
+        ),
+        (
+            "FunctionDeclaration",
+            request(
+                &["name"],
+                json!({
+                    "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$"},
+                    "description": {"type": "string"},
+                    "parameters": any_object("In this API's own dialect of JSON Schema."),
+                    "parametersJsonSchema": {"description": "JSON Schema."},
+                    "response": {}, "responseJsonSchema": {}, "behavior": {},
+                }),
+            ),
+        ),
+        (
+            "ToolConfig",
+            request(
+                &[],
+                json!({
+                    "includeServerSideToolInvocations":
+                        flag("Needed where code execution and functions are offered together."),
+                    "functionCallingConfig": request(&[], json!({
+                        "mode": word(&["AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"]),
+                        "allowedFunctionNames": list(json!({"type": "string"})),
+                        "streamFunctionCallArguments": {"type": "boolean"},
+                    })),
+                    "retrievalConfig": {"type": "object"},
+                }),
+            ),
+        ),
+    ])
+}
+
+fn parts() -> Components {
+    let mut part = json!({
+        "thought": {"type": "boolean"},
+        "thoughtSignature": text("Opaque. It goes back as it came."),
+        "text": {"type": "string"},
+        "inlineData": request(&["data"], json!({
+            "data": base64("Padded or not, in either alphabet."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        })),
+        "fileData": request(&["fileUri"], json!({
+            "fileUri": text("Of an uploaded file, or where the operator allows it."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        })),
+        "executableCode": request(&["code"], json!({
+            "code": {"type": "string"},
+            "language": word(&["PYTHON", "python", "LANGUAGE_UNSPECIFIED"]),
+            "id": {"type": "string"},
+        })),
+        "codeExecutionResult": request(&[], json!({
+            "outcome": word(&["OUTCOME_OK", "OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED",
+                              "OUTCOME_UNSPECIFIED"]),
+            "output": {"type": "string"},
+            "id": {"type": "string"},
+        })),
+        "functionCall": request(&["name"], json!({
+            "name": {"type": "string"},
+            "args": {"type": "object"},
+            "id": {"type": "string"},
+            "partialArgs": {},
+            "willContinue": {"type": "boolean"},
+        })),
+        "functionResponse": request(&["name"], json!({
+            "name": {"type": "string"},
+            "response": {"type": "object"},
+            "id": {"type": "string"},
+            "willContinue": {"type": "boolean"},
+            "scheduling": {"type": "string"},
+        })),
+        "toolCall": any_object("Of a tool that this server does not have. Kept as it is."),
+        "toolResponse": any_object("Of a tool that this server does not have. Kept as it is."),
+    });
+    for name in crate::http::generate::ABOUT_A_PART {
+        part[*name] = json!({"description": "Accepted, and not used."});
+    }
+    all([
+        (
+            "GenerateContent",
+            request(
+                &["parts"],
+                json!({
+                    "role": word(&["user", "model", "function", ""]),
+                    "parts": any_of(&[named("Part"), list(named("Part"))]),
+                }),
+            ),
+        ),
+        ("Part", request(&[], part)),
+    ])
+}
+
+fn ours() -> Components {
+    let file = request(
+        &["name", "data"],
+        json!({
+            "name": text("A plain name of up to 255 bytes, without a dot at its beginning."),
+            "data": base64("Padded or not, in either alphabet."),
+        }),
+    );
+    let execute = request(
+        &["code"],
+        json!({
+            "code": {"type": "string", "examples": ["print(6 * 7)"]},
+            "files": list(file),
+            "timeout_s": {"type": "number", "exclusiveMinimum": 0},
+        }),
+    );
+    let mut metadata = json!({
+        "name": {"type": "string", "pattern": "^(files/)?[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"},
+        "displayName": {"type": "string", "maxLength": 512},
+        "mimeType": {"type": "string"},
+        "sizeBytes": any_of(&[count("In bytes."), json!({"type": "string", "pattern": "^[0-9]+$"})]),
+    });
+    for name in super::super::generate::file::KNOWN_TO_THE_SERVER {
+        metadata[*name] = json!({"description": "Accepted, and not used: the server knows it."});
+    }
+    all([
+        ("ExecuteRequest", execute),
+        ("UploadMetadata", request(&[], json!({"file": request(&[], metadata)}))),
+    ])
+}
