@@ -76,6 +76,6 @@ pub async fn register(_: Classic) -> ApiError {
 
 /// `abc`, `files/abc`, or all of its address: the SDKs cut addresses down only where they begin with
 /// `https`.
-fn id_of(rest: &str) -> &str {
+pub fn id_of(rest: &str) -> &str {
     rest.rsplit_once("files/").map_or(rest, |(_, id)| id)
 }

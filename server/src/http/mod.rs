@@ -11,6 +11,8 @@ mod execute;
 mod fault;
 mod faults;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod generate;
 mod health;
 mod interactions;

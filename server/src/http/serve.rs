@@ -92,7 +92,7 @@ async fn accept(
 
 /// `//v1beta//interactions/` is `/v1beta/interactions`: base URLs are written with and without a
 /// slash at the end.
-fn tidy_path(mut request: Request) -> Request {
+pub fn tidy_path(mut request: Request) -> Request {
     let path = request.uri().path();
     if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();

@@ -202,6 +202,17 @@ fn about(headers: &HeaderMap) -> Result<InHeaders<'_>, ApiError> {
     })
 }
 
+/// All that is read of headers, for the test that sends anything.
+#[cfg(test)]
+pub fn headers_read(headers: &HeaderMap) {
+    let _ = Commands::of(headers);
+    let kind = header(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let _ = (number(headers, "x-goog-upload-offset"), multipart::boundary(kind));
+    if let Ok(about) = about(headers) {
+        let _ = announced(json!({}), &about);
+    }
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

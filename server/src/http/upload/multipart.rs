@@ -60,7 +60,7 @@ async fn read_metadata(part: &mut multer::Field<'_>) -> Result<Value, ApiError> 
         .map_err(|error| ApiError::invalid(format!("Invalid JSON payload received: {error}.")))
 }
 
-fn boundary(kind: &str) -> Option<String> {
+pub fn boundary(kind: &str) -> Option<String> {
     let mut parameters = kind.split(';').map(str::trim);
     parameters.next().filter(|name| name.to_ascii_lowercase().starts_with("multipart/"))?;
     let boundary = parameters.find_map(|parameter| {
