@@ -3,7 +3,7 @@
 
 LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
-.PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash
+.PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
 	cargo build --release && export $(LIBRARIES) && exec target/release/belljar serve
@@ -40,6 +40,12 @@ snippets: # 10 000 examples from documentation, in a cell and outside
 
 crash: # the server is killed 200 times under load, and nothing is lost
 	cargo build && export $(LIBRARIES) CRASHES=200 && cargo test -p server --test crash -- --nocapture
+
+fuzz-wire: # ten minutes of anything for each reader of what clients send
+	FUZZ_WIRE_SECONDS=600 cargo test -p server --lib http::fuzz -- --nocapture --test-threads 9
+
+schemathesis: # ten minutes of requests made of the API's own document
+	cargo build && export $(LIBRARIES) SCHEMATHESIS_SECONDS=600 && cargo test -p server --test wire schemathesis -- --nocapture
 
 fuzz: # an hour of system calls drawn from dice
 	cargo build && export $(LIBRARIES) FUZZ_SECONDS=3600 && cargo test -p server --test fuzz -- --nocapture

@@ -9,6 +9,7 @@
 mod census;
 pub mod golden;
 mod program;
+pub mod recorder;
 mod reply;
 mod warden;
 

@@ -3,6 +3,8 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::recorder::{self, Kind};
+
 /// Speaks to one server.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -70,19 +72,24 @@ impl Client {
 
 impl Reply {
     pub async fn to(request: reqwest::RequestBuilder) -> Reply {
-        let response = request.send().await.expect("the server answers");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.expect("the answer is whole");
-        let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Reply { status, headers, body }
+        Reply::read(request).await.expect("the server answers, with all of it")
     }
 
     /// Nothing where nobody answers, or the answer is cut.
     pub async fn try_to(request: reqwest::RequestBuilder) -> Option<Reply> {
-        let response = request.send().await.ok()?;
+        Reply::read(request).await.ok()
+    }
+
+    async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
+        let (client, request) = request.build_split();
+        let request = request?;
+        let method = request.method().to_string();
+        let response = client.execute(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.ok()?;
-        Some(Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        let path = response.url().path().to_owned();
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        recorder::record(Kind::Answer, &method, &path, status, &body);
+        Ok(Reply { status, headers, body })
     }
 
     /// The text for the client, in either envelope.
@@ -142,10 +149,10 @@ impl Stream {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
                 let event = parse(frame);
                 self.buffer = rest.to_owned();
-                match event {
-                    Some(event) => return Ok(Some(event)),
-                    None => continue,
-                }
+                let Some(event) = event else { continue };
+                let path = self.response.url().path();
+                recorder::record(Kind::Event, "", path, 200, &event.data);
+                return Ok(Some(event));
             }
             let Some(chunk) = self.response.chunk().await? else { return Ok(None) };
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("the tests speak ASCII"));

@@ -1,0 +1,134 @@
+//! Keeps what servers answered in tests, one of each shape, so that `tests/wire` can look at it.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
+
+/// Shapes that one program keeps.
+const MAX_SHAPES: usize = 2000;
+/// Longer texts are cut to this: bytes of a picture in base64, still base64 when they are cut here.
+const MAX_TEXT: usize = 4096;
+/// Whose values make another shape, and not only whether they are there.
+const WORDS: [&str; 9] = [
+    "type",
+    "status",
+    "event_type",
+    "modality",
+    "outcome",
+    "finishReason",
+    "service_tier",
+    "serviceTier",
+    "language",
+];
+
+/// Where the programs leave it, a file each.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("answers")
+}
+
+/// What kind of JSON it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Answer,
+    /// Of a stream of the interactions API.
+    Event,
+    /// Of a stream of `generateContent`.
+    Piece,
+}
+
+#[derive(Debug)]
+struct Recorder {
+    file: File,
+    shapes: HashSet<u64>,
+}
+
+static RECORDER: LazyLock<Mutex<Recorder>> = LazyLock::new(|| Mutex::new(Recorder::open()));
+
+/// Keeps an answer if there was none of its shape.
+pub fn record(kind: Kind, method: &str, path: &str, status: u16, body: &Value) {
+    if !body.is_object() && !body.is_array() {
+        return;
+    }
+    let mut shape = DefaultHasher::new();
+    (method, route(path), status).hash(&mut shape);
+    shape_of(body, &mut shape);
+    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if recorder.shapes.len() == MAX_SHAPES || !recorder.shapes.insert(shape.finish()) {
+        return;
+    }
+    let kind = format!("{kind:?}").to_lowercase();
+    let line =
+        json!({"kind": kind, "method": method, "path": path, "status": status, "body": cut(body)});
+    recorder.write(&format!("{line}\n"));
+}
+
+impl Recorder {
+    /// A program that was built anew begins anew.
+    fn open() -> Recorder {
+        let program = std::env::current_exe().expect("it runs");
+        let built = fs::metadata(&program).and_then(|about| about.modified()).expect("it is there");
+        let built = built.duration_since(UNIX_EPOCH).expect("it is past").as_nanos();
+        let name = program.file_name().and_then(|name| name.to_str()).expect("it has a name");
+        let name = name.split('-').next().unwrap_or(name);
+        let folder = folder();
+        fs::create_dir_all(&folder).expect("the folder is ours");
+        let own = format!("{name}-{built}.jsonl");
+        for other in fs::read_dir(&folder).expect("it was made above").flatten() {
+            let file = other.file_name();
+            let file = file.to_string_lossy();
+            if file != own && file.starts_with(&format!("{name}-")) {
+                // Somebody else may have been faster.
+                let _ = fs::remove_file(other.path());
+            }
+        }
+        let file = OpenOptions::new().append(true).create(true).open(folder.join(own));
+        Recorder { file: file.expect("the folder is ours"), shapes: HashSet::new() }
+    }
+
+    /// Tests may be programs of their own, all of which write here.
+    fn write(&mut self, line: &str) {
+        self.file.lock().expect("it can be locked");
+        self.file.write_all(line.as_bytes()).expect("there is room");
+        self.file.unlock().expect("it was locked");
+    }
+}
+
+/// `/v1beta/interactions/v1_…/cancel` is the same as any other.
+fn route(path: &str) -> Vec<&str> {
+    let names = path.split(['/', ':']).filter(|part| part.len() < 30);
+    names.filter(|part| !part.contains('_')).collect()
+}
+
+fn shape_of(value: &Value, shape: &mut DefaultHasher) {
+    std::mem::discriminant(value).hash(shape);
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                name.hash(shape);
+                match value.as_str() {
+                    Some(word) if WORDS.contains(&name.as_str()) => word.hash(shape),
+                    _ => shape_of(value, shape),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| shape_of(value, shape)),
+        _ => {}
+    }
+}
+
+fn cut(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), cut(value))).collect()
+        }
+        Value::Array(values) => values.iter().map(cut).collect(),
+        Value::String(text) => text.chars().take(MAX_TEXT).collect::<String>().into(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,105 @@
+// Writes everything that the server answered as TypeScript, in the types of Google's SDK, and has
+// the compiler look at it: a literal may have no member that its type does not have.
+//
+//   node known.mjs ANSWERS.jsonl
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import ts from 'typescript';
+
+// What the real service says although the SDK's types do not know it: a name, and where it stands.
+const UNDECLARED = [
+  ['object', 'Interaction'], // on the wire of every interaction, always "interaction"
+  ['signature', 'function_call'], // needed when steps are sent back
+  ['title', 'result'], // what a scenario says was found
+  ['url', 'result'],
+  ['snippet', 'result'],
+  ['serviceTier', 'usageMetadata'], // recorded from the real service
+  ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it
+  ['promptTokensDetails', 'CountTokensResponse'], // documented, and dropped by the SDK
+];
+
+function typeOf({ kind, path, status, body }) {
+  if (kind === 'event') return typeof body.event_type === 'string' && 'Interactions.InteractionSSEEvent';
+  if (status !== 200) return null; // the SDK has no type for these
+  if (kind === 'piece') return 'candidates' in body && 'GenerateContentResponse';
+  if (/\/interactions(\/|$)/.test(path)) return 'object' in body && 'Interactions.Interaction';
+  if (path.endsWith(':generateContent')) return 'GenerateContentResponse';
+  if (path.endsWith(':countTokens')) return 'CountTokensResponse';
+  if (/\/models\/[^/]+$/.test(path)) return 'Model';
+  if (/\/models$/.test(path)) return 'ListModelsResponse';
+  if (/^\/upload\//.test(path)) return 'file' in body && '{ file: File }';
+  if (/^\/v1[a-z]*\/files$/.test(path)) return 'ListFilesResponse';
+  if (/^\/v1[a-z]*\/files\/[^:]+$/.test(path)) return 'name' in body && 'File';
+  return null;
+}
+
+// Steps and contents of other servers, which come back as they came, are nobody's to know.
+const KNOWN = new Set([
+  ...['user_input', 'model_output', 'thought', 'code_execution_call', 'code_execution_result', 'function_call'],
+  ...['function_result', 'google_search_call', 'google_search_result', 'text', 'image', 'audio', 'video', 'document'],
+]);
+
+function without(value, place) {
+  if (Array.isArray(value)) {
+    const ours = place !== 'steps' && place !== 'content';
+    return value.filter((item) => ours || KNOWN.has(item.type)).map((item) => without(item, place));
+  }
+  if (value === null || typeof value !== 'object') return value;
+  const here = [place, value.type];
+  const members = Object.entries(value).filter(
+    ([name]) => !UNDECLARED.some(([member, where]) => member === name && here.includes(where)),
+  );
+  // Arguments of a function and what it answered are the client's.
+  const free = new Set(['arguments', 'args', 'result', 'annotations']);
+  return Object.fromEntries(
+    members
+      .filter(([name]) => !(free.has(name) && String(value.type ?? '').startsWith('function') || name === 'args'))
+      .map(([name, inside]) => [name, without(inside, name === 'models' ? 'Model' : name)]),
+  );
+}
+
+const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+const counts = {};
+let program = `import type { CountTokensResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
+  ListModelsResponse, Model } from '@google/genai';
+// What is there has to be known; what is missing is no concern of this.
+type Loose<T> =
+  T extends string ? (string extends T ? string : \`\${T}\`) :
+  T extends (...given: any[]) => any ? never :
+  T extends (infer Item)[] ? Loose<Item>[] :
+  T extends object ? { [Name in keyof T]?: Loose<T[Name]> } :
+  T;
+`;
+const sources = [];
+for (const answer of lines) {
+  const type = typeOf(answer);
+  if (!type) continue;
+  counts[type] = (counts[type] ?? 0) + 1;
+  const root = type.replace(/^Interactions\./, '');
+  const body = without(answer.body, root);
+  if (root === 'InteractionSSEEvent' && body.interaction) body.interaction = answer.body.interaction;
+  sources.push(answer);
+  program += `export const answer${sources.length}: Loose<${type}> = ${JSON.stringify(body)};\n`;
+}
+writeFileSync('answers.ts', program);
+
+const compiled = ts.createProgram(['answers.ts'], {
+  noEmit: true,
+  strict: true,
+  skipLibCheck: true,
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  types: [],
+});
+const found = ts.getPreEmitDiagnostics(compiled);
+for (const mistake of found.slice(0, 20)) {
+  const line = mistake.file?.getLineAndCharacterOfPosition(mistake.start).line;
+  const text = line === undefined ? '' : mistake.file.text.split('\n')[line].slice(0, 600);
+  console.error(`${ts.flattenDiagnosticMessageText(mistake.messageText, '\n')}\n  ${text}\n`);
+}
+console.log(`@google/genai ${ts.version ? JSON.parse(readFileSync('package.json')).dependencies['@google/genai'] : ''}:`, counts);
+if (found.length) {
+  console.error(`${found.length} of ${sources.length} answers have something that the SDK's types do not know`);
+  process.exit(1);
+}

@@ -1,0 +1,153 @@
+//! The wire as others see it: whether Google's SDKs know everything that the server says, whether
+//! the document of the API is true of it, and what a tool makes of that document.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::UNIX_EPOCH;
+
+use harness::{Client, Program, recorder};
+use regex::Regex;
+use serde_json::{Value, json};
+
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wire");
+
+/// What has to be among the answers, or they are not those of the tests of the API.
+const NEEDED: [&str; 14] = [
+    "/interactions answer 200",
+    "/interactions answer 400",
+    "/interactions interaction.created",
+    "/interactions interaction.status_update",
+    "/interactions step.start",
+    "/interactions step.delta",
+    "/interactions step.stop",
+    "/interactions interaction.completed",
+    "/interactions error",
+    "/models answer 200",
+    "/models piece 200",
+    "/models answer 404",
+    "/files answer 200",
+    "/x/execute answer 200",
+];
+
+/// What the tests of this build were answered, a line each. The programs before this one leave it.
+fn answers() -> Vec<Value> {
+    let built = |path: &Path| {
+        let built = fs::metadata(path).and_then(|about| about.modified()).expect("it is there");
+        built.duration_since(UNIX_EPOCH).expect("it is past")
+    };
+    let server = built(Path::new(env!("CARGO_BIN_EXE_belljar")));
+    let mut answers = Vec::new();
+    for file in fs::read_dir(recorder::folder()).into_iter().flatten().flatten() {
+        // Of a server that was built since, nothing is known from it.
+        if built(&file.path()) > server {
+            let text = fs::read_to_string(file.path()).expect("it is text");
+            let lines = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON"));
+            answers.extend(lines);
+        }
+    }
+    let seen: BTreeSet<String> = answers.iter().filter_map(what_it_is).collect();
+    let missing: Vec<_> = NEEDED.iter().filter(|name| !seen.contains(**name)).collect();
+    assert!(
+        missing.is_empty(),
+        "there is no {missing:?} among {} answers. The tests of the API leave them: run `cargo test -p \
+         server --test api` before this, or all of them",
+        answers.len(),
+    );
+    answers
+}
+
+fn what_it_is(answer: &Value) -> Option<String> {
+    let path = answer["path"].as_str()?;
+    let place = ["/interactions", "/models", "/files", "/x/execute"];
+    let place = place.iter().find(|place| path.contains(**place))?;
+    let kind = answer["kind"].as_str()?;
+    Some(match kind {
+        "event" => format!("{place} {}", answer["body"]["event_type"].as_str()?),
+        _ => format!("{place} {kind} {}", answer["status"]),
+    })
+}
+
+#[test]
+fn everything_that_was_answered_is_known_to_googles_sdks() {
+    let lines: Vec<String> = answers().iter().map(Value::to_string).collect();
+    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+    let file = scratch.path().join("answers.jsonl");
+    fs::write(&file, lines.join("\n")).expect("there is room");
+    let passed = Command::new(Path::new(HERE).join("known")).arg(&file).status();
+    assert!(
+        passed.expect("the script is there").success(),
+        "an SDK does not know something; its own words are above"
+    );
+}
+
+/// A path of the document as a pattern.
+fn pattern(path: &str) -> Regex {
+    let gap = Regex::new(r"\\\{[a-z]+\\\}").expect("it is one");
+    let pattern = gap.replace_all(&regex::escape(path), "[^/:]+").into_owned();
+    Regex::new(&format!("^{pattern}$")).expect("it was escaped")
+}
+
+#[tokio::test]
+async fn everything_that_was_answered_is_as_the_document_says() {
+    let server = harness::TestServer::start("").await;
+    let document = server.get("/openapi.json").await.body;
+    let paths = document["paths"].as_object().expect("it is one");
+    let paths: Vec<(Regex, &Value)> =
+        paths.iter().map(|(path, operations)| (pattern(path), operations)).collect();
+    let (mut held, mut unlike) = (0, Vec::new());
+    for answer in answers() {
+        let Some(schema) = schema_of(&answer, &paths) else { continue };
+        let mut whole = schema.clone();
+        whole["components"] = document["components"].clone();
+        let validator = jsonschema::validator_for(&whole).expect("it is a schema");
+        held += 1;
+        if let Some(error) = validator.iter_errors(&answer["body"]).next() {
+            unlike.push(format!("{answer}\n  does not fit {schema}:\n  {error}"));
+        }
+    }
+    assert!(unlike.is_empty(), "{} of {held}:\n{}", unlike.len(), unlike.join("\n"));
+    assert!(held > 200, "{held} answers are none to speak of");
+}
+
+/// What the document says of an answer; nothing where it says nothing, for nobody is to ask there.
+fn schema_of<'a>(answer: &Value, paths: &[(Regex, &'a Value)]) -> Option<&'a Value> {
+    let path = answer["path"].as_str()?;
+    let mut of_path = paths.iter().filter(|(pattern, _)| pattern.is_match(path));
+    let operations = of_path.next()?.1;
+    let method = answer["method"].as_str()?.to_lowercase();
+    let kind = answer["kind"].as_str()?;
+    let operation = match kind {
+        // A stream may have been asked for or looked at.
+        "event" => operations.get("get").or_else(|| operations.get("post")),
+        _ => operations.get(&method),
+    }?;
+    let status = answer["status"].as_u64()?;
+    let media = if kind == "answer" { "application/json" } else { "text/event-stream" };
+    let (status, media) = match status {
+        200 => ("200", media),
+        400..500 => ("4XX", "application/json"),
+        _ => ("5XX", "application/json"),
+    };
+    if kind == "piece" && answer["body"].get("error").is_some() {
+        return None; // the classic envelope, as the answer of its own that it would have been
+    }
+    Some(&operation["responses"][status]["content"][media]["schema"])
+}
+
+/// Bounded here; `make schemathesis` takes its time.
+#[test]
+fn schemathesis_finds_nothing() {
+    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let server = Program::start(data.path(), &[]);
+    let passed = Command::new(Path::new(HERE).join("schemathesis")).arg(server.url()).status();
+    assert!(passed.expect("the script is there").success(), "it found something; see above");
+    // It is still there, and has not panicked on the way.
+    let runtime = tokio::runtime::Runtime::new().expect("there are threads");
+    let alive = runtime.block_on(Client::new(server.url().to_owned()).get("/healthz"));
+    assert_eq!(alive.body, json!({"status": "ok"}));
+}

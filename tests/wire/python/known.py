@@ -1,0 +1,115 @@
+"""Reads everything that the server answered with the types of Google's SDK, which swallow what they
+do not know: here it is a failure.
+
+    python known.py ANSWERS.jsonl
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pydantic
+from google import genai
+from google.genai import types
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "sdk/python"))
+
+from google.genai._gaos.types.interactions.interactionsseevent import InteractionSSEEvent  # noqa: E402
+from recorder import UNDECLARED as UNDECLARED_MEMBERS  # noqa: E402
+from recorder import unknown  # noqa: E402
+
+# Of the older API: what the real service says although the SDK's types do not know it.
+UNDECLARED = {
+    ("GenerateContentResponseUsageMetadata", "serviceTier"),  # recorded from the real service
+    ("Model", "supportedGenerationMethods"),  # the SDK calls it supported_actions, and renames it
+    ("CountTokensResponse", "promptTokensDetails"),  # documented, and dropped by the SDK
+}
+# Steps and contents of other servers, which come back as they came, are nobody's to know.
+FOREIGN = re.compile("^(tool_call|from_the_future|of_tomorrow|.*_of_tomorrow)$")
+
+EVENT = pydantic.TypeAdapter(InteractionSSEEvent)
+# A step of a server's tool is announced without its payload, which the types call required.
+PAYLOADS = {
+    "code_execution_call": {"arguments": {"language": "python", "code": ""}},
+    "code_execution_result": {"result": ""},
+    "google_search_call": {"arguments": {"queries": []}},
+    "google_search_result": {"result": []},
+}
+
+
+def interaction(body):
+    if "object" not in body:
+        return "nothing", []  # `{}`, for what was deleted
+    return "Interaction", unknown(genai.interactions.Interaction.model_validate(body), FOREIGN)
+
+
+def event(body):
+    if body.get("event_type") == "step.start":
+        body = {**body, "step": {**PAYLOADS.get(body["step"]["type"], {}), **body["step"]}}
+    read = EVENT.validate_python(body)
+    return type(read).__name__, unknown(read, FOREIGN)
+
+
+def classic(name):
+    def check(body):
+        try:
+            getattr(types, name).model_validate(body)
+        except pydantic.ValidationError as error:
+            return name, [
+                f"{mistake['msg']}: {'.'.join(map(str, mistake['loc']))}"
+                for mistake in error.errors()
+                if not declared(name, mistake)
+            ]
+        return name, []
+
+    return check
+
+
+def declared(root, mistake):
+    if mistake["type"] != "extra_forbidden":
+        return False
+    place, member = mistake["loc"][:-1], mistake["loc"][-1]
+    owner = {"usageMetadata": "GenerateContentResponseUsageMetadata", "models": "Model"}
+    names = [owner.get(name, root) for name in place if isinstance(name, str)] or [root]
+    return (names[-1], member) in UNDECLARED
+
+
+ROUTES = [
+    ("answer", r"/interactions(/|$)", interaction),
+    ("event", r"", event),
+    ("piece", r"", classic("GenerateContentResponse")),
+    ("answer", r":generateContent$", classic("GenerateContentResponse")),
+    ("answer", r":countTokens$", classic("CountTokensResponse")),
+    ("answer", r"/models/[^/]+$", classic("Model")),
+    ("answer", r"/models$", classic("ListModelsResponse")),
+    ("answer", r"^/upload/", lambda body: classic("File")(body["file"])),
+    ("answer", r"^/v1[a-z]*/files$", classic("ListFilesResponse")),
+    ("answer", r"^/v1[a-z]*/files/[^:]+$", classic("File")),
+]
+
+
+def check(answer):
+    if answer["status"] != 200 or "error" in answer["body"] and answer["kind"] == "piece":
+        return None  # the SDK has classes for the status alone
+    for kind, path, read in ROUTES:
+        if answer["kind"] == kind and re.search(path, answer["path"]) and answer["body"]:
+            return read(answer["body"])
+    return None
+
+
+counts, found = Counter(), 0
+for line in Path(sys.argv[1]).read_text().splitlines():
+    answer = json.loads(line)
+    try:
+        name, mistakes = check(answer) or (None, [])
+    except (pydantic.ValidationError, KeyError, TypeError) as error:
+        name, mistakes = "unreadable", [str(error)]
+    if name:
+        counts[name] += 1
+    if mistakes:
+        found += 1
+        print(f"{answer['path']}: {line[:800]}", *mistakes, sep="\n  ", file=sys.stderr)
+print(f"google-genai {genai.__version__}:", dict(counts), f"and by name {sorted(map(str, UNDECLARED | UNDECLARED_MEMBERS))}")
+sys.exit(found > 0)
