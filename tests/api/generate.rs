@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use server::interaction::Limits;
 
 use crate::harness::golden::same;
+use crate::harness::recorder::{self, Kind};
 use crate::harness::{Client, RUN_LIMIT, Reply, TestServer};
 
 const MODEL: &str = "/v1beta/models/gemini-3-flash-preview";
@@ -35,7 +36,14 @@ async fn streamed(server: &Client, path: &str, request: &Value) -> (String, Stri
     let response = request.send().await.expect("the server answers");
     assert_eq!(response.status().as_u16(), 200);
     let kind = response.headers()["content-type"].to_str().expect("it is text").to_owned();
-    (kind, response.text().await.expect("the stream is not cut"))
+    let text = response.text().await.expect("the stream is not cut");
+    let data = |frame: &str| serde_json::from_str(frame.strip_prefix("data: ")?).ok();
+    let pieces = serde_json::from_str::<Vec<Value>>(&text)
+        .unwrap_or_else(|_| text.split("\r\n\r\n").filter_map(data).collect());
+    for piece in pieces {
+        recorder::record(Kind::Piece, "POST", path, 200, &piece);
+    }
+    (kind, text)
 }
 
 /// The objects of the `data:` lines; there is nothing else.
@@ -310,7 +318,7 @@ async fn only_a_method_that_is_there_of_a_model_that_is_there_is_found() {
     for (method, path, status, wanted) in [
         ("POST", "/v1/models/gone:generateContent", 404, "models/gone is not found"),
         ("POST", "/v1/models/direct:embedContent", 404, "'embedContent'"),
-        ("POST", "/v1/models/direct", 404, "The method ''"),
+        ("POST", "/v1/models/direct", 405, "does not have this method"),
         ("GET", "/v1/models/direct:generateContent", 405, "with POST"),
         ("POST", "/v1/models/direct:generateContent?colour=red", 400, "Unknown name \"colour\""),
         ("POST", "/v1/models", 405, ""),

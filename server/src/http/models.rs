@@ -69,10 +69,15 @@ pub async fn call(
     Extension(owner): Extension<Owner>,
     Path(rest): Path<String>,
     query: Classic,
-    Body(body): Body,
+    body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
     let (name, method) = part_of_url(&rest);
     known(&app, name, method)?;
+    if method.is_empty() {
+        let why = format!("models/{name} does not have this method.");
+        return Err(ApiError::method("GET", why));
+    }
+    let Body(body) = body?;
     match method {
         "generateContent" | "streamGenerateContent" => {
             let Generate { mut request, thoughts } =
@@ -96,7 +101,6 @@ pub async fn call(
             request.owner = owner;
             Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
         }
-        "" => Err(ApiError::method("GET", format!("models/{name} does not have this method."))),
         _ => Err(ApiError::new(
             Code::NotFound,
             format!("The method '{method}' of models is not supported by this server."),
