@@ -567,6 +567,7 @@ mod tests {
             thought: 3,
             tool_use: Tokens::text(4),
             cached: 5,
+            searches: 0,
         };
         assert_eq!(read(finished), [Event::Finished { status: Status::Completed, usage }]);
     }
