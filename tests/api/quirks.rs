@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use server::quirk::{QUIRKS, Where};
 
-use crate::harness::{Reply, TestServer, direct};
+use crate::harness::{Reply, TestServer, direct, recorder};
 
 const FAILS: &str = "print('ok')\nprint(1/0)";
 const DRAWS: &str =
@@ -57,12 +57,19 @@ fn counts() -> Value {
            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 0}]})
 }
 
-fn all_counts() -> Value {
+/// As they are while an answer comes.
+fn counts_so_far() -> Value {
     json!({"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0,
            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 0}],
-           "toolUsePromptTokenCount": 0,
-           "toolUsePromptTokensDetails": [{"modality": "TEXT", "tokenCount": 0}],
+           "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 0}],
            "serviceTier": "standard"})
+}
+
+fn all_counts() -> Value {
+    let mut counts = counts_so_far();
+    counts["toolUsePromptTokenCount"] = 0.into();
+    counts["toolUsePromptTokensDetails"] = json!([{"modality": "TEXT", "tokenCount": 0}]);
+    counts
 }
 
 /// An answer of the server with these parts.
@@ -74,7 +81,7 @@ fn whole(parts: Value) -> Value {
 /// A piece of one.
 fn piece(parts: Value) -> Value {
     json!({"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
-           "modelVersion": "direct", "responseId": "…"})
+           "usageMetadata": counts_so_far(), "modelVersion": "direct", "responseId": "…"})
 }
 
 fn finishing(mut piece: Value) -> Value {
@@ -96,6 +103,11 @@ async fn whole_answers_of_generate_content() {
     let mut blocked = counts();
     blocked["serviceTier"] = "standard".into();
     let picture = json!({"inlineData": {"mimeType": "image/png", "data": "…"}});
+    let mut drawn =
+        whole(json!([call(DRAWS), picture, result("OUTCOME_OK", "drawn\n"), {"text": "done"}]));
+    let read_again = &mut drawn["usageMetadata"]["toolUsePromptTokensDetails"];
+    *read_again =
+        json!([{"modality": "TEXT", "tokenCount": 0}, {"modality": "IMAGE", "tokenCount": 0}]);
     for (quirk, code, wanted) in [
         (
             "several_results",
@@ -118,13 +130,7 @@ async fn whole_answers_of_generate_content() {
                 {"text": "done"},
             ])),
         ),
-        (
-            "picture_before_result",
-            DRAWS,
-            whole(json!([
-                call(DRAWS), picture, result("OUTCOME_OK", "drawn\n"), {"text": "done"},
-            ])),
-        ),
+        ("picture_before_result", DRAWS, drawn),
         (
             "malformed_function_call",
             FAILS,
@@ -191,7 +197,7 @@ async fn streams_of_generate_content() {
     let ran = || piece(json!([result("OUTCOME_OK", "1\n")]));
     let text = || piece(json!([{"text": "done"}]));
     let last = || {
-        json!({"candidates": [{"content": {"parts": [], "role": "model"}, "index": 0, "finishReason": "STOP"}],
+        json!({"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "index": 0, "finishReason": "STOP"}],
                "usageMetadata": all_counts(), "modelVersion": "direct", "responseId": "…"})
     };
     let metadata = json!({"candidates": [{"index": 0, "groundingMetadata": {}}],
@@ -292,6 +298,7 @@ scenarios:
     )
     .await;
     let path = "/v1beta/models/m:generateContent";
+    recorder::leave_out();
     let reply = server.post(path, &classic("blocked")).await;
     assert_eq!(reply.body["promptFeedback"]["blockReason"], "PROHIBITED_CONTENT");
     assert_eq!(reply.body.get("candidates"), None);
@@ -313,6 +320,7 @@ scenarios:
 #[tokio::test]
 async fn a_namespace_has_faults_of_its_own_that_are_counted() {
     let server = TestServer::start("").await;
+    recorder::leave_out();
     let order = json!([{"quirk": "blocked_prompt", "times": 1}, {"quirk": "bare_error"}]);
     let at = |method: &str, path: &str| {
         server.request(method, path).header("x-belljar-namespace", "mine")

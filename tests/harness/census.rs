@@ -40,7 +40,7 @@ pub struct Count {
     pub processes: usize,
     pub files: [usize; 3],
     pub mounts: [usize; 3],
-    /// Of this program, with nobody in them, on the whole machine.
+    /// Of this warden, with nobody in them.
     pub cgroups: usize,
     pub temporary: usize,
 }
@@ -88,7 +88,7 @@ impl Household {
             processes: below(number(warden.process)).len(),
             files: self.each(|process| entries(format!("/proc/{process}/fd"))),
             mounts: self.each(|process| text(process, "mountinfo").lines().count()),
-            cgroups: cgroups(Path::new("/sys/fs/cgroup")),
+            cgroups: cgroups(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.process)),
             temporary: entries(&self.folder),
         }
     }
@@ -148,16 +148,16 @@ fn entries(folder: impl AsRef<Path>) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
-/// Those below this one that have the program's name. Whoever still is in one is somebody else.
-fn cgroups(folder: &Path) -> usize {
+/// Those below this one whose names begin so. Whoever still is in one is at work.
+fn cgroups(folder: &Path, prefix: &str) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| {
             let path = entry.path();
-            let ours = path.to_string_lossy().contains("belljar");
+            let ours = entry.file_name().to_string_lossy().starts_with(prefix);
             let empty = fs::read(path.join("cgroup.procs")).is_ok_and(|list| list.is_empty());
-            usize::from(ours && empty) + cgroups(&path)
+            usize::from(ours && empty) + cgroups(&path, prefix)
         })
         .sum()
 }

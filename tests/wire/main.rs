@@ -136,7 +136,9 @@ fn schema_of<'a>(answer: &Value, paths: &[(Regex, &'a Value)]) -> Option<&'a Val
     if kind == "piece" && answer["body"].get("error").is_some() {
         return None; // the classic envelope, as the answer of its own that it would have been
     }
-    Some(&operation["responses"][status]["content"][media]["schema"])
+    let schema = &operation["responses"][status]["content"][media]["schema"];
+    // Of an event it is about what is in its data.
+    Some(schema.pointer("/anyOf/0/properties/data/contentSchema").unwrap_or(schema))
 }
 
 /// Bounded here; `make schemathesis` takes its time.

@@ -8,13 +8,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use protocol::CellLimits;
 
-/// How long a group may take to be empty after everything in it was killed.
+/// How long a group may take to be empty after everything in it was killed. One that takes longer is
+/// tried again when the next one goes.
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks. The kernel tells of an empty group only where there is a file to watch.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -26,6 +27,8 @@ pub struct Cgroups {
     made: AtomicU64,
     /// Waits for groups to be empty. Joined at the end, so that none is left.
     removals: Mutex<Vec<JoinHandle<()>>>,
+    /// Folders of groups that were not empty in time.
+    late: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// A folder in which a group is a folder, and what is written into each.
@@ -50,7 +53,8 @@ pub struct Group {
 
 impl Cgroups {
     fn at(parents: Vec<Parent>) -> Cgroups {
-        Cgroups { parents, made: AtomicU64::new(0), removals: Mutex::new(Vec::new()) }
+        let (made, removals) = (AtomicU64::new(0), Mutex::default());
+        Cgroups { parents, made, removals, late: Arc::default() }
     }
 
     /// Finds out where groups can be made by making one. The error says why there can be none.
@@ -140,9 +144,10 @@ fn counted(file: &Path, line: &str) -> u64 {
 impl Drop for Group {
     fn drop(&mut self) {
         let folders = std::mem::take(&mut self.folders);
+        let late = Arc::clone(&self.made_by.late);
         // What is in it dies a moment later than this, and the runtime may be at its end.
-        let removal = std::thread::spawn(move || folders.iter().for_each(|folder| remove(folder)));
-        let mut removals = self.made_by.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        let removal = std::thread::spawn(move || remove(folders, &late, EMPTY_WITHIN));
+        let mut removals = lock(&self.made_by.removals);
         removals.retain(|removal| !removal.is_finished());
         removals.push(removal);
     }
@@ -150,24 +155,42 @@ impl Drop for Group {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        let removals = self.removals.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for removal in removals.drain(..) {
+        for removal in lock(&self.removals).drain(..) {
             drop(removal.join()); // a thread that panicked has said so
+        }
+        for folder in lock(&self.late).drain(..).filter(|folder| !is_removed(folder)) {
+            tracing::error!(?folder, "the control group of a cell could not be removed");
         }
     }
 }
 
-fn remove(folder: &Path) {
-    let until = Instant::now() + EMPTY_WITHIN;
-    while let Err(error) = fs::remove_dir(folder) {
-        if error.kind() == io::ErrorKind::NotFound {
-            return;
-        }
-        if Instant::now() > until {
-            return tracing::error!(%error, "the control group of a cell cannot be removed");
+/// Removes these when they are empty, and with them what was late before.
+fn remove(mut folders: Vec<PathBuf>, late: &Mutex<Vec<PathBuf>>, within: Duration) {
+    let until = Instant::now() + within;
+    loop {
+        folders.retain(|folder| !is_removed(folder));
+        if folders.is_empty() || Instant::now() > until {
+            break;
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    let mut late = lock(late);
+    late.retain(|folder| !is_removed(folder));
+    if !folders.is_empty() {
+        tracing::warn!(groups = folders.len(), "what was killed in a cell is not dead yet");
+        late.append(&mut folders);
+    }
+}
+
+fn is_removed(folder: &Path) -> bool {
+    match fs::remove_dir(folder) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The kernel counts what it needs for a cell itself, its tables above all, and a cell is to have
@@ -284,6 +307,21 @@ mod tests {
         for other in ["belljar-warden", "belljar-x-1", "user.slice", "123-4"] {
             assert_eq!(maker(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_group_that_is_not_empty_in_time_goes_with_a_later_one() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let [slow, quick] = ["slow", "quick"].map(|name| folder.path().join(name));
+        let within = slow.join("process");
+        fs::create_dir_all(&within).expect("it is ours");
+        fs::create_dir(&quick).expect("it is ours");
+        let late = Mutex::default();
+        remove(vec![slow.clone(), quick.clone()], &late, Duration::ZERO);
+        assert_eq!((slow.exists(), quick.exists()), (true, false));
+        fs::remove_dir(within).expect("it is ours");
+        remove(Vec::new(), &late, Duration::ZERO);
+        assert!(!slow.exists() && lock(&late).is_empty());
     }
 
     #[test]

@@ -122,7 +122,10 @@ fn api() -> Vec<(&'static str, MethodRouter<App>)> {
         ),
         ("/interactions/{id}/cancel", post(interactions::cancel)),
         ("/models", get(models::list)),
-        ("/models/{*rest}", get(models::get).post(models::call).fallback(models::untouchable)),
+        (
+            "/models/{*rest}",
+            get(models::get).post(models::call).patch(models::change).delete(models::change),
+        ),
         ("/tunedModels", get(models::list_tuned)),
         ("/files", get(files::list)),
         ("/files:register", post(files::register)),

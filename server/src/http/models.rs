@@ -56,8 +56,14 @@ pub async fn get(
     Ok(json(&model(&name)))
 }
 
-/// Tests of Google's own change and delete models, and look for 404.
-pub async fn untouchable(Path(name): Path<String>) -> ApiError {
+/// `PATCH` and `DELETE`, which are for tuned models. Tests of Google's own ask them of others, and look
+/// for 404.
+pub async fn change(Path(name): Path<String>) -> ApiError {
+    let (_, method) = part_of_url(&name);
+    if METHODS.contains(&method) {
+        let why = format!("The method '{method}' of models is asked for with POST.");
+        return ApiError::method("POST", why);
+    }
     let why = format!("models/{name} is not found among those that can be changed or deleted.");
     ApiError::new(Code::NotFound, why)
 }

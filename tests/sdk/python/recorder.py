@@ -18,8 +18,8 @@ UNDECLARED = {
     ("GoogleSearchResult", "snippet"),
     ("Usage", "initial_input_tokens"),  # since google-genai 3; here for 2
 }
-# Enums that are open on purpose: any name of a model is a good one.
-OPEN = {"model"}
+# Enums that are open on purpose: any name of a model is a good one, and types of media come back as they came.
+OPEN = {"model", "mime_type"}
 
 
 def check_interaction(interaction):

@@ -18,6 +18,9 @@ const UNDECLARED = [
   ['promptTokensDetails', 'CountTokensResponse'], // documented, and dropped by the SDK
 ];
 
+// Reasons to stop that google-genai knows for Python, and @google/genai does not.
+const REASONS = new Set(['MODEL_ARMOR', 'MISSING_THOUGHT_SIGNATURE']);
+
 function typeOf({ kind, path, status, body }) {
   if (kind === 'event') return typeof body.event_type === 'string' && 'Interactions.InteractionSSEEvent';
   if (status !== 200) return null; // the SDK has no type for these
@@ -47,7 +50,9 @@ function without(value, place) {
   if (value === null || typeof value !== 'object') return value;
   const here = [place, value.type];
   const members = Object.entries(value).filter(
-    ([name]) => !UNDECLARED.some(([member, where]) => member === name && here.includes(where)),
+    ([name, inside]) =>
+      !(name === 'finishReason' && REASONS.has(inside)) &&
+      !UNDECLARED.some(([member, where]) => member === name && here.includes(where)),
   );
   // Arguments of a function and what it answered are the client's.
   const free = new Set(['arguments', 'args', 'result', 'annotations']);

@@ -39,7 +39,7 @@ fn interactions() -> Components {
         }),
     );
     let usage = answer(
-        &[],
+        &["grounding_tool_count"],
         json!({
             "total_tokens": count("Input, output, thoughts and the use of tools together."),
             "total_input_tokens": count("The prompt, once."),
@@ -51,6 +51,9 @@ fn interactions() -> Components {
             "tool_use_tokens_by_modality": list(modality),
             "total_thought_tokens": count("What it thought."),
             "initial_input_tokens": count("The prompt, once."),
+            "grounding_tool_count": list(answer(&[], json!({
+                "type": only("google_search"), "count": count("Searches."),
+            }))),
         }),
     );
     let fields = json!({
@@ -111,11 +114,20 @@ fn steps() -> Components {
         json!({"type": only("code_execution_result"), "call_id": {"type": "string"},
         "signature": signature(), "is_error": {"type": "boolean"}, "result": {"type": "string"}})
     };
-    let found = list(answer(
+    let found = list(any_of(&[
+        answer(&[], json!({"search_suggestions": text("HTML to show beside the answer.")})),
+        answer(
+            &[],
+            json!({"title": {"type": "string"}, "url": {"type": "string"},
+                   "snippet": {"type": "string"}}),
+        ),
+    ]));
+    let citation = answer(
         &[],
-        json!({"title": {"type": "string"}, "url": {"type": "string"},
-                                        "snippet": {"type": "string"}}),
-    ));
+        json!({"type": only("url_citation"), "url": {"type": "string"}, "title": {"type": "string"},
+               "start_index": count("Bytes of the text before it."),
+               "end_index": count("Bytes of the text until its end.")}),
+    );
     let contents = || list(named("ShownContent"));
     let queries = || answer(&[], json!({"queries": list(json!({"type": "string"}))}));
     let known = [
@@ -175,6 +187,7 @@ fn steps() -> Components {
             json!({"type": only("google_search_result"), "signature": signature(),
                            "is_error": {"type": "boolean"}, "result": found}),
         ),
+        answer(&[], json!({"type": only("text_annotation_delta"), "annotations": list(citation)})),
         answer(&[], json!({"type": only("arguments_delta"), "arguments": text("Piece of JSON.")})),
     ];
     vec![
@@ -321,11 +334,29 @@ fn generate() -> Components {
                 "name": {"type": "string"}, "args": {"type": "object"}}))}),
         ),
     ]);
+    let grounding = answer(
+        &["searchEntryPoint", "groundingChunks", "groundingSupports"],
+        json!({
+            "webSearchQueries": list(json!({"type": "string"})),
+            "searchEntryPoint": answer(&[], json!({"renderedContent": {"type": "string"}})),
+            "groundingChunks": list(answer(&[], json!({"web": answer(&[], json!({
+                "uri": {"type": "string"}, "title": {"type": "string"}}))}))),
+            "groundingSupports": list(answer(&[], json!({
+                "groundingChunkIndices": list(count("From 0.")),
+                "segment": answer(&["partIndex", "startIndex"], json!({
+                    "partIndex": count("Of the part, from 0."),
+                    "startIndex": count("Bytes of the part before it."),
+                    "endIndex": count("Bytes of the part until its end."),
+                    "text": {"type": "string"}})),
+            }))),
+        }),
+    );
     let candidate = answer(
-        &["finishReason"],
+        &["finishReason", "groundingMetadata"],
         json!({
             "content": answer(&[], json!({"parts": list(part), "role": only("model")})),
             "finishReason": {"type": "string"},
+            "groundingMetadata": grounding,
             "index": {"type": "integer", "const": 0},
         }),
     );
@@ -483,6 +514,18 @@ fn ours() -> Components {
                 json!({
                     "namespace": {"type": "string"}, "entries": list(entry),
                     "forgotten": count("Older entries."),
+                }),
+            ),
+        ),
+        (
+            "StandingFaults",
+            answer(
+                &[],
+                json!({
+                    "namespace": {"type": "string"},
+                    "faults": list(answer(&[], json!({
+                        "fault": any_object("As it was ordered."), "happened": count("How often."),
+                    }))),
                 }),
             ),
         ),

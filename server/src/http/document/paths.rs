@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{flag, named, text, word};
+use super::schema::{any_object, any_of, flag, list, named, only, text, word};
 use crate::http::VERSIONS;
 
 /// A method of a path.
@@ -21,6 +21,18 @@ struct Operation {
 /// How an answer comes.
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
+
+/// What one event of a stream is. Its data is JSON, but for the last word of an interaction's.
+fn frames(schema: &str) -> Value {
+    let frame = |event: Value, data: Value| json!({"type": "object", "required": ["data"], "properties": {"event": event, "data": data}});
+    let json = json!({
+        "type": "string", "contentMediaType": JSON, "contentSchema": named(schema),
+    });
+    any_of(&[
+        frame(json!({"type": "string", "not": {"const": "done"}}), json),
+        frame(only("done"), only("[DONE]")),
+    ])
+}
 
 impl Operation {
     fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Operation {
@@ -180,7 +192,7 @@ fn interactions() -> Operations {
                 .with([namespace()])
                 .takes("CreateInteraction")
                 .answers("Interaction")
-                .answers_as(EVENTS, named("InteractionEvent")),
+                .answers_as(EVENTS, frames("InteractionEvent")),
         ),
         (
             "/{version}/interactions/{id}",
@@ -193,7 +205,7 @@ fn interactions() -> Operations {
                     in_query("include_input", flag("The input is there whatever this says.")),
                 ])
                 .answers("Interaction")
-                .answers_as(EVENTS, named("InteractionEvent")),
+                .answers_as(EVENTS, frames("InteractionEvent")),
         ),
         (
             "/{version}/interactions/{id}",
@@ -232,6 +244,16 @@ fn models() -> Operations {
             new("getModel", "A model").with([model()]).answers("Model"),
         ),
         (
+            "/{version}/models/{model}",
+            "patch",
+            new("changeModel", "Of tuned models, of which there is none: 404").with([model()]),
+        ),
+        (
+            "/{version}/models/{model}",
+            "delete",
+            new("deleteModel", "Of tuned models, of which there is none: 404").with([model()]),
+        ),
+        (
             "/{version}/models/{model}:generateContent",
             "post",
             new("generateContent", "Asks the model, runs its code, and answers with every part")
@@ -253,7 +275,7 @@ fn models() -> Operations {
                         named("ClassicError"),
                     ])),
                 )
-                .answers_as(EVENTS, named("GenerateContentResponse")),
+                .answers_as(EVENTS, frames("GenerateContentResponse")),
         ),
         (
             "/{version}/models/{model}:countTokens",
@@ -349,6 +371,32 @@ fn ours() -> Operations {
             "/x/reset",
             "post",
             new("reset", "An empty journal, no added scenarios, faults counted anew")
+                .with([namespace()])
+                .answers("Nothing"),
+        ),
+        (
+            "/x/faults",
+            "get",
+            new("faults", "What was ordered to fail, and how often it has happened")
+                .with([namespace()])
+                .answers("StandingFaults"),
+        ),
+        (
+            "/x/faults",
+            "post",
+            new("orderFaults", "Failures for every request")
+                .about("One, or a list of them, as in the header `x-belljar-fault`.")
+                .with([namespace()])
+                .takes_as(
+                    json!({JSON: {"schema": any_of(&[any_object("A failure."), list(any_object("A failure."))])}}),
+                    true,
+                )
+                .answers("Nothing"),
+        ),
+        (
+            "/x/faults",
+            "delete",
+            new("removeFaults", "Takes away what was ordered")
                 .with([namespace()])
                 .answers("Nothing"),
         ),

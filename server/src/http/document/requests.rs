@@ -354,6 +354,7 @@ fn generate() -> Components {
         "generationConfig": named("GenerationConfig"),
         "safetySettings": list(safety),
         "serviceTier": text("`flex`, `standard` or `priority`, and echoed."),
+        "labels": any_object("For bills. Accepted, and not used."),
         "model": {"type": "string"},
         "store": {"type": "boolean"},
     });
@@ -375,6 +376,10 @@ fn generate() -> Components {
                 &[],
                 json!({
                     "codeExecution": request(&[], json!({})),
+                    "googleSearch": request(&[], json!({
+                        "searchTypes": any_object("Accepted, and not used."),
+                        "timeRangeFilter": any_object("Accepted, and not used."),
+                    })),
                     "functionDeclarations": any_of(&[named("FunctionDeclaration"),
                                                      list(named("FunctionDeclaration"))]),
                 }),

@@ -233,14 +233,15 @@ pub fn of_generate() -> [Value; 2] {
     let every = json!({
         "contents": [{"role": "user", "parts": parts}],
         "systemInstruction": {"parts": [{"text": "a"}]},
-        "tools": [{"codeExecution": {}, "functionDeclarations": [{"name": "f", "description": "d",
+        "tools": [{"codeExecution": {},
+            "googleSearch": {"searchTypes": {}, "timeRangeFilter": {}}, "functionDeclarations": [{"name": "f", "description": "d",
             "parameters": {}, "response": {}, "responseJsonSchema": {}, "behavior": "BLOCKING"}]}],
         "toolConfig": {"includeServerSideToolInvocations": true, "retrievalConfig": {},
             "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"],
                                       "streamFunctionCallArguments": false}},
         "generationConfig": config,
         "safetySettings": [{"category": "c", "threshold": "t", "method": "m"}],
-        "serviceTier": "flex", "model": "m", "store": true,
+        "serviceTier": "flex", "labels": {"team": "a"}, "model": "m", "store": true,
     });
     let mut other = every.clone();
     other["contents"] = json!({"parts": {"text": "a"}});

@@ -298,7 +298,7 @@ fn finish(chunk: &Value) -> Option<&str> {
 }
 
 fn is_silent(chunk: &Value) -> bool {
-    parts(chunk).is_empty()
+    parts(chunk).iter().all(|part| *part == json!({"text": ""}))
 }
 
 /// Another candidate in a piece that counts nothing.
