@@ -80,11 +80,12 @@ const SAID = [undefined, CODE];
 const RAN = [undefined, RESULT];
 const ANSWERED = [undefined, TEXT];
 const STOP = ["STOP", []];
+const LAST = ["STOP", TEXT];
 for (const [quirk, wanted] of [
-  ["code_twice", [SAID, SAID, RAN, ANSWERED, STOP]],
-  ["chunk_without_content", [SAID, [undefined, undefined], RAN, ANSWERED, STOP]],
-  ["stop_in_every_chunk", [["STOP", CODE], ["STOP", RESULT], ["STOP", TEXT], STOP]],
-  ["early_finish", [SAID, ["STOP", RESULT], ANSWERED, STOP]],
+  ["code_twice", [SAID, SAID, RAN, ANSWERED, LAST]],
+  ["chunk_without_content", [SAID, [undefined, undefined], RAN, ANSWERED, LAST]],
+  ["stop_in_every_chunk", [["STOP", CODE], ["STOP", RESULT], ["STOP", TEXT], LAST]],
+  ["early_finish", [SAID, ["STOP", RESULT], ANSWERED, LAST]],
   ["leading_finish", [STOP, STOP, SAID, RAN, ANSWERED, STOP, STOP]],
   ["finish_alone", [SAID, RAN, ANSWERED, ["STOP", undefined]]],
   ["cut_short", [SAID, RAN, ANSWERED]],

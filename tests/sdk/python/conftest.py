@@ -70,7 +70,11 @@ class StreamingClient:
             kept = [step.to_dict() for step in stored.steps if step.type not in INPUTS]
             assert canonical(told["steps"]) == canonical(kept)
             assert told["status"] == stored.status
-            assert told["usage"] == stored.usage.to_dict()
+            # google-genai 2 keeps what it does not know in one of the two, and loses it in the other.
+            told["usage"].pop("initial_input_tokens", None)
+            kept = stored.usage.to_dict()
+            kept.pop("initial_input_tokens", None)
+            assert told["usage"] == kept
         return check_interaction(genai.interactions.Interaction.model_validate(told))
 
     def get(self, *args, **kwargs):

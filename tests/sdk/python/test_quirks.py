@@ -92,10 +92,10 @@ def test_of_the_reasons_the_words_are_lost():
 @pytest.mark.parametrize(
     "quirk, wanted",
     [
-        ("code_twice", [(None, CODE), (None, CODE), (None, RESULT), (None, TEXT), ("STOP", [])]),
-        ("chunk_without_content", [(None, CODE), (None, None), (None, RESULT), (None, TEXT), ("STOP", [])]),
-        ("stop_in_every_chunk", [("STOP", CODE), ("STOP", RESULT), ("STOP", TEXT), ("STOP", [])]),
-        ("early_finish", [(None, CODE), ("STOP", RESULT), (None, TEXT), ("STOP", [])]),
+        ("code_twice", [(None, CODE), (None, CODE), (None, RESULT), (None, TEXT), ("STOP", TEXT)]),
+        ("chunk_without_content", [(None, CODE), (None, None), (None, RESULT), (None, TEXT), ("STOP", TEXT)]),
+        ("stop_in_every_chunk", [("STOP", CODE), ("STOP", RESULT), ("STOP", TEXT), ("STOP", TEXT)]),
+        ("early_finish", [(None, CODE), ("STOP", RESULT), (None, TEXT), ("STOP", TEXT)]),
         (
             "leading_finish",
             [("STOP", [])] * 2 + [(None, CODE), (None, RESULT), (None, TEXT)] + [("STOP", [])] * 2,
