@@ -41,6 +41,7 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
     if jail.belljar_prepare(spec, proc):
         sys.exit(1)
     belljar_pages.use(jail)
+    gc.disable()  # until all is there: what an import makes stays
     for module in modules:
         importlib.import_module(module)
     runner.prepare()

@@ -9,21 +9,31 @@ use crate::sys;
 /// Bytes that are copied between two looks whether the code has come: some tenth of a millisecond.
 const AT_ONCE: usize = 64 << 10;
 
+/// Where somebody waits for this cell the code comes at once, in milliseconds. Most code needs few of the
+/// pages, and to copy and to free them takes longer than all else that a cell costs.
+const COMES_WITHIN: u16 = 20;
+
 /// Copies what lies in these ranges, address and length, until something has come on this channel.
 fn make_own(ranges: &[(usize, usize)], channel: BorrowedFd<'_>) {
-    let mut copied = AT_ONCE;
+    if comes_within(COMES_WITHIN, channel) {
+        return;
+    }
+    let mut copied = 0;
     for &(start, length) in ranges {
         if copied >= AT_ONCE {
             copied = 0;
-            // By way of the C library: the call that it makes is one that a cell has.
-            let mut watched = [PollFd::new(channel, PollFlags::POLLIN)];
-            if poll(&mut watched, PollTimeout::ZERO) != Ok(0) {
+            if comes_within(0, channel) {
                 return;
             }
         }
         copied += length;
         sys::write_ahead(start, length);
     }
+}
+
+fn comes_within(milliseconds: u16, channel: BorrowedFd<'_>) -> bool {
+    // By way of the C library: the call that it makes is one that a cell has.
+    poll(&mut [PollFd::new(channel, PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
 }
 
 /// Called in a standby. `ranges` are `count` pairs of addresses and lengths of its memory, in bytes;

@@ -151,11 +151,15 @@ impl Pool {
     }
 
     /// A standby of this kit. Where there is none just now, one that has imported too much is still
-    /// better than waiting.
+    /// better than waiting, as long as there is no rush: such a one takes several times as long to make.
     fn take_now(&self, kit: Kit) -> Option<Cell> {
-        let nearest = self.nearest(kit);
-        let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit);
-        [Some(nearest), science].into_iter().flatten().find_map(|kind| kind.shelf.take_now())
+        let nearest = &self.nearest(kit).shelf;
+        if let Some(cell) = nearest.take_now() {
+            return Some(cell);
+        }
+        let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit)?;
+        let may_lend = !nearest.is_waited_for() && science.shelf.is_full();
+        may_lend.then(|| science.shelf.take_now()).flatten()
     }
 
     /// Where cells of this kit come from, or else of one that is there.

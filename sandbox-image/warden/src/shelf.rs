@@ -132,6 +132,16 @@ impl Shelf {
         self.filled.available_permits() == 0
     }
 
+    /// Whether somebody waits.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it has as many as it is to have at least.
+    pub fn is_full(&self) -> bool {
+        self.filled.available_permits() >= lock(&self.length).least
+    }
+
     /// Returns when one has been taken, or is waited for, since the last time.
     pub async fn taken(&self) {
         self.taken.notified().await;

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-
-/// How long a standby that nobody waits for lets runs pass.
-const LETS_PASS: Duration = Duration::from_millis(25);
+use tokio::time::Instant;
 
 /// When a run is over its answer is still on its way, by way of others who need a processor.
 const AFTER: Duration = Duration::from_millis(2);
@@ -28,8 +26,8 @@ impl Traffic {
         Passing(self)
     }
 
-    /// Returns when nothing runs, or after a while: a run may take half a minute.
-    pub async fn quiet(&self) {
+    /// Returns when nothing runs, and at that time at the latest: a run may take half a minute.
+    pub async fn quiet(&self, until: Instant) {
         let mut runs = self.0.subscribe();
         // The sender is our own.
         let quiet = async {
@@ -43,7 +41,7 @@ impl Traffic {
                 }
             }
         };
-        drop(tokio::time::timeout(LETS_PASS, quiet).await);
+        drop(tokio::time::timeout_at(until, quiet).await);
     }
 }
 
@@ -59,14 +57,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_can_wait_waits_for_runs_and_not_for_ever() {
-        let traffic = Traffic::new();
-        let began = tokio::time::Instant::now();
-        traffic.quiet().await;
+        let (traffic, a_while) = (Traffic::new(), Duration::from_millis(25));
+        let began = Instant::now();
+        traffic.quiet(Instant::now() + a_while).await;
         assert_eq!(began.elapsed(), AFTER);
         let passing = traffic.pass();
-        traffic.quiet().await;
-        assert_eq!(began.elapsed(), AFTER + LETS_PASS);
-        tokio::join!(traffic.quiet(), async { drop(passing) });
-        assert_eq!(began.elapsed(), AFTER + LETS_PASS + AFTER);
+        traffic.quiet(Instant::now() + a_while).await;
+        assert_eq!(began.elapsed(), AFTER + a_while);
+        tokio::join!(traffic.quiet(Instant::now() + a_while), async { drop(passing) });
+        assert_eq!(began.elapsed(), AFTER + a_while + AFTER);
     }
 }
