@@ -25,5 +25,7 @@ pub async fn execute(
     let mut cell = app.sandbox.open(Expected::Only(&code), files).await?;
     let output = cell.run_for_files(&code, timeout).await?;
     let answer = execute::answer(&output);
+    // Once the answer is on its way: the end of a cell is work for the same processors.
+    tokio::spawn(async move { drop(cell) });
     Ok(([(CONTENT_TYPE, JSON)], answer.to_string()).into_response())
 }
