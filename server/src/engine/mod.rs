@@ -1,6 +1,7 @@
 //! The loop: asks the model, runs its code, records what happened. The only code that knows both a
 //! model and the sandbox.
 
+mod calls;
 mod carry;
 mod echo;
 mod fetch;
@@ -117,6 +118,8 @@ pub enum EngineError {
     PreviousInProgress(String),
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
+    #[error("the conversation has no call {0}, which a result of the input answers")]
+    UnknownCall(String),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("the schema of the answer cannot be used: {0}")]
@@ -266,6 +269,9 @@ impl Engine {
         request: &Request,
     ) -> Result<(Prompt, Vec<files::File>), EngineError> {
         let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
+        if let Some(call) = calls::unknown(&steps, &request.input) {
+            return Err(EngineError::UnknownCall(call.to_owned()));
+        }
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::calls;
 use super::echo::{Echo, Heard, OtherCalls};
 use super::files::{File, Held};
 use super::form::{self, Form};
@@ -189,7 +190,7 @@ impl Run {
     /// Calls that wait for the client outrank everything else the model may have wanted.
     fn end(&self, done: &Finished, finish: Finish) -> Event {
         let status = match finish {
-            _ if waits(done) => Status::RequiresAction,
+            _ if calls::wait(done) => Status::RequiresAction,
             Finish::Stop | Finish::Searched => Status::Completed,
             Finish::MaxTokens => Status::Incomplete,
             Finish::Stopped(reason) => {
@@ -605,19 +606,6 @@ impl Run {
         }
         self.happens(Event::StepStopped { index });
     }
-}
-
-/// Whether a call of the client's functions has no answer yet.
-fn waits(done: &Finished) -> bool {
-    done.steps
-        .iter()
-        .rev()
-        .take_while(|step| !matches!(step, Step::UserInput(_) | Step::FunctionResult(_)))
-        .any(|step| match step {
-            Step::FunctionCall(_) => true,
-            Step::Foreign(step) => step["type"] == "function_call",
-            _ => false,
-        })
 }
 
 fn is_thought(open: &mut Open) -> bool {
