@@ -3,6 +3,7 @@
 
 mod calls;
 mod carry;
+mod code;
 mod echo;
 mod fetch;
 mod files;
@@ -13,6 +14,7 @@ mod record;
 mod report;
 mod resume;
 mod run;
+mod steps;
 mod tasks;
 mod usage;
 
