@@ -99,6 +99,8 @@ impl History {
     fn add(&mut self, role: Role, Part { said, signature }: Part) {
         let signature = signature.unwrap_or_default();
         match said {
+            // There is nothing in it for anyone.
+            Said::Thought(summary) if summary.is_empty() && signature.is_empty() => {}
             Said::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
             Said::Content(content) => self.content(role, content, signature),
             Said::Code(call) => self.steps.push(Step::CodeCall(CodeCall {
@@ -218,7 +220,7 @@ mod tests {
         let steps = read(json!([
             {"role": "user", "parts": [{"text": "6 * 7?"}]},
             {"role": "model", "parts": [
-                {"text": "Hm.", "thought": true},
+                {"thought": true}, {"text": "Hm.", "thought": true},
                 {"executableCode": {"language": "PYTHON", "code": "print(42)"}, "thoughtSignature": "s1"},
                 {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
                 {"inlineData": {"mimeType": "image/png", "data": "iVBORw0="}},
