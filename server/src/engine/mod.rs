@@ -29,7 +29,9 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Backend, BackendError, Prompt, Tools};
 use crate::fault::Fault;
 use crate::ids;
-use crate::interaction::{AwaitingModel, Limits, ServiceTier, Status, Step, Terms, Tokens, Turn};
+use crate::interaction::{
+    AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,
+};
 use crate::journal::{Asked, Journal, Note};
 use crate::namespace::Namespace;
 use crate::recording::Tape;
@@ -183,7 +185,11 @@ impl Engine {
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
         let read = usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
-        let terms = Terms { tier: request.service_tier, prompt: Some(read) };
+        let terms = Terms {
+            tier: request.service_tier,
+            prompt: Some(read),
+            summaries: summaries(&request.generation_config),
+        };
 
         let mut words = self.backend.generate(prompt.clone());
         let within = if request.background { FIRST_WORD_AT_ONCE } else { FIRST_WORD_WITHIN };
@@ -316,6 +322,15 @@ impl Engine {
             steps.extend(log.fold().into_steps());
         }
         Ok(steps)
+    }
+}
+
+/// Whether what the model thinks is shown, unless the client does not want it.
+fn summaries(generation_config: &Value) -> Summaries {
+    if generation_config["thinking_summaries"] == "none" {
+        Summaries::Hidden
+    } else {
+        Summaries::Shown
     }
 }
 
