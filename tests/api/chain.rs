@@ -63,6 +63,33 @@ async fn a_stateless_client_gets_the_same_by_sending_everything_back() {
 }
 
 #[tokio::test]
+async fn a_result_without_its_call_is_refused_by_its_id() {
+    let server = TestServer::start(WEATHER).await;
+    let asked = server.create(weather()).await;
+    let result = |id: &Value| json!({"type": "function_result", "call_id": id, "result": "rain"});
+    let user = json!({"type": "user_input", "content": "What is the weather like?"});
+    let call = &asked["steps"][0];
+    for (previous, input) in [
+        (&asked["id"], json!([result(&json!("made up"))])),
+        (&asked["id"], json!([result(&call["id"]), result(&json!("made up"))])),
+        (&Value::Null, json!([user, call, result(&json!("made up"))])),
+        (&Value::Null, json!([user, result(&json!("made up"))])),
+    ] {
+        let mut request = weather();
+        (request["previous_interaction_id"], request["input"]) = (previous.clone(), input);
+        let reply = server.post("/v1beta/interactions", &request).await;
+        assert_eq!(reply.status, 400, "{request} gave {}", reply.body);
+        assert_eq!(reply.body["error"]["code"], "invalid_request");
+        assert!(reply.message().contains("no function call 'made up'"), "{}", reply.body);
+    }
+
+    let mut request = weather();
+    request["previous_interaction_id"] = asked["id"].clone();
+    request["input"] = json!([result(&call["id"])]);
+    assert_eq!(server.create(request).await["status"], "completed", "nothing was answered before");
+}
+
+#[tokio::test]
 async fn files_of_the_chain_are_there_again_and_files_of_the_code_are_not() {
     let server = TestServer::start("").await;
     let list = "import os\nprint(sorted(os.listdir('.')))";

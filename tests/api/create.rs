@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, direct};
+use crate::harness::{Event, TestServer, direct};
 
 const SIX_TIMES_SEVEN: &str = r#"
 scenarios:
@@ -37,6 +37,36 @@ async fn code_runs_and_its_output_goes_back_to_the_model() {
     assert_eq!(answer["steps"][2]["result"], "42\n");
     assert_eq!(answer["steps"][2]["call_id"], answer["steps"][1]["id"]);
     assert_eq!(answer["steps"][3]["content"], json!([{"type": "text", "text": "It is 42."}]));
+}
+
+#[tokio::test]
+async fn summaries_of_thoughts_are_for_those_who_want_to_read_them() {
+    let server = TestServer::start(SIX_TIMES_SEVEN).await;
+    let ask = |summaries: &str| {
+        json!({"model": "m", "input": "What is 6 * 7?", "tools": [{"type": "code_execution"}],
+               "generation_config": {"thinking_summaries": summaries}})
+    };
+    let shown = server.create(ask("auto")).await;
+    assert_eq!(shown["steps"][0]["summary"], json!([{"type": "text", "text": "I'll compute it."}]));
+    let hidden = server.create(ask("none")).await;
+    let thought = &hidden["steps"][0];
+    assert_eq!(thought, &json!({"type": "thought", "signature": thought["signature"]}));
+    assert_eq!(types(&hidden), types(&shown), "it thinks all the same");
+    assert_eq!(hidden["usage"], shown["usage"], "and its thoughts are counted");
+
+    let id = hidden["id"].as_str().expect("it was stored");
+    let found = server.get(&format!("/v1/interactions/{id}")).await.body;
+    assert_eq!(found["steps"][1], *thought);
+    let deltas = |events: Vec<Event>| -> Vec<String> {
+        let kinds = events.iter().filter_map(|event| event.data["delta"]["type"].as_str());
+        kinds.map(str::to_owned).collect()
+    };
+    let of_hidden = deltas(server.events(id, None).await);
+    assert_eq!(of_hidden[0], "thought_signature");
+    let id = shown["id"].as_str().expect("it was stored");
+    let mut of_shown = deltas(server.events(id, None).await);
+    of_shown.retain(|kind| kind != "thought_summary");
+    assert_eq!(of_hidden, of_shown);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The loop: asks the model, runs its code, records what happened. The only code that knows both a
 //! model and the sandbox.
 
+mod calls;
 mod carry;
+mod code;
 mod echo;
 mod fetch;
 mod files;
@@ -12,6 +14,7 @@ mod record;
 mod report;
 mod resume;
 mod run;
+mod steps;
 mod tasks;
 mod usage;
 
@@ -26,7 +29,9 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Backend, BackendError, Prompt, Tools};
 use crate::fault::Fault;
 use crate::ids;
-use crate::interaction::{AwaitingModel, Limits, ServiceTier, Status, Step, Terms, Tokens, Turn};
+use crate::interaction::{
+    AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,
+};
 use crate::journal::{Asked, Journal, Note};
 use crate::namespace::Namespace;
 use crate::recording::Tape;
@@ -117,6 +122,8 @@ pub enum EngineError {
     PreviousInProgress(String),
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
+    #[error("the conversation has no call {0}, which a result of the input answers")]
+    UnknownCall(String),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("the schema of the answer cannot be used: {0}")]
@@ -178,7 +185,11 @@ impl Engine {
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
         let read = usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
-        let terms = Terms { tier: request.service_tier, prompt: Some(read) };
+        let terms = Terms {
+            tier: request.service_tier,
+            prompt: Some(read),
+            summaries: summaries(&request.generation_config),
+        };
 
         let mut words = self.backend.generate(prompt.clone());
         let within = if request.background { FIRST_WORD_AT_ONCE } else { FIRST_WORD_WITHIN };
@@ -266,6 +277,9 @@ impl Engine {
         request: &Request,
     ) -> Result<(Prompt, Vec<files::File>), EngineError> {
         let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
+        if let Some(call) = calls::unknown(&steps, &request.input) {
+            return Err(EngineError::UnknownCall(call.to_owned()));
+        }
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
@@ -308,6 +322,15 @@ impl Engine {
             steps.extend(log.fold().into_steps());
         }
         Ok(steps)
+    }
+}
+
+/// Whether what the model thinks is shown, unless the client does not want it.
+fn summaries(generation_config: &Value) -> Summaries {
+    if generation_config["thinking_summaries"] == "none" {
+        Summaries::Hidden
+    } else {
+        Summaries::Shown
     }
 }
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::echo::Echo;
 use super::form::Form;
-use super::run::{Left, Open, Run};
+use super::run::{Left, Run};
+use super::steps::Open;
 use super::{Engine, EngineError, carry, orders};
 use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, ForeignStep, Status,

@@ -3,21 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::calls;
 use super::echo::{Echo, Heard, OtherCalls};
-use super::files::{File, Held};
+use super::files::File;
 use super::form::{self, Form};
-use super::report;
+use super::steps::Open;
 use super::usage::Counter;
-use crate::backend::{
-    Backend, BackendError, End, Finish, Foreign, Mark, ModelEvent, ModelStream, Prompt,
-};
+use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
 use crate::ids;
 use crate::interaction::{
-    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Failure, FailureKind,
-    Finished, ForeignStep, FunctionCall, Media, MediaKind, Shell, Source, Sources, Status, Step,
-    Turn, citations,
+    AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
+    Status, Step, Turn,
 };
-use crate::sandbox::{Cell, Expected, Sandbox, SandboxError};
+use crate::sandbox::{Cell, Sandbox, SandboxError};
 use crate::search::Search;
 use crate::store::{Files, Log, StoreError};
 
@@ -63,14 +61,6 @@ pub struct Left {
     pub called: Option<String>,
     /// Code whose variables and files are gone with its cell, and what came of it.
     pub runs: Vec<(String, CodeResult)>,
-}
-
-/// A step whose pieces are still coming.
-#[derive(Debug)]
-pub enum Open {
-    Thought { index: usize, text: String },
-    Text { index: usize, text: String },
-    Foreign { index: usize, step: ForeignStep },
 }
 
 /// Why an interaction broke off.
@@ -189,7 +179,7 @@ impl Run {
     /// Calls that wait for the client outrank everything else the model may have wanted.
     fn end(&self, done: &Finished, finish: Finish) -> Event {
         let status = match finish {
-            _ if waits(done) => Status::RequiresAction,
+            _ if calls::wait(done) => Status::RequiresAction,
             Finish::Stop | Finish::Searched => Status::Completed,
             Finish::MaxTokens => Status::Incomplete,
             Finish::Stopped(reason) => {
@@ -198,12 +188,6 @@ impl Run {
             }
         };
         Event::Finished { status, usage: self.usage.total() }
-    }
-
-    /// Something to write down.
-    fn happens(&mut self, event: Event) {
-        self.usage.hear(&event);
-        self.unwritten.push(event);
     }
 
     /// Writes down what has happened. The last event of all is written by whoever carries this through.
@@ -318,12 +302,6 @@ impl Run {
         }
     }
 
-    /// Writes down a text that was held back: it is not the answer, or it fits.
-    fn let_go(&mut self, turn: AwaitingModel) -> AwaitingModel {
-        let text = std::mem::take(&mut self.held);
-        self.text(turn, text)
-    }
-
     /// Sees to it that an answer has the form that was asked for. One that has not is not written
     /// down, and the model is told, once.
     async fn in_form(
@@ -366,260 +344,11 @@ impl Run {
         }
     }
 
-    fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
-        if !turn.may_run_code() {
-            self.usage.said_unseen(&code);
-        }
-        let (id, signature) = self.names_of_call();
-        let call = CodeCall { id, code, signature };
-        match turn.code(call) {
-            Ok(waiting) => Turn::Code(waiting),
-            Err(done) => Turn::Done(done),
-        }
-    }
-
-    /// Runs the code that waits, and writes down call, result and pictures.
-    async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
-        let call = turn.call().clone();
-        if self.left.called.take().as_ref() != Some(&call.id) {
-            let (code, signature) = (call.code.clone(), call.signature.clone());
-            let shell = Shell::CodeCall { id: call.id.clone() };
-            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]);
-        }
-        self.write_down().await?;
-
-        self.run_again().await?;
-        let output = self.run_in_cell(&call.code).await?;
-        let told = report::tell(&output);
-        let result = CodeResult {
-            call_id: call.id,
-            outcome: told.outcome,
-            result: told.result,
-            stdout: told.stdout,
-            images: output.images.len(),
-            signature: ids::signature(),
-        };
-        let shell = Shell::CodeResult { call_id: result.call_id.clone() };
-        self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
-        let pictures: Vec<Media> = output
-            .images
-            .into_iter()
-            .map(|image| Media {
-                kind: MediaKind::Image,
-                mime_type: Some(image.mime_type),
-                source: Source::Inline(image.data),
-            })
-            .collect();
-        self.prompt.tape.ran(&result, &pictures);
-        let mut turn = turn.finished(result);
-        if !pictures.is_empty() {
-            // A step of their own, before the text: the SDKs' `output_text` is then the whole
-            // answer, and their `output_image` finds the picture.
-            let deltas = pictures.iter().cloned().map(Delta::Media).collect();
-            self.whole_step(Shell::ModelOutput, deltas);
-            let contents = pictures.into_iter().map(Content::Media).collect();
-            turn = turn.said(Step::ModelOutput(contents));
-        }
-        // In one piece: a result without its pictures would be half of it.
-        self.write_down().await?;
-        Ok(turn)
-    }
-
-    /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing
-    /// outside, so running it twice harms nobody, unless it goes differently.
-    async fn run_again(&mut self) -> Result<(), RunError> {
-        for (code, before) in std::mem::take(&mut self.left.runs) {
-            let told = report::tell(&self.run_in_cell(&code).await?);
-            if (told.outcome, &told.result) != (before.outcome, &before.result) {
-                return Err(RunError::OtherResult);
-            }
-        }
-        Ok(())
-    }
-
-    async fn run_in_cell(&mut self, code: &str) -> Result<crate::sandbox::RunOutput, RunError> {
-        if self.cell.is_none() {
-            self.cell = Some(self.open_cell(code).await?);
-        }
-        let cell = self.cell.as_mut().expect("it was opened above");
-        let output = cell.run(code).await?;
-        if output.finished.cell_lost {
-            // The next code starts in a fresh one, with the input's files and nothing else.
-            self.cell = None;
-        }
-        Ok(output)
-    }
-
-    /// A cell with the input's files in it. Those on the disk are read one at a time.
-    async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
-        let mut in_memory = Vec::new();
-        for file in &self.files {
-            if let Held::InMemory(content) = &file.content {
-                in_memory.push((file.about.name.as_str(), content));
-            }
-        }
-        let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
-        for file in &self.files {
-            if let Held::OnDisk(stored) = &file.content {
-                let content = self.sent_ahead.content(stored).await?;
-                cell.put(&file.about.name, &content).await?;
-            }
-        }
-        Ok(cell)
-    }
-
-    fn thought(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
-        if !matches!(self.open, Some(Open::Thought { .. })) {
-            turn = self.close(turn);
-            let index = self.begin(Shell::Thought);
-            self.open = Some(Open::Thought { index, text: String::new() });
-        }
-        if let Some(Open::Thought { index, text }) = &mut self.open {
-            text.push_str(&piece);
-            let (index, delta) = (*index, Delta::ThoughtSummary(piece));
-            self.happens(Event::StepDelta { index, delta });
-        }
-        turn
-    }
-
-    fn text(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
-        if piece.is_empty() {
-            return turn;
-        }
-        if !matches!(self.open, Some(Open::Text { .. })) {
-            turn = self.close(turn);
-            let index = self.begin(Shell::ModelOutput);
-            self.open = Some(Open::Text { index, text: String::new() });
-        }
-        if let Some(Open::Text { index, text }) = &mut self.open {
-            text.push_str(&piece);
-            let (index, delta) = (*index, Delta::Text(piece));
-            self.happens(Event::StepDelta { index, delta });
-        }
-        turn
-    }
-
-    /// Ends the step that is being written, if there is one.
-    fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
-        match self.open.take() {
-            None => turn,
-            Some(Open::Thought { index, text }) => self.sealed(turn, index, text, ids::signature()),
-            Some(Open::Text { index, text }) => {
-                // In JSON, brackets are lists.
-                let citations = match self.form {
-                    None => citations(&text, &Sources::of(turn.steps())),
-                    Some(_) => Vec::new(),
-                };
-                if !citations.is_empty() {
-                    let delta = Delta::Citations(citations.clone());
-                    self.happens(Event::StepDelta { index, delta });
-                }
-                self.happens(Event::StepStopped { index });
-                let content = Content::Text { text, annotations: Vec::new(), citations };
-                turn.said(Step::ModelOutput(vec![content]))
-            }
-            Some(Open::Foreign { index, step }) => {
-                self.happens(Event::StepStopped { index });
-                turn.said(Step::Foreign(step.into_value()))
-            }
-        }
-    }
-
-    /// Ends the thought that is being written with the signature that it came with. One without a
-    /// summary has not begun yet.
-    fn seal(&mut self, turn: AwaitingModel, signature: String) -> AwaitingModel {
-        if let Some(Open::Thought { index, text }) = self.open.take_if(is_thought) {
-            return self.sealed(turn, index, text, signature);
-        }
-        let turn = self.close(turn);
-        let index = self.begin(Shell::Thought);
-        self.sealed(turn, index, String::new(), signature)
-    }
-
-    fn sealed(
-        &mut self,
-        turn: AwaitingModel,
-        index: usize,
-        summary: String,
-        signature: String,
-    ) -> AwaitingModel {
-        let delta = Delta::ThoughtSignature(signature.clone());
-        self.happens(Event::StepDelta { index, delta });
-        self.happens(Event::StepStopped { index });
-        turn.said(Step::Thought { summary, signature })
-    }
-
-    /// Hands on what happens to a step elsewhere. Who makes whole steps sees to their form as well.
-    fn foreign(&mut self, mut turn: AwaitingModel, foreign: Foreign) -> AwaitingModel {
-        match foreign {
-            Foreign::Started(step) => {
-                turn = self.let_go(turn);
-                turn = self.close(turn);
-                self.form = None;
-                let index = self.begin(Shell::Foreign(step.clone()));
-                self.open = Some(Open::Foreign { index, step: ForeignStep::new(step) });
-                turn
-            }
-            Foreign::Delta(delta) => {
-                if let Some(Open::Foreign { index, step }) = &mut self.open {
-                    step.add(&delta);
-                    let (index, delta) = (*index, Delta::Foreign(delta));
-                    self.happens(Event::StepDelta { index, delta });
-                }
-                turn
-            }
-            Foreign::Stopped => self.close(turn),
-        }
-    }
-
     /// Id and signature of the call that the model makes now.
-    fn names_of_call(&mut self) -> (String, String) {
+    pub fn names_of_call(&mut self) -> (String, String) {
         match self.mark.take() {
             Some(Mark { id, signature }) => (id.unwrap_or_else(ids::call), signature),
             None => (ids::call(), ids::signature()),
         }
     }
-
-    fn function_call(&mut self, turn: AwaitingModel, call: FunctionCall) -> AwaitingModel {
-        let shell = Shell::FunctionCall {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            signature: call.signature.clone(),
-        };
-        self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]);
-        turn.said(Step::FunctionCall(call))
-    }
-
-    fn begin(&mut self, shell: Shell) -> usize {
-        let index = self.next_index;
-        self.next_index += 1;
-        self.happens(Event::StepStarted { index, shell });
-        index
-    }
-
-    /// A step that is known from its first byte to its last.
-    pub fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
-        let index = self.begin(shell);
-        for delta in deltas {
-            self.happens(Event::StepDelta { index, delta });
-        }
-        self.happens(Event::StepStopped { index });
-    }
-}
-
-/// Whether a call of the client's functions has no answer yet.
-fn waits(done: &Finished) -> bool {
-    done.steps
-        .iter()
-        .rev()
-        .take_while(|step| !matches!(step, Step::UserInput(_) | Step::FunctionResult(_)))
-        .any(|step| match step {
-            Step::FunctionCall(_) => true,
-            Step::Foreign(step) => step["type"] == "function_call",
-            _ => false,
-        })
-}
-
-fn is_thought(open: &mut Open) -> bool {
-    matches!(open, Open::Thought { .. })
 }

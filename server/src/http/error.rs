@@ -301,6 +301,10 @@ impl From<EngineError> for ApiError {
             EngineError::PreviousInProgress(id) => {
                 ApiError::invalid(format!("Interaction interactions/{id} is still in progress."))
             }
+            EngineError::UnknownCall(id) => ApiError::invalid(format!(
+                "This conversation has no function call '{id}', which the 'call_id' of a \
+                 'function_result' names."
+            )),
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
             EngineError::Schema(error) => {
                 ApiError::invalid(format!("The schema of the response is none: {error}."))

@@ -47,6 +47,15 @@ pub struct Terms {
     pub tier: ServiceTier,
     /// What the model has to read. Logs of older servers do not say.
     pub prompt: Option<Tokens>,
+    pub summaries: Summaries,
+}
+
+/// Whether the client gets to read what the model thought. The model goes on with it either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Summaries {
+    #[default]
+    Shown,
+    Hidden,
 }
 
 /// How urgent the client finds it. All are served alike, and told which one they asked for.

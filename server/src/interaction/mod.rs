@@ -20,7 +20,8 @@ pub mod usage;
 
 pub use cite::{Sources, citations};
 pub use event::{
-    Delta, Event, Failure, FailureKind, Fold, Manner, Reason, ServiceTier, Shell, Status, Terms,
+    Delta, Event, Failure, FailureKind, Fold, Manner, Reason, ServiceTier, Shell, Status,
+    Summaries, Terms,
 };
 pub use foreign::ForeignStep;
 pub use step::{

@@ -27,6 +27,18 @@ def make_here(self, *args, vertexai=None, http_options=None, **more):
 
 
 _api_client.BaseApiClient.__init__ = make_here
+build = _api_client.BaseApiClient._build_request
+
+
+def build_here(self, *args, **more):
+    """Some tests name a host of Google's for a single request. Nothing is let out to it."""
+    request = build(self, *args, **more)
+    if not self.vertexai and not request.url.startswith(os.environ["GOOGLE_GEMINI_BASE_URL"]):
+        raise ConnectionError(f"{request.url} is Google's own host")
+    return request
+
+
+_api_client.BaseApiClient._build_request = build_here
 
 
 def reasons():
@@ -43,5 +55,6 @@ def pytest_collection_modifyitems(items):
         place = item.nodeid.split("genai/tests/")[-1].split("[")[0]
         for pattern, reason in listed:
             if fnmatch(place, pattern):
-                item.add_marker(pytest.mark.xfail(reason=reason))
+                # One that passes all the same has to leave the page.
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
                 break

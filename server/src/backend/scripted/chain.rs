@@ -138,7 +138,7 @@ impl<'a> Chain<'a> {
             ("model", Value::from(self.prompt.model.as_str())),
             ("files", self.prompt.files.iter().map(file).collect()),
         ];
-        let mut runs = Vec::new();
+        let (mut runs, mut answers) = (Vec::new(), Vec::new());
         for step in self.steps() {
             match step {
                 Step::CodeResult(result) => {
@@ -149,13 +149,16 @@ impl<'a> Chain<'a> {
                     names.push(("is_error", result.outcome.is_error().into()));
                 }
                 Step::FunctionResult(result) => {
-                    names.push(("function_result", Serde(plain(&result.result)).into()));
+                    let answer = Value::from(Serde(plain(&result.result)));
+                    answers.push(answer.clone());
+                    names.push(("function_result", answer));
                     names.push(("is_error", result.is_error.into()));
                 }
                 _ => {}
             }
         }
         names.push(("results", runs.into_iter().collect()));
+        names.push(("function_results", answers.into_iter().collect()));
         // Of pairs with one name, the last one stays.
         Value::from_pairs(names)
     }

@@ -161,7 +161,7 @@ scenarios:
       - text: >-
           {{ input }}|{{ turn }}|{{ model }}|{{ files[0].name }} {{ files[0].mime_type }}
           {{ files[0].size }}|{{ stdout }}|{{ result }}|{{ is_error }}|{{ images }}|{{
-          results[0].stdout }}|{{ function_result.temperature }}
+          results[0].stdout }}|{{ function_result.temperature }}|{{ function_results | length }}
 "#,
     );
     let steps = [
@@ -172,7 +172,7 @@ scenarios:
     ];
     assert_eq!(
         said(&scripted, &steps).await,
-        "text: Go|1|gemini-3-flash-preview|input_file_0.csv text/csv 12|last|last|True|1|first|21"
+        "text: Go|1|gemini-3-flash-preview|input_file_0.csv text/csv 12|last|last|True|1|first|21|1"
     );
 }
 
@@ -219,6 +219,24 @@ async fn a_script_goes_on_when_its_function_call_is_answered() {
     assert_eq!(said(&scripted, &steps).await, "code: print(20 * 9 / 5 + 32)");
     steps.push(ran("68.0"));
     assert_eq!(said(&scripted, &steps).await, "text: It has 68.0 °F.");
+}
+
+#[tokio::test]
+async fn functions_that_were_called_together_are_told_apart() {
+    let scripted = scripted(
+        "
+scenarios:
+  - name: both
+    script:
+      - function_call: { name: f }
+      - function_call: { name: g }
+      - text: '{{ function_results[0].a }} and {{ function_results[1] }}, last {{ function_result }}'
+",
+    );
+    let calls = [called("f"), called("g")];
+    let answers = [answered("f", json!({"a": 1})), answered("g", json!("two"))];
+    let steps = [user("go")].into_iter().chain(calls).chain(answers).collect::<Vec<_>>();
+    assert_eq!(said(&scripted, &steps).await, "text: 1 and two, last two");
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ fn steps() -> Components {
             &["type", "call_id", "result"],
             json!({
                 "type": only("function_result"),
-                "call_id": {"type": "string"},
+                "call_id": {"type": "string", "minLength": 1},
                 "name": {"type": "string"},
                 "result": any_of(&[
                     json!({"type": "string"}), json!({"type": "object"}), list(json!({})),

@@ -99,6 +99,8 @@ impl History {
     fn add(&mut self, role: Role, Part { said, signature }: Part) {
         let signature = signature.unwrap_or_default();
         match said {
+            // There is nothing in it for anyone.
+            Said::Thought(summary) if summary.is_empty() && signature.is_empty() => {}
             Said::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
             Said::Content(content) => self.content(role, content, signature),
             Said::Code(call) => self.steps.push(Step::CodeCall(CodeCall {
@@ -117,7 +119,8 @@ impl History {
                 ..call
             })),
             Said::FunctionResult(result) => {
-                let call_id = Some(result.call_id.clone()).filter(|id| !id.is_empty());
+                // An id may be left out here, on both sides or on one: then the name tells.
+                let call_id = Some(result.call_id.clone()).filter(|id| self.has_call(id));
                 let call_id = call_id.unwrap_or_else(|| self.waiting_for(&result));
                 self.steps.push(Step::FunctionResult(FunctionResult { call_id, ..result }));
             }
@@ -150,6 +153,10 @@ impl History {
             _ => None,
         });
         ids.next().unwrap_or_default()
+    }
+
+    fn has_call(&self, id: &str) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::FunctionCall(call) if call.id == id))
     }
 
     /// The oldest call of this function that has no result yet.
@@ -213,7 +220,7 @@ mod tests {
         let steps = read(json!([
             {"role": "user", "parts": [{"text": "6 * 7?"}]},
             {"role": "model", "parts": [
-                {"text": "Hm.", "thought": true},
+                {"thought": true}, {"text": "Hm.", "thought": true},
                 {"executableCode": {"language": "PYTHON", "code": "print(42)"}, "thoughtSignature": "s1"},
                 {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
                 {"inlineData": {"mimeType": "image/png", "data": "iVBORw0="}},
@@ -261,6 +268,34 @@ mod tests {
         });
         let (calls, results): (Vec<_>, Vec<_>) = (calls.collect(), results.collect());
         assert_eq!(results, [calls[0], calls[2], calls[1]]);
+    }
+
+    #[test]
+    fn an_id_that_no_call_has_is_as_good_as_none() {
+        let answer = |call: Value, result: Value| {
+            let steps = read(json!([
+                {"role": "user", "parts": [{"text": "?"}]},
+                {"role": "model", "parts": [{"functionCall": call}]},
+                {"role": "user", "parts": [{"functionResponse": result}]},
+            ]));
+            match &steps.expect("it is right")[..] {
+                [_, Step::FunctionCall(call), Step::FunctionResult(result)] => {
+                    (call.id.clone(), result.call_id.clone())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        for (call, result) in [
+            (json!({"name": "f", "id": "a"}), json!({"name": "f", "id": "a"})),
+            (json!({"name": "f", "id": "a"}), json!({"name": "f"})),
+            (json!({"name": "f"}), json!({"name": "f", "id": "a"})),
+        ] {
+            let (called, answered) = answer(call, result);
+            assert_eq!(called, answered);
+        }
+        let (_, answered) =
+            answer(json!({"name": "f", "id": "a"}), json!({"name": "g", "id": "b"}));
+        assert_eq!(answered, "", "it belongs to no call");
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub fn read(node: Node) -> Result<Part, WireError> {
         return Err(fields.wrong(format!("its data is set already, and '{second}' sets it again")));
     }
     let said = match kind {
+        // Models think without a word, and clients drop what they do not know: Google's own tests
+        // (python-genai, issue 830) send what is left.
+        None if is_thought => Said::Thought(String::new()),
         // A stream ends with nothing but a signature, and clients keep that in their history.
         None if signature.is_some() => Said::Content(Content::text("")),
         None => {
@@ -248,6 +251,19 @@ mod tests {
         ] {
             assert_eq!(part(json.clone()).as_ref(), Ok(&wanted), "{json}");
         }
+    }
+
+    #[test]
+    fn a_thought_may_be_without_a_word() {
+        let silent = |signature: Option<&str>| Part {
+            said: Said::Thought(String::new()),
+            signature: signature.map(str::to_owned),
+        };
+        assert_eq!(part(json!({"thought": true})), Ok(silent(None)));
+        let signed = json!({"thought": true, "thoughtSignature": "c2ln"});
+        assert_eq!(part(signed), Ok(silent(Some("c2ln"))));
+        let error = part(json!({"thought": false})).expect_err("there is nothing in it");
+        assert!(error.contains("must have one initialized field"), "{error}");
     }
 
     #[test]

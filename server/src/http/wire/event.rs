@@ -1,7 +1,8 @@
 //! The events of a stream, made from the events of a log.
 //!
-//! One entry of the log is one frame, but for the first, which is two. A frame's id tells its place
-//! and nothing else: `v1_` and the base64url of `{entry}_{frame}`, in the form of the real service.
+//! One entry of the log is one frame at most, but for the first, which is two. A frame's id tells
+//! its place and nothing else: `v1_` and the base64url of `{entry}_{frame}`, in the form of the real
+//! service.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +12,7 @@ use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
 use super::{step, usage};
 use crate::http::error::Code;
-use crate::interaction::{Delta, Event, Shell, Status, Tally};
+use crate::interaction::{Delta, Event, Shell, Status, Summaries, Tally};
 use crate::store::Log;
 
 /// One event on the wire.
@@ -86,6 +87,11 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
         }
         Event::StepStarted { index, shell: begun } => {
             one("step.start", json!({"index": index, "step": shell(begun)}))
+        }
+        Event::StepDelta { delta: Delta::ThoughtSummary(_), .. }
+            if log.terms().summaries == Summaries::Hidden =>
+        {
+            Vec::new()
         }
         Event::StepDelta { index, delta: added } => {
             let mut body = json!({"index": index, "delta": delta(added)});

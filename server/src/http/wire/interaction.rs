@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{step, usage};
 use crate::http::error::Code;
-use crate::interaction::{Status, Usage};
+use crate::interaction::{Status, Step, Summaries, Usage};
 use crate::store::{Keep, Log};
 
 /// An interaction as Google spells it, in the order of the recorded answers.
@@ -53,12 +53,14 @@ impl<'a> Interaction<'a> {
             Show::ModelSteps => &[],
             Show::Everything => &head.input[..],
         };
+        let summaries = log.terms().summaries;
+        let steps = fold.steps().iter().map(|step| shown(step, summaries));
         let error = fold.failure().map(|failure| {
             [json!({"code": Code::of(failure.kind).word(), "message": failure.message})]
         });
         Interaction {
             id: (log.keep() == Keep::Stored).then_some(&head.id),
-            steps: Some(input.iter().chain(fold.steps()).map(step::to_json).collect()),
+            steps: Some(input.iter().map(step::to_json).chain(steps).collect()),
             errors: error,
             previous_interaction_id: head.previous_interaction_id.as_deref(),
             ..Interaction::without_steps(log, fold.status(), fold.usage())
@@ -92,6 +94,17 @@ impl<'a> Interaction<'a> {
             model: &log.head().model,
             previous_interaction_id: None,
         }
+    }
+}
+
+/// A step of the model's. What the client did not want to read of it is not there.
+fn shown(step: &Step, summaries: Summaries) -> Value {
+    match (step, summaries) {
+        (Step::Thought { signature, .. }, Summaries::Hidden) => {
+            let (summary, signature) = (String::new(), signature.clone());
+            step::to_json(&Step::Thought { summary, signature })
+        }
+        _ => step::to_json(step),
     }
 }
 

@@ -137,8 +137,12 @@ fn function_result(mut fields: Fields) -> Result<Step, WireError> {
     {
         content::contents(result.clone(), Strange::Keep)?;
     }
+    let call_id = fields.require("call_id")?;
+    if call_id.value() == "" {
+        return Err(call_id.wrong("it is empty"));
+    }
     Ok(Step::FunctionResult(FunctionResult {
-        call_id: fields.require("call_id")?.string()?,
+        call_id: call_id.string()?,
         name: fields.string("name")?,
         result: Node::into_value(result),
         is_error: fields.boolean("is_error")?.unwrap_or(false),
@@ -264,5 +268,18 @@ mod tests {
         let result = json!({"type": "code_execution_result", "call_id": "c",
                             "result": [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]});
         assert!(matches!(read(result), Ok(Step::CodeResult(result)) if result.result == "42"));
+    }
+
+    #[test]
+    fn a_result_of_a_function_names_its_call() {
+        let result = |call_id: Value| {
+            let step = read(json!({"type": "function_result", "call_id": call_id, "result": "r"}));
+            step.map_err(|error| error.to_string())
+        };
+        assert!(matches!(result(json!("c")), Ok(Step::FunctionResult(_))));
+        for (call_id, wanted) in [(json!(""), "it is empty"), (json!(null), "Missing required")] {
+            let error = result(call_id).expect_err("it was accepted");
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::step::{CitationRecord, CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
 use crate::interaction::{
     Delta, Event, Failure, FailureKind, Modality, Reason, SearchResult, ServiceTier, Shell, Status,
-    Terms, Tokens, Usage,
+    Summaries, Terms, Tokens, Usage,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub enum Record {
     Begun {
         tier: TierRecord,
         prompt: Option<TokensRecord>,
+        /// Older servers showed them all.
+        #[serde(default)]
+        hides_summaries: bool,
     },
 }
 
@@ -216,9 +219,11 @@ impl MediaTokens {
 impl Record {
     pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
         match event.clone() {
-            Event::Created(Terms { tier, prompt }) => {
-                Record::Begun { tier: tier.into(), prompt: prompt.map(Into::into) }
-            }
+            Event::Created(Terms { tier, prompt, summaries }) => Record::Begun {
+                tier: tier.into(),
+                prompt: prompt.map(Into::into),
+                hides_summaries: summaries == Summaries::Hidden,
+            },
             Event::StepStarted { index, shell } => {
                 Record::StepStarted { index, shell: shell.into() }
             }
@@ -240,9 +245,11 @@ impl Record {
     pub fn event(self, blobs: &Blobs) -> Result<Event, RecordError> {
         Ok(match self {
             Record::Created => Event::Created(Terms::default()),
-            Record::Begun { tier, prompt } => {
-                Event::Created(Terms { tier: tier.into(), prompt: prompt.map(Into::into) })
-            }
+            Record::Begun { tier, prompt, hides_summaries } => Event::Created(Terms {
+                tier: tier.into(),
+                prompt: prompt.map(Into::into),
+                summaries: if hides_summaries { Summaries::Hidden } else { Summaries::Shown },
+            }),
             Record::StepStarted { index, shell } => {
                 Event::StepStarted { index, shell: shell.into() }
             }
@@ -527,11 +534,14 @@ mod tests {
         let (input, output) = (Tokens::of(Modality::Video, 2), media);
         let (thought, tool_use, searches) = (3, text, 6);
         let usage = Usage { input, output, thought, tool_use, cached: u64::MAX, searches };
-        let terms = ServiceTier::ALL.map(|tier| Event::Created(Terms { tier, prompt: None }));
+        let terms = ServiceTier::ALL.map(|tier| Event::Created(Terms { tier, ..Terms::default() }));
+        let hidden = Terms { summaries: Summaries::Hidden, ..Terms::default() };
         let prompt = Terms { prompt: Some(media), ..Terms::default() };
         let counted = Event::CountedElsewhere(json!({"total_tokens": 7}));
-        let wanted = [Event::Created(prompt), Event::StepStopped { index: 7 }, counted]
+        let created = [prompt, hidden].map(Event::Created);
+        let wanted = [Event::StepStopped { index: 7 }, counted]
             .into_iter()
+            .chain(created)
             .chain(terms)
             .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
@@ -570,5 +580,8 @@ mod tests {
             searches: 0,
         };
         assert_eq!(read(finished), [Event::Finished { status: Status::Completed, usage }]);
+        let begun = r#"{"begun": {"tier": "flex", "prompt": null}}"#;
+        let terms = Terms { tier: ServiceTier::Flex, ..Terms::default() };
+        assert_eq!(read(begun), [Event::Created(terms)]);
     }
 }

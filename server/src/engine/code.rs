@@ -1,0 +1,115 @@
+//! Code: running it, and writing down what came of it.
+
+use super::files::Held;
+use super::report;
+use super::run::{Run, RunError};
+use crate::ids;
+use crate::interaction::{
+    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
+    Source, Step, Turn,
+};
+use crate::sandbox::{Cell, Expected, RunOutput};
+
+impl Run {
+    pub fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
+        if !turn.may_run_code() {
+            self.usage.said_unseen(&code);
+        }
+        let (id, signature) = self.names_of_call();
+        let call = CodeCall { id, code, signature };
+        match turn.code(call) {
+            Ok(waiting) => Turn::Code(waiting),
+            Err(done) => Turn::Done(done),
+        }
+    }
+
+    /// Runs the code that waits, and writes down call, result and pictures.
+    pub async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
+        let call = turn.call().clone();
+        if self.left.called.take().as_ref() != Some(&call.id) {
+            let (code, signature) = (call.code.clone(), call.signature.clone());
+            let shell = Shell::CodeCall { id: call.id.clone() };
+            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]);
+        }
+        self.write_down().await?;
+
+        self.run_again().await?;
+        let output = self.run_in_cell(&call.code).await?;
+        let told = report::tell(&output);
+        let result = CodeResult {
+            call_id: call.id,
+            outcome: told.outcome,
+            result: told.result,
+            stdout: told.stdout,
+            images: output.images.len(),
+            signature: ids::signature(),
+        };
+        let shell = Shell::CodeResult { call_id: result.call_id.clone() };
+        self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
+        let pictures: Vec<Media> = output
+            .images
+            .into_iter()
+            .map(|image| Media {
+                kind: MediaKind::Image,
+                mime_type: Some(image.mime_type),
+                source: Source::Inline(image.data),
+            })
+            .collect();
+        self.prompt.tape.ran(&result, &pictures);
+        let mut turn = turn.finished(result);
+        if !pictures.is_empty() {
+            // A step of their own, before the text: the SDKs' `output_text` is then the whole
+            // answer, and their `output_image` finds the picture.
+            let deltas = pictures.iter().cloned().map(Delta::Media).collect();
+            self.whole_step(Shell::ModelOutput, deltas);
+            let contents = pictures.into_iter().map(Content::Media).collect();
+            turn = turn.said(Step::ModelOutput(contents));
+        }
+        // In one piece: a result without its pictures would be half of it.
+        self.write_down().await?;
+        Ok(turn)
+    }
+
+    /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing
+    /// outside, so running it twice harms nobody, unless it goes differently.
+    async fn run_again(&mut self) -> Result<(), RunError> {
+        for (code, before) in std::mem::take(&mut self.left.runs) {
+            let told = report::tell(&self.run_in_cell(&code).await?);
+            if (told.outcome, &told.result) != (before.outcome, &before.result) {
+                return Err(RunError::OtherResult);
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_in_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
+        if self.cell.is_none() {
+            self.cell = Some(self.open_cell(code).await?);
+        }
+        let cell = self.cell.as_mut().expect("it was opened above");
+        let output = cell.run(code).await?;
+        if output.finished.cell_lost {
+            // The next code starts in a fresh one, with the input's files and nothing else.
+            self.cell = None;
+        }
+        Ok(output)
+    }
+
+    /// A cell with the input's files in it. Those on the disk are read one at a time.
+    async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
+        let mut in_memory = Vec::new();
+        for file in &self.files {
+            if let Held::InMemory(content) = &file.content {
+                in_memory.push((file.about.name.as_str(), content));
+            }
+        }
+        let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
+        for file in &self.files {
+            if let Held::OnDisk(stored) = &file.content {
+                let content = self.sent_ahead.content(stored).await?;
+                cell.put(&file.about.name, &content).await?;
+            }
+        }
+        Ok(cell)
+    }
+}
