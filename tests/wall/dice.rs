@@ -55,7 +55,17 @@ fn clock() -> String {
 }
 
 fn seeded(seed: &str) -> Warden {
-    Warden::start(&["--seed", seed, "--wall-ms", "60000", "--standbys", "2"])
+    // The kit with TensorFlow takes a while to come up, and nothing else will do.
+    Warden::start(&[
+        "--seed",
+        seed,
+        "--wall-ms",
+        "60000",
+        "--standbys",
+        "2",
+        "--queue-ms",
+        "120000",
+    ])
 }
 
 async fn server(warden: &Warden) -> TestServer {

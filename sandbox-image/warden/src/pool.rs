@@ -46,6 +46,9 @@ pub struct Pool {
     queue: Duration,
     state: watch::Receiver<State>,
     standard: HashSet<String>,
+    /// Whether code gets what it would get at any other time, however long that takes: what it has to
+    /// import itself throws dice as well.
+    repeats: bool,
 }
 
 /// Cells of one zygote and its successors.
@@ -92,6 +95,7 @@ impl Pool {
         standard: HashSet<String>,
     ) -> Pool {
         let (tell, state) = watch::channel(State::Starting);
+        let repeats = recipe.seed.is_some();
         let mut kits = kits.to_vec();
         kits.retain(|kit| kit.is_installed(&recipe.python.site_packages));
         kits.sort_unstable_by_key(|kit| Kit::SERVING.iter().position(|other| other == kit));
@@ -110,6 +114,7 @@ impl Pool {
             queue: size.queue,
             state,
             standard,
+            repeats,
         }
     }
 
@@ -158,13 +163,13 @@ impl Pool {
             return Some(cell);
         }
         let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit)?;
-        let may_lend = !nearest.is_waited_for() && science.shelf.is_full();
+        let may_lend = !self.repeats && !nearest.is_waited_for() && science.shelf.is_full();
         may_lend.then(|| science.shelf.take_now()).flatten()
     }
 
     /// Where cells of this kit come from, or else of one that is there.
     fn nearest(&self, kit: Kit) -> &Kind {
-        let open = |kind: &&Kind| kind.open.load(Ordering::Relaxed);
+        let open = |kind: &&Kind| self.repeats || kind.open.load(Ordering::Relaxed);
         let wanted = self.kinds.iter().filter(open).find(|kind| kind.kit == kit);
         let most = || self.kinds.iter().filter(open).max_by_key(|kind| kind.kit);
         wanted.or_else(most).unwrap_or(&self.kinds[0])
