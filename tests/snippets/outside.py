@@ -45,6 +45,8 @@ HERE = (None, "", "localhost", "127.0.0.1", "::1")
 
 
 def main(modules: list[str]) -> None:
+    # Whoever runs the tests in the background has that ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
     for module in modules:
         try:

@@ -54,3 +54,14 @@ async fn installing_says_that_it_cannot_be_done() {
     let told = run(&server, code).await.ok();
     assert_eq!(told.matches("1 ERROR: nothing can be installed here").count(), 3, "{told}");
 }
+
+#[tokio::test]
+async fn whoever_only_asks_which_pip_there_is_gets_an_answer() {
+    let server = TestServer::start("").await;
+    let told =
+        run(&server, "import pandas, pip\nprint(pip.__version__)\npandas.show_versions()").await;
+    let told = told.ok();
+    assert!(told.starts_with("0\n") && told.contains("\npip                   : 0\n"), "{told}");
+    let refused = run(&server, "import pip\npip.main(['install', 'holidays'])").await.failed();
+    assert!(refused.contains("ERROR: nothing can be installed here"), "{refused}");
+}
