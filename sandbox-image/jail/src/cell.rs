@@ -8,8 +8,10 @@
 //! The builder makes the namespaces and is gone; the warden, as the nearest reaper, is then the
 //! parent of both others.
 
+use std::ffi::CString;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -19,7 +21,7 @@ use crate::report::{Entered, Report};
 use crate::seccomp::Filters;
 use crate::spec::{CellSpec, Ground};
 use crate::sys::{self, Fork};
-use crate::{init, landlock, mounts, namespaces, rlimits, shared, users};
+use crate::{landlock, mounts, namespaces, rlimits, shared, users};
 
 /// The descriptors of one cell. What is not in here is closed in it.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +110,7 @@ fn build(
 }
 
 fn start_init(ground: &Ground, status: BorrowedFd<'_>) -> Result<Pid, JailError> {
-    let program = init::program(ground)?;
+    let program = CString::new(ground.init().as_os_str().as_bytes()).doing("naming", "init")?;
     let side = sys::in_borrowed_memory(|| {
         if sys::keep_only([status]).is_ok() {
             drop(sys::become_program(&program));

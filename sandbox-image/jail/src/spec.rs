@@ -1,11 +1,14 @@
 //! What a zygote and its cells are told: made by the warden, handed over as JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// Where the code finds itself, and the only place that survives from one run to the next.
 pub const WORKSPACE: &str = "/workspace";
+
+/// Where the program of a cell's first process lies on a root of our own.
+pub const INIT: &str = "/opt/belljar/init";
 
 /// Where a zygote and its cells stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,16 @@ pub enum Ground {
         /// The program of a cell's init.
         init: PathBuf,
     },
+}
+
+impl Ground {
+    /// Where the program of a cell's first process lies.
+    pub(crate) fn init(&self) -> &Path {
+        match self {
+            Ground::Own => Path::new(INIT),
+            Ground::Shared { init, .. } => init,
+        }
+    }
 }
 
 /// What the zygote's root is made of.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::error::{Doing, JailError};
@@ -79,13 +79,6 @@ fn close_from(first: RawFd) -> Result<(), JailError> {
     // `keep_only` is the last step of both processes, and they forget what they still own.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     Errno::result(done).map(drop).doing("closing", "inherited files")
-}
-
-/// Has the kernel reap children, this process's own and those it takes in.
-pub(crate) fn ignore_children() -> Result<(), JailError> {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: no handler is installed, so none can be unsound.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.map(drop).doing("ignoring", "SIGCHLD")
 }
 
 /// Which side of a fork this is.
@@ -244,7 +237,7 @@ pub(crate) fn send(
 
 /// `/dev/null`, for reading and writing.
 pub(crate) fn null() -> Result<OwnedFd, JailError> {
-    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+    openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .doing("opening", "/dev/null")
 }
 

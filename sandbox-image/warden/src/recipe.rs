@@ -143,7 +143,7 @@ impl Recipe {
         let home = Path::new(HOME);
         let mut files = vec![
             (home.join("jail.so"), self.jail.clone()),
-            (jail::init::PATH.into(), self.beside_the_jail(INIT)),
+            (jail::INIT.into(), self.beside_the_jail(INIT)),
         ];
         files.extend(SCRIPTS.iter().map(|(name, _)| (home.join(name), scripts.join(name))));
         files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));

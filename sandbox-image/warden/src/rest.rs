@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use jail::init::Order;
+use init::Order;
 
 use crate::channel::Channel;
 

@@ -1,0 +1,147 @@
+//! The system calls of a program that has no C library.
+//!
+//! Nothing here, nor in all of the program, may panic: that would need the standard library, and that one
+//! the C library. So nothing is indexed, and nothing added.
+
+use std::arch::{asm, naked_asm};
+
+/// Where the kernel begins.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    naked_asm!("xor ebp, ebp", "call {main}", main = sym crate::main);
+    #[cfg(target_arch = "aarch64")]
+    naked_asm!("mov x29, xzr", "mov x30, xzr", "bl {main}", main = sym crate::main);
+}
+
+/// The kernel has refused.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+const STDIN: usize = 0;
+/// Bytes of a set of signals, as the kernel counts them.
+const SET_BYTES: usize = 8;
+
+/// Has the kernel reap children, this process's own and those it takes in.
+pub(crate) fn ignore_children() -> Result<(), Failed> {
+    // The kernel's own layout: handler, flags, restorer, mask.
+    let ignore: [usize; 4] = [libc::SIG_IGN, 0, 0, 0];
+    let signal = libc::SIGCHLD as usize;
+    // SAFETY: the action is four words that live until the call is over, and installs no handler.
+    done(unsafe {
+        call(libc::SYS_rt_sigaction, [signal, address(&raw const ignore), 0, SET_BYTES, 0, 0])
+    })
+}
+
+/// All that can be blocked.
+pub(crate) fn block_signals() -> Result<(), Failed> {
+    let all = u64::MAX;
+    let how = libc::SIG_BLOCK as usize;
+    // SAFETY: the set is eight bytes that live until the call is over.
+    done(unsafe {
+        call(libc::SYS_rt_sigprocmask, [how, address(&raw const all), 0, SET_BYTES, 0, 0])
+    })
+}
+
+/// Waits for one byte from the warden. `None` where it has hung up.
+pub(crate) fn receive() -> Result<Option<u8>, Failed> {
+    const INTERRUPTED: isize = -(libc::EINTR as isize);
+    let mut byte = 0u8;
+    loop {
+        let to = address(&raw mut byte);
+        // SAFETY: there is room for the one byte that is asked for, and nobody else looks at it.
+        match unsafe { call(libc::SYS_recvfrom, [STDIN, to, 1, 0, 0, 0]) } {
+            0 => return Ok(None),
+            1 => return Ok(Some(byte)),
+            INTERRUPTED => {}
+            _ => return Err(Failed),
+        }
+    }
+}
+
+/// Sends one byte to the warden, if it is there.
+pub(crate) fn send(byte: u8) {
+    let flags = libc::MSG_NOSIGNAL as usize;
+    // SAFETY: the byte lives until the call is over.
+    unsafe { call(libc::SYS_sendto, [STDIN, address(&raw const byte), 1, flags, 0, 0]) };
+}
+
+/// Sends a signal to all processes that this one may signal, but for itself. None is as good.
+pub(crate) fn signal_all(signal: libc::c_int) -> Result<(), Failed> {
+    const NOBODY: isize = -(libc::ESRCH as isize);
+    const ALL: usize = usize::MAX;
+    // SAFETY: the call takes no pointers.
+    match unsafe { call(libc::SYS_kill, [ALL, signal as usize, 0, 0, 0, 0]) } {
+        0 | NOBODY => Ok(()),
+        _ => Err(Failed),
+    }
+}
+
+/// This process's number in its namespace.
+pub(crate) fn process() -> isize {
+    // SAFETY: the call takes no arguments.
+    unsafe { call(libc::SYS_getpid, [0; 6]) }
+}
+
+/// The user that this process is, in its namespace.
+pub(crate) fn user() -> isize {
+    // SAFETY: the call takes no arguments.
+    unsafe { call(libc::SYS_geteuid, [0; 6]) }
+}
+
+pub(crate) fn exit(code: usize) -> ! {
+    loop {
+        // SAFETY: the call takes no pointers, and does not return.
+        unsafe { call(libc::SYS_exit_group, [code, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn address<T>(of: *const T) -> usize {
+    of.expose_provenance()
+}
+
+fn done(answer: isize) -> Result<(), Failed> {
+    if answer == 0 { Ok(()) } else { Err(Failed) }
+}
+
+/// Calls the kernel. The answer is negative where it is an error.
+///
+/// # Safety
+///
+/// As safe as the call with these arguments: what it takes for addresses has to be memory that it may
+/// read or write.
+unsafe fn call(number: libc::c_long, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+    let answer: isize;
+    // SAFETY: the kernel changes no register but those that are named, and the memory that the caller
+    // has promised.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => answer,
+            in("rdi") a,
+            in("rsi") b,
+            in("rdx") c,
+            in("r10") d,
+            in("r8") e,
+            in("r9") f,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a as isize => answer,
+            in("x1") b,
+            in("x2") c,
+            in("x3") d,
+            in("x4") e,
+            in("x5") f,
+            options(nostack),
+        );
+    }
+    answer
+}
