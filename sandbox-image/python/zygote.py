@@ -46,6 +46,8 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
         importlib.import_module(module)
     runner.prepare()
     settle()
+    if jail.belljar_enclose():
+        sys.exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
 
     orders = socket.socket(fileno=os.dup(0))

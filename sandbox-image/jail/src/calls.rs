@@ -1,6 +1,8 @@
 //! The tables for people: what code in a cell can ask the kernel, and why.
 
-use crate::table::{ALLOWED_NAMES, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS, UNSUPPORTED_NAMES};
+use crate::table::{
+    ALLOWED_NAMES, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS, MAKING_NAMES, UNSUPPORTED_NAMES,
+};
 
 const HEAD: &str = "# System calls of a cell
 
@@ -20,6 +22,11 @@ pub fn document() -> String {
         ALLOWED_NAMES,
     );
     let forbidden = section("Not permitted (EPERM)", "", FORBIDDEN_NAMES);
+    let making = section(
+        "Of the zygote",
+        "What it takes to make a cell. The zygote has these besides, and each cell gives them up last.",
+        MAKING_NAMES,
+    );
     let unsupported = section("Not supported (EOPNOTSUPP)", "", UNSUPPORTED_NAMES);
     [
         HEAD,
@@ -28,6 +35,7 @@ pub fn document() -> String {
         &requests("No business of `fcntl` (EPERM)", FCNTLS_FORBIDDEN),
         &forbidden,
         &unsupported,
+        &making,
     ]
     .join("\n")
 }

@@ -18,7 +18,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::error::{Doing, JailError};
 use crate::report::{Entered, Report};
-use crate::seccomp::Filters;
+use crate::seccomp::CellFilters;
 use crate::spec::{CellSpec, Ground};
 use crate::sys::{self, Fork};
 use crate::{landlock, mounts, namespaces, rlimits, shared, users};
@@ -57,7 +57,7 @@ pub enum Side {
 /// Forks a cell. What goes wrong in the new processes is said on `status`, and ends them.
 pub fn fork_cell(
     spec: &CellSpec,
-    filters: &Filters,
+    filters: &CellFilters,
     proc: BorrowedFd<'_>,
     own: Own<'_>,
     channels: Channels<'_>,
@@ -132,7 +132,7 @@ fn handle(process: Pid) -> Result<OwnedFd, JailError> {
 /// Gives up everything, in the order in which it can be given up.
 fn confine(
     spec: &CellSpec,
-    filters: &Filters,
+    filters: &CellFilters,
     proc: BorrowedFd<'_>,
     own: Own<'_>,
     workspace: OwnedFd,

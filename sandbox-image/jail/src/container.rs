@@ -7,25 +7,16 @@
 
 use serde_json::{Value, json};
 
-use crate::table::{ALLOWED_NAMES, IOCTLS, NAMESPACES};
+use crate::table::{ALLOWED_NAMES, IOCTLS, MAKING_NAMES, NAMESPACES};
 
-/// What the warden and the jail need to build a cell, and the cell no longer has.
+/// What the warden needs besides, and what it takes to make a zygote.
 const BUILDING: &[(&str, &str)] = &[
-    ("capget", "the jail looks which capabilities there are to drop"),
-    ("capset", "the jail drops its capabilities"),
-    ("landlock_add_rule", "Landlock, on the cell"),
-    ("landlock_create_ruleset", "Landlock, on the cell"),
-    ("landlock_restrict_self", "Landlock, on the cell"),
     ("memfd_create", "the cells' specification, from the warden to the zygote"),
-    ("mount", "the zygote's root and the cell's scratch space, in a namespace of their own"),
     ("mount_setattr", "makes what is shown read-only, with all that is mounted below"),
     ("open", "the warden's and the jail's own way to open files"),
     ("openat2", "the warden looks into a work directory and stays inside"),
-    ("pidfd_open", "the jail hands the warden what it watches and ends a cell with"),
     ("pidfd_send_signal", "the warden ends a cell"),
     ("pivot_root", "the zygote lets go of the container's files"),
-    ("seccomp", "the cell's own filter"),
-    ("sethostname", "the cell's name, in a namespace of its own"),
     ("umount2", "the zygote lets go of the container's files"),
 ];
 
@@ -42,7 +33,8 @@ pub fn profile() -> String {
 
 fn rules() -> Vec<Value> {
     let freely = |table: &[(&str, &str)]| -> Vec<Value> {
-        let rows = table.iter().filter(|(call, _)| !LIMITED.contains(call));
+        let rows =
+            table.iter().filter(|(call, _)| !LIMITED.contains(call) && !OF_ROOT.contains(call));
         rows.map(|(call, why)| allow(call, &[], why)).collect()
     };
     let ioctls = IOCTLS.iter().map(|(request, why)| allow("ioctl", &[equal(1, *request)], why));
@@ -50,6 +42,7 @@ fn rules() -> Vec<Value> {
     [
         freely(ALLOWED_NAMES),
         ioctls.collect(),
+        freely(MAKING_NAMES),
         freely(BUILDING),
         vec![
             allow("clone", &[masked(0, NAMESPACES)], "fork and threads, without new namespaces"),
@@ -66,7 +59,9 @@ fn rules() -> Vec<Value> {
 }
 
 /// Calls of the tables that are allowed with some arguments only.
-const LIMITED: &[&str] = &["clone", "ioctl", "socket", "socketpair"];
+const LIMITED: &[&str] = &["clone", "ioctl", "socket", "socketpair", "unshare"];
+/// What only a warden needs that is root, and in the container it is not.
+const OF_ROOT: &[&str] = &["setgroups", "setresgid", "setresuid"];
 
 const ROOT: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
 const CELL: u64 = NAMESPACES;
@@ -120,7 +115,8 @@ mod tests {
     #[test]
     fn nothing_is_allowed_twice() {
         for (call, _) in BUILDING {
-            assert!(!ALLOWED_NAMES.iter().any(|(other, _)| other == call), "{call} stands twice");
+            let others = ALLOWED_NAMES.iter().chain(MAKING_NAMES);
+            assert!(!others.into_iter().any(|(other, _)| other == call), "{call} stands twice");
         }
     }
 }

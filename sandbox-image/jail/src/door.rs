@@ -1,4 +1,4 @@
-//! The door through which the zygote's Python comes in: two functions with C names and nothing but
+//! The door through which the zygote's Python comes in: three functions with C names and nothing but
 //! numbers for arguments.
 
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::cell::{Channels, Own, Side, fork_cell};
 use crate::error::{Doing, JailError};
-use crate::seccomp::Filters;
+use crate::seccomp::{CellFilters, Filters};
 use crate::spec::CellSpec;
 use crate::sys;
 
@@ -16,11 +16,11 @@ use crate::sys;
 #[derive(Debug)]
 struct Prepared {
     spec: CellSpec,
-    filters: Filters,
     proc: OwnedFd,
 }
 
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
+static ENCLOSED: OnceLock<CellFilters> = OnceLock::new();
 
 /// Called once in the zygote. `spec` is a file with a [`CellSpec`] as JSON, `proc` an open `/proc`;
 /// both are taken over. 0, or 1 with the reason on standard error.
@@ -30,6 +30,20 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
     let (spec, proc) = (sys::adopt(spec), sys::adopt(proc));
     match prepare(spec, proc) {
         Ok(prepared) => i32::from(PREPARED.set(prepared).is_err()),
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
+}
+
+/// Called once in the zygote, when it has imported everything and before it is forked. 0, or 1 with the
+/// reason on standard error.
+#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+#[unsafe(no_mangle)]
+pub extern "C" fn belljar_enclose() -> i32 {
+    match Filters::compile().and_then(Filters::enclose) {
+        Ok(filters) => i32::from(ENCLOSED.set(filters).is_err()),
         Err(error) => {
             eprintln!("{error}");
             1
@@ -51,13 +65,13 @@ pub extern "C" fn belljar_fork(
     user: i32,
     folder: i32,
 ) -> i32 {
-    let Some(prepared) = PREPARED.get() else { return 2 };
+    let (Some(prepared), Some(filters)) = (PREPARED.get(), ENCLOSED.get()) else { return 2 };
     let [control, stdout, stderr, display, status] =
         [control, stdout, stderr, display, status].map(sys::lend);
     let channels = Channels { control, stdout, stderr, display, status };
     let own =
         Own { user: u32::try_from(user).ok(), folder: (folder >= 0).then(|| sys::lend(folder)) };
-    match fork_cell(&prepared.spec, &prepared.filters, prepared.proc.as_fd(), own, channels) {
+    match fork_cell(&prepared.spec, filters, prepared.proc.as_fd(), own, channels) {
         Ok(Side::Cell) => 0,
         Ok(Side::Zygote) => 1,
         Err(error) => {
@@ -71,5 +85,5 @@ fn prepare(spec: OwnedFd, proc: OwnedFd) -> Result<Prepared, JailError> {
     let mut text = String::new();
     File::from(spec).read_to_string(&mut text).doing("reading", "the cell's specification")?;
     let spec = serde_json::from_str(&text).doing("reading", "the cell's specification")?;
-    Ok(Prepared { spec, filters: Filters::compile()?, proc })
+    Ok(Prepared { spec, proc })
 }

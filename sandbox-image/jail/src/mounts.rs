@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::error::{Doing, JailError};
 use crate::spec::{CellSpec, WORKSPACE};
@@ -91,6 +91,6 @@ pub(crate) fn scratch(spec: &CellSpec) -> Result<OwnedFd, JailError> {
     // Covered, not unmounted: that would wait for every processor of the machine, some 10 ms.
     mount(Some(EMPTY), HOLD, NONE, MsFlags::MS_BIND, NONE).doing("covering", HOLD)?;
     rustix::process::chdir(WORKSPACE).doing("entering", WORKSPACE)?;
-    open(WORKSPACE, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .doing("opening", WORKSPACE)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, WORKSPACE, flags, Mode::empty()).doing("opening", WORKSPACE)
 }

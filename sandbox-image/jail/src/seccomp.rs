@@ -1,10 +1,13 @@
 //! The system-call filter: everything is refused that the table does not allow.
 //!
-//! Four filters lie on top of one another, and the one installed last decides between two refusals:
+//! Several filters lie on top of one another, and the one installed last decides between two refusals:
 //! a call that the table does not know does not exist (ENOSYS, on which libraries fall back); one
 //! that is known to be bad is not permitted (EPERM); a socket that is not local has an unsupported
 //! family (EAFNOSUPPORT), and marks on files are not supported (EOPNOTSUPP). Nothing is ever killed but a call in a foreign architecture's
 //! way, so that an honest program gets an error it can handle.
+//!
+//! Most of it the zygote lays upon itself before its first fork, and each cell has it from there: for the
+//! kernel to take a filter in is as much work as to fork. What a cell adds is short.
 
 use std::collections::BTreeMap;
 
@@ -15,58 +18,72 @@ use seccompiler::{
 
 use crate::error::{Doing, JailError};
 use crate::table::{
-    ALLOWED, CHILD_OF_PARENT, FCNTLS_FORBIDDEN, FORBIDDEN, IOCTLS, NAMESPACES, UNSUPPORTED,
+    ALLOWED, CHILD_OF_PARENT, FCNTLS_FORBIDDEN, FORBIDDEN, IOCTLS, MAKING, NAMESPACES, UNSUPPORTED,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Compiled once in the zygote, installed in every cell.
+/// Filters for a zygote and its cells, in the order of their installation.
 #[derive(Debug)]
 pub struct Filters {
-    /// In the order of their installation.
-    programs: [BpfProgram; 4],
+    zygote: [BpfProgram; 4],
+    cell: CellFilters,
 }
+
+/// What a cell adds to what its zygote has laid upon itself. There are none without that.
+#[derive(Debug)]
+pub struct CellFilters([BpfProgram; 2]);
 
 impl Filters {
     pub fn compile() -> Result<Filters, JailError> {
         Ok(Filters {
-            programs: [
-                program(
-                    allowed()?,
-                    SeccompAction::Errno(libc::ENOSYS as u32),
-                    SeccompAction::Allow,
-                )?,
-                program(
-                    foreign_sockets()?,
-                    SeccompAction::Allow,
-                    SeccompAction::Errno(libc::EAFNOSUPPORT as u32),
-                )?,
-                program(
-                    whole(UNSUPPORTED),
-                    SeccompAction::Allow,
-                    SeccompAction::Errno(libc::EOPNOTSUPP as u32),
-                )?,
-                // Last, for it forbids to install another.
-                program(
-                    forbidden()?,
-                    SeccompAction::Allow,
-                    SeccompAction::Errno(libc::EPERM as u32),
-                )?,
+            zygote: [
+                allowing(allowed()?, libc::ENOSYS)?,
+                refusing(foreign_sockets()?, libc::EAFNOSUPPORT)?,
+                refusing(whole(UNSUPPORTED), libc::EOPNOTSUPP)?,
+                refusing(forbidden()?, libc::EPERM)?,
             ],
+            cell: CellFilters([
+                refusing(making(|is_forbidden| !is_forbidden), libc::ENOSYS)?,
+                // Last, for it forbids to install another.
+                refusing(making(|is_forbidden| is_forbidden), libc::EPERM)?,
+            ]),
         })
     }
 
-    /// There is no way back: filters can be added, never taken off.
+    /// From here on this process, and whatever comes of it, has the calls of a cell and those that it
+    /// takes to make one. There is no way back: filters can be added, never taken off.
+    pub fn enclose(self) -> Result<CellFilters, JailError> {
+        install(&self.zygote)?;
+        Ok(self.cell)
+    }
+}
+
+impl CellFilters {
     pub(crate) fn install(&self) -> Result<(), JailError> {
-        for program in &self.programs {
-            seccompiler::apply_filter(program).doing("installing", "a system-call filter")?;
-        }
-        Ok(())
+        install(&self.0)
     }
 
     pub(crate) fn summary(&self) -> String {
         format!("{} system calls allowed, all others refused", ALLOWED.len())
     }
+}
+
+fn install(programs: &[BpfProgram]) -> Result<(), JailError> {
+    for program in programs {
+        seccompiler::apply_filter(program).doing("installing", "a system-call filter")?;
+    }
+    Ok(())
+}
+
+/// Refuses all but these, with this error.
+fn allowing(rules: Rules, error: i32) -> Result<BpfProgram, JailError> {
+    program(rules, SeccompAction::Errno(error.cast_unsigned()), SeccompAction::Allow)
+}
+
+/// Refuses these, with this error.
+fn refusing(rules: Rules, error: i32) -> Result<BpfProgram, JailError> {
+    program(rules, SeccompAction::Allow, SeccompAction::Errno(error.cast_unsigned()))
 }
 
 fn program(
@@ -88,7 +105,7 @@ fn whole(table: &[(libc::c_long, &str)]) -> Rules {
 
 fn allowed() -> Result<Rules, JailError> {
     let mut rules = whole(ALLOWED);
-    rules.insert(libc::SYS_seccomp, Vec::new()); // for the filters that follow this one
+    rules.extend(whole(MAKING));
     rules.insert(libc::SYS_clone, vec![rule([(0, Len::Qword, Op::MaskedEq(BAD_FLAGS), 0)])?]);
     rules.insert(libc::SYS_socket, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
     rules.insert(libc::SYS_socketpair, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
@@ -97,8 +114,17 @@ fn allowed() -> Result<Rules, JailError> {
     Ok(rules)
 }
 
+/// Of what it takes to make a cell, that which is known to be bad, or the rest.
+fn making(wanted: impl Fn(bool) -> bool) -> Rules {
+    let mut rules = whole(MAKING);
+    rules.retain(|call, _| wanted(FORBIDDEN.iter().any(|(other, _)| other == call)));
+    rules
+}
+
+/// But for what it takes to make a cell.
 fn forbidden() -> Result<Rules, JailError> {
     let mut rules = whole(FORBIDDEN);
+    rules.retain(|call, _| !MAKING.iter().any(|(other, _)| other == call));
     let bits = (0..64).map(|bit| 1 << bit).filter(|bit| BAD_FLAGS & bit != 0);
     let bad = bits.map(|bit| rule([(0, Len::Qword, Op::MaskedEq(bit), bit)]));
     rules.insert(libc::SYS_clone, bad.collect::<Result<_, _>>()?);
@@ -150,14 +176,14 @@ mod tests {
 
     #[test]
     fn no_call_is_both_allowed_and_forbidden() {
-        for (call, _) in FORBIDDEN.iter().chain(UNSUPPORTED) {
+        for (call, _) in FORBIDDEN.iter().chain(UNSUPPORTED).chain(MAKING) {
             assert!(!ALLOWED.iter().any(|(allowed, _)| allowed == call), "call {call} is both");
         }
     }
 
     #[test]
     fn every_row_has_a_reason_and_stands_once() {
-        for table in [ALLOWED, UNSUPPORTED, FORBIDDEN] {
+        for table in [ALLOWED, MAKING, UNSUPPORTED, FORBIDDEN] {
             for (at, (call, why)) in table.iter().enumerate() {
                 assert!(!why.is_empty(), "call {call} has no reason");
                 assert!(!table[..at].iter().any(|(other, _)| other == call), "call {call} twice");

@@ -206,6 +206,24 @@ ALLOWED, ALLOWED_NAMES:
 }
 
 calls! {
+/// What it takes to make a cell: the zygote has it, and no cell.
+MAKING, MAKING_NAMES:
+    (libc::SYS_unshare, "the cell's own namespaces"),
+    (libc::SYS_mount, "the cell's scratch space"),
+    (libc::SYS_sethostname, "the cell's name"),
+    (libc::SYS_setgroups, "the cell's own user"),
+    (libc::SYS_setresgid, "the cell's own user"),
+    (libc::SYS_setresuid, "the cell's own user"),
+    (libc::SYS_pidfd_open, "what the warden watches and ends a cell with"),
+    (libc::SYS_capget, "which capabilities there are to drop"),
+    (libc::SYS_capset, "dropping them"),
+    (libc::SYS_landlock_create_ruleset, "Landlock, on the cell"),
+    (libc::SYS_landlock_add_rule, "Landlock, on the cell"),
+    (libc::SYS_landlock_restrict_self, "Landlock, on the cell"),
+    (libc::SYS_seccomp, "the cell's own filter, which forbids all of these"),
+}
+
+calls! {
 /// What the scratch space need not support: `shutil.copystat` and `cp -a` are content with that.
 UNSUPPORTED, UNSUPPORTED_NAMES:
     (libc::SYS_getxattr, "marks on files"),
