@@ -8,7 +8,6 @@ descriptors of a cell to be, and each is answered by a fork that has locked itse
 """
 
 import ctypes
-import functools
 import gc
 import importlib
 import os
@@ -17,9 +16,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import belljar_dice
+import belljar_immortal
 import belljar_pages
 import belljar_usual
 import runner
@@ -52,9 +52,7 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
 
     orders = socket.socket(fileno=os.dup(0))
     orders.send(b"ready")
-    chores = [*usual(), functools.partial(belljar_pages.collapse, proc)] if modules else []
-    if warm:
-        chores.append(lambda: belljar_pages.Lesson(proc, belljar_usual.act_all))
+    chores = work_ahead(jail, proc, warm, modules)
     lesson = None
     look = select.poll()
     look.register(orders, select.POLLIN)
@@ -62,7 +60,10 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
     while True:
         ready = [file for file, _ in look.poll(IDLE_MS if chores else None)]
         if chores and (not ready or time.monotonic() > busy_until):
-            lesson = chores.pop(0)()
+            try:
+                lesson = next(chores)
+            except StopIteration:
+                chores = None
             if lesson:
                 look.register(lesson.answer, select.POLLIN)
         if lesson and lesson.answer in ready:
@@ -72,18 +73,41 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
             return
 
 
-def usual() -> list[Callable[[], None]]:
-    """What the zygote does of what code usually does, a piece at a time."""
-    return [functools.partial(belljar_usual.act, *one) for one in belljar_usual.USUAL] + [settle]
+def work_ahead(
+    jail: ctypes.PyDLL, proc: int, warm: bool, modules: list[str]
+) -> Iterator[belljar_pages.Lesson | None]:
+    """What makes for better cells and can wait, a piece at a time."""
+    if modules:
+        for one in belljar_usual.USUAL:
+            yield belljar_usual.act(*one)
+        for some in all_objects():
+            yield belljar_immortal.make(jail, some)
+        yield belljar_pages.collapse(proc)
+    if warm:
+        yield belljar_pages.Lesson(proc, belljar_usual.act_all)
 
 
 def settle() -> None:
     """What is alive now is alive in every cell: no collector needs to look at it, and its pages stay
     shared. Nor is any of its dice."""
-    belljar_dice.find()
     gc.collect()
+    keep()
+
+
+def keep() -> None:
+    belljar_dice.find()
     gc.freeze()
     gc.disable()
+
+
+def all_objects() -> Iterator[list]:
+    """Settles once more, and hands out what there is to settle, some thousands at a time."""
+    gc.collect()  # only what has come since the last time
+    gc.unfreeze()
+    objects = gc.get_objects()
+    keep()
+    for start in range(0, len(objects), belljar_immortal.AT_ONCE):
+        yield objects[start : start + belljar_immortal.AT_ONCE]
 
 
 def obey(jail: ctypes.PyDLL, orders: socket.socket) -> bool:

@@ -19,6 +19,7 @@ mod cell;
 mod container;
 mod door;
 mod error;
+mod immortal;
 mod landlock;
 mod mounts;
 mod namespaces;

@@ -41,5 +41,5 @@ fn comes_within(milliseconds: u16, channel: BorrowedFd<'_>) -> bool {
 #[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_make_own(ranges: *const (usize, usize), count: usize, channel: i32) {
-    make_own(sys::lend_ranges(ranges, count), sys::lend(channel));
+    make_own(sys::lend_array(ranges, count), sys::lend(channel));
 }

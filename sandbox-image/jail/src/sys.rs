@@ -295,12 +295,28 @@ pub(crate) fn write_ahead(start: usize, size: usize) {
     unsafe { libc::madvise(start, size, libc::MADV_POPULATE_WRITE) };
 }
 
-/// Pairs that Python lends for as long as the call lasts.
-pub(crate) fn lend_ranges<'a>(ranges: *const (usize, usize), count: usize) -> &'a [(usize, usize)] {
-    if ranges.is_null() || count == 0 {
+/// Writes this word to each of these addresses.
+pub(crate) fn write_words(addresses: &[usize], word: usize) {
+    for &address in addresses {
+        let to = std::ptr::with_exposed_provenance_mut(address);
+        // SAFETY: the caller is `immortal`, whose contract with the zygote is that each is the address of a
+        // Python object, which begins with a word that only says how many references there are.
+        unsafe { std::ptr::write(to, word) };
+    }
+}
+
+/// Words, or pairs of them, that Python lends for as long as the call lasts.
+pub(crate) fn lend_array<'a, T: Words>(array: *const T, count: usize) -> &'a [T] {
+    if array.is_null() || count == 0 {
         return &[];
     }
-    // SAFETY: the caller is `pages`, whose contract with the runner is that there are `count` pairs of
-    // words, in an array that Python holds on to.
-    unsafe { std::slice::from_raw_parts(ranges, count) }
+    // SAFETY: the callers are `pages` and `immortal`, whose contract with Python is that there are `count`
+    // of them, in an array that Python holds on to.
+    unsafe { std::slice::from_raw_parts(array, count) }
 }
+
+/// What an array of Python's may be of.
+pub(crate) trait Words {}
+
+impl Words for usize {}
+impl Words for (usize, usize) {}

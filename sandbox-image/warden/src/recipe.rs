@@ -45,6 +45,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("zygote.py", include_str!("../../python/zygote.py")),
     ("runner.py", include_str!("../../python/runner.py")),
     ("belljar_dice.py", include_str!("../../python/belljar_dice.py")),
+    ("belljar_immortal.py", include_str!("../../python/belljar_immortal.py")),
     ("belljar_pages.py", include_str!("../../python/belljar_pages.py")),
     ("belljar_usual.py", include_str!("../../python/belljar_usual.py")),
     ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
