@@ -14,9 +14,17 @@ use std::time::{Duration, Instant};
 
 use protocol::CellLimits;
 
+/// Groups that are kept for cells to come, at most: to make one and to remove it is a tenth of what all
+/// else takes that a cell is given.
+const KEPT: usize = 16;
+/// What the kernel may still count in a group that nothing is in any more: names of files that it
+/// remembers. A group with more is not used again.
+const LEFT_BYTES: u64 = 1 << 20;
 /// How long a group may take to be empty after everything in it was killed. One that takes longer is
 /// tried again when the next one goes.
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to be as good as new. One that takes longer is removed.
+const CLEARED_WITHIN: Duration = Duration::from_millis(500);
 /// Between two looks. The kernel tells of an empty group only where there is a file to watch.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -25,10 +33,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Cgroups {
     parents: Vec<Parent>,
     made: AtomicU64,
-    /// Waits for groups to be empty. Joined at the end, so that none is left.
-    removals: Mutex<Vec<JoinHandle<()>>>,
-    /// Folders of groups that were not empty in time.
-    late: Arc<Mutex<Vec<PathBuf>>>,
+    /// Wait for groups to be empty. Joined at the end, so that none is left.
+    clearing: Mutex<Vec<JoinHandle<()>>>,
+    left: Arc<Left>,
+}
+
+/// Groups of cells that are gone.
+#[derive(Debug, Default)]
+struct Left {
+    /// Empty, and as good as new.
+    kept: Mutex<Vec<Vec<PathBuf>>>,
+    /// Folders of those that were not empty in time.
+    late: Mutex<Vec<PathBuf>>,
 }
 
 /// A folder in which a group is a folder, and what is written into each.
@@ -40,21 +56,27 @@ struct Parent {
     signs: &'static [Sign],
 }
 
+/// Files that tell whether a group is as good as new, by either generation's name, and the most that
+/// each may say.
+const LEAVINGS: [(&str, u64); 3] =
+    [("pids.current", 0), ("memory.current", LEFT_BYTES), ("memory.usage_in_bytes", LEFT_BYTES)];
+
 /// A file of a group, and the line of it that begins like this and ends with a count.
 type Sign = (&'static str, &'static str);
 
-/// One cell's. Removed when dropped, as soon as it is empty.
+/// One cell's. When it is dropped, another cell's as soon as it is empty, or removed.
 #[derive(Debug)]
 pub struct Group {
     folders: Vec<PathBuf>,
-    signs: Vec<(PathBuf, &'static str)>,
+    /// With what they said when the group became this cell's.
+    signs: Vec<(PathBuf, &'static str, u64)>,
     made_by: Arc<Cgroups>,
 }
 
 impl Cgroups {
     fn at(parents: Vec<Parent>) -> Cgroups {
-        let (made, removals) = (AtomicU64::new(0), Mutex::default());
-        Cgroups { parents, made, removals, late: Arc::default() }
+        let (made, clearing) = (AtomicU64::new(0), Mutex::default());
+        Cgroups { parents, made, clearing, left: Arc::default() }
     }
 
     /// Finds out where groups can be made by making one. The error says why there can be none.
@@ -67,17 +89,33 @@ impl Cgroups {
         };
         let groups = Arc::new(Cgroups::at(parents));
         groups.sweep();
-        let tried = groups.make().map_err(|error| format!("a group cannot be made: {error}"))?;
+        let tried = groups.take().map_err(|error| format!("a group cannot be made: {error}"))?;
         drop(tried);
         Ok(groups)
     }
 
-    pub fn make(self: &Arc<Cgroups>) -> io::Result<Group> {
+    /// A group that nothing is in.
+    pub fn take(self: &Arc<Cgroups>) -> io::Result<Group> {
+        let kept = lock(&self.left.kept).pop();
+        let made_by = Arc::clone(self);
+        // From here on what there is of it is cleared away, should the rest fail.
+        let mut group = Group { folders: kept.unwrap_or_default(), signs: Vec::new(), made_by };
+        if group.folders.is_empty() {
+            self.make(&mut group)?;
+        }
+        for (folder, parent) in group.folders.iter().zip(&self.parents) {
+            group.signs.extend(parent.signs.iter().map(|(file, line)| {
+                let file = folder.join(file);
+                let before = counted(&file, line);
+                (file, *line, before)
+            }));
+        }
+        Ok(group)
+    }
+
+    fn make(&self, group: &mut Group) -> io::Result<()> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
-        // Made one by one, so that the first that fails takes those before it away.
-        let made_by = Arc::clone(self);
-        let mut group = Group { folders: Vec::new(), signs: Vec::new(), made_by };
         for parent in &self.parents {
             let folder = parent.folder.join(&name);
             fs::create_dir(&folder)?;
@@ -89,9 +127,8 @@ impl Cgroups {
                     written => written?,
                 }
             }
-            group.signs.extend(parent.signs.iter().map(|(file, line)| (folder.join(file), *line)));
         }
-        Ok(group)
+        Ok(())
     }
 
     /// Removes what wardens that were killed have left.
@@ -131,7 +168,8 @@ impl Group {
     /// Whether the kernel has ended something in it because it had all that it may have, and not
     /// because the machine's memory was full.
     pub fn was_out_of_memory(&self) -> bool {
-        !self.signs.is_empty() && self.signs.iter().all(|(file, line)| counted(file, line) > 0)
+        !self.signs.is_empty()
+            && self.signs.iter().all(|(file, line, before)| counted(file, line) > *before)
     }
 }
 
@@ -144,41 +182,81 @@ fn counted(file: &Path, line: &str) -> u64 {
 impl Drop for Group {
     fn drop(&mut self) {
         let folders = std::mem::take(&mut self.folders);
-        let late = Arc::clone(&self.made_by.late);
+        let is_whole = folders.len() == self.made_by.parents.len();
+        let left = Arc::clone(&self.made_by.left);
         // What is in it dies a moment later than this, and the runtime may be at its end.
-        let removal = std::thread::spawn(move || remove(folders, &late, EMPTY_WITHIN));
-        let mut removals = lock(&self.made_by.removals);
-        removals.retain(|removal| !removal.is_finished());
-        removals.push(removal);
+        let clearing = std::thread::spawn(move || match is_whole && is_cleared(&folders) {
+            true => left.keep(folders),
+            false => left.remove(folders, EMPTY_WITHIN),
+        });
+        let mut all = lock(&self.made_by.clearing);
+        all.retain(|clearing| !clearing.is_finished());
+        all.push(clearing);
     }
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        for removal in lock(&self.removals).drain(..) {
-            drop(removal.join()); // a thread that panicked has said so
+        for clearing in lock(&self.clearing).drain(..) {
+            drop(clearing.join()); // a thread that panicked has said so
         }
-        for folder in lock(&self.late).drain(..).filter(|folder| !is_removed(folder)) {
+        let mut left = std::mem::take(&mut *lock(&self.left.late));
+        left.extend(lock(&self.left.kept).drain(..).flatten());
+        for folder in left.into_iter().filter(|folder| !is_removed(folder)) {
             tracing::error!(?folder, "the control group of a cell could not be removed");
         }
     }
 }
 
-/// Removes these when they are empty, and with them what was late before.
-fn remove(mut folders: Vec<PathBuf>, late: &Mutex<Vec<PathBuf>>, within: Duration) {
-    let until = Instant::now() + within;
+/// Waits until nothing is in a group any more. Whether it is as good as new then.
+fn is_cleared(folders: &[PathBuf]) -> bool {
+    let until = Instant::now() + CLEARED_WITHIN;
     loop {
-        folders.retain(|folder| !is_removed(folder));
-        if folders.is_empty() || Instant::now() > until {
-            break;
+        let files = folders.iter().map(|folder| fs::read_to_string(folder.join("cgroup.procs")));
+        let is_empty = files.into_iter().all(|file| file.is_ok_and(|text| text.is_empty()));
+        if is_empty && folders.iter().all(|folder| is_as_good_as_new(folder)) {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    let mut late = lock(late);
-    late.retain(|folder| !is_removed(folder));
-    if !folders.is_empty() {
-        tracing::warn!(groups = folders.len(), "what was killed in a cell is not dead yet");
-        late.append(&mut folders);
+}
+
+fn is_as_good_as_new(folder: &Path) -> bool {
+    LEAVINGS.iter().all(|(file, most)| match fs::read_to_string(folder.join(file)) {
+        Ok(text) => text.trim().parse::<u64>().is_ok_and(|left| left <= *most),
+        Err(_) => true, // the other generation's, or another limit's
+    })
+}
+
+impl Left {
+    fn keep(&self, folders: Vec<PathBuf>) {
+        let mut kept = lock(&self.kept);
+        if kept.len() < KEPT {
+            return kept.push(folders);
+        }
+        drop(kept);
+        self.remove(folders, EMPTY_WITHIN);
+    }
+
+    /// Removes these when they are empty, and with them what was late before.
+    fn remove(&self, mut folders: Vec<PathBuf>, within: Duration) {
+        let until = Instant::now() + within;
+        loop {
+            folders.retain(|folder| !is_removed(folder));
+            if folders.is_empty() || Instant::now() > until {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let mut late = lock(&self.late);
+        late.retain(|folder| !is_removed(folder));
+        if !folders.is_empty() {
+            tracing::warn!(groups = folders.len(), "what was killed in a cell is not dead yet");
+            late.append(&mut folders);
+        }
     }
 }
 
@@ -316,12 +394,27 @@ mod tests {
         let within = slow.join("process");
         fs::create_dir_all(&within).expect("it is ours");
         fs::create_dir(&quick).expect("it is ours");
-        let late = Mutex::default();
-        remove(vec![slow.clone(), quick.clone()], &late, Duration::ZERO);
+        let left = Left::default();
+        left.remove(vec![slow.clone(), quick.clone()], Duration::ZERO);
         assert_eq!((slow.exists(), quick.exists()), (true, false));
         fs::remove_dir(within).expect("it is ours");
-        remove(Vec::new(), &late, Duration::ZERO);
-        assert!(!slow.exists() && lock(&late).is_empty());
+        left.remove(Vec::new(), Duration::ZERO);
+        assert!(!slow.exists() && lock(&left.late).is_empty());
+    }
+
+    #[test]
+    fn only_a_group_that_nothing_is_left_in_is_used_again() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        for (file, text, is_good) in [
+            ("pids.current", "0\n", true),
+            ("pids.current", "1\n", false),
+            ("pids.current", "0\n", true),
+            ("memory.current", "8192\n", true),
+            ("memory.current", "8192000\n", false),
+        ] {
+            fs::write(folder.path().join(file), text).expect("it is ours");
+            assert_eq!(is_as_good_as_new(folder.path()), is_good, "{file} {text}");
+        }
     }
 
     #[test]
@@ -331,12 +424,13 @@ mod tests {
         let made_by = Arc::new(Cgroups::at(Vec::new()));
         let mut group = Group { folders: Vec::new(), signs: Vec::new(), made_by };
         assert!(!group.was_out_of_memory(), "nobody tells");
-        group.signs = ["max ", "oom_kill "].map(|line| (events.clone(), line)).to_vec();
+        group.signs = vec![(events.clone(), "max ", 0), (events.clone(), "oom_kill ", 1)];
         for (text, told) in [
             ("", false),
             ("low 0\nmax 3\noom 1\noom_kill 0\n", false),
-            ("low 0\nmax 0\noom_kill 1\n", false),
-            ("low 0\nmax 3\noom_kill 1\n", true),
+            ("low 0\nmax 0\noom_kill 2\n", false),
+            ("low 0\nmax 3\noom_kill 1\n", false), // that was in another cell's time
+            ("low 0\nmax 3\noom_kill 2\n", true),
         ] {
             fs::write(&events, text).expect("it is ours");
             assert_eq!(group.was_out_of_memory(), told, "{text}");

@@ -76,7 +76,7 @@ impl Lodgings {
             _ => None,
         };
         let group =
-            self.cgroups.as_ref().map(|cgroups| cgroups.make().map(Arc::new)).transpose()?;
+            self.cgroups.as_ref().map(|cgroups| cgroups.take().map(Arc::new)).transpose()?;
         Ok(Lodging { user, owner, folder, group })
     }
 }
