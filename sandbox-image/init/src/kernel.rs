@@ -1,7 +1,8 @@
 //! The system calls of a program that has no C library.
 //!
 //! Nothing here, nor in all of the program, may panic: that would need the standard library, and that one
-//! the C library. So nothing is indexed, and nothing added.
+//! the C library. So nothing is indexed, and nothing added; and the compiler always optimises it, or it
+//! would have the C library copy what is passed on.
 
 use std::arch::{asm, naked_asm};
 
@@ -29,9 +30,7 @@ pub(crate) fn ignore_children() -> Result<(), Failed> {
     let ignore: [usize; 4] = [libc::SIG_IGN, 0, 0, 0];
     let signal = libc::SIGCHLD as usize;
     // SAFETY: the action is four words that live until the call is over, and installs no handler.
-    done(unsafe {
-        call(libc::SYS_rt_sigaction, [signal, address(&raw const ignore), 0, SET_BYTES, 0, 0])
-    })
+    done(unsafe { call(libc::SYS_rt_sigaction, signal, address(&raw const ignore), 0, SET_BYTES) })
 }
 
 /// All that can be blocked.
@@ -39,9 +38,7 @@ pub(crate) fn block_signals() -> Result<(), Failed> {
     let all = u64::MAX;
     let how = libc::SIG_BLOCK as usize;
     // SAFETY: the set is eight bytes that live until the call is over.
-    done(unsafe {
-        call(libc::SYS_rt_sigprocmask, [how, address(&raw const all), 0, SET_BYTES, 0, 0])
-    })
+    done(unsafe { call(libc::SYS_rt_sigprocmask, how, address(&raw const all), 0, SET_BYTES) })
 }
 
 /// Waits for one byte from the warden. `None` where it has hung up.
@@ -51,7 +48,7 @@ pub(crate) fn receive() -> Result<Option<u8>, Failed> {
     loop {
         let to = address(&raw mut byte);
         // SAFETY: there is room for the one byte that is asked for, and nobody else looks at it.
-        match unsafe { call(libc::SYS_recvfrom, [STDIN, to, 1, 0, 0, 0]) } {
+        match unsafe { call(libc::SYS_recvfrom, STDIN, to, 1, 0) } {
             0 => return Ok(None),
             1 => return Ok(Some(byte)),
             INTERRUPTED => {}
@@ -64,7 +61,7 @@ pub(crate) fn receive() -> Result<Option<u8>, Failed> {
 pub(crate) fn send(byte: u8) {
     let flags = libc::MSG_NOSIGNAL as usize;
     // SAFETY: the byte lives until the call is over.
-    unsafe { call(libc::SYS_sendto, [STDIN, address(&raw const byte), 1, flags, 0, 0]) };
+    unsafe { call(libc::SYS_sendto, STDIN, address(&raw const byte), 1, flags) };
 }
 
 /// Sends a signal to all processes that this one may signal, but for itself. None is as good.
@@ -72,7 +69,7 @@ pub(crate) fn signal_all(signal: libc::c_int) -> Result<(), Failed> {
     const NOBODY: isize = -(libc::ESRCH as isize);
     const ALL: usize = usize::MAX;
     // SAFETY: the call takes no pointers.
-    match unsafe { call(libc::SYS_kill, [ALL, signal as usize, 0, 0, 0, 0]) } {
+    match unsafe { call(libc::SYS_kill, ALL, signal as usize, 0, 0) } {
         0 | NOBODY => Ok(()),
         _ => Err(Failed),
     }
@@ -81,19 +78,19 @@ pub(crate) fn signal_all(signal: libc::c_int) -> Result<(), Failed> {
 /// This process's number in its namespace.
 pub(crate) fn process() -> isize {
     // SAFETY: the call takes no arguments.
-    unsafe { call(libc::SYS_getpid, [0; 6]) }
+    unsafe { call(libc::SYS_getpid, 0, 0, 0, 0) }
 }
 
 /// The user that this process is, in its namespace.
 pub(crate) fn user() -> isize {
     // SAFETY: the call takes no arguments.
-    unsafe { call(libc::SYS_geteuid, [0; 6]) }
+    unsafe { call(libc::SYS_geteuid, 0, 0, 0, 0) }
 }
 
 pub(crate) fn exit(code: usize) -> ! {
     loop {
         // SAFETY: the call takes no pointers, and does not return.
-        unsafe { call(libc::SYS_exit_group, [code, 0, 0, 0, 0, 0]) };
+        unsafe { call(libc::SYS_exit_group, code, 0, 0, 0) };
     }
 }
 
@@ -105,13 +102,14 @@ fn done(answer: isize) -> Result<(), Failed> {
     if answer == 0 { Ok(()) } else { Err(Failed) }
 }
 
-/// Calls the kernel. The answer is negative where it is an error.
+/// Calls the kernel, with zero for what comes after the fourth argument. The answer is negative where it is
+/// an error.
 ///
 /// # Safety
 ///
 /// As safe as the call with these arguments: what it takes for addresses has to be memory that it may
 /// read or write.
-unsafe fn call(number: libc::c_long, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
     let answer: isize;
     // SAFETY: the kernel changes no register but those that are named, and the memory that the caller
     // has promised.
@@ -124,8 +122,8 @@ unsafe fn call(number: libc::c_long, [a, b, c, d, e, f]: [usize; 6]) -> isize {
             in("rsi") b,
             in("rdx") c,
             in("r10") d,
-            in("r8") e,
-            in("r9") f,
+            in("r8") 0,
+            in("r9") 0,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),
@@ -138,8 +136,8 @@ unsafe fn call(number: libc::c_long, [a, b, c, d, e, f]: [usize; 6]) -> isize {
             in("x1") b,
             in("x2") c,
             in("x3") d,
-            in("x4") e,
-            in("x5") f,
+            in("x4") 0,
+            in("x5") 0,
             options(nostack),
         );
     }
