@@ -33,6 +33,9 @@ struct Member {
     started: String,
 }
 
+/// Groups that a warden keeps: sixteen, each of which is two folders where limits have a tree each.
+const KEPT_CGROUPS: usize = 32;
+
 /// What could pile up. Where there are three: of the server, the warden and the zygote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
@@ -40,7 +43,7 @@ pub struct Count {
     pub processes: usize,
     pub files: [usize; 3],
     pub mounts: [usize; 3],
-    /// Of this warden, with nobody in them.
+    /// Of this warden, with nobody in them, beyond those that it keeps for cells to come.
     pub cgroups: usize,
     pub temporary: usize,
 }
@@ -88,7 +91,8 @@ impl Household {
             processes: below(number(warden.process)).len(),
             files: self.each(|process| entries(format!("/proc/{process}/fd"))),
             mounts: self.each(|process| text(process, "mountinfo").lines().count()),
-            cgroups: cgroups(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.process)),
+            cgroups: cgroups(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.process))
+                .saturating_sub(KEPT_CGROUPS),
             temporary: entries(&self.folder),
         }
     }

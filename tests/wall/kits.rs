@@ -94,3 +94,37 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
         looks.tick().await;
     }
 }
+
+/// And their pages stay shared; what the code makes is counted, and freed, as ever.
+#[tokio::test]
+async fn references_to_what_libraries_have_made_are_not_counted() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import pandas, sys, weakref
+        if (3, 12) <= sys.version_info[:2] <= (3, 13):
+            described = pandas.DataFrame.describe
+            print(*{sys.getrefcount(o) for o in (sys, pandas, described, described.__code__.co_names)})
+        else:
+            print('not known')
+        class Own: pass
+        own = Own()
+        gone, count = weakref.ref(own), sys.getrefcount(own)
+        del own
+        print(count, gone() is None)
+        ",
+    );
+    let deadline = Instant::now() + LEARNS_WITHIN;
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        let answer = execute(&server, &code).await;
+        let said = answer["stdout"].as_str().unwrap_or_default();
+        let (counts, own) = said.split_once('\n').unwrap_or_default();
+        assert_eq!(own, "2 True\n", "{answer}");
+        if ["4294967295", "not known"].contains(&counts) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "they are counted: {answer}");
+        looks.tick().await;
+    }
+}
