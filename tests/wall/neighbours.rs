@@ -107,7 +107,8 @@ async fn those_who_take_all_processors_or_processes_hold_nobody_up() {
         ),
         (
             "import signal, time\nn = 0\ndef f(*a):\n  global n; n += 1; n == 1000 and print('did it', flush=True)\nsignal.signal(signal.SIGALRM, f); signal.setitimer(signal.ITIMER_REAL, 1e-5, 1e-5)\nwhile True: pass",
-            did_it,
+            // On a slow machine it does not get on for signals, which is as much of an attack.
+            |answer| did_it(answer) || out_of_time(answer),
         ),
     ])
     .await;

@@ -1,5 +1,7 @@
 //! Code: running it, and writing down what came of it.
 
+use std::time::{Duration, Instant};
+
 use super::files::Held;
 use super::report;
 use super::run::{Run, RunError};
@@ -8,7 +10,12 @@ use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
     Source, Step, Turn,
 };
-use crate::sandbox::{Cell, Expected, RunOutput};
+use crate::sandbox::{Cell, Expected, RunOutput, SandboxError};
+
+/// In so short a time a warden does not run code that it loses.
+const AT_ONCE: Duration = Duration::from_millis(20);
+/// How long a warden may take to die.
+const DEAD_WITHIN: Duration = Duration::from_secs(1);
 
 impl Run {
     pub fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
@@ -83,16 +90,36 @@ impl Run {
     }
 
     async fn run_in_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
-        if self.cell.is_none() {
-            self.cell = Some(self.open_cell(code).await?);
-        }
-        let cell = self.cell.as_mut().expect("it was opened above");
-        let output = cell.run(code).await?;
+        let output = match &mut self.cell {
+            Some(cell) => cell.run(code).await?,
+            None => self.run_in_fresh_cell(code).await?,
+        };
         if output.finished.cell_lost {
             // The next code starts in a fresh one, with the input's files and nothing else.
             self.cell = None;
         }
         Ok(output)
+    }
+
+    /// A warden that is killed takes connections until it is quite dead. One that breaks off at once had run
+    /// nothing, and whoever has it asks the next warden.
+    async fn run_in_fresh_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
+        let patient_until = Instant::now() + DEAD_WITHIN;
+        loop {
+            let began = Instant::now();
+            let mut cell = self.open_cell(code).await?;
+            match cell.run(code).await {
+                Err(SandboxError::Frame(_))
+                    if began.elapsed() < AT_ONCE && began < patient_until =>
+                {
+                    tokio::time::sleep(AT_ONCE).await;
+                }
+                output => {
+                    self.cell = Some(cell);
+                    return Ok(output?);
+                }
+            }
+        }
     }
 
     /// A cell with the input's files in it. Those on the disk are read one at a time.

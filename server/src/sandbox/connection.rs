@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// Whether the warden has not hung up. It says nothing of itself.
-    fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         let stream: &UnixStream = self.reader.get_ref().as_ref();
         let mut watched = [PollFd::new(stream, PollFlags::IN)];
         poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0)

@@ -337,7 +337,9 @@ impl Cell {
 
 impl Drop for Cell {
     fn drop(&mut self) {
-        self.warden_at.prepare();
+        if self.connection.is_alive() {
+            self.warden_at.prepare(); // or the warden may be about to die
+        }
     }
 }
 
