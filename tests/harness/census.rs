@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::socket_peercred;
 use tokio::time::interval;
@@ -32,6 +32,9 @@ struct Member {
     process: i32,
     started: String,
 }
+
+/// Ten times as long as a zygote waits between two pieces.
+const RESTS_FOR: Duration = Duration::from_secs(1);
 
 /// Groups that a warden keeps: sixteen, each of which is two folders where limits have a tree each.
 const KEPT_CGROUPS: usize = 32;
@@ -114,6 +117,21 @@ impl Household {
         last
     }
 
+    /// Waits until the zygote has done what it does ahead, a piece at a time, when nobody asks it for cells.
+    pub async fn at_rest(&self) {
+        let [_, _, zygote] = &self.members;
+        let worked = || processor_ticks(zygote.process);
+        let (mut last, mut since) = (worked(), Instant::now());
+        let mut looks = interval(LOOK_EVERY);
+        while since.elapsed() < RESTS_FOR {
+            looks.tick().await;
+            let now = worked();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+    }
+
     /// Resident memory of each in KiB. What a zygote shares with its cells is its own as well.
     pub fn memory_kib(&self) -> [u64; 3] {
         self.each(|process| {
@@ -123,6 +141,13 @@ impl Household {
             number.and_then(|number| number.parse().ok()).expect("it lives and has memory")
         })
     }
+}
+
+/// Of user and system together, in the kernel's unit.
+fn processor_ticks(process: i32) -> Option<(String, String)> {
+    let stat = text(process, "stat");
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
 }
 
 fn number(process: i32) -> u32 {
