@@ -113,13 +113,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
 
+    let settings = settings(&config)?;
     let parts = Assembled::from(&config).await?;
     let url = parts.url.clone();
     let ready = |description: &Description| {
         tell_of_the_wall(description);
         announce(&format!("belljar listening on {url}"));
     };
-    Ok(server::run(settings(&config)?, parts.parts, ready, shutdown).await?)
+    Ok(server::run(settings, parts.parts, ready, shutdown).await?)
 }
 
 /// Serves for as long as the command runs, and ends as it did.
@@ -162,6 +163,7 @@ async fn beside(
     act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
     log(config)?;
+    let settings = settings(config)?;
     let parts = Assembled::from(config).await?;
     let (is_ready, ready) = oneshot::channel();
     let (end, ended) = oneshot::channel::<()>();
@@ -178,7 +180,7 @@ async fn beside(
     let shutdown = async {
         let _ = ended.await;
     };
-    let serving = server::run(settings(config)?, parts.parts, ready, shutdown);
+    let serving = server::run(settings, parts.parts, ready, shutdown);
     tokio::pin!(serving, acting);
     tokio::select! {
         served = &mut serving => {
@@ -239,7 +241,6 @@ impl Assembled {
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
-        let sandbox = Arc::new(sandbox(config).await?);
         let additions = Arc::<Additions>::default();
         let backend = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
@@ -250,6 +251,8 @@ impl Assembled {
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };
+        // Last, so that whatever else the configuration has wrong starts no warden to be killed.
+        let sandbox = Arc::new(sandbox(config).await?);
         let parts = Parts { listener, sandbox, backend, search, store, additions };
         Ok(Assembled { parts, url, _scratch: scratch })
     }
@@ -341,6 +344,8 @@ fn announce(line: &str) {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("belljar: {error:#}");
+    // As one write: the warden says its own on the same stderr, at the same time.
+    let words = format!("belljar: {error:#}\n");
+    eprint!("{words}");
     ExitCode::FAILURE
 }

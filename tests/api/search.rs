@@ -437,7 +437,9 @@ fn the_program_searches_where_it_is_told_to() {
     let found = &answer["steps"][1]["result"];
     assert_eq!(found[1]["url"], "document:///fern.txt", "{found}");
 
-    let failed = Program::fail(&["--search", "/no/such/folder"]);
+    // No warden is started for a configuration that is wrong: this one would fail sooner.
+    let wrong = ["--search", "/no/such/folder", "--warden", "/no/such/warden"];
+    let failed = Program::fail(&wrong);
     let words = String::from_utf8_lossy(&failed.stderr);
     assert!(words.contains("the folder of documents /no/such/folder cannot be read"), "{words}");
 }

@@ -101,7 +101,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("belljar-warden: {error:#}");
+            // As one write, since whoever started it has the same stderr.
+            let words = format!("belljar-warden: {error:#}\n");
+            eprint!("{words}");
             ExitCode::FAILURE
         }
     }
