@@ -12,6 +12,7 @@ mod change;
 mod rows;
 mod upload;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,11 +208,18 @@ impl Files {
     /// uploads.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), UploadError> {
         self.remove(Change::Expire { now, begun_before: before(now, UPLOAD_LIFETIME) }).await?;
-        let known = rows::uploads(&self.store.readers).await?;
+        let mut there = Vec::new();
         let mut entries = tokio::fs::read_dir(self.folder()).await?;
         while let Some(entry) = entries.next_entry().await? {
-            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
-                remove(&entry.path()).await?;
+            there.push(entry.path());
+        }
+        // Asked for after that: an upload has its row before its file, so whatever was there and has
+        // no row now is nobody's, and one that begins in the meantime is not looked at.
+        let known = rows::uploads(&self.store.readers).await?;
+        for file in there {
+            let upload = file.file_stem().and_then(OsStr::to_str); // a copy is its upload's
+            if !upload.is_some_and(|upload| known.contains(upload)) {
+                remove(&file).await?;
             }
         }
         Ok(())

@@ -194,6 +194,32 @@ async fn a_sweep_takes_what_is_too_old_and_nothing_else() {
     assert!(files.find(&owner, &file.id).await.expect("it can be asked").is_none());
 }
 
+/// The sweep looks at a folder and at rows, and uploads may begin between the two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_takes_nothing_from_uploads_that_begin_beside_it() {
+    let folder = folder();
+    let (_store, files) = open(folder.path()).await;
+    for _ in 0..60 {
+        let uploads: Vec<_> = (0..40)
+            .map(|number: u32| {
+                let (files, owner) = (files.clone(), somebody(&number.to_string()));
+                tokio::spawn(async move {
+                    let upload = files.begin(&owner, csv(None)).await.expect("there is room");
+                    coming(&files, &upload).await
+                })
+            })
+            .collect();
+        for _ in 0..5 {
+            files.sweep(Timestamp::now()).await.expect("there is a disk");
+        }
+        let begun = futures_util::future::try_join_all(uploads).await.expect("nobody panicked");
+        assert_eq!(in_folder(folder.path(), "uploads"), begun.len());
+        for upload in begun {
+            upload.cancel().await.expect("it is there");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_too_old_is_gone_before_the_sweep() {
     let folder = folder();
