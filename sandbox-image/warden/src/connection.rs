@@ -21,6 +21,9 @@ use crate::workspace::Written;
 /// others get their next one sooner, and need not be stopped.
 const REST_AFTER: Duration = Duration::from_millis(5);
 
+/// How long a cell that has had its last run lets others pass.
+const LETS_PASS: Duration = Duration::from_millis(5);
+
 /// What every connection of a warden shares.
 #[derive(Debug)]
 pub struct Shared {
@@ -44,6 +47,7 @@ pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
         Ok(()) | Err(FrameError::Closed) => {}
         Err(error) => tracing::warn!(%error, "a connection was given up"),
     }
+    connection.end().await;
 }
 
 struct Connection {
@@ -78,6 +82,16 @@ impl Connection {
                 self.rest().await;
             }
         }
+    }
+
+    /// A cell that is not needed any more lets the answer that came of it pass, and other runs: its end is
+    /// work of a millisecond for the same processors. Where places are short it lets nobody pass.
+    async fn end(self) {
+        let Some(taken) = self.taken else { return };
+        if !self.shared.pool.is_full() {
+            self.shared.pool.let_pass(LETS_PASS).await;
+        }
+        drop(taken);
     }
 
     /// Lets nothing run in the cell until there is more to do, unless there is at once.
@@ -135,8 +149,11 @@ impl Connection {
         let passing = shared.pool.pass();
         let ran = tokio::select! {
             ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
-            // Nobody waits for the result any more, so nobody needs the run.
-            () = gone(&mut self.reader) => return Err(FrameError::Closed),
+            () = gone(&mut self.reader) => {
+                // Nobody waits for the result any more, so nobody needs the run, not for a moment.
+                self.taken = None;
+                return Err(FrameError::Closed);
+            }
         };
         let mut ran = match ran {
             Ok(ran) => ran,

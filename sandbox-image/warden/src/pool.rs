@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::Tier;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::cell::Cell;
 use crate::kit::Kit;
@@ -133,6 +134,16 @@ impl Pool {
     /// While a run lasts.
     pub fn pass(&self) -> Passing<'_> {
         self.traffic.pass()
+    }
+
+    /// Returns when nothing runs, and after this time at the latest.
+    pub async fn let_pass(&self, at_most: Duration) {
+        self.traffic.quiet(Instant::now() + at_most).await;
+    }
+
+    /// Whether all places are taken.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
     }
 
     /// A cell that has seen nobody's code, and has imported most of this; and the wall around it.
