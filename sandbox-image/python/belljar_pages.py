@@ -1,25 +1,33 @@
-"""Pages that code is likely to write to, made a standby's own before its code comes.
+"""Pages that code is likely to need, made ready in a standby before its code comes.
 
 A fork shares its memory with the zygote until one of them writes, and each first write to a page is a
 fault and a copy: a table's `describe()` has two thousand of them, a plot five thousand. Which pages
-they are hardly depends on the code. So a fork of the zygote that is thrown away does a little of what
-code does, the kernel tells which pages have become its own, and each standby has copies of those made
-while it waits.
+they are hardly depends on the code. Nor are pages of files, such as the text of programs, mapped in a
+fork before it has looked at them. So a fork of the zygote that is thrown away does a little of what
+code does, the kernel tells which pages have become its own or have been mapped, and each standby has
+copies made of the former, and the latter mapped, while it waits.
 """
 
 import array
 import ctypes
+import io
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 #: `madvise`: into large pages, now. Since Linux 6.1.
 COLLAPSE, LARGE = 25, 2 << 20
-#: Of an entry of `/proc/self/pagemap`: in memory, of a file or shared, mapped by nobody else.
+#: An entry of `/proc/self/pagemap` in bytes, and of its bits: in memory, of a file or shared, mapped by
+#: nobody else.
+ENTRY = 8
 PRESENT, OF_A_FILE, EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
-#: Pages between two that are hot, which are copied with them: one call is dearer than one page.
-GAP = 1
+#: Bits that are looked at, and those of them that are set.
+OWN = (PRESENT | EXCLUSIVE | OF_A_FILE, PRESENT | EXCLUSIVE)
+MAPPED = (PRESENT | OF_A_FILE, PRESENT | OF_A_FILE)
+#: Pages between two that are hot, which are taken with them: one call is dearer than some pages. To map
+#: one costs a tenth of what it costs to copy it.
+GAP_OWN, GAP_MAPPED = 1, 16
 #: Pages of one range at most.
 AT_ONCE = 16
 #: Of an answer that is whole.
@@ -27,8 +35,8 @@ END = b"."
 #: How long the fork that is thrown away may take, in seconds.
 LEARN_WITHIN = 60
 
-#: Addresses and lengths, one after the other.
-_ranges = array.array("L")
+#: Addresses and lengths, one after the other: of what is copied, and of what is mapped.
+_own, _mapped = array.array("L"), array.array("L")
 _jail: ctypes.PyDLL | None = None
 _madvise = ctypes.CDLL(None).madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -63,48 +71,64 @@ class Lesson:
         with open(self.answer, "rb") as answer:
             told = answer.read()
         if told[-1:] == END:
-            _ranges.frombytes(told[:-1])
+            both = array.array("L", told[: -len(END)])
+            count = both[0]
+            _own.extend(both[1 : 1 + count])
+            _mapped.extend(both[1 + count :])
 
 
 def teach(proc: int, act: Callable[[], None], answer: int) -> None:
     signal.alarm(LEARN_WITHIN)
-    memory = writable(proc)
+    memory, files = writable(proc), of_files(proc)
     act()
+    with open(os.open("self/pagemap", os.O_RDONLY, dir_fd=proc), "rb", buffering=0) as table:
+        own = hot(table, memory, OWN, GAP_OWN)
+        mapped = hot(table, files, MAPPED, GAP_MAPPED)
     with open(answer, "wb") as file:
-        file.write(hot(proc, memory).tobytes() + END)
+        file.write(array.array("L", [len(own)]).tobytes() + own.tobytes() + mapped.tobytes() + END)
 
 
 def writable(proc: int) -> list[tuple[int, int]]:
     """Memory of this process that a fork would have to copy, from address to address."""
-    found = []
+    return [(start, end) for start, end, rights, _ in mappings(proc) if rights == "rw-p"]
+
+
+def of_files(proc: int) -> list[tuple[int, int]]:
+    """Memory that is read from files, from address to address."""
+    return [
+        (start, end)
+        for start, end, rights, inode in mappings(proc)
+        if inode != "0" and rights in ("r--p", "r-xp")
+    ]
+
+
+def mappings(proc: int) -> Iterator[tuple[int, int, str, str]]:
+    """First address and the one behind the last, rights and inode of each."""
     with open(os.open("self/maps", os.O_RDONLY, dir_fd=proc)) as maps:
         for line in maps:
-            place, rights, *_ = line.split(maxsplit=2)
-            if rights == "rw-p":
-                start, end = (int(address, 16) for address in place.split("-"))
-                found.append((start, end))
-    return found
+            place, rights, _, _, inode, *_ = line.split()
+            start, end = place.split("-")
+            yield int(start, 16), int(end, 16), rights, inode
 
 
-def hot(proc: int, memory: list[tuple[int, int]]) -> array.array:
-    """What of this memory this process has for itself."""
+def hot(table: io.FileIO, memory: list[tuple[int, int]], kind: tuple, gap: int) -> array.array:
+    """The pages of this memory that are of this kind, in ranges."""
     ranges = array.array("L")
-    wanted = PRESENT | EXCLUSIVE
-    table = os.open("self/pagemap", os.O_RDONLY, dir_fd=proc)
+    marks, wanted = kind
     for start, end in memory:
         first, count = start // mmap.PAGESIZE, (end - start) // mmap.PAGESIZE
-        entries = array.array("Q", os.pread(table, count * 8, first * 8))
+        table.seek(first * ENTRY)
+        entries = array.array("Q", table.read(count * ENTRY))
         run = None  # first and last page of those that lie together
         for page, entry in enumerate(entries, first):
-            if entry & (wanted | OF_A_FILE) != wanted:
+            if entry & marks != wanted:
                 continue
-            if run and page - run[1] <= GAP + 1 and page - run[0] < AT_ONCE:
+            if run and page - run[1] <= gap + 1 and page - run[0] < AT_ONCE:
                 run = run[0], page
                 continue
             add(ranges, run)
             run = page, page
         add(ranges, run)
-    os.close(table)
     return ranges
 
 
@@ -114,11 +138,11 @@ def add(ranges: array.array, run: tuple[int, int] | None) -> None:
         ranges.extend((first * mmap.PAGESIZE, (last + 1 - first) * mmap.PAGESIZE))
 
 
-def make_own(channel: int) -> None:
+def make_ready(channel: int) -> None:
     """Called in a standby. Returns at the latest when something has come on this channel."""
     if _jail is not None:
-        address, length = _ranges.buffer_info()
-        _jail.belljar_make_own(address, length // 2, channel)
+        (mapped, mapped_length), (own, own_length) = _mapped.buffer_info(), _own.buffer_info()
+        _jail.belljar_make_ready(mapped, mapped_length // 2, own, own_length // 2, channel)
 
 
 class ArenaAllocator(ctypes.Structure):
@@ -131,8 +155,9 @@ def use(jail: ctypes.PyDLL) -> None:
     """Called in the zygote before anything large is imported: from here on objects lie side by side."""
     global _jail
     _jail = jail
-    jail.belljar_make_own.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    jail.belljar_make_own.restype = None
+    ranges = (ctypes.c_void_p, ctypes.c_size_t)
+    jail.belljar_make_ready.argtypes = (*ranges, *ranges, ctypes.c_int)
+    jail.belljar_make_ready.restype = None
     alloc, free = (
         ctypes.cast(function, ctypes.c_void_p)
         for function in (jail.belljar_arena_alloc, jail.belljar_arena_free)

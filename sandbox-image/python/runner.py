@@ -72,7 +72,7 @@ def serve() -> None:
         os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
-    belljar_pages.make_own(CONTROL)
+    belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:
         count += 1

@@ -288,6 +288,13 @@ pub(crate) fn forget(start: usize, size: usize) -> bool {
     unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
 }
 
+/// As if each of these pages had been read.
+pub(crate) fn read_ahead(start: usize, size: usize) {
+    let start = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the content of the memory stays as it is.
+    unsafe { libc::madvise(start, size, libc::MADV_POPULATE_READ) };
+}
+
 /// As if each of these pages had been written to. It changes nothing but who has a copy.
 pub(crate) fn write_ahead(start: usize, size: usize) {
     let start = std::ptr::with_exposed_provenance_mut(start);
