@@ -95,6 +95,35 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
     }
 }
 
+/// Nor has code to wait for text of programs that it has not looked at before.
+#[tokio::test]
+async fn standbys_have_mapped_the_pages_that_code_reads() {
+    let warden = Warden::start(&["--kits", "science", "--standbys", "1"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = python(
+        r"
+        import pandas, resource
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        before = faults()
+        text = str(pandas.DataFrame({'a': range(100)}).describe())
+        print(faults() - before)
+        ",
+    );
+    let deadline = Instant::now() + LEARNS_WITHIN;
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        let answer = execute(&server, &code).await;
+        let said = answer["stdout"].as_str().and_then(|text| text.trim().parse::<u64>().ok());
+        // Some hundred where only what is written to has been copied, thousands without that.
+        match said {
+            Some(faults) if faults < 50 => break,
+            Some(faults) => assert!(Instant::now() < deadline, "{faults} faults are left"),
+            None => panic!("{answer}"),
+        }
+        looks.tick().await;
+    }
+}
+
 /// And their pages stay shared; what the code makes is counted, and freed, as ever.
 #[tokio::test]
 async fn references_to_what_libraries_have_made_are_not_counted() {
