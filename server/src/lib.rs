@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod cause;
 pub mod config;
 pub mod doctor;
 pub mod engine;
@@ -84,8 +85,8 @@ pub struct Settings {
 /// Why a server ended that was not asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("the sandbox does not come up: {0}")]
-    Sandbox(SandboxError),
+    #[error("the sandbox did not come up: {0}")]
+    Sandbox(#[source] SandboxError),
     #[error("files cannot be fetched: {0}")]
     Fetcher(#[from] reqwest::Error),
 }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::wire::WireError;
 use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
+use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
 use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
@@ -282,6 +283,7 @@ impl From<SandboxError> for ApiError {
             SandboxError::Unavailable(_)
             | SandboxError::TooThin { .. }
             | SandboxError::Start { .. }
+            | SandboxError::Ended(_)
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
             | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
@@ -369,7 +371,8 @@ pub async fn render(request: Request, next: Next) -> Response {
         },
     };
     if let Some(source) = &error.source {
-        tracing::error!(request.id = %id.0, path, error = format!("{source:#}"), "a request failed");
+        let cause = cause::in_a_line(source);
+        tracing::error!(request.id = %id.0, path, error = cause, "request failed");
     }
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
     let headers = rendered.headers_mut();

@@ -43,7 +43,7 @@ pub struct Whole {
 /// Why a recording is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
-    #[error("recordings cannot be written to {}: {source}", folder.display())]
+    #[error("could not write recordings to {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("a recording does not read as what was said: {0}")]
     Unreadable(String),

@@ -55,6 +55,8 @@ pub struct WardenCommand {
     pub arguments: Vec<String>,
     /// What its log is to hold, as `BELLJAR_LOG` says it.
     pub log: String,
+    /// `plain` or `json`.
+    pub log_format: &'static str,
 }
 
 /// Why the sandbox did not do its work. Code that fails is no error but an output.
@@ -63,16 +65,18 @@ pub enum SandboxError {
     #[error("no place for another run")]
     Busy,
     #[error(
-        "the wall around code is {found}, and at least {wanted} is asked for (--min-isolation)"
+        "sandbox isolation is {found}, and at least {wanted} is required (--min-isolation)"
     )]
     TooThin { found: Tier, wanted: Tier },
     #[error("the request to the sandbox was wrong: {0}")]
     Invalid(String),
     #[error("the sandbox cannot make a cell: {0}")]
     Unavailable(String),
-    #[error("the warden could not be started with {program}: {source}")]
+    #[error("could not start the warden {}: {source}", program.display())]
     Start { program: PathBuf, source: std::io::Error },
-    #[error("the warden at {socket} does not answer: {source}")]
+    #[error("the warden ended before it was ready ({0})")]
+    Ended(std::process::ExitStatus),
+    #[error("the warden at {} does not answer: {source}", socket.display())]
     Connect { socket: PathBuf, source: std::io::Error },
     #[error("the warden broke off: {0}")]
     Frame(#[from] FrameError),
@@ -131,8 +135,7 @@ impl Sandbox {
         let mut process = command.spawn(&socket).map_err(failed)?;
         while UnixStream::connect(&socket).await.is_err() {
             if let Some(status) = process.try_wait().map_err(failed)? {
-                let why = format!("it ended with {status}; its own words are above");
-                return Err(failed(std::io::Error::other(why)));
+                return Err(SandboxError::Ended(status));
             }
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
@@ -352,6 +355,7 @@ impl WardenCommand {
             .arg("--die-with-parent")
             .args(&self.arguments)
             .env("BELLJAR_LOG", &self.log)
+            .env("BELLJAR_LOG_FORMAT", self.log_format)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // A key typed at the terminal is for the server: it lets what runs come to its end.

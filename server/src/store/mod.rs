@@ -60,6 +60,9 @@ struct Inner {
     uploads: PathBuf,
 }
 
+/// In the data folder.
+const DATABASE: &str = "belljar.sqlite";
+
 /// What an interaction was asked to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
@@ -88,14 +91,16 @@ pub enum Keep {
 /// Why the store did not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    #[error("the data folder {folder} cannot be used: {source}")]
+    #[error("could not use the data folder {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: Arc<std::io::Error> },
-    #[error("the data folder {0} is in use by another server")]
+    #[error("the data folder {} is in use by another server", .0.display())]
     InUse(PathBuf),
-    #[error("the database failed: {0}")]
+    #[error("database failed: {0}")]
     Database(Arc<sqlx::Error>),
-    #[error("the database could not be brought up to date: {0}")]
+    #[error("could not bring the database up to date: {0}")]
     Migration(Arc<sqlx::migrate::MigrateError>),
+    #[error("could not open the database {}: {source}", path.display())]
+    Open { path: PathBuf, source: Box<StoreError> },
     #[error("the folder of blobs failed: {0}")]
     Blobs(Arc<object_store::Error>),
     #[error("a record does not read: {0}")]
@@ -122,6 +127,18 @@ impl Store {
     /// Opens the store in this folder and makes what is missing. An interaction that was running
     /// when the last server died is written down as failed, but for those in the background.
     pub async fn open(folder: &Path) -> Result<Store, StoreError> {
+        let named = |error| match error {
+            error @ (StoreError::Database(_)
+            | StoreError::Migration(_)
+            | StoreError::Record(_)) => {
+                StoreError::Open { path: folder.join(DATABASE), source: Box::new(error) }
+            }
+            other => other,
+        };
+        Store::open_folder(folder).await.map_err(named)
+    }
+
+    async fn open_folder(folder: &Path) -> Result<Store, StoreError> {
         let unusable = |source: std::io::Error| StoreError::Folder {
             folder: folder.to_owned(),
             source: Arc::new(source),
@@ -136,7 +153,7 @@ impl Store {
         })?;
 
         let options = SqliteConnectOptions::new()
-            .filename(folder.join("belljar.sqlite"))
+            .filename(folder.join(DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);

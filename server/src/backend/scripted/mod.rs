@@ -76,6 +76,11 @@ impl Scripted {
         Scripted { additions, ..self }
     }
 
+    /// How many scenarios are loaded now.
+    pub fn loaded(&self) -> usize {
+        self.library.current().len()
+    }
+
     fn of(library: Library) -> Scripted {
         Scripted { library, additions: Arc::default(), recordings: None }
     }
