@@ -67,6 +67,11 @@ pub struct Fate {
     /// Why it was not begun, or did not come to a good end.
     pub error: Option<String>,
     pub status: Option<Status>,
+    /// The model that answered, where no scenario did.
+    pub backend: Option<&'static str>,
+    /// How often code was run, and how often that failed.
+    pub runs: u32,
+    pub failed_runs: u32,
     /// What its scenario wants to be wrong with the answer.
     pub faults: Vec<Fault>,
 }
@@ -130,6 +135,22 @@ impl Note {
 
     pub fn wanted(&self) -> Vec<Fault> {
         self.fate().faults.clone()
+    }
+
+    /// A model that has no scenarios answers.
+    pub fn answered_by(&self, backend: &'static str) {
+        self.fate().backend = Some(backend);
+    }
+
+    /// Code was run for it.
+    pub fn ran(&self, has_failed: bool) {
+        let mut fate = self.fate();
+        fate.runs += 1;
+        fate.failed_runs += u32::from(has_failed);
+    }
+
+    pub fn fate_so_far(&self) -> Fate {
+        self.fate().clone()
     }
 
     pub fn began(&self, interaction_id: &str) {

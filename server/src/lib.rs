@@ -22,6 +22,7 @@ pub mod recording;
 pub mod sandbox;
 pub mod search;
 pub mod store;
+pub mod trace;
 pub mod validate;
 pub mod verify;
 
@@ -49,8 +50,8 @@ pub use http::{Catalogue, Door, Keys, Visitors};
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Between two looks for files whose time is over.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two looks at a warden that somebody else will start.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Between two looks at a warden that is not ready.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ pub async fn run(
         settings.retention,
     )));
     let stopping = CancellationToken::new();
+    let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
     let app = http::App {
@@ -127,6 +129,7 @@ pub async fn run(
         files,
         was_ready,
         stopping: stopping.clone(),
+        in_flight: in_flight.clone(),
     };
     let stalled_after = settings.door.stalled_after;
     let service = http::service(app, settings.door);
@@ -148,14 +151,25 @@ pub async fn run(
     // Nobody new comes in. What runs may end, or is ended; then its clients get their last words.
     stopping.cancel();
     let grace = settings.shutdown_grace;
+    tell_what_is_waited_for(engine.running(), in_flight.count(), grace);
     let (_, said) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + LAST_WORDS, serving));
     if said.is_err() {
-        tracing::warn!("connections were still open at the end");
+        tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
     sandbox.stop().await;
     store.close().await;
     ended
+}
+
+/// The first thing that somebody wants to know who has asked for the end.
+fn tell_what_is_waited_for(interactions: usize, requests: usize, grace: Duration) {
+    if interactions == 0 && requests == 0 {
+        tracing::info!("stopping");
+    } else if !grace.is_zero() {
+        let grace = config::time_text(grace);
+        tracing::warn!(interactions, requests, grace, "stopping, signal again to force");
+    }
 }
 
 /// Forgets what is too old, from time to time.
@@ -163,36 +177,43 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
     loop {
         let now = Timestamp::now();
         if let Err(error) = files.sweep(now).await {
-            tracing::warn!(error = %error, "files that are too old could not be removed");
+            tracing::warn!(error = %error, "could not delete expired files");
         }
         // A time before all times has nothing before it.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
         match store.expire(oldest).await {
             Ok(0) => {}
-            Ok(interactions) => tracing::info!(interactions, "forgot what was too old"),
+            Ok(interactions) => tracing::info!(interactions, "expired interactions deleted"),
             Err(error) => {
-                tracing::warn!(error = %error, "interactions that are too old could not be removed");
+                tracing::warn!(error = %error, "could not delete expired interactions");
             }
         }
         tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 
-/// Waits for a place where code can run. A warden of our own that dies is an error; one that
-/// somebody else starts may be late.
+/// Waits for a place where code can run, and says what for. A warden of our own that dies is an error;
+/// one that somebody else starts may be late.
 async fn sandbox_ready(sandbox: &Sandbox) -> Result<Description, SandboxError> {
-    let mut told = false;
+    let mut told = String::new();
     loop {
-        match sandbox.ready().await {
-            Ok(description) => return Ok(description),
-            Err(error @ SandboxError::TooThin { .. }) => return Err(error),
+        match sandbox.describe().await {
+            Ok(description) if description.ready => return sandbox.ready().await,
+            Ok(description) => {
+                if told != description.waiting_for {
+                    told = description.waiting_for;
+                    tracing::info!(waiting_for = told, "sandbox not ready yet");
+                }
+            }
             Err(error) if sandbox.is_ours() => return Err(error),
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(error = %error, "waiting for the sandbox");
+                let error = error.to_string();
+                if told != error {
+                    tracing::warn!(error, "waiting for the sandbox");
+                    told = error;
                 }
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             }
         }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
 }

@@ -68,10 +68,10 @@ impl Zygote {
             Some((why, _)) => bail!("{}", String::from_utf8_lossy(&why)),
             None => bail!("a zygote ended before it was ready; its own words are above"),
         }
-        tracing::info!(
+        tracing::debug!(
             kit = %recipe.kit,
-            ms = began.elapsed().as_millis(),
-            "a zygote is ready"
+            duration_ms = began.elapsed().as_millis(),
+            "zygote ready"
         );
         let tenants = match (recipe.user, &recipe.users) {
             (Some(user), _) => Tenants::One(user),

@@ -18,6 +18,7 @@ pub struct Direct;
 
 impl Backend for Direct {
     fn generate(&self, prompt: Prompt) -> ModelStream {
+        prompt.note.answered_by("direct");
         let said = answer(&prompt);
         // Two events at most, so there is room for all of them, and no task is needed.
         let (events, stream) = mpsc::channel(said.len());

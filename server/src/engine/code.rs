@@ -43,6 +43,7 @@ impl Run {
         self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
         let told = report::tell(&output);
+        self.prompt.note.ran(told.outcome.is_error());
         let result = CodeResult {
             call_id: call.id,
             outcome: told.outcome,

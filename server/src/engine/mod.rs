@@ -38,6 +38,7 @@ use crate::recording::Tape;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
+use crate::trace;
 use form::Form;
 use tasks::Tasks;
 
@@ -252,6 +253,11 @@ impl Engine {
         Ok(deleted)
     }
 
+    /// How many interactions run.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// Waits for what runs, at most this long; then cancels it, and waits for that. What runs in the
     /// background is left to the next server.
     pub async fn stop(&self, grace: Duration) {
@@ -283,6 +289,7 @@ impl Engine {
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
+        trace::asked(&note);
         let mut tools = request.tools.clone();
         tools.google_search &= self.search.is_some();
         let prompt = Prompt {

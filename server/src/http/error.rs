@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::request_log::Refusal;
 use super::wire::WireError;
 use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
@@ -375,6 +376,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         tracing::error!(request.id = %id.0, path, error = cause, "request failed");
     }
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
+    rendered.extensions_mut().insert(Refusal(error.code.word()));
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     let seconds = error.retry_after.map(|time| time.as_millis().div_ceil(1000).to_string());

@@ -4,12 +4,15 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use protocol::Outcome;
+
 use super::body::Body;
 use super::error::{ApiError, Code};
 use super::query::Parameters;
 use super::wire::execute::{self, Execute};
 use super::{App, JSON};
 use crate::sandbox::Expected;
+use crate::trace;
 
 /// Runs code in a cell of its own. A client that goes away drops this future, and with it the cell.
 pub async fn execute(
@@ -24,6 +27,8 @@ pub async fn execute(
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content)).collect();
     let mut cell = app.sandbox.open(Expected::Only(&code), files).await?;
     let output = cell.run_for_files(&code, timeout).await?;
+    trace::answered_by("sandbox");
+    trace::ran(!matches!(output.finished.outcome, Outcome::Ok));
     let answer = execute::answer(&output);
     // Once the answer is on its way: the end of a cell is work for the same processors.
     tokio::spawn(async move { drop(cell) });

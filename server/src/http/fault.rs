@@ -15,6 +15,7 @@ use super::namespace::InNamespace;
 use super::quirk::{self, Api, Oddity, Wanted};
 use crate::fault::{Counters, Damage, Fault, Stop};
 use crate::namespace::{Namespace, Rooms};
+use crate::trace;
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
@@ -121,6 +122,7 @@ async fn answer(
         }
         tokio::time::sleep(fault.1.delay()).await;
         if let Some(failure) = fault.1.failure() {
+            trace::answered_by("fault");
             return Err(failure.into()); // the others are not met
         }
         happening.push(fault.1);

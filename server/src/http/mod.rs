@@ -15,6 +15,7 @@ mod files;
 mod fuzz;
 mod generate;
 mod health;
+mod index;
 mod interactions;
 mod journal;
 mod models;
@@ -22,6 +23,7 @@ mod namespace;
 mod page;
 mod query;
 mod quirk;
+mod request_log;
 mod scenarios;
 mod serve;
 mod sse;
@@ -36,8 +38,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{self, Next};
+use axum::http::HeaderName;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
@@ -45,7 +47,6 @@ use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
-use uuid::Uuid;
 
 use crate::backend::scripted::Additions;
 use crate::engine::Engine;
@@ -55,6 +56,7 @@ use crate::store::{Files, Store};
 pub use auth::Keys;
 pub use catalogue::Catalogue;
 pub use fault::Faults;
+pub use request_log::InFlight;
 pub use serve::serve;
 pub use visitors::Visitors;
 
@@ -81,6 +83,7 @@ pub struct App {
     /// Whether an execution could be served at some time since the start.
     pub was_ready: watch::Receiver<bool>,
     pub stopping: CancellationToken,
+    pub in_flight: InFlight,
 }
 
 /// Limits and keys of the front door.
@@ -100,13 +103,15 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 /// router would be there, and be copied for each request, once for every other one inside it.
 pub fn service(app: App, door: Door) -> Service {
     let has_no_keys = door.keys.are_none();
+    let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
     let service = middleware::from_fn(error::render).layer(service);
-    let service = middleware::from_fn(name_request).layer(service);
     let service = browser::packing().layer(service);
-    // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
+    // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
     let service = browser::origins(has_no_keys).layer(service);
-    Service::new(service.map_response(|response| browser::as_it_says(response.into_response())))
+    let service = service.map_response(|response| browser::as_it_says(response.into_response()));
+    // Around all of it: a line for each request, whoever answers it.
+    Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
 /// A path, and what is served there.
@@ -154,6 +159,7 @@ fn routes() -> Vec<Route> {
 /// secret.
 fn keyless() -> Vec<Route> {
     let routes = [
+        ("/", get(index::index)),
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
         ("/openapi.json", get(document::get)),
@@ -187,13 +193,3 @@ fn router(app: App, door: Door) -> Router {
 /// Stands in the log and in the answer, so that one can be found with the other.
 #[derive(Debug, Clone, Default)]
 struct RequestId(String);
-
-async fn name_request(mut request: Request, next: Next) -> Response {
-    let id = Uuid::new_v4().simple().to_string();
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
-}

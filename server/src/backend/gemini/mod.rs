@@ -75,6 +75,7 @@ impl Gemini {
 
 impl Backend for Gemini {
     fn generate(&self, prompt: Prompt) -> ModelStream {
+        prompt.note.answered_by("gemini");
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {

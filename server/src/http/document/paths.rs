@@ -429,6 +429,13 @@ fn operators() -> Operations {
     let new = |id, summary| Operation::new(id, "operators", summary).needs_no_key();
     let page = || json!({"type": "string"});
     vec![
+        (
+            "/",
+            "get",
+            new("index", "Where everything is: a page for browsers, JSON for all others")
+                .answers_as(JSON, json!({"type": "object"}))
+                .answers_as("text/html", page()),
+        ),
         ("/healthz", "get", new("healthz", "The server listens").answers("Health")),
         ("/readyz", "get", new("readyz", "Code would run at once").answers("Health")),
         (
