@@ -13,12 +13,12 @@ fn main() {
     }
     // An image is built without the repository, and is told.
     let told = std::env::var("BELLJAR_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let commit = told.or_else(|| git(&["log", "-1", "--format=%h (%cs)"]));
+    let commit = told.or_else(|| git(&["log", "-1", "--format=%h %cs"]));
     let commit = commit.unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=BELLJAR_BUILD_COMMIT={commit}");
+    println!("cargo::rustc-env=BUILD_COMMIT={commit}");
     for (name, variable) in [("PROFILE", "PROFILE"), ("TARGET", "TARGET")] {
         let value = std::env::var(variable).unwrap_or_default();
-        println!("cargo::rustc-env=BELLJAR_BUILD_{name}={value}");
+        println!("cargo::rustc-env=BUILD_{name}={value}");
     }
 }
 

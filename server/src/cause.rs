@@ -24,6 +24,11 @@ pub fn chain(error: &anyhow::Error) -> Vec<String> {
         }
         told.push(text);
     }
+    // What was left of one may be in the one before it.
+    let mut at = 1;
+    while at < told.len() {
+        if told[at - 1].contains(&told[at]) { drop(told.remove(at)) } else { at += 1 }
+    }
     told
 }
 
@@ -61,6 +66,8 @@ mod tests {
         let deep = anyhow::Error::new(Hands(embeds())).context("starting");
         assert_eq!(chain(&deep), ["starting", "could not read a.toml", "disk on fire"]);
         assert_eq!(in_a_line(&deep), "starting: could not read a.toml: disk on fire");
+        let named = anyhow::Error::new(embeds()).context("no could not read a.toml here");
+        assert_eq!(chain(&named), ["no could not read a.toml here", "disk on fire"]);
         let repeated = anyhow::Error::new(io::Error::other("no")).context("no");
         assert_eq!(chain(&repeated), ["no"]);
         let within = anyhow::Error::new(io::Error::other("no")).context("it said no, twice");

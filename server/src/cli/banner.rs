@@ -62,7 +62,7 @@ impl Server<'_> {
         let mut lines = format!(
             "\nBelljar {} ({})\n",
             env!("CARGO_PKG_VERSION"),
-            env!("BELLJAR_BUILD_COMMIT")
+            env!("BUILD_COMMIT")
         );
         for (name, value) in rows {
             // A text cannot fail to be written to.

@@ -200,11 +200,11 @@ pub fn command() -> Command {
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit: ",
-    env!("BELLJAR_BUILD_COMMIT"),
+    env!("BUILD_COMMIT"),
     "\nbuild: ",
-    env!("BELLJAR_BUILD_PROFILE"),
+    env!("BUILD_PROFILE"),
     ", ",
-    env!("BELLJAR_BUILD_TARGET"),
+    env!("BUILD_TARGET"),
 );
 
 /// Puts the settings into groups, and hides those that a command does not have.

@@ -129,8 +129,8 @@ pub fn time_text(time: Duration) -> String {
         (seconds % 60, "s"),
         (u64::from(millis), "ms"),
     ];
-    // Minutes and a half are seconds: `90s`, but `1h30m`.
-    if seconds < 120 && days == 0 && millis == 0 && seconds % 60 != 0 {
+    // `90s`, but `2m` and `1h30m`.
+    if seconds > 0 && seconds < 120 && days == 0 && millis == 0 {
         return format!("{seconds}s");
     }
     let text: String =
@@ -266,6 +266,7 @@ mod tests {
         for (seconds, wanted) in [
             (0, "0s"),
             (30, "30s"),
+            (60, "60s"),
             (90, "90s"),
             (120, "2m"),
             (5400, "1h30m"),

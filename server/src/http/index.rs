@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use super::generate::json as answer;
 
-/// Paths, and what is there. `None` where one needs more than a click.
-const PLACES: [(&str, &str); 7] = [
-    ("docs", "the API, to read and to try"),
-    ("openapi.json", "the same as OpenAPI 3.1"),
-    ("healthz", "the server listens"),
-    ("readyz", "code would run at once"),
-    ("x/journal", "what was asked, and which scenario answered"),
-    ("x/isolation", "what the sandbox is made of"),
-    ("v1beta/models", "the models"),
+/// Names, paths, and what is there.
+const PLACES: [(&str, &str, &str); 7] = [
+    ("docs", "docs", "the API, to read and to try"),
+    ("openapi", "openapi.json", "the same as OpenAPI 3.1"),
+    ("health", "healthz", "whether the server listens"),
+    ("ready", "readyz", "whether code would run at once"),
+    ("journal", "x/journal", "what was asked, and which scenario answered"),
+    ("isolation", "x/isolation", "what the sandbox is made of"),
+    ("models", "v1beta/models", "the models"),
 ];
 
 /// Browsers ask for HTML by name.
@@ -32,7 +32,7 @@ pub async fn index(request: Request) -> Response {
 
 fn document() -> Value {
     let links: serde_json::Map<String, Value> =
-        PLACES.iter().map(|(path, _)| (path.replace("x/", ""), json!(format!("/{path}")))).collect();
+        PLACES.iter().map(|(name, path, _)| ((*name).to_owned(), json!(format!("/{path}")))).collect();
     json!({"name": "Belljar", "version": env!("CARGO_PKG_VERSION"), "links": links})
 }
 
@@ -40,7 +40,7 @@ fn document() -> Value {
 fn page() -> String {
     let links: String = PLACES
         .iter()
-        .map(|(path, what)| format!("<li><a href=\"{path}\">/{path}</a>: {what}</li>\n"))
+        .map(|(_, path, what)| format!("<li><a href=\"{path}\">/{path}</a>: {what}</li>\n"))
         .collect();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Belljar</title>\n\

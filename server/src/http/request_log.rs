@@ -20,6 +20,8 @@ use super::wire::interaction::word;
 use super::{REQUEST_ID, RequestId};
 use crate::trace::{Found, Trace};
 
+/// The module, as `BELLJAR_LOG` has it.
+const TARGET: &str = "server::request";
 /// What probes ask all day long.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -133,6 +135,7 @@ impl Line {
         macro_rules! line {
             ($level:expr, $event:literal) => {
                 tracing::event!(
+                    target: TARGET,
                     $level,
                     method = %self.method,
                     path = %self.path,

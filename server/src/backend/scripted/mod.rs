@@ -51,6 +51,8 @@ pub const SCHEMA: &str = include_str!("schema.json");
 pub struct Scripted {
     library: Library,
     additions: Arc<Additions>,
+    /// Where scenarios are read from, as the operator names it.
+    folder: Option<PathBuf>,
     /// Where what it says was recorded, unless a person made it up.
     recordings: Option<PathBuf>,
 }
@@ -58,7 +60,9 @@ pub struct Scripted {
 impl Scripted {
     /// Reads all scenario files of a folder, and reads them again when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
-        Ok(Scripted::of(Library::open(folder.as_ref())?))
+        let folder = folder.as_ref();
+        let library = Library::open(folder)?;
+        Ok(Scripted { folder: Some(folder.to_owned()), ..Scripted::of(library) })
     }
 
     /// The same for a folder of recordings. It may have none yet.
@@ -82,7 +86,21 @@ impl Scripted {
     }
 
     fn of(library: Library) -> Scripted {
-        Scripted { library, additions: Arc::default(), recordings: None }
+        Scripted { library, additions: Arc::default(), folder: None, recordings: None }
+    }
+
+    fn without_scenarios(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!(
+                "No scenarios are loaded: the server reads them from {}, and nothing is there. Put a \
+                 scenario file (*.yaml) into that folder, or start the server with another one: \
+                 --scenarios DIR.",
+                folder.display()
+            ),
+            None => "No scenarios are loaded: there was no folder ./scenarios where the server was \
+                     started. Start it where there is one, or with --scenarios DIR."
+                .to_owned(),
+        }
     }
 
     fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
@@ -94,6 +112,9 @@ impl Scripted {
                  started with --record and this folder makes some.",
                 folder.display()
             )));
+        }
+        if scenarios.is_empty() {
+            return Err(BackendError::Refused(self.without_scenarios()));
         }
         let chain = Chain::new(prompt);
         let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
