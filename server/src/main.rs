@@ -110,8 +110,7 @@ fn read() -> Result<Task, ConfigError> {
     if let Err(ConfigError::Arguments(_)) | Ok(Task::Completions(_) | Task::Man(_)) = task {
         return task;
     }
-    let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
-    config::check_names(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
+    config::check_variables(std::env::vars_os())?;
     task
 }
 
@@ -420,7 +419,7 @@ fn models(
             BackendConfig::Replay(folder) => {
                 let replay = Scripted::replay(folder).map_err(|error| broken(folder, error))?;
                 Arc::new(replay)
-            },
+            }
         };
         let backend = match &rule.record {
             Some(folder) => {

@@ -58,11 +58,8 @@ fn said(command: &mut Command) -> (Option<i32>, String, String) {
 
 impl Console {
     fn start(mut command: Command) -> Console {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it is a program");
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is a program");
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
         let heard = Arc::clone(&lines);
@@ -214,7 +211,8 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     let events = answer.matches("\ndata: ").count();
     assert!(line.contains(&format!(" events={events} ")), "{events}: {line}");
 
-    let fault = format!("{CREATE} HTTP/1.1\r\nx-belljar-fault: {{\"status\":503}}\r\nx-a: b\r\nx-c:");
+    let fault =
+        format!("{CREATE} HTTP/1.1\r\nx-belljar-fault: {{\"status\":503}}\r\nx-a: b\r\nx-c:");
     let answer = ask(&at, fault.trim_end_matches(" HTTP/1.1"), "{}");
     let line = server.line(&[request_id(&answer)]);
     assert!(line.contains(" INFO ") && line.contains("status=503"), "{line}");
@@ -363,7 +361,8 @@ fn a_stop_says_what_it_waits_for_and_a_second_signal_ends_it_at_once() {
         connection.read_exact(&mut [0; 15]).expect("it has begun");
         let began = Instant::now();
         server.signal(signal);
-        server.line(&["stopping, signal again to force", "interactions=1 requests=1 grace=\"60s\""]);
+        server
+            .line(&["stopping, signal again to force", "interactions=1 requests=1 grace=\"60s\""]);
         server.signal(signal);
         assert_eq!(server.ends(), Some(code));
         assert!(began.elapsed() < WITHIN, "it waited for what runs");
@@ -405,14 +404,20 @@ fn a_cause_is_told_once_with_the_next_step() {
     std::fs::write(&database, "no database ".repeat(100)).expect("the folder is ours");
     let enoent = "No such file or directory (os error 2)";
     for (arguments, parts) in [
-        (&["--scenarios", missing][..], &["could not load the scenarios", enoent, "--scenarios DIR"][..]),
+        (
+            &["--scenarios", missing][..],
+            &["could not load the scenarios", enoent, "--scenarios DIR"][..],
+        ),
         (&["--config", missing], &["could not read the configuration", enoent]),
         (&["--warden", missing], &["could not start the warden", enoent, "--sandbox-socket"]),
         (&["--data-dir", "/proc/x"], &["could not use the data folder", enoent]),
         (&["--record", "/proc/x"], &["could not write recordings to /proc/x", enoent]),
         (&["--search", missing], &["could not read the folder of documents", enoent]),
         (&["--libraries", text(folder.path())], &["is no folder of libraries", "--libraries DIR"]),
-        (&["--listen", &taken], &["could not listen on", "Address already in use", "--listen PORT"]),
+        (
+            &["--listen", &taken],
+            &["could not listen on", "Address already in use", "--listen PORT"],
+        ),
         (
             &["--data-dir", text(&no_database)],
             &["could not open the database", text(&database), "file is not a database"],
@@ -426,8 +431,7 @@ fn a_cause_is_told_once_with_the_next_step() {
             }
         }
         all.extend(arguments);
-        let (code, stdout, stderr) =
-            said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()));
+        let (code, stdout, stderr) = said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()));
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("belljar: "), "{stderr}");
         for part in parts {
@@ -547,9 +551,8 @@ fn the_program_documents_itself() {
     let (code, page, _) = run(&["man", "serve"]);
     assert_eq!(code, Some(0));
     assert!(page.contains("data\\-dir"), "{page}");
-    let (code, table, _) = said(
-        belljar(&["config", "--request-bytes", "1MiB"]).env("BELLJAR_LIBRARIES", libraries()),
-    );
+    let (code, table, _) =
+        said(belljar(&["config", "--request-bytes", "1MiB"]).env("BELLJAR_LIBRARIES", libraries()));
     assert_eq!(code, Some(0));
     let row = table.lines().find(|line| line.starts_with("request_bytes ")).expect(&table);
     assert!(row.contains(" 1MiB ") && row.ends_with("--request-bytes"), "{row}");

@@ -109,7 +109,8 @@ fn set_up_log() {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     let colours = variable("NO_COLOR").is_none()
-        && (is_forced || std::io::stderr().is_terminal() && std::env::var_os("TERM") != Some("dumb".into()));
+        && (is_forced
+            || std::io::stderr().is_terminal() && std::env::var_os("TERM") != Some("dumb".into()));
     let filter = EnvFilter::try_from_env("BELLJAR_LOG").unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     if variable("BELLJAR_LOG_FORMAT").as_deref() == Some("json") {

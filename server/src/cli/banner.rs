@@ -59,11 +59,8 @@ impl Server<'_> {
             ("isolation", format!("{}{missing}", description.tier)),
             ("sandbox", format!("Python {}, {sandbox}", description.python)),
         ];
-        let mut lines = format!(
-            "\nBelljar {} ({})\n",
-            env!("CARGO_PKG_VERSION"),
-            env!("BUILD_COMMIT")
-        );
+        let mut lines =
+            format!("\nBelljar {} ({})\n", env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
         for (name, value) in rows {
             // A text cannot fail to be written to.
             let _ = writeln!(lines, "  {name:<10} {value}");

@@ -11,7 +11,16 @@ use tracing_subscriber::filter::LevelFilter;
 const OURS: [&str; 5] = ["belljar", "server", "belljar_warden", "jail", "protocol"];
 /// Crates that a word without a level may name.
 const OTHERS: [&str; 10] = [
-    "sqlx", "globset", "mio", "hyper", "hyper_util", "h2", "reqwest", "rustls", "tower_http", "notify",
+    "sqlx",
+    "globset",
+    "mio",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "rustls",
+    "tower_http",
+    "notify",
 ];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -62,7 +71,10 @@ pub fn directives(text: &str) -> anyhow::Result<String> {
 
 /// Whether it is more than one word: a word alone would be the name of a module, which logs nothing.
 fn is_directive(word: &str) -> bool {
-    word.contains(['=', '[']) || word.contains("::") || OURS.contains(&word) || OTHERS.contains(&word)
+    word.contains(['=', '['])
+        || word.contains("::")
+        || OURS.contains(&word)
+        || OTHERS.contains(&word)
 }
 
 #[cfg(test)]

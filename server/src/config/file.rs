@@ -7,9 +7,9 @@ use std::time::Duration;
 use protocol::Tier;
 use serde::{Deserialize, Deserializer};
 
-use super::models::Table;
 use super::flags::LogFormat;
 use super::listen::ListenAddress;
+use super::models::Table;
 use super::{ConfigError, names, search, units};
 use crate::fault::Fault;
 

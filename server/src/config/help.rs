@@ -188,9 +188,7 @@ pub fn command() -> Command {
     for own in &OWN {
         command = command.mut_subcommand(own.command, |command| tidy(command, own));
     }
-    for (name, examples) in
-        [("validate", VALIDATE), ("completions", COMPLETIONS), ("man", MAN)]
-    {
+    for (name, examples) in [("validate", VALIDATE), ("completions", COMPLETIONS), ("man", MAN)] {
         command = command.mut_subcommand(name, |command| command.after_long_help(examples));
     }
     command

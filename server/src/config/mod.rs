@@ -34,7 +34,7 @@ use flags::{Arguments, Command, Flags};
 pub use flags::{LogFormat, Schema};
 pub use help::command;
 pub use listen::{ListenAddress, ListenHost};
-pub use names::{check as check_names, nearest};
+pub use names::{check as check_variables, nearest};
 pub use units::{size_text, time_text};
 
 /// Where scenarios are looked for when nobody names a folder.
@@ -183,6 +183,8 @@ pub enum ConfigError {
     Variable { name: &'static str, value: String, why: String },
     #[error("unknown variable {name}{}", did_you_mean(.meant.as_deref()))]
     UnknownVariable { name: String, meant: Option<String> },
+    #[error("invalid {0}: the value is not UTF-8")]
+    NotText(String),
     #[error("could not read the configuration {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("invalid configuration {}: {why}", path.display())]
@@ -235,11 +237,9 @@ impl Task {
         help::check(&matches)?;
         let sources = matches.subcommand().map(|(_, matches)| shown::given(matches));
         Ok(match Arguments::from_arg_matches(&matches)?.command {
-            Command::Config(flags) => Task::ShowConfig(Config::show(
-                flags,
-                &variables,
-                &sources.unwrap_or_default(),
-            )?),
+            Command::Config(flags) => {
+                Task::ShowConfig(Config::show(flags, &variables, &sources.unwrap_or_default())?)
+            }
             Command::Completions { shell } => Task::Completions(shell),
             Command::Man { command } => Task::Man(command),
             Command::Serve(flags) => Task::Serve(Config::read(flags, &variables)?),
@@ -293,10 +293,8 @@ impl Config {
         env: &Variables<'_>,
         file: (Option<bool>, Option<PathBuf>),
     ) -> Result<DataDir, ConfigError> {
-        let variables = (
-            env.or(None, "BELLJAR_EPHEMERAL", parse)?,
-            env.or(None, "BELLJAR_DATA_DIR", path)?,
-        );
+        let variables =
+            (env.or(None, "BELLJAR_EPHEMERAL", parse)?, env.or(None, "BELLJAR_DATA_DIR", path)?);
         let levels = [(Some(flags.0), flags.1), variables, file];
         for (ephemeral, folder) in levels {
             match (ephemeral, folder) {
@@ -324,10 +322,8 @@ impl Config {
     }
 
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
-        let listen = env
-            .or(flags.listen, "BELLJAR_LISTEN", parse)?
-            .or(file.listen)
-            .unwrap_or_default();
+        let listen =
+            env.or(flags.listen, "BELLJAR_LISTEN", parse)?.or(file.listen).unwrap_or_default();
         let no_auth =
             flags.no_auth || env.or(None, "BELLJAR_NO_AUTH", parse)?.or(file.no_auth) == Some(true);
         let api_keys = match (env.0)("BELLJAR_API_KEYS").filter(|keys| !keys.is_empty()) {
@@ -476,7 +472,8 @@ impl Variables<'_> {
     /// https://no-color.org and http://bixense.com/clicolors
     fn colour(&self) -> Colour {
         let is_set = |name| (self.0)(name).is_some_and(|value| !value.is_empty());
-        let is_forced = (self.0)("CLICOLOR_FORCE").is_some_and(|value| !matches!(&*value, "" | "0"));
+        let is_forced =
+            (self.0)("CLICOLOR_FORCE").is_some_and(|value| !matches!(&*value, "" | "0"));
         if is_set("NO_COLOR") {
             Colour::Never
         } else if is_forced {

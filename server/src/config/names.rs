@@ -1,6 +1,7 @@
 //! The names of variables, and what was probably meant by one that does not exist.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 
 use clap::{Args as _, Command};
 use strsim::damerau_levenshtein;
@@ -57,12 +58,18 @@ const OF_TESTS: [&str; 5] = [
 ];
 
 /// Refuses a variable of ours that means nothing: it would be a setting that is not in force.
-pub fn check(variables: impl Iterator<Item = (String, String)>) -> Result<(), ConfigError> {
+pub fn check(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<(), ConfigError> {
     let settings = settings();
-    let unknown: Vec<String> = variables
-        .filter(|(name, value)| name.starts_with(PREFIX) && !is_known(name, value, &settings))
-        .map(|(name, _)| name)
-        .collect();
+    let ours = variables.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let mut unknown = Vec::new();
+    for (name, value) in ours.filter(|(name, _)| name.starts_with(PREFIX)) {
+        match value.to_str() {
+            Some(value) if is_known(&name, value, &settings) => {}
+            // It would be taken for one that is not set.
+            None if settings.contains(&name) => return Err(ConfigError::NotText(name)),
+            _ => unknown.push(name),
+        }
+    }
     let Some(name) = unknown.into_iter().min() else { return Ok(()) };
     let meant = nearest(&name, settings.iter().map(String::as_str)).map(str::to_owned);
     Err(ConfigError::UnknownVariable { name, meant })
@@ -119,7 +126,8 @@ mod tests {
     use super::*;
 
     fn checked(name: &str, value: &str) -> Result<(), String> {
-        check([(name.to_owned(), value.to_owned())].into_iter()).map_err(|error| error.to_string())
+        let variable = (OsString::from(name), OsString::from(value));
+        check([variable].into_iter()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -137,6 +145,14 @@ mod tests {
         let error = checked("BELLJAR_PORT", "80").expect_err("it means nothing");
         assert_eq!(error, "unknown variable BELLJAR_PORT");
         assert!(checked("BELLJAR_", "x").is_err());
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let value = OsString::from_vec(vec![b'/', 0xff]);
+        let error = check([("BELLJAR_DATA_DIR".into(), value)].into_iter()).expect_err("no text");
+        assert_eq!(error.to_string(), "invalid BELLJAR_DATA_DIR: the value is not UTF-8");
     }
 
     #[test]

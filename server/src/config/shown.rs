@@ -55,7 +55,9 @@ impl Config {
         // To keep nothing and a folder are one choice.
         if source("ephemeral") != "default" && config.data_dir == DataDir::Scratch {
             let from = source("ephemeral");
-            rows.iter_mut().filter(|row| row.0 == "data_dir").for_each(|row| row.2.clone_from(&from));
+            rows.iter_mut()
+                .filter(|row| row.0 == "data_dir")
+                .for_each(|row| row.2.clone_from(&from));
         }
         // Settings that are not shown above, where somebody sets them.
         for variable in names::settings() {
@@ -75,15 +77,21 @@ impl Config {
         let mut values = vec![
             ("config", file.map_or_else(none, shown)),
             ("listen", self.listen.to_string()),
-            ("api_keys", match self.api_keys.len() {
-                0 => "none: clients need no key".to_owned(),
-                1 => "1 key".to_owned(),
-                keys => format!("{keys} keys"),
-            }),
-            ("data_dir", match &self.data_dir {
-                DataDir::Folder(folder) => shown(folder),
-                DataDir::Scratch => "a temporary folder".to_owned(),
-            }),
+            (
+                "api_keys",
+                match self.api_keys.len() {
+                    0 => "none: clients need no key".to_owned(),
+                    1 => "1 key".to_owned(),
+                    keys => format!("{keys} keys"),
+                },
+            ),
+            (
+                "data_dir",
+                match &self.data_dir {
+                    DataDir::Folder(folder) => shown(folder),
+                    DataDir::Scratch => "a temporary folder".to_owned(),
+                },
+            ),
             ("retention", time_text(self.retention)),
             ("file_lifetime", time_text(self.files.lifetime)),
             ("scenarios", self.scenarios.as_deref().map_or_else(none, shown)),
@@ -91,10 +99,13 @@ impl Config {
             ("record_from_anywhere", self.record_from_anywhere.to_string()),
             ("regenerations", self.limits.regenerations.to_string()),
             ("model_turns", self.limits.model_turns.to_string()),
-            ("search", self.search.as_ref().map_or_else(none, |search| match search {
-                SearchConfig::Folder { folder, .. } => shown(folder),
-                SearchConfig::Searxng { base_url, .. } => without_password(base_url),
-            })),
+            (
+                "search",
+                self.search.as_ref().map_or_else(none, |search| match search {
+                    SearchConfig::Folder { folder, .. } => shown(folder),
+                    SearchConfig::Searxng { base_url, .. } => without_password(base_url),
+                }),
+            ),
             ("fault", format!("{} for all requests", self.faults.len())),
             ("min_isolation", self.min_isolation.to_string()),
         ];

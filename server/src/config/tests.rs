@@ -371,7 +371,8 @@ fn help_of_each_command_lists_its_own_options_in_groups() {
     };
     let (short, long) = told("serve");
     assert!(short.len() < long.len() / 2, "{short}");
-    for group in ["Server:", "Data:", "Model:", "Sandbox:", "Limits:", "Examples:", "BELLJAR_API_KEYS"]
+    for group in
+        ["Server:", "Data:", "Model:", "Sandbox:", "Limits:", "Examples:", "BELLJAR_API_KEYS"]
     {
         assert!(long.contains(group), "{group} is missing in {long}");
     }

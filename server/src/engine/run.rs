@@ -88,7 +88,9 @@ impl RunError {
         match self {
             RunError::Backend(BackendError::Failed(_)) => "the model failed".to_owned(),
             RunError::Backend(BackendError::Refused(_)) => "the model refused".to_owned(),
-            RunError::Backend(BackendError::Unavailable(_)) => "the model is unavailable".to_owned(),
+            RunError::Backend(BackendError::Unavailable(_)) => {
+                "the model is unavailable".to_owned()
+            }
             RunError::Misfit(_) => "the model's answer does not fit the form".to_owned(),
             other => other.to_string(),
         }

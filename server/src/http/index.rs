@@ -24,15 +24,16 @@ pub async fn index(request: Request) -> Response {
     let wants_html = accepts.filter_map(|value| value.to_str().ok()).any(|value| {
         value.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/html"))
     });
-    let mut response =
-        if wants_html { Html(page()).into_response() } else { answer(&document()) };
+    let mut response = if wants_html { Html(page()).into_response() } else { answer(&document()) };
     response.headers_mut().insert(VARY, axum::http::HeaderValue::from_static("accept"));
     response
 }
 
 fn document() -> Value {
-    let links: serde_json::Map<String, Value> =
-        PLACES.iter().map(|(name, path, _)| ((*name).to_owned(), json!(format!("/{path}")))).collect();
+    let links: serde_json::Map<String, Value> = PLACES
+        .iter()
+        .map(|(name, path, _)| ((*name).to_owned(), json!(format!("/{path}"))))
+        .collect();
     json!({"name": "Belljar", "version": env!("CARGO_PKG_VERSION"), "links": links})
 }
 

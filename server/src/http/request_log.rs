@@ -22,6 +22,8 @@ use crate::trace::{Found, Trace};
 
 /// The module, as `BELLJAR_LOG` has it.
 const TARGET: &str = "server::request";
+/// What is shown of a path, and of the name of a scenario.
+const MAX_SHOWN_BYTES: usize = 256;
 /// What probes ask all day long.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -91,7 +93,7 @@ impl Line {
         Line {
             id,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: shown(request.uri().path()).to_owned(),
             began: Instant::now(),
             trace: Trace::default(),
             status: None,
@@ -127,6 +129,9 @@ impl Line {
     }
 
     fn write(&self) {
+        if !tracing::enabled!(target: TARGET, Level::ERROR) {
+            return;
+        }
         let found = self.trace.found();
         let by = self.answered_by(&found);
         let fate = &found.fate;
@@ -142,7 +147,7 @@ impl Line {
                     status = self.status.map(|status| status.as_u16()),
                     duration_ms,
                     answered_by = by,
-                    scenario = fate.scenario.as_deref(),
+                    scenario = fate.scenario.as_deref().map(shown),
                     error = self.refusal,
                     runs = ran,
                     failed_runs = ran.map(|_| fate.failed_runs),
@@ -165,6 +170,10 @@ impl Line {
             End::Sent => line!(Level::INFO, "request answered"),
         }
     }
+}
+
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_SHOWN_BYTES)]
 }
 
 impl Drop for Line {

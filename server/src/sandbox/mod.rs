@@ -64,9 +64,7 @@ pub struct WardenCommand {
 pub enum SandboxError {
     #[error("no place for another run")]
     Busy,
-    #[error(
-        "sandbox isolation is {found}, and at least {wanted} is required (--min-isolation)"
-    )]
+    #[error("sandbox isolation is {found}, and at least {wanted} is required (--min-isolation)")]
     TooThin { found: Tier, wanted: Tier },
     #[error("the request to the sandbox was wrong: {0}")]
     Invalid(String),

@@ -128,9 +128,8 @@ impl Store {
     /// when the last server died is written down as failed, but for those in the background.
     pub async fn open(folder: &Path) -> Result<Store, StoreError> {
         let named = |error| match error {
-            error @ (StoreError::Database(_)
-            | StoreError::Migration(_)
-            | StoreError::Record(_)) => {
+            error
+            @ (StoreError::Database(_) | StoreError::Migration(_) | StoreError::Record(_)) => {
                 StoreError::Open { path: folder.join(DATABASE), source: Box::new(error) }
             }
             other => other,

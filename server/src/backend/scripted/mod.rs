@@ -97,9 +97,11 @@ impl Scripted {
                  --scenarios DIR.",
                 folder.display()
             ),
-            None => "No scenarios are loaded: there was no folder ./scenarios where the server was \
+            None => {
+                "No scenarios are loaded: there was no folder ./scenarios where the server was \
                      started. Start it where there is one, or with --scenarios DIR."
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 
