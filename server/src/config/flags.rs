@@ -161,7 +161,7 @@ pub struct Flags {
     /// Settings in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Serves on any address without keys, where there are none
+    /// Listens on any address without API keys
     #[arg(long)]
     pub no_auth: bool,
     /// Socket of a warden that runs already
@@ -173,17 +173,17 @@ pub struct Flags {
     /// The sandbox's Python and its libraries [default: what `install-libraries` made last]
     #[arg(long, value_name = "DIR")]
     pub libraries: Option<PathBuf>,
-    /// The weakest wall to run code behind: namespaced, landlocked or seccomp-only
+    /// Weakest sandbox isolation to accept: namespaced, landlocked or seccomp-only
     /// [default: landlocked]
     #[arg(long, value_name = "TIER")]
     pub min_isolation: Option<Tier>,
     /// Limit of one run of code [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = units::seconds)]
     pub run_seconds: Option<f64>,
-    /// The same dice and the same clock for all code
+    /// Seed of all code's random numbers; its clock starts at the same time, too
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// How often a model may write code anew after a run that failed [default: 5]
+    /// How often a model may write code again after a run that failed [default: 5]
     #[arg(long, value_name = "COUNT")]
     pub regenerations: Option<u32>,
     /// How often a model is asked in one interaction [default: 20]
@@ -192,7 +192,7 @@ pub struct Flags {
     /// Limit of a request [default: 100MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes_in_memory)]
     pub request_bytes: Option<usize>,
-    /// How long a client may take nothing of its answer before it is dropped [default: 60s]
+    /// How long a client may read nothing of its answer before it is disconnected [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub stalled_after: Option<Duration>,
     /// Limit of a file that is uploaded [default: 2GiB]
