@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long tasks may take to let go of what they have, where the program ends at once.
 const LET_GO_WITHIN: Duration = Duration::from_millis(500);
+
+/// A start that takes no longer says nothing at the terminal of a command.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// How the program ends.
 enum Exit {
@@ -213,12 +216,23 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     beside(&config, async move |ready, url: &str, key: &str| {
         let code = tokio::select! {
             biased; // one that ended before it was ready has the better reason
-            Ok(()) = ready => exec::run(&command, url, key, &mut signals).await,
+            Ok(()) = while_it_waits(ready) => exec::run(&command, url, key, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
         Ok(Exit::Orderly(ExitCode::from(code?)))
     })
     .await
+}
+
+/// Somebody who looks on is told why nothing happens.
+async fn while_it_waits(mut ready: oneshot::Receiver<()>) -> Result<(), oneshot::error::RecvError> {
+    tokio::select! {
+        ready = &mut ready => return ready,
+        () = tokio::time::sleep(TELL_AFTER), if std::io::stderr().is_terminal() => {
+            eprintln!("belljar: starting the sandbox");
+        }
+    }
+    ready.await
 }
 
 /// Serves while a client's command is tried.

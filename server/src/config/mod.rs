@@ -294,7 +294,7 @@ impl Config {
         file: (Option<bool>, Option<PathBuf>),
     ) -> Result<DataDir, ConfigError> {
         let variables =
-            (env.or(None, "BELLJAR_EPHEMERAL", parse)?, env.or(None, "BELLJAR_DATA_DIR", path)?);
+            (env.or(None, "BELLJAR_EPHEMERAL", switch)?, env.or(None, "BELLJAR_DATA_DIR", path)?);
         let levels = [(Some(flags.0), flags.1), variables, file];
         for (ephemeral, folder) in levels {
             match (ephemeral, folder) {
@@ -324,8 +324,8 @@ impl Config {
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
         let listen =
             env.or(flags.listen, "BELLJAR_LISTEN", parse)?.or(file.listen).unwrap_or_default();
-        let no_auth =
-            flags.no_auth || env.or(None, "BELLJAR_NO_AUTH", parse)?.or(file.no_auth) == Some(true);
+        let no_auth = flags.no_auth
+            || env.or(None, "BELLJAR_NO_AUTH", switch)?.or(file.no_auth) == Some(true);
         let api_keys = match (env.0)("BELLJAR_API_KEYS").filter(|keys| !keys.is_empty()) {
             Some(keys) => keys.split(',').map(str::trim).map(str::to_owned).collect(),
             None => file.api_keys.unwrap_or_default(),
@@ -379,7 +379,7 @@ impl Config {
             models: models::rules(file.model, record.as_deref(), env.0)?,
             record_from_anywhere: flags.record_from_anywhere
                 || env
-                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", parse)?
+                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", switch)?
                     .or(file.record_from_anywhere)
                     == Some(true),
             limits: Limits {
@@ -523,6 +523,15 @@ fn warden_beside_us() -> Result<PathBuf, ConfigError> {
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// `true` or `false`, as people write them in variables.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {

@@ -74,7 +74,11 @@ fn other_machines_are_let_in_with_keys_or_when_somebody_says_so() {
     let keys: Vec<_> = config.api_keys.iter().map(|key| key.expose_secret()).collect();
     assert_eq!(keys, ["a", "b"]);
     assert!(read(&["--listen", "0.0.0.0:0", "--no-auth"], &[]).is_ok());
-    assert!(read(&everywhere, &[("BELLJAR_NO_AUTH", "true")]).is_ok());
+    for (word, wanted) in
+        [("true", true), ("1", true), ("YES", true), ("0", false), ("maybe", false)]
+    {
+        assert_eq!(read(&everywhere, &[("BELLJAR_NO_AUTH", word)]).is_ok(), wanted, "{word}");
+    }
     let both = [("BELLJAR_NO_AUTH", "true"), ("BELLJAR_API_KEYS", "a")];
     assert_eq!(read(&everywhere, &both).expect("it has a key").api_keys.len(), 1);
 }
