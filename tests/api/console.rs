@@ -35,6 +35,8 @@ struct Console {
     process: Child,
     stdout: BufReader<std::process::ChildStdout>,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// For whatever it leaves when it is killed.
+    scratch: Option<tempfile::TempDir>,
 }
 
 fn belljar(arguments: &[&str]) -> Command {
@@ -70,15 +72,18 @@ impl Console {
             }
         });
         let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
-        Console { process, stdout, lines }
+        Console { process, stdout, lines, scratch: None }
     }
 
     /// A server that keeps nothing, on the tests' warden, and where it is.
     fn serve(arguments: &[&str], change: impl FnOnce(&mut Command)) -> (Console, String) {
         let mut command = belljar(&["serve", "--listen", "127.0.0.1:0", "--ephemeral"]);
         command.arg("--sandbox-socket").arg(socket()).args(arguments);
+        let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+        command.env("TMPDIR", scratch.path());
         change(&mut command);
         let mut console = Console::start(command);
+        console.scratch = Some(scratch);
         let line = console.stdout_line();
         let url = line.strip_prefix("belljar listening on http://").expect(&line).to_owned();
         (console, url)
