@@ -42,7 +42,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Door, Keys, Visitors};
+pub use http::{Catalogue, Control, Door, Keys, Visitors};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -100,14 +100,18 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Parts { listener, sandbox, backend, search, store, additions } = parts;
     let files = store.files(settings.files);
-    let engine = Arc::new(Engine::new(
+    let engine = Engine::new(
         backend,
         Arc::clone(&sandbox),
         search,
         store.clone(),
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,
-    ));
+    );
+    let engine = Arc::new(match settings.door.control {
+        Control::On => engine,
+        Control::Off => engine.without_journal(),
+    });
     let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(
         store.clone(),
         files.clone(),
@@ -121,7 +125,7 @@ pub async fn run(
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults)),
+        faults: Arc::new(http::Faults::new(settings.faults, settings.door.control)),
         catalogue: Arc::new(settings.models),
         files,
         was_ready,

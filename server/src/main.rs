@@ -206,7 +206,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
         door: Door {
-            keys: Keys::new(&config.api_keys),
+            keys: match config.shared_keys {
+                true => Keys::new(&config.api_keys).shared(),
+                false => Keys::new(&config.api_keys),
+            },
+            control: config.control,
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
             visitors: if config.record_from_anywhere || !records(config) {

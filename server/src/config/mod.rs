@@ -19,6 +19,7 @@ use secrecy::SecretString;
 
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
+use crate::Control;
 use crate::fault::Fault;
 use crate::interaction::Limits;
 use crate::recording::Secrets;
@@ -71,6 +72,10 @@ pub struct Config {
     pub scenarios: Option<PathBuf>,
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
+    /// Whether all keys are one tenant.
+    pub shared_keys: bool,
+    /// Whether tests may look at the server and make it fail.
+    pub control: Control,
     pub sandbox: SandboxConfig,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
@@ -244,9 +249,11 @@ impl Config {
         flags.shutdown_grace.get_or_insert(Duration::ZERO);
         let data_dir = flags.data_dir.clone().map_or(DataDir::Scratch, DataDir::Folder);
         flags.data_dir.get_or_insert_default(); // so that none is looked for
+        // A server for one command is for tests, whatever the one that is set up for `serve` is for.
+        let control = Control::from(!flags.no_control);
         let config = Config::read(flags, variables)?;
         let log = (variables.0)("BELLJAR_LOG").unwrap_or_else(|| "warn".to_owned());
-        Ok(Config { data_dir, log, ..config })
+        Ok(Config { data_dir, log, control, ..config })
     }
 
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
@@ -265,6 +272,12 @@ impl Config {
         if !listen.ip().is_loopback() && api_keys.is_empty() && !no_auth {
             return Err(ConfigError::Open(listen));
         }
+        let shared_keys = flags.shared_keys
+            || env.or(None, "BELLJAR_SHARED_KEYS", parse)?.or(file.shared_keys) == Some(true);
+        let control = match (flags.control, flags.no_control) {
+            (false, false) => env.or(None, "BELLJAR_CONTROL", parse)?.or(file.control),
+            (control, _) => Some(control),
+        };
         let run_seconds =
             env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", flags::seconds)?.or(file.run_seconds);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
@@ -293,6 +306,9 @@ impl Config {
             data_dir: DataDir::Folder(data_dir),
             scenarios: scenarios
                 .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
+            shared_keys,
+            control: control
+                .map_or_else(|| Control::default_with(!api_keys.is_empty()), Control::from),
             api_keys,
             sandbox,
             min_isolation: env

@@ -89,7 +89,7 @@ pub struct Request {
     /// Whether it goes on without its client, and after a restart. Such a one is kept.
     pub background: bool,
     pub service_tier: ServiceTier,
-    /// Whose files may be used.
+    /// Whose it will be, and whose files and earlier interactions it may use.
     pub owner: Owner,
 }
 
@@ -160,6 +160,12 @@ impl Engine {
         }
     }
 
+    /// The same without a journal, where nobody may read it.
+    #[must_use]
+    pub fn without_journal(self) -> Engine {
+        Engine { journal: Journal::off(), ..self }
+    }
+
     /// What was asked.
     pub fn journal(&self) -> &Journal {
         &self.journal
@@ -211,6 +217,7 @@ impl Engine {
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
             orders,
+            owner: request.owner,
         };
         let cancel = self.stop.child_token();
         // From here on a client that goes away cancels what it cannot undo.
@@ -231,21 +238,21 @@ impl Engine {
         Ok(Running { log, note, _cancel: guard })
     }
 
-    /// Ends an interaction, whoever asked for it, and gives its log once that is written down. One
-    /// that has ended stays as it is.
-    pub async fn cancel(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let Some(log) = self.store.find(id).await? else { return Ok(None) };
+    /// Ends an interaction of this owner, whichever client asked for it, and gives its log once that is
+    /// written down. One that has ended stays as it is.
+    pub async fn cancel(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        let Some(log) = self.store.find(owner, id).await? else { return Ok(None) };
         if self.tasks.cancel(id) {
             log.closed().await;
         }
         Ok(Some(log))
     }
 
-    /// Forgets an interaction, and says whether there was one. In the foreground one that runs goes
-    /// on for the client that waits for it; for the others nobody does.
-    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let Some(log) = self.store.find(id).await? else { return Ok(false) };
-        let deleted = self.store.delete(id).await?;
+    /// Forgets an interaction of this owner, and says whether there was one. In the foreground one that
+    /// runs goes on for the client that waits for it; for the others nobody does.
+    pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        let Some(log) = self.store.find(owner, id).await? else { return Ok(false) };
+        let deleted = self.store.delete(owner, id).await?;
         if log.head().in_background() {
             self.tasks.cancel(id);
         }
@@ -276,7 +283,8 @@ impl Engine {
         namespace: &Namespace,
         request: &Request,
     ) -> Result<(Prompt, Vec<files::File>), EngineError> {
-        let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
+        let last = request.previous_interaction_id.as_deref();
+        let mut steps = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
             return Err(EngineError::UnknownCall(call.to_owned()));
         }
@@ -299,15 +307,15 @@ impl Engine {
         Ok((prompt, files))
     }
 
-    /// The steps of a chain, oldest first.
-    async fn history(&self, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
+    /// The steps of a chain of this owner, oldest first.
+    async fn history(&self, owner: &Owner, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
         let mut links = Vec::new();
         let mut id = last.map(str::to_owned);
         while let Some(wanted) = id {
             if links.len() == MAX_CHAIN {
                 return Err(EngineError::ChainTooLong);
             }
-            let Some(log) = self.store.find(&wanted).await? else {
+            let Some(log) = self.store.find(owner, &wanted).await? else {
                 return Err(EngineError::UnknownPrevious(wanted));
             };
             if log.fold().status() == Status::InProgress {

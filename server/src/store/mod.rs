@@ -15,6 +15,7 @@ mod checkpoint;
 mod files;
 mod load;
 mod log;
+mod owner;
 mod record;
 mod rows;
 mod writer;
@@ -33,8 +34,9 @@ use crate::interaction::{Step, Terms};
 use blobs::BlobStore;
 use writer::Writer;
 
-pub use files::{Announced, File, FileLimits, Files, Owner, Progress, Receiving, UploadError};
+pub use files::{Announced, File, FileLimits, Files, Progress, Receiving, UploadError};
 pub use log::{Entry, Follower, Log};
+pub use owner::Owner;
 pub use record::RecordError;
 
 /// Interactions that are looked at together when the old ones go.
@@ -69,6 +71,8 @@ pub struct Head {
     pub input: Vec<Step>,
     /// What another server needs to go on with it. Only those in the background have any.
     pub orders: Option<String>,
+    /// The only one who can find it.
+    pub owner: Owner,
 }
 
 impl Head {
@@ -202,22 +206,32 @@ impl Store {
         log
     }
 
-    /// The log of a stored interaction.
-    pub async fn find(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let growing = self.growing().get(id).and_then(Weak::upgrade);
-        match growing {
+    /// The log of a stored interaction of this owner. One of another owner takes the same way as one
+    /// that does not exist, so that not even the time tells them apart.
+    pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        match self.growing_of(Some(owner), id) {
             Some(log) => Ok(Some(log)),
-            None => load::log(&self.0.readers, &self.0.blobs, id).await,
+            None => load::log(&self.0.readers, &self.0.blobs, owner, id).await,
         }
     }
 
-    /// Forgets an interaction, and says whether there was one. One that still runs goes on for the
-    /// client that waits for it, and leaves nothing behind.
-    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let growing = self.growing().remove(id).and_then(|log| log.upgrade());
+    fn growing_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
+        let log = self.growing().get(id).and_then(Weak::upgrade);
+        log.filter(|log| owner.is_none_or(|owner| log.head().owner == *owner))
+    }
+
+    /// Forgets an interaction of this owner, and says whether there was one. One that still runs goes
+    /// on for the client that waits for it, and leaves nothing behind.
+    pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        self.forget(Some(owner), id).await
+    }
+
+    /// The same, for the server itself of any owner.
+    async fn forget(&self, owner: Option<&Owner>, id: &str) -> Result<bool, StoreError> {
+        let growing = self.growing_of(owner, id);
         let number = match &growing {
             Some(log) => log.disk().map(|disk| disk.number),
-            None => load::number(&self.0.readers, id).await?,
+            None => load::number(&self.0.readers, owner, id).await?,
         };
         let Some(number) = number else {
             return Ok(false);
@@ -225,6 +239,7 @@ impl Store {
         // From here on nobody can begin to use a blob that is about to go.
         let alone = self.0.blobs.alone().await;
         let unused = self.0.writer.delete(number, growing).await?;
+        self.growing().remove(id);
         self.0.blobs.remove(&alone, &unused).await?;
         Ok(true)
     }
@@ -243,7 +258,7 @@ impl Store {
                     return Ok(expired);
                 }
                 let runs = self.growing().get(&id).is_some_and(|log| log.strong_count() > 0);
-                if !runs && self.delete(&id).await? {
+                if !runs && self.forget(None, &id).await? {
                     expired += 1;
                 }
             }

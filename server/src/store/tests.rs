@@ -20,6 +20,7 @@ fn head(input: Content) -> Head {
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![input])],
         orders: None,
+        owner: Owner::default(),
     }
 }
 
@@ -68,7 +69,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&wanted.id).await.expect("it reads").expect("it is there");
+    let found = store.find(&Owner::default(), &wanted.id).await.expect("it reads").expect("it is there");
     assert_eq!(found.head(), &wanted);
     assert_eq!(found.entries_from(0), entries);
     assert_eq!((found.created(), found.updated()), (log.created(), log.updated()));
@@ -83,7 +84,7 @@ async fn an_interaction_whose_server_died_has_failed() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    let found = store.find(&Owner::default(), &log.head().id).await.expect("it reads").expect("it is there");
     let fold = found.fold();
     assert_eq!(fold.status(), Status::Failed);
     assert_eq!(fold.steps().len(), 1, "what had happened is kept");
@@ -145,7 +146,7 @@ async fn an_append_that_nobody_waits_for_breaks_no_other() {
     log.append(vec![end()]).await.expect("written");
     store.close().await;
     let store = open(folder.path()).await;
-    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    let found = store.find(&Owner::default(), &log.head().id).await.expect("it reads").expect("it is there");
     assert_eq!(found.entries_from(0).len(), 5);
 }
 
@@ -164,7 +165,7 @@ async fn many_writers_at_once_lose_nothing() {
     });
     for writer in writers.collect::<Vec<_>>() {
         let (n, id) = writer.await.expect("it does not panic");
-        let found = store.find(&id).await.expect("it reads").expect("it is there");
+        let found = store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
         let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
         assert_eq!(found.fold().steps(), wanted);
     }
@@ -183,9 +184,9 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     assert_eq!(blobs(folder.path()), 2, "the same bytes are there once");
     let mut left = Vec::new();
     for id in &ids {
-        assert!(store.delete(id).await.expect("it can be deleted"));
-        assert!(!store.delete(id).await.expect("it can be asked"), "it was there twice");
-        assert!(store.find(id).await.expect("it can be asked").is_none());
+        assert!(store.delete(&Owner::default(), id).await.expect("it can be deleted"));
+        assert!(!store.delete(&Owner::default(), id).await.expect("it can be asked"), "it was there twice");
+        assert!(store.find(&Owner::default(), id).await.expect("it can be asked").is_none());
         left.push(blobs(folder.path()));
     }
     assert_eq!(left, [2, 1, 0]);
@@ -196,10 +197,10 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
-    assert!(store.delete(&log.head().id).await.expect("it can be deleted"));
+    assert!(store.delete(&Owner::default(), &log.head().id).await.expect("it can be deleted"));
     log.append(vec![end()]).await.expect("its client still waits");
     assert_eq!(log.fold().status(), Status::Completed);
-    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none());
     let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
     assert!(rows.expect("it can be asked").is_empty());
 }
@@ -211,7 +212,7 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
     let log = store.begin(head(Content::text("?")), Keep::Forgotten, Terms::default());
     log.append(vec![end()]).await.expect("there is memory");
     assert_eq!(log.keep(), Keep::Forgotten);
-    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none());
 }
 
 /// Long after it has been moved for the first time, and as long as it could not be begun anew.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row, Sqlite, Transaction};
 
-use super::{File, FileLimits, Owner, Upload};
-use crate::store::StoreError;
+use super::{File, FileLimits, Upload};
+use crate::store::{Owner, StoreError};
 
 #[derive(Debug)]
 pub enum Change {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::blobs::remove;
-use super::{Inner, StoreError, log};
+use super::{Inner, Owner, StoreError, log};
 use crate::ids;
 
 pub use change::{Applied, Change};
@@ -40,21 +40,6 @@ pub struct FileLimits {
     /// Of all files and uploads of one owner.
     pub total_bytes: u64,
     pub lifetime: Duration,
-}
-
-/// Who a file belongs to: everybody who comes with the same key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner(String);
-
-impl Owner {
-    /// `name` tells owners apart, and is kept on the disk: no key, but what is made of one.
-    pub fn named(name: String) -> Owner {
-        Owner(name)
-    }
-
-    pub fn name(&self) -> &str {
-        &self.0
-    }
 }
 
 /// A file that is there.
@@ -162,12 +147,17 @@ impl Files {
         }
     }
 
-    /// Where an upload stands, ready to go on.
-    pub async fn progress(&self, upload: &str) -> Result<Progress, UploadError> {
-        if let Some(upload) = rows::upload(&self.store.readers, upload).await? {
+    /// Where an upload stands, ready to go on. Where a client says who it is, it has to be the upload's
+    /// owner.
+    pub async fn progress(
+        &self,
+        owner: Option<&Owner>,
+        upload: &str,
+    ) -> Result<Progress, UploadError> {
+        if let Some(upload) = rows::upload(&self.store.readers, owner, upload).await? {
             return Ok(Progress::Coming(Receiving::open(self.clone(), upload).await?));
         }
-        let file = rows::of_upload(&self.store.readers, upload, log::now()).await?;
+        let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
         file.map(Progress::Done).ok_or(UploadError::Unknown)
     }
 
