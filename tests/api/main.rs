@@ -34,4 +34,5 @@ mod scenarios;
 mod search;
 mod side_by_side;
 mod stream;
+mod tenants;
 mod usage;
