@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod quirk;
 pub mod recording;
 pub mod sandbox;
+pub mod scratch;
 pub mod search;
 pub mod store;
 pub mod validate;
@@ -161,10 +162,15 @@ pub async fn run(
     ended
 }
 
-/// Forgets what is too old, from time to time.
+/// Deletes what has expired, from time to time, where the clock can be believed.
 async fn sweep(store: Store, files: Files, retention: Duration) {
+    let mut clock = store.clock();
     loop {
         let now = Timestamp::now();
+        if !clock.is_believed(now) {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            continue;
+        }
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "files that are too old could not be removed");
         }

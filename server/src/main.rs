@@ -25,6 +25,7 @@ use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::recording::Keeper;
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
+use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::validate;
@@ -236,7 +237,7 @@ fn records(config: &Config) -> bool {
 struct Assembled {
     parts: Parts,
     url: String,
-    _scratch: Option<tempfile::TempDir>,
+    _scratch: Option<Scratch>,
 }
 
 impl Assembled {
@@ -251,7 +252,7 @@ impl Assembled {
         let (store, scratch) = match &config.data_dir {
             DataDir::Folder(folder) => (Store::open(folder).await?, None),
             DataDir::Scratch => {
-                let folder = tempfile::Builder::new().prefix("belljar-data-").tempdir()?;
+                let folder = Scratch::new(0o700)?;
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };

@@ -275,7 +275,11 @@ impl Config {
         let shared_keys = flags.shared_keys
             || env.or(None, "BELLJAR_SHARED_KEYS", parse)?.or(file.shared_keys) == Some(true);
         let control = match (flags.control, flags.no_control) {
-            (false, false) => env.or(None, "BELLJAR_CONTROL", parse)?.or(file.control),
+            (false, false) => {
+                let off = env.or(None, "BELLJAR_NO_CONTROL", parse)?.map(|off: bool| !off);
+                let on = env.or(None, "BELLJAR_CONTROL", parse)?;
+                off.filter(|control| !control).or(on).or(file.control)
+            }
             (control, _) => Some(control),
         };
         let run_seconds =

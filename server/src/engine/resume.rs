@@ -66,8 +66,9 @@ impl Engine {
                 tracing::info!(interaction.id = %log.head().id, "an interaction goes on");
                 self.carry(run, turn, None, cancel).await;
             }
-            Err(error) => {
-                tracing::warn!(interaction.id = %log.head().id, %error, "it cannot go on");
+            Err(_) => {
+                // The reason may repeat what the client sent.
+                tracing::warn!(interaction.id = %log.head().id, "interaction cannot be resumed");
                 let why = "The server was restarted, and this interaction could not go on.";
                 let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
                 carry::end(&log, vec![failed]).await;

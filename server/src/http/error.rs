@@ -23,8 +23,10 @@ use crate::backend::BackendError;
 use crate::engine::{EngineError, FetchError, FileError};
 use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
-use crate::store::{StoreError, UploadError};
+use crate::store::{Log, StoreError, UploadError};
 
+const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting \
+                         interactions or files makes room.";
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -179,8 +181,11 @@ impl ApiError {
     }
 
     /// The disk has failed, and nobody knows how it would have gone on.
-    pub fn broken_off() -> ApiError {
-        ApiError::internal(anyhow::anyhow!("the log closed before its last event"))
+    pub fn broken_off(log: &Log) -> ApiError {
+        match log.failure() {
+            Some(error) => error.into(),
+            None => ApiError::internal(anyhow::anyhow!("the log closed before its last event")),
+        }
     }
 
     pub fn stopping() -> ApiError {
@@ -229,6 +234,9 @@ impl From<WireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
+        if matches!(error, StoreError::Full) {
+            return ApiError::new(Code::Unavailable, DISK_FULL);
+        }
         ApiError::internal(error)
     }
 }
@@ -249,7 +257,8 @@ impl From<UploadError> for ApiError {
             UploadError::Taken | UploadError::Gap { .. } => (Code::InvalidRequest, false),
             UploadError::Full { .. } => (Code::ResourceExhausted, false),
             UploadError::Busy => (Code::Unavailable, false),
-            UploadError::Disk(_) | UploadError::Store(_) => return ApiError::internal(error),
+            UploadError::Store(error) => return error.into(),
+            UploadError::Disk(_) => return ApiError::internal(error),
         };
         ApiError { ends_upload, ..ApiError::new(code, text) }
     }

@@ -51,7 +51,7 @@ async fn answer(running: Running, stream: bool, background: bool) -> Result<Resp
     log.closed().await;
     let fold = log.fold();
     if fold.status() == Status::InProgress {
-        return Err(ApiError::broken_off());
+        return Err(ApiError::broken_off(log));
     }
     if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
         return Err(failure.clone().into());

@@ -21,6 +21,20 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "owner", include_str!("../../migrations/4_owner.sql")),
 ];
 
+/// Looks at the whole database for damage. Refusing to start is better than giving out wrong answers.
+pub async fn check(database: &SqlitePool) -> Result<(), StoreError> {
+    let found = sqlx::query("PRAGMA quick_check(1)").fetch_one(database).await?;
+    match found.try_get::<String, _>(0)? {
+        fine if fine == "ok" => Ok(()),
+        damage => Err(StoreError::DamagedDatabase(damage)),
+    }
+}
+
+pub async fn has_no_tables(database: &SqlitePool) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT count(*) FROM sqlite_master").fetch_one(database).await?;
+    Ok(row.try_get::<i64, _>(0)? == 0)
+}
+
 /// Brings the tables up to date.
 pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
@@ -56,7 +70,9 @@ pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<
         match read(database, blobs, None, &id).await {
             Ok(read) => found.extend(read),
             Err(error) => {
-                tracing::error!(interaction.id = %id, %error, "an interaction cannot go on");
+                // The error may repeat what stands in the record.
+                let error = error.kind();
+                tracing::error!(interaction.id = %id, error, "interaction cannot be resumed");
                 sqlx::query("UPDATE interactions SET orders = NULL WHERE id = $1")
                     .bind(&id)
                     .execute(database)

@@ -12,16 +12,19 @@
 
 mod blobs;
 mod checkpoint;
+mod clock;
 mod files;
+mod folder;
 mod load;
 mod log;
 mod owner;
 mod record;
+mod reserve;
 mod rows;
 mod writer;
 
 use std::collections::HashMap;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -32,8 +35,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::interaction::{Step, Terms};
 use blobs::BlobStore;
+use reserve::{DiskRoom, Reserve};
 use writer::Writer;
 
+pub use clock::Clock;
 pub use files::{Announced, File, FileLimits, Files, Progress, Receiving, UploadError};
 pub use log::{Entry, Follower, Log};
 pub use owner::Owner;
@@ -41,6 +46,8 @@ pub use record::RecordError;
 
 /// Interactions that are looked at together when the old ones go.
 const EXPIRED_AT_A_TIME: usize = 100;
+/// SQLite's codes for a disk without room: for its files, and for the one beside its log.
+const FULL: [&str; 2] = ["13", "4874"];
 /// Connections that read. Writing has one of its own.
 const READERS: u32 = 4;
 
@@ -60,6 +67,8 @@ struct Inner {
     next_number: AtomicI64,
     /// Where uploads lie until they are whole.
     uploads: PathBuf,
+    folder: PathBuf,
+    room: DiskRoom,
 }
 
 /// What an interaction was asked to be.
@@ -96,6 +105,17 @@ pub enum StoreError {
     Folder { folder: PathBuf, source: Arc<std::io::Error> },
     #[error("the data folder {0} is in use by another server")]
     InUse(PathBuf),
+    #[error(
+        "the data folder {} has blobs and no database: restore belljar.sqlite, or remove the blobs \
+         to begin anew", .0.display()
+    )]
+    NoDatabase(PathBuf),
+    #[error("the database is damaged: restore it from a backup ({0})")]
+    DamagedDatabase(String),
+    #[error("the blob {0} is damaged: its content does not have its hash")]
+    DamagedBlob(String),
+    #[error("the disk is full")]
+    Full,
     #[error("the database failed: {0}")]
     Database(Arc<sqlx::Error>),
     #[error("the database could not be brought up to date: {0}")]
@@ -110,14 +130,41 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// For the log, where the text could repeat what was stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreError::Folder { .. } | StoreError::InUse(_) => "the data folder",
+            StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "a damaged database",
+            StoreError::DamagedBlob(_) => "a damaged blob",
+            StoreError::Full => "a full disk",
+            StoreError::Database(_) | StoreError::Migration(_) => "the database",
+            StoreError::Blobs(_) => "the folder of blobs",
+            StoreError::Record(_) => "a malformed record",
+            StoreError::NotBegun | StoreError::Closed => "a closed store",
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.is_some_and(|code| FULL.contains(&&*code)) {
+            return StoreError::Full;
+        }
         StoreError::Database(Arc::new(error))
     }
 }
 
 impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> StoreError {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(found) = cause {
+            if found.downcast_ref::<std::io::Error>().is_some_and(reserve::says_full) {
+                return StoreError::Full;
+            }
+            cause = found.source();
+        }
         StoreError::Blobs(Arc::new(error))
     }
 }
@@ -130,8 +177,7 @@ impl Store {
             folder: folder.to_owned(),
             source: Arc::new(source),
         };
-        // What people ask a model, and what it answers, is nobody else's on this machine.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        folder::make(folder).map_err(unusable)?;
         let lock = std::fs::File::create(folder.join("lock")).map_err(unusable)?;
         // A second server would take the first one's running interactions for dead.
         lock.try_lock().map_err(|error| match error {
@@ -139,21 +185,32 @@ impl Store {
             std::fs::TryLockError::Error(source) => unusable(source),
         })?;
 
+        let has_blobs = folder::has_blobs(folder);
+        if has_blobs && folder::lacks_database(folder) {
+            return Err(StoreError::NoDatabase(folder.to_owned()));
+        }
+        folder::close(folder).map_err(unusable)?;
+
         let options = SqliteConnectOptions::new()
-            .filename(folder.join("belljar.sqlite"))
+            .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
+        load::check(&readers).await?;
+        if has_blobs && load::has_no_tables(&readers).await? {
+            return Err(StoreError::NoDatabase(folder.to_owned()));
+        }
         load::migrate(&readers).await?;
-        let blobs = BlobStore::open(&folder.join("blobs")).map_err(unusable)?;
+        let room = DiskRoom::default();
+        let blobs =
+            BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
         load::bury_the_dead(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
-        let uploads = folder.join("uploads");
-        std::fs::create_dir_all(&uploads).map_err(unusable)?;
-        let writer = Writer::start(&options, lock).await?;
+        let uploads = folder.join(folder::UPLOADS);
+        let writer = Writer::start(&options, lock, Reserve::open(folder), room.clone()).await?;
         let store = Store(Arc::new(Inner {
             readers,
             blobs,
@@ -162,6 +219,8 @@ impl Store {
             unfinished: Mutex::default(),
             next_number,
             uploads,
+            folder: folder.to_owned(),
+            room,
         }));
         let logs = unfinished.into_iter().map(|read| {
             let disk = store.disk(read.number, read.entries.len());
@@ -246,15 +305,22 @@ impl Store {
 
     /// Forgets all that were created before this and have ended, and says how many that were.
     pub async fn expire(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let now = Timestamp::now();
         let mut expired = 0;
         let mut after = 0;
+        // Numbers are given out in the order of time, so none is older than those before it: one that
+        // says so was created while the clock was wrong.
+        let mut newest = Timestamp::MIN;
         loop {
             let oldest = load::oldest(&self.0.readers, after, EXPIRED_AT_A_TIME).await?;
             let Some((last, _, _)) = oldest.last() else { return Ok(expired) };
             after = *last;
             for (_, id, created) in oldest {
-                // Numbers are given out in the order of time, so all others are younger.
-                if created >= before {
+                if created > now {
+                    continue; // by a clock that was wrong as well
+                }
+                newest = newest.max(created);
+                if newest >= before {
                     return Ok(expired);
                 }
                 let runs = self.growing().get(&id).is_some_and(|log| log.strong_count() > 0);
@@ -268,6 +334,23 @@ impl Store {
     /// The files that clients send ahead, within these limits.
     pub fn files(&self, limits: FileLimits) -> Files {
         Files::new(Arc::clone(&self.0), limits)
+    }
+
+    /// Whether anything can be stored. After a write that failed for want of room it is tried.
+    pub async fn has_room(&self) -> bool {
+        if !self.0.room.is_full() {
+            return true;
+        }
+        let folder = self.0.folder.clone();
+        let tried = tokio::task::spawn_blocking(move || reserve::probe(&folder)).await;
+        let tried = tried.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        self.0.room.note(&tried.as_ref().map_err(|_| StoreError::Full));
+        tried.is_ok()
+    }
+
+    /// Says whether what is too old may be deleted.
+    pub fn clock(&self) -> Clock {
+        Clock::open(&self.0.folder)
     }
 
     /// Waits until all that was queued is written, and lets go of the folder.

@@ -7,7 +7,7 @@ use sqlx::{Connection, Row, Sqlite, Transaction};
 use super::{File, FileLimits, Upload};
 use crate::store::{Owner, StoreError};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Change {
     Begin {
         upload: Upload,
@@ -49,6 +49,14 @@ pub enum Applied {
 const DONE: Applied = Applied::Done { unused: Vec::new() };
 
 impl Change {
+    /// Whether there is more room on the disk after it.
+    pub fn makes_room(&self) -> bool {
+        match self {
+            Change::Cancel { .. } | Change::Delete { .. } | Change::Expire { .. } => true,
+            Change::Begin { .. } | Change::Finish { .. } => false,
+        }
+    }
+
     pub async fn apply(self, connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
         // A write from its beginning: one that begins with reading can be overtaken.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::blobs::remove;
+use super::reserve::says_full;
 use super::{Inner, Owner, StoreError, log};
 use crate::ids;
 
@@ -229,6 +230,16 @@ impl Files {
             }
             Applied::Taken | Applied::Full => Ok(()),
         }
+    }
+
+    /// What a write to the disk failed of.
+    fn failed(&self, error: std::io::Error) -> UploadError {
+        if !says_full(&error) {
+            return error.into();
+        }
+        let full = Err::<(), _>(StoreError::Full);
+        self.store.room.note(&full);
+        StoreError::Full.into()
     }
 
     fn folder(&self) -> &PathBuf {

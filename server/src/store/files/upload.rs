@@ -70,14 +70,14 @@ impl Receiving {
             }
             _ => {}
         }
-        self.file.write_all(bytes).await?;
+        self.file.write_all(bytes).await.map_err(|error| self.files.failed(error))?;
         self.received = received;
         Ok(())
     }
 
     /// What was written is with the system, and outlives this process.
     pub async fn flush(&mut self) -> Result<(), UploadError> {
-        Ok(self.file.flush().await?)
+        Ok(self.file.flush().await.map_err(|error| self.files.failed(error))?)
     }
 
     /// All has come. From now on there is a file and no upload, even if whoever waits goes away.
