@@ -39,7 +39,7 @@ use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
 use form::Form;
-use tasks::Tasks;
+use tasks::{Background, Tasks};
 
 pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
 pub use files::{FileError, Sources};
@@ -53,6 +53,8 @@ const FIRST_WORD_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_WORD_AT_ONCE: Duration = Duration::from_millis(100);
 /// Interactions of another server that go on at the same time.
 const RESUMED_AT_A_TIME: usize = 8;
+/// Interactions of one owner in the background that have not ended, those of the last server included.
+const MAX_BACKGROUND: usize = 1000;
 /// How many interactions one chain may have.
 const MAX_CHAIN: usize = 1000;
 
@@ -69,6 +71,7 @@ pub struct Engine {
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
+    background: Background,
     resuming: Semaphore,
     stop: CancellationToken,
 }
@@ -120,6 +123,8 @@ pub enum EngineError {
     UnknownPrevious(String),
     #[error("interaction {0} is still in progress")]
     PreviousInProgress(String),
+    #[error("{MAX_BACKGROUND} interactions of one key run in the background already")]
+    TooManyInBackground,
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
     #[error("the conversation has no call {0}, which a result of the input answers")]
@@ -155,6 +160,7 @@ impl Engine {
             journal: Journal::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
+            background: Background::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
             stop: CancellationToken::new(),
         }
@@ -186,6 +192,13 @@ impl Engine {
         if self.stop.is_cancelled() {
             return Err(EngineError::Stopping);
         }
+        let counted = match request.background {
+            true => {
+                let counted = self.background.begin(&request.owner, MAX_BACKGROUND);
+                Some(counted.ok_or(EngineError::TooManyInBackground)?)
+            }
+            false => None,
+        };
         let form = Form::of(&request.generation_config)?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
@@ -232,7 +245,7 @@ impl Engine {
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
             engine.carry(run, turn, Some((words, first)), cancel).await;
-            drop(listed);
+            drop((listed, counted));
         });
         log.exists().await?;
         Ok(Running { log, note, _cancel: guard })

@@ -29,10 +29,12 @@ impl Engine {
         for log in self.store.unfinished() {
             let cancel = self.stop.child_token();
             let listed = self.tasks.list(&log.head().id, cancel.clone());
+            // They were let in before, however many they are.
+            let counted = self.background.begin(&log.head().owner, usize::MAX);
             let (engine, ready) = (Arc::clone(self), ready.clone());
             self.running.spawn(async move {
                 engine.go_on(log, ready, cancel).await;
-                drop(listed);
+                drop((listed, counted));
             });
         }
     }

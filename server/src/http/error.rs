@@ -314,6 +314,9 @@ impl From<EngineError> for ApiError {
                 "This conversation has no function call '{id}', which the 'call_id' of a \
                  'function_result' names."
             )),
+            EngineError::TooManyInBackground => {
+                ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
+            }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
             EngineError::Schema(error) => {
                 ApiError::invalid(format!("The schema of the response is none: {error}."))

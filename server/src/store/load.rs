@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "files", include_str!("../../migrations/2_files.sql")),
     (3, "orders", include_str!("../../migrations/3_orders.sql")),
     (4, "owner", include_str!("../../migrations/4_owner.sql")),
+    (5, "held", include_str!("../../migrations/5_held.sql")),
 ];
 
 /// Looks at the whole database for damage. Refusing to start is better than giving out wrong answers.

@@ -30,6 +30,10 @@ pub use upload::Receiving;
 
 /// How long an upload may take, from its beginning to its last byte.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an upload of no announced size holds of its owner's room beyond what has come.
+const STEP_BYTES: u64 = 16 << 20;
+/// An upload to which nothing has come for so long holds no more room than what is there of it.
+const HOLDS_FOR: Duration = Duration::from_secs(60 * 60);
 /// Files and uploads of one owner.
 const MAX_FILES: u64 = 10_000;
 
@@ -77,6 +81,8 @@ pub struct Upload {
     pub display_name: Option<String>,
     pub mime_type: String,
     pub bytes: Option<u64>,
+    /// How much of the owner's room is kept for it.
+    pub held: u64,
     pub begun: Timestamp,
 }
 
@@ -136,6 +142,7 @@ impl Files {
             display_name: file.display_name,
             mime_type: file.mime_type,
             bytes: file.bytes,
+            held: file.bytes.unwrap_or(STEP_BYTES.min(self.limits.file_bytes)),
             begun: log::now(),
         };
         let id = upload.id.clone();
@@ -211,6 +218,21 @@ impl Files {
             let upload = file.file_stem().and_then(OsStr::to_str); // a copy is its upload's
             if !upload.is_some_and(|upload| known.contains(upload)) {
                 remove(&file).await?;
+            }
+        }
+        self.let_go_of_room(now).await
+    }
+
+    /// Takes back the room of uploads to which nothing comes.
+    async fn let_go_of_room(&self, now: Timestamp) -> Result<(), UploadError> {
+        for upload in rows::holding(&self.store.readers).await? {
+            let (bytes, last) = match tokio::fs::metadata(self.folder().join(&upload.id)).await {
+                Ok(file) => (file.len(), file.modified()?.try_into().unwrap_or(upload.begun)),
+                Err(_) => (0, upload.begun), // nothing has come at all
+            };
+            if bytes < upload.held && last < before(now, HOLDS_FOR) {
+                let (upload, limits) = (upload.id, self.limits);
+                self.change(Change::Hold { upload, bytes, limits }).await?;
             }
         }
         Ok(())

@@ -71,17 +71,27 @@ pub async fn upload(
         .bind(owner.map(Owner::name))
         .fetch_optional(database)
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    row.as_ref().map(read_upload).transpose()
+}
+
+/// The uploads that hold any room.
+pub async fn holding(database: &SqlitePool) -> Result<Vec<Upload>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM uploads WHERE held > 0").fetch_all(database).await?;
+    rows.iter().map(read_upload).collect()
+}
+
+fn read_upload(row: &SqliteRow) -> Result<Upload, StoreError> {
     let bytes: Option<i64> = row.try_get("bytes")?;
-    Ok(Some(Upload {
+    Ok(Upload {
         id: row.try_get("id")?,
         owner: Owner::named(row.try_get("owner")?),
         file: row.try_get("file")?,
         display_name: row.try_get("display_name")?,
         mime_type: row.try_get("mime_type")?,
         bytes: bytes.map(i64::unsigned_abs),
-        begun: load::time(&row, "begun_ms")?,
-    }))
+        held: row.try_get::<i64, _>("held")?.unsigned_abs(),
+        begun: load::time(row, "begun_ms")?,
+    })
 }
 
 /// The ids of all uploads.

@@ -150,6 +150,47 @@ async fn a_file_and_all_files_of_an_owner_have_a_limit() {
 }
 
 #[tokio::test]
+async fn uploads_to_which_nothing_comes_hold_no_room() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.expect("the folder is ours");
+    let limits = FileLimits { file_bytes: 2 << 30, total_bytes: 20 << 30, ..LIMITS };
+    let (files, owner) = (store.files(limits), somebody("a"));
+    for _ in 0..100 {
+        files.begin(&owner, csv(None)).await.expect("each holds a step");
+    }
+    for _ in 0..9 {
+        files.begin(&owner, csv(Some(2 << 30))).await.expect("there is room");
+    }
+    let full = files.begin(&owner, csv(Some(2 << 30))).await.expect_err("all of it is held");
+    assert!(matches!(full, UploadError::Full { .. }), "{full}");
+    let later = Timestamp::now().checked_add(HOLDS_FOR + Duration::from_secs(1));
+    files.sweep(later.expect("it is soon")).await.expect("there is a disk");
+    for _ in 0..10 {
+        files.begin(&owner, csv(Some(2 << 30))).await.expect("nothing came of the others");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_of_no_size_ends_where_its_owners_room_does() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.expect("the folder is ours");
+    let limits = FileLimits { file_bytes: 100 << 20, total_bytes: 40 << 20, ..LIMITS };
+    let (files, owner) = (store.files(limits), somebody("a"));
+    let upload = files.begin(&owner, csv(None)).await.expect("there is room");
+    let mut receiving = coming(&files, &upload).await;
+    let mebibyte = vec![b'x'; 1 << 20];
+    let mut come = 0;
+    let error = loop {
+        match receiving.write(&mebibyte).await {
+            Ok(()) => come += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, UploadError::Full { .. }), "{error}");
+    assert!((16..=40).contains(&come), "{come} MiB");
+}
+
+#[tokio::test]
 async fn files_are_seen_by_their_owner_alone_and_names_are_the_owners_own() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
