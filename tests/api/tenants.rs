@@ -49,9 +49,10 @@ async fn send(server: &Client, key: &str, method: &str, path: &str, body: &Value
 
 /// What a client can tell two answers apart by, where each is about the name it was asked with.
 fn seen(reply: &Reply, name: &str) -> (u16, Vec<(String, String)>, String) {
-    let headers = reply.headers.iter().filter(|(name, _)| {
-        !matches!(name.as_str(), "date" | "x-request-id" | "content-length")
-    });
+    let headers = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id" | "content-length"));
     let headers = headers
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
     (reply.status, headers.collect(), reply.body.to_string().replace(name, "NAME"))
@@ -86,7 +87,8 @@ async fn every_operation_that_takes_a_name_is_tried_with_two_keys() {
 #[tokio::test]
 async fn an_interaction_of_another_key_is_answered_as_one_that_does_not_exist() {
     let server = server().await;
-    let done = send(&server, OURS, "POST", "/v1beta/interactions", &direct("x = 42\nprint(x)")).await;
+    let done =
+        send(&server, OURS, "POST", "/v1beta/interactions", &direct("x = 42\nprint(x)")).await;
     let mut endless = direct("while True: pass");
     endless["background"] = true.into();
     let runs = send(&server, OURS, "POST", "/v1beta/interactions", &endless).await;
@@ -121,8 +123,12 @@ async fn an_interaction_of_another_key_is_answered_as_one_that_does_not_exist() 
             assert_eq!(seen(&theirs, id), seen(&none, missing));
         }
     }
-    let path = |begun: &Reply| format!("/v1/interactions/{}", begun.body["id"].as_str().expect("text"));
-    assert_eq!(send(&server, OURS, "GET", &path(&runs), &Value::Null).await.body["status"], "in_progress");
+    let path =
+        |begun: &Reply| format!("/v1/interactions/{}", begun.body["id"].as_str().expect("text"));
+    assert_eq!(
+        send(&server, OURS, "GET", &path(&runs), &Value::Null).await.body["status"],
+        "in_progress"
+    );
     for way in ["header", "query", "bearer"] {
         let request = match way {
             "header" => server.request("GET", &path(&done)).header("x-goog-api-key", OURS),
@@ -131,7 +137,8 @@ async fn an_interaction_of_another_key_is_answered_as_one_that_does_not_exist() 
         };
         assert_eq!(Reply::to(request).await.body["status"], "completed", "{way}");
     }
-    let cancelled = send(&server, OURS, "POST", &format!("{}/cancel", path(&runs)), &json!({})).await;
+    let cancelled =
+        send(&server, OURS, "POST", &format!("{}/cancel", path(&runs)), &json!({})).await;
     assert_eq!(cancelled.body["status"], "cancelled");
     assert_eq!(send(&server, OURS, "DELETE", &path(&done), &Value::Null).await.status, 200);
 }
@@ -147,7 +154,8 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
     let started = Reply::to(start.json(&json!({"file": {"mimeType": "text/plain"}}))).await;
     let url = started.headers["x-goog-upload-url"].to_str().expect("it is text");
     let path = url.strip_prefix(server.url()).expect("the address is the client's own").to_owned();
-    let id = path.split("upload_id=").nth(1).and_then(|rest| rest.split('&').next()).expect("an id");
+    let id =
+        path.split("upload_id=").nth(1).and_then(|rest| rest.split('&').next()).expect("an id");
     let guessed = "a".repeat(id.len());
     let go_on = async |key: Option<&str>, method: &str, path: &str, command: &str| {
         let request = server
@@ -210,8 +218,7 @@ async fn journals_faults_and_scenarios_are_each_keys_own_in_namespaces_of_the_sa
             Reply::to(request.json(&body)).await
         };
         let ask = || json!({"model": "m", "input": SECRET});
-        let scenario =
-            json!({"scenarios": [{"name": "planted", "script": [{"text": "planted"}]}]});
+        let scenario = json!({"scenarios": [{"name": "planted", "script": [{"text": "planted"}]}]});
         assert_eq!(send(OURS, "POST", "/x/scenarios", scenario).await.status, 200);
         assert_eq!(send(OURS, "POST", "/v1/interactions", ask()).await.status, 200);
         let theirs = send(THEIRS, "POST", "/v1/interactions", ask()).await;
@@ -271,8 +278,12 @@ async fn a_request_with_two_valid_keys_of_different_tenants_is_refused() {
 
 #[tokio::test]
 async fn shared_keys_are_one_tenant() {
-    let server =
-        TestServer::builder().keys(&[OURS, THEIRS]).shared_keys().control(Control::On).start().await;
+    let server = TestServer::builder()
+        .keys(&[OURS, THEIRS])
+        .shared_keys()
+        .control(Control::On)
+        .start()
+        .await;
     let made = send(&server, OURS, "POST", "/v1/interactions", &direct("print(1)")).await;
     let path = format!("/v1/interactions/{}", made.body["id"].as_str().expect("it was stored"));
     assert_eq!(send(&server, THEIRS, "GET", &path, &Value::Null).await.status, 200);

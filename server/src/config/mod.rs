@@ -17,9 +17,9 @@ use clap::Parser;
 use protocol::Tier;
 use secrecy::SecretString;
 
+use crate::Control;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
-use crate::Control;
 use crate::fault::Fault;
 use crate::interaction::Limits;
 use crate::recording::Secrets;

@@ -301,3 +301,43 @@ fn files_are_fetched_from_nowhere_unless_somebody_says_from_where() {
     let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
     assert!(error.to_string().contains("'a.org' is no address"), "{error}");
 }
+
+#[test]
+fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
+    let keys = ("BELLJAR_API_KEYS", "a,b");
+    let (on, off) = (file("control = true"), file("control = false"));
+    let path =
+        |file: &tempfile::NamedTempFile| file.path().to_str().expect("it is text").to_owned();
+    let (on, off) = (path(&on), path(&off));
+    for (arguments, variables, wanted) in [
+        (&[][..], &[][..], Control::On),
+        (&[], &[keys], Control::Off),
+        (&["--no-control"], &[], Control::Off),
+        (&["--control"], &[keys], Control::On),
+        (&["--control", "--no-control"], &[], Control::Off),
+        (&["--no-control", "--control"], &[keys], Control::On),
+        (&[], &[keys, ("BELLJAR_CONTROL", "true")], Control::On),
+        (&[], &[("BELLJAR_CONTROL", "false")], Control::Off),
+        (&[], &[("BELLJAR_NO_CONTROL", "true")], Control::Off),
+        (&["--control"], &[("BELLJAR_CONTROL", "false")], Control::On),
+        (&["--config", &on], &[keys], Control::On),
+        (&["--config", &off], &[], Control::Off),
+        (&["--config", &off], &[("BELLJAR_CONTROL", "true")], Control::On),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.control, wanted, "{arguments:?} {variables:?}");
+    }
+    let exec = task(&["exec", "--", "true"], &[keys, ("BELLJAR_CONTROL", "false")]);
+    let Ok(Task::Exec(config, _)) = exec else { panic!("{exec:?}") };
+    assert_eq!(config.control, Control::On, "a server for one command is for tests");
+}
+
+#[test]
+fn keys_are_tenants_unless_somebody_says_so() {
+    let file = file("shared_keys = true");
+    let path = file.path().to_str().expect("it is text");
+    assert!(!read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("it is right").shared_keys);
+    assert!(read(&["--shared-keys"], &[]).expect("it is right").shared_keys);
+    assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("it is right").shared_keys);
+    assert!(read(&["--config", path], &[]).expect("it is right").shared_keys);
+}

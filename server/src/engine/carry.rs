@@ -76,7 +76,7 @@ impl Engine {
         // With the cell goes every process that the code started, before anyone reads of the end.
         run.cell = None;
         let last = ended.unwrap_or_else(|error| {
-            tracing::warn!(interaction.id = %run.log.head().id, error = %error, "an interaction failed");
+            tracing::warn!(interaction.id = %run.log.head().id, error = error.reason(), "interaction failed");
             Event::Failed(error.failure())
         });
         match &last {

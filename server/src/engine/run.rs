@@ -83,6 +83,19 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// For the log: without what the model or its script says.
+    pub fn reason(&self) -> String {
+        match self {
+            RunError::Backend(BackendError::Failed(_)) => "the model failed".to_owned(),
+            RunError::Backend(BackendError::Refused(_)) => "the model refused".to_owned(),
+            RunError::Backend(BackendError::Unavailable(_)) => {
+                "the model is unavailable".to_owned()
+            }
+            RunError::Misfit(_) => "the model's answer does not fit the form".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What the client gets to read, which says nothing about this machine.
     pub fn failure(&self) -> Failure {
         let (kind, message) = match self {

@@ -142,10 +142,7 @@ fn routes() -> Vec<Route> {
     let uploads = VERSIONS.map(|version| {
         (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
     });
-    let ours = [
-        ("/x/isolation", get(health::isolation)),
-        ("/x/execute", post(execute::execute)),
-    ];
+    let ours = [("/x/isolation", get(health::isolation)), ("/x/execute", post(execute::execute))];
     let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
     uploads.into_iter().chain(ours).collect()
 }

@@ -146,10 +146,10 @@ pub async fn number(
     let row = sqlx::query(
         "SELECT number FROM interactions WHERE id = $1 AND owner = coalesce($2, owner)",
     )
-        .bind(id)
-        .bind(owner.map(Owner::name))
-        .fetch_optional(database)
-        .await?;
+    .bind(id)
+    .bind(owner.map(Owner::name))
+    .fetch_optional(database)
+    .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 

@@ -204,8 +204,7 @@ impl Store {
         }
         load::migrate(&readers).await?;
         let room = DiskRoom::default();
-        let blobs =
-            BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
+        let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
         load::bury_the_dead(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);

@@ -69,7 +69,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&Owner::default(), &wanted.id).await.expect("it reads").expect("it is there");
+    let found =
+        store.find(&Owner::default(), &wanted.id).await.expect("it reads").expect("it is there");
     assert_eq!(found.head(), &wanted);
     assert_eq!(found.entries_from(0), entries);
     assert_eq!((found.created(), found.updated()), (log.created(), log.updated()));
@@ -84,7 +85,11 @@ async fn an_interaction_whose_server_died_has_failed() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&Owner::default(), &log.head().id).await.expect("it reads").expect("it is there");
+    let found = store
+        .find(&Owner::default(), &log.head().id)
+        .await
+        .expect("it reads")
+        .expect("it is there");
     let fold = found.fold();
     assert_eq!(fold.status(), Status::Failed);
     assert_eq!(fold.steps().len(), 1, "what had happened is kept");
@@ -146,7 +151,11 @@ async fn an_append_that_nobody_waits_for_breaks_no_other() {
     log.append(vec![end()]).await.expect("written");
     store.close().await;
     let store = open(folder.path()).await;
-    let found = store.find(&Owner::default(), &log.head().id).await.expect("it reads").expect("it is there");
+    let found = store
+        .find(&Owner::default(), &log.head().id)
+        .await
+        .expect("it reads")
+        .expect("it is there");
     assert_eq!(found.entries_from(0).len(), 5);
 }
 
@@ -165,7 +174,8 @@ async fn many_writers_at_once_lose_nothing() {
     });
     for writer in writers.collect::<Vec<_>>() {
         let (n, id) = writer.await.expect("it does not panic");
-        let found = store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
+        let found =
+            store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
         let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
         assert_eq!(found.fold().steps(), wanted);
     }
@@ -185,7 +195,10 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     let mut left = Vec::new();
     for id in &ids {
         assert!(store.delete(&Owner::default(), id).await.expect("it can be deleted"));
-        assert!(!store.delete(&Owner::default(), id).await.expect("it can be asked"), "it was there twice");
+        assert!(
+            !store.delete(&Owner::default(), id).await.expect("it can be asked"),
+            "it was there twice"
+        );
         assert!(store.find(&Owner::default(), id).await.expect("it can be asked").is_none());
         left.push(blobs(folder.path()));
     }
@@ -200,7 +213,9 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     assert!(store.delete(&Owner::default(), &log.head().id).await.expect("it can be deleted"));
     log.append(vec![end()]).await.expect("its client still waits");
     assert_eq!(log.fold().status(), Status::Completed);
-    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none());
+    assert!(
+        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
+    );
     let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
     assert!(rows.expect("it can be asked").is_empty());
 }
@@ -212,7 +227,9 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
     let log = store.begin(head(Content::text("?")), Keep::Forgotten, Terms::default());
     log.append(vec![end()]).await.expect("there is memory");
     assert_eq!(log.keep(), Keep::Forgotten);
-    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none());
+    assert!(
+        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
+    );
 }
 
 /// Long after it has been moved for the first time, and as long as it could not be begun anew.
@@ -284,7 +301,8 @@ async fn a_damaged_database_is_noticed_at_the_start() {
         log.append(vec![end()]).await.expect("it can be written");
     }
     store.close().await;
-    let database = std::fs::OpenOptions::new().write(true).open(folder.path().join("belljar.sqlite"));
+    let database =
+        std::fs::OpenOptions::new().write(true).open(folder.path().join("belljar.sqlite"));
     let database = database.expect("it is ours");
     let pages = database.metadata().expect("it is there").len() / 4096;
     for page in 10..pages {
@@ -382,7 +400,8 @@ async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they
 
     let store = open(folder.path()).await;
     let a = Owner::named("a".to_owned());
-    for (id, owner, other) in [(&ids[0], Owner::default(), a.clone()), (&ids[1], a, Owner::default())]
+    for (id, owner, other) in
+        [(&ids[0], Owner::default(), a.clone()), (&ids[1], a, Owner::default())]
     {
         assert!(store.find(&owner, id).await.expect("it can be asked").is_some());
         assert!(store.find(&other, id).await.expect("it can be asked").is_none());
