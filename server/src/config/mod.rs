@@ -177,6 +177,11 @@ pub enum ConfigError {
          --no-auth"
     )]
     Open(SocketAddr),
+    #[error(
+        "recordings in {} would answer every API key with what another one asked: record into a \
+         folder that is not read while the server runs, or say --shared-keys", .0.display()
+    )]
+    RecordingsAnswer(PathBuf),
     #[error("there is no folder for data: say --data-dir, or set HOME")]
     NoDataDir,
     #[error(
@@ -238,7 +243,7 @@ impl Config {
             Some(path) => File::read(&path)?,
             None => File::default(),
         };
-        Config::merge(flags, variables, file)
+        Config::merge(flags, variables, file)?.with_recordings_apart()
     }
 
     /// A server for one command: many of them may run at a time, so the port and the folder that
@@ -254,6 +259,30 @@ impl Config {
         let config = Config::read(flags, variables)?;
         let log = (variables.0)("BELLJAR_LOG").unwrap_or_else(|| "warn".to_owned());
         Ok(Config { data_dir, log, control, ..config })
+    }
+
+    /// Refuses to let one key be answered from the recordings of another.
+    fn with_recordings_apart(self) -> Result<Config, ConfigError> {
+        if self.shared_keys || self.api_keys.len() < 2 {
+            return Ok(self);
+        }
+        let replayed = self.models.iter().filter_map(|rule| match &rule.backend {
+            BackendConfig::Replay(folder) => Some(folder),
+            _ => None,
+        });
+        let searched = match &self.search {
+            Some(SearchConfig::Folder { folder, .. }) => Some(folder),
+            _ => None,
+        };
+        let read: Vec<_> = replayed.chain(&self.scenarios).chain(searched).map(real).collect();
+        let is_read = |folder: &&PathBuf| {
+            let folder = real(folder);
+            read.iter().any(|read| read.starts_with(&folder) || folder.starts_with(read))
+        };
+        match self.models.iter().filter_map(|rule| rule.record.as_ref()).find(is_read) {
+            Some(folder) => Err(ConfigError::RecordingsAnswer(folder.clone())),
+            None => Ok(self),
+        }
     }
 
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
@@ -437,6 +466,12 @@ impl Variables<'_> {
     fn home(&self, below: &str) -> Option<PathBuf> {
         self.folder("HOME").map(|home| home.join(below))
     }
+}
+
+/// A folder without links and dots, as far as it is there.
+fn real(folder: &PathBuf) -> PathBuf {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    whole.canonicalize().unwrap_or(whole)
 }
 
 fn warden_beside_us() -> Result<PathBuf, ConfigError> {

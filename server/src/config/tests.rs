@@ -341,3 +341,22 @@ fn keys_are_tenants_unless_somebody_says_so() {
     assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("it is right").shared_keys);
     assert!(read(&["--config", path], &[]).expect("it is right").shared_keys);
 }
+
+#[test]
+fn recordings_of_one_key_answer_no_other() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let whole = folder.path().to_str().expect("it is text");
+    let below = format!("{whole}/recorded");
+    let other = tempfile::tempdir().expect("there is a place for temporary files");
+    let other = other.path().to_str().expect("it is text");
+    let two = [("BELLJAR_API_KEYS", "a,b")];
+    for record in [whole, &below, &format!("{whole}/./x/..")] {
+        let arguments = ["--record", record, "--scenarios", whole];
+        let refused = read(&arguments, &two);
+        assert!(matches!(refused, Err(ConfigError::RecordingsAnswer(_))), "{record}");
+        assert!(read(&arguments, &[("BELLJAR_API_KEYS", "a")]).is_ok(), "there is no other");
+        let shared = [&arguments[..], &["--shared-keys"]].concat();
+        assert!(read(&shared, &two).is_ok());
+    }
+    assert!(read(&["--record", other, "--scenarios", whole], &two).is_ok());
+}

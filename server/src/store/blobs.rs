@@ -92,7 +92,6 @@ impl BlobStore {
     }
 
     /// The beginning of a blob. It is read for what it looks like, and not compared with the hash.
-
     pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
         if bytes == 0 {
             return Ok(Bytes::new());

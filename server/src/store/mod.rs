@@ -67,7 +67,7 @@ struct Inner {
     next_number: AtomicI64,
     /// Where uploads lie until they are whole.
     uploads: PathBuf,
-    folder: PathBuf,
+    data_folder: PathBuf,
     room: DiskRoom,
 }
 
@@ -218,7 +218,7 @@ impl Store {
             unfinished: Mutex::default(),
             next_number,
             uploads,
-            folder: folder.to_owned(),
+            data_folder: folder.to_owned(),
             room,
         }));
         let logs = unfinished.into_iter().map(|read| {
@@ -340,7 +340,7 @@ impl Store {
         if !self.0.room.is_full() {
             return true;
         }
-        let folder = self.0.folder.clone();
+        let folder = self.0.data_folder.clone();
         let tried = tokio::task::spawn_blocking(move || reserve::probe(&folder)).await;
         let tried = tried.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         self.0.room.note(&tried.as_ref().map_err(|_| StoreError::Full));
@@ -349,7 +349,7 @@ impl Store {
 
     /// Says whether what is too old may be deleted.
     pub fn clock(&self) -> Clock {
-        Clock::open(&self.0.folder)
+        Clock::open(&self.0.data_folder)
     }
 
     /// Waits until all that was queued is written, and lets go of the folder.

@@ -97,7 +97,7 @@ impl Receiving {
 
     /// What was written is with the system, and outlives this process.
     pub async fn flush(&mut self) -> Result<(), UploadError> {
-        Ok(self.file.flush().await.map_err(|error| self.files.failed(error))?)
+        self.file.flush().await.map_err(|error| self.files.failed(error))
     }
 
     /// All has come. From now on there is a file and no upload, even if whoever waits goes away.
