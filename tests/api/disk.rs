@@ -56,6 +56,8 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
         last = server.post("/v1beta/interactions", &direct(&format!("print(1) # {long}"))).await;
     }
     assert_eq!((last.status, last.message()), (503, reason), "{}", last.body);
+    // What was begun and could not be stored has let go of its room.
+    fill(&server.sees(data.path()).join("of-another"));
     let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.message()), (503, "Not ready: the disk is full."));
     assert_eq!(server.get("/healthz").await.status, 200);

@@ -340,11 +340,8 @@ impl Store {
         if !self.0.room.is_full() {
             return true;
         }
-        let folder = self.0.data_folder.clone();
-        let tried = tokio::task::spawn_blocking(move || reserve::probe(&folder)).await;
-        let tried = tried.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        self.0.room.note(&tried.as_ref().map_err(|_| StoreError::Full));
-        tried.is_ok()
+        let (room, folder) = (self.0.room.clone(), self.0.data_folder.clone());
+        tokio::task::spawn_blocking(move || room.is_there(&folder)).await.unwrap_or(false)
     }
 
     /// Says whether what is too old may be deleted.

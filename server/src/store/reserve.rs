@@ -12,22 +12,38 @@ pub const FILE: &str = "reserve";
 /// What a deletion may write to the log of the database before it frees anything.
 const RESERVE_BYTES: usize = 2 << 20;
 /// What has to fit for the disk to count as one with room.
-const PROBE_BYTES: usize = 64 << 10;
+const PROBE_BYTES: usize = 1 << 20;
 
-/// Whether the last write failed for want of room. Cheap to clone.
+/// Whether a write has failed for want of room, and nothing has shown since that there is some. That
+/// something small still fits shows nothing. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct DiskRoom(Arc<AtomicBool>);
 
 impl DiskRoom {
     /// Notes what came of a write.
     pub fn note<T>(&self, result: &Result<T, StoreError>) {
-        match result {
-            Ok(_) if self.is_full() => self.0.store(false, Ordering::Relaxed),
-            Err(StoreError::Full) if !self.0.swap(true, Ordering::Relaxed) => {
-                tracing::error!("disk full, nothing can be stored");
-            }
-            _ => {}
+        let is_full = matches!(result, Err(StoreError::Full));
+        if is_full && !self.0.swap(true, Ordering::Relaxed) {
+            tracing::error!("disk full, nothing can be stored");
         }
+    }
+
+    /// There is room again.
+    fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+        tracing::info!("disk has room again");
+    }
+
+    /// Whether anything can be stored. A disk that was full is tried.
+    pub fn is_there(&self, folder: &Path) -> bool {
+        if !self.is_full() {
+            return true;
+        }
+        let has_room = probe(folder).is_ok();
+        if has_room {
+            self.clear();
+        }
+        has_room
     }
 
     pub fn is_full(&self) -> bool {
@@ -41,7 +57,7 @@ pub fn says_full(error: &io::Error) -> bool {
 }
 
 /// Tries whether there is room again.
-pub fn probe(folder: &Path) -> io::Result<()> {
+fn probe(folder: &Path) -> io::Result<()> {
     let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(&vec![1; PROBE_BYTES])?;
     file.sync_all()
@@ -72,8 +88,8 @@ impl Reserve {
             return;
         }
         // Zeros could be left out by the file system.
-        let full = std::fs::write(&self.0, vec![1; RESERVE_BYTES]);
-        if full.is_err() {
+        let made = std::fs::write(&self.0, vec![1; RESERVE_BYTES]);
+        if made.is_err() {
             // Half of it helps nobody. It is tried again after the next deletion.
             let _ = std::fs::remove_file(&self.0);
         }
