@@ -18,8 +18,11 @@ const MAX_BYTES: usize = 512 << 10;
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// The requests of each namespace.
-#[derive(Debug, Default)]
-pub struct Journal(Rooms<Pages>);
+#[derive(Debug)]
+pub struct Journal {
+    rooms: Rooms<Pages>,
+    is_on: bool,
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -86,15 +89,30 @@ pub struct Entry {
     pub fate: Fate,
 }
 
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { rooms: Rooms::default(), is_on: true }
+    }
+}
+
 impl Journal {
+    /// One in which nothing is kept.
+    pub fn off() -> Journal {
+        Journal { is_on: false, ..Journal::default() }
+    }
+
     pub fn write(&self, namespace: &Namespace, mut asked: Asked) -> Note {
         asked.shorten();
-        self.0.with(namespace, |pages| pages.write(asked))
+        if self.is_on {
+            self.rooms.with(namespace, |pages| pages.write(asked))
+        } else {
+            Pages::default().write(asked)
+        }
     }
 
     /// The entries that are kept, oldest first, and how many there were before them.
     pub fn read(&self, namespace: &Namespace) -> (Vec<Entry>, u64) {
-        self.0.with(namespace, |pages| {
+        self.rooms.with(namespace, |pages| {
             let entries: Vec<Entry> = pages.entries.iter().map(Note::entry).collect();
             let forgotten = pages.count - entries.len() as u64;
             (entries, forgotten)
@@ -102,7 +120,7 @@ impl Journal {
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.0.clear(namespace);
+        self.rooms.clear(namespace);
     }
 }
 

@@ -20,6 +20,7 @@ pub mod namespace;
 pub mod quirk;
 pub mod recording;
 pub mod sandbox;
+pub mod scratch;
 pub mod search;
 pub mod store;
 pub mod trace;
@@ -44,7 +45,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Door, Keys, Visitors};
+pub use http::{Catalogue, Control, Door, Keys, Visitors};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -102,14 +103,18 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Parts { listener, sandbox, backend, search, store, additions } = parts;
     let files = store.files(settings.files);
-    let engine = Arc::new(Engine::new(
+    let engine = Engine::new(
         backend,
         Arc::clone(&sandbox),
         search,
         store.clone(),
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,
-    ));
+    );
+    let engine = Arc::new(match settings.door.control {
+        Control::On => engine,
+        Control::Off => engine.without_journal(),
+    });
     let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(
         store.clone(),
         files.clone(),
@@ -124,7 +129,7 @@ pub async fn run(
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults)),
+        faults: Arc::new(http::Faults::new(settings.faults, settings.door.control)),
         catalogue: Arc::new(settings.models),
         files,
         was_ready,
@@ -172,10 +177,15 @@ fn tell_what_is_waited_for(interactions: usize, requests: usize, grace: Duration
     }
 }
 
-/// Forgets what is too old, from time to time.
+/// Deletes what has expired, from time to time, where the clock can be believed.
 async fn sweep(store: Store, files: Files, retention: Duration) {
+    let mut clock = store.clock();
     loop {
         let now = Timestamp::now();
+        if !clock.is_believed(now) {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            continue;
+        }
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "could not delete expired files");
         }

@@ -29,6 +29,7 @@ use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::recording::Keeper;
 use server::sandbox::{Sandbox, WardenCommand};
+use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::validate;
@@ -304,7 +305,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
         door: Door {
-            keys: Keys::new(&config.api_keys),
+            keys: match config.shared_keys {
+                true => Keys::new(&config.api_keys).shared(),
+                false => Keys::new(&config.api_keys),
+            },
+            control: config.control,
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
             visitors: if config.record_from_anywhere || !records(config) {
@@ -332,7 +337,7 @@ struct Assembled {
     url: String,
     /// How many there are.
     scenarios: usize,
-    _scratch: Option<tempfile::TempDir>,
+    _scratch: Option<Scratch>,
 }
 
 impl Assembled {
@@ -347,7 +352,7 @@ impl Assembled {
         let (store, scratch) = match &config.data_dir {
             DataDir::Folder(folder) => (Store::open(folder).await?, None),
             DataDir::Scratch => {
-                let folder = tempfile::Builder::new().prefix("belljar-data-").tempdir()?;
+                let folder = Scratch::new(0o700)?;
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };

@@ -29,7 +29,7 @@ use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Door, Keys, Parts, RunError, Settings, Visitors};
+use server::{Catalogue, Control, Door, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -54,6 +54,8 @@ pub const FILE_LIMITS: FileLimits = FileLimits {
 pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
+    shared_keys: bool,
+    control: Option<Control>,
     request_bytes: Option<usize>,
     stalled_after: Option<Duration>,
     limits: Option<Limits>,
@@ -84,6 +86,18 @@ impl Builder {
 
     pub fn keys(mut self, keys: &[&str]) -> Builder {
         self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// All keys as one tenant.
+    pub fn shared_keys(mut self) -> Builder {
+        self.shared_keys = true;
+        self
+    }
+
+    /// Other test controls than those that the keys make the default.
+    pub fn control(mut self, control: Control) -> Builder {
+        self.control = Some(control);
         self
     }
 
@@ -162,7 +176,11 @@ impl Builder {
         let settings = Settings {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
             door: Door {
-                keys: Keys::new(&keys),
+                control: self.control.unwrap_or(Control::default_with(!keys.is_empty())),
+                keys: match self.shared_keys {
+                    true => Keys::new(&keys).shared(),
+                    false => Keys::new(&keys),
+                },
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
                 visitors: Visitors::Everybody,

@@ -21,6 +21,8 @@ pub struct File {
     pub ephemeral: Option<bool>,
     pub scenarios: Option<PathBuf>,
     pub no_auth: Option<bool>,
+    pub shared_keys: Option<bool>,
+    pub control: Option<bool>,
     pub record: Option<PathBuf>,
     pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]

@@ -164,6 +164,16 @@ pub struct Flags {
     /// Listens on any address without API keys
     #[arg(long)]
     pub no_auth: bool,
+    /// Makes all API keys one tenant, which sees all that any of them made
+    #[arg(long)]
+    pub shared_keys: bool,
+    /// Serves the test controls (/x/journal, /x/reset, /x/faults, /x/scenarios, x-belljar-fault)
+    /// [default: where there are no API keys]
+    #[arg(long, overrides_with = "no_control")]
+    pub control: bool,
+    /// Serves no test controls
+    #[arg(long, overrides_with = "control")]
+    pub no_control: bool,
     /// Socket of a warden that runs already
     #[arg(long, value_name = "PATH")]
     pub sandbox_socket: Option<PathBuf>,

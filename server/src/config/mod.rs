@@ -21,6 +21,7 @@ use clap::FromArgMatches as _;
 use protocol::Tier;
 use secrecy::SecretString;
 
+use crate::Control;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
@@ -84,6 +85,10 @@ pub struct Config {
     pub scenarios: Option<PathBuf>,
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
+    /// Whether all keys are one tenant.
+    pub shared_keys: bool,
+    /// Whether tests may look at the server and make it fail.
+    pub control: Control,
     pub sandbox: SandboxConfig,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
@@ -197,6 +202,11 @@ pub enum ConfigError {
     Model { name: String, why: String },
     #[error("{0} can be reached from other machines, and there are no keys")]
     Open(ListenAddress),
+    #[error(
+        "recordings in {} would answer every API key with what another one asked: record into a \
+         folder that is not read while the server runs, or say --shared-keys", .0.display()
+    )]
+    RecordingsAnswer(PathBuf),
     #[error("there is no folder for data: HOME is not set")]
     NoDataDir,
     #[error("the sandbox's libraries are not installed")]
@@ -284,7 +294,7 @@ impl Config {
             Some(path) => File::read(&path)?,
             None => File::default(),
         };
-        Config::merge(flags, variables, file)
+        Config::merge(flags, variables, file)?.with_recordings_apart()
     }
 
     /// Where interactions are kept. On each level to keep nothing comes before a folder.
@@ -314,11 +324,37 @@ impl Config {
         flags.shutdown_grace.get_or_insert(Duration::ZERO);
         let data_dir = flags.data_dir.clone().map_or(DataDir::Scratch, DataDir::Folder);
         flags.data_dir.get_or_insert_default(); // so that none is looked for
+        // A server for one command is for tests, whatever the one that is set up for `serve` is for.
+        let control = Control::from(!flags.no_control);
         let config = Config::read(flags, variables)?;
         let log = (variables.0)("BELLJAR_LOG")
             .filter(|log| !log.is_empty())
             .unwrap_or_else(|| "warn".to_owned());
-        Ok(Config { data_dir, log, ..config })
+        Ok(Config { data_dir, log, control, ..config })
+    }
+
+    /// Refuses to let one key be answered from the recordings of another.
+    fn with_recordings_apart(self) -> Result<Config, ConfigError> {
+        if self.shared_keys || self.api_keys.len() < 2 {
+            return Ok(self);
+        }
+        let replayed = self.models.iter().filter_map(|rule| match &rule.backend {
+            BackendConfig::Replay(folder) => Some(folder),
+            _ => None,
+        });
+        let searched = match &self.search {
+            Some(SearchConfig::Folder { folder, .. }) => Some(folder),
+            _ => None,
+        };
+        let read: Vec<_> = replayed.chain(&self.scenarios).chain(searched).map(real).collect();
+        let is_read = |folder: &&PathBuf| {
+            let folder = real(folder);
+            read.iter().any(|read| read.starts_with(&folder) || folder.starts_with(read))
+        };
+        match self.models.iter().filter_map(|rule| rule.record.as_ref()).find(is_read) {
+            Some(folder) => Err(ConfigError::RecordingsAnswer(folder.clone())),
+            None => Ok(self),
+        }
     }
 
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
@@ -335,6 +371,16 @@ impl Config {
         if !listen.is_loopback() && api_keys.is_empty() && !no_auth {
             return Err(ConfigError::Open(listen));
         }
+        let shared_keys = flags.shared_keys
+            || env.or(None, "BELLJAR_SHARED_KEYS", parse)?.or(file.shared_keys) == Some(true);
+        let control = match (flags.control, flags.no_control) {
+            (false, false) => {
+                let off = env.or(None, "BELLJAR_NO_CONTROL", parse)?.map(|off: bool| !off);
+                let on = env.or(None, "BELLJAR_CONTROL", parse)?;
+                off.filter(|control| !control).or(on).or(file.control)
+            }
+            (control, _) => Some(control),
+        };
         let run_seconds =
             env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", units::seconds)?.or(file.run_seconds);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
@@ -365,6 +411,9 @@ impl Config {
             data_dir,
             scenarios: scenarios
                 .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
+            shared_keys,
+            control: control
+                .map_or_else(|| Control::default_with(!api_keys.is_empty()), Control::from),
             api_keys,
             sandbox,
             min_isolation: env
@@ -514,6 +563,12 @@ impl Variables<'_> {
     fn home(&self, below: &str) -> Option<PathBuf> {
         self.folder("HOME").map(|home| home.join(below))
     }
+}
+
+/// A folder without links and dots, as far as it is there.
+fn real(folder: &PathBuf) -> PathBuf {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    whole.canonicalize().unwrap_or(whole)
 }
 
 fn warden_beside_us() -> Result<PathBuf, ConfigError> {

@@ -491,4 +491,60 @@ fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
         assert!(row.contains(value) && row.ends_with(from), "{row}");
     }
     assert!(table.contains("q*: openai http://h/v1"), "{table}");
+fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
+    let keys = ("BELLJAR_API_KEYS", "a,b");
+    let (on, off) = (file("control = true"), file("control = false"));
+    let path =
+        |file: &tempfile::NamedTempFile| file.path().to_str().expect("it is text").to_owned();
+    let (on, off) = (path(&on), path(&off));
+    for (arguments, variables, wanted) in [
+        (&[][..], &[][..], Control::On),
+        (&[], &[keys], Control::Off),
+        (&["--no-control"], &[], Control::Off),
+        (&["--control"], &[keys], Control::On),
+        (&["--control", "--no-control"], &[], Control::Off),
+        (&["--no-control", "--control"], &[keys], Control::On),
+        (&[], &[keys, ("BELLJAR_CONTROL", "true")], Control::On),
+        (&[], &[("BELLJAR_CONTROL", "false")], Control::Off),
+        (&[], &[("BELLJAR_NO_CONTROL", "true")], Control::Off),
+        (&["--control"], &[("BELLJAR_CONTROL", "false")], Control::On),
+        (&["--config", &on], &[keys], Control::On),
+        (&["--config", &off], &[], Control::Off),
+        (&["--config", &off], &[("BELLJAR_CONTROL", "true")], Control::On),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.control, wanted, "{arguments:?} {variables:?}");
+    }
+    let exec = task(&["exec", "--", "true"], &[keys, ("BELLJAR_CONTROL", "false")]);
+    let Ok(Task::Exec(config, _)) = exec else { panic!("{exec:?}") };
+    assert_eq!(config.control, Control::On, "a server for one command is for tests");
+}
+
+#[test]
+fn keys_are_tenants_unless_somebody_says_so() {
+    let file = file("shared_keys = true");
+    let path = file.path().to_str().expect("it is text");
+    assert!(!read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("it is right").shared_keys);
+    assert!(read(&["--shared-keys"], &[]).expect("it is right").shared_keys);
+    assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("it is right").shared_keys);
+    assert!(read(&["--config", path], &[]).expect("it is right").shared_keys);
+}
+
+#[test]
+fn recordings_of_one_key_answer_no_other() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let whole = folder.path().to_str().expect("it is text");
+    let below = format!("{whole}/recorded");
+    let other = tempfile::tempdir().expect("there is a place for temporary files");
+    let other = other.path().to_str().expect("it is text");
+    let two = [("BELLJAR_API_KEYS", "a,b")];
+    for record in [whole, &below, &format!("{whole}/./x/..")] {
+        let arguments = ["--record", record, "--scenarios", whole];
+        let refused = read(&arguments, &two);
+        assert!(matches!(refused, Err(ConfigError::RecordingsAnswer(_))), "{record}");
+        assert!(read(&arguments, &[("BELLJAR_API_KEYS", "a")]).is_ok(), "there is no other");
+        let shared = [&arguments[..], &["--shared-keys"]].concat();
+        assert!(read(&shared, &two).is_ok());
+    }
+    assert!(read(&["--record", other, "--scenarios", whole], &two).is_ok());
 }

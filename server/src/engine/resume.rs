@@ -29,10 +29,12 @@ impl Engine {
         for log in self.store.unfinished() {
             let cancel = self.stop.child_token();
             let listed = self.tasks.list(&log.head().id, cancel.clone());
+            // They were let in before, however many they are.
+            let counted = self.background.begin(&log.head().owner, usize::MAX);
             let (engine, ready) = (Arc::clone(self), ready.clone());
             self.running.spawn(async move {
                 engine.go_on(log, ready, cancel).await;
-                drop(listed);
+                drop((listed, counted));
             });
         }
     }
@@ -66,8 +68,9 @@ impl Engine {
                 tracing::info!(interaction.id = %log.head().id, "an interaction goes on");
                 self.carry(run, turn, None, cancel).await;
             }
-            Err(error) => {
-                tracing::warn!(interaction.id = %log.head().id, %error, "it cannot go on");
+            Err(_) => {
+                // The reason may repeat what the client sent.
+                tracing::warn!(interaction.id = %log.head().id, "interaction cannot be resumed");
                 let why = "The server was restarted, and this interaction could not go on.";
                 let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
                 carry::end(&log, vec![failed]).await;

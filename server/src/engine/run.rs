@@ -132,6 +132,9 @@ impl RunError {
             RunError::Sandbox(_) => {
                 (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
             }
+            RunError::Store(StoreError::Full) => {
+                (FailureKind::Unavailable, "The disk of this server is full.".to_owned())
+            }
             RunError::Store(_) => (FailureKind::Internal, "Internal error encountered.".to_owned()),
         };
         Failure::new(kind, message)

@@ -25,8 +25,10 @@ use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
 use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
-use crate::store::{StoreError, UploadError};
+use crate::store::{Log, StoreError, UploadError};
 
+const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting \
+                         interactions or files makes room.";
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -181,8 +183,11 @@ impl ApiError {
     }
 
     /// The disk has failed, and nobody knows how it would have gone on.
-    pub fn broken_off() -> ApiError {
-        ApiError::internal(anyhow::anyhow!("the log closed before its last event"))
+    pub fn broken_off(log: &Log) -> ApiError {
+        match log.failure() {
+            Some(error) => error.into(),
+            None => ApiError::internal(anyhow::anyhow!("the log closed before its last event")),
+        }
     }
 
     pub fn stopping() -> ApiError {
@@ -231,6 +236,9 @@ impl From<WireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
+        if matches!(error, StoreError::Full) {
+            return ApiError::new(Code::Unavailable, DISK_FULL);
+        }
         ApiError::internal(error)
     }
 }
@@ -251,7 +259,8 @@ impl From<UploadError> for ApiError {
             UploadError::Taken | UploadError::Gap { .. } => (Code::InvalidRequest, false),
             UploadError::Full { .. } => (Code::ResourceExhausted, false),
             UploadError::Busy => (Code::Unavailable, false),
-            UploadError::Disk(_) | UploadError::Store(_) => return ApiError::internal(error),
+            UploadError::Store(error) => return error.into(),
+            UploadError::Disk(_) => return ApiError::internal(error),
         };
         ApiError { ends_upload, ..ApiError::new(code, text) }
     }
@@ -308,6 +317,9 @@ impl From<EngineError> for ApiError {
                 "This conversation has no function call '{id}', which the 'call_id' of a \
                  'function_result' names."
             )),
+            EngineError::TooManyInBackground => {
+                ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
+            }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
             EngineError::Schema(error) => {
                 ApiError::invalid(format!("The schema of the response is none: {error}."))

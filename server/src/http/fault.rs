@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 
+use super::control::Control;
 use super::error::{self, ApiError};
 use super::namespace::InNamespace;
 use super::quirk::{self, Api, Oddity, Wanted};
@@ -24,8 +25,10 @@ const HEADER: &str = "x-belljar-fault";
 const MAX_STANDING: usize = 100;
 
 /// The faults that are ordered for everybody, and for a namespace, and how often each has happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Faults {
+    /// Whether clients may order any.
+    control: Control,
     everywhere: Vec<Fault>,
     /// Each as it was ordered.
     standing: Rooms<Vec<(Value, Fault)>>,
@@ -36,8 +39,9 @@ pub struct Faults {
 type Named = (String, Fault);
 
 impl Faults {
-    pub fn new(everywhere: Vec<Fault>) -> Faults {
-        Faults { everywhere, ..Faults::default() }
+    pub fn new(everywhere: Vec<Fault>, control: Control) -> Faults {
+        let (standing, counters) = (Rooms::default(), Counters::default());
+        Faults { control, everywhere, standing, counters }
     }
 
     pub fn clear(&self, namespace: &Namespace) {
@@ -73,6 +77,7 @@ impl Faults {
     fn of(&self, namespace: &Namespace, request: &Request) -> Result<Vec<Named>, ApiError> {
         let mut faults = Vec::new();
         if let Some(header) = request.headers().get(HEADER) {
+            self.control.allowed()?;
             let fault = serde_json::from_slice(header.as_bytes()).map_err(|error| {
                 ApiError::invalid(format!("Invalid value for '{HEADER}': {error}."))
             })?;

@@ -51,7 +51,7 @@ async fn answer(running: Running, stream: bool, background: bool) -> Result<Resp
     log.closed().await;
     let fold = log.fold();
     if fold.status() == Status::InProgress {
-        return Err(ApiError::broken_off());
+        return Err(ApiError::broken_off(log));
     }
     if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
         return Err(failure.clone().into());
@@ -61,10 +61,11 @@ async fn answer(running: Running, stream: bool, background: bool) -> Result<Resp
 
 pub async fn get(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let log = find(&app, &id).await?;
+    let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
         (true, None) => Ok(sse::stream(&log, None, None)),
         (true, Some(last)) => Ok(sse::stream(&log, Some(sse::place(&log, &last)?), None)),
@@ -76,11 +77,12 @@ pub async fn get(
 /// `POST …/{id}:cancel`, the other spelling.
 pub async fn call(
     state: State<App>,
+    owner: Extension<Owner>,
     Path(rest): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once(':') {
-        Some((id, "cancel")) => cancel(state, Path(id.to_owned()), parameters).await,
+        Some((id, "cancel")) => cancel(state, owner, Path(id.to_owned()), parameters).await,
         _ => {
             let why = format!("interactions/{rest} does not have this method.");
             Err(ApiError::method("GET, DELETE", why))
@@ -91,30 +93,32 @@ pub async fn call(
 /// Ends an interaction, wherever it runs. One that has ended is answered as it is.
 pub async fn cancel(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    let log = app.engine.cancel(&id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
+    let log = app.engine.cancel(&owner, &id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
     json(&Interaction::of(&log, Show::Everything))
 }
 
 pub async fn delete(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    if app.engine.delete(&id).await? {
+    if app.engine.delete(&owner, &id).await? {
         json(&serde_json::json!({}))
     } else {
         Err(ApiError::no_interaction(&id))
     }
 }
 
-async fn find(app: &App, id: &str) -> Result<Arc<Log>, ApiError> {
+async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> {
     well_formed(id)?;
-    app.store.find(id).await?.ok_or_else(|| ApiError::no_interaction(id))
+    app.store.find(owner, id).await?.ok_or_else(|| ApiError::no_interaction(id))
 }
 
 /// The real service tells a name that cannot be one from one that it does not know.

@@ -5,6 +5,7 @@ mod base;
 mod body;
 mod browser;
 mod catalogue;
+mod control;
 mod document;
 mod error;
 mod execute;
@@ -55,6 +56,7 @@ use crate::store::{Files, Store};
 
 pub use auth::Keys;
 pub use catalogue::Catalogue;
+pub use control::Control;
 pub use fault::Faults;
 pub use request_log::InFlight;
 pub use serve::serve;
@@ -90,6 +92,8 @@ pub struct App {
 #[derive(Debug, Clone)]
 pub struct Door {
     pub keys: Keys,
+    /// Whether tests may look at the server and make it fail.
+    pub control: Control,
     pub request_bytes: usize,
     /// How long a client may take nothing of its answer.
     pub stalled_after: Duration,
@@ -143,16 +147,20 @@ fn routes() -> Vec<Route> {
     let uploads = VERSIONS.map(|version| {
         (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
     });
-    let ours = [
-        ("/x/isolation", get(health::isolation)),
-        ("/x/execute", post(execute::execute)),
+    let ours = [("/x/isolation", get(health::isolation)), ("/x/execute", post(execute::execute))];
+    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
+    uploads.into_iter().chain(ours).collect()
+}
+
+/// What tests control the server with.
+fn controls() -> Vec<Route> {
+    let routes = [
         ("/x/journal", get(journal::read)),
         ("/x/reset", post(journal::reset)),
         ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
         ("/x/scenarios", post(scenarios::add).delete(scenarios::remove)),
     ];
-    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
-    uploads.into_iter().chain(ours).collect()
+    routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }
 
 /// What is served to everybody: whoever looks after the server has no key, and the document is no
@@ -180,7 +188,9 @@ fn router(app: App, door: Door) -> Router {
         Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
     };
     let api = api.layer(faults);
-    let mut router = routes().into_iter().fold(Router::new(), add);
+    let controls = controls().into_iter().fold(Router::new(), add);
+    let controls = controls.layer(middleware::from_fn_with_state(door.control, control::check));
+    let mut router = routes().into_iter().fold(controls, add);
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }

@@ -119,7 +119,7 @@ async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Respo
     log.closed().await;
     let entries = log.entries_from(0);
     let end = entries.last().and_then(|entry| End::of(&entry.event));
-    let end = end.unwrap_or_else(|| Err(ApiError::broken_off()))?;
+    let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
     let mut parts = Parts::new(thoughts);
     let mut grounding = Grounding::default();
     let mut pieces: Vec<Value> = Vec::new();

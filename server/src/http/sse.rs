@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::interaction::{Status, Usage};
-    use crate::store::Head;
+    use crate::store::{Head, Owner};
 
     fn head() -> Head {
         Head {
@@ -96,6 +96,7 @@ mod tests {
             previous_interaction_id: None,
             input: Vec::new(),
             orders: None,
+            owner: Owner::default(),
         }
     }
 

@@ -6,7 +6,6 @@
 mod connection;
 mod imports;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +18,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::scratch::Scratch;
 
 use self::connection::{Connection, Dialer, LOOK_AGAIN_AFTER};
 
@@ -44,7 +45,7 @@ struct Warden {
     /// Owns the process, and starts another one when it dies.
     keeper: Mutex<AbortOnDropHandle<()>>,
     stopping: CancellationToken,
-    _folder: tempfile::TempDir,
+    _folder: Scratch,
 }
 
 /// How to start a warden of our own.
@@ -126,9 +127,7 @@ impl Sandbox {
     pub async fn start(command: WardenCommand, least: Tier) -> Result<Sandbox, SandboxError> {
         let failed = |source| SandboxError::Start { program: command.program.clone(), source };
         // Cells that have no root of their own have to get through it, and no further than they may.
-        let passable = std::fs::Permissions::from_mode(0o711);
-        let folder = tempfile::Builder::new().prefix("belljar-").permissions(passable).tempdir();
-        let folder = folder.map_err(failed)?;
+        let folder = Scratch::new(0o711).map_err(failed)?;
         let socket = folder.path().join("warden.sock");
         let mut process = command.spawn(&socket).map_err(failed)?;
         while UnixStream::connect(&socket).await.is_err() {

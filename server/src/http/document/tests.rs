@@ -10,7 +10,7 @@ use super::document;
 use crate::http::generate::{ABSENT_TOOLS, file, request as generate};
 use crate::http::wire::node::ASKED;
 use crate::http::wire::{execute, request as interactions};
-use crate::http::{api, keyless, routes};
+use crate::http::{api, controls, keyless, routes};
 
 #[test]
 fn every_reference_leads_somewhere() {
@@ -53,7 +53,7 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
     let paths = document["paths"].as_object().expect("it is one").keys();
     let paths: Vec<String> = paths.map(|path| path.replace("{version}", "v1")).collect();
     let versioned = api().into_iter().map(|(path, _)| format!("/v1{path}"));
-    let others = routes().into_iter().chain(keyless()).map(|(path, _)| path);
+    let others = routes().into_iter().chain(controls()).chain(keyless()).map(|(path, _)| path);
     // The others of the same are not documented one by one.
     let others = others.filter(|path| !path.contains("/v1beta/") && !path.contains("/v1alpha/"));
     let routes: Vec<(String, Regex)> =

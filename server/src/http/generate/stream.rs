@@ -58,7 +58,7 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 break;
             }
         }
-        yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
+        yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off(&log))) {
             Ok(end) => {
                 let used = end.usage.map(|used| usage(&about, &used));
                 let last = join(held.into_iter().chain(parts.last()));
