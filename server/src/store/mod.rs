@@ -140,7 +140,9 @@ impl StoreError {
             StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "a damaged database",
             StoreError::DamagedBlob(_) => "a damaged blob",
             StoreError::Full => "a full disk",
-            StoreError::Database(_) | StoreError::Migration(_) => "the database",
+            StoreError::Database(_) | StoreError::Migration(_) | StoreError::Open { .. } => {
+                "the database"
+            }
             StoreError::Blobs(_) => "the folder of blobs",
             StoreError::Record(_) => "a malformed record",
             StoreError::NotBegun | StoreError::Closed => "a closed store",
