@@ -207,6 +207,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         limits: config.limits,
         door: Door {
             keys: Keys::new(&config.api_keys),
+            hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
             visitors: if config.record_from_anywhere || !records(config) {

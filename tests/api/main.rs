@@ -14,6 +14,7 @@ mod exec;
 mod execute;
 mod faults;
 mod files;
+mod foreign_pages;
 mod form;
 mod gemini;
 mod generate;

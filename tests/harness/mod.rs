@@ -29,7 +29,7 @@ use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Door, Keys, Parts, RunError, Settings, Visitors};
+use server::{Catalogue, Door, Hosts, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -54,6 +54,7 @@ pub const FILE_LIMITS: FileLimits = FileLimits {
 pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
+    hosts: Vec<String>,
     request_bytes: Option<usize>,
     stalled_after: Option<Duration>,
     limits: Option<Limits>,
@@ -84,6 +85,12 @@ impl Builder {
 
     pub fn keys(mut self, keys: &[&str]) -> Builder {
         self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// More names that the server has.
+    pub fn hosts(mut self, hosts: &[&str]) -> Builder {
+        self.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         self
     }
 
@@ -163,6 +170,7 @@ impl Builder {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
             door: Door {
                 keys: Keys::new(&keys),
+                hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
                 visitors: Visitors::Everybody,

@@ -18,6 +18,7 @@ pub struct File {
     pub data_dir: Option<PathBuf>,
     pub scenarios: Option<PathBuf>,
     pub no_auth: Option<bool>,
+    pub hosts: Option<Vec<String>>,
     pub record: Option<PathBuf>,
     pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]

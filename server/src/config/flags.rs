@@ -118,6 +118,10 @@ pub struct Flags {
     /// Serves on any address without keys, where there are none
     #[arg(long)]
     pub no_auth: bool,
+    /// Names of this server besides localhost and IP addresses, where there are no keys: requests for
+    /// any other name are refused
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub hosts: Option<Vec<String>>,
     /// Socket of a warden that runs already
     #[arg(long, value_name = "PATH")]
     pub sandbox_socket: Option<PathBuf>,

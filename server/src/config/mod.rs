@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
+use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
 use crate::recording::Secrets;
 use crate::search::FolderLimits;
@@ -71,6 +72,8 @@ pub struct Config {
     pub scenarios: Option<PathBuf>,
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
+    /// Names of this server besides `localhost` and addresses, for requests without a key.
+    pub hosts: Hosts,
     pub sandbox: SandboxConfig,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
@@ -163,6 +166,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
+    #[error("--hosts (BELLJAR_HOSTS): {0}")]
+    Hosts(#[from] NotAHost),
     #[error("[search]: {0}")]
     Search(String),
     #[error("[[model]] {name}: {why}")]
@@ -265,6 +270,14 @@ impl Config {
         if !listen.ip().is_loopback() && api_keys.is_empty() && !no_auth {
             return Err(ConfigError::Open(listen));
         }
+        let hosts = env
+            .or(flags.hosts, "BELLJAR_HOSTS", |names| {
+                Ok(names.split(',').map(str::trim).map(str::to_owned).collect())
+            })?
+            .or(file.hosts)
+            .unwrap_or_default();
+        let hosts =
+            Hosts::new(hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty()))?;
         let run_seconds =
             env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", flags::seconds)?.or(file.run_seconds);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
@@ -294,6 +307,7 @@ impl Config {
             scenarios: scenarios
                 .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
             api_keys,
+            hosts,
             sandbox,
             min_isolation: env
                 .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?

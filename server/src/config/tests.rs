@@ -301,3 +301,22 @@ fn files_are_fetched_from_nowhere_unless_somebody_says_from_where() {
     let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
     assert!(error.to_string().contains("'a.org' is no address"), "{error}");
 }
+
+#[test]
+fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
+    let file = file("hosts = ['c']\n");
+    let path = file.path().to_str().expect("it is text");
+    let variables = [("BELLJAR_CONFIG", path), ("BELLJAR_HOSTS", "b, server,")];
+    let hosts = |names: &[&str]| Hosts::new(names.iter().copied()).expect("they are names");
+    for (arguments, variables, wanted) in [
+        (&["--hosts", "a,a.example.org"][..], &variables[..], &["a", "a.example.org"][..]),
+        (&[], &variables[..], &["b", "server"]),
+        (&[], &variables[..1], &["c"]),
+        (&[], &[], &[]),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.hosts, hosts(wanted));
+    }
+    let error = read(&["--hosts", "http://a"], &[]).expect_err("it is an address");
+    assert!(error.to_string().contains("invalid host 'http://a'"), "{error}");
+}

@@ -14,6 +14,7 @@ mod files;
 #[cfg(test)]
 mod fuzz;
 mod generate;
+mod guard;
 mod health;
 mod interactions;
 mod journal;
@@ -55,6 +56,7 @@ use crate::store::{Files, Store};
 pub use auth::Keys;
 pub use catalogue::Catalogue;
 pub use fault::Faults;
+pub use guard::{Hosts, NotAHost};
 pub use serve::serve;
 pub use visitors::Visitors;
 
@@ -87,6 +89,8 @@ pub struct App {
 #[derive(Debug, Clone)]
 pub struct Door {
     pub keys: Keys,
+    /// Names of this server, for requests without a key.
+    pub hosts: Hosts,
     pub request_bytes: usize,
     /// How long a client may take nothing of its answer.
     pub stalled_after: Duration,
@@ -99,13 +103,14 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 /// Everything that is served. What is the same for all of it lies around the router: a layer of the
 /// router would be there, and be copied for each request, once for every other one inside it.
 pub fn service(app: App, door: Door) -> Service {
-    let has_no_keys = door.keys.are_none();
+    let hosts = door.keys.are_none().then(|| door.hosts.clone());
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
+    let service = middleware::from_fn_with_state(hosts.clone(), guard::check).layer(service);
     let service = middleware::from_fn(error::render).layer(service);
     let service = middleware::from_fn(name_request).layer(service);
     let service = browser::packing().layer(service);
     // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
-    let service = browser::origins(has_no_keys).layer(service);
+    let service = browser::origins(hosts).layer(service);
     Service::new(service.map_response(|response| browser::as_it_says(response.into_response())))
 }
 
