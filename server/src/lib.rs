@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod budget;
 pub mod config;
 pub mod doctor;
 pub mod engine;

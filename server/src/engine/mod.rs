@@ -180,7 +180,7 @@ impl Engine {
         if self.stop.is_cancelled() {
             return Err(EngineError::Stopping);
         }
-        let form = Form::of(&request.generation_config)?;
+        let form = Form::of(&request.generation_config).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;

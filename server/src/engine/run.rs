@@ -311,7 +311,7 @@ impl Run {
     ) -> Result<(AwaitingModel, Option<Speaking>), RunError> {
         let Some(form) = &self.form else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
-        let why = match form.check(&self.held) {
+        let why = match form.check(&self.held).await {
             Ok(json) => {
                 self.held = json.to_owned();
                 return Ok((self.let_go(turn), None));

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::body::Body;
+use super::body::{Body, aside};
 use super::error::{ApiError, Code};
 use super::query::Parameters;
 use super::wire::execute::{self, Execute};
@@ -17,7 +17,7 @@ pub async fn execute(
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Execute { code, files, timeout } = execute::read(body)?;
+    let Execute { code, files, timeout } = aside(body, execute::read).await?;
     if app.stopping.is_cancelled() {
         return Err(ApiError::new(Code::Unavailable, "The server is stopping."));
     }

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::body::Body;
+use super::body::{Body, aside};
 use super::error::ApiError;
 use super::namespace::InNamespace;
 use super::query::Parameters;
@@ -29,7 +29,7 @@ pub async fn create(
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Create { mut request, stream } = request::create(body)?;
+    let Create { mut request, stream } = aside(body, request::create).await?;
     request.owner = owner;
     let background = request.background;
     let running = app.engine.start_in(&namespace, request).await?;

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -184,7 +184,7 @@ fn router(app: App, door: Door) -> Router {
         router = router.nest(&format!("/{version}"), api.clone());
     }
     let router = router
-        .layer(DefaultBodyLimit::max(door.request_bytes))
+        .layer(middleware::from_fn_with_state(body::Limits::new(door.request_bytes), body::limit))
         .layer(middleware::from_fn_with_state(door.keys, auth::check));
     keyless().into_iter().fold(router, add).with_state(app)
 }

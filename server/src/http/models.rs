@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Body;
+use super::body::{Body, aside};
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
@@ -17,6 +17,7 @@ use super::namespace::InNamespace;
 use super::page::Page;
 use super::query::Classic;
 use super::quirk::Wanted;
+use super::wire::WireError;
 use crate::engine::Running;
 use crate::ids;
 use crate::store::Owner;
@@ -87,7 +88,7 @@ pub async fn call(
     match method {
         "generateContent" | "streamGenerateContent" => {
             let Generate { mut request, thoughts } =
-                request::generate(name, body).map_err(refusal)?;
+                aside(body, read(name, request::generate)).await.map_err(refusal)?;
             request.owner = owner;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let about = About { model, id: ids::response(), tier };
@@ -103,7 +104,7 @@ pub async fn call(
             Ok(response)
         }
         "countTokens" => {
-            let mut request = request::count(name, body).map_err(refusal)?;
+            let mut request = aside(body, read(name, request::count)).await.map_err(refusal)?;
             request.owner = owner;
             Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
         }
@@ -112,6 +113,15 @@ pub async fn call(
             format!("The method '{method}' of models is not supported by this server."),
         )),
     }
+}
+
+/// A reader of bodies, for a thread of its own.
+fn read<T>(
+    name: &str,
+    reader: fn(&str, Value) -> Result<T, WireError>,
+) -> impl FnOnce(Value) -> Result<T, WireError> + use<T> {
+    let name = name.to_owned();
+    move |body| reader(&name, body)
 }
 
 async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Response, ApiError> {

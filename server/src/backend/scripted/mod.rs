@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::fault::Fault;
-use chain::Chain;
+use chain::{Calls, Chain};
 use library::Library;
 use part::Part;
 use speech::Line;
@@ -90,7 +90,8 @@ impl Scripted {
                 folder.display()
             )));
         }
-        let chain = Chain::new(prompt);
+        let calls = Calls::of(prompt);
+        let chain = Chain::new(prompt, &calls);
         let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
         prompt.note.matched(&cue.scenario.name);
         prompt.note.wants(faults(&cue.scenario.script));

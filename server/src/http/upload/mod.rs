@@ -71,7 +71,7 @@ async fn start(
     }
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
-    let Body(body) = Body::or_empty(request, app).await?;
+    let Body(body) = Body::or_empty(request).await?;
     let file = announced(body, &about(&headers)?).map_err(refusal)?;
     let id = app.files.begin(owner, file).await?;
     let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));
