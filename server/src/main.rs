@@ -39,16 +39,26 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Threads that answer requests.
+const MIN_WORKERS: usize = 2;
+/// How long tasks may take to let go of what they have, when all that matters has been written down.
+const LET_GO_WITHIN: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     // Half of the processors: the others are for what is run, and a request is answered soonest where
-    // it need not change hands.
+    // it need not change hands. At least two, so that one answer never holds up all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.div_ceil(2))
+        .worker_threads(processors.div_ceil(2).max(MIN_WORKERS))
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(carry_out()),
+        Ok(runtime) => {
+            let code = runtime.block_on(carry_out());
+            // Work that does not end would be waited for without an end.
+            runtime.shutdown_timeout(LET_GO_WITHIN);
+            code
+        }
         Err(error) => failed(&anyhow::Error::new(error).context("starting the runtime")),
     }
 }

@@ -102,7 +102,8 @@ async fn programs_and_pages_of_this_machine_are_answered() {
     assert_eq!(answer_to(&server, nameless).await.0, 400);
     // A probe asks by any name, and gets to know nothing.
     for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n");
         assert_eq!(answer_to(&server, &request).await.0, 200, "{path}");
     }
 }

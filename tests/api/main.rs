@@ -5,6 +5,7 @@ mod harness;
 
 mod auth;
 mod background;
+mod bounds;
 mod chain;
 mod create;
 mod doctor;

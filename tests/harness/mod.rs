@@ -65,6 +65,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     models: Vec<(String, Arc<dyn Backend>)>,
     search: Option<Arc<dyn Search>>,
+    output_bytes: Option<usize>,
 }
 
 /// A server in this process.
@@ -127,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// Memory for what runs give back, and for answers that are made of it.
+    pub fn output_bytes(mut self, bytes: usize) -> Builder {
+        self.output_bytes = Some(bytes);
+        self
+    }
+
     /// Other names of models than `direct` and all.
     pub fn catalogue(mut self, patterns: &[&str]) -> Builder {
         let catalogue = Catalogue::new(patterns.iter().copied());
@@ -186,12 +193,13 @@ impl Builder {
             shutdown_grace: Duration::from_secs(10),
         };
         let additions = Arc::default();
+        let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Parts {
             listener,
-            sandbox: Arc::new(Sandbox::at(
-                self.socket.unwrap_or_else(warden::socket),
-                Tier::SeccompOnly,
-            )),
+            sandbox: Arc::new(match self.output_bytes {
+                Some(bytes) => sandbox.with_output_bytes(bytes),
+                None => sandbox,
+            }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
             additions,
             search: self.search,

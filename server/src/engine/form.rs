@@ -132,8 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_fits_or_is_told_why_not() {
-        let form =
-            form(json!({"type": "object", "properties": {"n": {"type": "integer"}}})).await;
+        let form = form(json!({"type": "object", "properties": {"n": {"type": "integer"}}})).await;
         assert_eq!(form.check(" {\"n\": 1}\n").await, Ok("{\"n\": 1}"));
         assert_eq!(form.check("```json\n{\"n\": 1}\n```").await, Ok("{\"n\": 1}"));
         let why = form.check("{\"n\": \"one\"}").await.expect_err("it is a string");

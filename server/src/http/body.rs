@@ -86,10 +86,15 @@ pub async fn limit(State(limits): State<Limits>, mut request: Request, next: Nex
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;
     let taken = std::mem::take(&mut *intake.taken.lock().unwrap_or_else(PoisonError::into_inner));
-    if taken.is_empty() {
+    holding(response, taken)
+}
+
+/// An answer that holds memory until it has been sent.
+pub fn holding(response: Response, share: Share) -> Response {
+    if share.is_empty() {
         return response;
     }
-    response.map(|body| HttpBody::new(Holding { body, _share: taken }))
+    response.map(|body| HttpBody::new(Holding { body, _share: share }))
 }
 
 /// An answer that holds what its request took.

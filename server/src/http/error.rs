@@ -177,6 +177,12 @@ impl ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
 
+    /// Answers of this size have taken what memory there is for them.
+    pub fn no_memory() -> ApiError {
+        let why = "The server has no memory left for an answer of this size. Try again.";
+        ApiError::new(Code::Unavailable, why)
+    }
+
     pub fn too_large() -> ApiError {
         ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
     }
@@ -277,6 +283,7 @@ impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
         let (code, message) = match &error {
             SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
+            SandboxError::NoMemory => return ApiError::no_memory(),
             SandboxError::Unavailable(_)
             | SandboxError::TooThin { .. }
             | SandboxError::Start { .. }

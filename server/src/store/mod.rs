@@ -211,6 +211,12 @@ impl Store {
         }
     }
 
+    /// What the pictures and files of a stored interaction take when they are read.
+    pub async fn blob_bytes(&self, id: &str) -> Result<u64, StoreError> {
+        let addresses = load::blobs(&self.0.readers, id).await?;
+        self.0.blobs.bytes(&addresses).await
+    }
+
     /// Forgets an interaction, and says whether there was one. One that still runs goes on for the
     /// client that waits for it, and leaves nothing behind.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {

@@ -141,9 +141,8 @@ impl<'s> Places<'s> {
         // What leads back here is counted once.
         known.insert(schema, 1);
         let parts = self.beside(fields).into_iter().chain(Places::below(fields));
-        let count = parts.fold(1, |sum: u64, part| {
-            sum.saturating_add(self.count(part, known, depth + 1))
-        });
+        let count =
+            parts.fold(1, |sum: u64, part| sum.saturating_add(self.count(part, known, depth + 1)));
         known.insert(schema, count);
         count
     }
@@ -229,7 +228,9 @@ mod tests {
         for number in 0..30 {
             let next = json!({"$ref": reference(number + 1)});
             let schema = match keyword {
-                "allOf" | "anyOf" | "oneOf" | "items" | "prefixItems" => json!({keyword: [next, next]}),
+                "allOf" | "anyOf" | "oneOf" | "items" | "prefixItems" => {
+                    json!({keyword: [next, next]})
+                }
                 "if" => json!({"if": next, "then": next}),
                 "properties" => json!({"properties": {"a": next, "b": next}}),
                 _ => json!({keyword: next, "not": next}),
@@ -245,8 +246,17 @@ mod tests {
     #[test]
     fn what_doubles_is_seen_in_every_keyword_and_every_spelling_of_a_reference() {
         for keyword in [
-            "allOf", "anyOf", "oneOf", "items", "prefixItems", "if", "properties", "contains",
-            "additionalProperties", "propertyNames", "unevaluatedItems",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "items",
+            "prefixItems",
+            "if",
+            "properties",
+            "contains",
+            "additionalProperties",
+            "propertyNames",
+            "unevaluatedItems",
         ] {
             let schema = doubling(keyword, |number| format!("#/$defs/d{number}"));
             assert!(of_schema(&schema) > 1 << 30, "{keyword}");

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use protocol::Limit;
 use serde_json::{Value, json};
@@ -13,6 +11,7 @@ use super::WireError;
 use super::content::decode;
 use super::node::Node;
 use crate::engine;
+use crate::http::pieces::base64;
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
 
@@ -82,11 +81,9 @@ pub fn answer(output: &RunOutput) -> Value {
     let images = output
         .images
         .iter()
-        .map(|image| json!({"mime_type": image.mime_type, "data": STANDARD.encode(&image.data)}));
-    let files = output
-        .files
-        .iter()
-        .map(|file| json!({"name": file.path, "data": STANDARD.encode(&file.content)}));
+        .map(|image| json!({"mime_type": image.mime_type, "data": base64(&image.data)}));
+    let files =
+        output.files.iter().map(|file| json!({"name": file.path, "data": base64(&file.content)}));
     let finished = &output.finished;
     let mut answer = json!({
         "outcome": outcome,
