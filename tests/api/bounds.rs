@@ -243,3 +243,48 @@ async fn code_that_a_dying_warden_has_not_run_is_run_by_the_next_one() {
     }
     between.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
+    let server = TestServer::start("").await;
+    for (name, text) in [
+        ("indent", "{{ 'a\\nb' | indent(500000000) }}".to_owned()),
+        ("json", "{{ input | tojson(indent=300000000) }}".to_owned()),
+        ("format", "{{ '%900000000s' | format('x') }}".to_owned()),
+        (
+            "replace",
+            "{% set a = 'a' * 30000 %}{{ a | replace('a', a) | replace('a', a) }}".to_owned(),
+        ),
+        ("doubling", format!("{{% set a = input %}}{}", "{% set a = a ~ a %}".repeat(40))),
+        ("list", "{{ [1] * 100000000 }}".to_owned()),
+        ("nested", format!("{{{{ {} 1 }}}}", "not ".repeat(20_000))),
+        (
+            "patterns",
+            "{% for n in range(500) %}{{ input | regex_find('x?' ~ n) | default('') }}{% endfor %}"
+                .to_owned(),
+        ),
+    ] {
+        let file = json!({"scenarios": [{"name": name, "script": [{"text": text}]}]});
+        let added = while_healthy(&server, "/x/scenarios", file.to_string().into_bytes()).await;
+        if added.status == 200 {
+            let request = json!({"model": "m", "input": "hello"});
+            let reply =
+                while_healthy(&server, "/v1beta/interactions", request.to_string().into_bytes())
+                    .await;
+            assert_eq!(reply.status, 400, "{name}: {}", reply.body);
+        } else {
+            assert_eq!(added.status, 400, "{name}: {}", added.body);
+        }
+        server.delete("/x/scenarios").await;
+    }
+    let patterns: Vec<Value> = (0..60)
+        .map(|n| {
+            json!({"name": format!("s{n}"), "when": {"input": {"matches": "\\w{200}"}},
+                        "script": [{"text": "x"}]})
+        })
+        .collect();
+    let file = json!({"scenarios": patterns}).to_string().into_bytes();
+    let added = while_healthy(&server, "/x/scenarios", file).await;
+    assert_eq!(added.status, 400, "{}", added.body);
+    assert!(added.message().contains("size limit"), "{}", added.body);
+}

@@ -9,6 +9,9 @@ use crate::namespace::{Namespace, Rooms};
 /// What all files that were added to one namespace may have.
 const MAX_BYTES: usize = 256 << 10;
 
+/// Patterns of all scenarios that were added to one namespace. Each takes up to half a mebibyte.
+const MAX_PATTERNS: usize = 32;
+
 /// What was added, in each namespace.
 #[derive(Debug, Default)]
 pub struct Additions(Rooms<Room>);
@@ -33,6 +36,13 @@ impl Additions {
                 return Err(format!(
                     "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace \
                      may have. `DELETE /x/scenarios` makes room."
+                ));
+            }
+            let all = || added.iter().chain(room.scenarios.iter());
+            if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
+                return Err(format!(
+                    "A namespace may have {MAX_PATTERNS} patterns (`matches`). `DELETE \
+                     /x/scenarios` makes room."
                 ));
             }
             room.bytes = bytes;
@@ -83,5 +93,24 @@ mod tests {
         let error = additions.add(&everybody, &long).expect_err("there is none");
         assert!(error.contains("more than the 262144"), "{error}");
         assert_eq!(names(&additions, &everybody).len(), 1, "the first one stays");
+    }
+
+    #[test]
+    fn patterns_have_a_limit_each_and_together() {
+        let additions = Additions::default();
+        let everybody = Namespace::default();
+        let with = |pattern: &str| {
+            format!(
+                "scenarios: [{{ name: a, when: {{ input: {{ matches: '{pattern}' }} }}, script: \
+                 [text: hi] }}]"
+            )
+        };
+        let error = additions.add(&everybody, &with("\\w{2000}")).expect_err("it is too large");
+        assert!(error.contains("size limit"), "{error}");
+        for _ in 0..MAX_PATTERNS {
+            additions.add(&everybody, &with("^a+$")).expect("there is room");
+        }
+        let error = additions.add(&everybody, &with("^a+$")).expect_err("there is none");
+        assert!(error.contains("32 patterns"), "{error}");
     }
 }
