@@ -16,6 +16,7 @@ mod http;
 mod ids;
 pub mod interaction;
 pub mod journal;
+mod json;
 pub mod namespace;
 pub mod quirk;
 pub mod recording;

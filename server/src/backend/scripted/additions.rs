@@ -26,6 +26,9 @@ impl Additions {
     /// Adds the scenarios of a file before those that are there, and says their names. What is
     /// wrong with the file is for whoever wrote it.
     pub fn add(&self, namespace: &Namespace, file: &str) -> Result<Vec<String>, String> {
+        if file.len() > MAX_BYTES {
+            return Err(too_many_bytes(file.len()));
+        }
         // JSON is YAML too.
         let added = scenario::parse(Path::new("scenarios.yaml"), file)
             .map_err(|error| error.explained(file))?;
@@ -33,10 +36,7 @@ impl Additions {
         self.0.with(namespace, |room| {
             let bytes = room.bytes + file.len();
             if bytes > MAX_BYTES {
-                return Err(format!(
-                    "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace \
-                     may have. `DELETE /x/scenarios` makes room."
-                ));
+                return Err(too_many_bytes(bytes));
             }
             let all = || added.iter().chain(room.scenarios.iter());
             if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
@@ -58,6 +58,13 @@ impl Additions {
     pub fn of(&self, namespace: &Namespace) -> Scenarios {
         self.0.with(namespace, |room| room.scenarios.clone())
     }
+}
+
+fn too_many_bytes(bytes: usize) -> String {
+    format!(
+        "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace may have. `DELETE \
+         /x/scenarios` makes room."
+    )
 }
 
 #[cfg(test)]
@@ -90,6 +97,9 @@ mod tests {
         let everybody = Namespace::default();
         let long = file(&"x".repeat(MAX_BYTES / 2));
         additions.add(&everybody, &long).expect("there is room");
+        let whole = "[".repeat(MAX_BYTES + 1); // it is not parsed, or it would be another mistake
+        let error = additions.add(&everybody, &whole).expect_err("it is too large");
+        assert!(error.contains("more than the 262144"), "{error}");
         let error = additions.add(&everybody, &long).expect_err("there is none");
         assert!(error.contains("more than the 262144"), "{error}");
         assert_eq!(names(&additions, &everybody).len(), 1, "the first one stays");

@@ -256,7 +256,7 @@ pub fn plain(result: &Json) -> Json {
         }
         _ => return result.clone(),
     };
-    match serde_json::from_str(&text) {
+    match crate::json::parse(text.as_bytes()) {
         Ok(structured @ (Json::Object(_) | Json::Array(_))) => structured,
         _ => Json::String(text),
     }

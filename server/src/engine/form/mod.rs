@@ -60,8 +60,8 @@ impl Form {
     /// The JSON text of an answer, or what is wrong with it. Models like to wrap it in a block.
     pub async fn check<'a>(&self, answer: &'a str) -> Result<&'a str, String> {
         let json = unwrapped(answer.trim());
-        let value: Value =
-            serde_json::from_str(json).map_err(|error| format!("it is no JSON: {error}"))?;
+        let value: Value = crate::json::parse(json.as_bytes())
+            .map_err(|error| format!("it is no JSON: {error}"))?;
         let Some(schema) = &self.schema else { return Ok(json) };
         match work::of_answer(&schema.source, &value, MAX_COMPARISONS) {
             None => return Err("comparing it with the schema takes too long".to_owned()),
