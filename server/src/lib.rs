@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod budget;
 pub mod cause;
 pub mod config;
 pub mod doctor;
@@ -16,6 +17,7 @@ mod http;
 mod ids;
 pub mod interaction;
 pub mod journal;
+mod json;
 pub mod namespace;
 pub mod quirk;
 pub mod recording;
@@ -45,7 +47,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Control, Door, Keys, Visitors};
+pub use http::{Catalogue, Control, Door, Hosts, Keys, Visitors};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -47,7 +47,10 @@ use cli::signals::Stops;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// How long tasks may take to let go of what they have, where the program ends at once.
+/// Threads that answer requests.
+const MIN_WORKERS: usize = 2;
+
+/// How long tasks may take to let go of what they have, when all that matters has been written down.
 const LET_GO_WITHIN: Duration = Duration::from_millis(500);
 
 /// A start that takes no longer says nothing at the terminal of a command.
@@ -63,20 +66,22 @@ enum Exit {
 
 fn main() -> ExitCode {
     // Half of the processors: the others are for what is run, and a request is answered soonest where
-    // it need not change hands.
+    // it need not change hands. At least two, so that one answer never holds up all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.div_ceil(2))
+        .worker_threads(processors.div_ceil(2).max(MIN_WORKERS))
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => match runtime.block_on(carry_out()) {
-            Exit::Orderly(code) => code,
-            Exit::AtOnce(signal) => {
-                runtime.shutdown_timeout(LET_GO_WITHIN);
-                ExitCode::from(exec::code_of(signal))
+        Ok(runtime) => {
+            let exit = runtime.block_on(carry_out());
+            // Work that does not end would be waited for without an end.
+            runtime.shutdown_timeout(LET_GO_WITHIN);
+            match exit {
+                Exit::Orderly(code) => code,
+                Exit::AtOnce(signal) => ExitCode::from(exec::code_of(signal)),
             }
-        },
+        }
         Err(error) => report::failed(&anyhow::Error::new(error).context("starting the runtime")),
     }
 }
@@ -310,6 +315,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
                 false => Keys::new(&config.api_keys),
             },
             control: config.control,
+            hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
             visitors: if config.record_from_anywhere || !records(config) {

@@ -5,6 +5,7 @@ mod harness;
 
 mod auth;
 mod background;
+mod bounds;
 mod chain;
 mod console;
 mod create;
@@ -16,6 +17,7 @@ mod exec;
 mod execute;
 mod faults;
 mod files;
+mod foreign_pages;
 mod form;
 mod gemini;
 mod generate;

@@ -29,7 +29,7 @@ use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Control, Door, Keys, Parts, RunError, Settings, Visitors};
+use server::{Catalogue, Control, Door, Hosts, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -56,6 +56,7 @@ pub struct Builder {
     keys: Vec<String>,
     shared_keys: bool,
     control: Option<Control>,
+    hosts: Vec<String>,
     request_bytes: Option<usize>,
     stalled_after: Option<Duration>,
     limits: Option<Limits>,
@@ -66,6 +67,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     models: Vec<(String, Arc<dyn Backend>)>,
     search: Option<Arc<dyn Search>>,
+    output_bytes: Option<usize>,
 }
 
 /// A server in this process.
@@ -101,6 +103,12 @@ impl Builder {
         self
     }
 
+    /// More names that the server has.
+    pub fn hosts(mut self, hosts: &[&str]) -> Builder {
+        self.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self
+    }
+
     pub fn request_bytes(mut self, limit: usize) -> Builder {
         self.request_bytes = Some(limit);
         self
@@ -131,6 +139,12 @@ impl Builder {
     /// Where models look things up.
     pub fn search(mut self, search: impl Search) -> Builder {
         self.search = Some(Arc::new(search));
+        self
+    }
+
+    /// Memory for what runs give back, and for answers that are made of it.
+    pub fn output_bytes(mut self, bytes: usize) -> Builder {
+        self.output_bytes = Some(bytes);
         self
     }
 
@@ -181,6 +195,7 @@ impl Builder {
                     true => Keys::new(&keys).shared(),
                     false => Keys::new(&keys),
                 },
+                hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
                 visitors: Visitors::Everybody,
@@ -196,12 +211,13 @@ impl Builder {
             shutdown_grace: Duration::from_secs(10),
         };
         let additions = Arc::default();
+        let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Parts {
             listener,
-            sandbox: Arc::new(Sandbox::at(
-                self.socket.unwrap_or_else(warden::socket),
-                Tier::SeccompOnly,
-            )),
+            sandbox: Arc::new(match self.output_bytes {
+                Some(bytes) => sandbox.with_output_bytes(bytes),
+                None => sandbox,
+            }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
             additions,
             search: self.search,

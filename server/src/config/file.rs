@@ -23,6 +23,7 @@ pub struct File {
     pub no_auth: Option<bool>,
     pub shared_keys: Option<bool>,
     pub control: Option<bool>,
+    pub hosts: Option<Vec<String>>,
     pub record: Option<PathBuf>,
     pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]

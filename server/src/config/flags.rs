@@ -174,6 +174,10 @@ pub struct Flags {
     /// Serves no test controls
     #[arg(long, overrides_with = "control")]
     pub no_control: bool,
+    /// Names of this server besides localhost and IP addresses, where there are no keys: requests for
+    /// any other name are refused
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub hosts: Option<Vec<String>>,
     /// Socket of a warden that runs already
     #[arg(long, value_name = "PATH")]
     pub sandbox_socket: Option<PathBuf>,

@@ -25,6 +25,7 @@ use crate::Control;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
+use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
 use crate::recording::Secrets;
 use crate::search::FolderLimits;
@@ -89,6 +90,8 @@ pub struct Config {
     pub shared_keys: bool,
     /// Whether tests may look at the server and make it fail.
     pub control: Control,
+    /// Names of this server besides `localhost` and addresses, for requests without a key.
+    pub hosts: Hosts,
     pub sandbox: SandboxConfig,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
@@ -196,6 +199,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
+    #[error("--hosts (BELLJAR_HOSTS): {0}")]
+    Hosts(#[from] NotAHost),
     #[error("[search]: {0}")]
     Search(String),
     #[error("[[model]] {name}: {why}")]
@@ -381,6 +386,14 @@ impl Config {
             }
             (control, _) => Some(control),
         };
+        let hosts = env
+            .or(flags.hosts, "BELLJAR_HOSTS", |names| {
+                Ok(names.split(',').map(str::trim).map(str::to_owned).collect())
+            })?
+            .or(file.hosts)
+            .unwrap_or_default();
+        let hosts =
+            Hosts::new(hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty()))?;
         let run_seconds =
             env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", units::seconds)?.or(file.run_seconds);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
@@ -415,6 +428,7 @@ impl Config {
             control: control
                 .map_or_else(|| Control::default_with(!api_keys.is_empty()), Control::from),
             api_keys,
+            hosts,
             sandbox,
             min_isolation: env
                 .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?

@@ -491,6 +491,9 @@ fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
         assert!(row.contains(value) && row.ends_with(from), "{row}");
     }
     assert!(table.contains("q*: openai http://h/v1"), "{table}");
+}
+
+#[test]
 fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
     let keys = ("BELLJAR_API_KEYS", "a,b");
     let (on, off) = (file("control = true"), file("control = false"));
@@ -547,4 +550,23 @@ fn recordings_of_one_key_answer_no_other() {
         assert!(read(&shared, &two).is_ok());
     }
     assert!(read(&["--record", other, "--scenarios", whole], &two).is_ok());
+}
+
+#[test]
+fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
+    let file = file("hosts = ['c']\n");
+    let path = file.path().to_str().expect("it is text");
+    let variables = [("BELLJAR_CONFIG", path), ("BELLJAR_HOSTS", "b, server,")];
+    let hosts = |names: &[&str]| Hosts::new(names.iter().copied()).expect("they are names");
+    for (arguments, variables, wanted) in [
+        (&["--hosts", "a,a.example.org"][..], &variables[..], &["a", "a.example.org"][..]),
+        (&[], &variables[..], &["b", "server"]),
+        (&[], &variables[..1], &["c"]),
+        (&[], &[], &[]),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.hosts, hosts(wanted));
+    }
+    let error = read(&["--hosts", "http://a"], &[]).expect_err("it is an address");
+    assert!(error.to_string().contains("invalid host 'http://a'"), "{error}");
 }

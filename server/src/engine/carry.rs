@@ -36,6 +36,7 @@ impl Engine {
             files,
             sent_ahead: self.sources.sent_ahead.clone(),
             cell: None,
+            shares: Vec::new(),
             unwritten: Vec::new(),
             open: None,
             next_index: 0,

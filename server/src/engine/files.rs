@@ -13,6 +13,8 @@ use crate::store::{self, Files, Owner, StoreError};
 
 /// All files of a chain together: more has no room in a working directory.
 const MAX_TOTAL_BYTES: u64 = 512 << 20;
+/// And so many of them.
+const MAX_FILES: usize = 100;
 
 /// A file and where it is.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub enum FileError {
     TooLarge { name: String, bytes: u64 },
     #[error("the files of a conversation have more than {MAX_TOTAL_BYTES} bytes together")]
     TooMuch,
+    #[error("the files of a conversation are more than {MAX_FILES}")]
+    TooMany,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -61,6 +65,9 @@ pub async fn of_input(
     let mut found = Vec::new();
     let mut total: u64 = 0;
     for media in media(steps) {
+        if found.len() == MAX_FILES {
+            return Err(FileError::TooMany);
+        }
         let file = match &media.source {
             Source::Inline(content) => inline(found.len(), media, None, content),
             Source::Uri(uri) if sources.elsewhere.allows(uri) => {

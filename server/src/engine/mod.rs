@@ -200,7 +200,7 @@ impl Engine {
             }
             false => None,
         };
-        let form = Form::of(&request.generation_config)?;
+        let form = Form::of(&request.generation_config).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;

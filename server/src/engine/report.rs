@@ -184,6 +184,7 @@ mod tests {
             stderr_left_out: 0,
             images: Vec::new(),
             files: Vec::new(),
+            share: Default::default(),
         }
     }
 

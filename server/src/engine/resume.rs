@@ -81,7 +81,7 @@ impl Engine {
     /// An interaction as it was when its server died.
     async fn restored(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = orders::read(log.head())?;
-        let form = Form::of(&request.generation_config).map_err(EngineError::from)?;
+        let form = Form::of(&request.generation_config).await.map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
         prompt.tape = Tape::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);

@@ -10,6 +10,7 @@ use super::form::{self, Form};
 use super::steps::Open;
 use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
+use crate::budget::Share;
 use crate::ids;
 use crate::interaction::{
     AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
@@ -36,6 +37,8 @@ pub struct Run {
     pub sent_ahead: Files,
     /// Opened at the first code, kept for the rest, so that variables and files stay.
     pub cell: Option<Cell>,
+    /// The memory of all that was run, which the log holds.
+    pub shares: Vec<Arc<Share>>,
     pub usage: Counter,
     /// What has happened and is not in the log yet. It goes there in one piece, before anybody has to wait.
     pub unwritten: Vec<Event>,
@@ -327,7 +330,7 @@ impl Run {
     ) -> Result<(AwaitingModel, Option<Speaking>), RunError> {
         let Some(form) = &self.form else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
-        let why = match form.check(&self.held) {
+        let why = match form.check(&self.held).await {
             Ok(json) => {
                 self.held = json.to_owned();
                 return Ok((self.let_go(turn), None));

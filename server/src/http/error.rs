@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -182,6 +181,16 @@ impl ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
 
+    /// Answers of this size have taken what memory there is for them.
+    pub fn no_memory() -> ApiError {
+        let why = "The server has no memory left for an answer of this size. Try again.";
+        ApiError::new(Code::Unavailable, why)
+    }
+
+    pub fn too_large() -> ApiError {
+        ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
+    }
+
     /// The disk has failed, and nobody knows how it would have gone on.
     pub fn broken_off(log: &Log) -> ApiError {
         match log.failure() {
@@ -243,12 +252,6 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<BytesRejection> for ApiError {
-    fn from(error: BytesRejection) -> ApiError {
-        refused_below(error.status(), "").unwrap_or_else(|| ApiError::internal(error))
-    }
-}
-
 impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> ApiError {
         let text = sentence(&error.to_string());
@@ -280,7 +283,8 @@ impl From<FileError> for ApiError {
             FileError::Missing(id) => ApiError::no_file(&id),
             FileError::Fetch(FetchError::Failed(..))
             | FileError::TooLarge { .. }
-            | FileError::TooMuch => ApiError::invalid(sentence(&error.to_string())),
+            | FileError::TooMuch
+            | FileError::TooMany => ApiError::invalid(sentence(&error.to_string())),
             FileError::Store(error) => error.into(),
         }
     }
@@ -290,6 +294,7 @@ impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
         let (code, message) = match &error {
             SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
+            SandboxError::NoMemory => return ApiError::no_memory(),
             SandboxError::Unavailable(_)
             | SandboxError::TooThin { .. }
             | SandboxError::Start { .. }
@@ -421,9 +426,7 @@ fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
         }
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
         _ if status.is_client_error() => ApiError::invalid("The request does not read."),
         _ => return None,
     };

@@ -51,6 +51,10 @@ impl Faults {
 
     /// Orders faults for all requests of a namespace.
     pub fn order(&self, namespace: &Namespace, orders: Vec<Value>) -> Result<(), String> {
+        let too_many = || format!("more than {MAX_STANDING} faults in one namespace");
+        if orders.len() > MAX_STANDING {
+            return Err(too_many());
+        }
         let read = |order: Value| match serde_json::from_value(order.clone()) {
             Ok(fault) => Ok((order, fault)),
             Err(error) => Err(format!("Invalid fault {order}: {error}.")),
@@ -58,7 +62,7 @@ impl Faults {
         let faults = orders.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
         self.standing.with(namespace, |standing| {
             if standing.len() + faults.len() > MAX_STANDING {
-                return Err(format!("more than {MAX_STANDING} faults in one namespace"));
+                return Err(too_many());
             }
             standing.extend(faults);
             Ok(())

@@ -7,14 +7,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::body::Body;
+use super::body::{Body, aside, holding};
 use super::error::ApiError;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
-use super::{App, JSON, sse};
+use super::{App, JSON, pieces, sse};
+use crate::budget::Share;
 use crate::engine::Running;
 use crate::ids;
 use crate::interaction::{Manner, Status};
@@ -29,17 +30,22 @@ pub async fn create(
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Create { mut request, stream } = request::create(body)?;
+    let Create { mut request, stream } = aside(body, request::create).await?;
     request.owner = owner;
     let background = request.background;
     let running = app.engine.start_in(&namespace, request).await?;
     let wanted = Wanted(running.wanted());
-    let mut response = answer(running, stream, background).await?;
+    let mut response = answer(&app, running, stream, background).await?;
     response.extensions_mut().insert(wanted);
     Ok(response)
 }
 
-async fn answer(running: Running, stream: bool, background: bool) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    running: Running,
+    stream: bool,
+    background: bool,
+) -> Result<Response, ApiError> {
     if stream {
         let log = Arc::clone(running.log());
         return Ok(sse::stream(&log, None, (!background).then_some(running)));
@@ -56,7 +62,7 @@ async fn answer(running: Running, stream: bool, background: bool) -> Result<Resp
     if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
         return Err(failure.clone().into());
     }
-    json(&Interaction::of(log, Show::ModelSteps))
+    whole(app, log, Show::ModelSteps)
 }
 
 pub async fn get(
@@ -65,11 +71,19 @@ pub async fn get(
     Path(id): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
+    // What is in the log is in memory for as long as it is read.
+    let share = memory_for(&app, &owner, &id).await?;
     let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
-        (true, None) => Ok(sse::stream(&log, None, None)),
-        (true, Some(last)) => Ok(sse::stream(&log, Some(sse::place(&log, &last)?), None)),
-        (false, None) => json(&Interaction::of(&log, Show::Everything)),
+        (true, None) => Ok(holding(sse::stream(&log, None, None), share)),
+        (true, Some(last)) => {
+            let place = sse::place(&log, &last)?;
+            Ok(holding(sse::stream(&log, Some(place), None), share))
+        }
+        (false, None) => {
+            drop(share);
+            whole(&app, &log, Show::Everything)
+        }
         (false, Some(_)) => Err(ApiError::invalid("'last_event_id' needs 'stream'.")),
     }
 }
@@ -98,8 +112,10 @@ pub async fn cancel(
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
+    let share = memory_for(&app, &owner, &id).await?;
     let log = app.engine.cancel(&owner, &id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
-    json(&Interaction::of(&log, Show::Everything))
+    drop(share);
+    whole(&app, &log, Show::Everything)
 }
 
 pub async fn delete(
@@ -130,6 +146,19 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
     } else {
         Err(ApiError::invalid(format!("Invalid interaction name: interactions/{id}")))
     }
+}
+
+/// Memory for the pictures and files of an interaction.
+async fn memory_for(app: &App, id: &str) -> Result<Share, ApiError> {
+    let bytes = usize::try_from(app.store.blob_bytes(id).await?).unwrap_or(usize::MAX);
+    app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
+}
+
+/// All of an interaction, with its pictures and files.
+fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
+    pieces::answer(app.sandbox.budget(), || {
+        serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)
+    })
 }
 
 fn json(body: &impl Serialize) -> Result<Response, ApiError> {

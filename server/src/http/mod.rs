@@ -15,13 +15,16 @@ mod files;
 #[cfg(test)]
 mod fuzz;
 mod generate;
+mod guard;
 mod health;
+mod idle;
 mod index;
 mod interactions;
 mod journal;
 mod models;
 mod namespace;
 mod page;
+mod pieces;
 mod query;
 mod quirk;
 mod request_log;
@@ -38,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -58,6 +61,7 @@ pub use auth::Keys;
 pub use catalogue::Catalogue;
 pub use control::Control;
 pub use fault::Faults;
+pub use guard::{Hosts, NotAHost};
 pub use request_log::InFlight;
 pub use serve::serve;
 pub use visitors::Visitors;
@@ -94,6 +98,8 @@ pub struct Door {
     pub keys: Keys,
     /// Whether tests may look at the server and make it fail.
     pub control: Control,
+    /// Names of this server, for requests without a key.
+    pub hosts: Hosts,
     pub request_bytes: usize,
     /// How long a client may take nothing of its answer.
     pub stalled_after: Duration,
@@ -106,13 +112,14 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 /// Everything that is served. What is the same for all of it lies around the router: a layer of the
 /// router would be there, and be copied for each request, once for every other one inside it.
 pub fn service(app: App, door: Door) -> Service {
-    let has_no_keys = door.keys.are_none();
+    let hosts = door.keys.are_none().then(|| door.hosts.clone());
     let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
+    let service = middleware::from_fn_with_state(hosts.clone(), guard::check).layer(service);
     let service = middleware::from_fn(error::render).layer(service);
     let service = browser::packing().layer(service);
     // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
-    let service = browser::origins(has_no_keys).layer(service);
+    let service = browser::origins(hosts).layer(service);
     let service = service.map_response(|response| browser::as_it_says(response.into_response()));
     // Around all of it: a line for each request, whoever answers it.
     Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
@@ -195,7 +202,7 @@ fn router(app: App, door: Door) -> Router {
         router = router.nest(&format!("/{version}"), api.clone());
     }
     let router = router
-        .layer(DefaultBodyLimit::max(door.request_bytes))
+        .layer(middleware::from_fn_with_state(body::Limits::new(door.request_bytes), body::limit))
         .layer(middleware::from_fn_with_state(door.keys, auth::check));
     keyless().into_iter().fold(router, add).with_state(app)
 }

@@ -99,6 +99,19 @@ impl BlobStore {
         Ok(self.objects.get_range(&key(address), 0..bytes).await?)
     }
 
+    /// The bytes of these blobs together, without reading them.
+    pub async fn bytes(&self, addresses: &[String]) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for address in addresses {
+            match self.objects.head(&key(address)).await {
+                Ok(about) => bytes += about.size,
+                Err(object_store::Error::NotFound { .. }) => {} // whoever reads it says so
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(bytes)
+    }
+
     pub async fn get(&self, addresses: Vec<String>) -> Result<Blobs, StoreError> {
         let mut blobs = Blobs::default();
         for address in addresses {

@@ -153,6 +153,18 @@ pub async fn number(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
+/// The addresses of the blobs of an interaction; none where there is no such interaction.
+pub async fn blobs(database: &SqlitePool, id: &str) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT sha256 FROM blob_uses JOIN interactions ON blob_uses.interaction = interactions.number \
+         WHERE interactions.id = $1",
+    )
+    .bind(id)
+    .fetch_all(database)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// The log of an interaction that does not grow any more.
 pub async fn log(
     database: &SqlitePool,

@@ -288,6 +288,12 @@ impl Store {
         }
     }
 
+    /// What the pictures and files of a stored interaction take when they are read.
+    pub async fn blob_bytes(&self, id: &str) -> Result<u64, StoreError> {
+        let addresses = load::blobs(&self.0.readers, id).await?;
+        self.0.blobs.bytes(&addresses).await
+    }
+
     fn growing_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
         let log = self.growing().get(id).and_then(Weak::upgrade);
         log.filter(|log| owner.is_none_or(|owner| log.head().owner == *owner))

@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::fault::Fault;
-use chain::Chain;
-use library::Library;
+use crate::interaction::{Content, Step};
+use chain::{Calls, Chain};
+use library::{Library, Scenarios};
 use part::Part;
 use speech::Line;
 
@@ -28,6 +29,7 @@ mod chain;
 mod condition;
 mod cue;
 mod diagnosis;
+mod extent;
 mod keys;
 mod library;
 mod part;
@@ -43,6 +45,11 @@ pub use library::files;
 pub use part::Expect;
 pub use rehearsal::{Next, Rehearsal};
 pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
+
+/// A conversation with more text than that is looked through on a thread that answers nobody.
+const LONG_BYTES: usize = 256 << 10;
+/// What the result of a function counts as.
+const RESULT_BYTES: usize = 256;
 
 /// The JSON Schema of a scenario file.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -105,9 +112,38 @@ impl Scripted {
         }
     }
 
-    fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
-        let (added, loaded) = (self.additions.of(&prompt.namespace), self.library.current());
-        let scenarios: Vec<&Scenario> = added.iter().chain(loaded.iter()).collect();
+    /// What there is to say to a prompt now.
+    fn repertoire(&self, prompt: &Prompt) -> Repertoire {
+        Repertoire {
+            added: self.additions.of(&prompt.namespace),
+            loaded: self.library.current(),
+            recordings: self.recordings.clone(),
+        }
+    }
+}
+
+/// The scenarios for one prompt.
+struct Repertoire {
+    added: Scenarios,
+    loaded: Scenarios,
+    recordings: Option<PathBuf>,
+}
+
+/// How long it may take to find out what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// It never holds up others.
+    Small,
+    Any,
+}
+
+impl Repertoire {
+    /// What is said; nothing where that is more effort than it may be.
+    fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
+        if effort == Effort::Small && is_long(prompt) {
+            return Ok(None);
+        }
+        let scenarios: Vec<&Scenario> = self.added.iter().chain(self.loaded.iter()).collect();
         if let (Some(folder), []) = (&self.recordings, &scenarios[..]) {
             return Err(BackendError::Refused(format!(
                 "There are no recordings in {}, so there is nothing to replay. A server that is \
@@ -118,12 +154,32 @@ impl Scripted {
         if scenarios.is_empty() {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
-        let chain = Chain::new(prompt);
+        let calls = Calls::of(prompt);
+        let chain = Chain::new(prompt, &calls);
         let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
+        if effort == Effort::Small && cue.scenario.script.iter().any(Part::is_heavy) {
+            return Ok(None);
+        }
         prompt.note.matched(&cue.scenario.name);
         prompt.note.wants(faults(&cue.scenario.script));
-        speech::lines(&cue, &chain.names()).map_err(BackendError::Refused)
+        speech::lines(&cue, &chain.names()).map(Some).map_err(BackendError::Refused)
     }
+}
+
+/// Whether the patterns of scenarios may take long to look through a conversation.
+fn is_long(prompt: &Prompt) -> bool {
+    let bytes = |step: &Step| match step {
+        Step::UserInput(contents) | Step::ModelOutput(contents) => {
+            let texts = contents.iter().map(|content| match content {
+                Content::Text { text, .. } => text.len(),
+                _ => 0,
+            });
+            texts.sum()
+        }
+        Step::FunctionResult(_) => RESULT_BYTES,
+        _ => 0,
+    };
+    prompt.steps.iter().map(bytes).sum::<usize>() > LONG_BYTES
 }
 
 /// What a script wants to be wrong with its answer.
@@ -139,18 +195,34 @@ fn faults(script: &[Part]) -> Vec<Fault> {
 impl Backend for Scripted {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
-        let lines = self.lines(&prompt);
+        let repertoire = self.repertoire(&prompt);
         // Where there is nothing to wait for, no task has to do so.
-        match lines {
-            Ok(lines) if are_said_at_once(&lines) => {
+        match repertoire.lines(&prompt, Effort::Small) {
+            Ok(Some(lines)) if are_said_at_once(&lines) => {
                 for word in lines.into_iter().filter_map(Line::word) {
                     events.try_send(word).expect("there is room for all of them");
                 }
             }
-            Ok(lines) => drop(tokio::spawn(async move { speak(lines, &events).await })),
+            Ok(Some(lines)) => drop(tokio::spawn(async move { speak(lines, &events).await })),
+            Ok(None) => drop(tokio::spawn(speak_when_found(repertoire, prompt, events))),
             Err(error) => events.try_send(Err(error)).expect("there is room for one"),
         }
         stream
+    }
+}
+
+/// The same, where it is found out on a thread that answers nobody.
+async fn speak_when_found(
+    repertoire: Repertoire,
+    prompt: Prompt,
+    events: mpsc::Sender<Result<ModelEvent, BackendError>>,
+) {
+    let lines = tokio::task::spawn_blocking(move || repertoire.lines(&prompt, Effort::Any)).await;
+    match lines {
+        Ok(Ok(lines)) => speak(lines.unwrap_or_default(), &events).await,
+        // Nobody listens any more, or a panic was told of already.
+        Ok(Err(error)) => drop(events.send(Err(error)).await),
+        Err(_) => {}
     }
 }
 

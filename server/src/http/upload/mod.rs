@@ -36,6 +36,8 @@ use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
 
 /// How long a client may be silent in the middle of a body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);
+/// What may stand around a file in the body of its upload.
+const MAX_AROUND_BYTES: u64 = 128 << 10;
 /// What the real service wants pieces to be a multiple of. Here any length will do.
 const GRANULARITY: &str = "262144";
 
@@ -47,6 +49,8 @@ pub async fn upload(
     query: Upload,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let announced = number(request.headers(), CONTENT_LENGTH.as_str())?.unwrap_or_default();
+    app.files.allows(announced.saturating_sub(MAX_AROUND_BYTES))?;
     if let Some(id) = query.id {
         return go_on(&app, &claimed, &base, &id, request).await;
     }
@@ -73,7 +77,7 @@ async fn start(
     }
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
-    let Body(body) = Body::or_empty(request, app).await?;
+    let Body(body) = Body::or_empty(request).await?;
     let file = announced(body, &about(&headers)?).map_err(refusal)?;
     let id = app.files.begin(owner, file).await?;
     let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));

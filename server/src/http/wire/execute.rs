@@ -1,9 +1,8 @@
 //! The request and the answer of `/x/execute`. Not Google's: ours.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use protocol::Limit;
 use serde_json::{Value, json};
@@ -12,8 +11,12 @@ use super::WireError;
 use super::content::decode;
 use super::node::Node;
 use crate::engine;
+use crate::http::pieces::base64;
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
+
+/// Input files of one run.
+const MAX_FILES: usize = 100;
 
 /// What is to be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,11 +30,15 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let mut fields = Node::root(body).object()?;
     let code = fields.require("code")?.string()?;
     let timeout = fields.take("timeout_s").map(seconds).transpose()?;
-    let mut files = Vec::<(String, Bytes)>::new();
+    let (mut files, mut names) = (Vec::new(), HashSet::new());
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
+        if files.len() == MAX_FILES {
+            let why = format!("At most {MAX_FILES} files can be given to one run.");
+            return Err(WireError::Whole(why));
+        }
         let mut file = node.object()?;
         let name = plain_name(file.require("name")?)?;
-        if files.iter().any(|(other, _)| *other == name) {
+        if !names.insert(name.clone()) {
             return Err(file.wrong(format!("there are two files named '{name}'")));
         }
         files.push((name, decode(file.require("data")?)?));
@@ -74,11 +81,9 @@ pub fn answer(output: &RunOutput) -> Value {
     let images = output
         .images
         .iter()
-        .map(|image| json!({"mime_type": image.mime_type, "data": STANDARD.encode(&image.data)}));
-    let files = output
-        .files
-        .iter()
-        .map(|file| json!({"name": file.path, "data": STANDARD.encode(&file.content)}));
+        .map(|image| json!({"mime_type": image.mime_type, "data": base64(&image.data)}));
+    let files =
+        output.files.iter().map(|file| json!({"name": file.path, "data": base64(&file.content)}));
     let finished = &output.finished;
     let mut answer = json!({
         "outcome": outcome,

@@ -130,11 +130,15 @@ impl Files {
         Files { store, limits }
     }
 
+    /// Whether a file may have so many bytes.
+    pub fn allows(&self, bytes: u64) -> Result<(), UploadError> {
+        let most = self.limits.file_bytes;
+        if bytes > most { Err(UploadError::TooLarge(most)) } else { Ok(()) }
+    }
+
     /// Begins an upload, and gives its id.
     pub async fn begin(&self, owner: &Owner, file: Announced) -> Result<String, UploadError> {
-        if file.bytes.is_some_and(|bytes| bytes > self.limits.file_bytes) {
-            return Err(UploadError::TooLarge(self.limits.file_bytes));
-        }
+        self.allows(file.bytes.unwrap_or_default())?;
         let upload = Upload {
             id: ids::upload(),
             owner: owner.clone(),
