@@ -149,8 +149,8 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
 }
 
 /// Memory for the pictures and files of an interaction.
-async fn memory_for(app: &App, id: &str) -> Result<Share, ApiError> {
-    let bytes = usize::try_from(app.store.blob_bytes(id).await?).unwrap_or(usize::MAX);
+async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
+    let bytes = usize::try_from(app.store.blob_bytes(owner, id).await?).unwrap_or(usize::MAX);
     app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
 }
 

@@ -154,12 +154,17 @@ pub async fn number(
 }
 
 /// The addresses of the blobs of an interaction; none where there is no such interaction.
-pub async fn blobs(database: &SqlitePool, id: &str) -> Result<Vec<String>, StoreError> {
+pub async fn blobs(
+    database: &SqlitePool,
+    owner: &Owner,
+    id: &str,
+) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query(
         "SELECT sha256 FROM blob_uses JOIN interactions ON blob_uses.interaction = interactions.number \
-         WHERE interactions.id = $1",
+         WHERE interactions.id = $1 AND interactions.owner = $2",
     )
     .bind(id)
+    .bind(owner.name())
     .fetch_all(database)
     .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

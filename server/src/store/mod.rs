@@ -288,9 +288,9 @@ impl Store {
         }
     }
 
-    /// What the pictures and files of a stored interaction take when they are read.
-    pub async fn blob_bytes(&self, id: &str) -> Result<u64, StoreError> {
-        let addresses = load::blobs(&self.0.readers, id).await?;
+    /// Bytes of the pictures and files of a stored interaction of this owner.
+    pub async fn blob_bytes(&self, owner: &Owner, id: &str) -> Result<u64, StoreError> {
+        let addresses = load::blobs(&self.0.readers, owner, id).await?;
         self.0.blobs.bytes(&addresses).await
     }
 

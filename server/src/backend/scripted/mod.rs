@@ -96,6 +96,34 @@ impl Scripted {
         Scripted { library, additions: Arc::default(), folder: None, recordings: None }
     }
 
+    /// What there is to say to a prompt now.
+    fn repertoire(&self, prompt: &Prompt) -> Repertoire {
+        Repertoire {
+            added: self.additions.of(&prompt.namespace),
+            loaded: self.library.current(),
+            folder: self.folder.clone(),
+            recordings: self.recordings.clone(),
+        }
+    }
+}
+
+/// The scenarios for one prompt.
+struct Repertoire {
+    added: Scenarios,
+    loaded: Scenarios,
+    folder: Option<PathBuf>,
+    recordings: Option<PathBuf>,
+}
+
+/// How long it may take to find out what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// It never holds up others.
+    Small,
+    Any,
+}
+
+impl Repertoire {
     fn without_scenarios(&self) -> String {
         match &self.folder {
             Some(folder) => format!(
@@ -112,32 +140,6 @@ impl Scripted {
         }
     }
 
-    /// What there is to say to a prompt now.
-    fn repertoire(&self, prompt: &Prompt) -> Repertoire {
-        Repertoire {
-            added: self.additions.of(&prompt.namespace),
-            loaded: self.library.current(),
-            recordings: self.recordings.clone(),
-        }
-    }
-}
-
-/// The scenarios for one prompt.
-struct Repertoire {
-    added: Scenarios,
-    loaded: Scenarios,
-    recordings: Option<PathBuf>,
-}
-
-/// How long it may take to find out what is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
-    /// It never holds up others.
-    Small,
-    Any,
-}
-
-impl Repertoire {
     /// What is said; nothing where that is more effort than it may be.
     fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
         if effort == Effort::Small && is_long(prompt) {
