@@ -6,6 +6,7 @@ mod harness;
 mod auth;
 mod background;
 mod chain;
+mod conduct;
 mod create;
 mod doctor;
 mod document;

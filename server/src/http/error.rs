@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::lines::escaped;
 use super::wire::WireError;
 use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
@@ -25,6 +26,8 @@ use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
 use crate::store::{StoreError, UploadError};
 
+/// The real service's text.
+pub const LATE: &str = "Deadline expired before operation could complete.";
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -181,6 +184,11 @@ impl ApiError {
     /// The disk has failed, and nobody knows how it would have gone on.
     pub fn broken_off() -> ApiError {
         ApiError::internal(anyhow::anyhow!("the log closed before its last event"))
+    }
+
+    /// The client's deadline has passed.
+    pub fn late() -> ApiError {
+        ApiError::new(Code::DeadlineExceeded, LATE)
     }
 
     pub fn stopping() -> ApiError {
@@ -422,7 +430,7 @@ fn envelope(path: &str, error: &ApiError) -> String {
         }
         _ => error.classic(),
     };
-    body.to_string()
+    escaped(body.to_string())
 }
 
 fn sentence(text: &str) -> String {

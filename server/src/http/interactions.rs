@@ -8,10 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::Body;
+use super::deadline::Deadline;
 use super::error::ApiError;
+use super::lines::escaped;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
+use super::revision::Revision;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
 use super::{App, JSON, sse};
@@ -27,22 +30,29 @@ pub async fn create(
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
     _: Parameters,
+    _: Revision,
+    deadline: Deadline,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let Create { mut request, stream } = request::create(body)?;
     request.owner = owner;
     let background = request.background;
-    let running = app.engine.start_in(&namespace, request).await?;
+    let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
     let wanted = Wanted(running.wanted());
-    let mut response = answer(running, stream, background).await?;
+    let mut response = deadline.hold(answer(running, stream, background, deadline)).await??;
     response.extensions_mut().insert(wanted);
     Ok(response)
 }
 
-async fn answer(running: Running, stream: bool, background: bool) -> Result<Response, ApiError> {
+async fn answer(
+    running: Running,
+    stream: bool,
+    background: bool,
+    deadline: Deadline,
+) -> Result<Response, ApiError> {
     if stream {
         let log = Arc::clone(running.log());
-        return Ok(sse::stream(&log, None, (!background).then_some(running)));
+        return Ok(sse::stream(&log, None, (!background).then_some(running), deadline));
     }
     let log = running.log();
     if background {
@@ -63,11 +73,13 @@ pub async fn get(
     State(app): State<App>,
     Path(id): Path<String>,
     parameters: Parameters,
+    _: Revision,
+    deadline: Deadline,
 ) -> Result<Response, ApiError> {
     let log = find(&app, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
-        (true, None) => Ok(sse::stream(&log, None, None)),
-        (true, Some(last)) => Ok(sse::stream(&log, Some(sse::place(&log, &last)?), None)),
+        (true, None) => Ok(sse::stream(&log, None, None, deadline)),
+        (true, Some(last)) => Ok(sse::stream(&log, Some(sse::place(&log, &last)?), None, deadline)),
         (false, None) => json(&Interaction::of(&log, Show::Everything)),
         (false, Some(_)) => Err(ApiError::invalid("'last_event_id' needs 'stream'.")),
     }
@@ -129,6 +141,6 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
 }
 
 fn json(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+    let body = serde_json::to_string(body).map_err(ApiError::internal)?;
+    Ok(([(CONTENT_TYPE, JSON)], escaped(body)).into_response())
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::body::Body;
+use super::deadline::Deadline;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
@@ -75,6 +76,7 @@ pub async fn call(
     Extension(owner): Extension<Owner>,
     Path(rest): Path<String>,
     query: Classic,
+    deadline: Deadline,
     body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
     let (name, method) = part_of_url(&rest);
@@ -87,17 +89,18 @@ pub async fn call(
     match method {
         "generateContent" | "streamGenerateContent" => {
             let Generate { mut request, thoughts } =
-                request::generate(name, body).map_err(refusal)?;
+                request::generate(name, body, app.engine.has_own_signatures(name))
+                    .map_err(refusal)?;
             request.owner = owner;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let about = About { model, id: ids::response(), tier };
-            let running = app.engine.start_in(&namespace, request).await?;
+            let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                whole(&running, &about, thoughts).await?
+                deadline.hold(whole(&running, &about, thoughts)).await??
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
-                stream(running, about, thoughts, framing)
+                stream(running, about, thoughts, framing, deadline)
             };
             response.extensions_mut().insert(wanted);
             Ok(response)

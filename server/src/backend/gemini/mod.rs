@@ -83,6 +83,10 @@ impl Backend for Gemini {
         });
         stream
     }
+
+    fn has_own_signatures(&self, _: &str) -> bool {
+        true
+    }
 }
 
 impl Core {
