@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// An interaction's id in the form of the real service: `v1_` and the base64url of a protobuf
@@ -49,6 +50,23 @@ pub fn upload() -> String {
 /// What stands in `signature`: opaque base64.
 pub fn signature() -> String {
     STANDARD.encode(Uuid::new_v4().as_bytes())
+}
+
+/// The signature of a call of this function. It is no secret: it tells that it came from a call of
+/// that function and came back whole, also after a restart.
+pub fn signature_of_call(name: &str) -> String {
+    let dice = &Uuid::new_v4().into_bytes()[8..];
+    STANDARD.encode([dice, &check(dice, name)].concat())
+}
+
+/// Whether [`signature_of_call`] gave these bytes for this function.
+pub fn is_signature_of_call(bytes: &[u8], name: &str) -> bool {
+    bytes.len() == 16 && check(&bytes[..8], name) == bytes[8..]
+}
+
+fn check(dice: &[u8], name: &str) -> [u8; 8] {
+    let hash = Sha256::new().chain_update(dice).chain_update(name).finalize();
+    std::array::from_fn(|at| hash[at])
 }
 
 /// Lower-case letters and digits, from a generator of each thread that the system's seeds again and again.

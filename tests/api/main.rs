@@ -7,6 +7,7 @@ mod auth;
 mod background;
 mod bounds;
 mod chain;
+mod conduct;
 mod console;
 mod create;
 mod disk;

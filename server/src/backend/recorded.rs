@@ -21,6 +21,10 @@ impl Recorded {
 }
 
 impl Backend for Recorded {
+    fn has_own_signatures(&self, model: &str) -> bool {
+        self.model.has_own_signatures(model)
+    }
+
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let tape = prompt.tape.clone();
         if !tape.turn(&self.keeper, &prompt) {

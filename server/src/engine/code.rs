@@ -17,7 +17,7 @@ impl Run {
         if !turn.may_run_code() {
             self.usage.said_unseen(&code);
         }
-        let (id, signature) = self.names_of_call();
+        let (id, signature) = self.names_of_call(ids::signature());
         let call = CodeCall { id, code, signature };
         match turn.code(call) {
             Ok(waiting) => Turn::Code(waiting),

@@ -5,6 +5,7 @@ mod calls;
 mod carry;
 mod code;
 mod echo;
+mod endings;
 mod fetch;
 mod files;
 mod form;
@@ -143,6 +144,11 @@ pub enum EngineError {
 }
 
 impl Engine {
+    /// Whether thought signatures of this model are another server's, which checks them itself.
+    pub fn has_own_signatures(&self, model: &str) -> bool {
+        self.backend.has_own_signatures(model)
+    }
+
     pub fn new(
         backend: Arc<dyn Backend>,
         sandbox: Arc<Sandbox>,

@@ -296,7 +296,7 @@ impl Run {
                 ModelEvent::FunctionCall { name, arguments } => {
                     turn = self.let_go(turn);
                     turn = self.close(turn);
-                    let (id, signature) = self.names_of_call();
+                    let (id, signature) = self.names_of_call(ids::signature_of_call(&name));
                     let call = FunctionCall { id, name, arguments, signature };
                     turn = self.function_call(turn, call);
                 }
@@ -363,11 +363,12 @@ impl Run {
         }
     }
 
-    /// Id and signature of the call that the model makes now.
-    pub fn names_of_call(&mut self) -> (String, String) {
+    /// Id and signature of the call that the model makes now. `fresh` is the signature where the
+    /// model gave none.
+    pub fn names_of_call(&mut self, fresh: String) -> (String, String) {
         match self.mark.take() {
             Some(Mark { id, signature }) => (id.unwrap_or_else(ids::call), signature),
-            None => (ids::call(), ids::signature()),
+            None => (ids::call(), fresh),
         }
     }
 }

@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::lines::escaped;
 use super::request_log::Refusal;
 use super::wire::WireError;
 use super::{JSON, RequestId, UPLOAD_STATUS};
@@ -28,6 +29,8 @@ use crate::store::{Log, StoreError, UploadError};
 
 const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting \
                          interactions or files makes room.";
+/// The real service's text.
+pub const LATE: &str = "Deadline expired before operation could complete.";
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -197,6 +200,11 @@ impl ApiError {
             Some(error) => error.into(),
             None => ApiError::internal(anyhow::anyhow!("the log closed before its last event")),
         }
+    }
+
+    /// The client's deadline has passed.
+    pub fn late() -> ApiError {
+        ApiError::new(Code::DeadlineExceeded, LATE)
     }
 
     pub fn stopping() -> ApiError {
@@ -442,7 +450,7 @@ fn envelope(path: &str, error: &ApiError) -> String {
         }
         _ => error.classic(),
     };
-    body.to_string()
+    escaped(body.to_string())
 }
 
 fn sentence(text: &str) -> String {

@@ -8,10 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::{Body, aside, holding};
+use super::deadline::Deadline;
 use super::error::ApiError;
+use super::lines::escaped;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
+use super::revision::Revision;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
 use super::{App, JSON, pieces, sse};
@@ -28,14 +31,17 @@ pub async fn create(
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
     _: Parameters,
+    _: Revision,
+    deadline: Deadline,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let Create { mut request, stream } = aside(body, request::create).await?;
     request.owner = owner;
     let background = request.background;
-    let running = app.engine.start_in(&namespace, request).await?;
+    let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
     let wanted = Wanted(running.wanted());
-    let mut response = answer(&app, running, stream, background).await?;
+    let answer = answer(&app, running, stream, background, deadline);
+    let mut response = deadline.hold(answer).await??;
     response.extensions_mut().insert(wanted);
     Ok(response)
 }
@@ -45,10 +51,11 @@ async fn answer(
     running: Running,
     stream: bool,
     background: bool,
+    deadline: Deadline,
 ) -> Result<Response, ApiError> {
     if stream {
         let log = Arc::clone(running.log());
-        return Ok(sse::stream(&log, None, (!background).then_some(running)));
+        return Ok(sse::stream(&log, None, (!background).then_some(running), deadline));
     }
     let log = running.log();
     if background {
@@ -70,15 +77,17 @@ pub async fn get(
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     parameters: Parameters,
+    _: Revision,
+    deadline: Deadline,
 ) -> Result<Response, ApiError> {
     // What is in the log is in memory for as long as it is read.
     let share = memory_for(&app, &owner, &id).await?;
     let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
-        (true, None) => Ok(holding(sse::stream(&log, None, None), share)),
+        (true, None) => Ok(holding(sse::stream(&log, None, None, deadline), share)),
         (true, Some(last)) => {
             let place = sse::place(&log, &last)?;
-            Ok(holding(sse::stream(&log, Some(place), None), share))
+            Ok(holding(sse::stream(&log, Some(place), None, deadline), share))
         }
         (false, None) => {
             drop(share);
@@ -162,6 +171,6 @@ fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
 }
 
 fn json(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+    let body = serde_json::to_string(body).map_err(ApiError::internal)?;
+    Ok(([(CONTENT_TYPE, JSON)], escaped(body)).into_response())
 }

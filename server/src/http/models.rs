@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::{Body, aside};
+use super::deadline::Deadline;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
@@ -76,6 +77,7 @@ pub async fn call(
     Extension(owner): Extension<Owner>,
     Path(rest): Path<String>,
     query: Classic,
+    deadline: Deadline,
     body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
     let (name, method) = part_of_url(&rest);
@@ -87,18 +89,22 @@ pub async fn call(
     let Body(body) = body?;
     match method {
         "generateContent" | "streamGenerateContent" => {
+            let own = app.engine.has_own_signatures(name);
+            let model = name.to_owned();
             let Generate { mut request, thoughts } =
-                aside(body, read(name, request::generate)).await.map_err(refusal)?;
+                aside(body, move |body| request::generate(&model, body, own))
+                    .await
+                    .map_err(refusal)?;
             request.owner = owner;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let about = About { model, id: ids::response(), tier };
-            let running = app.engine.start_in(&namespace, request).await?;
+            let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                whole(&app, &running, &about, thoughts).await?
+                deadline.hold(whole(&app, &running, &about, thoughts)).await??
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
-                stream(running, about, thoughts, framing)
+                stream(running, about, thoughts, framing, deadline)
             };
             response.extensions_mut().insert(wanted);
             Ok(response)

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::JSON;
 use super::error::ApiError;
+use super::lines::escaped;
 use crate::budget::{Budget, Share};
 
 /// Smaller values stand in the JSON itself.
@@ -80,7 +81,7 @@ pub fn answer(
     make: impl FnOnce() -> Result<String, ApiError>,
 ) -> Result<Response, ApiError> {
     let making = Making::begin();
-    let json = make()?;
+    let json = escaped(make()?);
     let made = making.end().filter(|made| !made.values.is_empty());
     let headers = [(CONTENT_TYPE, JSON)];
     let values = made.iter().flat_map(|made| &made.values).map(Bytes::len).sum::<usize>();

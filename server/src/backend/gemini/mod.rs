@@ -84,6 +84,10 @@ impl Backend for Gemini {
         });
         stream
     }
+
+    fn has_own_signatures(&self, _: &str) -> bool {
+        true
+    }
 }
 
 impl Core {

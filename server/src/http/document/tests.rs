@@ -211,12 +211,13 @@ pub fn of_generate() -> [Value; 2] {
         json!({"fileData": {"fileUri": "files/a", "mimeType": "a/b", "displayName": "n"}}),
         json!({"executableCode": {"code": "1", "language": "PYTHON", "id": "c"}}),
         json!({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1", "id": "c"}}),
-        json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false}}),
-        json!({"functionResponse": {"name": "f", "response": {}, "id": "f", "willContinue": false,
-                                    "scheduling": "SILENT"}}),
         json!({"toolCall": {}}),
         json!({"toolResponse": {}}),
     ];
+    let call = json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false},
+                      "thoughtSignature": "skip_thought_signature_validator"});
+    let response = json!({"functionResponse": {"name": "f", "response": {}, "id": "f",
+                                               "willContinue": false, "scheduling": "SILENT"}});
     for name in crate::http::generate::ABOUT_A_PART {
         parts[0][*name] = json!({});
     }
@@ -231,7 +232,8 @@ pub fn of_generate() -> [Value; 2] {
         config[*name] = json!({});
     }
     let every = json!({
-        "contents": [{"role": "user", "parts": parts}],
+        "contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": [call]},
+                     {"role": "user", "parts": [response]}],
         "systemInstruction": {"parts": [{"text": "a"}]},
         "tools": [{"codeExecution": {},
             "googleSearch": {"searchTypes": {}, "timeRangeFilter": {}}, "functionDeclarations": [{"name": "f", "description": "d",
@@ -254,14 +256,16 @@ fn content_is_generated_as_the_document_says() {
     let [every, other] = of_generate();
 
     // An instruction is a content of which texts alone are taken: the others are read and refused.
-    let parts = every["contents"][0]["parts"].as_array().expect("it is one").iter();
+    let contents = every["contents"].as_array().expect("it is one").iter();
+    let parts = contents.flat_map(|content| content["parts"].as_array().expect("it is one"));
     let instructions: Vec<Value> = parts
         .map(|part| {
             let instruction = json!({"role": "user", "parts": [part]});
             json!({"contents": {"parts": {"text": "a"}}, "systemInstruction": instruction})
         })
         .collect();
-    let read = |body| generate::generate("m", body).map(drop).map_err(|error| error.to_string());
+    let read =
+        |body| generate::generate("m", body, false).map(drop).map_err(|error| error.to_string());
     is_true("GenerateContentRequest", &of_generate(), &refused_here(""), |body| {
         instructions.iter().for_each(|instruction| drop(read(instruction.clone())));
         read(body)

@@ -19,20 +19,40 @@ const NO_CONTENTS: &str = "* GenerateContentRequest.contents: contents is not sp
 const NO_PARTS: &str = "must not be empty";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub enum Role {
     User,
     Model,
 }
 
+/// A content with its parts.
+#[derive(Debug)]
+pub struct Turn {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
 /// Reads a conversation, oldest first.
 pub fn contents(node: Option<Node>) -> Result<Vec<Step>, WireError> {
+    steps(turns(node)?)
+}
+
+/// The contents of a conversation as they came, oldest first.
+pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
     let nodes = node.map(one_or_many).transpose()?.unwrap_or_default();
     if nodes.is_empty() {
         return Err(WireError::Whole(NO_CONTENTS.to_owned()));
     }
+    nodes.into_iter().map(turn).collect()
+}
+
+/// What happened in a conversation.
+pub fn steps(turns: Vec<Turn>) -> Result<Vec<Step>, WireError> {
     let mut history = History::default();
-    for node in nodes {
-        content(node, &mut history)?;
+    for Turn { role, parts } in turns {
+        history.turn();
+        for part in parts {
+            history.add(role, part);
+        }
     }
     if history.steps.len() > MAX_STEPS {
         return Err(too_many_steps());
@@ -54,13 +74,10 @@ pub fn instruction(node: Node) -> Result<String, WireError> {
     Ok(texts.join("\n"))
 }
 
-fn content(node: Node, history: &mut History) -> Result<(), WireError> {
+fn turn(node: Node) -> Result<Turn, WireError> {
     let (role, parts) = parts(node)?;
-    history.turn();
-    for part in parts {
-        history.add(role, part::read(part)?);
-    }
-    Ok(())
+    let parts = parts.into_iter().map(part::read).collect::<Result<_, _>>()?;
+    Ok(Turn { role, parts })
 }
 
 fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {

@@ -39,8 +39,10 @@ pub fn of_code_result(result: &CodeResult) -> Value {
 }
 
 pub fn of_function_call(call: &FunctionCall) -> Value {
-    json!({
-        "functionCall": {"id": call.id, "name": call.name, "args": call.arguments},
-        "thoughtSignature": call.signature,
-    })
+    let mut part =
+        json!({"functionCall": {"id": call.id, "name": call.name, "args": call.arguments}});
+    if !call.signature.is_empty() {
+        part["thoughtSignature"] = call.signature.as_str().into();
+    }
+    part
 }

@@ -122,6 +122,11 @@ pub fn decode(node: Node) -> Result<Bytes, WireError> {
     }
 }
 
+/// The bytes of base64 in any of its spellings; nothing for what is none.
+pub fn bytes_of(value: &Value) -> Option<Vec<u8>> {
+    decoded(value.as_str()?).ok()
+}
+
 pub fn is_base64(text: &str) -> bool {
     decoded(text).is_ok()
 }
