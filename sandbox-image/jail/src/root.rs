@@ -153,6 +153,12 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Data of the system that Python reads: the locale is the one that `LANG` names.
+const DATA: &[&str] = &["usr/share/zoneinfo", "usr/share/fonts/belljar", "usr/lib/locale/C.utf8"];
+
+/// Where Debian keeps fonts that code opens by their path: Matplotlib's own, and the one of the libraries.
+const FONT_FOLDERS: &[&str] = &["truetype/dejavu", "opentype/noto"];
+
 fn build(spec: &RootSpec) -> Result<(), JailError> {
     let root = &spec.staging;
     for folder in FOLDERS {
@@ -175,9 +181,10 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
             symlink(target, root.join(link)).doing("linking", link)?;
         }
     }
-    for folder in LIBRARIES.iter().chain(&["usr/share/zoneinfo", "usr/share/fonts/belljar"]) {
+    for folder in LIBRARIES.iter().chain(DATA) {
         show_folder(root, folder)?;
     }
+    font_folders(root, &spec.python)?;
     for tool in TOOLS {
         copy_tool(root, tool)?;
     }
@@ -187,6 +194,19 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
         let what = to.display().to_string();
         fs::create_dir_all(to.parent().unwrap_or(root)).doing("making a folder for", &what)?;
         copy(outside, &to, 0o555)?;
+    }
+    Ok(())
+}
+
+fn font_folders(root: &Path, python: &PythonHome) -> Result<(), JailError> {
+    let target = format!(
+        "/usr/local/lib/python{}/site-packages/matplotlib/mpl-data/fonts/ttf",
+        python.version
+    );
+    for folder in FONT_FOLDERS {
+        let link = root.join("usr/share/fonts").join(folder);
+        fs::create_dir_all(link.parent().unwrap_or(root)).doing("making", *folder)?;
+        symlink(&target, &link).doing("linking", *folder)?;
     }
     Ok(())
 }
