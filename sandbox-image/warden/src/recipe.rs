@@ -51,6 +51,10 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
     ("belljar_display.py", include_str!("../../python/belljar_display.py")),
     ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
+    ("belljar_files.py", include_str!("../../python/belljar_files.py")),
+    ("belljar_fonts.py", include_str!("../../python/belljar_fonts.py")),
+    ("belljar_spawn.py", include_str!("../../python/belljar_spawn.py")),
+    ("belljar_streams.py", include_str!("../../python/belljar_streams.py")),
     ("path/pip.py", include_str!("../../python/path/pip.py")),
 ];
 /// Where they and the jail are on a root of its own.
@@ -164,15 +168,25 @@ impl Recipe {
             python: self.python.executable_inside(),
             scripts: home.to_owned(),
             jail: home.join("jail.so"),
-            environment: environment(&path, Path::new("/usr/local/lib"), self.dice(home)),
+            environment: environment(
+                &path,
+                Path::new("/usr/local/lib"),
+                &Path::new("/usr/local/lib")
+                    .join(format!("python{}/site-packages", self.python.version)),
+                self.dice(home),
+            ),
         }
     }
 
     fn start_on_shared_root(&self, scripts: &Path) -> Start {
         let path = [scripts.join("path"), self.python.site_packages.clone()];
         let beside_the_jail = self.jail.parent().unwrap_or(scripts);
-        let mut environment =
-            environment(&path, &self.python.prefix.join("lib"), self.dice(beside_the_jail));
+        let mut environment = environment(
+            &path,
+            &self.python.prefix.join("lib"),
+            &self.python.site_packages,
+            self.dice(beside_the_jail),
+        );
         for (_, folders) in environment.iter_mut().filter(|(name, _)| name == "PATH") {
             *folders = format!("{}:{folders}", scripts.join(PROGRAMS).display());
         }
@@ -198,6 +212,7 @@ impl Recipe {
 fn environment(
     path: &[PathBuf],
     libraries: &Path,
+    packages: &Path,
     dice: Option<(u64, PathBuf)>,
 ) -> Vec<(String, String)> {
     let path: Vec<_> = path.iter().map(|folder| folder.display().to_string()).collect();
@@ -224,6 +239,11 @@ fn environment(
         // An interpreter that was built with a shared library finds it beside itself.
         ("LD_LIBRARY_PATH", libraries.display().to_string()),
         ("PYTHONPATH", path.join(":")),
+        // Pillow looks for fonts by name in the folder `fonts` of each.
+        (
+            "XDG_DATA_DIRS",
+            format!("{}:/usr/share", packages.join("matplotlib/mpl-data").display()),
+        ),
     ])
     .chain(dice.map(|(seed, library)| seeded(seed, &library)).into_iter().flatten())
     .map(|(name, value)| (name.to_owned(), value))
