@@ -91,6 +91,8 @@ def complete() -> list[OSError]:
             for file in [one for one in objects if id(type(one)) in fit] if fit else ():
                 try:
                     act(file)
+                except io.UnsupportedOperation:  # it has no descriptor: what lies below it is looked at by itself
+                    pass
                 except OSError as error:
                     failures.append(error)
                 except Exception:  # noqa: BLE001: it is closed, or an object of the code's own

@@ -24,6 +24,7 @@ import types
 import belljar_dice
 import belljar_display
 import belljar_files
+import belljar_hidden
 import belljar_pages
 import belljar_spawn
 import belljar_streams
@@ -78,6 +79,7 @@ def serve() -> None:
         os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
+    belljar_hidden.hide()
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:

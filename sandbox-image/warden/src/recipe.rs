@@ -52,6 +52,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("belljar_display.py", include_str!("../../python/belljar_display.py")),
     ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
     ("belljar_files.py", include_str!("../../python/belljar_files.py")),
+    ("belljar_hidden.py", include_str!("../../python/belljar_hidden.py")),
     ("belljar_fonts.py", include_str!("../../python/belljar_fonts.py")),
     ("belljar_spawn.py", include_str!("../../python/belljar_spawn.py")),
     ("belljar_streams.py", include_str!("../../python/belljar_streams.py")),
