@@ -25,7 +25,7 @@ async fn figures_come_back_however_they_are_left() {
         ("plt.plot([1, 2])", vec![(640, 480)]),
         ("plt.figure(figsize=(12, 8)); plt.plot([1]); plt.show()", vec![(1200, 800)]),
         (
-            "for n in (2, 3, 4): plt.figure(figsize=(n, 1)); plt.plot([1])\nplt.show()\nplt.figure(figsize=(5, 1))",
+            "for n in (2, 3, 4): plt.figure(figsize=(n, 1)); plt.plot([1])\nplt.show()\nplt.figure(figsize=(5, 1)); plt.plot([1])",
             vec![(200, 100), (300, 100), (400, 100), (500, 100)],
         ),
         ("plt.plot([1]); plt.savefig('a.png'); plt.show()", vec![(640, 480)]),

@@ -241,10 +241,7 @@ fn environment(
         ("LD_LIBRARY_PATH", libraries.display().to_string()),
         ("PYTHONPATH", path.join(":")),
         // Pillow looks for fonts by name in the folder `fonts` of each.
-        (
-            "XDG_DATA_DIRS",
-            format!("{}:/usr/share", packages.join("matplotlib/mpl-data").display()),
-        ),
+        ("XDG_DATA_DIRS", format!("{}:/usr/share", packages.join("matplotlib/mpl-data").display())),
     ])
     .chain(dice.map(|(seed, library)| seeded(seed, &library)).into_iter().flatten())
     .map(|(name, value)| (name.to_owned(), value))
