@@ -28,15 +28,17 @@ def install() -> None:
 
 
 def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> None:
-    """As the interpreter makes them (`create_stdio`)."""
-    binary = io.open(descriptor, mode + "b", closefd=False)
-    binary.raw.name = f"<{name}>"
+    """As the interpreter makes them where it is told not to buffer (`-u`): what is printed is out, however the
+    process ends."""
+    writes = mode == "w"
+    binary = io.open(descriptor, mode + "b", buffering=0 if writes else -1, closefd=False)
+    (binary if writes else binary.raw).name = f"<{name}>"
     stream = io.TextIOWrapper(
         binary,
         encoding=encoding,
         errors="backslashreplace" if name == "stderr" else errors,
-        newline="\n" if mode == "w" else None,
-        line_buffering=name == "stderr",
+        newline="\n" if writes else None,
+        write_through=writes,
     )
     stream.mode = mode
     setattr(sys, name, stream)

@@ -1,4 +1,4 @@
-//! Standard streams: what they are in a script whose output is piped, and in which order they write.
+//! Standard streams: what they are under `python -u` into a pipe, and in which order they write.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn standard_streams_say_what_they_are() {
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             assert type(stream) is io.TextIOWrapper and stream is getattr(sys, f'__{stream.name[1:-1]}__')
             print(stream.name, stream.fileno(), stream.mode, stream.encoding, stream.errors,
-                stream.isatty(), stream.line_buffering, stream.write_through, stream.buffer.raw.closefd)
+                stream.isatty(), stream.line_buffering, stream.write_through, stream.buffer.closed)
         print(sys.stdout.seekable(), sys.stderr.seekable(), sys.stdout.buffer.seekable())
         try: sys.stdout.tell()
         except OSError: print('no place')
@@ -22,8 +22,8 @@ async fn standard_streams_say_what_they_are() {
     );
     let answer = execute(&server, &code).await;
     let told = "<stdin> 0 r utf-8 surrogateescape False False False False\n\
-        <stdout> 1 w utf-8 surrogateescape False False False False\n\
-        <stderr> 2 w utf-8 backslashreplace False True False False\n\
+        <stdout> 1 w utf-8 surrogateescape False False True False\n\
+        <stderr> 2 w utf-8 backslashreplace False False True False\n\
         False False False\nno place\n";
     assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(told), &json!("")));
 }
