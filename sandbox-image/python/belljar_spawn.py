@@ -1,7 +1,9 @@
 """Processes that `multiprocessing` starts from nothing (`spawn`, `forkserver`) find the code's own functions.
 
-In a script they import its file. Code in a cell has no file, so it gets one when the first such process is
-started: all code of the interaction so far, one run after another. It is removed at the end of the run.
+In a script they import its file, which keeps them from starting processes in turn by
+`if __name__ == "__main__":`. Code in a cell has no file, so it gets one when the first such process is started. It has
+the code of this run where that has the line, and otherwise what it defines; and what earlier runs have defined, which
+would print and compute again. It is removed at the end of the run.
 """
 
 import os
@@ -10,24 +12,29 @@ import tempfile
 
 import belljar_imports
 
-#: The code of each run that came before, and whether it ran to its end; and that of the run that goes on.
-_runs: list[tuple[str, bool]] = []
+#: The code of each run that came before, and that of the run that goes on.
+_runs: list[str] = []
 _code = ""
 _file: str | None = None
 
-#: What is said where a script would fail as well, some of them without an end.
-UNGUARDED = (
-    "a process that is started by 'spawn' or 'forkserver' runs this code again: put what starts it below "
-    "`if __name__ == \"__main__\":`, or use multiprocessing.get_context(\"fork\")"
-)
-#: One run of the code, as the new process does it. A run that failed once may fail again.
-ONE_RUN = """\
-try:
-    exec(compile({code!r}, "<string>", "exec", dont_inherit=True), globals())
-except BaseException:
-    if {ended}:
-        raise
+#: What a new process begins with. Imports, functions, classes and assignments are definitions. One that fails is
+#: left out: it may need what a statement between them has made.
+DEFINE = """\
+def _define(code):
+    import ast
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    try:
+        nodes = ast.parse(code).body
+    except SyntaxError:
+        return
+    for node in nodes:
+        if isinstance(node, kinds):
+            try:
+                exec(compile(ast.Module([node], []), "<string>", "exec", dont_inherit=True), globals())
+            except BaseException:
+                pass
 """
+RUN = 'exec(compile({code!r}, "<string>", "exec", dont_inherit=True), globals())\n'
 
 
 def install() -> None:
@@ -39,9 +46,9 @@ def begin(code: str) -> None:
     _code = code
 
 
-def end(ended: bool) -> None:
+def end() -> None:
     global _file
-    _runs.append((_code, ended))
+    _runs.append(_code)
     if _file is not None:
         try:
             os.unlink(_file)
@@ -55,8 +62,7 @@ def give_main(spawn) -> None:
 
     def get_preparation_data(name):
         data = prepare(name)
-        main = sys.modules.get("__main__")
-        if "init_main_from_name" not in data and "init_main_from_path" not in data and main is not None:
+        if "init_main_from_name" not in data and "init_main_from_path" not in data:
             data["init_main_from_path"] = path()
         return data
 
@@ -65,11 +71,15 @@ def give_main(spawn) -> None:
 
 def path() -> str:
     global _file
-    if "__main__" not in _code:
-        raise RuntimeError(UNGUARDED)
     if _file is None or not os.path.exists(_file):
         handle, _file = tempfile.mkstemp(suffix=".py", prefix="main-")
-        with open(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
-            for code, ended in [*_runs, (_code, True)]:
-                file.write(ONE_RUN.format(code=code, ended=ended))
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(DEFINE)
+            for code in _runs:
+                file.write(f"_define({code!r})\n")
+            file.write(RUN.format(code=_code) if is_guarded(_code) else f"_define({_code!r})\n")
     return _file
+
+
+def is_guarded(code: str) -> bool:
+    return "__name__" in code and "__main__" in code

@@ -93,7 +93,7 @@ def serve() -> None:
         failure = finish()
         if word == ENDED and failure is not None:
             word = reason(failure)
-        belljar_spawn.end(word == ENDED)
+        belljar_spawn.end()
         _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
         try:
             _write(CONTROL, bytes([word]))
