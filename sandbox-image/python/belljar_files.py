@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 import belljar_imports
 
-#: Types that are no files, by their identity: all that the zygote has.
-_others: set[int] = set()
+#: Types that are no files: all that the zygote has.
+_others: set[type] = set()
 #: How far each compressed file or archive was when it got its end, so that it is not touched for nothing.
 _ended: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -40,7 +40,10 @@ def learn() -> None:
         if id(one) not in seen and one not in files:
             seen.add(id(one))
             todo += type.__subclasses__(one)
-    _others.update(seen)
+            try:
+                _others.add(one)
+            except TypeError:  # some compare by more than identity, and have no hash
+                pass
 
 
 def track_videos(cv2) -> None:
@@ -83,11 +86,13 @@ def complete() -> list[OSError]:
     """Called at the end of a run. What could not be written, and why."""
     failures = []
     objects = gc.get_objects()
-    new = {id(one): one for one in map(type, objects)}
-    wanted = {number for number in new if number not in _others}
+    try:
+        wanted = set(map(type, objects)) - _others
+    except TypeError:
+        wanted = {id(one): one for one in map(type, objects)}.values()
     if wanted:
         for kind, act in kinds():
-            fit = {number for number in wanted if kind in type.__dict__["__mro__"].__get__(new[number])}
+            fit = {id(one) for one in wanted if kind in type.__dict__["__mro__"].__get__(one)}
             for file in [one for one in objects if id(type(one)) in fit] if fit else ():
                 try:
                     act(file)
