@@ -8,6 +8,7 @@
 mod harness;
 
 mod accidents;
+mod arguments;
 mod bombs;
 mod cases;
 mod collected;
