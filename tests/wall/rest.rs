@@ -169,3 +169,101 @@ async fn what_a_run_has_left_counts_in_the_next_one() {
         assert_eq!(outcome, protocol::Outcome::Stopped { limit });
     }
 }
+
+/// A process that dies slowly when the run ends, since it has memory to give back.
+const DYING: &str = "import ctypes, fcntl, mmap, os, signal, socket, threading, time\n\
+    libc = ctypes.CDLL(None, use_errno=True)\n\
+    def hold():\n\
+    \x20   memory = mmap.mmap(-1, 700 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n\
+    \x20   memory.madvise(mmap.MADV_NOHUGEPAGE)\n\
+    \x20   for at in range(0, 700 << 20, 4096): memory[at] = 1\n\
+    \x20   open('held', 'w').close()\n\
+    \x20   while True: time.sleep(60)\n";
+
+/// What has the kernel send SIGCONT when the process dies, to the one that `watch` runs in. The number of
+/// the one that dies goes into `dying`.
+const WAKING: &[(&str, &str)] = &[
+    (
+        "the signal of a child's end",
+        r"
+        dying = libc.syscall(56, signal.SIGCONT, 0, 0, 0, 0)
+        if dying == 0: hold()
+        if dying < 0 and (dying := os.fork()) == 0: hold()
+        threading.Thread(target=watch, args=['watch'], daemon=True).start()
+        ",
+    ),
+    (
+        "the signal of a parent's end",
+        r"
+        if (dying := os.fork()) == 0:
+            if os.fork() == 0: libc.prctl(1, signal.SIGCONT); watch('watch')
+            hold()
+        ",
+    ),
+    (
+        "the signal of a file that is ready",
+        r"
+        ours, theirs = socket.socketpair()
+        if (dying := os.fork()) == 0: ours.close(); hold()
+        theirs.close()
+        for what, value in ((8, os.getpid()), (10, signal.SIGCONT), (fcntl.F_SETFL, os.O_ASYNC)):
+            try: fcntl.fcntl(ours, what, value)
+            except OSError: pass
+        threading.Thread(target=watch, args=['watch'], daemon=True).start()
+        ",
+    ),
+    (
+        "the signal to a group of processes that becomes an orphan",
+        r"
+        if (dying := os.fork()) == 0:
+            if os.fork() == 0:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                os.setpgid(0, 0)
+                watch('watch')
+            hold()
+        ",
+    ),
+];
+
+/// [K06]
+#[tokio::test]
+async fn what_dies_while_all_are_stopped_wakes_nothing() {
+    for (way, wake) in WAKING {
+        let warden = Warden::start(&["--standbys", "1"]);
+        let mut cell = open(&warden).await;
+        let code = format!(
+            "{WATCH}{DYING}{}started('watch', 'held'); os.kill(dying, signal.SIGKILL); print('left')",
+            python(wake)
+        );
+        let left = cell.run(&code).await.expect("the warden is there");
+        assert_eq!(stdout(&left), "left\n", "{way}: {}", String::from_utf8_lossy(&left.stderr));
+        tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+        // It has written down its longest pause when it has gone on.
+        let look = "def longest(): return float(open('watch').read())\n\
+            until = time.monotonic() + 1\n\
+            while longest() < 1 and time.monotonic() < until: time.sleep(0.001)\n\
+            print(longest() >= 1)";
+        let looked = cell.run(look).await.expect("the cell is still there");
+        assert_eq!(stdout(&looked), "True\n", "{way}: it went on between two runs");
+    }
+}
+
+/// [K06]
+#[tokio::test]
+async fn processor_time_between_two_runs_counts_in_the_second() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    // Says that it is at its end and goes on, for as long as it is let.
+    let code = "import os, threading, time\n\
+        def burn():\n\
+        \x20   while True: pass\n\
+        threading.Thread(target=burn, daemon=True).start()\n\
+        before = time.process_time()";
+    let first = cell.run(code).await.expect("the warden is there").finished.usage.cpu_us;
+    let second = cell.run("print(time.process_time())").await.expect("the cell is there");
+    let all: f64 = stdout(&second).trim().parse().expect("it is a number");
+    let counted = first + second.finished.usage.cpu_us;
+    let start = cell.run("print(before)").await.expect("the cell is there");
+    let before: f64 = stdout(&start).trim().parse().expect("it is a number");
+    assert!(counted as f64 / 1e6 >= all - before, "{counted} µs of {} s", all - before);
+}

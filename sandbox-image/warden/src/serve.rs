@@ -88,6 +88,9 @@ pub struct Settings {
     /// Bytes of one picture.
     #[arg(long, default_value_t = 10 << 20)]
     image_bytes: u64,
+    /// Bytes of those pictures together.
+    #[arg(long, default_value_t = 32 << 20)]
+    all_images_bytes: u64,
     /// Files that one run may give back.
     #[arg(long, default_value_t = 100)]
     files: u32,
@@ -241,6 +244,7 @@ fn limits(settings: &Settings) -> CellLimits {
         output_bytes: settings.output_bytes,
         images: settings.images,
         image_bytes: settings.image_bytes,
+        all_images_bytes: settings.all_images_bytes,
         files: settings.files,
         files_bytes: settings.files_bytes,
         code_bytes: settings.code_bytes,
