@@ -25,10 +25,10 @@ check: # formatting and lints
 		&& cargo clippy -p server --test local-model -- -D warnings
 
 bench: # how fast a fresh cell is, beside what others do: seven minutes, and BENCH.md
-	cargo build --release -p warden -p init -p jail -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
+	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
 
 bench-quick: # whether it has become slower by more than half: one minute
-	cargo build --release -p warden -p init -p jail -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
+	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
 
 # Parts of `make test`, in full.
 

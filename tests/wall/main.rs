@@ -14,6 +14,7 @@ mod cases;
 mod collected;
 mod crowd;
 mod degraded;
+mod devices;
 mod dice;
 mod drawing;
 mod escapes;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use jail::{Entered, Report};
 use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
+use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -398,6 +399,8 @@ async fn deadline(wall_ms: u64) -> Limit {
 /// Our end, which does not block, and the cell's.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    // The cell has another user, and opens it again by `/dev/stdout`. Nobody else can get to it.
+    rustix::fs::fchmod(&theirs, Mode::from_raw_mode(0o666))?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((ours, theirs))
 }

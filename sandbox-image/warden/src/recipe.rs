@@ -19,7 +19,7 @@ use crate::users::Users;
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub python: PythonHome,
-    /// `libjail.so`; [`INIT`] and [`DICE`] are beside it.
+    /// `libjail.so`; [`INIT`], [`DEVFD`] and [`DICE`] are beside it.
     pub jail: PathBuf,
     /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
     pub folder: PathBuf,
@@ -51,6 +51,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
     ("belljar_display.py", include_str!("../../python/belljar_display.py")),
     ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
+    ("ld.so.preload", "/opt/belljar/libdevfd.so\n"),
     ("path/pip.py", include_str!("../../python/path/pip.py")),
 ];
 /// Where they and the jail are on a root of its own.
@@ -59,6 +60,10 @@ const HOME: &str = "/opt/belljar";
 const PROGRAMS: &str = "bin";
 /// The first process of a cell.
 pub const INIT: &str = "belljar-init";
+/// What makes `/dev/fd` work in every program on a root of its own.
+pub const DEVFD: &str = "libdevfd.so";
+/// Where the dynamic loader looks for what comes before the C library.
+const PRELOAD: &str = "/etc/ld.so.preload";
 /// The clock and the dice of cells that can be repeated.
 pub const DICE: &str = "libdice.so";
 
@@ -145,6 +150,8 @@ impl Recipe {
         let mut files = vec![
             (home.join("jail.so"), self.jail.clone()),
             (jail::INIT.into(), self.beside_the_jail(INIT)),
+            (home.join(DEVFD), self.beside_the_jail(DEVFD)),
+            (PRELOAD.into(), scripts.join("ld.so.preload")),
         ];
         files.extend(SCRIPTS.iter().map(|(name, _)| (home.join(name), scripts.join(name))));
         files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));
