@@ -21,10 +21,11 @@ use seccompiler::{
 use crate::error::{Doing, JailError};
 use crate::spec::Ground;
 use crate::table::{
-    ADVICE, ALLOWED, CHILD_OF_PARENT, DEVICE_MODES, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS, FCNTLS,
-    FCNTLS_FORBIDDEN, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG, MAX_RENAME_FLAG,
-    MESSAGE_CALLS, NAMESPACES, OUT_OF_BAND, PARENT_DEATH_SIGNALS, PRCTLS, SOCKET_LEVEL,
-    SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED,
+    ADVICE, ALLOWED, CHARACTER_DEVICE, CHILD_OF_PARENT, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS,
+    FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
+    MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, OUT_OF_BAND, PARENT_DEATH_SIGNALS, PRCTLS,
+    SOCKET_LEVEL, SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED,
+    WHITEOUT,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -146,9 +147,11 @@ fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     let signals = forbidden_exit_signals()
         .map(|(bits, signal)| rule([(0, Len::Qword, Op::MaskedEq(bits), signal)]));
     rules.insert(libc::SYS_clone, bad.chain(signals).collect::<Result<_, _>>()?);
-    let devices =
-        DEVICE_MODES.map(|kind| rule([(2, Len::Dword, Op::MaskedEq(KIND_OF_FILE), kind)]));
-    rules.insert(libc::SYS_mknodat, devices.into_iter().collect::<Result<_, _>>()?);
+    let whiteout = rule([
+        (2, Len::Dword, Op::MaskedEq(KIND_OF_FILE), CHARACTER_DEVICE),
+        (3, Len::Dword, Op::Eq, WHITEOUT),
+    ])?;
+    rules.insert(libc::SYS_mknodat, vec![whiteout]);
     let not_the_ordinary = rule([(1, Len::Dword, Op::Ne, libc::SCHED_OTHER as u64)])?;
     rules.insert(libc::SYS_sched_setscheduler, vec![not_the_ordinary]);
     rules.insert(

@@ -157,8 +157,9 @@ pub(crate) const MAX_BACKLOG: u64 = 128;
 /// leaves a device behind.
 pub(crate) const MAX_RENAME_FLAG: u64 = libc::RENAME_EXCHANGE as u64;
 
-/// Kinds of files, as `mknod` is asked for them, that no cell may make.
-pub(crate) const DEVICE_MODES: [u64; 2] = [libc::S_IFCHR as u64, libc::S_IFBLK as u64];
+/// The one device that everybody may make, by its kind and its number. The others take a capability.
+pub(crate) const CHARACTER_DEVICE: u64 = libc::S_IFCHR as u64;
+pub(crate) const WHITEOUT: u64 = 0;
 /// The bits of a mode that are the kind of file.
 pub(crate) const KIND_OF_FILE: u64 = libc::S_IFMT as u64;
 
