@@ -171,7 +171,7 @@ async fn nobody_goes_before_others_or_gets_hold_of_them() {
         ],
     );
     // 1 is EPERM, 13 is EACCES, 38 is ENOSYS.
-    let expected = "OSError 38\nOSError 38\nPermissionError 13\n\
+    let expected = "OSError 38\nOSError 38\nPermissionError 1\n\
         PermissionError 1\nPermissionError 1\nPermissionError 13\nok\n";
     assert_eq!(run(&server, &code).await.ok(), expected);
 }
