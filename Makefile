@@ -3,6 +3,10 @@
 
 LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
+# What is shipped names no folder of the machine that it was built on.
+CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
+run bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=belljar --remap-path-prefix=$(CARGO_FOLDER)/registry/src=crates
+
 .PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
