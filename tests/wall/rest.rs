@@ -271,3 +271,33 @@ async fn processor_time_between_two_runs_counts_in_the_second() {
     // What the last run used after it had looked is not in `used`, and is in what was counted.
     assert!(counted as f64 / 1e6 >= used, "{counted} µs were counted of {used} s");
 }
+
+/// [K06]
+///
+/// It waits for its child in a way that no signal interrupts, and the child stands still.
+#[tokio::test]
+async fn a_parent_that_waits_for_a_new_program_to_start_keeps_its_cell() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    let code = python(
+        r"
+        import ctypes, os, threading, time
+        libc = ctypes.CDLL(None)
+        os.mkfifo('p')
+        actions = ctypes.create_string_buffer(256)
+        libc.posix_spawn_file_actions_init(actions)
+        libc.posix_spawn_file_actions_addopen(actions, 0, b'p', os.O_RDONLY, 0)
+        child, kept = ctypes.c_int(0), 1
+        arguments = (ctypes.c_char_p * 2)(b'true', None)
+        spawn = lambda: print(libc.posix_spawn(ctypes.byref(child), b'/usr/bin/true', actions, None, arguments, None))
+        thread = threading.Thread(target=spawn, daemon=True)
+        thread.start()
+        ",
+    );
+    let left = cell.run(&code).await.expect("the warden is there");
+    assert!(!left.finished.cell_lost, "{:?}", left.finished);
+    tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+    let go_on = "os.close(os.open('p', os.O_WRONLY)); thread.join(); print(kept)";
+    let went_on = cell.run(go_on).await.expect("the cell is still there");
+    assert_eq!(stdout(&went_on), "0\n1\n");
+}

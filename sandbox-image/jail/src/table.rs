@@ -300,7 +300,6 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_sched_getparam, "every lock of TensorFlow that is waited for"),
     (libc::SYS_sched_get_priority_max, "pools of threads"),
     (libc::SYS_sched_get_priority_min, "pools of threads"),
-    (libc::SYS_sched_rr_get_interval, "os.sched_rr_get_interval"),
     (libc::SYS_getpriority, "os.nice, os.getpriority"),
     (libc::SYS_setpriority, "os.nice; only downwards"),
     (libc::SYS_prlimit64, "resource.getrlimit; only downwards, and not of init"),
