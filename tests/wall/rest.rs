@@ -230,6 +230,7 @@ const WAKING: &[(&str, &str)] = &[
 /// [K06]
 #[tokio::test]
 async fn what_dies_while_all_are_stopped_wakes_nothing() {
+    let mut woken = Vec::new();
     for (way, wake) in WAKING {
         let warden = Warden::start(&["--standbys", "1"]);
         let mut cell = open(&warden).await;
@@ -246,8 +247,11 @@ async fn what_dies_while_all_are_stopped_wakes_nothing() {
             while longest() < 1 and time.monotonic() < until: time.sleep(0.001)\n\
             print(longest() >= 1)";
         let looked = cell.run(look).await.expect("the cell is still there");
-        assert_eq!(stdout(&looked), "True\n", "{way}: it went on between two runs");
+        if stdout(&looked) != "True\n" {
+            woken.push(way);
+        }
     }
+    assert!(woken.is_empty(), "these went on between two runs: {woken:?}");
 }
 
 /// [K06]
