@@ -195,14 +195,14 @@ async fn what_a_run_used_is_told() {
 async fn pictures_that_do_not_come_back_are_counted_where_model_and_person_look() {
     let server = TestServer::start("").await;
     let many = "from PIL import Image\nfor n in range(30): Image.new('L', (n + 1, 1)).show()\nprint('shown')";
-    let words = "[… 10 pictures left out: the limit is 20, 10 MiB each …]\n";
+    let words = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n";
     assert_eq!(run(&server, many).await.ok(), format!("shown\n{words}"));
     let answer = execute(&server, many).await;
     assert_eq!((&answer["images_left_out"], &answer["stdout"]), (&json!(10), &json!("shown\n")));
     assert_eq!(told(&answer), words);
     let large = "open('large.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(11 << 20))";
     let told = run(&server, large).await.ok();
-    assert_eq!(told, "[… 1 picture left out: the limit is 20, 10 MiB each …]\n");
+    assert_eq!(told, "[… 1 picture left out: the limit is 20, 10 MiB each, 32 MiB together …]\n");
 }
 
 #[tokio::test]

@@ -8,11 +8,13 @@
 mod harness;
 
 mod accidents;
+mod arguments;
 mod bombs;
 mod cases;
 mod collected;
 mod crowd;
 mod degraded;
+mod devices;
 mod dice;
 mod drawing;
 mod escapes;

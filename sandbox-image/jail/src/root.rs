@@ -52,7 +52,7 @@ const FOLDERS: &[&str] = &[
     "etc",
     "mnt",
     "opt/belljar",
-    "proc/self",
+    "proc/self/fd",
     "run",
     "tmp",
     "usr/bin",
@@ -65,6 +65,15 @@ const FOLDERS: &[&str] = &[
 
 /// Harmless devices, and no others.
 pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+/// Links of `/dev`, as every Linux has them. Here they lead to nothing that can be opened: a library that
+/// every program is started with answers for them.
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+];
 
 /// Where shared objects of the system lie, on Debian's relatives and on the others.
 pub(crate) const LIBRARIES: &[&str] = &[
@@ -174,6 +183,9 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
         let at = root.join("dev").join(device);
         fs::write(&at, "").doing("making", at.display().to_string())?;
         mounts::show(&Path::new("/dev").join(device), &at, Use::Device)?;
+    }
+    for (link, target) in DEVICE_LINKS {
+        symlink(target, root.join(link)).doing("linking", *link)?;
     }
     // `/lib` and `/bin` are links on most systems, and folders on the rest.
     for link in ["bin", "lib", "lib64", "sbin"] {

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Files that may be put into one cell.
+pub const MAX_INPUT_FILES: usize = 100;
+
 /// What the server asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
@@ -143,6 +146,9 @@ pub enum Limit {
     OutputBytes(u64),
     /// The code itself, in bytes. It has not been run.
     CodeBytes(u64),
+    /// What the run before had left could not be stopped between the two, so the cell was ended. The code
+    /// has not been run.
+    Rest,
 }
 
 /// What a run used up.
@@ -194,6 +200,9 @@ pub struct CellLimits {
     pub images: u32,
     /// Bytes of one picture.
     pub image_bytes: u64,
+    /// Bytes of those pictures together.
+    #[serde(default)]
+    pub all_images_bytes: u64,
     /// Files that one run may give back.
     pub files: u32,
     /// Bytes of those files together.
@@ -215,6 +224,7 @@ impl CellLimits {
         output_bytes: 0,
         images: 0,
         image_bytes: 0,
+        all_images_bytes: 0,
         files: 0,
         files_bytes: 0,
         code_bytes: 0,

@@ -78,9 +78,18 @@ impl Meter {
 
     /// Another run begins.
     pub fn begin(&mut self) {
-        // What a standby did before its first code is not the code's; it had one process then.
-        let own = self.tree.code.and_then(tree::cpu).unwrap_or_default();
-        self.began = self.cpu.total.max(own);
+        // What a standby did before its first code is not the code's; it had one process then. What came
+        // between two runs is, so the second run begins where the first one ended.
+        if self.cpu.total == Duration::ZERO {
+            self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
+        } else {
+            self.began = self.cpu.total;
+        }
+    }
+
+    /// Where the cell's processes are found.
+    pub fn tree(&self) -> Tree {
+        self.tree
     }
 
     /// What is left of the cell's disk.

@@ -19,7 +19,7 @@ use crate::users::Users;
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub python: PythonHome,
-    /// `libjail.so`; [`INIT`] and [`DICE`] are beside it.
+    /// `libjail.so`; [`INIT`], [`DEVFD`] and [`DICE`] are beside it.
     pub jail: PathBuf,
     /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
     pub folder: PathBuf,
@@ -56,6 +56,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("belljar_fonts.py", include_str!("../../python/belljar_fonts.py")),
     ("belljar_spawn.py", include_str!("../../python/belljar_spawn.py")),
     ("belljar_streams.py", include_str!("../../python/belljar_streams.py")),
+    ("ld.so.preload", "/opt/belljar/libdevfd.so\n"),
     ("path/pip.py", include_str!("../../python/path/pip.py")),
 ];
 /// Where they and the jail are on a root of its own.
@@ -64,6 +65,10 @@ const HOME: &str = "/opt/belljar";
 const PROGRAMS: &str = "bin";
 /// The first process of a cell.
 pub const INIT: &str = "belljar-init";
+/// What makes `/dev/fd` work in every program on a root of its own.
+pub const DEVFD: &str = "libdevfd.so";
+/// Where the dynamic loader looks for what comes before the C library.
+const PRELOAD: &str = "/etc/ld.so.preload";
 /// The clock and the dice of cells that can be repeated.
 pub const DICE: &str = "libdice.so";
 
@@ -150,6 +155,8 @@ impl Recipe {
         let mut files = vec![
             (home.join("jail.so"), self.jail.clone()),
             (jail::INIT.into(), self.beside_the_jail(INIT)),
+            (home.join(DEVFD), self.beside_the_jail(DEVFD)),
+            (PRELOAD.into(), scripts.join("ld.so.preload")),
         ];
         files.extend(SCRIPTS.iter().map(|(name, _)| (home.join(name), scripts.join(name))));
         files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));

@@ -4,7 +4,7 @@
 //! whole chain in the order of the requests, with an extension that comes from the MIME type.
 
 use bytes::Bytes;
-use protocol::MAX_BLOB_BYTES;
+use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 
 use super::fetch::{FetchError, Fetched, Fetcher};
 use crate::backend::{FileContent, InputFile};
@@ -46,6 +46,8 @@ pub enum FileError {
     Missing(String),
     #[error("{name} has {bytes} bytes, and a file for code may have {MAX_BLOB_BYTES}")]
     TooLarge { name: String, bytes: u64 },
+    #[error("a conversation has more than {MAX_INPUT_FILES} files")]
+    TooMany,
     #[error("the files of a conversation have more than {MAX_TOTAL_BYTES} bytes together")]
     TooMuch,
     #[error(transparent)]
@@ -58,6 +60,9 @@ pub async fn of_input(
     sources: &Sources,
     owner: &Owner,
 ) -> Result<Vec<File>, FileError> {
+    if media(steps).nth(MAX_INPUT_FILES).is_some() {
+        return Err(FileError::TooMany); // before any of them is fetched
+    }
     let mut found = Vec::new();
     let mut total: u64 = 0;
     for media in media(steps) {

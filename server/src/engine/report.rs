@@ -44,6 +44,7 @@ fn note(outcome: &Verdict) -> String {
     match outcome {
         Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
         Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", amount(*limit)),
+        Verdict::Stopped { limit: Limit::Rest } => format!("StateError: {}\n", amount(Limit::Rest)),
         Verdict::Exited { code } => format!("Exited with code {code}\n"),
         Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
         Verdict::Stopped { limit } => {
@@ -53,11 +54,12 @@ fn note(outcome: &Verdict) -> String {
                 Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
                 Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
-                // The kernel refuses these, and nobody has to be stopped.
+                // The kernel refuses the rest, and nobody has to be stopped.
                 Limit::Processes(_)
                 | Limit::OpenFiles(_)
                 | Limit::DiskBytes(_)
-                | Limit::DiskFiles(_) => ("OSError", "stopped, used more than"),
+                | Limit::DiskFiles(_)
+                | Limit::Rest => ("OSError", "stopped, used more than"),
             };
             format!("{kind}: {why} {}\n", amount(*limit))
         }
@@ -76,23 +78,29 @@ fn amount(limit: Limit) -> String {
         Limit::DiskFiles(count) => format!("{count} files and folders"),
         Limit::OutputBytes(bytes) => size(bytes),
         Limit::CodeBytes(bytes) => format!("{bytes} bytes"),
+        Limit::Rest => {
+            "not run: processes of an earlier run could not be stopped, so its variables and \
+                        files are lost"
+                .to_owned()
+        }
     }
 }
 
 /// Lines for what the run made and nobody gets.
 fn missing(output: &RunOutput) -> String {
     let (finished, limits) = (&output.finished, &output.limits);
-    let line = |left_out: u32, what: &str, most: u32, bytes: u64, how: &str| match left_out {
+    let line = |left_out: u32, what: &str, most: u32, bytes: &str| match left_out {
         0 => String::new(),
         count => {
             let many = if count == 1 { "" } else { "s" };
-            let bytes = size(bytes);
-            format!("[… {count} {what}{many} left out: the limit is {most}, {bytes} {how} …]\n")
+            format!("[… {count} {what}{many} left out: the limit is {most}, {bytes} …]\n")
         }
     };
-    let pictures =
-        line(finished.images_left_out, "picture", limits.images, limits.image_bytes, "each");
-    let files = line(finished.files_left_out, "file", limits.files, limits.files_bytes, "together");
+    let (each, together) = (size(limits.image_bytes), size(limits.all_images_bytes));
+    let bytes = format!("{each} each, {together} together");
+    let pictures = line(finished.images_left_out, "picture", limits.images, &bytes);
+    let bytes = format!("{} together", size(limits.files_bytes));
+    let files = line(finished.files_left_out, "file", limits.files, &bytes);
     pictures + &files
 }
 
@@ -162,6 +170,7 @@ mod tests {
         output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
+        all_images_bytes: 32 << 20,
         files: 100,
         files_bytes: 32 << 20,
         code_bytes: 1 << 20,
@@ -245,7 +254,7 @@ mod tests {
     fn what_does_not_come_back_is_told_even_where_all_went_well() {
         let mut output = output(Verdict::Ok);
         (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
-        let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each …]\n\
+        let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n\
                      [… 1 file left out: the limit is 100, 32 MiB together …]\n";
         let told = tell(&output);
         assert_eq!(told.result, format!("before\n{lines}"));

@@ -269,6 +269,7 @@ impl From<FileError> for ApiError {
             FileError::Missing(id) => ApiError::no_file(&id),
             FileError::Fetch(FetchError::Failed(..))
             | FileError::TooLarge { .. }
+            | FileError::TooMany
             | FileError::TooMuch => ApiError::invalid(sentence(&error.to_string())),
             FileError::Store(error) => error.into(),
         }

@@ -1,11 +1,12 @@
 //! The request and the answer of `/x/execute`. Not Google's: ours.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use protocol::Limit;
+use protocol::{Limit, MAX_INPUT_FILES};
 use serde_json::{Value, json};
 
 use super::WireError;
@@ -28,11 +29,15 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let code = fields.require("code")?.string()?;
     let timeout = fields.take("timeout_s").map(seconds).transpose()?;
     let mut files = Vec::<(String, Bytes)>::new();
+    let mut names = HashSet::new();
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
         let mut file = node.object()?;
         let name = plain_name(file.require("name")?)?;
-        if files.iter().any(|(other, _)| *other == name) {
+        if !names.insert(name.clone()) {
             return Err(file.wrong(format!("there are two files named '{name}'")));
+        }
+        if files.len() == MAX_INPUT_FILES {
+            return Err(file.wrong(format!("there are more than {MAX_INPUT_FILES} files")));
         }
         files.push((name, decode(file.require("data")?)?));
         file.done()?;
@@ -116,5 +121,6 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),
         Limit::CodeBytes(bytes) => ("code_bytes", bytes),
+        Limit::Rest => ("rest", 0),
     }
 }
