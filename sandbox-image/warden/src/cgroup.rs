@@ -274,8 +274,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The kernel counts what it needs for a cell itself, its tables above all, and a cell is to have
 /// what it was promised.
 fn most(limits: &CellLimits) -> u64 {
-    limits.memory_bytes + limits.memory_bytes / 16
+    limits.memory_bytes + limits.memory_bytes / TABLES
 }
+
+/// This part of its memory a cell may have besides, for the kernel's tables.
+pub const TABLES: u64 = 16;
 
 /// The second generation: one tree. A group with groups in it has no processes of its own, so the
 /// warden moves into one beside those of its cells.
