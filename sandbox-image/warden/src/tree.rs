@@ -218,10 +218,13 @@ mod tests {
 
     #[test]
     fn a_process_that_exists_and_cannot_be_read_is_not_taken_for_one_that_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("it is everywhere");
+        let id = child.id().cast_signed();
+        child.wait().expect("it is ours");
         let mut members = Members::default();
-        members.add([i32::MAX]);
-        members.add_children_of(Some(i32::MAX), 1);
-        assert_eq!(members, Members::default(), "it never was");
+        members.add([id]);
+        members.add_children_of(Some(id), 1);
+        assert_eq!(members, Members::default(), "it is gone");
         assert!(matches!(member(me()), Look::Read(_)));
         let other = io::Error::from(Errno::MFILE);
         assert!(!is_gone(&other) && is_gone(&Errno::SRCH.into()));
