@@ -306,7 +306,7 @@ fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String
             ("memory.max", most(limits).to_string()),
             ("memory.swap.max", "0".to_owned()),
             ("memory.oom.group", "1".to_owned()),
-            ("pids.max", (limits.processes + 1).to_string()),
+            ("pids.max", (limits.threads + 1).to_string()),
         ],
         signs: &[("memory.events", "max "), ("memory.events", "oom_kill ")],
     })
@@ -338,7 +338,7 @@ fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, St
         },
         Parent {
             folder: parent("pids")?,
-            settings: vec![("pids.max", (limits.processes + 1).to_string())],
+            settings: vec![("pids.max", (limits.threads + 1).to_string())],
             signs: &[],
         },
     ])

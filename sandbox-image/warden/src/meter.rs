@@ -42,6 +42,8 @@ pub struct Meter {
     /// Processor time when the run began.
     began: Duration,
     peak_bytes: u64,
+    /// Whether the last look has found more processes than there may be.
+    too_many: bool,
     /// Looks of this run that have found a process which exists and cannot be read.
     incomplete_looks: u32,
     /// The last close look, and until when it has to do.
@@ -65,6 +67,8 @@ struct Seen {
     /// Memory of processes and files together: what the limit is about, and no less than it is.
     memory_bytes: u64,
     past_the_disk: Option<Limit>,
+    /// Processes. The kernel keeps a limit on their threads alone.
+    too_many: bool,
 }
 
 impl Meter {
@@ -78,6 +82,7 @@ impl Meter {
             cpu: Cpu::default(),
             began: Duration::ZERO,
             peak_bytes: 0,
+            too_many: false,
             incomplete_looks: 0,
             close: Cell::new(None),
             close_took: Cell::default(),
@@ -97,6 +102,11 @@ impl Meter {
         self.disk.room(&self.limits)
     }
 
+    /// Whether the last look has found more processes than there may be.
+    pub fn has_too_many_processes(&self) -> bool {
+        self.too_many
+    }
+
     /// Whether the kernel has ended something in the cell for want of memory.
     pub fn was_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.was_out_of_memory())
@@ -106,6 +116,7 @@ impl Meter {
     pub fn last_look(&mut self) -> Used {
         self.close.set(None);
         let members = self.tree.members().found;
+        self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
         self.peak_bytes =
@@ -116,6 +127,7 @@ impl Meter {
     /// While it lasts. What is dear to see may be of a moment ago; time may not, for it would run away.
     fn look(&mut self) -> Seen {
         let Members { found: members, is_incomplete } = self.tree.members();
+        self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let room = self.room().unwrap_or_default();
         let on_disk = room.in_memory_bytes;
@@ -142,7 +154,7 @@ impl Meter {
         // It may have ended one of many, and the others would go on without.
         let memory_bytes = if self.was_out_of_memory() { u64::MAX } else { memory_bytes };
         self.peak_bytes = self.peak_bytes.max(self.peak(&members, &resident, || *exact));
-        Seen { cpu, memory_bytes, past_the_disk }
+        Seen { cpu, memory_bytes, past_the_disk, too_many: self.too_many }
     }
 
     /// Who looks closely at a process has to be its user, or to have a capability for it that a
@@ -238,6 +250,7 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
                 return Limit::MemoryBytes(limits.memory_bytes);
             }
             Seen { past_the_disk: Some(limit), .. } => return limit,
+            Seen { too_many: true, .. } => return Limit::Processes(limits.processes),
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
@@ -316,8 +329,12 @@ mod tests {
             let folder = std::fs::File::open("/proc").expect("it is there");
             Disk::own(folder).expect("it is open")
         };
-        let limits =
-            CellLimits { memory_bytes: u64::MAX, scratch_bytes: u64::MAX, ..CellLimits::NOTHING };
+        let limits = CellLimits {
+            memory_bytes: u64::MAX,
+            scratch_bytes: u64::MAX,
+            processes: u64::MAX,
+            ..CellLimits::NOTHING
+        };
         for (limits, wanted) in [
             (limits, Limit::CpuMs(0)),
             (CellLimits { memory_bytes: 1, ..limits }, Limit::MemoryBytes(1)),

@@ -55,6 +55,7 @@ fn note(outcome: &Verdict) -> String {
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
                 // The kernel refuses these, and nobody has to be stopped.
                 Limit::Processes(_)
+                | Limit::Threads(_)
                 | Limit::OpenFiles(_)
                 | Limit::DiskBytes(_)
                 | Limit::DiskFiles(_) => ("OSError", "stopped, used more than"),
@@ -70,7 +71,8 @@ fn amount(limit: Limit) -> String {
         Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
         Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
         Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
-        Limit::Processes(count) => format!("{count} processes and threads"),
+        Limit::Processes(count) => format!("{count} processes"),
+        Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
@@ -156,6 +158,7 @@ mod tests {
         cpu_ms: 60_000,
         memory_bytes: 2 << 30,
         processes: 64,
+        threads: 512,
         open_files: 256,
         scratch_bytes: 512 << 20,
         scratch_files: 10_000,
@@ -230,7 +233,8 @@ mod tests {
         }
         let cases = [
             (Limit::MemoryBytes(2 << 30), "2048 MiB of memory"),
-            (Limit::Processes(64), "64 processes and threads"),
+            (Limit::Processes(64), "64 processes"),
+            (Limit::Threads(512), "512 threads"),
             (Limit::OpenFiles(256), "256 open files"),
             (Limit::DiskBytes(512 << 20), "512 MiB of files"),
             (Limit::DiskFiles(10_000), "10000 files and folders"),
