@@ -134,8 +134,10 @@ pub enum Limit {
     CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
-    /// Processes and threads of the whole cell.
+    /// Processes of the whole cell.
     Processes(u64),
+    /// Threads of all processes of the cell together, of which each has one at least.
+    Threads(u64),
     /// Open files of one process.
     OpenFiles(u64),
     /// Files of the whole cell, together and each, in bytes.
@@ -185,8 +187,10 @@ pub struct CellLimits {
     pub cpu_ms: u64,
     /// Memory of all processes and files together, in bytes.
     pub memory_bytes: u64,
-    /// Processes and threads of one cell.
+    /// Processes of one cell.
     pub processes: u64,
+    /// Threads of all its processes together, of which each has one at least.
+    pub threads: u64,
     /// Open files of one process.
     pub open_files: u64,
     /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
@@ -218,6 +222,7 @@ impl CellLimits {
         cpu_ms: 0,
         memory_bytes: 0,
         processes: 0,
+        threads: 0,
         open_files: 0,
         scratch_bytes: 0,
         scratch_files: 0,

@@ -198,6 +198,13 @@ impl Cell {
         let never_began = is_first && matches!(end, End::NeverBegan);
         let wall = began.elapsed();
         let used = self.last_look(wall).await;
+        // More processes than there may be can have come since somebody last looked.
+        let end = match end {
+            End::Word(Word::Ended) if self.meter.lock().await.has_too_many_processes() => {
+                End::Stopped(Limit::Processes(self.limits.processes))
+            }
+            end => end,
+        };
 
         let cell_lost = !matches!(end, End::Word(_));
         let outcome = self.outcome(end).await;
@@ -302,7 +309,8 @@ impl Cell {
     async fn outcome(&mut self, end: End) -> Outcome {
         if let End::Word(word) = end {
             let meter = self.meter.lock().await;
-            return word.outcome(&self.limits, || meter.room().ok());
+            let too_many = meter.has_too_many_processes();
+            return word.outcome(&self.limits, too_many, || meter.room().ok());
         }
         self.init.kill();
         self.lodging.kill();

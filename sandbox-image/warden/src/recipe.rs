@@ -135,7 +135,7 @@ impl Recipe {
                 },
             },
             memory_bytes: limits.memory_bytes,
-            processes: limits.processes,
+            threads: limits.threads,
             open_files: limits.open_files,
             scratch_bytes: limits.scratch_bytes,
             scratch_files: limits.scratch_files,

@@ -67,9 +67,12 @@ pub struct Settings {
     /// Memory of one cell, processes and files together, in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u64,
-    /// Processes and threads of one cell.
+    /// Processes of one cell.
     #[arg(long, default_value_t = 64)]
     processes: u64,
+    /// Threads of all processes of one cell together, of which each has one at least.
+    #[arg(long, default_value_t = 512)]
+    threads: u64,
     /// Open files of one process of a cell.
     #[arg(long, default_value_t = 256)]
     open_files: u64,
@@ -240,6 +243,7 @@ fn limits(settings: &Settings) -> CellLimits {
         cpu_ms: settings.cpu_ms.unwrap_or(settings.wall_ms.saturating_mul(2)),
         memory_bytes: settings.memory_mib << 20,
         processes: settings.processes,
+        threads: settings.threads,
         open_files: settings.open_files,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,

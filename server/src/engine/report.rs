@@ -56,6 +56,7 @@ fn note(outcome: &Verdict) -> String {
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
                 // The kernel refuses the rest, and nobody has to be stopped.
                 Limit::Processes(_)
+                | Limit::Threads(_)
                 | Limit::OpenFiles(_)
                 | Limit::DiskBytes(_)
                 | Limit::DiskFiles(_)
@@ -72,7 +73,8 @@ fn amount(limit: Limit) -> String {
         Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
         Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
         Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
-        Limit::Processes(count) => format!("{count} processes and threads"),
+        Limit::Processes(count) => format!("{count} processes"),
+        Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
@@ -164,6 +166,7 @@ mod tests {
         cpu_ms: 60_000,
         memory_bytes: 2 << 30,
         processes: 64,
+        threads: 512,
         open_files: 256,
         scratch_bytes: 512 << 20,
         scratch_files: 10_000,
@@ -239,7 +242,8 @@ mod tests {
         }
         let cases = [
             (Limit::MemoryBytes(2 << 30), "2048 MiB of memory"),
-            (Limit::Processes(64), "64 processes and threads"),
+            (Limit::Processes(64), "64 processes"),
+            (Limit::Threads(512), "512 threads"),
             (Limit::OpenFiles(256), "256 open files"),
             (Limit::DiskBytes(512 << 20), "512 MiB of files"),
             (Limit::DiskFiles(10_000), "10000 files and folders"),

@@ -116,6 +116,7 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::CpuMs(ms) => ("cpu_ms", ms),
         Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
         Limit::Processes(count) => ("processes", count),
+        Limit::Threads(count) => ("threads", count),
         Limit::OpenFiles(count) => ("open_files", count),
         Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
         Limit::DiskFiles(count) => ("disk_files", count),
