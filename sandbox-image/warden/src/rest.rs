@@ -100,7 +100,11 @@ impl Thread {
 
 fn look(tree: Tree) -> Look {
     let mut found = Look::new();
-    for member in tree.members() {
+    let members = tree.members();
+    if members.is_incomplete {
+        found.insert((0, 0), Thread::UNKNOWN);
+    }
+    for member in members.found {
         let tasks = format!("/proc/{}/task", member.id);
         // One that is gone by now does not move.
         let Ok(threads) = fs::read_dir(&tasks) else { continue };
