@@ -85,7 +85,7 @@ async fn lists_without_an_end_are_refused() {
 
     let files = many(2000, &|n| json!({"name": format!("f{n}"), "data": ""}));
     let request = json!({"code": "print(1)", "files": files});
-    refused(&server, "/x/execute", &request, "At most 100 files").await;
+    refused(&server, "/x/execute", &request, "more than 100 files").await;
     let documents =
         many(5000, &|_| json!({"type": "document", "mime_type": "text/plain", "data": "eA=="}));
     let request = json!({"model": "direct", "input": documents});

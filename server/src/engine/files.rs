@@ -4,7 +4,7 @@
 //! whole chain in the order of the requests, with an extension that comes from the MIME type.
 
 use bytes::Bytes;
-use protocol::MAX_BLOB_BYTES;
+use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 
 use super::endings::ending;
 use super::fetch::{FetchError, Fetched, Fetcher};
@@ -14,8 +14,6 @@ use crate::store::{self, Files, Owner, StoreError};
 
 /// All files of a chain together: more has no room in a working directory.
 const MAX_TOTAL_BYTES: u64 = 512 << 20;
-/// And so many of them.
-const MAX_FILES: usize = 100;
 
 /// A file and where it is.
 #[derive(Debug, Clone)]
@@ -49,10 +47,10 @@ pub enum FileError {
     Missing(String),
     #[error("{name} has {bytes} bytes, and a file for code may have {MAX_BLOB_BYTES}")]
     TooLarge { name: String, bytes: u64 },
+    #[error("a conversation has more than {MAX_INPUT_FILES} files")]
+    TooMany,
     #[error("the files of a conversation have more than {MAX_TOTAL_BYTES} bytes together")]
     TooMuch,
-    #[error("the files of a conversation are more than {MAX_FILES}")]
-    TooMany,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -63,12 +61,12 @@ pub async fn of_input(
     sources: &Sources,
     owner: &Owner,
 ) -> Result<Vec<File>, FileError> {
+    if media(steps).nth(MAX_INPUT_FILES).is_some() {
+        return Err(FileError::TooMany); // before any of them is fetched
+    }
     let mut found = Vec::new();
     let mut total: u64 = 0;
     for media in media(steps) {
-        if found.len() == MAX_FILES {
-            return Err(FileError::TooMany);
-        }
         let file = match &media.source {
             Source::Inline(content) => inline(found.len(), media, None, content),
             Source::Uri(uri) if sources.elsewhere.allows(uri) => {

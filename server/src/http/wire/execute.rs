@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::Limit;
+use protocol::{Limit, MAX_INPUT_FILES};
 use serde_json::{Value, json};
 
 use super::WireError;
@@ -14,9 +14,6 @@ use crate::engine;
 use crate::http::pieces::base64;
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
-
-/// Input files of one run.
-const MAX_FILES: usize = 100;
 
 /// What is to be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,9 +29,8 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let timeout = fields.take("timeout_s").map(seconds).transpose()?;
     let (mut files, mut names) = (Vec::new(), HashSet::new());
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
-        if files.len() == MAX_FILES {
-            let why = format!("At most {MAX_FILES} files can be given to one run.");
-            return Err(WireError::Whole(why));
+        if files.len() == MAX_INPUT_FILES {
+            return Err(node.wrong(format!("there are more than {MAX_INPUT_FILES} files")));
         }
         let mut file = node.object()?;
         let name = plain_name(file.require("name")?)?;
@@ -116,10 +112,12 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::CpuMs(ms) => ("cpu_ms", ms),
         Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
         Limit::Processes(count) => ("processes", count),
+        Limit::Threads(count) => ("threads", count),
         Limit::OpenFiles(count) => ("open_files", count),
         Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
         Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),
         Limit::CodeBytes(bytes) => ("code_bytes", bytes),
+        Limit::Rest => ("rest", 0),
     }
 }
