@@ -377,11 +377,11 @@ impl Config {
             return Err(ConfigError::Open(listen));
         }
         let shared_keys = flags.shared_keys
-            || env.or(None, "BELLJAR_SHARED_KEYS", parse)?.or(file.shared_keys) == Some(true);
+            || env.or(None, "BELLJAR_SHARED_KEYS", switch)?.or(file.shared_keys) == Some(true);
         let control = match (flags.control, flags.no_control) {
             (false, false) => {
-                let off = env.or(None, "BELLJAR_NO_CONTROL", parse)?.map(|off: bool| !off);
-                let on = env.or(None, "BELLJAR_CONTROL", parse)?;
+                let off = env.or(None, "BELLJAR_NO_CONTROL", switch)?.map(|off: bool| !off);
+                let on = env.or(None, "BELLJAR_CONTROL", switch)?;
                 off.filter(|control| !control).or(on).or(file.control)
             }
             (control, _) => Some(control),
