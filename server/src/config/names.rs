@@ -17,7 +17,7 @@ const WITHOUT_A_FLAG: [&str; 4] =
 
 /// What docker-compose.yml reads, and the server does not. They may stand in its environment, where
 /// `.env` was sourced.
-const OF_COMPOSE: [&str; 28] = [
+const OF_COMPOSE: [&str; 30] = [
     "BELLJAR_PUBLISH",
     "BELLJAR_SCENARIOS_DIR",
     "BELLJAR_CONFIG_FILE",
