@@ -134,6 +134,9 @@ pub enum Limit {
     CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
+    /// Memory of all cells together: the container's or the machine's was full, and the kernel killed this
+    /// cell, though it was within its own limit.
+    SandboxMemory,
     /// Processes of the whole cell.
     Processes(u64),
     /// Threads of all processes of the cell together, of which each has one at least.

@@ -12,6 +12,7 @@ mod disk;
 mod health;
 mod home;
 mod images;
+mod kills;
 mod kit;
 mod lodging;
 mod memory;

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::cgroup::{self, Group};
 use crate::disk::{Disk, Room};
+use crate::kills::Kills;
 use crate::memory::{self, Resident};
 use crate::tree::{self, Member, Members, Tree};
 use crate::users::with_eyes_of;
@@ -34,6 +35,7 @@ const INCOMPLETE_LOOKS: u32 = 3;
 pub struct Meter {
     tree: Tree,
     disk: Disk,
+    kills: Kills,
     group: Option<Arc<Group>>,
     limits: CellLimits,
     /// What the code's process had from the zygote.
@@ -76,6 +78,7 @@ impl Meter {
         Meter {
             tree,
             disk,
+            kills: Kills::of(group.as_deref()),
             group,
             limits,
             inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
@@ -99,6 +102,7 @@ impl Meter {
             self.began = self.cpu.total;
         }
         self.incomplete_looks = 0;
+        self.kills.begin();
     }
 
     /// Where the cell's processes are found.
@@ -119,6 +123,12 @@ impl Meter {
     /// Whether the kernel has ended something in the cell for want of memory.
     pub fn was_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.was_out_of_memory())
+    }
+
+    /// Whether the kernel has killed something during this run, in the cell as far as that can be told,
+    /// because memory was full.
+    pub fn was_memory_full(&self) -> bool {
+        self.kills.are_more()
     }
 
     /// At the end of a run.

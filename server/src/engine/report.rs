@@ -52,6 +52,7 @@ fn note(outcome: &Verdict) -> String {
                 Limit::WallMs(_) => ("TimeoutError", "stopped after"),
                 Limit::CpuMs(_) => ("TimeoutError", "stopped, used more than"),
                 Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
+                Limit::SandboxMemory => ("MemoryError", "killed,"),
                 Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
                 // The kernel refuses the rest, and nobody has to be stopped.
@@ -73,6 +74,7 @@ fn amount(limit: Limit) -> String {
         Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
         Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
         Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
+        Limit::SandboxMemory => "the sandbox's memory was full".to_owned(),
         Limit::Processes(count) => format!("{count} processes"),
         Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
@@ -231,6 +233,7 @@ mod tests {
                 Limit::MemoryBytes(2 << 30),
                 "MemoryError: stopped, used more than 2048 MiB of memory",
             ),
+            (Limit::SandboxMemory, "MemoryError: killed, the sandbox's memory was full"),
             (Limit::OutputBytes(10 << 20), "OutputError: stopped, wrote more than 10 MiB"),
             (
                 Limit::CodeBytes(1 << 20),

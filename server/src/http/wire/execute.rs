@@ -111,6 +111,7 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::WallMs(ms) => ("wall_ms", ms),
         Limit::CpuMs(ms) => ("cpu_ms", ms),
         Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
+        Limit::SandboxMemory => ("sandbox_memory", 0),
         Limit::Processes(count) => ("processes", count),
         Limit::Threads(count) => ("threads", count),
         Limit::OpenFiles(count) => ("open_files", count),
