@@ -96,6 +96,14 @@ impl Disk {
         }
     }
 
+    /// The device that nobody else has files on.
+    pub fn own_device(&self) -> Option<&str> {
+        match self {
+            Disk::Own { device, .. } => Some(device),
+            Disk::Shared { .. } => None,
+        }
+    }
+
     /// How much of its files a process has mapped, and so has in its own count as well.
     pub fn mapped(&self, process: i32) -> u64 {
         match self {

@@ -10,6 +10,11 @@ use crate::tree::is_gone;
 pub struct Resident {
     /// Memory of its own and shared memory, in bytes.
     pub bytes: u64,
+    /// What of that is its own and no file's.
+    pub anon_bytes: u64,
+    /// Address space that is neither its own writable memory, nor a stack, nor code: all shared memory is in
+    /// it, resident or not.
+    pub unaccounted_bytes: u64,
     /// The most it had since it was forked.
     pub peak_bytes: u64,
     /// Its page tables, and what of its memory is swapped out or in huge pages.
@@ -50,20 +55,39 @@ fn or_empty(text: io::Result<String>) -> io::Result<String> {
 /// `None` where the process has no memory any more.
 fn read(status: &str) -> Option<Resident> {
     let of = |name: &str| field(status.lines(), name);
-    let bytes = of("RssAnon:")? + of("RssShmem:")?;
+    let anon_bytes = of("RssAnon:")?;
+    let bytes = anon_bytes + of("RssShmem:")?;
+    let accounted =
+        ["VmData:", "VmStk:", "VmExe:", "VmLib:"].iter().filter_map(|name| of(name)).sum();
+    let unaccounted_bytes = of("VmSize:")?.saturating_sub(accounted);
     // The kernel remembers the peak of all kinds together. Pages of files come and stay.
     let peak_bytes = of("VmHWM:")?.saturating_sub(of("RssFile:")?).max(bytes);
     // Page tables, and what has been swapped out or taken from the pool of huge pages, is memory too.
     let others = ["VmPTE:", "VmSwap:", "HugetlbPages:"].iter().filter_map(|name| of(name)).sum();
-    Some(Resident { bytes, peak_bytes, other_bytes: others })
+    Some(Resident { bytes, anon_bytes, unaccounted_bytes, peak_bytes, other_bytes: others })
 }
 
 /// The same to the byte, at a hundred times the price: what processes share counts once, and of
 /// what they share with the zygote each bears its part. One that is gone has nothing; an error is of
 /// one that does not let this process look.
-pub fn exact(process: i32) -> io::Result<u64> {
+pub fn exact(process: i32) -> io::Result<Exact> {
     let text = text_with(process, "smaps_rollup", "Pss_Anon:")?;
-    Ok(["Pss_Anon:", "Pss_Shmem:"].iter().filter_map(|name| field(text.lines(), name)).sum())
+    let of = |name| field(text.lines(), name).unwrap_or(0);
+    Ok(Exact { anon_bytes: of("Pss_Anon:"), shared_bytes: of("Pss_Shmem:") })
+}
+
+/// A process's part of what it has in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exact {
+    pub anon_bytes: u64,
+    /// Shared memory and files in memory, as far as they are resident.
+    pub shared_bytes: u64,
+}
+
+impl Exact {
+    pub fn bytes(self) -> u64 {
+        self.anon_bytes.saturating_add(self.shared_bytes)
+    }
 }
 
 /// How much of the files of a file system (`00:2f`) a process has mapped, which [`exact`] has counted.
@@ -96,7 +120,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         let held = vec![1u8; 50 << 20];
         let rough = resident(me).expect("it runs");
-        let exact = exact(me).expect("it is us");
+        let exact = exact(me).expect("it is us").bytes();
         assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
         drop(held);
         let later = resident(me).expect("it runs");
@@ -104,6 +128,6 @@ mod tests {
         assert!(later.bytes < rough.bytes && later.peak_bytes > 48 << 20, "{later:?}");
         assert_eq!(resident(i32::MAX).expect("it never was"), Resident::default());
         assert!(later.other_bytes > 0, "its page tables: {later:?}");
-        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse"), 0);
+        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse").bytes(), 0);
     }
 }

@@ -16,9 +16,11 @@ use tokio::sync::Mutex;
 use crate::cgroup::{self, Group};
 use crate::disk::{Disk, Room};
 use crate::kills::Kills;
-use crate::memory::{self, Resident};
+use crate::maps::Mappings;
+use crate::memory::{self, Exact, Resident};
 use crate::tree::{self, Member, Members, Tree};
 use crate::users::with_eyes_of;
+use crate::{locks, told};
 
 /// Between two looks. A run that is over before the first one has the last one only.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -49,7 +51,7 @@ pub struct Meter {
     /// Looks of this run that have found a process which exists and cannot be read.
     incomplete_looks: u32,
     /// The last close look, and until when it has to do.
-    close: Cell<Option<(Instant, u64)>>,
+    close: Cell<Option<(Instant, Exact)>>,
     /// What a close look has taken since somebody asked.
     close_took: Cell<Duration>,
 }
@@ -71,7 +73,16 @@ struct Seen {
     past_the_disk: Option<Limit>,
     /// Processes. The kernel keeps a limit on their threads alone.
     too_many: bool,
+    /// More mappings than a look can take.
+    too_many_mappings: bool,
+    locks: u64,
 }
+
+/// Sockets of a cell that are not counted: more than most code has.
+const FREE_SOCKETS: u64 = 256;
+/// What each of the others counts for: what may wait in it at most is twice what the kernel calls the size
+/// of its buffer, since a message is let in while there is any room.
+const SOCKET_BYTES: u64 = 2 * 212_992;
 
 impl Meter {
     pub fn new(tree: Tree, disk: Disk, group: Option<Arc<Group>>, limits: CellLimits) -> Meter {
@@ -138,8 +149,9 @@ impl Meter {
         self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
-        self.peak_bytes =
-            self.peak_bytes.max(self.peak(&members, &resident, || self.exact(&members, &resident)));
+        self.peak_bytes = self
+            .peak_bytes
+            .max(self.peak(&members, &resident, || self.exact(&members, &resident).bytes()));
         Used { cpu, peak_bytes: self.peak_bytes }
     }
 
@@ -156,14 +168,26 @@ impl Meter {
             self.incomplete_looks += 1;
         }
         let other_bytes = resident.iter().map(|one| one.other_bytes).sum::<u64>();
+        let other_bytes = other_bytes.saturating_add(self.in_sockets());
         // Dear, and asked for only where it decides something.
         let exact = LazyCell::new(|| self.exact(&members, &resident));
-        let at_most = resident.iter().map(|one| one.bytes).sum::<u64>();
-        let at_most = at_most.saturating_add(on_disk);
-        let memory_bytes = match at_most > self.limits.memory_bytes {
-            true => self.with_files(&members, *exact, on_disk),
-            false => at_most,
+        let sum = |of: fn(&Resident) -> u64| {
+            resident.iter().map(of).fold(on_disk, |sum, bytes| sum.saturating_add(bytes))
         };
+        let at_most = sum(|one| one.bytes);
+        let mappings = self.mappings(&members, &resident, at_most);
+        let too_many_mappings = mappings.count > self.limits.mappings;
+        let memory_bytes = match at_most > self.limits.memory_bytes && !too_many_mappings {
+            true => self.with_files(&members, exact.bytes(), on_disk),
+            false => at_most.min(self.limits.memory_bytes),
+        };
+        // Shared memory as large as it is, and not as what is resident of it. Files are counted already.
+        let shared = mappings.shared_bytes();
+        let mut with_shared = sum(|one| one.anon_bytes).saturating_add(shared);
+        if shared > 0 && with_shared > self.limits.memory_bytes && !too_many_mappings {
+            with_shared = exact.anon_bytes.saturating_add(on_disk).saturating_add(shared);
+        }
+        let memory_bytes = if shared > 0 { memory_bytes.max(with_shared) } else { memory_bytes };
         // As in a control group, what the kernel needs for a cell has a part of its own.
         let past = memory_bytes.saturating_add(other_bytes) > most_with_tables(&self.limits);
         let memory_bytes = if past { u64::MAX } else { memory_bytes };
@@ -172,34 +196,82 @@ impl Meter {
         let memory_bytes = if unknown { u64::MAX } else { memory_bytes };
         // It may have ended one of many, and the others would go on without.
         let memory_bytes = if self.was_out_of_memory() { u64::MAX } else { memory_bytes };
-        self.peak_bytes = self.peak_bytes.max(self.peak(&members, &resident, || *exact));
-        Seen { cpu, memory_bytes, past_the_disk, too_many: self.too_many }
+        if !too_many_mappings {
+            self.peak_bytes = self.peak_bytes.max(self.peak(&members, &resident, || exact.bytes()));
+        }
+        let locks = locks::count(&members, self.disk.own_device());
+        let too_many = self.too_many;
+        Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks }
+    }
+
+    /// Where the kernel does not count, and where they could matter: with all shared memory that there
+    /// may be it would be too much, or a close look would follow.
+    fn mappings(&self, members: &[Member], resident: &[Resident], at_most: u64) -> Mappings {
+        let unaccounted = resident.iter().map(|one| one.unaccounted_bytes).sum::<u64>();
+        if self.group.is_some() || at_most.saturating_add(unaccounted) <= self.limits.memory_bytes {
+            return Mappings::default();
+        }
+        let most = self.limits.mappings;
+        let look = || {
+            let mut found = Mappings::default();
+            let mut is_unread = false;
+            for (member, resident) in members.iter().zip(resident) {
+                if found.add(member.id, most).is_err() {
+                    is_unread = true;
+                    found.unread_bytes =
+                        found.unread_bytes.saturating_add(resident.unaccounted_bytes);
+                }
+            }
+            (found, is_unread)
+        };
+        match (look(), self.tree.user) {
+            ((found, false), _) | ((found, true), None) => found,
+            ((found, true), Some(user)) => with_eyes_of(user, || look().0).unwrap_or(found),
+        }
+    }
+
+    /// The most that can wait in the cell's sockets, connections that nobody has accepted and senders
+    /// that are gone among them, but for a number of sockets. Nothing where cells have one network, or where
+    /// the kernel counts.
+    fn in_sockets(&self) -> u64 {
+        let (None, Some(_), Some(init)) = (&self.group, self.disk.own_device(), self.tree.init)
+        else {
+            return 0;
+        };
+        let text = told::read(format!("/proc/{init}/net/sockstat")).unwrap_or_default();
+        sockets(&text).unwrap_or(0).saturating_sub(FREE_SOCKETS).saturating_mul(SOCKET_BYTES)
     }
 
     /// Who looks closely at a process has to be its user, or to have a capability for it that a
     /// container's root lacks. Of one that has closed itself to its own user, what it shares with
     /// others counts whole.
-    fn exact(&self, members: &[Member], resident: &[Resident]) -> u64 {
+    fn exact(&self, members: &[Member], resident: &[Resident]) -> Exact {
         let began = Instant::now();
-        if let Some((until, bytes)) = self.close.get()
+        if let Some((until, seen)) = self.close.get()
             && began < until
         {
-            return bytes;
+            return seen;
         }
         let look = |member: &Member| memory::exact(member.id);
-        let mut found: Vec<io::Result<u64>> = members.iter().map(look).collect();
+        let mut found: Vec<io::Result<Exact>> = members.iter().map(look).collect();
         if let (true, Some(user)) = (found.iter().any(Result::is_err), self.tree.user)
             && let Ok(seen) = with_eyes_of(user, || members.iter().map(look).collect())
         {
             found = seen;
         }
-        let rough = resident.iter().map(|one| &one.bytes);
-        let bytes =
-            found.iter().zip(rough).map(|(exact, rough)| *exact.as_ref().unwrap_or(rough)).sum();
+        let mut seen = Exact::default();
+        for (exact, rough) in found.iter().zip(resident) {
+            let (anon_bytes, bytes) = match exact {
+                Ok(exact) => (exact.anon_bytes, exact.bytes()),
+                Err(_) => (rough.anon_bytes, rough.bytes),
+            };
+            seen.anon_bytes = seen.anon_bytes.saturating_add(anon_bytes);
+            seen.shared_bytes = seen.shared_bytes.saturating_add(bytes - anon_bytes);
+        }
         let took = began.elapsed();
-        self.close.set(Some((Instant::now() + (took * SHARE_OF_TIME).min(LONGEST_PAUSE), bytes)));
+        self.close.set(Some((Instant::now() + (took * SHARE_OF_TIME).min(LONGEST_PAUSE), seen)));
         self.close_took.set(took);
-        bytes
+        seen
     }
 
     /// Processes and files, as exactly as it takes to tell whether it is too much.
@@ -246,6 +318,11 @@ fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
     (resident, is_unread)
 }
 
+/// `sockets: used 12`, the first line about a network.
+fn sockets(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("sockets: used ")?.trim().parse().ok())
+}
+
 /// Of memory with the kernel's own tables for it, the limit of a control group.
 fn most_with_tables(limits: &CellLimits) -> u64 {
     limits.memory_bytes.saturating_add(limits.memory_bytes / cgroup::TABLES)
@@ -265,11 +342,13 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
         });
         let Ok((used, took)) = look.await else { continue };
         match used {
+            Seen { too_many_mappings: true, .. } => return Limit::Mappings(limits.mappings),
             used if used.memory_bytes > limits.memory_bytes => {
                 return Limit::MemoryBytes(limits.memory_bytes);
             }
             Seen { past_the_disk: Some(limit), .. } => return limit,
             Seen { too_many: true, .. } => return Limit::Processes(limits.processes),
+            used if used.locks > limits.locks => return Limit::Locks(limits.locks),
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
@@ -352,6 +431,8 @@ mod tests {
             memory_bytes: u64::MAX,
             scratch_bytes: u64::MAX,
             processes: u64::MAX,
+            mappings: u64::MAX,
+            locks: u64::MAX,
             ..CellLimits::NOTHING
         };
         for (limits, wanted) in [

@@ -76,6 +76,13 @@ pub struct Settings {
     /// Open files of one process of a cell.
     #[arg(long, default_value_t = 256)]
     open_files: u64,
+    /// Mappings of memory of all processes of one cell together, where cells have no control groups:
+    /// each one makes a look at the cell's memory longer.
+    #[arg(long, default_value_t = 400_000)]
+    mappings: u64,
+    /// Locks of files, and of ranges of them, of one cell.
+    #[arg(long, default_value_t = 10_000)]
+    locks: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
     #[arg(long, default_value_t = 512)]
     scratch_mib: u64,
@@ -245,6 +252,8 @@ fn limits(settings: &Settings) -> CellLimits {
         processes: settings.processes,
         threads: settings.threads,
         open_files: settings.open_files,
+        mappings: settings.mappings,
+        locks: settings.locks,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,

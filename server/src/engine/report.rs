@@ -59,6 +59,8 @@ fn note(outcome: &Verdict) -> String {
                 Limit::Processes(_)
                 | Limit::Threads(_)
                 | Limit::OpenFiles(_)
+                | Limit::Mappings(_)
+                | Limit::Locks(_)
                 | Limit::DiskBytes(_)
                 | Limit::DiskFiles(_)
                 | Limit::Rest => ("OSError", "stopped, used more than"),
@@ -78,6 +80,8 @@ fn amount(limit: Limit) -> String {
         Limit::Processes(count) => format!("{count} processes"),
         Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
+        Limit::Mappings(count) => format!("{count} mappings of memory"),
+        Limit::Locks(count) => format!("{count} locks of files"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
         Limit::OutputBytes(bytes) => size(bytes),
@@ -172,6 +176,8 @@ mod tests {
         open_files: 256,
         scratch_bytes: 512 << 20,
         scratch_files: 10_000,
+        mappings: 400_000,
+        locks: 10_000,
         output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
@@ -232,6 +238,11 @@ mod tests {
             (
                 Limit::MemoryBytes(2 << 30),
                 "MemoryError: stopped, used more than 2048 MiB of memory",
+            ),
+            (Limit::Locks(10_000), "OSError: stopped, used more than 10000 locks of files"),
+            (
+                Limit::Mappings(400_000),
+                "OSError: stopped, used more than 400000 mappings of memory",
             ),
             (Limit::SandboxMemory, "MemoryError: killed, the sandbox's memory was full"),
             (Limit::OutputBytes(10 << 20), "OutputError: stopped, wrote more than 10 MiB"),

@@ -115,6 +115,8 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::Processes(count) => ("processes", count),
         Limit::Threads(count) => ("threads", count),
         Limit::OpenFiles(count) => ("open_files", count),
+        Limit::Mappings(count) => ("mappings", count),
+        Limit::Locks(count) => ("locks", count),
         Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
         Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),
