@@ -469,3 +469,23 @@ async fn without_control_groups_mappings_of_all_processes_together_have_an_end()
     assert_eq!(answer["stderr"], words, "{answer:.500}");
     alive(&server).await;
 }
+
+/// Limits that the warden was started with are named before anything fails for them.
+#[test]
+fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
+    for (set, words) in [
+        ("-n 64", "`ulimit -Hn 64`, and 256 is needed"),
+        ("-u 100", "`ulimit -Hu 100`, and 513 is needed"),
+        ("-f 2000", "`ulimit -Hf "),
+        ("-v 4000000", "`ulimit -Hv 4000000`, and 6291456 is needed"),
+        ("-l 16", "`ulimit -Hl 16`, and 64 is needed"),
+    ] {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]);
+        command.args(["bash", "-euc", &format!("ulimit {set}\nexec \"$@\""), "bash"]);
+        command.arg(warden_program());
+        let told = Warden::fail_by(&mut command, &[]);
+        let last = told.lines().last().expect("there are some");
+        assert!(last.contains("too low: ") && last.contains(words), "{set}: {told}");
+    }
+}

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;

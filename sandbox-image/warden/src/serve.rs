@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::ceilings;
 use crate::connection::{self, Shared};
 use crate::home;
 use crate::kit::Kit;
@@ -134,6 +135,8 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
             .context("binding this program to its parent")?;
     }
+    let standbys = settings.standbys.max(1).saturating_mul(settings.kits.len());
+    ceilings::check(&limits(&settings), standbys)?;
     // The processes that fork a cell's init end at once, so that it becomes our child to reap.
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).context("becoming a reaper")?;
