@@ -7,6 +7,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;

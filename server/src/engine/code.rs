@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::files::Held;
-use super::report;
+use super::report::{self, Told};
 use super::run::{Run, RunError};
 use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
     Source, Step, Turn,
 };
+use crate::journal::CodeRun;
 use crate::sandbox::{Cell, Expected, RunOutput, SandboxError};
 
 /// In so short a time a warden does not run code that it loses.
@@ -43,6 +44,7 @@ impl Run {
         self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
         let told = report::tell(&output);
+        self.note_run(&call.code, &told, &output);
         let result = CodeResult {
             call_id: call.id,
             outcome: told.outcome,
@@ -75,6 +77,29 @@ impl Run {
         // In one piece: a result without its pictures would be half of it.
         self.write_down().await?;
         Ok(turn)
+    }
+
+    /// For those who wonder why the answer is what it is. The log says that code failed, and the journal
+    /// has the code.
+    fn note_run(&self, code: &str, told: &Told, output: &RunOutput) {
+        let wall_ms = output.finished.usage.wall_us as f64 / 1000.0;
+        if told.outcome.is_error() {
+            tracing::warn!(
+                interaction.id = %self.log.head().id,
+                scenario = self.prompt.note.scenario(),
+                outcome = told.outcome.as_str(),
+                wall_ms,
+                "code failed"
+            );
+        }
+        self.prompt.note.code_ran(CodeRun {
+            code: code.to_owned(),
+            outcome: told.outcome,
+            stdout: told.stdout.clone(),
+            stderr: told.stderr.clone(),
+            pictures: output.images.len(),
+            wall_ms,
+        });
     }
 
     /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing

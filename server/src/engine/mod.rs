@@ -27,6 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, Prompt, Tools};
+use crate::counts::Counts;
 use crate::fault::Fault;
 use crate::ids;
 use crate::interaction::{
@@ -66,6 +67,7 @@ pub struct Engine {
     sources: Sources,
     limits: Limits,
     journal: Journal,
+    counts: Counts,
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
@@ -153,6 +155,7 @@ impl Engine {
             sources,
             limits,
             journal: Journal::default(),
+            counts: Counts::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
@@ -163,6 +166,11 @@ impl Engine {
     /// What was asked.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What is counted between requests.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Begins an interaction in the namespace that is everybody's.
@@ -283,6 +291,7 @@ impl Engine {
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
+        let note = note.counting(self.counts.of(namespace));
         let mut tools = request.tools.clone();
         tools.google_search &= self.search.is_some();
         let prompt = Prompt {

@@ -48,6 +48,7 @@ impl Run {
         }
         if let Some(Open::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
+            self.prompt.note.said(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
             self.happens(Event::StepDelta { index, delta });
         }
@@ -139,6 +140,7 @@ impl Run {
             name: call.name.clone(),
             signature: call.signature.clone(),
         };
+        self.prompt.note.called(&call.name, &call.arguments);
         self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]);
         turn.said(Step::FunctionCall(call))
     }

@@ -144,7 +144,7 @@ fn routes() -> Vec<Route> {
         ("/x/journal", get(journal::read)),
         ("/x/reset", post(journal::reset)),
         ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
-        ("/x/scenarios", post(scenarios::add).delete(scenarios::remove)),
+        ("/x/scenarios", get(scenarios::list).post(scenarios::add).delete(scenarios::remove)),
     ];
     let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
     uploads.into_iter().chain(ours).collect()

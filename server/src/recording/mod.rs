@@ -13,6 +13,7 @@
 //! as whoever recorded, and a `delay` or a `pace` is quickly written where somebody does.
 
 mod keeper;
+mod patterns;
 mod pictures;
 mod redact;
 mod script;
@@ -20,5 +21,7 @@ mod tape;
 
 pub use keeper::{Keeper, KeeperError, MAX_GIVEN_BYTES, Whole};
 pub use pictures::same_picture;
-pub use redact::Secrets;
+pub use redact::{REDACTED, Secrets};
+#[cfg(test)]
+pub use script::tests::prompt as prompt_for_tests;
 pub use tape::{Tape, broke_off};

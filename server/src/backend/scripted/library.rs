@@ -62,6 +62,10 @@ impl Library {
     pub fn current(&self) -> Scenarios {
         self.current.borrow().clone()
     }
+
+    pub fn follow(&self) -> watch::Receiver<Scenarios> {
+        self.current.clone()
+    }
 }
 
 /// The scenarios of each file, as they were when the file was last right.

@@ -8,6 +8,8 @@
 //!
 //! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
 //! counted or kept between requests, so tests that run at the same time do not disturb one another.
+//! Recordings of one question are the exception: they answer in the order in which they were recorded,
+//! in each namespace for itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::counts::Counted;
 use crate::fault::Fault;
+use crate::interaction::{Failure, FailureKind};
 use chain::Chain;
 use library::Library;
 use part::Part;
@@ -28,20 +32,27 @@ mod chain;
 mod condition;
 mod cue;
 mod diagnosis;
+mod given;
 mod keys;
 mod library;
+mod offer;
 mod part;
 mod rehearsal;
+mod same;
 mod scenario;
 mod script;
 mod speech;
 mod template;
+mod words;
 
 pub use additions::Additions;
 pub use asked::{Asked, Said, asked};
+pub use given::{ANY, functions, hash, history_before};
 pub use library::files;
 pub use part::Expect;
 pub use rehearsal::{Next, Rehearsal};
+pub use same::{IGNORED, Ignore};
+pub use words::beginning;
 pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
 
 /// The JSON Schema of a scenario file.
@@ -73,7 +84,14 @@ impl Scripted {
 
     /// What clients add is asked first.
     pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
-        Scripted { additions, ..self }
+        let scripted = self.listed_in(&additions);
+        Scripted { additions, ..scripted }
+    }
+
+    /// The same, in the list of all scenarios.
+    pub fn listed_in(self, additions: &Additions) -> Scripted {
+        additions.beside(self.library.follow());
+        self
     }
 
     fn of(library: Library) -> Scripted {
@@ -91,10 +109,43 @@ impl Scripted {
             )));
         }
         let chain = Chain::new(prompt);
-        let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
-        prompt.note.matched(&cue.scenario.name);
+        let tally = prompt.note.tally();
+        let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
+        let cue = cue::next(&scenarios, chain, &take).map_err(BackendError::Refused)?;
+        let is_first = prompt.note.matched(&cue.scenario.name);
+        if let Some(why) = offer::refusal(cue.scenario, &cue.speech, prompt) {
+            return Err(refused(why, chain));
+        }
+        if is_first {
+            tally.next(cue.scenario.counted());
+        }
         prompt.note.wants(faults(&cue.scenario.script));
+        if chain.last_run_failed() && !cue.speech.looked {
+            warn_of_templates(&cue, prompt);
+        }
         speech::lines(&cue, &chain.names()).map_err(BackendError::Refused)
+    }
+}
+
+/// A request that is refused in the middle of an interaction fails as it would have at its beginning.
+fn refused(why: String, chain: Chain<'_>) -> BackendError {
+    if chain.begins() {
+        BackendError::Refused(why)
+    } else {
+        BackendError::Failed(Failure::new(FailureKind::InvalidRequest, why))
+    }
+}
+
+/// `The average is .` is what a text says where the code failed, and looks like an answer.
+fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
+    let name = &cue.scenario.name;
+    for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
+        tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
+        prompt.note.warn(format!(
+            "A `{}` of the scenario `{name}` uses what a run printed that failed. An `if_error` after \
+             the code says what is said then.",
+            part.kind()
+        ));
     }
 }
 

@@ -91,7 +91,7 @@ impl Rehearsal {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
         let chain = Chain::new(&prompt);
-        let cue = cue::next(&[&self.scenario], chain)?;
+        let cue = cue::next(&[&self.scenario], chain, &|_| 0)?;
         let expect = cue.speech.expect.cloned();
         let lines = speech::lines(&cue, &chain.names())?;
         Ok(lines.into_iter().find_map(|line| match line {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -10,6 +12,7 @@ use serde_saphyr::MessageFormatter;
 
 use super::condition::When;
 use super::part::Part;
+use crate::counts::Counted;
 
 /// The size of a file that is still read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -19,6 +22,15 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 #[serde(deny_unknown_fields, expecting = "a scenario: a map with `name`, `when` and `script`")]
 pub struct Scenario {
     pub name: String,
+    /// The recorded question that it answers. Those with the same one answer in the order of their takes.
+    pub question: Option<String>,
+    pub take: Option<NonZeroU64>,
+    /// Whether it may run code, call functions and search where the request does not offer that.
+    #[serde(default)]
+    pub unoffered: bool,
+    /// The name of the file that it is in; none where a client added it.
+    #[serde(skip)]
+    pub file: Option<Arc<str>>,
     #[serde(default)]
     pub when: When,
     /// The input's files, where they are kept: for whoever runs the code without a client.
@@ -26,6 +38,19 @@ pub struct Scenario {
     pub given: Vec<Given>,
     #[serde(deserialize_with = "script")]
     pub script: Vec<Part>,
+}
+
+impl Scenario {
+    /// What its uses are counted under.
+    pub fn counted(&self) -> Counted<'_> {
+        let file = self.file.as_deref().unwrap_or_default();
+        Counted::Uses { file, scenario: &self.name }
+    }
+
+    /// Whether the model fails in it, rather than answers.
+    pub fn fails(&self) -> bool {
+        self.script.iter().any(|part| matches!(part, Part::Fail(_) | Part::Disconnect))
+    }
 }
 
 /// A file of the input.
@@ -102,7 +127,7 @@ pub fn text(path: &Path) -> Result<String, ScenarioError> {
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
     let invalid = |place, message| ScenarioError::Invalid { path: path.into(), place, message };
     let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let file: File = if is_json {
+    let mut file: File = if is_json {
         serde_json::from_str(text).map_err(|error| {
             let place = Place(Some((error.line() as u64, error.column() as u64)));
             let message = error.to_string();
@@ -117,7 +142,26 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
             invalid(Place(place), message)
         })?
     };
+    let name: Option<Arc<str>> = path.file_name().map(|name| name.to_string_lossy().into());
+    for scenario in &mut file.scenarios {
+        scenario.file.clone_from(&name);
+        number(&mut scenario.script, &mut 0);
+    }
     Ok(file.scenarios)
+}
+
+/// Numbers what runs are expected to come to, in the order of the file.
+fn number(parts: &mut [Part], next: &mut usize) {
+    for part in parts {
+        match part {
+            Part::Expect(expect) => {
+                expect.number = *next;
+                *next += 1;
+            }
+            Part::IfError(parts) | Part::IfOk(parts) => number(parts, next),
+            _ => {}
+        }
+    }
 }
 
 /// A list of parts in an order that can be said.

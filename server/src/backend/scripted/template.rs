@@ -51,6 +51,13 @@ impl Template {
         Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
     }
 
+    /// Whether one of these names is used in it.
+    pub fn uses(&self, names: &[&str]) -> bool {
+        let Template::Jinja(source) = self else { return false };
+        let used = JINJA.template_from_str(source).map(|t| t.undeclared_variables(false));
+        used.is_ok_and(|used| names.iter().any(|name| used.contains(*name)))
+    }
+
     pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
         let source = match self {
             Template::Plain(text) => return Ok(text.clone()),
@@ -81,6 +88,16 @@ impl Arguments {
     pub fn new(json: Json, raw: bool) -> Result<Arguments, TemplateError> {
         map_strings(&json, &mut |text| Template::new(text.into(), raw).map(|_| String::new()))?;
         Ok(Arguments { json, raw })
+    }
+
+    /// Whether one of these names is used in it.
+    pub fn uses(&self, names: &[&str]) -> bool {
+        let mut uses = false;
+        let seen: Result<_, TemplateError> = map_strings(&self.json, &mut |text| {
+            uses |= Template::new(text.into(), self.raw)?.uses(names);
+            Ok(String::new())
+        });
+        uses && seen.is_ok()
     }
 
     pub fn render(&self, names: &Value) -> Result<Json, TemplateError> {

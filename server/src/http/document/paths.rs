@@ -363,14 +363,14 @@ fn ours() -> Operations {
         (
             "/x/journal",
             "get",
-            new("journal", "What was asked, and which scenario answered")
+            new("journal", "What was asked, which scenario answered, and what came of its code")
                 .with([namespace()])
                 .answers("Journal"),
         ),
         (
             "/x/reset",
             "post",
-            new("reset", "An empty journal, no added scenarios, faults counted anew")
+            new("reset", "An empty journal, no added scenarios, and everything counted from 0")
                 .with([namespace()])
                 .answers("Nothing"),
         ),
@@ -399,6 +399,13 @@ fn ours() -> Operations {
             new("removeFaults", "Takes away what was ordered")
                 .with([namespace()])
                 .answers("Nothing"),
+        ),
+        (
+            "/x/scenarios",
+            "get",
+            new("scenarios", "All scenarios in their order, and how often each was used")
+                .with([namespace()])
+                .answers("Scenarios"),
         ),
         (
             "/x/scenarios",
