@@ -1,8 +1,9 @@
 //! Reads the configuration, makes the parts, and runs them. No decision, no default.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -281,12 +282,22 @@ async fn sandbox(config: &Config) -> Result<Sandbox, SandboxError> {
 
 /// Each model that the configuration names, behind one.
 fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn Backend>> {
+    let secrets = config.secrets();
+    // First, for scenarios may be read from the folder that recordings are written to, and it may not be
+    // there yet. Models that are recorded into one folder share it.
+    let mut keepers: HashMap<&Path, Arc<Keeper>> = HashMap::new();
+    for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
+        if !keepers.contains_key(folder) {
+            let keeper = Keeper::open(folder, secrets.clone())?;
+            let keeper = keeper.recording(config.record_mode, config.record_ignore.clone());
+            keepers.insert(folder, Arc::new(keeper));
+        }
+    }
     let scripted = match &config.scenarios {
         Some(folder) => Scripted::load(folder)?,
         None => Scripted::from_scenarios(Vec::new()),
     };
     let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
-    let secrets = config.secrets();
     let routes = config.models.iter().map(|rule| {
         let backend: Arc<dyn Backend> = match &rule.backend {
             BackendConfig::Direct => Arc::new(Direct),
@@ -297,13 +308,12 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
             BackendConfig::Gemini(address, model) => {
                 Arc::new(Gemini::new(address.clone(), model.clone())?)
             }
-            BackendConfig::Replay(folder) => Arc::new(Scripted::replay(folder)?),
-        };
-        let backend = match &rule.record {
-            Some(folder) => {
-                let keeper = Keeper::open(folder, secrets.clone())?;
-                Arc::new(Recorded::new(backend, keeper.into()))
+            BackendConfig::Replay(folder) => {
+                Arc::new(Scripted::replay(folder)?.listed_in(additions))
             }
+        };
+        let backend = match rule.record.as_deref().and_then(|folder| keepers.get(folder)) {
+            Some(keeper) => Arc::new(Recorded::new(backend, Arc::clone(keeper))?),
             None => backend,
         };
         Ok((rule.name.clone(), backend))

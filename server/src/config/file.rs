@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::models::Table;
 use super::{ConfigError, flags, search};
 use crate::fault::Fault;
+use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +20,9 @@ pub struct File {
     pub scenarios: Option<PathBuf>,
     pub no_auth: Option<bool>,
     pub record: Option<PathBuf>,
+    #[serde(default, deserialize_with = "record_mode")]
+    pub record_mode: Option<RecordMode>,
+    pub record_ignore: Option<Vec<String>>,
     pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]
     pub api_keys: Option<Vec<String>>,
@@ -100,4 +104,8 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> 
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     flags::duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn record_mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RecordMode>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(serde::de::Error::custom)
 }

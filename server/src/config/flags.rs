@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use protocol::Tier;
 
+use crate::recording::RecordMode;
+
 /// Gemini's code execution on your own machine: the model is plugged in, and the code runs for real.
 #[derive(Debug, Parser)]
 #[command(name = "belljar", version)]
@@ -105,6 +107,14 @@ pub struct Flags {
     /// Writes what is asked and what models say into this folder, a scenario file for each interaction
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// What becomes of recordings that are there: they are replaced; or kept, and only new questions
+    /// are asked; or followed by all new answers: replace, new or all [default: replace]
+    #[arg(long, value_name = "MODE")]
+    pub record_mode: Option<RecordMode>,
+    /// A regular expression for what differs each time, such as a date: it is left out of recordings, and
+    /// makes no difference when they are replayed. May be given several times
+    #[arg(long, value_name = "REGEX")]
+    pub record_ignore: Vec<String>,
     /// Records clients on other machines too, which are refused otherwise
     #[arg(long)]
     pub record_from_anywhere: bool,

@@ -17,11 +17,12 @@ use clap::Parser;
 use protocol::Tier;
 use secrecy::SecretString;
 
+use crate::backend::scripted::Ignore;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::interaction::Limits;
-use crate::recording::Secrets;
+use crate::recording::{RecordMode, Secrets};
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
 use file::File;
@@ -76,6 +77,10 @@ pub struct Config {
     pub min_isolation: Tier,
     /// In the order in which they are tried.
     pub models: Vec<ModelRule>,
+    /// What becomes of recordings that are there.
+    pub record_mode: RecordMode,
+    /// What is left out of recordings.
+    pub record_ignore: Ignore,
     /// Whether clients on other machines may ask a server that records.
     pub record_from_anywhere: bool,
     /// Where models look things up, if they may.
@@ -163,6 +168,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
+    #[error("invalid record_ignore: {0}")]
+    RecordIgnore(String),
     #[error("[search]: {0}")]
     Search(String),
     #[error("[[model]] {name}: {why}")]
@@ -284,6 +291,10 @@ impl Config {
             },
         };
         let record = env.or(flags.record, "BELLJAR_RECORD", path)?.or(file.record);
+        let record_mode = env.or(flags.record_mode, "BELLJAR_RECORD_MODE", parse)?;
+        let record_ignore = Some(flags.record_ignore).filter(|patterns| !patterns.is_empty());
+        let record_ignore = env.or(record_ignore, "BELLJAR_RECORD_IGNORE", lines)?;
+        let record_ignore = record_ignore.or(file.record_ignore).unwrap_or_default();
         let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
         let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
         let data_dir =
@@ -305,6 +316,8 @@ impl Config {
             )?,
             faults: file.fault,
             models: models::rules(file.model, record.as_deref(), env.0)?,
+            record_mode: record_mode.or(file.record_mode).unwrap_or_default(),
+            record_ignore: Ignore::try_from(record_ignore).map_err(ConfigError::RecordIgnore)?,
             record_from_anywhere: flags.record_from_anywhere
                 || env
                     .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", parse)?
@@ -426,6 +439,11 @@ fn warden_beside_us() -> Result<PathBuf, ConfigError> {
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A pattern on each line, for any other letter may be part of one.
+fn lines(text: &str) -> Result<Vec<String>, String> {
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {

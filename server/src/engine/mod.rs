@@ -21,6 +21,7 @@ mod usage;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -93,6 +94,8 @@ pub struct Request {
     pub service_tier: ServiceTier,
     /// Whose files may be used.
     pub owner: Owner,
+    /// What the client came with, which must not be recorded.
+    pub keys: Arc<[SecretString]>,
 }
 
 /// An interaction on its way. Dropping it cancels what has not happened yet, but for one in the
@@ -297,7 +300,7 @@ impl Engine {
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
-            tape: Tape::blank(),
+            tape: Tape::of_client(Arc::clone(&request.keys)),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools,

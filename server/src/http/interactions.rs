@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::Body;
+use super::credentials::Credentials;
 use super::error::ApiError;
 use super::namespace::InNamespace;
 use super::query::Parameters;
@@ -26,11 +27,13 @@ pub async fn create(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
+    Credentials(keys): Credentials,
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let Create { mut request, stream } = request::create(body)?;
     request.owner = owner;
+    request.keys = keys;
     let background = request.background;
     let running = app.engine.start_in(&namespace, request).await?;
     let wanted = Wanted(running.wanted());

@@ -5,6 +5,7 @@ mod base;
 mod body;
 mod browser;
 mod catalogue;
+mod credentials;
 mod document;
 mod error;
 mod execute;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::body::Body;
+use super::credentials::Credentials;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
@@ -73,6 +74,7 @@ pub async fn call(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
+    Credentials(keys): Credentials,
     Path(rest): Path<String>,
     query: Classic,
     body: Result<Body, ApiError>,
@@ -89,6 +91,7 @@ pub async fn call(
             let Generate { mut request, thoughts } =
                 request::generate(name, body).map_err(refusal)?;
             request.owner = owner;
+            request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let about = About { model, id: ids::response(), tier };
             let running = app.engine.start_in(&namespace, request).await?;

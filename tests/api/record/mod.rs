@@ -35,7 +35,7 @@ impl Folder {
     async fn recording(&self, model: impl Backend) -> TestServer {
         let secrets = Secrets::new(["correct-horse-battery".to_owned().into()]);
         let keeper = Keeper::open(self.path(), secrets).expect("the folder is ours");
-        let model = Recorded::new(Arc::new(model), Arc::new(keeper));
+        let model = Recorded::new(Arc::new(model), Arc::new(keeper)).expect("it records anew");
         TestServer::builder().model("m*", model).start().await
     }
 

@@ -130,7 +130,7 @@ fn foreign(step: &Json, add: &mut impl FnMut(&str, &str)) {
 }
 
 /// JSON with its keys in order and its numbers by their value, so that equal values are equal texts.
-fn canonical(json: &Json) -> String {
+pub fn canonical(json: &Json) -> String {
     match json {
         Json::Number(number) => match number.as_f64() {
             Some(float) if number.is_f64() => float.to_string(),

@@ -92,6 +92,15 @@ impl Shelf {
     }
 }
 
+/// All scenarios of a folder, in the order in which they are tried.
+pub fn read(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    let mut shelf = Shelf::default();
+    match shelf.read(folder)?.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(shelf.scenarios().to_vec()),
+    }
+}
+
 /// The scenario files of a folder, in no order.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: folder.into(), source };

@@ -47,7 +47,7 @@ mod words;
 
 pub use additions::Additions;
 pub use asked::{Asked, Said, asked};
-pub use given::{ANY, functions, hash, history_before};
+pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
 pub use part::Expect;
 pub use rehearsal::{Next, Rehearsal};
@@ -78,6 +78,11 @@ impl Scripted {
         Ok(Scripted { recordings: Some(folder.to_owned()), ..Scripted::load(folder)? })
     }
 
+    /// What is in a folder now, whatever changes there.
+    pub fn as_it_is(folder: &Path) -> Result<Scripted, ScenarioError> {
+        Ok(Scripted::of(Library::fixed(library::read(folder)?)))
+    }
+
     pub fn from_scenarios(scenarios: Vec<Scenario>) -> Scripted {
         Scripted::of(Library::fixed(scenarios))
     }
@@ -92,6 +97,19 @@ impl Scripted {
     pub fn listed_in(self, additions: &Additions) -> Scripted {
         additions.beside(self.library.follow());
         self
+    }
+
+    /// Whether it has an answer to this prompt that nothing failed in, and that the interaction has not
+    /// been too often asked for.
+    pub fn knows(&self, prompt: &Prompt) -> bool {
+        let loaded = self.library.current();
+        let scenarios: Vec<&Scenario> = loaded.iter().collect();
+        let Ok(cue) = cue::next(&scenarios, Chain::new(prompt), &|_| 0) else { return false };
+        let Some(question) = &cue.scenario.question else { return !cue.scenario.fails() };
+        let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
+        let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
+        let number = prompt.note.take(|| prompt.note.tally().next(Counted::Question(question)));
+        number < answers as u64
     }
 
     fn of(library: Library) -> Scripted {
