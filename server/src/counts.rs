@@ -89,7 +89,10 @@ mod tests {
         for number in 0..MAX_THINGS {
             tally.next(Counted::Question(&number.to_string()));
         }
-        assert_eq!((tally.next(Counted::Question("x")), tally.next(Counted::Question("x"))), (0, 0));
+        assert_eq!(
+            (tally.next(Counted::Question("x")), tally.next(Counted::Question("x"))),
+            (0, 0)
+        );
         assert_eq!(tally.next(Counted::Question("7")), 1, "what was there goes on");
     }
 }

@@ -209,7 +209,11 @@ impl Note {
         let is_short = text.len() <= MAX_EXCERPT_BYTES;
         let arguments = if is_short { arguments.clone() } else { beginning(&text).into() };
         let bytes = name.len() + text.len().min(MAX_EXCERPT_BYTES);
-        self.keep(|fate| &mut fate.function_calls, Called { name: name.to_owned(), arguments }, bytes);
+        self.keep(
+            |fate| &mut fate.function_calls,
+            Called { name: name.to_owned(), arguments },
+            bytes,
+        );
     }
 
     pub fn warn(&self, warning: String) {
@@ -234,6 +238,10 @@ impl Note {
 
     fn bytes(&self) -> usize {
         self.page.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.fate().warnings.clone()
     }
 
     /// The scenario that answers, as far as one does.

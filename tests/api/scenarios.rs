@@ -202,3 +202,63 @@ fn the_schema_is_printed() {
     let schema: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
     assert_eq!(schema["required"], json!(["scenarios"]));
 }
+
+const UNOFFERED: &str = r#"
+scenarios:
+  - name: computes
+    when: { input: { contains: compute } }
+    script: [code: print(1), text: done]
+  - name: calls
+    when: { input: { contains: call } }
+    script: [function_call: { name: get_sales }]
+  - name: may
+    unoffered: true
+    when: { input: { contains: may } }
+    script: [code: print(1), text: "{{ stdout | trim }}"]
+"#;
+
+/// A client that has lost its tools must not stay green.
+#[tokio::test]
+async fn what_the_request_does_not_offer_is_refused_in_both_apis() {
+    let server = TestServer::start(UNOFFERED).await;
+    let code = json!([{"type": "code_execution"}]);
+    let other = json!([{"type": "function", "name": "get_weather"}]);
+    for (input, tools, choice, tool, got) in [
+        ("compute", Value::Null, Value::Null, "code_execution", "offers no tools"),
+        ("compute", other.clone(), Value::Null, "code_execution", "offers get_weather"),
+        ("compute", code.clone(), json!("none"), "code_execution", "allows none of them"),
+        ("call", code.clone(), Value::Null, "get_sales", "offers code_execution"),
+    ] {
+        let mut request = json!({"model": "m", "input": input, "tools": tools});
+        if !choice.is_null() {
+            request["generation_config"] = json!({"tool_choice": choice});
+        }
+        for stream in [false, true] {
+            request["stream"] = stream.into();
+            let reply = server.post(INTERACTIONS, &request).await;
+            assert_eq!(
+                (reply.status, &reply.body["error"]["code"]),
+                (400, &json!("invalid_request"))
+            );
+            let text = reply.message();
+            assert!(text.contains(&format!("`{tool}`")) && text.contains(got), "{text}");
+        }
+    }
+    let mut request =
+        json!({"contents": [{"parts": [{"text": "call"}]}], "tools": [{"codeExecution": {}}]});
+    let reply = server.post("/v1beta/models/m:generateContent", &request).await;
+    assert_eq!((reply.status, &reply.body["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+    assert!(reply.message().contains("calls the function get_sales"), "{}", reply.message());
+    request["contents"][0]["parts"][0]["text"] = "compute".into();
+    assert_eq!(server.post("/v1beta/models/m:generateContent", &request).await.status, 200);
+
+    let may = server.create(json!({"model": "m", "input": "may"})).await;
+    assert_eq!(may["steps"][2]["content"][0]["text"], "1");
+    let mut direct = crate::harness::direct("print(1)");
+    direct["generation_config"] = json!({"tool_choice": "none"});
+    let said = server.create(direct).await;
+    assert!(
+        said["steps"][0]["content"][0]["text"].as_str().is_some_and(|t| t.contains("needs")),
+        "{said}"
+    );
+}

@@ -111,7 +111,7 @@ impl Keeper {
         }
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let manner = if reel.has_failed() { Manner::Failed } else { Manner::Answered };
-        let Place { file: path, take, stale } =
+        let Place { file: path, take, stale, before } =
             shelf.place(&self.folder, &question, manner, self.mode);
         let text = script.file(reel, whole, &question, take, given)?;
         scripted::parse(&path, &text)
@@ -123,8 +123,10 @@ impl Keeper {
                 self.put(&path, &file.content)?;
             }
         }
-        if !says_the_same(&path, &text) {
-            self.put(&path, text.as_bytes())?;
+        match before.filter(|before| says_the_same(before, &text)) {
+            Some(_) if path.exists() => {}
+            Some(before) => self.put(&path, before.as_bytes())?,
+            None => self.put(&path, text.as_bytes())?,
         }
         for path in stale {
             // One that a person has removed meanwhile is gone all the same.
@@ -149,9 +151,8 @@ impl Keeper {
     }
 }
 
-/// Whether a file differs from a text in its comments alone, which say when it was recorded.
-fn says_the_same(path: &Path, text: &str) -> bool {
-    let Ok(before) = std::fs::read_to_string(path) else { return false };
+/// Whether two recordings differ in their comments alone, which say when they were made.
+fn says_the_same(before: &str, now: &str) -> bool {
     let value = |text: &str| serde_saphyr::from_str::<Value>(text).ok();
-    value(&before).is_some_and(|before| Some(before) == value(text))
+    value(before).is_some_and(|before| Some(before) == value(now))
 }

@@ -64,9 +64,7 @@ const PATTERNS: [Pattern; 25] = [
     // JSON Web Tokens, signed or encrypted; private keys, their line breaks escaped or not, cut off
     // or not.
     certain(r"\b(?<key>eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){2,4})"),
-    certain(
-        r"(?s)-----BEGIN (?:[0-9A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?<key>.*?)(?:-----END|\z)",
-    ),
+    certain(r"(?s)-----BEGIN (?:[0-9A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?<key>.*?)(?:-----END|\z)"),
     // In an address: a password, a token in its place, a parameter.
     Pattern {
         regex: r#"\b[A-Za-z][0-9A-Za-z+.-]*://[^\s/:@'"<>]*:(?<key>[^\s/'"<>]+)@"#,

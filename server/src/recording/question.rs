@@ -121,7 +121,8 @@ impl Writer<'_> {
         let hashes = scripted::functions(&prompt.tools.functions, self.ignore);
         let hashes = hashes.into_iter().map(|(name, hash)| {
             let function = prompt.tools.functions.iter().find(|function| function.name == name);
-            let declaration = function.map_or(Value::Null, |f| json!([f.description, f.parameters]));
+            let declaration =
+                function.map_or(Value::Null, |f| json!([f.description, f.parameters]));
             let has_key =
                 self.secrets.redact_json(&declaration) != unknown.redact_json(&declaration);
             (name, if has_key { scripted::ANY.into() } else { hash.into() })

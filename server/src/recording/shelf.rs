@@ -61,6 +61,8 @@ struct Kept {
     files: BTreeMap<u64, PathBuf>,
     /// How many this server has recorded.
     recorded: u64,
+    /// What those said that are to be replaced, and are gone until then.
+    before: BTreeMap<u64, String>,
 }
 
 /// Where a recording goes.
@@ -70,6 +72,8 @@ pub struct Place {
     pub take: u64,
     /// Recordings that it replaces.
     pub stale: Vec<PathBuf>,
+    /// What was in the file before.
+    pub before: Option<String>,
 }
 
 impl Shelf {
@@ -79,7 +83,9 @@ impl Shelf {
             // One that is broken, or that a person has put together of several, is left alone.
             let Ok(scenarios) = scripted::read(&path) else { continue };
             let [scenario] = &scenarios[..] else { continue };
-            let (Some(question), Some(take)) = (&scenario.question, scenario.take) else { continue };
+            let (Some(question), Some(take)) = (&scenario.question, scenario.take) else {
+                continue;
+            };
             let manner = if scenario.fails() { Manner::Failed } else { Manner::Answered };
             let kept = shelf.0.entry((question.clone(), manner)).or_default();
             kept.files.insert(take.get(), path);
@@ -98,7 +104,12 @@ impl Shelf {
         if mode == RecordMode::Replace && !self.has_recorded(question) {
             for (manner, first) in [(Manner::Answered, 2), (Manner::Failed, 1)] {
                 if let Some(kept) = self.0.get_mut(&(question.hash.clone(), manner)) {
-                    stale.extend(kept.files.split_off(&first).into_values());
+                    let files = kept.files.split_off(&first);
+                    let said = |(take, path): (&u64, &PathBuf)| {
+                        Some((*take, std::fs::read_to_string(path).ok()?))
+                    };
+                    kept.before.extend(files.iter().filter_map(said));
+                    stale.extend(files.into_values());
                 }
             }
         }
@@ -111,10 +122,12 @@ impl Shelf {
             }
         };
         // One that a person has given another name keeps it.
-        let file = kept.files.entry(take).or_insert_with(|| folder.join(name(question, manner, take)));
+        let file =
+            kept.files.entry(take).or_insert_with(|| folder.join(name(question, manner, take)));
         let file = file.clone();
         stale.retain(|path| *path != file);
-        Place { file, take, stale }
+        let before = std::fs::read_to_string(&file).ok().or_else(|| kept.before.remove(&take));
+        Place { file, take, stale, before }
     }
 
     fn has_recorded(&self, question: &Question) -> bool {
@@ -182,9 +195,24 @@ mod tests {
     #[test]
     fn a_name_is_cut_between_words_and_is_the_same_each_time() {
         for (input, manner, take, wanted) in [
-            ("What's the weather in Rome?", Manner::Answered, 1, "2-what-s-the-weather-in-rome-01234567.yaml"),
-            ("median of sales in north, please tell me soon", Manner::Answered, 2, "2-median-of-sales-in-north-please-tell-me-01234567-2.yaml"),
-            ("median of sales in north, please tell us soon", Manner::Failed, 1, "2-median-of-sales-in-north-please-tell-us-01234567-failed.yaml"),
+            (
+                "What's the weather in Rome?",
+                Manner::Answered,
+                1,
+                "2-what-s-the-weather-in-rome-01234567.yaml",
+            ),
+            (
+                "median of sales in north, please tell me soon",
+                Manner::Answered,
+                2,
+                "2-median-of-sales-in-north-please-tell-me-01234567-2.yaml",
+            ),
+            (
+                "median of sales in north, please tell us soon",
+                Manner::Failed,
+                1,
+                "2-median-of-sales-in-north-please-tell-us-01234567-failed.yaml",
+            ),
             (&"x".repeat(50), Manner::Answered, 1, &format!("2-{}-01234567.yaml", "x".repeat(40))),
             ("何時ですか", Manner::Answered, 1, "2-01234567.yaml"),
         ] {
@@ -213,7 +241,8 @@ mod tests {
         assert_eq!(stale, ["2.yaml", "3.yaml", "failed.yaml"].map(|name| path.join(name)));
         let second = shelf_of_one.place(path, &question, Manner::Answered, RecordMode::Replace);
         let file = path.join("2-q-01234567-2.yaml");
-        assert_eq!(second, Place { file, take: 2, stale: vec![] });
+        assert_eq!((second.file, second.take, second.stale.len()), (file, 2, 0));
+        assert!(second.before.is_some_and(|before| before.contains("take: 2")));
 
         for mode in [RecordMode::New, RecordMode::All] {
             let place = shelf().place(path, &question, Manner::Answered, mode);

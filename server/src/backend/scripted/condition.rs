@@ -235,7 +235,8 @@ impl When {
             });
         }
         if let Some(tools) = &self.only_tools {
-            let all = |of: &[String], are_in: &[String]| of.iter().all(|tool| are_in.contains(tool));
+            let all =
+                |of: &[String], are_in: &[String]| of.iter().all(|tool| are_in.contains(tool));
             let held = all(tools, scene.offered) && all(scene.offered, tools);
             verdict.about_request("only_tools", held, || {
                 [listed("no tools", tools), listed("no tools", scene.offered)]
@@ -250,14 +251,20 @@ impl When {
             };
             let other = wanted.iter().find_map(differs);
             let surplus = found.keys().find(|name| !wanted.contains_key(*name));
-            verdict.about_request("functions", other.is_none() && surplus.is_none(), || match other {
-                Some((wanted, Some(got))) => [wanted, format!("a declaration with the hash {got}")],
-                Some((wanted, None)) => [wanted, "no such function".to_owned()],
-                None => [
-                    listed("no functions", &wanted.keys().collect::<Vec<_>>()),
-                    format!("{} as well", surplus.map_or("another", String::as_str)),
-                ],
-            });
+            verdict.about_request(
+                "functions",
+                other.is_none() && surplus.is_none(),
+                || match other {
+                    Some((wanted, Some(got))) => {
+                        [wanted, format!("a declaration with the hash {got}")]
+                    }
+                    Some((wanted, None)) => [wanted, "no such function".to_owned()],
+                    None => [
+                        listed("no functions", &wanted.keys().collect::<Vec<_>>()),
+                        format!("{} as well", surplus.map_or("another", String::as_str)),
+                    ],
+                },
+            );
         }
         if let Some(wanted) = &self.generation_config {
             let found = self.ignore.without_json(&scene.given.config());
@@ -422,7 +429,7 @@ mod tests {
             "system_instruction: { contains: be BRIEF }",
             "{ system_instruction: { equals: 'be brief on [ignored].' }, ignore: ['[0-9-]{10}'] }",
             "only_tools: [get_weather, code_execution]",
-            "functions: { get_weather: b0a9ab3a4eb5afbc }",
+            "functions: { get_weather: 813cfbbb5fdff93c }",
             "functions: { get_weather: any }",
             "generation_config: { temperature: 1 }",
         ] {
@@ -479,16 +486,21 @@ mod tests {
                 "\"Be brief on",
             ),
             ("only_tools: [code_execution]", "only_tools", "code_execution", "code_execution, get"),
-            ("only_tools: [f, code_execution]", "only_tools", "f, code_execution", "code_execution"),
+            (
+                "only_tools: [f, code_execution]",
+                "only_tools",
+                "f, code_execution",
+                "code_execution",
+            ),
             ("functions: {}", "functions", "no functions", "get_weather as well"),
             ("functions: { get_weather: 0a }", "functions", "get_weather as 0a", "a declaration"),
-            ("functions: { f: any, get_weather: any }", "functions", "f as any", "no such function"),
             (
-                "generation_config: {}",
-                "generation_config",
-                "{}",
-                "{\"temperature\":1.0}",
+                "functions: { f: any, get_weather: any }",
+                "functions",
+                "f as any",
+                "no such function",
             ),
+            ("generation_config: {}", "generation_config", "{}", "{\"temperature\":1.0}"),
         ] {
             let verdict = verdict(when);
             let [miss] = &verdict.missed[..] else { panic!("{when}: {verdict:?}") };

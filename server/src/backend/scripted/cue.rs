@@ -42,7 +42,8 @@ pub fn next<'a>(
     let mut said = Vec::new();
     // Ends, for each answer is later in the chain than the one before.
     loop {
-        let (scenario, next) = Choice { scenarios, chain, start: &start, said: &said, take }.make()?;
+        let (scenario, next) =
+            Choice { scenarios, chain, start: &start, said: &said, take }.make()?;
         match next {
             Next::Say(speech) => return Ok(Cue { scenario, speech }),
             Next::Ended => return Err(ended(scenario)),
@@ -78,9 +79,8 @@ impl<'a> Choice<'a, '_> {
             .filter(|scenario| self.is_left(scenario))
             .map(|scenario| (scenario, scenario.when.judge(&scene)))
             .collect();
-        let next = |scenario: &'a Scenario| {
-            script::next(&scenario.script, opening.as_ref(), &beats).ok()
-        };
+        let next =
+            |scenario: &'a Scenario| script::next(&scenario.script, opening.as_ref(), &beats).ok();
         let first = |applies: fn(&Verdict) -> bool| {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
             let fits = |scenario: &&'a Scenario| next(scenario).is_some();
@@ -89,7 +89,8 @@ impl<'a> Choice<'a, '_> {
             let first = match first.when.has_history_of(&scene) {
                 true => first,
                 false => {
-                    let same = |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&scene);
+                    let same =
+                        |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&scene);
                     applying().filter(same).find(fits).unwrap_or(first)
                 }
             };

@@ -120,7 +120,9 @@ fn foreign(step: &Json, add: &mut impl FnMut(&str, &str)) {
             let texts = contents.filter_map(|content| content["text"].as_str());
             add("text", &texts.collect::<String>());
         }
-        "code_execution_call" => add("code", step["arguments"]["code"].as_str().unwrap_or_default()),
+        "code_execution_call" => {
+            add("code", step["arguments"]["code"].as_str().unwrap_or_default())
+        }
         "function_call" => {
             let name = step["name"].as_str().unwrap_or_default();
             add("call", &format!("{name} {}", canonical(&step["arguments"])));
@@ -142,7 +144,8 @@ pub fn canonical(json: &Json) -> String {
         Json::Object(fields) => {
             let fields: BTreeMap<&String, &Json> = fields.iter().collect();
             let fields = fields.into_iter();
-            let fields = fields.map(|(k, v)| format!("{}:{}", Json::from(k.as_str()), canonical(v)));
+            let fields =
+                fields.map(|(k, v)| format!("{}:{}", Json::from(k.as_str()), canonical(v)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
         }
         Json::Null | Json::Bool(_) | Json::String(_) => json.to_string(),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::counts::Counted;
 use crate::fault::Fault;
-use crate::interaction::{Failure, FailureKind};
+use crate::interaction::{Failure, FailureKind, Manner};
 use chain::Chain;
 use library::Library;
 use part::Part;
@@ -52,8 +52,8 @@ pub use library::files;
 pub use part::Expect;
 pub use rehearsal::{Next, Rehearsal};
 pub use same::{IGNORED, Ignore};
-pub use words::beginning;
 pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
+pub use words::beginning;
 
 /// The JSON Schema of a scenario file.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -150,7 +150,8 @@ fn refused(why: String, chain: Chain<'_>) -> BackendError {
     if chain.begins() {
         BackendError::Refused(why)
     } else {
-        BackendError::Failed(Failure::new(FailureKind::InvalidRequest, why))
+        let manner = Manner::Thrown;
+        BackendError::Failed(Failure { manner, ..Failure::new(FailureKind::InvalidRequest, why) })
     }
 }
 

@@ -17,7 +17,8 @@ pub fn refusal(scenario: &Scenario, speech: &Speech<'_>, prompt: &Prompt) -> Opt
     }
     let allowed = prompt.allowed();
     let parts = speech.parts.iter().chain(&speech.rest);
-    let (does, tool) = parts.filter_map(|part| needs(part)).find(|(_, tool)| !allowed.contains(tool))?;
+    let (does, tool) =
+        parts.filter_map(|part| needs(part)).find(|(_, tool)| !allowed.contains(tool))?;
     let offered = match &prompt.tools.offered[..] {
         [] => "offers no tools".to_owned(),
         offered => format!("offers {}", offered.join(", ")),

@@ -60,7 +60,8 @@ impl Ignore {
             Json::String(text) => self.without(text).into_owned().into(),
             Json::Number(number) => {
                 let text = number.to_string();
-                let whole = |regex: &Regex| regex.find(&text).is_some_and(|m| m.len() == text.len());
+                let whole =
+                    |regex: &Regex| regex.find(&text).is_some_and(|m| m.len() == text.len());
                 if self.0.iter().any(whole) { IGNORED.into() } else { json.clone() }
             }
             Json::Array(items) => items.iter().map(|item| self.without_json(item)).collect(),
@@ -161,7 +162,9 @@ mod tests {
         let json = json!({"at": 1732800000, "day": "2026-11-28", "n": 2});
         let wanted = json!({"at": IGNORED, "day": IGNORED, "n": 2});
         assert_eq!(ignore.without_json(&json), wanted);
-        assert!(Ignore::try_from(vec!["x*".into()]).expect_err("it is empty").contains("everywhere"));
+        assert!(
+            Ignore::try_from(vec!["x*".into()]).expect_err("it is empty").contains("everywhere")
+        );
         assert!(Ignore::try_from(vec!["(".into()]).is_err());
     }
 }

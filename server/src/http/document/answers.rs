@@ -561,10 +561,7 @@ fn ours() -> Components {
         ),
         (
             "Scenarios",
-            answer(
-                &[],
-                json!({"namespace": {"type": "string"}, "scenarios": list(scenario)}),
-            ),
+            answer(&[], json!({"namespace": {"type": "string"}, "scenarios": list(scenario)})),
         ),
         (
             "Added",

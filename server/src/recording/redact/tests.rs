@@ -65,9 +65,13 @@ fn secrets_of_every_kind_are_taken_out_of_every_kind_of_text() {
     let secrets = Secrets::default();
     for (kind, secret) in of_every_kind() {
         let text = match kind {
-            "Slack webhook's path" => format!("post to https://hooks.slack.com/services/{secret} ."),
+            "Slack webhook's path" => {
+                format!("post to https://hooks.slack.com/services/{secret} .")
+            }
             "PEM's body" => {
-                format!("k = '''-----BEGIN RSA PRIVATE KEY-----\n{secret}\n-----END RSA PRIVATE KEY-----'''")
+                format!(
+                    "k = '''-----BEGIN RSA PRIVATE KEY-----\n{secret}\n-----END RSA PRIVATE KEY-----'''"
+                )
             }
             _ => format!("Use {secret}, please."),
         };
@@ -106,7 +110,10 @@ fn secrets_are_told_by_what_stands_beside_them() {
         ("db_password: 'hunter2'", "hunter2"),
         (&format!("aws_secret_access_key = {long}"), long),
         (&format!("AKIA{} / {long}", "IOSFODNN7EXAMPLE"), long),
-        ("\"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIE\\nvQ==\\n-----END PRIVATE KEY-----\\n\"", "MIIE"),
+        (
+            "\"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIE\\nvQ==\\n-----END PRIVATE KEY-----\\n\"",
+            "MIIE",
+        ),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz", "b3BlbnNz"),
     ] {
         let redacted = secrets.redact(text).into_owned();
