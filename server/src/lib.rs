@@ -24,6 +24,7 @@ pub mod search;
 pub mod store;
 pub mod validate;
 pub mod verify;
+mod yaml;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: interaction::Limits,
+    /// What names and times follow from, unless they are new each time.
+    pub seed: Option<u64>,
     pub door: Door,
     /// What befalls requests, whoever sends them.
     pub faults: Vec<fault::Fault>,
@@ -101,14 +104,15 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Parts { listener, sandbox, backend, search, store, additions } = parts;
     let files = store.files(settings.files);
-    let engine = Arc::new(Engine::new(
+    let engine = Engine::new(
         backend,
         Arc::clone(&sandbox),
         search,
         store.clone(),
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,
-    ));
+    );
+    let engine = Arc::new(engine.seeded(settings.seed));
     let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(
         store.clone(),
         files.clone(),

@@ -28,7 +28,6 @@ use server::recording::Keeper;
 use server::sandbox::{Sandbox, SandboxError, WardenCommand};
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
-use server::validate;
 use server::verify::Verifier;
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
 use tokio::net::TcpListener;
@@ -66,7 +65,7 @@ async fn carry_out() -> ExitCode {
         Task::Doctor(config) => examine(config).await.map(success),
         Task::DoctorClient(config, command, within) => try_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
-        Task::Validate(paths) => validate::check(&paths, &mut std::io::stdout()).map(success),
+        Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
         Task::Verify(config, paths) => verify(config, paths).await.map(success),
     };
@@ -206,6 +205,7 @@ fn log(config: &Config) -> anyhow::Result<()> {
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
+        seed: config.seed,
         door: Door {
             keys: Keys::new(&config.api_keys),
             request_bytes: config.request_bytes,

@@ -64,6 +64,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     models: Vec<(String, Arc<dyn Backend>)>,
     search: Option<Arc<dyn Search>>,
+    seed: Option<u64>,
 }
 
 /// A server in this process.
@@ -127,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// Names and times that are the same each time.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
     pub fn files(mut self, limits: FileLimits) -> Builder {
         self.files = Some(limits);
         self
@@ -161,6 +168,7 @@ impl Builder {
         let keys: Vec<_> = self.keys.into_iter().map(Into::into).collect();
         let settings = Settings {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
+            seed: self.seed,
             door: Door {
                 keys: Keys::new(&keys),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),

@@ -41,6 +41,9 @@ pub enum Command {
     Exec(Exec),
     /// Looks for mistakes in scenario files
     Validate {
+        /// Writes all mistakes as JSON
+        #[arg(long)]
+        json: bool,
         /// Files, and folders of them [default: ./scenarios]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
@@ -144,7 +147,8 @@ pub struct Flags {
     /// Limit of one run of code [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub run_seconds: Option<f64>,
-    /// The same dice and the same clock for all code
+    /// The same dice and the same clock for all code, and the same ids, signatures and times for the same
+    /// requests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// How often a model may write code anew after a run that failed [default: 5]

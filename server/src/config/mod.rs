@@ -25,6 +25,7 @@ use crate::interaction::Limits;
 use crate::recording::{RecordMode, Secrets};
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
+use crate::validate::Validate;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
@@ -48,7 +49,7 @@ pub enum Task {
     DoctorClient(Config, Exec, Duration),
     Exec(Config, Exec),
     /// Never empty.
-    Validate(Vec<PathBuf>),
+    Validate(Vec<PathBuf>, Validate),
     /// Never empty.
     Verify(Config, Vec<PathBuf>),
     Schema(Schema),
@@ -73,6 +74,8 @@ pub struct Config {
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
     pub sandbox: SandboxConfig,
+    /// What ids, signatures and times follow from; that of the cells is the warden's.
+    pub seed: Option<u64>,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
     /// In the order in which they are tried.
@@ -207,10 +210,15 @@ impl Task {
                 let within = client_within.unwrap_or(CLIENT_WITHIN);
                 Task::DoctorClient(Config::of_exec(flags, &variables)?, exec, within)
             }
-            Command::Validate { paths } if paths.is_empty() => {
-                Task::Validate(vec![PathBuf::from(SCENARIOS)])
+            Command::Validate { mut paths, json } => {
+                if paths.is_empty() {
+                    paths.push(PathBuf::from(SCENARIOS));
+                }
+                let libraries = variables.or(None, "BELLJAR_LIBRARIES", path)?;
+                let libraries = libraries.or_else(|| variables.installed_libraries());
+                let python = libraries.map(|folder| folder.join("python"));
+                Task::Validate(paths, Validate { python, json })
             }
-            Command::Validate { paths } => Task::Validate(paths),
             Command::Schema { of } => Task::Schema(of),
             Command::Verify(flags::Verify { flags, paths }) => {
                 Task::Verify(Config::of_exec(flags, &variables)?, paths)
@@ -306,6 +314,7 @@ impl Config {
                 .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
             api_keys,
             sandbox,
+            seed,
             min_isolation: env
                 .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?
                 .or(file.min_isolation)

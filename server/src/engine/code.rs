@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::files::Held;
 use super::report::{self, Told};
 use super::run::{Run, RunError};
-use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
     Source, Step, Turn,
@@ -51,7 +50,7 @@ impl Run {
             result: told.result,
             stdout: told.stdout,
             images: output.images.len(),
-            signature: ids::signature(),
+            signature: self.ids.signature(),
         };
         let shell = Shell::CodeResult { call_id: result.call_id.clone() };
         self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);

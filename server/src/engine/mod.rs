@@ -9,6 +9,7 @@ mod fetch;
 mod files;
 mod form;
 mod lookup;
+mod names;
 mod orders;
 mod record;
 mod report;
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Backend, BackendError, Prompt, Tools};
 use crate::counts::Counts;
 use crate::fault::Fault;
-use crate::ids;
+use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,
 };
@@ -41,6 +42,7 @@ use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
 use form::Form;
+use names::Names;
 use tasks::Tasks;
 
 pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
@@ -69,6 +71,7 @@ pub struct Engine {
     limits: Limits,
     journal: Journal,
     counts: Counts,
+    names: Names,
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
@@ -104,12 +107,18 @@ pub struct Request {
 pub struct Running {
     log: Arc<Log>,
     note: Note,
+    ids: Arc<Ids>,
     _cancel: Option<DropGuard>,
 }
 
 impl Running {
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// What names the answer where the interaction is not kept.
+    pub fn response_id(&self) -> String {
+        self.ids.response()
     }
 
     /// What its scenario wants to be wrong with the answer.
@@ -159,11 +168,18 @@ impl Engine {
             limits,
             journal: Journal::default(),
             counts: Counts::default(),
+            names: Names::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// The same with names that follow from a seed.
+    #[must_use]
+    pub fn seeded(self, seed: Option<u64>) -> Engine {
+        Engine { names: Names(seed), ..self }
     }
 
     /// What was asked.
@@ -216,8 +232,10 @@ impl Engine {
         };
 
         let orders = request.background.then(|| orders::of(namespace, &request));
+        let (ids, id) = self.names.of(&request, &prompt, &self.store).await?;
+        let ids = Arc::new(ids);
         let head = Head {
-            id: ids::interaction(),
+            id,
             model: request.model,
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
@@ -231,7 +249,7 @@ impl Engine {
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), prompt, files, form);
+        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, form);
         let engine = Arc::clone(self);
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
@@ -239,7 +257,7 @@ impl Engine {
             drop(listed);
         });
         log.exists().await?;
-        Ok(Running { log, note, _cancel: guard })
+        Ok(Running { log, note, ids, _cancel: guard })
     }
 
     /// Ends an interaction, whoever asked for it, and gives its log once that is written down. One

@@ -10,7 +10,7 @@ use super::form::{self, Form};
 use super::steps::Open;
 use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
-use crate::ids;
+use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
     Status, Step, Turn,
@@ -30,6 +30,8 @@ pub struct Run {
     /// Where things are looked up, if they are.
     pub search: Option<Arc<dyn Search>>,
     pub log: Arc<Log>,
+    /// The names of its calls and signatures.
+    pub ids: Arc<Ids>,
     pub prompt: Prompt,
     pub files: Vec<File>,
     /// Where the files are that clients sent ahead.
@@ -347,8 +349,8 @@ impl Run {
     /// Id and signature of the call that the model makes now.
     pub fn names_of_call(&mut self) -> (String, String) {
         match self.mark.take() {
-            Some(Mark { id, signature }) => (id.unwrap_or_else(ids::call), signature),
-            None => (ids::call(), ids::signature()),
+            Some(Mark { id, signature }) => (id.unwrap_or_else(|| self.ids.call()), signature),
+            None => (self.ids.call(), self.ids.signature()),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::run::Run;
 use crate::backend::Foreign;
-use crate::ids;
 use crate::interaction::{
     AwaitingModel, Content, Delta, Event, ForeignStep, FunctionCall, Shell, Sources, Step,
     citations,
@@ -65,7 +64,10 @@ impl Run {
     pub fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
         match self.open.take() {
             None => turn,
-            Some(Open::Thought { index, text }) => self.sealed(turn, index, text, ids::signature()),
+            Some(Open::Thought { index, text }) => {
+                let signature = self.ids.signature();
+                self.sealed(turn, index, text, signature)
+            }
             Some(Open::Text { index, text }) => {
                 // In JSON, brackets are lists.
                 let citations = match self.form {

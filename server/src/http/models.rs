@@ -19,7 +19,6 @@ use super::page::Page;
 use super::query::Classic;
 use super::quirk::Wanted;
 use crate::engine::Running;
-use crate::ids;
 use crate::store::Owner;
 
 /// Google's numbers.
@@ -93,8 +92,8 @@ pub async fn call(
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let about = About { model, id: ids::response(), tier };
             let running = app.engine.start_in(&namespace, request).await?;
+            let about = About { model, id: running.response_id(), tier };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
                 whole(&running, &about, thoughts).await?

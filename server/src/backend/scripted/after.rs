@@ -10,7 +10,7 @@ use super::asked::Said;
 use super::same::{Ignore, same_json, same_text};
 
 /// The result of a function: any, or this one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
 pub struct Answer {
     pub function_result: String,
@@ -20,11 +20,11 @@ pub struct Answer {
 }
 
 /// One answer, or all of these.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct After(pub Vec<Answer>);
 
 /// A text of the user's, or the result of a function.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Before {
     Text(String),
     Answer(Answer),

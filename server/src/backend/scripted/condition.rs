@@ -20,52 +20,52 @@ const QUOTED_CHARS: usize = 120;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of conditions")]
 pub struct When {
-    input: Option<Input>,
-    model: Option<ModelGlob>,
-    tools: Vec<String>,
-    turn: Option<NonZeroUsize>,
-    files: Option<Files>,
-    after: After,
+    pub(super) input: Option<Input>,
+    pub(super) model: Option<ModelGlob>,
+    pub(super) tools: Vec<String>,
+    pub(super) turn: Option<NonZeroUsize>,
+    pub(super) files: Option<Files>,
+    pub(super) after: After,
     /// All that the client said before, in this order.
-    earlier: Option<Vec<Before>>,
+    pub(super) earlier: Option<Vec<Before>>,
     /// Empty where the request has none.
-    system_instruction: Option<Input>,
+    pub(super) system_instruction: Option<Input>,
     /// These are offered, and no others.
-    only_tools: Option<Vec<String>>,
+    pub(super) only_tools: Option<Vec<String>>,
     /// The declarations of functions, as hashes by their names.
-    functions: Option<BTreeMap<String, String>>,
+    pub(super) functions: Option<BTreeMap<String, String>>,
     /// The whole of it, with what `response_format` and `tool_choice` say.
-    generation_config: Option<Json>,
+    pub(super) generation_config: Option<Json>,
     /// A hash of what the model said before. Of several scenarios that apply, those that fit come first.
-    history: Option<String>,
+    pub(super) history: Option<String>,
     /// What makes no difference in texts that are compared as a whole.
-    ignore: Ignore,
+    pub(super) ignore: Ignore,
 }
 
 /// The newest user text, or another one.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `contains`, `equals` or `matches`")]
-struct Input {
-    contains: Option<String>,
-    equals: Option<String>,
-    matches: Option<Pattern>,
+pub struct Input {
+    pub(super) contains: Option<String>,
+    pub(super) equals: Option<String>,
+    pub(super) matches: Option<Pattern>,
 }
 
 /// What lies in the working directory.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
-struct Files {
+pub struct Files {
     /// Exactly so many: of the MIME type, where there is one beside it.
-    count: Option<usize>,
+    pub(super) count: Option<usize>,
     /// At least one such file, where there is no count beside it.
-    mime_type: Option<String>,
+    pub(super) mime_type: Option<String>,
     /// What is in all files, in their order: hashes in hexadecimal digits, or the beginnings of them.
-    sha256: Option<Vec<String>>,
+    pub(super) sha256: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-struct Pattern(Regex);
+pub struct Pattern(pub(super) Regex);
 
 impl TryFrom<String> for Pattern {
     type Error = String;
@@ -77,7 +77,7 @@ impl TryFrom<String> for Pattern {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-struct ModelGlob(GlobMatcher);
+pub struct ModelGlob(pub(super) GlobMatcher);
 
 impl TryFrom<String> for ModelGlob {
     type Error = String;

@@ -22,7 +22,6 @@ use crate::fault::Fault;
 use crate::interaction::{Failure, FailureKind, Manner};
 use chain::Chain;
 use library::Library;
-use part::Part;
 use speech::Line;
 
 mod additions;
@@ -35,24 +34,30 @@ mod diagnosis;
 mod given;
 mod keys;
 mod library;
+mod names;
 mod offer;
 mod part;
 mod rehearsal;
 mod same;
 mod scenario;
 mod script;
+mod shadow;
 mod speech;
 mod template;
 mod words;
 
 pub use additions::Additions;
 pub use asked::{Asked, Said, asked};
+pub use condition::When;
+pub use diagnosis::frame;
 pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
-pub use part::Expect;
+pub use names::{NAMES, Unknown, unknown};
+pub use part::{Expect, Part};
 pub use rehearsal::{Next, Rehearsal};
 pub use same::{IGNORED, Ignore};
-pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
+pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
+pub use shadow::shadows;
 pub use words::beginning;
 
 /// The JSON Schema of a scenario file.

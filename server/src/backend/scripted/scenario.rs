@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::MessageFormatter;
 
@@ -84,6 +84,14 @@ pub enum ScenarioError {
 pub struct Place(Option<(u64, u64)>);
 
 impl Place {
+    pub fn at(line: usize, column: usize) -> Place {
+        Place(Some((line as u64, column as u64)))
+    }
+
+    pub fn nowhere() -> Place {
+        Place(None)
+    }
+
     pub fn line(self) -> Option<u64> {
         self.0.map(|(line, _)| line)
     }
@@ -125,7 +133,6 @@ pub fn text(path: &Path) -> Result<String, ScenarioError> {
 
 /// Reads the text of a file. `path` tells JSON from YAML, and stands in the error.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    let invalid = |place, message| ScenarioError::Invalid { path: path.into(), place, message };
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let mut file: File = if is_json {
         serde_json::from_str(text).map_err(|error| {
@@ -133,14 +140,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
             let message = error.to_string();
             // serde_json ends its texts with the place that stands in front of ours.
             let message = message.split(" at line ").next().unwrap_or(&message).to_string();
-            invalid(place, message)
+            ScenarioError::Invalid { path: path.into(), place, message }
         })?
     } else {
-        serde_saphyr::from_str(text).map_err(|error| {
-            let place = error.location().map(|location| (location.line(), location.column()));
-            let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
-            invalid(Place(place), message)
-        })?
+        parse_value(path, text)?
     };
     let name: Option<Arc<str>> = path.file_name().map(|name| name.to_string_lossy().into());
     for scenario in &mut file.scenarios {
@@ -148,6 +151,15 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
         number(&mut scenario.script, &mut 0);
     }
     Ok(file.scenarios)
+}
+
+/// Reads one value, in YAML.
+pub fn parse_value<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ScenarioError> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let place = Place(error.location().map(|at| (at.line(), at.column())));
+        let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
+        ScenarioError::Invalid { path: path.into(), place, message }
+    })
 }
 
 /// Numbers what runs are expected to come to, in the order of the file.

@@ -14,7 +14,7 @@ const FUEL: u64 = 100_000;
 /// How much one template may write. A loop over a run's output would otherwise fill the memory.
 const MAX_RENDERED_BYTES: usize = 4 << 20;
 
-static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
+pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
     jinja.set_fuel(Some(FUEL));
