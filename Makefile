@@ -3,6 +3,10 @@
 
 LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
+# What is shipped names no folder of the machine that it was built on.
+CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
+run bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=belljar --remap-path-prefix=$(CARGO_FOLDER)/registry/src=crates
+
 .PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
@@ -25,10 +29,10 @@ check: # formatting and lints
 		&& cargo clippy -p server --test local-model -- -D warnings
 
 bench: # how fast a fresh cell is, beside what others do: seven minutes, and BENCH.md
-	cargo build --release -p warden -p init -p jail -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
+	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
 
 bench-quick: # whether it has become slower by more than half: one minute
-	cargo build --release -p warden -p init -p jail -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
+	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
 
 # Parts of `make test`, in full.
 

@@ -1,22 +1,38 @@
 """Matplotlib's side of `belljar_display`: Agg, with a `show` that shows."""
 
 import belljar_display
+import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+#: The last figure that `plt.show()` showed and closed.
+_shown = None
+
 
 class FigureManager(FigureManagerBase):
     def show(self):
-        """`figure.show()`: this one, and no other."""
+        """`figure.show()`: this one, and no other. It never blocks, so the figure stays."""
         belljar_display.draw(self.canvas.figure)
-        Gcf.destroy(self)
 
 
 class FigureCanvas(FigureCanvasAgg):
     manager_class = FigureManager
 
+    def print_figure(self, *arguments, **options):
+        """`plt.savefig` right after `plt.show()` would save a new and empty figure. It saves the one that was
+        shown, which is what such code means."""
+        if _shown is not None and belljar_display.is_empty(self.figure):
+            return _shown.canvas.print_figure(*arguments, **options)
+        return super().print_figure(*arguments, **options)
+
 
 def show(*, block=None):
-    """`plt.show()`: nobody is there to close a window, so it never blocks."""
-    belljar_display.show_open_figures()
+    """`plt.show()`. Nobody is there to close a window, so it never waits. Where it would block in a script, the
+    windows would be closed when it returns, and so are the figures; otherwise they stay."""
+    global _shown
+    closes = block if block is not None else not matplotlib.is_interactive()
+    figure = Gcf.get_active()
+    belljar_display.show_open_figures(closes)
+    if closes and figure is not None and not belljar_display.is_empty(figure.canvas.figure):
+        _shown = figure.canvas.figure

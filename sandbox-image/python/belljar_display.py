@@ -9,11 +9,18 @@ import os
 import struct
 import sys
 import warnings
+import weakref
 
+import belljar_fonts
 import belljar_imports
 
 DISPLAY = 4
 BACKEND = "module://belljar_backend"
+
+#: A PNG that has fewer bytes than a pixel for each of so many may be one colour all over.
+BLANK_PIXELS_PER_BYTE = 90
+#: The picture that was sent last of each figure that is still there.
+_sent: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 #: One line of a script that shows a figure shows it once.
 _write = os.write
@@ -21,6 +28,7 @@ _write = os.write
 
 def install() -> None:
     """Makes this the way out, of libraries that are imported later as well."""
+    belljar_fonts.install()
     belljar_imports.after("matplotlib", show_figures)
     belljar_imports.after("PIL.ImageShow", show_images)
 
@@ -52,20 +60,47 @@ def send(picture: bytes) -> None:
 
 
 def draw(figure) -> None:
+    """Unless it is one colour all over, or has been sent as it is."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a letter that no font has is seen in the picture
         figure.savefig(buffer, format="png")
-    send(buffer.getvalue())
+    picture = buffer.getvalue()
+    if picture != _sent.get(figure) and not is_blank(figure, picture):
+        _sent[figure] = picture
+        send(picture)
 
 
-def show_open_figures() -> None:
-    """Each figure that is open, in the order of its making; then it is closed."""
+def is_empty(figure) -> bool:
+    """Whether there is nothing but its background."""
+    return all(child is figure.patch for child in figure.get_children())
+
+
+def is_blank(figure, picture: bytes) -> bool:
+    if is_empty(figure):
+        return True
+    width, height = struct.unpack("!II", picture[16:24])
+    if len(picture) * BLANK_PIXELS_PER_BYTE > width * height:
+        return False
+    from PIL import Image
+
+    return all(low == high for low, high in Image.open(io.BytesIO(picture)).getextrema())
+
+
+def show_open_figures(close: bool = True) -> None:
+    """Each figure that is open, in the order of its making; then it is closed. One that cannot be drawn
+    does not keep the others from being shown."""
     helpers = sys.modules.get("matplotlib._pylab_helpers")
     if helpers is None:
         return
+    failure = None
     for manager in helpers.Gcf.get_all_fig_managers():
         try:
             draw(manager.canvas.figure)
+        except Exception as error:  # noqa: BLE001: drawing runs the code's objects
+            failure = failure or error
         finally:
-            helpers.Gcf.destroy(manager)
+            if close:
+                helpers.Gcf.destroy(manager)
+    if failure is not None:
+        raise failure

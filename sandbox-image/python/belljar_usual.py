@@ -6,6 +6,7 @@ import os
 import sys
 
 import belljar_display
+import belljar_hidden
 import runner
 
 #: What has to be there, and what is done with it. Nothing here may start a thread, since no fork of
@@ -58,7 +59,7 @@ print(frame[frame.a > 5].sort_values("b", ascending=False).iloc[0])
 """,
     ),
     (
-        "matplotlib.pyplot",
+        "matplotlib.figure",
         """
 import matplotlib.pyplot as plt, numpy as np
 x = np.linspace(0, 10, 200)
@@ -83,6 +84,8 @@ print(tf.matmul(a, a), tf.reduce_sum(a), (a + 1).numpy())
 
 
 def act_all() -> None:
+    """In a fork that is thrown away."""
+    belljar_hidden.hide()
     for module, code in USUAL + IN_A_FORK:
         act(module, code)
 

@@ -23,7 +23,11 @@ import types
 
 import belljar_dice
 import belljar_display
+import belljar_files
+import belljar_hidden
 import belljar_pages
+import belljar_spawn
+import belljar_streams
 
 CONTROL = 3
 #: The name of all code from outside, as in the tracebacks of Gemini's own environment.
@@ -59,7 +63,10 @@ _libc = ctypes.CDLL(None)
 
 def prepare() -> None:
     """The part that needs no cell: called in the zygote."""
+    belljar_streams.install()
     belljar_display.install()
+    belljar_files.install()
+    belljar_spawn.install()
     # Of the code, not of the zygote: arguments of a script, no script.
     sys.argv = [""]
 
@@ -72,15 +79,21 @@ def serve() -> None:
         os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
+    belljar_hidden.hide()
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:
         count += 1
         gc.enable()
+        belljar_spawn.begin(code)
         word = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
         if _getpid() != home:
+            write_out()
             _exit(int(word != ENDED))  # a fork of the code that came to the code's end
-        finish()
+        failure = finish()
+        if word == ENDED and failure is not None:
+            word = reason(failure)
+        belljar_spawn.end()
         _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
         try:
             _write(CONTROL, bytes([word]))
@@ -228,17 +241,39 @@ def complain(text: str) -> None:
         data = data[_write(2, data) :]
 
 
-def finish() -> None:
-    """What would happen at the end of a script: figures are shown, buffers written."""
+def finish() -> BaseException | None:
+    """What would happen at the end of a script: figures are shown, buffers written. What went wrong."""
+    failure = None
     display = sys.modules.get("belljar_display")
     try:
         if display is not None:
             display.show_open_figures()
     except BaseException as error:  # noqa: BLE001: drawing runs the code's objects
-        complain(f"A figure could not be drawn: {type(error).__name__}: {error}")
-    flush(sys.stdout)
-    flush(sys.stderr)
+        failure = error
+        complain(f"A figure could not be drawn: {describe(error)}")
+    for error in write_out():
+        failure = failure or error
+        complain(f"A file that was left open could not be written: {describe(error)}")
+    belljar_streams.repair()
+    return failure
+
+
+def write_out() -> list[OSError]:
+    """All that waits in buffers: of files first, for one of them may be another way to standard output."""
+    try:
+        failures = belljar_files.complete()
+    except BaseException:  # noqa: BLE001: the code may have broken what this is made of
+        failures = []
+    belljar_streams.flush()
     _libc.fflush(None)
+    return failures
+
+
+def describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001: the code's own classes may do anything
+        return type(error).__name__
 
 
 def flush(stream: object) -> None:

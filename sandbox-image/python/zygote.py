@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 
 import belljar_dice
+import belljar_files
 import belljar_immortal
 import belljar_pages
 import belljar_usual
@@ -96,6 +97,7 @@ def settle() -> None:
 
 def keep() -> None:
     belljar_dice.find()
+    belljar_files.learn()
     gc.freeze()
     gc.disable()
 

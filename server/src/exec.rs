@@ -3,6 +3,7 @@
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
@@ -14,6 +15,11 @@ use crate::config::Exec;
 /// What a shell answers for a command that is not there, and for one that it may not run.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
+/// In a session with an interpreter Ctrl-C is a key like any other, so two of them mean the end only
+/// where they are close together.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+/// A command that takes longer to end is waited for aloud.
+const TELL_AFTER: Duration = Duration::from_secs(2);
 /// A process that a signal ended has this and the signal's number for its exit code.
 const BY_SIGNAL: i32 = 128;
 
@@ -57,22 +63,50 @@ pub fn code_of(signal: Signal) -> u8 {
     u8::try_from(BY_SIGNAL + signal.as_raw()).unwrap_or(u8::MAX)
 }
 
-/// Runs the command beside the server at `url` and waits for its end. Signals are handed on. The
-/// answer is an exit code.
+/// Runs the command beside the server at `url` and waits for its end. Signals are handed on; the same
+/// one again ends the command at once. The answer is an exit code.
 pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io::Result<u8> {
     let mut child = match spawn(exec, url, key) {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("belljar: {} cannot be run: {error}", exec.command[0].display());
+            eprintln!("belljar: could not run {}: {error}", exec.command[0].display());
             let is_missing = error.kind() == io::ErrorKind::NotFound;
             return Ok(if is_missing { NOT_FOUND } else { NOT_EXECUTABLE });
         }
     };
+    let mut last: Option<(Signal, Instant)> = None;
+    let mut is_told = false;
     loop {
+        let patience = last.filter(|_| !is_told).map(|(_, at)| at + TELL_AFTER);
         tokio::select! {
             status = child.wait() => return Ok(code(status?)),
-            signal = signals.next() => hand_on(signal, &child),
+            signal = signals.next() => {
+                let again = last.is_some_and(|(before, at)| {
+                    before == signal && (!is_typed(signal) || at.elapsed() < AGAIN_WITHIN)
+                });
+                hand_on(signal, &child);
+                if again {
+                    return Ok(code_of(signal)); // the command is killed with its handle
+                }
+                last = Some((signal, Instant::now()));
+            }
+            () = until(patience) => {
+                let name = exec.command[0].display();
+                let seconds = AGAIN_WITHIN.as_secs();
+                eprintln!(
+                    "belljar: waiting for {name} to end; the same signal again, from a terminal \
+                     twice within {seconds} s, ends it at once"
+                );
+                is_told = true;
+            }
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -103,7 +137,7 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 fn hand_on(signal: Signal, child: &Child) {
-    if matches!(signal, Signal::INT | Signal::QUIT) && is_typed() {
+    if is_typed(signal) {
         return; // the terminal has given it to the command already
     }
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -113,8 +147,11 @@ fn hand_on(signal: Signal, child: &Child) {
     }
 }
 
-/// Whether this process is one of those that the keys of a terminal are for.
-fn is_typed() -> bool {
+/// Whether it is a key of a terminal, and this process one of those that its keys are for.
+fn is_typed(signal: Signal) -> bool {
+    if !matches!(signal, Signal::INT | Signal::QUIT) {
+        return false;
+    }
     let Ok(terminal) = std::fs::File::open("/dev/tty") else {
         return false;
     };

@@ -76,6 +76,13 @@ impl Ids {
         STANDARD.encode(self.bytes())
     }
 
+    /// The signature of a call of this function. It is no secret: it tells that it came from a call of
+    /// that function and came back whole, also after a restart.
+    pub fn signature_of_call(&self, name: &str) -> String {
+        let dice = &self.bytes()[8..];
+        STANDARD.encode([dice, &check(dice, name)].concat())
+    }
+
     fn letters(&self, count: usize) -> String {
         letters(count, || self.bytes())
     }
@@ -123,6 +130,16 @@ pub fn upload() -> String {
 /// From a generator of each thread that the system's seeds again and again.
 fn random() -> [u8; 16] {
     Uuid::new_v4().into_bytes()
+}
+
+/// Whether [`Ids::signature_of_call`] gave these bytes for this function.
+pub fn is_signature_of_call(bytes: &[u8], name: &str) -> bool {
+    bytes.len() == 16 && check(&bytes[..8], name) == bytes[8..]
+}
+
+fn check(dice: &[u8], name: &str) -> [u8; 8] {
+    let hash = Sha256::new().chain_update(dice).chain_update(name).finalize();
+    std::array::from_fn(|at| hash[at])
 }
 
 /// Lower-case letters and digits.

@@ -25,8 +25,11 @@ const MAX_EXCERPT_BYTES: usize = 2 << 10;
 const MAX_OF_A_KIND: usize = 32;
 
 /// The requests of each namespace.
-#[derive(Debug, Default)]
-pub struct Journal(Rooms<Pages>);
+#[derive(Debug)]
+pub struct Journal {
+    rooms: Rooms<Pages>,
+    is_on: bool,
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -79,6 +82,11 @@ pub struct Fate {
     /// Why it was not begun, or did not come to a good end.
     pub error: Option<String>,
     pub status: Option<Status>,
+    /// The model that answered, where no scenario did.
+    pub backend: Option<&'static str>,
+    /// How often code was run, and how often that failed.
+    pub runs: u32,
+    pub failed_runs: u32,
     /// What its scenario wants to be wrong with the answer.
     pub faults: Vec<Fault>,
     /// Which of the recorded answers to the question it gets, from 0 on. Settled by its first turn.
@@ -122,15 +130,30 @@ pub struct Entry {
     pub fate: Fate,
 }
 
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { rooms: Rooms::default(), is_on: true }
+    }
+}
+
 impl Journal {
+    /// One in which nothing is kept.
+    pub fn off() -> Journal {
+        Journal { is_on: false, ..Journal::default() }
+    }
+
     pub fn write(&self, namespace: &Namespace, mut asked: Asked) -> Note {
         asked.shorten();
-        self.0.with(namespace, |pages| pages.write(asked))
+        if self.is_on {
+            self.rooms.with(namespace, |pages| pages.write(asked))
+        } else {
+            Pages::default().write(asked)
+        }
     }
 
     /// The entries that are kept, oldest first, and how many there were before them.
     pub fn read(&self, namespace: &Namespace) -> (Vec<Entry>, u64) {
-        self.0.with(namespace, |pages| {
+        self.rooms.with(namespace, |pages| {
             let entries: Vec<Entry> = pages.entries.iter().map(Note::entry).collect();
             let forgotten = pages.count - entries.len() as u64;
             (entries, forgotten)
@@ -138,7 +161,7 @@ impl Journal {
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.0.clear(namespace);
+        self.rooms.clear(namespace);
     }
 }
 
@@ -193,6 +216,11 @@ impl Note {
 
     /// Code was run.
     pub fn code_ran(&self, run: CodeRun) {
+        {
+            let mut fate = self.fate();
+            fate.runs += 1;
+            fate.failed_runs += u32::from(run.outcome.is_error());
+        }
         let run = CodeRun {
             code: beginning(&run.code),
             stdout: beginning(&run.stdout),
@@ -256,6 +284,15 @@ impl Note {
 
     pub fn wanted(&self) -> Vec<Fault> {
         self.fate().faults.clone()
+    }
+
+    /// A model that has no scenarios answers.
+    pub fn answered_by(&self, backend: &'static str) {
+        self.fate().backend = Some(backend);
+    }
+
+    pub fn fate_so_far(&self) -> Fate {
+        self.fate().clone()
     }
 
     pub fn began(&self, interaction_id: &str) {

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod budget;
+pub mod cause;
 pub mod config;
 pub mod counts;
 pub mod doctor;
@@ -16,12 +18,15 @@ mod http;
 mod ids;
 pub mod interaction;
 pub mod journal;
+mod json;
 pub mod namespace;
 pub mod quirk;
 pub mod recording;
 pub mod sandbox;
+pub mod scratch;
 pub mod search;
 pub mod store;
+pub mod trace;
 pub mod validate;
 pub mod verify;
 mod yaml;
@@ -44,14 +49,14 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Door, Keys, Visitors};
+pub use http::{Catalogue, Control, Door, Hosts, Keys, Visitors};
 
 /// How long answers may take to be sent when all work is done or cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Between two looks for files whose time is over.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two looks at a warden that somebody else will start.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Between two looks at a warden that is not ready.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -88,8 +93,8 @@ pub struct Settings {
 /// Why a server ended that was not asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("the sandbox does not come up: {0}")]
-    Sandbox(SandboxError),
+    #[error("the sandbox did not come up: {0}")]
+    Sandbox(#[source] SandboxError),
     #[error("files cannot be fetched: {0}")]
     Fetcher(#[from] reqwest::Error),
 }
@@ -112,13 +117,18 @@ pub async fn run(
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,
     );
-    let engine = Arc::new(engine.seeded(settings.seed));
+    let engine = engine.seeded(settings.seed);
+    let engine = Arc::new(match settings.door.control {
+        Control::On => engine,
+        Control::Off => engine.without_journal(),
+    });
     let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(
         store.clone(),
         files.clone(),
         settings.retention,
     )));
     let stopping = CancellationToken::new();
+    let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
     let app = http::App {
@@ -126,11 +136,12 @@ pub async fn run(
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults)),
+        faults: Arc::new(http::Faults::new(settings.faults, settings.door.control)),
         catalogue: Arc::new(settings.models),
         files,
         was_ready,
         stopping: stopping.clone(),
+        in_flight: in_flight.clone(),
     };
     let stalled_after = settings.door.stalled_after;
     let service = http::service(app, settings.door);
@@ -152,51 +163,74 @@ pub async fn run(
     // Nobody new comes in. What runs may end, or is ended; then its clients get their last words.
     stopping.cancel();
     let grace = settings.shutdown_grace;
+    tell_what_is_waited_for(engine.running(), in_flight.count(), grace);
     let (_, said) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + LAST_WORDS, serving));
     if said.is_err() {
-        tracing::warn!("connections were still open at the end");
+        tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
     sandbox.stop().await;
     store.close().await;
     ended
 }
 
-/// Forgets what is too old, from time to time.
+/// The first thing that somebody wants to know who has asked for the end.
+fn tell_what_is_waited_for(interactions: usize, requests: usize, grace: Duration) {
+    if interactions == 0 && requests == 0 {
+        tracing::info!("stopping");
+    } else if !grace.is_zero() {
+        let grace = config::time_text(grace);
+        tracing::warn!(interactions, requests, grace, "stopping, signal again to force");
+    }
+}
+
+/// Deletes what has expired, from time to time, where the clock can be believed.
 async fn sweep(store: Store, files: Files, retention: Duration) {
+    let mut clock = store.clock();
     loop {
         let now = Timestamp::now();
+        if !clock.is_believed(now) {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            continue;
+        }
         if let Err(error) = files.sweep(now).await {
-            tracing::warn!(error = %error, "files that are too old could not be removed");
+            tracing::warn!(error = %error, "could not delete expired files");
         }
         // A time before all times has nothing before it.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
         match store.expire(oldest).await {
             Ok(0) => {}
-            Ok(interactions) => tracing::info!(interactions, "forgot what was too old"),
+            Ok(interactions) => tracing::info!(interactions, "expired interactions deleted"),
             Err(error) => {
-                tracing::warn!(error = %error, "interactions that are too old could not be removed");
+                tracing::warn!(error = %error, "could not delete expired interactions");
             }
         }
         tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 
-/// Waits for a place where code can run. A warden of our own that dies is an error; one that
-/// somebody else starts may be late.
+/// Waits for a place where code can run, and says what for. A warden of our own that dies is an error;
+/// one that somebody else starts may be late.
 async fn sandbox_ready(sandbox: &Sandbox) -> Result<Description, SandboxError> {
-    let mut told = false;
+    let mut told = String::new();
     loop {
-        match sandbox.ready().await {
-            Ok(description) => return Ok(description),
-            Err(error @ SandboxError::TooThin { .. }) => return Err(error),
+        match sandbox.describe().await {
+            Ok(description) if description.ready => return sandbox.ready().await,
+            Ok(description) => {
+                if told != description.waiting_for {
+                    told = description.waiting_for;
+                    tracing::info!(waiting_for = told, "sandbox not ready yet");
+                }
+            }
             Err(error) if sandbox.is_ours() => return Err(error),
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(error = %error, "waiting for the sandbox");
+                let error = error.to_string();
+                if told != error {
+                    tracing::warn!(error, "waiting for the sandbox");
+                    told = error;
                 }
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             }
         }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
 }

@@ -1,7 +1,9 @@
 //! Reads the configuration, makes the parts, and runs them. No decision, no default.
 
+mod cli;
+
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mimalloc::MiMalloc;
 use protocol::Description;
+use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 use server::backend::Backend;
 use server::backend::direct::Direct;
@@ -20,78 +23,150 @@ use server::backend::recorded::Recorded;
 use server::backend::router::Router;
 use server::backend::scripted::{self, Additions, Scripted};
 use server::config::{
-    BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
+    self, BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig,
+    Task,
 };
 use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::recording::Keeper;
-use server::sandbox::{Sandbox, SandboxError, WardenCommand};
+use server::sandbox::{Sandbox, WardenCommand};
+use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::Verifier;
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing_subscriber::EnvFilter;
+
+use cli::banner;
+use cli::log;
+use cli::report::{self, BrokenScenarios, Hinted};
+use cli::signals::Stops;
 
 /// A third of what a scripted answer costs beside the network was memory that is taken and given back by libc's.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Threads that answer requests.
+const MIN_WORKERS: usize = 2;
+
+/// How long tasks may take to let go of what they have, when all that matters has been written down.
+const LET_GO_WITHIN: Duration = Duration::from_millis(500);
+
+/// A start that takes no longer says nothing at the terminal of a command.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
+/// How the program ends.
+enum Exit {
+    /// Everything has been written down and let go of.
+    Orderly(ExitCode),
+    /// A second signal came.
+    AtOnce(Signal),
+}
+
 fn main() -> ExitCode {
     // Half of the processors: the others are for what is run, and a request is answered soonest where
-    // it need not change hands.
+    // it need not change hands. At least two, so that one answer never holds up all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.div_ceil(2))
+        .worker_threads(processors.div_ceil(2).max(MIN_WORKERS))
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(carry_out()),
-        Err(error) => failed(&anyhow::Error::new(error).context("starting the runtime")),
+        Ok(runtime) => {
+            let exit = runtime.block_on(carry_out());
+            // Work that does not end would be waited for without an end.
+            runtime.shutdown_timeout(LET_GO_WITHIN);
+            match exit {
+                Exit::Orderly(code) => code,
+                Exit::AtOnce(signal) => ExitCode::from(exec::code_of(signal)),
+            }
+        }
+        Err(error) => report::failed(&anyhow::Error::new(error).context("starting the runtime")),
     }
 }
 
-async fn carry_out() -> ExitCode {
-    let task = match Task::read(std::env::args_os(), |name| std::env::var(name).ok()) {
+async fn carry_out() -> Exit {
+    let task = match read() {
         Ok(task) => task,
         // clap's own: a mistake on the command line, or a wish for help.
         Err(ConfigError::Arguments(error)) => error.exit(),
-        Err(error) => return failed(&error.into()),
+        Err(error) => return Exit::Orderly(report::failed(&error.into())),
     };
     let done = match task {
-        Task::Serve(config) => serve(config).await.map(|()| ExitCode::SUCCESS),
+        Task::Serve(config) => serve(config).await,
         Task::Doctor(config) => examine(config).await.map(success),
         Task::DoctorClient(config, command, within) => try_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
+        Task::ShowConfig(table) => print(&table),
+        Task::Completions(shell) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut config::command(), "belljar", &mut script);
+            print_bytes(&script)
+        }
+        Task::Man(command) => manual(command.as_deref()),
         Task::Verify(config, paths) => verify(config, paths).await.map(success),
     };
-    done.unwrap_or_else(|error| failed(&error))
+    done.unwrap_or_else(|error| Exit::Orderly(report::failed(&error)))
 }
 
-fn print(text: &str) -> anyhow::Result<ExitCode> {
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+/// Reads the command line and the environment. A variable that means nothing is told first: it may be
+/// why something else is missing.
+fn read() -> Result<Task, ConfigError> {
+    let task = Task::read(std::env::args_os(), |name| std::env::var(name).ok());
+    if let Err(ConfigError::Arguments(_)) | Ok(Task::Completions(_) | Task::Man(_)) = task {
+        return task;
+    }
+    config::check_variables(std::env::vars_os())?;
+    task
 }
 
-fn success(well: bool) -> ExitCode {
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// The page of the manual for a command.
+fn manual(name: Option<&str>) -> anyhow::Result<Exit> {
+    let mut command = config::command();
+    command.build();
+    let command = match name {
+        None => command,
+        Some(name) => {
+            let found = command.find_subcommand(name).cloned();
+            found.with_context(|| format!("there is no command {name}"))?
+        }
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    print_bytes(&page)
+}
+
+fn print(text: &str) -> anyhow::Result<Exit> {
+    print_bytes(text.as_bytes())
+}
+
+/// A reader that has read enough, such as `head`, is no failure.
+fn print_bytes(bytes: &[u8]) -> anyhow::Result<Exit> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Exit::Orderly(ExitCode::SUCCESS)),
+    }
+}
+
+fn success(well: bool) -> Exit {
+    Exit::Orderly(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn examine(config: Config) -> anyhow::Result<bool> {
     let sandbox = sandbox(&config).await;
     let well = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
-    if let Ok(sandbox) = sandbox {
-        sandbox.stop().await;
+    match sandbox {
+        Ok(sandbox) => sandbox.stop().await,
+        Err(error) => drop(report::failed(&error)), // with what to do
     }
     Ok(well)
 }
 
 async fn verify(config: Config, paths: Vec<PathBuf>) -> anyhow::Result<bool> {
-    log(&config)?;
+    log::set_up(&config)?;
     let sandbox = sandbox(&config).await?;
     sandbox.ready().await?;
     let (limits, secrets) = (config.limits, config.secrets());
@@ -101,44 +176,73 @@ async fn verify(config: Config, paths: Vec<PathBuf>) -> anyhow::Result<bool> {
     well
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    log(&config)?;
+async fn serve(config: Config) -> anyhow::Result<Exit> {
+    log::set_up(&config)?;
     // Asked for before anything is started, so that no signal is missed.
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-
+    let mut stops = Stops::catch()?;
     let settings = settings(&config)?;
-    let parts = Assembled::from(&config).await?;
+    let parts = tokio::select! {
+        parts = Assembled::from(&config) => parts?,
+        _ = stops.next() => return Ok(success(true)), // nothing runs yet
+    };
     let url = parts.url.clone();
+    let told = banner::Server { config: &config, url: &url, scenarios: parts.scenarios };
     let ready = |description: &Description| {
-        tell_of_the_wall(description);
+        told.announce(description);
         announce(&format!("belljar listening on {url}"));
     };
-    Ok(server::run(settings, parts.parts, ready, shutdown).await?)
+    let (stop, stopping) = oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopping.await; // its other end is dropped
+    };
+    let running = server::run(settings, parts.parts, ready, shutdown);
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => {
+            ended?;
+            return Ok(success(true));
+        }
+        _ = stops.next() => drop(stop),
+    }
+    tokio::select! {
+        ended = &mut running => {
+            ended?;
+            Ok(success(true))
+        }
+        signal = stops.next() => {
+            tracing::warn!("stopped at once");
+            Ok(Exit::AtOnce(signal))
+        }
+    }
 }
 
 /// Serves for as long as the command runs, and ends as it did.
-async fn execute(config: Config, command: Exec) -> anyhow::Result<ExitCode> {
+async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
     beside(&config, async move |ready, url: &str, key: &str| {
         let code = tokio::select! {
             biased; // one that ended before it was ready has the better reason
-            Ok(()) = ready => exec::run(&command, url, key, &mut signals).await,
+            Ok(()) = while_it_waits(ready) => exec::run(&command, url, key, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
-        Ok(ExitCode::from(code?))
+        Ok(Exit::Orderly(ExitCode::from(code?)))
     })
     .await
 }
 
+/// Somebody who looks on is told why nothing happens.
+async fn while_it_waits(mut ready: oneshot::Receiver<()>) -> Result<(), oneshot::error::RecvError> {
+    tokio::select! {
+        ready = &mut ready => return ready,
+        () = tokio::time::sleep(TELL_AFTER), if std::io::stderr().is_terminal() => {
+            eprintln!("belljar: starting the sandbox");
+        }
+    }
+    ready.await
+}
+
 /// Serves while a client's command is tried.
-async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<ExitCode> {
+async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
     beside(&config, async move |ready, url: &str, key: &str| {
         let server = client::Server::new(url, key)?;
@@ -151,7 +255,9 @@ async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::
         };
         tokio::select! {
             tried = trying => Ok(success(tried?)),
-            signal = signals.next() => Ok(ExitCode::from(exec::code_of(signal))),
+            signal = signals.next() => {
+                Ok(Exit::Orderly(ExitCode::from(exec::code_of(signal))))
+            }
         }
     })
     .await
@@ -160,9 +266,9 @@ async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::
 /// Serves beside something that is told when the server is ready, where it is, and its key.
 async fn beside(
     config: &Config,
-    act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<ExitCode>,
-) -> anyhow::Result<ExitCode> {
-    log(config)?;
+    act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    log::set_up(config)?;
     let settings = settings(config)?;
     let parts = Assembled::from(config).await?;
     let (is_ready, ready) = oneshot::channel();
@@ -185,21 +291,19 @@ async fn beside(
     tokio::select! {
         served = &mut serving => {
             served?;
-            Ok(ExitCode::FAILURE)
+            Ok(success(false))
         }
         code = &mut acting => {
-            serving.await?;
-            code
+            let mut signals = Signals::catch()?;
+            tokio::select! {
+                served = serving => {
+                    served?;
+                    code
+                }
+                signal = signals.next() => Ok(Exit::AtOnce(signal)),
+            }
         }
     }
-}
-
-fn log(config: &Config) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.log).context("BELLJAR_LOG")?)
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {
@@ -207,7 +311,12 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         limits: config.limits,
         seed: config.seed,
         door: Door {
-            keys: Keys::new(&config.api_keys),
+            keys: match config.shared_keys {
+                true => Keys::new(&config.api_keys).shared(),
+                false => Keys::new(&config.api_keys),
+            },
+            control: config.control,
+            hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
             visitors: if config.record_from_anywhere || !records(config) {
@@ -233,33 +342,50 @@ fn records(config: &Config) -> bool {
 struct Assembled {
     parts: Parts,
     url: String,
-    _scratch: Option<tempfile::TempDir>,
+    /// How many there are.
+    scenarios: usize,
+    _scratch: Option<Scratch>,
 }
 
 impl Assembled {
     async fn from(config: &Config) -> anyhow::Result<Assembled> {
-        let listener = TcpListener::bind(config.listen)
+        let listener = TcpListener::bind(config.listen.first())
             .await
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
+            .map_err(|error| no_listener(config, error))?;
         let url = format!("http://{}", listener.local_addr()?);
         let additions = Arc::<Additions>::default();
-        let backend = models(config, &additions)?;
+        let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
         let (store, scratch) = match &config.data_dir {
             DataDir::Folder(folder) => (Store::open(folder).await?, None),
             DataDir::Scratch => {
-                let folder = tempfile::Builder::new().prefix("belljar-data-").tempdir()?;
+                let folder = Scratch::new(0o700)?;
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };
         // Last, so that whatever else the configuration has wrong starts no warden to be killed.
         let sandbox = Arc::new(sandbox(config).await?);
         let parts = Parts { listener, sandbox, backend, search, store, additions };
-        Ok(Assembled { parts, url, _scratch: scratch })
+        Ok(Assembled { parts, url, scenarios, _scratch: scratch })
     }
 }
 
-async fn sandbox(config: &Config) -> Result<Sandbox, SandboxError> {
+fn no_listener(config: &Config, error: std::io::Error) -> Hinted {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has this port; say --listen PORT for another one, 0 for a free one"
+        }
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 are root's: say --listen 8080",
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; 0.0.0.0 is all that it has"
+        }
+        _ => "say --listen ADDR:PORT",
+    };
+    let text = format!("could not listen on {}", config.listen);
+    Hinted { text, hint: hint.to_owned(), source: Some(error) }
+}
+
+async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
     let least = config.min_isolation;
     match &config.sandbox {
         SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone(), least)),
@@ -273,15 +399,32 @@ async fn sandbox(config: &Config) -> Result<Sandbox, SandboxError> {
                 least.to_string(),
             ];
             arguments.extend(seed.map(|seed| format!("--seed={seed}")));
-            let command =
-                WardenCommand { program: program.clone(), arguments, log: config.log.clone() };
-            Sandbox::start(command, least).await
+            if !libraries.join("python").exists() {
+                return Err(Hinted {
+                    text: format!("{} is no folder of libraries", libraries.display()),
+                    hint: report::get_libraries(),
+                    source: None,
+                }
+                .into());
+            }
+            let log = log::directives(&config.log)?;
+            let command = WardenCommand {
+                program: program.clone(),
+                arguments,
+                log,
+                log_format: config.log_format.as_str(),
+            };
+            Ok(Sandbox::start(command, least).await?)
         }
     }
 }
 
-/// Each model that the configuration names, behind one.
-fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn Backend>> {
+/// Each model that the configuration names, behind one, and how many scenarios there are.
+fn models(
+    config: &Config,
+    additions: &Arc<Additions>,
+) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
+    let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
     let secrets = config.secrets();
     // First, for scenarios may be read from the folder that recordings are written to, and it may not be
     // there yet. Models that are recorded into one folder share it.
@@ -294,9 +437,10 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
         }
     }
     let scripted = match &config.scenarios {
-        Some(folder) => Scripted::load(folder)?,
+        Some(folder) => Scripted::load(folder).map_err(|error| broken(folder, error))?,
         None => Scripted::from_scenarios(Vec::new()),
     };
+    let scenarios = scripted.loaded();
     let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
     let routes = config.models.iter().map(|rule| {
         let backend: Arc<dyn Backend> = match &rule.backend {
@@ -309,16 +453,21 @@ fn models(config: &Config, additions: &Arc<Additions>) -> anyhow::Result<Arc<dyn
                 Arc::new(Gemini::new(address.clone(), model.clone())?)
             }
             BackendConfig::Replay(folder) => {
-                Arc::new(Scripted::replay(folder)?.listed_in(additions))
+                let replay = Scripted::replay(folder).map_err(|error| broken(folder, error))?;
+                Arc::new(replay.listed_in(additions))
             }
         };
         let backend = match rule.record.as_deref().and_then(|folder| keepers.get(folder)) {
-            Some(keeper) => Arc::new(Recorded::new(backend, Arc::clone(keeper))?),
+            Some(keeper) => {
+                let folder = rule.record.as_deref().unwrap_or(Path::new(""));
+                let recorded = Recorded::new(backend, Arc::clone(keeper));
+                Arc::new(recorded.map_err(|error| broken(folder, error))?)
+            }
             None => backend,
         };
         Ok((rule.name.clone(), backend))
     });
-    Ok(Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?))
+    Ok((Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?), scenarios))
 }
 
 /// Where models look things up.
@@ -333,29 +482,7 @@ fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
     })
 }
 
-/// One line: what stands between strangers' code and this machine.
-fn tell_of_the_wall(description: &Description) {
-    let names = |holds: bool| {
-        let layers = description.layers.iter().filter(|layer| layer.holds == holds);
-        layers.map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    tracing::info!(
-        tier = ?description.tier,
-        python = description.python,
-        holds = names(true),
-        missing = names(false),
-        "the wall",
-    );
-}
-
 #[expect(clippy::print_stdout, reason = "the one line that scripts wait for")]
 fn announce(line: &str) {
     println!("{line}");
-}
-
-fn failed(error: &anyhow::Error) -> ExitCode {
-    // As one write: the warden says its own on the same stderr, at the same time.
-    let words = format!("belljar: {error:#}\n");
-    eprint!("{words}");
-    ExitCode::FAILURE
 }

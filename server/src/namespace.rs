@@ -1,19 +1,24 @@
 //! Rooms for those who test against one server at the same time: what one of them sets up or looks
-//! at is not there for another.
+//! at is not there for another. Each owner has rooms of its own, whatever their names are.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Namespaces that something is kept for. One more, and the one that was not used for the longest
-/// time is forgotten.
+use crate::store::Owner;
+
+/// Namespaces of one owner that something is kept for. One more, and that owner's least recently used
+/// one is dropped.
 const MAX_NAMESPACES: usize = 1000;
 /// Limit of a name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Whose scenarios, journal and faults a request is about. Without a name it is everybody's.
+/// Whose scenarios, journal and faults a request is about. Without a name it is all of its owner's.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Namespace(Arc<str>);
+pub struct Namespace {
+    owner: Owner,
+    name: Arc<str>,
+}
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a namespace has 1 to {MAX_NAME_BYTES} visible characters of ASCII")]
@@ -23,17 +28,27 @@ impl Namespace {
     pub fn named(name: &str) -> Result<Namespace, NotAName> {
         let is_name = (1..=MAX_NAME_BYTES).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_name { Ok(Namespace(name.into())) } else { Err(NotAName) }
+        if is_name {
+            Ok(Namespace { name: name.into(), owner: Owner::default() })
+        } else {
+            Err(NotAName)
+        }
+    }
+
+    /// The one of the same name that belongs to this owner.
+    #[must_use]
+    pub fn of(self, owner: Owner) -> Namespace {
+        Namespace { owner, ..self }
     }
 
     pub fn name(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", &*self.name)
     }
 }
 
@@ -53,8 +68,8 @@ impl<T: Default> Rooms<T> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.uses += 1;
         let now = inner.uses;
-        if !inner.rooms.contains_key(namespace) && inner.rooms.len() >= MAX_NAMESPACES {
-            inner.forget_the_oldest();
+        if !inner.rooms.contains_key(namespace) {
+            inner.make_room(&namespace.owner);
         }
         let (used, room) = inner.rooms.entry(namespace.clone()).or_default();
         *used = now;
@@ -68,9 +83,15 @@ impl<T: Default> Rooms<T> {
 }
 
 impl<T> Inner<T> {
-    fn forget_the_oldest(&mut self) {
-        let oldest = self.rooms.iter().min_by_key(|(_, (used, _))| used);
-        if let Some(oldest) = oldest.map(|(namespace, _)| namespace.clone()) {
+    /// Drops a namespace of this owner if it has as many as it may have.
+    fn make_room(&mut self, owner: &Owner) {
+        let of_owner = self.rooms.iter().filter(|(namespace, _)| namespace.owner == *owner);
+        let oldest = of_owner.clone().min_by_key(|(_, (used, _))| used);
+        let oldest = oldest.map(|(namespace, _)| namespace.clone());
+        if of_owner.count() < MAX_NAMESPACES {
+            return;
+        }
+        if let Some(oldest) = oldest {
             self.rooms.remove(&oldest);
         }
     }
@@ -104,6 +125,20 @@ mod tests {
         rooms.with(&named("one-more"), |_| ());
         assert_eq!(rooms.with(&named("0"), |room| *room), 1, "it was used again");
         assert_eq!(rooms.with(&named("1"), |room| *room), 0, "it was the oldest");
+    }
+
+    #[test]
+    fn owners_have_rooms_of_their_own_and_take_none_from_each_other() {
+        let owner = |name: &str| Owner::named(name.to_owned());
+        let rooms = Rooms::<u32>::default();
+        rooms.with(&named("same").of(owner("a")), |room| *room = 1);
+        for number in 0..2 * MAX_NAMESPACES {
+            rooms.with(&named(&number.to_string()).of(owner("b")), |room| *room = 2);
+        }
+        rooms.clear(&named("same").of(owner("b")));
+        assert_eq!(rooms.with(&named("same").of(owner("b")), |room| *room), 0);
+        assert_eq!(rooms.with(&named("same"), |room| *room), 0, "of no owner");
+        assert_eq!(rooms.with(&named("same").of(owner("a")), |room| *room), 1);
     }
 
     #[test]

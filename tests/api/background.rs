@@ -73,6 +73,36 @@ async fn what_needs_to_be_stored_is_refused_without() {
 }
 
 #[tokio::test]
+async fn a_key_has_a_thousand_in_the_background_and_another_key_as_many() {
+    const SLOW: &str = "scenarios: [{name: slow, script: [{delay: 600s}, {text: done}]}]";
+    let server = TestServer::builder().scenarios(SLOW).keys(&["one", "other"]).start().await;
+    let begin = |key: &'static str| {
+        let body = json!({"model": "m", "input": "?", "background": true});
+        let request = server.request("POST", "/v1/interactions").json(&body);
+        Reply::to(request.header("x-goog-api-key", key))
+    };
+    let mut begun = Vec::new();
+    for _ in 0..20 {
+        begun.extend(futures_util::future::join_all((0..50).map(|_| begin("one"))).await);
+    }
+    let refused: Vec<_> = begun.iter().filter(|reply| reply.status != 200).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let over = begin("one").await;
+    assert_eq!((over.status, &over.body["error"]["code"]), (429, &json!("resource_exhausted")));
+    assert!(over.message().contains("1000 interactions"), "{}", over.message());
+    assert_eq!(begin("other").await.status, 200);
+
+    let cancel = format!("{}/cancel", path(&begun[0].body));
+    let request = server.request("POST", &cancel).header("x-goog-api-key", "one").json(&json!({}));
+    assert_eq!(Reply::to(request).await.body["status"], "cancelled");
+    // The place is free a moment after the end is told.
+    let mut looks = interval(Duration::from_millis(10));
+    while begin("one").await.status != 200 {
+        looks.tick().await;
+    }
+}
+
+#[tokio::test]
 async fn both_spellings_cancel_what_runs() {
     let server = TestServer::start("").await;
     for (way, body) in [("/cancel", None), (":cancel", Some(json!({})))] {

@@ -107,7 +107,7 @@ fn a_client_that_fails_anyway_is_not_tried_further() {
     );
     let (code, _, words) = doctor(&["no-such-command"]);
     assert_eq!(code, Some(1));
-    assert!(words.contains("no-such-command cannot be run"), "{words}");
+    assert!(words.contains("could not run no-such-command"), "{words}");
 }
 
 #[test]

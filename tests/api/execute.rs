@@ -203,3 +203,35 @@ async fn a_body_that_is_no_request_is_refused_whatever_it_is() {
     assert_eq!(reply.body["stdout"], "2\n", "the last one counts, as everywhere");
     assert_eq!(server.get(EXECUTE).await.status, 405);
 }
+
+#[tokio::test]
+async fn a_hundred_files_are_put_in_at_once_and_one_more_is_refused() {
+    let server = TestServer::start("").await;
+    let files = |count: usize| -> Vec<Value> {
+        (0..count).map(|n| json!({"name": format!("f{n}"), "data": "eA=="})).collect()
+    };
+    let code = "import os; print(len(os.listdir()))";
+    let answer = execute(&server, json!({"code": code, "files": files(100)})).await;
+    assert_eq!((&answer["stdout"], &answer["files"]), (&json!("100\n"), &json!([])));
+    let reply = server.post(EXECUTE, &json!({"code": code, "files": files(101)})).await;
+    let message = "Invalid value for 'files[100]': there are more than 100 files.";
+    assert_eq!((reply.status, &reply.body["error"]["message"]), (400, &json!(message)));
+
+    // The files of a conversation too.
+    let content = |count: usize| -> Vec<Value> {
+        let document = json!({"type": "document", "mime_type": "text/plain", "data": "eA=="});
+        vec![document; count]
+    };
+    let reply = server
+        .post(
+            "/v1beta/interactions",
+            &json!({
+                "model": "gemini-3.5-flash",
+                "input": content(101),
+                "tools": [{"type": "code_execution"}],
+            }),
+        )
+        .await;
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    assert!(reply.body.to_string().contains("more than 100 files"), "{}", reply.body);
+}

@@ -59,3 +59,17 @@ async fn a_model_is_asked_no_more_often_than_allowed() {
     let steps = answer["steps"].as_array().expect("it has steps");
     assert_eq!(steps.len(), 2 * 2 + 1, "two runs, and the last turn is for the answer: {answer}");
 }
+
+#[tokio::test]
+async fn direct_says_how_many_blocks_it_did_not_run() {
+    let server = TestServer::start("").await;
+    let blocks: String = (0..60).map(|n| format!("```python\nprint({n})\n```\n")).collect();
+    let answer = server.create(crate::harness::direct(&blocks)).await;
+    assert_eq!(answer["status"], "incomplete");
+    let steps = answer["steps"].as_array().expect("it is a list");
+    let results = steps.iter().filter(|step| step["type"] == "code_execution_result").count();
+    let last = steps.last().expect("there are some")["content"][0]["text"].as_str();
+    let wanted = format!("stopped: {} of 60 blocks were not run.", 60 - results);
+    assert!(last.is_some_and(|last| last.starts_with(&wanted)), "{last:?}");
+    assert!(results > 10, "{results}");
+}

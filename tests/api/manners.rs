@@ -174,7 +174,7 @@ async fn a_client_that_takes_nothing_is_dropped() {
 
     let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let head = format!("GET /v1/interactions/{id} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let head = format!("GET /v1/interactions/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("it reads");
     // From the first byte on, nothing is to be seen until it is dropped: it is about time that passes.
     let mut buffer = vec![0; 1 << 16];

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{Program, direct};
+use crate::harness::{Program, below, direct};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("there is a place for temporary files")
@@ -112,4 +112,57 @@ fn other_machines_are_not_let_in_without_keys() {
 fn a_flag_that_nobody_knows_is_refused() {
     let output = Program::fail(&["--colour", "red"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// The warden of this server, which is a child of it.
+fn warden_of(server: &Program) -> i32 {
+    let name = |process: &i32| std::fs::read_to_string(format!("/proc/{process}/comm"));
+    let found = below(server.id()).into_iter();
+    let mut wardens =
+        found.filter(|process| name(process).is_ok_and(|name| name.trim() == "belljar-warden"));
+    wardens.next().expect("it has one")
+}
+
+/// What names a key, names it for all that a process starts.
+#[tokio::test]
+async fn the_warden_gets_nothing_of_the_servers_environment_that_it_does_not_read() {
+    let data = folder();
+    let server = Program::start_whole(data.path(), &[]);
+    let environment = |process: &dyn std::fmt::Display| {
+        let text = std::fs::read(format!("/proc/{process}/environ")).expect("it is ours");
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    // A variable of this test that says nothing to either.
+    let name = "CARGO_MANIFEST_DIR=";
+    assert!(environment(&server.id()).contains(name), "the test has to have it");
+    let given = environment(&warden_of(&server));
+    assert!(!given.contains(name) && given.contains("BELLJAR_LOG="), "{given}");
+    assert!(given.contains("PATH=") && given.contains("TMPDIR="), "{given}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_right_after_the_warden_was_killed_are_answered_by_the_next_one() {
+    let data = folder();
+    let server = Program::start_whole(data.path(), &[]);
+    for _ in 0..2 {
+        let warden = warden_of(&server);
+        let warden = rustix::process::Pid::from_raw(warden).expect("no process is 0");
+        let killed = rustix::process::kill_process(warden, rustix::process::Signal::KILL);
+        killed.expect("it is there");
+        let code = serde_json::json!({"code": "print(6 * 7)"});
+        let requests = (0..4).map(|_| server.post("/x/execute", &code));
+        let (executed, interaction) = tokio::join!(
+            futures_util::future::join_all(requests),
+            server.create(direct("print(6 * 7)"))
+        );
+        for reply in executed {
+            assert_eq!(
+                (reply.status, &reply.body["stdout"]),
+                (200, &"42\n".into()),
+                "{}",
+                reply.body
+            );
+        }
+        assert_eq!(interaction["steps"][1]["result"], "42\n", "{interaction}");
+    }
 }

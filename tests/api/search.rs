@@ -441,7 +441,7 @@ fn the_program_searches_where_it_is_told_to() {
     let wrong = ["--search", "/no/such/folder", "--warden", "/no/such/warden"];
     let failed = Program::fail(&[&["--listen", "127.0.0.1:0"], &wrong[..]].concat());
     let words = String::from_utf8_lossy(&failed.stderr);
-    assert!(words.contains("the folder of documents /no/such/folder cannot be read"), "{words}");
+    assert!(words.contains("could not read the folder of documents /no/such/folder"), "{words}");
 }
 
 /// A stream of `generateContent` as events keeps its form beside the metadata.

@@ -29,7 +29,7 @@ use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Door, Keys, Parts, RunError, Settings, Visitors};
+use server::{Catalogue, Control, Door, Hosts, Keys, Parts, RunError, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -54,6 +54,9 @@ pub const FILE_LIMITS: FileLimits = FileLimits {
 pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
+    shared_keys: bool,
+    control: Option<Control>,
+    hosts: Vec<String>,
     request_bytes: Option<usize>,
     stalled_after: Option<Duration>,
     limits: Option<Limits>,
@@ -65,6 +68,7 @@ pub struct Builder {
     models: Vec<(String, Arc<dyn Backend>)>,
     search: Option<Arc<dyn Search>>,
     seed: Option<u64>,
+    output_bytes: Option<usize>,
 }
 
 /// A server in this process.
@@ -85,6 +89,24 @@ impl Builder {
 
     pub fn keys(mut self, keys: &[&str]) -> Builder {
         self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// All keys as one tenant.
+    pub fn shared_keys(mut self) -> Builder {
+        self.shared_keys = true;
+        self
+    }
+
+    /// Other test controls than those that the keys make the default.
+    pub fn control(mut self, control: Control) -> Builder {
+        self.control = Some(control);
+        self
+    }
+
+    /// More names that the server has.
+    pub fn hosts(mut self, hosts: &[&str]) -> Builder {
+        self.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         self
     }
 
@@ -118,6 +140,12 @@ impl Builder {
     /// Where models look things up.
     pub fn search(mut self, search: impl Search) -> Builder {
         self.search = Some(Arc::new(search));
+        self
+    }
+
+    /// Memory for what runs give back, and for answers that are made of it.
+    pub fn output_bytes(mut self, bytes: usize) -> Builder {
+        self.output_bytes = Some(bytes);
         self
     }
 
@@ -170,7 +198,12 @@ impl Builder {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
             seed: self.seed,
             door: Door {
-                keys: Keys::new(&keys),
+                control: self.control.unwrap_or(Control::default_with(!keys.is_empty())),
+                keys: match self.shared_keys {
+                    true => Keys::new(&keys).shared(),
+                    false => Keys::new(&keys),
+                },
+                hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
                 visitors: Visitors::Everybody,
@@ -186,12 +219,13 @@ impl Builder {
             shutdown_grace: Duration::from_secs(10),
         };
         let additions = Arc::default();
+        let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Parts {
             listener,
-            sandbox: Arc::new(Sandbox::at(
-                self.socket.unwrap_or_else(warden::socket),
-                Tier::SeccompOnly,
-            )),
+            sandbox: Arc::new(match self.output_bytes {
+                Some(bytes) => sandbox.with_output_bytes(bytes),
+                None => sandbox,
+            }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
             additions,
             search: self.search,

@@ -1,7 +1,7 @@
 //! The server as a program of its own, for stories about its start and its end.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -62,6 +62,31 @@ impl Program {
             .strip_prefix("belljar listening on ")
             .unwrap_or_else(|| panic!("it is ready with the words {line:?}"));
         Program { client: Client::new(url.to_owned()), process, scratch: None }
+    }
+
+    /// The same with a data folder on a disk of its own, which has so many MiB. [`Program::sees`] is
+    /// where it can be seen.
+    pub fn start_on_small_disk(data: &Path, mib: u32) -> Program {
+        let mount = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]).arg(data);
+        command.arg(env!("CARGO_BIN_EXE_belljar")).args(["serve", "--sandbox-socket"]);
+        command.arg(warden::socket()).env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
+        Program::ready(command, data)
+    }
+
+    /// A path as the program has it.
+    pub fn sees(&self, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix("/").expect("it is a whole path");
+        PathBuf::from(format!("/proc/{}/root", self.process.id())).join(inside)
+    }
+
+    /// Starts it with this file for its log.
+    pub fn start_with_log(data: &Path, arguments: &[&str], log: &Path, level: &str) -> Program {
+        let log = std::fs::File::create(log).expect("the folder is the test's");
+        let mut command = command(arguments);
+        command.arg("--sandbox-socket").arg(warden::socket()).env("BELLJAR_LOG", level).stderr(log);
+        Program::ready(command, data)
     }
 
     /// Runs it to its end, which comes by itself.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use protocol::{Outcome, Reply, Request, Tier};
 use rustix::process::{Pid, Signal, kill_process};
+use server::sandbox::Sandbox;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
 use tokio::time::{interval, timeout};
 
 use crate::harness::{Program, TestServer, Warden, below, direct};
@@ -111,4 +115,65 @@ async fn a_zygote_that_was_forked_often_enough_is_replaced_without_a_pause() {
         assert!(forks < 5000, "it is still there");
     }
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
+}
+
+/// Processes that run code or wait for it: the kernel takes them first when memory is short.
+fn standbys(warden: &Warden) -> Vec<i32> {
+    let mut found = below(warden.id());
+    found.retain(|process| {
+        let score = std::fs::read_to_string(format!("/proc/{process}/oom_score_adj"));
+        score.is_ok_and(|score| score.trim() == "1000")
+    });
+    found
+}
+
+/// The kernel ends standbys first when memory is short, also between the time when one is taken and the
+/// time when it has its code.
+#[tokio::test]
+async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
+    let warden = Warden::start(&["--kits", "bare", "--standbys", "1"]);
+    let sandbox = Sandbox::at(warden.socket(), Tier::Landlocked);
+    sandbox.ready().await.expect("the warden comes up");
+    let stream = UnixStream::connect(warden.socket()).await.expect("it listens");
+    let (reader, writer) = stream.into_split();
+    let (mut reader, mut writer) = (BufReader::new(reader), writer);
+    let open = Request::Open { least: Tier::Landlocked, imports: Vec::new(), more: false };
+    for (request, blob) in
+        [(open, b"".as_slice()), (Request::PutFile { name: "a".into() }, b"content")]
+    {
+        protocol::write(&mut writer, &request, blob).await.expect("the warden is there");
+        let answer = protocol::read(&mut reader).await.expect("the warden is there");
+        assert!(matches!(answer, (Reply::Opened { .. } | Reply::FilePut, _)), "{answer:?}");
+    }
+    let dying = standbys(&warden);
+    assert!(!dying.is_empty(), "there is a cell");
+    dying.iter().for_each(|process| kill(*process));
+    let mut look = interval(Duration::from_millis(1));
+    while !dying.iter().all(|process| has_ended(*process)) {
+        look.tick().await;
+    }
+
+    let run = Request::Run { wall_ms: None, files: false };
+    let code = b"import os; print(open('a').read(), os.listdir())";
+    protocol::write(&mut writer, &run, code).await.expect("the warden is there");
+    let mut stdout = String::new();
+    let finished = loop {
+        let (reply, blob): (Reply, _) = protocol::read(&mut reader).await.expect("it answers");
+        match reply {
+            Reply::Stdout { .. } => stdout = String::from_utf8_lossy(&blob).into_owned(),
+            Reply::Finished(finished) => break finished,
+            Reply::Stderr { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((finished.outcome, stdout.as_str()), (Outcome::Ok, "content ['a']\n"));
+    assert!(!finished.cell_lost);
+}
+
+/// It ends itself with its first code, which is the code's own doing.
+#[tokio::test]
+async fn code_that_kills_itself_is_not_run_again() {
+    let server = TestServer::start("").await;
+    let code = "import os, signal; os.write(1, b'once\\n'); os.close(3); os.kill(os.getpid(), signal.SIGKILL)";
+    assert_eq!(run(&server, code).await.failed(), "once\nCrashed: killed (SIGKILL)\n");
 }

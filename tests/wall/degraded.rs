@@ -286,3 +286,62 @@ async fn where_control_groups_can_be_made_what_waits_in_sockets_counts_as_memory
     assert_eq!((&answer["stdout"], &answer["limit"]), (&json!("before\n"), &limit), "{answer}");
     alive(&server).await;
 }
+
+/// Nothing that a process says of itself hides it: a name need not be UTF-8, and a child of one that has
+/// such a name is found as well.
+#[tokio::test]
+async fn a_name_that_is_not_utf_8_hides_neither_memory_nor_processor_time() {
+    let limits = ["--memory-mib", "512", "--cpu-ms", "1500", "--wall-ms", "20000"];
+    let hidden = "mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\"";
+    let wardens = [
+        Warden::start(&limits),
+        Warden::start_by(warden_after(hidden), &limits),
+        Warden::start_by(poor(&["--as-in-docker"]), &limits),
+    ];
+    let name = "import ctypes, os, time\nlibc = ctypes.CDLL(None); libc.prctl(15, b'\\xff', 0, 0, 0)\n\
+        print('before', flush=True)\n";
+    let memory = "for _ in range(3):\n\
+        \x20   if os.fork() == 0: libc.prctl(15, b'\\xc3(', 0, 0, 0); x = b'x' * (300 << 20); time.sleep(60)\n\
+        time.sleep(60)";
+    let time = "for _ in range(2):\n\
+        \x20   if os.fork() == 0:\n\
+        \x20       while True: pass\n\
+        time.sleep(60)";
+    for warden in &wardens {
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        for (code, limit, value) in [(memory, "memory_bytes", 512 << 20), (time, "cpu_ms", 1500)] {
+            let answer = execute(&server, &format!("{name}{code}")).await;
+            assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
+            assert_eq!(answer["stdout"], "before\n");
+        }
+        alive(&server).await;
+    }
+}
+
+/// [E04] Page tables are memory that no limit of a process counts.
+#[tokio::test]
+async fn without_control_groups_page_tables_count_as_memory() {
+    let limits = ["--memory-mib", "512", "--wall-ms", "20000"];
+    let hidden = "mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\"";
+    let warden = Warden::start_by(warden_after(hidden), &limits);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = python(
+        r"
+        import ctypes, time
+        libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_void_p
+        print('before', flush=True)
+        # 400 GiB, read only, of which one page in each 2 MiB is there: 800 MiB of tables.
+        start = libc.mmap(None, ctypes.c_size_t(400 << 30), 1, 0x4022, -1, 0)
+        for at in range(0, 400 << 30, 2 << 20): libc.madvise(ctypes.c_void_p(start + at), ctypes.c_size_t(4096), 22)
+        time.sleep(60)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let limit = json!({"name": "memory_bytes", "value": 512 << 20});
+    assert_eq!(
+        (&answer["stdout"], &answer["limit"]),
+        (&json!("before\n"), &limit),
+        "{answer:.500}"
+    );
+    alive(&server).await;
+}

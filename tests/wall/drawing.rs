@@ -68,12 +68,12 @@ async fn drawing_that_goes_wrong_is_told_and_harms_nobody() {
     let cases = [
         (
             "f, a = plt.subplots(); a.text(0, 0, r'$\\bad{$')",
-            "ok",
+            "failed",
             "A figure could not be drawn: ValueError",
         ),
         (
             "from matplotlib._pylab_helpers import Gcf\nGcf.get_all_fig_managers = lambda: 1/0\nplt.plot([1])",
-            "ok",
+            "failed",
             "A figure could not be drawn: ZeroDivisionError",
         ),
         ("plt.figure(figsize=(300, 300)); plt.plot([1]); plt.show()", "failed", "MemoryError"),
@@ -89,6 +89,61 @@ async fn drawing_that_goes_wrong_is_told_and_harms_nobody() {
         assert!(answer["outcome"] == outcome && told.contains(words), "{code}: {answer}");
         assert_eq!(count(&answer), 0, "{code}");
         alive(&server).await;
+    }
+}
+
+/// A figure that cannot be drawn is an error that the model reads, whichever way it is shown.
+#[tokio::test]
+async fn the_other_figures_come_where_one_cannot_be_drawn() {
+    let server = TestServer::start("").await;
+    let bad = "plt.figure(); plt.plot([1]); plt.figure(); plt.title(r'$\\frac{1}{$'); plt.figure(); plt.plot([1, 2])\n";
+    for (end, words) in [
+        ("print('chart is ready')", "A figure could not be drawn: ValueError"),
+        ("plt.show()", "in <module>\n    plt.show()"),
+        ("plt.show(block=False); plt.close('all')", "plt.show(block=False)"),
+    ] {
+        let answer = execute(&server, &format!("{PLOT}{bad}{end}")).await;
+        let told = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == "failed" && told.contains(words), "{end}: {told}");
+        assert_eq!(count(&answer), 2, "{end}");
+    }
+}
+
+/// Where `show` does not block, the figure stays the current one, as on a screen.
+#[tokio::test]
+async fn a_figure_that_is_shown_can_be_saved_and_drawn_on() {
+    let server = TestServer::start("").await;
+    let size = "import os; print(os.path.getsize('a.png') > 5000)";
+    for (code, pictures) in [
+        ("plt.plot([3, 1]); plt.show(block=False); plt.savefig('a.png')", 1),
+        ("plt.ion(); plt.plot([3, 1]); plt.show(); plt.savefig('a.png')", 1),
+        ("plt.plot([3, 1]); plt.pause(0.01); plt.savefig('a.png')", 1),
+        ("f, a = plt.subplots(); a.plot([3, 1]); f.show(); f.savefig('a.png')", 1),
+        ("plt.plot([3, 1]); plt.show(block=False); plt.title('x'); plt.savefig('a.png')", 2),
+        // A new figure would be empty: the one that was shown is saved.
+        ("plt.plot([3, 1]); plt.show(); plt.savefig('a.png')", 1),
+        ("plt.plot([3, 1]); plt.show(); plt.gcf().savefig('a.png'); plt.plot([2]); plt.show()", 2),
+        ("plt.plot([3, 1]); plt.savefig('a.png'); plt.show(); plt.show()", 1),
+    ] {
+        let answer = execute(&server, &format!("{PLOT}{code}\n{size}")).await;
+        let told = (&answer["stdout"], &answer["stderr"]);
+        assert_eq!(told, (&json!("True\n"), &json!("")), "{code}");
+        assert_eq!(count(&answer), pictures, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_of_nothing_does_not_come_back() {
+    let server = TestServer::start("").await;
+    for code in [
+        "plt.figure()",
+        "plt.figure(); plt.show()",
+        "plt.gcf().show()",
+        "plt.figure(facecolor='red')",
+        "plt.figure().add_subplot().set_axis_off()",
+    ] {
+        let answer = execute(&server, &format!("{PLOT}{code}")).await;
+        assert_eq!((&answer["outcome"], count(&answer)), (&json!("ok"), 0), "{code}: {answer}");
     }
 }
 

@@ -38,8 +38,8 @@ async fn the_root_holds_what_python_needs_and_no_more() {
     );
     assert_eq!(
         run(&server, &code).await.ok(),
-        "['group', 'hostname', 'hosts', 'nsswitch.conf', 'passwd']\n\
-         ['full', 'null', 'random', 'shm', 'urandom', 'zero'] [[], [], [], [], []]\n\
+        "['group', 'hostname', 'hosts', 'ld.so.preload', 'nsswitch.conf', 'passwd']\n\
+         ['fd', 'full', 'null', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'urandom', 'zero'] [[], [], [], [], []]\n\
          set()\n\
          user:x:1000:1000:user:/tmp:/bin/sh\nuser:x:1000:\n127.0.0.1 localhost\n"
     );

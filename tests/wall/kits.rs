@@ -20,7 +20,7 @@ const SCIENCE: &str = "import sys, pandas\n";
 #[tokio::test]
 async fn code_gets_the_kit_that_has_what_it_imports() {
     let server = TestServer::start("").await;
-    let question = "print('numpy' in sys.modules, 'seaborn' in sys.modules)";
+    let question = "print('numpy' in sys.modules, 'sympy' in sys.modules)";
     let science = execute(&server, &format!("{SCIENCE}{question}")).await;
     assert_eq!((&science["stdout"], &science["stderr"]), (&json!("True True\n"), &json!("")));
     // Where no other standby is left it gets one that has imported more.
@@ -155,5 +155,29 @@ async fn references_to_what_libraries_have_made_are_not_counted() {
         }
         assert!(Instant::now() < deadline, "they are counted: {answer}");
         looks.tick().await;
+    }
+}
+
+/// What the zygote has imported is not there by accident: code that forgets an import fails, as elsewhere.
+#[tokio::test]
+async fn modules_that_the_code_has_not_imported_are_not_there() {
+    let server = TestServer::start("").await;
+    let alone = "import PIL, matplotlib, sklearn, sys\n\
+        print(hasattr(matplotlib, 'pyplot'), hasattr(matplotlib, 'style'), hasattr(PIL, 'ImageDraw'),\n\
+        \x20   hasattr(sklearn, 'linear_model'), 'seaborn' in sys.modules)";
+    assert_eq!(execute(&server, alone).await["stdout"], "False False False False False\n");
+    for code in [
+        "import matplotlib.pyplot\nmatplotlib.pyplot.close(); matplotlib.style.use('ggplot')",
+        "from matplotlib import pyplot, style\npyplot.close(); style.use('ggplot')",
+        "import matplotlib, seaborn\nseaborn.utils, matplotlib.pyplot.close()",
+        "import sklearn.linear_model\nsklearn.linear_model.LinearRegression(), sklearn.metrics",
+        "import importlib, sys, pandas\nm = importlib.import_module('sklearn.svm')\n\
+         assert m is sys.modules['sklearn.svm'] and m.__spec__.origin == m.__file__",
+        "import PIL.ImageDraw, sys\nassert PIL.ImageDraw is sys.modules['PIL.ImageDraw']",
+        "import importlib, matplotlib.style as style\nassert importlib.reload(style) is style",
+        "import pickle\nfrom sklearn.linear_model import Ridge\npickle.loads(pickle.dumps(Ridge()))",
+    ] {
+        let answer = execute(&server, code).await;
+        assert_eq!((&answer["outcome"], &answer["stderr"]), (&json!("ok"), &json!("")), "{code}");
     }
 }

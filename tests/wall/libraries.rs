@@ -268,3 +268,66 @@ async fn all_libraries_can_be_imported_and_keras_learns() {
 
     assert_eq!(told, "3 True\n");
 }
+
+/// What the versions of the lock were chosen by, with docs/libraries.md: ordinary code that newer major versions
+/// refuse. Each line is one way to write it that is common.
+const IDIOMS: &str = "
+assert len(pd.date_range('2024-01-01', periods=3, freq='M')) == 3
+assert len(pd.date_range('2024-01-01', periods=3, freq='H')) == 3
+assert pd.Series(range(90), pd.date_range('2024-01-01', periods=90)).resample('Q').sum().size == 1
+assert pd.Series([1, None]).fillna(method='ffill')[1] == 1
+assert pd.DataFrame({'a': [1]}).applymap(lambda x: x + 1).a[0] == 2
+assert pd.DataFrame({'a': ['x']}).a.dtype == object
+assert list(pd.DataFrame({'a': ['x'], 'n': [1]}).select_dtypes(include='object')) == ['a']
+d = pd.DataFrame({'a': [1, None]}); d['a'].fillna(0, inplace=True); assert d.a[1] == 0
+d = pd.DataFrame({'a': [1, 2]}); d['a'][0] = 9; assert d.a[0] == 9
+d = pd.DataFrame({'a': [1.0]}); d['a'].values[0] = 9; assert d.a[0] == 9
+assert pd.date_range('2024-01-01', periods=2).dtype == 'datetime64[ns]'
+assert pd.to_datetime(['2024-01-01'], infer_datetime_format=True)[0].year == 2024
+assert pd.read_csv(io.StringIO('a b\\n1 2'), delim_whitespace=True).shape == (1, 2)
+assert np.trapz([1, 2, 3], dx=0.5) == 2.0
+assert np.in1d([1, 2], [2]).tolist() == [False, True]
+assert float(np.array([1.5])) == 1.5
+assert not cv2.CascadeClassifier(cv2.data.haarcascades + 'haarcascade_frontalface_default.xml').empty()
+assert cv2.HOGDescriptor_getDefaultPeopleDetector().size > 0
+assert cv2.ml.SVM_create() is not None and cv2.AKAZE_create() is not None
+for x1, y1, x2, y2 in cv2.HoughLinesP(np.eye(90, dtype='uint8') * 255, 1, np.pi / 180, 10, minLineLength=10, maxLineGap=5)[0]: pass
+assert mean_squared_error([1, 2], [1, 4], squared=False) > 1
+LogisticRegression(multi_class='ovr').fit([[1.], [2], [3]], [0, 1, 2])
+LogisticRegression(solver='liblinear').fit([[1.], [2], [3]], [0, 1, 2])
+AdaBoostClassifier(algorithm='SAMME').fit([[1.], [2]], [0, 1])
+TSNE(n_iter=250, perplexity=2)
+plt.boxplot([[1, 2, 3]], labels=['a']); plt.close()
+plt.plot_date([datetime.date(2024, 1, 1)], [1]); plt.close()
+f = plt.figure(); f.canvas.draw(); assert f.canvas.tostring_rgb(); plt.close()
+sph_harm(0, 1, 0.1, 0.2)
+from PIL import Image, ImageMath; assert ImageMath.eval('a + 1', a=Image.new('L', (1, 1))).getpixel((0, 0)) == 1
+import fpdf, PyPDF2; p = fpdf.FPDF(); p.add_page(); p.output('a.pdf'); assert PyPDF2.PdfFileReader(open('a.pdf', 'rb')).numPages == 1
+";
+
+/// The names that those lines use.
+const IDIOM_IMPORTS: &str = "import cv2, datetime, io, warnings; warnings.simplefilter('ignore')
+import numpy as np, pandas as pd, matplotlib.pyplot as plt
+from sklearn.metrics import mean_squared_error
+from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import AdaBoostClassifier
+from sklearn.manifold import TSNE
+from scipy.special import sph_harm
+";
+
+#[tokio::test]
+async fn what_most_code_in_the_world_says_works() {
+    let server = TestServer::start("").await;
+    let lines: Vec<&str> = IDIOMS.lines().filter(|line| !line.is_empty()).collect();
+    let lines = serde_json::to_string(&lines).expect("they are text");
+    let code = format!(
+        "{IDIOM_IMPORTS}for line in {lines}:\n    try: exec(line)\n    \
+         except Exception as error: print(line, type(error).__name__, error)\n"
+    );
+    let answer = execute(&server, &code).await;
+    assert_eq!(
+        (&answer["outcome"], &answer["stdout"]),
+        (&json!("ok"), &json!("")),
+        "{answer:.2000}"
+    );
+}

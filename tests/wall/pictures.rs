@@ -25,7 +25,7 @@ async fn figures_come_back_however_they_are_left() {
         ("plt.plot([1, 2])", vec![(640, 480)]),
         ("plt.figure(figsize=(12, 8)); plt.plot([1]); plt.show()", vec![(1200, 800)]),
         (
-            "for n in (2, 3, 4): plt.figure(figsize=(n, 1)); plt.plot([1])\nplt.show()\nplt.figure(figsize=(5, 1))",
+            "for n in (2, 3, 4): plt.figure(figsize=(n, 1)); plt.plot([1])\nplt.show()\nplt.figure(figsize=(5, 1)); plt.plot([1])",
             vec![(200, 100), (300, 100), (400, 100), (500, 100)],
         ),
         ("plt.plot([1]); plt.savefig('a.png'); plt.show()", vec![(640, 480)]),
@@ -72,4 +72,22 @@ async fn there_is_an_end_to_the_number_of_pictures() {
     let ran = run(&server, code).await;
     assert_eq!(ran.pictures.len(), 20);
     assert_eq!(size(&ran.pictures[19].1), (20, 1), "the first ones are kept");
+}
+
+/// Eight of them are within every other limit.
+#[tokio::test]
+async fn there_is_an_end_to_the_bytes_of_pictures_together() {
+    let server = TestServer::start("").await;
+    let head = "import os, struct\ndef picture(n): return b'\\x89PNG\\r\\n\\x1a\\n' + bytes([n]) + os.urandom(6 << 20)\n";
+    let shown = "for n in range(8):\n\
+        \x20   p = picture(n)\n\
+        \x20   left = memoryview(struct.pack('!I', len(p)) + p)\n\
+        \x20   while left: left = left[os.write(4, left):]";
+    let written = "for n in range(8): open(f'{n}.png', 'wb').write(picture(n))";
+    for make in [shown, written] {
+        let ran = run(&server, &format!("{head}{make}")).await;
+        assert_eq!(ran.pictures.len(), 5, "{make}\n{}", ran.result);
+        let line = "[… 3 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n";
+        assert_eq!(ran.result, line, "{make}");
+    }
 }

@@ -7,6 +7,8 @@ use server::sandbox::{Cell, Expected, RunOutput, Sandbox};
 use crate::harness::{Warden, below};
 use crate::python;
 
+/// Runs of which each leaves something that goes on for a moment.
+const RUNS: u32 = 20;
 /// How long the model thinks.
 const IDLE: Duration = Duration::from_millis(1500);
 
@@ -168,4 +170,138 @@ async fn what_a_run_has_left_counts_in_the_next_one() {
         let outcome = cell.run(then).await.expect("the cell is there").finished.outcome;
         assert_eq!(outcome, protocol::Outcome::Stopped { limit });
     }
+}
+
+/// A process that dies slowly when the run ends, since it has memory to give back.
+const DYING: &str = "import ctypes, fcntl, mmap, os, signal, socket, threading, time\n\
+    libc = ctypes.CDLL(None, use_errno=True)\n\
+    def hold():\n\
+    \x20   memory = mmap.mmap(-1, 700 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n\
+    \x20   memory.madvise(mmap.MADV_NOHUGEPAGE)\n\
+    \x20   for at in range(0, 700 << 20, 4096): memory[at] = 1\n\
+    \x20   open('held', 'w').close()\n\
+    \x20   while True: time.sleep(60)\n";
+
+/// What has the kernel send SIGCONT when the process dies, to the one that `watch` runs in. The number of
+/// the one that dies goes into `dying`.
+const WAKING: &[(&str, &str)] = &[
+    (
+        "the signal of a child's end",
+        r"
+        dying = libc.syscall(56, signal.SIGCONT, 0, 0, 0, 0)
+        if dying == 0: hold()
+        if dying < 0 and (dying := os.fork()) == 0: hold()
+        threading.Thread(target=watch, args=['watch'], daemon=True).start()
+        ",
+    ),
+    (
+        "the signal of a parent's end",
+        r"
+        if (dying := os.fork()) == 0:
+            if os.fork() == 0: libc.prctl(1, signal.SIGCONT); watch('watch')
+            hold()
+        ",
+    ),
+    (
+        "the signal of a file that is ready",
+        r"
+        ours, theirs = socket.socketpair()
+        if (dying := os.fork()) == 0: ours.close(); hold()
+        theirs.close()
+        for what, value in ((8, os.getpid()), (10, signal.SIGCONT), (fcntl.F_SETFL, os.O_ASYNC)):
+            try: fcntl.fcntl(ours, what, value)
+            except OSError: pass
+        threading.Thread(target=watch, args=['watch'], daemon=True).start()
+        ",
+    ),
+    (
+        "the signal to a group of processes that becomes an orphan",
+        r"
+        if (dying := os.fork()) == 0:
+            if os.fork() == 0:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                os.setpgid(0, 0)
+                watch('watch')
+            hold()
+        ",
+    ),
+];
+
+/// [K06]
+#[tokio::test]
+async fn what_dies_while_all_are_stopped_wakes_nothing() {
+    let mut woken = Vec::new();
+    for (way, wake) in WAKING {
+        let warden = Warden::start(&["--standbys", "1"]);
+        let mut cell = open(&warden).await;
+        let code = format!(
+            "{WATCH}{DYING}{}started('watch', 'held'); os.kill(dying, signal.SIGKILL); print('left')",
+            python(wake)
+        );
+        let left = cell.run(&code).await.expect("the warden is there");
+        assert_eq!(stdout(&left), "left\n", "{way}: {}", String::from_utf8_lossy(&left.stderr));
+        tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+        // It has written down its longest pause when it has gone on.
+        let look = "def longest(): return float(open('watch').read())\n\
+            until = time.monotonic() + 1\n\
+            while longest() < 1 and time.monotonic() < until: time.sleep(0.001)\n\
+            print(longest() >= 1)";
+        let looked = cell.run(look).await.expect("the cell is still there");
+        if stdout(&looked) != "True\n" {
+            woken.push(way);
+        }
+    }
+    assert!(woken.is_empty(), "these went on between two runs: {woken:?}");
+}
+
+/// [K06]
+#[tokio::test]
+async fn processor_time_between_two_runs_counts_in_the_second() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    let burn = "import threading, time\n\
+        def burn():\n\
+        \x20   while True: pass\n\
+        before = time.process_time()\n\
+        threading.Thread(target=burn, daemon=True).start()";
+    let mut counted = cell.run(burn).await.expect("the warden is there").finished.usage.cpu_us;
+    for _ in 0..RUNS {
+        tokio::time::sleep(IDLE / 50).await; // the time that passes is what this is about
+        counted += cell.run("pass").await.expect("the cell is there").finished.usage.cpu_us;
+    }
+    let last = cell.run("print(time.process_time() - before)").await.expect("the cell is there");
+    counted += last.finished.usage.cpu_us;
+    let used: f64 = stdout(&last).trim().parse().expect("it is a number");
+    // What the last run used after it had looked is not in `used`, and is in what was counted.
+    assert!(counted as f64 / 1e6 >= used, "{counted} µs were counted of {used} s");
+}
+
+/// [K06]
+///
+/// It waits for its child in a way that no signal interrupts, and the child stands still.
+#[tokio::test]
+async fn a_parent_that_waits_for_a_new_program_to_start_keeps_its_cell() {
+    let warden = Warden::start(&["--standbys", "1"]);
+    let mut cell = open(&warden).await;
+    let code = python(
+        r"
+        import ctypes, os, threading, time
+        libc = ctypes.CDLL(None)
+        os.mkfifo('p')
+        actions = ctypes.create_string_buffer(256)
+        libc.posix_spawn_file_actions_init(actions)
+        libc.posix_spawn_file_actions_addopen(actions, 0, b'p', os.O_RDONLY, 0)
+        child, kept = ctypes.c_int(0), 1
+        arguments = (ctypes.c_char_p * 2)(b'true', None)
+        spawn = lambda: print(libc.posix_spawn(ctypes.byref(child), b'/usr/bin/true', actions, None, arguments, None))
+        thread = threading.Thread(target=spawn, daemon=True)
+        thread.start()
+        ",
+    );
+    let left = cell.run(&code).await.expect("the warden is there");
+    assert!(!left.finished.cell_lost, "{:?}", left.finished);
+    tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+    let go_on = "os.close(os.open('p', os.O_WRONLY)); thread.join(); print(kept)";
+    let went_on = cell.run(go_on).await.expect("the cell is still there");
+    assert_eq!(stdout(&went_on), "0\n1\n");
 }

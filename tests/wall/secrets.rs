@@ -10,7 +10,7 @@ async fn the_environment_is_the_documented_one() {
     let code = "import os, socket, sys\n\
         known = {'HOME', 'LANG', 'LD_LIBRARY_PATH', 'MKL_NUM_THREADS', 'MPLBACKEND', 'NUMEXPR_NUM_THREADS',\n\
         \x20 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'PATH', 'PYTHONDONTWRITEBYTECODE', 'PYTHONPATH',\n\
-        \x20 'TF_CPP_MIN_LOG_LEVEL', 'TF_ENABLE_ONEDNN_OPTS', 'TMPDIR', 'TZ', 'USER'}\n\
+        \x20 'TF_CPP_MIN_LOG_LEVEL', 'TF_ENABLE_ONEDNN_OPTS', 'TMPDIR', 'TZ', 'USER', 'XDG_DATA_DIRS'}\n\
         libraries_own = {'KMP_DUPLICATE_LIB_OK', 'KMP_INIT_AT_FORK'}\n\
         print(set(os.environ) - known - libraries_own, known - set(os.environ))\n\
         print(os.path.basename(os.getcwd()), os.listdir('.'), sys.argv, '__file__' in globals())\n\

@@ -1,7 +1,8 @@
 //! The tables for people: what code in a cell can ask the kernel, and why.
 
 use crate::table::{
-    ALLOWED_NAMES, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS, MAKING_NAMES, UNSUPPORTED_NAMES,
+    ADVICE, ALLOWED_NAMES, DONE_NAMES, FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS,
+    MAKING_NAMES, MAX_BACKLOG, PRCTLS, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED_NAMES,
 };
 
 const HEAD: &str = "# System calls of a cell
@@ -15,11 +16,20 @@ a call, but for one in the way of a foreign architecture.
 
 /// Everything in Markdown.
 pub fn document() -> String {
-    let allowed = section(
-        "Allowed",
-        "`clone` makes no namespace and no sibling, `fcntl` does not what the third table has, `socket` and `socketpair` make local sockets only, and `ioctl` asks \
-         only what the next table has.",
-        ALLOWED_NAMES,
+    let note = format!(
+        "`clone` makes no namespace, no sibling and no child whose end sends another signal than \
+         SIGCHLD; `prctl` asks for no other signal at the parent's end than one that ends; `socket` and \
+         `socketpair` make local sockets only; `listen` has a backlog of {MAX_BACKLOG} at most; no message \
+         is out of band (EOPNOTSUPP); `mknodat` makes no device and `renameat2` leaves none; `prlimit64` \
+         is not for init; `msync` waits for no disk. `ioctl`, `fcntl`, `prctl`, `madvise`, `getsockopt` and \
+         `setsockopt` ask only what the next tables have.",
+    );
+    let allowed = section("Allowed", &note, ALLOWED_NAMES);
+    let done = section(
+        "Answered with \"done\", and not done",
+        "`sched_setscheduler` too, for the ordinary scheduler; others are not permitted. The buffers of a \
+         socket (`SO_SNDBUF`, `SO_RCVBUF`) stay as they are.",
+        DONE_NAMES,
     );
     let forbidden = section("Not permitted (EPERM)", "", FORBIDDEN_NAMES);
     let making = section(
@@ -32,7 +42,13 @@ pub fn document() -> String {
         HEAD,
         &allowed,
         &requests("Questions to `ioctl`", IOCTLS),
+        &requests("Questions to `fcntl` (others: EINVAL)", FCNTLS),
         &requests("No business of `fcntl` (EPERM)", FCNTLS_FORBIDDEN),
+        &requests("Questions to `prctl` (others: EINVAL)", PRCTLS),
+        &requests("Advice of `madvise` (others: EINVAL)", ADVICE),
+        &requests("Questions to sockets (others: ENOPROTOOPT)", SOCKET_OPTIONS_READ),
+        &requests("Settings of sockets (others: ENOPROTOOPT)", SOCKET_OPTIONS_SET),
+        &done,
         &forbidden,
         &unsupported,
         &making,

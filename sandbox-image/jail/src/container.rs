@@ -7,7 +7,9 @@
 
 use serde_json::{Value, json};
 
-use crate::table::{ALLOWED_NAMES, IOCTLS, MAKING_NAMES, NAMESPACES};
+use crate::table::{
+    ALLOWED_NAMES, EXIT_SIGNAL_BITS, EXIT_SIGNALS, IOCTLS, MAKING_NAMES, NAMESPACES,
+};
 
 /// What the warden needs besides, and what it takes to make a zygote.
 const BUILDING: &[(&str, &str)] = &[
@@ -38,14 +40,18 @@ fn rules() -> Vec<Value> {
         rows.map(|(call, why)| allow(call, &[], why)).collect()
     };
     let ioctls = IOCTLS.iter().map(|(request, why)| allow("ioctl", &[equal(1, *request)], why));
+    let clones = EXIT_SIGNALS.iter().map(|&signal| {
+        let flags = masked(0, NAMESPACES | EXIT_SIGNAL_BITS, signal);
+        allow("clone", &[flags], "fork and threads, without new namespaces or a signal of choice")
+    });
     let local = libc::AF_UNIX as u64;
     [
         freely(ALLOWED_NAMES),
         ioctls.collect(),
+        clones.collect(),
         freely(MAKING_NAMES),
         freely(BUILDING),
         vec![
-            allow("clone", &[masked(0, NAMESPACES)], "fork and threads, without new namespaces"),
             refuse("clone3", libc::ENOSYS, &[], "its flags cannot be seen; all fall back on clone"),
             allow("unshare", &[equal(0, ROOT)], "the zygote's view of the files"),
             allow("unshare", &[equal(0, CELL)], "the cell's own everything"),
@@ -91,9 +97,9 @@ fn differs(index: u32, value: u64) -> Value {
     json!({"index": index, "value": value, "op": "SCMP_CMP_NE"})
 }
 
-/// None of these bits.
-fn masked(index: u32, bits: u64) -> Value {
-    json!({"index": index, "value": bits, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"})
+/// Of these bits, those of `value` and no others.
+fn masked(index: u32, bits: u64, value: u64) -> Value {
+    json!({"index": index, "value": bits, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"})
 }
 
 #[cfg(test)]

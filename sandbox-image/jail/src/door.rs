@@ -42,7 +42,8 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
 #[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_enclose() -> i32 {
-    match Filters::compile().and_then(Filters::enclose) {
+    let Some(prepared) = PREPARED.get() else { return 1 };
+    match Filters::compile(&prepared.spec.ground).and_then(Filters::enclose) {
         Ok(filters) => i32::from(ENCLOSED.set(filters).is_err()),
         Err(error) => {
             eprintln!("{error}");

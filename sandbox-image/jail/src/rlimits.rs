@@ -23,8 +23,8 @@ pub(crate) fn set(proc: BorrowedFd<'_>, spec: &CellSpec) -> Result<(), JailError
         // A clean MemoryError where malloc is refused. Counts private writable memory, so that
         // TensorFlow's large reservations of address space do no harm.
         (Resource::RLIMIT_DATA, data),
-        // Counted in the cell's own user namespace; init is the one more.
-        (Resource::RLIMIT_NPROC, spec.processes + 1),
+        // The kernel counts threads, in the cell's own user namespace; init is the one more.
+        (Resource::RLIMIT_NPROC, spec.threads + 1),
         // A file larger than the disk it lies on cannot be: sparse ones end here.
         (Resource::RLIMIT_FSIZE, spec.scratch_bytes),
         (Resource::RLIMIT_STACK, STACK_BYTES),

@@ -52,7 +52,7 @@ const FOLDERS: &[&str] = &[
     "etc",
     "mnt",
     "opt/belljar",
-    "proc/self",
+    "proc/self/fd",
     "run",
     "tmp",
     "usr/bin",
@@ -65,6 +65,15 @@ const FOLDERS: &[&str] = &[
 
 /// Harmless devices, and no others.
 pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+/// Links of `/dev`, as every Linux has them. Here they lead to nothing that can be opened: a library that
+/// every program is started with answers for them.
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+];
 
 /// Where shared objects of the system lie, on Debian's relatives and on the others.
 pub(crate) const LIBRARIES: &[&str] = &[
@@ -153,6 +162,12 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Data of the system that Python reads: the locale is the one that `LANG` names.
+const DATA: &[&str] = &["usr/share/zoneinfo", "usr/share/fonts/belljar", "usr/lib/locale/C.utf8"];
+
+/// Where Debian keeps fonts that code opens by their path: Matplotlib's own, and the one of the libraries.
+const FONT_FOLDERS: &[&str] = &["truetype/dejavu", "opentype/noto"];
+
 fn build(spec: &RootSpec) -> Result<(), JailError> {
     let root = &spec.staging;
     for folder in FOLDERS {
@@ -169,15 +184,19 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
         fs::write(&at, "").doing("making", at.display().to_string())?;
         mounts::show(&Path::new("/dev").join(device), &at, Use::Device)?;
     }
+    for (link, target) in DEVICE_LINKS {
+        symlink(target, root.join(link)).doing("linking", *link)?;
+    }
     // `/lib` and `/bin` are links on most systems, and folders on the rest.
     for link in ["bin", "lib", "lib64", "sbin"] {
         if let Ok(target) = fs::read_link(Path::new("/").join(link)) {
             symlink(target, root.join(link)).doing("linking", link)?;
         }
     }
-    for folder in LIBRARIES.iter().chain(&["usr/share/zoneinfo", "usr/share/fonts/belljar"]) {
+    for folder in LIBRARIES.iter().chain(DATA) {
         show_folder(root, folder)?;
     }
+    font_folders(root, &spec.python)?;
     for tool in TOOLS {
         copy_tool(root, tool)?;
     }
@@ -187,6 +206,19 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
         let what = to.display().to_string();
         fs::create_dir_all(to.parent().unwrap_or(root)).doing("making a folder for", &what)?;
         copy(outside, &to, 0o555)?;
+    }
+    Ok(())
+}
+
+fn font_folders(root: &Path, python: &PythonHome) -> Result<(), JailError> {
+    let target = format!(
+        "/usr/local/lib/python{}/site-packages/matplotlib/mpl-data/fonts/ttf",
+        python.version
+    );
+    for folder in FONT_FOLDERS {
+        let link = root.join("usr/share/fonts").join(folder);
+        fs::create_dir_all(link.parent().unwrap_or(root)).doing("making", *folder)?;
+        symlink(&target, &link).doing("linking", *folder)?;
     }
     Ok(())
 }

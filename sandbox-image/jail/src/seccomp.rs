@@ -3,7 +3,9 @@
 //! Several filters lie on top of one another, and the one installed last decides between two refusals:
 //! a call that the table does not know does not exist (ENOSYS, on which libraries fall back); one
 //! that is known to be bad is not permitted (EPERM); a socket that is not local has an unsupported
-//! family (EAFNOSUPPORT), and marks on files are not supported (EOPNOTSUPP). Nothing is ever killed but a call in a foreign architecture's
+//! family (EAFNOSUPPORT), and marks on files are not supported (EOPNOTSUPP). An argument that the table does
+//! not know is refused as an older kernel refuses it (EINVAL, ENOPROTOOPT). Some calls are answered with
+//! "done" and are not done. Nothing is ever killed but a call in a foreign architecture's
 //! way, so that an honest program gets an error it can handle.
 //!
 //! Most of it the zygote lays upon itself before its first fork, and each cell has it from there: for the
@@ -17,8 +19,13 @@ use seccompiler::{
 };
 
 use crate::error::{Doing, JailError};
+use crate::spec::Ground;
 use crate::table::{
-    ALLOWED, CHILD_OF_PARENT, FCNTLS_FORBIDDEN, FORBIDDEN, IOCTLS, MAKING, NAMESPACES, UNSUPPORTED,
+    ADVICE, ALLOWED, CHARACTER_DEVICE, CHILD_OF_PARENT, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS,
+    FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
+    MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, OUT_OF_BAND, PARENT_DEATH_SIGNALS, PRCTLS,
+    SOCKET_LEVEL, SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED,
+    WHITEOUT,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -26,7 +33,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// Filters for a zygote and its cells, in the order of their installation.
 #[derive(Debug)]
 pub struct Filters {
-    zygote: [BpfProgram; 4],
+    zygote: [BpfProgram; 7],
     cell: CellFilters,
 }
 
@@ -35,13 +42,16 @@ pub struct Filters {
 pub struct CellFilters([BpfProgram; 2]);
 
 impl Filters {
-    pub fn compile() -> Result<Filters, JailError> {
+    pub fn compile(ground: &Ground) -> Result<Filters, JailError> {
         Ok(Filters {
             zygote: [
                 allowing(allowed()?, libc::ENOSYS)?,
+                refusing(invalid(ground)?, libc::EINVAL)?,
+                refusing(foreign_options()?, libc::ENOPROTOOPT)?,
                 refusing(foreign_sockets()?, libc::EAFNOSUPPORT)?,
-                refusing(whole(UNSUPPORTED), libc::EOPNOTSUPP)?,
-                refusing(forbidden()?, libc::EPERM)?,
+                refusing(unsupported()?, libc::EOPNOTSUPP)?,
+                refusing(done()?, DONE_WITHOUT_AN_ERROR)?,
+                refusing(forbidden(ground)?, libc::EPERM)?,
             ],
             cell: CellFilters([
                 refusing(making(|is_forbidden| !is_forbidden), libc::ENOSYS)?,
@@ -76,6 +86,9 @@ fn install(programs: &[BpfProgram]) -> Result<(), JailError> {
     Ok(())
 }
 
+/// The kernel is not asked, and the caller reads that all went well.
+const DONE_WITHOUT_AN_ERROR: i32 = 0;
+
 /// Refuses all but these, with this error.
 fn allowing(rules: Rules, error: i32) -> Result<BpfProgram, JailError> {
     program(rules, SeccompAction::Errno(error.cast_unsigned()), SeccompAction::Allow)
@@ -106,7 +119,11 @@ fn whole(table: &[(libc::c_long, &str)]) -> Rules {
 fn allowed() -> Result<Rules, JailError> {
     let mut rules = whole(ALLOWED);
     rules.extend(whole(MAKING));
-    rules.insert(libc::SYS_clone, vec![rule([(0, Len::Qword, Op::MaskedEq(BAD_FLAGS), 0)])?]);
+    // Not more than one of them has to be equal, so the exit signal is looked at with the flags.
+    let flags =
+        |signal| rule([(0, Len::Qword, Op::MaskedEq(BAD_FLAGS | EXIT_SIGNAL_BITS), signal)]);
+    let clones: Result<_, _> = EXIT_SIGNALS.into_iter().map(flags).collect();
+    rules.insert(libc::SYS_clone, clones?);
     rules.insert(libc::SYS_socket, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
     rules.insert(libc::SYS_socketpair, vec![rule([(0, Len::Dword, Op::Eq, LOCAL)])?]);
     let ioctls = IOCTLS.iter().map(|(request, _)| rule([(1, Len::Dword, Op::Eq, *request)]));
@@ -122,17 +139,104 @@ fn making(wanted: impl Fn(bool) -> bool) -> Rules {
 }
 
 /// But for what it takes to make a cell.
-fn forbidden() -> Result<Rules, JailError> {
+fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     let mut rules = whole(FORBIDDEN);
     rules.retain(|call, _| !MAKING.iter().any(|(other, _)| other == call));
     let bits = (0..64).map(|bit| 1 << bit).filter(|bit| BAD_FLAGS & bit != 0);
     let bad = bits.map(|bit| rule([(0, Len::Qword, Op::MaskedEq(bit), bit)]));
-    rules.insert(libc::SYS_clone, bad.collect::<Result<_, _>>()?);
+    let signals = forbidden_exit_signals()
+        .map(|(bits, signal)| rule([(0, Len::Qword, Op::MaskedEq(bits), signal)]));
+    rules.insert(libc::SYS_clone, bad.chain(signals).collect::<Result<_, _>>()?);
+    let whiteout = rule([
+        (2, Len::Dword, Op::MaskedEq(KIND_OF_FILE), CHARACTER_DEVICE),
+        (3, Len::Dword, Op::Eq, WHITEOUT),
+    ])?;
+    rules.insert(libc::SYS_mknodat, vec![whiteout]);
+    let not_the_ordinary = rule([(1, Len::Dword, Op::Ne, libc::SCHED_OTHER as u64)])?;
+    rules.insert(libc::SYS_sched_setscheduler, vec![not_the_ordinary]);
+    rules.insert(
+        libc::SYS_prlimit64,
+        vec![match ground {
+            Ground::Own => rule([(0, Len::Dword, Op::Eq, INIT)])?,
+            // Init has any number there.
+            Ground::Shared { .. } => rule([(0, Len::Dword, Op::Ne, 0)])?,
+        }],
+    );
+    let other_signal = PARENT_DEATH_SIGNALS
+        .iter()
+        .map(|signal| condition(1, Len::Qword, Op::Ne, *signal))
+        .chain([condition(0, Len::Dword, Op::Eq, libc::PR_SET_PDEATHSIG as u64)]);
+    let a_filter = rule([(0, Len::Dword, Op::Eq, libc::PR_SET_SECCOMP as u64)])?;
+    rules.insert(libc::SYS_prctl, vec![all_of(other_signal)?, a_filter]);
     let fcntls = FCNTLS_FORBIDDEN.iter().map(|(what, _)| rule([(1, Len::Dword, Op::Eq, *what)]));
     rules.insert(libc::SYS_fcntl, fcntls.collect::<Result<_, _>>()?);
-    let other = IOCTLS.iter().map(|(request, _)| condition(1, Len::Dword, Op::Ne, *request));
-    let other = SeccompRule::new(other.collect::<Result<_, _>>()?).doing("ruling on", "ioctl")?;
-    rules.insert(libc::SYS_ioctl, vec![other]);
+    rules.insert(libc::SYS_ioctl, vec![none_of(1, IOCTLS)?]);
+    Ok(rules)
+}
+
+/// Bits of `clone`'s flags, and the value of them that no allowed exit signal has: each bit that no such
+/// signal has, and what is left of the others.
+fn forbidden_exit_signals() -> impl Iterator<Item = (u64, u64)> {
+    let known = EXIT_SIGNALS.into_iter().fold(0, |bits, signal| bits | signal);
+    let foreign =
+        (0..8).map(|bit| 1 << bit).filter(move |bit| known & bit == 0).map(|bit| (bit, bit));
+    let parts = (1..=known).filter(move |value| value & !known == 0);
+    let parts = parts.filter(|value| !EXIT_SIGNALS.contains(value));
+    foreign.chain(parts.map(|value| (EXIT_SIGNAL_BITS, value)))
+}
+
+/// Arguments that an older kernel does not know either.
+fn invalid(ground: &Ground) -> Result<Rules, JailError> {
+    let mut rules = Rules::from([
+        (libc::SYS_fcntl, vec![none_of(1, FCNTLS)?]),
+        (libc::SYS_prctl, vec![none_of(0, PRCTLS)?]),
+        (libc::SYS_madvise, vec![none_of(2, ADVICE)?]),
+        (libc::SYS_renameat2, vec![rule([(4, Len::Dword, Op::Gt, MAX_RENAME_FLAG)])?]),
+        (libc::SYS_listen, vec![rule([(1, Len::Dword, Op::Gt, MAX_BACKLOG)])?]),
+    ]);
+    if let Ground::Shared { .. } = ground {
+        // There files lie on the machine's disk, and each write to one would flush it.
+        let flushing = Op::MaskedEq(libc::O_DSYNC as u64);
+        rules.insert(
+            libc::SYS_openat,
+            vec![rule([(2, Len::Dword, flushing, libc::O_DSYNC as u64)])?],
+        );
+    }
+    Ok(rules)
+}
+
+/// Options of sockets, as of a family that does not have them.
+fn foreign_options() -> Result<Rules, JailError> {
+    let other_level = || rule([(1, Len::Dword, Op::Ne, SOCKET_LEVEL)]);
+    let kept = SOCKET_OPTIONS_KEPT.map(|option| condition(2, Len::Dword, Op::Ne, option));
+    let set =
+        SOCKET_OPTIONS_SET.iter().map(|(option, _)| condition(2, Len::Dword, Op::Ne, *option));
+    Ok(Rules::from([
+        (libc::SYS_getsockopt, vec![other_level()?, none_of(2, SOCKET_OPTIONS_READ)?]),
+        (libc::SYS_setsockopt, vec![other_level()?, all_of(set.chain(kept))?]),
+    ]))
+}
+
+fn unsupported() -> Result<Rules, JailError> {
+    let mut rules = whole(UNSUPPORTED);
+    for &(call, argument) in MESSAGE_CALLS {
+        let flag = rule([(argument, Len::Dword, Op::MaskedEq(OUT_OF_BAND), OUT_OF_BAND)])?;
+        rules.insert(call, vec![flag]);
+    }
+    Ok(rules)
+}
+
+/// Calls, and some with these arguments only, that are answered and not made.
+fn done() -> Result<Rules, JailError> {
+    let mut rules = whole(DONE);
+    let waiting = libc::MS_SYNC as u64;
+    rules.insert(libc::SYS_msync, vec![rule([(2, Len::Dword, Op::MaskedEq(waiting), waiting)])?]);
+    let ordinary = rule([(1, Len::Dword, Op::Eq, libc::SCHED_OTHER as u64)])?;
+    rules.insert(libc::SYS_sched_setscheduler, vec![ordinary]);
+    let kept = SOCKET_OPTIONS_KEPT.map(|option| {
+        rule([(1, Len::Dword, Op::Eq, SOCKET_LEVEL), (2, Len::Dword, Op::Eq, option)])
+    });
+    rules.insert(libc::SYS_setsockopt, kept.into_iter().collect::<Result<_, _>>()?);
     Ok(rules)
 }
 
@@ -155,6 +259,17 @@ fn rule<const N: usize>(conditions: [(u8, Len, Op, u64); N]) -> Result<SeccompRu
     SeccompRule::new(conditions).doing("ruling on", "arguments")
 }
 
+/// Where an argument is none of these.
+fn none_of(argument: u8, values: &[(u64, &str)]) -> Result<SeccompRule, JailError> {
+    all_of(values.iter().map(|(value, _)| condition(argument, Len::Dword, Op::Ne, *value)))
+}
+
+fn all_of(
+    conditions: impl Iterator<Item = Result<SeccompCondition, JailError>>,
+) -> Result<SeccompRule, JailError> {
+    SeccompRule::new(conditions.collect::<Result<_, _>>()?).doing("ruling on", "arguments")
+}
+
 fn condition(argument: u8, len: Len, op: Op, value: u64) -> Result<SeccompCondition, JailError> {
     SeccompCondition::new(argument, len, op, value).doing("ruling on", "an argument")
 }
@@ -165,25 +280,34 @@ mod tests {
 
     #[test]
     fn the_filters_compile() {
-        Filters::compile().expect("the tables are sound");
+        Filters::compile(&Ground::Own).expect("the tables are sound");
     }
 
-    /// A number to be proud of: whoever adds a row takes another one out.
     #[test]
-    fn no_more_than_130_calls_can_be_made() {
-        assert!(ALLOWED.len() <= 130, "{} are", ALLOWED.len());
+    fn every_exit_signal_of_a_clone_is_either_allowed_or_forbidden() {
+        for signal in 0..=EXIT_SIGNAL_BITS {
+            let forbidden = forbidden_exit_signals().any(|(bits, value)| signal & bits == value);
+            assert_ne!(forbidden, EXIT_SIGNALS.contains(&signal), "signal {signal}");
+        }
+    }
+
+    /// To add a row, take another one out. What ordinary code needs is worth more than the number: the last
+    /// that came ask the scheduler about oneself.
+    #[test]
+    fn no_more_than_135_calls_can_be_made() {
+        assert!(ALLOWED.len() <= 135, "{} are", ALLOWED.len());
     }
 
     #[test]
     fn no_call_is_both_allowed_and_forbidden() {
-        for (call, _) in FORBIDDEN.iter().chain(UNSUPPORTED).chain(MAKING) {
+        for (call, _) in FORBIDDEN.iter().chain(UNSUPPORTED).chain(MAKING).chain(DONE) {
             assert!(!ALLOWED.iter().any(|(allowed, _)| allowed == call), "call {call} is both");
         }
     }
 
     #[test]
     fn every_row_has_a_reason_and_stands_once() {
-        for table in [ALLOWED, MAKING, UNSUPPORTED, FORBIDDEN] {
+        for table in [ALLOWED, MAKING, DONE, UNSUPPORTED, FORBIDDEN] {
             for (at, (call, why)) in table.iter().enumerate() {
                 assert!(!why.is_empty(), "call {call} has no reason");
                 assert!(!table[..at].iter().any(|(other, _)| other == call), "call {call} twice");

@@ -36,6 +36,7 @@ const TEXTS: &[&str] = &[
     "/sys/fs/cgroup/cpu.max", // joblib, for the number of its workers, and these with it
     "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
     "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+    "/usr/lib/locale", // the one that `LANG` names
     "/usr/share/zoneinfo",
     "/usr/share/fonts",
     "/usr/local/share/fonts",

@@ -67,7 +67,7 @@ pub struct PythonHome {
 pub struct CellSpec {
     pub ground: Ground,
     pub memory_bytes: u64,
-    pub processes: u64,
+    pub threads: u64,
     pub open_files: u64,
     pub scratch_bytes: u64,
     pub scratch_files: u64,

@@ -14,11 +14,157 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
 /// of no such child and reaps none, and without that the cell could never end.
 pub(crate) const CHILD_OF_PARENT: u64 = libc::CLONE_PARENT as u64;
 
-/// What may not be asked with `fcntl`: it reaches other cells through the files that all of them see.
+/// The signals that a child may send to its parent when it ends: the lowest byte of `clone`'s flags. The
+/// kernel sends them by itself, to stopped processes too, and any other could be `SIGCONT`.
+pub(crate) const EXIT_SIGNALS: [u64; 2] = [0, libc::SIGCHLD as u64];
+/// The bits of `clone`'s flags that are the exit signal.
+pub(crate) const EXIT_SIGNAL_BITS: u64 = 0xff;
+
+/// The signals that a process may ask for at the end of its parent, with `prctl`: those that end it. Any
+/// other could be `SIGCONT`.
+pub(crate) const PARENT_DEATH_SIGNALS: &[u64] =
+    &[0, libc::SIGHUP as u64, libc::SIGINT as u64, libc::SIGKILL as u64, libc::SIGTERM as u64];
+
+/// What may not be asked with `fcntl`: it reaches other cells through the files that all of them see, or
+/// makes the kernel send signals.
 pub(crate) const FCNTLS_FORBIDDEN: &[(u64, &str)] = &[
     (libc::F_NOTIFY as u64, "watching who reads which library"),
     (libc::F_SETLEASE as u64, "holding up whoever opens a file of one's own user"),
+    (libc::F_SETOWN as u64, "a signal when a file is ready, between two runs too"),
+    (F_SETOWN_EX, "a signal when a file is ready, between two runs too"),
+    (F_SETSIG, "a signal of the code's choice, such as SIGCONT, when a file is ready"),
 ];
+const F_SETSIG: u64 = 10;
+const F_GETSIG: u64 = 11;
+const F_SETOWN_EX: u64 = 15;
+
+/// The questions that may be asked with `fcntl`. The kernel has more of them with each year.
+pub(crate) const FCNTLS: &[(u64, &str)] = &[
+    (libc::F_DUPFD as u64, "redirections of the shell"),
+    (libc::F_DUPFD_CLOEXEC as u64, "os.dup"),
+    (libc::F_GETFD as u64, "os.get_inheritable"),
+    (libc::F_SETFD as u64, "os.set_inheritable"),
+    (libc::F_GETFL as u64, "os.get_blocking"),
+    (libc::F_SETFL as u64, "os.set_blocking"),
+    (libc::F_GETLK as u64, "databases"),
+    (libc::F_SETLK as u64, "databases"),
+    (libc::F_SETLKW as u64, "databases"),
+    (libc::F_OFD_GETLK as u64, "databases"),
+    (libc::F_OFD_SETLK as u64, "databases"),
+    (libc::F_OFD_SETLKW as u64, "databases"),
+    (libc::F_GETOWN as u64, "nobody: it cannot be set"),
+    (F_GETSIG, "no signal: it cannot be set"),
+    (libc::F_GETPIPE_SZ as u64, "the size of a pipe"),
+    (libc::F_SETPIPE_SZ as u64, "the size of a pipe"),
+    (libc::F_GET_SEALS as u64, "whether a file can still change"),
+];
+
+/// What may be asked with `prctl`.
+pub(crate) const PRCTLS: &[(u64, &str)] = &[
+    (libc::PR_SET_PDEATHSIG as u64, "ending with the parent, by a signal that ends"),
+    (libc::PR_GET_PDEATHSIG as u64, "the same, asked"),
+    (libc::PR_GET_DUMPABLE as u64, "crash handlers"),
+    (libc::PR_SET_DUMPABLE as u64, "crash handlers"),
+    (libc::PR_SET_NAME as u64, "names of threads"),
+    (libc::PR_GET_NAME as u64, "names of threads"),
+    (libc::PR_GET_SECCOMP as u64, "whether there is a filter"),
+    (libc::PR_CAPBSET_READ as u64, "which capabilities there are: none"),
+    (libc::PR_CAPBSET_DROP as u64, "each cell drops them; there is nothing left to drop"),
+    (libc::PR_CAP_AMBIENT as u64, "each cell drops them; there is nothing left to drop"),
+    (libc::PR_SET_TIMERSLACK as u64, "precision of sleeps"),
+    (libc::PR_GET_TIMERSLACK as u64, "precision of sleeps"),
+    (libc::PR_SET_CHILD_SUBREAPER as u64, "process managers take their orphans in"),
+    (libc::PR_GET_CHILD_SUBREAPER as u64, "the same, asked"),
+    (libc::PR_SET_NO_NEW_PRIVS as u64, "set already"),
+    (libc::PR_GET_NO_NEW_PRIVS as u64, "whether it is set"),
+    (libc::PR_SET_THP_DISABLE as u64, "large pages of its own"),
+    (libc::PR_GET_THP_DISABLE as u64, "large pages of its own"),
+    (libc::PR_GET_SPECULATION_CTRL as u64, "how the processor speculates"),
+    (libc::PR_SET_SPECULATION_CTRL as u64, "less speculation, never more"),
+];
+
+/// The advice that may be given with `madvise`. What is missing merges pages with other cells', evicts
+/// pages that other cells use, or breaks memory on purpose.
+pub(crate) const ADVICE: &[(u64, &str)] = &[
+    (libc::MADV_NORMAL as u64, "read-ahead"),
+    (libc::MADV_RANDOM as u64, "read-ahead"),
+    (libc::MADV_SEQUENTIAL as u64, "read-ahead"),
+    (libc::MADV_WILLNEED as u64, "read-ahead"),
+    (libc::MADV_DONTNEED as u64, "malloc gives memory back"),
+    (libc::MADV_FREE as u64, "malloc gives memory back"),
+    (libc::MADV_REMOVE as u64, "giving shared memory back"),
+    (libc::MADV_DONTFORK as u64, "what a fork need not have"),
+    (libc::MADV_DOFORK as u64, "what a fork need not have"),
+    (libc::MADV_HUGEPAGE as u64, "NumPy's large pages"),
+    (libc::MADV_NOHUGEPAGE as u64, "malloc"),
+    (libc::MADV_DONTDUMP as u64, "what a core dump need not have"),
+    (libc::MADV_DODUMP as u64, "what a core dump need not have"),
+    (libc::MADV_WIPEONFORK as u64, "secrets that a fork must not have"),
+    (libc::MADV_KEEPONFORK as u64, "secrets that a fork must not have"),
+    (libc::MADV_POPULATE_READ as u64, "standbys map what code reads"),
+    (libc::MADV_POPULATE_WRITE as u64, "standbys copy what code writes"),
+    (MADV_COLLAPSE, "the zygote's large pages"),
+];
+const MADV_COLLAPSE: u64 = 25;
+
+/// The one level of options of a socket.
+pub(crate) const SOCKET_LEVEL: u64 = libc::SOL_SOCKET as u64;
+/// What may be asked of a socket. What is missing tells who is at the other end, or loads programs into
+/// the kernel.
+pub(crate) const SOCKET_OPTIONS_READ: &[(u64, &str)] = &[
+    (libc::SO_TYPE as u64, "Python's socket objects"),
+    (libc::SO_DOMAIN as u64, "Python's socket objects"),
+    (libc::SO_PROTOCOL as u64, "Python's socket objects"),
+    (libc::SO_ERROR as u64, "asyncio, after connecting"),
+    (libc::SO_ACCEPTCONN as u64, "whether it listens"),
+    (libc::SO_REUSEADDR as u64, "servers"),
+    (libc::SO_REUSEPORT as u64, "servers"),
+    (libc::SO_BROADCAST as u64, "servers"),
+    (libc::SO_KEEPALIVE as u64, "servers"),
+    (libc::SO_LINGER as u64, "servers"),
+    (libc::SO_RCVTIMEO as u64, "timeouts"),
+    (libc::SO_SNDTIMEO as u64, "timeouts"),
+    (libc::SO_RCVBUF as u64, "sizes of buffers"),
+    (libc::SO_SNDBUF as u64, "sizes of buffers"),
+];
+/// What may be set of a socket.
+pub(crate) const SOCKET_OPTIONS_SET: &[(u64, &str)] = &[
+    (libc::SO_REUSEADDR as u64, "servers"),
+    (libc::SO_REUSEPORT as u64, "servers"),
+    (libc::SO_BROADCAST as u64, "servers"),
+    (libc::SO_KEEPALIVE as u64, "servers"),
+    (libc::SO_LINGER as u64, "servers"),
+    (libc::SO_RCVTIMEO as u64, "timeouts"),
+    (libc::SO_SNDTIMEO as u64, "timeouts"),
+];
+/// What may be set of a socket, and stays as it is: buffers are memory that is counted for nobody.
+pub(crate) const SOCKET_OPTIONS_KEPT: [u64; 2] = [libc::SO_SNDBUF as u64, libc::SO_RCVBUF as u64];
+
+/// The one flag that no message may have: the kernel's code for it is a long list of holes.
+pub(crate) const OUT_OF_BAND: u64 = libc::MSG_OOB as u64;
+/// Calls with flags of messages, and which argument they are.
+pub(crate) const MESSAGE_CALLS: &[(libc::c_long, u8)] = &[
+    (libc::SYS_sendto, 3),
+    (libc::SYS_recvfrom, 3),
+    (libc::SYS_sendmsg, 2),
+    (libc::SYS_recvmsg, 2),
+];
+
+/// Connections that may wait at a listening socket. What they have sent is memory.
+pub(crate) const MAX_BACKLOG: u64 = 128;
+
+/// The largest flag of `renameat2` that may be asked for: not to replace, and to exchange. The next one
+/// leaves a device behind.
+pub(crate) const MAX_RENAME_FLAG: u64 = libc::RENAME_EXCHANGE as u64;
+
+/// The one device that everybody may make, by its kind and its number. The others take a capability.
+pub(crate) const CHARACTER_DEVICE: u64 = libc::S_IFCHR as u64;
+pub(crate) const WHITEOUT: u64 = 0;
+/// The bits of a mode that are the kind of file.
+pub(crate) const KIND_OF_FILE: u64 = libc::S_IFMT as u64;
+
+/// The number of a cell's init in its own namespace.
+pub(crate) const INIT: u64 = 1;
 
 /// The questions that may be asked with `ioctl`.
 pub(crate) const IOCTLS: &[(u64, &str)] = &[
@@ -81,8 +227,6 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_ftruncate, "shared memory, HDF5"),
     (libc::SYS_truncate, "os.truncate"),
     (libc::SYS_fallocate, "memory-mapped arrays"),
-    (libc::SYS_fsync, "saving"),
-    (libc::SYS_fdatasync, "databases"),
     (libc::SYS_umask, "os.umask"),
     (libc::SYS_flock, "lock files of joblib and matplotlib"),
     (libc::SYS_fcntl, "flags and locks of files"),
@@ -145,14 +289,20 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_getpgid, "os.getpgid, the shell"),
     (libc::SYS_setpgid, "subprocess with process_group"),
     (libc::SYS_setsid, "subprocess with start_new_session"),
-    (libc::SYS_prctl, "names of threads; what it gives away is its caller's own"),
+    (libc::SYS_prctl, "names of threads, and what a table below has"),
     (libc::SYS_set_tid_address, "thread start"),
     (libc::SYS_set_robust_list, "thread start"),
     (libc::SYS_rseq, "thread start"),
     (libc::SYS_futex, "every lock"),
     (libc::SYS_sched_yield, "spinning locks"),
     (libc::SYS_sched_getaffinity, "os.cpu_count"),
-    (libc::SYS_prlimit64, "resource.getrlimit; only downwards"),
+    (libc::SYS_sched_setaffinity, "fewer processors for oneself; pools of threads"),
+    (libc::SYS_sched_getparam, "every lock of TensorFlow that is waited for"),
+    (libc::SYS_sched_get_priority_max, "pools of threads"),
+    (libc::SYS_sched_get_priority_min, "pools of threads"),
+    (libc::SYS_getpriority, "os.nice, os.getpriority"),
+    (libc::SYS_setpriority, "os.nice; only downwards"),
+    (libc::SYS_prlimit64, "resource.getrlimit; only downwards, and not of init"),
     (libc::SYS_getrusage, "time.process_time, resource"),
     (libc::SYS_times, "os.times"),
     (libc::SYS_sysinfo, "coreutils, glibc's sort"),
@@ -165,6 +315,8 @@ ALLOWED, ALLOWED_NAMES:
     (libc::SYS_setitimer, "signal.setitimer"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access, "the dynamic loader"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, "tar"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_stat, "libraries built for an older C library"),
     #[cfg(target_arch = "x86_64")]
@@ -221,6 +373,24 @@ MAKING, MAKING_NAMES:
     (libc::SYS_landlock_add_rule, "Landlock, on the cell"),
     (libc::SYS_landlock_restrict_self, "Landlock, on the cell"),
     (libc::SYS_seccomp, "the cell's own filter, which forbids all of these"),
+}
+
+calls! {
+/// What is answered with "done", and not done. Saving: scratch space does not outlive its cell, and a
+/// flush would be one of the machine's own disk. Scheduling and placing memory: all cells are alike.
+DONE, DONE_NAMES:
+    (libc::SYS_fsync, "saving"),
+    (libc::SYS_fdatasync, "databases"),
+    (libc::SYS_sync, "saving"),
+    (libc::SYS_syncfs, "saving"),
+    (libc::SYS_sync_file_range, "saving"),
+    (libc::SYS_fadvise64, "sort and gzip advise the kernel; what is read stays in memory for all"),
+    (libc::SYS_sched_getscheduler, "0 is the ordinary scheduler, which everything has"),
+    (libc::SYS_sched_setparam, "the ordinary scheduler has one priority"),
+    (libc::SYS_ioprio_get, "0 is the ordinary priority, which everything has"),
+    (libc::SYS_ioprio_set, "pools of threads"),
+    (libc::SYS_mbind, "libraries place memory near a processor"),
+    (libc::SYS_set_mempolicy, "libraries place memory near a processor"),
 }
 
 calls! {
@@ -286,13 +456,7 @@ FORBIDDEN, FORBIDDEN_NAMES:
     (libc::SYS_fanotify_init, "watching others' files"),
     (libc::SYS_fanotify_mark, "watching others' files"),
     (libc::SYS_personality, "switching off address randomisation"),
-    (libc::SYS_sched_setaffinity, "taking processors from others"),
-    (libc::SYS_sched_setscheduler, "going before others"),
-    (libc::SYS_sched_setparam, "going before others"),
     (libc::SYS_sched_setattr, "going before others"),
-    (libc::SYS_ioprio_set, "going before others"),
-    (libc::SYS_mbind, "placing memory on others' nodes"),
-    (libc::SYS_set_mempolicy, "placing memory on others' nodes"),
     (libc::SYS_migrate_pages, "moving others' memory"),
     (libc::SYS_move_pages, "moving others' memory"),
     (libc::SYS_mlock, "memory that cannot be taken back"),

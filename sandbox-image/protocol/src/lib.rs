@@ -21,5 +21,6 @@ mod message;
 
 pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
 pub use message::{
-    CellLimits, Description, Finished, Layer, Limit, Outcome, Refusal, Reply, Request, Tier, Usage,
+    CellLimits, Description, Finished, Layer, Limit, MAX_INPUT_FILES, Outcome, Refusal, Reply,
+    Request, Tier, Usage,
 };

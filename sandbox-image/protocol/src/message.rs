@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Files that may be put into one cell.
+pub const MAX_INPUT_FILES: usize = 100;
+
 /// What the server asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
@@ -131,8 +134,10 @@ pub enum Limit {
     CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
-    /// Processes and threads of the whole cell.
+    /// Processes of the whole cell.
     Processes(u64),
+    /// Threads of all processes of the cell together, of which each has one at least.
+    Threads(u64),
     /// Open files of one process.
     OpenFiles(u64),
     /// Files of the whole cell, together and each, in bytes.
@@ -143,6 +148,9 @@ pub enum Limit {
     OutputBytes(u64),
     /// The code itself, in bytes. It has not been run.
     CodeBytes(u64),
+    /// What the run before had left could not be stopped between the two, so the cell was ended. The code
+    /// has not been run.
+    Rest,
 }
 
 /// What a run used up.
@@ -179,8 +187,10 @@ pub struct CellLimits {
     pub cpu_ms: u64,
     /// Memory of all processes and files together, in bytes.
     pub memory_bytes: u64,
-    /// Processes and threads of one cell.
+    /// Processes of one cell.
     pub processes: u64,
+    /// Threads of all its processes together, of which each has one at least.
+    pub threads: u64,
     /// Open files of one process.
     pub open_files: u64,
     /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
@@ -194,6 +204,9 @@ pub struct CellLimits {
     pub images: u32,
     /// Bytes of one picture.
     pub image_bytes: u64,
+    /// Bytes of those pictures together.
+    #[serde(default)]
+    pub all_images_bytes: u64,
     /// Files that one run may give back.
     pub files: u32,
     /// Bytes of those files together.
@@ -209,12 +222,14 @@ impl CellLimits {
         cpu_ms: 0,
         memory_bytes: 0,
         processes: 0,
+        threads: 0,
         open_files: 0,
         scratch_bytes: 0,
         scratch_files: 0,
         output_bytes: 0,
         images: 0,
         image_bytes: 0,
+        all_images_bytes: 0,
         files: 0,
         files_bytes: 0,
         code_bytes: 0,

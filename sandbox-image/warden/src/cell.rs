@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jail::{Entered, Report};
 use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
+use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,6 +90,8 @@ pub struct Ran {
     pub stdout: (Vec<u8>, u64),
     pub stderr: (Vec<u8>, u64),
     pub pictures: Vec<Picture>,
+    /// The cell died before it had taken the code: nothing was run.
+    pub never_began: bool,
 }
 
 /// What a run has written so far.
@@ -103,6 +107,8 @@ enum End {
     Word(Word),
     /// The code's process is gone.
     Exited,
+    /// The same, before it had taken all of the code.
+    NeverBegan,
     Stopped(Limit),
 }
 
@@ -146,7 +152,11 @@ impl Coming {
             stdout,
             stderr,
             display,
-            frames: Frames::new(limits.images as usize, usize::try_from(limits.image_bytes)?),
+            frames: Frames::new(
+                limits.images as usize,
+                usize::try_from(limits.image_bytes)?,
+                usize::try_from(limits.all_images_bytes)?,
+            ),
             workspace: Workspace::new(workspace),
             entered,
             limits,
@@ -180,12 +190,21 @@ impl Cell {
         if self.leftovers == Leftovers::Stopped {
             rest::go_on(&self.orders).await?;
         }
+        let is_first = self.leftovers == Leftovers::None;
         self.leftovers = Leftovers::Running;
 
         let began = Instant::now();
         let end = self.until_the_end(code, wall_ms, &mut written).await;
+        let never_began = is_first && matches!(end, End::NeverBegan);
         let wall = began.elapsed();
         let used = self.last_look(wall).await;
+        // More processes than there may be can have come since somebody last looked.
+        let end = match end {
+            End::Word(Word::Ended) if self.meter.lock().await.has_too_many_processes() => {
+                End::Stopped(Limit::Processes(self.limits.processes))
+            }
+            end => end,
+        };
 
         let cell_lost = !matches!(end, End::Word(_));
         let outcome = self.outcome(end).await;
@@ -202,18 +221,21 @@ impl Cell {
             peak_memory_bytes: used.peak_bytes,
         };
         let finished = Finished { outcome, usage, cell_lost, images_left_out, files_left_out: 0 };
-        Ok(Ran { finished, stdout: stdout.finish(), stderr: stderr.finish(), pictures })
+        let (stdout, stderr) = (stdout.finish(), stderr.finish());
+        Ok(Ran { finished, stdout, stderr, pictures, never_began })
     }
 
-    /// Whether anything of the runs so far may still be running.
-    pub fn has_leftovers(&self) -> bool {
-        self.leftovers == Leftovers::Running
+    /// Whether there was a run, so that there may be something to stop.
+    pub fn has_run(&self) -> bool {
+        self.leftovers != Leftovers::None
     }
 
-    /// Stops all that the runs so far have left, until the next one.
+    /// Stops all that the runs so far have left, until the next one. An error is why the cell cannot be
+    /// kept.
     pub async fn rest(&mut self) -> io::Result<()> {
         self.leftovers = Leftovers::Stopped;
-        rest::stop(&self.orders).await
+        let tree = self.meter.lock().await.tree();
+        rest::stop(&self.orders, tree).await
     }
 
     async fn until_the_end(&mut self, code: &str, wall_ms: u64, written: &mut Written) -> End {
@@ -221,20 +243,25 @@ impl Cell {
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let Written { stdout, stderr, shown } = written;
         let (mut from_code, mut to_code) = self.control.split();
+        let (is_handed_over, is_unread) = (AtomicBool::new(false), AtomicBool::new(false));
         let handed_over = async {
             let length = u32::try_from(code.len()).unwrap_or(u32::MAX).to_be_bytes();
             // Where that fails the code has closed its side, or died before it had read it all.
-            drop(to_code.write_all(&[&length, code.as_bytes()].concat()).await);
+            let written = to_code.write_all(&[&length, code.as_bytes()].concat()).await;
+            is_handed_over.store(written.is_ok(), Ordering::Relaxed);
             std::future::pending().await
         };
         let word = async {
             match from_code.read_u8().await {
                 Ok(byte) => Word::read(byte),
                 // The code closed its side. How the process ends is the only word left.
-                Err(_) => std::future::pending().await,
+                Err(error) => {
+                    is_unread.store(is_reset(&error), Ordering::Relaxed);
+                    std::future::pending().await
+                }
             }
         };
-        tokio::select! {
+        let end = tokio::select! {
             biased;
             () = self.code.exited() => End::Exited,
             word = word => End::Word(word),
@@ -250,7 +277,23 @@ impl Cell {
                 unreachable!("pictures never stop a run")
             }
             () = handed_over => unreachable!("to hand over code is not the end of it"),
+        };
+        match end {
+            // The kernel says so once, to whoever asks first.
+            End::Exited
+                if !is_handed_over.load(Ordering::Relaxed)
+                    || is_unread.load(Ordering::Relaxed)
+                    || self.has_unread_code() =>
+            {
+                End::NeverBegan
+            }
+            end => end,
         }
+    }
+
+    /// Whether the code's side was closed with something in it that nobody had read.
+    fn has_unread_code(&self) -> bool {
+        self.control.try_read(&mut [0]).is_err_and(|error| is_reset(&error))
     }
 
     /// While whatever there is still lives.
@@ -266,7 +309,8 @@ impl Cell {
     async fn outcome(&mut self, end: End) -> Outcome {
         if let End::Word(word) = end {
             let meter = self.meter.lock().await;
-            return word.outcome(&self.limits, || meter.room().ok());
+            let too_many = meter.has_too_many_processes();
+            return word.outcome(&self.limits, too_many, || meter.room().ok());
         }
         self.init.kill();
         self.lodging.kill();
@@ -288,24 +332,27 @@ impl Cell {
 
     /// What was shown and what was written, in the order of their making, each once.
     fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
-        let most = self.limits.images as usize;
-        let written = self.workspace.new_pictures(most, self.limits.image_bytes);
+        let CellLimits { images, image_bytes, all_images_bytes, .. } = self.limits;
+        let most = images as usize;
+        let written = self.workspace.new_pictures(most, image_bytes, all_images_bytes);
         let mut left_out = written.left_out.saturating_add(self.frames.left_out());
         let mut pictures = written.found;
         pictures.extend(shown);
         pictures.sort_by_key(|picture| picture.written);
-        let mut seen: Vec<Vec<u8>> = Vec::new();
-        pictures.retain(|picture| {
-            let new = !seen.contains(&picture.data);
-            if new {
-                seen.push(picture.data.clone());
+        let (mut kept, mut room) = (Vec::<Picture>::new(), all_images_bytes);
+        for picture in pictures {
+            let bytes = picture.data.len() as u64;
+            if kept.iter().any(|other| other.data == picture.data) {
+                continue;
             }
-            new
-        });
-        let too_many = u32::try_from(pictures.len().saturating_sub(most)).unwrap_or(u32::MAX);
-        left_out = left_out.saturating_add(too_many);
-        pictures.truncate(most);
-        (pictures, left_out)
+            if kept.len() == most || bytes > room {
+                left_out = left_out.saturating_add(1);
+                continue;
+            }
+            room -= bytes;
+            kept.push(picture);
+        }
+        (kept, left_out)
     }
 }
 
@@ -348,6 +395,10 @@ async fn next_report(
     }
 }
 
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
+}
+
 async fn deadline(wall_ms: u64) -> Limit {
     tokio::time::sleep(Duration::from_millis(wall_ms)).await;
     Limit::WallMs(wall_ms)
@@ -356,6 +407,8 @@ async fn deadline(wall_ms: u64) -> Limit {
 /// Our end, which does not block, and the cell's.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    // The cell has another user, and opens it again by `/dev/stdout`. Nobody else can get to it.
+    rustix::fs::fchmod(&theirs, Mode::from_raw_mode(0o666))?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((ours, theirs))
 }

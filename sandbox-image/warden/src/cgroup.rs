@@ -274,8 +274,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The kernel counts what it needs for a cell itself, its tables above all, and a cell is to have
 /// what it was promised.
 fn most(limits: &CellLimits) -> u64 {
-    limits.memory_bytes + limits.memory_bytes / 16
+    limits.memory_bytes + limits.memory_bytes / TABLES
 }
+
+/// This part of its memory a cell may have besides, for the kernel's tables.
+pub const TABLES: u64 = 16;
 
 /// The second generation: one tree. A group with groups in it has no processes of its own, so the
 /// warden moves into one beside those of its cells.
@@ -303,7 +306,7 @@ fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String
             ("memory.max", most(limits).to_string()),
             ("memory.swap.max", "0".to_owned()),
             ("memory.oom.group", "1".to_owned()),
-            ("pids.max", (limits.processes + 1).to_string()),
+            ("pids.max", (limits.threads + 1).to_string()),
         ],
         signs: &[("memory.events", "max "), ("memory.events", "oom_kill ")],
     })
@@ -335,7 +338,7 @@ fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, St
         },
         Parent {
             folder: parent("pids")?,
-            settings: vec![("pids.max", (limits.processes + 1).to_string())],
+            settings: vec![("pids.max", (limits.threads + 1).to_string())],
             signs: &[],
         },
     ])

@@ -21,6 +21,12 @@ use crate::workspace::Written;
 /// others get their next one sooner, and need not be stopped.
 const REST_AFTER: Duration = Duration::from_millis(5);
 
+/// Standbys that may die, one after the other, before one takes the code.
+const MAX_STANDBYS_TRIED: usize = 4;
+
+/// Between two looks at a cell that is at rest.
+const REST_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a cell that has had its last run lets others pass.
 const LETS_PASS: Duration = Duration::from_millis(5);
 
@@ -42,6 +48,8 @@ pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
         writer: BufWriter::new(writer),
         shared,
         taken: None,
+        asked_for: (Vec::new(), false),
+        restless: false,
     };
     match connection.requests().await {
         Ok(()) | Err(FrameError::Closed) => {}
@@ -55,6 +63,10 @@ struct Connection {
     writer: BufWriter<OwnedWriteHalf>,
     shared: Arc<Shared>,
     taken: Option<Taken>,
+    /// What the cell was asked for with: its imports, and whether more code is to follow.
+    asked_for: (Vec<String>, bool),
+    /// Whether the cell was ended between two runs, which the next run is told.
+    restless: bool,
 }
 
 impl Connection {
@@ -67,7 +79,8 @@ impl Connection {
                     self.answer(&Reply::Description(description), &[]).await?;
                 }
                 Request::Open { least, imports, more } => {
-                    let reply = self.open(least, &imports, more).await;
+                    self.asked_for = (imports, more);
+                    let reply = self.open(least).await;
                     self.answer(&reply, &[]).await?;
                 }
                 Request::PutFile { name } => {
@@ -94,22 +107,29 @@ impl Connection {
         drop(taken);
     }
 
-    /// Lets nothing run in the cell until there is more to do, unless there is at once.
+    /// Lets nothing run in the cell until there is more to do, unless there is at once. The kernel may
+    /// wake what was stopped when it ends a process for want of memory, so it is looked at again.
     async fn rest(&mut self) {
-        if let Some(taken) = &mut self.taken
-            && taken.cell.has_leftovers()
-            && tokio::time::timeout(REST_AFTER, self.reader.fill_buf()).await.is_err()
-            && let Err(error) = taken.cell.rest().await
+        let mut after = REST_AFTER;
+        while let Some(taken) = &mut self.taken
+            && taken.cell.has_run()
+            && tokio::time::timeout(after, self.reader.fill_buf()).await.is_err()
         {
-            tracing::warn!(%error, "a cell goes on between two runs");
+            if let Err(error) = taken.cell.rest().await {
+                tracing::warn!(%error, "cell ended between two runs");
+                self.taken = None;
+                self.restless = true;
+            }
+            after = REST_AGAIN_AFTER;
         }
     }
 
-    async fn open(&mut self, least: Tier, imports: &[String], more: bool) -> Reply {
+    async fn open(&mut self, least: Tier) -> Reply {
         if self.taken.is_some() {
             return invalid("one connection is one cell");
         }
-        match self.shared.pool.take(imports, more).await {
+        let (imports, more) = &self.asked_for;
+        match self.shared.pool.take(imports, *more).await {
             Ok((_, tier)) if tier < least => Reply::Refused(Refusal::TooThin { found: tier }),
             Ok((taken, tier)) => {
                 self.taken = Some(taken);
@@ -118,6 +138,27 @@ impl Connection {
             Err(NoCell::Busy) => Reply::Refused(Refusal::Busy),
             Err(NoCell::Failing { why }) => Reply::Refused(Refusal::Unavailable { why }),
         }
+    }
+
+    /// The standby had died before it took any code, as the kernel ends them first when memory is short.
+    /// Nothing was run, so another one takes its place, with the same files.
+    async fn take_another(&mut self) -> Result<(), Reply> {
+        let Some(dead) = self.taken.take() else { return Err(Reply::Refused(Refusal::CellLost)) };
+        tracing::warn!("standby died before its first code");
+        let (imports, more) = &self.asked_for;
+        let (mut taken, dead) = match self.shared.pool.replace(dead, imports, *more).await {
+            Ok(both) => both,
+            Err(NoCell::Busy) => return Err(Reply::Refused(Refusal::Busy)),
+            Err(NoCell::Failing { why }) => {
+                return Err(Reply::Refused(Refusal::Unavailable { why }));
+            }
+        };
+        let owner = taken.cell.lodging.owner;
+        if let Err(error) = dead.workspace.put_into(&mut taken.cell.workspace, owner) {
+            return Err(invalid(&format!("the files of the input could not be written: {error}")));
+        }
+        self.taken = Some(taken);
+        Ok(())
     }
 
     fn put(&mut self, name: &str, content: &Bytes) -> Reply {
@@ -137,23 +178,41 @@ impl Connection {
     ) -> Result<(), FrameError> {
         let limits = self.shared.limits;
         if code.len() as u64 > limits.code_bytes {
-            return self.ran(too_long(limits.code_bytes), Vec::new()).await;
+            return self.ran(not_run(Limit::CodeBytes(limits.code_bytes), false), Vec::new()).await;
+        }
+        if std::mem::take(&mut self.restless) {
+            return self.ran(not_run(Limit::Rest, true), Vec::new()).await;
         }
         let Ok(code) = std::str::from_utf8(code) else {
             return self.answer(&invalid("code that is no UTF-8"), &[]).await;
         };
-        let Some(taken) = &mut self.taken else {
-            return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
-        };
         let shared = Arc::clone(&self.shared);
         let passing = shared.pool.pass();
-        let ran = tokio::select! {
-            ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
-            () = gone(&mut self.reader) => {
-                // Nobody waits for the result any more, so nobody needs the run, not for a moment.
-                self.taken = None;
-                return Err(FrameError::Closed);
+        let mut tries = 0;
+        let ran = loop {
+            let Some(taken) = &mut self.taken else {
+                return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
+            };
+            let ran = tokio::select! {
+                ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
+                () = gone(&mut self.reader) => {
+                    // Nobody waits for the result any more, so nobody needs the run, not for a moment.
+                    self.taken = None;
+                    return Err(FrameError::Closed);
+                }
+            };
+            tries += 1;
+            match ran {
+                Ok(ran) if ran.never_began && tries < MAX_STANDBYS_TRIED => {
+                    if let Err(reply) = self.take_another().await {
+                        return self.answer(&reply, &[]).await;
+                    }
+                }
+                ran => break ran,
             }
+        };
+        let Some(taken) = &mut self.taken else {
+            return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
         };
         let mut ran = match ran {
             Ok(ran) => ran,
@@ -210,18 +269,19 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
 }
 
 /// Whoever wrote the code is told as of any other limit, and nothing is run.
-fn too_long(limit: u64) -> Ran {
+fn not_run(limit: Limit, cell_lost: bool) -> Ran {
     Ran {
         finished: Finished {
-            outcome: Outcome::Stopped { limit: Limit::CodeBytes(limit) },
+            outcome: Outcome::Stopped { limit },
             usage: Usage::default(),
-            cell_lost: false,
+            cell_lost,
             images_left_out: 0,
             files_left_out: 0,
         },
         stdout: (Vec::new(), 0),
         stderr: (Vec::new(), 0),
         pictures: Vec::new(),
+        never_began: false,
     }
 }
 

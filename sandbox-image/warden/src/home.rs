@@ -23,7 +23,7 @@ pub fn at(libraries: &Path) -> anyhow::Result<Home> {
     let site_packages = libraries.join("site-packages");
     if !site_packages.is_dir() {
         bail!(
-            "{} is no folder of libraries: run `sandbox-image/install-libraries`, which prints one",
+            "{} is no folder of libraries: sandbox-image/install-libraries makes one",
             libraries.display()
         );
     }

@@ -14,24 +14,35 @@ const SNIFFED_BYTES: usize = 64;
 pub struct Frames {
     most: usize,
     most_bytes: usize,
+    /// Bytes of those pictures together.
+    most_bytes_together: usize,
     /// The beginning of a frame.
     buffer: Vec<u8>,
     /// Bytes of a picture that is too large, still to come.
     skip: usize,
     /// What tells the pictures of this run that have been given out from one another.
     given: HashSet<u64>,
+    given_bytes: usize,
     left_out: u32,
 }
 
 impl Frames {
-    pub fn new(most: usize, most_bytes: usize) -> Frames {
-        let (buffer, given) = (Vec::new(), HashSet::new());
-        Frames { most, most_bytes, buffer, skip: 0, given, left_out: 0 }
+    pub fn new(most: usize, most_bytes: usize, most_bytes_together: usize) -> Frames {
+        Frames {
+            most,
+            most_bytes,
+            most_bytes_together,
+            buffer: Vec::new(),
+            skip: 0,
+            given: HashSet::new(),
+            given_bytes: 0,
+            left_out: 0,
+        }
     }
 
     /// Another run begins, and what the last one left unfinished is not a part of it.
     pub fn begin(&mut self) {
-        *self = Frames::new(self.most, self.most_bytes);
+        *self = Frames::new(self.most, self.most_bytes, self.most_bytes_together);
     }
 
     /// How many pictures of this run were too large or too many.
@@ -39,7 +50,8 @@ impl Frames {
         self.left_out
     }
 
-    /// The pictures that this piece completes, each once.
+    /// The pictures that this piece completes, each once. What has not come whole stays where it is: code
+    /// may send a picture byte by byte.
     pub fn add(&mut self, bytes: &[u8]) -> Vec<Picture> {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
@@ -63,7 +75,13 @@ impl Frames {
                 left = &rest[length..];
             }
         }
-        self.buffer = left.to_vec();
+        let taken = buffer.len() - left.len();
+        self.buffer = buffer;
+        if taken > 0 {
+            // What is left came with this piece, so it is no more than that.
+            self.buffer.drain(..taken);
+            self.buffer.shrink_to_fit();
+        }
         pictures
     }
 
@@ -75,11 +93,13 @@ impl Frames {
         if self.given.contains(&name) {
             return None;
         }
-        if self.given.len() == self.most {
+        if self.given.len() == self.most || self.given_bytes + data.len() > self.most_bytes_together
+        {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
         self.given.insert(name);
+        self.given_bytes += data.len();
         Some(Picture { written: SystemTime::now(), mime_type, data: data.to_vec() })
     }
 }
@@ -108,14 +128,14 @@ mod tests {
         let frames = [PNG, b"no picture", &[0; 100], &large, &other, b"", PNG];
         let stream = frames.map(framed).concat();
         for size in [1, 2, 3, 5, 64, 1000] {
-            let read = read(&mut Frames::new(9, 64), &stream, size);
+            let read = read(&mut Frames::new(9, 64, 1000), &stream, size);
             assert_eq!(read, (2, 1), "pieces of {size}");
         }
     }
 
     #[test]
     fn there_is_an_end_to_the_pictures_of_one_run() {
-        let mut frames = Frames::new(3, 64);
+        let mut frames = Frames::new(3, 64, 1000);
         let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
         assert_eq!(read(&mut frames, &stream, 7), (3, 2));
         frames.begin();
@@ -123,8 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn there_is_an_end_to_the_bytes_of_pictures_of_one_run() {
+        let mut frames = Frames::new(9, 64, 2 * PNG.len() + 3);
+        let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
+        assert_eq!(read(&mut frames, &stream, 7), (2, 3));
+        frames.begin();
+        assert_eq!(read(&mut frames, &stream, 7), (2, 3));
+    }
+
+    /// With a copy of what is there for each byte that comes it would be ten terabytes.
+    #[test]
+    fn a_picture_that_comes_byte_by_byte_is_copied_once() {
+        let bytes = 4 << 20;
+        let mut frames = Frames::new(9, bytes, bytes);
+        let stream = framed(&[PNG, &vec![7; bytes - PNG.len()]].concat());
+        assert_eq!(read(&mut frames, &stream, 1), (1, 0));
+    }
+
+    #[test]
     fn half_a_picture_does_not_swallow_those_of_the_next_run() {
-        let mut frames = Frames::new(3, 64);
+        let mut frames = Frames::new(3, 64, 1000);
         assert_eq!(read(&mut frames, &[0, 0, 0, 60, 1], 9), (0, 0));
         frames.begin();
         assert_eq!(read(&mut frames, &framed(PNG), 9), (1, 0));
@@ -132,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_length_of_four_gigabytes_costs_nothing() {
-        let mut frames = Frames::new(9, 64);
+        let mut frames = Frames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 0));
         frames.add(&[0; 100_000]);
         assert!(frames.buffer.capacity() < 1000);
@@ -140,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_tiny_frames_costs_no_more_than_its_bytes() {
-        let mut frames = Frames::new(9, 64);
+        let mut frames = Frames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 0));
         assert!(frames.buffer.capacity() < 1000);
     }

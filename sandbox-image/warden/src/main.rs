@@ -35,7 +35,7 @@ mod word;
 mod workspace;
 mod zygote;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -82,12 +82,7 @@ struct ZygoteArguments {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Action::Serve(settings) => {
-            tracing_subscriber::fmt()
-                .with_writer(std::io::stderr)
-                .with_env_filter(
-                    EnvFilter::try_from_env("BELLJAR_LOG").unwrap_or_else(|_| "info".into()),
-                )
-                .init();
+            set_up_log();
             serve::serve(*settings)
         }
         Action::Health(settings) => health::ask(&settings),
@@ -106,6 +101,22 @@ fn main() -> ExitCode {
             eprint!("{words}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// As the server's: no colours where standard error is no terminal.
+fn set_up_log() {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let colours = variable("NO_COLOR").is_none()
+        && (is_forced
+            || std::io::stderr().is_terminal() && std::env::var_os("TERM") != Some("dumb".into()));
+    let filter = EnvFilter::try_from_env("BELLJAR_LOG").unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    if variable("BELLJAR_LOG_FORMAT").as_deref() == Some("json") {
+        log.json().flatten_event(true).init();
+    } else {
+        log.with_ansi(colours).init();
     }
 }
 

@@ -13,16 +13,21 @@ use std::time::{Duration, Instant};
 use protocol::{CellLimits, Limit};
 use tokio::sync::Mutex;
 
-use crate::cgroup::Group;
+use crate::cgroup::{self, Group};
 use crate::disk::{Disk, Room};
 use crate::memory::{self, Resident};
-use crate::tree::{self, Member, Tree};
+use crate::tree::{self, Member, Members, Tree};
 use crate::users::with_eyes_of;
 
 /// Between two looks. A run that is over before the first one has the last one only.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A look at many processes takes a while; it may take this part of the time, and no more.
 const SHARE_OF_TIME: u32 = 10;
+/// However long a look takes, the next one is not put off for longer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// A run is past its limit when this many looks have found a process that exists and cannot be read. One
+/// may come of a moment in which the warden has no descriptors.
+const INCOMPLETE_LOOKS: u32 = 3;
 
 /// The counters of one cell, from its first run to its last.
 #[derive(Debug)]
@@ -37,6 +42,10 @@ pub struct Meter {
     /// Processor time when the run began.
     began: Duration,
     peak_bytes: u64,
+    /// Whether the last look has found more processes than there may be.
+    too_many: bool,
+    /// Looks of this run that have found a process which exists and cannot be read.
+    incomplete_looks: u32,
     /// The last close look, and until when it has to do.
     close: Cell<Option<(Instant, u64)>>,
     /// What a close look has taken since somebody asked.
@@ -58,6 +67,8 @@ struct Seen {
     /// Memory of processes and files together: what the limit is about, and no less than it is.
     memory_bytes: u64,
     past_the_disk: Option<Limit>,
+    /// Processes. The kernel keeps a limit on their threads alone.
+    too_many: bool,
 }
 
 impl Meter {
@@ -67,10 +78,12 @@ impl Meter {
             disk,
             group,
             limits,
-            inherited: tree.code.and_then(memory::resident).unwrap_or_default(),
+            inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
             cpu: Cpu::default(),
             began: Duration::ZERO,
             peak_bytes: 0,
+            too_many: false,
+            incomplete_looks: 0,
             close: Cell::new(None),
             close_took: Cell::default(),
         }
@@ -78,14 +91,29 @@ impl Meter {
 
     /// Another run begins.
     pub fn begin(&mut self) {
-        // What a standby did before its first code is not the code's; it had one process then.
-        let own = self.tree.code.and_then(tree::cpu).unwrap_or_default();
-        self.began = self.cpu.total.max(own);
+        // What a standby did before its first code is not the code's; it had one process then. What came
+        // between two runs is, so the second run begins where the first one ended.
+        if self.cpu.total == Duration::ZERO {
+            self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
+        } else {
+            self.began = self.cpu.total;
+        }
+        self.incomplete_looks = 0;
+    }
+
+    /// Where the cell's processes are found.
+    pub fn tree(&self) -> Tree {
+        self.tree
     }
 
     /// What is left of the cell's disk.
     pub fn room(&self) -> io::Result<Room> {
         self.disk.room(&self.limits)
+    }
+
+    /// Whether the last look has found more processes than there may be.
+    pub fn has_too_many_processes(&self) -> bool {
+        self.too_many
     }
 
     /// Whether the kernel has ended something in the cell for want of memory.
@@ -96,9 +124,10 @@ impl Meter {
     /// At the end of a run.
     pub fn last_look(&mut self) -> Used {
         self.close.set(None);
-        let members = self.tree.members();
+        let members = self.tree.members().found;
+        self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
-        let resident = resident_of(&members);
+        let resident = resident_of(&members).0;
         self.peak_bytes =
             self.peak_bytes.max(self.peak(&members, &resident, || self.exact(&members, &resident)));
         Used { cpu, peak_bytes: self.peak_bytes }
@@ -106,23 +135,35 @@ impl Meter {
 
     /// While it lasts. What is dear to see may be of a moment ago; time may not, for it would run away.
     fn look(&mut self) -> Seen {
-        let members = self.tree.members();
+        let Members { found: members, is_incomplete } = self.tree.members();
+        self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let room = self.room().unwrap_or_default();
         let on_disk = room.in_memory_bytes;
         let past_the_disk = self.disk.past(room, &self.limits);
-        let resident = resident_of(&members);
+        let (resident, is_unread) = resident_of(&members);
+        if is_incomplete || is_unread {
+            self.incomplete_looks += 1;
+        }
+        let other_bytes = resident.iter().map(|one| one.other_bytes).sum::<u64>();
         // Dear, and asked for only where it decides something.
         let exact = LazyCell::new(|| self.exact(&members, &resident));
-        let at_most = resident.iter().map(|one| one.bytes).sum::<u64>().saturating_add(on_disk);
+        let at_most = resident.iter().map(|one| one.bytes).sum::<u64>();
+        let at_most = at_most.saturating_add(on_disk);
         let memory_bytes = match at_most > self.limits.memory_bytes {
             true => self.with_files(&members, *exact, on_disk),
             false => at_most,
         };
+        // As in a control group, what the kernel needs for a cell has a part of its own.
+        let past = memory_bytes.saturating_add(other_bytes) > most_with_tables(&self.limits);
+        let memory_bytes = if past { u64::MAX } else { memory_bytes };
+        // A process that cannot be read may have any amount.
+        let unknown = self.incomplete_looks >= INCOMPLETE_LOOKS;
+        let memory_bytes = if unknown { u64::MAX } else { memory_bytes };
         // It may have ended one of many, and the others would go on without.
         let memory_bytes = if self.was_out_of_memory() { u64::MAX } else { memory_bytes };
         self.peak_bytes = self.peak_bytes.max(self.peak(&members, &resident, || *exact));
-        Seen { cpu, memory_bytes, past_the_disk }
+        Seen { cpu, memory_bytes, past_the_disk, too_many: self.too_many }
     }
 
     /// Who looks closely at a process has to be its user, or to have a capability for it that a
@@ -146,7 +187,7 @@ impl Meter {
         let bytes =
             found.iter().zip(rough).map(|(exact, rough)| *exact.as_ref().unwrap_or(rough)).sum();
         let took = began.elapsed();
-        self.close.set(Some((Instant::now() + took * SHARE_OF_TIME, bytes)));
+        self.close.set(Some((Instant::now() + (took * SHARE_OF_TIME).min(LONGEST_PAUSE), bytes)));
         self.close_took.set(took);
         bytes
     }
@@ -182,9 +223,22 @@ impl Meter {
     }
 }
 
-/// One that has just ended has nothing.
-fn resident_of(members: &[Member]) -> Vec<Resident> {
-    members.iter().map(|member| memory::resident(member.id).unwrap_or_default()).collect()
+/// One that has just ended has nothing. Whether one exists that could not be read, too.
+fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
+    let mut is_unread = false;
+    let look = |member: &Member| {
+        memory::resident(member.id).unwrap_or_else(|_| {
+            is_unread = true;
+            Resident::default()
+        })
+    };
+    let resident = members.iter().map(look).collect();
+    (resident, is_unread)
+}
+
+/// Of memory with the kernel's own tables for it, the limit of a control group.
+fn most_with_tables(limits: &CellLimits) -> u64 {
+    limits.memory_bytes.saturating_add(limits.memory_bytes / cgroup::TABLES)
 }
 
 /// Returns when a run is past a limit. Never on a system that does not tell.
@@ -205,10 +259,11 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
                 return Limit::MemoryBytes(limits.memory_bytes);
             }
             Seen { past_the_disk: Some(limit), .. } => return limit,
+            Seen { too_many: true, .. } => return Limit::Processes(limits.processes),
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
-            _ => pause = LOOK_EVERY.max(took * SHARE_OF_TIME),
+            _ => pause = LOOK_EVERY.max((took * SHARE_OF_TIME).min(LONGEST_PAUSE)),
         }
     }
 }
@@ -283,8 +338,12 @@ mod tests {
             let folder = std::fs::File::open("/proc").expect("it is there");
             Disk::own(folder).expect("it is open")
         };
-        let limits =
-            CellLimits { memory_bytes: u64::MAX, scratch_bytes: u64::MAX, ..CellLimits::NOTHING };
+        let limits = CellLimits {
+            memory_bytes: u64::MAX,
+            scratch_bytes: u64::MAX,
+            processes: u64::MAX,
+            ..CellLimits::NOTHING
+        };
         for (limits, wanted) in [
             (limits, Limit::CpuMs(0)),
             (CellLimits { memory_bytes: 1, ..limits }, Limit::MemoryBytes(1)),

@@ -147,10 +147,8 @@ impl Pool {
     }
 
     /// A cell that has seen nobody's code, and has imported most of this; and the wall around it.
-    /// Where `more` code is to follow nobody knows what it will import.
     pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
-        let least = if more { Kit::Science } else { Kit::Bare };
-        let kit = Kit::for_imports(imports, &self.standard).max(least);
+        let kit = self.kit_for(imports, more);
         let waited = tokio::time::timeout(self.queue, async {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
             let cell = match self.take_now(kit) {
@@ -164,6 +162,34 @@ impl Pool {
             (_, State::Failing { why }) => Err(NoCell::Failing { why }),
             (_, _) => Err(NoCell::Busy),
         }
+    }
+
+    /// Another cell in the place of one that died before it had run anything.
+    pub async fn replace(
+        &self,
+        dead: Taken,
+        imports: &[String],
+        more: bool,
+    ) -> Result<(Taken, Cell), NoCell> {
+        let Taken { cell: dead, _place } = dead;
+        let kit = self.kit_for(imports, more);
+        let cell = tokio::time::timeout(self.queue, async {
+            match self.take_now(kit) {
+                Some(cell) => cell,
+                None => self.nearest(kit).shelf.take().await,
+            }
+        });
+        match (cell.await, self.state()) {
+            (Ok(cell), _) => Ok((Taken { cell, _place }, dead)),
+            (Err(_), State::Failing { why }) => Err(NoCell::Failing { why }),
+            (Err(_), _) => Err(NoCell::Busy),
+        }
+    }
+
+    /// Where `more` code is to follow nobody knows what it will import.
+    fn kit_for(&self, imports: &[String], more: bool) -> Kit {
+        let least = if more { Kit::Science } else { Kit::Bare };
+        Kit::for_imports(imports, &self.standard).max(least)
     }
 
     /// A standby of this kit. Where there is none just now, one that has imported too much is still

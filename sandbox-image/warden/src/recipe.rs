@@ -19,7 +19,7 @@ use crate::users::Users;
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub python: PythonHome,
-    /// `libjail.so`; [`INIT`] and [`DICE`] are beside it.
+    /// `libjail.so`; [`INIT`], [`DEVFD`] and [`DICE`] are beside it.
     pub jail: PathBuf,
     /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
     pub folder: PathBuf,
@@ -51,6 +51,12 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
     ("belljar_display.py", include_str!("../../python/belljar_display.py")),
     ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
+    ("belljar_files.py", include_str!("../../python/belljar_files.py")),
+    ("belljar_hidden.py", include_str!("../../python/belljar_hidden.py")),
+    ("belljar_fonts.py", include_str!("../../python/belljar_fonts.py")),
+    ("belljar_spawn.py", include_str!("../../python/belljar_spawn.py")),
+    ("belljar_streams.py", include_str!("../../python/belljar_streams.py")),
+    ("ld.so.preload", "/opt/belljar/libdevfd.so\n"),
     ("path/pip.py", include_str!("../../python/path/pip.py")),
 ];
 /// Where they and the jail are on a root of its own.
@@ -59,6 +65,10 @@ const HOME: &str = "/opt/belljar";
 const PROGRAMS: &str = "bin";
 /// The first process of a cell.
 pub const INIT: &str = "belljar-init";
+/// What makes `/dev/fd` work in every program on a root of its own.
+pub const DEVFD: &str = "libdevfd.so";
+/// Where the dynamic loader looks for what comes before the C library.
+const PRELOAD: &str = "/etc/ld.so.preload";
 /// The clock and the dice of cells that can be repeated.
 pub const DICE: &str = "libdice.so";
 
@@ -125,7 +135,7 @@ impl Recipe {
                 },
             },
             memory_bytes: limits.memory_bytes,
-            processes: limits.processes,
+            threads: limits.threads,
             open_files: limits.open_files,
             scratch_bytes: limits.scratch_bytes,
             scratch_files: limits.scratch_files,
@@ -145,6 +155,8 @@ impl Recipe {
         let mut files = vec![
             (home.join("jail.so"), self.jail.clone()),
             (jail::INIT.into(), self.beside_the_jail(INIT)),
+            (home.join(DEVFD), self.beside_the_jail(DEVFD)),
+            (PRELOAD.into(), scripts.join("ld.so.preload")),
         ];
         files.extend(SCRIPTS.iter().map(|(name, _)| (home.join(name), scripts.join(name))));
         files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));
@@ -164,15 +176,25 @@ impl Recipe {
             python: self.python.executable_inside(),
             scripts: home.to_owned(),
             jail: home.join("jail.so"),
-            environment: environment(&path, Path::new("/usr/local/lib"), self.dice(home)),
+            environment: environment(
+                &path,
+                Path::new("/usr/local/lib"),
+                &Path::new("/usr/local/lib")
+                    .join(format!("python{}/site-packages", self.python.version)),
+                self.dice(home),
+            ),
         }
     }
 
     fn start_on_shared_root(&self, scripts: &Path) -> Start {
         let path = [scripts.join("path"), self.python.site_packages.clone()];
         let beside_the_jail = self.jail.parent().unwrap_or(scripts);
-        let mut environment =
-            environment(&path, &self.python.prefix.join("lib"), self.dice(beside_the_jail));
+        let mut environment = environment(
+            &path,
+            &self.python.prefix.join("lib"),
+            &self.python.site_packages,
+            self.dice(beside_the_jail),
+        );
         for (_, folders) in environment.iter_mut().filter(|(name, _)| name == "PATH") {
             *folders = format!("{}:{folders}", scripts.join(PROGRAMS).display());
         }
@@ -198,6 +220,7 @@ impl Recipe {
 fn environment(
     path: &[PathBuf],
     libraries: &Path,
+    packages: &Path,
     dice: Option<(u64, PathBuf)>,
 ) -> Vec<(String, String)> {
     let path: Vec<_> = path.iter().map(|folder| folder.display().to_string()).collect();
@@ -224,6 +247,8 @@ fn environment(
         // An interpreter that was built with a shared library finds it beside itself.
         ("LD_LIBRARY_PATH", libraries.display().to_string()),
         ("PYTHONPATH", path.join(":")),
+        // Pillow looks for fonts by name in the folder `fonts` of each.
+        ("XDG_DATA_DIRS", format!("{}:/usr/share", packages.join("matplotlib/mpl-data").display())),
     ])
     .chain(dice.map(|(seed, library)| seeded(seed, &library)).into_iter().flatten())
     .map(|(name, value)| (name.to_owned(), value))

@@ -1,21 +1,54 @@
 //! Between two runs of a cell nothing in it gets a processor: threads, children and whatever else a
 //! run has left stand still until the next one, and then go on where they were.
 //!
-//! The cell's init does it, by a signal to all processes of its namespace. What the code itself had
-//! stopped goes on with the others.
+//! ```text
+//! running ── init sends SIGSTOP to all ──▶ told ── two looks find all of them at rest ──▶ at rest
+//!                      ▲                    │
+//!                      └──── one is not ────┘   for a second at most, then the cell is ended
+//! ```
+//!
+//! One order is not enough. A process that is dying when it comes cannot be stopped, and its end may have
+//! the kernel send SIGCONT to others: to a process group that loses its last tie to the session.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use init::Order;
+use tokio::task::block_in_place;
 
 use crate::channel::Channel;
+use crate::told;
+use crate::tree::Tree;
 
 /// Init does nothing else, so it answers at once, unless the machine is very busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long all processes of a cell may take to be at rest: one that frees gigabytes takes a while to die.
+const AT_REST_WITHIN: Duration = Duration::from_secs(1);
+/// Between two looks, at first. It doubles each time.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(64);
 
-/// Returns when all have been told to stop.
-pub async fn stop(init: &Channel) -> io::Result<()> {
+/// Returns when all processes have been found at rest, twice in a row. An error is the reason why the
+/// cell has to be ended.
+pub async fn stop(init: &Channel, tree: Tree) -> io::Result<()> {
+    let until = Instant::now() + AT_REST_WITHIN;
+    let mut pause = LOOK_AGAIN_AFTER;
+    loop {
+        order_stop(init).await?;
+        if block_in_place(|| is_at_rest(tree)) {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(io::Error::other("its processes cannot be stopped"));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
+    }
+}
+
+async fn order_stop(init: &Channel) -> io::Result<()> {
     init.send(&[Order::Stop as u8], &[]).await?;
     let answer = tokio::time::timeout(ANSWER_WITHIN, init.receive()).await??;
     match answer {
@@ -28,4 +61,124 @@ pub async fn stop(init: &Channel) -> io::Result<()> {
 /// Lets them go on. They do so a moment later.
 pub async fn go_on(init: &Channel) -> io::Result<()> {
     init.send(&[Order::GoOn as u8], &[]).await
+}
+
+/// Whether nothing moves. One look is not enough: what was dying at its beginning may have woken what had
+/// been looked at before.
+fn is_at_rest(tree: Tree) -> bool {
+    let first = look(tree);
+    first.values().all(|thread| thread.is_at_rest()) && first == look(tree)
+}
+
+/// All threads of a cell, by process and number.
+type Look = BTreeMap<(i32, i32), Thread>;
+
+/// A thread, as the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Thread {
+    state: char,
+    /// Processor time, in ticks.
+    ticks: u64,
+    /// Whether it is the parent of something.
+    has_children: bool,
+}
+
+impl Thread {
+    /// What cannot be read may run.
+    const UNKNOWN: Thread = Thread { state: '?', ticks: 0, has_children: false };
+
+    /// Stopped or dead. A parent of `vfork` cannot be stopped, and waits for a child that is: one that
+    /// waits for anything else has no child, or is seen at something else in the next look.
+    fn is_at_rest(&self) -> bool {
+        match self.state {
+            'T' | 't' | 'Z' | 'X' | 'x' => true,
+            'D' => self.has_children,
+            _ => false,
+        }
+    }
+}
+
+fn look(tree: Tree) -> Look {
+    let mut found = Look::new();
+    let members = tree.members();
+    if members.is_incomplete {
+        found.insert((0, 0), Thread::UNKNOWN);
+    }
+    for member in members.found {
+        let tasks = format!("/proc/{}/task", member.id);
+        // One that is gone by now does not move.
+        let Ok(threads) = fs::read_dir(&tasks) else { continue };
+        for thread in threads.flatten() {
+            let Ok(id) = thread.file_name().to_string_lossy().parse::<i32>() else { continue };
+            if let Some(thread) = read_thread(&format!("{tasks}/{id}")) {
+                found.insert((member.id, id), thread);
+            }
+        }
+    }
+    found
+}
+
+/// `None` where it is gone.
+fn read_thread(folder: &str) -> Option<Thread> {
+    let bytes = match fs::read(format!("{folder}/stat")) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) if error.raw_os_error() == Some(libc_esrch()) => return None,
+        Err(_) => return Some(Thread::UNKNOWN),
+    };
+    let children = told::read(format!("{folder}/children")).unwrap_or_default();
+    Some(parse(&bytes, !children.trim().is_empty()).unwrap_or(Thread::UNKNOWN))
+}
+
+/// No such process: one that ended after its file was opened.
+fn libc_esrch() -> i32 {
+    rustix::io::Errno::SRCH.raw_os_error()
+}
+
+fn parse(stat: &[u8], has_children: bool) -> Option<Thread> {
+    // The name before the last parenthesis is the process's own to choose, and need not be text.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let state = fields.first()?.chars().next()?;
+    Some(Thread { state, ticks: ticks(11)?.saturating_add(ticks(12)?), has_children })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thread(state: char, has_children: bool) -> Option<Thread> {
+        let fields = (0..20).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        let stat = [b"7 (\xff) S 1) ".as_slice(), format!("{state} {fields}").as_bytes()].concat();
+        parse(&stat, has_children)
+    }
+
+    #[test]
+    fn only_what_is_stopped_dead_or_waits_for_a_stopped_child_is_at_rest() {
+        for (state, has_children, at_rest) in [
+            ('T', false, true),
+            ('Z', false, true),
+            ('R', false, false),
+            ('S', true, false),
+            ('D', false, false),
+            ('D', true, true),
+        ] {
+            let thread = thread(state, has_children).expect("it has all fields");
+            assert_eq!(thread.is_at_rest(), at_rest, "{thread:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_read_is_not_at_rest() {
+        assert!(!Thread::UNKNOWN.is_at_rest());
+        assert_eq!(parse(b"7 (short", false), None);
+    }
+
+    #[test]
+    fn this_process_is_not_at_rest() {
+        let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
+        assert!(!is_at_rest(Tree { init: None, code: Some(me), user: None }));
+    }
 }

@@ -15,7 +15,7 @@ use crate::connection::{self, Shared};
 use crate::home;
 use crate::kit::Kit;
 use crate::pool::{Pool, Size, State};
-use crate::recipe::{DICE, INIT, Recipe};
+use crate::recipe::{DEVFD, DICE, INIT, Recipe};
 use crate::users::{Rights, Users};
 
 /// How a warden is started.
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Where folders may be made; default: beside the socket.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// `libjail.so`, with `belljar-init` and `libdice.so` beside it; default: beside this program.
+    /// `libjail.so`, with `belljar-init`, `libdevfd.so` and `libdice.so` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
     /// End when the process that started this one does.
@@ -67,9 +67,12 @@ pub struct Settings {
     /// Memory of one cell, processes and files together, in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u64,
-    /// Processes and threads of one cell.
+    /// Processes of one cell.
     #[arg(long, default_value_t = 64)]
     processes: u64,
+    /// Threads of all processes of one cell together, of which each has one at least.
+    #[arg(long, default_value_t = 512)]
+    threads: u64,
     /// Open files of one process of a cell.
     #[arg(long, default_value_t = 256)]
     open_files: u64,
@@ -88,6 +91,9 @@ pub struct Settings {
     /// Bytes of one picture.
     #[arg(long, default_value_t = 10 << 20)]
     image_bytes: u64,
+    /// Bytes of those pictures together.
+    #[arg(long, default_value_t = 32 << 20)]
+    all_images_bytes: u64,
     /// Files that one run may give back.
     #[arg(long, default_value_t = 100)]
     files: u32,
@@ -221,7 +227,9 @@ fn jail_library(given: Option<PathBuf>, with_dice: bool) -> anyhow::Result<PathB
         }
     };
     let dice = with_dice.then(|| path.with_file_name(DICE));
-    for file in [path.clone(), path.with_file_name(INIT)].iter().chain(&dice) {
+    for file in
+        [path.clone(), path.with_file_name(INIT), path.with_file_name(DEVFD)].iter().chain(&dice)
+    {
         if !file.is_file() {
             bail!("{} is not there: `cargo build` makes it", file.display());
         }
@@ -235,12 +243,14 @@ fn limits(settings: &Settings) -> CellLimits {
         cpu_ms: settings.cpu_ms.unwrap_or(settings.wall_ms.saturating_mul(2)),
         memory_bytes: settings.memory_mib << 20,
         processes: settings.processes,
+        threads: settings.threads,
         open_files: settings.open_files,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,
         images: settings.images,
         image_bytes: settings.image_bytes,
+        all_images_bytes: settings.all_images_bytes,
         files: settings.files,
         files_bytes: settings.files_bytes,
         code_bytes: settings.code_bytes,

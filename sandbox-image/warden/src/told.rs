@@ -22,7 +22,8 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
         }
     }
     text.truncate(length);
-    String::from_utf8(text).map_err(io::Error::other)
+    // The name of a process is its own to choose, and need not be UTF-8.
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
@@ -41,5 +42,10 @@ mod tests {
             assert_eq!(read(long.path()).expect("it is there").len(), bytes);
         }
         assert!(read("/proc/self/nothing").is_err());
+        std::fs::write(long.path(), b"7 (\xff) S 1").expect("it is ours");
+        assert_eq!(
+            read(long.path()).expect("bytes that are not UTF-8 are replaced"),
+            "7 (\u{fffd}) S 1"
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! The processes of a cell, found from outside.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
+use rustix::io::Errno;
 
 use crate::told;
 
@@ -32,24 +34,33 @@ pub struct Member {
     pub children_cpu: Duration,
 }
 
+/// The processes of a cell, as far as they can be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// The code's own process first.
+    pub found: Vec<Member>,
+    /// Whether a process exists that could not be read. What it uses, and what it has started, is unknown.
+    pub is_incomplete: bool,
+}
+
 impl Tree {
-    /// All that run or have run code, the code's own process first. Init runs none.
-    pub fn members(&self) -> Vec<Member> {
-        let mut members: Vec<Member> = self.code.into_iter().filter_map(member).collect();
-        members.extend(self.init.into_iter().flat_map(|init| children(init, 1)).filter_map(member));
-        members.extend(self.orphans().into_iter().filter_map(member));
+    /// All that run or have run code. Init runs none.
+    pub fn members(&self) -> Members {
+        let mut members = Members::default();
+        members.add(self.code);
+        members.add_children_of(self.init, 1);
+        members.add(self.orphans());
         let mut next = 0;
-        while let Some(parent) = members.get(next) {
+        while let Some(parent) = members.found.get(next).copied() {
             next += 1;
-            let children = children(parent.id, parent.threads);
-            members.extend(children.into_iter().filter_map(member));
+            members.add_children_of(Some(parent.id), parent.threads);
         }
         members
     }
 
     fn orphans(&self) -> Vec<i32> {
         let Some(user) = self.user else { return Vec::new() };
-        let mut orphans = children(std::process::id().cast_signed(), MANY);
+        let mut orphans = children(std::process::id().cast_signed(), MANY).unwrap_or_default();
         orphans.retain(|&orphan| {
             Some(orphan) != self.init && Some(orphan) != self.code && is_of(orphan, user)
         });
@@ -57,13 +68,33 @@ impl Tree {
     }
 }
 
+impl Members {
+    fn add(&mut self, processes: impl IntoIterator<Item = i32>) {
+        for process in processes {
+            match member(process) {
+                Look::Read(member) => self.found.push(member),
+                Look::Unread => self.is_incomplete = true,
+                Look::Gone => {}
+            }
+        }
+    }
+
+    fn add_children_of(&mut self, process: Option<i32>, threads: u64) {
+        let Some(process) = process else { return };
+        match children(process, threads) {
+            Ok(children) => self.add(children),
+            Err(_) => self.is_incomplete |= cpu(process).is_some(),
+        }
+    }
+}
+
 /// Every descendant of this process that has this user.
 pub fn of_user(ancestor: i32, user: u32) -> Vec<i32> {
-    let mut found = children(ancestor, MANY);
+    let mut found = children(ancestor, MANY).unwrap_or_default();
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
         next += 1;
-        found.extend(children(parent, MANY));
+        found.extend(children(parent, MANY).unwrap_or_default());
     }
     found.retain(|process| is_of(*process, user));
     found
@@ -82,11 +113,24 @@ pub fn cpu(process: i32) -> Option<Duration> {
     Some(Duration::from(clock.now().ok()?))
 }
 
-/// `None` where it is gone.
-fn member(id: i32) -> Option<Member> {
-    let stat = told::read(format!("/proc/{id}/stat")).ok()?;
-    let (threads, children_cpu) = read(&stat)?;
-    Some(Member { id, threads, cpu: cpu(id).unwrap_or_default(), children_cpu })
+/// What became of a look at one process.
+enum Look {
+    Read(Member),
+    /// It exists, and cannot be read.
+    Unread,
+    Gone,
+}
+
+fn member(id: i32) -> Look {
+    let stat = told::read(format!("/proc/{id}/stat"));
+    match stat.ok().as_deref().and_then(read) {
+        Some((threads, children_cpu)) => {
+            Look::Read(Member { id, threads, cpu: cpu(id).unwrap_or_default(), children_cpu })
+        }
+        // The clock of a process needs neither `/proc` nor a permission, and is there as long as it is.
+        None if cpu(id).is_some() => Look::Unread,
+        None => Look::Gone,
+    }
 }
 
 /// The number of threads, and the processor time of children that are gone.
@@ -99,18 +143,38 @@ fn read(stat: &str) -> Option<(u64, Duration)> {
     Some((number(17)?, Duration::from_millis(ticks.saturating_mul(1000) / second)))
 }
 
-/// Children of all threads.
-fn children(process: i32, threads: u64) -> Vec<i32> {
-    let of_thread = |thread: &str| {
-        let path = format!("/proc/{process}/task/{thread}/children");
-        let text = told::read(path).unwrap_or_default();
-        text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>()
-    };
+/// Children of all threads. An error where they cannot be read, though there is nothing to say that the
+/// process is gone.
+fn children(process: i32, threads: u64) -> io::Result<Vec<i32>> {
     if threads <= 1 {
-        return of_thread(&process.to_string());
+        return children_of_thread(process, &process.to_string());
     }
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    threads.flatten().flat_map(|thread| of_thread(&thread.file_name().to_string_lossy())).collect()
+    let mut found = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let name = match thread {
+            Ok(thread) => thread.file_name(),
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        match children_of_thread(process, &name.to_string_lossy()) {
+            Ok(children) => found.extend(children),
+            // Threads come and go while they are listed.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn children_of_thread(process: i32, thread: &str) -> io::Result<Vec<i32>> {
+    let text = told::read(format!("/proc/{process}/task/{thread}/children"))?;
+    Ok(text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())
+}
+
+/// Whether an error of `/proc` says that there is no such process or thread any more.
+pub fn is_gone(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::NOENT | Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -128,7 +192,8 @@ mod tests {
             .spawn()
             .expect("cat is everywhere");
         let id = i32::try_from(child.id()).expect("Linux has smaller numbers");
-        let found = |tree: Tree| tree.members().iter().map(|member| member.id).collect::<Vec<_>>();
+        let found =
+            |tree: Tree| tree.members().found.iter().map(|member| member.id).collect::<Vec<_>>();
         let by_code = found(Tree { init: None, code: Some(me()), user: None });
         assert!(by_code[0] == me() && by_code.contains(&id), "{by_code:?}");
         let by_init = found(Tree { init: Some(id), code: None, user: None });
@@ -149,5 +214,19 @@ mod tests {
         assert_eq!(threads, 17);
         assert!(children_cpu > Duration::ZERO);
         assert_eq!(read("7 (short) S 1"), None);
+    }
+
+    #[test]
+    fn a_process_that_exists_and_cannot_be_read_is_not_taken_for_one_that_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("it is everywhere");
+        let id = child.id().cast_signed();
+        child.wait().expect("it is ours");
+        let mut members = Members::default();
+        members.add([id]);
+        members.add_children_of(Some(id), 1);
+        assert_eq!(members, Members::default(), "it is gone");
+        assert!(matches!(member(me()), Look::Read(_)));
+        let other = io::Error::from(Errno::MFILE);
+        assert!(!is_gone(&other) && is_gone(&Errno::SRCH.into()));
     }
 }

@@ -52,7 +52,10 @@ pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
         holds: groups.is_ok(),
         detail: match &groups {
             Ok(_) => "memory and processes of each cell as a whole".to_owned(),
-            Err(why) => format!("{why}; cells are watched instead, twenty times a second"),
+            Err(why) => format!(
+                "{why}; cells are watched instead, twenty times a second: their memory limits hold \
+                 against accidents, not against intent"
+            ),
         },
     };
     recipe.cgroups = groups.ok();

@@ -17,7 +17,8 @@ pub enum Word {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     Memory,
-    Processes,
+    /// A process or a thread could not be started.
+    Threads,
     OpenFiles,
     /// A single file.
     FileBytes,
@@ -31,7 +32,7 @@ impl Word {
         Word::Raised(match byte {
             0 => return Word::Ended,
             2 => Some(Cause::Memory),
-            3 => Some(Cause::Processes),
+            3 => Some(Cause::Threads),
             4 => Some(Cause::OpenFiles),
             5 => Some(Cause::FileBytes),
             6 => Some(Cause::Disk),
@@ -40,12 +41,22 @@ impl Word {
     }
 
     /// With the number of the limit, as we know it, and the disk, as we see it.
-    pub fn outcome(self, limits: &CellLimits, room: impl FnOnce() -> Option<Room>) -> Outcome {
+    /// `too_many` says whether the cell has more processes than it may have.
+    pub fn outcome(
+        self,
+        limits: &CellLimits,
+        too_many: bool,
+        room: impl FnOnce() -> Option<Room>,
+    ) -> Outcome {
         let limit = match self {
             Word::Ended => return Outcome::Ok,
             Word::Raised(None) => None,
             Word::Raised(Some(Cause::Memory)) => Some(Limit::MemoryBytes(limits.memory_bytes)),
-            Word::Raised(Some(Cause::Processes)) => Some(Limit::Processes(limits.processes)),
+            // The kernel counts threads. Where there are too many processes they are the cause.
+            Word::Raised(Some(Cause::Threads)) if too_many => {
+                Some(Limit::Processes(limits.processes))
+            }
+            Word::Raised(Some(Cause::Threads)) => Some(Limit::Threads(limits.threads)),
             Word::Raised(Some(Cause::OpenFiles)) => Some(Limit::OpenFiles(limits.open_files)),
             Word::Raised(Some(Cause::FileBytes)) => Some(Limit::DiskBytes(limits.scratch_bytes)),
             Word::Raised(Some(Cause::Disk)) => Some(match room() {

@@ -10,7 +10,10 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+use protocol::MAX_INPUT_FILES;
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, statx,
+};
 use tokio::task::block_in_place;
 
 /// Limits of one look around.
@@ -33,6 +36,8 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
 pub struct Workspace {
     folder: OwnedFd,
     seen: HashMap<CString, Stamp>,
+    /// Names of the files that were put into it.
+    put: Vec<String>,
     /// What the last look found new or changed, oldest first.
     new: Vec<(CString, Stamp)>,
 }
@@ -43,6 +48,13 @@ struct Stamp {
     inode: u64,
     bytes: u64,
     changed: (i64, u32),
+}
+
+impl Stamp {
+    fn of(about: &Statx) -> Stamp {
+        let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);
+        Stamp { inode: about.stx_ino, bytes: about.stx_size, changed }
+    }
 }
 
 /// A picture that the code has written.
@@ -69,7 +81,7 @@ pub struct Pictures {
 
 impl Workspace {
     pub fn new(folder: OwnedFd) -> Workspace {
-        Workspace { folder, seen: HashMap::new(), new: Vec::new() }
+        Workspace { folder, seen: HashMap::new(), put: Vec::new(), new: Vec::new() }
     }
 
     /// Writes a new file. `owner` is the user it has to belong to, where that is not ourselves.
@@ -81,18 +93,35 @@ impl Workspace {
         {
             return Err(std::io::Error::other("a file of the input needs a plain name"));
         }
-        let write = || -> std::io::Result<()> {
+        if self.put.len() == MAX_INPUT_FILES {
+            let why = format!("there are more than {MAX_INPUT_FILES} files of the input");
+            return Err(std::io::Error::other(why));
+        }
+        let write = || -> std::io::Result<Stamp> {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
             let file = openat2(&self.folder, name, flags, mode, STAY_INSIDE)?;
-            File::from(file).write_all(content)
+            let mut file = File::from(file);
+            file.write_all(content)?;
+            Ok(Stamp::of(&statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
         };
-        match owner {
+        let stamp = match owner {
             None => write(),
             Some(owner) => as_user(owner, write),
         }?;
-        self.remember(); // it is not the code that has written it
+        self.put.push(name.to_owned());
+        self.seen.insert(CString::new(name)?, stamp); // it is not the code that has written it
         Ok(())
+    }
+
+    /// Puts the same files into another one. Of a cell that has run no code they are as they were.
+    pub fn put_into(&self, other: &mut Workspace, owner: Option<u32>) -> std::io::Result<()> {
+        block_in_place(|| {
+            self.put.iter().try_for_each(|name| {
+                let content = self.read(&CString::new(name.as_str())?, u64::MAX)?;
+                other.put(name, &content, owner)
+            })
+        })
     }
 
     /// Remembers everything as it is, so that [`Self::new_pictures`] finds what comes after.
@@ -112,27 +141,28 @@ impl Workspace {
     }
 
     /// The pictures that were written or changed since the last look, oldest first.
-    pub fn new_pictures(&mut self, most: usize, bytes: u64) -> Pictures {
+    pub fn new_pictures(&mut self, most: usize, bytes: u64, together: u64) -> Pictures {
         let files = self.look();
         let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
         self.new = files.iter().filter(is_new).cloned().collect();
         self.new.sort_by(|a, b| (a.1.changed, &a.0).cmp(&(b.1.changed, &b.0)));
         self.seen = files.into_iter().collect();
         match self.new.len() > FEW {
-            true => block_in_place(|| self.read_pictures(most, bytes)),
-            false => self.read_pictures(most, bytes),
+            true => block_in_place(|| self.read_pictures(most, bytes, together)),
+            false => self.read_pictures(most, bytes, together),
         }
     }
 
-    fn read_pictures(&self, most: usize, bytes: u64) -> Pictures {
-        let mut pictures = Pictures::default();
+    fn read_pictures(&self, most: usize, bytes: u64, together: u64) -> Pictures {
+        let (mut pictures, mut room) = (Pictures::default(), together);
         for (path, stamp) in &self.new {
             let Some(mime_type) = self.picture_type(path) else { continue };
-            if pictures.found.len() == most || stamp.bytes > bytes {
+            if pictures.found.len() == most || stamp.bytes > bytes.min(room) {
                 pictures.left_out += 1;
                 continue;
             }
-            if let Ok(data) = self.read(path, bytes) {
+            if let Ok(data) = self.read(path, bytes.min(room)) {
+                room -= data.len() as u64;
                 let written = time(stamp.changed);
                 pictures.found.push(Picture { written, mime_type, data });
             }
@@ -230,9 +260,7 @@ impl Walk {
         self.path_bytes += path.as_bytes().len();
         match FileType::from_raw_mode(about.stx_mode.into()) {
             FileType::RegularFile => {
-                let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);
-                let stamp = Stamp { inode: about.stx_ino, bytes: about.stx_size, changed };
-                self.files.push((path, stamp));
+                self.files.push((path, Stamp::of(&about)));
             }
             FileType::Directory if depth < MAX_DEPTH => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

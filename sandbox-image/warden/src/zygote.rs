@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
 use rustix::net::SendFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, Command};
 
 use crate::channel::{self, Channel};
@@ -22,6 +23,9 @@ const START_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long a fork may take.
 const FORK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Stack of each thread of a cell but the first.
+const THREAD_STACK_BYTES: u64 = 4 << 20;
 
 /// A zygote that is ready to be forked. Dropping it ends it; cells that it made live on.
 #[derive(Debug)]
@@ -68,10 +72,10 @@ impl Zygote {
             Some((why, _)) => bail!("{}", String::from_utf8_lossy(&why)),
             None => bail!("a zygote ended before it was ready; its own words are above"),
         }
-        tracing::info!(
+        tracing::debug!(
             kit = %recipe.kit,
-            ms = began.elapsed().as_millis(),
-            "a zygote is ready"
+            duration_ms = began.elapsed().as_millis(),
+            "zygote ready"
         );
         let tenants = match (recipe.user, &recipe.users) {
             (Some(user), _) => Tenants::One(user),
@@ -130,6 +134,9 @@ fn become_python(
     warm: bool,
     modules: &[String],
 ) -> anyhow::Error {
+    if let Err(error) = limit_thread_stacks() {
+        return error;
+    }
     let error = std::process::Command::new(&start.python)
         .args(["-u", "-s", "-B"])
         .arg(start.scripts.join("zygote.py"))
@@ -141,6 +148,14 @@ fn become_python(
         .envs(start.environment.iter().cloned())
         .exec();
     anyhow::Error::new(error).context(format!("starting {}", start.python.display()))
+}
+
+/// The C library gives each thread as much stack as the first one may have when a program starts. A cell's
+/// first thread gets more later; its other threads together have to fit into the cell's memory.
+fn limit_thread_stacks() -> anyhow::Result<()> {
+    let maximum = getrlimit(Resource::Stack).maximum;
+    let current = Some(maximum.map_or(THREAD_STACK_BYTES, |most| most.min(THREAD_STACK_BYTES)));
+    setrlimit(Resource::Stack, Rlimit { current, maximum }).context("limiting stacks of threads")
 }
 
 fn memory_file(content: &[u8]) -> anyhow::Result<OwnedFd> {

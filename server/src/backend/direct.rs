@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{Backend, End, ModelEvent, ModelStream, Prompt};
+use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt};
 use crate::interaction::Step;
 
 const ANSWER: &str = "done";
@@ -18,6 +18,7 @@ pub struct Direct;
 
 impl Backend for Direct {
     fn generate(&self, prompt: Prompt) -> ModelStream {
+        prompt.note.answered_by("direct");
         let said = answer(&prompt);
         // Two events at most, so there is room for all of them, and no task is needed.
         let (events, stream) = mpsc::channel(said.len());
@@ -34,19 +35,37 @@ fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
         // The engine takes the tool away when there were too many errors. That is no mistake of
         // the client's, unlike a request that never offered it.
         let was_offered = prompt.allowed().contains(&TOOL);
-        return text(if was_offered { ANSWER } else { NO_TOOL });
+        if !was_offered {
+            return text(NO_TOOL);
+        }
+        let (ran, left) = progress(&prompt.steps);
+        return if left.is_empty() { text(ANSWER) } else { stopped(ran, left.len()) };
     }
-    match next_code(&prompt.steps) {
+    match progress(&prompt.steps).1.into_iter().next() {
         Some(code) => vec![ModelEvent::Code(code)],
         None => text(ANSWER),
     }
 }
 
-/// The code after the last one that ran, as the results since the newest user input tell.
-fn next_code(steps: &[Step]) -> Option<String> {
-    let newest = steps.iter().rposition(|step| matches!(step, Step::UserInput(_)))?;
+/// What is said where blocks are left that may not be run any more.
+fn stopped(ran: usize, left: usize) -> Vec<ModelEvent> {
+    let blocks = ran + left;
+    let why = format!(
+        "stopped: {left} of {blocks} blocks were not run. The server's limit on model turns or on \
+         runs that fail was reached (--model-turns, --regenerations)."
+    );
+    let end = End { finish: Finish::MaxTokens, usage: None };
+    vec![ModelEvent::Text(why), ModelEvent::End(end)]
+}
+
+/// How many blocks of the newest user input ran, as the results since then tell, and those that did
+/// not.
+fn progress(steps: &[Step]) -> (usize, Vec<String>) {
+    let newest = steps.iter().rposition(|step| matches!(step, Step::UserInput(_)));
+    let Some(newest) = newest else { return (0, Vec::new()) };
     let ran = steps[newest..].iter().filter(|step| matches!(step, Step::CodeResult(_))).count();
-    codes(&steps[newest].user_text()?).into_iter().nth(ran)
+    let codes = codes(&steps[newest].user_text().unwrap_or_default());
+    (ran, codes.into_iter().skip(ran).collect())
 }
 
 /// The Python blocks of a text. Where it has none, all of it is the code.
@@ -147,9 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_was_taken_away_is_the_end() {
-        let tools = Tools { code_execution: false, ..with_tool() };
-        assert_eq!(answer(&prompt(0, tools)), done());
+    fn a_tool_that_was_taken_away_is_the_end_and_says_what_was_not_run() {
+        let tools = || Tools { code_execution: false, ..with_tool() };
+        assert_eq!(answer(&prompt(2, tools())), done());
+        let said = answer(&prompt(1, tools()));
+        let [ModelEvent::Text(text), ModelEvent::End(end)] = &said[..] else { panic!("{said:?}") };
+        assert!(text.starts_with("stopped: 1 of 2 blocks were not run."), "{text}");
+        assert_eq!(end.finish, Finish::MaxTokens);
     }
 
     #[test]

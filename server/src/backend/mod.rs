@@ -27,6 +27,11 @@ pub mod upstream;
 /// nothing follows any of them. Dropping the stream cancels the generation.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn generate(&self, prompt: Prompt) -> ModelStream;
+
+    /// Whether the model behind it gives and checks thought signatures of its own.
+    fn has_own_signatures(&self, _model: &str) -> bool {
+        false
+    }
 }
 
 pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;

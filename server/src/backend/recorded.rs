@@ -25,6 +25,10 @@ impl Recorded {
 }
 
 impl Backend for Recorded {
+    fn has_own_signatures(&self, model: &str) -> bool {
+        self.model.has_own_signatures(model)
+    }
+
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let tape = prompt.tape.clone();
         // An interaction is recorded or replayed as a whole.

@@ -53,6 +53,11 @@ impl Backend for Router {
             }
         }
     }
+
+    fn has_own_signatures(&self, model: &str) -> bool {
+        let route = self.routes.iter().find(|(glob, _)| glob.is_match(model));
+        route.is_some_and(|(_, backend)| backend.has_own_signatures(model))
+    }
 }
 
 #[cfg(test)]

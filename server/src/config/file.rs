@@ -1,24 +1,30 @@
 //! The file, in TOML.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::Tier;
 use serde::{Deserialize, Deserializer};
 
+use super::flags::LogFormat;
+use super::listen::ListenAddress;
 use super::models::Table;
-use super::{ConfigError, flags, search};
+use super::{ConfigError, names, search, units};
 use crate::fault::Fault;
 use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<ListenAddress>,
     pub data_dir: Option<PathBuf>,
+    pub ephemeral: Option<bool>,
     pub scenarios: Option<PathBuf>,
     pub no_auth: Option<bool>,
+    pub shared_keys: Option<bool>,
+    pub control: Option<bool>,
+    pub hosts: Option<Vec<String>>,
     pub record: Option<PathBuf>,
     #[serde(default, deserialize_with = "record_mode")]
     pub record_mode: Option<RecordMode>,
@@ -30,23 +36,27 @@ pub struct File {
     pub warden: Option<PathBuf>,
     pub libraries: Option<PathBuf>,
     pub min_isolation: Option<Tier>,
-    #[serde(default, deserialize_with = "seconds")]
+    #[serde(default, deserialize_with = "units::in_file::seconds")]
     pub run_seconds: Option<f64>,
     pub seed: Option<u64>,
     pub regenerations: Option<u32>,
     pub model_turns: Option<u32>,
+    #[serde(default, deserialize_with = "units::in_file::bytes_in_memory")]
     pub request_bytes: Option<usize>,
+    #[serde(default, deserialize_with = "units::in_file::bytes")]
     pub file_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "units::in_file::bytes")]
     pub files_bytes: Option<u64>,
     pub fetch_from: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "units::in_file::duration")]
     pub file_lifetime: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "units::in_file::duration")]
     pub stalled_after: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "units::in_file::duration")]
     pub retention: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "units::in_file::duration")]
     pub shutdown_grace: Option<Duration>,
+    pub log_format: Option<LogFormat>,
     pub search: Option<search::Table>,
     #[serde(default)]
     pub fault: Vec<Fault>,
@@ -62,9 +72,19 @@ impl std::fmt::Debug for File {
 }
 
 impl File {
+    fn text(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.to_owned(), source })
+    }
+
+    /// The settings that are in the file.
+    pub fn keys(path: &Path) -> Result<BTreeSet<String>, ConfigError> {
+        let table: toml::Table = toml::from_str(&File::text(path)?).unwrap_or_default();
+        Ok(table.into_iter().map(|(key, _)| key).collect())
+    }
+
     pub fn read(path: &Path) -> Result<File, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let text = File::text(path)?;
         let mistake = |error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
             why: place(&text, &error),
@@ -76,11 +96,24 @@ impl File {
 /// What is wrong and where, without the line itself: it could be the one with the keys.
 fn place(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return error.message().to_owned();
+        return with_nearest(error.message());
     };
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-    format!("line {line}, column {column}: {}", error.message())
+    format!("line {line}, column {column}: {}", with_nearest(error.message()))
+}
+
+/// Says what was probably meant by an unknown name, instead of all that there are.
+fn with_nearest(message: &str) -> String {
+    let nearest = || {
+        let (before, after) = message.split_once('`')?;
+        let before = before.strip_prefix("unknown ")?.trim_end();
+        let (written, known) = after.split_once('`')?;
+        let known = known.split('`').skip(1).step_by(2);
+        let meant = names::nearest(written, known)?;
+        Some(format!("unknown {before} `{written}`: did you mean `{meant}`?"))
+    };
+    nearest().unwrap_or_else(|| message.to_owned())
 }
 
 /// A list of texts. What stands there instead is not repeated: it may be a key.
@@ -94,16 +127,6 @@ fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Er
     };
     let keys: Option<Vec<String>> = keys.collect();
     keys.map(Some).ok_or_else(|| serde::de::Error::custom("api_keys must be a list of strings"))
-}
-
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    let seconds = f64::deserialize(from)?;
-    flags::seconds(&seconds.to_string()).map(Some).map_err(serde::de::Error::custom)
-}
-
-pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(from)?;
-    flags::duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn record_mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RecordMode>, D::Error> {

@@ -1,13 +1,14 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::Tier;
 
+use super::listen::ListenAddress;
+use super::units;
 use crate::recording::RecordMode;
 
 /// Gemini's code execution on your own machine: the model is plugged in, and the code runs for real.
@@ -18,27 +19,22 @@ pub struct Arguments {
     pub command: Command,
 }
 
+// Options, groups, examples and defaults of each command are in `help.rs`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves the Interactions API
-    #[command(after_help = "Each flag has a variable (BELLJAR_LISTEN, BELLJAR_DATA_DIR, …) and a \
-                            line in the file (listen, data_dir, …). BELLJAR_API_KEYS=a,b asks for \
-                            one of these keys. BELLJAR_FETCH_FROM=https://example.org/data/ lets \
-                            requests name files below that address. BELLJAR_LOG=debug says more.")]
+    /// Serves Gemini's API
     Serve(Flags),
-    /// Tries the sandbox, and says what is missing on this machine; or, with --client, tries a
-    /// client, as in `belljar doctor --client -- pytest`
-    #[command(
-        after_help = "With --client the command is run as by `belljar exec`: once as it is, \
-                            and then once with each failure and each quirk. What it survives is \
-                            said in a line each; the exit code is 0 if that is all it met."
-    )]
-    Doctor(Doctor),
-    /// Runs a command with a server of its own, as in `belljar exec -- pytest`
-    #[command(after_help = "The server takes a free port and keeps nothing. The command finds it \
-                            in GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY, as Google's SDKs do; its \
-                            exit code is handed on.")]
+    /// Runs a command with a server of its own
+    ///
+    /// The server takes a free port and keeps nothing. The command finds it in GOOGLE_GEMINI_BASE_URL
+    /// and GEMINI_API_KEY, as Google's SDKs do. Its exit code is handed on.
     Exec(Exec),
+    /// Tries the sandbox and says what is missing on this machine; with --client, tries a client
+    ///
+    /// With --client the command is run as by `belljar exec`: once as it is, and then once with each
+    /// failure and each quirk. What it survives is said in a line each; the exit code is 0 if that is
+    /// all it met.
+    Doctor(Doctor),
     /// Looks for mistakes in scenario files
     Validate {
         /// Writes all mistakes as JSON
@@ -48,13 +44,58 @@ pub enum Command {
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
-    /// Runs the code of recordings again, and says what comes of it that did not before
+    /// Runs the code of recordings again and shows what differs
     Verify(Verify),
+    /// Shows the settings in force and where each comes from
+    ///
+    /// Takes the options of `belljar serve`. Keys are not shown.
+    Config(Flags),
     /// Prints the JSON Schema of a file
     Schema {
         #[command(subcommand)]
         of: Schema,
     },
+    /// Prints a script that completes commands and options in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man {
+        /// Of this command; without one, of `belljar` itself
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Plain,
+    Json,
+}
+
+impl LogFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Plain => "plain",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+impl std::str::FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<LogFormat, String> {
+        match word {
+            "plain" => Ok(LogFormat::Plain),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("expected plain or json".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -89,7 +130,7 @@ pub struct Doctor {
     #[arg(long, requires = "command")]
     pub client: bool,
     /// How long each run of the command may take [default: 120s]
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "client")]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, requires = "client")]
     pub client_within: Option<Duration>,
     /// What to run, with its arguments
     #[arg(last = true, requires = "client", value_name = "COMMAND")]
@@ -98,12 +139,16 @@ pub struct Doctor {
 
 #[derive(Debug, Default, Args)]
 pub struct Flags {
-    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<SocketAddr>,
+    /// Address and port, or a port of this machine alone; port 0 takes a free one
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT|PORT")]
+    pub listen: Option<ListenAddress>,
     /// Where interactions are kept [default: $XDG_DATA_HOME/belljar or ~/.local/share/belljar]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Keeps nothing: interactions and files are in a temporary folder that ends with the server
+    #[arg(long, conflicts_with = "data_dir")]
+    pub ephemeral: bool,
     /// What the scripted model says [default: ./scenarios, if it exists]
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
@@ -128,9 +173,23 @@ pub struct Flags {
     /// Settings in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Serves on any address without keys, where there are none
+    /// Listens on any address without API keys
     #[arg(long)]
     pub no_auth: bool,
+    /// Makes all API keys one tenant, which sees all that any of them made
+    #[arg(long)]
+    pub shared_keys: bool,
+    /// Serves the test controls (/x/journal, /x/reset, /x/faults, /x/scenarios, x-belljar-fault)
+    /// [default: where there are no API keys]
+    #[arg(long, overrides_with = "no_control")]
+    pub control: bool,
+    /// Serves no test controls
+    #[arg(long, overrides_with = "control")]
+    pub no_control: bool,
+    /// Names of this server besides localhost and IP addresses, where there are no keys: requests for
+    /// any other name are refused
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub hosts: Option<Vec<String>>,
     /// Socket of a warden that runs already
     #[arg(long, value_name = "PATH")]
     pub sandbox_socket: Option<PathBuf>,
@@ -140,56 +199,45 @@ pub struct Flags {
     /// The sandbox's Python and its libraries [default: what `install-libraries` made last]
     #[arg(long, value_name = "DIR")]
     pub libraries: Option<PathBuf>,
-    /// The weakest wall to run code behind: namespaced, landlocked or seccomp-only
+    /// Weakest sandbox isolation to accept: namespaced, landlocked or seccomp-only
     /// [default: landlocked]
     #[arg(long, value_name = "TIER")]
     pub min_isolation: Option<Tier>,
-    /// Limit of one run of code [default: 30]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Limit of one run of code [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = units::seconds)]
     pub run_seconds: Option<f64>,
-    /// The same dice and the same clock for all code, and the same ids, signatures and times for the same
-    /// requests
+    /// Seed of all code's random numbers; its clock starts at the same time, too, and ids, signatures and
+    /// times are the same for the same requests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// How often a model may write code anew after a run that failed [default: 5]
+    /// How often a model may write code again after a run that failed [default: 5]
     #[arg(long, value_name = "COUNT")]
     pub regenerations: Option<u32>,
     /// How often a model is asked in one interaction [default: 20]
     #[arg(long, value_name = "COUNT")]
     pub model_turns: Option<u32>,
-    /// Limit of a request [default: 104857600]
-    #[arg(long, value_name = "BYTES")]
+    /// Limit of a request [default: 100MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes_in_memory)]
     pub request_bytes: Option<usize>,
-    /// How long a client may take nothing of its answer before it is dropped [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// How long a client may read nothing of its answer before it is disconnected [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub stalled_after: Option<Duration>,
-    /// Limit of a file that is uploaded [default: 2147483648]
-    #[arg(long, value_name = "BYTES")]
+    /// Limit of a file that is uploaded [default: 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
     pub file_bytes: Option<u64>,
-    /// Limit of all uploaded files of one key [default: 21474836480]
-    #[arg(long, value_name = "BYTES")]
+    /// Limit of all uploaded files of one key [default: 20GiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
     pub files_bytes: Option<u64>,
     /// How long an uploaded file is kept [default: 48h]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub file_lifetime: Option<Duration>,
     /// How long an interaction is kept [default: 55d]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub retention: Option<Duration>,
     /// How long a stop waits for what runs [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub shutdown_grace: Option<Duration>,
-}
-
-/// `30`, `0.5`
-pub fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.001..=86_400.0).contains(&seconds) => Ok(seconds),
-        Ok(_) => Err("it must lie between 0.001 and 86400".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// `10s`, `500ms`
-pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
+    /// How the log is written: plain, or json for an object a line [default: plain]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
 }

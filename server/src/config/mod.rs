@@ -5,22 +5,28 @@
 
 mod file;
 mod flags;
+mod help;
+mod listen;
 mod models;
+mod names;
 mod search;
+mod shown;
+mod units;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
 use protocol::Tier;
 use secrecy::SecretString;
 
+use crate::Control;
 use crate::backend::scripted::Ignore;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
+use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
 use crate::recording::{RecordMode, Secrets};
 use crate::search::FolderLimits;
@@ -29,7 +35,11 @@ use crate::validate::Validate;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
-pub use flags::Schema;
+pub use flags::{LogFormat, Schema};
+pub use help::command;
+pub use listen::{ListenAddress, ListenHost};
+pub use names::{check as check_variables, nearest};
+pub use units::{size_text, time_text};
 
 /// Where scenarios are looked for when nobody names a folder.
 const SCENARIOS: &str = "scenarios";
@@ -53,6 +63,11 @@ pub enum Task {
     /// Never empty.
     Verify(Config, Vec<PathBuf>),
     Schema(Schema),
+    /// The settings of `serve`, a line each.
+    ShowConfig(String),
+    Completions(clap_complete::Shell),
+    /// Of one command, or of all.
+    Man(Option<String>),
 }
 
 /// A command that gets a server of its own.
@@ -67,12 +82,18 @@ pub struct Exec {
 /// How a server is set up.
 #[derive(Debug)]
 pub struct Config {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     pub data_dir: DataDir,
     /// Absent where nobody named a folder and there is no `./scenarios`.
     pub scenarios: Option<PathBuf>,
     /// Empty: everybody may come in.
     pub api_keys: Vec<SecretString>,
+    /// Whether all keys are one tenant.
+    pub shared_keys: bool,
+    /// Whether tests may look at the server and make it fail.
+    pub control: Control,
+    /// Names of this server besides `localhost` and addresses, for requests without a key.
+    pub hosts: Hosts,
     pub sandbox: SandboxConfig,
     /// What ids, signatures and times follow from; that of the cells is the warden's.
     pub seed: Option<u64>,
@@ -101,6 +122,17 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What `BELLJAR_LOG` asks for.
     pub log: String,
+    pub log_format: LogFormat,
+    pub colour: Colour,
+}
+
+/// Whether the log has colours: what `NO_COLOR` and `CLICOLOR_FORCE` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Where standard error is a terminal.
+    Auto,
+    Always,
+    Never,
 }
 
 /// Where interactions are kept.
@@ -163,34 +195,61 @@ pub enum ConfigError {
     /// Also a wish for help. Prints itself.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
-    #[error("{name}={value} does not read: {why}")]
+    #[error("invalid {name}={value}: {why}")]
     Variable { name: &'static str, value: String, why: String },
-    #[error("the configuration {path} cannot be read: {source}")]
+    #[error("unknown variable {name}{}", did_you_mean(.meant.as_deref()))]
+    UnknownVariable { name: String, meant: Option<String> },
+    #[error("invalid {0}: the value is not UTF-8")]
+    NotText(String),
+    #[error("could not read the configuration {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("the configuration {path} has a mistake: {why}")]
+    #[error("invalid configuration {}: {why}", path.display())]
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
     #[error("invalid record_ignore: {0}")]
     RecordIgnore(String),
+    #[error("--hosts (BELLJAR_HOSTS): {0}")]
+    Hosts(#[from] NotAHost),
     #[error("[search]: {0}")]
     Search(String),
     #[error("[[model]] {name}: {why}")]
     Model { name: String, why: String },
+    #[error("{0} can be reached from other machines, and there are no keys")]
+    Open(ListenAddress),
     #[error(
-        "{0} can be reached from other machines, and there are no keys: set BELLJAR_API_KEYS, or say \
-         --no-auth"
+        "recordings in {} would answer every API key with what another one asked: record into a \
+         folder that is not read while the server runs and without --record-mode new, or say \
+         --shared-keys", .0.display()
     )]
-    Open(SocketAddr),
-    #[error("there is no folder for data: say --data-dir, or set HOME")]
+    RecordingsAnswer(PathBuf),
+    #[error("there is no folder for data: HOME is not set")]
     NoDataDir,
-    #[error(
-        "the sandbox's libraries are not installed: run sandbox-image/install-libraries, or say \
-         --libraries"
-    )]
+    #[error("the sandbox's libraries are not installed")]
     NoLibraries,
-    #[error("the program of the warden cannot be found: say --warden, or --sandbox-socket ({0})")]
+    #[error("could not find the program of the warden: {0}")]
     NoWarden(std::io::Error),
+}
+
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map(|meant| format!(": did you mean {meant}?")).unwrap_or_default()
+}
+
+impl ConfigError {
+    /// What to do about it, where there is one thing to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            ConfigError::UnknownVariable { meant: None, .. } => {
+                "`belljar serve --help` has every setting; unset a variable that is not one"
+            }
+            ConfigError::Open(_) => {
+                "set BELLJAR_API_KEYS=KEY,… to ask for keys, or say --no-auth to serve everybody"
+            }
+            ConfigError::NoDataDir => "say --data-dir DIR, or --ephemeral to keep nothing",
+            ConfigError::NoWarden(_) => "say --warden PATH, or --sandbox-socket PATH",
+            _ => return None,
+        })
+    }
 }
 
 impl Task {
@@ -200,7 +259,15 @@ impl Task {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Task, ConfigError> {
         let variables = Variables(&variable);
-        Ok(match Arguments::try_parse_from(arguments)?.command {
+        let matches = help::command().try_get_matches_from(arguments)?;
+        help::check(&matches)?;
+        let sources = matches.subcommand().map(|(_, matches)| shown::given(matches));
+        Ok(match Arguments::from_arg_matches(&matches)?.command {
+            Command::Config(flags) => {
+                Task::ShowConfig(Config::show(flags, &variables, &sources.unwrap_or_default())?)
+            }
+            Command::Completions { shell } => Task::Completions(shell),
+            Command::Man { command } => Task::Man(command),
             Command::Serve(flags) => Task::Serve(Config::read(flags, &variables)?),
             Command::Doctor(flags::Doctor { flags, client: false, .. }) => {
                 Task::Doctor(Config::read(flags, &variables)?)
@@ -248,40 +315,106 @@ impl Config {
             Some(path) => File::read(&path)?,
             None => File::default(),
         };
-        Config::merge(flags, variables, file)
+        Config::merge(flags, variables, file)?.with_recordings_apart()
+    }
+
+    /// Where interactions are kept. On each level to keep nothing comes before a folder.
+    fn data_dir(
+        flags: (bool, Option<PathBuf>),
+        env: &Variables<'_>,
+        file: (Option<bool>, Option<PathBuf>),
+    ) -> Result<DataDir, ConfigError> {
+        let variables =
+            (env.or(None, "BELLJAR_EPHEMERAL", switch)?, env.or(None, "BELLJAR_DATA_DIR", path)?);
+        let levels = [(Some(flags.0), flags.1), variables, file];
+        for (ephemeral, folder) in levels {
+            match (ephemeral, folder) {
+                (Some(true), _) => return Ok(DataDir::Scratch),
+                (_, Some(folder)) => return Ok(DataDir::Folder(folder)),
+                _ => {}
+            }
+        }
+        env.platform_data_dir().map(DataDir::Folder).ok_or(ConfigError::NoDataDir)
     }
 
     /// A server for one command: many of them may run at a time, so the port and the folder that
     /// are set for `serve` are not for it. It is quiet, for the terminal is the command's.
     fn of_exec(mut flags: Flags, variables: &Variables<'_>) -> Result<Config, ConfigError> {
-        flags.listen.get_or_insert(SocketAddr::from(([127, 0, 0, 1], 0)));
+        flags.listen.get_or_insert(ListenAddress::loopback(0));
         // Whoever would wait for an answer has ended.
         flags.shutdown_grace.get_or_insert(Duration::ZERO);
         let data_dir = flags.data_dir.clone().map_or(DataDir::Scratch, DataDir::Folder);
         flags.data_dir.get_or_insert_default(); // so that none is looked for
+        // A server for one command is for tests, whatever the one that is set up for `serve` is for.
+        let control = Control::from(!flags.no_control);
         let config = Config::read(flags, variables)?;
-        let log = (variables.0)("BELLJAR_LOG").unwrap_or_else(|| "warn".to_owned());
-        Ok(Config { data_dir, log, ..config })
+        let log = (variables.0)("BELLJAR_LOG")
+            .filter(|log| !log.is_empty())
+            .unwrap_or_else(|| "warn".to_owned());
+        Ok(Config { data_dir, log, control, ..config })
+    }
+
+    /// Refuses to let one key be answered from the recordings of another.
+    fn with_recordings_apart(self) -> Result<Config, ConfigError> {
+        if self.shared_keys || self.api_keys.len() < 2 {
+            return Ok(self);
+        }
+        let replayed = self.models.iter().filter_map(|rule| match &rule.backend {
+            BackendConfig::Replay(folder) => Some(folder),
+            _ => None,
+        });
+        let searched = match &self.search {
+            Some(SearchConfig::Folder { folder, .. }) => Some(folder),
+            _ => None,
+        };
+        let read: Vec<_> = replayed.chain(&self.scenarios).chain(searched).map(real).collect();
+        let is_read = |folder: &&PathBuf| {
+            let folder = real(folder);
+            read.iter().any(|read| read.starts_with(&folder) || folder.starts_with(read))
+        };
+        // They answer without being read as scenarios.
+        let recorded = self.models.iter().filter_map(|rule| rule.record.as_ref());
+        let answers = |folder: &&PathBuf| self.record_mode == RecordMode::New || is_read(folder);
+        match recorded.into_iter().find(answers) {
+            Some(folder) => Err(ConfigError::RecordingsAnswer(folder.clone())),
+            None => Ok(self),
+        }
     }
 
     fn merge(flags: Flags, env: &Variables<'_>, file: File) -> Result<Config, ConfigError> {
-        let listen = env
-            .or(flags.listen, "BELLJAR_LISTEN", parse)?
-            .or(file.listen)
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let no_auth =
-            flags.no_auth || env.or(None, "BELLJAR_NO_AUTH", parse)?.or(file.no_auth) == Some(true);
+        let listen =
+            env.or(flags.listen, "BELLJAR_LISTEN", parse)?.or(file.listen).unwrap_or_default();
+        let no_auth = flags.no_auth
+            || env.or(None, "BELLJAR_NO_AUTH", switch)?.or(file.no_auth) == Some(true);
         let api_keys = match (env.0)("BELLJAR_API_KEYS").filter(|keys| !keys.is_empty()) {
             Some(keys) => keys.split(',').map(str::trim).map(str::to_owned).collect(),
             None => file.api_keys.unwrap_or_default(),
         };
         let api_keys: Vec<SecretString> =
             api_keys.into_iter().filter(|key| !key.is_empty()).map(Into::into).collect();
-        if !listen.ip().is_loopback() && api_keys.is_empty() && !no_auth {
+        if !listen.is_loopback() && api_keys.is_empty() && !no_auth {
             return Err(ConfigError::Open(listen));
         }
+        let shared_keys = flags.shared_keys
+            || env.or(None, "BELLJAR_SHARED_KEYS", switch)?.or(file.shared_keys) == Some(true);
+        let control = match (flags.control, flags.no_control) {
+            (false, false) => {
+                let off = env.or(None, "BELLJAR_NO_CONTROL", switch)?.map(|off: bool| !off);
+                let on = env.or(None, "BELLJAR_CONTROL", switch)?;
+                off.filter(|control| !control).or(on).or(file.control)
+            }
+            (control, _) => Some(control),
+        };
+        let hosts = env
+            .or(flags.hosts, "BELLJAR_HOSTS", |names| {
+                Ok(names.split(',').map(str::trim).map(str::to_owned).collect())
+            })?
+            .or(file.hosts)
+            .unwrap_or_default();
+        let hosts =
+            Hosts::new(hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty()))?;
         let run_seconds =
-            env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", flags::seconds)?.or(file.run_seconds);
+            env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", units::seconds)?.or(file.run_seconds);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
         let sandbox_socket =
             env.or(flags.sandbox_socket, "BELLJAR_SANDBOX_SOCKET", path)?.or(file.sandbox_socket);
@@ -303,16 +436,22 @@ impl Config {
         let record_ignore = Some(flags.record_ignore).filter(|patterns| !patterns.is_empty());
         let record_ignore = env.or(record_ignore, "BELLJAR_RECORD_IGNORE", lines)?;
         let record_ignore = record_ignore.or(file.record_ignore).unwrap_or_default();
-        let data_dir = env.or(flags.data_dir, "BELLJAR_DATA_DIR", path)?.or(file.data_dir);
+        let data_dir = Config::data_dir(
+            (flags.ephemeral, flags.data_dir),
+            env,
+            (file.ephemeral, file.data_dir),
+        )?;
         let scenarios = env.or(flags.scenarios, "BELLJAR_SCENARIOS", path)?.or(file.scenarios);
-        let data_dir =
-            data_dir.or_else(|| env.platform_data_dir()).ok_or(ConfigError::NoDataDir)?;
         Ok(Config {
             listen,
-            data_dir: DataDir::Folder(data_dir),
+            data_dir,
             scenarios: scenarios
                 .or_else(|| Some(PathBuf::from(SCENARIOS)).filter(|folder| folder.is_dir())),
+            shared_keys,
+            control: control
+                .map_or_else(|| Control::default_with(!api_keys.is_empty()), Control::from),
             api_keys,
+            hosts,
             sandbox,
             seed,
             min_isolation: env
@@ -329,7 +468,7 @@ impl Config {
             record_ignore: Ignore::try_from(record_ignore).map_err(ConfigError::RecordIgnore)?,
             record_from_anywhere: flags.record_from_anywhere
                 || env
-                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", parse)?
+                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", switch)?
                     .or(file.record_from_anywhere)
                     == Some(true),
             limits: Limits {
@@ -343,29 +482,29 @@ impl Config {
                     .unwrap_or(20),
             },
             request_bytes: env
-                .or(flags.request_bytes, "BELLJAR_REQUEST_BYTES", parse)?
+                .or(flags.request_bytes, "BELLJAR_REQUEST_BYTES", units::bytes_in_memory)?
                 .or(file.request_bytes)
                 .unwrap_or(100 << 20),
             stalled_after: env
-                .or(flags.stalled_after, "BELLJAR_STALLED_AFTER", flags::duration)?
+                .or(flags.stalled_after, "BELLJAR_STALLED_AFTER", units::duration)?
                 .or(file.stalled_after)
                 .unwrap_or(Duration::from_secs(60)),
             files: FileLimits {
                 file_bytes: env
-                    .or(flags.file_bytes, "BELLJAR_FILE_BYTES", parse)?
+                    .or(flags.file_bytes, "BELLJAR_FILE_BYTES", units::bytes)?
                     .or(file.file_bytes)
                     .unwrap_or(2 << 30),
                 total_bytes: env
-                    .or(flags.files_bytes, "BELLJAR_FILES_BYTES", parse)?
+                    .or(flags.files_bytes, "BELLJAR_FILES_BYTES", units::bytes)?
                     .or(file.files_bytes)
                     .unwrap_or(20 << 30),
                 lifetime: env
-                    .or(flags.file_lifetime, "BELLJAR_FILE_LIFETIME", flags::duration)?
+                    .or(flags.file_lifetime, "BELLJAR_FILE_LIFETIME", units::duration)?
                     .or(file.file_lifetime)
                     .unwrap_or(Duration::from_secs(48 * 60 * 60)),
             },
             retention: env
-                .or(flags.retention, "BELLJAR_RETENTION", flags::duration)?
+                .or(flags.retention, "BELLJAR_RETENTION", units::duration)?
                 .or(file.retention)
                 .unwrap_or(RETENTION),
             fetch_from: match (env.0)("BELLJAR_FETCH_FROM").filter(|folders| !folders.is_empty()) {
@@ -373,10 +512,17 @@ impl Config {
                 None => FetchFrom::new(file.fetch_from.iter().flatten().map(String::as_str))?,
             },
             shutdown_grace: env
-                .or(flags.shutdown_grace, "BELLJAR_SHUTDOWN_GRACE", flags::duration)?
+                .or(flags.shutdown_grace, "BELLJAR_SHUTDOWN_GRACE", units::duration)?
                 .or(file.shutdown_grace)
                 .unwrap_or(Duration::from_secs(10)),
-            log: (env.0)("BELLJAR_LOG").unwrap_or_else(|| "info".to_owned()),
+            log: (env.0)("BELLJAR_LOG")
+                .filter(|log| !log.is_empty())
+                .unwrap_or_else(|| "info".to_owned()),
+            log_format: env
+                .or(flags.log_format, "BELLJAR_LOG_FORMAT", parse)?
+                .or(file.log_format)
+                .unwrap_or_default(),
+            colour: env.colour(),
         })
     }
 }
@@ -412,6 +558,24 @@ impl Variables<'_> {
         hosts.join(",")
     }
 
+    /// https://no-color.org and http://bixense.com/clicolors
+    fn colour(&self) -> Colour {
+        let is_set = |name| (self.0)(name).is_some_and(|value| !value.is_empty());
+        let is_forced =
+            (self.0)("CLICOLOR_FORCE").is_some_and(|value| !matches!(&*value, "" | "0"));
+        if is_set("NO_COLOR") {
+            Colour::Never
+        } else if is_forced {
+            Colour::Always
+        } else if (self.0)("TERM").as_deref() == Some("dumb")
+            || (self.0)("CLICOLOR").as_deref() == Some("0")
+        {
+            Colour::Never
+        } else {
+            Colour::Auto
+        }
+    }
+
     fn platform_data_dir(&self) -> Option<PathBuf> {
         let data = self.folder("XDG_DATA_HOME").or_else(|| self.home(".local/share"))?;
         Some(data.join("belljar"))
@@ -441,6 +605,12 @@ impl Variables<'_> {
     }
 }
 
+/// A folder without links and dots, as far as it is there.
+fn real(folder: &PathBuf) -> PathBuf {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    whole.canonicalize().unwrap_or(whole)
+}
+
 fn warden_beside_us() -> Result<PathBuf, ConfigError> {
     let ours = std::env::current_exe().map_err(ConfigError::NoWarden)?;
     Ok(ours.parent().unwrap_or(Path::new("")).join("belljar-warden"))
@@ -453,6 +623,15 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
 /// A pattern on each line, for any other letter may be part of one.
 fn lines(text: &str) -> Result<Vec<String>, String> {
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// `true` or `false`, as people write them in variables.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {

@@ -31,7 +31,7 @@ pub struct Table {
     /// Of `replay`: where the recordings are.
     folder: Option<PathBuf>,
     record: Option<RecordWord>,
-    #[serde(default, deserialize_with = "super::file::duration")]
+    #[serde(default, deserialize_with = "super::units::in_file::duration")]
     silence: Option<Duration>,
 }
 

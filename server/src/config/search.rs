@@ -27,10 +27,12 @@ pub struct Table {
     /// Of the search engine; of a folder's documents, where they have one.
     base_url: Option<String>,
     results: Option<usize>,
-    #[serde(default, deserialize_with = "super::file::duration")]
+    #[serde(default, deserialize_with = "super::units::in_file::duration")]
     within: Option<Duration>,
     max_files: Option<usize>,
+    #[serde(default, deserialize_with = "super::units::in_file::bytes")]
     max_file_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "super::units::in_file::bytes")]
     max_bytes: Option<u64>,
 }
 

@@ -74,7 +74,11 @@ fn other_machines_are_let_in_with_keys_or_when_somebody_says_so() {
     let keys: Vec<_> = config.api_keys.iter().map(|key| key.expose_secret()).collect();
     assert_eq!(keys, ["a", "b"]);
     assert!(read(&["--listen", "0.0.0.0:0", "--no-auth"], &[]).is_ok());
-    assert!(read(&everywhere, &[("BELLJAR_NO_AUTH", "true")]).is_ok());
+    for (word, wanted) in
+        [("true", true), ("1", true), ("YES", true), ("0", false), ("maybe", false)]
+    {
+        assert_eq!(read(&everywhere, &[("BELLJAR_NO_AUTH", word)]).is_ok(), wanted, "{word}");
+    }
     let both = [("BELLJAR_NO_AUTH", "true"), ("BELLJAR_API_KEYS", "a")];
     assert_eq!(read(&everywhere, &both).expect("it has a key").api_keys.len(), 1);
 }
@@ -95,7 +99,7 @@ fn keys_are_in_no_error_and_no_debug_output() {
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
     for (text, wanted) in [
-        ("lisen = 1", "line 1, column 1: unknown field `lisen`"),
+        ("lisen = 1", "line 1, column 1: unknown field `lisen`: did you mean `listen`?"),
         ("[[fault]]\nchance = 7", "line 2, column 10: a chance lies between 0 and 1"),
         ("run_seconds = 0", "it must lie between"),
         ("shutdown_grace = \"soon\"", "line 1, column 18"),
@@ -138,7 +142,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         assert!(error.contains(wanted), "{text} gave {error}");
     }
     let error = read(&[], &[("BELLJAR_LISTEN", "home")]).expect_err("it is no address");
-    assert!(error.to_string().starts_with("BELLJAR_LISTEN=home does not read"), "{error}");
+    assert!(error.to_string().starts_with("invalid BELLJAR_LISTEN=home: expected"), "{error}");
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn a_client_is_tried_by_a_server_that_is_in_nobodys_way() {
     let Ok(Task::DoctorClient(config, exec, within)) = task(&arguments, &[]) else {
         panic!("there is nothing wrong");
     };
-    assert_eq!((config.listen.port(), config.data_dir), (0, DataDir::Scratch));
+    assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!((exec.command, within), (vec!["pytest".into()], Duration::from_secs(5)));
     for wrong in [&["doctor", "--client"][..], &["doctor", "--", "pytest"]] {
         assert!(matches!(task(wrong, &[]), Err(ConfigError::Arguments(_))), "{wrong:?}");
@@ -281,7 +285,7 @@ fn a_command_gets_a_server_that_is_in_nobodys_way() {
     let Ok(Task::Exec(config, exec)) = task(&arguments, &variables) else {
         panic!("there is nothing wrong");
     };
-    assert_eq!((config.listen.port(), config.data_dir), (0, DataDir::Scratch));
+    assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!(config.scenarios, Some("s".into()));
     assert_eq!(exec.command, ["pytest", "--flag"]);
     assert_eq!(exec.no_proxy, "127.0.0.1,localhost,intra.net");
@@ -300,4 +304,267 @@ fn files_are_fetched_from_nowhere_unless_somebody_says_from_where() {
     assert_eq!(read(&["--config", path], &[]).expect("there is nothing wrong").fetch_from, both);
     let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
     assert!(error.to_string().contains("'a.org' is no address"), "{error}");
+}
+
+#[test]
+fn every_variable_that_is_asked_for_is_known_and_the_other_way_round() {
+    let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let file = file("[[model]]\nname = \"q*\"\nbackend = \"direct\"\n");
+    let file = file.path().to_str().expect("it is text").to_owned();
+    // Without libraries, so that the folder where they are installed is looked for.
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        match name {
+            "BELLJAR_CONFIG" => Some(file.clone()),
+            "HOME" => Some("/nonexistent".to_owned()),
+            _ => None,
+        }
+    };
+    let arguments = ["belljar", "serve"].map(OsString::from);
+    assert!(matches!(Task::read(arguments, lookup), Err(ConfigError::NoLibraries)));
+    let arguments = ["belljar", "serve", "--libraries", "/l"].map(OsString::from);
+    Task::read(arguments, lookup).expect("there is nothing wrong");
+    let mut asked = asked.into_inner();
+    asked.retain(|name| name.starts_with("BELLJAR_"));
+    let known: std::collections::BTreeSet<String> = names::settings().into_iter().collect();
+    let known: Vec<_> = known.into_iter().filter(|name| name != "BELLJAR_LIBRARIES").collect();
+    asked.remove("BELLJAR_LIBRARIES"); // a flag had it
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), known);
+}
+
+/// The defaults of `--help` are those in force: each, said as a flag, changes nothing.
+#[test]
+fn the_defaults_that_help_tells_are_those_in_force() {
+    let defaults = |command: &str| -> Vec<(String, String)> {
+        let mut all = help::command();
+        let command = all.find_subcommand_mut(command).expect("it is a command");
+        let told = command.get_arguments().filter_map(|arg| {
+            let help = arg.get_help()?.to_string();
+            let default = help.split_once("[default: ")?.1.split(']').next()?.to_owned();
+            Some((arg.get_long()?.to_owned(), default))
+        });
+        told.collect()
+    };
+    let usual = format!("{:?}", read(&[], &[]).expect("there is nothing wrong"));
+    let mut tried = 0;
+    for (flag, default) in defaults("serve") {
+        let value = match flag.as_str() {
+            "data-dir" => "/home/somebody/.local/share/belljar",
+            // In words, which the test of the bare start covers.
+            "scenarios" | "search" | "warden" | "libraries" | "control" | "hosts" => continue,
+            _ => &default,
+        };
+        let with = read(&[&format!("--{flag}"), value], &[]).expect("its own default is right");
+        assert_eq!(format!("{with:?}"), usual, "--{flag} {value}");
+        tried += 1;
+    }
+    assert!(tried >= 14, "only {tried} defaults were found");
+    let exec = defaults("exec");
+    let listen = exec.iter().find(|(flag, _)| flag == "listen").expect("it has one");
+    assert_eq!(listen.1, "a free port of 127.0.0.1");
+}
+
+#[test]
+fn help_of_each_command_lists_its_own_options_in_groups() {
+    let mut all = help::command();
+    let mut told = |name: &str| {
+        let command = all.find_subcommand_mut(name).expect("it is a command");
+        (command.render_help().to_string(), command.render_long_help().to_string())
+    };
+    let (short, long) = told("serve");
+    assert!(short.len() < long.len() / 2, "{short}");
+    for group in
+        ["Server:", "Data:", "Model:", "Sandbox:", "Limits:", "Examples:", "BELLJAR_API_KEYS"]
+    {
+        assert!(long.contains(group), "{group} is missing in {long}");
+    }
+    let (_, exec) = told("exec");
+    for absent in ["--retention", "--file-bytes", "127.0.0.1:8080", "Limits:", "--no-auth"] {
+        assert!(!exec.contains(absent), "{exec}");
+    }
+    assert!(exec.contains("--scenarios") && exec.contains("-- pytest"), "{exec}");
+    let (_, verify) = told("verify");
+    assert!(!verify.contains("--listen") && verify.contains("--seed"), "{verify}");
+    let refused = task(&["verify", "--retention", "5d", "a"], &[]).expect_err("it is useless");
+    assert!(refused.to_string().contains("unexpected argument '--retention'"), "{refused}");
+    assert!(task(&["exec", "--retention", "5d", "--", "a"], &[]).is_ok(), "it works, as ever");
+}
+
+#[test]
+fn nothing_is_kept_where_somebody_says_so() {
+    let dir = |arguments: &[&str], variables: &[(&str, &str)]| {
+        read(arguments, variables).expect("there is nothing wrong").data_dir
+    };
+    let folder = |path: &str| DataDir::Folder(path.into());
+    let (on, data) = (("BELLJAR_EPHEMERAL", "true"), ("BELLJAR_DATA_DIR", "/d"));
+    assert_eq!(dir(&["--ephemeral"], &[]), DataDir::Scratch);
+    assert_eq!(dir(&["--ephemeral"], &[data]), DataDir::Scratch);
+    assert_eq!(dir(&[], &[on, data]), DataDir::Scratch);
+    assert_eq!(dir(&["--data-dir", "/f"], &[on]), folder("/f"));
+    assert_eq!(dir(&[], &[("BELLJAR_EPHEMERAL", "false"), data]), folder("/d"));
+    let file = file("ephemeral = true\n");
+    let config = ("BELLJAR_CONFIG", file.path().to_str().expect("it is text"));
+    assert_eq!(dir(&[], &[config]), DataDir::Scratch);
+    assert_eq!(dir(&[], &[config, data]), folder("/d"));
+    let both = read(&["--ephemeral", "--data-dir", "/f"], &[]);
+    assert!(matches!(both, Err(ConfigError::Arguments(_))));
+}
+
+#[test]
+fn sizes_and_durations_may_have_units_everywhere() {
+    let file = file(
+        "listen = 8091\nrequest_bytes = \"1MiB\"\nfile_bytes = 7\nfiles_bytes = \"1_000\"\n\
+         run_seconds = \"1m\"\nretention = \"1.5h\"\nlog_format = \"json\"\n\
+         [search]\nprovider = \"folder\"\nfolder = \"d\"\nmax_file_bytes = \"1MB\"\nmax_bytes = 9\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let config = read(&["--config", path], &[]).expect("it is right");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8091");
+    let files = (config.request_bytes, config.files.file_bytes, config.files.total_bytes);
+    assert_eq!(files, (1 << 20, 7, 1000));
+    assert_eq!(config.retention, Duration::from_secs(5400));
+    assert_eq!(config.log_format, LogFormat::Json);
+    let Some(SearchConfig::Folder { limits, .. }) = config.search else { panic!("it searches") };
+    assert_eq!((limits.file_bytes, limits.bytes), (1_000_000, 9));
+    let SandboxConfig::Warden { run, .. } = config.sandbox else { panic!("it starts a warden") };
+    assert_eq!(run, Duration::from_secs(60));
+
+    let variables = [
+        ("BELLJAR_LISTEN", "localhost:0"),
+        ("BELLJAR_REQUEST_BYTES", "2KiB"),
+        ("BELLJAR_RUN_SECONDS", "500ms"),
+    ];
+    let config = read(&["--file-bytes", "3MB"], &variables).expect("it is right");
+    let shown = (config.listen.to_string(), config.request_bytes, config.files.file_bytes);
+    assert_eq!(shown, ("localhost:0".to_owned(), 2048, 3_000_000));
+    for (name, value, wanted) in [
+        ("BELLJAR_RUN_SECONDS", "abc", "invalid BELLJAR_RUN_SECONDS=abc: expected a duration"),
+        ("BELLJAR_REQUEST_BYTES", "lots", "expected a size such as 100MiB"),
+        ("BELLJAR_LISTEN", "*:80", "write 0.0.0.0:80"),
+        ("BELLJAR_LOG_FORMAT", "xml", "expected plain or json"),
+    ] {
+        let error = read(&[], &[(name, value)]).expect_err("it is wrong").to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn colours_follow_the_variables_that_every_program_follows() {
+    let colour = |variables: &[(&str, &str)]| read(&[], variables).expect("it is right").colour;
+    assert_eq!(colour(&[]), Colour::Auto);
+    assert_eq!(colour(&[("NO_COLOR", "")]), Colour::Auto);
+    assert_eq!(colour(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]), Colour::Never);
+    assert_eq!(colour(&[("CLICOLOR_FORCE", "1")]), Colour::Always);
+    assert_eq!(colour(&[("CLICOLOR_FORCE", "0")]), Colour::Auto);
+    assert_eq!(colour(&[("TERM", "dumb")]), Colour::Never);
+}
+
+#[test]
+fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
+    let file = file(
+        "model_turns = 7\nrequest_bytes = 2048\n[[model]]\nname = \"q*\"\nbackend = \"openai\"\n\
+         base_url = \"http://user:geheim@h/v1\"\napi_key_env = \"KEY\"\n",
+    );
+    let path = file.path().to_str().expect("it is text");
+    let variables =
+        [("BELLJAR_API_KEYS", "geheim,auch-geheim"), ("KEY", "geheim"), ("BELLJAR_LOG", "debug")];
+    let arguments = ["config", "--config", path, "--run-seconds", "90", "--listen", ":0"];
+    let Ok(Task::ShowConfig(table)) = task(&arguments, &variables) else {
+        panic!("there is nothing wrong");
+    };
+    assert!(!table.contains("geheim"), "{table}");
+    for (name, value, from) in [
+        ("config", path, "--config"),
+        ("listen", "127.0.0.1:0", "--listen"),
+        ("api_keys", "2 keys", "BELLJAR_API_KEYS"),
+        ("model_turns", "7", path),
+        ("request_bytes", "2KiB", path),
+        ("run_seconds", "90s", "--run-seconds"),
+        ("log", "debug", "BELLJAR_LOG"),
+        ("libraries", "/libraries", "BELLJAR_LIBRARIES"),
+        ("retention", "55d", "default"),
+    ] {
+        let row = table.lines().find(|line| line.starts_with(&format!("{name} ")));
+        let row = row.unwrap_or_else(|| panic!("{name} is missing in {table}"));
+        assert!(row.contains(value) && row.ends_with(from), "{row}");
+    }
+    assert!(table.contains("q*: openai http://h/v1"), "{table}");
+}
+
+#[test]
+fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
+    let keys = ("BELLJAR_API_KEYS", "a,b");
+    let (on, off) = (file("control = true"), file("control = false"));
+    let path =
+        |file: &tempfile::NamedTempFile| file.path().to_str().expect("it is text").to_owned();
+    let (on, off) = (path(&on), path(&off));
+    for (arguments, variables, wanted) in [
+        (&[][..], &[][..], Control::On),
+        (&[], &[keys], Control::Off),
+        (&["--no-control"], &[], Control::Off),
+        (&["--control"], &[keys], Control::On),
+        (&["--control", "--no-control"], &[], Control::Off),
+        (&["--no-control", "--control"], &[keys], Control::On),
+        (&[], &[keys, ("BELLJAR_CONTROL", "true")], Control::On),
+        (&[], &[("BELLJAR_CONTROL", "false")], Control::Off),
+        (&[], &[("BELLJAR_NO_CONTROL", "true")], Control::Off),
+        (&["--control"], &[("BELLJAR_CONTROL", "false")], Control::On),
+        (&["--config", &on], &[keys], Control::On),
+        (&["--config", &off], &[], Control::Off),
+        (&["--config", &off], &[("BELLJAR_CONTROL", "true")], Control::On),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.control, wanted, "{arguments:?} {variables:?}");
+    }
+    let exec = task(&["exec", "--", "true"], &[keys, ("BELLJAR_CONTROL", "false")]);
+    let Ok(Task::Exec(config, _)) = exec else { panic!("{exec:?}") };
+    assert_eq!(config.control, Control::On, "a server for one command is for tests");
+}
+
+#[test]
+fn keys_are_tenants_unless_somebody_says_so() {
+    let file = file("shared_keys = true");
+    let path = file.path().to_str().expect("it is text");
+    assert!(!read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("it is right").shared_keys);
+    assert!(read(&["--shared-keys"], &[]).expect("it is right").shared_keys);
+    assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("it is right").shared_keys);
+    assert!(read(&["--config", path], &[]).expect("it is right").shared_keys);
+}
+
+#[test]
+fn recordings_of_one_key_answer_no_other() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let whole = folder.path().to_str().expect("it is text");
+    let below = format!("{whole}/recorded");
+    let other = tempfile::tempdir().expect("there is a place for temporary files");
+    let other = other.path().to_str().expect("it is text");
+    let two = [("BELLJAR_API_KEYS", "a,b")];
+    for record in [whole, &below, &format!("{whole}/./x/..")] {
+        let arguments = ["--record", record, "--scenarios", whole];
+        let refused = read(&arguments, &two);
+        assert!(matches!(refused, Err(ConfigError::RecordingsAnswer(_))), "{record}");
+        assert!(read(&arguments, &[("BELLJAR_API_KEYS", "a")]).is_ok(), "there is no other");
+        let shared = [&arguments[..], &["--shared-keys"]].concat();
+        assert!(read(&shared, &two).is_ok());
+    }
+    assert!(read(&["--record", other, "--scenarios", whole], &two).is_ok());
+}
+
+#[test]
+fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
+    let file = file("hosts = ['c']\n");
+    let path = file.path().to_str().expect("it is text");
+    let variables = [("BELLJAR_CONFIG", path), ("BELLJAR_HOSTS", "b, server,")];
+    let hosts = |names: &[&str]| Hosts::new(names.iter().copied()).expect("they are names");
+    for (arguments, variables, wanted) in [
+        (&["--hosts", "a,a.example.org"][..], &variables[..], &["a", "a.example.org"][..]),
+        (&[], &variables[..], &["b", "server"]),
+        (&[], &variables[..1], &["c"]),
+        (&[], &[], &[]),
+    ] {
+        let config = read(arguments, variables).expect("there is nothing wrong");
+        assert_eq!(config.hosts, hosts(wanted));
+    }
+    let error = read(&["--hosts", "http://a"], &[]).expect_err("it is an address");
+    assert!(error.to_string().contains("invalid host 'http://a'"), "{error}");
 }

@@ -50,7 +50,7 @@ enum Verdict {
 /// Why nothing can be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("{command} cannot be run: {source}")]
+    #[error("could not run {command}: {source}")]
     Command { command: String, source: io::Error },
     #[error("the server does not answer: {0}")]
     Server(#[from] reqwest::Error),

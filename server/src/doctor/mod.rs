@@ -5,13 +5,14 @@ pub mod client;
 
 use std::io::{self, Write};
 
+use crate::cause;
 use crate::sandbox::{Expected, Sandbox, SandboxError};
 
 const CODE: &str = "print(6 * 7)";
 
 /// Tries a sandbox and says what came of it, a line each. Whether the server would run code here.
 pub async fn examine(
-    sandbox: Result<&Sandbox, &SandboxError>,
+    sandbox: Result<&Sandbox, &anyhow::Error>,
     to: &mut impl Write,
 ) -> io::Result<bool> {
     let tried = match sandbox {
@@ -20,12 +21,12 @@ pub async fn examine(
     };
     match tried {
         Ok(well) => Ok(well),
-        Err(error) => fails(&error, to),
+        Err(error) => fails(&error.into(), to),
     }
 }
 
-fn fails(error: &SandboxError, to: &mut impl Write) -> io::Result<bool> {
-    writeln!(to, "fails  {error}")?;
+fn fails(error: &anyhow::Error, to: &mut impl Write) -> io::Result<bool> {
+    writeln!(to, "fails  {}", cause::in_a_line(error))?;
     Ok(false)
 }
 
@@ -39,7 +40,7 @@ async fn try_it(sandbox: &Sandbox, to: &mut impl Write) -> io::Result<Result<boo
         let holds = if layer.holds { "ok    " } else { "lacks " };
         writeln!(to, "{holds} {}: {}", layer.name, layer.detail)?;
     }
-    writeln!(to, "ok     wall: {}", description.tier)?;
+    writeln!(to, "ok     isolation: {}", description.tier)?;
     let ran = async { sandbox.open(Expected::Only(CODE), []).await?.run(CODE).await };
     match ran.await {
         Ok(output) if &output.stdout[..] == b"42\n" => {

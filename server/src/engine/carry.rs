@@ -39,6 +39,7 @@ impl Engine {
             files,
             sent_ahead: self.sources.sent_ahead.clone(),
             cell: None,
+            shares: Vec::new(),
             unwritten: Vec::new(),
             open: None,
             next_index: 0,
@@ -79,7 +80,7 @@ impl Engine {
         // With the cell goes every process that the code started, before anyone reads of the end.
         run.cell = None;
         let last = ended.unwrap_or_else(|error| {
-            tracing::warn!(interaction.id = %run.log.head().id, error = %error, "an interaction failed");
+            tracing::warn!(interaction.id = %run.log.head().id, error = error.reason(), "interaction failed");
             Event::Failed(error.failure())
         });
         match &last {
@@ -89,6 +90,17 @@ impl Engine {
             }
             Event::Finished { status, .. } => run.prompt.note.ended(*status),
             _ => {}
+        }
+        if run.log.head().in_background() {
+            let fate = run.prompt.note.fate_so_far();
+            tracing::info!(
+                interaction.id = %run.log.head().id,
+                interaction.status = fate.status.map(tracing::field::debug),
+                scenario = fate.scenario.as_deref(),
+                runs = fate.runs,
+                failed_runs = fate.failed_runs,
+                "background interaction ended"
+            );
         }
         let mut events = std::mem::take(&mut run.unwritten);
         events.push(last);

@@ -1,6 +1,6 @@
 //! Code: running it, and writing down what came of it.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use super::files::Held;
 use super::report::{self, Told};
@@ -10,19 +10,14 @@ use crate::interaction::{
     Source, Step, Turn,
 };
 use crate::journal::CodeRun;
-use crate::sandbox::{Cell, Expected, RunOutput, SandboxError};
-
-/// In so short a time a warden does not run code that it loses.
-const AT_ONCE: Duration = Duration::from_millis(20);
-/// How long a warden may take to die.
-const DEAD_WITHIN: Duration = Duration::from_secs(1);
+use crate::sandbox::{Again, Cell, Expected, RunOutput};
 
 impl Run {
     pub fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
         if !turn.may_run_code() {
             self.usage.said_unseen(&code);
         }
-        let (id, signature) = self.names_of_call();
+        let (id, signature) = self.names_of_call(self.ids.signature());
         let call = CodeCall { id, code, signature };
         match turn.code(call) {
             Ok(waiting) => Turn::Code(waiting),
@@ -42,6 +37,7 @@ impl Run {
 
         self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
+        self.shares.push(Arc::clone(&output.share));
         let told = report::tell(&output);
         self.note_run(&call.code, &told, &output);
         let result = CodeResult {
@@ -125,22 +121,20 @@ impl Run {
         Ok(output)
     }
 
-    /// A warden that is killed takes connections until it is quite dead. One that breaks off at once had run
-    /// nothing, and whoever has it asks the next warden.
     async fn run_in_fresh_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
-        let patient_until = Instant::now() + DEAD_WITHIN;
+        let mut again = Again::new();
         loop {
-            let began = Instant::now();
-            let mut cell = self.open_cell(code).await?;
-            match cell.run(code).await {
-                Err(SandboxError::Frame(_))
-                    if began.elapsed() < AT_ONCE && began < patient_until =>
-                {
-                    tokio::time::sleep(AT_ONCE).await;
-                }
-                output => {
+            let ran = match self.open_cell(code).await {
+                Ok(mut cell) => cell.run(code).await.map(|output| (cell, output)),
+                Err(RunError::Sandbox(error)) => Err(error),
+                Err(error) => return Err(error),
+            };
+            match ran {
+                Err(error) if again.after(&error).await => {}
+                Err(error) => return Err(error.into()),
+                Ok((cell, output)) => {
                     self.cell = Some(cell);
-                    return Ok(output?);
+                    return Ok(output);
                 }
             }
         }

@@ -40,9 +40,12 @@ impl FetchFrom {
     }
 
     fn allows(&self, url: &Url) -> bool {
-        // A path is read anew where it is served, and `..` may come out of it then.
+        // A path is read again where it is served: `..` may come out of it when it is decoded a second
+        // time, when what stands after a `;` is left out, or when a `\` is taken for a slash.
         let path = url.path().to_ascii_lowercase();
-        let goes_back = path.contains("%2e") || path.contains("%2f") || path.contains("%5c");
+        let goes_back = [";", "%25", "%2e", "%2f", "%3b", "%5c", "%00", "\\", "//"]
+            .iter()
+            .any(|spelling| path.contains(spelling));
         !goes_back
             && url.username().is_empty()
             && url.password().is_none()
@@ -140,6 +143,17 @@ mod tests {
             "https://a.org/data/%2e%2e/x.csv",
             "https://a.org/data/..%2Fx.csv",
             "https://a.org/data/..%5Cx.csv",
+            "https://a.org/data/..;/x.csv",
+            "https://a.org/data/..;a=b/x.csv",
+            "https://a.org/data/x.csv;v=1",
+            "https://a.org/data/%252e%252e/x.csv",
+            "https://a.org/data/%25252e/x.csv",
+            "https://a.org/data/..%3B/x.csv",
+            "https://a.org/data/..%3b/x.csv",
+            "https://a.org/data/%5C..%5Cx.csv",
+            "https://a.org/data/..\\..\\x.csv",
+            "https://a.org/data//x.csv",
+            "https://a.org/data/%00x.csv",
             "http://a.org/data/x.csv",
             "https://a.org:444/data/x.csv",
             "https://a.org.evil.example/data/x.csv",

@@ -4,8 +4,9 @@
 //! whole chain in the order of the requests, with an extension that comes from the MIME type.
 
 use bytes::Bytes;
-use protocol::MAX_BLOB_BYTES;
+use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 
+use super::endings::ending;
 use super::fetch::{FetchError, Fetched, Fetcher};
 use crate::backend::{FileContent, InputFile};
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
@@ -46,6 +47,8 @@ pub enum FileError {
     Missing(String),
     #[error("{name} has {bytes} bytes, and a file for code may have {MAX_BLOB_BYTES}")]
     TooLarge { name: String, bytes: u64 },
+    #[error("a conversation has more than {MAX_INPUT_FILES} files")]
+    TooMany,
     #[error("the files of a conversation have more than {MAX_TOTAL_BYTES} bytes together")]
     TooMuch,
     #[error(transparent)]
@@ -58,6 +61,9 @@ pub async fn of_input(
     sources: &Sources,
     owner: &Owner,
 ) -> Result<Vec<File>, FileError> {
+    if media(steps).nth(MAX_INPUT_FILES).is_some() {
+        return Err(FileError::TooMany); // before any of them is fetched
+    }
     let mut found = Vec::new();
     let mut total: u64 = 0;
     for media in media(steps) {
@@ -143,51 +149,8 @@ fn id_of(uri: &str) -> Option<&str> {
 }
 
 fn about(index: usize, mime_type: String, bytes: u64, content: FileContent) -> InputFile {
-    let name = format!("input_file_{index}.{}", extension(&mime_type));
+    let name = format!("input_file_{index}.{}", ending(&mime_type));
     InputFile { name, mime_type, bytes, content }
-}
-
-/// The extension that Gemini gives, and for types that were not seen there the usual one.
-fn extension(mime_type: &str) -> &str {
-    const KNOWN: &[(&str, &str)] = &[
-        ("application/json", "json"),
-        ("application/msword", "doc"),
-        ("application/pdf", "pdf"),
-        ("application/vnd.ms-excel", "xls"),
-        ("application/vnd.ms-powerpoint", "ppt"),
-        ("application/vnd.oasis.opendocument.presentation", "odp"),
-        ("application/vnd.oasis.opendocument.spreadsheet", "ods"),
-        ("application/vnd.oasis.opendocument.text", "odt"),
-        ("application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx"),
-        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
-        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx"),
-        ("application/xml", "xml"),
-        ("audio/mp3", "mp3"),
-        ("audio/mpeg", "mp3"),
-        ("audio/wav", "wav"),
-        ("image/gif", "gif"),
-        ("image/jpeg", "jpeg"),
-        ("image/png", "png"),
-        ("image/svg+xml", "svg"),
-        ("image/tiff", "tiff"),
-        ("image/webp", "webp"),
-        ("text/css", "css"),
-        ("text/csv", "csv"),
-        ("text/html", "html"),
-        ("text/javascript", "js"),
-        ("text/markdown", "md"),
-        ("text/plain", "txt"),
-        ("text/tab-separated-values", "tsv"),
-        ("text/x-python", "py"),
-        ("text/xml", "xml"),
-        ("video/mp4", "mp4"),
-    ];
-    KNOWN
-        .iter()
-        .find(|(known, _)| *known == mime_type)
-        .map(|(_, extension)| *extension)
-        .or_else(|| mime_guess::get_mime_extensions_str(mime_type)?.first().copied())
-        .unwrap_or("bin")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod calls;
 mod carry;
 mod code;
 mod echo;
+mod endings;
 mod fetch;
 mod files;
 mod form;
@@ -41,9 +42,10 @@ use crate::recording::Tape;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
+use crate::trace;
 use form::Form;
 use names::Names;
-use tasks::Tasks;
+use tasks::{Background, Tasks};
 
 pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
 pub use files::{FileError, Sources};
@@ -57,6 +59,8 @@ const FIRST_WORD_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_WORD_AT_ONCE: Duration = Duration::from_millis(100);
 /// Interactions of another server that go on at the same time.
 const RESUMED_AT_A_TIME: usize = 8;
+/// Interactions of one owner in the background that have not ended, those of the last server included.
+const MAX_BACKGROUND: usize = 1000;
 /// How many interactions one chain may have.
 const MAX_CHAIN: usize = 1000;
 
@@ -75,6 +79,7 @@ pub struct Engine {
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
+    background: Background,
     resuming: Semaphore,
     stop: CancellationToken,
 }
@@ -95,7 +100,7 @@ pub struct Request {
     /// Whether it goes on without its client, and after a restart. Such a one is kept.
     pub background: bool,
     pub service_tier: ServiceTier,
-    /// Whose files may be used.
+    /// Whose it will be, and whose files and earlier interactions it may use.
     pub owner: Owner,
     /// What the client came with, which must not be recorded.
     pub keys: Arc<[SecretString]>,
@@ -134,6 +139,8 @@ pub enum EngineError {
     UnknownPrevious(String),
     #[error("interaction {0} is still in progress")]
     PreviousInProgress(String),
+    #[error("{MAX_BACKGROUND} interactions of one key run in the background already")]
+    TooManyInBackground,
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
     #[error("the conversation has no call {0}, which a result of the input answers")]
@@ -151,6 +158,11 @@ pub enum EngineError {
 }
 
 impl Engine {
+    /// Whether thought signatures of this model are another server's, which checks them itself.
+    pub fn has_own_signatures(&self, model: &str) -> bool {
+        self.backend.has_own_signatures(model)
+    }
+
     pub fn new(
         backend: Arc<dyn Backend>,
         sandbox: Arc<Sandbox>,
@@ -171,6 +183,7 @@ impl Engine {
             names: Names::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
+            background: Background::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
             stop: CancellationToken::new(),
         }
@@ -180,6 +193,12 @@ impl Engine {
     #[must_use]
     pub fn seeded(self, seed: Option<u64>) -> Engine {
         Engine { names: Names(seed), ..self }
+    }
+
+    /// The same without a journal, where nobody may read it.
+    #[must_use]
+    pub fn without_journal(self) -> Engine {
+        Engine { journal: Journal::off(), ..self }
     }
 
     /// What was asked.
@@ -207,7 +226,14 @@ impl Engine {
         if self.stop.is_cancelled() {
             return Err(EngineError::Stopping);
         }
-        let form = Form::of(&request.generation_config)?;
+        let counted = match request.background {
+            true => {
+                let counted = self.background.begin(&request.owner, MAX_BACKGROUND);
+                Some(counted.ok_or(EngineError::TooManyInBackground)?)
+            }
+            false => None,
+        };
+        let form = Form::of(&request.generation_config).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
@@ -240,6 +266,7 @@ impl Engine {
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
             orders,
+            owner: request.owner,
         };
         let cancel = self.stop.child_token();
         // From here on a client that goes away cancels what it cannot undo.
@@ -254,31 +281,36 @@ impl Engine {
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
             engine.carry(run, turn, Some((words, first)), cancel).await;
-            drop(listed);
+            drop((listed, counted));
         });
         log.exists().await?;
         Ok(Running { log, note, ids, _cancel: guard })
     }
 
-    /// Ends an interaction, whoever asked for it, and gives its log once that is written down. One
-    /// that has ended stays as it is.
-    pub async fn cancel(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let Some(log) = self.store.find(id).await? else { return Ok(None) };
+    /// Ends an interaction of this owner, whichever client asked for it, and gives its log once that is
+    /// written down. One that has ended stays as it is.
+    pub async fn cancel(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        let Some(log) = self.store.find(owner, id).await? else { return Ok(None) };
         if self.tasks.cancel(id) {
             log.closed().await;
         }
         Ok(Some(log))
     }
 
-    /// Forgets an interaction, and says whether there was one. In the foreground one that runs goes
-    /// on for the client that waits for it; for the others nobody does.
-    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let Some(log) = self.store.find(id).await? else { return Ok(false) };
-        let deleted = self.store.delete(id).await?;
+    /// Forgets an interaction of this owner, and says whether there was one. In the foreground one that
+    /// runs goes on for the client that waits for it; for the others nobody does.
+    pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        let Some(log) = self.store.find(owner, id).await? else { return Ok(false) };
+        let deleted = self.store.delete(owner, id).await?;
         if log.head().in_background() {
             self.tasks.cancel(id);
         }
         Ok(deleted)
+    }
+
+    /// How many interactions run.
+    pub fn running(&self) -> usize {
+        self.running.len()
     }
 
     /// Waits for what runs, at most this long; then cancels it, and waits for that. What runs in the
@@ -305,7 +337,8 @@ impl Engine {
         namespace: &Namespace,
         request: &Request,
     ) -> Result<(Prompt, Vec<files::File>), EngineError> {
-        let mut steps = self.history(request.previous_interaction_id.as_deref()).await?;
+        let last = request.previous_interaction_id.as_deref();
+        let mut steps = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
             return Err(EngineError::UnknownCall(call.to_owned()));
         }
@@ -313,6 +346,7 @@ impl Engine {
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
         let note = note.counting(self.counts.of(namespace));
+        trace::asked(&note);
         let mut tools = request.tools.clone();
         tools.google_search &= self.search.is_some();
         let prompt = Prompt {
@@ -329,15 +363,15 @@ impl Engine {
         Ok((prompt, files))
     }
 
-    /// The steps of a chain, oldest first.
-    async fn history(&self, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
+    /// The steps of a chain of this owner, oldest first.
+    async fn history(&self, owner: &Owner, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
         let mut links = Vec::new();
         let mut id = last.map(str::to_owned);
         while let Some(wanted) = id {
             if links.len() == MAX_CHAIN {
                 return Err(EngineError::ChainTooLong);
             }
-            let Some(log) = self.store.find(&wanted).await? else {
+            let Some(log) = self.store.find(owner, &wanted).await? else {
                 return Err(EngineError::UnknownPrevious(wanted));
             };
             if log.fold().status() == Status::InProgress {

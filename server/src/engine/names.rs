@@ -41,7 +41,7 @@ impl Names {
             let ids =
                 Ids::seeded([&numbers, namespace, request.owner.name().as_bytes(), &content[..]]);
             let id = ids.interaction();
-            if store.find(&id).await?.is_none() {
+            if store.find(&request.owner, &id).await?.is_none() {
                 return Ok((ids, id));
             }
             attempt += 1;
@@ -68,7 +68,9 @@ fn content(request: &Request) -> [u8; 32] {
         for step in &request.input {
             match step {
                 Step::FunctionCall(call) => write!(hash, "c{:?}{}", call.name, call.arguments)?,
-                Step::FunctionResult(result) => write!(hash, "r{:?}{}", result.name, result.result)?,
+                Step::FunctionResult(result) => {
+                    write!(hash, "r{:?}{}", result.name, result.result)?
+                }
                 Step::CodeCall(call) => write!(hash, "p{:?}", call.code)?,
                 Step::CodeResult(result) => write!(hash, "o{:?}", result.result)?,
                 Step::Thought { summary, .. } => write!(hash, "t{summary:?}")?,

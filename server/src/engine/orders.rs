@@ -10,12 +10,11 @@ use super::Request;
 use crate::backend::{Function, Tools};
 use crate::interaction::ServiceTier;
 use crate::namespace::Namespace;
-use crate::store::{Head, Keep, Owner};
+use crate::store::{Head, Keep};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Orders {
     namespace: String,
-    owner: String,
     system_instruction: Option<String>,
     code_execution: bool,
     #[serde(default)]
@@ -37,7 +36,6 @@ pub fn of(namespace: &Namespace, request: &Request) -> String {
     let functions = request.tools.functions.iter().cloned();
     let orders = Orders {
         namespace: namespace.name().to_owned(),
-        owner: request.owner.name().to_owned(),
         system_instruction: request.system_instruction.clone(),
         code_execution: request.tools.code_execution,
         google_search: request.tools.google_search,
@@ -57,7 +55,9 @@ pub fn of(namespace: &Namespace, request: &Request) -> String {
 /// The request that an interaction began with.
 pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
     let orders: Orders = serde_json::from_str(head.orders.as_deref().unwrap_or_default())?;
-    let namespace = Namespace::named(&orders.namespace).unwrap_or_default();
+    // The row says whose it is; what else says so is of the versions before.
+    let owner = head.owner.clone();
+    let namespace = Namespace::named(&orders.namespace).unwrap_or_default().of(owner.clone());
     let functions = orders.functions.into_iter();
     let request = Request {
         model: head.model.clone(),
@@ -81,7 +81,7 @@ pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
         background: true,
         // It stands in the log, which has begun.
         service_tier: ServiceTier::default(),
-        owner: Owner::named(orders.owner),
+        owner,
         // What goes on after a restart is not recorded.
         keys: Arc::default(),
     };

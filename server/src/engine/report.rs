@@ -44,6 +44,7 @@ fn note(outcome: &Verdict) -> String {
     match outcome {
         Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
         Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", amount(*limit)),
+        Verdict::Stopped { limit: Limit::Rest } => format!("StateError: {}\n", amount(Limit::Rest)),
         Verdict::Exited { code } => format!("Exited with code {code}\n"),
         Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
         Verdict::Stopped { limit } => {
@@ -53,11 +54,13 @@ fn note(outcome: &Verdict) -> String {
                 Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
                 Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
-                // The kernel refuses these, and nobody has to be stopped.
+                // The kernel refuses the rest, and nobody has to be stopped.
                 Limit::Processes(_)
+                | Limit::Threads(_)
                 | Limit::OpenFiles(_)
                 | Limit::DiskBytes(_)
-                | Limit::DiskFiles(_) => ("OSError", "stopped, used more than"),
+                | Limit::DiskFiles(_)
+                | Limit::Rest => ("OSError", "stopped, used more than"),
             };
             format!("{kind}: {why} {}\n", amount(*limit))
         }
@@ -70,29 +73,36 @@ fn amount(limit: Limit) -> String {
         Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
         Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
         Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
-        Limit::Processes(count) => format!("{count} processes and threads"),
+        Limit::Processes(count) => format!("{count} processes"),
+        Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
         Limit::OutputBytes(bytes) => size(bytes),
         Limit::CodeBytes(bytes) => format!("{bytes} bytes"),
+        Limit::Rest => {
+            "not run: processes of an earlier run could not be stopped, so its variables and \
+                        files are lost"
+                .to_owned()
+        }
     }
 }
 
 /// Lines for what the run made and nobody gets.
 fn missing(output: &RunOutput) -> String {
     let (finished, limits) = (&output.finished, &output.limits);
-    let line = |left_out: u32, what: &str, most: u32, bytes: u64, how: &str| match left_out {
+    let line = |left_out: u32, what: &str, most: u32, bytes: &str| match left_out {
         0 => String::new(),
         count => {
             let many = if count == 1 { "" } else { "s" };
-            let bytes = size(bytes);
-            format!("[… {count} {what}{many} left out: the limit is {most}, {bytes} {how} …]\n")
+            format!("[… {count} {what}{many} left out: the limit is {most}, {bytes} …]\n")
         }
     };
-    let pictures =
-        line(finished.images_left_out, "picture", limits.images, limits.image_bytes, "each");
-    let files = line(finished.files_left_out, "file", limits.files, limits.files_bytes, "together");
+    let (each, together) = (size(limits.image_bytes), size(limits.all_images_bytes));
+    let bytes = format!("{each} each, {together} together");
+    let pictures = line(finished.images_left_out, "picture", limits.images, &bytes);
+    let bytes = format!("{} together", size(limits.files_bytes));
+    let files = line(finished.files_left_out, "file", limits.files, &bytes);
     pictures + &files
 }
 
@@ -156,12 +166,14 @@ mod tests {
         cpu_ms: 60_000,
         memory_bytes: 2 << 30,
         processes: 64,
+        threads: 512,
         open_files: 256,
         scratch_bytes: 512 << 20,
         scratch_files: 10_000,
         output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
+        all_images_bytes: 32 << 20,
         files: 100,
         files_bytes: 32 << 20,
         code_bytes: 1 << 20,
@@ -184,6 +196,7 @@ mod tests {
             stderr_left_out: 0,
             images: Vec::new(),
             files: Vec::new(),
+            share: Default::default(),
         }
     }
 
@@ -230,7 +243,8 @@ mod tests {
         }
         let cases = [
             (Limit::MemoryBytes(2 << 30), "2048 MiB of memory"),
-            (Limit::Processes(64), "64 processes and threads"),
+            (Limit::Processes(64), "64 processes"),
+            (Limit::Threads(512), "512 threads"),
             (Limit::OpenFiles(256), "256 open files"),
             (Limit::DiskBytes(512 << 20), "512 MiB of files"),
             (Limit::DiskFiles(10_000), "10000 files and folders"),
@@ -245,7 +259,7 @@ mod tests {
     fn what_does_not_come_back_is_told_even_where_all_went_well() {
         let mut output = output(Verdict::Ok);
         (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
-        let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each …]\n\
+        let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n\
                      [… 1 file left out: the limit is 100, 32 MiB together …]\n";
         let told = tell(&output);
         assert_eq!(told.result, format!("before\n{lines}"));

@@ -29,10 +29,12 @@ impl Engine {
         for log in self.store.unfinished() {
             let cancel = self.stop.child_token();
             let listed = self.tasks.list(&log.head().id, cancel.clone());
+            // They were let in before, however many they are.
+            let counted = self.background.begin(&log.head().owner, usize::MAX);
             let (engine, ready) = (Arc::clone(self), ready.clone());
             self.running.spawn(async move {
                 engine.go_on(log, ready, cancel).await;
-                drop(listed);
+                drop((listed, counted));
             });
         }
     }
@@ -66,8 +68,9 @@ impl Engine {
                 tracing::info!(interaction.id = %log.head().id, "an interaction goes on");
                 self.carry(run, turn, None, cancel).await;
             }
-            Err(error) => {
-                tracing::warn!(interaction.id = %log.head().id, %error, "it cannot go on");
+            Err(_) => {
+                // The reason may repeat what the client sent.
+                tracing::warn!(interaction.id = %log.head().id, "interaction cannot be resumed");
                 let why = "The server was restarted, and this interaction could not go on.";
                 let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
                 carry::end(&log, vec![failed]).await;
@@ -78,7 +81,7 @@ impl Engine {
     /// An interaction as it was when its server died.
     async fn restored(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = orders::read(log.head())?;
-        let form = Form::of(&request.generation_config).map_err(EngineError::from)?;
+        let form = Form::of(&request.generation_config).await.map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
         prompt.tape = Tape::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);

@@ -10,6 +10,7 @@ use super::form::{self, Form};
 use super::steps::Open;
 use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
+use crate::budget::Share;
 use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
@@ -38,6 +39,8 @@ pub struct Run {
     pub sent_ahead: Files,
     /// Opened at the first code, kept for the rest, so that variables and files stay.
     pub cell: Option<Cell>,
+    /// The memory of all that was run, which the log holds.
+    pub shares: Vec<Arc<Share>>,
     pub usage: Counter,
     /// What has happened and is not in the log yet. It goes there in one piece, before anybody has to wait.
     pub unwritten: Vec<Event>,
@@ -85,6 +88,19 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// For the log: without what the model or its script says.
+    pub fn reason(&self) -> String {
+        match self {
+            RunError::Backend(BackendError::Failed(_)) => "the model failed".to_owned(),
+            RunError::Backend(BackendError::Refused(_)) => "the model refused".to_owned(),
+            RunError::Backend(BackendError::Unavailable(_)) => {
+                "the model is unavailable".to_owned()
+            }
+            RunError::Misfit(_) => "the model's answer does not fit the form".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What the client gets to read, which says nothing about this machine.
     pub fn failure(&self) -> Failure {
         let (kind, message) = match self {
@@ -120,6 +136,9 @@ impl RunError {
             }
             RunError::Sandbox(_) => {
                 (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
+            }
+            RunError::Store(StoreError::Full) => {
+                (FailureKind::Unavailable, "The disk of this server is full.".to_owned())
             }
             RunError::Store(_) => (FailureKind::Internal, "Internal error encountered.".to_owned()),
         };
@@ -279,7 +298,7 @@ impl Run {
                 ModelEvent::FunctionCall { name, arguments } => {
                     turn = self.let_go(turn);
                     turn = self.close(turn);
-                    let (id, signature) = self.names_of_call();
+                    let (id, signature) = self.names_of_call(self.ids.signature_of_call(&name));
                     let call = FunctionCall { id, name, arguments, signature };
                     turn = self.function_call(turn, call);
                 }
@@ -313,7 +332,7 @@ impl Run {
     ) -> Result<(AwaitingModel, Option<Speaking>), RunError> {
         let Some(form) = &self.form else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
-        let why = match form.check(&self.held) {
+        let why = match form.check(&self.held).await {
             Ok(json) => {
                 self.held = json.to_owned();
                 return Ok((self.let_go(turn), None));
@@ -346,11 +365,12 @@ impl Run {
         }
     }
 
-    /// Id and signature of the call that the model makes now.
-    pub fn names_of_call(&mut self) -> (String, String) {
+    /// Id and signature of the call that the model makes now. `fresh` is the signature where the
+    /// model gave none.
+    pub fn names_of_call(&mut self, fresh: String) -> (String, String) {
         match self.mark.take() {
             Some(Mark { id, signature }) => (id.unwrap_or_else(|| self.ids.call()), signature),
-            None => (self.ids.call(), self.ids.signature()),
+            None => (self.ids.call(), fresh),
         }
     }
 }

@@ -4,14 +4,13 @@ use axum::http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::request::Parts;
-use axum::http::uri::Uri;
 use axum::http::{HeaderName, HeaderValue, Response};
 use hyper::body::Body;
 use tower_http::CompressionLevel;
 use tower_http::compression::{CompressionLayer, Predicate};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use super::{REQUEST_ID, UPLOAD_STATUS};
+use super::{Hosts, REQUEST_ID, UPLOAD_STATUS};
 
 /// A packet. Less than that is sent no faster when it is smaller.
 const MIN_BYTES: u64 = 1400;
@@ -19,12 +18,14 @@ const MIN_BYTES: u64 = 1400;
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Pages of any origin may ask where a key is asked for, as with the real service. Where none is,
-/// whoever looks at a page would ask in the name of this machine, so the page has to come from it.
-pub fn origins(keyless: bool) -> CorsLayer {
-    let origin = if keyless {
-        AllowOrigin::predicate(|origin: &HeaderValue, _: &Parts| is_local(origin))
-    } else {
-        AllowOrigin::any()
+/// whoever looks at a page would ask in the name of this machine, so the page has to come from it, or
+/// from one of the `hosts`.
+pub fn origins(hosts: Option<Hosts>) -> CorsLayer {
+    let origin = match hosts {
+        Some(hosts) => {
+            AllowOrigin::predicate(move |origin: &HeaderValue, _: &Parts| hosts.has_origin(origin))
+        }
+        None => AllowOrigin::any(),
     };
     let exposed = ["x-goog-upload-url", "x-goog-upload-size-received", "retry-after"];
     let exposed = exposed.into_iter().map(HeaderName::from_static);
@@ -34,12 +35,6 @@ pub fn origins(keyless: bool) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed.chain([REQUEST_ID, UPLOAD_STATUS]).collect::<Vec<_>>())
         .max_age(REMEMBERED)
-}
-
-fn is_local(origin: &HeaderValue) -> bool {
-    let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
 }
 
 /// As the real service has it: a browser takes an answer for what its content type says, and does not
@@ -67,26 +62,5 @@ impl Predicate for WholeJson {
         kind.starts_with(b"application/json")
             && size.is_some_and(|bytes| bytes >= MIN_BYTES)
             && !response.headers().contains_key(CONTENT_ENCODING)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_this_machine_is_told_from_all_others() {
-        for (origin, wanted) in [
-            ("http://localhost:3000", true),
-            ("http://127.0.0.1", true),
-            ("https://[::1]:8443", true),
-            ("http://app.localhost:5173", true),
-            ("https://example.org", false),
-            ("http://localhost.example.org", false),
-            ("null", false),
-            ("", false),
-        ] {
-            assert_eq!(is_local(&HeaderValue::from_static(origin)), wanted, "{origin}");
-        }
     }
 }

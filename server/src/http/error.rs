@@ -10,21 +10,27 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::lines::escaped;
+use super::request_log::Refusal;
 use super::wire::WireError;
 use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
+use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
 use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
-use crate::store::{StoreError, UploadError};
+use crate::store::{Log, StoreError, UploadError};
 
+const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting \
+                         interactions or files makes room.";
+/// The real service's text.
+pub const LATE: &str = "Deadline expired before operation could complete.";
 const INTERNAL: &str = "Internal error encountered.";
 /// A request has waited in a queue before it is told this.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -178,9 +184,27 @@ impl ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
 
+    /// Answers of this size have taken what memory there is for them.
+    pub fn no_memory() -> ApiError {
+        let why = "The server has no memory left for an answer of this size. Try again.";
+        ApiError::new(Code::Unavailable, why)
+    }
+
+    pub fn too_large() -> ApiError {
+        ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
+    }
+
     /// The disk has failed, and nobody knows how it would have gone on.
-    pub fn broken_off() -> ApiError {
-        ApiError::internal(anyhow::anyhow!("the log closed before its last event"))
+    pub fn broken_off(log: &Log) -> ApiError {
+        match log.failure() {
+            Some(error) => error.into(),
+            None => ApiError::internal(anyhow::anyhow!("the log closed before its last event")),
+        }
+    }
+
+    /// The client's deadline has passed.
+    pub fn late() -> ApiError {
+        ApiError::new(Code::DeadlineExceeded, LATE)
     }
 
     pub fn stopping() -> ApiError {
@@ -229,13 +253,10 @@ impl From<WireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
+        if matches!(error, StoreError::Full) {
+            return ApiError::new(Code::Unavailable, DISK_FULL);
+        }
         ApiError::internal(error)
-    }
-}
-
-impl From<BytesRejection> for ApiError {
-    fn from(error: BytesRejection) -> ApiError {
-        refused_below(error.status(), "").unwrap_or_else(|| ApiError::internal(error))
     }
 }
 
@@ -249,7 +270,8 @@ impl From<UploadError> for ApiError {
             UploadError::Taken | UploadError::Gap { .. } => (Code::InvalidRequest, false),
             UploadError::Full { .. } => (Code::ResourceExhausted, false),
             UploadError::Busy => (Code::Unavailable, false),
-            UploadError::Disk(_) | UploadError::Store(_) => return ApiError::internal(error),
+            UploadError::Store(error) => return error.into(),
+            UploadError::Disk(_) => return ApiError::internal(error),
         };
         ApiError { ends_upload, ..ApiError::new(code, text) }
     }
@@ -269,7 +291,8 @@ impl From<FileError> for ApiError {
             FileError::Missing(id) => ApiError::no_file(&id),
             FileError::Fetch(FetchError::Failed(..))
             | FileError::TooLarge { .. }
-            | FileError::TooMuch => ApiError::invalid(sentence(&error.to_string())),
+            | FileError::TooMuch
+            | FileError::TooMany => ApiError::invalid(sentence(&error.to_string())),
             FileError::Store(error) => error.into(),
         }
     }
@@ -279,9 +302,11 @@ impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
         let (code, message) = match &error {
             SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
+            SandboxError::NoMemory => return ApiError::no_memory(),
             SandboxError::Unavailable(_)
             | SandboxError::TooThin { .. }
             | SandboxError::Start { .. }
+            | SandboxError::Ended(_)
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
             | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
@@ -305,6 +330,9 @@ impl From<EngineError> for ApiError {
                 "This conversation has no function call '{id}', which the 'call_id' of a \
                  'function_result' names."
             )),
+            EngineError::TooManyInBackground => {
+                ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
+            }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
             EngineError::Schema(error) => {
                 ApiError::invalid(format!("The schema of the response is none: {error}."))
@@ -369,9 +397,11 @@ pub async fn render(request: Request, next: Next) -> Response {
         },
     };
     if let Some(source) = &error.source {
-        tracing::error!(request.id = %id.0, path, error = format!("{source:#}"), "a request failed");
+        let cause = cause::in_a_line(source);
+        tracing::error!(request.id = %id.0, path, error = cause, "request failed");
     }
     let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
+    rendered.extensions_mut().insert(Refusal(error.code.word()));
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     let seconds = error.retry_after.map(|time| time.as_millis().div_ceil(1000).to_string());
@@ -404,9 +434,7 @@ fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
         }
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
         _ if status.is_client_error() => ApiError::invalid("The request does not read."),
         _ => return None,
     };
@@ -422,7 +450,7 @@ fn envelope(path: &str, error: &ApiError) -> String {
         }
         _ => error.classic(),
     };
-    body.to_string()
+    escaped(body.to_string())
 }
 
 fn sentence(text: &str) -> String {

@@ -1,15 +1,17 @@
 //! `POST /x/execute`: the sandbox without a model, for those who bring their own agent.
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
-use super::body::Body;
+use protocol::Outcome;
+
+use super::body::{Body, aside};
 use super::error::{ApiError, Code};
 use super::query::Parameters;
 use super::wire::execute::{self, Execute};
-use super::{App, JSON};
-use crate::sandbox::Expected;
+use super::{App, pieces};
+use crate::sandbox::{Again, Expected};
+use crate::trace;
 
 /// Runs code in a cell of its own. A client that goes away drops this future, and with it the cell.
 pub async fn execute(
@@ -17,15 +19,29 @@ pub async fn execute(
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Execute { code, files, timeout } = execute::read(body)?;
+    let Execute { code, files, timeout } = aside(body, execute::read).await?;
     if app.stopping.is_cancelled() {
         return Err(ApiError::new(Code::Unavailable, "The server is stopping."));
     }
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content)).collect();
-    let mut cell = app.sandbox.open(Expected::Only(&code), files).await?;
-    let output = cell.run_for_files(&code, timeout).await?;
-    let answer = execute::answer(&output);
+    let mut again = Again::new();
+    let (cell, output) = loop {
+        let ran = match app.sandbox.open(Expected::Only(&code), files.clone()).await {
+            Ok(mut cell) => {
+                let ran = cell.run_for_files(&code, timeout).await;
+                ran.map(|output| (cell, output))
+            }
+            Err(error) => Err(error),
+        };
+        match ran {
+            Err(error) if again.after(&error).await => {}
+            ran => break ran?,
+        }
+    };
+    trace::answered_by("sandbox");
+    trace::ran(!matches!(output.finished.outcome, Outcome::Ok));
+    let answer = pieces::answer(app.sandbox.budget(), || Ok(execute::answer(&output).to_string()));
     // Once the answer is on its way: the end of a cell is work for the same processors.
     tokio::spawn(async move { drop(cell) });
-    Ok(([(CONTENT_TYPE, JSON)], answer.to_string()).into_response())
+    answer
 }

@@ -10,11 +10,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 
+use super::control::Control;
 use super::error::{self, ApiError};
 use super::namespace::InNamespace;
 use super::quirk::{self, Api, Oddity, Wanted};
 use crate::fault::{Counters, Damage, Fault, Stop};
 use crate::namespace::{Namespace, Rooms};
+use crate::trace;
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
@@ -23,8 +25,10 @@ const HEADER: &str = "x-belljar-fault";
 const MAX_STANDING: usize = 100;
 
 /// The faults that are ordered for everybody, and for a namespace, and how often each has happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Faults {
+    /// Whether clients may order any.
+    control: Control,
     everywhere: Vec<Fault>,
     /// Each as it was ordered.
     standing: Rooms<Vec<(Value, Fault)>>,
@@ -35,8 +39,9 @@ pub struct Faults {
 type Named = (String, Fault);
 
 impl Faults {
-    pub fn new(everywhere: Vec<Fault>) -> Faults {
-        Faults { everywhere, ..Faults::default() }
+    pub fn new(everywhere: Vec<Fault>, control: Control) -> Faults {
+        let (standing, counters) = (Rooms::default(), Counters::default());
+        Faults { control, everywhere, standing, counters }
     }
 
     pub fn clear(&self, namespace: &Namespace) {
@@ -46,6 +51,10 @@ impl Faults {
 
     /// Orders faults for all requests of a namespace.
     pub fn order(&self, namespace: &Namespace, orders: Vec<Value>) -> Result<(), String> {
+        let too_many = || format!("more than {MAX_STANDING} faults in one namespace");
+        if orders.len() > MAX_STANDING {
+            return Err(too_many());
+        }
         let read = |order: Value| match serde_json::from_value(order.clone()) {
             Ok(fault) => Ok((order, fault)),
             Err(error) => Err(format!("Invalid fault {order}: {error}.")),
@@ -53,7 +62,7 @@ impl Faults {
         let faults = orders.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
         self.standing.with(namespace, |standing| {
             if standing.len() + faults.len() > MAX_STANDING {
-                return Err(format!("more than {MAX_STANDING} faults in one namespace"));
+                return Err(too_many());
             }
             standing.extend(faults);
             Ok(())
@@ -72,6 +81,7 @@ impl Faults {
     fn of(&self, namespace: &Namespace, request: &Request) -> Result<Vec<Named>, ApiError> {
         let mut faults = Vec::new();
         if let Some(header) = request.headers().get(HEADER) {
+            self.control.allowed()?;
             let fault = serde_json::from_slice(header.as_bytes()).map_err(|error| {
                 ApiError::invalid(format!("Invalid value for '{HEADER}': {error}."))
             })?;
@@ -121,6 +131,7 @@ async fn answer(
         }
         tokio::time::sleep(fault.1.delay()).await;
         if let Some(failure) = fault.1.failure() {
+            trace::answered_by("fault");
             return Err(failure.into()); // the others are not met
         }
         happening.push(fault.1);

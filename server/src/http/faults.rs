@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::Body;
 use super::error::ApiError;
 use super::namespace::InNamespace;
 
@@ -20,7 +21,7 @@ pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -
 pub async fn order(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
-    Json(faults): Json<Value>,
+    Body(faults): Body,
 ) -> Result<Json<Value>, ApiError> {
     let faults = match faults {
         Value::Array(faults) => faults,

@@ -181,7 +181,7 @@ fn contents_to_generate_from() {
     let cases = prop_oneof![nearly(samples::of_generate().to_vec()), anything()];
     drive("generate", &cases, |body| {
         for read in [
-            generate::generate("m", body.clone()).map(drop),
+            generate::generate("gemini-3-flash-preview", body.clone(), false).map(drop),
             generate::count("m", body.clone()).map(drop),
             execute::read(body.clone()).map(drop),
             file::announced(json!({"file": body}), &file::InHeaders::default()).map(drop),

@@ -7,15 +7,19 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::body::Body;
+use super::body::{Body, aside, holding};
 use super::credentials::Credentials;
+use super::deadline::Deadline;
 use super::error::ApiError;
+use super::lines::escaped;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
+use super::revision::Revision;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
-use super::{App, JSON, sse};
+use super::{App, JSON, pieces, sse};
+use crate::budget::Share;
 use crate::engine::Running;
 use crate::ids;
 use crate::interaction::{Manner, Status};
@@ -29,23 +33,32 @@ pub async fn create(
     Extension(owner): Extension<Owner>,
     Credentials(keys): Credentials,
     _: Parameters,
+    _: Revision,
+    deadline: Deadline,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Create { mut request, stream } = request::create(body)?;
+    let Create { mut request, stream } = aside(body, request::create).await?;
     request.owner = owner;
     request.keys = keys;
     let background = request.background;
-    let running = app.engine.start_in(&namespace, request).await?;
+    let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
     let wanted = Wanted(running.wanted());
-    let mut response = answer(running, stream, background).await?;
+    let answer = answer(&app, running, stream, background, deadline);
+    let mut response = deadline.hold(answer).await??;
     response.extensions_mut().insert(wanted);
     Ok(response)
 }
 
-async fn answer(running: Running, stream: bool, background: bool) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    running: Running,
+    stream: bool,
+    background: bool,
+    deadline: Deadline,
+) -> Result<Response, ApiError> {
     if stream {
         let log = Arc::clone(running.log());
-        return Ok(sse::stream(&log, None, (!background).then_some(running)));
+        return Ok(sse::stream(&log, None, (!background).then_some(running), deadline));
     }
     let log = running.log();
     if background {
@@ -54,24 +67,35 @@ async fn answer(running: Running, stream: bool, background: bool) -> Result<Resp
     log.closed().await;
     let fold = log.fold();
     if fold.status() == Status::InProgress {
-        return Err(ApiError::broken_off());
+        return Err(ApiError::broken_off(log));
     }
     if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
         return Err(failure.clone().into());
     }
-    json(&Interaction::of(log, Show::ModelSteps))
+    whole(app, log, Show::ModelSteps)
 }
 
 pub async fn get(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     parameters: Parameters,
+    _: Revision,
+    deadline: Deadline,
 ) -> Result<Response, ApiError> {
-    let log = find(&app, &id).await?;
+    // What is in the log is in memory for as long as it is read.
+    let share = memory_for(&app, &owner, &id).await?;
+    let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
-        (true, None) => Ok(sse::stream(&log, None, None)),
-        (true, Some(last)) => Ok(sse::stream(&log, Some(sse::place(&log, &last)?), None)),
-        (false, None) => json(&Interaction::of(&log, Show::Everything)),
+        (true, None) => Ok(holding(sse::stream(&log, None, None, deadline), share)),
+        (true, Some(last)) => {
+            let place = sse::place(&log, &last)?;
+            Ok(holding(sse::stream(&log, Some(place), None, deadline), share))
+        }
+        (false, None) => {
+            drop(share);
+            whole(&app, &log, Show::Everything)
+        }
         (false, Some(_)) => Err(ApiError::invalid("'last_event_id' needs 'stream'.")),
     }
 }
@@ -79,11 +103,12 @@ pub async fn get(
 /// `POST …/{id}:cancel`, the other spelling.
 pub async fn call(
     state: State<App>,
+    owner: Extension<Owner>,
     Path(rest): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once(':') {
-        Some((id, "cancel")) => cancel(state, Path(id.to_owned()), parameters).await,
+        Some((id, "cancel")) => cancel(state, owner, Path(id.to_owned()), parameters).await,
         _ => {
             let why = format!("interactions/{rest} does not have this method.");
             Err(ApiError::method("GET, DELETE", why))
@@ -94,30 +119,34 @@ pub async fn call(
 /// Ends an interaction, wherever it runs. One that has ended is answered as it is.
 pub async fn cancel(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    let log = app.engine.cancel(&id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
-    json(&Interaction::of(&log, Show::Everything))
+    let share = memory_for(&app, &owner, &id).await?;
+    let log = app.engine.cancel(&owner, &id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
+    drop(share);
+    whole(&app, &log, Show::Everything)
 }
 
 pub async fn delete(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    if app.engine.delete(&id).await? {
+    if app.engine.delete(&owner, &id).await? {
         json(&serde_json::json!({}))
     } else {
         Err(ApiError::no_interaction(&id))
     }
 }
 
-async fn find(app: &App, id: &str) -> Result<Arc<Log>, ApiError> {
+async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> {
     well_formed(id)?;
-    app.store.find(id).await?.ok_or_else(|| ApiError::no_interaction(id))
+    app.store.find(owner, id).await?.ok_or_else(|| ApiError::no_interaction(id))
 }
 
 /// The real service tells a name that cannot be one from one that it does not know.
@@ -131,7 +160,20 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
     }
 }
 
+/// Memory for the pictures and files of an interaction.
+async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
+    let bytes = usize::try_from(app.store.blob_bytes(owner, id).await?).unwrap_or(usize::MAX);
+    app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
+}
+
+/// All of an interaction, with its pictures and files.
+fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
+    pieces::answer(app.sandbox.budget(), || {
+        serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)
+    })
+}
+
 fn json(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+    let body = serde_json::to_string(body).map_err(ApiError::internal)?;
+    Ok(([(CONTENT_TYPE, JSON)], escaped(body)).into_response())
 }

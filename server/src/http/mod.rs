@@ -5,7 +5,9 @@ mod base;
 mod body;
 mod browser;
 mod catalogue;
+mod control;
 mod credentials;
+mod deadline;
 mod document;
 mod error;
 mod execute;
@@ -15,14 +17,21 @@ mod files;
 #[cfg(test)]
 mod fuzz;
 mod generate;
+mod guard;
 mod health;
+mod idle;
+mod index;
 mod interactions;
 mod journal;
+mod lines;
 mod models;
 mod namespace;
 mod page;
+mod pieces;
 mod query;
 mod quirk;
+mod request_log;
+mod revision;
 mod scenarios;
 mod serve;
 mod sse;
@@ -36,9 +45,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{self, Next};
+use axum::extract::Request;
+use axum::http::HeaderName;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
@@ -46,7 +55,6 @@ use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
-use uuid::Uuid;
 
 use crate::backend::scripted::Additions;
 use crate::engine::Engine;
@@ -55,7 +63,10 @@ use crate::store::{Files, Store};
 
 pub use auth::Keys;
 pub use catalogue::Catalogue;
+pub use control::Control;
 pub use fault::Faults;
+pub use guard::{Hosts, NotAHost};
+pub use request_log::InFlight;
 pub use serve::serve;
 pub use visitors::Visitors;
 
@@ -82,12 +93,17 @@ pub struct App {
     /// Whether an execution could be served at some time since the start.
     pub was_ready: watch::Receiver<bool>,
     pub stopping: CancellationToken,
+    pub in_flight: InFlight,
 }
 
 /// Limits and keys of the front door.
 #[derive(Debug, Clone)]
 pub struct Door {
     pub keys: Keys,
+    /// Whether tests may look at the server and make it fail.
+    pub control: Control,
+    /// Names of this server, for requests without a key.
+    pub hosts: Hosts,
     pub request_bytes: usize,
     /// How long a client may take nothing of its answer.
     pub stalled_after: Duration,
@@ -100,14 +116,18 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 /// Everything that is served. What is the same for all of it lies around the router: a layer of the
 /// router would be there, and be copied for each request, once for every other one inside it.
 pub fn service(app: App, door: Door) -> Service {
-    let has_no_keys = door.keys.are_none();
+    let hosts = door.keys.are_none().then(|| door.hosts.clone());
+    let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
+    let service = middleware::from_fn_with_state(hosts.clone(), guard::check).layer(service);
     let service = middleware::from_fn(error::render).layer(service);
-    let service = middleware::from_fn(name_request).layer(service);
+    let service = middleware::from_fn(lines::escape_streams).layer(service);
     let service = browser::packing().layer(service);
-    // Outermost: a browser asks who may ask without a key, and reads no error without an answer.
-    let service = browser::origins(has_no_keys).layer(service);
-    Service::new(service.map_response(|response| browser::as_it_says(response.into_response())))
+    // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
+    let service = browser::origins(hosts).layer(service);
+    let service = service.map_response(|response| browser::as_it_says(response.into_response()));
+    // Around all of it: a line for each request, whoever answers it.
+    Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
 /// A path, and what is served there.
@@ -139,22 +159,27 @@ fn routes() -> Vec<Route> {
     let uploads = VERSIONS.map(|version| {
         (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
     });
-    let ours = [
-        ("/x/isolation", get(health::isolation)),
-        ("/x/execute", post(execute::execute)),
+    let ours = [("/x/isolation", get(health::isolation)), ("/x/execute", post(execute::execute))];
+    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
+    uploads.into_iter().chain(ours).collect()
+}
+
+/// What tests control the server with.
+fn controls() -> Vec<Route> {
+    let routes = [
         ("/x/journal", get(journal::read)),
         ("/x/reset", post(journal::reset)),
         ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
         ("/x/scenarios", get(scenarios::list).post(scenarios::add).delete(scenarios::remove)),
     ];
-    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
-    uploads.into_iter().chain(ours).collect()
+    routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }
 
 /// What is served to everybody: whoever looks after the server has no key, and the document is no
 /// secret.
 fn keyless() -> Vec<Route> {
     let routes = [
+        ("/", get(index::index)),
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
         ("/openapi.json", get(document::get)),
@@ -175,12 +200,14 @@ fn router(app: App, door: Door) -> Router {
         Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
     };
     let api = api.layer(faults);
-    let mut router = routes().into_iter().fold(Router::new(), add);
+    let controls = controls().into_iter().fold(Router::new(), add);
+    let controls = controls.layer(middleware::from_fn_with_state(door.control, control::check));
+    let mut router = routes().into_iter().fold(controls, add);
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }
     let router = router
-        .layer(DefaultBodyLimit::max(door.request_bytes))
+        .layer(middleware::from_fn_with_state(body::Limits::new(door.request_bytes), body::limit))
         .layer(middleware::from_fn_with_state(door.keys, auth::check));
     keyless().into_iter().fold(router, add).with_state(app)
 }
@@ -188,13 +215,3 @@ fn router(app: App, door: Door) -> Router {
 /// Stands in the log and in the answer, so that one can be found with the other.
 #[derive(Debug, Clone, Default)]
 struct RequestId(String);
-
-async fn name_request(mut request: Request, next: Next) -> Response {
-    let id = Uuid::new_v4().simple().to_string();
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
-}

@@ -4,9 +4,9 @@ use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::App;
-use super::body::Body;
+use super::body::{Body, aside};
 use super::credentials::Credentials;
+use super::deadline::Deadline;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
@@ -18,6 +18,8 @@ use super::namespace::InNamespace;
 use super::page::Page;
 use super::query::Classic;
 use super::quirk::Wanted;
+use super::wire::WireError;
+use super::{App, pieces};
 use crate::engine::Running;
 use crate::store::Owner;
 
@@ -76,6 +78,7 @@ pub async fn call(
     Credentials(keys): Credentials,
     Path(rest): Path<String>,
     query: Classic,
+    deadline: Deadline,
     body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
     let (name, method) = part_of_url(&rest);
@@ -87,25 +90,29 @@ pub async fn call(
     let Body(body) = body?;
     match method {
         "generateContent" | "streamGenerateContent" => {
+            let own = app.engine.has_own_signatures(name);
+            let model = name.to_owned();
             let Generate { mut request, thoughts } =
-                request::generate(name, body).map_err(refusal)?;
+                aside(body, move |body| request::generate(&model, body, own))
+                    .await
+                    .map_err(refusal)?;
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let running = app.engine.start_in(&namespace, request).await?;
+            let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
             let about = About { model, id: running.response_id(), tier };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                whole(&running, &about, thoughts).await?
+                deadline.hold(whole(&app, &running, &about, thoughts)).await??
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
-                stream(running, about, thoughts, framing)
+                stream(running, about, thoughts, framing, deadline)
             };
             response.extensions_mut().insert(wanted);
             Ok(response)
         }
         "countTokens" => {
-            let mut request = request::count(name, body).map_err(refusal)?;
+            let mut request = aside(body, read(name, request::count)).await.map_err(refusal)?;
             request.owner = owner;
             Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
         }
@@ -116,24 +123,40 @@ pub async fn call(
     }
 }
 
-async fn whole(running: &Running, about: &About, thoughts: bool) -> Result<Response, ApiError> {
+/// A reader of bodies, for a thread of its own.
+fn read<T>(
+    name: &str,
+    reader: fn(&str, Value) -> Result<T, WireError>,
+) -> impl FnOnce(Value) -> Result<T, WireError> + use<T> {
+    let name = name.to_owned();
+    move |body| reader(&name, body)
+}
+
+async fn whole(
+    app: &App,
+    running: &Running,
+    about: &About,
+    thoughts: bool,
+) -> Result<Response, ApiError> {
     let log = running.log();
     log.closed().await;
     let entries = log.entries_from(0);
     let end = entries.last().and_then(|entry| End::of(&entry.event));
-    let end = end.unwrap_or_else(|| Err(ApiError::broken_off()))?;
-    let mut parts = Parts::new(thoughts);
-    let mut grounding = Grounding::default();
-    let mut pieces: Vec<Value> = Vec::new();
-    for entry in &entries {
-        let piece = parts.of(&entry.event);
-        grounding.add(&entry.event, piece.as_ref());
-        pieces.extend(piece);
-    }
-    pieces.extend(parts.last());
-    let used = end.usage.map(|used| usage(about, &used));
-    let pieces = join(pieces.into_iter());
-    Ok(json(&answer(about, pieces, used, Some(end), grounding.metadata())))
+    let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
+    pieces::answer(app.sandbox.budget(), || {
+        let mut parts = Parts::new(thoughts);
+        let mut grounding = Grounding::default();
+        let mut found: Vec<Value> = Vec::new();
+        for entry in &entries {
+            let part = parts.of(&entry.event);
+            grounding.add(&entry.event, part.as_ref());
+            found.extend(part);
+        }
+        found.extend(parts.last());
+        let used = end.usage.map(|used| usage(about, &used));
+        let found = join(found.into_iter());
+        Ok(answer(about, found, used, Some(end), grounding.metadata()).to_string())
+    })
 }
 
 /// The real service's text.

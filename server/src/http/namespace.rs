@@ -6,10 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use crate::namespace::Namespace;
+use crate::store::Owner;
 
 const HEADER: &str = "x-belljar-namespace";
 
-/// The namespace that the header names, or the one that is everybody's.
+/// The namespace that the header names, or the one without a name, of the tenant that asks.
 #[derive(Debug)]
 pub struct InNamespace(pub Namespace);
 
@@ -17,11 +18,16 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<InNamespace, Response> {
+        let Some(owner) = parts.extensions.get::<Owner>().cloned() else {
+            // Only a route that no key is asked for has none, and it must not fall to everybody.
+            let why = anyhow::anyhow!("a namespace was asked for outside the keys");
+            return Err(ApiError::internal(why).into_response());
+        };
         let Some(name) = parts.headers.get(HEADER) else {
-            return Ok(InNamespace(Namespace::default()));
+            return Ok(InNamespace(Namespace::default().of(owner)));
         };
         let named = Namespace::named(name.to_str().unwrap_or_default());
-        named.map(InNamespace).map_err(|error| {
+        named.map(|namespace| InNamespace(namespace.of(owner))).map_err(|error| {
             ApiError::invalid(format!("Invalid value for '{HEADER}': {error}.")).into_response()
         })
     }

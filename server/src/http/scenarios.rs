@@ -1,11 +1,14 @@
 //! `GET`, `POST` and `DELETE /x/scenarios`: which scenarios there are, and some for as long as a test
 //! needs them.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::{Text, blocking};
 use super::error::ApiError;
 use super::namespace::InNamespace;
 
@@ -25,9 +28,11 @@ pub async fn list(State(app): State<App>, InNamespace(namespace): InNamespace) -
 pub async fn add(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
-    file: String,
+    Text(file): Text,
 ) -> Result<Json<Value>, ApiError> {
-    let names = app.additions.add(&namespace, &file).map_err(ApiError::invalid)?;
+    // Patterns and templates are compiled.
+    let (additions, room) = (Arc::clone(&app.additions), namespace.clone());
+    let names = blocking(move || additions.add(&room, &file)).await.map_err(ApiError::invalid)?;
     Ok(Json(json!({"namespace": namespace.name(), "added": names})))
 }
 

@@ -14,20 +14,27 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::Service;
+use super::idle::Use;
 use super::stall::Patient;
 use super::visitors::Peer;
 
-/// Connections at a time. Whoever comes after that waits in the kernel's queue.
+/// Connections at a time, where there are descriptors for them. Whoever comes after that waits in the
+/// kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
-/// How long a client may take over the head of a request, and stay without one. Longer than the
+/// Descriptors that are not for connections of clients: of the store, of files, of libraries.
+const OTHER_DESCRIPTORS: usize = 128;
+/// How long a client may take over the head of its first request.
+pub const FIRST_HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take over the head of a later request, and stay without one. Longer than the
 /// clients' own pools keep an idle connection, so that theirs is the side that closes it.
-const HEAD_WITHIN: Duration = Duration::from_secs(90);
+pub const HEAD_WITHIN: Duration = Duration::from_secs(90);
 /// After a failure to accept, which is mostly that this process has no file descriptors left.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -38,7 +45,7 @@ pub async fn serve(
     stalled_after: Duration,
     stopping: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places(raise_descriptors())));
     let connections = GracefulShutdown::new();
     // The first bytes tell whether a client speaks HTTP/1.1 or, without being asked, HTTP/2.
     let mut http = auto::Builder::new(TokioExecutor::new());
@@ -50,24 +57,47 @@ pub async fn serve(
             () = stopping.cancelled() => break,
         };
         let service = service.clone();
+        let use_of_it = Use::default();
+        let seen = use_of_it.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let asked = seen.ask(request.version());
             let mut request = tidy_path(request.map(Body::new));
             request.extensions_mut().insert(peer);
-            service.clone().oneshot(request)
+            let answer = service.clone().oneshot(request);
+            async move { answer.await.map(|response| asked.answered(response)) }
         });
         let stream = TokioIo::new(Patient::new(stream, stalled_after));
         let connection = http.serve_connection(stream, service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // A client that breaks off is no failure of ours.
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection broke off");
+            tokio::select! {
+                // A client that breaks off is no failure of ours.
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error = %error, "a connection broke off");
+                },
+                why = use_of_it.ends() => tracing::debug!(why, "connection closed"),
             }
             drop(place);
         });
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// The descriptors that this process may have, after it has asked for as many as it is allowed.
+fn raise_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = match setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// Connections for which there are descriptors: each may need another one, to the sandbox.
+fn places(descriptors: usize) -> usize {
+    (descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).clamp(1, MAX_CONNECTIONS)
 }
 
 async fn accept(
@@ -106,4 +136,18 @@ pub fn tidy_path(mut request: Request) -> Request {
         }
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_what_answers_them() {
+        for (descriptors, wanted) in
+            [(0, 1), (64, 1), (256, 64), (1024, 448), (1 << 20, MAX_CONNECTIONS)]
+        {
+            assert_eq!(places(descriptors), wanted, "{descriptors}");
+        }
+    }
 }

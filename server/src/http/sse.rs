@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 
+use super::deadline::Deadline;
 use super::error::{self, ApiError};
 use super::wire::event::{self, Frame, Place};
 use crate::engine::Running;
@@ -17,7 +18,12 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Streams a log. `running` is held for as long as somebody reads: an interaction that was asked
 /// for as a stream is cancelled when its client goes away.
-pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) -> Response {
+pub fn stream(
+    log: &Arc<Log>,
+    after: Option<Place>,
+    running: Option<Running>,
+    deadline: Deadline,
+) -> Response {
     let log = Arc::clone(log);
     let first = after.map_or(0, |place| place.entry);
     let mut follower = log.follow(first);
@@ -27,7 +33,15 @@ pub fn stream(log: &Arc<Log>, after: Option<Place>, running: Option<Running>) ->
         let _running = running;
         let mut ended = None;
         let mut next = 0;
-        while let Some((number, entry)) = follower.next().await {
+        loop {
+            let (number, entry) = match deadline.hold(follower.next()).await {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                Err(_) => {
+                    yield Ok(wire(Frame::late(next)));
+                    return;
+                }
+            };
             next = number + 1;
             if asked && let LogEvent::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
                 yield Err(error::disconnected().await);
@@ -87,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::interaction::{Status, Usage};
-    use crate::store::Head;
+    use crate::store::{Head, Owner};
 
     fn head() -> Head {
         Head {
@@ -96,13 +110,14 @@ mod tests {
             previous_interaction_id: None,
             input: Vec::new(),
             orders: None,
+            owner: Owner::default(),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_on_which_nothing_happens_is_kept_alive() {
         let log = Arc::new(Log::forgotten(head(), Timestamp::UNIX_EPOCH));
-        let mut body = stream(&log, None, None).into_body().into_data_stream();
+        let mut body = stream(&log, None, None, Deadline::default()).into_body().into_data_stream();
         let mut next = async || {
             let piece = body.next().await.expect("the stream goes on").expect("it cannot fail");
             String::from_utf8(piece.to_vec()).expect("it is text")
@@ -120,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_closes_without_a_last_event_ends_in_an_error() {
         let log = Arc::new(Log::ended(head(), Timestamp::UNIX_EPOCH, Vec::new()));
-        let body = stream(&log, None, None).into_body();
+        let body = stream(&log, None, None, Deadline::default()).into_body();
         let body = axum::body::to_bytes(body, 1000).await.expect("it is short");
         let body = String::from_utf8(body.to_vec()).expect("it is text");
         assert!(

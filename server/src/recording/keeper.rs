@@ -1,6 +1,7 @@
 //! A folder of recordings. A file is there when it is whole, and not before.
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,7 +48,7 @@ pub struct Whole {
 /// Why a recording is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
-    #[error("recordings cannot be written to {}: {source}", folder.display())]
+    #[error("could not write recordings to {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("a recording does not read as what was said: {0}")]
     Unreadable(String),
@@ -57,11 +58,35 @@ pub enum KeeperError {
     Json(#[from] serde_json::Error),
 }
 
+impl KeeperError {
+    /// For the log: the text may repeat what was said.
+    fn kind(&self) -> String {
+        match self {
+            KeeperError::Folder { .. } => self.to_string(),
+            KeeperError::Unreadable(_) | KeeperError::Scenario(_) | KeeperError::Json(_) => {
+                "the recording would not say what was said".to_owned()
+            }
+        }
+    }
+}
+
+/// Prompts and answers are for this user alone. A folder that is there keeps its mode; the files in it
+/// have one of their own.
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// `5dmztlna.yaml`
+fn ending(path: &Path) -> &str {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.rsplit('-').next().unwrap_or_default()
+}
+
 impl Keeper {
     /// Makes the folder where it is not there yet.
     pub fn open(folder: &Path, secrets: Secrets) -> Result<Keeper, KeeperError> {
         let failed = |source| KeeperError::Folder { folder: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        make(folder).map_err(failed)?;
         // Whoever may not write finds out now, and not when the first interaction is over.
         tempfile::tempfile_in(folder).map_err(failed)?;
         let shelf = Mutex::new(Shelf::read(folder)?);
@@ -88,8 +113,9 @@ impl Keeper {
     pub async fn keep(self: Arc<Self>, reel: Reel, whole: Whole) {
         let kept = tokio::task::spawn_blocking(move || self.write(&reel, &whole)).await;
         match kept {
-            Ok(Ok(path)) => tracing::info!(path = %path.display(), "recorded"),
-            Ok(Err(error)) => tracing::error!(%error, "an interaction was not recorded"),
+            // Its name has the beginning of the prompt, so the log has the end alone.
+            Ok(Ok(path)) => tracing::info!(recording = ending(&path), "interaction recorded"),
+            Ok(Err(error)) => tracing::error!(error = error.kind(), "interaction not recorded"),
             Err(error) => tracing::error!(%error, "an interaction was not recorded"),
         }
     }
@@ -139,7 +165,7 @@ impl Keeper {
     fn put(&self, path: &Path, content: &[u8]) -> Result<(), KeeperError> {
         let put = || {
             let folder = path.parent().unwrap_or(&self.folder);
-            std::fs::create_dir_all(folder)?;
+            make(folder)?;
             let mut file =
                 tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(folder)?;
             file.write_all(content)?;

@@ -3,12 +3,13 @@
 //! Without a socket in the configuration the warden is a child process of this one, and dies with
 //! it.
 
+mod again;
 mod connection;
 mod imports;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +21,36 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::scratch::Scratch;
+
 use self::connection::{Connection, Dialer, LOOK_AGAIN_AFTER};
+use crate::budget::{self, Budget, Share};
+
+pub use again::Again;
 
 /// How long a warden may take to answer what costs it nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long one may take to clear up.
 const END_WITHIN: Duration = Duration::from_secs(5);
+/// Pictures of one run together, and its files together: what is more is left out, whatever the warden's
+/// own limits are.
+pub const MAX_IMAGES_BYTES: usize = 32 << 20;
+pub const MAX_FILES_BYTES: usize = 32 << 20;
+/// What outputs may take at a time is this part of the memory that there is.
+const PART_OF_MEMORY: u64 = 4;
+/// At least one output of the largest has room.
+const MIN_BUDGET_BYTES: usize = 2 * (MAX_IMAGES_BYTES + MAX_FILES_BYTES);
+/// What the warden's process gets of this one's environment. It has no use for keys.
+const ENVIRONMENT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TERM",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "RUST_BACKTRACE",
+    "LD_LIBRARY_PATH",
+];
 /// Between the end of a warden and the start of the next.
 const START_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
@@ -37,6 +62,8 @@ pub struct Sandbox {
     least: Tier,
     /// The warden, where it is ours. Killed when this is dropped.
     warden: Option<Warden>,
+    /// Of outputs, and of answers that are made of them.
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -44,7 +71,7 @@ struct Warden {
     /// Owns the process, and starts another one when it dies.
     keeper: Mutex<AbortOnDropHandle<()>>,
     stopping: CancellationToken,
-    _folder: tempfile::TempDir,
+    _folder: Scratch,
 }
 
 /// How to start a warden of our own.
@@ -55,6 +82,8 @@ pub struct WardenCommand {
     pub arguments: Vec<String>,
     /// What its log is to hold, as `BELLJAR_LOG` says it.
     pub log: String,
+    /// `plain` or `json`.
+    pub log_format: &'static str,
 }
 
 /// Why the sandbox did not do its work. Code that fails is no error but an output.
@@ -62,17 +91,17 @@ pub struct WardenCommand {
 pub enum SandboxError {
     #[error("no place for another run")]
     Busy,
-    #[error(
-        "the wall around code is {found}, and at least {wanted} is asked for (--min-isolation)"
-    )]
+    #[error("sandbox isolation is {found}, and at least {wanted} is required (--min-isolation)")]
     TooThin { found: Tier, wanted: Tier },
     #[error("the request to the sandbox was wrong: {0}")]
     Invalid(String),
     #[error("the sandbox cannot make a cell: {0}")]
     Unavailable(String),
-    #[error("the warden could not be started with {program}: {source}")]
+    #[error("could not start the warden {}: {source}", program.display())]
     Start { program: PathBuf, source: std::io::Error },
-    #[error("the warden at {socket} does not answer: {source}")]
+    #[error("the warden ended before it was ready ({0})")]
+    Ended(std::process::ExitStatus),
+    #[error("the warden at {} does not answer: {source}", socket.display())]
     Connect { socket: PathBuf, source: std::io::Error },
     #[error("the warden broke off: {0}")]
     Frame(#[from] FrameError),
@@ -80,6 +109,8 @@ pub enum SandboxError {
     Silent,
     #[error("the warden answered out of turn")]
     OutOfTurn,
+    #[error("no memory is left for the output of a run")]
+    NoMemory,
 }
 
 /// What one run left.
@@ -97,6 +128,8 @@ pub struct RunOutput {
     pub stderr_left_out: u64,
     pub images: Vec<Image>,
     pub files: Vec<File>,
+    /// The memory that it takes, for as long as it is there.
+    pub share: Arc<Share>,
 }
 
 /// A picture that a run showed or saved.
@@ -117,22 +150,29 @@ pub struct File {
 impl Sandbox {
     /// A warden that somebody else runs.
     pub fn at(socket: PathBuf, least: Tier) -> Sandbox {
-        Sandbox { warden_at: Dialer::new(socket), least, warden: None }
+        Sandbox { warden_at: Dialer::new(socket), least, warden: None, budget: budget() }
+    }
+
+    /// The same with other memory for outputs.
+    pub fn with_output_bytes(self, bytes: usize) -> Sandbox {
+        Sandbox { budget: Budget::new(bytes), ..self }
+    }
+
+    /// The memory for outputs, and for answers that are made of them.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Starts a warden of our own. It listens when this returns, but need not be ready.
     pub async fn start(command: WardenCommand, least: Tier) -> Result<Sandbox, SandboxError> {
         let failed = |source| SandboxError::Start { program: command.program.clone(), source };
         // Cells that have no root of their own have to get through it, and no further than they may.
-        let passable = std::fs::Permissions::from_mode(0o711);
-        let folder = tempfile::Builder::new().prefix("belljar-").permissions(passable).tempdir();
-        let folder = folder.map_err(failed)?;
+        let folder = Scratch::new(0o711).map_err(failed)?;
         let socket = folder.path().join("warden.sock");
         let mut process = command.spawn(&socket).map_err(failed)?;
         while UnixStream::connect(&socket).await.is_err() {
             if let Some(status) = process.try_wait().map_err(failed)? {
-                let why = format!("it ended with {status}; its own words are above");
-                return Err(failed(std::io::Error::other(why)));
+                return Err(SandboxError::Ended(status));
             }
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
@@ -141,7 +181,7 @@ impl Sandbox {
         let keeper = keep(process, command, socket, stopping.clone());
         let keeper = Mutex::new(AbortOnDropHandle::new(tokio::spawn(keeper)));
         let warden = Some(Warden { keeper, stopping, _folder: folder });
-        Ok(Sandbox { warden_at, least, warden })
+        Ok(Sandbox { warden_at, least, warden, budget: budget() })
     }
 
     /// Has a warden of our own clear away what it has made, and end. One that was only dropped leaves
@@ -201,7 +241,8 @@ impl Sandbox {
         connection.send(&open, &[]).await?;
         let opening = Opening { least: self.least, files: 0 };
         let warden_at = self.warden_at.clone();
-        let mut cell = Cell { connection, state: CellState::Opening(opening), warden_at };
+        let budget = self.budget.clone();
+        let mut cell = Cell { connection, state: CellState::Opening(opening), warden_at, budget };
         for (name, content) in files {
             cell.put(name, content).await?;
         }
@@ -231,6 +272,7 @@ pub struct Cell {
     connection: Connection,
     state: CellState,
     warden_at: Dialer,
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -282,16 +324,35 @@ impl Cell {
         let (tier, limits) = self.opened().await?;
         let (mut stdout, mut stderr) = ((Bytes::new(), 0), (Bytes::new(), 0));
         let (mut images, mut files) = (Vec::new(), Vec::new());
-        let finished = loop {
-            match self.connection.reply().await? {
-                (Reply::Stdout { left_out }, blob) => stdout = (blob, left_out),
-                (Reply::Stderr { left_out }, blob) => stderr = (blob, left_out),
-                (Reply::Image { mime_type }, data) => images.push(Image { mime_type, data }),
-                (Reply::File { path }, content) => files.push(File { path, content }),
-                (Reply::Finished(finished), _) => break finished,
-                (reply, _) => return Err(unexpected(reply)),
+        let (mut room_for_images, mut room_for_files) = (MAX_IMAGES_BYTES, MAX_FILES_BYTES);
+        let (mut images_left_out, mut files_left_out) = (0, 0);
+        let mut share = Share::default();
+        let mut finished = loop {
+            let (reply, blob) = self.connection.reply().await?;
+            let room = match reply {
+                Reply::Image { .. } => Some((&mut room_for_images, &mut images_left_out)),
+                Reply::File { .. } => Some((&mut room_for_files, &mut files_left_out)),
+                _ => None,
+            };
+            if let Some((room, left_out)) = room {
+                let Some(left) = room.checked_sub(blob.len()) else {
+                    *left_out += 1;
+                    continue;
+                };
+                *room = left;
+            }
+            share.add(self.budget.take(blob.len()).ok_or(SandboxError::NoMemory)?);
+            match reply {
+                Reply::Stdout { left_out } => stdout = (blob, left_out),
+                Reply::Stderr { left_out } => stderr = (blob, left_out),
+                Reply::Image { mime_type } => images.push(Image { mime_type, data: blob }),
+                Reply::File { path } => files.push(File { path, content: blob }),
+                Reply::Finished(finished) => break finished,
+                reply => return Err(unexpected(reply)),
             }
         };
+        finished.images_left_out += images_left_out;
+        finished.files_left_out += files_left_out;
         let ((stdout, stdout_left_out), (stderr, stderr_left_out)) = (stdout, stderr);
         Ok(RunOutput {
             finished,
@@ -303,6 +364,7 @@ impl Cell {
             stderr_left_out,
             images,
             files,
+            share: Arc::new(share),
         })
     }
 
@@ -351,7 +413,10 @@ impl WardenCommand {
             .arg(socket)
             .arg("--die-with-parent")
             .args(&self.arguments)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .env("BELLJAR_LOG", &self.log)
+            .env("BELLJAR_LOG_FORMAT", self.log_format)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // A key typed at the terminal is for the server: it lets what runs come to its end.
@@ -397,6 +462,11 @@ async fn terminate(mut process: Child) {
     if !asked || tokio::time::timeout(END_WITHIN, process.wait()).await.is_err() {
         tracing::warn!("the warden does not end by itself");
     }
+}
+
+fn budget() -> Budget {
+    let part = usize::try_from(budget::memory_bytes() / PART_OF_MEMORY).unwrap_or(usize::MAX);
+    Budget::new(part.max(MIN_BUDGET_BYTES))
 }
 
 fn unexpected(reply: Reply) -> SandboxError {

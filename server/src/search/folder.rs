@@ -46,7 +46,7 @@ struct Shelf {
 /// Why a folder cannot be searched.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    #[error("the folder of documents {} cannot be read: {source}", path.display())]
+    #[error("could not read the folder of documents {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the address of documents {0} is no URL that ends with a slash")]
     NoAddress(String),

@@ -8,6 +8,7 @@
 //! and shown to the model with numbers.
 
 mod folder;
+mod markup;
 mod passage;
 mod searxng;
 

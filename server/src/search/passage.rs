@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::markup;
+
 /// Letters of a passage. A paragraph that is longer is cut between words.
 const PASSAGE_CHARS: usize = 800;
 /// No line of text from HTML is broken before it.
@@ -73,6 +75,9 @@ fn html_title(html: &str) -> Option<String> {
 
 /// HTML without its marks, scripts and styles.
 fn plain(html: &[u8]) -> String {
+    if !markup::is_ordinary(html) {
+        return markup::stripped(&String::from_utf8_lossy(html));
+    }
     let text = html2text::config::plain_no_decorate().string_from_read(html, LINE_CHARS);
     // What cannot be laid out is not worth failing for: other documents can be searched.
     text.unwrap_or_default()
@@ -157,6 +162,21 @@ mod tests {
         assert!(text.contains("It is green.") && !text.contains("no()"), "{text}");
         assert_eq!(read(Kind::Csv, "a,b\n1,2\n3,4\n").1, ["a,b\n1,2\n3,4"]);
         assert_eq!(read(Kind::Text, " \n\n "), ("name".into(), vec![]));
+    }
+
+    #[test]
+    fn what_would_take_too_long_to_lay_out_is_read_as_text() {
+        let deep =
+            format!("{}Moss &amp; fern{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
+        let bold: String = (0..20_000).map(|n| format!("<b id={n}>")).collect();
+        let bold = format!("<style>no</style>{bold}{}Moss &#38; fern", "<p>x</p>".repeat(20_000));
+        let wide: String = (0..200_000).map(|n| format!(" a{n}=1")).collect();
+        let wide = format!("<script>no()</script><div{wide}>Moss &amp; fern</div>");
+        let spans = "<table><tr><td colspan=1000000000>Moss &amp; fern</table>".to_owned();
+        for html in [deep, bold, wide, spans] {
+            let text = read(Kind::Html, &html).1.join(" ");
+            assert!(text.contains("Moss & fern") && !text.contains("no"), "{}", &text[..20]);
+        }
     }
 
     #[test]

@@ -8,10 +8,15 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::StoreError;
 use super::record::Blobs;
+use super::reserve::DiskRoom;
+
+/// What is hashed on the thread of a request. More is hashed elsewhere.
+const HASHED_AT_ONCE_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 pub struct BlobStore {
@@ -20,6 +25,7 @@ pub struct BlobStore {
     /// Read by those who add blobs, from the first byte to the row that says that they are in use;
     /// written by those who remove what has no such row.
     gate: Arc<RwLock<()>>,
+    room: DiskRoom,
 }
 
 /// While one exists, no blob is removed.
@@ -28,10 +34,10 @@ pub type Pin = OwnedRwLockReadGuard<()>;
 pub type Alone = OwnedRwLockWriteGuard<()>;
 
 impl BlobStore {
-    pub fn open(folder: &Path) -> std::io::Result<BlobStore> {
-        std::fs::create_dir_all(folder)?;
+    pub fn open(folder: &Path, room: DiskRoom) -> std::io::Result<BlobStore> {
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
-        Ok(BlobStore { objects: Arc::new(objects), folder: folder.into(), gate: Arc::default() })
+        let (objects, gate) = (Arc::new(objects), Arc::default());
+        Ok(BlobStore { objects, folder: folder.into(), gate, room })
     }
 
     /// Writes what is not there yet.
@@ -44,7 +50,11 @@ impl BlobStore {
             let options = PutOptions::from(PutMode::Create);
             match self.objects.put_opts(&key(address), bytes.clone().into(), options).await {
                 Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let failed = Err(error.into());
+                    self.room.note(&failed);
+                    return failed;
+                }
             }
         }
         Ok(Some(pin))
@@ -67,15 +77,39 @@ impl BlobStore {
         Ok(pin)
     }
 
+    /// All of a blob, which is what was stored, or an error.
     pub async fn read(&self, address: &str) -> Result<Bytes, StoreError> {
-        Ok(self.objects.get(&key(address)).await?.bytes().await?)
+        let bytes = self.objects.get(&key(address)).await?.bytes().await?;
+        let hash = |bytes: &Bytes| hex(&Sha256::digest(bytes));
+        let found = if bytes.len() <= HASHED_AT_ONCE_BYTES {
+            hash(&bytes)
+        } else {
+            let bytes = bytes.clone();
+            let hashing = tokio::task::spawn_blocking(move || hash(&bytes)).await;
+            hashing.map_err(|_| StoreError::Closed)?
+        };
+        if found == address { Ok(bytes) } else { Err(StoreError::DamagedBlob(address.to_owned())) }
     }
 
+    /// The beginning of a blob. It is read for what it looks like, and not compared with the hash.
     pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
         if bytes == 0 {
             return Ok(Bytes::new());
         }
         Ok(self.objects.get_range(&key(address), 0..bytes).await?)
+    }
+
+    /// The bytes of these blobs together, without reading them.
+    pub async fn bytes(&self, addresses: &[String]) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for address in addresses {
+            match self.objects.head(&key(address)).await {
+                Ok(about) => bytes += about.size,
+                Err(object_store::Error::NotFound { .. }) => {} // whoever reads it says so
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(bytes)
     }
 
     pub async fn get(&self, addresses: Vec<String>) -> Result<Blobs, StoreError> {
@@ -100,6 +134,10 @@ impl BlobStore {
         }
         Ok(())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Removes a file that need not be there.

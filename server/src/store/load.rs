@@ -11,14 +11,30 @@ use sqlx::{Row, SqlStr};
 use super::blobs::BlobStore;
 use super::log::{Entry, Log};
 use super::record::{self, RecordError};
-use super::{Head, StoreError};
+use super::{Head, Owner, StoreError};
 use crate::interaction::{Event, Failure, FailureKind};
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "interactions", include_str!("../../migrations/1_interactions.sql")),
     (2, "files", include_str!("../../migrations/2_files.sql")),
     (3, "orders", include_str!("../../migrations/3_orders.sql")),
+    (4, "owner", include_str!("../../migrations/4_owner.sql")),
+    (5, "held", include_str!("../../migrations/5_held.sql")),
 ];
+
+/// Looks at the whole database for damage. Refusing to start is better than giving out wrong answers.
+pub async fn check(database: &SqlitePool) -> Result<(), StoreError> {
+    let found = sqlx::query("PRAGMA quick_check(1)").fetch_one(database).await?;
+    match found.try_get::<String, _>(0)? {
+        fine if fine == "ok" => Ok(()),
+        damage => Err(StoreError::DamagedDatabase(damage)),
+    }
+}
+
+pub async fn has_no_tables(database: &SqlitePool) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT count(*) FROM sqlite_master").fetch_one(database).await?;
+    Ok(row.try_get::<i64, _>(0)? == 0)
+}
 
 /// Brings the tables up to date.
 pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
@@ -52,10 +68,12 @@ pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<
     let mut found = Vec::new();
     for row in rows {
         let id: String = row.try_get(0)?;
-        match read(database, blobs, &id).await {
+        match read(database, blobs, None, &id).await {
             Ok(read) => found.extend(read),
             Err(error) => {
-                tracing::error!(interaction.id = %id, %error, "an interaction cannot go on");
+                // The error may repeat what stands in the record.
+                let error = error.kind();
+                tracing::error!(interaction.id = %id, error, "interaction cannot be resumed");
                 sqlx::query("UPDATE interactions SET orders = NULL WHERE id = $1")
                     .bind(&id)
                     .execute(database)
@@ -120,34 +138,62 @@ pub async fn oldest(
 }
 
 /// What stands for an interaction in the tables.
-pub async fn number(database: &SqlitePool, id: &str) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query("SELECT number FROM interactions WHERE id = $1")
-        .bind(id)
-        .fetch_optional(database)
-        .await?;
+pub async fn number(
+    database: &SqlitePool,
+    owner: Option<&Owner>,
+    id: &str,
+) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT number FROM interactions WHERE id = $1 AND owner = coalesce($2, owner)",
+    )
+    .bind(id)
+    .bind(owner.map(Owner::name))
+    .fetch_optional(database)
+    .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// The addresses of the blobs of an interaction; none where there is no such interaction.
+pub async fn blobs(
+    database: &SqlitePool,
+    owner: &Owner,
+    id: &str,
+) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT sha256 FROM blob_uses JOIN interactions ON blob_uses.interaction = interactions.number \
+         WHERE interactions.id = $1 AND interactions.owner = $2",
+    )
+    .bind(id)
+    .bind(owner.name())
+    .fetch_all(database)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The log of an interaction that does not grow any more.
 pub async fn log(
     database: &SqlitePool,
     blobs: &BlobStore,
+    owner: &Owner,
     id: &str,
 ) -> Result<Option<Arc<Log>>, StoreError> {
-    let read = read(database, blobs, id).await?;
+    let read = read(database, blobs, Some(owner), id).await?;
     Ok(read.map(|read| Arc::new(Log::ended(read.head, read.created, read.entries))))
 }
 
+/// Reads an interaction, of this owner or, for the server itself, of any.
 async fn read(
     database: &SqlitePool,
     blobs: &BlobStore,
+    owner: Option<&Owner>,
     id: &str,
 ) -> Result<Option<Read>, StoreError> {
     let row = sqlx::query(
-        "SELECT number, model, previous_id, created_ms, input, orders FROM interactions \
-         WHERE id = $1",
+        "SELECT number, model, previous_id, created_ms, input, orders, owner FROM interactions \
+         WHERE id = $1 AND owner = coalesce($2, owner)",
     )
     .bind(id)
+    .bind(owner.map(Owner::name))
     .fetch_optional(database)
     .await?;
     let Some(row) = row else {
@@ -172,6 +218,7 @@ async fn read(
         previous_interaction_id: row.try_get("previous_id")?,
         input: record::steps(row.try_get("input")?, &blobs)?,
         orders: row.try_get("orders")?,
+        owner: Owner::named(row.try_get("owner")?),
     };
     let mut entries = Vec::new();
     for row in &events {

@@ -1,7 +1,7 @@
 //! The log of one interaction: appending to it, and following it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ pub struct Log {
     /// Whether the interaction itself is written down, or on its way.
     begun: AtomicBool,
     progress: watch::Sender<Progress>,
+    /// Why it closed without its last event.
+    failed: OnceLock<StoreError>,
 }
 
 /// What a log needs to reach the disk.
@@ -86,7 +88,8 @@ impl Log {
     fn new(head: Head, keep: Keep, created: Timestamp, disk: Option<Disk>) -> Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
-        Log { head, terms: Terms::default(), keep, created, disk, entries, begun, progress }
+        let (terms, failed) = (Terms::default(), OnceLock::new());
+        Log { head, terms, keep, created, disk, entries, begun, progress, failed }
     }
 
     /// The same with these terms.
@@ -141,7 +144,7 @@ impl Log {
         if first.is_ok_and(|progress| progress.length > 0) {
             Ok(())
         } else {
-            Err(StoreError::NotBegun)
+            Err(self.failure().unwrap_or(StoreError::NotBegun))
         }
     }
 
@@ -161,10 +164,10 @@ impl Log {
         let mut blobs = record::Blobs::default();
         let record = record::of_events(entries.iter().map(|entry| &entry.event), &mut blobs);
         let input = is_first.then(|| record::of_steps(&self.head.input, &mut blobs));
-        let pin = disk.blobs.put(&blobs).await.inspect_err(|_| {
+        let pin = disk.blobs.put(&blobs).await.inspect_err(|error| {
             // Who waits for it to exist would wait for ever.
             if is_first {
-                self.close();
+                self.fail(error);
             }
         })?;
         let append =
@@ -245,6 +248,18 @@ impl Log {
 
     pub fn is_left(&self) -> bool {
         self.progress.borrow().left
+    }
+
+    /// Nothing will follow, for this reason.
+    pub(super) fn fail(&self, why: &StoreError) {
+        // The first reason is the one that counts.
+        let _ = self.failed.set(why.clone());
+        self.close();
+    }
+
+    /// Why it closed without its last event, where that is known.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.failed.get().cloned()
     }
 
     /// Nothing will follow.

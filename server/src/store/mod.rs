@@ -12,15 +12,19 @@
 
 mod blobs;
 mod checkpoint;
+mod clock;
 mod files;
+mod folder;
 mod load;
 mod log;
+mod owner;
 mod record;
+mod reserve;
 mod rows;
 mod writer;
 
 use std::collections::HashMap;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,14 +35,19 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::interaction::{Step, Terms};
 use blobs::BlobStore;
+use reserve::{DiskRoom, Reserve};
 use writer::Writer;
 
-pub use files::{Announced, File, FileLimits, Files, Owner, Progress, Receiving, UploadError};
+pub use clock::Clock;
+pub use files::{Announced, File, FileLimits, Files, Progress, Receiving, UploadError};
 pub use log::{Entry, Follower, Log};
+pub use owner::Owner;
 pub use record::RecordError;
 
 /// Interactions that are looked at together when the old ones go.
 const EXPIRED_AT_A_TIME: usize = 100;
+/// SQLite's codes for a disk without room: for its files, and for the one beside its log.
+const FULL: [&str; 2] = ["13", "4874"];
 /// Connections that read. Writing has one of its own.
 const READERS: u32 = 4;
 
@@ -58,6 +67,8 @@ struct Inner {
     next_number: AtomicI64,
     /// Where uploads lie until they are whole.
     uploads: PathBuf,
+    data_folder: PathBuf,
+    room: DiskRoom,
 }
 
 /// What an interaction was asked to be.
@@ -69,6 +80,8 @@ pub struct Head {
     pub input: Vec<Step>,
     /// What another server needs to go on with it. Only those in the background have any.
     pub orders: Option<String>,
+    /// The only one who can find it.
+    pub owner: Owner,
 }
 
 impl Head {
@@ -88,14 +101,27 @@ pub enum Keep {
 /// Why the store did not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    #[error("the data folder {folder} cannot be used: {source}")]
+    #[error("could not use the data folder {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: Arc<std::io::Error> },
-    #[error("the data folder {0} is in use by another server")]
+    #[error("the data folder {} is in use by another server", .0.display())]
     InUse(PathBuf),
-    #[error("the database failed: {0}")]
+    #[error(
+        "the data folder {} has blobs and no database: restore belljar.sqlite, or remove the blobs \
+         to begin anew", .0.display()
+    )]
+    NoDatabase(PathBuf),
+    #[error("the database is damaged: restore it from a backup ({0})")]
+    DamagedDatabase(String),
+    #[error("the blob {0} is damaged: its content does not have its hash")]
+    DamagedBlob(String),
+    #[error("the disk is full")]
+    Full,
+    #[error("database failed: {0}")]
     Database(Arc<sqlx::Error>),
-    #[error("the database could not be brought up to date: {0}")]
+    #[error("could not bring the database up to date: {0}")]
     Migration(Arc<sqlx::migrate::MigrateError>),
+    #[error("could not open the database {}: {source}", path.display())]
+    Open { path: PathBuf, source: Box<StoreError> },
     #[error("the folder of blobs failed: {0}")]
     Blobs(Arc<object_store::Error>),
     #[error("a record does not read: {0}")]
@@ -106,14 +132,43 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// For the log, where the text could repeat what was stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreError::Folder { .. } | StoreError::InUse(_) => "the data folder",
+            StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "a damaged database",
+            StoreError::DamagedBlob(_) => "a damaged blob",
+            StoreError::Full => "a full disk",
+            StoreError::Database(_) | StoreError::Migration(_) | StoreError::Open { .. } => {
+                "the database"
+            }
+            StoreError::Blobs(_) => "the folder of blobs",
+            StoreError::Record(_) => "a malformed record",
+            StoreError::NotBegun | StoreError::Closed => "a closed store",
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.is_some_and(|code| FULL.contains(&&*code)) {
+            return StoreError::Full;
+        }
         StoreError::Database(Arc::new(error))
     }
 }
 
 impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> StoreError {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(found) = cause {
+            if found.downcast_ref::<std::io::Error>().is_some_and(reserve::says_full) {
+                return StoreError::Full;
+            }
+            cause = found.source();
+        }
         StoreError::Blobs(Arc::new(error))
     }
 }
@@ -122,12 +177,22 @@ impl Store {
     /// Opens the store in this folder and makes what is missing. An interaction that was running
     /// when the last server died is written down as failed, but for those in the background.
     pub async fn open(folder: &Path) -> Result<Store, StoreError> {
+        let named = |error| match error {
+            error
+            @ (StoreError::Database(_) | StoreError::Migration(_) | StoreError::Record(_)) => {
+                StoreError::Open { path: folder.join(folder::DATABASE), source: Box::new(error) }
+            }
+            other => other,
+        };
+        Store::open_folder(folder).await.map_err(named)
+    }
+
+    async fn open_folder(folder: &Path) -> Result<Store, StoreError> {
         let unusable = |source: std::io::Error| StoreError::Folder {
             folder: folder.to_owned(),
             source: Arc::new(source),
         };
-        // What people ask a model, and what it answers, is nobody else's on this machine.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        folder::make(folder).map_err(unusable)?;
         let lock = std::fs::File::create(folder.join("lock")).map_err(unusable)?;
         // A second server would take the first one's running interactions for dead.
         lock.try_lock().map_err(|error| match error {
@@ -135,21 +200,31 @@ impl Store {
             std::fs::TryLockError::Error(source) => unusable(source),
         })?;
 
+        let has_blobs = folder::has_blobs(folder);
+        if has_blobs && folder::lacks_database(folder) {
+            return Err(StoreError::NoDatabase(folder.to_owned()));
+        }
+        folder::close(folder).map_err(unusable)?;
+
         let options = SqliteConnectOptions::new()
-            .filename(folder.join("belljar.sqlite"))
+            .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
+        load::check(&readers).await?;
+        if has_blobs && load::has_no_tables(&readers).await? {
+            return Err(StoreError::NoDatabase(folder.to_owned()));
+        }
         load::migrate(&readers).await?;
-        let blobs = BlobStore::open(&folder.join("blobs")).map_err(unusable)?;
+        let room = DiskRoom::default();
+        let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
         load::bury_the_dead(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
-        let uploads = folder.join("uploads");
-        std::fs::create_dir_all(&uploads).map_err(unusable)?;
-        let writer = Writer::start(&options, lock).await?;
+        let uploads = folder.join(folder::UPLOADS);
+        let writer = Writer::start(&options, lock, Reserve::open(folder), room.clone()).await?;
         let store = Store(Arc::new(Inner {
             readers,
             blobs,
@@ -158,6 +233,8 @@ impl Store {
             unfinished: Mutex::default(),
             next_number,
             uploads,
+            data_folder: folder.to_owned(),
+            room,
         }));
         let logs = unfinished.into_iter().map(|read| {
             let disk = store.disk(read.number, read.entries.len());
@@ -202,22 +279,38 @@ impl Store {
         log
     }
 
-    /// The log of a stored interaction.
-    pub async fn find(&self, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let growing = self.growing().get(id).and_then(Weak::upgrade);
-        match growing {
+    /// The log of a stored interaction of this owner. One of another owner takes the same way as one
+    /// that does not exist, so that not even the time tells them apart.
+    pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
+        match self.growing_of(Some(owner), id) {
             Some(log) => Ok(Some(log)),
-            None => load::log(&self.0.readers, &self.0.blobs, id).await,
+            None => load::log(&self.0.readers, &self.0.blobs, owner, id).await,
         }
     }
 
-    /// Forgets an interaction, and says whether there was one. One that still runs goes on for the
-    /// client that waits for it, and leaves nothing behind.
-    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let growing = self.growing().remove(id).and_then(|log| log.upgrade());
+    /// Bytes of the pictures and files of a stored interaction of this owner.
+    pub async fn blob_bytes(&self, owner: &Owner, id: &str) -> Result<u64, StoreError> {
+        let addresses = load::blobs(&self.0.readers, owner, id).await?;
+        self.0.blobs.bytes(&addresses).await
+    }
+
+    fn growing_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
+        let log = self.growing().get(id).and_then(Weak::upgrade);
+        log.filter(|log| owner.is_none_or(|owner| log.head().owner == *owner))
+    }
+
+    /// Forgets an interaction of this owner, and says whether there was one. One that still runs goes
+    /// on for the client that waits for it, and leaves nothing behind.
+    pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        self.forget(Some(owner), id).await
+    }
+
+    /// The same, for the server itself of any owner.
+    async fn forget(&self, owner: Option<&Owner>, id: &str) -> Result<bool, StoreError> {
+        let growing = self.growing_of(owner, id);
         let number = match &growing {
             Some(log) => log.disk().map(|disk| disk.number),
-            None => load::number(&self.0.readers, id).await?,
+            None => load::number(&self.0.readers, owner, id).await?,
         };
         let Some(number) = number else {
             return Ok(false);
@@ -225,25 +318,33 @@ impl Store {
         // From here on nobody can begin to use a blob that is about to go.
         let alone = self.0.blobs.alone().await;
         let unused = self.0.writer.delete(number, growing).await?;
+        self.growing().remove(id);
         self.0.blobs.remove(&alone, &unused).await?;
         Ok(true)
     }
 
     /// Forgets all that were created before this and have ended, and says how many that were.
     pub async fn expire(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let now = Timestamp::now();
         let mut expired = 0;
         let mut after = 0;
+        // Numbers are given out in the order of time, so none is older than those before it: one that
+        // says so was created while the clock was wrong.
+        let mut newest = Timestamp::MIN;
         loop {
             let oldest = load::oldest(&self.0.readers, after, EXPIRED_AT_A_TIME).await?;
             let Some((last, _, _)) = oldest.last() else { return Ok(expired) };
             after = *last;
             for (_, id, created) in oldest {
-                // Numbers are given out in the order of time, so all others are younger.
-                if created >= before {
+                if created > now {
+                    continue; // by a clock that was wrong as well
+                }
+                newest = newest.max(created);
+                if newest >= before {
                     return Ok(expired);
                 }
                 let runs = self.growing().get(&id).is_some_and(|log| log.strong_count() > 0);
-                if !runs && self.delete(&id).await? {
+                if !runs && self.forget(None, &id).await? {
                     expired += 1;
                 }
             }
@@ -253,6 +354,20 @@ impl Store {
     /// The files that clients send ahead, within these limits.
     pub fn files(&self, limits: FileLimits) -> Files {
         Files::new(Arc::clone(&self.0), limits)
+    }
+
+    /// Whether anything can be stored. After a write that failed for want of room it is tried.
+    pub async fn has_room(&self) -> bool {
+        if !self.0.room.is_full() {
+            return true;
+        }
+        let (room, folder) = (self.0.room.clone(), self.0.data_folder.clone());
+        tokio::task::spawn_blocking(move || room.is_there(&folder)).await.unwrap_or(false)
+    }
+
+    /// Says whether what is too old may be deleted.
+    pub fn clock(&self) -> Clock {
+        Clock::open(&self.0.data_folder)
     }
 
     /// Waits until all that was queued is written, and lets go of the folder.

@@ -76,7 +76,7 @@ impl<'a> Rows<'a> {
         for rows in self.interactions.chunks(STATEMENT_ROWS) {
             query.push(
                 "; INSERT INTO interactions \
-                 (number, id, model, previous_id, created_ms, input, orders) ",
+                 (number, id, model, previous_id, created_ms, input, orders, owner) ",
             );
             query.push_values(rows, |mut row, interaction| {
                 row.push_bind(interaction.number)
@@ -85,7 +85,8 @@ impl<'a> Rows<'a> {
                     .push_bind(interaction.head.previous_interaction_id.as_deref())
                     .push_bind(interaction.created_ms)
                     .push_bind(interaction.input)
-                    .push_bind(interaction.head.orders.as_deref());
+                    .push_bind(interaction.head.orders.as_deref())
+                    .push_bind(interaction.head.owner.name());
             });
         }
         for rows in self.events.chunks(STATEMENT_ROWS) {

@@ -20,6 +20,7 @@ fn head(input: Content) -> Head {
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![input])],
         orders: None,
+        owner: Owner::default(),
     }
 }
 
@@ -68,7 +69,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&wanted.id).await.expect("it reads").expect("it is there");
+    let found =
+        store.find(&Owner::default(), &wanted.id).await.expect("it reads").expect("it is there");
     assert_eq!(found.head(), &wanted);
     assert_eq!(found.entries_from(0), entries);
     assert_eq!((found.created(), found.updated()), (log.created(), log.updated()));
@@ -83,7 +85,11 @@ async fn an_interaction_whose_server_died_has_failed() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    let found = store
+        .find(&Owner::default(), &log.head().id)
+        .await
+        .expect("it reads")
+        .expect("it is there");
     let fold = found.fold();
     assert_eq!(fold.status(), Status::Failed);
     assert_eq!(fold.steps().len(), 1, "what had happened is kept");
@@ -145,7 +151,11 @@ async fn an_append_that_nobody_waits_for_breaks_no_other() {
     log.append(vec![end()]).await.expect("written");
     store.close().await;
     let store = open(folder.path()).await;
-    let found = store.find(&log.head().id).await.expect("it reads").expect("it is there");
+    let found = store
+        .find(&Owner::default(), &log.head().id)
+        .await
+        .expect("it reads")
+        .expect("it is there");
     assert_eq!(found.entries_from(0).len(), 5);
 }
 
@@ -164,7 +174,8 @@ async fn many_writers_at_once_lose_nothing() {
     });
     for writer in writers.collect::<Vec<_>>() {
         let (n, id) = writer.await.expect("it does not panic");
-        let found = store.find(&id).await.expect("it reads").expect("it is there");
+        let found =
+            store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
         let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
         assert_eq!(found.fold().steps(), wanted);
     }
@@ -183,9 +194,12 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     assert_eq!(blobs(folder.path()), 2, "the same bytes are there once");
     let mut left = Vec::new();
     for id in &ids {
-        assert!(store.delete(id).await.expect("it can be deleted"));
-        assert!(!store.delete(id).await.expect("it can be asked"), "it was there twice");
-        assert!(store.find(id).await.expect("it can be asked").is_none());
+        assert!(store.delete(&Owner::default(), id).await.expect("it can be deleted"));
+        assert!(
+            !store.delete(&Owner::default(), id).await.expect("it can be asked"),
+            "it was there twice"
+        );
+        assert!(store.find(&Owner::default(), id).await.expect("it can be asked").is_none());
         left.push(blobs(folder.path()));
     }
     assert_eq!(left, [2, 1, 0]);
@@ -196,10 +210,12 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
-    assert!(store.delete(&log.head().id).await.expect("it can be deleted"));
+    assert!(store.delete(&Owner::default(), &log.head().id).await.expect("it can be deleted"));
     log.append(vec![end()]).await.expect("its client still waits");
     assert_eq!(log.fold().status(), Status::Completed);
-    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+    assert!(
+        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
+    );
     let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
     assert!(rows.expect("it can be asked").is_empty());
 }
@@ -211,7 +227,9 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
     let log = store.begin(head(Content::text("?")), Keep::Forgotten, Terms::default());
     log.append(vec![end()]).await.expect("there is memory");
     assert_eq!(log.keep(), Keep::Forgotten);
-    assert!(store.find(&log.head().id).await.expect("it can be asked").is_none());
+    assert!(
+        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
+    );
 }
 
 /// Long after it has been moved for the first time, and as long as it could not be begun anew.
@@ -228,4 +246,165 @@ async fn the_log_of_the_database_has_a_limit() {
         longest = longest.max(file.expect("the store made it").len() >> 20);
     }
     assert!((2..70).contains(&longest), "{longest} MiB");
+}
+
+#[tokio::test]
+async fn blobs_without_a_database_are_no_new_folder() {
+    for lost in ["missing", "empty"] {
+        let folder = folder();
+        let store = open(folder.path()).await;
+        let input = Content::Media(picture(b"in"));
+        let log = store.begin(head(input), Keep::Stored, Terms::default());
+        log.append(vec![end()]).await.expect("it can be written");
+        store.close().await;
+        for name in ["belljar.sqlite", "belljar.sqlite-wal", "belljar.sqlite-shm"] {
+            let _ = std::fs::remove_file(folder.path().join(name)); // some are gone already
+        }
+        if lost == "empty" {
+            std::fs::write(folder.path().join("belljar.sqlite"), "").expect("the folder is ours");
+        }
+        let error = Store::open(folder.path()).await.expect_err("it began anew");
+        assert!(matches!(error, StoreError::NoDatabase(_)), "{lost}: {error}");
+    }
+    let folder = folder();
+    open(folder.path()).await.close().await;
+    std::fs::remove_file(folder.path().join("belljar.sqlite")).expect("it is there");
+    open(folder.path()).await; // nothing was lost
+}
+
+#[tokio::test]
+async fn a_blob_that_has_changed_is_not_given_out() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let input = Content::Media(picture(b"a picture"));
+    let log = store.begin(head(input), Keep::Stored, Terms::default());
+    log.append(vec![end()]).await.expect("it can be written");
+    let id = log.head().id.clone();
+    drop(log);
+    let prefix = std::fs::read_dir(folder.path().join("blobs")).expect("it is there").next();
+    let prefix = prefix.expect("there is one").expect("it reads").path();
+    let blob = std::fs::read_dir(prefix).expect("it is there").next();
+    let blob = blob.expect("there is one").expect("it reads").path();
+    std::fs::write(&blob, b"b picture").expect("it is ours");
+    let error = store.find(&Owner::default(), &id).await.expect_err("it was given out");
+    assert!(matches!(error, StoreError::DamagedBlob(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_noticed_at_the_start() {
+    use std::os::unix::fs::FileExt as _;
+    let folder = folder();
+    let store = open(folder.path()).await;
+    for number in 0..50 {
+        let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+        log.append(says(&"x".repeat(1000 * number))).await.expect("it can be written");
+        log.append(vec![end()]).await.expect("it can be written");
+    }
+    store.close().await;
+    let database =
+        std::fs::OpenOptions::new().write(true).open(folder.path().join("belljar.sqlite"));
+    let database = database.expect("it is ours");
+    let pages = database.metadata().expect("it is there").len() / 4096;
+    for page in 10..pages {
+        database.write_all_at(&[0xa5; 64], page * 4096).expect("it is ours");
+    }
+    Store::open(folder.path()).await.expect_err("it was not noticed");
+}
+
+#[tokio::test]
+async fn other_users_read_nothing_in_a_folder_that_was_open_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
+    for others in [false, true] {
+        set(folder.path(), 0o755);
+        for (name, found) in [("blobs", 0o755), ("uploads", 0o777), ("belljar.sqlite", 0o644)] {
+            let path = folder.path().join(name);
+            if path.exists() {
+                set(&path, found);
+            }
+        }
+        if others {
+            std::fs::write(folder.path().join("of-somebody-else"), "").expect("it is ours");
+        }
+        let store = open(folder.path()).await;
+        let input = Content::Media(picture(b"in"));
+        let log = store.begin(head(input), Keep::Stored, Terms::default());
+        log.append(vec![end()]).await.expect("it can be written");
+        let wanted = if others { 0o755 } else { 0o700 };
+        assert_eq!(mode(folder.path()), wanted, "a folder with other things in it is not ours");
+        for name in ["blobs", "uploads", "belljar.sqlite", "belljar.sqlite-wal"] {
+            let mode = mode(&folder.path().join(name));
+            assert_eq!(mode & 0o077, 0, "{name} has {mode:o}");
+        }
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_created_while_the_clock_was_wrong_is_kept() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+        log.append(vec![end()]).await.expect("it can be written");
+        ids.push(log.head().id.clone());
+    }
+    store.close().await;
+    let store = open(folder.path()).await;
+    let day = 24 * 60 * 60 * 1000;
+    let now = Timestamp::now().as_millisecond();
+    // One that is old, one of the future, and one of 1970 between two that are new.
+    for (id, created) in ids.iter().zip([now - 90 * day, now + 60 * day, now, 0]) {
+        sqlx::query("UPDATE interactions SET created_ms = $1 WHERE id = $2")
+            .bind(created)
+            .bind(id)
+            .execute(&store.0.readers)
+            .await
+            .expect("the folder is ours");
+    }
+    let before = Timestamp::from_millisecond(now - 55 * day).expect("it is a time");
+    assert_eq!(store.expire(before).await.expect("it can be asked"), 1);
+    let mut left = Vec::new();
+    for id in &ids {
+        let found = store.find(&Owner::default(), id).await.expect("it can be asked");
+        left.push(found.is_some());
+    }
+    assert_eq!(left, [false, true, true, true]);
+}
+
+/// As an older server left it.
+#[tokio::test]
+async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they_are() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let mut ids = Vec::new();
+    for orders in [None, Some(r#"{"owner": "a"}"#.to_owned())] {
+        let head = Head { orders, ..head(Content::text("?")) };
+        let log = store.begin(head, Keep::Stored, Terms::default());
+        log.append(vec![end()]).await.expect("it can be written");
+        ids.push(log.head().id.clone());
+    }
+    for statement in [
+        "ALTER TABLE interactions DROP COLUMN owner",
+        "ALTER TABLE uploads DROP COLUMN held",
+        "DELETE FROM _sqlx_migrations WHERE version >= 4",
+    ] {
+        sqlx::query(statement).execute(&store.0.readers).await.expect("the folder is ours");
+    }
+    store.close().await;
+
+    let store = open(folder.path()).await;
+    let a = Owner::named("a".to_owned());
+    for (id, owner, other) in
+        [(&ids[0], Owner::default(), a.clone()), (&ids[1], a, Owner::default())]
+    {
+        assert!(store.find(&owner, id).await.expect("it can be asked").is_some());
+        assert!(store.find(&other, id).await.expect("it can be asked").is_none());
+        assert!(!store.delete(&other, id).await.expect("it can be asked"));
+    }
 }

@@ -13,12 +13,43 @@ use super::blobs::Pin;
 use super::checkpoint::{Checkpoints, MAX_LOG_PAGES};
 use super::files::{Applied, Change};
 use super::log::{Entry, Log};
+use super::reserve::{DiskRoom, Reserve};
 use super::rows::Rows;
 
 /// Jobs that wait. Whoever comes after that waits for a place.
 const MAX_QUEUED: usize = 4096;
 /// Jobs of one transaction.
 const MAX_BATCH: usize = 1024;
+
+/// What is left of the database's log when all of it has been moved: 16 MiB.
+const KEPT_LOG_BYTES: &str = "16777216";
+
+/// The room on the disk, and the part of it that is kept for deletions.
+#[derive(Debug)]
+struct Disk {
+    reserve: Reserve,
+    room: DiskRoom,
+}
+
+impl Disk {
+    /// Whether a deletion failed for want of room, which it has now.
+    fn makes_room_after<T>(&self, result: &Result<T, StoreError>) -> bool {
+        let is_full = matches!(result, Err(StoreError::Full));
+        if is_full {
+            self.reserve.release();
+        }
+        is_full
+    }
+
+    /// Takes the reserve again once something was deleted. That a deletion worked says nothing of
+    /// the room for anything else.
+    fn deleted<T>(&self, result: &Result<T, StoreError>) {
+        match result {
+            Ok(_) => self.reserve.restore(),
+            Err(_) => self.room.note(result),
+        }
+    }
+}
 
 /// The way to the task. It ends when nobody holds this any more.
 #[derive(Debug, Clone)]
@@ -59,12 +90,17 @@ impl Writer {
     pub async fn start(
         options: &SqliteConnectOptions,
         lock: std::fs::File,
+        reserve: Reserve,
+        room: DiskRoom,
     ) -> Result<Writer, StoreError> {
         let checkpoints = Checkpoints::start(options).await?;
-        let options = options.clone().pragma("wal_autocheckpoint", MAX_LOG_PAGES);
+        let options = options
+            .clone()
+            .pragma("wal_autocheckpoint", MAX_LOG_PAGES)
+            .pragma("journal_size_limit", KEPT_LOG_BYTES);
         let connection = SqliteConnection::connect_with(&options).await?;
         let (sender, jobs) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(write(connection, jobs, checkpoints, lock));
+        tokio::spawn(write(connection, jobs, checkpoints, lock, Disk { reserve, room }));
         Ok(Writer(sender))
     }
 
@@ -116,6 +152,7 @@ async fn write(
     mut jobs: mpsc::Receiver<Job>,
     checkpoints: Checkpoints,
     lock: std::fs::File,
+    disk: Disk,
 ) {
     let mut batch = Vec::new();
     let mut closing = None;
@@ -126,8 +163,12 @@ async fn write(
                 Job::Append(append, done) => appends.push((append, done)),
                 Job::Delete { number, log, done } => {
                     // What was appended before is deleted with the rest.
-                    commit(&mut connection, std::mem::take(&mut appends)).await;
-                    let result = delete(&mut connection, number).await;
+                    commit(&mut connection, std::mem::take(&mut appends), &disk.room).await;
+                    let mut result = delete(&mut connection, number).await;
+                    if disk.makes_room_after(&result) {
+                        result = delete(&mut connection, number).await;
+                    }
+                    disk.deleted(&result);
                     if let (Ok(_), Some(disk)) = (&result, log.as_ref().and_then(|log| log.disk()))
                     {
                         disk.deleted.store(true, Ordering::Relaxed);
@@ -136,13 +177,23 @@ async fn write(
                     let _ = done.send(result);
                 }
                 Job::Files(change, done) => {
+                    let makes_room = change.makes_room();
+                    let mut result = change.clone().apply(&mut connection).await;
+                    if makes_room && disk.makes_room_after(&result) {
+                        result = change.apply(&mut connection).await;
+                    }
+                    if makes_room {
+                        disk.deleted(&result);
+                    } else {
+                        disk.room.note(&result);
+                    }
                     // Whoever asked may have gone away.
-                    let _ = done.send(change.apply(&mut connection).await);
+                    let _ = done.send(result);
                 }
                 Job::Close(done) => closing = Some(done),
             }
         }
-        commit(&mut connection, appends).await;
+        commit(&mut connection, appends, &disk.room).await;
         checkpoints.written();
     }
     checkpoints.stop().await;
@@ -159,17 +210,19 @@ async fn write(
 async fn commit(
     connection: &mut SqliteConnection,
     appends: Vec<(Append, oneshot::Sender<Result<(), StoreError>>)>,
+    room: &DiskRoom,
 ) {
     if appends.is_empty() {
         return;
     }
     let rows = Rows::of(appends.iter().map(|(append, _)| append));
     let result = rows.insert(connection).await;
+    room.note(&result);
     for (append, done) in appends {
         match &result {
             Ok(()) => append.log.publish(append.entries),
             // Its writer may be gone, and its readers must not wait for what cannot come.
-            Err(_) => append.log.close(),
+            Err(error) => append.log.fail(error),
         }
         let _ = done.send(result.clone());
     }

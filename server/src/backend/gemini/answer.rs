@@ -81,7 +81,7 @@ impl Answer {
                 "" => {}
                 "[DONE]" => return Err(UpstreamError::BrokenOff), // and no end before it
                 data => {
-                    let event: Value = serde_json::from_str(data)
+                    let event: Value = crate::json::parse(data.as_bytes())
                         .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
                     self.read(event)?;
                 }

@@ -75,6 +75,7 @@ impl Gemini {
 
 impl Backend for Gemini {
     fn generate(&self, prompt: Prompt) -> ModelStream {
+        prompt.note.answered_by("gemini");
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
@@ -82,6 +83,10 @@ impl Backend for Gemini {
             upstream::carry(core.turn(model, &prompt, &events), &events, model).await;
         });
         stream
+    }
+
+    fn has_own_signatures(&self, _: &str) -> bool {
+        true
     }
 }
 

@@ -130,7 +130,7 @@ impl Answer {
     }
 
     fn read(&mut self, data: &str) -> Result<(), UpstreamError> {
-        let chunk: Value = serde_json::from_str(data)
+        let chunk: Value = crate::json::parse(data.as_bytes())
             .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
             return match is_broken_call(error) {
@@ -208,7 +208,7 @@ impl Call {
 
     /// `{"queries": […]}`, and what small models make of it: one text, under whatever name.
     fn search(&self) -> ModelEvent {
-        let given = match serde_json::from_str(&self.arguments) {
+        let given = match crate::json::parse(self.arguments.as_bytes()) {
             Ok(Value::Object(fields)) => {
                 let queries = fields.get("queries").or_else(|| fields.values().next());
                 queries.cloned().unwrap_or_default()

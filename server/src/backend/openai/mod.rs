@@ -64,6 +64,7 @@ impl OpenAi {
 
 impl Backend for OpenAi {
     fn generate(&self, prompt: Prompt) -> ModelStream {
+        prompt.note.answered_by("openai");
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {

@@ -12,6 +12,9 @@ use crate::namespace::{Namespace, Rooms};
 /// What all files that were added to one namespace may have.
 const MAX_BYTES: usize = 256 << 10;
 
+/// Patterns of all scenarios that were added to one namespace. Each takes up to half a mebibyte.
+const MAX_PATTERNS: usize = 32;
+
 /// What was added, in each namespace.
 #[derive(Debug, Default)]
 pub struct Additions {
@@ -30,6 +33,9 @@ impl Additions {
     /// Adds the scenarios of a file before those that are there, and says their names. What is
     /// wrong with the file is for whoever wrote it.
     pub fn add(&self, namespace: &Namespace, file: &str) -> Result<Vec<String>, String> {
+        if file.len() > MAX_BYTES {
+            return Err(too_many_bytes(file.len()));
+        }
         // JSON is YAML too.
         let mut added = scenario::parse(Path::new("scenarios.yaml"), file)
             .map_err(|error| error.explained(file))?;
@@ -40,9 +46,13 @@ impl Additions {
         self.rooms.with(namespace, |room| {
             let bytes = room.bytes + file.len();
             if bytes > MAX_BYTES {
+                return Err(too_many_bytes(bytes));
+            }
+            let all = || added.iter().chain(room.scenarios.iter());
+            if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
                 return Err(format!(
-                    "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace \
-                     may have. `DELETE /x/scenarios` makes room."
+                    "A namespace may have {MAX_PATTERNS} patterns (`matches`). `DELETE \
+                     /x/scenarios` makes room."
                 ));
             }
             room.bytes = bytes;
@@ -72,6 +82,13 @@ impl Additions {
     pub fn of(&self, namespace: &Namespace) -> Scenarios {
         self.rooms.with(namespace, |room| room.scenarios.clone())
     }
+}
+
+fn too_many_bytes(bytes: usize) -> String {
+    format!(
+        "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace may have. `DELETE \
+         /x/scenarios` makes room."
+    )
 }
 
 #[cfg(test)]
@@ -104,8 +121,30 @@ mod tests {
         let everybody = Namespace::default();
         let long = file(&"x".repeat(MAX_BYTES / 2));
         additions.add(&everybody, &long).expect("there is room");
+        let whole = "[".repeat(MAX_BYTES + 1); // it is not parsed, or it would be another mistake
+        let error = additions.add(&everybody, &whole).expect_err("it is too large");
+        assert!(error.contains("more than the 262144"), "{error}");
         let error = additions.add(&everybody, &long).expect_err("there is none");
         assert!(error.contains("more than the 262144"), "{error}");
         assert_eq!(names(&additions, &everybody).len(), 1, "the first one stays");
+    }
+
+    #[test]
+    fn patterns_have_a_limit_each_and_together() {
+        let additions = Additions::default();
+        let everybody = Namespace::default();
+        let with = |pattern: &str| {
+            format!(
+                "scenarios: [{{ name: a, when: {{ input: {{ matches: '{pattern}' }} }}, script: \
+                 [text: hi] }}]"
+            )
+        };
+        let error = additions.add(&everybody, &with("\\w{2000}")).expect_err("it is too large");
+        assert!(error.contains("size limit"), "{error}");
+        for _ in 0..MAX_PATTERNS {
+            additions.add(&everybody, &with("^a+$")).expect("there is room");
+        }
+        let error = additions.add(&everybody, &with("^a+$")).expect_err("there is none");
+        assert!(error.contains("32 patterns"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::chain::Chain;
+use super::chain::{Calls, Chain};
 use crate::backend::Prompt;
 
 /// The newest input of a conversation, and what was said before it.
@@ -31,7 +31,8 @@ pub enum Said {
 }
 
 pub fn asked(prompt: &Prompt) -> Asked {
-    let chain = Chain::new(prompt);
+    let calls = Calls::of(prompt);
+    let chain = Chain::new(prompt, &calls);
     let newest = chain.newest_of_client();
     let scene = chain.scene(&newest);
     Asked {

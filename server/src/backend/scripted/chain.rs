@@ -1,5 +1,6 @@
 //! What a scenario sees of a conversation: where it began, and what came back since.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use minijinja::value::Serde;
@@ -15,6 +16,21 @@ use crate::interaction::{CodeResult, FunctionResult, Step};
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a> {
     prompt: &'a Prompt,
+    calls: &'a Calls<'a>,
+}
+
+/// The functions of a conversation's calls, by the ids of the calls. A result need not name its function.
+#[derive(Debug)]
+pub struct Calls<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Calls<'a> {
+    pub fn of(prompt: &'a Prompt) -> Calls<'a> {
+        let calls = prompt.steps.iter().filter_map(|step| match step {
+            Step::FunctionCall(call) => Some((call.id.as_str(), call.name.as_str())),
+            _ => None,
+        });
+        Calls(calls.collect())
+    }
 }
 
 /// What the conditions of a scenario are compared with.
@@ -64,8 +80,8 @@ impl Beat<'_> {
 }
 
 impl<'a> Chain<'a> {
-    pub fn new(prompt: &'a Prompt) -> Chain<'a> {
-        Chain { prompt }
+    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Chain<'a> {
+        Chain { prompt, calls }
     }
 
     /// The steps of the client's that the newest user text came with: there the script began.
@@ -202,12 +218,8 @@ impl<'a> Chain<'a> {
     }
 
     fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
-        result.name.as_deref().or_else(|| {
-            self.steps().iter().rev().find_map(|step| match step {
-                Step::FunctionCall(call) if call.id == result.call_id => Some(call.name.as_str()),
-                _ => None,
-            })
-        })
+        let named = result.name.as_deref();
+        named.or_else(|| self.calls.0.get(result.call_id.as_str()).copied())
     }
 
     fn client_steps_around(self, at: usize) -> Range<usize> {
@@ -262,7 +274,7 @@ pub fn plain(result: &Json) -> Json {
         }
         _ => return result.clone(),
     };
-    match serde_json::from_str(&text) {
+    match crate::json::parse(text.as_bytes()) {
         Ok(structured @ (Json::Object(_) | Json::Array(_))) => structured,
         _ => Json::String(text),
     }

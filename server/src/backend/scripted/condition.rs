@@ -12,6 +12,7 @@ use super::after::{self, After, Before};
 use super::chain::Scene;
 use super::given;
 use super::same::{Ignore, same_json, same_text};
+use super::template;
 
 /// How much of a text is shown to say what was got.
 const QUOTED_CHARS: usize = 120;
@@ -71,7 +72,7 @@ impl TryFrom<String> for Pattern {
     type Error = String;
 
     fn try_from(pattern: String) -> Result<Pattern, String> {
-        Regex::new(&pattern).map(Pattern).map_err(|error| error.to_string())
+        template::compile(&pattern).map(Pattern).map_err(|error| error.to_string())
     }
 }
 
@@ -148,6 +149,11 @@ impl When {
     /// Whether the scenario waits for the answer to a function call.
     pub fn follows_a_call(&self) -> bool {
         !self.after.0.is_empty()
+    }
+
+    /// How many patterns it has, each of which takes memory.
+    pub fn patterns(&self) -> usize {
+        self.input.iter().filter(|input| input.matches.is_some()).count()
     }
 
     /// The text that it asks for, or what comes nearest to one.

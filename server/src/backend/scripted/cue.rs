@@ -33,10 +33,7 @@ pub fn next<'a>(
     take: Take<'_>,
 ) -> Result<Cue<'a>, Silence> {
     if scenarios.is_empty() {
-        return Err("No scenarios are loaded, so the scripted model has nothing to say. Put a \
-                    scenario file (*.yaml) into the folder that the server reads them from \
-                    (--scenarios DIR)."
-            .into());
+        return Err("No scenarios are loaded.".into());
     }
     let mut start = chain.newest_input();
     let mut said = Vec::new();

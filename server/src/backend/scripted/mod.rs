@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::counts::Counted;
 use crate::fault::Fault;
-use crate::interaction::{Failure, FailureKind, Manner};
-use chain::Chain;
-use library::Library;
+use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
+use chain::{Calls, Chain};
+use library::{Library, Scenarios};
 use speech::Line;
 
 mod additions;
@@ -31,6 +31,7 @@ mod chain;
 mod condition;
 mod cue;
 mod diagnosis;
+mod extent;
 mod given;
 mod keys;
 mod library;
@@ -60,6 +61,11 @@ pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, re
 pub use shadow::shadows;
 pub use words::beginning;
 
+/// A conversation with more text than that is looked through on a thread that answers nobody.
+const LONG_BYTES: usize = 256 << 10;
+/// What the result of a function counts as.
+const RESULT_BYTES: usize = 256;
+
 /// The JSON Schema of a scenario file.
 pub const SCHEMA: &str = include_str!("schema.json");
 
@@ -67,6 +73,8 @@ pub const SCHEMA: &str = include_str!("schema.json");
 pub struct Scripted {
     library: Library,
     additions: Arc<Additions>,
+    /// Where scenarios are read from, as the operator names it.
+    folder: Option<PathBuf>,
     /// Where what it says was recorded, unless a person made it up.
     recordings: Option<PathBuf>,
 }
@@ -74,7 +82,9 @@ pub struct Scripted {
 impl Scripted {
     /// Reads all scenario files of a folder, and reads them again when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
-        Ok(Scripted::of(Library::open(folder.as_ref())?))
+        let folder = folder.as_ref();
+        let library = Library::open(folder)?;
+        Ok(Scripted { folder: Some(folder.to_owned()), ..Scripted::of(library) })
     }
 
     /// The same for a folder of recordings. It may have none yet.
@@ -109,7 +119,9 @@ impl Scripted {
     pub fn knows(&self, prompt: &Prompt) -> bool {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
-        let Ok(cue) = cue::next(&scenarios, Chain::new(prompt), &|_| 0) else { return false };
+        let calls = Calls::of(prompt);
+        let chain = Chain::new(prompt, &calls);
+        let Ok(cue) = cue::next(&scenarios, chain, &|_| 0) else { return false };
         let Some(question) = &cue.scenario.question else { return !cue.scenario.fails() };
         let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
         let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
@@ -117,13 +129,65 @@ impl Scripted {
         number < answers as u64
     }
 
-    fn of(library: Library) -> Scripted {
-        Scripted { library, additions: Arc::default(), recordings: None }
+    /// How many scenarios are loaded now.
+    pub fn loaded(&self) -> usize {
+        self.library.current().len()
     }
 
-    fn lines(&self, prompt: &Prompt) -> Result<Vec<Line>, BackendError> {
-        let (added, loaded) = (self.additions.of(&prompt.namespace), self.library.current());
-        let scenarios: Vec<&Scenario> = added.iter().chain(loaded.iter()).collect();
+    fn of(library: Library) -> Scripted {
+        Scripted { library, additions: Arc::default(), folder: None, recordings: None }
+    }
+
+    /// What there is to say to a prompt now.
+    fn repertoire(&self, prompt: &Prompt) -> Repertoire {
+        Repertoire {
+            added: self.additions.of(&prompt.namespace),
+            loaded: self.library.current(),
+            folder: self.folder.clone(),
+            recordings: self.recordings.clone(),
+        }
+    }
+}
+
+/// The scenarios for one prompt.
+struct Repertoire {
+    added: Scenarios,
+    loaded: Scenarios,
+    folder: Option<PathBuf>,
+    recordings: Option<PathBuf>,
+}
+
+/// How long it may take to find out what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// It never holds up others.
+    Small,
+    Any,
+}
+
+impl Repertoire {
+    fn without_scenarios(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!(
+                "No scenarios are loaded: the server reads them from {}, and nothing is there. Put a \
+                 scenario file (*.yaml) into that folder, or start the server with another one: \
+                 --scenarios DIR.",
+                folder.display()
+            ),
+            None => {
+                "No scenarios are loaded: there was no folder ./scenarios where the server was \
+                     started. Start it where there is one, or with --scenarios DIR."
+                    .to_owned()
+            }
+        }
+    }
+
+    /// What is said; nothing where that is more effort than it may be.
+    fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
+        if effort == Effort::Small && is_long(prompt) {
+            return Ok(None);
+        }
+        let scenarios: Vec<&Scenario> = self.added.iter().chain(self.loaded.iter()).collect();
         if let (Some(folder), []) = (&self.recordings, &scenarios[..]) {
             return Err(BackendError::Refused(format!(
                 "There are no recordings in {}, so there is nothing to replay. A server that is \
@@ -131,10 +195,17 @@ impl Scripted {
                 folder.display()
             )));
         }
-        let chain = Chain::new(prompt);
+        if scenarios.is_empty() {
+            return Err(BackendError::Refused(self.without_scenarios()));
+        }
+        let calls = Calls::of(prompt);
+        let chain = Chain::new(prompt, &calls);
         let tally = prompt.note.tally();
         let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
         let cue = cue::next(&scenarios, chain, &take).map_err(BackendError::Refused)?;
+        if effort == Effort::Small && cue.scenario.script.iter().any(Part::is_heavy) {
+            return Ok(None);
+        }
         let is_first = prompt.note.matched(&cue.scenario.name);
         if let Some(why) = offer::refusal(cue.scenario, &cue.speech, prompt) {
             return Err(refused(why, chain));
@@ -146,7 +217,7 @@ impl Scripted {
         if chain.last_run_failed() && !cue.speech.looked {
             warn_of_templates(&cue, prompt);
         }
-        speech::lines(&cue, &chain.names()).map_err(BackendError::Refused)
+        speech::lines(&cue, &chain.names()).map(Some).map_err(BackendError::Refused)
     }
 }
 
@@ -166,11 +237,27 @@ fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
     for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
         tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
         prompt.note.warn(format!(
-            "A `{}` of the scenario `{name}` uses what a run printed that failed. An `if_error` after \
-             the code says what is said then.",
+            "A `{}` of the scenario `{name}` uses the output of a run that failed. Add an `if_error` \
+             after the code with what to say then.",
             part.kind()
         ));
     }
+}
+
+/// Whether the patterns of scenarios may take long to look through a conversation.
+fn is_long(prompt: &Prompt) -> bool {
+    let bytes = |step: &Step| match step {
+        Step::UserInput(contents) | Step::ModelOutput(contents) => {
+            let texts = contents.iter().map(|content| match content {
+                Content::Text { text, .. } => text.len(),
+                _ => 0,
+            });
+            texts.sum()
+        }
+        Step::FunctionResult(_) => RESULT_BYTES,
+        _ => 0,
+    };
+    prompt.steps.iter().map(bytes).sum::<usize>() > LONG_BYTES
 }
 
 /// What a script wants to be wrong with its answer.
@@ -186,18 +273,34 @@ fn faults(script: &[Part]) -> Vec<Fault> {
 impl Backend for Scripted {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
-        let lines = self.lines(&prompt);
+        let repertoire = self.repertoire(&prompt);
         // Where there is nothing to wait for, no task has to do so.
-        match lines {
-            Ok(lines) if are_said_at_once(&lines) => {
+        match repertoire.lines(&prompt, Effort::Small) {
+            Ok(Some(lines)) if are_said_at_once(&lines) => {
                 for word in lines.into_iter().filter_map(Line::word) {
                     events.try_send(word).expect("there is room for all of them");
                 }
             }
-            Ok(lines) => drop(tokio::spawn(async move { speak(lines, &events).await })),
+            Ok(Some(lines)) => drop(tokio::spawn(async move { speak(lines, &events).await })),
+            Ok(None) => drop(tokio::spawn(speak_when_found(repertoire, prompt, events))),
             Err(error) => events.try_send(Err(error)).expect("there is room for one"),
         }
         stream
+    }
+}
+
+/// The same, where it is found out on a thread that answers nobody.
+async fn speak_when_found(
+    repertoire: Repertoire,
+    prompt: Prompt,
+    events: mpsc::Sender<Result<ModelEvent, BackendError>>,
+) {
+    let lines = tokio::task::spawn_blocking(move || repertoire.lines(&prompt, Effort::Any)).await;
+    match lines {
+        Ok(Ok(lines)) => speak(lines.unwrap_or_default(), &events).await,
+        // Nobody listens any more, or a panic was told of already.
+        Ok(Err(error)) => drop(events.send(Err(error)).await),
+        Err(_) => {}
     }
 }
 

@@ -44,6 +44,20 @@ pub enum Part {
     Expect(Expect),
 }
 
+impl Part {
+    /// Whether it may take longer to be said than an answer may hold up others.
+    pub fn is_heavy(&self) -> bool {
+        match self {
+            Part::Thought(text) | Part::Text(text) => text.is_heavy(),
+            Part::Code(code) | Part::RepeatCodeUntilOk(code) => code.is_heavy(),
+            Part::FunctionCall(call) => call.arguments.is_heavy(),
+            Part::Search(search) => search.is_heavy(),
+            Part::IfError(parts) | Part::IfOk(parts) => parts.iter().any(Part::is_heavy),
+            _ => false,
+        }
+    }
+}
+
 /// What a run came to, as far as somebody wants to know whether it still does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expect {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::after::Before;
-use super::chain::Chain;
+use super::chain::{Calls, Chain};
 use super::condition::When;
 use super::cue;
 use super::part::{Expect, Part};
@@ -90,7 +90,8 @@ impl Rehearsal {
     pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<Next>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
-        let chain = Chain::new(&prompt);
+        let calls = Calls::of(&prompt);
+        let chain = Chain::new(&prompt, &calls);
         let cue = cue::next(&[&self.scenario], chain, &|_| 0)?;
         let expect = cue.speech.expect.cloned();
         let lines = speech::lines(&cue, &chain.names())?;

@@ -1,12 +1,16 @@
 //! Texts with holes: Jinja over what the conversation has brought so far.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-use regex::{Captures, Regex};
+use regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
+
+use super::extent::{self, TooMuch};
 
 /// Instructions that one template may take, so that a loop in it comes to an end.
 const FUEL: u64 = 100_000;
@@ -14,18 +18,32 @@ const FUEL: u64 = 100_000;
 /// How much one template may write. A loop over a run's output would otherwise fill the memory.
 const MAX_RENDERED_BYTES: usize = 4 << 20;
 
+/// Of a pattern, compiled.
+pub const MAX_PATTERN_BYTES: usize = 256 << 10;
+
+/// Patterns that one template may compile. Each may take milliseconds.
+const MAX_PATTERNS: usize = 100;
+
+/// Letters of texts that the patterns of one template may look through.
+const MAX_SEARCHED_BYTES: usize = 64 << 20;
+
+/// What has none of these writes what it is given.
+const GROWING: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
+
 pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
     jinja.set_fuel(Some(FUEL));
-    // A line break at the end of a text or of code is meant.
-    jinja.set_syntax(
-        SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default syntax"),
-    );
+    jinja.set_syntax(syntax());
     jinja.add_filter("regex_find", regex_find);
     jinja.add_filter("regex_replace", regex_replace);
     jinja
 });
+
+/// A line break at the end of a text or of code is meant.
+pub fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default syntax")
+}
 
 /// A text as it stands in a scenario.
 ///
@@ -45,7 +63,10 @@ impl Template {
         if raw {
             return Ok(Template::Plain(source));
         }
-        JINJA.template_from_str(&source).map_err(TemplateError)?;
+        extent::check_nesting(&source)?;
+        // Before it is compiled, at which what is constant is made.
+        extent::check(&source, None)?;
+        JINJA.template_from_str(&source)?;
         // Most texts have no holes, and need not be looked at again.
         let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
         Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
@@ -58,14 +79,25 @@ impl Template {
         used.is_ok_and(|used| names.iter().any(|name| used.contains(*name)))
     }
 
+    /// Whether it may take longer to be filled than an answer may hold up others.
+    pub fn is_heavy(&self) -> bool {
+        matches!(self, Template::Jinja(source) if source.contains("{%"))
+    }
+
     pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
         let source = match self {
             Template::Plain(text) => return Ok(text.clone()),
             Template::Jinja(source) => source,
         };
-        let template = JINJA.template_from_str(source).map_err(TemplateError)?;
+        if GROWING.iter().any(|sign| source.contains(sign)) {
+            extent::check(source, Some(names))?;
+        }
+        let template = JINJA.template_from_str(source)?;
         let mut rendered = Bounded(Vec::new());
-        drop(template.render_captured_to(names, &mut rendered).map_err(TemplateError)?);
+        PATTERNS.set(Patterns::default());
+        let done = template.render_captured_to(names, &mut rendered);
+        PATTERNS.set(Patterns::default());
+        drop(done?);
         Ok(String::from_utf8(rendered.0).expect("a template writes text"))
     }
 }
@@ -100,6 +132,19 @@ impl Arguments {
         uses && seen.is_ok()
     }
 
+    /// Whether they may take longer to be filled than an answer may hold up others.
+    pub fn is_heavy(&self) -> bool {
+        fn is_heavy(json: &Json) -> bool {
+            match json {
+                Json::String(text) => text.contains("{%"),
+                Json::Array(items) => items.iter().any(is_heavy),
+                Json::Object(fields) => fields.values().any(is_heavy),
+                _ => false,
+            }
+        }
+        !self.raw && is_heavy(&self.json)
+    }
+
     pub fn render(&self, names: &Value) -> Result<Json, TemplateError> {
         map_strings(&self.json, &mut |text| Template::new(text.into(), self.raw)?.render(names))
     }
@@ -127,8 +172,18 @@ fn map_strings<E>(
 
 /// What is wrong with a template, and in which of its lines.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", describe(.0))]
-pub struct TemplateError(Error);
+pub enum TemplateError {
+    #[error("{}", describe(.0))]
+    Jinja(#[from] Error),
+    #[error("{0}")]
+    TooMuch(String),
+}
+
+impl From<TooMuch> for TemplateError {
+    fn from(TooMuch(why): TooMuch) -> TemplateError {
+        TemplateError::TooMuch(why)
+    }
+}
 
 fn describe(error: &Error) -> String {
     let line = error.line().map(|line| format!(" (line {line} of the template)"));
@@ -165,7 +220,7 @@ impl std::io::Write for Bounded {
 /// As in Python, `$` also matches before a line break that ends the text: output nearly always
 /// ends with one.
 fn regex_find(text: &str, pattern: &str) -> Result<Value, Error> {
-    let pattern = compile(pattern)?;
+    let pattern = compiled(pattern, text)?;
     let without_break = text.strip_suffix('\n').unwrap_or(text);
     let found = pattern.captures(without_break).or_else(|| pattern.captures(text));
     Ok(found.as_ref().and_then(wanted_group).map_or(Value::UNDEFINED, Value::from))
@@ -177,11 +232,51 @@ fn wanted_group<'t>(found: &Captures<'t>) -> Option<&'t str> {
 
 /// Every match replaced; `$1` in the replacement is the first group.
 fn regex_replace(text: &str, pattern: &str, replacement: &str) -> Result<String, Error> {
-    Ok(compile(pattern)?.replace_all(text, replacement).into_owned())
+    let replaced = compiled(pattern, text)?.replace_all(text, replacement).into_owned();
+    if replaced.len() > MAX_RENDERED_BYTES {
+        let why = format!("what `regex_replace` makes has more than {MAX_RENDERED_BYTES} bytes");
+        return Err(Error::new(ErrorKind::InvalidOperation, why));
+    }
+    Ok(replaced)
 }
 
-fn compile(pattern: &str) -> Result<Regex, Error> {
-    Regex::new(pattern).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+/// The patterns of the template that is being filled on this thread.
+#[derive(Debug, Default)]
+struct Patterns {
+    compiled: HashMap<String, Regex>,
+    searched_bytes: usize,
+}
+
+thread_local! {
+    static PATTERNS: RefCell<Patterns> = RefCell::default();
+}
+
+/// A pattern that this text is about to be searched for.
+fn compiled(pattern: &str, text: &str) -> Result<Regex, Error> {
+    let invalid = |why: String| Error::new(ErrorKind::InvalidOperation, why);
+    PATTERNS.with_borrow_mut(|patterns| {
+        patterns.searched_bytes = patterns.searched_bytes.saturating_add(text.len());
+        if patterns.searched_bytes > MAX_SEARCHED_BYTES {
+            return Err(invalid(format!(
+                "patterns look through more than {MAX_SEARCHED_BYTES} bytes"
+            )));
+        }
+        if let Some(known) = patterns.compiled.get(pattern) {
+            return Ok(known.clone());
+        }
+        if patterns.compiled.len() == MAX_PATTERNS {
+            return Err(invalid(format!("it has more than {MAX_PATTERNS} patterns")));
+        }
+        let regex = compile(pattern).map_err(|error| invalid(error.to_string()))?;
+        patterns.compiled.insert(pattern.to_owned(), regex.clone());
+        Ok(regex)
+    })
+}
+
+/// A pattern that takes no more memory than it may.
+pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build()
 }
 
 #[cfg(test)]
@@ -196,7 +291,7 @@ mod tests {
         let names = context! {
             stdout => "primes=[2, 3]\nsum=5\n",
             empty => "",
-            function_result => Serde(json!({ "temperature": 21 })),
+            function_result => Serde(json!({ "temperature": 21, "large": 2_000_000_000 })),
         };
         match Template::new(source.into(), false).and_then(|template| template.render(&names)) {
             Ok(text) => text,
@@ -212,6 +307,24 @@ mod tests {
             ("{{ stdout | regex_find('[0-9]+$') }}", "5"),
             ("{{ stdout | regex_find('primes=(.*)') }}", "[2, 3]"),
             ("{{ stdout | regex_find('none') | default('nothing') }}", "nothing"),
+            ("{{ function_result.temperature * 2 }}", "42"),
+            ("{{ stdout | regex_find('sum=(.*)') | int * function_result.temperature }}", "105"),
+            ("{{ '-' * 10 }}", "----------"),
+            ("{{ '-' * (stdout | trim | length) }}", "-------------------"),
+            ("{{ stdout | indent(function_result.temperature) | length }}", "40"),
+            (
+                "{% for l in stdout | lines %}{{ loop.index * 10 }}{{ l ~ ';' }}{% endfor %}",
+                "10primes=[2, 3];20sum=5;",
+            ),
+            (
+                "{% set a, b = stdout | trim | split('\n') %}{{ [b, a] | tojson(indent=2) | length }}",
+                "32",
+            ),
+            (
+                "{% if stdout %}{% set x = '%-5s|%03d' | format('a', 7) %}{{ x }}{% endif %}",
+                "a    |007",
+            ),
+            ("{% for n in range(3) %}{{ n + 1 }},{% endfor %}", "1,2,3,"),
             ("{{ stdout | regex_replace('([a-z]+)=', '$1: ') }}", "primes: [2, 3]\nsum: 5\n"),
         ] {
             assert_eq!(rendered(source), expected, "{source}");
@@ -233,7 +346,63 @@ mod tests {
             ("a\n{{ stdout", "line 2"),
             ("{% for n in range(90000) %}{{ n + n }}{% endfor %}", "more than 100000 instructions"),
             ("{{ '%5000000s' | format(empty) }}", "more than 4194304 bytes"),
-            ("{{ 'x' * 5000000000 }}", "too large"),
+            ("{{ 'x' * 5000000000 }}", "more than 67108864 bytes"),
+            ("{{ '%900000000s' | format('x') }}", "more than 67108864 bytes"),
+            ("{{ '%*s' | format(900000000, 'x') }}", "more than 67108864 bytes"),
+            ("{{ 'a\nb' | indent(500000000) }}", "more than 67108864 bytes"),
+            ("{{ 'a\nb' | indent(function_result.large) }}", "more than 67108864 bytes"),
+            ("{{ stdout | tojson(indent=300000000) }}", "more than 67108864 bytes"),
+            ("{{ [1] * 100000000 }}", "more than 67108864 bytes"),
+            ("{{ [1] * function_result.large }}", "more than 67108864 bytes"),
+            ("{{ stdout * (function_result.large | int) }}", "more than 67108864 bytes"),
+            ("{% set a = 'a' * 10000 %}{{ a | replace('a', a) }}", "more than 67108864 bytes"),
+            (
+                "{% set a = 'a' * 10000 %}{{ a | regex_replace('a', a) }}",
+                "more than 67108864 bytes",
+            ),
+            ("{% set a = 'a' * 10000 %}{{ (a | list) | join(a) }}", "more than 67108864 bytes"),
+            (
+                &format!("{{% set a = stdout %}}{}{{{{ a }}}}", "{% set a = a ~ a %}".repeat(40)),
+                "more than 67108864 bytes",
+            ),
+            (
+                &format!(
+                    "{{% set a = [1] %}}{}{{{{ a | length }}}}",
+                    "{% set a = [a, a] %}".repeat(40)
+                ),
+                "more than 67108864 bytes",
+            ),
+            (
+                &format!(
+                    "{{% set x = stdout %}}{}{{{{ x }}}}{}",
+                    "{% for x in [x ~ x] %}".repeat(40),
+                    "{% endfor %}".repeat(40)
+                ),
+                "more than 67108864 bytes",
+            ),
+            (
+                "{% set a %}{% for n in range(30000) %}{{ stdout }}{% endfor %}{% endset %}",
+                "only `for`",
+            ),
+            ("{% filter upper %}a{% endfilter %}", "only `for`"),
+            ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "only `for`"),
+            ("{% set a = namespace(x=1) %}", "the function `namespace`"),
+            ("{{ stdout | regex_find('\\\\w{200}{200}') }}", "size limit"),
+            (
+                "{% for n in range(200) %}{{ stdout | regex_find('a?' ~ n) | default('') }}{% endfor %}",
+                "more than 100 patterns",
+            ),
+            (&format!("{{{{ {} 1 }}}}", "not ".repeat(20_000)), "more than 200 operators"),
+            (&format!("{{{{ {}1 }}}}", "-".repeat(20_000)), "more than 200 operators"),
+            (
+                &format!("{{{{ {}1{} }}}}", "(".repeat(20_000), ")".repeat(20_000)),
+                "more than 200 operators",
+            ),
+            (&format!("{{{{ '}}}}' {} }}}}", "~ 1".repeat(20_000)), "more than 200 operators"),
+            (&format!("{{{{ a{} }}}}", ".a".repeat(20_000)), "more than 200 operators"),
+            (&format!("{{{{ a{} }}}}", "|trim".repeat(20_000)), "more than 200 operators"),
+            (&"{% if 1 %}".repeat(20_000), "more than 50 statements"),
+            (&format!("{{% if 1 %}}{}", "{% elif 1 %}".repeat(20_000)), "more than 50 statements"),
         ] {
             let rendered = rendered(source);
             assert!(rendered.starts_with("error:") && rendered.contains(expected), "{rendered}");

@@ -468,6 +468,11 @@ async fn a_miss_has_a_scenario_to_paste_that_fits() {
 async fn without_scenarios_it_says_how_to_add_some() {
     let said = said(&Scripted::from_scenarios(Vec::new()), &[user("Hi")]).await;
     assert!(said.contains("No scenarios are loaded") && said.contains("--scenarios"), "{said}");
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let scripted = Scripted::load(folder.path()).expect("an empty folder is no mistake");
+    let said = self::said(&scripted, &[user("Hi")]).await;
+    let name = folder.path().to_str().expect("it is text");
+    assert!(said.contains(name) && said.contains("--scenarios"), "{said}");
 }
 
 #[tokio::test]

@@ -232,8 +232,8 @@ impl UpstreamError {
                 "The conversation is too long for the model `{model}`: {}.",
                 quoted(&message)
             )),
-            UpstreamError::Status { status: 401 | 403, ref message, .. } => {
-                tracing::error!(model, message, "the model's server refuses our key");
+            UpstreamError::Status { status: status @ (401 | 403), .. } => {
+                tracing::error!(model, status, "model server rejected our key");
                 unavailable("its server refuses the key that this server has for it")
             }
             UpstreamError::Status { status: 429, message, retry_after } => {
@@ -245,7 +245,7 @@ impl UpstreamError {
                 format!("The model `{model}` refuses the request: {}.", quoted(&message)),
             ),
             error => {
-                tracing::warn!(model, %error, "the model did not answer");
+                tracing::warn!(model, error = error.for_log(), "model did not answer");
                 match &error {
                     UpstreamError::Unreachable(_) => unavailable("its server cannot be reached"),
                     UpstreamError::Status { message, .. } => {
@@ -254,6 +254,21 @@ impl UpstreamError {
                     error => unavailable(&quoted(&error.to_string())),
                 }
             }
+        }
+    }
+
+    /// Without what that server says, which may repeat a prompt, an answer or a key.
+    fn for_log(&self) -> String {
+        match self {
+            UpstreamError::Status { status, .. } => format!("it answers with {status}"),
+            UpstreamError::TooLong(_) => "the conversation is too long".to_owned(),
+            UpstreamError::Broke(_) => "it broke off with an error".to_owned(),
+            UpstreamError::Nonsense(_) => "its answer is malformed".to_owned(),
+            UpstreamError::Refused(_) => "it was not asked".to_owned(),
+            UpstreamError::Unreachable(_)
+            | UpstreamError::Silent(_)
+            | UpstreamError::BrokenOff
+            | UpstreamError::TooMuch(_) => self.to_string(),
         }
     }
 

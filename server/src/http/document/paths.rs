@@ -349,6 +349,10 @@ fn files() -> Operations {
     ]
 }
 
+/// Of what tests control the server with.
+const CONTROL: &str = "A test control, of this key alone: 404 where they are off, as they are by default \
+                       where there are keys.";
+
 fn ours() -> Operations {
     let new = |id, summary| Operation::new(id, "belljar", summary);
     vec![
@@ -364,6 +368,7 @@ fn ours() -> Operations {
             "/x/journal",
             "get",
             new("journal", "What was asked, which scenario answered, and what came of its code")
+                .about(CONTROL)
                 .with([namespace()])
                 .answers("Journal"),
         ),
@@ -371,13 +376,14 @@ fn ours() -> Operations {
             "/x/reset",
             "post",
             new("reset", "An empty journal, no added scenarios, and everything counted from 0")
+                .about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
         (
             "/x/faults",
             "get",
-            new("faults", "What was ordered to fail, and how often it has happened")
+            new("faults", "What was ordered to fail, and how often it has happened").about(CONTROL)
                 .with([namespace()])
                 .answers("StandingFaults"),
         ),
@@ -385,7 +391,10 @@ fn ours() -> Operations {
             "/x/faults",
             "post",
             new("orderFaults", "Failures for every request")
-                .about("One, or a list of them, as in the header `x-belljar-fault`.")
+                .about(
+                    "One, or a list of them, as in the header `x-belljar-fault`. A test control: 404 \
+                     where they are off, as they are by default where there are keys.",
+                )
                 .with([namespace()])
                 .takes_as(
                     json!({JSON: {"schema": any_of(&[any_object("A failure."), list(any_object("A failure."))])}}),
@@ -396,7 +405,7 @@ fn ours() -> Operations {
         (
             "/x/faults",
             "delete",
-            new("removeFaults", "Takes away what was ordered")
+            new("removeFaults", "Takes away what was ordered").about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
@@ -411,7 +420,10 @@ fn ours() -> Operations {
             "/x/scenarios",
             "post",
             new("addScenarios", "Scenarios that are asked before all others")
-                .about("A scenario file. `belljar schema scenario` has its schema.")
+                .about(
+                    "A scenario file. `belljar schema scenario` has its schema. A test control: 404 \
+                     where they are off, as they are by default where there are keys.",
+                )
                 .with([namespace()])
                 .takes_as(
                     json!({
@@ -425,7 +437,7 @@ fn ours() -> Operations {
         (
             "/x/scenarios",
             "delete",
-            new("removeScenarios", "Takes away what was added")
+            new("removeScenarios", "Takes away what was added").about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
@@ -436,6 +448,13 @@ fn operators() -> Operations {
     let new = |id, summary| Operation::new(id, "operators", summary).needs_no_key();
     let page = || json!({"type": "string"});
     vec![
+        (
+            "/",
+            "get",
+            new("index", "Where everything is: a page for browsers, JSON for all others")
+                .answers_as(JSON, json!({"type": "object"}))
+                .answers_as("text/html", page()),
+        ),
         ("/healthz", "get", new("healthz", "The server listens").answers("Health")),
         ("/readyz", "get", new("readyz", "Code would run at once").answers("Health")),
         (

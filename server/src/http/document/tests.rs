@@ -10,7 +10,7 @@ use super::document;
 use crate::http::generate::{ABSENT_TOOLS, file, request as generate};
 use crate::http::wire::node::ASKED;
 use crate::http::wire::{execute, request as interactions};
-use crate::http::{api, keyless, routes};
+use crate::http::{api, controls, keyless, routes};
 
 #[test]
 fn every_reference_leads_somewhere() {
@@ -53,7 +53,7 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
     let paths = document["paths"].as_object().expect("it is one").keys();
     let paths: Vec<String> = paths.map(|path| path.replace("{version}", "v1")).collect();
     let versioned = api().into_iter().map(|(path, _)| format!("/v1{path}"));
-    let others = routes().into_iter().chain(keyless()).map(|(path, _)| path);
+    let others = routes().into_iter().chain(controls()).chain(keyless()).map(|(path, _)| path);
     // The others of the same are not documented one by one.
     let others = others.filter(|path| !path.contains("/v1beta/") && !path.contains("/v1alpha/"));
     let routes: Vec<(String, Regex)> =
@@ -211,12 +211,13 @@ pub fn of_generate() -> [Value; 2] {
         json!({"fileData": {"fileUri": "files/a", "mimeType": "a/b", "displayName": "n"}}),
         json!({"executableCode": {"code": "1", "language": "PYTHON", "id": "c"}}),
         json!({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1", "id": "c"}}),
-        json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false}}),
-        json!({"functionResponse": {"name": "f", "response": {}, "id": "f", "willContinue": false,
-                                    "scheduling": "SILENT"}}),
         json!({"toolCall": {}}),
         json!({"toolResponse": {}}),
     ];
+    let call = json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false},
+                      "thoughtSignature": "skip_thought_signature_validator"});
+    let response = json!({"functionResponse": {"name": "f", "response": {}, "id": "f",
+                                               "willContinue": false, "scheduling": "SILENT"}});
     for name in crate::http::generate::ABOUT_A_PART {
         parts[0][*name] = json!({});
     }
@@ -231,7 +232,8 @@ pub fn of_generate() -> [Value; 2] {
         config[*name] = json!({});
     }
     let every = json!({
-        "contents": [{"role": "user", "parts": parts}],
+        "contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": [call]},
+                     {"role": "user", "parts": [response]}],
         "systemInstruction": {"parts": [{"text": "a"}]},
         "tools": [{"codeExecution": {},
             "googleSearch": {"searchTypes": {}, "timeRangeFilter": {}}, "functionDeclarations": [{"name": "f", "description": "d",
@@ -254,14 +256,16 @@ fn content_is_generated_as_the_document_says() {
     let [every, other] = of_generate();
 
     // An instruction is a content of which texts alone are taken: the others are read and refused.
-    let parts = every["contents"][0]["parts"].as_array().expect("it is one").iter();
+    let contents = every["contents"].as_array().expect("it is one").iter();
+    let parts = contents.flat_map(|content| content["parts"].as_array().expect("it is one"));
     let instructions: Vec<Value> = parts
         .map(|part| {
             let instruction = json!({"role": "user", "parts": [part]});
             json!({"contents": {"parts": {"text": "a"}}, "systemInstruction": instruction})
         })
         .collect();
-    let read = |body| generate::generate("m", body).map(drop).map_err(|error| error.to_string());
+    let read =
+        |body| generate::generate("m", body, false).map(drop).map_err(|error| error.to_string());
     is_true("GenerateContentRequest", &of_generate(), &refused_here(""), |body| {
         instructions.iter().for_each(|instruction| drop(read(instruction.clone())));
         read(body)

@@ -53,13 +53,22 @@ pub struct Parts {
     code_id: String,
     /// A function call and the JSON text of its arguments so far.
     call: Option<(FunctionCall, String)>,
+    /// Whether a call of this answer has had the signature, which is that of them all.
+    signed: bool,
     /// A step that another server runs.
     foreign: Option<Foreign>,
 }
 
 impl Parts {
     pub fn new(thoughts: bool) -> Parts {
-        Parts { thoughts, signature: None, code_id: String::new(), call: None, foreign: None }
+        Parts {
+            thoughts,
+            signature: None,
+            code_id: String::new(),
+            call: None,
+            signed: false,
+            foreign: None,
+        }
     }
 
     pub fn of(&mut self, event: &Event) -> Option<Value> {
@@ -89,6 +98,9 @@ impl Parts {
                     call.arguments = arguments;
                 }
                 self.signature = None;
+                if std::mem::replace(&mut self.signed, true) {
+                    call.signature.clear();
+                }
                 Some(say::of_function_call(&call))
             }
             Event::StepStarted { .. }

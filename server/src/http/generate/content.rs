@@ -3,10 +3,13 @@
 //! A part knows less than a step. Which call a result belongs to may have to be seen from the order,
 //! and a signature on a text is that of the thought before it.
 
+use std::collections::{HashMap, HashSet, VecDeque};
+
 use serde_json::Value;
 
 use super::part::{self, Part, Said};
 use crate::http::wire::WireError;
+use crate::http::wire::input::{MAX_STEPS, too_many_steps};
 use crate::http::wire::node::Node;
 use crate::ids;
 use crate::interaction::{CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Step};
@@ -16,20 +19,43 @@ const NO_CONTENTS: &str = "* GenerateContentRequest.contents: contents is not sp
 const NO_PARTS: &str = "must not be empty";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub enum Role {
     User,
     Model,
 }
 
+/// A content with its parts.
+#[derive(Debug)]
+pub struct Turn {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
 /// Reads a conversation, oldest first.
 pub fn contents(node: Option<Node>) -> Result<Vec<Step>, WireError> {
+    steps(turns(node)?)
+}
+
+/// The contents of a conversation as they came, oldest first.
+pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
     let nodes = node.map(one_or_many).transpose()?.unwrap_or_default();
     if nodes.is_empty() {
         return Err(WireError::Whole(NO_CONTENTS.to_owned()));
     }
+    nodes.into_iter().map(turn).collect()
+}
+
+/// What happened in a conversation.
+pub fn steps(turns: Vec<Turn>) -> Result<Vec<Step>, WireError> {
     let mut history = History::default();
-    for node in nodes {
-        content(node, &mut history)?;
+    for Turn { role, parts } in turns {
+        history.turn();
+        for part in parts {
+            history.add(role, part);
+        }
+    }
+    if history.steps.len() > MAX_STEPS {
+        return Err(too_many_steps());
     }
     Ok(history.steps)
 }
@@ -48,13 +74,10 @@ pub fn instruction(node: Node) -> Result<String, WireError> {
     Ok(texts.join("\n"))
 }
 
-fn content(node: Node, history: &mut History) -> Result<(), WireError> {
+fn turn(node: Node) -> Result<Turn, WireError> {
     let (role, parts) = parts(node)?;
-    history.turn();
-    for part in parts {
-        history.add(role, part::read(part)?);
-    }
-    Ok(())
+    let parts = parts.into_iter().map(part::read).collect::<Result<_, _>>()?;
+    Ok(Turn { role, parts })
 }
 
 fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {
@@ -89,6 +112,34 @@ struct History {
     steps: Vec<Step>,
     /// Whether the next content begins a message of its own.
     anew: bool,
+    calls: Calls,
+}
+
+/// The calls so far, by what a later part may name them by.
+#[derive(Debug, Default)]
+struct Calls {
+    last_code: String,
+    ids: HashSet<String>,
+    /// Of each function the calls in their order, with those in front that were answered.
+    by_function: HashMap<String, VecDeque<String>>,
+    answered: HashSet<String>,
+}
+
+impl Calls {
+    fn called(&mut self, call: &FunctionCall) {
+        self.ids.insert(call.id.clone());
+        self.by_function.entry(call.name.clone()).or_default().push_back(call.id.clone());
+    }
+
+    /// The oldest call of this function that has no result yet.
+    fn waiting_for(&mut self, result: &FunctionResult) -> String {
+        let calls = result.name.as_ref().and_then(|name| self.by_function.get_mut(name));
+        let Some(calls) = calls else { return String::new() };
+        while calls.front().is_some_and(|id| self.answered.contains(id)) {
+            calls.pop_front();
+        }
+        calls.front().cloned().unwrap_or_default()
+    }
 }
 
 impl History {
@@ -103,25 +154,26 @@ impl History {
             Said::Thought(summary) if summary.is_empty() && signature.is_empty() => {}
             Said::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
             Said::Content(content) => self.content(role, content, signature),
-            Said::Code(call) => self.steps.push(Step::CodeCall(CodeCall {
-                id: or_fresh(call.id),
-                signature,
-                ..call
-            })),
+            Said::Code(call) => {
+                let call = CodeCall { id: or_fresh(call.id), signature, ..call };
+                self.calls.last_code.clone_from(&call.id);
+                self.steps.push(Step::CodeCall(call));
+            }
             Said::CodeResult(result) => {
                 let call_id = Some(result.call_id).filter(|id| !id.is_empty());
-                let call_id = call_id.unwrap_or_else(|| self.last_code());
+                let call_id = call_id.unwrap_or_else(|| self.calls.last_code.clone());
                 self.steps.push(Step::CodeResult(CodeResult { call_id, ..result }));
             }
-            Said::FunctionCall(call) => self.steps.push(Step::FunctionCall(FunctionCall {
-                id: or_fresh(call.id),
-                signature,
-                ..call
-            })),
+            Said::FunctionCall(call) => {
+                let call = FunctionCall { id: or_fresh(call.id), signature, ..call };
+                self.calls.called(&call);
+                self.steps.push(Step::FunctionCall(call));
+            }
             Said::FunctionResult(result) => {
                 // An id may be left out here, on both sides or on one: then the name tells.
-                let call_id = Some(result.call_id.clone()).filter(|id| self.has_call(id));
-                let call_id = call_id.unwrap_or_else(|| self.waiting_for(&result));
+                let call_id = Some(result.call_id.clone()).filter(|id| self.calls.ids.contains(id));
+                let call_id = call_id.unwrap_or_else(|| self.calls.waiting_for(&result));
+                self.calls.answered.insert(call_id.clone());
                 self.steps.push(Step::FunctionResult(FunctionResult { call_id, ..result }));
             }
             Said::Foreign(part) => self.steps.push(Step::Foreign(part)),
@@ -144,37 +196,6 @@ impl History {
             (Role::User, _) => self.steps.push(Step::UserInput(vec![content])),
             (Role::Model, _) => self.steps.push(Step::ModelOutput(vec![content])),
         }
-    }
-
-    fn last_code(&self) -> String {
-        let calls = self.steps.iter().rev();
-        let mut ids = calls.filter_map(|step| match step {
-            Step::CodeCall(call) => Some(call.id.clone()),
-            _ => None,
-        });
-        ids.next().unwrap_or_default()
-    }
-
-    fn has_call(&self, id: &str) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::FunctionCall(call) if call.id == id))
-    }
-
-    /// The oldest call of this function that has no result yet.
-    fn waiting_for(&self, result: &FunctionResult) -> String {
-        let answered = |id: &str| {
-            self.steps
-                .iter()
-                .any(|step| matches!(step, Step::FunctionResult(result) if result.call_id == id))
-        };
-        let mut waiting = self.steps.iter().filter_map(|step| match step {
-            Step::FunctionCall(call)
-                if Some(&call.name) == result.name.as_ref() && !answered(&call.id) =>
-            {
-                Some(call.id.clone())
-            }
-            _ => None,
-        });
-        waiting.next().unwrap_or_default()
     }
 }
 

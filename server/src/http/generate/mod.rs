@@ -8,7 +8,9 @@ mod config;
 mod content;
 pub mod file;
 mod foreign;
+mod generation;
 pub mod grounding;
+mod history;
 pub mod model;
 mod part;
 pub mod request;
@@ -28,6 +30,7 @@ pub use tool::ABSENT as ABSENT_TOOLS;
 
 use super::JSON;
 use super::error::ApiError;
+use super::lines::escaped;
 use super::wire::WireError;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
@@ -48,7 +51,7 @@ pub fn refusal(error: WireError) -> ApiError {
 
 /// An answer.
 pub fn json(body: &Value) -> Response {
-    ([(CONTENT_TYPE, JSON)], body.to_string()).into_response()
+    ([(CONTENT_TYPE, JSON)], escaped(body.to_string())).into_response()
 }
 
 fn unknown(name: &str, place: &str) -> String {

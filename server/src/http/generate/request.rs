@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::config::{self, Config};
-use super::{content, tool};
+use super::history::Signatures;
+use super::{content, generation, history, tool};
 use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::node::{Fields, Node};
@@ -26,8 +27,11 @@ pub const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// Reads a request for the model that the URL names.
-pub fn generate(model: &str, body: Value) -> Result<Generate, WireError> {
-    read(model, Node::root(body).object()?.camel()?)
+///
+/// `own` says that the model checks its thought signatures itself.
+pub fn generate(model: &str, body: Value, own: bool) -> Result<Generate, WireError> {
+    let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
+    read(model, Node::root(body).object()?.camel()?, Some(signatures))
 }
 
 /// What is to be counted: some contents, or a whole request.
@@ -40,7 +44,8 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     }
     if let Some(whole) = whole {
         fields.done()?;
-        return Ok(read(model, whole.object()?.camel()?)?.request);
+        // Clients count parts of conversations, so what is said in them is not checked.
+        return Ok(read(model, whole.object()?.camel()?, None)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
@@ -48,23 +53,32 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     Ok(request(model, input))
 }
 
-fn read(model: &str, mut fields: Fields) -> Result<Generate, WireError> {
+fn read(
+    model: &str,
+    mut fields: Fields,
+    signatures: Option<Signatures>,
+) -> Result<Generate, WireError> {
     for (name, why) in REFUSED {
         if fields.has(name) {
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
-    let input = content::contents(fields.take("contents"))?;
+    let turns = content::turns(fields.take("contents"))?;
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
     let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
     let config = fields.take("generationConfig").map(config::config).transpose()?;
     let Config { mut generation, thoughts } = config.unwrap_or_default();
+    generation::check(model, &offer, &generation)?;
     if let Some(choice) = offer.choice {
         generation["tool_choice"] = choice;
     }
     let service_tier = fields.take("serviceTier").map(tier).transpose()?.unwrap_or_default();
     ignored(&mut fields)?;
     fields.done()?;
+    if let Some(signatures) = signatures {
+        history::check(&turns, signatures)?;
+    }
+    let input = content::steps(turns)?;
     let request = Request {
         service_tier,
         system_instruction: instruction.filter(|text| !text.is_empty()),
@@ -137,7 +151,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        generate("m", body).map_err(|error| error.to_string())
+        generate("m", body, false).map_err(|error| error.to_string())
     }
 
     #[test]

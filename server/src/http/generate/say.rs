@@ -1,10 +1,9 @@
 //! Parts, as clients get them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::part::OUTCOMES;
+use crate::http::pieces::base64;
 use crate::interaction::{CodeResult, FunctionCall, Media, Source};
 
 pub fn text(text: &str) -> Value {
@@ -18,7 +17,7 @@ pub fn thought(summary: &str) -> Value {
 pub fn of_media(media: &Media) -> Value {
     match &media.source {
         Source::Inline(data) => {
-            json!({"inlineData": {"mimeType": media.mime_type, "data": STANDARD.encode(data)}})
+            json!({"inlineData": {"mimeType": media.mime_type, "data": base64(data)}})
         }
         Source::Uri(uri) => json!({"fileData": {"mimeType": media.mime_type, "fileUri": uri}}),
     }
@@ -40,8 +39,10 @@ pub fn of_code_result(result: &CodeResult) -> Value {
 }
 
 pub fn of_function_call(call: &FunctionCall) -> Value {
-    json!({
-        "functionCall": {"id": call.id, "name": call.name, "args": call.arguments},
-        "thoughtSignature": call.signature,
-    })
+    let mut part =
+        json!({"functionCall": {"id": call.id, "name": call.name, "args": call.arguments}});
+    if !call.signature.is_empty() {
+        part["thoughtSignature"] = call.signature.as_str().into();
+    }
+    part
 }

@@ -14,6 +14,7 @@ use super::answer::{About, End, Parts, answer, join, usage, usage_so_far};
 use super::grounding::Grounding;
 use crate::engine::Running;
 use crate::http::JSON;
+use crate::http::deadline::Deadline;
 use crate::http::error::{self, ApiError};
 use crate::interaction::{Event, Failure, Manner, Tally};
 
@@ -25,7 +26,13 @@ pub enum Framing {
 }
 
 /// Streams an answer. A client that goes away ends it.
-pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) -> Response {
+pub fn stream(
+    running: Running,
+    about: About,
+    thoughts: bool,
+    framing: Framing,
+    deadline: Deadline,
+) -> Response {
     let log = Arc::clone(running.log());
     let mut follower = log.follow(0);
     let pieces = async_stream::stream! {
@@ -36,7 +43,15 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
         let mut held = None;
         let mut tally = Tally::default();
         let mut ended = None;
-        while let Some((_, entry)) = follower.next().await {
+        loop {
+            let entry = match deadline.hold(follower.next()).await {
+                Ok(Some((_, entry))) => entry,
+                Ok(None) => break,
+                Err(late) => {
+                    ended = Some(Err(late));
+                    break;
+                }
+            };
             if let Event::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
                 yield Err(error::disconnected().await);
                 return;
@@ -58,7 +73,7 @@ pub fn stream(running: Running, about: About, thoughts: bool, framing: Framing) 
                 break;
             }
         }
-        yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off())) {
+        yield Ok(match ended.unwrap_or_else(|| Err(ApiError::broken_off(&log))) {
             Ok(end) => {
                 let used = end.usage.map(|used| usage(&about, &used));
                 let last = join(held.into_iter().chain(parts.last()));
@@ -107,8 +122,9 @@ impl Frames {
     fn end(&self) -> Option<&'static str> {
         match self.framing {
             Framing::ServerSentEvents => None,
-            Framing::List if self.begun => Some("\n]\n"),
-            Framing::List => Some("[]\n"),
+            // Without a line break at the end: google-api-core reads none there.
+            Framing::List if self.begun => Some("]"),
+            Framing::List => Some("[]"),
         }
     }
 }

@@ -24,6 +24,7 @@ use serde_json::json;
 use command::Commands;
 use multipart::multipart;
 
+use super::auth::Claimed;
 use super::base::Base;
 use super::body::Body;
 use super::error::ApiError;
@@ -35,18 +36,23 @@ use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
 
 /// How long a client may be silent in the middle of a body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);
+/// What may stand around a file in the body of its upload.
+const MAX_AROUND_BYTES: u64 = 128 << 10;
 /// What the real service wants pieces to be a multiple of. Here any length will do.
 const GRANULARITY: &str = "262144";
 
 pub async fn upload(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    Extension(claimed): Extension<Claimed>,
     base: Base,
     query: Upload,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let announced = number(request.headers(), CONTENT_LENGTH.as_str())?.unwrap_or_default();
+    app.files.allows(announced.saturating_sub(MAX_AROUND_BYTES))?;
     if let Some(id) = query.id {
-        return go_on(&app, &base, &id, request).await;
+        return go_on(&app, &claimed, &base, &id, request).await;
     }
     let protocol = header(request.headers(), "x-goog-upload-protocol").map(str::to_owned);
     match protocol.or(query.protocol).as_deref() {
@@ -71,7 +77,7 @@ async fn start(
     }
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
-    let Body(body) = Body::or_empty(request, app).await?;
+    let Body(body) = Body::or_empty(request).await?;
     let file = announced(body, &about(&headers)?).map_err(refusal)?;
     let id = app.files.begin(owner, file).await?;
     let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));
@@ -88,14 +94,21 @@ async fn start(
     .into_response())
 }
 
-/// A piece, or a question about an upload.
-async fn go_on(app: &App, base: &Base, id: &str, request: Request) -> Result<Response, ApiError> {
+/// A piece, or a question about an upload. Its id is the right to go on with it, but not together with
+/// the key of another tenant.
+async fn go_on(
+    app: &App,
+    Claimed(claimed): &Claimed,
+    base: &Base,
+    id: &str,
+    request: Request,
+) -> Result<Response, ApiError> {
     let commands = Commands::of(request.headers())?;
     if commands == Commands::START {
         return Err(ApiError::invalid("This upload has begun already."));
     }
     let offset = number(request.headers(), "x-goog-upload-offset")?;
-    let mut receiving = match app.files.progress(id).await? {
+    let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
         // The client has missed the last answer.
         Progress::Done(file) => return Ok(done(&file, base)),
         Progress::Coming(receiving) => receiving,
@@ -146,14 +159,14 @@ async fn at_once(
     pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
 ) -> Result<File, ApiError> {
     let id = app.files.begin(owner, file).await?;
-    let Progress::Coming(receiving) = app.files.progress(&id).await? else {
+    let Progress::Coming(receiving) = app.files.progress(Some(owner), &id).await? else {
         return Err(UploadError::Unknown.into());
     };
     match receive(receiving, pieces).await {
         Ok(receiving) => Ok(receiving.finish().await?),
         Err(error) => {
             // Nobody knows its name, so nobody could go on with it.
-            if let Ok(Progress::Coming(receiving)) = app.files.progress(&id).await {
+            if let Ok(Progress::Coming(receiving)) = app.files.progress(Some(owner), &id).await {
                 receiving.cancel().await?;
             }
             Err(error)

@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::WireError;
 use super::node::{Fields, Node};
+use crate::http::pieces::base64;
 use crate::interaction::{Citation, Content, Media, MediaKind, Source};
 
 /// Padding or none, and bits that are left over: clients do all of it.
@@ -121,6 +122,11 @@ pub fn decode(node: Node) -> Result<Bytes, WireError> {
     }
 }
 
+/// The bytes of base64 in any of its spellings; nothing for what is none.
+pub fn bytes_of(value: &Value) -> Option<Vec<u8>> {
+    decoded(value.as_str()?).ok()
+}
+
 pub fn is_base64(text: &str) -> bool {
     decoded(text).is_ok()
 }
@@ -188,7 +194,7 @@ pub fn media_to_json(media: &Media) -> Value {
         json["mime_type"] = mime_type.as_str().into();
     }
     match &media.source {
-        Source::Inline(bytes) => json["data"] = STANDARD.encode(bytes).into(),
+        Source::Inline(bytes) => json["data"] = base64(bytes),
         Source::Uri(uri) => json["uri"] = uri.as_str().into(),
     }
     json
@@ -196,6 +202,8 @@ pub fn media_to_json(media: &Media) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn read(json: Value) -> Result<Vec<Content>, String> {

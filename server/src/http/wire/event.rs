@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
 use super::{step, usage};
-use crate::http::error::Code;
+use crate::http::error::{Code, LATE};
 use crate::interaction::{Delta, Event, Shell, Status, Summaries, Tally};
 use crate::store::Log;
 
@@ -62,6 +62,11 @@ impl Frame {
     /// The stream breaks off for a reason of its own. Such a frame has no place in the log.
     pub fn broken_off(entry: usize) -> Frame {
         error_frame(entry, Code::Internal, "Internal error encountered.")
+    }
+
+    /// The client's deadline has passed.
+    pub fn late(entry: usize) -> Frame {
+        error_frame(entry, Code::DeadlineExceeded, LATE)
     }
 
     /// The server goes, and the interaction will go on without this stream.

@@ -1,17 +1,17 @@
 //! The request and the answer of `/x/execute`. Not Google's: ours.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use protocol::Limit;
+use protocol::{Limit, MAX_INPUT_FILES};
 use serde_json::{Value, json};
 
 use super::WireError;
 use super::content::decode;
 use super::node::Node;
 use crate::engine;
+use crate::http::pieces::base64;
 use crate::sandbox::RunOutput;
 
 /// What is to be run.
@@ -26,11 +26,14 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let mut fields = Node::root(body).object()?;
     let code = fields.require("code")?.string()?;
     let timeout = fields.take("timeout_s").map(seconds).transpose()?;
-    let mut files = Vec::<(String, Bytes)>::new();
+    let (mut files, mut names) = (Vec::new(), HashSet::new());
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
+        if files.len() == MAX_INPUT_FILES {
+            return Err(node.wrong(format!("there are more than {MAX_INPUT_FILES} files")));
+        }
         let mut file = node.object()?;
         let name = plain_name(file.require("name")?)?;
-        if files.iter().any(|(other, _)| *other == name) {
+        if !names.insert(name.clone()) {
             return Err(file.wrong(format!("there are two files named '{name}'")));
         }
         files.push((name, decode(file.require("data")?)?));
@@ -68,11 +71,9 @@ pub fn answer(output: &RunOutput) -> Value {
     let images = output
         .images
         .iter()
-        .map(|image| json!({"mime_type": image.mime_type, "data": STANDARD.encode(&image.data)}));
-    let files = output
-        .files
-        .iter()
-        .map(|file| json!({"name": file.path, "data": STANDARD.encode(&file.content)}));
+        .map(|image| json!({"mime_type": image.mime_type, "data": base64(&image.data)}));
+    let files =
+        output.files.iter().map(|file| json!({"name": file.path, "data": base64(&file.content)}));
     let finished = &output.finished;
     let mut answer = json!({
         "outcome": told.outcome.as_str(),
@@ -105,10 +106,12 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::CpuMs(ms) => ("cpu_ms", ms),
         Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
         Limit::Processes(count) => ("processes", count),
+        Limit::Threads(count) => ("threads", count),
         Limit::OpenFiles(count) => ("open_files", count),
         Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
         Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),
         Limit::CodeBytes(bytes) => ("code_bytes", bytes),
+        Limit::Rest => ("rest", 0),
     }
 }

@@ -12,6 +12,9 @@ use crate::interaction::{Content, Step};
 const UNSIGNED: &str = "a function call has to come back with the 'signature' that it came with, which \
                         is base64; send the steps of the model as they were";
 
+/// Steps of one request, and contents of one step.
+pub const MAX_STEPS: usize = 10_000;
+
 /// Reads the input. Contents in a row are one message of the user's.
 pub fn input(node: Node) -> Result<Vec<Step>, WireError> {
     let steps = match node.value() {
@@ -20,11 +23,18 @@ pub fn input(node: Node) -> Result<Vec<Step>, WireError> {
         Value::Array(_) => together(node.list()?)?,
         _ => return Err(node.not("a string, an object or a list")),
     };
+    if steps.len() > MAX_STEPS {
+        return Err(too_many_steps());
+    }
     if steps.iter().any(says_something) {
         Ok(steps)
     } else {
         Err(WireError::Whole("Request has empty input.".to_owned()))
     }
+}
+
+pub fn too_many_steps() -> WireError {
+    WireError::Whole(format!("A request can have at most {MAX_STEPS} steps."))
 }
 
 /// What an element of the list turned out to be.

@@ -11,6 +11,8 @@ const GOOGLE_SEARCH: &str = "google_search";
 
 /// Limit of a function's name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
+/// Functions that one request may declare, as the real service has it.
+const MAX_FUNCTIONS: usize = 128;
 
 pub fn tools(node: Node) -> Result<Tools, WireError> {
     let mut tools = Tools::default();
@@ -91,6 +93,10 @@ pub fn offer_google_search(tools: &mut Tools) {
 }
 
 pub fn declare(tools: &mut Tools, function: Function) -> Result<(), WireError> {
+    if tools.functions.len() >= MAX_FUNCTIONS {
+        let why = format!("At most {MAX_FUNCTIONS} functions can be declared in one request.");
+        return Err(WireError::Whole(why));
+    }
     if tools.functions.iter().any(|other| other.name == function.name) {
         let why = format!("Function '{}' is declared twice.", function.name);
         return Err(WireError::Whole(why));
@@ -138,6 +144,15 @@ mod tests {
         let tools = read(json!([weather, {"type": "code_execution"}])).expect("it is right");
         assert_eq!(tools.offered, ["weather", "code_execution"]);
         assert_eq!(tools.functions[0].parameters, Some(json!({"type": "object"})));
+    }
+
+    #[test]
+    fn functions_have_a_limit() {
+        let function = |number| json!({"type": "function", "name": format!("f{number}")});
+        let all = |count: usize| Value::Array((0..count).map(function).collect());
+        assert_eq!(read(all(MAX_FUNCTIONS)).expect("so many may be").offered.len(), MAX_FUNCTIONS);
+        let error = read(all(MAX_FUNCTIONS + 1)).expect_err("it is one too many");
+        assert!(error.contains("At most 128 functions"), "{error}");
     }
 
     #[test]

@@ -4,16 +4,22 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row, Sqlite, Transaction};
 
-use super::{File, FileLimits, Owner, Upload};
-use crate::store::StoreError;
+use super::{File, FileLimits, Upload};
+use crate::store::{Owner, StoreError};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Change {
     Begin {
         upload: Upload,
         limits: FileLimits,
         /// Files and uploads that the owner may have with this one.
         count: u64,
+    },
+    /// Holds this much of the owner's room for an upload.
+    Hold {
+        upload: String,
+        bytes: u64,
+        limits: FileLimits,
     },
     Finish {
         upload: String,
@@ -49,12 +55,23 @@ pub enum Applied {
 const DONE: Applied = Applied::Done { unused: Vec::new() };
 
 impl Change {
+    /// Whether there is more room on the disk after it.
+    pub fn makes_room(&self) -> bool {
+        match self {
+            Change::Cancel { .. } | Change::Delete { .. } | Change::Expire { .. } => true,
+            Change::Begin { .. } | Change::Hold { .. } | Change::Finish { .. } => false,
+        }
+    }
+
     pub async fn apply(self, connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
         // A write from its beginning: one that begins with reading can be overtaken.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let applied = match self {
             Change::Begin { upload, limits, count } => {
                 begin(&mut transaction, upload, limits, count).await?
+            }
+            Change::Hold { upload, bytes, limits } => {
+                hold(&mut transaction, &upload, bytes, limits).await?
             }
             Change::Finish { upload, owner, file } => {
                 finish(&mut transaction, upload, owner, file).await?
@@ -109,24 +126,14 @@ async fn begin(
     if taken.is_some() {
         return Ok(Applied::Taken);
     }
-    let sums = sqlx::query(
-        "SELECT coalesce(sum(bytes), 0), count(*) FROM \
-         (SELECT bytes FROM files WHERE owner = $1 \
-          UNION ALL SELECT coalesce(bytes, $2) FROM uploads WHERE owner = $1)",
-    )
-    .bind(upload.owner.name())
-    .bind(signed(limits.file_bytes))
-    .fetch_one(&mut **transaction)
-    .await?;
-    let (bytes, files): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
-    // Room is kept for what nobody has told the size of.
-    let more = upload.bytes.unwrap_or(limits.file_bytes);
-    if bytes.unsigned_abs() + more > limits.total_bytes || files.unsigned_abs() >= count {
+    let (bytes, files) = held(transaction, upload.owner.name(), &upload.id).await?;
+    let fits = bytes.saturating_add(upload.held) <= limits.total_bytes;
+    if !fits || files >= count {
         return Ok(Applied::Full);
     }
     sqlx::query(
-        "INSERT INTO uploads (id, owner, file, display_name, mime_type, bytes, begun_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO uploads (id, owner, file, display_name, mime_type, bytes, begun_ms, held) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&upload.id)
     .bind(upload.owner.name())
@@ -135,8 +142,52 @@ async fn begin(
     .bind(&upload.mime_type)
     .bind(upload.bytes.map(signed))
     .bind(upload.begun.as_millisecond())
+    .bind(signed(upload.held))
     .execute(&mut **transaction)
     .await?;
+    Ok(DONE)
+}
+
+/// What an owner's files and uploads hold, but for this upload, and how many they are.
+async fn held(
+    transaction: &mut Transaction<'_, Sqlite>,
+    owner: &str,
+    upload: &str,
+) -> Result<(u64, u64), StoreError> {
+    let sums = sqlx::query(
+        "SELECT coalesce(sum(bytes), 0), count(*) FROM \
+         (SELECT bytes FROM files WHERE owner = $1 \
+          UNION ALL SELECT held FROM uploads WHERE owner = $1 AND id <> $2)",
+    )
+    .bind(owner)
+    .bind(upload)
+    .fetch_one(&mut **transaction)
+    .await?;
+    let (bytes, files): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
+    Ok((bytes.unsigned_abs(), files.unsigned_abs()))
+}
+
+async fn hold(
+    transaction: &mut Transaction<'_, Sqlite>,
+    upload: &str,
+    bytes: u64,
+    limits: FileLimits,
+) -> Result<Applied, StoreError> {
+    let row = sqlx::query("SELECT owner, held FROM uploads WHERE id = $1")
+        .bind(upload)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    let Some(row) = row else { return Ok(Applied::Gone { unused: Vec::new() }) };
+    let (owner, before): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (others, _) = held(transaction, &owner, upload).await?;
+    if bytes > before.unsigned_abs() && others.saturating_add(bytes) > limits.total_bytes {
+        return Ok(Applied::Full);
+    }
+    sqlx::query("UPDATE uploads SET held = $1 WHERE id = $2")
+        .bind(signed(bytes))
+        .bind(upload)
+        .execute(&mut **transaction)
+        .await?;
     Ok(DONE)
 }
 

@@ -21,7 +21,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::blobs::remove;
-use super::{Inner, StoreError, log};
+use super::reserve::says_full;
+use super::{Inner, Owner, StoreError, log};
 use crate::ids;
 
 pub use change::{Applied, Change};
@@ -29,6 +30,10 @@ pub use upload::Receiving;
 
 /// How long an upload may take, from its beginning to its last byte.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an upload of no announced size holds of its owner's room beyond what has come.
+const STEP_BYTES: u64 = 16 << 20;
+/// An upload to which nothing has come for so long holds no more room than what is there of it.
+const HOLDS_FOR: Duration = Duration::from_secs(60 * 60);
 /// Files and uploads of one owner.
 const MAX_FILES: u64 = 10_000;
 
@@ -40,21 +45,6 @@ pub struct FileLimits {
     /// Of all files and uploads of one owner.
     pub total_bytes: u64,
     pub lifetime: Duration,
-}
-
-/// Who a file belongs to: everybody who comes with the same key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner(String);
-
-impl Owner {
-    /// `name` tells owners apart, and is kept on the disk: no key, but what is made of one.
-    pub fn named(name: String) -> Owner {
-        Owner(name)
-    }
-
-    pub fn name(&self) -> &str {
-        &self.0
-    }
 }
 
 /// A file that is there.
@@ -91,6 +81,8 @@ pub struct Upload {
     pub display_name: Option<String>,
     pub mime_type: String,
     pub bytes: Option<u64>,
+    /// How much of the owner's room is kept for it.
+    pub held: u64,
     pub begun: Timestamp,
 }
 
@@ -138,11 +130,15 @@ impl Files {
         Files { store, limits }
     }
 
+    /// Whether a file may have so many bytes.
+    pub fn allows(&self, bytes: u64) -> Result<(), UploadError> {
+        let most = self.limits.file_bytes;
+        if bytes > most { Err(UploadError::TooLarge(most)) } else { Ok(()) }
+    }
+
     /// Begins an upload, and gives its id.
     pub async fn begin(&self, owner: &Owner, file: Announced) -> Result<String, UploadError> {
-        if file.bytes.is_some_and(|bytes| bytes > self.limits.file_bytes) {
-            return Err(UploadError::TooLarge(self.limits.file_bytes));
-        }
+        self.allows(file.bytes.unwrap_or_default())?;
         let upload = Upload {
             id: ids::upload(),
             owner: owner.clone(),
@@ -150,6 +146,7 @@ impl Files {
             display_name: file.display_name,
             mime_type: file.mime_type,
             bytes: file.bytes,
+            held: file.bytes.unwrap_or(STEP_BYTES.min(self.limits.file_bytes)),
             begun: log::now(),
         };
         let id = upload.id.clone();
@@ -162,12 +159,17 @@ impl Files {
         }
     }
 
-    /// Where an upload stands, ready to go on.
-    pub async fn progress(&self, upload: &str) -> Result<Progress, UploadError> {
-        if let Some(upload) = rows::upload(&self.store.readers, upload).await? {
+    /// Where an upload stands, ready to go on. Where a client says who it is, it has to be the upload's
+    /// owner.
+    pub async fn progress(
+        &self,
+        owner: Option<&Owner>,
+        upload: &str,
+    ) -> Result<Progress, UploadError> {
+        if let Some(upload) = rows::upload(&self.store.readers, owner, upload).await? {
             return Ok(Progress::Coming(Receiving::open(self.clone(), upload).await?));
         }
-        let file = rows::of_upload(&self.store.readers, upload, log::now()).await?;
+        let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
         file.map(Progress::Done).ok_or(UploadError::Unknown)
     }
 
@@ -222,6 +224,21 @@ impl Files {
                 remove(&file).await?;
             }
         }
+        self.let_go_of_room(now).await
+    }
+
+    /// Takes back the room of uploads to which nothing comes.
+    async fn let_go_of_room(&self, now: Timestamp) -> Result<(), UploadError> {
+        for upload in rows::holding(&self.store.readers).await? {
+            let (bytes, last) = match tokio::fs::metadata(self.folder().join(&upload.id)).await {
+                Ok(file) => (file.len(), file.modified()?.try_into().unwrap_or(upload.begun)),
+                Err(_) => (0, upload.begun), // nothing has come at all
+            };
+            if bytes < upload.held && last < before(now, HOLDS_FOR) {
+                let (upload, limits) = (upload.id, self.limits);
+                self.change(Change::Hold { upload, bytes, limits }).await?;
+            }
+        }
         Ok(())
     }
 
@@ -239,6 +256,16 @@ impl Files {
             }
             Applied::Taken | Applied::Full => Ok(()),
         }
+    }
+
+    /// What a write to the disk failed of.
+    fn failed(&self, error: std::io::Error) -> UploadError {
+        if !says_full(&error) {
+            return error.into();
+        }
+        let full = Err::<(), _>(StoreError::Full);
+        self.store.room.note(&full);
+        StoreError::Full.into()
     }
 
     fn folder(&self) -> &PathBuf {

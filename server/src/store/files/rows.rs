@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use super::{File, Owner, Upload};
-use crate::store::{StoreError, load};
+use super::{File, Upload};
+use crate::store::{Owner, StoreError, load};
 
 pub async fn file(
     database: &SqlitePool,
@@ -27,14 +27,18 @@ pub async fn file(
 /// The file that an upload has become.
 pub async fn of_upload(
     database: &SqlitePool,
+    owner: Option<&Owner>,
     upload: &str,
     now: Timestamp,
 ) -> Result<Option<File>, StoreError> {
-    let row = sqlx::query("SELECT * FROM files WHERE upload = $1 AND expires_ms > $2")
-        .bind(upload)
-        .bind(now.as_millisecond())
-        .fetch_optional(database)
-        .await?;
+    let row = sqlx::query(
+        "SELECT * FROM files WHERE upload = $1 AND expires_ms > $2 AND owner = coalesce($3, owner)",
+    )
+    .bind(upload)
+    .bind(now.as_millisecond())
+    .bind(owner.map(Owner::name))
+    .fetch_optional(database)
+    .await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -57,22 +61,37 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-pub async fn upload(database: &SqlitePool, id: &str) -> Result<Option<Upload>, StoreError> {
-    let row = sqlx::query("SELECT * FROM uploads WHERE id = $1")
+pub async fn upload(
+    database: &SqlitePool,
+    owner: Option<&Owner>,
+    id: &str,
+) -> Result<Option<Upload>, StoreError> {
+    let row = sqlx::query("SELECT * FROM uploads WHERE id = $1 AND owner = coalesce($2, owner)")
         .bind(id)
+        .bind(owner.map(Owner::name))
         .fetch_optional(database)
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    row.as_ref().map(read_upload).transpose()
+}
+
+/// The uploads that hold any room.
+pub async fn holding(database: &SqlitePool) -> Result<Vec<Upload>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM uploads WHERE held > 0").fetch_all(database).await?;
+    rows.iter().map(read_upload).collect()
+}
+
+fn read_upload(row: &SqliteRow) -> Result<Upload, StoreError> {
     let bytes: Option<i64> = row.try_get("bytes")?;
-    Ok(Some(Upload {
+    Ok(Upload {
         id: row.try_get("id")?,
         owner: Owner::named(row.try_get("owner")?),
         file: row.try_get("file")?,
         display_name: row.try_get("display_name")?,
         mime_type: row.try_get("mime_type")?,
         bytes: bytes.map(i64::unsigned_abs),
-        begun: load::time(&row, "begun_ms")?,
-    }))
+        held: row.try_get::<i64, _>("held")?.unsigned_abs(),
+        begun: load::time(row, "begun_ms")?,
+    })
 }
 
 /// The ids of all uploads.

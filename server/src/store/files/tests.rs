@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::interaction::{Content, Media, MediaKind, Source, Status, Step, Terms, Usage};
-use crate::store::{Head, Keep, Store};
+use crate::store::{Head, Keep, Owner, Store};
 
 const LIMITS: FileLimits =
     FileLimits { file_bytes: 100, total_bytes: 150, lifetime: Duration::from_secs(48 * 60 * 60) };
@@ -28,7 +28,7 @@ fn csv(bytes: Option<u64>) -> Announced {
 }
 
 async fn coming(files: &Files, upload: &str) -> Receiving {
-    match files.progress(upload).await.expect("it was begun") {
+    match files.progress(None, upload).await.expect("it was begun") {
         Progress::Coming(receiving) => receiving,
         Progress::Done(file) => panic!("it is done: {file:?}"),
     }
@@ -75,7 +75,7 @@ async fn what_has_come_of_an_upload_survives_a_restart() {
     let file = receiving.finish().await.expect("it is whole");
     assert_eq!(files.content(&file).await.expect("it is there"), "a,b\n1,");
     assert_eq!(in_folder(folder.path(), "uploads"), 0);
-    let Progress::Done(again) = files.progress(&upload).await.expect("it is known") else {
+    let Progress::Done(again) = files.progress(None, &upload).await.expect("it is known") else {
         panic!("it has not ended");
     };
     assert_eq!(again, file);
@@ -102,7 +102,7 @@ async fn two_requests_do_not_write_to_one_upload() {
     let (_store, files) = open(folder.path()).await;
     let upload = files.begin(&somebody("a"), csv(None)).await.expect("there is room");
     let first = coming(&files, &upload).await;
-    let second = files.progress(&upload).await.expect_err("both have it");
+    let second = files.progress(None, &upload).await.expect_err("both have it");
     assert!(matches!(second, UploadError::Busy), "{second}");
     drop(first);
     coming(&files, &upload).await;
@@ -123,7 +123,7 @@ async fn a_size_that_was_announced_is_kept() {
             }
         };
         assert!(matches!(error, UploadError::WrongSize { announced: 4, .. }), "{error}");
-        let gone = files.progress(&upload).await.expect_err("it has ended");
+        let gone = files.progress(None, &upload).await.expect_err("it has ended");
         assert!(matches!(gone, UploadError::Unknown), "{gone}");
     }
     assert_eq!(in_folder(folder.path(), "uploads"), 0);
@@ -147,6 +147,47 @@ async fn a_file_and_all_files_of_an_owner_have_a_limit() {
     let error = files.begin(&owner, csv(Some(1))).await.expect_err("there is no room");
     assert!(matches!(error, UploadError::Full { total_bytes: 150 }), "{error}");
     files.begin(&somebody("b"), csv(Some(100))).await.expect("others have room of their own");
+}
+
+#[tokio::test]
+async fn uploads_to_which_nothing_comes_hold_no_room() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.expect("the folder is ours");
+    let limits = FileLimits { file_bytes: 2 << 30, total_bytes: 20 << 30, ..LIMITS };
+    let (files, owner) = (store.files(limits), somebody("a"));
+    for _ in 0..100 {
+        files.begin(&owner, csv(None)).await.expect("each holds a step");
+    }
+    for _ in 0..9 {
+        files.begin(&owner, csv(Some(2 << 30))).await.expect("there is room");
+    }
+    let full = files.begin(&owner, csv(Some(2 << 30))).await.expect_err("all of it is held");
+    assert!(matches!(full, UploadError::Full { .. }), "{full}");
+    let later = Timestamp::now().checked_add(HOLDS_FOR + Duration::from_secs(1));
+    files.sweep(later.expect("it is soon")).await.expect("there is a disk");
+    for _ in 0..10 {
+        files.begin(&owner, csv(Some(2 << 30))).await.expect("nothing came of the others");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_of_no_size_ends_where_its_owners_room_does() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.expect("the folder is ours");
+    let limits = FileLimits { file_bytes: 100 << 20, total_bytes: 40 << 20, ..LIMITS };
+    let (files, owner) = (store.files(limits), somebody("a"));
+    let upload = files.begin(&owner, csv(None)).await.expect("there is room");
+    let mut receiving = coming(&files, &upload).await;
+    let mebibyte = vec![b'x'; 1 << 20];
+    let mut come = 0;
+    let error = loop {
+        match receiving.write(&mebibyte).await {
+            Ok(()) => come += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, UploadError::Full { .. }), "{error}");
+    assert!((16..=40).contains(&come), "{come} MiB");
 }
 
 #[tokio::test]
@@ -188,7 +229,7 @@ async fn a_sweep_takes_what_is_too_old_and_nothing_else() {
     let later = file.created.checked_add(UPLOAD_LIFETIME + Duration::from_secs(60));
     files.sweep(later.expect("it is soon")).await.expect("there is a disk");
     assert_eq!((in_folder(folder.path(), "uploads"), in_folder(folder.path(), "blobs")), (0, 1));
-    assert!(matches!(files.progress(&upload).await, Err(UploadError::Unknown)));
+    assert!(matches!(files.progress(None, &upload).await, Err(UploadError::Unknown)));
     files.sweep(file.expires).await.expect("there is a disk");
     assert_eq!(in_folder(folder.path(), "blobs"), 0);
     assert!(files.find(&owner, &file.id).await.expect("it can be asked").is_none());
@@ -244,6 +285,7 @@ async fn bytes_that_somebody_else_needs_stay() {
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![Content::Media(media)])],
         orders: None,
+        owner: owner.clone(),
     };
     let log = store.begin(head, Keep::Stored, Terms::default());
     let end =
@@ -255,7 +297,7 @@ async fn bytes_that_somebody_else_needs_stay() {
     let mut left = Vec::new();
     files.delete(&owner, &first.id).await.expect("it can be deleted");
     left.push(in_folder(folder.path(), "blobs"));
-    store.delete(&log.head().id).await.expect("it can be deleted");
+    store.delete(&owner, &log.head().id).await.expect("it can be deleted");
     left.push(in_folder(folder.path(), "blobs"));
     files.delete(&owner, &second.id).await.expect("it can be deleted");
     left.push(in_folder(folder.path(), "blobs"));

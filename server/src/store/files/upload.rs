@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use super::{Applied, Change, File, Files, Upload, UploadError};
+use super::{Applied, Change, File, Files, STEP_BYTES, Upload, UploadError};
 use crate::store::blobs::remove;
 use crate::store::log;
 
@@ -70,14 +70,34 @@ impl Receiving {
             }
             _ => {}
         }
-        self.file.write_all(bytes).await?;
+        self.hold(received).await?;
+        self.file.write_all(bytes).await.map_err(|error| self.files.failed(error))?;
         self.received = received;
         Ok(())
     }
 
+    /// Sees to it that there is room for so many bytes among the owner's.
+    async fn hold(&mut self, received: u64) -> Result<(), UploadError> {
+        if received <= self.upload.held {
+            return Ok(());
+        }
+        let limits = self.files.limits;
+        let ahead = received.saturating_add(STEP_BYTES).min(limits.file_bytes);
+        let bytes = self.upload.bytes.unwrap_or(ahead);
+        let change = Change::Hold { upload: self.upload.id.clone(), bytes, limits };
+        match self.files.change(change).await? {
+            Applied::Done { .. } => {
+                self.upload.held = bytes;
+                Ok(())
+            }
+            Applied::Full => Err(UploadError::Full { total_bytes: limits.total_bytes }),
+            Applied::Taken | Applied::Gone { .. } => Err(UploadError::Unknown),
+        }
+    }
+
     /// What was written is with the system, and outlives this process.
     pub async fn flush(&mut self) -> Result<(), UploadError> {
-        Ok(self.file.flush().await?)
+        self.file.flush().await.map_err(|error| self.files.failed(error))
     }
 
     /// All has come. From now on there is a file and no upload, even if whoever waits goes away.

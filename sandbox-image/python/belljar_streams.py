@@ -1,0 +1,71 @@
+"""The standard streams: what `sys.stdin`, `sys.stdout` and `sys.stderr` are in a script whose output is piped.
+
+They are made once, in the zygote. A stream notes at its creation whether its file can seek, and a cell's are
+pipes: so they are made while the descriptors are pipes.
+"""
+
+import io
+import os
+import sys
+
+#: Name, descriptor and mode of each.
+STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
+
+
+def install() -> None:
+    """Called in the zygote."""
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    for name, descriptor, mode in STREAMS:
+        kept = os.dup(descriptor)
+        ends = os.pipe() if mode == "w" else (os.open(os.devnull, os.O_RDONLY),)
+        try:
+            os.dup2(ends[-1], descriptor)
+            make(name, descriptor, mode, encoding, errors)
+        finally:
+            os.dup2(kept, descriptor)
+            for end in (kept, *ends):
+                os.close(end)
+
+
+def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> None:
+    """As the interpreter makes them where it is told not to buffer (`-u`): what is printed is out, however the
+    process ends."""
+    writes = mode == "w"
+    binary = io.open(descriptor, mode + "b", buffering=0 if writes else -1, closefd=False)
+    (binary if writes else binary.raw).name = f"<{name}>"
+    stream = io.TextIOWrapper(
+        binary,
+        encoding=encoding,
+        errors="backslashreplace" if name == "stderr" else errors,
+        newline="\n" if writes else None,
+        write_through=writes,
+    )
+    stream.mode = mode
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
+
+
+def flush() -> None:
+    """What the code made of them, and the first ones, which it may still write to."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001: the code may have closed or replaced it
+            pass
+
+
+def repair() -> None:
+    """The next run has streams that can be used, whatever the last one closed or detached."""
+    for name, descriptor, mode in STREAMS:
+        try:
+            if not is_usable(getattr(sys, name)):
+                make(name, descriptor, mode, "utf-8", "surrogateescape")
+        except BaseException:  # noqa: BLE001: the code may have closed the descriptor
+            pass
+
+
+def is_usable(stream: object) -> bool:
+    try:
+        return stream is not None and not getattr(stream, "closed", False)
+    except ValueError:  # it is detached
+        return False

@@ -1,0 +1,127 @@
+//! What a server says of itself when it is ready.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use protocol::Description;
+use server::config::{Config, DataDir, LogFormat, SandboxConfig, time_text};
+use tracing::Level;
+
+/// What is known once the server is made.
+pub struct Server<'s> {
+    pub config: &'s Config,
+    pub url: &'s str,
+    /// Scenarios that are loaded.
+    pub scenarios: usize,
+}
+
+impl Server<'_> {
+    /// Where standard error is read by people, lines; else one event.
+    pub fn announce(&self, description: &Description) {
+        if !tracing::enabled!(Level::INFO) {
+            return;
+        }
+        match self.config.log_format {
+            // As one write: the warden writes to the same stderr.
+            LogFormat::Plain => eprint!("{}", self.lines(description)),
+            LogFormat::Json => tracing::info!(
+                version = env!("CARGO_PKG_VERSION"),
+                url = self.url,
+                scenarios = self.scenarios,
+                scenarios_dir = self.scenarios_dir(),
+                models = self.models(),
+                data_dir = self.data(),
+                api_keys = self.config.api_keys.len(),
+                isolation = %description.tier,
+                python = description.python,
+                missing = missing(description),
+                "server ready"
+            ),
+        }
+    }
+
+    fn lines(&self, description: &Description) -> String {
+        let missing = match missing(description) {
+            missing if missing.is_empty() => String::new(),
+            missing => format!(", without {missing}: see `belljar doctor`"),
+        };
+        let sandbox = match &self.config.sandbox {
+            SandboxConfig::Socket(socket) => format!("at {}", socket.display()),
+            SandboxConfig::Warden { run, .. } => format!("runs stop after {}", time_text(*run)),
+        };
+        let rows = [
+            ("address", self.url.to_owned()),
+            ("docs", format!("{}/docs", self.reachable())),
+            ("models", self.models()),
+            ("scenarios", self.scenarios_told()),
+            ("data", self.data()),
+            ("keys", self.keys()),
+            ("isolation", format!("{}{missing}", description.tier)),
+            ("sandbox", format!("Python {}, {sandbox}", description.python)),
+        ];
+        let mut lines =
+            format!("\nBelljar {} ({})\n", env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
+        for (name, value) in rows {
+            // A text cannot fail to be written to.
+            let _ = writeln!(lines, "  {name:<10} {value}");
+        }
+        let key = if self.config.api_keys.is_empty() { "anything" } else { "KEY" };
+        let _ = writeln!(
+            lines,
+            "\n  For Google's SDKs:\n    export GOOGLE_GEMINI_BASE_URL={} GEMINI_API_KEY={key}\n",
+            self.reachable()
+        );
+        lines
+    }
+
+    /// An address that clients on this machine can use.
+    fn reachable(&self) -> String {
+        self.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    }
+
+    fn models(&self) -> String {
+        let names = self.config.models.iter().map(|rule| rule.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn scenarios_dir(&self) -> String {
+        self.config.scenarios.as_deref().map(absolute).unwrap_or_default()
+    }
+
+    fn scenarios_told(&self) -> String {
+        match (&self.config.scenarios, self.scenarios) {
+            (Some(folder), 1) => format!("1 in {}", absolute(folder)),
+            (Some(folder), count) => format!("{count} in {}", absolute(folder)),
+            (None, _) => format!(
+                "none: there is no folder {} (--scenarios DIR names another)",
+                absolute(Path::new("scenarios"))
+            ),
+        }
+    }
+
+    fn data(&self) -> String {
+        match &self.config.data_dir {
+            DataDir::Folder(folder) => {
+                format!("{}, kept for {}", absolute(folder), time_text(self.config.retention))
+            }
+            DataDir::Scratch => "kept nowhere: it ends with the server".to_owned(),
+        }
+    }
+
+    fn keys(&self) -> String {
+        match self.config.api_keys.len() {
+            0 => "none: clients may send any key".to_owned(),
+            1 => "1, asked for".to_owned(),
+            count => format!("{count}, one of which is asked for"),
+        }
+    }
+}
+
+fn missing(description: &Description) -> String {
+    let layers = description.layers.iter().filter(|layer| !layer.holds);
+    layers.map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,138 @@
+//! Why the program ends: what failed, what caused it, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use server::backend::scripted::ScenarioError;
+use server::cause;
+use server::config::ConfigError;
+use server::sandbox::SandboxError;
+use server::store::StoreError;
+use server::validate;
+
+/// A failure with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Hinted {
+    pub text: String,
+    pub hint: String,
+    pub source: Option<io::Error>,
+}
+
+/// A folder of scenarios that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("could not load the scenarios in {}: {source}", folder.display())]
+pub struct BrokenScenarios {
+    pub folder: PathBuf,
+    pub source: ScenarioError,
+}
+
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    // As one write: the warden writes to the same stderr, at the same time.
+    eprint!("{}", text(error));
+    ExitCode::FAILURE
+}
+
+fn text(error: &anyhow::Error) -> String {
+    if let Some(text) = error.downcast_ref().and_then(mistakes) {
+        return text;
+    }
+    let chain = cause::chain(error);
+    let mut text = String::from("belljar: ");
+    for (at, cause) in chain.iter().enumerate() {
+        let before = if at == 0 { "" } else { "  caused by: " };
+        text += &format!("{before}{cause}\n");
+    }
+    if let Some(hint) = hint(error) {
+        text += &format!("  hint: {hint}\n");
+    }
+    text
+}
+
+/// Each mistake of each file as `belljar validate` shows it.
+fn mistakes(broken: &BrokenScenarios) -> Option<String> {
+    let ScenarioError::Invalid { .. } = broken.source else { return None };
+    let mut files = server::backend::scripted::files(&broken.folder).ok()?;
+    files.sort();
+    let mut text = format!("belljar: invalid scenarios in {}\n\n", broken.folder.display());
+    for file in files {
+        let mut told = Vec::new();
+        if !validate::check(&[file], &mut told).ok()? {
+            text += &String::from_utf8_lossy(&told);
+            text.push('\n');
+        }
+    }
+    text += &format!("  hint: `belljar validate {}` checks them\n", broken.folder.display());
+    Some(text)
+}
+
+/// What to do, where there is one thing to do.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(hinted) = cause.downcast_ref::<Hinted>() {
+            return Some(hinted.hint.clone());
+        }
+        if let Some(ConfigError::NoLibraries) = cause.downcast_ref() {
+            return Some(get_libraries());
+        }
+        if let Some(error) = cause.downcast_ref::<ConfigError>() {
+            return error.hint().map(str::to_owned);
+        }
+        if let Some(broken) = cause.downcast_ref::<BrokenScenarios>() {
+            let folder = broken.folder.display();
+            return Some(format!("make the folder {folder}, or name another one: --scenarios DIR"));
+        }
+        if let Some(StoreError::InUse(_)) = cause.downcast_ref() {
+            let hint = "say --data-dir DIR for a folder of its own, or --ephemeral to keep nothing";
+            return Some(hint.to_owned());
+        }
+        if let Some(StoreError::Open { path, .. }) = cause.downcast_ref() {
+            let folder = path.parent().unwrap_or(path).display();
+            return Some(format!("move {folder} away, or say --data-dir DIR for another folder"));
+        }
+        cause.downcast_ref::<SandboxError>().and_then(of_sandbox)
+    })
+}
+
+fn of_sandbox(error: &SandboxError) -> Option<String> {
+    Some(match error {
+        SandboxError::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            "belljar-warden belongs beside belljar; say --warden PATH where it is elsewhere, or \
+             --sandbox-socket PATH for a warden that runs already"
+                .to_owned()
+        }
+        SandboxError::Ended(_) => {
+            "the warden has said why, above; `belljar doctor` tries the sandbox alone".to_owned()
+        }
+        SandboxError::TooThin { .. } => {
+            "`belljar doctor` says which layer is missing and why".to_owned()
+        }
+        SandboxError::Connect { .. } => {
+            "start one: belljar-warden serve --socket PATH --libraries DIR".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// How the libraries get here. Their installer is in the repository, which may be elsewhere.
+pub fn get_libraries() -> String {
+    let installer = std::env::current_exe().ok().and_then(|program| installer_near(&program));
+    let install = match installer {
+        Some(installer) => format!("run {}", installer.display()),
+        None => "run sandbox-image/install-libraries of Belljar's repository".to_owned(),
+    };
+    format!(
+        "{install} (2.3 GB, once), or say --libraries DIR for a folder that it has made, or \
+         --sandbox-socket PATH for a warden that runs already"
+    )
+}
+
+/// In the checkout that the program was built in.
+fn installer_near(program: &Path) -> Option<PathBuf> {
+    let mut folders = program.ancestors().skip(1).take(4);
+    folders.find_map(|folder| {
+        let installer = folder.join("sandbox-image/install-libraries");
+        installer.is_file().then_some(installer)
+    })
+}

@@ -1,0 +1,283 @@
+//! What `--help` says: which options a command has, in groups, and examples.
+
+use clap::builder::StyledStr;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory as _};
+
+use super::flags::Arguments;
+
+const SERVER: &str = "Server";
+const DATA: &str = "Data";
+const MODEL: &str = "Model";
+const SANDBOX: &str = "Sandbox";
+const LIMITS: &str = "Limits";
+
+/// The group of each setting. One that is not here is in the group of the setting before it.
+const GROUPS: [(&str, &str); 27] = [
+    ("listen", SERVER),
+    ("data_dir", DATA),
+    ("ephemeral", DATA),
+    ("scenarios", MODEL),
+    ("record", MODEL),
+    ("record_from_anywhere", MODEL),
+    ("search", MODEL),
+    ("config", SERVER),
+    ("no_auth", SERVER),
+    ("hosts", SERVER),
+    ("shared_keys", SERVER),
+    ("sandbox_socket", SANDBOX),
+    ("warden", SANDBOX),
+    ("libraries", SANDBOX),
+    ("min_isolation", SANDBOX),
+    ("run_seconds", SANDBOX),
+    ("seed", SANDBOX),
+    ("regenerations", MODEL),
+    ("model_turns", MODEL),
+    ("request_bytes", LIMITS),
+    ("stalled_after", LIMITS),
+    ("file_bytes", LIMITS),
+    ("files_bytes", LIMITS),
+    ("file_lifetime", DATA),
+    ("retention", DATA),
+    ("shutdown_grace", SERVER),
+    ("log_format", SERVER),
+];
+
+/// What `-h` shows of the settings; `--help` has all of them.
+const SHORT: [&str; 12] = [
+    "listen",
+    "data_dir",
+    "ephemeral",
+    "scenarios",
+    "record",
+    "search",
+    "config",
+    "no_auth",
+    "sandbox_socket",
+    "libraries",
+    "run_seconds",
+    "seed",
+];
+
+/// Arguments of commands that are no settings.
+const NO_SETTINGS: [&str; 7] =
+    ["client", "client_within", "command", "paths", "of", "shell", "help"];
+
+const VARIABLES: &str = "\
+Settings:
+  Each option has a variable (--data-dir, BELLJAR_DATA_DIR) and a line in the file that --config names
+  (data_dir = \"…\"). The option comes first, then the variable, then the file. Sizes are written as
+  100MiB, 100MB or 104857600, durations as 500ms, 30s or 1h30m.
+
+  Three have no option:
+    BELLJAR_API_KEYS=KEY,…     asks clients for one of these keys (api_keys in the file)
+    BELLJAR_FETCH_FROM=URL,…   lets requests name files below these addresses (fetch_from in the file)
+    BELLJAR_LOG=LEVEL          error, warn, info, debug or trace; or levels of modules, as in
+                               warn,server::http=debug";
+
+const SERVE: &str = "\
+Examples:
+  belljar serve                                    on 127.0.0.1:8080, with ./scenarios
+  belljar serve --listen 0 --ephemeral             on a free port, and keeps nothing
+  belljar serve --config belljar.toml              with a real model: [[model]] tables
+  BELLJAR_API_KEYS=secret belljar serve --listen 0.0.0.0:8080";
+
+const EXEC: &str = "\
+Examples:
+  belljar exec -- pytest
+  belljar exec --scenarios tests/scenarios -- npx vitest run
+  belljar exec --config gemini.toml --record scenarios -- pytest
+
+All other options of `belljar serve` are accepted too, and its variables, but for BELLJAR_LISTEN and
+BELLJAR_DATA_DIR. BELLJAR_LOG=info shows each request.";
+
+const DOCTOR: &str = "\
+Examples:
+  belljar doctor
+  belljar doctor --client -- python my_agent.py";
+
+const VALIDATE: &str = "\
+Examples:
+  belljar validate
+  belljar validate tests/scenarios more.yaml";
+
+const VERIFY: &str = "\
+Examples:
+  belljar verify scenarios
+  belljar verify --seed 7 scenarios/primes.yaml";
+
+const CONFIG: &str = "\
+Examples:
+  belljar config
+  BELLJAR_LOG=debug belljar config --config belljar.toml";
+
+const COMPLETIONS: &str = "\
+Examples:
+  belljar completions bash >~/.local/share/bash-completion/completions/belljar
+  belljar completions zsh >~/.zfunc/_belljar
+  belljar completions fish >~/.config/fish/completions/belljar.fish";
+
+const MAN: &str = "\
+Examples:
+  belljar man >~/.local/share/man/man1/belljar.1
+  belljar man serve | man -l -";
+
+/// What a command has of the settings.
+struct Own {
+    command: &'static str,
+    groups: &'static [&'static str],
+    /// Of other groups.
+    others: &'static [&'static str],
+    /// Whether it refuses the rest, which would make no difference.
+    refuses: bool,
+    examples: &'static str,
+}
+
+const OWN: [Own; 5] = [
+    Own {
+        command: "serve",
+        groups: &[SERVER, DATA, MODEL, SANDBOX, LIMITS],
+        others: &[],
+        refuses: false,
+        examples: SERVE,
+    },
+    Own {
+        command: "config",
+        groups: &[SERVER, DATA, MODEL, SANDBOX, LIMITS],
+        others: &[],
+        refuses: false,
+        examples: CONFIG,
+    },
+    Own {
+        command: "exec",
+        groups: &[MODEL, SANDBOX],
+        others: &["listen", "data_dir", "config", "log_format"],
+        refuses: false,
+        examples: EXEC,
+    },
+    Own {
+        command: "doctor",
+        groups: &[MODEL, SANDBOX],
+        others: &["config", "log_format"],
+        refuses: false,
+        examples: DOCTOR,
+    },
+    Own {
+        command: "verify",
+        groups: &[SANDBOX],
+        others: &["config", "log_format"],
+        refuses: true,
+        examples: VERIFY,
+    },
+];
+
+/// Defaults that another command than `serve` has.
+const OTHER_DEFAULTS: [(&str, &str, &str); 4] = [
+    ("exec", "listen", "a free port of 127.0.0.1"),
+    ("exec", "data_dir", "a temporary folder"),
+    ("doctor", "listen", "a free port of 127.0.0.1"),
+    ("verify", "listen", "a free port of 127.0.0.1"),
+];
+
+/// The command line.
+pub fn command() -> Command {
+    let mut command = Arguments::command().long_version(LONG_VERSION).after_help(
+        "`belljar COMMAND -h` has the usual options of a command, `belljar COMMAND --help` all of them.",
+    );
+    for own in &OWN {
+        command = command.mut_subcommand(own.command, |command| tidy(command, own));
+    }
+    for (name, examples) in [("validate", VALIDATE), ("completions", COMPLETIONS), ("man", MAN)] {
+        command = command.mut_subcommand(name, |command| command.after_long_help(examples));
+    }
+    command
+}
+
+/// Version, commit, and how it was built.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("BUILD_COMMIT"),
+    "\nbuild: ",
+    env!("BUILD_PROFILE"),
+    ", ",
+    env!("BUILD_TARGET"),
+);
+
+/// Puts the settings into groups, and hides those that a command does not have.
+fn tidy(command: Command, own: &Own) -> Command {
+    let mut group = SERVER;
+    let settings: Vec<(String, &str)> = command
+        .get_arguments()
+        .filter(|arg| is_setting(arg))
+        .map(|arg| {
+            let id = arg.get_id().as_str();
+            group = GROUPS.iter().find(|(known, _)| *known == id).map_or(group, |(_, g)| g);
+            (id.to_owned(), group)
+        })
+        .collect();
+    let mut command = command;
+    for (id, group) in settings {
+        let is_own = own.has(&id, group);
+        let default = OTHER_DEFAULTS.iter().find(|(c, s, _)| *c == own.command && *s == id);
+        command = command.mut_arg(&id, |arg| {
+            let arg = match default {
+                Some((_, _, default)) => with_default(arg, default),
+                None => arg,
+            };
+            arg.help_heading(group).hide(!is_own).hide_short_help(!SHORT.contains(&&*id))
+        });
+    }
+    let long = if own.command == "serve" {
+        format!("{VARIABLES}\n\n{}", own.examples)
+    } else {
+        own.examples.to_owned()
+    };
+    command
+        .after_help("`--help` has all options, and examples.")
+        .after_long_help(StyledStr::from(long))
+}
+
+impl Own {
+    fn has(&self, id: &str, group: &str) -> bool {
+        self.groups.contains(&group) || self.others.contains(&id)
+    }
+}
+
+fn is_setting(arg: &Arg) -> bool {
+    !NO_SETTINGS.contains(&arg.get_id().as_str())
+}
+
+/// The help with another default in its brackets.
+fn with_default(arg: Arg, default: &str) -> Arg {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = help.split(" [default: ").next().unwrap_or_default();
+    let help = StyledStr::from(format!("{help} [default: {default}]"));
+    arg.help(help.clone()).long_help(help)
+}
+
+/// Refuses a setting that makes no difference to the command.
+pub fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((name, given)) = matches.subcommand() else { return Ok(()) };
+    let Some(own) = OWN.iter().find(|own| own.command == name && own.refuses) else {
+        return Ok(());
+    };
+    let mut top = command();
+    let Some(command) = top.find_subcommand_mut(name) else { return Ok(()) };
+    let hidden = command.get_arguments().filter(|arg| is_setting(arg) && arg.is_hide_set());
+    let hidden = hidden.map(|arg| arg.get_id().to_string());
+    let useless = hidden.into_iter().find(|id| {
+        given.try_contains_id(id).is_ok()
+            && given.value_source(id) == Some(ValueSource::CommandLine)
+    });
+    match useless {
+        None => Ok(()),
+        Some(id) => {
+            let flag = id.replace('_', "-");
+            let why = format!("unexpected argument '--{flag}': it makes no difference to `{name}`");
+            let _ = own;
+            Err(command.error(ErrorKind::UnknownArgument, why))
+        }
+    }
+}

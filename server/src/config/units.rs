@@ -1,0 +1,297 @@
+//! Sizes and durations, as people write them and as they are shown.
+
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// Limits of `run_seconds`.
+const RUN_MIN: Duration = Duration::from_millis(1);
+const RUN_MAX: Duration = Duration::from_secs(86_400);
+
+/// Units of sizes, the largest first. A letter alone means a power of 1024, as in `dd` and `docker`.
+const SIZES: [(&str, u64); 17] = [
+    ("tib", 1 << 40),
+    ("gib", 1 << 30),
+    ("mib", 1 << 20),
+    ("kib", 1 << 10),
+    ("tb", 1_000_000_000_000),
+    ("gb", 1_000_000_000),
+    ("mb", 1_000_000),
+    ("kb", 1_000),
+    ("t", 1 << 40),
+    ("g", 1 << 30),
+    ("m", 1 << 20),
+    ("k", 1 << 10),
+    ("bytes", 1),
+    ("byte", 1),
+    ("b", 1),
+    ("", 1),
+    ("ib", 0),
+];
+
+const SIZE_EXAMPLES: &str = "expected a size such as 100MiB, 100MB or 104857600";
+const TIME_EXAMPLES: &str = "expected a duration such as 500ms, 30s, 2m or 1h30m";
+
+/// `100MiB`, `1.5 GB`, `1_000_000`
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || SIZE_EXAMPLES.to_owned();
+    let (number, unit) = split(text.trim()).ok_or_else(wrong)?;
+    let unit = unit.to_lowercase();
+    let factor = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let factor = factor.filter(|factor| *factor > 0).ok_or_else(wrong)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+    let too_large = || format!("the largest size is {}", u64::MAX);
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_large())? };
+    // More digits than these make less than a byte.
+    let digits = &fraction[..fraction.len().min(18)];
+    let part: u128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| wrong())? };
+    let scale = 10_u128.pow(u32::try_from(digits.len()).unwrap_or_default());
+    let factor = u128::from(factor);
+    let total = whole.checked_mul(factor).map(|total| total + part * factor / scale);
+    total.and_then(|total| u64::try_from(total).ok()).ok_or_else(too_large)
+}
+
+/// The same for what has to fit into memory.
+pub fn bytes_in_memory(text: &str) -> Result<usize, String> {
+    usize::try_from(bytes(text)?).map_err(|_| format!("the largest size is {}", usize::MAX))
+}
+
+/// `10s`, `500ms`, `1h30m`, `1.5h`
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if let Ok(time) = humantime::parse_duration(text) {
+        return Ok(time);
+    }
+    let wrong = |why: &str| format!("{TIME_EXAMPLES}{why}");
+    let Some((number, unit)) = split(text) else { return Err(wrong("")) };
+    if unit.is_empty() {
+        return Err(wrong(&format!(": write {number}s for seconds")));
+    }
+    // A fraction, which humantime does not read.
+    let unit = humantime::parse_duration(&format!("1{unit}")).map_err(|_| wrong(""))?;
+    let number: f64 = number.parse().map_err(|_| wrong(""))?;
+    Duration::try_from_secs_f64(unit.as_secs_f64() * number).map_err(|_| wrong(""))
+}
+
+/// `30`, `0.5`, `30s`, `1m`: the limit of one run. A number alone is seconds.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| out_of_range())?,
+        Err(_) => duration(text)?,
+    };
+    if (RUN_MIN..=RUN_MAX).contains(&time) { Ok(time.as_secs_f64()) } else { Err(out_of_range()) }
+}
+
+fn out_of_range() -> String {
+    format!("it must lie between {} and {}", time_text(RUN_MIN), time_text(RUN_MAX))
+}
+
+/// A number without its underscores, and what stands behind it.
+fn split(text: &str) -> Option<(String, &str)> {
+    let is_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '_');
+    let end = text.find(|letter| !is_number(letter)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
+    let is_one = number.starts_with(|letter: char| letter.is_ascii_digit())
+        && number.ends_with(|letter: char| letter.is_ascii_digit())
+        && number.matches('.').count() <= 1
+        && !number.contains("__")
+        && !number.contains("_.")
+        && !number.contains("._")
+        && unit.chars().all(char::is_alphabetic);
+    is_one.then(|| (number.replace('_', ""), unit))
+}
+
+/// A size in the largest unit that gives a whole number.
+pub fn size_text(bytes: u64) -> String {
+    let units = SIZES.iter().filter(|(name, _)| name.len() == 3 && name.ends_with("ib"));
+    let unit = units.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    match unit {
+        Some((name, factor)) => {
+            format!("{}{}iB", bytes / factor, name[..1].to_uppercase())
+        }
+        None => bytes.to_string(),
+    }
+}
+
+/// A duration in the largest units that it fills: `30s`, `1h30m`. Days from a week on.
+pub fn time_text(time: Duration) -> String {
+    const DAY: u64 = 86_400;
+    let (mut seconds, millis) = (time.as_secs(), time.subsec_millis());
+    let days = if seconds >= 7 * DAY { seconds / DAY } else { 0 };
+    seconds -= days * DAY;
+    let parts = [
+        (days, "d"),
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(millis), "ms"),
+    ];
+    // `90s`, but `2m` and `1h30m`.
+    if seconds > 0 && seconds < 120 && days == 0 && millis == 0 {
+        return format!("{seconds}s");
+    }
+    let text: String =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// A number or a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Whole(u64),
+    Broken(f64),
+    Text(String),
+}
+
+impl Written {
+    fn text(self) -> String {
+        match self {
+            Written::Whole(number) => number.to_string(),
+            Written::Broken(number) => number.to_string(),
+            Written::Text(text) => text,
+        }
+    }
+}
+
+/// For the file: `104857600` or `"100MiB"`.
+pub mod in_file {
+    use super::*;
+
+    pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        read(from, SIZE_EXAMPLES, super::bytes)
+    }
+
+    pub fn bytes_in_memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        read(from, SIZE_EXAMPLES, super::bytes_in_memory)
+    }
+
+    pub fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        read(from, TIME_EXAMPLES, super::seconds)
+    }
+
+    pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        read(from, TIME_EXAMPLES, super::duration)
+    }
+
+    fn read<'de, D: Deserializer<'de>, T>(
+        from: D,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, D::Error> {
+        let written = Written::deserialize(from).map_err(|_| D::Error::custom(expected))?;
+        parse(&written.text()).map(Some).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, wanted) in [
+            ("0", 0),
+            ("104857600", 100 << 20),
+            ("1_000_000", 1_000_000),
+            ("100MiB", 100 << 20),
+            ("100mib", 100 << 20),
+            ("100 MiB", 100 << 20),
+            ("100M", 100 << 20),
+            ("100MB", 100_000_000),
+            ("1.5GiB", 3 << 29),
+            ("2TiB", 2 << 40),
+            ("64k", 64 << 10),
+            ("12B", 12),
+            ("12 bytes", 12),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(bytes(text), Ok(wanted), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "lots",
+            "-1",
+            "1e6",
+            "100XB",
+            "MiB",
+            "1.2.3M",
+            "1__0",
+            "_1",
+            "1_",
+            "1.",
+            ".5",
+            "100ib",
+            "18446744073709551616",
+            "99999999TiB",
+            "0x10",
+            "１０",
+            "340282366920938463463374607431768211456",
+        ] {
+            assert!(bytes(text).is_err(), "{text:?} was read");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("0.5s", 500),
+            ("0s", 0),
+            ("55d", 55 * 86_400_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "soon", "-1s", "30", "1.5", "1x", "s", "1e99h", "99999999999999999999h"] {
+            let error = duration(text).expect_err(text);
+            assert!(error.contains("30s"), "{text}: {error}");
+        }
+        assert!(duration("30").expect_err("it has no unit").contains("30s for seconds"));
+    }
+
+    #[test]
+    fn the_limit_of_a_run_is_seconds_or_a_duration() {
+        for (text, wanted) in
+            [("30", 30.0), ("0.5", 0.5), ("30s", 30.0), ("500ms", 0.5), ("1m30s", 90.0)]
+        {
+            assert_eq!(seconds(text), Ok(wanted), "{text}");
+        }
+        for text in ["0", "-1", "86401", "inf", "NaN", "25h", "0.1ms", "1e300"] {
+            assert_eq!(seconds(text), Err("it must lie between 1ms and 24h".into()), "{text}");
+        }
+        assert!(seconds("abc").expect_err("it is no time").contains("such as 500ms, 30s"));
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        for (bytes, wanted) in
+            [(0, "0"), (100 << 20, "100MiB"), (1_000_000, "1000000"), (3 << 29, "1536MiB")]
+        {
+            assert_eq!(size_text(bytes), wanted);
+            assert_eq!(super::bytes(wanted), Ok(bytes));
+        }
+        for (seconds, wanted) in [
+            (0, "0s"),
+            (30, "30s"),
+            (60, "60s"),
+            (90, "90s"),
+            (120, "2m"),
+            (5400, "1h30m"),
+            (48 * 3600, "48h"),
+            (55 * 86_400, "55d"),
+        ] {
+            let time = Duration::from_secs(seconds);
+            assert_eq!(time_text(time), wanted);
+            assert_eq!(duration(wanted), Ok(time));
+        }
+    }
+}

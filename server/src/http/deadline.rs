@@ -1,0 +1,88 @@
+//! `X-Server-Timeout`: how long a client gives the server, in seconds. The SDKs send their own
+//! timeout in it.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{ApiError, Code};
+
+const HEADER: &str = "x-server-timeout";
+/// The real service's.
+const MIN_SECONDS: f64 = 10.0;
+/// Longer than anything runs here.
+const MAX_SECONDS: f64 = 1e9;
+
+/// When the client wants its answer; never, where it did not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// What the work gives, or the error if it is not done in time. Late work is dropped, and with it
+    /// what runs for it.
+    pub async fn hold<T>(self, work: impl Future<Output = T>) -> Result<T, ApiError> {
+        match self.0 {
+            Some(at) => timeout_at(at, work).await.map_err(|_| ApiError::late()),
+            None => Ok(work.await),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Deadline {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Deadline, ApiError> {
+        let Some(value) = parts.headers.get(HEADER) else { return Ok(Deadline::default()) };
+        let seconds = seconds(value.to_str().unwrap_or("?"))?;
+        Ok(Deadline(seconds.map(|time| Instant::now() + time)))
+    }
+}
+
+fn seconds(text: &str) -> Result<Option<Duration>, ApiError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
+    let Some(seconds) = number.filter(|number| number.is_finite()) else {
+        let why =
+            format!("Invalid value for 'X-Server-Timeout': '{text}' is no number of seconds.");
+        return Err(ApiError::invalid(why));
+    };
+    if seconds < MIN_SECONDS {
+        return Err(ApiError::new(
+            Code::InvalidRequest,
+            format!(
+                "Manually set deadline {seconds}s is too short. Minimum allowed deadline is \
+                 {MIN_SECONDS}s."
+            ),
+        ));
+    }
+    Ok(Some(Duration::from_secs_f64(seconds.min(MAX_SECONDS))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_number_of_seconds_that_is_long_enough() {
+        for (text, wanted) in [
+            ("", None),
+            ("10", Some(10.0)),
+            ("10.5", Some(10.5)),
+            (" 30 ", Some(30.0)),
+            ("30s", Some(30.0)),
+            ("30000", Some(30000.0)),
+            ("1e300", Some(MAX_SECONDS)),
+        ] {
+            let read = seconds(text).expect("it is right");
+            assert_eq!(read.map(|time| time.as_secs_f64()), wanted, "{text}");
+        }
+        for text in ["0", "-1", "5", "9.999", "soon", "NaN", "inf", "10,5"] {
+            seconds(text).expect_err("it was accepted");
+        }
+    }
+}

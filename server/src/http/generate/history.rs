@@ -1,0 +1,335 @@
+//! What the service checks of a conversation before a model sees it: that the calls of functions
+//! and their responses belong together, and that models from Gemini 3 on get their signatures back.
+//!
+//! Contents of the model that follow each other are one turn: clients send back the pieces of a
+//! stream as they came. Contents of the user are not joined: all responses of a turn come in one.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::content::{Role, Turn};
+use super::generation::Generation;
+use super::part::Said;
+use crate::http::wire::WireError;
+use crate::http::wire::content::bytes_of;
+use crate::ids;
+
+/// Texts of the real service.
+const CALL_COMES_AFTER: &str = "Please ensure that function call turn comes immediately after a user \
+                                turn or after a function response turn.";
+const RESPONSE_COMES_AFTER: &str =
+    "Please ensure that function response turn comes immediately after a function call turn.";
+const NUMBER: &str = "Please ensure that the number of function response parts is equal to the \
+                      number of function call parts of the function call turn.";
+const OTHER_SIGNATURE: &str = "Corrupted thought signature.";
+const DOCS: &str = "https://ai.google.dev/gemini-api/docs/thought-signatures";
+
+/// What Google documents for calls that no model made, instead of a signature.
+const DUMMIES: [&str; 2] =
+    ["skip_thought_signature_validator", "context_engineering_is_the_way_to_go"];
+
+/// Whether signatures of this conversation are checked here, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signatures {
+    /// A model of before Gemini 3, or one that is not Google's.
+    Optional,
+    Required,
+}
+
+impl Signatures {
+    pub fn of_model(name: &str) -> Signatures {
+        match Generation::of_model(name) {
+            Some(Generation::Three) => Signatures::Required,
+            Some(Generation::BeforeThree) | None => Signatures::Optional,
+        }
+    }
+}
+
+/// Checks a conversation, oldest first.
+pub fn check(turns: &[Turn], signatures: Signatures) -> Result<(), WireError> {
+    order(turns).map_err(|text| WireError::Whole(text.to_owned()))?;
+    match signatures {
+        Signatures::Optional => Ok(()),
+        Signatures::Required => signed(turns),
+    }
+}
+
+/// Names and ids of the calls or responses that wait for their counterpart.
+type Names<'a> = Vec<(&'a str, &'a str)>;
+
+fn order(turns: &[Turn]) -> Result<(), &'static str> {
+    // The calls of the model's turn that is read now.
+    let mut calls: Names = Vec::new();
+    let mut before: Option<Role> = None;
+    for turn in turns {
+        match turn.role {
+            Role::Model => {
+                if !responses(turn).is_empty() {
+                    return Err(RESPONSE_COMES_AFTER);
+                }
+                let more = calls_of(turn);
+                if before.is_none() && !more.is_empty() {
+                    return Err(CALL_COMES_AFTER);
+                }
+                calls.extend(more);
+            }
+            Role::User => {
+                if !calls_of(turn).is_empty() {
+                    return Err(CALL_COMES_AFTER);
+                }
+                let given = responses(turn);
+                if calls.is_empty() && !given.is_empty() {
+                    return Err(RESPONSE_COMES_AFTER);
+                }
+                if given.len() != calls.len() {
+                    return Err(NUMBER);
+                }
+                pair(std::mem::take(&mut calls), &given)?;
+            }
+        }
+        // A conversation that begins with the model's call has nobody who asked.
+        before = before.or(Some(turn.role)).map(|_| turn.role);
+    }
+    // Nothing would answer the calls of a last turn.
+    if calls.is_empty() { Ok(()) } else { Err(NUMBER) }
+}
+
+/// Each response names a function that was called, as often as it was called. Ids may be left out.
+fn pair(calls: Names, given: &Names) -> Result<(), &'static str> {
+    const NAMES: &str = "Please ensure that the names of the function response parts are those of the \
+                         function call parts of the function call turn.";
+    let mut called: HashMap<&str, usize> = HashMap::new();
+    for (name, _) in calls {
+        *called.entry(name).or_default() += 1;
+    }
+    for (name, _) in given {
+        match called.get_mut(name) {
+            Some(left @ 1..) => *left -= 1,
+            _ => return Err(NAMES),
+        }
+    }
+    Ok(())
+}
+
+fn calls_of(turn: &Turn) -> Names<'_> {
+    let calls = turn.parts.iter().filter_map(|part| match &part.said {
+        Said::FunctionCall(call) => Some((call.name.as_str(), call.id.as_str())),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn responses(turn: &Turn) -> Names<'_> {
+    let responses = turn.parts.iter().filter_map(|part| match &part.said {
+        Said::FunctionResult(result) => {
+            Some((result.name.as_deref().unwrap_or_default(), result.call_id.as_str()))
+        }
+        _ => None,
+    });
+    responses.collect()
+}
+
+/// The first call of each step of the current turn carries the signature of them all.
+fn signed(turns: &[Turn]) -> Result<(), WireError> {
+    let is_input = |turn: &Turn| turn.role == Role::User && responses(turn).is_empty();
+    let current = turns.iter().rposition(is_input).map_or(0, |at| at + 1);
+    let mut is_first = true;
+    for (at, turn) in turns.iter().enumerate().skip(current) {
+        if turn.role == Role::User {
+            is_first = true;
+            continue;
+        }
+        for (place, part) in turn.parts.iter().enumerate() {
+            let Said::FunctionCall(call) = &part.said else { continue };
+            let signature = part.signature.as_deref();
+            match signature {
+                None if is_first => return Err(missing(&call.name, at)),
+                None => {}
+                Some(signature) => valid(signature, &call.name, at, place)?,
+            }
+            is_first = false;
+        }
+    }
+    Ok(())
+}
+
+fn missing(name: &str, at: usize) -> WireError {
+    WireError::Whole(format!(
+        "Function call is missing a thought_signature in functionCall parts. This is required for \
+         tools to work correctly, and missing thought_signature may lead to degraded model \
+         performance. Additional data, function call `default_api:{name}` , position {}. Please refer \
+         to {DOCS} for more details.",
+        at + 1,
+    ))
+}
+
+fn valid(signature: &str, name: &str, at: usize, place: usize) -> Result<(), WireError> {
+    if DUMMIES.contains(&signature) {
+        return Ok(());
+    }
+    let wrong = |why: &str| {
+        let place = format!("contents[{at}].parts[{place}].thought_signature");
+        WireError::Whole(format!("{why} Invalid value at '{place}'. See {DOCS}."))
+    };
+    let Some(bytes) = bytes_of(&Value::from(signature)) else {
+        return Err(wrong("Base64 decoding of a thought_signature failed."));
+    };
+    let is_dummy = DUMMIES.iter().any(|dummy| dummy.as_bytes() == bytes);
+    if is_dummy || ids::is_signature_of_call(&bytes, name) {
+        Ok(())
+    } else {
+        Err(wrong(OTHER_SIGNATURE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::content::turns;
+    use super::*;
+    use crate::http::wire::node::Node;
+
+    fn read(contents: Value, signatures: Signatures) -> Result<(), String> {
+        let mut body = Node::root(json!({"contents": contents})).object().expect("it is one");
+        let turns = turns(body.take("contents")).expect("it is well-formed");
+        check(&turns, signatures).map_err(|error| error.to_string())
+    }
+
+    fn user(parts: Value) -> Value {
+        json!({"role": "user", "parts": parts})
+    }
+
+    fn model(parts: Value) -> Value {
+        json!({"role": "model", "parts": parts})
+    }
+
+    fn call(name: &str) -> Value {
+        json!({"functionCall": {"name": name, "args": {}}})
+    }
+
+    fn signed(name: &str, signature: &str) -> Value {
+        json!({"functionCall": {"name": name}, "thoughtSignature": signature})
+    }
+
+    fn response(name: &str) -> Value {
+        json!({"functionResponse": {"name": name, "response": {}}})
+    }
+
+    #[test]
+    fn calls_and_responses_belong_together() {
+        let ask = || user(json!([{"text": "?"}]));
+        for (contents, wanted) in [
+            (json!([ask(), model(json!([call("f")])), user(json!([response("f")]))]), None),
+            // In another order, and with a text beside them.
+            (
+                json!([
+                    ask(),
+                    model(json!([call("f"), call("g"), call("f")])),
+                    user(json!([response("f"), response("f"), response("g"), {"text": "?"}])),
+                ]),
+                None,
+            ),
+            // The pieces of a stream.
+            (
+                json!([
+                    ask(),
+                    model(json!([{"text": "I ask."}])),
+                    model(json!([call("f")])),
+                    model(json!([call("g")])),
+                    user(json!([response("f"), response("g")])),
+                    model(json!([{"text": "Done."}])),
+                    ask(),
+                ]),
+                None,
+            ),
+            (
+                json!([ask(), model(json!([call("f"), call("g")])), user(json!([response("f")]))]),
+                Some(NUMBER),
+            ),
+            (
+                json!([
+                    ask(),
+                    model(json!([call("f"), call("g")])),
+                    user(json!([response("f")])),
+                    user(json!([response("g")])),
+                ]),
+                Some(NUMBER),
+            ),
+            (
+                json!([
+                    ask(),
+                    model(json!([call("f")])),
+                    user(json!([response("f"), response("f")]))
+                ]),
+                Some(NUMBER),
+            ),
+            (json!([ask(), model(json!([call("f")])), ask()]), Some(NUMBER)),
+            (json!([ask(), model(json!([call("f")]))]), Some(NUMBER)),
+            (json!([user(json!([response("f")]))]), Some(RESPONSE_COMES_AFTER)),
+            (
+                json!([ask(), model(json!([{"text": "."}])), user(json!([response("f")]))]),
+                Some(RESPONSE_COMES_AFTER),
+            ),
+            (json!([ask(), model(json!([response("f")]))]), Some(RESPONSE_COMES_AFTER)),
+            (
+                json!([model(json!([call("f")])), user(json!([response("f")]))]),
+                Some(CALL_COMES_AFTER),
+            ),
+            (json!([user(json!([call("f")])), ask()]), Some(CALL_COMES_AFTER)),
+        ] {
+            let read = read(contents.clone(), Signatures::Optional);
+            assert_eq!(read.err().as_deref(), wanted, "{contents}");
+        }
+        let other = json!([ask(), model(json!([call("f")])), user(json!([response("g")]))]);
+        let error = read(other, Signatures::Optional).expect_err("nobody called it");
+        assert!(error.contains("names of the function response parts"), "{error}");
+    }
+
+    #[test]
+    fn a_signature_comes_back_with_the_first_call_of_each_step() {
+        let ask = || user(json!([{"text": "?"}]));
+        let own = ids::Ids::random().signature_of_call("f");
+        let url_safe = own.replace('+', "-").replace('/', "_");
+        let dummy = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+        for (parts, wanted) in [
+            (json!([signed("f", &own)]), None),
+            (json!([signed("f", &url_safe)]), None),
+            (json!([signed("f", own.trim_end_matches('='))]), None),
+            (json!([signed("f", "skip_thought_signature_validator")]), None),
+            (json!([signed("f", "context_engineering_is_the_way_to_go")]), None),
+            (json!([signed("f", dummy)]), None),
+            (json!([signed("f", &own), call("f")]), None),
+            (json!([call("f"), signed("f", &own)]), Some("is missing a thought_signature")),
+            (json!([call("f")]), Some("`default_api:f` , position 2.")),
+            (json!([signed("f", "")]), Some("is missing a thought_signature")),
+            (json!([signed("f", "QUJDRA==")]), Some("Corrupted thought signature.")),
+            (
+                json!([signed("f", &ids::Ids::random().signature_of_call("g"))]),
+                Some("thought_signature'"),
+            ),
+            (json!([signed("f", "€")]), Some("Base64 decoding")),
+        ] {
+            let answers = vec![response("f"); parts.as_array().expect("it is a list").len()];
+            let contents = json!([ask(), model(parts.clone()), user(json!(answers))]);
+            let error = read(contents.clone(), Signatures::Required).err();
+            assert_eq!(error.is_some(), wanted.is_some(), "{parts} gave {error:?}");
+            assert!(error.unwrap_or_default().contains(wanted.unwrap_or_default()), "{parts}");
+            read(contents, Signatures::Optional).expect("older models ask for none");
+        }
+        // What was said in a turn before is not looked at.
+        let past = json!([ask(), model(json!([call("f")])), user(json!([response("f")])), ask()]);
+        read(past, Signatures::Required).expect("it is over");
+        // The second step of one turn is.
+        let second = json!([
+            ask(),
+            model(json!([signed("f", &own)])),
+            user(json!([response("f")])),
+            model(json!([call("f")])),
+            user(json!([response("f")])),
+        ]);
+        let error = read(second, Signatures::Required).expect_err("it has no signature");
+        assert!(error.contains("position 4"), "{error}");
+    }
+}

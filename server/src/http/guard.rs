@@ -1,0 +1,401 @@
+//! Which requests are answered where there are no keys: those of programs, and of pages that come from
+//! this machine.
+//!
+//! A browser sends requests of any page to any address. Three headers tell them apart, and no page can
+//! change them: `Host` is the name in the page's address after DNS rebinding, `Origin` is the page, and
+//! `Sec-Fetch-Site` is what both have to do with each other. Where there are keys, a page does not have
+//! one, and this is not asked.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::error::{ApiError, Code};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Answered to everyone: supervisors ask these by any name, links lead to them, and they hold no data.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
+const OPEN_BELOW: &str = "/docs/";
+
+/// Names of this server besides `localhost`, `*.localhost` and IP addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hosts(Arc<[String]>);
+
+/// Why something cannot be the name of a host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid host '{0}': use a name without scheme and port, as in belljar.example.org")]
+pub struct NotAHost(String);
+
+impl Hosts {
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Hosts, NotAHost> {
+        let names = names.into_iter().map(|name| match Host::parse(name) {
+            Some(Host::Name(host)) => Ok(host),
+            _ => Err(NotAHost(name.to_owned())),
+        });
+        Ok(Hosts(names.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether a page of this origin may send requests, wherever the server is.
+    pub fn has_origin(&self, origin: &HeaderValue) -> bool {
+        Place::of_origin(origin).is_some_and(|page| self.has_page(&page))
+    }
+
+    fn has_page(&self, page: &Place) -> bool {
+        match &page.host {
+            Host::V4(address) => address.is_loopback(),
+            Host::V6(address) => address.to_canonical().is_loopback(),
+            name => self.has(name),
+        }
+    }
+
+    /// Whether requests for this host are for this server. An attacker's name leads here after DNS
+    /// rebinding; an address is never rebound.
+    fn has(&self, host: &Host) -> bool {
+        match host {
+            Host::V4(_) | Host::V6(_) => true,
+            Host::Name(name) => {
+                name == "localhost" || name.ends_with(".localhost") || self.0.contains(name)
+            }
+        }
+    }
+
+    fn refuses(&self, request: &Request) -> Option<ApiError> {
+        let path = request.uri().path();
+        if OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
+            return None;
+        }
+        let asked = match self.asked(request) {
+            Ok(asked) => asked,
+            Err(error) => return Some(error),
+        };
+        let headers = request.headers();
+        let mut from_our_page = false;
+        for origin in headers.get_all(ORIGIN) {
+            let page = Place::of_origin(origin);
+            let is_ours =
+                page.is_some_and(|page| self.has_page(&page) || asked.iter().any(|at| page.is(at)));
+            if !is_ours {
+                return Some(foreign_page(origin));
+            }
+            from_our_page = true;
+        }
+        // `localhost:5173` and `127.0.0.1:8080` are sites of their own: `Origin` says more.
+        let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+        let is_cross_site = |site: &HeaderValue| {
+            let sites = String::from_utf8_lossy(site.as_bytes()).to_ascii_lowercase();
+            sites.split(',').any(|site| site.trim() == "cross-site")
+        };
+        if !from_our_page && sites.any(is_cross_site) {
+            let why = format!(
+                "Requests of pages of other sites are refused ('{SEC_FETCH_SITE}: cross-site'): this \
+                 server has no API keys."
+            );
+            return Some(ApiError::new(Code::PermissionDenied, why));
+        }
+        None
+    }
+
+    /// The places that a request names as this server. All of them have to be it.
+    fn asked(&self, request: &Request) -> Result<Vec<Place>, ApiError> {
+        let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
+        // HTTP/2 has it in the address, and so have requests to a proxy.
+        let in_address = request.uri().authority().map(Authority::as_str).map(str::as_bytes);
+        let mut asked = Vec::new();
+        for name in named.chain(in_address) {
+            let place = std::str::from_utf8(name).ok().and_then(Place::parse);
+            match place.filter(|place| self.has(&place.host)) {
+                Some(place) => asked.push(place),
+                None => return Err(foreign_host(name)),
+            }
+        }
+        // A browser has always sent it; programs that speak HTTP/1.0 may not.
+        if asked.is_empty() && request.version() > Version::HTTP_10 {
+            return Err(ApiError::invalid("The request has no 'Host'."));
+        }
+        Ok(asked)
+    }
+}
+
+/// Refuses what a foreign page sends. Reads nothing of the body. There are no `hosts` where there are
+/// keys.
+pub async fn check(State(hosts): State<Option<Hosts>>, request: Request, next: Next) -> Response {
+    match hosts.and_then(|hosts| hosts.refuses(&request)) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn foreign_host(name: &[u8]) -> ApiError {
+    let name = quoted(name);
+    let why = format!(
+        "The host '{name}' is not known to this server, which has no API keys. Use an IP address or \
+         'localhost', or add the name with --hosts (BELLJAR_HOSTS)."
+    );
+    ApiError::new(Code::PermissionDenied, why)
+}
+
+fn foreign_page(origin: &HeaderValue) -> ApiError {
+    let origin = quoted(origin.as_bytes());
+    let why = format!(
+        "Requests of pages from '{origin}' are refused: this server has no API keys. Pages from \
+         localhost may send requests, and pages from the names in --hosts (BELLJAR_HOSTS)."
+    );
+    ApiError::new(Code::PermissionDenied, why)
+}
+
+/// The first letters of what a client sent.
+fn quoted(sent: &[u8]) -> String {
+    String::from_utf8_lossy(sent).chars().take(100).collect()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    /// In lower case, without the dot of the root.
+    Name(String),
+}
+
+impl Host {
+    fn parse(text: &str) -> Option<Host> {
+        if let Some(address) = text.strip_prefix('[') {
+            return address.strip_suffix(']')?.parse().ok().map(Host::V6);
+        }
+        if let Ok(address) = text.parse() {
+            return Some(Host::V4(address));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        };
+        name.split('.').all(is_label).then_some(Host::Name(name))
+    }
+}
+
+/// A host and a port. Where no port is named it is the scheme's, and a `Host` does not tell the scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    host: Host,
+    port: Option<u16>,
+}
+
+impl Place {
+    /// `belljar.example.org:8080`, `[::1]`
+    fn parse(text: &str) -> Option<Place> {
+        let end = text.rfind(']').unwrap_or(0);
+        let (host, port) = match text[end..].rfind(':') {
+            Some(at) => (&text[..end + at], &text[end + at + 1..]),
+            None => (text, ""),
+        };
+        let port = match port {
+            "" => None,
+            digits if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            _ => return None,
+        };
+        Some(Place { host: Host::parse(host)?, port })
+    }
+
+    /// `https://belljar.example.org`: a scheme and a place, and nothing else.
+    fn of_origin(origin: &HeaderValue) -> Option<Place> {
+        let (scheme, place) = origin.to_str().ok()?.split_once("://")?;
+        let default = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        let Place { host, port } = Place::parse(place).filter(|_| is_scheme)?;
+        Some(Place { host, port: port.or(default) })
+    }
+
+    /// Whether this page's origin is that of the server that was asked, under a name that it has.
+    fn is(&self, asked: &Place) -> bool {
+        self.host == asked.host
+            && match asked.port {
+                Some(port) => self.port == Some(port),
+                None => matches!(self.port, Some(80 | 443)),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn status(hosts: &Hosts, request: axum::http::request::Builder) -> Option<ApiError> {
+        hosts.refuses(&request.body(Body::empty()).expect("it is a request"))
+    }
+
+    fn hosts() -> Hosts {
+        Hosts::new(["server", "Belljar.Example.org."]).expect("both are names")
+    }
+
+    #[test]
+    fn requests_for_this_server_are_told_from_those_for_rebound_names() {
+        for (host, wanted) in [
+            ("localhost", true),
+            ("LOCALHOST:8080", true),
+            ("localhost.", true),
+            ("localhost:", true),
+            ("app.localhost:8080", true),
+            ("127.0.0.1:8080", true),
+            ("192.168.0.7", true),
+            ("[::1]:8080", true),
+            ("[2001:db8::1]", true),
+            ("server:8080", true),
+            ("belljar.example.org", true),
+            ("SERVER.:1", true),
+            ("evil.example", false),
+            ("evil.example:8080", false),
+            ("localhost.evil.example", false),
+            ("evillocalhost", false),
+            ("127.0.0.1.evil.example", false),
+            ("127.0.0.1.", false),
+            ("2130706433", false),
+            ("server.evil.example", false),
+            ("x.server", false),
+            ("localhost:80@evil.example", false),
+            ("evil.example@localhost", false),
+            ("localhost/..", false),
+            ("localhost:8080:80", false),
+            ("localhost:+80", false),
+            ("localhost:99999", false),
+            ("[::1", false),
+            ("[::1]x", false),
+            ("::1", false),
+            (".localhost", false),
+            ("localhost..", false),
+            ("localhost evil.example", false),
+            ("localhost,evil.example", false),
+            ("", false),
+        ] {
+            let request = Request::builder().uri("/v1/models").header("host", host);
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{host}");
+        }
+        let latin = HeaderValue::from_bytes(b"localhost\xe9").expect("HTTP allows it");
+        let request = Request::builder().uri("/v1/models").header("host", latin);
+        assert!(status(&hosts(), request).is_some());
+    }
+
+    #[test]
+    fn every_name_that_a_request_has_for_the_server_counts() {
+        let request = |uri: &str| Request::builder().uri(uri);
+        for (request, wanted) in [
+            (request("http://localhost:8080/v1/models"), true),
+            (request("http://localhost/v1/models").header("host", "127.0.0.1"), true),
+            (request("http://evil.example/v1/models").header("host", "localhost"), false),
+            (request("http://localhost/v1/models").header("host", "evil.example"), false),
+            (
+                request("/v1/models").header("host", "localhost").header("host", "evil.example"),
+                false,
+            ),
+            (request("http://me@localhost/v1/models"), false),
+            (request("/v1/models"), false),
+            (request("/v1/models").version(Version::HTTP_10), true),
+            (request("/v1/models").version(Version::HTTP_10).header("host", "evil.example"), false),
+        ] {
+            let told = format!("{request:?}");
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{told}");
+        }
+    }
+
+    #[test]
+    fn pages_of_this_machine_are_told_from_all_others() {
+        for (host, origin, wanted) in [
+            ("localhost:8080", "http://localhost:5173", true),
+            ("127.0.0.1:8080", "http://LOCALHOST.:5173", true),
+            ("127.0.0.1:8080", "http://app.localhost", true),
+            ("127.0.0.1:8080", "http://127.0.0.2", true),
+            ("127.0.0.1:8080", "https://[::1]:8443", true),
+            ("127.0.0.1:8080", "https://server", true),
+            ("127.0.0.1:8080", "tauri://localhost", true),
+            // The page of a server that is known by its address.
+            ("192.168.0.7:8080", "http://192.168.0.7:8080", true),
+            ("192.168.0.7", "http://192.168.0.7", true),
+            ("192.168.0.7", "https://192.168.0.7", true),
+            ("192.168.0.7:8080", "http://192.168.0.7", false),
+            ("192.168.0.7:8080", "http://192.168.0.7:8081", false),
+            ("192.168.0.7:8080", "http://192.168.0.8:8080", false),
+            ("127.0.0.1:8080", "https://evil.example", false),
+            ("127.0.0.1:8080", "http://localhost.evil.example", false),
+            ("127.0.0.1:8080", "http://localhost@evil.example", false),
+            ("127.0.0.1:8080", "http://evil.example@localhost", false),
+            ("127.0.0.1:8080", "http://evil.example#.localhost", false),
+            ("127.0.0.1:8080", "http://evil.example\\.localhost", false),
+            ("127.0.0.1:8080", "http://localhost/", false),
+            ("127.0.0.1:8080", "http://localhost, https://evil.example", false),
+            ("127.0.0.1:8080", "localhost", false),
+            ("127.0.0.1:8080", "://localhost", false),
+            ("127.0.0.1:8080", "null", false),
+            ("127.0.0.1:8080", "file://", false),
+            ("127.0.0.1:8080", "", false),
+        ] {
+            let request =
+                Request::builder().uri("/x/execute").header("host", host).header("origin", origin);
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{origin} asks {host}");
+        }
+        let two = Request::builder().uri("/x/execute").header("host", "localhost");
+        let two = two.header("origin", "http://localhost").header("origin", "https://evil.example");
+        assert!(status(&hosts(), two).is_some(), "the second counts too");
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_refused_unless_its_origin_is_known() {
+        for (site, origin, wanted) in [
+            ("none", None, true),
+            ("same-origin", None, true),
+            ("same-site", None, true),
+            ("cross-site", None, false),
+            ("Cross-Site ", None, false),
+            ("none, cross-site", None, false),
+            // `localhost` and `127.0.0.1` are different sites.
+            ("cross-site", Some("http://localhost:5173"), true),
+            ("same-site", Some("https://evil.example"), false),
+            ("none", Some("null"), false),
+        ] {
+            let mut request = Request::builder()
+                .uri("/x/journal")
+                .header("host", "127.0.0.1:8080")
+                .header("sec-fetch-site", site);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{site} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn what_holds_no_data_is_answered_to_everyone() {
+        for (path, wanted) in [
+            ("/healthz", true),
+            ("/readyz", true),
+            ("/openapi.json", true),
+            ("/docs", true),
+            ("/docs/swagger-ui.css", true),
+            ("/docsx", false),
+            ("/x/journal", false),
+            ("/nothing", false),
+        ] {
+            let request = Request::builder().uri(path).header("host", "evil.example");
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_cannot_be_a_host() {
+        for wrong in ["", "*", "a b", "server:8080", "http://server", "10.0.0.1", "[::1]", "a/b"] {
+            assert_eq!(Hosts::new([wrong]), Err(NotAHost(wrong.to_owned())));
+        }
+    }
+}

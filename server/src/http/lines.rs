@@ -1,0 +1,67 @@
+//! Letters that end a line for some clients, kept out of what is sent in lines.
+//!
+//! JSON escapes those below U+0020 already. Python's `str.splitlines`, with which requests and httpx
+//! split streams, and JavaScript's parsers know three more. They occur only inside JSON's strings, where an
+//! escape says the same.
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use hyper::body::Body as _;
+
+const SEPARATORS: [(char, &str); 3] =
+    [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+
+/// The same JSON without a raw separator.
+pub fn escaped(json: String) -> String {
+    if !json.contains(SEPARATORS.map(|(letter, _)| letter)) {
+        return json;
+    }
+    SEPARATORS.iter().fold(json, |json, (letter, escape)| json.replace(*letter, escape))
+}
+
+/// Escapes each piece of a streamed answer, whoever made it.
+pub async fn escape_streams(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_stream = kind.starts_with(b"text/event-stream")
+        || kind.starts_with(b"application/json") && response.body().size_hint().exact().is_none();
+    if !is_stream {
+        return response;
+    }
+    response.map(|body| Body::from_stream(body.into_data_stream().map(|piece| piece.map(piece_of))))
+}
+
+/// Pieces are whole events, so no letter is split between two of them, unless a test ordered that.
+fn piece_of(bytes: Bytes) -> Bytes {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if text.contains(SEPARATORS.map(|(letter, _)| letter)) => {
+            escaped(text.to_owned()).into()
+        }
+        _ => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// All that `str.splitlines` splits at, but for the end of a line itself.
+    const ALL: &str = "a\u{0b}\u{0c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}\r\nb";
+
+    #[test]
+    fn no_separator_is_left_and_the_json_says_the_same() {
+        let json = json!({ ALL: [ALL] });
+        let text = escaped(json.to_string());
+        assert!(!text.contains(|letter: char| ALL.contains(letter) && !"ab".contains(letter)));
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("it is JSON"), json);
+        let bytes = piece_of(Bytes::from(format!("data: {json}\n\n")));
+        assert_eq!(&bytes[..], format!("data: {text}\n\n").as_bytes());
+    }
+}

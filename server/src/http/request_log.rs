@@ -1,0 +1,234 @@
+//! One line in the log for each request, when its answer has been sent: what was asked, how it ended,
+//! what answered it. Never keys, prompts, code or output: the path is without its query.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tracing::Level;
+use uuid::Uuid;
+
+use super::wire::interaction::word;
+use super::{REQUEST_ID, RequestId};
+use crate::trace::{Found, Trace};
+
+/// The module, as `BELLJAR_LOG` has it.
+const TARGET: &str = "server::request";
+/// What is shown of a path, and of the name of a scenario.
+const MAX_SHOWN_BYTES: usize = 256;
+/// What probes ask all day long.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Requests that are being carried out or answered. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The word for what failed, as the envelope has it. Stands in the extensions of the response.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal(pub &'static str);
+
+/// Gives each request its id, which stands in the log and in the answer, and writes its line.
+pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
+    let id = Uuid::new_v4().simple().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let header = HeaderValue::try_from(&id);
+    let mut line = Line::begin(&request, id, in_flight);
+    let trace = line.trace.clone();
+    let mut response = trace.follow(next.run(request)).await;
+    if let Ok(id) = header {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    line.status = Some(response.status());
+    line.refusal = response.extensions_mut().remove::<Refusal>().map(|refusal| refusal.0);
+    response.map(|body| {
+        line.is_stream = body.size_hint().exact().is_none();
+        Body::new(Logged { body, line })
+    })
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Not yet.
+    Open,
+    Sent,
+    /// By us, in the middle: a scenario or a fault wants that.
+    Cut,
+}
+
+/// What the line will say. It is written when this is dropped, which a client that goes away does too.
+#[derive(Debug)]
+struct Line {
+    id: String,
+    method: Method,
+    path: String,
+    began: Instant,
+    trace: Trace,
+    status: Option<StatusCode>,
+    refusal: Option<&'static str>,
+    is_stream: bool,
+    bytes: u64,
+    events: u64,
+    end: End,
+    in_flight: InFlight,
+}
+
+impl Line {
+    fn begin(request: &Request, id: String, in_flight: InFlight) -> Line {
+        in_flight.0.fetch_add(1, Ordering::Relaxed);
+        Line {
+            id,
+            method: request.method().clone(),
+            path: shown(request.uri().path()).to_owned(),
+            began: Instant::now(),
+            trace: Trace::default(),
+            status: None,
+            refusal: None,
+            is_stream: false,
+            bytes: 0,
+            events: 0,
+            end: End::Open,
+            in_flight,
+        }
+    }
+
+    fn level(&self, answered_by: &str) -> Level {
+        let is_probe = PROBES.contains(&self.path.as_str());
+        // What a scenario or a fault lets fail is as somebody wants it.
+        let is_wanted = matches!(answered_by, "scenario" | "fault");
+        match self.status {
+            _ if is_probe => Level::DEBUG,
+            Some(status) if status.is_server_error() && !is_wanted => Level::ERROR,
+            Some(status) if status.is_client_error() && !is_wanted => Level::WARN,
+            _ => Level::INFO,
+        }
+    }
+
+    fn answered_by(&self, found: &Found) -> &'static str {
+        match (found.by, &found.fate.scenario, found.fate.backend, self.refusal) {
+            (Some(by), ..) => by,
+            (_, Some(_), ..) => "scenario",
+            (_, _, Some(backend), _) => backend,
+            (.., Some(_)) => "refusal",
+            _ => "server",
+        }
+    }
+
+    fn write(&self) {
+        if !tracing::enabled!(target: TARGET, Level::ERROR) {
+            return;
+        }
+        let found = self.trace.found();
+        let by = self.answered_by(&found);
+        let fate = &found.fate;
+        let duration_ms = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
+        let ran = (fate.runs > 0).then_some(fate.runs);
+        macro_rules! line {
+            ($level:expr, $event:literal) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    method = %self.method,
+                    path = %self.path,
+                    status = self.status.map(|status| status.as_u16()),
+                    duration_ms,
+                    answered_by = by,
+                    scenario = fate.scenario.as_deref().map(shown),
+                    error = self.refusal,
+                    runs = ran,
+                    failed_runs = ran.map(|_| fate.failed_runs),
+                    interaction.id = fate.interaction_id.as_deref(),
+                    interaction.status = fate.status.map(word),
+                    sent_bytes = self.status.map(|_| self.bytes),
+                    events = self.is_stream.then_some(self.events),
+                    request.id = %self.id,
+                    $event
+                )
+            };
+        }
+        let level = self.level(by);
+        match self.end {
+            End::Open => line!(Level::INFO, "client went away"),
+            End::Cut => line!(Level::INFO, "answer cut off"),
+            End::Sent if level == Level::ERROR => line!(Level::ERROR, "request failed"),
+            End::Sent if level == Level::WARN => line!(Level::WARN, "request refused"),
+            End::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request answered"),
+            End::Sent => line!(Level::INFO, "request answered"),
+        }
+    }
+}
+
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_SHOWN_BYTES)]
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.write();
+    }
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Logged {
+    body: Body,
+    line: Line,
+}
+
+impl hyper::body::Body for Logged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let line = &mut self.line;
+        match &polled {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    line.bytes += data.len() as u64;
+                    // A comment that keeps a stream alive is no event.
+                    line.events += u64::from(!data.starts_with(b":"));
+                }
+            }
+            Some(Err(_)) => line.end = End::Cut,
+            None => line.end = End::Sent,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        // Whoever sends a body asks whether there is more, and not always for its end.
+        let has_no_body = self.line.method == Method::HEAD;
+        if self.line.end == End::Open && (has_no_body || self.body.is_end_stream()) {
+            self.line.end = End::Sent;
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Requests and answers that would take the server's time or its memory from all others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::{Either, select};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+use crate::harness::{self, Reply, TestServer, direct};
+
+/// The answer to a request, while which `/healthz` is asked as well: it has to be answered first, or
+/// the other one was no work at all.
+async fn while_healthy(server: &TestServer, path: &str, body: Vec<u8>) -> Reply {
+    let request = server.request("POST", path).header("content-type", "application/json");
+    let answer = Box::pin(Reply::to(request.body(body)));
+    let health = Box::pin(server.get("/healthz"));
+    match select(health, answer).await {
+        Either::Left((health, answer)) => {
+            assert_eq!(health.status, 200);
+            answer.await
+        }
+        Either::Right((answer, health)) => {
+            assert_eq!(health.await.status, 200);
+            answer
+        }
+    }
+}
+
+async fn refused(server: &TestServer, path: &str, body: &Value, wanted: &str) {
+    let body = serde_json::to_vec(body).expect("it is JSON");
+    let reply = while_healthy(server, path, body).await;
+    assert_eq!(reply.status, 400, "{path}: {}", reply.body);
+    assert!(reply.message().contains(wanted), "{path}: {}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_comes_to_a_trillion_schemas_is_refused() {
+    let server = TestServer::start("").await;
+    let next = |number: usize| json!({"$ref": format!("#/$defs/d{number}")});
+    let twice = |n: usize| (format!("d{n}"), json!({"allOf": [next(n + 1), next(n + 1)]}));
+    let mut definitions: serde_json::Map<_, _> = (0..44).map(twice).collect();
+    definitions.insert("d44".into(), json!({"type": "object"}));
+    let mut schema = next(0);
+    schema["$defs"] = definitions.into();
+    let mut request = direct("print(1)");
+    request["response_format"] =
+        json!({"type": "text", "mime_type": "application/json", "schema": schema});
+    let wanted = "more than 100000 schemas";
+    refused(&server, "/v1beta/interactions", &request, wanted).await;
+    let classic = json!({"contents": [{"parts": [{"text": "print(1)"}]}], "generationConfig":
+        {"responseMimeType": "application/json", "responseJsonSchema": schema}});
+    refused(&server, "/v1beta/models/direct:generateContent", &classic, wanted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_without_an_end_are_refused() {
+    let server = TestServer::start("").await;
+    let many = |count: usize, item: &dyn Fn(usize) -> Value| -> Value {
+        (0..count).map(item).collect::<Vec<_>>().into()
+    };
+    let interactions = "/v1beta/interactions";
+    let classic = "/v1beta/models/direct:generateContent";
+
+    let functions = many(40_000, &|n| json!({"type": "function", "name": format!("f{n}")}));
+    let request = json!({"model": "direct", "input": "?", "tools": functions});
+    refused(&server, interactions, &request, "At most 128 functions").await;
+    let functions = many(40_000, &|n| json!({"name": format!("f{n}")}));
+    let request = json!({"contents": [{"parts": [{"text": "?"}]}],
+                         "tools": [{"functionDeclarations": functions}]});
+    refused(&server, classic, &request, "At most 128 functions").await;
+
+    let steps = many(20_000, &|n| {
+        json!({"role": if n % 2 == 0 { "user" } else { "model" },
+                                         "content": "x"})
+    });
+    let request = json!({"model": "direct", "input": steps});
+    refused(&server, interactions, &request, "at most 10000 steps").await;
+    let contents = many(20_000, &|n| {
+        json!({"role": if n % 2 == 0 { "user" } else { "model" },
+                                            "parts": [{"text": "x"}]})
+    });
+    refused(&server, classic, &json!({"contents": contents}), "at most 10000 steps").await;
+
+    let files = many(2000, &|n| json!({"name": format!("f{n}"), "data": ""}));
+    let request = json!({"code": "print(1)", "files": files});
+    refused(&server, "/x/execute", &request, "more than 100 files").await;
+    let documents =
+        many(5000, &|_| json!({"type": "document", "mime_type": "text/plain", "data": "eA=="}));
+    let request = json!({"model": "direct", "input": documents});
+    refused(&server, interactions, &request, "more than 100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_millions_of_values_is_refused_before_it_is_parsed() {
+    let server = TestServer::start("").await;
+    let zeros = format!("{{\"input\": [0{}]}}", ",0".repeat(8 << 20));
+    for path in
+        ["/v1beta/interactions", "/v1beta/models/direct:generateContent", "/x/execute", "/x/faults"]
+    {
+        let reply = while_healthy(&server, path, zeros.clone().into_bytes()).await;
+        assert_eq!(reply.status, 400, "{path}");
+        assert!(reply.message().contains("more than 500000 values"), "{path}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_size_that_nobody_can_send_is_refused_at_once() {
+    let server = TestServer::builder().keys(&["right"]).start().await;
+    for path in [
+        "/v1beta/interactions",
+        "/v1beta/models/direct:generateContent",
+        "/x/execute",
+        "/x/scenarios",
+        "/x/faults",
+        "/upload/v1beta/files?uploadType=media",
+        "/upload/v1beta/files?upload_id=x",
+    ] {
+        let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nx-goog-api-key: right\r\n\
+             Content-Type: text/plain\r\nContent-Length: 9223372036854775807\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("it answers");
+        assert_eq!(&answer, b"HTTP/1.1 413", "{path}");
+    }
+}
+
+/// Twenty pictures of nine mebibytes.
+const PICTURES: &str = r#"
+import os
+for n in range(20):
+    with open(f"p{n}.png", "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + bytes([n]) + os.urandom(1 << 20) * 9)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_of_a_run_have_a_limit_together() {
+    let server = TestServer::start("").await;
+    let code = json!({"code": PICTURES});
+    let reply = while_healthy(&server, "/x/execute", code.to_string().into_bytes()).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let images = reply.body["images"].as_array().expect("it is a list");
+    assert_eq!((images.len(), &reply.body["images_left_out"]), (3, &json!(17)));
+    for image in images {
+        let data = image["data"].as_str().expect("it is base64");
+        assert_eq!(data.len(), ((9 << 20) + 9_usize).div_ceil(3) * 4);
+        assert!(data.starts_with("iVBORw0KGgo"), "{}", &data[..20]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_are_the_same_whole_stored_and_streamed() {
+    let server = TestServer::start("").await;
+    let code = r#"
+import random
+for n in range(3):
+    with open(f"p{n}.png", "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + bytes([n]) + random.randbytes(200_000 + n))
+"#;
+    let answer = server.create(direct(code)).await;
+    let data = |steps: &Value| -> Vec<String> {
+        let steps = steps.as_array().expect("it is a list").iter();
+        let contents = steps.filter_map(|step| step["content"].as_array()).flatten();
+        contents.filter_map(|content| Some(content["data"].as_str()?.to_owned())).collect()
+    };
+    let pictures = data(&answer["steps"]);
+    assert_eq!(pictures.len(), 3);
+    let id = answer["id"].as_str().expect("it was stored");
+    let found = server.get(&format!("/v1beta/interactions/{id}")).await;
+    assert_eq!(data(&found.body["steps"]), pictures);
+    let events = server.events(id, None).await;
+    let deltas = events.iter().filter_map(|event| event.data["delta"]["data"].as_str());
+    assert_eq!(deltas.collect::<Vec<_>>(), pictures);
+    let classic = json!({"contents": [{"parts": [{"text": code}]}],
+                         "tools": [{"codeExecution": {}}]});
+    let reply = server.post("/v1beta/models/direct:generateContent", &classic).await;
+    let parts = reply.body["candidates"][0]["content"]["parts"].as_array().expect("it has parts");
+    let parts = parts.iter().filter_map(|part| part["inlineData"]["data"].as_str());
+    assert_eq!(
+        parts.map(str::len).collect::<Vec<_>>(),
+        pictures.iter().map(String::len).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_for_which_there_is_no_memory_are_refused_and_the_next_one_is_not() {
+    let server = TestServer::builder().output_bytes(4 << 20).start().await;
+    let save = |bytes: usize| {
+        format!("open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes({bytes})) and None")
+    };
+    for _ in 0..2 {
+        let reply = server.post("/x/execute", &json!({"code": save(6 << 20)})).await;
+        assert_eq!(reply.status, 503, "{}", reply.body["error"]);
+        let answer = server.create(direct(&save(6 << 20))).await;
+        assert_eq!(answer["status"], "failed");
+        assert_eq!(server.post("/x/execute", &json!({"code": "print(1)"})).await.status, 200);
+        let id = server.create(direct(&save(1 << 20))).await["id"].clone();
+        let found = server.get(&format!("/v1/interactions/{}", id.as_str().expect("stored"))).await;
+        assert_eq!(found.status, 200);
+    }
+}
+
+/// A warden that is being killed accepts connections for a while, and closes them with all others of
+/// its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_a_dying_warden_has_not_run_is_run_by_the_next_one() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let socket = folder.path().join("warden.sock");
+    let listener = UnixListener::bind(&socket).expect("the folder is ours");
+    let dying = Arc::new(AtomicUsize::new(0));
+    let left = Arc::clone(&dying);
+    let between = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let is_dying =
+                left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            tokio::spawn(async move {
+                if is_dying.is_ok() {
+                    // All that was sent is read, so that it is no mistake of the connection's.
+                    let mut sent = [0; 16];
+                    let _ = client.read(&mut sent).await;
+                    return;
+                }
+                let mut warden = UnixStream::connect(harness::socket()).await.expect("it listens");
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut warden).await;
+            });
+        }
+    });
+    let server = TestServer::builder().sandbox(&socket).start().await;
+    for _ in 0..3 {
+        dying.store(2, Ordering::Relaxed);
+        let files = json!([{"name": "a.txt", "data": "NDI="}]);
+        let code = json!({"code": "print(open('a.txt').read())", "files": files});
+        let reply = server.post("/x/execute", &code).await;
+        assert_eq!((reply.status, &reply.body["stdout"]), (200, &json!("42\n")), "{}", reply.body);
+        dying.store(2, Ordering::Relaxed);
+        let answer = server.create(direct("print(6 * 7)")).await;
+        assert_eq!(answer["steps"][1]["result"], "42\n", "{answer}");
+    }
+    between.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
+    let server = TestServer::start("").await;
+    for (name, text) in [
+        ("indent", "{{ 'a\\nb' | indent(500000000) }}".to_owned()),
+        ("json", "{{ input | tojson(indent=300000000) }}".to_owned()),
+        ("format", "{{ '%900000000s' | format('x') }}".to_owned()),
+        (
+            "replace",
+            "{% set a = 'a' * 30000 %}{{ a | replace('a', a) | replace('a', a) }}".to_owned(),
+        ),
+        ("doubling", format!("{{% set a = input %}}{}", "{% set a = a ~ a %}".repeat(40))),
+        ("list", "{{ [1] * 100000000 }}".to_owned()),
+        ("nested", format!("{{{{ {} 1 }}}}", "not ".repeat(20_000))),
+        (
+            "patterns",
+            "{% for n in range(500) %}{{ input | regex_find('x?' ~ n) | default('') }}{% endfor %}"
+                .to_owned(),
+        ),
+    ] {
+        let file = json!({"scenarios": [{"name": name, "script": [{"text": text}]}]});
+        let added = while_healthy(&server, "/x/scenarios", file.to_string().into_bytes()).await;
+        if added.status == 200 {
+            let request = json!({"model": "m", "input": "hello"});
+            let reply =
+                while_healthy(&server, "/v1beta/interactions", request.to_string().into_bytes())
+                    .await;
+            assert_eq!(reply.status, 400, "{name}: {}", reply.body);
+        } else {
+            assert_eq!(added.status, 400, "{name}: {}", added.body);
+        }
+        server.delete("/x/scenarios").await;
+    }
+    let patterns: Vec<Value> = (0..60)
+        .map(|n| {
+            json!({"name": format!("s{n}"), "when": {"input": {"matches": "\\w{200}"}},
+                        "script": [{"text": "x"}]})
+        })
+        .collect();
+    let file = json!({"scenarios": patterns}).to_string().into_bytes();
+    let added = while_healthy(&server, "/x/scenarios", file).await;
+    assert_eq!(added.status, 400, "{}", added.body);
+    assert!(added.message().contains("size limit"), "{}", added.body);
+}

@@ -1,0 +1,570 @@
+//! What the program says at a terminal: the log, the first words, and the last.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::harness::{libraries, socket};
+
+/// How long a line may take to be written, and a program to end that was told to end at once.
+const WITHIN: Duration = Duration::from_secs(20);
+/// A stop that waits for what runs takes the whole of this.
+const GRACE: &str = "60s";
+
+const SCENARIOS: &str = "
+scenarios:
+  - name: the answer
+    when: { input: { contains: six times seven } }
+    script:
+      - code: print(6 * 7)
+      - text: It is {{ stdout | trim }}.
+  - name: too many
+    when: { input: { contains: again } }
+    script:
+      - fail: { status: 429 }
+";
+
+/// A `belljar` whose standard error is read while it runs. Killed when dropped.
+struct Console {
+    process: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// For whatever it leaves when it is killed.
+    scratch: Option<tempfile::TempDir>,
+}
+
+fn belljar(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in ["BELLJAR_API_KEYS", "BELLJAR_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    said(&mut belljar(arguments))
+}
+
+fn said(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("it is a program");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+impl Console {
+    fn start(mut command: Command) -> Console {
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is a program");
+        let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
+        let heard = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.0.lock().expect("nobody panics").push(line);
+                heard.1.notify_all();
+            }
+        });
+        let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+        Console { process, stdout, lines, scratch: None }
+    }
+
+    /// A server that keeps nothing, on the tests' warden, and where it is.
+    fn serve(arguments: &[&str], change: impl FnOnce(&mut Command)) -> (Console, String) {
+        let mut command = belljar(&["serve", "--listen", "127.0.0.1:0", "--ephemeral"]);
+        command.arg("--sandbox-socket").arg(socket()).args(arguments);
+        let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+        command.env("TMPDIR", scratch.path());
+        change(&mut command);
+        let mut console = Console::start(command);
+        console.scratch = Some(scratch);
+        let line = console.stdout_line();
+        let url = line.strip_prefix("belljar listening on http://").expect(&line).to_owned();
+        (console, url)
+    }
+
+    fn stdout_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it is text");
+        line.trim_end().to_owned()
+    }
+
+    /// Waits for a line with all of these words.
+    fn line(&self, words: &[&str]) -> String {
+        let (lines, changed) = &*self.lines;
+        let deadline = Instant::now() + WITHIN;
+        let mut lines = lines.lock().expect("nobody panics");
+        loop {
+            let fits = |line: &&String| words.iter().all(|word| line.contains(word));
+            if let Some(line) = lines.iter().find(fits) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line has {words:?}:\n{}", lines.join("\n"));
+            lines = changed.wait_timeout(lines, left).expect("nobody panics").0;
+        }
+    }
+
+    fn all(&self) -> String {
+        self.lines.0.lock().expect("nobody panics").join("\n")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.process.id()).expect("Linux has smaller numbers");
+        let id = Pid::from_raw(id).expect("no process is 0");
+        kill_process(id, signal).expect("it is our child");
+    }
+
+    /// Waits for its end.
+    fn ends(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.all());
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn send(address: &str, request: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    let length = body.len();
+    let head = format!(
+        "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n"
+    );
+    write!(stream, "{head}\r\n{body}").expect("the server reads");
+    stream
+}
+
+fn ask(address: &str, request: &str, body: &str) -> String {
+    let mut answer = Vec::new();
+    send(address, request, body).read_to_end(&mut answer).expect("the server answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn request_id(answer: &str) -> &str {
+    let (_, rest) = answer.split_once("x-request-id: ").expect(answer);
+    rest.lines().next().unwrap_or_default()
+}
+
+fn interaction(model: &str, input: &str, stream: bool) -> String {
+    serde_json::json!({
+        "model": model, "input": input, "stream": stream, "tools": [{"type": "code_execution"}],
+    })
+    .to_string()
+}
+
+fn scenarios() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    std::fs::write(folder.path().join("a.yaml"), SCENARIOS).expect("the folder is ours");
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is text")
+}
+
+const CREATE: &str = "POST /v1beta/interactions";
+
+#[test]
+fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
+    let folder = scenarios();
+    let (mut server, at) = Console::serve(&["--scenarios", text(folder.path())], |_| {});
+
+    let answer = ask(&at, CREATE, &interaction("m", "What is six times seven?", false));
+    let line = server.line(&[request_id(&answer)]);
+    for part in [
+        " INFO server::request: request answered method=POST path=/v1beta/interactions status=200",
+        "answered_by=\"scenario\" scenario=\"the answer\" runs=1 failed_runs=0",
+        "interaction.id=\"v1_",
+        "interaction.status=\"completed\"",
+        "duration_ms=",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let answer = ask(&at, CREATE, &interaction("m", "Geheim: which scenario is this?", false));
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains(" WARN ") && line.contains("request refused"), "{line}");
+    assert!(line.contains("status=400") && line.contains("error=\"invalid_request\""), "{line}");
+
+    // A failure that the scenario wants is none of the server's.
+    let answer = ask(&at, CREATE, &interaction("m", "and again", false));
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains(" INFO ") && line.contains("status=429"), "{line}");
+    assert!(line.contains("scenario=\"too many\" error=\"resource_exhausted\""), "{line}");
+
+    let answer = ask(&at, CREATE, &interaction("direct", "geheim = 1 / 0", true));
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains("answered_by=\"direct\" runs=1 failed_runs=1"), "{line}");
+    let events = answer.matches("\ndata: ").count();
+    assert!(line.contains(&format!(" events={events} ")), "{events}: {line}");
+
+    let fault =
+        format!("{CREATE} HTTP/1.1\r\nx-belljar-fault: {{\"status\":503}}\r\nx-a: b\r\nx-c:");
+    let answer = ask(&at, fault.trim_end_matches(" HTTP/1.1"), "{}");
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains(" INFO ") && line.contains("status=503"), "{line}");
+    assert!(line.contains("answered_by=\"fault\""), "{line}");
+
+    let answer = ask(&at, "POST /x/execute", "{\"code\": \"geheim\"}");
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains("answered_by=\"sandbox\" runs=1 failed_runs=1"), "{line}");
+
+    let answer = ask(&at, "GET /v1beta/models?key=geheim", "");
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains("path=/v1beta/models status=200"), "{line}");
+    let answer = ask(&at, "GET /nowhere", "");
+    assert!(server.line(&[request_id(&answer)]).contains("status=404"));
+    let answer = ask(&at, "HEAD /docs", "");
+    let line = server.line(&[request_id(&answer)]);
+    assert!(line.contains("request answered method=HEAD"), "{line}");
+
+    // Neither one that waits for its answer nor one that reads a stream.
+    for stream in [false, true] {
+        let body = interaction("direct", "while True: pass", stream);
+        let mut connection = send(&at, CREATE, &body);
+        if stream {
+            connection.read_exact(&mut [0; 15]).expect("it has begun");
+        } else {
+            // Nothing is said before its end, so the journal is asked whether it has begun.
+            while !ask(&at, "GET /x/journal", "").contains("while True: pass") {}
+        }
+        drop(connection);
+        let status = if stream { "status=200" } else { "path=/v1beta/interactions duration_ms" };
+        server.line(&["client went away", status]);
+    }
+
+    let answer = ask(&at, "GET /healthz", "");
+    let probe = request_id(&answer).to_owned();
+    server.signal(Signal::TERM);
+    assert_eq!(server.ends(), Some(0));
+    let all = server.all();
+    assert!(!all.contains(&probe), "probes are not logged: {all}");
+    assert!(!all.to_lowercase().contains("geheim"), "{all}");
+    assert!(!all.contains("six times") && !all.contains("print("), "{all}");
+    assert!(!all.contains('\u{1b}'), "colours in a file: {all}");
+    let count = all
+        .lines()
+        .filter(|line| line.contains(" server::request: ") && !line.contains("path=/x/journal"));
+    let count = count.count();
+    assert_eq!(count, 11, "a line for each request: {all}");
+}
+
+#[test]
+fn the_log_is_json_where_somebody_says_so() {
+    let (mut server, at) = Console::serve(&["--log-format", "json"], |_| {});
+    let answer = ask(&at, CREATE, &interaction("direct", "print(1)", false));
+    server.line(&[request_id(&answer)]);
+    server.signal(Signal::INT);
+    assert_eq!(server.ends(), Some(0));
+    let all = server.all();
+    let events: Vec<Value> =
+        all.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let event = events.iter().find(|event| event["message"] == "request answered");
+    let event = event.expect(&all);
+    assert_eq!((&event["status"], &event["runs"]), (&200.into(), &1.into()), "{event}");
+    assert_eq!(event["request.id"], request_id(&answer));
+    let ready = events.iter().find(|event| event["message"] == "server ready").expect(&all);
+    assert_eq!(ready["url"], format!("http://{at}"));
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_force_them() {
+    for (variable, has_colours) in [("CLICOLOR_FORCE", true), ("NO_COLOR", false)] {
+        let (mut server, at) = Console::serve(&[], |command| {
+            command.env(variable, "1");
+        });
+        ask(&at, "GET /v1beta/models", "");
+        let line = server.line(&["request answered"]);
+        assert_eq!(line.contains('\u{1b}'), has_colours, "{line}");
+        server.signal(Signal::TERM);
+        server.ends();
+    }
+}
+
+#[test]
+fn debug_has_what_we_say_and_not_what_our_dependencies_say() {
+    let folder = scenarios();
+    let flags = ["--scenarios", text(folder.path())];
+    let (mut server, at) = Console::serve(&flags, |command| {
+        command.env("BELLJAR_LOG", "trace");
+    });
+    ask(&at, "GET /healthz", "");
+    server.line(&["DEBUG server::request: ", "path=/healthz"]);
+    ask(&at, CREATE, &interaction("m", "What is six times seven?", false));
+    server.signal(Signal::TERM);
+    assert_eq!(server.ends(), Some(0));
+    let all = server.all();
+    for name in ["sqlx", "globset", "mio", "hyper", "notify", "h2"] {
+        assert!(!all.contains(&format!(" {name}::")), "{all}");
+    }
+    assert!(!all.contains("six times"), "{all}");
+}
+
+#[test]
+fn the_first_words_say_what_is_served_and_how_to_get_there() {
+    let folder = scenarios();
+    let (mut server, at) = Console::serve(&["--scenarios", text(folder.path())], |command| {
+        command.env("BELLJAR_API_KEYS", "geheim");
+    });
+    server.line(&["export GOOGLE_GEMINI_BASE_URL=http://", &at, "GEMINI_API_KEY=KEY"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.ends(), Some(0));
+    let all = server.all();
+    for part in [
+        concat!("Belljar ", env!("CARGO_PKG_VERSION")).to_owned(),
+        format!("address    http://{at}"),
+        format!("http://{at}/docs"),
+        format!("2 in {}", text(folder.path())),
+        "direct, *".to_owned(),
+        "it ends with the server".to_owned(),
+        "keys       1, asked for".to_owned(),
+        "isolation  namespaced".to_owned(),
+    ] {
+        assert!(all.contains(&part), "{part} is missing in {all}");
+    }
+    assert!(!all.contains("geheim"), "{all}");
+    assert_eq!(server.stdout_line(), "", "nothing else is on standard output");
+}
+
+#[test]
+fn a_server_without_scenarios_says_where_it_looked() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let (mut server, at) = Console::serve(&[], |command| {
+        command.current_dir(folder.path());
+    });
+    let looked = folder.path().join("scenarios");
+    server.line(&["scenarios  none: there is no folder", text(&looked)]);
+    let answer = ask(&at, CREATE, &interaction("m", "Hi", false));
+    assert!(answer.contains("no folder ./scenarios"), "{answer}");
+    server.signal(Signal::TERM);
+    server.ends();
+    let folder = folder.path().join("empty");
+    std::fs::create_dir(&folder).expect("the folder is ours");
+    let (_server, at) = Console::serve(&["--scenarios", text(&folder)], |_| {});
+    let answer = ask(&at, CREATE, &interaction("m", "Hi", false));
+    assert!(answer.contains(text(&folder)), "{answer}");
+}
+
+#[test]
+fn a_stop_says_what_it_waits_for_and_a_second_signal_ends_it_at_once() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (mut server, at) = Console::serve(&["--shutdown-grace", GRACE], |_| {});
+        let body = interaction("direct", "while True: pass", true);
+        let mut connection = send(&at, CREATE, &body);
+        connection.read_exact(&mut [0; 15]).expect("it has begun");
+        let began = Instant::now();
+        server.signal(signal);
+        server
+            .line(&["stopping, signal again to force", "interactions=1 requests=1 grace=\"60s\""]);
+        server.signal(signal);
+        assert_eq!(server.ends(), Some(code));
+        assert!(began.elapsed() < WITHIN, "it waited for what runs");
+    }
+    // Where nothing runs there is nothing to wait for.
+    let (mut server, _) = Console::serve(&[], |_| {});
+    server.signal(Signal::INT);
+    assert_eq!(server.ends(), Some(0));
+    server.line(&[" stopping"]);
+}
+
+/// Says `up`, and does not end.
+const DEAF: &str = "trap '' INT TERM; echo up; while :; do read -r x <&0 || exec sleep 600; done";
+
+#[test]
+fn a_command_that_does_not_end_is_waited_for_aloud_and_ended_at_the_second_signal() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut command = belljar(&["exec", "--sandbox-socket"]);
+        command.arg(socket()).args(["--", "sh", "-c", DEAF]);
+        let mut exec = Console::start(command);
+        assert_eq!(exec.stdout_line(), "up");
+        exec.signal(signal);
+        exec.line(&["belljar: waiting for sh to end"]);
+        exec.signal(signal);
+        assert_eq!(exec.ends(), Some(code));
+    }
+}
+
+#[test]
+fn a_cause_is_told_once_with_the_next_step() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let missing = folder.path().join("missing");
+    let missing = text(&missing);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let no_database = folder.path().join("data");
+    std::fs::create_dir(&no_database).expect("the folder is ours");
+    let database = no_database.join("belljar.sqlite");
+    std::fs::write(&database, "no database ".repeat(100)).expect("the folder is ours");
+    let enoent = "No such file or directory (os error 2)";
+    for (arguments, parts) in [
+        (
+            &["--scenarios", missing][..],
+            &["could not load the scenarios", enoent, "--scenarios DIR"][..],
+        ),
+        (&["--config", missing], &["could not read the configuration", enoent]),
+        (&["--warden", missing], &["could not start the warden", enoent, "--sandbox-socket"]),
+        (&["--data-dir", "/proc/x"], &["could not use the data folder", enoent]),
+        (&["--record", "/proc/x"], &["could not write recordings to /proc/x", enoent]),
+        (&["--search", missing], &["could not read the folder of documents", enoent]),
+        (&["--libraries", text(folder.path())], &["is no folder of libraries", "--libraries DIR"]),
+        (
+            &["--listen", &taken],
+            &["could not listen on", "Address already in use", "--listen PORT"],
+        ),
+        (
+            &["--data-dir", text(&no_database)],
+            &["could not open the database", text(&database), "file is not a database"],
+        ),
+        (&["--listen", "0.0.0.0:0"], &["no keys", "BELLJAR_API_KEYS", "--no-auth"]),
+    ] {
+        let mut all = vec!["serve"];
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--data-dir", text(folder.path()))] {
+            if !arguments.contains(&flag) {
+                all.extend([flag, value]);
+            }
+        }
+        all.extend(arguments);
+        let (code, stdout, stderr) = said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()));
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("belljar: "), "{stderr}");
+        for part in parts {
+            assert_eq!(stderr.matches(part).count(), 1, "{part}: {stderr}");
+        }
+    }
+    let (code, _, stderr) = said(belljar(&["serve"]).env("BELLJAR_LOG", "inof"));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("did you mean info?"), "{stderr}");
+    // A program that is installed, and nothing else is.
+    let (_, _, stderr) = said(
+        belljar(&["serve", "--ephemeral"]).env("BELLJAR_LIBRARIES", "").env("HOME", folder.path()),
+    );
+    assert!(stderr.contains("libraries are not installed\n  hint: "), "{stderr}");
+}
+
+#[test]
+fn a_variable_that_means_nothing_is_refused_before_all_else() {
+    let wrong = ("BELLJAR_LIBARIES", "/libraries");
+    for command in [&["serve"][..], &["exec", "--", "true"], &["config"], &["doctor"]] {
+        let (code, _, stderr) =
+            said(belljar(command).env(wrong.0, wrong.1).env("BELLJAR_LIBRARIES", ""));
+        assert_eq!(code, Some(1), "{command:?}");
+        let wanted = "unknown variable BELLJAR_LIBARIES: did you mean BELLJAR_LIBRARIES?";
+        assert!(stderr.contains(wanted), "{stderr}");
+    }
+    let (code, ..) = said(belljar(&["--help"]).env(wrong.0, wrong.1));
+    assert_eq!(code, Some(0), "help is there all the same");
+}
+
+#[test]
+fn every_broken_scenario_file_is_shown_with_its_line() {
+    let folder = scenarios();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("the folder is ours");
+    };
+    write("b.yaml", "scenarios:\n  - name: x\n    wen: {}\n    script: []\n");
+    write("c.yaml", "scenarios:\n  - name: y\n    when: {}\n    skript: [text: hi]\n");
+    let folder = text(folder.path());
+    let flags = ["serve", "--listen", "0", "--ephemeral", "--scenarios", folder];
+    let (code, _, stderr) = said(belljar(&flags).env("BELLJAR_LIBRARIES", libraries()));
+    assert_eq!(code, Some(1));
+    for part in [
+        "b.yaml:3:5: ",
+        "3 |     wen: {}",
+        "did you mean `when`?",
+        "c.yaml:4:5: ",
+        "did you mean `script`?",
+        &format!("`belljar validate {folder}`"),
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert!(!stderr.contains("a.yaml"), "{stderr}");
+}
+
+#[test]
+fn two_servers_that_keep_nothing_run_side_by_side_and_leave_nothing() {
+    let home = tempfile::tempdir().expect("there is a place for temporary files");
+    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+    let start = || {
+        Console::serve(&[], |command| {
+            command.env("HOME", home.path()).env("TMPDIR", scratch.path());
+            command.env_remove("XDG_DATA_HOME");
+        })
+    };
+    let (mut first, at) = start();
+    let (mut second, _) = start();
+    ask(&at, CREATE, &interaction("direct", "print(1)", false));
+    for server in [&mut first, &mut second] {
+        server.signal(Signal::TERM);
+        assert_eq!(server.ends(), Some(0));
+    }
+    for folder in [&home, &scratch] {
+        let left: Vec<_> = folder.path().read_dir().expect("it is ours").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn the_first_page_leads_everywhere() {
+    let (_server, at) = Console::serve(&[], |_| {});
+    let answer = ask(&at, "GET /", "");
+    let body = answer.split("\r\n\r\n").nth(1).expect(&answer);
+    let index: Value = serde_json::from_str(body).expect(body);
+    assert_eq!(index["version"], env!("CARGO_PKG_VERSION"));
+    let links = index["links"].as_object().expect("it is one");
+    for (name, path) in links {
+        let path = path.as_str().expect("it is a path");
+        let found = ask(&at, &format!("GET {path}"), "");
+        assert!(found.starts_with("HTTP/1.1 200"), "{name}: {found}");
+    }
+    let html = "GET / HTTP/1.1\r\naccept: text/html,application/xhtml+xml,*/*;q=0.8\r\nx-a:";
+    let page = ask(&at, html, "");
+    assert!(page.to_lowercase().contains("content-type: text/html"), "{page}");
+    assert!(page.contains(concat!("Belljar ", env!("CARGO_PKG_VERSION"))), "{page}");
+    for path in links.values().filter_map(Value::as_str) {
+        let link = format!("href=\"{}\"", path.trim_start_matches('/'));
+        assert!(page.contains(&link), "{link}: {page}");
+    }
+}
+
+#[test]
+fn the_program_documents_itself() {
+    let (code, version, _) = run(&["--version"]);
+    assert_eq!(code, Some(0));
+    for part in [env!("CARGO_PKG_VERSION"), "\ncommit: ", "\nbuild: "] {
+        assert!(version.contains(part), "{version}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert_eq!(code, Some(0));
+        assert!(script.contains("scenarios") && script.contains("validate"), "{shell}: {script}");
+    }
+    let (code, page, _) = run(&["man"]);
+    assert_eq!(code, Some(0));
+    assert!(page.contains(".TH belljar 1"), "{page}");
+    let (code, page, _) = run(&["man", "serve"]);
+    assert_eq!(code, Some(0));
+    assert!(page.contains("data\\-dir"), "{page}");
+    let (code, table, _) =
+        said(belljar(&["config", "--request-bytes", "1MiB"]).env("BELLJAR_LIBRARIES", libraries()));
+    assert_eq!(code, Some(0));
+    let row = table.lines().find(|line| line.starts_with("request_bytes ")).expect(&table);
+    assert!(row.contains(" 1MiB ") && row.ends_with("--request-bytes"), "{row}");
+}

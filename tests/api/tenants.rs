@@ -1,0 +1,328 @@
+//! Two API keys on one server: what one of them made does not exist for the other.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use server::Control;
+
+use crate::harness::{Client, Reply, TestServer, direct};
+
+const OURS: &str = "first-key";
+const THEIRS: &str = "second-key";
+
+/// Each operation of the document that takes the name of something that a client made: an id, a file,
+/// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
+/// one is missing here.
+const TRIED: [&str; 19] = [
+    "post /{version}/interactions",
+    "get /{version}/interactions/{id}",
+    "delete /{version}/interactions/{id}",
+    "post /{version}/interactions/{id}/cancel",
+    "post /{version}/interactions/{id}:cancel",
+    "post /{version}/models/{model}:generateContent",
+    "post /{version}/models/{model}:streamGenerateContent",
+    "get /{version}/files",
+    "get /{version}/files/{file}",
+    "delete /{version}/files/{file}",
+    "post /upload/{version}/files",
+    "put /upload/{version}/files",
+    "get /x/journal",
+    "post /x/reset",
+    "get /x/faults",
+    "post /x/faults",
+    "delete /x/faults",
+    "post /x/scenarios",
+    "delete /x/scenarios",
+];
+
+const UPLOAD: &str = "/upload/v1beta/files";
+
+async fn server() -> TestServer {
+    TestServer::builder().keys(&[OURS, THEIRS]).control(Control::On).start().await
+}
+
+async fn send(server: &Client, key: &str, method: &str, path: &str, body: &Value) -> Reply {
+    let request = server.request(method, path).header("x-goog-api-key", key);
+    Reply::to(if body.is_null() { request.header("content-length", 0) } else { request.json(body) })
+        .await
+}
+
+/// What a client can tell two answers apart by, where each is about the name it was asked with.
+fn seen(reply: &Reply, name: &str) -> (u16, Vec<(String, String)>, String) {
+    let headers = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id" | "content-length"));
+    let headers = headers
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+    (reply.status, headers.collect(), reply.body.to_string().replace(name, "NAME"))
+}
+
+#[tokio::test]
+async fn every_operation_that_takes_a_name_is_tried_with_two_keys() {
+    let server = TestServer::start("").await;
+    let document = server.get("/openapi.json").await.body;
+    let mut named = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().expect("it is one") {
+        for (method, operation) in operations.as_object().expect("it is one") {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let is_name = |parameter: &Value| match parameter["in"].as_str() {
+                Some("path") => !matches!(parameter["name"].as_str(), Some("version" | "model")),
+                _ => matches!(
+                    parameter["name"].as_str(),
+                    Some("x-belljar-namespace" | "upload_id" | "pageToken")
+                ),
+            };
+            let keyless = operation["security"] == json!([]);
+            let lists_models = path.ends_with("odels");
+            if parameters.iter().any(is_name) && !keyless && !lists_models {
+                named.insert(format!("{method} {path}"));
+            }
+        }
+    }
+    let tried: BTreeSet<String> = TRIED.iter().map(|tried| (*tried).to_owned()).collect();
+    assert_eq!(named, tried);
+}
+
+#[tokio::test]
+async fn an_interaction_of_another_key_is_answered_as_one_that_does_not_exist() {
+    let server = server().await;
+    let done =
+        send(&server, OURS, "POST", "/v1beta/interactions", &direct("x = 42\nprint(x)")).await;
+    let mut endless = direct("while True: pass");
+    endless["background"] = true.into();
+    let runs = send(&server, OURS, "POST", "/v1beta/interactions", &endless).await;
+    let missing = "v1_Chc3dzdiZmx1a2hlaXViaWVmYnU";
+    for begun in [&done, &runs] {
+        let id = begun.body["id"].as_str().expect("it was stored");
+        for (method, rest, body) in [
+            ("GET", "", Value::Null),
+            ("GET", "?stream=true", Value::Null),
+            ("GET", "?stream=true&last_event_id=1", Value::Null),
+            ("POST", "/cancel", json!({})),
+            ("POST", ":cancel", json!({})),
+            ("DELETE", "", Value::Null),
+        ] {
+            let at = |id: &str| format!("/v1beta/interactions/{id}{rest}");
+            let theirs = send(&server, THEIRS, method, &at(id), &body).await;
+            let none = send(&server, THEIRS, method, &at(missing), &body).await;
+            assert_eq!(theirs.status, 404, "{method} {rest}: {}", theirs.body);
+            assert_eq!(seen(&theirs, id), seen(&none, missing), "{method} {rest}");
+        }
+        for stream in [false, true] {
+            let follow = |id: &str| {
+                let mut request = direct("print(x)");
+                request["previous_interaction_id"] = id.into();
+                request["stream"] = stream.into();
+                request
+            };
+            let path = "/v1beta/interactions";
+            let theirs = send(&server, THEIRS, "POST", path, &follow(id)).await;
+            let none = send(&server, THEIRS, "POST", path, &follow(missing)).await;
+            assert_eq!(theirs.status, 404, "{}", theirs.body);
+            assert_eq!(seen(&theirs, id), seen(&none, missing));
+        }
+    }
+    let path =
+        |begun: &Reply| format!("/v1/interactions/{}", begun.body["id"].as_str().expect("text"));
+    assert_eq!(
+        send(&server, OURS, "GET", &path(&runs), &Value::Null).await.body["status"],
+        "in_progress"
+    );
+    for way in ["header", "query", "bearer"] {
+        let request = match way {
+            "header" => server.request("GET", &path(&done)).header("x-goog-api-key", OURS),
+            "query" => server.request("GET", &format!("{}?key={OURS}", path(&done))),
+            _ => server.request("GET", &path(&done)).bearer_auth(OURS),
+        };
+        assert_eq!(Reply::to(request).await.body["status"], "completed", "{way}");
+    }
+    let cancelled =
+        send(&server, OURS, "POST", &format!("{}/cancel", path(&runs)), &json!({})).await;
+    assert_eq!(cancelled.body["status"], "cancelled");
+    assert_eq!(send(&server, OURS, "DELETE", &path(&done), &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn files_and_uploads_of_another_key_do_not_exist() {
+    let server = server().await;
+    let start = server
+        .request("POST", UPLOAD)
+        .header("x-goog-api-key", OURS)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start");
+    let started = Reply::to(start.json(&json!({"file": {"mimeType": "text/plain"}}))).await;
+    let url = started.headers["x-goog-upload-url"].to_str().expect("it is text");
+    let path = url.strip_prefix(server.url()).expect("the address is the client's own").to_owned();
+    let id =
+        path.split("upload_id=").nth(1).and_then(|rest| rest.split('&').next()).expect("an id");
+    let guessed = "a".repeat(id.len());
+    let go_on = async |key: Option<&str>, method: &str, path: &str, command: &str| {
+        let request = server
+            .request(method, path)
+            .header("x-goog-upload-command", command)
+            .header("x-goog-upload-offset", 0);
+        let request = match key {
+            Some(key) => request.header("x-goog-api-key", key),
+            None => request,
+        };
+        Reply::to(request.body("hi")).await
+    };
+    for finished in [false, true] {
+        for method in ["POST", "PUT"] {
+            for command in ["query", "upload", "upload, finalize", "cancel"] {
+                let theirs = go_on(Some(THEIRS), method, &path, command).await;
+                let none = go_on(Some(THEIRS), method, &path.replace(id, &guessed), command).await;
+                assert_eq!(theirs.status, 404, "{method} {command}: {}", theirs.body);
+                assert_eq!(seen(&theirs, id), seen(&none, &guessed), "{method} {command}");
+            }
+        }
+        if !finished {
+            let done = go_on(None, "POST", &path, "upload, finalize").await;
+            assert_eq!(done.body["file"]["sizeBytes"], "2", "without a key its id is the right");
+        }
+    }
+    let listed = send(&server, OURS, "GET", "/v1/files", &Value::Null).await.body;
+    let name = listed["files"][0]["name"].as_str().expect("it is there").to_owned();
+    assert_eq!(send(&server, THEIRS, "GET", "/v1/files", &Value::Null).await.body, json!({}));
+    let missing = "files/abcdefghijkl";
+    for method in ["GET", "DELETE"] {
+        let theirs = send(&server, THEIRS, method, &format!("/v1/{name}"), &Value::Null).await;
+        let none = send(&server, THEIRS, method, &format!("/v1/{missing}"), &Value::Null).await;
+        let id = |name: &str| name.replace("files/", "");
+        assert_eq!(seen(&theirs, &id(&name)), seen(&none, &id(missing)), "{method}");
+    }
+    let uses = |name: &str| {
+        json!({"contents": [{"parts": [
+            {"text": "print(1)"}, {"fileData": {"fileUri": name, "mimeType": "text/plain"}}]}],
+            "tools": [{"codeExecution": {}}]})
+    };
+    for method in ["generateContent", "streamGenerateContent"] {
+        let path = format!("/v1beta/models/direct:{method}");
+        let theirs = send(&server, THEIRS, "POST", &path, &uses(&name)).await;
+        assert_eq!(theirs.status, 403, "{}", theirs.body);
+        assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn journals_faults_and_scenarios_are_each_keys_own_in_namespaces_of_the_same_name() {
+    const SECRET: &str = "the secret of the first key";
+    for namespace in ["", "same"] {
+        let server = server().await;
+        let send = async |key: &str, method: &str, path: &str, body: Value| {
+            let mut request = server.request(method, path).header("x-goog-api-key", key);
+            if !namespace.is_empty() {
+                request = request.header("x-belljar-namespace", namespace);
+            }
+            Reply::to(request.json(&body)).await
+        };
+        let ask = || json!({"model": "m", "input": SECRET});
+        let scenario = json!({"scenarios": [{"name": "planted", "script": [{"text": "planted"}]}]});
+        assert_eq!(send(OURS, "POST", "/x/scenarios", scenario).await.status, 200);
+        assert_eq!(send(OURS, "POST", "/v1/interactions", ask()).await.status, 200);
+        let theirs = send(THEIRS, "POST", "/v1/interactions", ask()).await;
+        assert_eq!(theirs.status, 400, "another key's scenario answered: {}", theirs.body);
+        assert!(!theirs.message().contains("planted"), "{}", theirs.message());
+        send(THEIRS, "POST", "/x/reset", Value::Null).await;
+
+        let journal = send(THEIRS, "GET", "/x/journal", Value::Null).await.body;
+        assert_eq!(journal["entries"], json!([]), "{journal}");
+        let journal = send(OURS, "GET", "/x/journal", Value::Null).await.body;
+        assert_eq!(journal["entries"].as_array().map(Vec::len), Some(1), "{journal}");
+
+        let fault = json!({"status": 503});
+        assert_eq!(send(THEIRS, "POST", "/x/faults", fault).await.status, 200);
+        assert_eq!(send(OURS, "GET", "/x/faults", Value::Null).await.body["faults"], json!([]));
+        for path in ["/x/faults", "/x/scenarios"] {
+            send(THEIRS, "DELETE", path, Value::Null).await;
+        }
+        for path in ["/v1/interactions", "/v1beta/models/direct:countTokens"] {
+            let body = match path {
+                "/v1/interactions" => ask(),
+                _ => json!({"contents": [{"parts": [{"text": "hello"}]}]}),
+            };
+            assert_eq!(send(OURS, "POST", path, body).await.status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_two_valid_keys_of_different_tenants_is_refused() {
+    let server = server().await;
+    let with = async |query: &str, headers: &[(&str, &str)]| {
+        let mut request = server.request("GET", &format!("/v1beta/files{query}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Reply::to(request).await
+    };
+    let (ours, theirs) = (("x-goog-api-key", OURS), ("x-goog-api-key", THEIRS));
+    let bearer = format!("Bearer {THEIRS}");
+    for (query, headers) in [
+        ("", &[ours, theirs][..]),
+        ("", &[ours, ("authorization", &bearer)]),
+        ("?key=second-key", &[ours]),
+        ("?key=first-key&key=second-key", &[]),
+    ] {
+        let reply = with(query, headers).await;
+        assert_eq!(reply.status, 400, "{query} {headers:?}: {}", reply.body);
+        assert!(reply.message().contains("several valid API keys"), "{}", reply.message());
+    }
+    for (query, headers) in
+        [("?key=first-key", &[ours][..]), ("", &[ours, ("authorization", "Bearer of-google")])]
+    {
+        assert_eq!(with(query, headers).await.status, 200, "{query} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn shared_keys_are_one_tenant() {
+    let server = TestServer::builder()
+        .keys(&[OURS, THEIRS])
+        .shared_keys()
+        .control(Control::On)
+        .start()
+        .await;
+    let made = send(&server, OURS, "POST", "/v1/interactions", &direct("print(1)")).await;
+    let path = format!("/v1/interactions/{}", made.body["id"].as_str().expect("it was stored"));
+    assert_eq!(send(&server, THEIRS, "GET", &path, &Value::Null).await.status, 200);
+    let journal = send(&server, THEIRS, "GET", "/x/journal", &Value::Null).await.body;
+    assert_eq!(journal["entries"].as_array().map(Vec::len), Some(1));
+    let both = server.request("GET", &format!("{path}?key={OURS}"));
+    assert_eq!(Reply::to(both.header("x-goog-api-key", THEIRS)).await.status, 200);
+    assert_eq!(send(&server, "neither", "GET", &path, &Value::Null).await.status, 401);
+}
+
+#[tokio::test]
+async fn test_controls_are_off_where_there_are_keys_and_say_which_setting_it_is() {
+    for (builder, key) in [
+        (TestServer::builder().keys(&[OURS]), OURS),
+        (TestServer::builder().control(Control::Off), ""),
+    ] {
+        let server = builder.start().await;
+        for (method, path) in [
+            ("GET", "/x/journal"),
+            ("POST", "/x/reset"),
+            ("GET", "/x/faults"),
+            ("POST", "/x/faults"),
+            ("DELETE", "/x/faults"),
+            ("POST", "/x/scenarios"),
+            ("DELETE", "/x/scenarios"),
+        ] {
+            let reply = send(&server, key, method, path, &json!({})).await;
+            assert_eq!(reply.status, 404, "{method} {path}: {}", reply.body);
+            assert_eq!(reply.body["error"]["status"], "NOT_FOUND", "{method} {path}");
+            assert!(reply.message().contains("--control"), "{method} {path}: {}", reply.message());
+        }
+        let request = server.request("POST", "/v1/interactions").json(&direct("print(1)"));
+        let request = request.header("x-goog-api-key", key);
+        let ordered = request.try_clone().expect("it is short");
+        let ordered = Reply::to(ordered.header("x-belljar-fault", r#"{"status": 503}"#)).await;
+        assert_eq!(ordered.status, 404, "{}", ordered.body);
+        assert!(ordered.message().contains("--control"), "{}", ordered.message());
+        assert_eq!(Reply::to(request).await.status, 200);
+    }
+    let server = TestServer::builder().keys(&[OURS]).start().await;
+    assert_eq!(server.get("/x/journal").await.status, 403, "a key is asked for first");
+}
