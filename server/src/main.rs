@@ -33,7 +33,7 @@ use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
-use server::verify::Verifier;
+use server::verify::{Changes, Verifier};
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -107,7 +107,7 @@ async fn carry_out() -> Exit {
             print_bytes(&script)
         }
         Task::Man(command) => manual(command.as_deref()),
-        Task::Verify(config, paths) => verify(config, paths).await.map(success),
+        Task::Verify(config, paths, changes) => verify(config, paths, changes).await.map(success),
     };
     done.unwrap_or_else(|error| Exit::Orderly(report::failed(&error)))
 }
@@ -165,12 +165,16 @@ async fn examine(config: Config) -> anyhow::Result<bool> {
     Ok(well)
 }
 
-async fn verify(config: Config, paths: Vec<PathBuf>) -> anyhow::Result<bool> {
+async fn verify(
+    config: Config,
+    paths: Vec<PathBuf>,
+    changes: Changes,
+) -> anyhow::Result<bool> {
     log::set_up(&config)?;
     let sandbox = sandbox(&config).await?;
     sandbox.ready().await?;
     let (limits, secrets) = (config.limits, config.secrets());
-    let verifier = Verifier { sandbox: &sandbox, limits, secrets };
+    let verifier = Verifier { sandbox: &sandbox, limits, secrets, changes };
     let well = verifier.check(&paths, &mut std::io::stdout()).await;
     sandbox.stop().await;
     well

@@ -108,6 +108,9 @@ pub enum Schema {
 pub struct Verify {
     #[command(flatten)]
     pub flags: Flags,
+    /// Writes what code came to now into the files, which expect it from then on
+    #[arg(long)]
+    pub update: bool,
     /// Recordings, and folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,

@@ -32,6 +32,7 @@ use crate::recording::{RecordMode, Secrets};
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
 use crate::validate::Validate;
+use crate::verify::Changes;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
@@ -61,7 +62,7 @@ pub enum Task {
     /// Never empty.
     Validate(Vec<PathBuf>, Validate),
     /// Never empty.
-    Verify(Config, Vec<PathBuf>),
+    Verify(Config, Vec<PathBuf>, Changes),
     Schema(Schema),
     /// The settings of `serve`, a line each.
     ShowConfig(String),
@@ -287,8 +288,9 @@ impl Task {
                 Task::Validate(paths, Validate { python, json })
             }
             Command::Schema { of } => Task::Schema(of),
-            Command::Verify(flags::Verify { flags, paths }) => {
-                Task::Verify(Config::of_exec(flags, &variables)?, paths)
+            Command::Verify(flags::Verify { flags, update, paths }) => {
+                let changes = if update { Changes::Accept } else { Changes::Refuse };
+                Task::Verify(Config::of_exec(flags, &variables)?, paths, changes)
             }
             Command::Exec(flags::Exec { flags, command }) => {
                 let exec = Exec { command, no_proxy: variables.no_proxy() };

@@ -29,5 +29,6 @@ pub use pictures::same_picture;
 pub use redact::{REDACTED, Secrets};
 #[cfg(test)]
 pub use script::tests::prompt as prompt_for_tests;
+pub use script::{Picture, map_at};
 pub use shelf::RecordMode;
 pub use tape::{Tape, broke_off};

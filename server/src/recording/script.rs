@@ -361,12 +361,21 @@ fn name(question: &Question, take: u64) -> String {
 
 /// An item of a list in YAML.
 fn listed(item: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+    yaml(&[item])
+}
+
+/// A map in YAML, for a line that has so many spaces before it. Its last line is not ended.
+pub fn map_at(spaces: usize, map: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    Ok(indented(spaces, &yaml(map)?).trim().to_owned())
+}
+
+fn yaml(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
     let options = ser_options! {
         compact_list_indent: false,
         folded_wrap_chars: LINE_CHARS,
         min_fold_chars: LINE_CHARS,
     };
-    to_string_with_options(&[item], options)
+    to_string_with_options(value, options)
 }
 
 /// Further to the right, but for lines that nothing is in.

@@ -32,6 +32,11 @@ impl TryFrom<Vec<String>> for Ignore {
 }
 
 impl Ignore {
+    /// How many patterns there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
