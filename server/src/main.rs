@@ -165,11 +165,7 @@ async fn examine(config: Config) -> anyhow::Result<bool> {
     Ok(well)
 }
 
-async fn verify(
-    config: Config,
-    paths: Vec<PathBuf>,
-    changes: Changes,
-) -> anyhow::Result<bool> {
+async fn verify(config: Config, paths: Vec<PathBuf>, changes: Changes) -> anyhow::Result<bool> {
     log::set_up(&config)?;
     let sandbox = sandbox(&config).await?;
     sandbox.ready().await?;

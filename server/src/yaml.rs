@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn what_is_no_yaml_or_too_deep_is_not_looked_into() {
-        for text in ["a: [", "", "a:\n\t- b", &"[".repeat(1000), &("[".repeat(70) + &"]".repeat(70))] {
+        for text in
+            ["a: [", "", "a:\n\t- b", &"[".repeat(1000), &("[".repeat(70) + &"]".repeat(70))]
+        {
             assert!(Node::parse(text).is_none(), "{text}");
         }
         assert!(Node::parse("a: &x 1\nb: *x").is_some_and(|node| node.has_aliases()));

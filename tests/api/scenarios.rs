@@ -269,7 +269,7 @@ scenarios:
     when: { input: { contains: sum } }
     script:
       - text: "{{ stdot }} and {{ stdout | regexfind('a') }}"
-      - text: "{% if result is definde %}{{ lookup(1) }}{% endif %}"
+      - text: "{% if result is definde %}x{% endif %}"
   - name: two
     when: { input: { contains: the sum } }
     script:
@@ -294,6 +294,8 @@ const FORMS: &str = r#"scenarios:
   - name: b
     scrpt: []
   - { name: c, script: [{ delay: soon }, { text: a, code: b }] }
+  - { name: d, script: [text: "{{ lookup(1) }}"] }
+  - { name: one, script: [code: print(1)] }
 "#;
 
 /// What is right although a look at a part of it would not say so.
@@ -338,7 +340,9 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         "unknown filter `regexfind`",
         "did you mean `regex_find`?",
         "a.yaml:7:15: scenario `one`: unknown test `definde`",
-        "unknown variable `lookup`",
+        "b.yaml:11:25: `text` is not a template: the function `lookup` cannot be used",
+        "b.yaml:12:11: scenario `one`: its name is there already, in `one` (a.yaml:3)",
+        "b.yaml:12:11: scenario `one`: the script ends in code",
         "it never answers: wherever its conditions hold, so do those of `one` (a.yaml:3)",
         "a.yaml:13:11: scenario `two`: Python syntax error: ",
         "a.yaml:15:11: scenario `two`: its name is there already, in `two` (a.yaml:8)",

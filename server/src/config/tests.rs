@@ -237,7 +237,14 @@ fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
         (&["--config", path], &[], RecordMode::All, 1),
         (&[], &variables, RecordMode::Replace, 2),
         (
-            &["--record-mode", "new", "--record-ignore", "a", "--record-ignore=b", "--record-ignore=c"],
+            &[
+                "--record-mode",
+                "new",
+                "--record-ignore",
+                "a",
+                "--record-ignore=b",
+                "--record-ignore=c",
+            ],
             &variables,
             RecordMode::New,
             3,
@@ -252,8 +259,7 @@ fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
 
 #[test]
 fn what_was_recorded_is_verified_by_name() {
-    let Ok(Task::Verify(config, paths, changes)) =
-        task(&["verify", "--seed", "7", "a", "b"], &[])
+    let Ok(Task::Verify(config, paths, changes)) = task(&["verify", "--seed", "7", "a", "b"], &[])
     else {
         panic!("there is nothing wrong");
     };

@@ -18,33 +18,48 @@ impl File {
             Err(error) => return File::unreadable(path, error.to_string()),
         };
         let tree = Node::parse(&text);
-        let (scenarios, mistakes) = match scripted::parse(path, &text) {
-            Ok(scenarios) => (scenarios, Vec::new()),
-            Err(error) => (Vec::new(), all(path, &text, tree.as_ref(), &error)),
+        let (right, mistakes) = match scripted::parse(path, &text) {
+            Ok(scenarios) => (scenarios.into_iter().enumerate().collect(), Vec::new()),
+            Err(error) => all(path, &text, tree.as_ref(), &error),
         };
-        File { path: path.to_owned(), text, tree, scenarios, mistakes }
+        let (numbers, scenarios) = right.into_iter().unzip();
+        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes }
     }
 
     pub fn unreadable(path: &Path, message: String) -> File {
         let (place, kind) = (Place::nowhere(), "unreadable");
         let mistake = Mistake { place, kind, scenario: None, message, hint: None };
-        let (text, tree, scenarios) = Default::default();
-        File { path: path.to_owned(), text, tree, scenarios, mistakes: vec![mistake] }
+        let (text, tree, scenarios, numbers) = Default::default();
+        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes: vec![mistake] }
     }
 }
 
-/// Each scenario is read alone, and each part of those that cannot be read.
-fn all(path: &Path, text: &str, tree: Option<&Node>, whole: &ScenarioError) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
+/// Each scenario is read alone, and each part of those that cannot be read. Gives those that can, with
+/// their numbers, and what is wrong with the others.
+fn all(
+    path: &Path,
+    text: &str,
+    tree: Option<&Node>,
+    whole: &ScenarioError,
+) -> (Vec<(usize, Scenario)>, Vec<Mistake>) {
+    let (mut right, mut mistakes) = (Vec::new(), Vec::new());
     let scenarios = tree.filter(|tree| !tree.has_aliases()).and_then(|tree| tree.get("scenarios"));
-    for scenario in scenarios.map(Node::items).unwrap_or_default().iter().take(MAX_SINGLE) {
-        let Some(mistake) = single::<Scenario>(path, text, scenario) else { continue };
+    let scenarios = scenarios.map(Node::items).unwrap_or_default().iter().enumerate();
+    for (number, scenario) in scenarios.take(MAX_SINGLE) {
+        let mistake = match single::<Scenario>(path, text, scenario) {
+            Ok(scenario) => {
+                right.push((number, scenario));
+                continue;
+            }
+            Err(None) => continue,
+            Err(Some(mistake)) => mistake,
+        };
         let before = mistakes.len();
         if let Some(when) = scenario.get("when") {
-            mistakes.extend(single::<When>(path, text, when));
+            mistakes.extend(single::<When>(path, text, when).err().flatten());
         }
         for part in scenario.get("script").map(Node::items).unwrap_or_default() {
-            mistakes.extend(single::<Part>(path, text, part));
+            mistakes.extend(single::<Part>(path, text, part).err().flatten());
         }
         // What is wrong with the scenario itself, or with the order of its parts.
         let is_told = |told: &Mistake| {
@@ -57,17 +72,19 @@ fn all(path: &Path, text: &str, tree: Option<&Node>, whole: &ScenarioError) -> V
     if mistakes.is_empty() {
         mistakes.extend(mistake(text, whole));
     }
-    mistakes
+    (right, mistakes)
 }
 
-/// What is wrong with one value, read where it stands in the file.
-fn single<T: DeserializeOwned>(path: &Path, text: &str, node: &Node) -> Option<Mistake> {
-    let mut mistake = mistake(text, &scripted::parse_value::<T>(path, &node.alone(text)).err()?)?;
-    // The parser does not know where a value begins that has nothing around it.
-    if mistake.place.line().is_none() {
-        mistake.place = Place::at(node.line, node.column);
-    }
-    Some(mistake)
+/// One value, read where it stands in the file, or what is wrong with it.
+fn single<T: DeserializeOwned>(path: &Path, text: &str, node: &Node) -> Result<T, Option<Mistake>> {
+    scripted::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
+        let mut mistake = mistake(text, &error)?;
+        // The parser does not know where a value begins that has nothing around it.
+        if mistake.place.line().is_none() {
+            mistake.place = Place::at(node.line, node.column);
+        }
+        Some(mistake)
+    })
 }
 
 fn mistake(text: &str, error: &ScenarioError) -> Option<Mistake> {

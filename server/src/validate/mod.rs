@@ -44,8 +44,10 @@ struct File {
     text: String,
     /// Where each value stands; nothing where it is no YAML.
     tree: Option<Node>,
-    /// Empty where any of them has a mistake in its form.
+    /// Those without a mistake in their form.
     scenarios: Vec<Scenario>,
+    /// Which ones of the file these are, from 0 on.
+    numbers: Vec<usize>,
     mistakes: Vec<Mistake>,
 }
 

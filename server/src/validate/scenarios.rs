@@ -115,7 +115,8 @@ fn told(files: &[File], (at, number): (usize, usize)) -> String {
 
 fn place(file: &File, number: usize) -> Place {
     let scenarios = file.tree.as_ref().and_then(|tree| tree.get("scenarios"));
-    let scenario = scenarios.and_then(|scenarios| scenarios.items().get(number));
+    let scenario =
+        scenarios.and_then(|scenarios| scenarios.items().get(*file.numbers.get(number)?));
     let name = scenario.map(|scenario| scenario.get("name").unwrap_or(scenario));
     name.map_or(Place::nowhere(), |Node { line, column, .. }| Place::at(*line, *column))
 }

@@ -84,16 +84,17 @@ fn updated(text: &str, accepted: &[Accepted]) -> Result<String, String> {
     for (at, one) in accepted.iter().enumerate() {
         let other = accepted[..at].iter().find(|other| other.is_of_the_same(one));
         if other.is_some_and(|other| other.expect != one.expect) {
-            return Err("several runs have one `expect` and came to different results: edit it by hand"
-                .to_owned());
+            return Err(
+                "several runs have one `expect` and came to different results: edit it by hand"
+                    .to_owned(),
+            );
         }
         let script = &mut wanted["scenarios"][one.scenario]["script"];
         *expectation(script, &mut one.number.clone()).ok_or(BY_HAND)? = one.expect.clone();
     }
     let tree = Node::parse(text).filter(|tree| !tree.has_aliases()).ok_or(BY_HAND)?;
-    let says_it = |text: &String| {
-        serde_saphyr::from_str::<Value>(text).is_ok_and(|read| read == wanted)
-    };
+    let says_it =
+        |text: &String| serde_saphyr::from_str::<Value>(text).is_ok_and(|read| read == wanted);
     // As a recording has it where that can be done, and otherwise as JSON, which YAML reads too.
     [Form::Block, Form::Json]
         .into_iter()
@@ -216,14 +217,19 @@ scenarios:
         for line in FILE.lines().filter(|line| line.contains('#') || line.contains("code")) {
             assert!(text.contains(line), "{line}:\n{text}");
         }
-        assert!(text.contains("          result: |\n            new\n            lines\n"), "{text}");
+        assert!(
+            text.contains("          result: |\n            new\n            lines\n"),
+            "{text}"
+        );
         assert!(text.contains("- expect: {\"result\":\"two\"}\n"), "{text}");
         assert!(text.contains("- files/new.png\n      # The end.\n"), "{text}");
     }
 
     #[test]
     fn awkward_results_read_as_what_they_are() {
-        for result in ["", "\n", "a\n\n", "  a", "\ta: #b", "\0\u{1b}", "{{ x }}", "---\n...", "\r\n"] {
+        for result in
+            ["", "\n", "a\n\n", "  a", "\ta: #b", "\0\u{1b}", "{{ x }}", "---\n...", "\r\n"]
+        {
             let expect = json!({"result": result});
             let text = updated(FILE, &[accepted(0, 0, expect.clone())]).expect("it is written");
             let read: Value = serde_saphyr::from_str(&text).expect("it is YAML");

@@ -413,6 +413,7 @@ fn ours() -> Operations {
             "/x/scenarios",
             "get",
             new("scenarios", "All scenarios in their order, and how often each was used")
+                .about(CONTROL)
                 .with([namespace()])
                 .answers("Scenarios"),
         ),
