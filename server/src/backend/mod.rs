@@ -15,6 +15,7 @@ use crate::recording::Tape;
 
 pub mod direct;
 pub mod gemini;
+mod markdown;
 pub mod openai;
 pub mod recorded;
 pub mod router;
