@@ -301,6 +301,7 @@ const FORMS: &str = r#"scenarios:
 /// What is right although a look at a part of it would not say so.
 const RIGHT: &str = r#"scenarios:
   - name: holes
+    when: { input: { contains: a } }
     script:
       - code: |
           data = {{ function_result | tojson }}
@@ -355,7 +356,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         "b.yaml:9:5: unknown field `scrpt`",
         "a time is written like `500ms`",
         "`text` and `code` in one part",
-        "c.json:1:43: scenario `two`: Python syntax error: ",
+        "c.json:1:52: scenario `two`: Python syntax error: ",
         "unknown variable `stdin`",
         "scenario `two`: its name is there already, in `two` (a.yaml:8)",
         "d.yaml:2:",
