@@ -57,15 +57,29 @@ impl Ceiling {
         if setrlimit(self.resource, raised).is_ok() {
             return None;
         }
+        Some(self.words(found.maximum.unwrap_or(u64::MAX)))
+    }
+
+    /// With the unit, as shells do not agree on it.
+    fn words(&self, has: u64) -> String {
         let Ceiling { option, unit, needed, .. } = self;
-        let has = found.maximum.unwrap_or(u64::MAX) / unit;
-        Some(format!("`ulimit -H{} {has}`, and {} is needed", &option[1..], needed.div_ceil(*unit)))
+        let name = if *unit == 1 { "" } else { " KiB" };
+        let (option, has, needed) = (&option[1..], has / unit, needed.div_ceil(*unit));
+        format!("`ulimit -H{option}` is {has}{name}, and {needed}{name} is needed")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_told_with_their_unit() {
+        let [files, _, size, ..] = ceilings(&CellLimits::NOTHING, 4);
+        assert_eq!(files.words(64), "`ulimit -Hn` is 64, and 128 is needed");
+        let size = Ceiling { needed: 512 << 20, ..size };
+        assert_eq!(size.words(1 << 20), "`ulimit -Hf` is 1024 KiB, and 524288 KiB is needed");
+    }
 
     #[test]
     fn each_limit_is_what_cells_and_standbys_take() {

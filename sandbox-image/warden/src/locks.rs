@@ -3,27 +3,32 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::budget::Budget;
 use crate::tree::Member;
 
 /// Between two looks, while anything runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Lines that are read at most. The kernel begins from the first one for each page of them, and no lock is
-/// given or taken meanwhile.
-const MAX_LINES: usize = 30_000;
+const LIST: &str = "/proc/locks";
+/// Lines between two looks at the clock. The kernel begins from the first line for each page of them, so the
+/// later ones take longer, and no lock is given or taken meanwhile.
+const LINES: usize = 256;
 
 /// How many locks there are, by process and by device (`00:2f`).
 type Found = HashMap<(i32, String), u64>;
 
-static LAST: Mutex<Option<(Instant, Arc<Found>)>> = Mutex::new(None);
+/// The last list, when it was read, and whether it was longer than a look may take.
+type Last = (Instant, Arc<Found>, bool);
+
+static LAST: Mutex<Option<Last>> = Mutex::new(None);
 
 /// Locks of these processes, and of all files on a device that is the cell's own: the process that has
-/// made a lock may be gone.
-pub fn count(members: &[Member], device: Option<&str>) -> u64 {
-    of(&found(), members, device)
+/// made a lock may be gone. An error where they cannot be read.
+pub fn count(members: &[Member], device: Option<&str>) -> io::Result<u64> {
+    Ok(of(&*found()?, members, device))
 }
 
 fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
@@ -34,27 +39,36 @@ fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
 }
 
 /// Not older than a second.
-fn found() -> Arc<Found> {
+fn found() -> io::Result<Arc<Found>> {
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((at, found)) = &*last
+    if let Some((at, found, _)) = &*last
         && at.elapsed() < LOOK_EVERY
     {
-        return Arc::clone(found);
+        return Ok(Arc::clone(found));
     }
-    let found = File::open("/proc/locks").map(|file| read(BufReader::new(file)));
-    let found = Arc::new(found.unwrap_or_default());
-    *last = Some((Instant::now(), Arc::clone(&found)));
-    found
+    let was_whole = last.as_ref().is_none_or(|(_, _, is_whole)| *is_whole);
+    let (found, is_whole) = read(BufReader::new(File::open(LIST)?), &Budget::new())?;
+    if was_whole && !is_whole {
+        tracing::warn!(locks = found.values().sum::<u64>(), "list of locks too long");
+    }
+    let found = Arc::new(found);
+    *last = Some((Instant::now(), Arc::clone(&found), is_whole));
+    Ok(found)
 }
 
-fn read(lines: impl BufRead) -> Found {
+/// As many as the budget suffices for, and whether those are all. The newest ones of each processor come
+/// first.
+fn read(lines: impl BufRead, budget: &Budget) -> io::Result<(Found, bool)> {
     let mut found = Found::new();
-    for line in lines.lines().take(MAX_LINES).map_while(Result::ok) {
-        if let Some(key) = key(&line) {
+    for (number, line) in lines.lines().enumerate() {
+        if number % LINES == LINES - 1 && budget.is_spent() {
+            return Ok((found, false));
+        }
+        if let Some(key) = key(&line?) {
             *found.entry(key).or_default() += 1;
         }
     }
-    found
+    Ok((found, true))
 }
 
 /// `1: POSIX  ADVISORY  WRITE 4711 00:2f:12 0 EOF`; a lock that is waited for has `->` after its number.
@@ -79,7 +93,8 @@ mod tests {
                     2: FLOCK  ADVISORY  READ  7 fe:00:4711 0 EOF\n\
                     3: POSIX  ADVISORY  READ  9 fe:00:4711 5 5\n\
                     odd\n";
-        let found = read(text.as_bytes());
+        let (found, is_whole) = read(text.as_bytes(), &Budget::new()).expect("it can be read");
+        assert!(is_whole);
         let member =
             |id| Member { id, threads: 1, cpu: Duration::ZERO, children_cpu: Duration::ZERO };
         for (members, device, wanted) in [
@@ -91,5 +106,26 @@ mod tests {
         ] {
             assert_eq!(of(&found, &members, device), wanted, "{members:?} {device:?}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_for_as_long_as_a_look_may_take_and_an_error_is_told() {
+        let line = "1: POSIX  ADVISORY  WRITE 7 00:2f:12 0 EOF\n";
+        let long = line.repeat(40_000);
+        let (found, is_whole) = read(long.as_bytes(), &Budget::new()).expect("it can be read");
+        assert_eq!((found.values().sum::<u64>(), is_whole), (40_000, true));
+        let spent = Budget::of(Duration::ZERO, Duration::ZERO);
+        let (found, is_whole) = read(long.as_bytes(), &spent).expect("it can be read");
+        assert_eq!((found.values().sum::<u64>(), is_whole), (LINES as u64 - 1, false));
+
+        struct Failing;
+        impl io::Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::from(rustix::io::Errno::IO))
+            }
+        }
+        let half = io::Read::chain(line.as_bytes(), Failing);
+        assert!(read(BufReader::new(half), &Budget::new()).is_err());
+        count(&[], None).expect("this machine has a list");
     }
 }

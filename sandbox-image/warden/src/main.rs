@@ -3,11 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod capture;
 mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;
+mod closely;
 mod connection;
 mod disk;
 mod health;

@@ -7,17 +7,22 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
+use crate::budget::Budget;
 use crate::tree::is_gone;
 
 /// How the kernel names files in memory that nothing but mappings and descriptors leads to: shared
 /// anonymous memory, memory files, and System V's segments.
 const NAMES: [&str; 3] = ["/dev/zero (deleted)", "/memfd:", "/SYSV"];
 const READ_BYTES: usize = 64 << 10;
+/// Lines between two looks at the clock: some hundred microseconds.
+const LINES: u64 = 256;
 
 /// What was seen so far, over all processes. It ends where it knows enough.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Mappings {
     pub count: u64,
+    /// Whether some are missing: there was no time for them, or they could not be read.
+    pub is_incomplete: bool,
     /// The end of the furthest mapping of each such file, which is as large as that at least.
     ends: HashMap<u64, u64>,
     /// Of processes whose mappings cannot be read: all that could be shared.
@@ -25,9 +30,9 @@ pub struct Mappings {
 }
 
 impl Mappings {
-    /// Counts those of a process, and stops when there are more than `most` of all. One that is gone has
-    /// none.
-    pub fn add(&mut self, process: i32, most: u64) -> io::Result<()> {
+    /// Counts those of a process, and stops when there are more than `most` of all or the budget is spent.
+    /// One that is gone has none.
+    pub fn add(&mut self, process: i32, most: u64, budget: &Budget) -> io::Result<()> {
         let file = match File::open(format!("/proc/{process}/maps")) {
             Err(error) if is_gone(&error) => return Ok(()),
             file => file?,
@@ -42,7 +47,14 @@ impl Mappings {
                 read => read?,
             };
             self.count += 1;
-            if let Some((inode, end)) = shared(&String::from_utf8_lossy(&line)) {
+            if self.count.is_multiple_of(LINES) && budget.is_spent() {
+                self.is_incomplete = true;
+                break;
+            }
+            // Most have no name.
+            if line.contains(&b'/')
+                && let Some((inode, end)) = shared(&String::from_utf8_lossy(&line))
+            {
                 let known = self.ends.entry(inode).or_default();
                 *known = end.max(*known);
             }
@@ -71,6 +83,8 @@ fn shared(line: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -91,7 +105,7 @@ mod tests {
         let mut seen = Mappings::default();
         let me = std::process::id().cast_signed();
         for _ in 0..2 {
-            seen.add(me, u64::MAX).expect("it is us");
+            seen.add(me, u64::MAX, &Budget::new()).expect("it is us");
         }
         assert!(seen.count > 20, "{seen:?}");
         seen.ends = HashMap::from([(1, 10), (2, 5)]);
@@ -102,9 +116,19 @@ mod tests {
     #[test]
     fn counting_ends_where_there_are_too_many() {
         let mut seen = Mappings::default();
-        seen.add(std::process::id().cast_signed(), 5).expect("it is us");
+        seen.add(std::process::id().cast_signed(), 5, &Budget::new()).expect("it is us");
         assert_eq!(seen.count, 6);
-        seen.add(i32::MAX, 50).expect("it is gone");
-        assert_eq!(seen.count, 6);
+        seen.add(i32::MAX, 50, &Budget::new()).expect("it is gone");
+        assert_eq!((seen.count, seen.is_incomplete), (6, false));
+    }
+
+    #[test]
+    fn counting_ends_when_its_time_is_over_and_says_so() {
+        let (me, none) = (std::process::id().cast_signed(), Duration::ZERO);
+        let mut seen = Mappings::default();
+        while !seen.is_incomplete {
+            seen.add(me, u64::MAX, &Budget::of(none, none)).expect("it is us");
+            assert!(seen.count <= LINES, "{seen:?}");
+        }
     }
 }
