@@ -489,3 +489,40 @@ fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
         assert!(last.contains("too low: ") && last.contains(words), "{set}: {told}");
     }
 }
+
+/// [E09] Mappings of a process's own are no memory, and make each look at its memory longer: meanwhile it
+/// could be filled.
+#[tokio::test]
+async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
+    // Once with the limit on mappings, and once with what is left when there is none.
+    for (most, limit) in [("400000", "mappings"), ("100000000", "memory_bytes")] {
+        let limits = ["--memory-mib", "1024", "--wall-ms", "30000", "--mappings", most];
+        let warden = watched(&[&limits[..], &["--kits", "bare"]].concat());
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        let code = python(
+            r"
+            import ctypes, os, time
+            libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
+            # Two kinds in turn, which the kernel does not join.
+            for n in range(60_000): libc.mmap(None, ctypes.c_size_t(4096), 3, 0x22 + n % 2 * 0x4000, -1, 0)
+            begin, begun = os.pipe()
+            for _ in range(25):
+                if os.fork() == 0:
+                    os.close(begun); os.read(begin, 1)
+                    kept = []
+                    for _ in range(30): kept.append(b'x' * (5 << 20)); os.write(1, b'x'); time.sleep(0.05)
+                    time.sleep(60)
+            os.write(1, b'before\n'); os.close(begun); time.sleep(60)
+            ",
+        );
+        let answer = execute(&server, &code).await;
+        let value = if limit == "mappings" { 400_000 } else { 1 << 30 };
+        assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
+        let stdout = answer["stdout"].as_str().expect("it is text");
+        let allocated = stdout.strip_prefix("before\n").expect("all were forked before").len() * 5;
+        // The limit, and what may come during one look. With looks that end when
+        // they have seen all, 1900 MiB came.
+        assert!(allocated < 1500, "{limit}: {allocated} MiB");
+        alive(&server).await;
+    }
+}

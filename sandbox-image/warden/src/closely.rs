@@ -141,7 +141,7 @@ impl Closely {
             .as_ref()
             .is_some_and(|pass| pass.cpu > LONGEST_PASS_CPU || pass.began.elapsed() > LONGEST_PASS);
         let is_unread = self.is_unread;
-        Close { exact: self.sum(members, resident), is_too_slow, is_unread, took }
+        Close { exact: self.known(members, resident), is_too_slow, is_unread, took }
     }
 
     /// The same for the peak alone, as far as that is not dear.
@@ -152,13 +152,13 @@ impl Closely {
         user: Option<u32>,
     ) -> Close {
         if self.is_too_dear_for_peak {
-            return Close { exact: self.sum(members, resident), ..Close::default() };
+            return Close { exact: self.known(members, resident), ..Close::default() };
         }
         let took = self.advance(members, user, PEAK_SLICE);
         if self.pass.as_ref().is_some_and(|pass| pass.cpu > LONGEST_PEAK_CPU) {
             (self.is_too_dear_for_peak, self.pass) = (true, None);
         }
-        Close { exact: self.sum(members, resident), took, ..Close::default() }
+        Close { exact: self.known(members, resident), took, ..Close::default() }
     }
 
     fn advance(&mut self, members: &[Member], user: Option<u32>, slice: Duration) -> Duration {
@@ -221,7 +221,8 @@ impl Closely {
         measured
     }
 
-    fn sum(&self, members: &[Member], resident: &[Resident]) -> Exact {
+    /// No more than there is.
+    pub fn known(&self, members: &[Member], resident: &[Resident]) -> Exact {
         let mut sum = Exact::default();
         for (member, resident) in members.iter().zip(resident) {
             let Some(known) = self.known.get(&member.id) else { continue };

@@ -57,6 +57,8 @@ pub struct Meter {
     /// How many of the last looks of this run, one after another, have not seen all.
     incomplete_looks: u32,
     closely: Closely,
+    /// A look at the mappings that is not at its end.
+    sight: Option<Sight>,
     /// The last look at the mappings, and until when it will do.
     mappings: Option<(Instant, Mappings)>,
     /// What of the last look was dear, and has rests of its own.
@@ -83,6 +85,40 @@ struct Seen {
     /// More mappings than a look can take.
     too_many_mappings: bool,
     locks: u64,
+}
+
+/// By the clock, what may pass until the mappings of all processes are counted.
+const LONGEST_SIGHT: Duration = Duration::from_secs(6);
+
+/// A look at the mappings of all processes, which takes several of the meter's.
+#[derive(Debug)]
+struct Sight {
+    left: Vec<i32>,
+    found: Mappings,
+    began: Instant,
+}
+
+impl Sight {
+    /// One process at least. Gives those back that do not permit it.
+    fn go_on(&mut self, most: u64) -> Vec<i32> {
+        let (slice, budget) = (Budget::of(closely::SLICE, closely::SLICE), Budget::new());
+        let mut refused = Vec::new();
+        while self.found.count <= most
+            && let Some(process) = self.left.pop()
+        {
+            match self.found.add(process, most, &budget) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    refused.push(process);
+                }
+                Err(_) => self.found.is_incomplete = true,
+            }
+            if slice.is_spent() {
+                break;
+            }
+        }
+        refused
+    }
 }
 
 /// What a look has found of memory.
@@ -113,6 +149,7 @@ impl Meter {
             too_many: false,
             incomplete_looks: 0,
             closely: Closely::default(),
+            sight: None,
             mappings: None,
             dear_took: Duration::ZERO,
         }
@@ -214,6 +251,12 @@ impl Meter {
             resident.iter().map(of).fold(on_disk, |sum, bytes| sum.saturating_add(bytes))
         };
         let at_most = sum(|one| one.bytes);
+        // What was measured before, and what processes have allocated since then, is seen at once.
+        let known = self.closely.known(members, resident).anon_bytes.saturating_add(on_disk);
+        let known = known.saturating_add(other_bytes);
+        if self.group.is_none() && known > most_with_tables(&self.limits) {
+            return Memory { bytes: u64::MAX, is_incomplete, too_many_mappings: false };
+        }
         let mappings = self.mappings(members, resident, at_most);
         is_incomplete |= mappings.is_incomplete;
         let too_many_mappings = mappings.count > self.limits.mappings;
@@ -266,37 +309,49 @@ impl Meter {
             return Mappings::default();
         }
         let began = Instant::now();
-        if let Some((until, seen)) = &self.mappings
+        if let (None, Some((until, seen))) = (&self.sight, &self.mappings)
             && began < *until
         {
             return seen.clone();
         }
+        let mut sight = self.sight.take().unwrap_or_else(|| Sight {
+            left: members.iter().rev().map(|member| member.id).collect(),
+            found: Mappings::default(),
+            began,
+        });
         let most = self.limits.mappings;
-        let look = || {
-            let (mut found, budget) = (Mappings::default(), Budget::new());
-            let mut is_refused = false;
-            for (member, resident) in members.iter().zip(resident) {
-                let Err(error) = found.add(member.id, most, &budget) else { continue };
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        is_refused = true;
-                        found.unread_bytes =
-                            found.unread_bytes.saturating_add(resident.unaccounted_bytes);
-                    }
-                    _ => found.is_incomplete = true,
-                }
+        let mut refused = sight.go_on(most);
+        if let (false, Some(user)) = (refused.is_empty(), self.tree.user) {
+            let mut again = Sight { left: refused.clone(), ..sight };
+            if let Ok((seen, still)) = with_eyes_of(user, || {
+                let still = again.go_on(most);
+                (again, still)
+            }) {
+                (sight.found, refused) = (seen.found, still);
+                sight.left.extend(seen.left);
+            } else {
+                sight.found = Mappings::default();
+                sight.found.is_incomplete = true;
             }
-            (found, is_refused)
-        };
-        let found = match (look(), self.tree.user) {
-            ((found, false), _) | ((found, true), None) => found,
-            ((found, true), Some(user)) => with_eyes_of(user, || look().0).unwrap_or(found),
-        };
-        let took = began.elapsed();
-        self.dear_took += took;
-        // What is incomplete will not do.
-        let seen = (Instant::now() + rest_after(took), found.clone());
-        self.mappings = (!found.is_incomplete).then_some(seen);
+        }
+        let is_refused = |member: &Member| refused.contains(&member.id);
+        for (_, resident) in members.iter().zip(resident).filter(|(member, _)| is_refused(member)) {
+            let unread = sight.found.unread_bytes.saturating_add(resident.unaccounted_bytes);
+            sight.found.unread_bytes = unread;
+        }
+        self.dear_took += began.elapsed();
+        let mut found = sight.found.clone();
+        if sight.left.is_empty() {
+            // What is incomplete will not do for later looks.
+            let seen = (Instant::now() + rest_after(began.elapsed()), found.clone());
+            self.mappings = (!found.is_incomplete).then_some(seen);
+        } else if found.count <= most {
+            if let Some((_, seen)) = &self.mappings {
+                found = seen.clone();
+            }
+            found.is_incomplete |= sight.began.elapsed() > LONGEST_SIGHT;
+            self.sight = Some(sight);
+        }
         found
     }
 
