@@ -474,11 +474,11 @@ async fn without_control_groups_mappings_of_all_processes_together_have_an_end()
 #[test]
 fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
     for (set, words) in [
-        ("-n 64", "`ulimit -Hn 64`, and 256 is needed"),
-        ("-u 100", "`ulimit -Hu 100`, and 513 is needed"),
-        ("-f 2000", "`ulimit -Hf "),
-        ("-v 4000000", "`ulimit -Hv 4000000`, and 6291456 is needed"),
-        ("-l 16", "`ulimit -Hl 16`, and 64 is needed"),
+        ("-n 64", "`ulimit -Hn` is 64, and 256 is needed"),
+        ("-u 100", "`ulimit -Hu` is 100, and 513 is needed"),
+        ("-f 2000", "`ulimit -Hf` is 2000 KiB, and 524288 KiB is needed"),
+        ("-v 4000000", "`ulimit -Hv` is 4000000 KiB, and 6291456 KiB is needed"),
+        ("-l 16", "`ulimit -Hl` is 16 KiB, and 64 KiB is needed"),
     ] {
         let mut command = Command::new("setpriv");
         command.args(["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]);
@@ -510,7 +510,7 @@ async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
                 if os.fork() == 0:
                     os.close(begun); os.read(begin, 1)
                     kept = []
-                    for _ in range(30): kept.append(b'x' * (5 << 20)); os.write(1, b'x'); time.sleep(0.05)
+                    for _ in range(30): kept.append(b'x' * (5 << 20)); os.write(1, b'x'); time.sleep(0.2)
                     time.sleep(60)
             os.write(1, b'before\n'); os.close(begun); time.sleep(60)
             ",
