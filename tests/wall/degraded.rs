@@ -526,3 +526,29 @@ async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
         alive(&server).await;
     }
 }
+
+/// What busy processes share counts once, however long it takes to find out.
+#[tokio::test]
+async fn without_control_groups_many_busy_processes_that_share_memory_are_not_stopped() {
+    let limits = ["--wall-ms", "60000", "--cpu-ms", "120000"];
+    for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        let code = python(
+            r"
+            import os, time
+            import numpy, pandas, scipy.stats
+            large = numpy.ones(300 << 17)
+            children = []
+            for _ in range(50):
+                child = os.fork()
+                if child == 0:
+                    end = time.monotonic() + 4
+                    while time.monotonic() < end: large[::512].sum()
+                    os._exit(0)
+                children.append(child)
+            print({os.waitpid(child, 0)[1] for child in children})
+            ",
+        );
+        assert_eq!(run(&server, &code).await.ok(), "{0}\n");
+    }
+}
