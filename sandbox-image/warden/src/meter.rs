@@ -558,6 +558,18 @@ mod tests {
     }
 
     #[test]
+    fn files_that_cannot_be_counted_are_not_none() {
+        let limits = CellLimits { memory_bytes: u64::MAX, scratch_files: 9, ..CellLimits::NOTHING };
+        let mut meter = meter(limits, None);
+        let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
+        meter.disk = Disk::Shared { folder: file.into(), user: u32::MAX, device: None };
+        assert!(meter.room().is_err(), "it is no folder");
+        let seen = [(); 3].map(|()| meter.look());
+        assert_eq!(seen.map(|seen| seen.past_the_disk), [None; 3]);
+        assert_eq!(seen.map(|seen| seen.memory_bytes == u64::MAX), [false, false, true]);
+    }
+
+    #[test]
     fn sockets_that_cannot_be_counted_are_not_none() {
         assert_eq!(in_sockets("sockets: used 256\nTCP: inuse 0\n").ok(), Some(0));
         let one_more = in_sockets("sockets: used 257\nTCP: inuse 0\n");
