@@ -10,6 +10,7 @@ use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
 use super::generate::model::model;
+use super::generate::proto;
 use super::generate::request::{self, Generate};
 use super::generate::stream::{Framing, stream};
 use super::generate::{json, part_of_url, refusal};
@@ -97,7 +98,8 @@ pub async fn call(
                     .map_err(refusal)?;
             request.owner = owner;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let about = About { model, id: ids::response(), tier };
+            let id = ids::response();
+            let about = About { model, id, tier, enum_numbers: query.enum_numbers };
             let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
@@ -112,7 +114,11 @@ pub async fn call(
         "countTokens" => {
             let mut request = aside(body, read(name, request::count)).await.map_err(refusal)?;
             request.owner = owner;
-            Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
+            let mut body = counted(&app.engine.count_tokens(&request).await?);
+            if query.enum_numbers {
+                proto::with_numbers(&mut body);
+            }
+            Ok(json(&body))
         }
         _ => Err(ApiError::new(
             Code::NotFound,

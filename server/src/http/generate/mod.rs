@@ -13,6 +13,7 @@ pub mod grounding;
 mod history;
 pub mod model;
 mod part;
+pub mod proto;
 pub mod request;
 mod say;
 mod schema;
