@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
+use server::Control;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
@@ -107,7 +108,7 @@ async fn json_of_millions_of_values_is_refused_before_it_is_parsed() {
 
 #[tokio::test]
 async fn a_size_that_nobody_can_send_is_refused_at_once() {
-    let server = TestServer::builder().keys(&["right"]).start().await;
+    let server = TestServer::builder().keys(&["right"]).control(Control::On).start().await;
     for path in [
         "/v1beta/interactions",
         "/v1beta/models/direct:generateContent",

@@ -451,6 +451,7 @@ fn a_cause_is_told_once_with_the_next_step() {
     let missing = text(&missing);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     let taken = taken.local_addr().expect("it is bound").to_string();
+    let own = folder.path().join("own");
     let no_database = folder.path().join("data");
     std::fs::create_dir(&no_database).expect("the folder is ours");
     let database = no_database.join("belljar.sqlite");
@@ -478,13 +479,15 @@ fn a_cause_is_told_once_with_the_next_step() {
         (&["--listen", "0.0.0.0:0"], &["no keys", "BELLJAR_API_KEYS", "--no-auth"]),
     ] {
         let mut all = vec!["serve"];
-        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--data-dir", text(folder.path()))] {
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--data-dir", text(&own))] {
             if !arguments.contains(&flag) {
                 all.extend([flag, value]);
             }
         }
         all.extend(arguments);
-        let (code, stdout, stderr) = said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()));
+        // Folders that killed servers left in the temporary folder are removed, and logged, first.
+        let (code, stdout, stderr) =
+            said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()).env("BELLJAR_LOG", "warn"));
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("belljar: "), "{stderr}");
         for part in parts {

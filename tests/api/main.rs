@@ -39,6 +39,7 @@ mod restart;
 mod resume;
 mod scenarios;
 mod search;
+mod seeded;
 mod side_by_side;
 mod stream;
 mod tenants;

@@ -146,8 +146,10 @@ class Networks(unittest.TestCase):
 class Settings(unittest.TestCase):
     def test_each_is_explained_with_its_default(self):
         file = (ROOT / "docker-compose.yml").read_text()
-        used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", file))
-        self.assertEqual(len(used), file.count("${"))
+        uses = re.findall(r"\$\{(\w+):-([^}]*)\}", file)
+        self.assertEqual(len(uses), file.count("${"), "each has a default")
+        used = dict(uses)
+        self.assertEqual(len(used), len(set(uses)), "and the same one wherever it is used")
         explained = (ROOT / ".env.example").read_text()
         self.assertEqual(dict(re.findall(r"^(\w+)=(.*)$", explained, re.M)), used)
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::markdown::{self, Language};
 use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt};
 use crate::interaction::Step;
 
@@ -31,10 +32,10 @@ impl Backend for Direct {
 
 fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
     let text = |text: &str| vec![ModelEvent::Text(text.into()), ModelEvent::End(End::default())];
-    if !prompt.tools.code_execution {
+    if !prompt.tools.code_execution || !prompt.allowed().contains(&TOOL) {
         // The engine takes the tool away when there were too many errors. That is no mistake of
         // the client's, unlike a request that never offered it.
-        let was_offered = prompt.tools.offered.iter().any(|tool| tool == TOOL);
+        let was_offered = prompt.allowed().contains(&TOOL);
         if !was_offered {
             return text(NO_TOOL);
         }
@@ -73,22 +74,26 @@ fn codes(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if opens_python(line) {
-            // A block that nobody closed goes on to the end.
-            let block = lines.by_ref().take_while(|line| line.trim() != "```");
-            blocks.push(block.flat_map(|line| [line, "\n"]).collect());
+        let opening = markdown::opening(line);
+        let Some(opening) = opening.filter(|opening| opening.language == Language::Python) else {
+            continue;
+        };
+        let (mut code, mut is_whole) = opening.first.unwrap_or_default();
+        // A block that nobody closed goes on to the end.
+        while !is_whole && let Some(line) = lines.next() {
+            let before = opening.closing.closes(line);
+            is_whole = before.is_some();
+            let line = before.unwrap_or(line);
+            if !is_whole || !line.is_empty() {
+                code.extend([line, "\n"]);
+            }
         }
+        blocks.push(markdown::dedent(&code));
     }
     if blocks.is_empty() && !text.trim().is_empty() {
         blocks.push(text.to_string());
     }
     blocks
-}
-
-fn opens_python(line: &str) -> bool {
-    let language =
-        line.trim_start().strip_prefix("```").and_then(|info| info.split_whitespace().next());
-    matches!(language, Some("python" | "py"))
 }
 
 #[cfg(test)]
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn blocks_of_python_are_the_code() {
-        let cases: [(&str, &[&str]); 8] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("```python\nprint(1)\n```", &["print(1)\n"]),
             (
                 "Run\n```py\na = 1\n\nb = 2\n```\nand\n```python\nc\n```\n.",
@@ -114,6 +119,8 @@ mod tests {
             ("```python\nx = 1\ny = 2", &["x = 1\ny = 2\n"]),
             ("```python\r\nx\r\n```\r\n", &["x\n"]),
             ("print(6 * 7)", &["print(6 * 7)"]),
+            ("1. So:\n\n   ```Python\n   if a:\n     b\n   ```\n", &["if a:\n  b\n"]),
+            ("```\n```python\nx\n```", &["x\n"]),
             ("```js\nalert(1)\n```", &["```js\nalert(1)\n```"]),
             (" \n", &[]),
         ];

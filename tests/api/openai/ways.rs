@@ -168,3 +168,58 @@ async fn a_connection_that_is_closed_before_the_first_word_is_made_again() {
     assert_eq!(texts(&answer), "One.");
     assert_eq!(fake.asked().len(), 3);
 }
+
+/// However a model spells a block, its code runs.
+#[tokio::test]
+async fn code_runs_in_whichever_block_a_model_writes_it() {
+    for block in [
+        "1. Compute it:\n\n   ```python\n   for n in [42]:\n       print(n)\n   ```\n",
+        "- ```Python\n  print(42)\n  ```",
+        "```python3\nprint(42)\n```",
+        "~~~py\nprint(42)\n~~~\n",
+        "```{.python}\nprint(42)```",
+        "Run this: ```python\nprint(42)\n```",
+        "```\nprint(42)\n```\n",
+        "<tool_code>\nprint(42)\n</tool_code>",
+        "n = 42\nprint(n)",
+    ] {
+        let fake = Fake::start([text(block), text("Done.")]).await;
+        let model = fake.model_with(Has::No, Has::No);
+        let server = TestServer::builder().model("m*", model).start().await;
+        let answer = server.create(ask("42?")).await;
+        let steps = answer["steps"].as_array().expect("it has steps");
+        let result = steps.iter().find(|step| step["type"] == "code_execution_result");
+        let result = result.unwrap_or_else(|| panic!("{block:?} was not run: {answer}"));
+        assert_eq!(result["result"], "42\n", "{block:?}");
+    }
+}
+
+/// What an answer shows is not run: neither output, nor code in another language, nor a program that is
+/// shown after code has run.
+#[tokio::test]
+async fn what_a_model_merely_shows_is_not_run() {
+    for shown in ["It is:\n```\n42\n```\n", "```js\nprint(42)\n```\n", "```\nprint(42)\n```"] {
+        let fake = Fake::start([text("```python\nprint(1)\n```"), text(shown)]).await;
+        let model = fake.model_with(Has::No, Has::No);
+        let server = TestServer::builder().model("m*", model).start().await;
+        let answer = server.create(ask("42?")).await;
+        assert_eq!(texts(&answer), shown);
+        assert_eq!(fake.asked().len(), 2);
+    }
+}
+
+/// A model that runs the same code again and again is told so, and has no tool after the third time.
+#[tokio::test]
+async fn a_model_that_repeats_itself_is_told_so_and_loses_the_tool() {
+    let again = || code("print(6 * 7)");
+    let fake = Fake::start([again(), again(), again(), again()]).await;
+    let server = server(&fake).await;
+    let answer = server.create(ask("6 * 7?")).await;
+    let runs = types(&answer).into_iter().filter(|step| *step == "code_execution_call").count();
+    assert_eq!((runs, &answer["status"]), (3, &json!("completed")), "{answer}");
+    let asked = fake.asked();
+    let system = |body: &Value| body["messages"][0]["content"].as_str().unwrap_or("").to_owned();
+    let told: Vec<bool> = asked.iter().map(|body| system(body).contains("same code")).collect();
+    assert_eq!(told, [false, false, true, true]);
+    assert_eq!(asked.iter().map(offers_tools).collect::<Vec<_>>(), [true, true, true, false]);
+}

@@ -76,6 +76,10 @@ impl Gemini {
 impl Backend for Gemini {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         prompt.note.answered_by("gemini");
+        let prompt = match self.core.model.execution {
+            Execution::Sandbox => upstream::without_repetition(prompt),
+            Execution::Upstream => prompt,
+        };
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
@@ -101,6 +105,10 @@ impl Core {
         let reply = self.upstream.ask("/interactions", &[REVISION], &body, |_| false).await?;
         let mut answer = Answer::of(reply, self.model.execution);
         while let Some(said) = answer.next().await? {
+            let said = match self.model.execution {
+                Execution::Sandbox => upstream::allowed(said, &prompt.tools),
+                Execution::Upstream => said,
+            };
             let is_last = said.is_last();
             if events.send(Ok(said)).await.is_err() || is_last {
                 break;

@@ -2,65 +2,80 @@
 //! which ends the turn.
 
 use crate::backend::ModelEvent;
+use crate::backend::markdown::{self, Closing, Language};
 
 /// What may stand in blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Blocks {
     pub python: bool,
+    /// Whether code counts that has no fence, or one that names no language. Once code has run, such a text
+    /// is more likely to show what it was.
+    pub unmarked: bool,
     pub search: bool,
 }
 
-/// Reads text as it comes. A line is held back for as long as it may still open a block.
+/// Reads text as it comes. What may still open a block is held back.
 #[derive(Debug)]
 pub struct Reader {
     blocks: Blocks,
     /// Of the line that is not complete: what was not handed on.
     line: String,
-    /// Whether the beginning of the line has been handed on, so that it opens nothing.
+    /// Whether the beginning of that line has been handed on.
     is_text: bool,
     block: Option<Block>,
+    /// All text that was handed on, for as long as it may turn out to be code.
+    handed_on: String,
 }
 
 /// A block that is open.
 #[derive(Debug)]
-enum Block {
-    Python(String),
-    Search(String),
+struct Block {
+    kind: Kind,
+    closing: Closing,
+    content: String,
+    /// As it was written, its first line included.
+    written: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Python,
+    Search,
+    /// Code if it looks like it.
+    Unmarked,
+    /// Handed on as text.
+    Text,
 }
 
 impl Block {
-    fn content(&mut self) -> &mut String {
-        let (Block::Python(content) | Block::Search(content)) = self;
-        content
-    }
-
-    fn is_empty(&self) -> bool {
-        let (Block::Python(content) | Block::Search(content)) = self;
-        content.trim().is_empty()
-    }
-
-    /// As it was written.
-    fn text(self) -> String {
-        match self {
-            Block::Python(code) => format!("```python\n{code}"),
-            Block::Search(lines) => format!("```google_search\n{lines}"),
-        }
+    fn text(self) -> ModelEvent {
+        ModelEvent::Text(self.written)
     }
 
     fn event(self) -> ModelEvent {
-        match self {
-            Block::Python(code) => ModelEvent::Code(code),
-            Block::Search(lines) => {
-                let queries = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        match self.kind {
+            Kind::Python => ModelEvent::Code(markdown::dedent(&self.content)),
+            Kind::Unmarked if markdown::is_python(&self.content) => {
+                ModelEvent::Code(markdown::dedent(&self.content))
+            }
+            Kind::Search => {
+                let queries = self.content.lines().map(str::trim).filter(|line| !line.is_empty());
                 ModelEvent::Lookup { queries: queries.map(str::to_owned).collect() }
             }
+            Kind::Unmarked | Kind::Text => self.text(),
         }
     }
 }
 
 impl Reader {
     pub fn new(blocks: Blocks) -> Reader {
-        Reader { blocks, line: String::new(), is_text: false, block: None }
+        Reader {
+            blocks,
+            line: String::new(),
+            is_text: false,
+            block: None,
+            handed_on: String::new(),
+        }
     }
 
     /// What a piece of text makes of what was held back. Nothing is to be read after a block.
@@ -70,77 +85,118 @@ impl Reader {
             self.line.push_str(part);
             if part.ends_with('\n') {
                 let line = std::mem::take(&mut self.line);
-                if let Some(event) = self.whole_line(line) {
-                    let is_text = matches!(event, ModelEvent::Text(_));
-                    said.push(event);
-                    if !is_text {
-                        return said;
-                    }
-                }
+                self.whole_line(line, &mut said);
                 self.is_text = false;
-            } else if self.block.is_none() && (self.is_text || !may_be_fence(&self.line)) {
-                self.is_text = true;
-                said.push(ModelEvent::Text(std::mem::take(&mut self.line)));
+                if said.last().is_some_and(|event| !matches!(event, ModelEvent::Text(_))) {
+                    return said;
+                }
+            } else if self.block.is_none() {
+                let is_text = self.is_text && self.line.trim().is_empty();
+                let at = if is_text { self.line.len() } else { markdown::may_open(&self.line) };
+                let held = self.line.split_off(at);
+                let text = std::mem::replace(&mut self.line, held);
+                self.is_text |= !text.is_empty();
+                said.extend((!text.is_empty()).then_some(ModelEvent::Text(text)));
             }
         }
+        self.remember(&said);
         said
     }
 
     /// The model has ended. A block that it did not close is one all the same, unless it had to stop
     /// in the middle of it.
     pub fn end(&mut self, is_cut: bool) -> Vec<ModelEvent> {
+        let mut said = Vec::new();
         let line = std::mem::take(&mut self.line);
-        let mut said: Vec<ModelEvent> = self.whole_line(line).into_iter().collect();
-        said.retain(|event| !matches!(event, ModelEvent::Text(text) if text.is_empty()));
-        match self.block.take() {
-            Some(block) if is_cut => said.push(ModelEvent::Text(block.text())),
-            Some(block) if !block.is_empty() => said.push(block.event()),
-            _ => {}
+        if !line.is_empty() {
+            self.whole_line(line, &mut said);
+        }
+        if let Some(block) = self.block.take() {
+            let is_empty = block.content.trim().is_empty();
+            match block.kind {
+                Kind::Text => {}
+                _ if is_cut => said.push(block.text()),
+                Kind::Python | Kind::Search if is_empty => {}
+                _ => said.push(block.event()),
+            }
+        }
+        self.remember(&said);
+        let has_block = said.iter().any(|event| !matches!(event, ModelEvent::Text(_)));
+        if self.blocks.unmarked && !has_block && !is_cut && markdown::is_python(&self.handed_on) {
+            said.push(ModelEvent::Code(markdown::dedent(&self.handed_on)));
         }
         said
     }
 
-    fn whole_line(&mut self, line: String) -> Option<ModelEvent> {
-        match &mut self.block {
-            Some(_) if closes(&line) => self.block.take().map(Block::event),
-            Some(block) => {
-                block.content().push_str(&line);
-                None
+    fn whole_line(&mut self, line: String, said: &mut Vec<ModelEvent>) {
+        if let Some(block) = &mut self.block {
+            let before = block.closing.closes(&line);
+            if block.kind == Kind::Text {
+                self.block.take_if(|_| before.is_some());
+                return said.push(ModelEvent::Text(line));
             }
-            None => {
-                self.block = if self.is_text { None } else { self.opened(&line) };
-                self.block.is_none().then_some(ModelEvent::Text(line))
+            block.written.push_str(&line);
+            match before {
+                None => block.content.push_str(&line),
+                Some(before) => {
+                    if !before.is_empty() {
+                        block.content.push_str(before);
+                        block.content.push('\n');
+                    }
+                    said.extend(self.block.take().map(Block::event));
+                }
             }
+            return;
+        }
+        let Some(opening) = markdown::opening(&line) else {
+            return said.push(ModelEvent::Text(line));
+        };
+        let kind = self.kind(opening.language);
+        let (content, is_whole) = opening.first.unwrap_or_default();
+        let closing = opening.closing;
+        if kind == Kind::Text {
+            said.push(ModelEvent::Text(line));
+            let (content, written) = Default::default();
+            self.block = (!is_whole).then_some(Block { kind, closing, content, written });
+            return;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let (before, written) =
+            line.split_at(if self.is_text { opening.at.max(indent) } else { opening.at });
+        said.extend((!before.is_empty()).then(|| ModelEvent::Text(before.to_owned())));
+        let block = Block { kind, closing, content, written: written.to_owned() };
+        match is_whole {
+            true => said.push(block.event()),
+            false => self.block = Some(block),
         }
     }
 
-    /// The block that a line opens.
-    fn opened(&self, line: &str) -> Option<Block> {
-        let language = line.trim().strip_prefix("```")?.trim().to_lowercase();
-        match language.as_str() {
-            "python" | "py" | "python3" if self.blocks.python => Some(Block::Python(String::new())),
-            "google_search" | "search" if self.blocks.search => Some(Block::Search(String::new())),
-            _ => None,
+    /// What a block of this language is here.
+    fn kind(&self, language: Language) -> Kind {
+        match language {
+            Language::Python if self.blocks.python => Kind::Python,
+            Language::Search if self.blocks.search => Kind::Search,
+            Language::Unnamed if self.blocks.unmarked => Kind::Unmarked,
+            _ => Kind::Text,
         }
     }
-}
 
-/// Whether more letters could make this the opening of a block.
-fn may_be_fence(line: &str) -> bool {
-    let line = line.trim_start();
-    line.starts_with("```") || "```".starts_with(line)
-}
-
-/// Servers that do not know a model's own marks let them through: "```<|im_end|>".
-fn closes(line: &str) -> bool {
-    line.trim().strip_prefix("```").is_some_and(|rest| rest.is_empty() || rest.starts_with('<'))
+    fn remember(&mut self, said: &[ModelEvent]) {
+        for event in said {
+            if let ModelEvent::Text(text) = event
+                && self.blocks.unmarked
+            {
+                self.handed_on.push_str(text);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BOTH: Blocks = Blocks { python: true, search: true };
+    const BOTH: Blocks = Blocks { python: true, unmarked: true, search: true };
 
     /// What is read from a text that comes in pieces of this many letters. A search is its queries.
     fn read(blocks: Blocks, text: &str, letters: usize) -> (String, Option<String>) {
@@ -184,7 +240,24 @@ mod tests {
             ("```python\nx = 1", "", Some("x = 1")),
             ("```python\nx\n```<|im_end|>\n", "", Some("x\n")),
             ("```js\nx\n```\n", "```js\nx\n```\n", None),
-            ("a ```python\nx\n```", "a ```python\nx\n```", None),
+            ("a ```python\nx\n```", "a ", Some("x\n")),
+            ("1. Run:\n\n   ```python\n   x\n     y\n   ```\n", "1. Run:\n\n", Some("x\n  y\n")),
+            ("- ```Python3\n  x\n  ```", "- ", Some("x\n")),
+            ("~~~python\nx\n~~~\n", "", Some("x\n")),
+            ("````python\n```\n````\n", "", Some("```\n")),
+            ("```{.python}\nx```", "", Some("x\n")),
+            ("Run ```python x``` now.", "Run ```python x``` now.", None),
+            ("```python print(1)```\n", "", Some("print(1)\n")),
+            ("<tool_code>\nprint(1)\n</tool_code>\n", "", Some("print(1)\n")),
+            ("Hm.\n<|python_tag|>print(1)", "Hm.\n", Some("print(1)\n")),
+            ("So:\n```\nprint(1)\n```\n", "So:\n", Some("print(1)\n")),
+            ("So:\n```\n42\n```\nso.", "So:\n```\n42\n```\nso.", None),
+            (
+                "import math\nprint(math.pi)",
+                "import math\nprint(math.pi)",
+                Some("import math\nprint(math.pi)"),
+            ),
+            ("```js\nprint(1)\n```\n```python\nx\n```", "```js\nprint(1)\n```\n", Some("x\n")),
             ("``` \n", "``` \n", None),
             ("`", "`", None),
             ("```python\n```\nthen", "", Some("")),
@@ -206,8 +279,15 @@ mod tests {
     #[test]
     fn a_block_of_a_tool_that_was_not_offered_is_text() {
         for (blocks, text) in [
-            (Blocks { python: false, search: true }, "```python\nx\n```\n"),
-            (Blocks { python: true, search: false }, "```google_search\nx\n```\n"),
+            (Blocks { search: true, ..Blocks::default() }, "```python\nx\n```\n"),
+            (
+                Blocks { search: true, ..Blocks::default() },
+                "So: <python>x</python>\n```\nprint(1)\n```",
+            ),
+            (Blocks { search: true, ..Blocks::default() }, "<python>print(1)</python>\nprint(1)"),
+            (Blocks { python: true, ..Blocks::default() }, "```google_search\nx\n```\n"),
+            (Blocks { python: true, ..Blocks::default() }, "```\nprint(1)\n```\n"),
+            (Blocks { python: true, ..Blocks::default() }, "print(1)\n"),
         ] {
             assert_eq!(read(blocks, text, 5), (text.to_owned(), None));
         }

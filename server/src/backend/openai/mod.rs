@@ -65,6 +65,7 @@ impl OpenAi {
 impl Backend for OpenAi {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         prompt.note.answered_by("openai");
+        let prompt = upstream::without_repetition(prompt);
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
@@ -123,8 +124,11 @@ impl Core {
     }
 
     fn reading(&self, asking: &Asking, prompt: &Prompt) -> Reading {
-        let offered =
-            Blocks { python: prompt.tools.code_execution, search: prompt.tools.google_search };
+        let offered = Blocks {
+            unmarked: false,
+            python: prompt.tools.code_execution,
+            search: prompt.tools.google_search,
+        };
         let in_doubt = self.is_open(Ability::Tools)
             && offered != Blocks::default()
             && self.memory.way(asking.model) != Some(Way::Calls);
@@ -175,7 +179,8 @@ async fn say(
             }
         }
     }
-    let last = answer.end(tools)?;
+    let mut last = answer.end(tools)?;
+    last.events = last.events.into_iter().map(|event| upstream::allowed(event, tools)).collect();
     let (rest, shown) = reading.end(&last);
     let end = match rest.last() {
         Some(event) if is_search(event) => vec![searched()],

@@ -66,6 +66,7 @@ impl Asking<'_> {
     pub fn blocks(&self, prompt: &Prompt) -> Blocks {
         Blocks {
             python: !self.tools && prompt.tools.code_execution,
+            unmarked: !self.tools && prompt.tools.code_execution && !has_run(prompt),
             search: !self.tools && prompt.tools.google_search,
         }
     }
@@ -164,6 +165,12 @@ fn tool(function: &Function) -> Value {
         "description": function.description.as_deref().unwrap_or_default(),
         "parameters": function.parameters.clone().unwrap_or_else(empty),
     }})
+}
+
+/// Whether code has run since the newest input.
+fn has_run(prompt: &Prompt) -> bool {
+    let since = prompt.steps.iter().rev().take_while(|step| !matches!(step, Step::UserInput(_)));
+    since.into_iter().any(|step| matches!(step, Step::CodeResult(_)))
 }
 
 fn has_image(step: &Step) -> bool {

@@ -2,6 +2,9 @@
 //! words it is asked is up to the backend.
 
 pub mod python;
+mod repetition;
+
+pub use repetition::{allowed, without_repetition};
 
 use std::pin::Pin;
 use std::time::Duration;

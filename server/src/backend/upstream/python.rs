@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::first_object;
-use crate::backend::{Function, InputFile, Prompt};
+use crate::backend::{Function, InputFile, Prompt, markdown};
 
 /// The name of the tool.
 pub const RUN_PYTHON: &str = "run_python";
@@ -37,8 +37,8 @@ pub fn files(prompt: &Prompt) -> Option<String> {
     (!files.is_empty()).then(|| format!("Files in the working directory: {}.", files.join(", ")))
 }
 
-/// The code of a call: `{"code": …}`, and what small models make of it: another name, or the code
-/// itself.
+/// The code of a call: `{"code": …}`, and what small models make of it: another name, the code itself, or
+/// code in a fence.
 pub fn code(arguments: &str) -> Option<String> {
     let code = match serde_json::from_str(arguments) {
         Ok(Value::String(code)) => Some(code),
@@ -51,5 +51,5 @@ pub fn code(arguments: &str) -> Option<String> {
         Ok(_) => None,
         Err(_) => Some(arguments.to_owned()),
     };
-    code.filter(|code| !code.trim().is_empty())
+    code.map(markdown::unfenced).filter(|code| !code.trim().is_empty())
 }
