@@ -89,8 +89,6 @@ async fn numbers_may_be_strings_and_enums_numbers_wherever_they_stand() {
             "stop_sequences": null, "response_schema": null}}),
         json!({"generationConfig": {"responseModalities": [1], "mediaResolution": 2,
             "thinkingConfig": {"thinkingLevel": 1, "thinkingBudget": "0", "includeThoughts": false}}}),
-        json!({"generationConfig": {"responseMimeType": "application/json", "responseSchema":
-            {"type": 5, "items": {"type": 1, "max_length": "3", "format": null}, "minItems": "1"}}}),
         json!({"safetySettings": [{"category": 7, "threshold": 4}, {"category": "HARM_CATEGORY_HARASSMENT",
             "threshold": "BLOCK_NONE"}], "serviceTier": 2, "systemInstruction": null, "store": null}),
         json!({"tools": [{"function_declarations": [{"name": "f", "behavior": 1, "parameters":
@@ -119,6 +117,19 @@ async fn numbers_may_be_strings_and_enums_numbers_wherever_they_stand() {
     ] {
         let reply = server.post(&ask, &with(wrong.clone())).await;
         assert_eq!(reply.status, 400, "{wrong}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_schema_with_numbers_for_types_holds_for_the_answer() {
+    let body = json!({"contents": [{"parts": [{"text": "?"}]}], "generationConfig": {
+        "responseMimeType": "application/json", "responseSchema":
+            {"type": 5, "items": {"type": 1, "max_length": "3", "format": null}, "minItems": "1"}}});
+    for (answer, wanted) in [(r#"["abc"]"#, 200), (r#"["abcd"]"#, 500), ("[]", 500), ("[1]", 500)] {
+        let scenario = format!("scenarios: [{{name: any, script: [{{text: '{answer}'}}]}}]");
+        let server = TestServer::start(&scenario).await;
+        let reply = server.post(&path("m", "generateContent"), &body).await;
+        assert_eq!(reply.status, wanted, "{answer}: {}", reply.body);
     }
 }
 

@@ -100,12 +100,12 @@ pub async fn call(
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
+            let running = app.engine.start_in(&namespace, request).await?;
             let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
             let about = About { model, id, tier, enum_numbers };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                deadline.hold(whole(&app, &running, &about, thoughts)).await??
+                whole(&app, &running, &about, thoughts).await?
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
                 stream(running, about, thoughts, framing, deadline)
