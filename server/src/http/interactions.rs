@@ -28,8 +28,7 @@ use crate::store::{Log, Owner};
 pub async fn create(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
-    Extension(owner): Extension<Owner>,
-    Credentials(keys): Credentials,
+    (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
     _: Parameters,
     _: Revision,
     deadline: Deadline,

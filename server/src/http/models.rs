@@ -75,8 +75,7 @@ pub async fn change(Path(name): Path<String>) -> ApiError {
 pub async fn call(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
-    Extension(owner): Extension<Owner>,
-    Credentials(keys): Credentials,
+    (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
     Path(rest): Path<String>,
     query: Classic,
     deadline: Deadline,
