@@ -14,8 +14,8 @@ pub struct Resident {
     pub bytes: u64,
     /// What of that is its own and no file's.
     pub anon_bytes: u64,
-    /// Address space that is neither its own writable memory, nor a stack, nor code: all shared memory is in
-    /// it, resident or not.
+    /// Address space that is neither its own writable memory nor a stack: all shared memory is in it,
+    /// resident or not.
     pub unaccounted_bytes: u64,
     /// The most it had since it was forked.
     pub peak_bytes: u64,
@@ -66,8 +66,8 @@ fn read(status: &str) -> Option<Resident> {
     let of = |name: &str| field(status.lines(), name);
     let anon_bytes = of("RssAnon:")?;
     let bytes = anon_bytes + of("RssShmem:")?;
-    let accounted =
-        ["VmData:", "VmStk:", "VmExe:", "VmLib:"].iter().filter_map(|name| of(name)).sum();
+    // Not code: the kernel counts a shared mapping that may be executed as a library.
+    let accounted = ["VmData:", "VmStk:"].iter().filter_map(|name| of(name)).sum();
     let unaccounted_bytes = of("VmSize:")?.saturating_sub(accounted);
     // The kernel remembers the peak of all kinds together. Pages of files come and stay.
     let peak_bytes = of("VmHWM:")?.saturating_sub(of("RssFile:")?).max(bytes);
