@@ -1,7 +1,9 @@
 //! Room on the disk that is given up where a deletion needs some: a full disk must not keep anybody
 //! from making room. And whether the disk is full.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,7 +90,9 @@ impl Reserve {
             return;
         }
         // Zeros could be left out by the file system.
-        let made = std::fs::write(&self.0, vec![1; RESERVE_BYTES]);
+        let options =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0);
+        let made = options.and_then(|mut file| file.write_all(&vec![1; RESERVE_BYTES]));
         if made.is_err() {
             // Half of it helps nobody. It is tried again after the next deletion.
             let _ = std::fs::remove_file(&self.0);
