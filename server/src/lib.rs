@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod engine;
 pub mod exec;
 pub mod fault;
+pub mod glob;
 mod http;
 mod ids;
 pub mod interaction;

@@ -289,3 +289,64 @@ async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
     assert_eq!(added.status, 400, "{}", added.body);
     assert!(added.message().contains("size limit"), "{}", added.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_are_bounded_before_they_are_compiled() {
+    let server = TestServer::start("").await;
+    let add = |when: Value| json!({"scenarios": [{"name": "a", "when": when, "script": [{"text": "x"}]}]});
+    let (deep, long) = ("braces `{` at most", "256 bytes at most");
+    for (depth, wanted) in [(9, deep), (100, deep), (300, long), (60_000, long)] {
+        let glob = "{".repeat(depth) + "a" + &"}".repeat(depth);
+        refused(&server, "/x/scenarios", &add(json!({"model": glob})), wanted).await;
+    }
+    refused(&server, "/x/scenarios", &add(json!({"model": "*a".repeat(200)})), long).await;
+    let large = "(a{1000}){1000}";
+    for when in [
+        json!({"input": {"matches": large}}),
+        json!({"system_instruction": {"matches": large}}),
+        json!({"ignore": [large]}),
+    ] {
+        refused(&server, "/x/scenarios", &add(when), "exceeds size limit").await;
+    }
+    // All kinds count together.
+    let one = json!({"model": "m*", "ignore": ["a+"], "input": {"matches": "a"},
+                     "system_instruction": {"matches": "a"}});
+    for _ in 0..8 {
+        assert_eq!(server.post("/x/scenarios", &add(one.clone())).await.status, 200);
+    }
+    refused(&server, "/x/scenarios", &add(json!({"model": "m"})), "may have 32 patterns").await;
+}
+
+/// Address space of this process, which is the server's.
+fn address_space_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).expect("it is a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_only_announced_takes_no_memory() {
+    const HALF_BODIES: u64 = 60;
+    const ANNOUNCED: u64 = 100_000_000;
+    let server = TestServer::start("").await;
+    let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
+    let before = address_space_kib();
+    let mut streams = Vec::new();
+    for _ in 0..HALF_BODIES {
+        let mut stream = TcpStream::connect(&address).await.expect("it listens");
+        let head = format!(
+            "POST /v1beta/interactions HTTP/1.1\r\nHost: {address}\r\nContent-Length: {ANNOUNCED}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        // It says so when it waits for the body.
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("it answers");
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        streams.push(stream);
+    }
+    let grown = address_space_kib().saturating_sub(before);
+    assert!(grown < HALF_BODIES * ANNOUNCED / 1024 / 2, "{grown} KiB");
+    drop(streams);
+}

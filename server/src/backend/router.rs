@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use globset::{Glob, GlobMatcher};
+use globset::GlobMatcher;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelStream, Prompt};
+use crate::glob::{self, GlobError};
 
 /// Sends each prompt to the first backend whose pattern fits the model's name.
 pub struct Router {
@@ -15,11 +16,11 @@ pub struct Router {
 
 impl Router {
     /// `routes` in the order in which they are tried. The pattern that is no glob is the error.
-    pub fn new(routes: Vec<(String, Arc<dyn Backend>)>) -> Result<Router, globset::Error> {
+    pub fn new(routes: Vec<(String, Arc<dyn Backend>)>) -> Result<Router, GlobError> {
         let routes = routes
             .into_iter()
-            .map(|(pattern, backend)| Ok((Glob::new(&pattern)?.compile_matcher(), backend)))
-            .collect::<Result<_, globset::Error>>()?;
+            .map(|(pattern, backend)| Ok((glob::matcher(&pattern)?, backend)))
+            .collect::<Result<_, GlobError>>()?;
         Ok(Router { routes })
     }
 

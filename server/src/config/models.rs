@@ -108,7 +108,7 @@ impl Table {
         let name = self.name.clone();
         let record = self.record.clone().map_or(record, |word| word.0);
         let wrong = |why: String| ConfigError::Model { name: name.clone(), why };
-        globset::Glob::new(&name).map_err(|error| wrong(error.to_string()))?;
+        crate::glob::parse(&name).map_err(|error| wrong(error.to_string()))?;
         let backend = match self.backend.as_str() {
             "direct" => BackendConfig::Direct,
             "scripted" => BackendConfig::Scripted,

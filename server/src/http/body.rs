@@ -208,7 +208,8 @@ async fn collect(request: Request, intake: &Intake) -> Result<Vec<u8>, ApiError>
         None => 0,
         Some(_) => return Err(ApiError::too_large()),
     };
-    let mut body = Vec::with_capacity(announced);
+    // What is announced is not there yet, and not paid for.
+    let mut body = Vec::with_capacity(announced.min(SMALL_BYTES));
     let mut paid = SMALL_BYTES;
     let mut pieces = request.into_body().into_data_stream();
     while let Some(piece) = pieces.next().await {

@@ -1,6 +1,8 @@
 //! Which models there are, as far as their names tell.
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
+
+use crate::glob::{self, GlobError};
 
 /// Names of Gemini's that are listed where some model answers for them: clients let their users
 /// choose from such a list.
@@ -30,13 +32,11 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// `patterns` are names and globs of names. One that is no glob is the error.
-    pub fn new<'a>(
-        patterns: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Catalogue, globset::Error> {
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Catalogue, GlobError> {
         let mut globs = GlobSetBuilder::new();
         let mut names: Vec<String> = GEMINIS.iter().map(|name| (*name).to_owned()).collect();
         for pattern in patterns {
-            globs.add(Glob::new(pattern)?);
+            globs.add(glob::parse(pattern)?);
             if !pattern.contains(['*', '?', '[', '{', '\\']) {
                 names.push(pattern.to_owned());
             }

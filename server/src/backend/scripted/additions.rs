@@ -51,7 +51,7 @@ impl Additions {
             let all = || added.iter().chain(room.scenarios.iter());
             if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
                 return Err(format!(
-                    "A namespace may have {MAX_PATTERNS} patterns (`matches`). `DELETE \
+                    "A namespace may have {MAX_PATTERNS} patterns (`matches`, `model`, `ignore`). `DELETE \
                      /x/scenarios` makes room."
                 ));
             }

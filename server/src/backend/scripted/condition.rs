@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use globset::{Glob, GlobMatcher};
+use globset::GlobMatcher;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -84,7 +84,7 @@ impl TryFrom<String> for ModelGlob {
     type Error = String;
 
     fn try_from(glob: String) -> Result<ModelGlob, String> {
-        Glob::new(&glob).map(|glob| ModelGlob(glob.compile_matcher())).map_err(|e| e.to_string())
+        crate::glob::matcher(&glob).map(ModelGlob).map_err(|error| error.to_string())
     }
 }
 
@@ -153,7 +153,9 @@ impl When {
 
     /// How many patterns it has, each of which takes memory.
     pub fn patterns(&self) -> usize {
-        self.input.iter().filter(|input| input.matches.is_some()).count()
+        let texts = self.input.iter().chain(&self.system_instruction);
+        let of_texts = texts.filter(|text| text.matches.is_some()).count();
+        of_texts + usize::from(self.model.is_some()) + self.ignore.patterns().count()
     }
 
     /// The text that it asks for, or what comes nearest to one.

@@ -6,6 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::template;
 use crate::recording::REDACTED;
 
 /// What stands in the place of a text that a recording leaves out.
@@ -20,7 +21,7 @@ impl TryFrom<Vec<String>> for Ignore {
     type Error = String;
 
     fn try_from(patterns: Vec<String>) -> Result<Ignore, String> {
-        let regex = |pattern: String| match Regex::new(&pattern) {
+        let regex = |pattern: String| match template::compile(&pattern) {
             Ok(regex) if regex.is_match("") => {
                 Err(format!("`{pattern}` matches the empty text, which is everywhere"))
             }
