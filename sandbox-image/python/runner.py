@@ -140,6 +140,7 @@ def run(code: str, name: str, scope: dict) -> int:
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     except Exception:  # noqa: BLE001: the code before this one may have broken it
         pass
+    belljar_hidden.bring_back_for(code)
     try:
         _exec(_compile(code, name, "exec", dont_inherit=True), scope)
         join_threads()

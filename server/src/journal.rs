@@ -1,13 +1,16 @@
-//! What was asked, and which scenario answered: for the assertions of a test, in memory alone.
+//! What was asked, which scenario answered, and what came of its code: for the assertions of a test, in
+//! memory alone.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::counts::Tally;
 use crate::fault::Fault;
-use crate::interaction::Status;
+use crate::interaction::{Outcome, Status};
 use crate::namespace::{Namespace, Rooms};
 
 /// Requests that are kept for a namespace. The oldest goes first.
@@ -16,6 +19,10 @@ const MAX_ENTRIES: usize = 1000;
 const MAX_BYTES: usize = 512 << 10;
 /// What is kept of one text.
 const MAX_TEXT_BYTES: usize = 8 << 10;
+/// What is kept of the code of a run, of its stdout, of its stderr, and of a call's arguments.
+const MAX_EXCERPT_BYTES: usize = 2 << 10;
+/// Runs, calls and warnings of one request that are kept, of each the first.
+const MAX_OF_A_KIND: usize = 32;
 
 /// The requests of each namespace.
 #[derive(Debug)]
@@ -27,21 +34,26 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct Pages {
     entries: VecDeque<Note>,
-    bytes: usize,
     /// How many there have been.
     count: u64,
 }
 
 /// A request on its page, which is filled while it is carried out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Note(Arc<Inner>);
+pub struct Note {
+    page: Arc<Page>,
+    /// Of the namespace that it is in.
+    tally: Arc<Tally>,
+}
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Page {
     number: u64,
     at: Timestamp,
     asked: Asked,
     fate: Mutex<Fate>,
+    /// Of all its texts. It grows with its fate.
+    bytes: AtomicUsize,
 }
 
 /// What a client asked.
@@ -77,6 +89,35 @@ pub struct Fate {
     pub failed_runs: u32,
     /// What its scenario wants to be wrong with the answer.
     pub faults: Vec<Fault>,
+    /// Which of the recorded answers to the question it gets, from 0 on. Settled by its first turn.
+    pub take: Option<u64>,
+    /// The text of the answer, as far as it is kept.
+    pub text: String,
+    pub code_runs: Vec<CodeRun>,
+    pub function_calls: Vec<Called>,
+    /// What a person who wrote the scenario should look at.
+    pub warnings: Vec<String>,
+    /// Runs, calls and warnings that are not kept.
+    pub left_out: usize,
+}
+
+/// Code that was run, and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeRun {
+    pub code: String,
+    pub outcome: Outcome,
+    pub stdout: String,
+    /// Its end, where it is long: there the error is.
+    pub stderr: String,
+    pub pictures: usize,
+    pub wall_ms: f64,
+}
+
+/// A function that the client was to call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Called {
+    pub name: String,
+    pub arguments: Value,
 }
 
 /// A page, to be read.
@@ -127,23 +168,113 @@ impl Journal {
 impl Pages {
     fn write(&mut self, asked: Asked) -> Note {
         self.count += 1;
-        self.bytes += asked.bytes();
-        let inner =
-            Inner { number: self.count, at: Timestamp::now(), asked, fate: Mutex::default() };
-        let note = Note(Arc::new(inner));
+        let bytes = AtomicUsize::new(asked.bytes());
+        let (number, at, fate) = (self.count, Timestamp::now(), Mutex::default());
+        let page = Arc::new(Page { number, at, asked, fate, bytes });
+        let note = Note { page, tally: Arc::default() };
         self.entries.push_back(note.clone());
-        while self.entries.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+        // Those that are carried out grow meanwhile, so they are counted anew.
+        let mut bytes: usize = self.entries.iter().map(Note::bytes).sum();
+        while self.entries.len() > MAX_ENTRIES || bytes > MAX_BYTES && self.entries.len() > 1 {
             let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.0.asked.bytes();
+            bytes -= oldest.bytes().min(bytes);
         }
         note
     }
 }
 
 impl Note {
-    /// A scenario spoke. In the turns after code it is the same one.
-    pub fn matched(&self, scenario: &str) {
-        self.fate().scenario = Some(scenario.to_owned());
+    /// The same, with what is counted in its namespace.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Note {
+        Note { tally, ..self }
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// A scenario spoke. In the turns after code it is the same one; whether this is the first turn.
+    pub fn matched(&self, scenario: &str) -> bool {
+        self.fate().scenario.replace(scenario.to_owned()).is_none()
+    }
+
+    /// Which of the recorded answers to its question the interaction gets: settled when it is first
+    /// asked for, for all its turns are in the same one.
+    pub fn take(&self, settle: impl FnOnce() -> u64) -> u64 {
+        *self.fate().take.get_or_insert_with(settle)
+    }
+
+    /// More of the answer's text.
+    pub fn said(&self, piece: &str) {
+        let mut fate = self.fate();
+        let room = MAX_TEXT_BYTES.saturating_sub(fate.text.len());
+        let piece = &piece[..piece.floor_char_boundary(room)];
+        fate.text.push_str(piece);
+        self.grew(piece.len());
+    }
+
+    /// Code was run.
+    pub fn code_ran(&self, run: CodeRun) {
+        {
+            let mut fate = self.fate();
+            fate.runs += 1;
+            fate.failed_runs += u32::from(run.outcome.is_error());
+        }
+        let run = CodeRun {
+            code: beginning(&run.code),
+            stdout: beginning(&run.stdout),
+            stderr: end(&run.stderr),
+            ..run
+        };
+        let bytes = run.code.len() + run.stdout.len() + run.stderr.len();
+        self.keep(|fate| &mut fate.code_runs, run, bytes);
+    }
+
+    /// A function is the client's to call.
+    pub fn called(&self, name: &str, arguments: &Value) {
+        let text = arguments.to_string();
+        let is_short = text.len() <= MAX_EXCERPT_BYTES;
+        let arguments = if is_short { arguments.clone() } else { beginning(&text).into() };
+        let bytes = name.len() + text.len().min(MAX_EXCERPT_BYTES);
+        self.keep(
+            |fate| &mut fate.function_calls,
+            Called { name: name.to_owned(), arguments },
+            bytes,
+        );
+    }
+
+    pub fn warn(&self, warning: String) {
+        let warning = beginning(&warning);
+        let bytes = warning.len();
+        self.keep(|fate| &mut fate.warnings, warning, bytes);
+    }
+
+    fn keep<T>(&self, list: fn(&mut Fate) -> &mut Vec<T>, item: T, bytes: usize) {
+        let mut fate = self.fate();
+        if list(&mut fate).len() < MAX_OF_A_KIND {
+            list(&mut fate).push(item);
+            self.grew(bytes);
+        } else {
+            fate.left_out += 1;
+        }
+    }
+
+    fn grew(&self, bytes: usize) {
+        self.page.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.page.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.fate().warnings.clone()
+    }
+
+    /// The scenario that answers, as far as one does.
+    pub fn scenario(&self) -> Option<String> {
+        self.fate().scenario.clone()
     }
 
     /// What is to be wrong with the answer.
@@ -158,13 +289,6 @@ impl Note {
     /// A model that has no scenarios answers.
     pub fn answered_by(&self, backend: &'static str) {
         self.fate().backend = Some(backend);
-    }
-
-    /// Code was run for it.
-    pub fn ran(&self, has_failed: bool) {
-        let mut fate = self.fate();
-        fate.runs += 1;
-        fate.failed_runs += u32::from(has_failed);
     }
 
     pub fn fate_so_far(&self) -> Fate {
@@ -184,12 +308,12 @@ impl Note {
     }
 
     fn entry(&self) -> Entry {
-        let Inner { number, at, asked, .. } = &*self.0;
+        let Page { number, at, asked, .. } = &*self.page;
         Entry { number: *number, at: *at, asked: asked.clone(), fate: self.fate().clone() }
     }
 
     fn fate(&self) -> MutexGuard<'_, Fate> {
-        self.0.fate.lock().unwrap_or_else(PoisonError::into_inner)
+        self.page.fate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -219,6 +343,22 @@ impl Asked {
 
 fn start_of(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
+}
+
+/// As much of a text as is kept, from its beginning.
+fn beginning(text: &str) -> String {
+    if text.len() <= MAX_EXCERPT_BYTES {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_EXCERPT_BYTES)])
+}
+
+/// The same, up to its end.
+fn end(text: &str) -> String {
+    match text.len().checked_sub(MAX_EXCERPT_BYTES) {
+        None | Some(0) => text.to_owned(),
+        Some(from) => format!("…{}", &text[text.ceil_char_boundary(from)..]),
+    }
 }
 
 #[cfg(test)]
@@ -263,5 +403,36 @@ mod tests {
         assert_eq!(entries.len() as u64 + forgotten, 100);
         let kept: usize = entries.iter().map(|entry| entry.asked.bytes()).sum();
         assert!((MAX_BYTES - 2 * MAX_TEXT_BYTES..=MAX_BYTES).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn what_came_of_code_is_cut_and_counts_towards_the_limit() {
+        let journal = Journal::default();
+        let long = "ä".repeat(MAX_EXCERPT_BYTES);
+        for _ in 0..10 {
+            let note = journal.write(&Namespace::default(), asked("?"));
+            for _ in 0..MAX_OF_A_KIND + 3 {
+                note.code_ran(CodeRun {
+                    code: long.clone(),
+                    outcome: Outcome::Failed,
+                    stdout: "short".into(),
+                    stderr: long.clone() + "ZeroDivisionError",
+                    pictures: 0,
+                    wall_ms: 1.0,
+                });
+                note.called("f", &Value::from(long.as_str()));
+                note.said(&long);
+            }
+        }
+        let (entries, forgotten) = journal.read(&Namespace::default());
+        // The last one may still grow, and is kept whatever it takes.
+        assert_eq!((entries.len(), forgotten), (3, 7));
+        let fate = &entries[0].fate;
+        assert_eq!((fate.code_runs.len(), fate.left_out), (MAX_OF_A_KIND, 6));
+        assert_eq!(fate.text.len(), MAX_TEXT_BYTES);
+        let run = &fate.code_runs[0];
+        assert!(run.stderr.starts_with('…') && run.stderr.ends_with("äZeroDivisionError"));
+        assert!(run.code.len() <= MAX_EXCERPT_BYTES + '…'.len_utf8());
+        assert_eq!(run.stdout, "short");
     }
 }

@@ -9,6 +9,7 @@ pub mod backend;
 mod budget;
 pub mod cause;
 pub mod config;
+pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
@@ -28,6 +29,7 @@ pub mod store;
 pub mod trace;
 pub mod validate;
 pub mod verify;
+mod yaml;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -73,6 +75,8 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: interaction::Limits,
+    /// What names and times follow from, unless they are new each time.
+    pub seed: Option<u64>,
     pub door: Door,
     /// What befalls requests, whoever sends them.
     pub faults: Vec<fault::Fault>,
@@ -113,6 +117,7 @@ pub async fn run(
         Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
         settings.limits,
     );
+    let engine = engine.seeded(settings.seed);
     let engine = Arc::new(match settings.door.control {
         Control::On => engine,
         Control::Off => engine.without_journal(),

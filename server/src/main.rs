@@ -2,9 +2,10 @@
 
 mod cli;
 
+use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +33,7 @@ use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
-use server::validate;
-use server::verify::Verifier;
+use server::verify::{Changes, Verifier};
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -98,7 +98,7 @@ async fn carry_out() -> Exit {
         Task::Doctor(config) => examine(config).await.map(success),
         Task::DoctorClient(config, command, within) => try_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
-        Task::Validate(paths) => validate::check(&paths, &mut std::io::stdout()).map(success),
+        Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
@@ -107,7 +107,7 @@ async fn carry_out() -> Exit {
             print_bytes(&script)
         }
         Task::Man(command) => manual(command.as_deref()),
-        Task::Verify(config, paths) => verify(config, paths).await.map(success),
+        Task::Verify(config, paths, changes) => verify(config, paths, changes).await.map(success),
     };
     done.unwrap_or_else(|error| Exit::Orderly(report::failed(&error)))
 }
@@ -165,12 +165,12 @@ async fn examine(config: Config) -> anyhow::Result<bool> {
     Ok(well)
 }
 
-async fn verify(config: Config, paths: Vec<PathBuf>) -> anyhow::Result<bool> {
+async fn verify(config: Config, paths: Vec<PathBuf>, changes: Changes) -> anyhow::Result<bool> {
     log::set_up(&config)?;
     let sandbox = sandbox(&config).await?;
     sandbox.ready().await?;
     let (limits, secrets) = (config.limits, config.secrets());
-    let verifier = Verifier { sandbox: &sandbox, limits, secrets };
+    let verifier = Verifier { sandbox: &sandbox, limits, secrets, changes };
     let well = verifier.check(&paths, &mut std::io::stdout()).await;
     sandbox.stop().await;
     well
@@ -309,6 +309,7 @@ async fn beside(
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
+        seed: config.seed,
         door: Door {
             keys: match config.shared_keys {
                 true => Keys::new(&config.api_keys).shared(),
@@ -423,14 +424,24 @@ fn models(
     config: &Config,
     additions: &Arc<Additions>,
 ) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
-    let broken = |folder: &PathBuf, source| BrokenScenarios { folder: folder.clone(), source };
+    let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
+    let secrets = config.secrets();
+    // First, for scenarios may be read from the folder that recordings are written to, and it may not be
+    // there yet. Models that are recorded into one folder share it.
+    let mut keepers: HashMap<&Path, Arc<Keeper>> = HashMap::new();
+    for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
+        if !keepers.contains_key(folder) {
+            let keeper = Keeper::open(folder, secrets.clone())?;
+            let keeper = keeper.recording(config.record_mode, config.record_ignore.clone());
+            keepers.insert(folder, Arc::new(keeper));
+        }
+    }
     let scripted = match &config.scenarios {
         Some(folder) => Scripted::load(folder).map_err(|error| broken(folder, error))?,
         None => Scripted::from_scenarios(Vec::new()),
     };
     let scenarios = scripted.loaded();
     let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
-    let secrets = config.secrets();
     let routes = config.models.iter().map(|rule| {
         let backend: Arc<dyn Backend> = match &rule.backend {
             BackendConfig::Direct => Arc::new(Direct),
@@ -443,13 +454,14 @@ fn models(
             }
             BackendConfig::Replay(folder) => {
                 let replay = Scripted::replay(folder).map_err(|error| broken(folder, error))?;
-                Arc::new(replay)
+                Arc::new(replay.listed_in(additions))
             }
         };
-        let backend = match &rule.record {
-            Some(folder) => {
-                let keeper = Keeper::open(folder, secrets.clone())?;
-                Arc::new(Recorded::new(backend, keeper.into()))
+        let backend = match rule.record.as_deref().and_then(|folder| keepers.get(folder)) {
+            Some(keeper) => {
+                let folder = rule.record.as_deref().unwrap_or(Path::new(""));
+                let recorded = Recorded::new(backend, Arc::clone(keeper));
+                Arc::new(recorded.map_err(|error| broken(folder, error))?)
             }
             None => backend,
         };

@@ -2,6 +2,8 @@
 //! comes of it with what came of it when they were recorded. An upgrade of a library shows what it
 //! changed.
 
+mod update;
+
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,6 +15,7 @@ use crate::engine::tell;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
 use crate::recording::{Secrets, same_picture};
 use crate::sandbox::{Cell, Expected, RunOutput, Sandbox};
+use update::Accepted;
 
 /// Lines of one run's differences that are shown.
 const MAX_LINES: usize = 200;
@@ -26,6 +29,16 @@ pub struct Verifier<'v> {
     pub limits: Limits,
     /// Taken out of what comes now, as they were out of what came then.
     pub secrets: Secrets,
+    pub changes: Changes,
+}
+
+/// What becomes of runs that came to something else than is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// They are shown, and are a failure.
+    Refuse,
+    /// They are shown, and written into their files.
+    Accept,
 }
 
 /// What came of it.
@@ -37,6 +50,12 @@ struct Tally {
     open: usize,
     /// Files, scenarios and pictures that cannot be used.
     broken: usize,
+    /// Changed runs that are expected from now on.
+    updated: usize,
+    /// Those of the file that is looked at, which are not written yet.
+    accepted: Vec<Accepted>,
+    /// Which scenario of its file is looked at.
+    scenario: usize,
 }
 
 impl Verifier<'_> {
@@ -62,11 +81,12 @@ impl Verifier<'_> {
                 self.file(&file, &mut tally, to).await?;
             }
         }
-        let Tally { same, changed, open, broken } = tally;
-        writeln!(
-            to,
-            "{same} runs as they were, {changed} changed, {open} with nothing to compare"
-        )?;
+        let Tally { same, changed, open, broken, updated, .. } = tally;
+        write!(to, "{same} runs as they were, {changed} changed, {open} with nothing to compare")?;
+        match self.changes {
+            Changes::Refuse => writeln!(to)?,
+            Changes::Accept => writeln!(to, ", {updated} updated")?,
+        }
         Ok(changed == 0 && broken == 0)
     }
 
@@ -83,9 +103,25 @@ impl Verifier<'_> {
                 return Ok(writeln!(to, "{why}")?);
             }
         };
-        for scenario in scenarios.iter().filter(|scenario| scenario.has_code()) {
+        let with_code = scenarios.iter().enumerate().filter(|(_, scenario)| scenario.has_code());
+        for (number, scenario) in with_code {
             writeln!(to, "{}: {}", file.display(), scenario.name)?;
+            tally.scenario = number;
             self.scenario(scenario, file, tally, to).await?;
+        }
+        let accepted = std::mem::take(&mut tally.accepted);
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        match update::write(file, &accepted) {
+            Ok(()) => {
+                tally.updated += accepted.len();
+                writeln!(to, "{}: updated", file.display())?;
+            }
+            Err(why) => {
+                tally.changed += accepted.len();
+                writeln!(to, "{}: not updated: {why}", file.display())?;
+            }
         }
         Ok(())
     }
@@ -189,7 +225,12 @@ impl Verifier<'_> {
             tally.same += 1;
             return Ok(writeln!(to, "  run {run}: as it was")?);
         }
-        tally.changed += 1;
+        match self.changes {
+            Changes::Refuse => tally.changed += 1,
+            Changes::Accept => {
+                tally.accepted.push(Accepted::of(tally.scenario, expect, result, output));
+            }
+        }
         writeln!(to, "  run {run}: changed")?;
         for line in changes.iter().take(MAX_LINES) {
             writeln!(to, "    {line}")?;

@@ -444,9 +444,8 @@ fn a_cause_is_told_once_with_the_next_step() {
         }
         all.extend(arguments);
         // Folders that killed servers left in the temporary folder are removed, and logged, first.
-        let (code, stdout, stderr) = said(
-            belljar(&all).env("BELLJAR_LIBRARIES", libraries()).env("BELLJAR_LOG", "warn"),
-        );
+        let (code, stdout, stderr) =
+            said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()).env("BELLJAR_LOG", "warn"));
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("belljar: "), "{stderr}");
         for part in parts {

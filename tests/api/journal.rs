@@ -146,7 +146,8 @@ async fn suite(server: &TestServer, number: usize) -> Vec<Value> {
 
 /// Ids, signatures and times are never the same twice.
 fn without_chance(value: &mut Value) {
-    const CHANCE: [&str; 8] = [
+    const CHANCE: [&str; 9] = [
+        "wall_ms",
         "id",
         "call_id",
         "signature",
@@ -179,4 +180,77 @@ async fn a_hundred_suites_at_a_time_get_what_they_get_one_after_another() {
         assert_eq!(alone[3]["scenario"], format!("square {number}"));
         assert_eq!(alone.len(), 6, "three answers and three entries");
     }
+}
+
+const FAILS: &str = r#"
+scenarios:
+  - name: fails
+    when: { input: { contains: average } }
+    script:
+      - thought: Compute it.
+      - code: "print('before')\nprint({}['sales'])"
+      - text: "The average is {{ stdout | trim }}."
+  - name: calls
+    when: { input: { contains: weather } }
+    script:
+      - text: "I ask. "
+      - function_call: { name: get_weather, arguments: { city: Paris } }
+  - name: unused
+    when: { input: { contains: nothing } }
+    script: [text: hi]
+"#;
+
+#[tokio::test]
+async fn the_journal_says_what_came_of_code_and_what_was_said() {
+    let server = TestServer::start(FAILS).await;
+    server.create(ask("The average?")).await;
+    let mut request = ask("The weather?");
+    request["tools"] = json!([{"type": "function", "name": "get_weather"}]);
+    server.create(request).await;
+    let journal = server.get("/x/journal").await.body;
+    let [failed, called] = &journal["entries"].as_array().expect("it is a list")[..] else {
+        panic!("{journal}");
+    };
+    let run = &failed["runs"][0];
+    assert_eq!((&run["outcome"], &run["stdout"]), (&json!("failed"), &json!("before\n")));
+    assert!(run["code"].as_str().is_some_and(|code| code.contains("['sales']")), "{run}");
+    assert!(run["stderr"].as_str().is_some_and(|said| said.contains("KeyError: 'sales'")), "{run}");
+    assert!(run["wall_ms"].as_f64().is_some_and(|ms| ms > 0.0) && run["pictures"] == 0, "{run}");
+    assert_eq!(failed["text"], "The average is before.");
+    let warning = failed["warnings"][0].as_str().expect("there is one");
+    assert!(warning.contains("`text` of the scenario `fails`"), "{warning}");
+    assert_eq!(
+        called["function_calls"],
+        json!([{"name": "get_weather", "arguments": {"city": "Paris"}}])
+    );
+    assert_eq!((&called["text"], &called["runs"]), (&json!("I ask. "), &json!([])));
+}
+
+#[tokio::test]
+async fn scenarios_are_listed_with_their_uses_in_each_namespace() {
+    let server = TestServer::start(FAILS).await;
+    let mine = room(&server, "mine");
+    mine.add(json!({"scenarios": [{"name": "added", "when": {"input": {"contains": "added"}}, "script": [{"text": "a"}]}]})).await;
+    for input in ["added", "average", "average"] {
+        assert_eq!(mine.ask(input).await.status, 200);
+    }
+    let uses = |reply: &Reply| -> Vec<(String, u64)> {
+        let all = reply.body["scenarios"].as_array().expect("it is a list").iter();
+        let name = |of: &Value| of["name"].as_str().expect("it has one").to_owned();
+        all.map(|of| (name(of), of["uses"].as_u64().expect("it is a number"))).collect()
+    };
+    let used = |numbers: [u64; 3]| -> Vec<(String, u64)> {
+        ["fails", "calls", "unused"].map(str::to_owned).into_iter().zip(numbers).collect()
+    };
+    let listed = mine.send("GET", "/x/scenarios", Value::Null).await;
+    assert_eq!(listed.body["namespace"], "mine");
+    assert_eq!(
+        (&listed.body["scenarios"][0]["file"], &listed.body["scenarios"][1]["file"]),
+        (&Value::Null, &json!("test.yaml"))
+    );
+    assert_eq!(uses(&listed)[0], ("added".to_owned(), 1));
+    assert_eq!(uses(&listed)[1..], used([2, 0, 0]));
+    assert_eq!(uses(&server.get("/x/scenarios").await), used([0, 0, 0]), "of nobody else");
+    mine.send("POST", "/x/reset", Value::Null).await;
+    assert_eq!(uses(&mine.send("GET", "/x/scenarios", Value::Null).await), used([0, 0, 0]));
 }

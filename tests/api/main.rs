@@ -38,6 +38,7 @@ mod restart;
 mod resume;
 mod scenarios;
 mod search;
+mod seeded;
 mod side_by_side;
 mod stream;
 mod tenants;

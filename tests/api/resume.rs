@@ -24,6 +24,7 @@ scenarios:
           print(x * 7, os.path.exists('dot.png'))
       - text: "It is {{ stdout | trim }}, and that took a while to say in so many words."
   - name: looked up
+    unoffered: true
     when: { input: { contains: looked up } }
     script:
       - pace: 10ms

@@ -202,3 +202,198 @@ fn the_schema_is_printed() {
     let schema: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
     assert_eq!(schema["required"], json!(["scenarios"]));
 }
+
+const UNOFFERED: &str = r#"
+scenarios:
+  - name: computes
+    when: { input: { contains: compute } }
+    script: [code: print(1), text: done]
+  - name: calls
+    when: { input: { contains: call } }
+    script: [function_call: { name: get_sales }]
+  - name: may
+    unoffered: true
+    when: { input: { contains: may } }
+    script: [code: print(1), text: "{{ stdout | trim }}"]
+"#;
+
+/// A client that has lost its tools must not stay green.
+#[tokio::test]
+async fn what_the_request_does_not_offer_is_refused_in_both_apis() {
+    let server = TestServer::start(UNOFFERED).await;
+    let code = json!([{"type": "code_execution"}]);
+    let other = json!([{"type": "function", "name": "get_weather"}]);
+    for (input, tools, choice, tool, got) in [
+        ("compute", Value::Null, Value::Null, "code_execution", "offers no tools"),
+        ("compute", other.clone(), Value::Null, "code_execution", "offers get_weather"),
+        ("compute", code.clone(), json!("none"), "code_execution", "allows none of them"),
+        ("call", code.clone(), Value::Null, "get_sales", "offers code_execution"),
+    ] {
+        let mut request = json!({"model": "m", "input": input, "tools": tools});
+        if !choice.is_null() {
+            request["generation_config"] = json!({"tool_choice": choice});
+        }
+        for stream in [false, true] {
+            request["stream"] = stream.into();
+            let reply = server.post(INTERACTIONS, &request).await;
+            assert_eq!(
+                (reply.status, &reply.body["error"]["code"]),
+                (400, &json!("invalid_request"))
+            );
+            let text = reply.message();
+            assert!(text.contains(&format!("`{tool}`")) && text.contains(got), "{text}");
+        }
+    }
+    let mut request =
+        json!({"contents": [{"parts": [{"text": "call"}]}], "tools": [{"codeExecution": {}}]});
+    let reply = server.post("/v1beta/models/m:generateContent", &request).await;
+    assert_eq!((reply.status, &reply.body["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+    assert!(reply.message().contains("calls the function get_sales"), "{}", reply.message());
+    request["contents"][0]["parts"][0]["text"] = "compute".into();
+    assert_eq!(server.post("/v1beta/models/m:generateContent", &request).await.status, 200);
+
+    let may = server.create(json!({"model": "m", "input": "may"})).await;
+    assert_eq!(may["steps"][2]["content"][0]["text"], "1");
+    let mut direct = crate::harness::direct("print(1)");
+    direct["generation_config"] = json!({"tool_choice": "none"});
+    let said = server.create(direct).await;
+    assert!(
+        said["steps"][0]["content"][0]["text"].as_str().is_some_and(|t| t.contains("needs")),
+        "{said}"
+    );
+}
+
+const MISTAKES: &str = r#"
+scenarios:
+  - name: one
+    when: { input: { contains: sum } }
+    script:
+      - text: "{{ stdot }} and {{ stdout | regexfind('a') }}"
+      - text: "{% if result is definde %}x{% endif %}"
+  - name: two
+    when: { input: { contains: the sum } }
+    script:
+      - code: |
+          x = 1
+          print(6 *
+      - text: done
+  - name: two
+    when: { turn: 2 }
+    script:
+      - text: hi
+      - code: print({{ nothing }})
+"#;
+
+const FORMS: &str = r#"scenarios:
+  - name: a
+    when: { inptu: { contains: a } }
+    script:
+      - txt: hi
+      - text: "{{ a"
+      - if_eror: [text: a]
+  - name: b
+    scrpt: []
+  - { name: c, script: [{ delay: soon }, { text: a, code: b }] }
+  - { name: d, script: [text: "{{ lookup(1) }}"] }
+  - { name: one, script: [code: print(1)] }
+"#;
+
+/// What is right although a look at a part of it would not say so.
+const RIGHT: &str = r#"scenarios:
+  - name: holes
+    when: { input: { contains: a } }
+    script:
+      - code: |
+          data = {{ function_result | tojson }}
+          print({{ files[0].size }} * 2, f'{{ input }}', "{{ stdout | default('') }}")
+      - if_error: [code: "{{ stdout }}", text: "{{ result }}"]
+  - name: statements
+    when: { input: { contains: b } }
+    script: [function_call: { name: f }]
+  - name: more
+    when: { input: { contains: b }, turn: 1 }
+    script:
+      - code: "{% for file in files %}print('{{ file.name }}')\n{% endfor %}"
+      - text: "{{ '{{' }} {% raw %}{{ nothing }}{% endraw %}"
+      - { text: "{{ nothing }}", raw: true }
+      - repeat_code_until_ok: 1 / 0
+"#;
+
+#[test]
+fn all_mistakes_of_all_files_are_told_at_once() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("the folder is ours");
+    };
+    write("a.yaml", MISTAKES);
+    write("b.yaml", FORMS);
+    write(
+        "c.json",
+        "{\"scenarios\": [{\"name\": \"two\", \"script\": [{\"code\": \"def f(:\"}, {\"text\": \"{{ stdin }}\"}]}]}",
+    );
+    write("d.yaml", "scenarios:\n\t- name: x\n");
+    let path = folder.path().to_str().expect("it is text");
+    let said = belljar(&["validate", path]);
+    let text = String::from_utf8(said.stdout).expect("it is text");
+    assert_eq!(said.status.code(), Some(1));
+    for wanted in [
+        "a.yaml:6:15: scenario `one`: unknown variable `stdot`",
+        "unknown filter `regexfind`",
+        "did you mean `regex_find`?",
+        "a.yaml:7:15: scenario `one`: unknown test `definde`",
+        "b.yaml:11:25: `text` is not a template: the function `lookup` cannot be used",
+        "b.yaml:12:13: scenario `one`: its name is there already, in `one` (a.yaml:3)",
+        "b.yaml:12:13: scenario `one`: the script ends in code",
+        "it never answers: wherever its conditions hold, so do those of `one` (a.yaml:3)",
+        "a.yaml:13:11: scenario `two`: Python syntax error: ",
+        "a.yaml:15:11: scenario `two`: its name is there already, in `two` (a.yaml:8)",
+        "a.yaml:15:11: scenario `two`: the script ends in code",
+        "unknown variable `nothing`",
+        "b.yaml:3:13: unknown field `inptu`",
+        "b.yaml:5:9: unknown field `txt`",
+        "b.yaml:6:9: `text` is not a template",
+        "b.yaml:7:9: unknown field `if_eror`",
+        "b.yaml:9:5: unknown field `scrpt`",
+        "a time is written like `500ms`",
+        "`text` and `code` in one part",
+        "c.json:1:52: scenario `two`: Python syntax error: ",
+        "unknown variable `stdin`",
+        "scenario `two`: its name is there already, in `two` (a.yaml:8)",
+        "d.yaml:2:",
+        "not with tabs",
+        "  6 |       - text: \"{{ stdot }}",
+    ] {
+        assert!(text.contains(wanted), "{wanted}:\n{text}");
+    }
+    let said = belljar(&["validate", "--json", path]);
+    let json: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
+    let mistakes = json["mistakes"].as_array().expect("it is a list");
+    assert_eq!(
+        mistakes.len(),
+        text.lines().filter(|line| line.starts_with(path)).count(),
+        "{text}"
+    );
+    let shadowed = mistakes.iter().find(|mistake| mistake["kind"] == "shadowed");
+    let shadowed = shadowed.unwrap_or_else(|| panic!("{json}"));
+    assert_eq!((&shadowed["line"], &shadowed["scenario"]), (&json!(8), &json!("two")));
+
+    let right = tempfile::tempdir().expect("there is a place for temporary files");
+    std::fs::write(right.path().join("a.yaml"), RIGHT).expect("the folder is ours");
+    let said = belljar(&["validate", right.path().to_str().expect("it is text")]);
+    let text = String::from_utf8(said.stdout).expect("it is text");
+    assert!(said.status.success(), "{text}");
+}
+
+#[test]
+fn without_python_code_is_not_checked_and_that_is_said() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let file = folder.path().join("a.yaml");
+    std::fs::write(&file, "scenarios: [{ name: a, script: [code: '(', text: a] }]")
+        .expect("it is ours");
+    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let belljar = belljar.arg("validate").arg(&file).env("PATH", folder.path());
+    let said = belljar.env("BELLJAR_LIBRARIES", folder.path()).output().expect("it is a program");
+    let text = String::from_utf8(said.stdout).expect("it is text");
+    assert!(said.status.success() && text.contains("1 scenario\n"), "{text}");
+    assert!(text.ends_with("note: code was not checked: there is no Python here\n"), "{text}");
+}

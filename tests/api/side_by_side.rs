@@ -14,7 +14,7 @@ import json, sys, urllib.error, urllib.request
 url = sys.argv[1]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 tools = [{"type": "code_execution"}, {"type": "function", "name": "look"}]
-anew = {"id", "call_id", "signature", "created", "updated", "at", "interaction_id", "previous_interaction_id"}
+anew = {"id", "call_id", "signature", "created", "updated", "at", "wall_ms", "interaction_id", "previous_interaction_id"}
 
 def told(value):
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 19] = [
+const TRIED: [&str; 20] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -31,6 +31,7 @@ const TRIED: [&str; 19] = [
     "get /x/faults",
     "post /x/faults",
     "delete /x/faults",
+    "get /x/scenarios",
     "post /x/scenarios",
     "delete /x/scenarios",
 ];
@@ -224,7 +225,12 @@ async fn journals_faults_and_scenarios_are_each_keys_own_in_namespaces_of_the_sa
         let theirs = send(THEIRS, "POST", "/v1/interactions", ask()).await;
         assert_eq!(theirs.status, 400, "another key's scenario answered: {}", theirs.body);
         assert!(!theirs.message().contains("planted"), "{}", theirs.message());
+        let listed = send(THEIRS, "GET", "/x/scenarios", Value::Null).await.body;
+        assert_eq!(listed["scenarios"], json!([]), "{listed}");
         send(THEIRS, "POST", "/x/reset", Value::Null).await;
+        let listed = send(OURS, "GET", "/x/scenarios", Value::Null).await.body;
+        let planted = json!([{"name": "planted", "file": null, "uses": 1}]);
+        assert_eq!(listed["scenarios"], planted, "{listed}");
 
         let journal = send(THEIRS, "GET", "/x/journal", Value::Null).await.body;
         assert_eq!(journal["entries"], json!([]), "{journal}");
@@ -307,6 +313,7 @@ async fn test_controls_are_off_where_there_are_keys_and_say_which_setting_it_is(
             ("GET", "/x/faults"),
             ("POST", "/x/faults"),
             ("DELETE", "/x/faults"),
+            ("GET", "/x/scenarios"),
             ("POST", "/x/scenarios"),
             ("DELETE", "/x/scenarios"),
         ] {

@@ -67,6 +67,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     models: Vec<(String, Arc<dyn Backend>)>,
     search: Option<Arc<dyn Search>>,
+    seed: Option<u64>,
     output_bytes: Option<usize>,
 }
 
@@ -155,6 +156,12 @@ impl Builder {
         self
     }
 
+    /// Names and times that are the same each time.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
     pub fn files(mut self, limits: FileLimits) -> Builder {
         self.files = Some(limits);
         self
@@ -189,6 +196,7 @@ impl Builder {
         let keys: Vec<_> = self.keys.into_iter().map(Into::into).collect();
         let settings = Settings {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
+            seed: self.seed,
             door: Door {
                 control: self.control.unwrap_or(Control::default_with(!keys.is_empty())),
                 keys: match self.shared_keys {

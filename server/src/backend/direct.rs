@@ -32,10 +32,10 @@ impl Backend for Direct {
 
 fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
     let text = |text: &str| vec![ModelEvent::Text(text.into()), ModelEvent::End(End::default())];
-    if !prompt.tools.code_execution {
+    if !prompt.tools.code_execution || !prompt.allowed().contains(&TOOL) {
         // The engine takes the tool away when there were too many errors. That is no mistake of
         // the client's, unlike a request that never offered it.
-        let was_offered = prompt.tools.offered.iter().any(|tool| tool == TOOL);
+        let was_offered = prompt.allowed().contains(&TOOL);
         if !was_offered {
             return text(NO_TOOL);
         }

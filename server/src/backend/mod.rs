@@ -61,6 +61,23 @@ pub struct Prompt {
     pub files: Arc<[InputFile]>,
 }
 
+impl Prompt {
+    /// The tools that the request lets the model use: those that it offers, but for what its
+    /// `tool_choice` leaves out. A tool that the engine takes away at the end is among them.
+    pub fn allowed(&self) -> Vec<&str> {
+        let offered = self.tools.offered.iter().map(String::as_str);
+        let choice = &self.generation_config["tool_choice"];
+        let allowed = &choice["allowed_tools"];
+        if *choice == "none" || allowed["mode"] == "none" {
+            return Vec::new();
+        }
+        match allowed["tools"].as_array() {
+            Some(names) => offered.filter(|tool| names.iter().any(|name| name == tool)).collect(),
+            None => offered.collect(),
+        }
+    }
+}
+
 /// What the model may use. Asked anew each turn: the engine takes code execution away at the end.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {

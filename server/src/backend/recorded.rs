@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::scripted::{ScenarioError, Scripted};
 use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::recording::{self, Keeper};
 
@@ -12,11 +13,14 @@ use crate::recording::{self, Keeper};
 pub struct Recorded {
     model: Arc<dyn Backend>,
     keeper: Arc<Keeper>,
+    /// Recordings that answer instead of the model.
+    known: Option<Scripted>,
 }
 
 impl Recorded {
-    pub fn new(model: Arc<dyn Backend>, keeper: Arc<Keeper>) -> Recorded {
-        Recorded { model, keeper }
+    pub fn new(model: Arc<dyn Backend>, keeper: Arc<Keeper>) -> Result<Recorded, ScenarioError> {
+        let known = keeper.known()?;
+        Ok(Recorded { model, keeper, known })
     }
 }
 
@@ -27,6 +31,13 @@ impl Backend for Recorded {
 
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let tape = prompt.tape.clone();
+        // An interaction is recorded or replayed as a whole.
+        if let Some(known) = &self.known
+            && !tape.has_begun()
+            && known.knows(&prompt)
+        {
+            return known.generate(prompt);
+        }
         if !tape.turn(&self.keeper, &prompt) {
             return self.model.generate(prompt);
         }

@@ -12,6 +12,7 @@ use super::listen::ListenAddress;
 use super::models::Table;
 use super::{ConfigError, names, search, units};
 use crate::fault::Fault;
+use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,9 @@ pub struct File {
     pub control: Option<bool>,
     pub hosts: Option<Vec<String>>,
     pub record: Option<PathBuf>,
+    #[serde(default, deserialize_with = "record_mode")]
+    pub record_mode: Option<RecordMode>,
+    pub record_ignore: Option<Vec<String>>,
     pub record_from_anywhere: Option<bool>,
     #[serde(default, deserialize_with = "keys")]
     pub api_keys: Option<Vec<String>>,
@@ -123,4 +127,8 @@ fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Er
     };
     let keys: Option<Vec<String>> = keys.collect();
     keys.map(Some).ok_or_else(|| serde::de::Error::custom("api_keys must be a list of strings"))
+}
+
+fn record_mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RecordMode>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(serde::de::Error::custom)
 }

@@ -9,6 +9,7 @@ use protocol::Tier;
 
 use super::listen::ListenAddress;
 use super::units;
+use crate::recording::RecordMode;
 
 /// Gemini's code execution on your own machine: the model is plugged in, and the code runs for real.
 #[derive(Debug, Parser)]
@@ -36,6 +37,9 @@ pub enum Command {
     Doctor(Doctor),
     /// Looks for mistakes in scenario files
     Validate {
+        /// Writes all mistakes as JSON
+        #[arg(long)]
+        json: bool,
         /// Files, and folders of them [default: ./scenarios]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
@@ -104,6 +108,9 @@ pub enum Schema {
 pub struct Verify {
     #[command(flatten)]
     pub flags: Flags,
+    /// Writes what code came to now into the files, which expect it from then on
+    #[arg(long)]
+    pub update: bool,
     /// Recordings, and folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
@@ -151,6 +158,14 @@ pub struct Flags {
     /// Writes what is asked and what models say into this folder, a scenario file for each interaction
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// What becomes of recordings that are there: they are replaced; or kept, and only new questions
+    /// are asked; or followed by all new answers: replace, new or all [default: replace]
+    #[arg(long, value_name = "MODE")]
+    pub record_mode: Option<RecordMode>,
+    /// A regular expression for what differs each time, such as a date: it is left out of recordings, and
+    /// makes no difference when they are replayed. May be given several times
+    #[arg(long, value_name = "REGEX")]
+    pub record_ignore: Vec<String>,
     /// Records clients on other machines too, which are refused otherwise
     #[arg(long)]
     pub record_from_anywhere: bool,
@@ -194,7 +209,8 @@ pub struct Flags {
     /// Limit of one run of code [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = units::seconds)]
     pub run_seconds: Option<f64>,
-    /// Seed of all code's random numbers; its clock starts at the same time, too
+    /// Seed of all code's random numbers; its clock starts at the same time, too, and ids, signatures and
+    /// times are the same for the same requests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// How often a model may write code again after a run that failed [default: 5]

@@ -14,12 +14,14 @@ const SANDBOX: &str = "Sandbox";
 const LIMITS: &str = "Limits";
 
 /// The group of each setting. One that is not here is in the group of the setting before it.
-const GROUPS: [(&str, &str); 27] = [
+const GROUPS: [(&str, &str); 29] = [
     ("listen", SERVER),
     ("data_dir", DATA),
     ("ephemeral", DATA),
     ("scenarios", MODEL),
     ("record", MODEL),
+    ("record_mode", MODEL),
+    ("record_ignore", MODEL),
     ("record_from_anywhere", MODEL),
     ("search", MODEL),
     ("config", SERVER),
@@ -61,8 +63,8 @@ const SHORT: [&str; 12] = [
 ];
 
 /// Arguments of commands that are no settings.
-const NO_SETTINGS: [&str; 7] =
-    ["client", "client_within", "command", "paths", "of", "shell", "help"];
+const NO_SETTINGS: [&str; 9] =
+    ["json", "update", "client", "client_within", "command", "paths", "of", "shell", "help"];
 
 const VARIABLES: &str = "\
 Settings:
@@ -100,12 +102,14 @@ Examples:
 const VALIDATE: &str = "\
 Examples:
   belljar validate
-  belljar validate tests/scenarios more.yaml";
+  belljar validate tests/scenarios more.yaml
+  belljar validate --json";
 
 const VERIFY: &str = "\
 Examples:
   belljar verify scenarios
-  belljar verify --seed 7 scenarios/primes.yaml";
+  belljar verify --seed 7 scenarios/primes.yaml
+  belljar verify --update scenarios                as it is now is right";
 
 const CONFIG: &str = "\
 Examples:

@@ -22,14 +22,17 @@ use protocol::Tier;
 use secrecy::SecretString;
 
 use crate::Control;
+use crate::backend::scripted::Ignore;
 use crate::backend::{gemini, openai, upstream};
 use crate::engine::{FetchFrom, NoFolder};
 use crate::fault::Fault;
 use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
-use crate::recording::Secrets;
+use crate::recording::{RecordMode, Secrets};
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
+use crate::validate::Validate;
+use crate::verify::Changes;
 use file::File;
 use flags::{Arguments, Command, Flags};
 
@@ -57,9 +60,9 @@ pub enum Task {
     DoctorClient(Config, Exec, Duration),
     Exec(Config, Exec),
     /// Never empty.
-    Validate(Vec<PathBuf>),
+    Validate(Vec<PathBuf>, Validate),
     /// Never empty.
-    Verify(Config, Vec<PathBuf>),
+    Verify(Config, Vec<PathBuf>, Changes),
     Schema(Schema),
     /// The settings of `serve`, a line each.
     ShowConfig(String),
@@ -93,10 +96,16 @@ pub struct Config {
     /// Names of this server besides `localhost` and addresses, for requests without a key.
     pub hosts: Hosts,
     pub sandbox: SandboxConfig,
+    /// What ids, signatures and times follow from; that of the cells is the warden's.
+    pub seed: Option<u64>,
     /// The weakest wall to run code behind.
     pub min_isolation: Tier,
     /// In the order in which they are tried.
     pub models: Vec<ModelRule>,
+    /// What becomes of recordings that are there.
+    pub record_mode: RecordMode,
+    /// What is left out of recordings.
+    pub record_ignore: Ignore,
     /// Whether clients on other machines may ask a server that records.
     pub record_from_anywhere: bool,
     /// Where models look things up, if they may.
@@ -199,6 +208,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
     FetchFrom(#[from] NoFolder),
+    #[error("invalid record_ignore: {0}")]
+    RecordIgnore(String),
     #[error("--hosts (BELLJAR_HOSTS): {0}")]
     Hosts(#[from] NotAHost),
     #[error("[search]: {0}")]
@@ -209,7 +220,8 @@ pub enum ConfigError {
     Open(ListenAddress),
     #[error(
         "recordings in {} would answer every API key with what another one asked: record into a \
-         folder that is not read while the server runs, or say --shared-keys", .0.display()
+         folder that is not read while the server runs and without --record-mode new, or say \
+         --shared-keys", .0.display()
     )]
     RecordingsAnswer(PathBuf),
     #[error("there is no folder for data: HOME is not set")]
@@ -266,13 +278,19 @@ impl Task {
                 let within = client_within.unwrap_or(CLIENT_WITHIN);
                 Task::DoctorClient(Config::of_exec(flags, &variables)?, exec, within)
             }
-            Command::Validate { paths } if paths.is_empty() => {
-                Task::Validate(vec![PathBuf::from(SCENARIOS)])
+            Command::Validate { mut paths, json } => {
+                if paths.is_empty() {
+                    paths.push(PathBuf::from(SCENARIOS));
+                }
+                let libraries = variables.or(None, "BELLJAR_LIBRARIES", path)?;
+                let libraries = libraries.or_else(|| variables.installed_libraries());
+                let python = libraries.map(|folder| folder.join("python"));
+                Task::Validate(paths, Validate { python, json })
             }
-            Command::Validate { paths } => Task::Validate(paths),
             Command::Schema { of } => Task::Schema(of),
-            Command::Verify(flags::Verify { flags, paths }) => {
-                Task::Verify(Config::of_exec(flags, &variables)?, paths)
+            Command::Verify(flags::Verify { flags, update, paths }) => {
+                let changes = if update { Changes::Accept } else { Changes::Refuse };
+                Task::Verify(Config::of_exec(flags, &variables)?, paths, changes)
             }
             Command::Exec(flags::Exec { flags, command }) => {
                 let exec = Exec { command, no_proxy: variables.no_proxy() };
@@ -356,7 +374,10 @@ impl Config {
             let folder = real(folder);
             read.iter().any(|read| read.starts_with(&folder) || folder.starts_with(read))
         };
-        match self.models.iter().filter_map(|rule| rule.record.as_ref()).find(is_read) {
+        // They answer without being read as scenarios.
+        let recorded = self.models.iter().filter_map(|rule| rule.record.as_ref());
+        let answers = |folder: &&PathBuf| self.record_mode == RecordMode::New || is_read(folder);
+        match recorded.into_iter().find(answers) {
             Some(folder) => Err(ConfigError::RecordingsAnswer(folder.clone())),
             None => Ok(self),
         }
@@ -413,6 +434,10 @@ impl Config {
             },
         };
         let record = env.or(flags.record, "BELLJAR_RECORD", path)?.or(file.record);
+        let record_mode = env.or(flags.record_mode, "BELLJAR_RECORD_MODE", parse)?;
+        let record_ignore = Some(flags.record_ignore).filter(|patterns| !patterns.is_empty());
+        let record_ignore = env.or(record_ignore, "BELLJAR_RECORD_IGNORE", lines)?;
+        let record_ignore = record_ignore.or(file.record_ignore).unwrap_or_default();
         let data_dir = Config::data_dir(
             (flags.ephemeral, flags.data_dir),
             env,
@@ -430,6 +455,7 @@ impl Config {
             api_keys,
             hosts,
             sandbox,
+            seed,
             min_isolation: env
                 .or(flags.min_isolation, "BELLJAR_MIN_ISOLATION", parse)?
                 .or(file.min_isolation)
@@ -440,6 +466,8 @@ impl Config {
             )?,
             faults: file.fault,
             models: models::rules(file.model, record.as_deref(), env.0)?,
+            record_mode: record_mode.or(file.record_mode).unwrap_or_default(),
+            record_ignore: Ignore::try_from(record_ignore).map_err(ConfigError::RecordIgnore)?,
             record_from_anywhere: flags.record_from_anywhere
                 || env
                     .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", switch)?
@@ -592,6 +620,11 @@ fn warden_beside_us() -> Result<PathBuf, ConfigError> {
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A pattern on each line, for any other letter may be part of one.
+fn lines(text: &str) -> Result<Vec<String>, String> {
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 /// `true` or `false`, as people write them in variables.

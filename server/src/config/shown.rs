@@ -96,6 +96,15 @@ impl Config {
             ("file_lifetime", time_text(self.files.lifetime)),
             ("scenarios", self.scenarios.as_deref().map_or_else(none, shown)),
             ("model", self.models_shown()),
+            ("record_mode", self.record_mode.as_str().to_owned()),
+            (
+                "record_ignore",
+                match self.record_ignore.len() {
+                    0 => none(),
+                    1 => "1 pattern".to_owned(),
+                    patterns => format!("{patterns} patterns"),
+                },
+            ),
             ("record_from_anywhere", self.record_from_anywhere.to_string()),
             ("regenerations", self.limits.regenerations.to_string()),
             ("model_turns", self.limits.model_turns.to_string()),

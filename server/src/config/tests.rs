@@ -224,12 +224,50 @@ fn models_are_recorded_where_somebody_says_so_and_keys_are_known() {
 }
 
 #[test]
+fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
+    let file = file("record_mode = 'all'\nrecord_ignore = ['c']\n");
+    let path = file.path().to_str().expect("it is text");
+    let variables = [
+        ("BELLJAR_CONFIG", path),
+        ("BELLJAR_RECORD_MODE", "replace"),
+        ("BELLJAR_RECORD_IGNORE", "a,b\n\nc|d"),
+    ];
+    for (arguments, variables, mode, patterns) in [
+        (&[][..], &[][..], RecordMode::Replace, 0),
+        (&["--config", path], &[], RecordMode::All, 1),
+        (&[], &variables, RecordMode::Replace, 2),
+        (
+            &[
+                "--record-mode",
+                "new",
+                "--record-ignore",
+                "a",
+                "--record-ignore=b",
+                "--record-ignore=c",
+            ],
+            &variables,
+            RecordMode::New,
+            3,
+        ),
+    ] {
+        let config = read(arguments, variables).expect("it is right");
+        assert_eq!((config.record_mode, config.record_ignore.len()), (mode, patterns));
+    }
+    assert!(matches!(read(&["--record-mode", "some"], &[]), Err(ConfigError::Arguments(_))));
+    assert!(matches!(read(&["--record-ignore", "("], &[]), Err(ConfigError::RecordIgnore(_))));
+}
+
+#[test]
 fn what_was_recorded_is_verified_by_name() {
-    let Ok(Task::Verify(config, paths)) = task(&["verify", "--seed", "7", "a", "b"], &[]) else {
+    let Ok(Task::Verify(config, paths, changes)) = task(&["verify", "--seed", "7", "a", "b"], &[])
+    else {
         panic!("there is nothing wrong");
     };
     assert_eq!(paths, [Path::new("a"), Path::new("b")]);
     assert_eq!((config.data_dir, config.log.as_str()), (DataDir::Scratch, "warn"));
+    assert_eq!(changes, Changes::Refuse);
+    let update = task(&["verify", "--update", "a"], &[]);
+    assert!(matches!(update, Ok(Task::Verify(_, _, Changes::Accept))));
     assert!(matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))), "verify what?");
 }
 
@@ -547,7 +585,11 @@ fn recordings_of_one_key_answer_no_other() {
         let shared = [&arguments[..], &["--shared-keys"]].concat();
         assert!(read(&shared, &two).is_ok());
     }
-    assert!(read(&["--record", other, "--scenarios", whole], &two).is_ok());
+    let apart = ["--record", other, "--scenarios", whole];
+    assert!(read(&apart, &two).is_ok());
+    let new = [&apart[..], &["--record-mode", "new"]].concat();
+    assert!(matches!(read(&new, &two), Err(ConfigError::RecordingsAnswer(_))), "they answer");
+    assert!(read(&[&new[..], &["--shared-keys"]].concat(), &two).is_ok());
 }
 
 #[test]

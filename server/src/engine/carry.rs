@@ -10,6 +10,7 @@ use super::run::{Left, Run, Speaking};
 use super::usage::Counter;
 use super::{Engine, record};
 use crate::backend::Prompt;
+use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
 use crate::store::Log;
 
@@ -18,6 +19,7 @@ impl Engine {
     pub(super) fn run(
         &self,
         log: Arc<Log>,
+        ids: Arc<Ids>,
         prompt: Prompt,
         files: Vec<File>,
         form: Option<Form>,
@@ -32,6 +34,7 @@ impl Engine {
             search: self.search.clone(),
             usage,
             log,
+            ids,
             prompt,
             files,
             sent_ahead: self.sources.sent_ahead.clone(),

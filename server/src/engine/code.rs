@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::files::Held;
-use super::report;
+use super::report::{self, Told};
 use super::run::{Run, RunError};
-use crate::ids;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
     Source, Step, Turn,
 };
+use crate::journal::CodeRun;
 use crate::sandbox::{Again, Cell, Expected, RunOutput};
 
 impl Run {
@@ -17,7 +17,7 @@ impl Run {
         if !turn.may_run_code() {
             self.usage.said_unseen(&code);
         }
-        let (id, signature) = self.names_of_call(ids::signature());
+        let (id, signature) = self.names_of_call(self.ids.signature());
         let call = CodeCall { id, code, signature };
         match turn.code(call) {
             Ok(waiting) => Turn::Code(waiting),
@@ -39,14 +39,14 @@ impl Run {
         let output = self.run_in_cell(&call.code).await?;
         self.shares.push(Arc::clone(&output.share));
         let told = report::tell(&output);
-        self.prompt.note.ran(told.outcome.is_error());
+        self.note_run(&call.code, &told, &output);
         let result = CodeResult {
             call_id: call.id,
             outcome: told.outcome,
             result: told.result,
             stdout: told.stdout,
             images: output.images.len(),
-            signature: ids::signature(),
+            signature: self.ids.signature(),
         };
         let shell = Shell::CodeResult { call_id: result.call_id.clone() };
         self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
@@ -72,6 +72,29 @@ impl Run {
         // In one piece: a result without its pictures would be half of it.
         self.write_down().await?;
         Ok(turn)
+    }
+
+    /// For those who wonder why the answer is what it is. The log says that code failed, and the journal
+    /// has the code.
+    fn note_run(&self, code: &str, told: &Told, output: &RunOutput) {
+        let wall_ms = output.finished.usage.wall_us as f64 / 1000.0;
+        if told.outcome.is_error() {
+            tracing::warn!(
+                interaction.id = %self.log.head().id,
+                scenario = self.prompt.note.scenario(),
+                outcome = told.outcome.as_str(),
+                wall_ms,
+                "code failed"
+            );
+        }
+        self.prompt.note.code_ran(CodeRun {
+            code: code.to_owned(),
+            outcome: told.outcome,
+            stdout: told.stdout.clone(),
+            stderr: told.stderr.clone(),
+            pictures: output.images.len(),
+            wall_ms,
+        });
     }
 
     /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing

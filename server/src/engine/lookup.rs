@@ -1,7 +1,6 @@
 //! Searches: making them, and writing down what was found.
 
 use super::run::Run;
-use crate::ids;
 use crate::interaction::{AwaitingModel, Delta, Found, SearchCall, SearchResult, Shell, Step};
 use crate::search;
 use crate::store::StoreError;
@@ -55,7 +54,7 @@ impl Run {
         turn: AwaitingModel,
         queries: Vec<String>,
     ) -> (AwaitingModel, SearchCall) {
-        let call = SearchCall { id: ids::call(), queries, signature: ids::signature() };
+        let call = SearchCall { id: self.ids.call(), queries, signature: self.ids.signature() };
         let delta =
             Delta::SearchCall { queries: call.queries.clone(), signature: call.signature.clone() };
         self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]);
@@ -74,7 +73,7 @@ impl Run {
             found,
             suggestions: search::suggestions(&call.queries),
             is_error,
-            signature: ids::signature(),
+            signature: self.ids.signature(),
         };
         let shell = Shell::SearchResult { call_id: result.call_id.clone() };
         self.whole_step(shell, vec![Delta::SearchResult(result.clone())]);

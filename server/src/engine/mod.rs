@@ -10,6 +10,7 @@ mod fetch;
 mod files;
 mod form;
 mod lookup;
+mod names;
 mod orders;
 mod record;
 mod report;
@@ -22,14 +23,16 @@ mod usage;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, Prompt, Tools};
+use crate::counts::Counts;
 use crate::fault::Fault;
-use crate::ids;
+use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,
 };
@@ -41,6 +44,7 @@ use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
 use crate::trace;
 use form::Form;
+use names::Names;
 use tasks::{Background, Tasks};
 
 pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
@@ -70,6 +74,8 @@ pub struct Engine {
     sources: Sources,
     limits: Limits,
     journal: Journal,
+    counts: Counts,
+    names: Names,
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
@@ -96,6 +102,8 @@ pub struct Request {
     pub service_tier: ServiceTier,
     /// Whose it will be, and whose files and earlier interactions it may use.
     pub owner: Owner,
+    /// What the client came with, which must not be recorded.
+    pub keys: Arc<[SecretString]>,
 }
 
 /// An interaction on its way. Dropping it cancels what has not happened yet, but for one in the
@@ -104,12 +112,18 @@ pub struct Request {
 pub struct Running {
     log: Arc<Log>,
     note: Note,
+    ids: Arc<Ids>,
     _cancel: Option<DropGuard>,
 }
 
 impl Running {
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// What names the answer where the interaction is not kept.
+    pub fn response_id(&self) -> String {
+        self.ids.response()
     }
 
     /// What its scenario wants to be wrong with the answer.
@@ -165,12 +179,20 @@ impl Engine {
             sources,
             limits,
             journal: Journal::default(),
+            counts: Counts::default(),
+            names: Names::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
             background: Background::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// The same with names that follow from a seed.
+    #[must_use]
+    pub fn seeded(self, seed: Option<u64>) -> Engine {
+        Engine { names: Names(seed), ..self }
     }
 
     /// The same without a journal, where nobody may read it.
@@ -182,6 +204,11 @@ impl Engine {
     /// What was asked.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What is counted between requests.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Begins an interaction in the namespace that is everybody's.
@@ -231,8 +258,10 @@ impl Engine {
         };
 
         let orders = request.background.then(|| orders::of(namespace, &request));
+        let (ids, id) = self.names.of(&request, &prompt, &self.store).await?;
+        let ids = Arc::new(ids);
         let head = Head {
-            id: ids::interaction(),
+            id,
             model: request.model,
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
@@ -247,7 +276,7 @@ impl Engine {
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), prompt, files, form);
+        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, form);
         let engine = Arc::clone(self);
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
@@ -255,7 +284,7 @@ impl Engine {
             drop((listed, counted));
         });
         log.exists().await?;
-        Ok(Running { log, note, _cancel: guard })
+        Ok(Running { log, note, ids, _cancel: guard })
     }
 
     /// Ends an interaction of this owner, whichever client asked for it, and gives its log once that is
@@ -316,13 +345,14 @@ impl Engine {
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
         let note = self.journal.write(namespace, asked(request, &steps, &files));
+        let note = note.counting(self.counts.of(namespace));
         trace::asked(&note);
         let mut tools = request.tools.clone();
         tools.google_search &= self.search.is_some();
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
-            tape: Tape::blank(),
+            tape: Tape::of_client(Arc::clone(&request.keys)),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools,

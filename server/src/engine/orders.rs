@@ -1,6 +1,8 @@
 //! What an interaction in the background was told, on the disk: enough for another server to go on
 //! with it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -80,6 +82,8 @@ pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
         // It stands in the log, which has begun.
         service_tier: ServiceTier::default(),
         owner,
+        // What goes on after a restart is not recorded.
+        keys: Arc::default(),
     };
     Ok((namespace, request))
 }

@@ -86,7 +86,8 @@ impl Engine {
         prompt.tape = Tape::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
-        let mut run = self.run(Arc::clone(log), prompt, files, form);
+        let ids = self.names.after_restart(&log.head().id);
+        let mut run = self.run(Arc::clone(log), Arc::new(ids), prompt, files, form);
         let fold = log.fold();
         let open = fold.is_open();
         let steps = fold.into_steps();

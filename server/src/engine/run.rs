@@ -11,7 +11,7 @@ use super::steps::Open;
 use super::usage::Counter;
 use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
 use crate::budget::Share;
-use crate::ids;
+use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
     Status, Step, Turn,
@@ -31,6 +31,8 @@ pub struct Run {
     /// Where things are looked up, if they are.
     pub search: Option<Arc<dyn Search>>,
     pub log: Arc<Log>,
+    /// The names of its calls and signatures.
+    pub ids: Arc<Ids>,
     pub prompt: Prompt,
     pub files: Vec<File>,
     /// Where the files are that clients sent ahead.
@@ -296,7 +298,7 @@ impl Run {
                 ModelEvent::FunctionCall { name, arguments } => {
                     turn = self.let_go(turn);
                     turn = self.close(turn);
-                    let (id, signature) = self.names_of_call(ids::signature_of_call(&name));
+                    let (id, signature) = self.names_of_call(self.ids.signature_of_call(&name));
                     let call = FunctionCall { id, name, arguments, signature };
                     turn = self.function_call(turn, call);
                 }
@@ -367,8 +369,8 @@ impl Run {
     /// model gave none.
     pub fn names_of_call(&mut self, fresh: String) -> (String, String) {
         match self.mark.take() {
-            Some(Mark { id, signature }) => (id.unwrap_or_else(ids::call), signature),
-            None => (ids::call(), fresh),
+            Some(Mark { id, signature }) => (id.unwrap_or_else(|| self.ids.call()), signature),
+            None => (self.ids.call(), fresh),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::run::Run;
 use crate::backend::Foreign;
-use crate::ids;
 use crate::interaction::{
     AwaitingModel, Content, Delta, Event, ForeignStep, FunctionCall, Shell, Sources, Step,
     citations,
@@ -48,6 +47,7 @@ impl Run {
         }
         if let Some(Open::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
+            self.prompt.note.said(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
             self.happens(Event::StepDelta { index, delta });
         }
@@ -64,7 +64,10 @@ impl Run {
     pub fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
         match self.open.take() {
             None => turn,
-            Some(Open::Thought { index, text }) => self.sealed(turn, index, text, ids::signature()),
+            Some(Open::Thought { index, text }) => {
+                let signature = self.ids.signature();
+                self.sealed(turn, index, text, signature)
+            }
             Some(Open::Text { index, text }) => {
                 // In JSON, brackets are lists.
                 let citations = match self.form {
@@ -139,6 +142,7 @@ impl Run {
             name: call.name.clone(),
             signature: call.signature.clone(),
         };
+        self.prompt.note.called(&call.name, &call.arguments);
         self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]);
         turn.said(Step::FunctionCall(call))
     }

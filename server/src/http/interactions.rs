@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::{Body, aside, holding};
+use super::credentials::Credentials;
 use super::deadline::Deadline;
 use super::error::ApiError;
 use super::lines::escaped;
@@ -30,6 +31,7 @@ pub async fn create(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
+    Credentials(keys): Credentials,
     _: Parameters,
     _: Revision,
     deadline: Deadline,
@@ -37,6 +39,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let Create { mut request, stream } = aside(body, request::create).await?;
     request.owner = owner;
+    request.keys = keys;
     let background = request.background;
     let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
     let wanted = Wanted(running.wanted());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::namespace::InNamespace;
 use super::wire::interaction::word;
-use crate::journal::Entry;
+use crate::journal::{Called, CodeRun, Entry};
 
 pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     let (entries, forgotten) = app.engine.journal().read(&namespace);
@@ -21,6 +21,7 @@ pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -
 /// Forgets what this namespace asked and added, and nothing of any other.
 pub async fn reset(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     app.engine.journal().clear(&namespace);
+    app.engine.counts().clear(&namespace);
     app.additions.clear(&namespace);
     app.faults.clear(&namespace);
     Json(json!({}))
@@ -42,7 +43,28 @@ fn entry(entry: &Entry) -> Value {
         "previous_interaction_id": asked.previous_interaction_id,
         "interaction_id": fate.interaction_id,
         "scenario": fate.scenario,
+        "take": fate.take.map(|take| take + 1),
         "status": fate.status.map(word),
         "error": fate.error,
+        "text": fate.text,
+        "runs": fate.code_runs.iter().map(run).collect::<Vec<_>>(),
+        "function_calls": fate.function_calls.iter().map(call).collect::<Vec<_>>(),
+        "warnings": fate.warnings,
+        "left_out": fate.left_out,
     })
+}
+
+fn run(run: &CodeRun) -> Value {
+    json!({
+        "code": run.code,
+        "outcome": run.outcome.as_str(),
+        "stdout": run.stdout,
+        "stderr": run.stderr,
+        "pictures": run.pictures,
+        "wall_ms": run.wall_ms,
+    })
+}
+
+fn call(call: &Called) -> Value {
+    json!({"name": call.name, "arguments": call.arguments})
 }

@@ -6,6 +6,7 @@ mod body;
 mod browser;
 mod catalogue;
 mod control;
+mod credentials;
 mod deadline;
 mod document;
 mod error;
@@ -169,7 +170,7 @@ fn controls() -> Vec<Route> {
         ("/x/journal", get(journal::read)),
         ("/x/reset", post(journal::reset)),
         ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
-        ("/x/scenarios", post(scenarios::add).delete(scenarios::remove)),
+        ("/x/scenarios", get(scenarios::list).post(scenarios::add).delete(scenarios::remove)),
     ];
     routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }

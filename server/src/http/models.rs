@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::{Body, aside};
+use super::credentials::Credentials;
 use super::deadline::Deadline;
 use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
@@ -20,7 +21,6 @@ use super::quirk::Wanted;
 use super::wire::WireError;
 use super::{App, pieces};
 use crate::engine::Running;
-use crate::ids;
 use crate::store::Owner;
 
 /// Google's numbers.
@@ -75,6 +75,7 @@ pub async fn call(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     Extension(owner): Extension<Owner>,
+    Credentials(keys): Credentials,
     Path(rest): Path<String>,
     query: Classic,
     deadline: Deadline,
@@ -96,9 +97,10 @@ pub async fn call(
                     .await
                     .map_err(refusal)?;
             request.owner = owner;
+            request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let about = About { model, id: ids::response(), tier };
             let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
+            let about = About { model, id: running.response_id(), tier };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
                 deadline.hold(whole(&app, &running, &about, thoughts)).await??

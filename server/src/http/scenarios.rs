@@ -1,4 +1,5 @@
-//! `POST` and `DELETE /x/scenarios`: scenarios for as long as a test needs them.
+//! `GET`, `POST` and `DELETE /x/scenarios`: which scenarios there are, and some for as long as a test
+//! needs them.
 
 use std::sync::Arc;
 
@@ -10,6 +11,18 @@ use super::App;
 use super::body::{Text, blocking};
 use super::error::ApiError;
 use super::namespace::InNamespace;
+
+/// All of them in the order in which they are tried, and how often each was used in this namespace.
+pub async fn list(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
+    let tally = app.engine.counts().of(&namespace);
+    let scenarios = app.additions.all(&namespace);
+    let scenarios = scenarios.iter().map(|scenario| {
+        let uses = tally.get(scenario.counted());
+        json!({"name": scenario.name, "file": scenario.file, "uses": uses})
+    });
+    let scenarios: Vec<Value> = scenarios.collect();
+    Json(json!({"namespace": namespace.name(), "scenarios": scenarios}))
+}
 
 /// Adds the scenarios of a file, YAML or JSON, before all that are there.
 pub async fn add(

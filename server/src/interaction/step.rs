@@ -125,6 +125,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Failed => "failed",
+            Outcome::DeadlineExceeded => "deadline_exceeded",
+        }
+    }
+
     pub fn is_error(self) -> bool {
         self != Outcome::Ok
     }

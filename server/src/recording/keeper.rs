@@ -3,21 +3,20 @@
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::question::Question;
 use super::redact::Secrets;
 use super::script::{Picture, Script};
+use super::shelf::{Manner, Place, RecordMode, Shelf};
 use super::tape::Reel;
-use crate::backend::scripted;
-use crate::ids;
+use crate::backend::scripted::{self, Ignore, ScenarioError, Scripted};
 use crate::interaction::Usage;
 
-/// How much of an input becomes the name of a file.
-const SLUG_CHARS: usize = 40;
 /// What lies beside a recording, of input files.
 pub const MAX_GIVEN_BYTES: usize = 64 << 20;
 
@@ -26,6 +25,11 @@ pub const MAX_GIVEN_BYTES: usize = 64 << 20;
 pub struct Keeper {
     folder: PathBuf,
     secrets: Secrets,
+    mode: RecordMode,
+    /// What differs each time, and is left out.
+    ignore: Ignore,
+    /// One recording is written at a time.
+    shelf: Mutex<Shelf>,
 }
 
 /// What is known of an interaction at its end, beside what was said.
@@ -49,6 +53,8 @@ pub enum KeeperError {
     #[error("a recording does not read as what was said: {0}")]
     Unreadable(String),
     #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
@@ -57,7 +63,7 @@ impl KeeperError {
     fn kind(&self) -> String {
         match self {
             KeeperError::Folder { .. } => self.to_string(),
-            KeeperError::Unreadable(_) | KeeperError::Json(_) => {
+            KeeperError::Unreadable(_) | KeeperError::Scenario(_) | KeeperError::Json(_) => {
                 "the recording would not say what was said".to_owned()
             }
         }
@@ -83,7 +89,23 @@ impl Keeper {
         make(folder).map_err(failed)?;
         // Whoever may not write finds out now, and not when the first interaction is over.
         tempfile::tempfile_in(folder).map_err(failed)?;
-        Ok(Keeper { folder: folder.to_owned(), secrets })
+        let shelf = Mutex::new(Shelf::read(folder)?);
+        let (folder, mode, ignore) = (folder.to_owned(), RecordMode::default(), Ignore::default());
+        Ok(Keeper { folder, secrets, mode, ignore, shelf })
+    }
+
+    /// The same with these settings.
+    #[must_use]
+    pub fn recording(self, mode: RecordMode, ignore: Ignore) -> Keeper {
+        Keeper { mode, ignore, ..self }
+    }
+
+    /// What is answered from the recordings that are there now, if anything is.
+    pub fn known(&self) -> Result<Option<Scripted>, ScenarioError> {
+        match self.mode {
+            RecordMode::New => Scripted::as_it_is(&self.folder).map(Some),
+            RecordMode::Replace | RecordMode::All => Ok(None),
+        }
     }
 
     /// Writes what is on a tape. What cannot be written is told of in the log, for the interaction
@@ -99,17 +121,25 @@ impl Keeper {
     }
 
     fn write(&self, reel: &Reel, whole: &Whole) -> Result<PathBuf, KeeperError> {
-        let script = Script::of(reel, whole.usage, &self.secrets);
+        // The question is the same whatever the answer is, so it learns from neither.
+        let secrets = self.secrets.with_keys_of_client(&reel.keys);
+        let question = Question::of(&reel.asked, &secrets, &self.ignore);
+        let secrets = secrets.learned_from(reel.texts().iter().map(String::as_str));
+        let question = question.without(&secrets);
+        let script = Script::of(reel, whole.usage, &secrets);
         let mut given = Vec::new();
         let mut files = Vec::new();
         for (name, mime_type, content) in &whole.files {
-            let file = Picture::new(mime_type, content.clone());
+            let content = secrets.redact_file(content).map_or_else(|| content.clone(), Bytes::from);
+            let file = Picture::new(mime_type, content);
             given.push(json!({"name": name, "mime_type": mime_type, "file": file.path()}));
             files.push(file);
         }
-        let text = script.file(reel, whole, given)?;
-        let name = self.name(reel, whole);
-        let path = self.folder.join(&name);
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let manner = if reel.has_failed() { Manner::Failed } else { Manner::Answered };
+        let Place { file: path, take, stale, before } =
+            shelf.place(&self.folder, &question, manner, self.mode);
+        let text = script.file(reel, whole, &question, take, given)?;
         scripted::parse(&path, &text)
             .map_err(|error| KeeperError::Unreadable(error.to_string()))?;
         // First what the recording names, then the recording.
@@ -119,23 +149,16 @@ impl Keeper {
                 self.put(&path, &file.content)?;
             }
         }
-        self.put(&path, text.as_bytes())?;
+        match before.filter(|before| says_the_same(before, &text)) {
+            Some(_) if path.exists() => {}
+            Some(before) => self.put(&path, before.as_bytes())?,
+            None => self.put(&path, text.as_bytes())?,
+        }
+        for path in stale {
+            // One that a person has removed meanwhile is gone all the same.
+            let _ = std::fs::remove_file(path);
+        }
         Ok(path)
-    }
-
-    /// In the order of time, and told apart by what was asked. What failed comes after all others: a
-    /// client that asked again and had an answer then has it at once when it is said again.
-    fn name(&self, reel: &Reel, whole: &Whole) -> String {
-        let input = scripted::asked(&reel.asked).input;
-        let input = self.secrets.redact(&input).to_lowercase();
-        let words = input.split(|letter: char| !letter.is_ascii_alphanumeric());
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let slug: String = words.join("-").chars().take(SLUG_CHARS).collect();
-        let at = whole.at.strftime("%Y%m%dT%H%M%S.%3fZ");
-        let slug = slug.trim_end_matches('-');
-        let dash = if slug.is_empty() { "" } else { "-" };
-        let failed = if reel.has_failed() { "failed-" } else { "" };
-        format!("{failed}{at}{dash}{slug}-{}.yaml", ids::call())
     }
 
     /// Under another name first, so that nobody reads the half of it.
@@ -152,4 +175,10 @@ impl Keeper {
         };
         put().map_err(|source| KeeperError::Folder { folder: self.folder.clone(), source })
     }
+}
+
+/// Whether two recordings differ in their comments alone, which say when they were made.
+fn says_the_same(before: &str, now: &str) -> bool {
+    let value = |text: &str| serde_saphyr::from_str::<Value>(text).ok();
+    value(before).is_some_and(|before| Some(before) == value(now))
 }

@@ -1,32 +1,19 @@
 //! What must not stand in a file that people pass on.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use regex::{Captures, Regex, RegexBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+
+use super::patterns;
 
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 /// A secret that is shorter may be an ordinary word, and is looked for as a whole one.
 const LONG_ENOUGH: usize = 8;
-
-/// What keys look like, wherever they stand: the group `key` is the key, all else stays.
-static KEYS: LazyLock<[Regex; 6]> = LazyLock::new(|| {
-    [
-        r"(?<key>AIza[0-9A-Za-z_-]{20,})",
-        r"(?<key>\b(?:sk|rk|pk)-[0-9A-Za-z_-]{16,})",
-        r"(?<key>\bya29\.[0-9A-Za-z_-]{8,})",
-        r"[?&]key=(?<key>[^&\s'\x22]+)",
-        r#"(?:x-goog-api-key|x-api-key|authorization)['"]?\s*[:=]\s*['"]?(?:(?:bearer|basic)\s+)?(?<key>[^\s'",;}]+)"#,
-        r"\bbearer\s+(?<key>[0-9A-Za-z._~+/=-]{8,})",
-    ]
-    .map(|pattern| {
-        let pattern = RegexBuilder::new(pattern).case_insensitive(true).build();
-        pattern.expect("the pattern is right")
-    })
-});
+/// A secret that was found beside its name is looked for everywhere if it is as long as this.
+const LONG_ENOUGH_TO_LEARN: usize = 12;
 
 /// The keys that this server knows, and what keys look like.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +21,39 @@ pub struct Secrets(Arc<[SecretString]>);
 
 impl Secrets {
     pub fn new(keys: impl IntoIterator<Item = SecretString>) -> Secrets {
-        let mut keys: Vec<SecretString> =
-            keys.into_iter().filter(|key| !key.expose_secret().is_empty()).collect();
+        let mut all: Vec<String> = Vec::new();
+        for key in keys {
+            let key = key.expose_secret();
+            // In an address it may be written otherwise.
+            all.push(percent_encoded(key));
+            all.push(key.to_owned());
+        }
+        all.retain(|key| !key.is_empty());
         // One may be a part of another.
-        keys.sort_by_key(|key| std::cmp::Reverse(key.expose_secret().len()));
-        Secrets(keys.into())
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        Secrets(all.into_iter().map(SecretString::from).collect())
+    }
+
+    /// These, and the keys that a client came with. One that is an ordinary word stays in the texts:
+    /// where no keys are asked for, clients send `anything`.
+    pub fn with_keys_of_client(&self, keys: &[SecretString]) -> Secrets {
+        let keys = keys.iter().filter(|key| patterns::is_telling(key.expose_secret()));
+        Secrets::new(self.0.iter().chain(keys).cloned())
+    }
+
+    /// These, and all that look like one in these texts: what was set beside its name in one place is
+    /// printed alone in another.
+    pub fn learned_from<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Secrets {
+        let mut keys: Vec<SecretString> = self.0.to_vec();
+        for text in texts {
+            patterns::without_secrets(text, |key| {
+                if key.len() >= LONG_ENOUGH_TO_LEARN && patterns::is_telling(key) {
+                    keys.push(key.to_owned().into());
+                }
+            });
+        }
+        Secrets::new(keys)
     }
 
     /// The text without secrets: the same one, where it has none.
@@ -54,12 +69,10 @@ impl Secrets {
                 replace_words(&text, key)
             });
         }
-        for pattern in KEYS.iter() {
-            if let Cow::Owned(redacted) = pattern.replace_all(&text, without_key) {
-                text = Cow::Owned(redacted);
-            }
+        match patterns::without_secrets(&text, |_| {}) {
+            Some(redacted) => Cow::Owned(redacted),
+            None => text,
         }
-        text
     }
 
     /// The same in every string of a JSON value, names included.
@@ -73,7 +86,7 @@ impl Secrets {
                     // `{"Authorization": "…"}` is told by both together.
                     let value = match value {
                         Value::String(text) => {
-                            let line = format!("{name}: {text}");
+                            let line = format!("\"{name}\": \"{text}\"");
                             match self.redact(&line) {
                                 Cow::Borrowed(_) => value.clone(),
                                 Cow::Owned(_) if self.redact(text) == *text => REDACTED.into(),
@@ -89,14 +102,28 @@ impl Secrets {
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
+
+    /// A file's content, where it is text.
+    pub fn redact_file(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let text = std::str::from_utf8(content).ok()?;
+        match self.redact(text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text.into_bytes()),
+        }
+    }
 }
 
-fn without_key(found: &Captures<'_>) -> String {
-    let (all, key) = (&found[0], &found["key"]);
-    if key == REDACTED {
-        return all.to_owned();
+/// As it stands in the query of an address.
+fn percent_encoded(key: &str) -> String {
+    let mut encoded = String::new();
+    for byte in key.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
     }
-    all.replacen(key, REDACTED, 1)
+    encoded
 }
 
 fn replace_words(text: &str, key: &str) -> String {
@@ -114,35 +141,4 @@ fn replace_words(text: &str, key: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn keys_are_taken_out_and_everything_else_stays() {
-        let keys = ["correct-horse-battery", "b"].map(|key| SecretString::from(key.to_owned()));
-        let secrets = Secrets::new(keys);
-        let google = format!("AIza{}", "x".repeat(35));
-        for (text, wanted) in [
-            ("say correct-horse-battery twice", "say [redacted] twice"),
-            ("a b, but above", "a [redacted], but above"),
-            (&format!("key={google}!"), "key=[redacted]!"),
-            ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
-            ("'x-goog-api-key': 'k1', 'z': 1", "'x-goog-api-key': '[redacted]', 'z': 1"),
-            ("http://h/v1?key=k1&x=2", "http://h/v1?key=[redacted]&x=2"),
-            ("sk-proj-0123456789abcdef0", "[redacted]"),
-            ("bearer 0123456789abcdef", "bearer [redacted]"),
-            ("the authorization was given", "the authorization was given"),
-            ("a bearer bond", "a bearer bond"),
-            ("print(f'{key=}')", "print(f'{key=}')"),
-        ] {
-            assert_eq!(secrets.redact(text), wanted);
-            assert_eq!(secrets.redact(wanted), wanted, "once is enough");
-        }
-        assert!(matches!(secrets.redact("nothing"), Cow::Borrowed(_)));
-        let json = json!({"headers": {"Authorization": "zzz", "n": [1, "correct-horse-battery"]}});
-        let wanted = json!({"headers": {"Authorization": "[redacted]", "n": [1, "[redacted]"]}});
-        assert_eq!(secrets.redact_json(&json), wanted);
-    }
-}
+mod tests;

@@ -1,6 +1,5 @@
 //! A tape as a scenario: what was asked becomes its conditions, what was said its script.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,18 +9,19 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use serde_saphyr::{ser_options, to_string_with_options};
 
-use super::redact::{REDACTED, Secrets};
+use super::question::{Question, start_of};
+use super::redact::Secrets;
 use super::tape::{Reel, Take, What};
 use super::{KeeperError, Whole};
-use crate::backend::scripted::{self, Said};
-use crate::backend::{BackendError, FileContent, Finish};
+use crate::backend::scripted;
+use crate::backend::{BackendError, FileContent, Finish, Prompt};
 use crate::fault;
 use crate::interaction::{CodeResult, Failure, FailureKind, Manner, Media, Source, Usage};
 
-/// Digits of a hash that are written down.
-const HASH_DIGITS: usize = 16;
 /// How much of an input becomes the name of a scenario.
 const NAME_CHARS: usize = 60;
+/// How much of a question's hash does.
+const NAME_DIGITS: usize = 8;
 /// A line of a file is as long as its text: one that is folded is hard to search and to change.
 const LINE_CHARS: usize = 1 << 30;
 
@@ -57,6 +57,10 @@ struct Part {
 #[derive(Serialize)]
 struct Head<'f> {
     name: &'f str,
+    question: &'f str,
+    take: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unoffered: bool,
     when: &'f Value,
     #[serde(skip_serializing_if = "<[Value]>::is_empty")]
     given: &'f [Value],
@@ -90,18 +94,19 @@ impl<'s> Script<'s> {
         &self,
         reel: &Reel,
         whole: &Whole,
+        question: &Question,
+        take: u64,
         given: Vec<Value>,
     ) -> Result<String, KeeperError> {
-        let asked = scripted::asked(&reel.asked);
-        let name = self.secrets.redact(&asked.input).into_owned();
-        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-        let name = match name.char_indices().nth(NAME_CHARS) {
-            Some((end, _)) => format!("{} …", &name[..end]),
-            None if name.is_empty() => "recorded".to_owned(),
-            None => name,
+        let name = name(question, take);
+        let head = Head {
+            name: &name,
+            question: &question.hash,
+            take,
+            unoffered: self.takes_what_was_not_offered(&reel.asked),
+            when: &question.when,
+            given: &given,
         };
-        let when = self.when(reel);
-        let head = Head { name: &name, when: &when, given: &given };
         let mut wanted = json!({"scenarios": [head]});
         wanted["scenarios"][0]["script"] =
             self.parts.iter().map(|part| part.value.clone()).collect();
@@ -113,6 +118,22 @@ impl<'s> Script<'s> {
             _ => serde_json::to_string_pretty(&wanted)? + "\n",
         };
         Ok(self.head(reel, whole) + &body)
+    }
+
+    /// Whether the model did what the client had not offered, as some do.
+    fn takes_what_was_not_offered(&self, asked: &Prompt) -> bool {
+        let allowed = asked.allowed();
+        self.parts.iter().any(|part| {
+            let tool = match &part.value {
+                part if part.get("code").is_some() => "code_execution",
+                part if part.get("search").is_some() => "google_search",
+                part => match part["function_call"]["name"].as_str() {
+                    Some(name) => name,
+                    None => return false,
+                },
+            };
+            !allowed.contains(&tool)
+        })
     }
 
     fn yaml(&self, head: &Head<'_>) -> Result<String, serde_saphyr::ser::Error> {
@@ -143,71 +164,6 @@ impl<'s> Script<'s> {
             head += &format!("# Left out, for it is too large: {name}.\n");
         }
         head
-    }
-
-    fn when(&self, reel: &Reel) -> Value {
-        let prompt = &reel.asked;
-        let asked = scripted::asked(prompt);
-        let mut when = json!({"model": globset::escape(&prompt.model)});
-        when["input"] = match self.secrets.redact(&asked.input) {
-            Cow::Borrowed(text) => json!({"equals": text}),
-            Cow::Owned(redacted) => {
-                let any = regex::escape(&redacted).replace(&regex::escape(REDACTED), ".+");
-                json!({"matches": format!("(?is)^{any}$")})
-            }
-        };
-        when["turn"] = asked.turn.into();
-        if !prompt.tools.offered.is_empty() {
-            when["tools"] = json!(prompt.tools.offered);
-        }
-        if let Some(first) = prompt.files.first() {
-            when["files"] = json!({"count": prompt.files.len()});
-            if prompt.files.iter().all(|file| file.mime_type == first.mime_type) {
-                when["files"]["mime_type"] = first.mime_type.as_str().into();
-            }
-            let hashes = prompt.files.iter().map(|file| start_of(&file.content.sha256()));
-            when["files"]["sha256"] = hashes.collect();
-        }
-        // One that had a secret in it could not be found again.
-        let mut earlier = Some(Vec::new());
-        for said in &asked.earlier {
-            earlier = earlier.zip(self.said(said)).map(|(mut before, said)| {
-                before.push(said);
-                before
-            });
-        }
-        // Where there was nothing, that is a condition too: the same text is still the newest one when
-        // the result of a function comes.
-        if let Some(earlier) = earlier {
-            when["earlier"] = earlier.into();
-        }
-        let answered: Vec<Value> = asked
-            .answered
-            .iter()
-            .filter_map(|said| match said {
-                Said::Text(_) => None,
-                Said::Result { name, .. } => {
-                    Some(self.said(said).unwrap_or_else(|| json!({"function_result": name})))
-                }
-            })
-            .collect();
-        match &answered[..] {
-            [] => {}
-            [one] => when["after"] = one.clone(),
-            _ => when["after"] = answered.into(),
-        }
-        when
-    }
-
-    /// What a client said, where there is no secret in it.
-    fn said(&self, said: &Said) -> Option<Value> {
-        match said {
-            Said::Text(text) => {
-                (self.secrets.redact(text) == *text).then(|| Value::from(text.as_str()))
-            }
-            Said::Result { name, value } => (self.secrets.redact_json(value) == *value)
-                .then(|| json!({"function_result": name, "equals": value})),
-        }
     }
 
     fn take(&mut self, take: &Take) {
@@ -379,7 +335,7 @@ impl<'s> Script<'s> {
 
 impl Picture {
     pub fn new(mime_type: &str, content: Bytes) -> Picture {
-        let hash = start_of(&FileContent::Here(content.clone()).sha256());
+        let hash = start_of(&FileContent::Here(content.clone()));
         let extension = match mime_type {
             "image/jpeg" => "jpeg",
             other => mime_guess::get_mime_extensions_str(other)
@@ -395,19 +351,31 @@ impl Picture {
     }
 }
 
-/// As much of a hash as tells files apart.
-fn start_of(sha256: &str) -> String {
-    sha256.chars().take(HASH_DIGITS).collect()
+/// What the question is, and which one it is: two that differ in their tools alone have other names.
+fn name(question: &Question, take: u64) -> String {
+    let input = scripted::beginning(&question.input, NAME_CHARS);
+    let input = if input.is_empty() { "recorded".to_owned() } else { input };
+    let number = if take > 1 { format!(" {take}") } else { String::new() };
+    format!("{input} ({}{number})", &question.hash[..NAME_DIGITS])
 }
 
 /// An item of a list in YAML.
 fn listed(item: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+    yaml(&[item])
+}
+
+/// A map in YAML, for a line that has so many spaces before it. Its last line is not ended.
+pub fn map_at(spaces: usize, map: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    Ok(indented(spaces, &yaml(map)?).trim().to_owned())
+}
+
+fn yaml(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
     let options = ser_options! {
         compact_list_indent: false,
         folded_wrap_chars: LINE_CHARS,
         min_fold_chars: LINE_CHARS,
     };
-    to_string_with_options(&[item], options)
+    to_string_with_options(value, options)
 }
 
 /// Further to the right, but for lines that nothing is in.
@@ -534,7 +502,9 @@ pub mod tests {
                 files: Vec::new(),
                 files_left_out: Vec::new(),
             };
-            let file = script.file(&reel, &whole, Vec::new()).expect("it can be written");
+            let question = Question::of(&reel.asked, &secrets, &scripted::Ignore::default());
+            let file = script.file(&reel, &whole, &question, 1, Vec::new());
+            let file = file.expect("it can be written");
             let read: Value = serde_saphyr::from_str(&file).expect("it is YAML");
             let scenario = &read["scenarios"][0];
             assert_eq!(scenario["when"]["input"]["equals"], text, "{file}");

@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Keeper;
 use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
-use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media};
+use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media, Step};
 use crate::search;
 
 /// Limit of all texts that are put on a tape. A scenario file may not be longer either.
@@ -17,7 +18,14 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// A tape that runs, or one that nothing is put on.
 #[derive(Debug, Clone, Default)]
-pub struct Tape(Option<Arc<Mutex<Option<Reel>>>>);
+pub struct Tape(Option<Arc<Blank>>);
+
+#[derive(Debug, Default)]
+struct Blank {
+    reel: Mutex<Option<Reel>>,
+    /// What the client came with, which must not be recorded.
+    keys: Arc<[SecretString]>,
+}
 
 /// More was said than a recording may have.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +38,8 @@ pub struct Reel {
     pub keeper: Arc<Keeper>,
     /// The first prompt: what the client asked.
     pub asked: Prompt,
+    /// What the client came with, which must not be recorded.
+    pub keys: Arc<[SecretString]>,
     pub takes: Vec<Take>,
     began: Instant,
     /// Where the newest turn of the model begins.
@@ -77,13 +87,24 @@ pub enum What {
 impl Tape {
     /// One that something can be put on, once there is a keeper for it.
     pub fn blank() -> Tape {
-        Tape(Some(Arc::default()))
+        Tape::of_client(Arc::default())
+    }
+
+    /// The same for a client that came with these keys.
+    pub fn of_client(keys: Arc<[SecretString]>) -> Tape {
+        Tape(Some(Arc::new(Blank { reel: Mutex::default(), keys })))
+    }
+
+    /// Whether anything has been put on it.
+    pub fn has_begun(&self) -> bool {
+        self.lock().is_some_and(|reel| reel.is_some())
     }
 
     /// A turn of the model begins. Whether it is recorded.
     pub fn turn(&self, keeper: &Arc<Keeper>, prompt: &Prompt) -> bool {
-        let Some(mut reel) = self.lock() else { return false };
+        let (Some(mut reel), Some(blank)) = (self.lock(), &self.0) else { return false };
         let reel = reel.get_or_insert_with(|| Reel {
+            keys: Arc::clone(&blank.keys),
             keeper: Arc::clone(keeper),
             // A tape in itself would never be thrown away.
             asked: Prompt { tape: Tape::default(), ..prompt.clone() },
@@ -145,7 +166,7 @@ impl Tape {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Option<Reel>>> {
-        self.0.as_ref().map(|reel| reel.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.as_ref().map(|blank| blank.reel.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -153,6 +174,33 @@ impl Reel {
     /// Whether the model did not come to an end.
     pub fn has_failed(&self) -> bool {
         self.takes.iter().any(|take| matches!(take.what, What::Failed(_)))
+    }
+
+    /// All texts that are on it, the client's included.
+    pub fn texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for step in self.asked.steps.iter() {
+            texts.extend(step.user_text());
+            texts.extend(step.model_text());
+            match step {
+                Step::FunctionResult(result) => texts.push(result.result.to_string()),
+                Step::CodeCall(call) => texts.push(call.code.clone()),
+                _ => {}
+            }
+        }
+        texts.extend(self.asked.system_instruction.clone());
+        for take in &self.takes {
+            match &take.what {
+                What::Thought(text) | What::Text(text) | What::Code(text) => {
+                    texts.push(text.clone());
+                }
+                What::Call { arguments, .. } => texts.push(arguments.to_string()),
+                What::Step(step) => texts.push(step.to_string()),
+                What::Ran(result, _) => texts.push(result.result.clone()),
+                What::Search { .. } | What::Counted | What::Ended(_) | What::Failed(_) => {}
+            }
+        }
+        texts
     }
 
     /// Whether there is room for so much more. Nothing is put on a tape that is too long already.

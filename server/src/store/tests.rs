@@ -15,7 +15,7 @@ fn end() -> Event {
 
 fn head(input: Content) -> Head {
     Head {
-        id: ids::interaction(),
+        id: ids::Ids::random().interaction(),
         model: "m".into(),
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![input])],

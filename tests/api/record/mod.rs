@@ -1,6 +1,8 @@
 //! Recording what a model says, and having it said again without the model.
 
 mod failures;
+mod questions;
+mod secrets;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -10,8 +12,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use server::backend::Backend;
 use server::backend::recorded::Recorded;
-use server::backend::scripted::Scripted;
-use server::recording::{Keeper, Secrets};
+use server::backend::scripted::{Ignore, Scripted};
+use server::recording::{Keeper, RecordMode, Secrets};
 
 use crate::gemini::{self, Execution};
 use crate::harness::{Program, TestServer};
@@ -33,9 +35,19 @@ impl Folder {
 
     /// A server whose models `m*` are this one, with somebody who writes it down.
     async fn recording(&self, model: impl Backend) -> TestServer {
+        self.recording_as(model, RecordMode::default(), Ignore::default()).await
+    }
+
+    async fn recording_as(
+        &self,
+        model: impl Backend,
+        mode: RecordMode,
+        ignore: Ignore,
+    ) -> TestServer {
         let secrets = Secrets::new(["correct-horse-battery".to_owned().into()]);
         let keeper = Keeper::open(self.path(), secrets).expect("the folder is ours");
-        let model = Recorded::new(Arc::new(model), Arc::new(keeper));
+        let keeper = keeper.recording(mode, ignore);
+        let model = Recorded::new(Arc::new(model), Arc::new(keeper)).expect("it records anew");
         TestServer::builder().model("m*", model).start().await
     }
 
@@ -187,7 +199,7 @@ async fn what_is_asked_must_be_what_was_asked() {
     for (request, wanted) in [
         (ask("Say goodbye."), "`input.equals` wants \"Say hello.\", and got \"Say goodbye.\""),
         (other_model, "`model` wants m1, and got m2"),
-        (no_tools, "`tools` wants code_execution, and got no tools"),
+        (no_tools, "`only_tools` wants code_execution, and got no tools"),
         (with_table("Add it up.", "YSxj"), "`files.sha256` wants 1eb7c54d52831bbf, and got "),
     ] {
         let reply = server.post(INTERACTIONS, &request).await;
@@ -256,16 +268,17 @@ async fn conversations_are_told_apart_by_all_that_was_said() {
         assert_eq!(converse(&server, city, sky).await, recorded, "{city}");
     }
     let mut request = ask("The weather in Rome?");
-    request["tools"] = json!([{"type": "function", "name": "weather"}, {"type": "code_execution"}]);
+    request["tools"] = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}},
+                              {"type": "code_execution"}]);
     let asked = server.create(request.clone()).await;
     request["previous_interaction_id"] = asked["id"].clone();
     request["input"] = json!([{"type": "function_result", "call_id": asked["steps"][0]["id"],
                                "result": {"sky": "green"}}]);
     let reply = server.post(INTERACTIONS, &request).await;
     assert_eq!(reply.status, 400);
-    let wanted = "`after` wants the result {\"sky\":\"blue\"} of the function weather, and got \
-                  weather: {\"sky\":\"green\"}";
-    assert!(reply.message().contains(wanted), "{}", reply.message());
+    for wanted in ["`after` wants the result {\"sky\":", ", and got weather: {\"sky\":\"green\"}"] {
+        assert!(reply.message().contains(wanted), "{}", reply.message());
+    }
 }
 
 #[tokio::test]
@@ -274,6 +287,7 @@ async fn a_search_and_the_form_of_an_answer_are_recorded() {
     let scenarios = "
 scenarios:
   - name: search
+    unoffered: true
     when: { input: { contains: look } }
     script:
       - search: { queries: [bells], results: [{ title: A, url: 'http://a', snippet: '{{ 1 + 1 }} bells' }] }
@@ -381,7 +395,11 @@ async fn a_server_is_told_what_to_record_and_from_whom() {
     let server = Program::start(data.path(), &arguments);
     let request = server.request("POST", INTERACTIONS).json(&hi("a1"));
     let reply = crate::harness::Reply::to(request.header("x-forwarded-for", "203.0.113.7")).await;
-    assert_eq!((reply.status, some.files().len()), (200, 3));
+    assert_eq!(
+        (reply.status, some.files().len()),
+        (200, 1),
+        "what was recorded before is replaced"
+    );
     // It was recorded as `a1`, and that is who says it.
     let reply = server.post(INTERACTIONS, &hi("r1")).await;
     assert!(reply.message().contains("`model` wants a1, and got r1"), "{}", reply.message());

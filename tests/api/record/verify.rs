@@ -7,10 +7,15 @@ use super::{Folder, painter, picture_and_table};
 use crate::harness::socket;
 
 fn verify(paths: &[&Path]) -> (Option<i32>, String) {
+    run(&[], paths)
+}
+
+fn run(options: &[&str], paths: &[&Path]) -> (Option<i32>, String) {
     let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
     let Output { status, stdout, stderr } = belljar
         .args(["verify", "--sandbox-socket"])
         .arg(socket())
+        .args(options)
         .args(paths)
         .env_remove("BELLJAR_API_KEYS")
         .output()
@@ -75,6 +80,32 @@ async fn code_runs_again_and_what_changed_is_shown() {
     std::fs::remove_file(&drawn).expect("it is there");
     let (code, said) = verify(&[folder.path()]);
     assert!(code == Some(1) && said.contains("No such file"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_is_expected_from_then_on_where_somebody_says_so() {
+    let folder = Folder::new();
+    let fake = painter().await;
+    folder.recording(fake.model()).await.create(picture_and_table()).await;
+    drop(fake);
+    let path = folder.files().remove(0);
+    let text = std::fs::read_to_string(&path).expect("it is text");
+    let picture = text.split("- files/").nth(1).and_then(|rest| rest.lines().next());
+    let picture = format!("files/{}", picture.expect("it draws one"));
+    let changed = text.replace("{braces} 42", "{braces} 41").replace(&picture, "files/gone.png");
+    assert_ne!(text, changed);
+    std::fs::write(&path, &changed).expect("the folder is ours");
+    std::fs::remove_file(folder.path().join(&picture)).expect("it is there");
+
+    let (code, said) = run(&["--update"], &[folder.path()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("    - {braces} 41\n    + {braces} 42\n"), "{said}");
+    assert!(said.ends_with("0 changed, 0 with nothing to compare, 1 updated\n"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is text"), text, "and nothing else");
+    let (code, said) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(&["--update"], &[folder.path()]);
+    assert!(code == Some(0) && said.ends_with(" 0 updated\n"), "{said}");
 }
 
 /// Of a chunk of a PNG.

@@ -1,9 +1,12 @@
 //! Scenarios that a client brought along for its test, beside those of the folder.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
 
 use super::library::Scenarios;
-use super::scenario;
+use super::scenario::{self, Scenario};
 use crate::namespace::{Namespace, Rooms};
 
 /// What all files that were added to one namespace may have.
@@ -14,7 +17,11 @@ const MAX_PATTERNS: usize = 32;
 
 /// What was added, in each namespace.
 #[derive(Debug, Default)]
-pub struct Additions(Rooms<Room>);
+pub struct Additions {
+    rooms: Rooms<Room>,
+    /// Beside which scenarios, in the order of the models that say them.
+    loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
+}
 
 #[derive(Debug, Default)]
 struct Room {
@@ -30,10 +37,13 @@ impl Additions {
             return Err(too_many_bytes(file.len()));
         }
         // JSON is YAML too.
-        let added = scenario::parse(Path::new("scenarios.yaml"), file)
+        let mut added = scenario::parse(Path::new("scenarios.yaml"), file)
             .map_err(|error| error.explained(file))?;
+        for scenario in &mut added {
+            scenario.file = None;
+        }
         let names = added.iter().map(|scenario| scenario.name.clone()).collect();
-        self.0.with(namespace, |room| {
+        self.rooms.with(namespace, |room| {
             let bytes = room.bytes + file.len();
             if bytes > MAX_BYTES {
                 return Err(too_many_bytes(bytes));
@@ -52,11 +62,25 @@ impl Additions {
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.0.clear(namespace);
+        self.rooms.clear(namespace);
+    }
+
+    /// Notes that these scenarios are there too.
+    pub fn beside(&self, loaded: watch::Receiver<Scenarios>) {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(loaded);
+    }
+
+    /// All scenarios that there are for a namespace, in the order in which they are tried.
+    pub fn all(&self, namespace: &Namespace) -> Vec<Scenario> {
+        let mut all = self.of(namespace).to_vec();
+        for loaded in self.loaded.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            all.extend(loaded.borrow().iter().cloned());
+        }
+        all
     }
 
     pub fn of(&self, namespace: &Namespace) -> Scenarios {
-        self.0.with(namespace, |room| room.scenarios.clone())
+        self.rooms.with(namespace, |room| room.scenarios.clone())
     }
 }
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::asked::Said;
+use super::same::{Ignore, same_json, same_text};
 
 /// The result of a function: any, or this one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
 pub struct Answer {
     pub function_result: String,
@@ -19,21 +20,23 @@ pub struct Answer {
 }
 
 /// One answer, or all of these.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct After(pub Vec<Answer>);
 
 /// A text of the user's, or the result of a function.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Before {
     Text(String),
     Answer(Answer),
 }
 
 impl Answer {
-    fn is(&self, said: &Said) -> bool {
-        matches!(said, Said::Result { name, value }
-            if *name == self.function_result
-                && self.equals.as_ref().is_none_or(|wanted| super::chain::plain(wanted) == *value))
+    fn is(&self, said: &Said, ignore: &Ignore) -> bool {
+        let same = |value: &Json| match &self.equals {
+            Some(wanted) => same_json(&super::chain::plain(wanted), &ignore.without_json(value)),
+            None => true,
+        };
+        matches!(said, Said::Result { name, value } if *name == self.function_result && same(value))
     }
 
     fn told(&self) -> String {
@@ -45,8 +48,8 @@ impl Answer {
 }
 
 impl After {
-    pub fn holds(&self, results: &[Said]) -> bool {
-        self.0.iter().all(|answer| results.iter().any(|said| answer.is(said)))
+    pub fn holds(&self, results: &[Said], ignore: &Ignore) -> bool {
+        self.0.iter().all(|answer| results.iter().any(|said| answer.is(said, ignore)))
     }
 
     pub fn wanted(&self) -> String {
@@ -72,12 +75,13 @@ impl After {
 }
 
 impl Before {
-    fn is(&self, said: &Said) -> bool {
+    fn is(&self, said: &Said, ignore: &Ignore) -> bool {
         match (self, said) {
             (Before::Text(wanted), Said::Text(text)) => {
-                wanted.trim().to_lowercase() == text.trim().to_lowercase()
+                let text = ignore.without(text).trim().to_lowercase();
+                same_text(&wanted.trim().to_lowercase(), &text)
             }
-            (Before::Answer(answer), said) => answer.is(said),
+            (Before::Answer(answer), said) => answer.is(said, ignore),
             (Before::Text(_), Said::Result { .. }) => false,
         }
     }
@@ -91,8 +95,9 @@ impl Before {
 }
 
 /// Whether all that was said before is this, in this order.
-pub fn were(wanted: &[Before], said: &[Said]) -> bool {
-    wanted.len() == said.len() && wanted.iter().zip(said).all(|(wanted, said)| wanted.is(said))
+pub fn were(wanted: &[Before], said: &[Said], ignore: &Ignore) -> bool {
+    let pairs = || wanted.iter().zip(said);
+    wanted.len() == said.len() && pairs().all(|(wanted, said)| wanted.is(said, ignore))
 }
 
 pub fn told_before(wanted: &[Before]) -> String {

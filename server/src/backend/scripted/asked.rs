@@ -15,6 +15,8 @@ pub struct Asked {
     pub earlier: Vec<Said>,
     /// The results that the client sent just now.
     pub answered: Vec<Said>,
+    /// Where in the conversation the client's newest steps begin.
+    pub start: usize,
 }
 
 /// One thing that a client said.
@@ -31,6 +33,13 @@ pub enum Said {
 pub fn asked(prompt: &Prompt) -> Asked {
     let calls = Calls::of(prompt);
     let chain = Chain::new(prompt, &calls);
-    let scene = chain.scene(&chain.newest_of_client());
-    Asked { input: scene.input, turn: scene.turn, earlier: scene.earlier, answered: scene.results }
+    let newest = chain.newest_of_client();
+    let scene = chain.scene(&newest);
+    Asked {
+        input: scene.input,
+        turn: scene.turn,
+        earlier: scene.earlier,
+        answered: scene.results,
+        start: newest.start,
+    }
 }

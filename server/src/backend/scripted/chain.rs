@@ -8,6 +8,7 @@ use minijinja::{Value, context};
 use serde_json::Value as Json;
 
 use super::asked::Said;
+use super::given::Given;
 use crate::backend::{InputFile, Prompt};
 use crate::interaction::{CodeResult, FunctionResult, Step};
 
@@ -49,6 +50,8 @@ pub struct Scene<'a> {
     pub model: &'a str,
     pub offered: &'a [String],
     pub files: &'a [InputFile],
+    /// All else that the model was given.
+    pub given: Given<'a>,
 }
 
 /// Something that a script has to wait for.
@@ -108,6 +111,7 @@ impl<'a> Chain<'a> {
             model: &self.prompt.model,
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
+            given: Given::new(self.prompt, start.start),
         }
     }
 
@@ -143,6 +147,20 @@ impl<'a> Chain<'a> {
             at = next;
         }
         beats
+    }
+
+    /// Whether the newest thing that came back is a run that failed.
+    pub fn last_run_failed(self) -> bool {
+        self.steps().iter().rev().find_map(|step| match step {
+            Step::CodeResult(result) => Some(result.outcome.is_error()),
+            Step::FunctionResult(_) | Step::UserInput(_) => Some(false),
+            _ => None,
+        }) == Some(true)
+    }
+
+    /// Whether the client spoke last, so that an interaction begins.
+    pub fn begins(self) -> bool {
+        self.steps().last().is_none_or(is_clients)
     }
 
     /// What the holes of templates are filled with. The names of what has not come yet are left

@@ -1,13 +1,17 @@
 //! When a scenario applies, and where it differs when it does not.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use globset::{Glob, GlobMatcher};
 use regex::Regex;
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::after::{self, After, Before};
 use super::chain::Scene;
+use super::given;
+use super::same::{Ignore, same_json, same_text};
 use super::template;
 
 /// How much of a text is shown to say what was got.
@@ -17,40 +21,52 @@ const QUOTED_CHARS: usize = 120;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of conditions")]
 pub struct When {
-    input: Option<Input>,
-    model: Option<ModelGlob>,
-    tools: Vec<String>,
-    turn: Option<NonZeroUsize>,
-    files: Option<Files>,
-    after: After,
+    pub(super) input: Option<Input>,
+    pub(super) model: Option<ModelGlob>,
+    pub(super) tools: Vec<String>,
+    pub(super) turn: Option<NonZeroUsize>,
+    pub(super) files: Option<Files>,
+    pub(super) after: After,
     /// All that the client said before, in this order.
-    earlier: Option<Vec<Before>>,
+    pub(super) earlier: Option<Vec<Before>>,
+    /// Empty where the request has none.
+    pub(super) system_instruction: Option<Input>,
+    /// These are offered, and no others.
+    pub(super) only_tools: Option<Vec<String>>,
+    /// The declarations of functions, as hashes by their names.
+    pub(super) functions: Option<BTreeMap<String, String>>,
+    /// The whole of it, with what `response_format` and `tool_choice` say.
+    pub(super) generation_config: Option<Json>,
+    /// A hash of what the model said before. Of several scenarios that apply, those that fit come first.
+    pub(super) history: Option<String>,
+    /// What makes no difference in texts that are compared as a whole.
+    pub(super) ignore: Ignore,
 }
 
-/// The newest user text.
+/// The newest user text, or another one.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `contains`, `equals` or `matches`")]
-struct Input {
-    contains: Option<String>,
-    equals: Option<String>,
-    matches: Option<Pattern>,
+pub struct Input {
+    pub(super) contains: Option<String>,
+    pub(super) equals: Option<String>,
+    pub(super) matches: Option<Pattern>,
 }
 
 /// What lies in the working directory.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
-struct Files {
+pub struct Files {
     /// Exactly so many: of the MIME type, where there is one beside it.
-    count: Option<usize>,
+    pub(super) count: Option<usize>,
     /// At least one such file, where there is no count beside it.
-    mime_type: Option<String>,
+    pub(super) mime_type: Option<String>,
     /// What is in all files, in their order: hashes in hexadecimal digits, or the beginnings of them.
-    sha256: Option<Vec<String>>,
+    pub(super) sha256: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-struct Pattern(Regex);
+pub struct Pattern(pub(super) Regex);
 
 impl TryFrom<String> for Pattern {
     type Error = String;
@@ -62,7 +78,7 @@ impl TryFrom<String> for Pattern {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-struct ModelGlob(GlobMatcher);
+pub struct ModelGlob(pub(super) GlobMatcher);
 
 impl TryFrom<String> for ModelGlob {
     type Error = String;
@@ -160,20 +176,32 @@ impl When {
         self.earlier.as_deref().unwrap_or_default()
     }
 
+    /// Whether the model said before what it had said where this was recorded. Not a condition: what it
+    /// said may differ where all else is the same.
+    pub fn has_history_of(&self, scene: &Scene<'_>) -> bool {
+        self.history.as_ref().is_none_or(|hash| *hash == scene.given.history(&self.ignore))
+    }
+
     pub fn judge(&self, scene: &Scene<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         if !self.after.0.is_empty() {
-            verdict.about_chain("after", self.after.holds(&scene.results), || {
+            let held = self.after.holds(&scene.results, &self.ignore);
+            verdict.about_chain("after", held, || {
                 [self.after.wanted(), self.after.got(&scene.results)]
             });
         }
         if let Some(earlier) = &self.earlier {
-            verdict.about_chain("earlier", after::were(earlier, &scene.earlier), || {
+            let held = after::were(earlier, &scene.earlier, &self.ignore);
+            verdict.about_chain("earlier", held, || {
                 [after::told_before(earlier), after::told_said(&scene.earlier)]
             });
         }
         if let Some(input) = &self.input {
-            input.judge(scene, &mut verdict);
+            let names = ["input.contains", "input.equals", "input.matches"];
+            let text = (scene.input.as_str(), scene.lower_input.as_str());
+            input.judge(names, text, &self.ignore, |name, held, texts| {
+                verdict.about_chain(name, held, texts);
+            });
         }
         if let Some(turn) = self.turn {
             verdict.about_chain("turn", turn.get() == scene.turn, || {
@@ -194,29 +222,88 @@ impl When {
         if let Some(files) = &self.files {
             files.judge(scene, &mut verdict);
         }
+        self.judge_given(scene, &mut verdict);
         verdict
+    }
+
+    /// What the model was given beside the conversation.
+    fn judge_given(&self, scene: &Scene<'_>, verdict: &mut Verdict) {
+        if let Some(instruction) = &self.system_instruction {
+            let names = [
+                "system_instruction.contains",
+                "system_instruction.equals",
+                "system_instruction.matches",
+            ];
+            let text = scene.given.instruction();
+            let lower = text.to_lowercase();
+            instruction.judge(names, (text, &lower), &self.ignore, |name, held, texts| {
+                verdict.about_request(name, held, texts);
+            });
+        }
+        if let Some(tools) = &self.only_tools {
+            let all =
+                |of: &[String], are_in: &[String]| of.iter().all(|tool| are_in.contains(tool));
+            let held = all(tools, scene.offered) && all(scene.offered, tools);
+            verdict.about_request("only_tools", held, || {
+                [listed("no tools", tools), listed("no tools", scene.offered)]
+            });
+        }
+        if let Some(wanted) = &self.functions {
+            let found = scene.given.functions(&self.ignore);
+            let differs = |(name, hash): (&String, &String)| {
+                let got = found.get(name);
+                let same = got.is_some_and(|got| got == hash || hash == given::ANY);
+                (!same).then(|| (format!("{name} as {hash}"), got.cloned()))
+            };
+            let other = wanted.iter().find_map(differs);
+            let surplus = found.keys().find(|name| !wanted.contains_key(*name));
+            verdict.about_request(
+                "functions",
+                other.is_none() && surplus.is_none(),
+                || match other {
+                    Some((wanted, Some(got))) => {
+                        [wanted, format!("a declaration with the hash {got}")]
+                    }
+                    Some((wanted, None)) => [wanted, "no such function".to_owned()],
+                    None => [
+                        listed("no functions", &wanted.keys().collect::<Vec<_>>()),
+                        format!("{} as well", surplus.map_or("another", String::as_str)),
+                    ],
+                },
+            );
+        }
+        if let Some(wanted) = &self.generation_config {
+            let found = self.ignore.without_json(&scene.given.config());
+            verdict.about_request("generation_config", same_json(wanted, &found), || {
+                [cut(&wanted.to_string()), cut(&found.to_string())]
+            });
+        }
     }
 }
 
 impl Input {
-    fn judge(&self, scene: &Scene<'_>, verdict: &mut Verdict) {
-        let Scene { input, lower_input, .. } = scene;
-        if let Some(text) = &self.contains {
-            verdict.about_chain(
-                "input.contains",
-                lower_input.contains(&text.to_lowercase()),
-                || [quoted(text), quoted(input)],
-            );
+    /// `text` as it is, and in lower case.
+    fn judge(
+        &self,
+        [contains, equals, matches]: [&'static str; 3],
+        (text, lower): (&str, &str),
+        ignore: &Ignore,
+        mut verdict: impl FnMut(&'static str, bool, &dyn Fn() -> [String; 2]),
+    ) {
+        if let Some(wanted) = &self.contains {
+            let held = lower.contains(&wanted.to_lowercase());
+            verdict(contains, held, &|| [quoted(wanted), quoted(text)]);
         }
-        if let Some(text) = &self.equals {
-            verdict.about_chain("input.equals", *lower_input == text.to_lowercase(), || {
-                [quoted(text), quoted(input)]
-            });
+        if let Some(wanted) = &self.equals {
+            let held = if ignore.is_empty() {
+                same_text(&wanted.to_lowercase(), lower)
+            } else {
+                same_text(&wanted.to_lowercase(), &ignore.without(text).to_lowercase())
+            };
+            verdict(equals, held, &|| [quoted(wanted), quoted(text)]);
         }
         if let Some(Pattern(regex)) = &self.matches {
-            verdict.about_chain("input.matches", regex.is_match(input), || {
-                [format!("/{regex}/"), quoted(input)]
-            });
+            verdict(matches, regex.is_match(text), &|| [format!("/{regex}/"), quoted(text)]);
         }
     }
 }
@@ -269,13 +356,22 @@ fn quoted(text: &str) -> String {
     }
 }
 
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::backend::scripted::asked::Said;
-    use crate::backend::{FileContent, InputFile};
+    use crate::backend::scripted::given::Given;
+    use crate::backend::{FileContent, Function, InputFile};
+    use crate::recording::prompt_for_tests as prompt;
 
     fn verdict(when: &str) -> Verdict {
         let when: When = serde_saphyr::from_str(when).expect(when);
@@ -285,7 +381,16 @@ mod tests {
             bytes: 1,
             content: FileContent::Here(name.to_owned().into()),
         };
+        let mut prompt = prompt("?");
+        prompt.system_instruction = Some("Be brief on 2026-11-28.".into());
+        prompt.generation_config = json!({"temperature": 1.0});
+        prompt.tools.functions = vec![Function {
+            name: "get_weather".into(),
+            description: None,
+            parameters: Some(json!({"type": "object"})),
+        }];
         when.judge(&Scene {
+            given: Given::new(&prompt, 0),
             input: "What is the sum of the first 50 PRIME numbers?".into(),
             lower_input: "what is the sum of the first 50 prime numbers?".into(),
             turn: 2,
@@ -325,6 +430,14 @@ mod tests {
             "after: { function_result: get_weather, equals: { temperature: 21 } }",
             "after: [{ function_result: get_weather, equals: '{\"temperature\": 21}' }]",
             "earlier: [hi!]",
+            "input: { equals: 'what is the sum of the first [redacted] numbers?' }",
+            "{ input: { equals: 'what is the [ignored] numbers?' }, ignore: ['sum .* PRIME'] }",
+            "system_instruction: { contains: be BRIEF }",
+            "{ system_instruction: { equals: 'be brief on [ignored].' }, ignore: ['[0-9-]{10}'] }",
+            "only_tools: [get_weather, code_execution]",
+            "functions: { get_weather: 813cfbbb5fdff93c }",
+            "functions: { get_weather: any }",
+            "generation_config: { temperature: 1 }",
         ] {
             assert!(verdict(when).applies(), "{when}");
         }
@@ -372,6 +485,28 @@ mod tests {
                 "\"hi!\", the result of the function f",
                 "\"Hi!\"",
             ),
+            (
+                "system_instruction: { equals: '' }",
+                "system_instruction.equals",
+                "\"\"",
+                "\"Be brief on",
+            ),
+            ("only_tools: [code_execution]", "only_tools", "code_execution", "code_execution, get"),
+            (
+                "only_tools: [f, code_execution]",
+                "only_tools",
+                "f, code_execution",
+                "code_execution",
+            ),
+            ("functions: {}", "functions", "no functions", "get_weather as well"),
+            ("functions: { get_weather: 0a }", "functions", "get_weather as 0a", "a declaration"),
+            (
+                "functions: { f: any, get_weather: any }",
+                "functions",
+                "f as any",
+                "no such function",
+            ),
+            ("generation_config: {}", "generation_config", "{}", "{\"temperature\":1.0}"),
         ] {
             let verdict = verdict(when);
             let [miss] = &verdict.missed[..] else { panic!("{when}: {verdict:?}") };

@@ -7,9 +7,12 @@ use super::chain::{Beat, Chain, Scene};
 use super::condition::Verdict;
 use super::scenario::Scenario;
 use super::script::{self, Next, Speech};
+use super::words;
 
 /// How much of an input becomes the name of a scenario.
 const NAME_CHARS: usize = 40;
+/// Steps in which texts are alike: between those that are about as near, conditions decide.
+const LIKENESS_STEPS: f64 = 4.0;
 
 /// What a scenario has to say.
 #[derive(Debug)]
@@ -21,7 +24,14 @@ pub struct Cue<'a> {
 /// Why no scenario has anything to say, in words for whoever sent the request.
 pub type Silence = String;
 
-pub fn next<'a>(scenarios: &[&'a Scenario], chain: Chain<'a>) -> Result<Cue<'a>, Silence> {
+/// How many interactions asked a recorded question before this one.
+type Take<'t> = &'t dyn Fn(&str) -> u64;
+
+pub fn next<'a>(
+    scenarios: &[&'a Scenario],
+    chain: Chain<'a>,
+    take: Take<'_>,
+) -> Result<Cue<'a>, Silence> {
     if scenarios.is_empty() {
         return Err("No scenarios are loaded.".into());
     }
@@ -29,7 +39,8 @@ pub fn next<'a>(scenarios: &[&'a Scenario], chain: Chain<'a>) -> Result<Cue<'a>,
     let mut said = Vec::new();
     // Ends, for each answer is later in the chain than the one before.
     loop {
-        let (scenario, next) = Choice { scenarios, chain, start: &start, said: &said }.make()?;
+        let (scenario, next) =
+            Choice { scenarios, chain, start: &start, said: &said, take }.make()?;
         match next {
             Next::Say(speech) => return Ok(Cue { scenario, speech }),
             Next::Ended => return Err(ended(scenario)),
@@ -49,6 +60,7 @@ struct Choice<'a, 'c> {
     /// Those that led here since the newest user text. The same text still matches them;
     /// they are over nevertheless, unless they ask for the answer to a call.
     said: &'c [&'a Scenario],
+    take: Take<'c>,
 }
 
 impl<'a> Choice<'a, '_> {
@@ -64,11 +76,27 @@ impl<'a> Choice<'a, '_> {
             .filter(|scenario| self.is_left(scenario))
             .map(|scenario| (scenario, scenario.when.judge(&scene)))
             .collect();
+        let next =
+            |scenario: &'a Scenario| script::next(&scenario.script, opening.as_ref(), &beats).ok();
         let first = |applies: fn(&Verdict) -> bool| {
-            judged.iter().filter(|(_, verdict)| applies(verdict)).find_map(|(scenario, _)| {
-                let next = script::next(&scenario.script, opening.as_ref(), &beats).ok()?;
-                Some((*scenario, next))
-            })
+            let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
+            let fits = |scenario: &&'a Scenario| next(scenario).is_some();
+            let first = applying().find(fits)?;
+            // What the model said before decides between recordings that are alike in all else.
+            let first = match first.when.has_history_of(&scene) {
+                true => first,
+                false => {
+                    let same =
+                        |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&scene);
+                    applying().filter(same).find(fits).unwrap_or(first)
+                }
+            };
+            let chosen = match &first.question {
+                Some(question) => self.take_of(question, first, next(first), applying()),
+                None => first,
+            };
+            let chosen = if next(chosen).is_some() { chosen } else { first };
+            Some((chosen, next(chosen)?))
         };
         if let Some(found) = first(Verdict::applies) {
             return Ok(found);
@@ -81,6 +109,30 @@ impl<'a> Choice<'a, '_> {
             Some((scenario, _)) => misfit(scenario),
             None => no_match(&scene, &judged, self.said),
         })
+    }
+
+    /// Which of the recordings of a question answers now: the first one where it is asked for the first
+    /// time, and the last one where it is asked more often than it was recorded. Those that failed
+    /// answer only where no other does: a client that asked again had its answer in the end.
+    fn take_of(
+        &self,
+        question: &str,
+        first: &'a Scenario,
+        next: Option<Next<'a>>,
+        applying: impl Iterator<Item = &'a Scenario>,
+    ) -> &'a Scenario {
+        // It has answered already, in an earlier interaction.
+        if let Some(Next::Answered(_)) = next {
+            return first;
+        }
+        let same = |scenario: &&Scenario| scenario.question.as_deref() == Some(question);
+        let mut takes: Vec<&Scenario> = applying.filter(same).collect();
+        if takes.iter().any(|scenario| !scenario.fails()) {
+            takes.retain(|scenario| !scenario.fails());
+        }
+        takes.sort_by_key(|scenario| scenario.take);
+        let number = usize::try_from((self.take)(question)).unwrap_or(usize::MAX);
+        takes.get(number).or(takes.last()).copied().unwrap_or(first)
     }
 
     fn is_left(&self, scenario: &Scenario) -> bool {
@@ -114,10 +166,15 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
             scene.answered.join(", ")
         );
     }
+    let likeness = |scenario: &Scenario| {
+        (words::likeness(&scene.input, scenario.when.text()) * LIKENESS_STEPS).round() as u64
+    };
     let nearest = judged
         .iter()
         .rev() // `max_by_key` takes the last of equals, and the first scenario is meant
-        .max_by_key(|(_, verdict)| (verdict.held, Reverse(verdict.missed.len())));
+        .max_by_key(|(scenario, verdict)| {
+            (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
+        });
     if let Some((scenario, verdict)) = nearest
         && let [miss, others @ ..] = &verdict.missed[..]
     {
@@ -139,7 +196,7 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
 /// A scenario for just this request. Texts are JSON's, which YAML reads too.
 fn to_paste(scene: &Scene<'_>) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let name: String = scene.input.chars().take(NAME_CHARS).collect();
+    let name = words::beginning(&scene.input, NAME_CHARS);
     let mut when = format!("input: {{ equals: {} }}", quoted(&scene.input));
     if scene.turn > 1 {
         when += &format!("\n      turn: {}", scene.turn);

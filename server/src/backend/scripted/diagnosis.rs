@@ -11,22 +11,35 @@ const TYPOS: usize = 2;
 impl ScenarioError {
     /// The mistake, the line that it is in, and a hint. `text` is what the file holds.
     pub fn explained(&self, text: &str) -> String {
-        let ScenarioError::Invalid { place, message, .. } = self else {
+        let ScenarioError::Invalid { place, .. } = self else {
             return self.to_string();
         };
-        let mut explained = self.to_string();
-        let line = place.line().and_then(|number| {
-            let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
-            Some((number, line))
-        });
-        if let Some((number, line)) = line {
-            explained += &excerpt(number, line, *place);
-        }
-        if let Some(hint) = hint(message, line.map_or("", |(_, line)| line)) {
-            explained += &format!("\n  hint: {hint}");
-        }
-        explained
+        self.to_string() + &frame(text, *place, self.hint(text).as_deref())
     }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self, text: &str) -> Option<String> {
+        let ScenarioError::Invalid { place, message, .. } = self else { return None };
+        hint(message, line(text, *place).map_or("", |(_, line)| line))
+    }
+}
+
+/// The line that a mistake is in, and a hint, to stand below it.
+pub fn frame(text: &str, place: Place, hint: Option<&str>) -> String {
+    let mut frame = String::new();
+    if let Some((number, line)) = line(text, place) {
+        frame += &excerpt(number, line, place);
+    }
+    if let Some(hint) = hint {
+        frame += &format!("\n  hint: {hint}");
+    }
+    frame
+}
+
+fn line(text: &str, place: Place) -> Option<(u64, &str)> {
+    let number = place.line()?;
+    let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    Some((number, line))
 }
 
 fn excerpt(number: u64, line: &str, place: Place) -> String {
@@ -62,13 +75,16 @@ fn misspelt(message: &str) -> Option<String> {
     let (_, after) = message.split_once("unknown field `")?;
     let (written, known) = after.split_once('`')?;
     let known = known.split_once("expected")?.1;
-    known
-        .split([' ', ',', '`'])
-        .filter(|name| !matches!(*name, "" | "one" | "of" | "or"))
-        .map(|name| (damerau_levenshtein(written, name), name))
-        .filter(|(distance, name)| *distance <= TYPOS && *distance < name.len())
-        .min()
-        .map(|(_, name)| name.to_owned())
+    let known =
+        known.split([' ', ',', '`']).filter(|name| !matches!(*name, "" | "one" | "of" | "or"));
+    nearest(written, known).map(str::to_owned)
+}
+
+/// The name that was probably meant.
+pub fn nearest<'n>(written: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let near = known.map(|name| (damerau_levenshtein(written, name), name));
+    let near = near.filter(|(distance, name)| *distance <= TYPOS && *distance < name.len());
+    near.min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ impl Library {
     pub fn current(&self) -> Scenarios {
         self.current.borrow().clone()
     }
+
+    pub fn follow(&self) -> watch::Receiver<Scenarios> {
+        self.current.clone()
+    }
 }
 
 /// The scenarios of each file, as they were when the file was last right.
@@ -85,6 +89,15 @@ impl Shelf {
 
     fn scenarios(&self) -> Scenarios {
         self.0.values().flatten().cloned().collect()
+    }
+}
+
+/// All scenarios of a folder, in the order in which they are tried.
+pub fn read(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    let mut shelf = Shelf::default();
+    match shelf.read(folder)?.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(shelf.scenarios().to_vec()),
     }
 }
 

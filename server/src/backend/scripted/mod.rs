@@ -8,6 +8,8 @@
 //!
 //! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
 //! counted or kept between requests, so tests that run at the same time do not disturb one another.
+//! Recordings of one question are the exception: they answer in the order in which they were recorded,
+//! in each namespace for itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +17,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::counts::Counted;
 use crate::fault::Fault;
-use crate::interaction::{Content, Step};
+use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
 use chain::{Calls, Chain};
 use library::{Library, Scenarios};
-use part::Part;
 use speech::Line;
 
 mod additions;
@@ -30,21 +32,34 @@ mod condition;
 mod cue;
 mod diagnosis;
 mod extent;
+mod given;
 mod keys;
 mod library;
+mod names;
+mod offer;
 mod part;
 mod rehearsal;
+mod same;
 mod scenario;
 mod script;
+mod shadow;
 mod speech;
 mod template;
+mod words;
 
 pub use additions::Additions;
 pub use asked::{Asked, Said, asked};
+pub use condition::When;
+pub use diagnosis::frame;
+pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
-pub use part::Expect;
+pub use names::{NAMES, Unknown, unknown};
+pub use part::{Expect, Part};
 pub use rehearsal::{Next, Rehearsal};
-pub use scenario::{Given, Scenario, ScenarioError, parse, read, text};
+pub use same::{IGNORED, Ignore};
+pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
+pub use shadow::shadows;
+pub use words::beginning;
 
 /// A conversation with more text than that is looked through on a thread that answers nobody.
 const LONG_BYTES: usize = 256 << 10;
@@ -78,13 +93,40 @@ impl Scripted {
         Ok(Scripted { recordings: Some(folder.to_owned()), ..Scripted::load(folder)? })
     }
 
+    /// What is in a folder now, whatever changes there.
+    pub fn as_it_is(folder: &Path) -> Result<Scripted, ScenarioError> {
+        Ok(Scripted::of(Library::fixed(library::read(folder)?)))
+    }
+
     pub fn from_scenarios(scenarios: Vec<Scenario>) -> Scripted {
         Scripted::of(Library::fixed(scenarios))
     }
 
     /// What clients add is asked first.
     pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
-        Scripted { additions, ..self }
+        let scripted = self.listed_in(&additions);
+        Scripted { additions, ..scripted }
+    }
+
+    /// The same, in the list of all scenarios.
+    pub fn listed_in(self, additions: &Additions) -> Scripted {
+        additions.beside(self.library.follow());
+        self
+    }
+
+    /// Whether it has an answer to this prompt that nothing failed in, and that the interaction has not
+    /// been too often asked for.
+    pub fn knows(&self, prompt: &Prompt) -> bool {
+        let loaded = self.library.current();
+        let scenarios: Vec<&Scenario> = loaded.iter().collect();
+        let calls = Calls::of(prompt);
+        let chain = Chain::new(prompt, &calls);
+        let Ok(cue) = cue::next(&scenarios, chain, &|_| 0) else { return false };
+        let Some(question) = &cue.scenario.question else { return !cue.scenario.fails() };
+        let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
+        let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
+        let number = prompt.note.take(|| prompt.note.tally().next(Counted::Question(question)));
+        number < answers as u64
     }
 
     /// How many scenarios are loaded now.
@@ -158,13 +200,47 @@ impl Repertoire {
         }
         let calls = Calls::of(prompt);
         let chain = Chain::new(prompt, &calls);
-        let cue = cue::next(&scenarios, chain).map_err(BackendError::Refused)?;
+        let tally = prompt.note.tally();
+        let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
+        let cue = cue::next(&scenarios, chain, &take).map_err(BackendError::Refused)?;
         if effort == Effort::Small && cue.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }
-        prompt.note.matched(&cue.scenario.name);
+        let is_first = prompt.note.matched(&cue.scenario.name);
+        if let Some(why) = offer::refusal(cue.scenario, &cue.speech, prompt) {
+            return Err(refused(why, chain));
+        }
+        if is_first {
+            tally.next(cue.scenario.counted());
+        }
         prompt.note.wants(faults(&cue.scenario.script));
+        if chain.last_run_failed() && !cue.speech.looked {
+            warn_of_templates(&cue, prompt);
+        }
         speech::lines(&cue, &chain.names()).map(Some).map_err(BackendError::Refused)
+    }
+}
+
+/// A request that is refused in the middle of an interaction fails as it would have at its beginning.
+fn refused(why: String, chain: Chain<'_>) -> BackendError {
+    if chain.begins() {
+        BackendError::Refused(why)
+    } else {
+        let manner = Manner::Thrown;
+        BackendError::Failed(Failure { manner, ..Failure::new(FailureKind::InvalidRequest, why) })
+    }
+}
+
+/// `The average is .` is what a text says where the code failed, and looks like an answer.
+fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
+    let name = &cue.scenario.name;
+    for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
+        tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
+        prompt.note.warn(format!(
+            "A `{}` of the scenario `{name}` uses the output of a run that failed. Add an `if_error` \
+             after the code with what to say then.",
+            part.kind()
+        ));
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Expect {
     pub is_error: bool,
     /// Files below the folder of the scenario file.
     pub pictures: Option<Vec<PathBuf>>,
+    /// Which one of its script it is, from 0 on.
+    pub number: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -202,7 +204,7 @@ impl Written {
             }
             "expect" => {
                 let ExpectKeys { result, is_error, pictures } = map.next_value()?;
-                Written::Whole(Part::Expect(Expect { result, is_error, pictures }))
+                Written::Whole(Part::Expect(Expect { result, is_error, pictures, number: 0 }))
             }
             "delay" => Written::Whole(Part::Delay(map.next_value::<Time>()?.0)),
             "pace" => Written::Whole(Part::Pace(map.next_value::<Time>()?.0)),

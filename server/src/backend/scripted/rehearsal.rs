@@ -92,7 +92,7 @@ impl Rehearsal {
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
         let calls = Calls::of(&prompt);
         let chain = Chain::new(&prompt, &calls);
-        let cue = cue::next(&[&self.scenario], chain)?;
+        let cue = cue::next(&[&self.scenario], chain, &|_| 0)?;
         let expect = cue.speech.expect.cloned();
         let lines = speech::lines(&cue, &chain.names())?;
         Ok(lines.into_iter().find_map(|line| match line {

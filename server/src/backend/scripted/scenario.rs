@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::MessageFormatter;
 
 use super::condition::When;
 use super::part::Part;
+use crate::counts::Counted;
 
 /// The size of a file that is still read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -19,6 +22,15 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 #[serde(deny_unknown_fields, expecting = "a scenario: a map with `name`, `when` and `script`")]
 pub struct Scenario {
     pub name: String,
+    /// The recorded question that it answers. Those with the same one answer in the order of their takes.
+    pub question: Option<String>,
+    pub take: Option<NonZeroU64>,
+    /// Whether it may run code, call functions and search where the request does not offer that.
+    #[serde(default)]
+    pub unoffered: bool,
+    /// The name of the file that it is in; none where a client added it.
+    #[serde(skip)]
+    pub file: Option<Arc<str>>,
     #[serde(default)]
     pub when: When,
     /// The input's files, where they are kept: for whoever runs the code without a client.
@@ -26,6 +38,19 @@ pub struct Scenario {
     pub given: Vec<Given>,
     #[serde(deserialize_with = "script")]
     pub script: Vec<Part>,
+}
+
+impl Scenario {
+    /// What its uses are counted under.
+    pub fn counted(&self) -> Counted<'_> {
+        let file = self.file.as_deref().unwrap_or_default();
+        Counted::Uses { file, scenario: &self.name }
+    }
+
+    /// Whether the model fails in it, rather than answers.
+    pub fn fails(&self) -> bool {
+        self.script.iter().any(|part| matches!(part, Part::Fail(_) | Part::Disconnect))
+    }
 }
 
 /// A file of the input.
@@ -59,6 +84,14 @@ pub enum ScenarioError {
 pub struct Place(Option<(u64, u64)>);
 
 impl Place {
+    pub fn at(line: usize, column: usize) -> Place {
+        Place(Some((line as u64, column as u64)))
+    }
+
+    pub fn nowhere() -> Place {
+        Place(None)
+    }
+
     pub fn line(self) -> Option<u64> {
         self.0.map(|(line, _)| line)
     }
@@ -100,24 +133,47 @@ pub fn text(path: &Path) -> Result<String, ScenarioError> {
 
 /// Reads the text of a file. `path` tells JSON from YAML, and stands in the error.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    let invalid = |place, message| ScenarioError::Invalid { path: path.into(), place, message };
     let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let file: File = if is_json {
+    let mut file: File = if is_json {
         serde_json::from_str(text).map_err(|error| {
             let place = Place(Some((error.line() as u64, error.column() as u64)));
             let message = error.to_string();
             // serde_json ends its texts with the place that stands in front of ours.
             let message = message.split(" at line ").next().unwrap_or(&message).to_string();
-            invalid(place, message)
+            ScenarioError::Invalid { path: path.into(), place, message }
         })?
     } else {
-        serde_saphyr::from_str(text).map_err(|error| {
-            let place = error.location().map(|location| (location.line(), location.column()));
-            let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
-            invalid(Place(place), message)
-        })?
+        parse_value(path, text)?
     };
+    let name: Option<Arc<str>> = path.file_name().map(|name| name.to_string_lossy().into());
+    for scenario in &mut file.scenarios {
+        scenario.file.clone_from(&name);
+        number(&mut scenario.script, &mut 0);
+    }
     Ok(file.scenarios)
+}
+
+/// Reads one value, in YAML.
+pub fn parse_value<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ScenarioError> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let place = Place(error.location().map(|at| (at.line(), at.column())));
+        let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
+        ScenarioError::Invalid { path: path.into(), place, message }
+    })
+}
+
+/// Numbers what runs are expected to come to, in the order of the file.
+fn number(parts: &mut [Part], next: &mut usize) {
+    for part in parts {
+        match part {
+            Part::Expect(expect) => {
+                expect.number = *next;
+                *next += 1;
+            }
+            Part::IfError(parts) | Part::IfOk(parts) => number(parts, next),
+            _ => {}
+        }
+    }
 }
 
 /// A list of parts in an order that can be said.

@@ -31,6 +31,10 @@ pub struct Speech<'a> {
     pub usage: Option<Usage>,
     /// What the code at its end is expected to come to.
     pub expect: Option<&'a Expect>,
+    /// What follows that code in the same interaction, whatever the code comes to.
+    pub rest: Vec<&'a Part>,
+    /// Whether the script asks how the last run went before it goes on.
+    pub looked: bool,
 }
 
 /// The conversation cannot have been led by this script.
@@ -68,6 +72,7 @@ pub fn next<'a>(
                         if let Some(Part::Expect(expect)) = walk.todo.front() {
                             walk.speech.expect = Some(expect);
                         }
+                        walk.speech.rest = walk.rest();
                         return Ok(Next::Say(walk.speech));
                     }
                     Some(beat @ Beat::CodeResult { is_error }) => {
@@ -118,11 +123,24 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn insert(&mut self, parts: &'a [Part], on_error: bool) {
+        self.speech.looked = true;
         if self.last.as_ref().is_some_and(|beat| beat.is_error() == on_error) {
             for part in parts.iter().rev() {
                 self.todo.push_front(part);
             }
         }
+    }
+
+    /// What is left to be said in this interaction. After calls of the client's functions another one
+    /// goes on.
+    fn rest(&self) -> Vec<&'a Part> {
+        let is_call = |part: &Part| matches!(part, Part::FunctionCall(_));
+        let first = self.todo.iter().position(|part| is_call(part));
+        let calls = first.map_or(0, |first| {
+            self.todo.iter().skip(first).take_while(|part| is_call(part)).count()
+        });
+        let rest = first.map_or(self.todo.len(), |first| first + calls);
+        self.todo.iter().take(rest).copied().collect()
     }
 
     /// Function calls in a row are one turn of the model, and are answered together.
@@ -139,6 +157,7 @@ impl<'a> Walk<'a> {
     /// What led to the beat has been said in earlier turns.
     fn take(&mut self, beat: Beat<'a>) {
         self.speech.parts.retain(|part| matches!(part, Part::Pace(_)));
+        self.speech.looked = false;
         self.last = Some(beat);
         self.at_beat = true;
     }

@@ -60,6 +60,16 @@ pub fn lines(cue: &Cue<'_>, names: &Value) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
+/// Whether a text is made of what the last run came to.
+pub fn uses_result(part: &Part) -> bool {
+    const RESULTS: [&str; 4] = ["stdout", "result", "results", "images"];
+    match part {
+        Part::Thought(text) | Part::Text(text) => text.uses(&RESULTS),
+        Part::FunctionCall(call) => call.arguments.uses(&RESULTS),
+        _ => false,
+    }
+}
+
 struct Writer<'a> {
     names: &'a Value,
     lines: Vec<Line>,

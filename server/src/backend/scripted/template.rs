@@ -30,7 +30,7 @@ const MAX_SEARCHED_BYTES: usize = 64 << 20;
 /// What has none of these writes what it is given.
 const GROWING: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
 
-static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
+pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
     jinja.set_fuel(Some(FUEL));
@@ -70,6 +70,13 @@ impl Template {
         // Most texts have no holes, and need not be looked at again.
         let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
         Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
+    }
+
+    /// Whether one of these names is used in it.
+    pub fn uses(&self, names: &[&str]) -> bool {
+        let Template::Jinja(source) = self else { return false };
+        let used = JINJA.template_from_str(source).map(|t| t.undeclared_variables(false));
+        used.is_ok_and(|used| names.iter().any(|name| used.contains(*name)))
     }
 
     /// Whether it may take longer to be filled than an answer may hold up others.
@@ -113,6 +120,16 @@ impl Arguments {
     pub fn new(json: Json, raw: bool) -> Result<Arguments, TemplateError> {
         map_strings(&json, &mut |text| Template::new(text.into(), raw).map(|_| String::new()))?;
         Ok(Arguments { json, raw })
+    }
+
+    /// Whether one of these names is used in it.
+    pub fn uses(&self, names: &[&str]) -> bool {
+        let mut uses = false;
+        let seen: Result<_, TemplateError> = map_strings(&self.json, &mut |text| {
+            uses |= Template::new(text.into(), self.raw)?.uses(names);
+            Ok(String::new())
+        });
+        uses && seen.is_ok()
     }
 
     /// Whether they may take longer to be filled than an answer may hold up others.

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::backend::{End, FileContent, Finish, InputFile, Tools};
 use crate::interaction::{
-    CodeResult, Content, Failure, FailureKind, FunctionCall, FunctionResult, Manner, Outcome, Step,
-    Tokens, Usage,
+    CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step, Tokens, Usage,
 };
 use crate::journal::Note;
 use crate::namespace::Namespace;
@@ -71,7 +70,7 @@ fn prompt(steps: &[Step]) -> Prompt {
             code_execution: true,
             google_search: false,
             functions: Vec::new(),
-            offered: vec!["code_execution".into(), "get_weather".into()],
+            offered: ["code_execution", "get_weather", "f", "g"].map(str::to_owned).into(),
         },
         generation_config: Value::Null,
         steps: steps.into(),
@@ -240,15 +239,186 @@ scenarios:
 }
 
 #[tokio::test]
-async fn a_client_that_answers_need_not_offer_its_tools_again() {
-    let scripted = scripted(WEATHER);
-    let steps = [
-        user("weather"),
-        called("get_weather"),
-        answered("get_weather", json!({"temperature": 1})),
-    ];
-    let prompt = Prompt { tools: Tools::default(), ..prompt(&steps) };
-    assert_eq!(told(events(&scripted, prompt).await), "code: print(1 * 9 / 5 + 32)");
+async fn a_scenario_does_nothing_that_the_request_does_not_offer() {
+    let both = |unoffered: &str| {
+        scripted(&format!(
+            r"
+scenarios:
+  - name: weather
+    {unoffered}
+    when: {{ input: {{ contains: weather }} }}
+    script:
+      - function_call: {{ name: get_weather }}
+      - code: print(1)
+      - text: done
+  - name: both
+    {unoffered}
+    when: {{ input: {{ contains: both }} }}
+    script:
+      - code: print(2)
+      - text: then
+      - function_call: {{ name: f }}
+      - function_call: {{ name: g }}
+      - code: print(3)
+  - name: look
+    {unoffered}
+    script: [search: {{ queries: [q] }}]
+"
+        ))
+    };
+    let answer = answered("get_weather", json!({"temperature": 1}));
+    let weather = [user("weather"), called("get_weather"), answer];
+    let strict = both("");
+    let none = |steps: &[Step]| Prompt { tools: Tools::default(), ..prompt(steps) };
+    let offering = |steps: &[Step], offered: &[&str], choice: Value| {
+        let offered = offered.iter().map(|tool| (*tool).to_owned()).collect();
+        let tools = Tools { offered, code_execution: true, ..Tools::default() };
+        Prompt { tools, generation_config: json!({"tool_choice": choice}), ..prompt(steps) }
+    };
+    let code = "code_execution";
+    let named = |tools: &[&str]| json!({"allowed_tools": {"mode": "auto", "tools": tools}});
+    for (prompt, scenario, tool, wanted) in [
+        (none(&weather[..1]), "weather", "get_weather", "it offers no tools."),
+        (
+            offering(&weather[..1], &[code], Value::Null),
+            "weather",
+            "get_weather",
+            "it offers code_execution.",
+        ),
+        // A client that answers has to offer its tools again, as the real service wants it.
+        (none(&weather), "weather", code, "it offers no tools."),
+        (
+            offering(&weather[..1], &["get_weather"], json!("none")),
+            "weather",
+            "get_weather",
+            "it offers get_weather and its tool choice allows none of them.",
+        ),
+        (
+            offering(&weather, &["get_weather", code], named(&["get_weather"])),
+            "weather",
+            code,
+            "its tool choice allows get_weather alone.",
+        ),
+        // What follows the code is seen before the code has run, up to where the client answers.
+        (
+            offering(&[user("both")], &[code, "f"], Value::Null),
+            "both",
+            "g",
+            "it offers code_execution, f.",
+        ),
+        (
+            offering(&[user("?")], &[code], Value::Null),
+            "look",
+            "google_search",
+            "it offers code_execution.",
+        ),
+    ] {
+        let said = told(events(&strict, prompt.clone()).await);
+        assert!(said.starts_with(&format!("refused: The scenario `{scenario}` ")), "{said}");
+        assert!(said.contains(&format!("the tool `{tool}`; ")) && said.contains(wanted), "{said}");
+        assert!(said.contains("`unoffered: true`"), "{said}");
+        let lenient = told(events(&both("unoffered: true"), prompt).await);
+        assert!(!lenient.starts_with("refused"), "{lenient}");
+    }
+    for prompt in [
+        offering(&weather, &["get_weather", code], named(&["get_weather", code])),
+        offering(&weather, &["get_weather", code], json!("any")),
+        offering(&[user("both")], &[code, "f", "g"], Value::Null),
+    ] {
+        let said = told(events(&strict, prompt).await);
+        assert!(said.starts_with("code: "), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_an_interaction_is_the_requests() {
+    let scripted = scripted(
+        "scenarios: [{ name: a, script: [code: x, if_error: [function_call: { name: h }]] }]",
+    );
+    let said = events(&scripted, prompt(&[user("go"), failed("")])).await;
+    let [Err(BackendError::Failed(failure))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((failure.kind, failure.manner), (FailureKind::InvalidRequest, Manner::Thrown));
+}
+
+#[tokio::test]
+async fn recordings_of_a_question_answer_in_their_order_and_then_the_last_one() {
+    let scripted = scripted(
+        "
+scenarios:
+  - { name: c, question: q, take: 3, script: [code: print(3), text: three] }
+  - { name: failed, question: q, take: 1, script: [fail: { status: 429 }] }
+  - { name: a, question: q, take: 1, script: [code: print(1), text: one] }
+  - { name: b, question: q, take: 2, script: [text: two] }
+",
+    );
+    let counts = crate::counts::Counts::default();
+    let asked = |room: &str, steps: &[Step]| {
+        let namespace = Namespace::named(room).expect("it is a name");
+        Prompt { note: Note::default().counting(counts.of(&namespace)), ..prompt(steps) }
+    };
+    let first = asked("x", &[user("go")]);
+    assert_eq!(told(events(&scripted, first.clone()).await), "code: print(1)");
+    assert_eq!(told(events(&scripted, asked("x", &[user("go")])).await), "text: two");
+    // The first one is in its own take still, whatever others have asked since.
+    let goes_on = Prompt { steps: [user("go"), ran("1")].into(), ..first };
+    assert_eq!(told(events(&scripted, goes_on).await), "text: one");
+    for _ in 0..2 {
+        assert_eq!(told(events(&scripted, asked("x", &[user("go")])).await), "code: print(3)");
+    }
+    assert_eq!(told(events(&scripted, asked("y", &[user("go")])).await), "code: print(1)");
+}
+
+#[tokio::test]
+async fn what_the_model_said_before_tells_recordings_apart_and_is_no_condition() {
+    let said_before = |text: &str| Step::ModelOutput(vec![Content::text(text)]);
+    let hash = |text: &str| {
+        let before = [user("hi"), said_before(text)];
+        history_before(&before, &crate::recording::Secrets::default(), &Ignore::default())
+    };
+    let scripted = scripted(&format!(
+        "
+scenarios:
+  - {{ name: a, question: a, when: {{ history: {} }}, script: [text: after one] }}
+  - {{ name: b, question: b, when: {{ history: {} }}, script: [text: after two] }}
+",
+        hash("one"),
+        hash("two")
+    ));
+    for (before, wanted) in [("one", "one"), ("two", "two"), ("three", "one")] {
+        let steps = [user("hi"), said_before(before), user("and?")];
+        assert_eq!(said(&scripted, &steps).await, format!("text: after {wanted}"));
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_made_of_a_failed_run_is_told_of() {
+    let scripted = scripted(
+        "
+scenarios:
+  - { name: blind, when: { input: { contains: a } }, script: [code: x, text: 'It is {{ stdout }}.'] }
+  - { name: sees, script: [code: x, if_error: [text: '{{ result }}'], text: '{{ images }}'] }
+",
+    );
+    for (input, step, warnings) in
+        [("a", failed("!"), 1), ("a", ran("1"), 0), ("b", failed("!"), 0)]
+    {
+        let prompt = prompt(&[user(input), step]);
+        events(&scripted, prompt.clone()).await;
+        assert_eq!(prompt.note.warnings().len(), warnings, "{input}");
+    }
+}
+
+#[tokio::test]
+async fn the_nearest_scenario_is_the_one_with_the_same_words() {
+    let scripted = scripted(
+        r"
+scenarios:
+  - { name: chart, when: { input: { contains: draw a chart }, turn: 1, model: 'gemini-*' }, script: [text: a] }
+  - { name: average, when: { input: { matches: 'average of sales in (\w+)' }, tools: [x] }, script: [text: b] }
+",
+    );
+    let said = said(&scripted, &[user("What is the median of sales in north?")]).await;
+    assert!(said.contains("The nearest is `average`"), "{said}");
 }
 
 #[tokio::test]
@@ -370,6 +540,7 @@ async fn a_search_has_its_holes_filled() {
         r"
 scenarios:
   - name: search
+    unoffered: true
     script:
       - search:
           queries: ['{{ input }}']

@@ -495,8 +495,38 @@ fn ours() -> Components {
             "previous_interaction_id": or_null("string"),
             "interaction_id": or_null("string"),
             "scenario": or_null("string"),
+            "take": json!({
+                "type": ["integer", "null"],
+                "description": "Which recorded answer to the same question it got, from 1 on.",
+            }),
             "status": any_of(&[word(&STATUSES), json!({"type": "null"})]),
             "error": or_null("string"),
+            "text": json!({"type": "string", "description": "Of the answer, 8 KiB at most."}),
+            "runs": list(answer(&[], json!({
+                "code": {"type": "string", "description": "2 KiB of its beginning."},
+                "outcome": word(&["ok", "failed", "deadline_exceeded"]),
+                "stdout": {"type": "string", "description": "2 KiB of its beginning."},
+                "stderr": {"type": "string", "description": "2 KiB of its end."},
+                "pictures": count("That came back."),
+                "wall_ms": number(),
+            }))),
+            "function_calls": list(answer(&[], json!({
+                "name": {"type": "string"},
+                "arguments": {"description": "JSON; a text of 2 KiB where it is longer."},
+            }))),
+            "warnings": list(json!({"type": "string"})),
+            "left_out": count("Runs, calls and warnings after the first 32 of each."),
+        }),
+    );
+    let scenario = answer(
+        &[],
+        json!({
+            "name": {"type": "string"},
+            "file": json!({
+                "type": ["string", "null"],
+                "description": "Of the folder; null where a client added it.",
+            }),
+            "uses": count("Interactions of this namespace that it answered, since the last reset."),
         }),
     );
     let layer = answer(
@@ -528,6 +558,10 @@ fn ours() -> Components {
                     }))),
                 }),
             ),
+        ),
+        (
+            "Scenarios",
+            answer(&[], json!({"namespace": {"type": "string"}, "scenarios": list(scenario)})),
         ),
         (
             "Added",

@@ -367,14 +367,16 @@ fn ours() -> Operations {
         (
             "/x/journal",
             "get",
-            new("journal", "What was asked, and which scenario answered").about(CONTROL)
+            new("journal", "What was asked, which scenario answered, and what came of its code")
+                .about(CONTROL)
                 .with([namespace()])
                 .answers("Journal"),
         ),
         (
             "/x/reset",
             "post",
-            new("reset", "An empty journal, no added scenarios, faults counted anew").about(CONTROL)
+            new("reset", "An empty journal, no added scenarios, and everything counted from 0")
+                .about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
@@ -406,6 +408,14 @@ fn ours() -> Operations {
             new("removeFaults", "Takes away what was ordered").about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
+        ),
+        (
+            "/x/scenarios",
+            "get",
+            new("scenarios", "All scenarios in their order, and how often each was used")
+                .about(CONTROL)
+                .with([namespace()])
+                .answers("Scenarios"),
         ),
         (
             "/x/scenarios",

@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_signature_comes_back_with_the_first_call_of_each_step() {
         let ask = || user(json!([{"text": "?"}]));
-        let own = ids::signature_of_call("f");
+        let own = ids::Ids::random().signature_of_call("f");
         let url_safe = own.replace('+', "-").replace('/', "_");
         let dummy = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
         for (parts, wanted) in [
@@ -305,7 +305,10 @@ mod tests {
             (json!([call("f")]), Some("`default_api:f` , position 2.")),
             (json!([signed("f", "")]), Some("is missing a thought_signature")),
             (json!([signed("f", "QUJDRA==")]), Some("Corrupted thought signature.")),
-            (json!([signed("f", &ids::signature_of_call("g"))]), Some("thought_signature'")),
+            (
+                json!([signed("f", &ids::Ids::random().signature_of_call("g"))]),
+                Some("thought_signature'"),
+            ),
             (json!([signed("f", "€")]), Some("Base64 decoding")),
         ] {
             let answers = vec![response("f"); parts.as_array().expect("it is a list").len()];

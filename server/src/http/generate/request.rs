@@ -102,6 +102,7 @@ fn request(model: &str, input: Vec<Step>) -> Request {
         service_tier: ServiceTier::default(),
         // Whoever comes with the request; the body has no say in it.
         owner: Owner::default(),
+        keys: Default::default(),
     }
 }
 

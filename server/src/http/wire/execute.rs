@@ -12,7 +12,6 @@ use super::content::decode;
 use super::node::Node;
 use crate::engine;
 use crate::http::pieces::base64;
-use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
 
 /// What is to be run.
@@ -69,11 +68,6 @@ fn plain_name(node: Node) -> Result<String, WireError> {
 
 pub fn answer(output: &RunOutput) -> Value {
     let told = engine::tell(output);
-    let outcome = match told.outcome {
-        Outcome::Ok => "ok",
-        Outcome::Failed => "failed",
-        Outcome::DeadlineExceeded => "deadline_exceeded",
-    };
     let images = output
         .images
         .iter()
@@ -82,7 +76,7 @@ pub fn answer(output: &RunOutput) -> Value {
         output.files.iter().map(|file| json!({"name": file.path, "data": base64(&file.content)}));
     let finished = &output.finished;
     let mut answer = json!({
-        "outcome": outcome,
+        "outcome": told.outcome.as_str(),
         "stdout": told.stdout,
         "stdout_bytes_left_out": output.stdout_left_out,
         "stderr": told.stderr,

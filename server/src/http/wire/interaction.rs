@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 
 use super::{step, usage};
 use crate::http::error::Code;
+use crate::ids;
 use crate::interaction::{Status, Step, Summaries, Usage};
 use crate::store::{Keep, Log};
+
+/// 2026-01-01 00:00:00 UTC.
+const SEEDED_AT: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 /// An interaction as Google spells it, in the order of the recorded answers.
 #[derive(Debug, Serialize)]
@@ -72,8 +76,8 @@ impl<'a> Interaction<'a> {
         let elsewhere = || log.fold().counted_elsewhere().cloned();
         Interaction {
             usage: counted.map(|counted| elsewhere().unwrap_or_else(|| usage::to_json(&counted))),
-            created: Some(time(log.created())),
-            updated: Some(time(log.updated())),
+            created: Some(time(dated(log, log.created()))),
+            updated: Some(time(dated(log, log.updated()))),
             service_tier: Some(log.terms().tier.word()),
             ..Interaction::begun(log, status)
         }
@@ -95,6 +99,12 @@ impl<'a> Interaction<'a> {
             previous_interaction_id: None,
         }
     }
+}
+
+/// When something happened; where the server has a seed, always the moment at which the clocks of its
+/// cells begin.
+fn dated(log: &Log, at: Timestamp) -> Timestamp {
+    if ids::is_seeded(&log.head().id) { SEEDED_AT } else { at }
 }
 
 /// A step of the model's. What the client did not want to read of it is not there.

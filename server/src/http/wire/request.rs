@@ -75,6 +75,7 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         service_tier: fields.take("service_tier").map(tier).transpose()?.unwrap_or_default(),
         // Whoever comes with the request; the body has no say in it.
         owner: Owner::default(),
+        keys: Default::default(),
     };
     ignored(&mut fields)?;
     fields.done()?;

@@ -280,7 +280,7 @@ async fn bytes_that_somebody_else_needs_stay() {
     let source = Source::Inline(Bytes::from_static(b"same"));
     let media = Media { kind: MediaKind::Document, mime_type: None, source };
     let head = Head {
-        id: ids::interaction(),
+        id: ids::Ids::random().interaction(),
         model: "m".into(),
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![Content::Media(media)])],

@@ -1,0 +1,197 @@
+//! What the model was given beside the newest input: its instruction, its tools, its settings, and
+//! what it said before. Recordings are told apart by all of it.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use super::same::Ignore;
+use crate::backend::{Function, Prompt};
+use crate::interaction::Step;
+use crate::recording::Secrets;
+
+/// Digits of a hash that are written down.
+const HASH_DIGITS: usize = 16;
+/// In the place of a hash: any declaration of that name will do.
+pub const ANY: &str = "any";
+
+/// The parts of a prompt that are compared by their hashes, each made when it is first asked for.
+#[derive(Debug)]
+pub struct Given<'a> {
+    prompt: &'a Prompt,
+    /// Where the client's newest steps begin.
+    start: usize,
+    lines: OnceCell<Vec<String>>,
+    functions: OnceCell<BTreeMap<String, String>>,
+    history: OnceCell<String>,
+}
+
+impl<'a> Given<'a> {
+    pub fn new(prompt: &'a Prompt, start: usize) -> Given<'a> {
+        let (lines, functions, history) = Default::default();
+        Given { prompt, start, lines, functions, history }
+    }
+
+    pub fn instruction(&self) -> &'a str {
+        self.prompt.system_instruction.as_deref().unwrap_or_default()
+    }
+
+    /// As it came; an empty object where there was none.
+    pub fn config(&self) -> Json {
+        match &self.prompt.generation_config {
+            Json::Null => json!({}),
+            config => config.clone(),
+        }
+    }
+
+    /// Hashes of the functions' declarations, by their names.
+    pub fn functions(&self, ignore: &Ignore) -> BTreeMap<String, String> {
+        let hashes = || functions(&self.prompt.tools.functions, ignore);
+        if ignore.is_empty() { self.functions.get_or_init(hashes).clone() } else { hashes() }
+    }
+
+    /// A hash of what the model said before the client's newest steps.
+    pub fn history(&self, ignore: &Ignore) -> String {
+        let lines = || self.lines.get_or_init(|| said(&self.prompt.steps[..self.start]));
+        let hash = || history(lines(), &Secrets::default(), ignore);
+        if ignore.is_empty() { self.history.get_or_init(hash).clone() } else { hash() }
+    }
+}
+
+/// A hash of what the model said before this step, without secrets.
+pub fn history_before(steps: &[Step], secrets: &Secrets, ignore: &Ignore) -> String {
+    history(&said(steps), secrets, ignore)
+}
+
+/// A hash of each declaration. What looks like a secret is taken out first, for a description with a
+/// key in it has another one at the next place.
+pub fn functions(functions: &[Function], ignore: &Ignore) -> BTreeMap<String, String> {
+    let secrets = Secrets::default();
+    let hashes = functions.iter().map(|function| {
+        let declaration = json!([function.description, function.parameters]);
+        let declaration = ignore.without_json(&secrets.redact_json(&declaration));
+        (function.name.clone(), hash(&canonical(&declaration)))
+    });
+    hashes.collect()
+}
+
+fn history(lines: &[String], secrets: &Secrets, ignore: &Ignore) -> String {
+    let lines = lines.iter().map(|line| ignore.without(&secrets.redact(line)).into_owned());
+    hash(&lines.collect::<Vec<_>>().join("\u{1}"))
+}
+
+/// What the model said in these steps, a line for each thing, without what is new each time: ids,
+/// signatures, and what code came to.
+fn said(steps: &[Step]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut add = |kind: &str, text: &str| {
+        // A text may have come in several steps, and pictures between them.
+        match lines.last_mut().filter(|line| kind == "text" && line.starts_with("text ")) {
+            Some(line) => line.push_str(text),
+            None if text.is_empty() => {}
+            None => lines.push(format!("{kind} {text}")),
+        }
+    };
+    for step in steps {
+        match step {
+            Step::ModelOutput(_) => add("text", &step.model_text().unwrap_or_default()),
+            Step::CodeCall(call) => add("code", &call.code),
+            Step::FunctionCall(call) => {
+                add("call", &format!("{} {}", call.name, canonical(&call.arguments)));
+            }
+            Step::UserInput(_) | Step::FunctionResult(_) => add("client", "."),
+            Step::Foreign(step) => foreign(step, &mut add),
+            Step::Thought { .. }
+            | Step::CodeResult(_)
+            | Step::SearchCall(_)
+            | Step::SearchResult(_) => {}
+        }
+    }
+    lines
+}
+
+/// A step of another server, as it is when it is replayed here.
+fn foreign(step: &Json, add: &mut impl FnMut(&str, &str)) {
+    match step["type"].as_str().unwrap_or_default() {
+        "model_output" => {
+            let contents = step["content"].as_array().into_iter().flatten();
+            let texts = contents.filter_map(|content| content["text"].as_str());
+            add("text", &texts.collect::<String>());
+        }
+        "code_execution_call" => {
+            add("code", step["arguments"]["code"].as_str().unwrap_or_default())
+        }
+        "function_call" => {
+            let name = step["name"].as_str().unwrap_or_default();
+            add("call", &format!("{name} {}", canonical(&step["arguments"])));
+        }
+        _ => {}
+    }
+}
+
+/// JSON with its keys in order and its numbers by their value, so that equal values are equal texts.
+pub fn canonical(json: &Json) -> String {
+    match json {
+        Json::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string(),
+            _ => number.to_string(),
+        },
+        Json::Array(items) => {
+            format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        Json::Object(fields) => {
+            let fields: BTreeMap<&String, &Json> = fields.iter().collect();
+            let fields = fields.into_iter();
+            let fields =
+                fields.map(|(k, v)| format!("{}:{}", Json::from(k.as_str()), canonical(v)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
+        Json::Null | Json::Bool(_) | Json::String(_) => json.to_string(),
+    }
+}
+
+/// The beginning of a SHA-256.
+pub fn hash(text: &str) -> String {
+    let digits = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    digits[..HASH_DIGITS].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interaction::{CodeCall, Content};
+
+    #[test]
+    fn a_declaration_is_the_same_whatever_the_order_of_its_keys() {
+        let function = |parameters: Json| Function {
+            name: "f".into(),
+            description: Some("d".into()),
+            parameters: Some(parameters),
+        };
+        let none = Ignore::default();
+        let of = |parameters: &str| {
+            functions(&[function(serde_json::from_str(parameters).expect("it is JSON"))], &none)
+        };
+        assert_eq!(of(r#"{"a": 1, "b": {"c": 2}}"#), of(r#"{"b": {"c": 2.0}, "a": 1.0}"#));
+        assert_ne!(of(r#"{"a": 1}"#), of(r#"{"a": 2}"#));
+    }
+
+    #[test]
+    fn a_step_of_another_server_is_what_it_is_when_it_is_replayed() {
+        let (secrets, ignore) = (Secrets::default(), Ignore::default());
+        let ours = [
+            Step::CodeCall(CodeCall { id: "a".into(), code: "x".into(), signature: "s".into() }),
+            Step::ModelOutput(vec![Content::text("It "), Content::text("is.")]),
+        ];
+        let theirs = [
+            Step::Foreign(json!({"type": "code_execution_call", "arguments": {"code": "x"}})),
+            Step::Foreign(json!({"type": "telepathy_call"})),
+            Step::Foreign(json!({"type": "model_output", "content": [{"text": "It is."}]})),
+        ];
+        let hash = |steps: &[Step]| history_before(steps, &secrets, &ignore);
+        assert_eq!(hash(&ours), hash(&theirs));
+        assert_ne!(hash(&ours), hash(&ours[..1]));
+    }
+}

@@ -1,0 +1,68 @@
+//! Texts by their words.
+
+use std::collections::HashSet;
+
+/// The beginning of a text, in one line, cut between words where it is too long.
+pub fn beginning(text: &str, max_chars: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let Some((end, _)) = line.char_indices().nth(max_chars) else { return line };
+    let cut = &line[..end];
+    let is_between = line[end..].starts_with(' ');
+    // A text without spaces is cut where it must be.
+    let whole = if is_between { cut } else { cut.rsplit_once(' ').map_or(cut, |(whole, _)| whole) };
+    format!("{} …", whole.trim_end())
+}
+
+/// How much of what is said in one text is said in the other, from 0 to 1. Regular expressions count by
+/// the words in them.
+pub fn likeness(one: &str, other: &str) -> f64 {
+    let (one, other) = (words(one), words(other));
+    if one.is_empty() || other.is_empty() {
+        return 0.0;
+    }
+    2.0 * one.intersection(&other).count() as f64 / (one.len() + other.len()) as f64
+}
+
+fn words(text: &str) -> HashSet<String> {
+    // `\w` and `\s` are no letters of a word.
+    let mut plain = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' {
+            letters.next();
+            plain.push(' ');
+        } else {
+            plain.push(letter);
+        }
+    }
+    let words = plain.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_words() {
+        for (text, wanted) in [
+            ("short", "short"),
+            ("the median of sales in north, please", "the median of …"),
+            ("the median of s", "the median of s"),
+            ("the median of sa", "the median of …"),
+            ("the  median\nof x y", "the median of x …"),
+            ("ก็ไม่มีเว้นวรรคอยู่เลยนะครับผม", "ก็ไม่มีเว้นวรรค …"),
+        ] {
+            assert_eq!(beginning(text, 15), wanted);
+        }
+    }
+
+    #[test]
+    fn texts_are_alike_by_their_words() {
+        let asked = "What is the median of sales in north?";
+        let near = likeness(asked, r"average of sales in (\w+)");
+        assert!(near > likeness(asked, "a chart of the temperatures"), "{near}");
+        assert_eq!(likeness("a b", "B A"), 1.0);
+        assert_eq!(likeness("", "x"), 0.0);
+    }
+}

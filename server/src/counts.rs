@@ -1,0 +1,98 @@
+//! What is counted in each namespace between its requests, until `POST /x/reset`: which scenarios were
+//! used, how often a recorded question was asked, and with a seed how often a request was sent. Nothing
+//! else depends on other requests.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::namespace::{Namespace, Rooms};
+
+/// Things that are counted in one namespace. What is beyond that is counted as if it were new.
+const MAX_THINGS: usize = 10_000;
+
+/// The tallies of all namespaces.
+#[derive(Debug, Default)]
+pub struct Counts(Rooms<Arc<Tally>>);
+
+/// The tally of one namespace.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<HashMap<u64, u64>>);
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counted<'k> {
+    /// Interactions that this scenario of this file answered.
+    Uses { file: &'k str, scenario: &'k str },
+    /// Interactions that asked this recorded question.
+    Question(&'k str),
+    /// Requests that hold the same.
+    Request(&'k [u8]),
+}
+
+impl Counts {
+    pub fn of(&self, namespace: &Namespace) -> Arc<Tally> {
+        self.0.with(namespace, |tally| Arc::clone(tally))
+    }
+
+    pub fn clear(&self, namespace: &Namespace) {
+        self.0.clear(namespace);
+    }
+}
+
+impl Tally {
+    /// How often it was counted before. It is counted once more.
+    pub fn next(&self, what: Counted<'_>) -> u64 {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(what);
+        if counts.len() >= MAX_THINGS && !counts.contains_key(&key) {
+            return 0;
+        }
+        let count = counts.entry(key).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    pub fn get(&self, what: Counted<'_>) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&key(what)).copied().unwrap_or_default()
+    }
+}
+
+fn key(what: Counted<'_>) -> u64 {
+    // Always the same in one process, which is as long as a tally lasts.
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_namespace_counts_for_itself_until_it_is_reset() {
+        let counts = Counts::default();
+        let (mine, other) = (Namespace::named("mine").expect("it is a name"), Namespace::default());
+        let question = Counted::Question("q");
+        assert_eq!([0, 1].map(|_| counts.of(&mine).next(question)), [0, 1]);
+        assert_eq!(counts.of(&other).next(question), 0);
+        assert_eq!(counts.of(&mine).get(Counted::Question("other")), 0);
+        counts.clear(&mine);
+        assert_eq!(counts.of(&mine).next(question), 0);
+        assert_eq!(counts.of(&other).get(question), 1);
+    }
+
+    #[test]
+    fn what_is_counted_has_a_limit() {
+        let tally = Tally::default();
+        for number in 0..MAX_THINGS {
+            tally.next(Counted::Question(&number.to_string()));
+        }
+        assert_eq!(
+            (tally.next(Counted::Question("x")), tally.next(Counted::Question("x"))),
+            (0, 0)
+        );
+        assert_eq!(tally.next(Counted::Question("7")), 1, "what was there goes on");
+    }
+}

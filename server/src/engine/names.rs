@@ -1,0 +1,93 @@
+//! Which names an interaction gives: by chance, or with a seed such as are the same for the same request.
+
+use std::fmt::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
+
+use super::Request;
+use crate::backend::Prompt;
+use crate::counts::Counted;
+use crate::ids::Ids;
+use crate::interaction::Step;
+use crate::store::{Store, StoreError};
+
+/// The names that this server gives.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Names(pub Option<u64>);
+
+impl Names {
+    /// Names for a new interaction, and its id, which no other one has.
+    ///
+    /// With a seed they follow from the namespace, from what the request holds, and from how often it
+    /// was sent there since the last reset: what other tests do at the same time makes no difference.
+    pub async fn of(
+        self,
+        request: &Request,
+        prompt: &Prompt,
+        store: &Store,
+    ) -> Result<(Ids, String), StoreError> {
+        let Some(seed) = self.0 else {
+            let ids = Ids::random();
+            let id = ids.interaction();
+            return Ok((ids, id));
+        };
+        let content = content(request);
+        let sent = prompt.note.tally().next(Counted::Request(&content));
+        // A data folder that was there before has some of the names.
+        let mut attempt: u64 = 0;
+        loop {
+            let numbers = [seed, sent, attempt].map(u64::to_le_bytes).concat();
+            let namespace = prompt.namespace.name().as_bytes();
+            let ids =
+                Ids::seeded([&numbers, namespace, request.owner.name().as_bytes(), &content[..]]);
+            let id = ids.interaction();
+            if store.find(&request.owner, &id).await?.is_none() {
+                return Ok((ids, id));
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Names for what is left of an interaction.
+    pub fn after_restart(self, id: &str) -> Ids {
+        match self.0 {
+            None => Ids::random(),
+            Some(seed) => Ids::seeded([&seed.to_le_bytes()[..], id.as_bytes(), b"restarted"]),
+        }
+    }
+}
+
+/// A hash of what a request holds, without the names that clients or this server give anew each time.
+fn content(request: &Request) -> [u8; 32] {
+    let mut hash = Hash(Sha256::new());
+    let Request { model, previous_interaction_id, system_instruction, tools, .. } = request;
+    let mut write = || -> fmt::Result {
+        write!(hash, "{model:?} {previous_interaction_id:?} {system_instruction:?}")?;
+        write!(hash, "{:?} {:?}", tools.offered, tools.functions)?;
+        write!(hash, "{} {:?}", request.generation_config, request.keep)?;
+        for step in &request.input {
+            match step {
+                Step::FunctionCall(call) => write!(hash, "c{:?}{}", call.name, call.arguments)?,
+                Step::FunctionResult(result) => {
+                    write!(hash, "r{:?}{}", result.name, result.result)?
+                }
+                Step::CodeCall(call) => write!(hash, "p{:?}", call.code)?,
+                Step::CodeResult(result) => write!(hash, "o{:?}", result.result)?,
+                Step::Thought { summary, .. } => write!(hash, "t{summary:?}")?,
+                other => write!(hash, "{other:?}")?,
+            }
+        }
+        Ok(())
+    };
+    write().expect("a hash takes all that is written");
+    hash.0.finalize().into()
+}
+
+struct Hash(Sha256);
+
+impl fmt::Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Reading a file: all mistakes in its form, where a parser stops at the first.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::{File, Mistake};
+use crate::backend::scripted::{self, Part, Place, Scenario, ScenarioError, When};
+use crate::yaml::Node;
+
+/// Scenarios of one file that are read one by one, where the file cannot be read as a whole.
+const MAX_SINGLE: usize = 200;
+
+impl File {
+    pub fn read(path: &Path) -> File {
+        let text = match scripted::text(path) {
+            Ok(text) => text,
+            Err(error) => return File::unreadable(path, error.to_string()),
+        };
+        let tree = Node::parse(&text);
+        let (right, mistakes) = match scripted::parse(path, &text) {
+            Ok(scenarios) => (scenarios.into_iter().enumerate().collect(), Vec::new()),
+            Err(error) => all(path, &text, tree.as_ref(), &error),
+        };
+        let (numbers, scenarios) = right.into_iter().unzip();
+        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes }
+    }
+
+    pub fn unreadable(path: &Path, message: String) -> File {
+        let (place, kind) = (Place::nowhere(), "unreadable");
+        let mistake = Mistake { place, kind, scenario: None, message, hint: None };
+        let (text, tree, scenarios, numbers) = Default::default();
+        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes: vec![mistake] }
+    }
+}
+
+/// Each scenario is read alone, and each part of those that cannot be read. Gives those that can, with
+/// their numbers, and what is wrong with the others.
+fn all(
+    path: &Path,
+    text: &str,
+    tree: Option<&Node>,
+    whole: &ScenarioError,
+) -> (Vec<(usize, Scenario)>, Vec<Mistake>) {
+    let (mut right, mut mistakes) = (Vec::new(), Vec::new());
+    let scenarios = tree.filter(|tree| !tree.has_aliases()).and_then(|tree| tree.get("scenarios"));
+    let scenarios = scenarios.map(Node::items).unwrap_or_default().iter().enumerate();
+    for (number, scenario) in scenarios.take(MAX_SINGLE) {
+        let mistake = match single::<Scenario>(path, text, scenario) {
+            Ok(scenario) => {
+                right.push((number, scenario));
+                continue;
+            }
+            Err(None) => continue,
+            Err(Some(mistake)) => mistake,
+        };
+        let before = mistakes.len();
+        if let Some(when) = scenario.get("when") {
+            mistakes.extend(single::<When>(path, text, when).err().flatten());
+        }
+        for part in scenario.get("script").map(Node::items).unwrap_or_default() {
+            mistakes.extend(single::<Part>(path, text, part).err().flatten());
+        }
+        // What is wrong with the scenario itself, or with the order of its parts.
+        let is_told = |told: &Mistake| {
+            told.place == mistake.place || mistake.message.contains(told.message.as_str())
+        };
+        if !mistakes[before..].iter().any(is_told) {
+            mistakes.push(mistake);
+        }
+    }
+    if mistakes.is_empty() {
+        mistakes.extend(mistake(text, whole));
+    }
+    (right, mistakes)
+}
+
+/// One value, read where it stands in the file, or what is wrong with it.
+fn single<T: DeserializeOwned>(path: &Path, text: &str, node: &Node) -> Result<T, Option<Mistake>> {
+    scripted::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
+        let mut mistake = mistake(text, &error)?;
+        // The parser does not know where a value begins that has nothing around it.
+        if mistake.place.line().is_none() {
+            mistake.place = Place::at(node.line, node.column);
+        }
+        Some(mistake)
+    })
+}
+
+fn mistake(text: &str, error: &ScenarioError) -> Option<Mistake> {
+    let ScenarioError::Invalid { place, message, .. } = error else { return None };
+    let (message, hint) = (message.clone(), error.hint(text));
+    Some(Mistake { place: *place, kind: "form", scenario: None, message, hint })
+}

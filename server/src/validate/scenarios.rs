@@ -1,0 +1,122 @@
+//! Scenarios as a whole: scripts that cannot end well, and scenarios that stand in each other's way.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{File, Mistake};
+use crate::backend::scripted::{self, Part, Place, Scenario};
+use crate::yaml::Node;
+
+/// Scenarios of a folder that are compared with each other.
+const MAX_COMPARED: usize = 2000;
+
+/// Scripts whose last part is code.
+pub fn check(file: &mut File) {
+    let ends = |(number, scenario): (usize, &Scenario)| {
+        ends_in_code(&scenario.script).then(|| Mistake {
+            place: place(file, number),
+            kind: "ends_in_code",
+            scenario: Some(scenario.name.clone()),
+            message:
+                "the script ends in code, and the model is asked again when its result is back"
+                    .to_owned(),
+            hint: Some("say something after it, such as `text: \"{{ stdout }}\"`".to_owned()),
+        })
+    };
+    let found: Vec<Mistake> = file.scenarios.iter().enumerate().filter_map(ends).collect();
+    file.mistakes.extend(found);
+}
+
+/// Whether nothing is said after some code. The same code again may fail for ever, and then nothing is.
+fn ends_in_code(script: &[Part]) -> bool {
+    match script.iter().rev().find(|part| !matches!(part, Part::Expect(_))) {
+        Some(Part::Code(_)) => true,
+        Some(Part::IfError(parts) | Part::IfOk(parts)) => ends_in_code(parts),
+        _ => false,
+    }
+}
+
+/// Names that are there twice, and scenarios that never answer, among files of one folder.
+pub fn check_together(files: &mut [File]) {
+    let mut folders: HashMap<&Path, Vec<(usize, usize)>> = HashMap::new();
+    for (at, file) in files.iter().enumerate() {
+        let folder = file.path.parent().unwrap_or(Path::new(""));
+        let numbers = (0..file.scenarios.len()).map(|number| (at, number));
+        folders.entry(folder).or_default().extend(numbers);
+    }
+    let mut found: Vec<(usize, Mistake)> = Vec::new();
+    for all in folders.values_mut() {
+        // The order in which they are tried.
+        all.sort_by_key(|(at, number)| (&files[*at].path, *number));
+        all.dedup_by_key(|(at, number)| (&files[*at].path, *number));
+        found.extend(twice(files, all));
+        found.extend(shadowed(files, all));
+    }
+    for (at, mistake) in found {
+        files[at].mistakes.push(mistake);
+    }
+}
+
+fn twice(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
+    let mut first: HashMap<&str, (usize, usize)> = HashMap::new();
+    let mut found = Vec::new();
+    for &(at, number) in all {
+        let scenario = &files[at].scenarios[number];
+        if let Some(&earlier) = first.get(scenario.name.as_str()) {
+            let message = format!("its name is there already, in {}", told(files, earlier));
+            let hint = "journal, errors and counts tell scenarios apart by their names".to_owned();
+            found.push((at, mistake(files, at, number, "duplicate_name", message, hint)));
+        } else {
+            first.insert(&scenario.name, (at, number));
+        }
+    }
+    found
+}
+
+fn shadowed(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
+    let all = &all[..all.len().min(MAX_COMPARED)];
+    let mut found = Vec::new();
+    for (later, &(at, number)) in all.iter().enumerate() {
+        let scenario = &files[at].scenarios[number];
+        let earlier = all[..later]
+            .iter()
+            .find(|(at, number)| scripted::shadows(&files[*at].scenarios[*number], scenario));
+        if let Some(&earlier) = earlier {
+            let message = format!(
+                "it never answers: wherever its conditions hold, so do those of {}",
+                told(files, earlier)
+            );
+            let hint = "put the one with more conditions first".to_owned();
+            found.push((at, mistake(files, at, number, "shadowed", message, hint)));
+        }
+    }
+    found
+}
+
+fn mistake(
+    files: &[File],
+    at: usize,
+    number: usize,
+    kind: &'static str,
+    message: String,
+    hint: String,
+) -> Mistake {
+    let scenario = Some(files[at].scenarios[number].name.clone());
+    Mistake { place: place(&files[at], number), kind, scenario, message, hint: Some(hint) }
+}
+
+/// `chart` (a.yaml:7)
+fn told(files: &[File], (at, number): (usize, usize)) -> String {
+    let file = &files[at];
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    let line = place(file, number).line().map(|line| format!(":{line}")).unwrap_or_default();
+    format!("`{}` ({name}{line})", file.scenarios[number].name)
+}
+
+fn place(file: &File, number: usize) -> Place {
+    let scenarios = file.tree.as_ref().and_then(|tree| tree.get("scenarios"));
+    let scenario =
+        scenarios.and_then(|scenarios| scenarios.items().get(*file.numbers.get(number)?));
+    let name = scenario.map(|scenario| scenario.get("name").unwrap_or(scenario));
+    name.map_or(Place::nowhere(), |Node { line, column, .. }| Place::at(*line, *column))
+}

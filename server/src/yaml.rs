@@ -1,0 +1,168 @@
+//! Where each value of a YAML text stands. JSON is YAML too.
+
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
+
+/// Values in one another. A text with more is not looked into.
+const MAX_DEPTH: usize = 64;
+
+/// A value, and where it stands.
+#[derive(Debug)]
+pub struct Node {
+    /// From 1 on.
+    pub line: usize,
+    /// From 1 on, in letters.
+    pub column: usize,
+    /// In bytes.
+    pub start: usize,
+    pub end: usize,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Scalar {
+        text: String,
+        /// Whether it begins below its line, as after `|`.
+        is_block: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+    /// What stands elsewhere.
+    Alias,
+}
+
+impl Node {
+    /// The first document of a text, where it is YAML.
+    pub fn parse(text: &str) -> Option<Node> {
+        let mut open: Vec<Node> = Vec::new();
+        // Keys of maps that wait for their values.
+        let mut keys: Vec<Option<Node>> = Vec::new();
+        for next in Parser::new_from_str(text) {
+            let (event, span) = next.ok()?;
+            let closed = match event {
+                Event::Scalar(text, style, ..) => {
+                    let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                    let text = text.into_owned();
+                    Node::new(span, Kind::Scalar { text, is_block })?
+                }
+                Event::Alias(_) => Node::new(span, Kind::Alias)?,
+                Event::SequenceStart(..) | Event::MappingStart(..) => {
+                    let kind = match event {
+                        Event::SequenceStart(..) => Kind::List(Vec::new()),
+                        _ => Kind::Map(Vec::new()),
+                    };
+                    open.push(Node::new(span, kind)?);
+                    keys.push(None);
+                    if open.len() > MAX_DEPTH {
+                        return None;
+                    }
+                    continue;
+                }
+                Event::SequenceEnd | Event::MappingEnd => {
+                    let mut node = open.pop()?;
+                    keys.pop();
+                    // The end of a block is where the next thing begins.
+                    node.end = node.end.max(byte(span.end)?);
+                    node
+                }
+                Event::DocumentEnd => return None,
+                _ => continue,
+            };
+            let (Some(parent), Some(key)) = (open.last_mut(), keys.last_mut()) else {
+                return Some(closed);
+            };
+            match &mut parent.kind {
+                Kind::List(items) => items.push(closed),
+                Kind::Map(fields) => match key.take() {
+                    Some(key) => fields.push((key, closed)),
+                    None => *key = Some(closed),
+                },
+                Kind::Scalar { .. } | Kind::Alias => return None,
+            }
+        }
+        None
+    }
+
+    fn new(span: Span, kind: Kind) -> Option<Node> {
+        let (start, end) = (byte(span.start)?, byte(span.end)?);
+        Some(Node { line: span.start.line(), column: span.start.col() + 1, start, end, kind })
+    }
+
+    pub fn items(&self) -> &[Node] {
+        match &self.kind {
+            Kind::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub fn fields(&self) -> &[(Node, Node)] {
+        match &self.kind {
+            Kind::Map(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        let found = self.fields().iter().find(|(key, _)| key.text() == Some(name));
+        found.map(|(_, value)| value)
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The file with this node alone, where it stands.
+    pub fn alone(&self, file: &str) -> String {
+        let lines = "\n".repeat(self.line - 1);
+        let indent = " ".repeat(self.column - 1);
+        format!("{lines}{indent}{}", file.get(self.start..self.end).unwrap_or_default())
+    }
+
+    /// Whether anything in it stands elsewhere.
+    pub fn has_aliases(&self) -> bool {
+        match &self.kind {
+            Kind::Alias => true,
+            Kind::Scalar { .. } => false,
+            Kind::List(items) => items.iter().any(Node::has_aliases),
+            Kind::Map(fields) => fields.iter().any(|(k, v)| k.has_aliases() || v.has_aliases()),
+        }
+    }
+}
+
+fn byte(marker: Marker) -> Option<usize> {
+    marker.byte_offset()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_where_they_stand() {
+        let text = "# ä\nscenarios:\n  - name: a\n    script:\n      - code: |\n          x = 1\n          y\n      - {text: b}\n  - name: c\n";
+        let file = Node::parse(text).expect("it is YAML");
+        let scenarios = file.get("scenarios").expect("it is there").items();
+        let names: Vec<_> = scenarios.iter().filter_map(|s| s.get("name")?.text()).collect();
+        assert_eq!(names, ["a", "c"]);
+        assert_eq!((scenarios[1].line, scenarios[1].column), (9, 5));
+        let script = scenarios[0].get("script").expect("it is there").items();
+        let code = script[0].get("code").expect("it is there");
+        assert_eq!(code.text(), Some("x = 1\ny\n"));
+        assert_eq!(&text[script[1].start..script[1].end], "{text: b}");
+        assert!(scenarios[1].alone(text).starts_with("\n\n\n\n\n\n\n\n    name: c"));
+        assert!(!file.has_aliases());
+    }
+
+    #[test]
+    fn what_is_no_yaml_or_too_deep_is_not_looked_into() {
+        for text in
+            ["a: [", "", "a:\n\t- b", &"[".repeat(1000), &("[".repeat(70) + &"]".repeat(70))]
+        {
+            assert!(Node::parse(text).is_none(), "{text}");
+        }
+        assert!(Node::parse("a: &x 1\nb: *x").is_some_and(|node| node.has_aliases()));
+    }
+}
