@@ -19,6 +19,7 @@ mod ids;
 pub mod interaction;
 pub mod journal;
 mod json;
+pub mod listen;
 pub mod namespace;
 pub mod quirk;
 pub mod recording;
@@ -37,7 +38,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use protocol::Description;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,6 +45,7 @@ use tokio_util::task::AbortOnDropHandle;
 use backend::Backend;
 use backend::scripted::Additions;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
+use listen::Listeners;
 use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
@@ -61,7 +62,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// What a server is made of.
 #[derive(Debug)]
 pub struct Parts {
-    pub listener: TcpListener,
+    pub listeners: Listeners,
     pub sandbox: Arc<Sandbox>,
     pub backend: Arc<dyn Backend>,
     /// Where models look things up, if they may.
@@ -107,7 +108,7 @@ pub async fn run(
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Parts { listener, sandbox, backend, search, store, additions } = parts;
+    let Parts { listeners, sandbox, backend, search, store, additions } = parts;
     let files = store.files(settings.files);
     let engine = Engine::new(
         backend,
@@ -145,7 +146,7 @@ pub async fn run(
     };
     let stalled_after = settings.door.stalled_after;
     let service = http::service(app, settings.door);
-    let serving = http::serve(listener, service, stalled_after, stopping.clone());
+    let serving = http::serve(listeners, service, stalled_after, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
     let sandbox_up = async {

@@ -28,6 +28,7 @@ use server::config::{
 };
 use server::doctor::{self, client};
 use server::exec::{self, Signals};
+use server::listen::{ListenError, Listeners};
 use server::recording::Keeper;
 use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;
@@ -35,7 +36,6 @@ use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
 use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -185,11 +185,11 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
         parts = Assembled::from(&config) => parts?,
         _ = stops.next() => return Ok(success(true)), // nothing runs yet
     };
-    let url = parts.url.clone();
-    let told = banner::Server { config: &config, url: &url, scenarios: parts.scenarios };
+    let urls = parts.urls.clone();
+    let told = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
     let ready = |description: &Description| {
         told.announce(description);
-        announce(&format!("belljar listening on {url}"));
+        announce(&format!("belljar listening on {}", urls[0]));
     };
     let (stop, stopping) = oneshot::channel::<()>();
     let shutdown = async {
@@ -275,7 +275,7 @@ async fn beside(
     let (end, ended) = oneshot::channel::<()>();
     let acting = async {
         let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
-        let code = act(ready, &parts.url, key).await;
+        let code = act(ready, &parts.urls[0], key).await;
         drop(end);
         code
     };
@@ -341,7 +341,8 @@ fn records(config: &Config) -> bool {
 /// All that a server is made of, and where it listens.
 struct Assembled {
     parts: Parts,
-    url: String,
+    /// One for each address, never none.
+    urls: Vec<String>,
     /// How many there are.
     scenarios: usize,
     _scratch: Option<Scratch>,
@@ -349,10 +350,9 @@ struct Assembled {
 
 impl Assembled {
     async fn from(config: &Config) -> anyhow::Result<Assembled> {
-        let listener = TcpListener::bind(config.listen.first())
-            .await
-            .map_err(|error| no_listener(config, error))?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let listeners = Listeners::bind(config.listen).await.map_err(no_listener)?;
+        let addresses = listeners.addresses()?.into_iter();
+        let urls: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
         let additions = Arc::<Additions>::default();
         let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
@@ -365,13 +365,13 @@ impl Assembled {
         };
         // Last, so that whatever else the configuration has wrong starts no warden to be killed.
         let sandbox = Arc::new(sandbox(config).await?);
-        let parts = Parts { listener, sandbox, backend, search, store, additions };
-        Ok(Assembled { parts, url, scenarios, _scratch: scratch })
+        let parts = Parts { listeners, sandbox, backend, search, store, additions };
+        Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
     }
 }
 
-fn no_listener(config: &Config, error: std::io::Error) -> Hinted {
-    let hint = match error.kind() {
+fn no_listener(error: ListenError) -> Hinted {
+    let hint = match error.source.kind() {
         std::io::ErrorKind::AddrInUse => {
             "another program has this port; say --listen PORT for another one, 0 for a free one"
         }
@@ -381,8 +381,7 @@ fn no_listener(config: &Config, error: std::io::Error) -> Hinted {
         }
         _ => "say --listen ADDR:PORT",
     };
-    let text = format!("could not listen on {}", config.listen);
-    Hinted { text, hint: hint.to_owned(), source: Some(error) }
+    Hinted { text: error.to_string(), hint: hint.to_owned(), source: Some(error.source) }
 }
 
 async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {

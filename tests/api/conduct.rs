@@ -4,6 +4,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::harness::{Reply, TestServer, direct};
 
@@ -157,6 +159,70 @@ async fn a_client_gets_no_answer_after_its_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(20), "the runs were stopped");
 }
 
+/// Sends a body that does not end, a byte at a time, and gives the answer.
+async fn answer_to_a_slow_body(server: &TestServer, path: &str) -> String {
+    let address = server.url().strip_prefix("http://").expect("it is one");
+    let connection = TcpStream::connect(address).await.expect("the server listens");
+    let (mut reader, mut writer) = connection.into_split();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         X-Server-Timeout: 10\r\nContent-Length: 1000000\r\n\r\n{{"
+    );
+    writer.write_all(head.as_bytes()).await.expect("the server reads");
+    let sending = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(200));
+        while writer.write_all(b" ").await.is_ok() {
+            pace.tick().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+        while !answer.ends_with(b"}") {
+            let bytes = reader.read(&mut piece).await.expect("the server answers");
+            assert_ne!(bytes, 0, "the answer is whole");
+            answer.extend_from_slice(&piece[..bytes]);
+        }
+        String::from_utf8(answer).expect("it is text")
+    };
+    tokio::select! {
+        () = sending => unreachable!("it does not end"),
+        answer = reading => answer,
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_holds_for_a_slow_body_and_for_a_delay_that_was_ordered() {
+    let server = TestServer::start("").await;
+    let delayed = async |path: &str, body: Value| {
+        let request = server.request("POST", path).json(&body);
+        let request = request.header("x-belljar-fault", r#"{"delay": "60s"}"#);
+        Reply::to(request.header("x-server-timeout", "10")).await
+    };
+    let contents = json!({"contents": [{"parts": [{"text": "print(1)"}]}]});
+    let begun = Instant::now();
+    let (classic, counted, created, late, late_count) = tokio::join!(
+        answer_to_a_slow_body(&server, "/v1beta/models/direct:generateContent"),
+        answer_to_a_slow_body(&server, "/v1beta/models/direct:countTokens"),
+        answer_to_a_slow_body(&server, "/v1beta/interactions"),
+        delayed("/v1beta/models/direct:streamGenerateContent?alt=sse", contents.clone()),
+        delayed("/v1beta/models/direct:countTokens", contents.clone()),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for answer in [classic, counted] {
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        assert!(answer.contains("DEADLINE_EXCEEDED"), "{answer}");
+    }
+    assert!(created.starts_with("HTTP/1.1 504 "), "{created}");
+    assert!(created.contains(r#""code":"gateway_timeout""#), "{created}");
+    for late in [late, late_count] {
+        assert_eq!(
+            (late.status, &late.body["error"]["status"]),
+            (504, &json!("DEADLINE_EXCEEDED"))
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_client_of_the_schema_before_the_steps_is_advised_to_upgrade() {
     let server = TestServer::start("").await;
@@ -171,6 +237,29 @@ async fn a_client_of_the_schema_before_the_steps_is_advised_to_upgrade() {
     }
     for revision in ["2026-05-20", "2026-05-26", "2027-01-01", "latest", ""] {
         assert_eq!(ask(revision).await.status, 200, "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_on_an_interaction_knows_the_schema_before_the_steps() {
+    let server = TestServer::start("").await;
+    let created = server.create(direct("print(1)")).await;
+    let id = created["id"].as_str().expect("it has a name");
+    let ask = async |method: &str, end: &str, revision: &str| {
+        let request = server.request(method, &format!("/v1beta/interactions/{id}{end}"));
+        Reply::to(request.header("api-revision", revision)).await
+    };
+    let operations = [("GET", ""), ("POST", "/cancel"), ("POST", ":cancel"), ("DELETE", "")];
+    for (method, end) in operations {
+        let reply = ask(method, end, "2025-11-01").await;
+        assert_eq!(reply.status, 400, "{method} {end}: {}", reply.body);
+        assert_eq!(reply.body["error"]["code"], "invalid_request", "{method} {end}");
+        assert!(reply.message().contains("upgrade your client SDK"), "{}", reply.message());
+    }
+    // It is still there.
+    for (method, end) in operations {
+        let reply = ask(method, end, "2026-05-20").await;
+        assert_eq!(reply.status, 200, "{method} {end}: {}", reply.body);
     }
 }
 
@@ -197,6 +286,37 @@ async fn nothing_that_ends_a_line_for_some_clients_is_sent_in_a_line() {
         assert!(!text.contains(|letter| separators.contains(letter)), "{path}: {text:?}");
         assert!(text.contains("\\u2028\\u2029"), "{path}: {text}");
         assert_eq!(path.ends_with("streamGenerateContent"), text.ends_with(']'), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn answers_of_the_test_controls_have_no_raw_separators_either() {
+    let letters = ['\u{85}', '\u{2028}', '\u{2029}'];
+    let text: String = letters.iter().collect();
+    let server = TestServer::start("").await;
+    let scenario = json!({"scenarios": [{"name": text, "script": [{"text": text}]}]});
+    let fault = json!({"status": 429, "message": text, "chance": 0});
+    let asked = json!({"model": "m", "input": text});
+    let code = json!({"code": "print(chr(0x85) + chr(0x2028) + chr(0x2029))"});
+    for (method, path, body) in [
+        ("POST", "/x/scenarios", &scenario),
+        ("GET", "/x/scenarios", &Value::Null),
+        ("POST", "/x/faults", &fault),
+        ("GET", "/x/faults", &Value::Null),
+        ("POST", "/v1beta/interactions", &asked),
+        ("GET", "/x/journal", &Value::Null),
+        ("POST", "/x/execute", &code),
+        // An error repeats what it does not know.
+        ("POST", "/x/faults", &json!({text.clone(): 1})),
+    ] {
+        let request = server.request(method, path);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let reply = request.send().await.expect("it answers");
+        let reply = reply.text().await.expect("it is whole");
+        assert!(!reply.contains(letters), "{method} {path}: {reply:?}");
+        if (method, path) != ("POST", "/x/faults") || body != &fault {
+            assert!(reply.contains("\\u0085\\u2028\\u2029"), "{method} {path}: {reply}");
+        }
     }
 }
 

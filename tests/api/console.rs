@@ -77,7 +77,16 @@ impl Console {
 
     /// A server that keeps nothing, on the tests' warden, and where it is.
     fn serve(arguments: &[&str], change: impl FnOnce(&mut Command)) -> (Console, String) {
-        let mut command = belljar(&["serve", "--listen", "127.0.0.1:0", "--ephemeral"]);
+        Console::serve_on("127.0.0.1:0", arguments, change)
+    }
+
+    /// The same with this for `--listen`.
+    fn serve_on(
+        listen: &str,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> (Console, String) {
+        let mut command = belljar(&["serve", "--listen", listen, "--ephemeral"]);
         command.arg("--sandbox-socket").arg(socket()).args(arguments);
         let scratch = tempfile::tempdir().expect("there is a place for temporary files");
         command.env("TMPDIR", scratch.path());
@@ -316,6 +325,39 @@ fn debug_has_what_we_say_and_not_what_our_dependencies_say() {
         assert!(!all.contains(&format!(" {name}::")), "{all}");
     }
     assert!(!all.contains("six times"), "{all}");
+}
+
+#[test]
+fn localhost_answers_on_both_loopback_addresses() {
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    for listen in ["0", "localhost:0", "127.0.0.1:0"] {
+        let (mut server, at) = Console::serve_on(listen, &[], |_| {});
+        let port = at.strip_prefix("127.0.0.1:").expect("the line names the address of IPv4");
+        let other = format!("[::1]:{port}");
+        assert!(ask(&at, "GET /healthz", "").starts_with("HTTP/1.1 200 "), "{listen}");
+        if has_ipv6 && listen != "127.0.0.1:0" {
+            assert!(ask(&other, "GET /healthz", "").starts_with("HTTP/1.1 200 "), "{listen}");
+            server.line(&["address ", &format!("http://{at}, http://{other}")]);
+        } else {
+            TcpStream::connect(&other).expect_err("nothing listens there");
+        }
+        server.signal(Signal::TERM);
+        assert_eq!(server.ends(), Some(0));
+    }
+}
+
+#[test]
+fn a_port_that_another_program_has_on_one_family_is_named_with_its_address() {
+    let taken = ["127.0.0.1:0", "[::1]:0"].map(std::net::TcpListener::bind);
+    for other in taken.into_iter().flatten() {
+        let address = other.local_addr().expect("it is bound");
+        let listen = format!("localhost:{}", address.port());
+        let (code, _, stderr) = run(&["serve", "--ephemeral", "--listen", &listen]);
+        assert_eq!(code, Some(1), "{stderr}");
+        for part in [&format!("could not listen on {address}"), "already in use", "--listen PORT"] {
+            assert!(stderr.contains(part), "{part} is missing in {stderr}");
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod manners;
 mod models;
 mod openai;
 mod profiles;
+mod proto_json;
 mod quirks;
 mod record;
 mod restart;

@@ -15,8 +15,8 @@ use super::program::{Program, below};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Looks that have to find the same.
 const CALM: usize = 25;
-/// How long what has been killed may take to be cleared away.
-const SETTLES_WITHIN: Duration = Duration::from_secs(20);
+/// How long what has been killed may take to be cleared away, and standbys to be replaced, on a busy machine.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
 /// The three that live on while cells come and go: server, warden, zygote.
 #[derive(Debug)]
@@ -100,12 +100,18 @@ impl Household {
         }
     }
 
-    /// Counts until the numbers are those that are expected, or rest, or have had their time.
+    /// Counts until the numbers are those that are expected, or have had their time. Without such, until they
+    /// stay the same while warden and zygote have nothing to do: on a busy machine standbys that are still to
+    /// come may take longer than numbers that stay the same for a while.
     pub async fn settled(&self, expected: Option<&Count>) -> Count {
+        if expected.is_none() {
+            self.at_rest().await;
+        }
         let mut last = self.count();
         let mut same = 0;
         let mut looks = interval(LOOK_EVERY);
-        for _ in 0..SETTLES_WITHIN.as_millis() / LOOK_EVERY.as_millis() {
+        let began = Instant::now();
+        while began.elapsed() < SETTLES_WITHIN {
             looks.tick().await;
             let now = self.count();
             same = if now == last { same + 1 } else { 0 };
@@ -117,10 +123,11 @@ impl Household {
         last
     }
 
-    /// Waits until the zygote has done what it does ahead, a piece at a time, when nobody asks it for cells.
+    /// Waits until the zygote has done what it does ahead, a piece at a time, when nobody asks it for cells,
+    /// and the warden has all its standbys.
     pub async fn at_rest(&self) {
-        let [_, _, zygote] = &self.members;
-        let worked = || processor_ticks(zygote.process);
+        let [_, warden, zygote] = &self.members;
+        let worked = || (processor_ticks(zygote.process), below(number(warden.process)));
         let (mut last, mut since) = (worked(), Instant::now());
         let mut looks = interval(LOOK_EVERY);
         while since.elapsed() < RESTS_FOR {

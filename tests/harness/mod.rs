@@ -221,7 +221,7 @@ impl Builder {
         let additions = Arc::default();
         let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Parts {
-            listener,
+            listeners: listener.into(),
             sandbox: Arc::new(match self.output_bytes {
                 Some(bytes) => sandbox.with_output_bytes(bytes),
                 None => sandbox,

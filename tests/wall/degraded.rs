@@ -345,3 +345,210 @@ async fn without_control_groups_page_tables_count_as_memory() {
     );
     alive(&server).await;
 }
+
+/// A warden that may make no control groups, with these limits.
+fn watched(limits: &[&str]) -> Warden {
+    Warden::start_by(warden_after("mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\""), limits)
+}
+
+/// [E04] What is resident of a shared mapping can be hidden, and stays in memory.
+#[tokio::test]
+async fn without_control_groups_shared_memory_that_is_hidden_counts() {
+    let limits = ["--memory-mib", "512", "--wall-ms", "20000"];
+    let wardens = [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)];
+    // By a process that can be looked at, and by one that has closed itself to others.
+    let ways = ["hide(m)", "libc.prctl(4, 0, 0, 0, 0); hide(m)"];
+    for warden in &wardens {
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        for way in ways {
+            let code = python(&format!(
+                r"
+                import ctypes, mmap, os, time
+                libc = ctypes.CDLL(None, use_errno=True)
+                print('before', flush=True)
+                kept = []
+                def address(m): return ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(m)))
+                def hide(m):
+                    for at in range(0, len(m), 1 << 20): m[at:at + (1 << 20)] = bytes(1 << 20)
+                    libc.madvise(address(m), ctypes.c_size_t(len(m)), 4); kept.append(m)
+                if os.fork() == 0:
+                    for _ in range(18):
+                        m = mmap.mmap(-1, 50 << 20); {way}
+                    time.sleep(60)
+                time.sleep(60)
+                "
+            ));
+            let answer = execute(&server, &code).await;
+            let limit = json!({"name": "memory_bytes", "value": 512 << 20});
+            assert_eq!(
+                (&answer["stdout"], &answer["limit"]),
+                (&json!("before\n"), &limit),
+                "{way}: {answer:.500}"
+            );
+        }
+        // One mapping of several processes counts once, and a large one that fits is no reason.
+        let code = python(
+            r"
+            import mmap, os, time
+            m = mmap.mmap(-1, 300 << 20)
+            for at in range(0, len(m), 1 << 20): m[at:at + (1 << 20)] = bytes(1 << 20)
+            children = []
+            for _ in range(6):
+                child = os.fork()
+                if child == 0: m[::1 << 20]; time.sleep(0.5); os._exit(0)
+                children.append(child)
+            for child in children: os.waitpid(child, 0)
+            print('all of it')
+            ",
+        );
+        assert_eq!(run(&server, &code).await.ok(), "all of it\n");
+    }
+}
+
+/// [E04] [G09] Connections that wait hold what was sent, and take no descriptor.
+#[tokio::test]
+async fn without_control_groups_what_waits_in_sockets_counts_as_memory() {
+    let warden = watched(&["--memory-mib", "512", "--wall-ms", "20000"]);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = python(
+        r"
+        import socket, time
+        print('before', flush=True)
+        kept = []
+        for n in range(40):
+            listener = socket.socket(socket.AF_UNIX); listener.bind(f'{n}'); listener.listen(128)
+            kept.append(listener)
+            for _ in range(128):
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(f'{n}'); s.setblocking(False)
+                    try:
+                        while True: s.send(bytes(1 << 17))
+                    except BlockingIOError: pass
+        time.sleep(60)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let limit = json!({"name": "memory_bytes", "value": 512 << 20});
+    assert_eq!(
+        (&answer["stdout"], &answer["limit"]),
+        (&json!("before\n"), &limit),
+        "{answer:.500}"
+    );
+    let some = "import socket\nkept = [socket.socketpair() for _ in range(110)]\nimport time\n\
+        time.sleep(0.5); print(len(kept))";
+    assert_eq!(run(&server, some).await.ok(), "110\n");
+}
+
+/// [E09] Each mapping makes a look at the memory of the cell longer.
+#[tokio::test]
+async fn without_control_groups_mappings_of_all_processes_together_have_an_end() {
+    let limits = ["--memory-mib", "512", "--wall-ms", "20000", "--mappings", "50000"];
+    let warden = watched(&limits);
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let code = python(
+        r"
+        import ctypes, os, time
+        libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
+        print('before', flush=True)
+        for _ in range(6):
+            if os.fork() == 0:
+                for n in range(20_000): libc.mmap(None, 4096, 1 + n % 2 * 2, 0x22, -1, 0)
+                x = b'x' * (75 << 20)
+                time.sleep(60)
+        time.sleep(60)
+        ",
+    );
+    let answer = execute(&server, &code).await;
+    let limit = json!({"name": "mappings", "value": 50_000});
+    assert_eq!(
+        (&answer["stdout"], &answer["limit"]),
+        (&json!("before\n"), &limit),
+        "{answer:.500}"
+    );
+    let words = "OSError: stopped, used more than 50000 mappings of memory\n";
+    assert_eq!(answer["stderr"], words, "{answer:.500}");
+    alive(&server).await;
+}
+
+/// Limits that the warden was started with are named before anything fails for them.
+#[test]
+fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
+    for (set, words) in [
+        ("-n 64", "`ulimit -Hn` is 64, and 256 is needed"),
+        ("-u 100", "`ulimit -Hu` is 100, and 513 is needed"),
+        ("-f 2000", "`ulimit -Hf` is 2000 KiB, and 524288 KiB is needed"),
+        ("-v 4000000", "`ulimit -Hv` is 4000000 KiB, and 6291456 KiB is needed"),
+        ("-l 16", "`ulimit -Hl` is 16 KiB, and 64 KiB is needed"),
+    ] {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]);
+        command.args(["bash", "-euc", &format!("ulimit {set}\nexec \"$@\""), "bash"]);
+        command.arg(warden_program());
+        let told = Warden::fail_by(&mut command, &[]);
+        let last = told.lines().last().expect("there are some");
+        assert!(last.contains("too low: ") && last.contains(words), "{set}: {told}");
+    }
+}
+
+/// [E09] Mappings of a process's own are no memory, and make each look at its memory longer: meanwhile it
+/// could be filled.
+#[tokio::test]
+async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
+    // Once with the limit on mappings, and once with what is left when there is none.
+    for (most, limit) in [("400000", "mappings"), ("100000000", "memory_bytes")] {
+        let limits = ["--memory-mib", "1024", "--wall-ms", "30000", "--mappings", most];
+        let warden = watched(&[&limits[..], &["--kits", "bare"]].concat());
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        let code = python(
+            r"
+            import ctypes, os, time
+            libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
+            # Two kinds in turn, which the kernel does not join.
+            for n in range(60_000): libc.mmap(None, ctypes.c_size_t(4096), 3, 0x22 + n % 2 * 0x4000, -1, 0)
+            begin, begun = os.pipe()
+            for _ in range(25):
+                if os.fork() == 0:
+                    os.close(begun); os.read(begin, 1)
+                    kept = []
+                    for _ in range(30): kept.append(b'x' * (5 << 20)); os.write(1, b'x'); time.sleep(0.2)
+                    time.sleep(60)
+            os.write(1, b'before\n'); os.close(begun); time.sleep(60)
+            ",
+        );
+        let answer = execute(&server, &code).await;
+        let value = if limit == "mappings" { 400_000 } else { 1 << 30 };
+        assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
+        let stdout = answer["stdout"].as_str().expect("it is text");
+        let allocated = stdout.strip_prefix("before\n").expect("all were forked before").len() * 5;
+        // The limit, and what may come during one look. With looks that end when
+        // they have seen all, 1900 MiB came.
+        assert!(allocated < 1500, "{limit}: {allocated} MiB");
+        alive(&server).await;
+    }
+}
+
+/// What busy processes share counts once, however long it takes to find out.
+#[tokio::test]
+async fn without_control_groups_many_busy_processes_that_share_memory_are_not_stopped() {
+    let limits = ["--wall-ms", "60000", "--cpu-ms", "120000"];
+    for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
+        let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+        let code = python(
+            r"
+            import os, time
+            import numpy, pandas, scipy.stats
+            large = numpy.ones(300 << 17)
+            children = []
+            for _ in range(50):
+                child = os.fork()
+                if child == 0:
+                    end = time.monotonic() + 4
+                    while time.monotonic() < end: large[::512].sum()
+                    os._exit(0)
+                children.append(child)
+            print({os.waitpid(child, 0)[1] for child in children})
+            ",
+        );
+        assert_eq!(run(&server, &code).await.ok(), "{0}\n");
+    }
+}

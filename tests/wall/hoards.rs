@@ -1,6 +1,8 @@
 //! What the kernel keeps for a cell: as much as there is to be had, and others have theirs all the
 //! same.
 
+use serde_json::json;
+
 use crate::harness::TestServer;
 use crate::{alive, execute, python, run};
 
@@ -118,4 +120,54 @@ async fn pieces_of_memory_have_an_end_however_small_they_are() {
     );
     assert_eq!(run(&server, &code).await.ok(), "enough\n");
     alive(&server).await;
+}
+
+/// [E09] Locks are memory of the kernel's that no limit on memory counts.
+#[tokio::test]
+async fn locks_of_files_have_an_end() {
+    let server = TestServer::start("").await;
+    let lock = |locks: u32| {
+        python(&format!(
+            r"
+            import fcntl, time
+            print('before', flush=True)
+            kept = [open(f'{{n}}', 'w') for n in range(100)]
+            for file in kept:
+                for at in range({locks}): fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * at)
+            time.sleep({seconds})
+            ",
+            seconds = if locks > 100 { 4 } else { 2 },
+        ))
+    };
+    let answer = execute(&server, &lock(150)).await;
+    assert_eq!(answer["limit"], json!({"name": "locks", "value": 10_000}), "{answer}");
+    let words = "OSError: stopped, used more than 10000 locks of files\n";
+    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!("before\n"), &json!(words)));
+    assert_eq!(run(&server, &lock(90)).await.ok(), "before\n");
+}
+
+/// [E09] They belong to no process, so they could not be counted for a cell. SQLite makes the others.
+#[tokio::test]
+async fn locks_that_belong_to_an_open_file_are_refused_and_databases_work() {
+    let server = TestServer::start("").await;
+    let code = python(
+        r"
+        import fcntl, os, sqlite3, struct
+        file = os.open('f', os.O_RDWR | os.O_CREAT)
+        for what in (36, 37, 38):
+            try: fcntl.fcntl(file, what, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 1, 0)); print('done')
+            except OSError as e: print(e.errno)
+        for mode in ('delete', 'wal'):
+            one, other = (sqlite3.connect('d', timeout=0) for _ in range(2))
+            print(one.execute(f'pragma journal_mode={mode}').fetchone())
+            one.execute('create table if not exists t (x)'); one.execute('begin immediate')
+            try: other.execute('begin immediate'); print('both')
+            except sqlite3.OperationalError as e: print(e)
+            one.rollback(); one.close(); other.close()
+        ",
+    );
+    // 22 is EINVAL.
+    let locked = "database is locked\n";
+    let wanted = format!("22\n22\n22\n('delete',)\n{locked}('wal',)\n{locked}");
+    assert_eq!(run(&server, &code).await.ok(), wanted);
 }

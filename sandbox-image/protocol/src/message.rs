@@ -134,12 +134,19 @@ pub enum Limit {
     CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
+    /// Memory of all cells together: the container's or the machine's was full, and the kernel killed this
+    /// cell, though it was within its own limit.
+    SandboxMemory,
     /// Processes of the whole cell.
     Processes(u64),
     /// Threads of all processes of the cell together, of which each has one at least.
     Threads(u64),
     /// Open files of one process.
     OpenFiles(u64),
+    /// Mappings of memory of all processes of the cell together.
+    Mappings(u64),
+    /// Locks of files, and of ranges of them, of the whole cell.
+    Locks(u64),
     /// Files of the whole cell, together and each, in bytes.
     DiskBytes(u64),
     /// Files and folders of the whole cell.
@@ -193,6 +200,12 @@ pub struct CellLimits {
     pub threads: u64,
     /// Open files of one process.
     pub open_files: u64,
+    /// Mappings of memory of all its processes together.
+    #[serde(default = "no_limit")]
+    pub mappings: u64,
+    /// Locks of files, and of ranges of them, of the whole cell.
+    #[serde(default = "no_limit")]
+    pub locks: u64,
     /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
     pub scratch_bytes: u64,
     /// Files and directories in them.
@@ -215,6 +228,11 @@ pub struct CellLimits {
     pub code_bytes: u64,
 }
 
+/// Of a warden that has no such limit.
+fn no_limit() -> u64 {
+    u64::MAX
+}
+
 impl CellLimits {
     /// Of everything, for a test to change what it is about.
     pub const NOTHING: CellLimits = CellLimits {
@@ -224,6 +242,8 @@ impl CellLimits {
         processes: 0,
         threads: 0,
         open_files: 0,
+        mappings: 0,
+        locks: 0,
         scratch_bytes: 0,
         scratch_files: 0,
         output_bytes: 0,

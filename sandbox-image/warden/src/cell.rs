@@ -12,6 +12,7 @@ use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
@@ -318,11 +319,17 @@ impl Cell {
         // ours to reap.
         let ended = self.code.ended().await;
         self.init.ended().await;
-        let was_out_of_memory = self.meter.lock().await.was_out_of_memory();
+        let meter = self.meter.lock().await;
+        let was_out_of_memory = meter.was_out_of_memory();
+        let is_killed = ended == Ended::Signalled(Signal::KILL.as_raw());
         match (end, ended) {
             (End::Stopped(limit), _) => Outcome::Stopped { limit },
             (_, Ended::Signalled(_)) if was_out_of_memory => {
                 Outcome::Stopped { limit: Limit::MemoryBytes(self.limits.memory_bytes) }
+            }
+            // Not by the warden, which had not sent it yet.
+            (_, _) if is_killed && meter.was_memory_full() => {
+                Outcome::Stopped { limit: Limit::SandboxMemory }
             }
             (_, Ended::Exited(0)) => Outcome::Ok,
             (_, Ended::Exited(code)) => Outcome::Exited { code },

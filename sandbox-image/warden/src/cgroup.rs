@@ -173,6 +173,23 @@ impl Group {
     }
 }
 
+impl Group {
+    /// The file that counts what the kernel has killed in it.
+    pub fn kill_counter(&self) -> Option<&Path> {
+        let counts_kills = |sign: &&(PathBuf, &str, u64)| sign.1 == "oom_kill ";
+        self.signs.iter().find(counts_kills).map(|(file, _, _)| &**file)
+    }
+}
+
+/// Files of the warden's own group that may count what the kernel has killed in it, by either generation.
+pub fn own_files() -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_second = second_folder(&own, &mounts).map(|folder| folder.join("memory.events"));
+    let of_first = first_folder(&own, &mounts, "memory").map(|at| at.join("memory.oom_control"));
+    of_second.into_iter().chain(of_first).collect()
+}
+
 fn counted(file: &Path, line: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let count = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
@@ -283,9 +300,7 @@ pub const TABLES: u64 = 16;
 /// The second generation: one tree. A group with groups in it has no processes of its own, so the
 /// warden moves into one beside those of its cells.
 fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String> {
-    let root = mounted(mounts, "cgroup2", "").ok_or("there is no cgroup2")?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in cgroup2")?;
-    let folder = below(&root, path);
+    let folder = second_folder(own, mounts)?;
     let failed = |what: &'static str| {
         let place = folder.display().to_string();
         move |error: io::Error| format!("{what} in {place}: {error}")
@@ -312,23 +327,31 @@ fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String
     })
 }
 
+/// Where this process is in it.
+fn second_folder(own: &str, mounts: &str) -> Result<PathBuf, String> {
+    let root = mounted(mounts, "cgroup2", "").ok_or("there is no cgroup2")?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in cgroup2")?;
+    Ok(below(&root, path))
+}
+
+/// Where this process is in the first generation's tree for this kind of limit.
+fn first_folder(own: &str, mounts: &str, kind: &str) -> Result<PathBuf, String> {
+    let root = mounted(mounts, "cgroup", kind).ok_or(format!("there is no cgroup for {kind}"))?;
+    let path = own.lines().find_map(|line| {
+        let (kinds, path) = line.split_once(':')?.1.split_once(':')?;
+        kinds.split(',').any(|one| one == kind).then_some(path)
+    });
+    Ok(below(&root, path.unwrap_or("/")))
+}
+
 /// As little as there can be.
 const SWAP_BYTES: u64 = 4096;
 
 /// The first generation: a tree for each kind of limit.
 fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, String> {
-    let parent = |kind: &str| {
-        let root =
-            mounted(mounts, "cgroup", kind).ok_or(format!("there is no cgroup for {kind}"))?;
-        let path = own.lines().find_map(|line| {
-            let (kinds, path) = line.split_once(':')?.1.split_once(':')?;
-            kinds.split(',').any(|one| one == kind).then_some(path)
-        });
-        Ok::<_, String>(below(&root, path.unwrap_or("/")))
-    };
     Ok(vec![
         Parent {
-            folder: parent("memory")?,
+            folder: first_folder(own, mounts, "memory")?,
             settings: vec![
                 ("memory.limit_in_bytes", most(limits).to_string()),
                 // With swap a page more, so that it is the limit on memory that is met.
@@ -337,7 +360,7 @@ fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, St
             signs: &[("memory.failcnt", ""), ("memory.oom_control", "oom_kill ")],
         },
         Parent {
-            folder: parent("pids")?,
+            folder: first_folder(own, mounts, "pids")?,
             settings: vec![("pids.max", (limits.threads + 1).to_string())],
             signs: &[],
         },

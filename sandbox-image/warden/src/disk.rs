@@ -7,8 +7,11 @@ use std::path::Path;
 use jail::shared::{FOLDERS, SHARED_MEMORY};
 use protocol::{CellLimits, Limit};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 
+use crate::budget::Budget;
 use crate::memory;
+use crate::tree::is_gone;
 
 /// Where a cell's files are.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Disk {
             }
             Disk::Shared { folder, user, .. } => {
                 let mut count = Count { limits: *limits, files: 0, bytes: 0 };
-                count.all_of(Path::new(SHARED_MEMORY), *user);
+                count.all_of(Path::new(SHARED_MEMORY), *user)?;
                 let in_memory_bytes = count.bytes;
                 count.all_below(folder.as_fd())?;
                 let free_files = limits.scratch_files.saturating_sub(count.files);
@@ -96,13 +99,22 @@ impl Disk {
         }
     }
 
-    /// How much of its files a process has mapped, and so has in its own count as well.
-    pub fn mapped(&self, process: i32) -> u64 {
+    /// The device that nobody else has files on.
+    pub fn own_device(&self) -> Option<&str> {
+        match self {
+            Disk::Own { device, .. } => Some(device),
+            Disk::Shared { .. } => None,
+        }
+    }
+
+    /// How much of its files a process has mapped, and so has in its own count as well. Nothing where the
+    /// budget does not suffice to tell.
+    pub fn mapped(&self, process: i32, budget: &Budget) -> Option<u64> {
         match self {
             Disk::Own { device, .. } | Disk::Shared { device: Some(device), .. } => {
-                memory::mapped(process, device)
+                memory::mapped(process, device, budget)
             }
-            Disk::Shared { device: None, .. } => 0,
+            Disk::Shared { device: None, .. } => Some(0),
         }
     }
 }
@@ -133,60 +145,79 @@ impl Count {
         self.files > self.limits.scratch_files || self.bytes > most(&self.limits)
     }
 
-    /// By descriptor, and through no link: whoever owns the folder can change it while we look.
+    /// By descriptor, and through no link: whoever owns the folder can change it while we look. What goes
+    /// meanwhile takes no room; what cannot be looked at is an error.
     fn all_below(&mut self, folder: BorrowedFd<'_>) -> io::Result<()> {
         let mut open = vec![list(folder, c".")?];
         while let Some(folder) = open.last_mut() {
-            let Some(entry) = folder.read() else {
+            let entry = match folder.read() {
+                None => None,
+                Some(entry) => unless_gone(entry)?,
+            };
+            let Some(entry) = entry else {
                 open.pop();
                 continue;
             };
-            let entry = entry?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
             let folder = folder.fd()?;
-            // What has just gone takes no room.
-            let Ok(about) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let about = unless_gone(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?;
+            let Some(about) = about else { continue };
             self.add(&about);
             if self.is_too_much() {
                 break;
             }
-            if FileType::from_raw_mode(about.st_mode) == FileType::Directory
-                && let Ok(below) = list(folder, name)
-            {
-                open.push(below);
+            if FileType::from_raw_mode(about.st_mode) != FileType::Directory {
+                continue;
+            }
+            match list(folder, name) {
+                Ok(below) => open.push(below),
+                // Something else is in its place.
+                Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
     /// What is this user's of a folder in which all cells have files, and no folders.
-    fn all_of(&mut self, folder: &Path, user: u32) {
-        let Ok(mut entries) =
-            rustix::fs::openat(rustix::fs::CWD, folder, LIST, Mode::empty()).and_then(Dir::new)
-        else {
-            return; // where there is no such folder there is nothing in it
+    fn all_of(&mut self, folder: &Path, user: u32) -> io::Result<()> {
+        let open = rustix::fs::openat(rustix::fs::CWD, folder, LIST, Mode::empty());
+        let mut entries = match open.and_then(Dir::new) {
+            // Where there is no such folder, or none that may be looked at, there is nothing in it.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Ok(()),
+            entries => entries?,
         };
-        while let Some(Ok(entry)) = entries.read() {
-            let Ok(folder) = entries.fd() else { return };
-            match statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(about) if about.st_uid == user => self.add(&about),
+        while let Some(entry) = entries.read() {
+            let entry = entry?;
+            let about = statat(entries.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            match unless_gone(about)? {
+                Some(about) if about.st_uid == user => self.add(&about),
                 _ => {}
             }
             if self.is_too_much() {
-                return;
+                break;
             }
         }
+        Ok(())
+    }
+}
+
+fn unless_gone<T>(answer: Result<T, Errno>) -> io::Result<Option<T>> {
+    match answer.map_err(io::Error::from) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 const LIST: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-fn list(folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> io::Result<Dir> {
-    Ok(Dir::new(openat(folder, name, LIST, Mode::empty())?)?)
+fn list(folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<Dir, Errno> {
+    Dir::new(openat(folder, name, LIST, Mode::empty())?)
 }
 
 #[cfg(test)]
@@ -203,9 +234,10 @@ mod tests {
         let disk = Disk::own(&file).expect("it is open");
         assert!(disk.room(&limits(0, 0)).expect("it is open").used_bytes > 0);
         let me = std::process::id().cast_signed();
-        assert!(disk.mapped(me) > 0, "this program is mapped");
+        let mapped = disk.mapped(me, &Budget::new());
+        assert!(mapped.is_some_and(|bytes| bytes > 0), "this program is mapped");
         let proc = std::fs::File::open("/proc").expect("it is there");
-        assert_eq!(Disk::own(proc).expect("it is open").mapped(me), 0);
+        assert_eq!(Disk::own(proc).expect("it is open").mapped(me, &Budget::new()), Some(0));
     }
 
     #[test]

@@ -3,17 +3,23 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod capture;
+mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;
+mod closely;
 mod connection;
 mod disk;
 mod health;
 mod home;
 mod images;
+mod kills;
 mod kit;
+mod locks;
 mod lodging;
+mod maps;
 mod memory;
 mod meter;
 mod nursery;

@@ -1,7 +1,9 @@
 //! Memory of a process, looked at from outside: roughly at any time, exactly where it matters.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 
+use crate::budget::Budget;
 use crate::told;
 use crate::tree::is_gone;
 
@@ -10,6 +12,11 @@ use crate::tree::is_gone;
 pub struct Resident {
     /// Memory of its own and shared memory, in bytes.
     pub bytes: u64,
+    /// What of that is its own and no file's.
+    pub anon_bytes: u64,
+    /// Address space that is neither its own writable memory, nor a stack, nor code: all shared memory is in
+    /// it, resident or not.
+    pub unaccounted_bytes: u64,
     /// The most it had since it was forked.
     pub peak_bytes: u64,
     /// Its page tables, and what of its memory is swapped out or in huge pages.
@@ -30,8 +37,15 @@ fn text_with(process: i32, file: &str, line: &str) -> io::Result<String> {
     if has_memory(&text) {
         return Ok(text);
     }
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Ok(text) };
-    for thread in threads.flatten() {
+    let threads = match std::fs::read_dir(format!("/proc/{process}/task")) {
+        Err(error) if is_gone(&error) => return Ok(text),
+        threads => threads?,
+    };
+    for thread in threads {
+        let thread = match thread {
+            Err(error) if is_gone(&error) => continue,
+            thread => thread?,
+        };
         let of_thread = or_empty(told::read(thread.path().join(file)))?;
         if has_memory(&of_thread) {
             return Ok(of_thread);
@@ -50,35 +64,82 @@ fn or_empty(text: io::Result<String>) -> io::Result<String> {
 /// `None` where the process has no memory any more.
 fn read(status: &str) -> Option<Resident> {
     let of = |name: &str| field(status.lines(), name);
-    let bytes = of("RssAnon:")? + of("RssShmem:")?;
+    let anon_bytes = of("RssAnon:")?;
+    let bytes = anon_bytes + of("RssShmem:")?;
+    let accounted =
+        ["VmData:", "VmStk:", "VmExe:", "VmLib:"].iter().filter_map(|name| of(name)).sum();
+    let unaccounted_bytes = of("VmSize:")?.saturating_sub(accounted);
     // The kernel remembers the peak of all kinds together. Pages of files come and stay.
     let peak_bytes = of("VmHWM:")?.saturating_sub(of("RssFile:")?).max(bytes);
     // Page tables, and what has been swapped out or taken from the pool of huge pages, is memory too.
     let others = ["VmPTE:", "VmSwap:", "HugetlbPages:"].iter().filter_map(|name| of(name)).sum();
-    Some(Resident { bytes, peak_bytes, other_bytes: others })
+    Some(Resident { bytes, anon_bytes, unaccounted_bytes, peak_bytes, other_bytes: others })
 }
 
 /// The same to the byte, at a hundred times the price: what processes share counts once, and of
 /// what they share with the zygote each bears its part. One that is gone has nothing; an error is of
 /// one that does not let this process look.
-pub fn exact(process: i32) -> io::Result<u64> {
+pub fn exact(process: i32) -> io::Result<Exact> {
     let text = text_with(process, "smaps_rollup", "Pss_Anon:")?;
-    Ok(["Pss_Anon:", "Pss_Shmem:"].iter().filter_map(|name| field(text.lines(), name)).sum())
+    if text.is_empty() {
+        return Ok(Exact::default());
+    }
+    read_exact(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// How much of the files of a file system (`00:2f`) a process has mapped, which [`exact`] has counted.
-pub fn mapped(process: i32, device: &str) -> u64 {
-    let text = told::read(format!("/proc/{process}/smaps")).unwrap_or_default();
-    let (mut bytes, mut ours) = (0, false);
-    for line in text.lines() {
+fn read_exact(rollup: &str) -> Option<Exact> {
+    let of = |name| field(rollup.lines(), name);
+    Some(Exact { anon_bytes: of("Pss_Anon:")?, shared_bytes: of("Pss_Shmem:")? })
+}
+
+/// A process's part of what it has in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exact {
+    pub anon_bytes: u64,
+    /// Shared memory and files in memory, as far as they are resident.
+    pub shared_bytes: u64,
+}
+
+impl Exact {
+    pub fn bytes(self) -> u64 {
+        self.anon_bytes.saturating_add(self.shared_bytes)
+    }
+}
+
+/// How much of the files of a file system (`00:2f`) a process has mapped, which [`exact`] has counted. Nothing
+/// where the budget does not suffice to tell.
+pub fn mapped(process: i32, device: &str, budget: &Budget) -> Option<u64> {
+    let Ok(file) = File::open(format!("/proc/{process}/smaps")) else { return Some(0) };
+    mapped_in(BufReader::with_capacity(READ_BYTES, file), device, budget)
+}
+
+const READ_BYTES: usize = 64 << 10;
+/// Lines between two looks at the clock: some hundred microseconds.
+const LINES: usize = 1024;
+
+fn mapped_in(mut file: impl BufRead, device: &str, budget: &Budget) -> Option<u64> {
+    let (mut bytes, mut ours) = (0u64, false);
+    let mut line = Vec::new();
+    for number in 1.. {
+        if number % LINES == 0 && budget.is_spent() {
+            return None;
+        }
+        line.clear();
+        // What is missing after an error counts as not mapped, and so as memory of its own.
+        if !file.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            break;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let of = |name| field([&*line].into_iter(), name).unwrap_or(0);
         match line.split_ascii_whitespace().nth(3) {
             // `7f…-7f… rw-s 00000000 00:2f 12 /tmp/file`; the other lines have three words.
             Some(word) if word.contains(':') => ours = word == device,
-            _ if ours => bytes += field([line].into_iter(), "Pss:").unwrap_or(0),
+            // Pages of a private mapping that were written to are no file's any more.
+            _ if ours => bytes = (bytes + of("Pss:")).saturating_sub(of("Anonymous:")),
             _ => {}
         }
     }
-    bytes
+    Some(bytes)
 }
 
 /// `RssAnon:     42544 kB`, in bytes.
@@ -92,11 +153,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_rollup_without_the_lines_that_count_is_an_error() {
+        let whole = "Rss: 9 kB\nPss: 8 kB\nPss_Anon:  3 kB\nPss_File: 4 kB\nPss_Shmem:  1 kB\n";
+        let wanted = Exact { anon_bytes: 3 << 10, shared_bytes: 1 << 10 };
+        assert_eq!(read_exact(whole), Some(wanted));
+        assert_eq!(read_exact("Rss: 9 kB\nPss: 8 kB\n"), None);
+    }
+
+    #[test]
+    fn of_mapped_files_only_what_is_the_files_is_mapped() {
+        let text = "7f10-7f20 rw-s 00000000 00:2f 12  /tmp/a b\nPss: 10 kB\nAnonymous: 0 kB\n\
+                    7f20-7f30 rw-p 00000000 00:2f 12  /tmp/a b\nPss: 10 kB\nAnonymous: 9 kB\n\
+                    7f30-7f40 rw-s 00000000 fe:00 12  /etc/x\nPss: 10 kB\nAnonymous: 0 kB\n";
+        let mapped = |text: &str, budget| mapped_in(text.as_bytes(), "00:2f", &budget);
+        assert_eq!(mapped(text, Budget::new()), Some(11 << 10));
+        let none = std::time::Duration::ZERO;
+        assert_eq!(mapped(&text.repeat(LINES), Budget::of(none, none)), None);
+    }
+
+    #[test]
     fn memory_is_seen_roughly_and_exactly() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         let held = vec![1u8; 50 << 20];
         let rough = resident(me).expect("it runs");
-        let exact = exact(me).expect("it is us");
+        let exact = exact(me).expect("it is us").bytes();
         assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
         drop(held);
         let later = resident(me).expect("it runs");
@@ -104,6 +184,6 @@ mod tests {
         assert!(later.bytes < rough.bytes && later.peak_bytes > 48 << 20, "{later:?}");
         assert_eq!(resident(i32::MAX).expect("it never was"), Resident::default());
         assert!(later.other_bytes > 0, "its page tables: {later:?}");
-        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse"), 0);
+        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse").bytes(), 0);
     }
 }

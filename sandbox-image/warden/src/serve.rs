@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::ceilings;
 use crate::connection::{self, Shared};
 use crate::home;
 use crate::kit::Kit;
@@ -76,6 +77,13 @@ pub struct Settings {
     /// Open files of one process of a cell.
     #[arg(long, default_value_t = 256)]
     open_files: u64,
+    /// Mappings of memory of all processes of one cell together, where cells have no control groups:
+    /// each one makes a look at the cell's memory longer.
+    #[arg(long, default_value_t = 400_000)]
+    mappings: u64,
+    /// Locks of files, and of ranges of them, of one cell.
+    #[arg(long, default_value_t = 10_000)]
+    locks: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
     #[arg(long, default_value_t = 512)]
     scratch_mib: u64,
@@ -127,6 +135,8 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
             .context("binding this program to its parent")?;
     }
+    let standbys = settings.standbys.max(1).saturating_mul(settings.kits.len());
+    ceilings::check(&limits(&settings), standbys)?;
     // The processes that fork a cell's init end at once, so that it becomes our child to reap.
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).context("becoming a reaper")?;
@@ -245,6 +255,8 @@ fn limits(settings: &Settings) -> CellLimits {
         processes: settings.processes,
         threads: settings.threads,
         open_files: settings.open_files,
+        mappings: settings.mappings,
+        locks: settings.locks,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,

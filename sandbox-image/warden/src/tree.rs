@@ -49,7 +49,10 @@ impl Tree {
         let mut members = Members::default();
         members.add(self.code);
         members.add_children_of(self.init, 1);
-        members.add(self.orphans());
+        match self.orphans() {
+            Ok(orphans) => members.add(orphans),
+            Err(_) => members.is_incomplete = true,
+        }
         let mut next = 0;
         while let Some(parent) = members.found.get(next).copied() {
             next += 1;
@@ -58,13 +61,13 @@ impl Tree {
         members
     }
 
-    fn orphans(&self) -> Vec<i32> {
-        let Some(user) = self.user else { return Vec::new() };
-        let mut orphans = children(std::process::id().cast_signed(), MANY).unwrap_or_default();
+    fn orphans(&self) -> io::Result<Vec<i32>> {
+        let Some(user) = self.user else { return Ok(Vec::new()) };
+        let mut orphans = children(std::process::id().cast_signed(), MANY)?;
         orphans.retain(|&orphan| {
             Some(orphan) != self.init && Some(orphan) != self.code && is_of(orphan, user)
         });
-        orphans
+        Ok(orphans)
     }
 }
 

@@ -54,7 +54,7 @@ pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
             Ok(_) => "memory and processes of each cell as a whole".to_owned(),
             Err(why) => format!(
                 "{why}; cells are watched instead, twenty times a second: their memory limits hold \
-                 against accidents, not against intent"
+                 against accidents, not against intent; deploy/README.md says how to get control groups"
             ),
         },
     };

@@ -10,7 +10,8 @@ use tracing::Level;
 /// What is known once the server is made.
 pub struct Server<'s> {
     pub config: &'s Config,
-    pub url: &'s str,
+    /// One for each address; the first is the one to use.
+    pub urls: &'s [String],
     /// Scenarios that are loaded.
     pub scenarios: usize,
 }
@@ -26,7 +27,7 @@ impl Server<'_> {
             LogFormat::Plain => eprint!("{}", self.lines(description)),
             LogFormat::Json => tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
-                url = self.url,
+                url = self.urls[0],
                 scenarios = self.scenarios,
                 scenarios_dir = self.scenarios_dir(),
                 models = self.models(),
@@ -50,7 +51,7 @@ impl Server<'_> {
             SandboxConfig::Warden { run, .. } => format!("runs stop after {}", time_text(*run)),
         };
         let rows = [
-            ("address", self.url.to_owned()),
+            ("address", self.urls.join(", ")),
             ("docs", format!("{}/docs", self.reachable())),
             ("models", self.models()),
             ("scenarios", self.scenarios_told()),
@@ -76,7 +77,7 @@ impl Server<'_> {
 
     /// An address that clients on this machine can use.
     fn reachable(&self) -> String {
-        self.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     }
 
     fn models(&self) -> String {

@@ -142,8 +142,8 @@ pub struct Doctor {
 
 #[derive(Debug, Default, Args)]
 pub struct Flags {
-    /// Address and port, or a port of this machine alone; port 0 takes a free one
-    /// [default: 127.0.0.1:8080]
+    /// Address and port, or a port alone, which is one of localhost (127.0.0.1 and ::1); port 0 takes
+    /// a free one [default: localhost:8080]
     #[arg(long, value_name = "ADDR:PORT|PORT")]
     pub listen: Option<ListenAddress>,
     /// Where interactions are kept [default: $XDG_DATA_HOME/belljar or ~/.local/share/belljar]

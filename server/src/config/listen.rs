@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 /// The port, where none is written.
 pub const PORT: u16 = 8080;
 
-/// `127.0.0.1:8080`, `[::1]:0`, `localhost:0`; `:8091` and `8091` are ports of this machine alone.
+/// `127.0.0.1:8080`, `[::1]:0`, `localhost:0`; `:8091` and `8091` are ports of `localhost`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenAddress {
     pub host: ListenHost,
@@ -26,11 +26,17 @@ pub enum ListenHost {
 
 impl Default for ListenAddress {
     fn default() -> ListenAddress {
-        ListenAddress::loopback(PORT)
+        ListenAddress::localhost(PORT)
     }
 }
 
 impl ListenAddress {
+    /// Both loopback addresses.
+    pub fn localhost(port: u16) -> ListenAddress {
+        ListenAddress { host: ListenHost::Localhost, port }
+    }
+
+    /// 127.0.0.1 alone.
     pub fn loopback(port: u16) -> ListenAddress {
         ListenAddress { host: ListenHost::Address(Ipv4Addr::LOCALHOST.into()), port }
     }
@@ -70,7 +76,7 @@ impl FromStr for ListenAddress {
         let text = text.trim();
         let wrong = || EXAMPLES.to_owned();
         if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
-            return Ok(ListenAddress::loopback(port));
+            return Ok(ListenAddress::localhost(port));
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(ListenAddress {
@@ -87,7 +93,7 @@ impl FromStr for ListenAddress {
             None => (text, PORT),
         };
         if host.eq_ignore_ascii_case("localhost") {
-            return Ok(ListenAddress { host: ListenHost::Localhost, port });
+            return Ok(ListenAddress::localhost(port));
         }
         if host == "*" {
             return Err(format!("to listen on all addresses, write 0.0.0.0:{port} or [::]:{port}"));
@@ -106,7 +112,7 @@ impl<'de> Deserialize<'de> for ListenAddress {
         }
         let wrong = |_| D::Error::custom("listen is an address and a port, or a port");
         match Written::deserialize(from).map_err(wrong)? {
-            Written::Port(port) => Ok(ListenAddress::loopback(port)),
+            Written::Port(port) => Ok(ListenAddress::localhost(port)),
             Written::Text(text) => text.parse().map_err(D::Error::custom),
         }
     }
@@ -120,9 +126,9 @@ mod tests {
     fn addresses_are_read_as_people_write_them_and_shown_in_full() {
         for (text, wanted) in [
             ("127.0.0.1:8080", "127.0.0.1:8080"),
-            (":8091", "127.0.0.1:8091"),
-            ("8091", "127.0.0.1:8091"),
-            ("0", "127.0.0.1:0"),
+            (":8091", "localhost:8091"),
+            ("8091", "localhost:8091"),
+            ("0", "localhost:0"),
             ("localhost:0", "localhost:0"),
             ("LocalHost:0", "localhost:0"),
             ("localhost", "localhost:8080"),

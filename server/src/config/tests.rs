@@ -31,7 +31,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 #[test]
 fn without_a_word_it_serves_this_machine_alone() {
     let config = read(&[], &[]).expect("there is nothing wrong");
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listen.to_string(), "localhost:8080");
     let folder = DataDir::Folder("/home/somebody/.local/share/belljar".into());
     assert_eq!(config.data_dir, folder);
     assert!(config.api_keys.is_empty());
@@ -457,7 +457,7 @@ fn sizes_and_durations_may_have_units_everywhere() {
     );
     let path = file.path().to_str().expect("it is text");
     let config = read(&["--config", path], &[]).expect("it is right");
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8091");
+    assert_eq!(config.listen.to_string(), "localhost:8091");
     let files = (config.request_bytes, config.files.file_bytes, config.files.total_bytes);
     assert_eq!(files, (1 << 20, 7, 1000));
     assert_eq!(config.retention, Duration::from_secs(5400));
@@ -513,7 +513,7 @@ fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
     assert!(!table.contains("geheim"), "{table}");
     for (name, value, from) in [
         ("config", path, "--config"),
-        ("listen", "127.0.0.1:0", "--listen"),
+        ("listen", "localhost:0", "--listen"),
         ("api_keys", "2 keys", "BELLJAR_API_KEYS"),
         ("model_turns", "7", path),
         ("request_bytes", "2KiB", path),

@@ -52,12 +52,15 @@ fn note(outcome: &Verdict) -> String {
                 Limit::WallMs(_) => ("TimeoutError", "stopped after"),
                 Limit::CpuMs(_) => ("TimeoutError", "stopped, used more than"),
                 Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
+                Limit::SandboxMemory => ("MemoryError", "killed,"),
                 Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
                 // The kernel refuses the rest, and nobody has to be stopped.
                 Limit::Processes(_)
                 | Limit::Threads(_)
                 | Limit::OpenFiles(_)
+                | Limit::Mappings(_)
+                | Limit::Locks(_)
                 | Limit::DiskBytes(_)
                 | Limit::DiskFiles(_)
                 | Limit::Rest => ("OSError", "stopped, used more than"),
@@ -73,9 +76,12 @@ fn amount(limit: Limit) -> String {
         Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
         Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
         Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
+        Limit::SandboxMemory => "the sandbox's memory was full".to_owned(),
         Limit::Processes(count) => format!("{count} processes"),
         Limit::Threads(count) => format!("{count} threads"),
         Limit::OpenFiles(count) => format!("{count} open files"),
+        Limit::Mappings(count) => format!("{count} mappings of memory"),
+        Limit::Locks(count) => format!("{count} locks of files"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
         Limit::OutputBytes(bytes) => size(bytes),
@@ -170,6 +176,8 @@ mod tests {
         open_files: 256,
         scratch_bytes: 512 << 20,
         scratch_files: 10_000,
+        mappings: 400_000,
+        locks: 10_000,
         output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
@@ -231,6 +239,12 @@ mod tests {
                 Limit::MemoryBytes(2 << 30),
                 "MemoryError: stopped, used more than 2048 MiB of memory",
             ),
+            (Limit::Locks(10_000), "OSError: stopped, used more than 10000 locks of files"),
+            (
+                Limit::Mappings(400_000),
+                "OSError: stopped, used more than 400000 mappings of memory",
+            ),
+            (Limit::SandboxMemory, "MemoryError: killed, the sandbox's memory was full"),
             (Limit::OutputBytes(10 << 20), "OutputError: stopped, wrote more than 10 MiB"),
             (
                 Limit::CodeBytes(1 << 20),

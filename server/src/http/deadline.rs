@@ -1,10 +1,14 @@
 //! `X-Server-Timeout`: how long a client gives the server, in seconds. The SDKs send their own
 //! timeout in it.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ApiError, Code};
@@ -20,6 +24,13 @@ const MAX_SECONDS: f64 = 1e9;
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
+    /// The deadline of a request that arrives now.
+    fn of(headers: &HeaderMap) -> Result<Deadline, ApiError> {
+        let Some(value) = headers.get(HEADER) else { return Ok(Deadline::default()) };
+        let seconds = seconds(value.to_str().unwrap_or("?"))?;
+        Ok(Deadline(seconds.map(|time| Instant::now() + time)))
+    }
+
     /// What the work gives, or the error if it is not done in time. Late work is dropped, and with it
     /// what runs for it.
     pub async fn hold<T>(self, work: impl Future<Output = T>) -> Result<T, ApiError> {
@@ -30,13 +41,23 @@ impl Deadline {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Deadline {
-    type Rejection = ApiError;
+/// Holds a request to its deadline until its answer begins, whatever takes the time: the body, the
+/// work, or a fault that delays it. Streams go on under the same deadline.
+pub async fn apply(mut request: Request, next: Next) -> Response {
+    let deadline = match Deadline::of(request.headers()) {
+        Ok(deadline) => deadline,
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().insert(deadline);
+    deadline.hold(next.run(request)).await.unwrap_or_else(|late| late.into_response())
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Deadline, ApiError> {
-        let Some(value) = parts.headers.get(HEADER) else { return Ok(Deadline::default()) };
-        let seconds = seconds(value.to_str().unwrap_or("?"))?;
-        Ok(Deadline(seconds.map(|time| Instant::now() + time)))
+/// The deadline that [`apply`] read.
+impl<S: Send + Sync> FromRequestParts<S> for Deadline {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Deadline, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
     }
 }
 

@@ -1,12 +1,12 @@
 //! `GET`, `POST` and `DELETE /x/faults`: failures for every request of a namespace.
 
-use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
 use super::body::Body;
 use super::error::ApiError;
+use super::lines::Json;
 use super::namespace::InNamespace;
 
 /// What was ordered, and how often each of it has happened.

@@ -8,7 +8,7 @@ use super::App;
 use super::base::Base;
 use super::error::{ApiError, Code};
 use super::generate::file::to_json;
-use super::generate::json;
+use super::generate::{json, proto};
 use super::page::Page;
 use super::query::Classic;
 use crate::store::Owner;
@@ -21,7 +21,7 @@ pub async fn list(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
     base: Base,
-    Classic { page, .. }: Classic,
+    Classic { page, enum_numbers, .. }: Classic,
 ) -> Result<Response, ApiError> {
     let size = page.size(DEFAULT_PAGE, MAX_PAGE);
     let after = page.after.as_deref().unwrap_or_default();
@@ -35,6 +35,9 @@ pub async fn list(
     if let (true, Some(last)) = (found.len() > size, shown.last()) {
         body["nextPageToken"] = Page::token(&last.id).into();
     }
+    if enum_numbers {
+        proto::with_numbers(&mut body);
+    }
     Ok(json(&body))
 }
 
@@ -43,7 +46,7 @@ pub async fn get(
     Extension(owner): Extension<Owner>,
     base: Base,
     Path(rest): Path<String>,
-    _: Classic,
+    query: Classic,
 ) -> Result<Response, ApiError> {
     let id = id_of(&rest);
     if id.ends_with(":download") {
@@ -52,7 +55,11 @@ pub async fn get(
         ));
     }
     let file = app.files.find(&owner, id).await?.ok_or_else(|| ApiError::no_file(id))?;
-    Ok(json(&to_json(&file, &base)))
+    let mut body = to_json(&file, &base);
+    if query.enum_numbers {
+        proto::file_with_numbers(&mut body);
+    }
+    Ok(json(&body))
 }
 
 pub async fn delete(

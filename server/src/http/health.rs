@@ -1,6 +1,5 @@
 //! Whether the server is there, whether it would serve, and how strong its wall is.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use protocol::Description;
@@ -8,6 +7,7 @@ use serde_json::json;
 
 use super::App;
 use super::error::{ApiError, Code};
+use super::lines::Json;
 
 /// The server listens.
 pub async fn healthz() -> Response {

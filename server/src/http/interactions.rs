@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::body::{Body, aside, holding};
 use super::credentials::Credentials;
 use super::deadline::Deadline;
 use super::error::ApiError;
-use super::lines::escaped;
+use super::lines::Json;
 use super::namespace::InNamespace;
 use super::query::Parameters;
 use super::quirk::Wanted;
 use super::revision::Revision;
 use super::wire::interaction::{Interaction, Show};
 use super::wire::request::{self, Create};
-use super::{App, JSON, pieces, sse};
+use super::{App, pieces, sse};
 use crate::budget::Share;
 use crate::engine::Running;
 use crate::ids;
@@ -41,10 +39,9 @@ pub async fn create(
     request.owner = owner;
     request.keys = keys;
     let background = request.background;
-    let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
+    let running = app.engine.start_in(&namespace, request).await?;
     let wanted = Wanted(running.wanted());
-    let answer = answer(&app, running, stream, background, deadline);
-    let mut response = deadline.hold(answer).await??;
+    let mut response = answer(&app, running, stream, background, deadline).await?;
     response.extensions_mut().insert(wanted);
     Ok(response)
 }
@@ -62,7 +59,8 @@ async fn answer(
     }
     let log = running.log();
     if background {
-        return json(&Interaction::without_steps(log, Status::InProgress, None));
+        let begun = Interaction::without_steps(log, Status::InProgress, None);
+        return Ok(Json(begun).into_response());
     }
     log.closed().await;
     let fold = log.fold();
@@ -106,9 +104,12 @@ pub async fn call(
     owner: Extension<Owner>,
     Path(rest): Path<String>,
     parameters: Parameters,
+    revision: Revision,
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once(':') {
-        Some((id, "cancel")) => cancel(state, owner, Path(id.to_owned()), parameters).await,
+        Some((id, "cancel")) => {
+            cancel(state, owner, Path(id.to_owned()), parameters, revision).await
+        }
         _ => {
             let why = format!("interactions/{rest} does not have this method.");
             Err(ApiError::method("GET, DELETE", why))
@@ -122,6 +123,7 @@ pub async fn cancel(
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
+    _: Revision,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
     let share = memory_for(&app, &owner, &id).await?;
@@ -135,10 +137,11 @@ pub async fn delete(
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
     _: Parameters,
+    _: Revision,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
     if app.engine.delete(&owner, &id).await? {
-        json(&serde_json::json!({}))
+        Ok(Json(serde_json::json!({})).into_response())
     } else {
         Err(ApiError::no_interaction(&id))
     }
@@ -171,9 +174,4 @@ fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
     pieces::answer(app.sandbox.budget(), || {
         serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)
     })
-}
-
-fn json(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_string(body).map_err(ApiError::internal)?;
-    Ok(([(CONTENT_TYPE, JSON)], escaped(body)).into_response())
 }

@@ -1,10 +1,10 @@
 //! `GET /x/journal` and `POST /x/reset`: what was asked, and as if nothing had been.
 
-use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
+use super::lines::Json;
 use super::namespace::InNamespace;
 use super::wire::interaction::word;
 use crate::journal::{Called, CodeRun, Entry};

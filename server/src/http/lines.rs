@@ -9,9 +9,13 @@ use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use hyper::body::Body as _;
+use serde::Serialize;
+
+use super::JSON;
+use super::error::ApiError;
 
 const SEPARATORS: [(char, &str); 3] =
     [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
@@ -22,6 +26,19 @@ pub fn escaped(json: String) -> String {
         return json;
     }
     SEPARATORS.iter().fold(json, |json, (letter, escape)| json.replace(*letter, escape))
+}
+
+/// JSON without a raw separator, as an answer.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_string(&self.0) {
+            Ok(json) => ([(CONTENT_TYPE, JSON)], escaped(json)).into_response(),
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
 }
 
 /// Escapes each piece of a streamed answer, whoever made it.

@@ -199,7 +199,8 @@ fn router(app: App, door: Door) -> Router {
         Visitors::Everybody => api,
         Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
     };
-    let api = api.layer(faults);
+    // Around the faults: a delay of theirs is time that the client waits.
+    let api = api.layer(faults).layer(middleware::from_fn(deadline::apply));
     let controls = controls().into_iter().fold(Router::new(), add);
     let controls = controls.layer(middleware::from_fn_with_state(door.control, control::check));
     let mut router = routes().into_iter().fold(controls, add);

@@ -11,6 +11,7 @@ use super::error::{ApiError, Code};
 use super::generate::answer::{About, End, Parts, answer, counted, join, usage};
 use super::generate::grounding::Grounding;
 use super::generate::model::model;
+use super::generate::proto;
 use super::generate::request::{self, Generate};
 use super::generate::stream::{Framing, stream};
 use super::generate::{json, part_of_url, refusal};
@@ -99,11 +100,12 @@ pub async fn call(
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
-            let running = deadline.hold(app.engine.start_in(&namespace, request)).await??;
-            let about = About { model, id: running.response_id(), tier };
+            let running = app.engine.start_in(&namespace, request).await?;
+            let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
+            let about = About { model, id, tier, enum_numbers };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                deadline.hold(whole(&app, &running, &about, thoughts)).await??
+                whole(&app, &running, &about, thoughts).await?
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
                 stream(running, about, thoughts, framing, deadline)
@@ -114,7 +116,11 @@ pub async fn call(
         "countTokens" => {
             let mut request = aside(body, read(name, request::count)).await.map_err(refusal)?;
             request.owner = owner;
-            Ok(json(&counted(&app.engine.count_tokens(&request).await?)))
+            let mut body = counted(&app.engine.count_tokens(&request).await?);
+            if query.enum_numbers {
+                proto::with_numbers(&mut body);
+            }
+            Ok(json(&body))
         }
         _ => Err(ApiError::new(
             Code::NotFound,

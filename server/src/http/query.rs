@@ -44,6 +44,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 pub struct Classic {
     /// Whether a stream is wanted as server-sent events.
     pub sse: bool,
+    /// Whether enums of the answer are to be numbers.
+    pub enum_numbers: bool,
     pub page: Page,
 }
 
@@ -57,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Classic {
         let mut classic = Classic::default();
         for (name, value) in pairs {
             match name.as_str() {
-                "alt" | "$alt" => classic.sse = value == "sse",
+                "alt" | "$alt" => classic.form(&name, &value)?,
                 "pageSize" | "page_size" | "pageToken" | "page_token" => {
                     classic.page.read(&name, &value)?;
                 }
@@ -74,6 +76,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Classic {
             }
         }
         Ok(classic)
+    }
+}
+
+impl Classic {
+    /// `sse`, `json`, and behind a semicolon how: `json;enum-encoding=int`.
+    fn form(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
+        let mut words = value.split(';').map(str::trim);
+        self.sse |= words.next() == Some("sse");
+        for word in words {
+            match word.split_once('=') {
+                Some(("enum-encoding", "int")) => self.enum_numbers = true,
+                Some(("enum-encoding", "string")) => self.enum_numbers = false,
+                _ => {
+                    let why = format!("Invalid value for '{name}': '{word}' is unknown.");
+                    return Err(ApiError::invalid(why));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
 use super::body::{Text, blocking};
 use super::error::ApiError;
+use super::lines::Json;
 use super::namespace::InNamespace;
 
 /// All of them in the order in which they are tried, and how often each was used in this namespace.

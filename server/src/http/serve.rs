@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -24,6 +24,7 @@ use super::Service;
 use super::idle::Use;
 use super::stall::Patient;
 use super::visitors::Peer;
+use crate::listen::Listeners;
 
 /// Connections at a time, where there are descriptors for them. Whoever comes after that waits in the
 /// kernel's queue.
@@ -40,7 +41,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Serves until `stopping`, and then until the last answer that has begun is sent.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     service: Service,
     stalled_after: Duration,
     stopping: CancellationToken,
@@ -53,7 +54,7 @@ pub async fn serve(
     http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_WITHIN));
     loop {
         let (stream, peer, place) = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listeners, &places) => accepted,
             () = stopping.cancelled() => break,
         };
         let service = service.clone();
@@ -80,7 +81,7 @@ pub async fn serve(
             drop(place);
         });
     }
-    drop(listener);
+    drop(listeners);
     connections.shutdown().await;
 }
 
@@ -101,12 +102,12 @@ fn places(descriptors: usize) -> usize {
 }
 
 async fn accept(
-    listener: &TcpListener,
+    listeners: &Listeners,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("it is never closed");
     loop {
-        match listener.accept().await {
+        match listeners.accept().await {
             Ok((stream, address)) => {
                 // Events are small, and each is wanted now. One that cannot have it is only slower.
                 let _ = stream.set_nodelay(true);

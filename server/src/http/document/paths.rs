@@ -128,6 +128,11 @@ impl Operation {
     }
 }
 
+/// How a gapic client asks for its answers.
+fn alternative() -> Value {
+    in_query("$alt", word(&["json", "json;enum-encoding=int"]))
+}
+
 fn in_query(name: &str, schema: Value) -> Value {
     json!({"name": name, "in": "query", "schema": schema})
 }
@@ -257,8 +262,11 @@ fn models() -> Operations {
             "/{version}/models/{model}:generateContent",
             "post",
             new("generateContent", "Asks the model, runs its code, and answers with every part")
-                .about("Each name of the request may be written in `camelCase` or in `snake_case`.")
-                .with([model(), namespace()])
+                .about(
+                    "Requests are protobuf's JSON: each name may be written in `camelCase` or in \
+                     `snake_case`, numbers as strings, and values of enums as numbers.",
+                )
+                .with([model(), namespace(), alternative()])
                 .takes("GenerateContentRequest")
                 .answers("GenerateContentResponse"),
         ),
@@ -266,7 +274,12 @@ fn models() -> Operations {
             "/{version}/models/{model}:streamGenerateContent",
             "post",
             new("streamGenerateContent", "The same in pieces: events, or without `alt=sse` a list")
-                .with([model(), namespace(), in_query("alt", word(&["sse", "json"]))])
+                .with([
+                    model(),
+                    namespace(),
+                    in_query("alt", word(&["sse", "json"])),
+                    alternative(),
+                ])
                 .takes("GenerateContentRequest")
                 .answers_as(
                     JSON,

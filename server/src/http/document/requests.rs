@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::schema::{
     any_object, any_of, base64, count, flag, list, named, only, open_request, request, text, word,
 };
+use crate::http::generate::proto;
 use crate::interaction::ServiceTier;
 
 /// The components that requests are made of.
@@ -315,27 +316,29 @@ fn generate() -> Components {
     let thinking = request(
         &[],
         json!({
-            "thinkingLevel": {"type": "string"},
-            "thinkingBudget": {"type": "integer"},
+            "thinkingLevel":
+                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
+            "thinkingBudget": int32(json!({})),
             "includeThoughts": flag("Whether the summaries of thoughts are parts of the answer."),
         }),
     );
     let mut config = json!({
-        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-        "topP": {"type": "number", "minimum": 0, "maximum": 1},
-        "topK": {"type": "number", "minimum": 0},
-        "presencePenalty": {"type": "number", "minimum": -2, "maximum": 2},
-        "frequencyPenalty": {"type": "number", "minimum": -2, "maximum": 2},
-        "maxOutputTokens": {"type": "number", "minimum": 1, "maximum": i32::MAX},
-        "seed": {"type": "integer"},
+        "temperature": float(json!({"minimum": 0, "maximum": 2})),
+        "topP": float(json!({"minimum": 0, "maximum": 1})),
+        "topK": float(json!({"minimum": 0})),
+        "presencePenalty": float(json!({"minimum": -2, "maximum": 2})),
+        "frequencyPenalty": float(json!({"minimum": -2, "maximum": 2})),
+        "maxOutputTokens": int32(json!({"minimum": 1})),
+        "seed": int32(json!({})),
         "stopSequences": {"type": "array", "items": {"type": "string"}, "maxItems": 5},
-        "candidateCount": {"type": "integer", "const": 1},
+        "candidateCount": any_of(&[json!({"type": "integer", "const": 1}), only("1")]),
         "responseLogprobs": {"type": "boolean", "const": false},
-        "responseModalities": list(word(&["TEXT", "IMAGE", "AUDIO", "text", "image", "audio"])),
+        "responseModalities": list(enumeration(proto::RESPONSE_MODALITY, &["text", "image", "audio"])),
         "responseMimeType": {"type": "string"},
         "responseSchema": any_object("In this API's own dialect of JSON Schema."),
         "responseJsonSchema": {"description": "JSON Schema."},
         "thinkingConfig": thinking,
+        "mediaResolution": any_name(proto::MEDIA_RESOLUTION),
     });
     for name in crate::http::generate::IGNORED_CONFIG {
         config[*name] = json!({"description": "Accepted, and not used."});
@@ -343,7 +346,9 @@ fn generate() -> Components {
     let safety = request(
         &["category", "threshold"],
         json!({
-            "category": {"type": "string"}, "threshold": {"type": "string"}, "method": {"type": "string"},
+            "category": any_name(proto::HARM_CATEGORY),
+            "threshold": any_name(proto::HARM_THRESHOLD),
+            "method": {"type": "string"},
         }),
     );
     let fields = json!({
@@ -353,7 +358,7 @@ fn generate() -> Components {
         "toolConfig": named("ToolConfig"),
         "generationConfig": named("GenerationConfig"),
         "safetySettings": list(safety),
-        "serviceTier": text("`flex`, `standard` or `priority`, and echoed."),
+        "serviceTier": any_name(proto::SERVICE_TIER),
         "labels": any_object("For bills. Accepted, and not used."),
         "model": {"type": "string"},
         "store": {"type": "boolean"},
@@ -394,7 +399,7 @@ fn generate() -> Components {
                     "description": {"type": "string"},
                     "parameters": any_object("In this API's own dialect of JSON Schema."),
                     "parametersJsonSchema": {"description": "JSON Schema."},
-                    "response": {}, "responseJsonSchema": {}, "behavior": {},
+                    "response": {}, "responseJsonSchema": {}, "behavior": any_name(proto::BEHAVIOR),
                 }),
             ),
         ),
@@ -406,7 +411,7 @@ fn generate() -> Components {
                     "includeServerSideToolInvocations":
                         flag("Needed where code execution and functions are offered together."),
                     "functionCallingConfig": request(&[], json!({
-                        "mode": word(&["AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"]),
+                        "mode": enumeration(proto::FUNCTION_CALLING_MODE, &[]),
                         "allowedFunctionNames": list(json!({"type": "string"})),
                         "streamFunctionCallArguments": {"type": "boolean"},
                     })),
@@ -415,6 +420,33 @@ fn generate() -> Components {
             ),
         ),
     ])
+}
+
+/// A value of an enum: one of its names, or a number, known or not.
+fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
+    any_of(&[
+        word(&[others, &words.names()].concat()),
+        json!({"type": "integer", "format": "int32"}),
+    ])
+}
+
+/// The same where other names are accepted too.
+fn any_name(words: proto::Enum) -> Value {
+    let mut name = json!({"type": "string"});
+    name["examples"] = words.names().into();
+    any_of(&[name, json!({"type": "integer", "format": "int32"})])
+}
+
+/// A number, or a string of one, as protobuf's JSON has it.
+fn float(mut number: Value) -> Value {
+    number["type"] = "number".into();
+    any_of(&[number, text("The same as a string.")])
+}
+
+fn int32(mut number: Value) -> Value {
+    number["type"] = "integer".into();
+    number["format"] = "int32".into();
+    any_of(&[number, text("The same as a string.")])
 }
 
 fn parts() -> Components {
@@ -434,12 +466,11 @@ fn parts() -> Components {
         })),
         "executableCode": request(&["code"], json!({
             "code": {"type": "string"},
-            "language": word(&["PYTHON", "python", "LANGUAGE_UNSPECIFIED"]),
+            "language": enumeration(proto::LANGUAGE, &["python"]),
             "id": {"type": "string"},
         })),
         "codeExecutionResult": request(&[], json!({
-            "outcome": word(&["OUTCOME_OK", "OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED",
-                              "OUTCOME_UNSPECIFIED"]),
+            "outcome": enumeration(proto::OUTCOME, &[]),
             "output": {"type": "string"},
             "id": {"type": "string"},
         })),
@@ -455,7 +486,7 @@ fn parts() -> Components {
             "response": {"type": "object"},
             "id": {"type": "string"},
             "willContinue": {"type": "boolean"},
-            "scheduling": {"type": "string"},
+            "scheduling": any_name(proto::SCHEDULING),
         })),
         "toolCall": any_object("Of a tool that this server does not have. Kept as it is."),
         "toolResponse": any_object("Of a tool that this server does not have. Kept as it is."),
@@ -498,7 +529,7 @@ fn ours() -> Components {
         "name": {"type": "string", "pattern": "^(files/)?[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"},
         "displayName": {"type": "string", "maxLength": 512},
         "mimeType": {"type": "string"},
-        "sizeBytes": any_of(&[count("In bytes."), json!({"type": "string", "pattern": "^[0-9]+$"})]),
+        "sizeBytes": any_of(&[count("In bytes."), text("The same as a string.")]),
     });
     for name in super::super::generate::file::KNOWN_TO_THE_SERVER {
         metadata[*name] = json!({"description": "Accepted, and not used: the server knows it."});

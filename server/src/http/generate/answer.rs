@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::foreign::Foreign;
-use super::say;
+use super::{proto, say};
 use crate::http::error::ApiError;
 use crate::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Shell, Status, Tokens, Usage,
@@ -15,6 +15,8 @@ pub struct About {
     pub model: String,
     pub id: String,
     pub tier: ServiceTier,
+    /// Whether enums are numbers.
+    pub enum_numbers: bool,
 }
 
 /// How an answer ended.
@@ -202,6 +204,9 @@ pub fn answer(
     }
     answer["modelVersion"] = about.model.as_str().into();
     answer["responseId"] = about.id.as_str().into();
+    if about.enum_numbers {
+        proto::with_numbers(&mut answer);
+    }
     answer
 }
 

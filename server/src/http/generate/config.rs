@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::proto;
 use super::schema::json_schema;
 use crate::http::wire::WireError;
 use crate::http::wire::node::{Fields, Node};
@@ -28,7 +29,6 @@ pub const IGNORED: &[&str] = &[
     "audioTranscriptionConfig",
     "enableEnhancedCivicAnswers",
     "imageConfig",
-    "mediaResolution",
     "modelConfig",
     "modelSelectionConfig",
     "routingConfig",
@@ -44,17 +44,27 @@ pub fn config(node: Node) -> Result<Config, WireError> {
         ("topK", "top_k", 0.0, f64::MAX),
         ("presencePenalty", "presence_penalty", -2.0, 2.0),
         ("frequencyPenalty", "frequency_penalty", -2.0, 2.0),
-        ("maxOutputTokens", "max_output_tokens", 1.0, f64::from(i32::MAX)),
     ] {
         if let Some(node) = fields.take(name) {
-            if !(from..=to).contains(&node.number()?) {
+            if !(from..=to).contains(&proto::number(&node)?) {
                 return Err(node.wrong(format!("it must lie between {from} and {to}")));
             }
-            config.insert(word.to_owned(), node.into_value());
+            config.insert(word.to_owned(), proto::json_number(&node)?);
         }
     }
+    if let Some(node) = fields.take("maxOutputTokens") {
+        let tokens = proto::int32(&node)?;
+        if tokens < 1 {
+            return Err(node.wrong(format!("it must lie between 1 and {}", i32::MAX)));
+        }
+        config.insert("max_output_tokens".to_owned(), tokens.into());
+    }
     if let Some(seed) = fields.take("seed") {
-        config.insert("seed".to_owned(), seed.integer()?.into());
+        config.insert("seed".to_owned(), proto::int32(&seed)?.into());
+    }
+    // For services that see. Checked, not used.
+    if let Some(node) = fields.take("mediaResolution") {
+        proto::MEDIA_RESOLUTION.word(node)?;
     }
     stop_sequences(&mut fields, &mut config)?;
     response(&mut fields, &mut config)?;
@@ -83,7 +93,7 @@ fn stop_sequences(fields: &mut Fields, config: &mut Map<String, Value>) -> Resul
 /// The form of the answer.
 fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), WireError> {
     if let Some(count) = fields.take("candidateCount")
-        && count.integer()? != 1
+        && proto::int32(&count)? != 1
     {
         return Err(count.wrong("this server gives one candidate"));
     }
@@ -92,7 +102,7 @@ fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), 
     }
     if let Some(modalities) = fields.take("responseModalities") {
         for modality in modalities.list()? {
-            modality.one_of(&["TEXT", "IMAGE", "AUDIO", "text", "image", "audio"])?;
+            proto::RESPONSE_MODALITY.one_of(modality, &["text", "image", "audio"])?;
         }
     }
     let mime_type = fields.string("responseMimeType")?;
@@ -113,18 +123,17 @@ fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), 
 
 /// Whether thoughts are shown.
 fn thinking(node: Node, config: &mut Map<String, Value>) -> Result<bool, WireError> {
-    const LEVELS: &[&str] =
-        &["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH", "THINKING_LEVEL_UNSPECIFIED"];
     let mut fields = node.object()?.camel()?;
     if let Some(level) = fields.take("thinkingLevel") {
         // Python's SDK takes either case and hands it on.
-        let level = level.one_of(&[LEVELS, &["minimal", "low", "medium", "high"]].concat())?;
+        let others = ["XHIGH", "minimal", "low", "medium", "high"];
+        let level = proto::THINKING_LEVEL.one_of(level, &others)?;
         if level != "THINKING_LEVEL_UNSPECIFIED" {
             config.insert("thinking_level".to_owned(), level.to_lowercase().into());
         }
     }
     if let Some(budget) = fields.take("thinkingBudget") {
-        config.insert("thinking_budget".to_owned(), budget.integer()?.into());
+        config.insert("thinking_budget".to_owned(), proto::int32(&budget)?.into());
     }
     let thoughts = fields.boolean("includeThoughts")?.unwrap_or(false);
     if thoughts {
@@ -182,8 +191,8 @@ mod tests {
             ),
             (json!({"responseLogprobs": true}), "'logprobs' are not given"),
             (json!({"stopSequences": ["a", "b", "c", "d", "e", "f"]}), "there may be 5 at most"),
-            (json!({"responseModalities": ["SMELL"]}), "'SMELL' is none of TEXT"),
-            (json!({"thinkingConfig": {"thinkingLevel": "some"}}), "'some' is none of MINIMAL"),
+            (json!({"responseModalities": ["SMELL"]}), "'SMELL' is none of text"),
+            (json!({"thinkingConfig": {"thinkingLevel": "some"}}), "'some' is none of XHIGH"),
             (
                 json!({"thinkingConfig": {"level": 1}}),
                 "Unknown parameter 'g.thinkingConfig.level'.",

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::proto;
 use crate::http::base::Base;
 use crate::http::wire::WireError;
 use crate::http::wire::content;
@@ -108,11 +109,7 @@ fn display(node: Node) -> Result<String, WireError> {
 
 /// A number, or a text of one: JavaScript has no integers of this length.
 fn size(node: Node) -> Result<u64, WireError> {
-    let size = match node.value() {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    };
+    let size = proto::int64(&node).ok().and_then(|size| u64::try_from(size).ok());
     size.ok_or_else(|| node.wrong("it is no number of bytes"))
 }
 

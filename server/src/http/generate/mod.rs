@@ -13,13 +13,13 @@ pub mod grounding;
 mod history;
 pub mod model;
 mod part;
+pub mod proto;
 pub mod request;
 mod say;
 mod schema;
 pub mod stream;
 mod tool;
 
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
@@ -28,9 +28,8 @@ pub use part::ABOUT as ABOUT_A_PART;
 #[cfg(test)]
 pub use tool::ABSENT as ABSENT_TOOLS;
 
-use super::JSON;
 use super::error::ApiError;
-use super::lines::escaped;
+use super::lines::Json;
 use super::wire::WireError;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
@@ -51,7 +50,7 @@ pub fn refusal(error: WireError) -> ApiError {
 
 /// An answer.
 pub fn json(body: &Value) -> Response {
-    ([(CONTENT_TYPE, JSON)], escaped(body.to_string())).into_response()
+    Json(body).into_response()
 }
 
 fn unknown(name: &str, place: &str) -> String {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::proto;
 use crate::http::wire::WireError;
 use crate::http::wire::content::{decode, mime_type};
 use crate::http::wire::node::{Fields, Node};
@@ -137,7 +138,7 @@ fn media(mime_type: Option<String>, source: Source) -> Said {
 fn code(mut fields: Fields) -> Result<Said, WireError> {
     let code = fields.require("code")?.string()?;
     if let Some(language) = fields.take("language") {
-        language.one_of(&["PYTHON", "python", "LANGUAGE_UNSPECIFIED"])?;
+        proto::LANGUAGE.one_of(language, &["python"])?;
     }
     let id = fields.string("id")?.unwrap_or_default();
     fields.done()?;
@@ -145,11 +146,9 @@ fn code(mut fields: Fields) -> Result<Said, WireError> {
 }
 
 fn result(mut fields: Fields) -> Result<Said, WireError> {
-    let names = OUTCOMES.map(|(name, _)| name);
-    let outcome = match fields.take("outcome") {
-        Some(node) if node.value() != "OUTCOME_UNSPECIFIED" => node.one_of(&names)?,
-        _ => names[0].to_owned(),
-    };
+    let outcome =
+        fields.take("outcome").map(|node| proto::OUTCOME.one_of(node, &[])).transpose()?;
+    let outcome = outcome.unwrap_or_default();
     let outcome = OUTCOMES.iter().find(|(name, _)| *name == outcome);
     let outcome = outcome.map_or(Outcome::Ok, |(_, outcome)| *outcome);
     let result = fields.string("output")?.unwrap_or_default();
@@ -193,7 +192,7 @@ fn function_result(mut fields: Fields) -> Result<Said, WireError> {
     };
     // Of functions that go on while the model speaks.
     fields.boolean("willContinue")?;
-    fields.string("scheduling")?;
+    fields.take("scheduling").map(|node| proto::SCHEDULING.word(node)).transpose()?;
     fields.done()?;
     Ok(Said::FunctionResult(result))
 }
@@ -277,7 +276,10 @@ mod tests {
             (json!({"inlineData": {"data": "", "mimeType": "png"}}), "'png' is no MIME type"),
             (json!({"fileData": {}}), "Missing required parameter 'fileData.fileUri'."),
             (json!({"executableCode": {"code": "ls", "language": "BASH"}}), "'BASH' is none of"),
-            (json!({"codeExecutionResult": {"outcome": "OK"}}), "'OK' is none of OUTCOME_OK"),
+            (
+                json!({"codeExecutionResult": {"outcome": "OK"}}),
+                "'OK' is none of OUTCOME_UNSPECIFIED, OUTCOME_OK",
+            ),
             (json!({"functionCall": {"args": {}}}), "'functionCall.name'"),
             (json!({"functionResponse": {"name": "f", "response": 1}}), "expected an object"),
             (json!({"functionResponse": {"name": "f", "parts": [1]}}), "are not supported"),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{self, Config};
 use super::history::Signatures;
-use super::{content, generation, history, tool};
+use super::{content, generation, history, proto, tool};
 use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::node::{Fields, Node};
@@ -109,7 +109,7 @@ fn request(model: &str, input: Vec<Step>) -> Request {
 /// In either case, as the SDKs' own enum has it, and by its whole name. It makes no difference, but
 /// that the answer names it.
 fn tier(node: Node) -> Result<ServiceTier, WireError> {
-    let name = node.clone().string()?.to_lowercase();
+    let name = proto::SERVICE_TIER.word(node.clone())?.to_lowercase();
     let word = name.strip_prefix("service_tier_").unwrap_or(&name);
     if word == "unspecified" {
         return Ok(ServiceTier::default());
@@ -128,8 +128,8 @@ fn ignored(fields: &mut Fields) -> Result<(), WireError> {
     fields.object("labels")?;
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
-        setting.require("category")?.string()?;
-        setting.require("threshold")?.string()?;
+        proto::HARM_CATEGORY.word(setting.require("category")?)?;
+        proto::HARM_THRESHOLD.word(setting.require("threshold")?)?;
         setting.string("method")?;
         setting.done()?;
     }

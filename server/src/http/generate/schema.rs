@@ -1,23 +1,56 @@
 //! The schema of a function's parameters: this API's own dialect to JSON Schema.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// `{"type": "OBJECT", "nullable": true}` is `{"type": ["object", "null"]}`; all else is the same.
+use super::proto;
+use crate::http::wire::node::{Node, camel};
+
+/// Fields of the message whose name has more than one word, as JSON Schema spells them.
+const TWO_WORDS: [&str; 10] = [
+    "additionalProperties",
+    "anyOf",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "prefixItems",
+    "propertyOrdering",
+];
+/// Integers of 64 bits, which protobuf writes as strings.
+const INTEGERS: [&str; 6] =
+    ["maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"];
+const FLOATS: [&str; 2] = ["maximum", "minimum"];
+/// Fields that hold a value of any kind, `null` among them.
+const VALUES: [&str; 3] = ["const", "default", "example"];
+
+/// `{"type": "OBJECT", "nullable": true}` is `{"type": ["object", "null"]}`. What protobuf writes in
+/// its own way is written as JSON Schema has it; all else is the same.
 pub fn json_schema(schema: Value) -> Value {
-    let Value::Object(mut fields) = schema else { return schema };
-    let nullable = fields.remove("nullable") == Some(Value::Bool(true));
-    if let Some(Value::String(kind)) = fields.get_mut("type") {
-        kind.make_ascii_lowercase();
+    let Value::Object(fields) = schema else { return schema };
+    let mut fields = known_spellings(fields);
+    for name in INTEGERS {
+        if let Some(value) = fields.get_mut(name)
+            && let Ok(integer) = proto::int64(&Node::root(value.clone()))
+        {
+            *value = integer.into();
+        }
     }
-    if nullable && let Some(kind @ Value::String(_)) = fields.get_mut("type") {
-        *kind = vec![kind.take(), "null".into()].into();
+    for name in FLOATS {
+        if let Some(value) = fields.get_mut(name)
+            && let Ok(number) = proto::json_number(&Node::root(value.clone()))
+        {
+            *value = number;
+        }
     }
+    kind(&mut fields);
     for name in ["items", "additionalProperties"] {
         if let Some(schema) = fields.get_mut(name) {
             *schema = json_schema(schema.take());
         }
     }
-    for name in ["anyOf", "any_of", "prefixItems"] {
+    for name in ["anyOf", "prefixItems"] {
         if let Some(Value::Array(schemas)) = fields.get_mut(name) {
             schemas.iter_mut().for_each(|schema| *schema = json_schema(schema.take()));
         }
@@ -26,10 +59,37 @@ pub fn json_schema(schema: Value) -> Value {
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         properties.values_mut().for_each(|schema| *schema = json_schema(schema.take()));
     }
-    if let Some(alternatives) = fields.remove("any_of") {
-        fields.insert("anyOf".to_owned(), alternatives);
-    }
     Value::Object(fields)
+}
+
+/// The fields without those that are `null`, which is protobuf's "not set".
+fn known_spellings(fields: Map<String, Value>) -> Map<String, Value> {
+    let fields = fields.into_iter();
+    let set = fields.filter(|(name, value)| !value.is_null() || VALUES.contains(&name.as_str()));
+    let spelled = set.map(|(name, value)| {
+        let two_words = camel(name.clone());
+        if TWO_WORDS.contains(&two_words.as_str()) { (two_words, value) } else { (name, value) }
+    });
+    spelled.collect()
+}
+
+fn kind(fields: &mut Map<String, Value>) {
+    let nullable = fields.remove("nullable") == Some(Value::Bool(true));
+    let Some(kind) = fields.remove("type") else { return };
+    let word = match kind {
+        Value::String(_) | Value::Number(_) => proto::TYPE.word(Node::root(kind.clone())).ok(),
+        _ => None,
+    };
+    let kind = match word {
+        Some(word) if word == proto::TYPE.unspecified() => return,
+        Some(word) => word.to_ascii_lowercase().into(),
+        None => kind,
+    };
+    let kind = match kind {
+        Value::String(_) if nullable => vec![kind, "null".into()].into(),
+        kind => kind,
+    };
+    fields.insert("type".to_owned(), kind);
 }
 
 #[cfg(test)]
@@ -37,6 +97,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn protobufs_own_spellings_are_read() {
+        let schema = json!({
+            "type": 6, "description": null, "max_properties": "3",
+            "properties": {
+                "max_items": {"type": 5, "items": {"type": "1"}, "min_items": "1", "maxItems": 2.0},
+                "number": {"type": 2, "minimum": "0.5", "maximum": "1e2", "nullable": true},
+                "any": {"type": 0, "any_of": [{"type": 7}, {"type": 99}], "default": null},
+            },
+        });
+        let wanted = json!({
+            "type": "object", "maxProperties": 3,
+            "properties": {
+                "max_items": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
+                "number": {"type": ["number", "null"], "minimum": 0.5, "maximum": 100.0},
+                "any": {"anyOf": [{"type": "null"}, {}], "default": null},
+            },
+        });
+        assert_eq!(json_schema(schema), wanted);
+    }
 
     #[test]
     fn every_schema_within_is_turned_and_no_name_is() {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::content::one_or_many;
+use super::proto;
 use super::schema::json_schema;
 use crate::backend::{Function, Tools};
 use crate::http::wire::WireError;
@@ -91,9 +92,10 @@ fn function(mut fields: Fields) -> Result<Function, WireError> {
         (None, None) => None,
     };
     // What comes back is not checked, and nothing goes on beside the model's turn.
-    for name in ["response", "responseJsonSchema", "behavior"] {
+    for name in ["response", "responseJsonSchema"] {
         fields.take(name);
     }
+    fields.take("behavior").map(|node| proto::BEHAVIOR.word(node)).transpose()?;
     fields.done()?;
     Ok(Function { name, description, parameters })
 }
@@ -119,8 +121,8 @@ fn settings(node: Node) -> Result<Settings, WireError> {
 fn choice(node: Node) -> Result<Option<Value>, WireError> {
     let mut fields = node.object()?.camel()?;
     let mode = match fields.take("mode") {
-        Some(mode) => mode.one_of(&["AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"])?,
-        None => "MODE_UNSPECIFIED".to_owned(),
+        Some(mode) => proto::FUNCTION_CALLING_MODE.one_of(mode, &[])?,
+        None => proto::FUNCTION_CALLING_MODE.unspecified().to_owned(),
     };
     let mut names = Vec::new();
     for name in fields.take("allowedFunctionNames").map(Node::list).transpose()?.unwrap_or_default()
@@ -240,6 +242,10 @@ mod tests {
             assert!(error.contains(wanted), "{tools} gave {error}");
         }
         let error = read(json!([]), json!({"functionCallingConfig": {"mode": "any"}}));
-        assert!(error.expect_err("it was accepted").contains("'any' is none of AUTO, ANY"));
+        assert!(
+            error
+                .expect_err("it was accepted")
+                .contains("'any' is none of MODE_UNSPECIFIED, AUTO, ANY")
+        );
     }
 }

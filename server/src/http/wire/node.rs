@@ -210,7 +210,7 @@ thread_local! {
 }
 
 /// `file_data` is `fileData`, and `fileData` stays what it is.
-fn camel(name: String) -> String {
+pub fn camel(name: String) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     if first.is_empty() {

@@ -1,0 +1,72 @@
+//! How often the kernel has killed a process because memory was full: that of the warden's own control
+//! group, which is the container's as a rule, or that of the machine.
+
+use std::path::{Path, PathBuf};
+
+use crate::cgroup::{self, Group};
+use crate::told;
+
+/// The kernel's counter, in each of its files that has one.
+const LINE: &str = "oom_kill ";
+/// The counter of the whole machine.
+const MACHINE: &str = "/proc/vmstat";
+
+/// A counter, and what it said when the run began.
+#[derive(Debug)]
+pub struct Kills {
+    file: PathBuf,
+    before: u64,
+}
+
+impl Kills {
+    /// The counter that says least about others: that of the cell's own group, else that of the warden's,
+    /// in which the cell is then, else that of the machine.
+    pub fn of(group: Option<&Group>) -> Kills {
+        let of_cell = group.and_then(Group::kill_counter).map(Path::to_owned);
+        let of_warden = || cgroup::own_files().into_iter().find(|file| count(file).is_some());
+        let file = of_cell.or_else(of_warden).unwrap_or_else(|| MACHINE.into());
+        Kills { before: count(&file).unwrap_or(0), file }
+    }
+
+    /// Another run begins.
+    pub fn begin(&mut self) {
+        self.before = count(&self.file).unwrap_or(0);
+    }
+
+    /// Whether the kernel has killed something since then.
+    pub fn are_more(&self) -> bool {
+        count(&self.file).is_some_and(|now| now > self.before)
+    }
+}
+
+fn count(file: &Path) -> Option<u64> {
+    let text = told::read(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(LINE)?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_counts_from_the_run_in_which_it_came() {
+        let file = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
+        let say = |text: &str| std::fs::write(file.path(), text).expect("it is ours");
+        say("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+        let mut kills = Kills { file: file.path().into(), before: 0 };
+        kills.begin();
+        assert!(!kills.are_more());
+        say("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+        assert!(kills.are_more());
+        kills.begin();
+        assert!(!kills.are_more());
+        kills.file = "/nothing".into();
+        assert!(!kills.are_more());
+    }
+
+    #[test]
+    fn every_machine_has_a_counter() {
+        assert!(count(&Kills::of(None).file).is_some());
+        assert!(count(Path::new(MACHINE)).is_some());
+    }
+}
