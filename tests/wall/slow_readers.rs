@@ -27,7 +27,7 @@ async fn ask(url: &str, body: &str) -> TcpStream {
     socket.set_recv_buffer_size(4 << 10).expect("it can be set");
     let mut stream = socket.connect(address).await.expect("the server listens");
     let head = format!(
-        "POST /x/execute HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+        "POST /x/execute HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
