@@ -1,5 +1,5 @@
 //! Tokens: how they add up, by kind, by step and while it runs. The first test has the numbers of
-//! the README.
+//! docs/src/concepts/tokens.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Event, TestServer, direct};
 
-const README: &str = r#"
+const EXAMPLE: &str = r#"
 scenarios:
   - name: multiplication
     script:
@@ -44,7 +44,7 @@ fn total(usage: &Value, name: &str) -> u64 {
     usage[&format!("total_{name}tokens")].as_u64().unwrap_or_else(|| panic!("{name}: {usage}"))
 }
 
-fn readme() -> Value {
+fn example_usage() -> Value {
     let of = |modality: &str, tokens: u64| json!({"modality": modality, "tokens": tokens});
     json!({
         "total_tokens": 1056,
@@ -61,10 +61,10 @@ fn readme() -> Value {
 }
 
 #[tokio::test]
-async fn the_example_of_the_readme_has_the_numbers_of_the_readme() {
-    let server = TestServer::start(README).await;
+async fn the_example_in_the_documentation_has_its_numbers() {
+    let server = TestServer::start(EXAMPLE).await;
     let answer = server.create(prompt()).await;
-    assert_eq!(answer["usage"], readme());
+    assert_eq!(answer["usage"], example_usage());
 
     let events = server.create_stream(prompt()).await.rest().await;
     let stops: Vec<&Value> = of_name(&events, "step.stop").collect();
@@ -73,7 +73,7 @@ async fn the_example_of_the_readme_has_the_numbers_of_the_readme() {
     let so_far: Vec<u64> = stops.iter().map(|stop| total(&stop["usage"], "")).collect();
     assert_eq!(so_far, [1046, 1049, 1053, 1056]);
     let completed = of_name(&events, "interaction.completed").next().expect("it ends");
-    assert_eq!(completed["interaction"]["usage"], readme());
+    assert_eq!(completed["interaction"]["usage"], example_usage());
 }
 
 fn of_name<'a>(events: &'a [Event], name: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -82,7 +82,7 @@ fn of_name<'a>(events: &'a [Event], name: &'a str) -> impl Iterator<Item = &'a V
 
 #[tokio::test]
 async fn what_is_counted_while_it_runs_grows_to_what_is_counted_at_the_end() {
-    let server = TestServer::start(README).await;
+    let server = TestServer::start(EXAMPLE).await;
     let events = server.create_stream(prompt()).await.rest().await;
     let mut before = 0;
     for delta in of_name(&events, "step.delta") {
@@ -159,7 +159,7 @@ async fn a_file_counts_the_same_wherever_it_lies() {
 
 #[tokio::test]
 async fn the_other_api_counts_the_same_and_by_kind() {
-    let server = TestServer::start(README).await;
+    let server = TestServer::start(EXAMPLE).await;
     let text = prompt()["input"][0]["text"].clone();
     let inline = json!({"inlineData": {"mimeType": "image/png", "data": png(1000, 800)}});
     let request = json!({
@@ -185,7 +185,7 @@ async fn the_other_api_counts_the_same_and_by_kind() {
 
 #[tokio::test]
 async fn the_tier_is_the_one_that_was_asked_for() {
-    let server = TestServer::start(README).await;
+    let server = TestServer::start(EXAMPLE).await;
     for tier in ["flex", "standard", "priority", "deferred"] {
         let mut request = prompt();
         request["service_tier"] = tier.into();

@@ -1,6 +1,6 @@
 //! A real model behind a real inference server: SmolLM2 with 135 million parameters in llama.cpp,
 //! asked what Google's page asks. What holds for any model is demanded here, and of this one that it
-//! runs code at all; what it makes of the question, docs/local-models.md tells.
+//! runs code at all; what it makes of the question, docs/src/guides/local-models.md tells.
 //!
 //!     make test-model
 
@@ -113,7 +113,7 @@ async fn holds(house: &House, answer: &Value) {
     }
 }
 
-/// As docs/local-models.md has it.
+/// As docs/src/guides/local-models.md has it.
 fn transcript(answer: &Value) -> String {
     let mut told = String::new();
     for step in steps(answer) {

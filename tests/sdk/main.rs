@@ -62,7 +62,7 @@ fn a_client_is_tried_with_every_failure() {
     assert!(passed.success(), "the doctor says something else; its own words are above");
 }
 
-/// As the README says: no server, no key, no network, one command.
+/// As the README and docs/src/guides/testing-agents.md say: no server, no key, no network, one command.
 #[test]
 fn an_agent_is_tested_with_one_command() {
     let program = Path::new(env!("CARGO_BIN_EXE_belljar"));

@@ -172,7 +172,7 @@ async fn no_text_of_the_server_names_its_own_files() {
     }
 }
 
-/// [I08] What the machine has to do is told by `sysinfo` alone, which the README says.
+/// [I08] What the machine has to do is told by `sysinfo` alone, which docs/src/concepts/isolation.md says.
 #[tokio::test]
 async fn how_busy_the_machine_is_stands_in_no_file() {
     let server = TestServer::start("").await;

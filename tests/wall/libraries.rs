@@ -269,7 +269,7 @@ async fn all_libraries_can_be_imported_and_keras_learns() {
     assert_eq!(told, "3 True\n");
 }
 
-/// What the versions of the lock were chosen by, with docs/libraries.md: ordinary code that newer major versions
+/// What the versions of the lock were chosen by, with docs/src/reference/libraries.md: ordinary code that newer major versions
 /// refuse. Each line is one way to write it that is common.
 const IDIOMS: &str = "
 assert len(pd.date_range('2024-01-01', periods=3, freq='M')) == 3

@@ -35,7 +35,7 @@ async fn nobody_can_watch_or_hold_up_those_who_read_the_libraries() {
     assert_eq!(told, expected);
 }
 
-/// [J10] That there is a lock can be seen by others, which the README says; it is all there is to it.
+/// [J10] That there is a lock can be seen by others, which docs/src/concepts/isolation.md says; it is all there is to it.
 #[tokio::test]
 async fn a_lock_on_what_all_share_holds_no_reader_up_and_ends_with_its_run() {
     let server = TestServer::start("").await;

@@ -187,6 +187,8 @@ mod tests {
             include_str!("../../../tests/stack/run"),
             include_str!("../../../deploy/README.md"),
             include_str!("../../../README.md"),
+            include_str!("../../../docs/src/operations/access.md"),
+            include_str!("../../../docs/src/reference/generated/settings.md"),
         ];
         let pattern = regex::Regex::new("BELLJAR_[A-Z_]*[A-Z]").expect("it is a pattern");
         let mut found = 0;

@@ -1,5 +1,5 @@
 //! Counts tokens. A model that counts each of its turns is believed; for the others it is what the
-//! log comes to, which is an estimate that the README explains.
+//! log comes to, which is an estimate that docs/src/concepts/tokens.md explains.
 
 use super::files::{self, File, Held};
 use crate::interaction::usage::{self, letters, of_letters};

@@ -1,5 +1,18 @@
-//! The states of an interaction that runs. What cannot be written down cannot happen: a result
-//! without a call, two calls at once, a step after the end.
+//! The states of an interaction that runs. Each transition consumes the state before it, so a result
+//! without a call, two calls at once, or a step after the end does not compile.
+//!
+//! ```text
+//!            said, searched
+//!               ┌──────┐
+//!               │      ▼           code
+//! begin ──▶ AwaitingModel ────────────────▶ AwaitingCode
+//!                 │   ▲                          │
+//!                 │   └──────────────────────────┘
+//!                 │                finished
+//!                 │ end, or code when retries or turns are used up
+//!                 ▼
+//!             Finished
+//! ```
 
 use super::step::{CodeCall, CodeResult, Step};
 
