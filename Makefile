@@ -24,7 +24,7 @@ test-stack: # the containers of docker-compose.yml, for real
 test-model: # a real model behind llama.cpp's server: 125 MB to fetch once, one to four minutes
 	cargo build && export $(LIBRARIES) && cargo test -p server --test local-model -- --nocapture
 
-check: # formatting, and lints of Rust, Python, shell scripts and spelling
+check: # formatting, lints of Rust, Python, shell scripts and spelling, and licences of crates
 	.ci/lint && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings \
 		&& cargo clippy -p server --test local-model -- -D warnings
 
