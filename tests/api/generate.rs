@@ -142,12 +142,16 @@ async fn the_last_piece_of_a_stream_has_the_last_call_of_a_function_and_none_is_
 async fn without_alt_sse_a_stream_is_one_list() {
     let server = TestServer::start("").await;
     let path = "/v1beta/models/direct:streamGenerateContent";
-    for query in ["", "?alt=json", "?$alt=json;enum-encoding=int"] {
+    for (query, stop) in [
+        ("", json!("STOP")),
+        ("?alt=json", json!("STOP")),
+        ("?$alt=json;enum-encoding=int", json!(1)),
+    ] {
         let (kind, text) = streamed(&server, &format!("{path}{query}"), &run("print(1)")).await;
         assert_eq!(kind, "application/json; charset=UTF-8");
         let pieces: Vec<Value> = serde_json::from_str(&text).expect("it is one list");
         assert_eq!(parts(&pieces[1])[0]["codeExecutionResult"]["output"], "1\n");
-        assert_eq!(pieces[3]["candidates"][0]["finishReason"], "STOP");
+        assert_eq!(pieces[3]["candidates"][0]["finishReason"], stop);
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::{
-    answer, any_object, any_of, base64, count, flag, list, named, only, text, word,
+    answer, any_object, any_of, base64, count, flag, list, named, only, or_number, text, word,
 };
 use crate::interaction::{Modality, ServiceTier};
 
@@ -278,7 +278,7 @@ fn generate() -> Components {
         list(answer(
             &[],
             json!({
-                "modality": word(&["TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"]),
+                "modality": or_number(word(&["TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"])),
                 "tokenCount": count("How many of it."),
             }),
         ))
@@ -293,7 +293,7 @@ fn generate() -> Components {
         "toolUsePromptTokensDetails": details(),
         "thoughtsTokenCount": count("What it thought."),
         "cachedContentTokenCount": count("Of the prompt."),
-        "serviceTier": tier(),
+        "serviceTier": or_number(tier()),
     });
     let optional = [
         "toolUsePromptTokenCount",
@@ -318,13 +318,14 @@ fn generate() -> Components {
         answer(
             &["thoughtSignature"],
             json!({"thoughtSignature": signature(),
-            "executableCode": answer(&[], json!({"language": only("PYTHON"),
+            "executableCode": answer(&[], json!({"language": or_number(only("PYTHON")),
                 "code": {"type": "string"}, "id": {"type": "string"}}))}),
         ),
         answer(
             &[],
             json!({"codeExecutionResult": answer(&[], json!({
-            "outcome": word(&["OUTCOME_OK", "OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED"]),
+            "outcome": or_number(word(&["OUTCOME_OK", "OUTCOME_FAILED",
+                "OUTCOME_DEADLINE_EXCEEDED"])),
             "output": {"type": "string"}, "id": {"type": "string"}}))}),
         ),
         answer(
@@ -355,7 +356,7 @@ fn generate() -> Components {
         &["finishReason", "groundingMetadata"],
         json!({
             "content": answer(&[], json!({"parts": list(part), "role": only("model")})),
-            "finishReason": {"type": "string"},
+            "finishReason": or_number(json!({"type": "string"})),
             "groundingMetadata": grounding,
             "index": {"type": "integer", "const": 0},
         }),
@@ -432,8 +433,8 @@ fn files() -> Components {
                     "expirationTime": time("When it will be gone."),
                     "sha256Hash": base64("Of its hexadecimal digits."),
                     "uri": {"type": "string"},
-                    "state": only("ACTIVE"),
-                    "source": only("UPLOADED"),
+                    "state": or_number(only("ACTIVE")),
+                    "source": or_number(only("UPLOADED")),
                 }),
             ),
         ),

@@ -22,6 +22,13 @@ pub fn only(word: &str) -> Value {
     json!({"type": "string", "const": word})
 }
 
+/// A value of one of protobuf's enums in an answer.
+pub fn or_number(words: Value) -> Value {
+    let number = json!({"type": "integer", "format": "int32",
+        "description": "Of a request with `$alt=json;enum-encoding=int`."});
+    json!({"anyOf": [words, number]})
+}
+
 pub fn base64(description: &str) -> Value {
     json!({"type": "string", "contentEncoding": "base64", "description": description})
 }
