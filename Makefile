@@ -7,7 +7,7 @@ LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
 run bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=belljar --remap-path-prefix=$(CARGO_FOLDER)/registry/src=crates
 
-.PHONY: run test test-wall test-stack test-model check bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
+.PHONY: run test test-wall test-stack test-model check docs bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
 run: # the server on 127.0.0.1:8080, with the example scenarios
 	cargo build --release && export $(LIBRARIES) && exec target/release/belljar serve
@@ -24,9 +24,12 @@ test-stack: # the containers of docker-compose.yml, for real
 test-model: # a real model behind llama.cpp's server: 125 MB to fetch once, one to four minutes
 	cargo build && export $(LIBRARIES) && cargo test -p server --test local-model -- --nocapture
 
-check: # formatting and lints
-	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings \
+check: # formatting, lints of Rust, Python, shell scripts and spelling, and licences of crates
+	.ci/lint && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings \
 		&& cargo clippy -p server --test local-model -- -D warnings
+
+docs: # the book, its links, its generated pages and its snippets
+	cargo build && export $(LIBRARIES) && docs/check
 
 bench: # how fast a fresh cell is, beside what others do: seven minutes, and BENCH.md
 	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench

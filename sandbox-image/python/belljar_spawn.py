@@ -7,7 +7,6 @@ would print and compute again. It is removed at the end of the run.
 """
 
 import os
-import sys
 import tempfile
 
 import belljar_imports

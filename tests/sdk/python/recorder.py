@@ -72,7 +72,7 @@ def unknown(value, foreign=None, path=""):
 
 def _check_steps(steps, status):
     """What holds for the steps of every interaction."""
-    for step, following in zip(steps, [*steps[1:], None]):
+    for step, following in zip(steps, [*steps[1:], None], strict=False):
         if step.type == "code_execution_call":
             assert re.fullmatch("[a-z0-9]{8}", step.id)
             assert step.arguments.language == "python"
