@@ -524,7 +524,10 @@ async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
         let value = if limit == "mappings" { 400_000 } else { 1 << 30 };
         assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
         let stdout = answer["stdout"].as_str().expect("it is text");
-        let allocated = stdout.matches('x').count() * 5;
+        // Too many mappings may be noticed while they are made; memory comes when all are forked.
+        let told = stdout.strip_prefix("before\n");
+        assert!(told.is_some() || limit == "mappings", "all were forked before: {answer:.500}");
+        let allocated = told.unwrap_or(stdout).len() * 5;
         // The limit, and what may come during one look. With looks that end when
         // they have seen all, 1900 MiB came.
         assert!(allocated < 1500, "{limit}: {allocated} MiB");
