@@ -85,6 +85,20 @@ fn everything_that_was_answered_is_known_to_googles_sdks() {
     );
 }
 
+#[tokio::test]
+async fn everything_in_the_newest_sdk_is_served_or_declined_with_a_reason() {
+    let server = harness::TestServer::start("").await;
+    let document = server.get("/openapi.json").await.body;
+    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+    let file = scratch.path().join("openapi.json");
+    fs::write(&file, document.to_string()).expect("there is room");
+    let passed = Command::new(Path::new(HERE).join("newest")).arg(&file).status();
+    assert!(
+        passed.expect("the script is there").success(),
+        "the newest SDK and tests/wire/python/declined.toml differ; see above"
+    );
+}
+
 /// A path of the document as a pattern.
 fn pattern(path: &str) -> Regex {
     let gap = Regex::new(r"\\\{[a-z]+\\\}").expect("it is one");

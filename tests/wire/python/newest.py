@@ -195,7 +195,7 @@ def routes_of_sdk():
 
 def normal(path):
     """Without the version, a query and the names of what is put in."""
-    path = re.sub(r"^(upload/)?\{(api_version|version)\}+/", r"\1", path.lstrip("/")).partition("?")[0]
+    path = re.sub(r"^(upload/)?\{+(api_version|version)\}+/", r"\1", path.lstrip("/")).partition("?")[0]
     path = re.sub(r"^\{model\}:", "models/{}:", path)
     return re.sub(r"\{[^}]*\}", "{}", path)
 
