@@ -42,12 +42,13 @@ def install() -> None:
 
 def begin(code: str) -> None:
     global _code
+    if _code:
+        _runs.append(_code)
     _code = code
 
 
 def end() -> None:
     global _file
-    _runs.append(_code)
     if _file is not None:
         try:
             os.unlink(_file)

@@ -47,11 +47,12 @@ def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> N
 
 def flush() -> None:
     """What the code made of them, and the first ones, which it may still write to."""
-    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-        try:
-            stream.flush()
-        except BaseException:  # noqa: BLE001: the code may have closed or replaced it
-            pass
+    for now, first in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
+        for stream in (now,) if now is first else (now, first):
+            try:
+                stream.flush()
+            except BaseException:  # noqa: BLE001: the code may have closed or replaced it
+                pass
 
 
 def repair() -> None:

@@ -80,11 +80,14 @@ def serve() -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     belljar_hidden.hide()
+    gc.freeze()  # what is there already is none of the code's, and is not looked through at the end
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:
         count += 1
         gc.enable()
+        if count > 1:
+            belljar_streams.repair()
         belljar_spawn.begin(code)
         word = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
         if _getpid() != home:
@@ -255,7 +258,6 @@ def finish() -> BaseException | None:
     for error in write_out():
         failure = failure or error
         complain(f"A file that was left open could not be written: {describe(error)}")
-    belljar_streams.repair()
     return failure
 
 

@@ -133,7 +133,7 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
-    let app = http::App {
+    let app = http::App::new(http::Parts {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
@@ -144,7 +144,7 @@ pub async fn run(
         was_ready,
         stopping: stopping.clone(),
         in_flight: in_flight.clone(),
-    };
+    });
     let stalled_after = settings.door.stalled_after;
     let service = http::service(app, settings.door);
     let serving = http::serve(listeners, service, stalled_after, stopping.clone());

@@ -1,6 +1,7 @@
 //! Three ratios that do not depend much on the machine, against those that are kept.
 //!
-//! What is measured beside ours, in the same minute, is the start of an empty interpreter.
+//! What is measured beside ours, in the same minute, is the start of an empty interpreter. Both are paced alike: after
+//! a pause nothing is in the processor's caches, which costs some machines twice as much as others.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::Place;
-use crate::client::Ask;
+use crate::client::{Ask, PAUSE};
 use crate::code::{Code, DESCRIBE, PRINT, SCIENCE};
 use crate::process::{Server, Warden};
 use crate::rest::until_at_rest;
@@ -92,12 +93,12 @@ async fn measure(
     until_at_rest(&warden).await?;
     let mut best = Ratios::new();
     for round in 1..=most_rounds {
-        let mut beside = empty_interpreters(place)?;
+        let mut beside = empty_interpreters(place).await?;
         for (name, code) in ROWS {
             let ask = Ask::execute(code);
             let ours = server.client().time_paced(&ask, COUNT, DISCARDED).await?.p50();
             // Beside each, the mean of what was measured before and after it.
-            let after = empty_interpreters(place)?;
+            let after = empty_interpreters(place).await?;
             let theirs = (beside + after) / 2;
             beside = after;
             eprintln!("bench: {name}: {} ms beside {} ms", ms(ours), ms(theirs));
@@ -112,10 +113,11 @@ async fn measure(
     Ok(best)
 }
 
-/// The median of some starts.
-fn empty_interpreters(place: &Place) -> anyhow::Result<Duration> {
+/// The median of some starts, each a moment after the last.
+async fn empty_interpreters(place: &Place) -> anyhow::Result<Duration> {
     let mut times = Times::new();
     for _ in 0..STARTS {
+        tokio::time::sleep(PAUSE).await;
         let began = Instant::now();
         let done = Command::new(place.python())
             .args(["-S", "-c", "pass"])

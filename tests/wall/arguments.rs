@@ -212,8 +212,13 @@ async fn tensorflow_writes_nothing_to_standard_error() {
         print('trained')
         ",
     );
-    let answer = execute(&server, &code).await;
-    assert_eq!((&answer["stdout"], &answer["stderr"]), (&"trained\n".into(), &"".into()));
+    let mut answer = execute(&server, &code).await;
+    if answer["outcome"] == "deadline_exceeded" {
+        // Its gigabyte is read from the disk for the first time. The second time it is in memory.
+        answer = execute(&server, &code).await;
+    }
+    let wrote = (&answer["stdout"], &answer["stderr"]);
+    assert_eq!(wrote, (&"trained\n".into(), &"".into()), "{answer:.2000}");
 }
 
 #[tokio::test]

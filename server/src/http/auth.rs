@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Query, Request};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -83,15 +81,11 @@ impl Keys {
 }
 
 /// Lets a request through that has a key, or any, where there are no keys, and says whose it is.
-pub async fn check(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
-    match keys.claimed(&request) {
-        Ok(claimed) => {
-            request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
-            request.extensions_mut().insert(claimed);
-            next.run(request).await
-        }
-        Err(refusal) => refusal.into_response(),
-    }
+pub fn check(keys: &Keys, request: &mut Request) -> Result<(), ApiError> {
+    let claimed = keys.claimed(request)?;
+    request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
+    request.extensions_mut().insert(claimed);
+    Ok(())
 }
 
 /// The pieces of an upload come without a key from Python's SDK: its id, which nobody can guess, is

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -80,7 +80,7 @@ impl Intake {
 }
 
 /// Lets handlers read a body, and keeps what it takes until the answer has been sent.
-pub async fn limit(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
+pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response {
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -384,23 +383,36 @@ pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal(anyhow::anyhow!("a handler panicked: {what}")).into_response()
 }
 
-/// Writes the envelope of whatever failed below.
-pub async fn render(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let mut response = next.run(request).await;
-    let error = match response.extensions_mut().remove::<ApiError>() {
-        Some(error) => error,
-        None => match refused_below(response.status(), &path) {
-            Some(error) => error,
-            None => return response,
-        },
-    };
+/// How a failure of this request would be told, which its path decides.
+#[derive(Debug)]
+pub struct Form {
+    uri: Uri,
+    id: RequestId,
+}
+
+impl Form {
+    pub fn of(request: &Request) -> Form {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        Form { uri: request.uri().clone(), id }
+    }
+
+    /// The answer as it is, or the envelope of whatever failed.
+    pub fn render(&self, mut response: Response) -> Response {
+        let error = response.extensions_mut().remove::<ApiError>();
+        match error.or_else(|| refused_below(response.status(), self.uri.path())) {
+            Some(error) => rendered(self.uri.path(), &self.id, error, &response),
+            None => response,
+        }
+    }
+}
+
+/// The envelope instead of a response that says less.
+fn rendered(path: &str, id: &RequestId, error: ApiError, response: &Response) -> Response {
     if let Some(source) = &error.source {
         let cause = cause::in_a_line(source);
         tracing::error!(request.id = %id.0, path, error = cause, "request failed");
     }
-    let mut rendered = (error.code.status(), envelope(&path, &error)).into_response();
+    let mut rendered = (error.code.status(), envelope(path, &error)).into_response();
     rendered.extensions_mut().insert(Refusal(error.code.word()));
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
@@ -463,7 +475,6 @@ fn sentence(text: &str) -> String {
 mod tests {
     use axum::Router;
     use axum::body::to_bytes;
-    use axum::middleware;
     use axum::routing::get;
     use tower::ServiceExt as _;
     use tower_http::catch_panic::CatchPanicLayer;
@@ -475,12 +486,11 @@ mod tests {
     }
 
     async fn answer(path: &str) -> (StatusCode, Value) {
-        let router = Router::new()
-            .route(path, get(explode))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(middleware::from_fn(render));
+        let router =
+            Router::new().route(path, get(explode)).layer(CatchPanicLayer::custom(panicked));
         let request = Request::builder().uri(path).body(Body::empty()).expect("it is a path");
-        let response = router.oneshot(request).await.expect("it cannot fail");
+        let form = Form::of(&request);
+        let response = form.render(router.oneshot(request).await.expect("it cannot fail"));
         let status = response.status();
         let body = to_bytes(response.into_body(), 1000).await.expect("it is short");
         (status, serde_json::from_slice(&body).expect("it is JSON"))

@@ -9,12 +9,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Version};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::error::{ApiError, Code};
 
@@ -66,7 +64,8 @@ impl Hosts {
         }
     }
 
-    fn refuses(&self, request: &Request) -> Option<ApiError> {
+    /// Why it is not answered, if it is not.
+    pub fn refuses(&self, request: &Request) -> Option<ApiError> {
         let path = request.uri().path();
         if OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
             return None;
@@ -125,13 +124,6 @@ impl Hosts {
 
 /// Refuses what a foreign page sends. Reads nothing of the body. There are no `hosts` where there are
 /// keys.
-pub async fn check(State(hosts): State<Option<Hosts>>, request: Request, next: Next) -> Response {
-    match hosts.and_then(|hosts| hosts.refuses(&request)) {
-        Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
-    }
-}
-
 fn foreign_host(name: &[u8]) -> ApiError {
     let name = quoted(name);
     let why = format!(

@@ -5,10 +5,8 @@
 //! escape says the same.
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use hyper::body::Body as _;
@@ -41,9 +39,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// Escapes each piece of a streamed answer, whoever made it.
-pub async fn escape_streams(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+/// Escapes each piece of an answer that is streamed, whoever made it.
+pub fn escape_stream(response: Response) -> Response {
     let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let is_stream = kind.starts_with(b"text/event-stream")
         || kind.starts_with(b"application/json") && response.body().size_hint().exact().is_none();

@@ -41,13 +41,14 @@ mod visitors;
 mod wire;
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::HeaderName;
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
@@ -79,9 +80,12 @@ const UPLOADS: &str = "/upload/";
 const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What handlers need.
+/// What handlers need. It is copied for each layer that a request passes, and so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+#[derive(Debug)]
+pub struct Parts {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
@@ -94,6 +98,20 @@ pub struct App {
     pub was_ready: watch::Receiver<bool>,
     pub stopping: CancellationToken,
     pub in_flight: InFlight,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> App {
+        App(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// Limits and keys of the front door.
@@ -119,15 +137,36 @@ pub fn service(app: App, door: Door) -> Service {
     let hosts = door.keys.are_none().then(|| door.hosts.clone());
     let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
-    let service = middleware::from_fn_with_state(hosts.clone(), guard::check).layer(service);
-    let service = middleware::from_fn(error::render).layer(service);
-    let service = middleware::from_fn(lines::escape_streams).layer(service);
+    let service = middleware::from_fn_with_state(hosts.clone(), answer).layer(service);
     let service = browser::packing().layer(service);
     // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
     let service = browser::origins(hosts).layer(service);
     let service = service.map_response(|response| browser::as_it_says(response.into_response()));
     // Around all of it: a line for each request, whoever answers it.
     Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
+}
+
+/// What the router answers, unless a page of somebody else asks, as it is sent: failures in their
+/// envelope, streams escaped. One layer for the three, since each costs every request some copies.
+async fn answer(State(hosts): State<Option<Hosts>>, request: Request, next: Next) -> Response {
+    let form = error::Form::of(&request);
+    let response = match hosts.and_then(|hosts| hosts.refuses(&request)) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    };
+    lines::escape_stream(form.render(response))
+}
+
+/// Lets a request in that has a key, or any where there are no keys, and bounds its body.
+async fn admit(
+    State((keys, limits)): State<(Keys, body::Limits)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match auth::check(&keys, &mut request) {
+        Ok(()) => body::limit(limits, request, next).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// A path, and what is served there.
@@ -207,12 +246,11 @@ fn router(app: App, door: Door) -> Router {
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }
-    let router = router
-        .layer(middleware::from_fn_with_state(body::Limits::new(door.request_bytes), body::limit))
-        .layer(middleware::from_fn_with_state(door.keys, auth::check));
+    let limits = body::Limits::new(door.request_bytes);
+    let router = router.layer(middleware::from_fn_with_state((door.keys, limits), admit));
     keyless().into_iter().fold(router, add).with_state(app)
 }
 
 /// Stands in the log and in the answer, so that one can be found with the other.
 #[derive(Debug, Clone, Default)]
-struct RequestId(String);
+struct RequestId(Arc<str>);

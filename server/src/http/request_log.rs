@@ -43,9 +43,9 @@ pub struct Refusal(pub &'static str);
 
 /// Gives each request its id, which stands in the log and in the answer, and writes its line.
 pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
-    let id = Uuid::new_v4().simple().to_string();
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let header = HeaderValue::try_from(&id);
+    let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let header = HeaderValue::from_str(&id);
     let mut line = Line::begin(&request, id, in_flight);
     let trace = line.trace.clone();
     let mut response = trace.follow(next.run(request)).await;
@@ -73,7 +73,7 @@ enum End {
 /// What the line will say. It is written when this is dropped, which a client that goes away does too.
 #[derive(Debug)]
 struct Line {
-    id: String,
+    id: Arc<str>,
     method: Method,
     path: String,
     began: Instant,
@@ -88,7 +88,7 @@ struct Line {
 }
 
 impl Line {
-    fn begin(request: &Request, id: String, in_flight: InFlight) -> Line {
+    fn begin(request: &Request, id: Arc<str>, in_flight: InFlight) -> Line {
         in_flight.0.fetch_add(1, Ordering::Relaxed);
         Line {
             id,
