@@ -64,7 +64,8 @@ impl Hosts {
         }
     }
 
-    /// Why it is not answered, if it is not.
+    /// The error for a request that a foreign page sent or that names a foreign host, `None` for all
+    /// others. Reads headers alone, nothing of the body.
     pub fn refuses(&self, request: &Request) -> Option<ApiError> {
         let path = request.uri().path();
         if OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
@@ -122,8 +123,6 @@ impl Hosts {
     }
 }
 
-/// Refuses what a foreign page sends. Reads nothing of the body. There are no `hosts` where there are
-/// keys.
 fn foreign_host(name: &[u8]) -> ApiError {
     let name = quoted(name);
     let why = format!(

@@ -84,6 +84,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub struct App(Arc<Parts>);
 
+/// The application as it is put together at the start, each part once.
 #[derive(Debug)]
 pub struct Parts {
     pub engine: Arc<Engine>,
