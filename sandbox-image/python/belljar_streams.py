@@ -47,19 +47,18 @@ def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> N
 
 def flush() -> None:
     """What the code made of them, and the first ones, which it may still write to."""
-    for now, first in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
-        for stream in (now,) if now is first else (now, first):
-            try:
-                stream.flush()
-            except BaseException:  # noqa: BLE001: the code may have closed or replaced it
-                pass
+    for name in ("stdout", "__stdout__", "stderr", "__stderr__"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: BLE001: the code may have closed, replaced or deleted it
+            pass
 
 
 def repair() -> None:
     """The next run has streams that can be used, whatever the last one closed or detached."""
     for name, descriptor, mode in STREAMS:
         try:
-            if not is_usable(getattr(sys, name)):
+            if not is_usable(getattr(sys, name, None)):
                 make(name, descriptor, mode, "utf-8", "surrogateescape")
         except BaseException:  # noqa: BLE001: the code may have closed the descriptor
             pass

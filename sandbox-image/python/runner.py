@@ -42,6 +42,8 @@ LIMITS = {
     errno.EFBIG: FILE_BYTES,
     errno.ENOSPC: DISK,
 }
+#: Each of them as it is sent.
+WORDS = [bytes([word]) for word in range(DISK + 1)]
 #: Of a chain of exceptions, as many are looked at.
 CHAIN = 100
 #: Where the code is, which it may leave.
@@ -56,6 +58,7 @@ EXECUTORS = [
 
 #: Bound before any code can replace them.
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
+_set_blocking = os.set_blocking
 _exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
 _Told, _Stack = traceback.TracebackException, traceback.StackSummary
 _libc = ctypes.CDLL(None)
@@ -93,13 +96,16 @@ def serve() -> None:
         if _getpid() != home:
             write_out()
             _exit(int(word != ENDED))  # a fork of the code that came to the code's end
-        failure = finish()
+        try:
+            failure = finish()
+        except BaseException:  # noqa: BLE001: the code may have broken what it needs
+            failure = None
         if word == ENDED and failure is not None:
             word = reason(failure)
         belljar_spawn.end()
         _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
         try:
-            _write(CONTROL, bytes([word]))
+            _write(CONTROL, WORDS[word])
         except OSError:
             _exit(int(word != ENDED))  # the code closed it; how this process ends says as much
     _exit(0)
@@ -116,7 +122,7 @@ def settle_in() -> None:
 
 
 def receive() -> str | None:
-    os.set_blocking(CONTROL, True)  # the code may have made it otherwise
+    _set_blocking(CONTROL, True)  # the code may have made it otherwise
     header = read_exactly(4)
     code = header and read_exactly(struct.unpack("!I", header)[0])
     # Not by the codec `utf-8-sig`, which is a module that would have to be found first.
@@ -239,7 +245,10 @@ def is_own(name: str) -> bool:
 
 def complain(text: str) -> None:
     """Below what the code wrote to standard error, whatever it made of `sys.stderr`."""
-    flush(sys.stderr)
+    try:
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001: the code may have closed, replaced or deleted it
+        pass
     data = (text + "\n").encode(errors="backslashreplace")
     while data:
         data = data[_write(2, data) :]
@@ -277,10 +286,3 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001: the code's own classes may do anything
         return type(error).__name__
-
-
-def flush(stream: object) -> None:
-    try:
-        stream.flush()
-    except BaseException:  # noqa: BLE001: the code may have closed or replaced it
-        pass

@@ -53,18 +53,40 @@ async fn standard_output_can_be_replaced_in_every_usual_way() {
 
 /// The next run finds streams that it can use.
 #[tokio::test]
-async fn a_stream_that_was_closed_or_detached_is_there_again_in_the_next_run() {
+async fn a_stream_that_was_closed_detached_or_deleted_is_there_again_in_the_next_run() {
     let server = TestServer::start("").await;
     for code in [
         "print('x'); sys.stdout.close()",
         "print('x'); sys.stdout.detach()",
         "print('x', flush=True); sys.stdout = None",
+        "print('x'); del sys.stdout",
+        "print('x'); del sys.__stdout__, sys.__stderr__",
+        "print('x'); del sys.stdout, sys.stderr, sys.stdin, sys.__stdout__",
         "import io; print('x', flush=True); io.TextIOWrapper(sys.stdout.buffer)",
     ] {
         let code = format!("import sys\n{code}");
         let runs = run_all(&server, &[&code, "print('next'); 1/0", "print('last')"]).await;
+        assert_eq!(runs[0].result, "x\n", "{code}");
         assert!(runs[1].result.starts_with("next\nTraceback"), "{code}: {}", runs[1].result);
         assert_eq!(runs[2].result, "last\n", "{code}");
+    }
+}
+
+/// The code shares our interpreter. What it breaks there is no error in its own lines.
+#[tokio::test]
+async fn code_that_breaks_the_interpreters_own_objects_sees_no_traceback_of_ours() {
+    let server = TestServer::start("").await;
+    for code in [
+        "import sys; print('x'); del sys.stdout, sys.__stderr__",
+        "import sys; print('x'); sys.modules.clear()",
+        "import builtins; print('x'); builtins.len = builtins.bytes = builtins.open = None",
+        "import os; print('x'); os.write = os.read = os.set_blocking = os._exit = None",
+        "import gc; print('x'); gc.enable = gc.get_objects = gc.collect = None",
+        "import linecache; print('x'); linecache.cache = None",
+    ] {
+        let answer = execute(&server, code).await;
+        let told = (&answer["outcome"], &answer["stdout"], &answer["stderr"]);
+        assert_eq!(told, (&json!("ok"), &json!("x\n"), &json!("")), "{code}");
     }
 }
 
