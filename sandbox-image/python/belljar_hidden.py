@@ -1,12 +1,11 @@
 """Modules that the zygote has imported and the code has not: `import matplotlib` alone brings no `pyplot`.
 
-A cell takes them out of `sys.modules` and off their packages, so that code which forgets an import fails here as
-it does elsewhere. The import of any of them brings back all of its package at once: what a module imports
-itself has to be there with it. A look at the code's own import lines brings back most of them before the code runs:
-the import system takes 200 µs for what is 5 µs here. All other imports, those of libraries too, go through `_Hidden`.
+A cell takes them out of `sys.modules` and off their packages before it runs the first code that imports something,
+so that code which forgets an import fails here as it does elsewhere. What the code names with its dots stays: the
+import system would take 200 µs to bring it back. All other imports, those of libraries too, go through `_Finder`. They
+bring back all of a package at once, since what a module imports itself has to be there with it.
 """
 
-import re
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -28,56 +27,88 @@ BRINGS = {"seaborn": "matplotlib"}
 #: Its import brings Matplotlib's modules too, and it is too large to be taken away. Where it is, they stay.
 BROUGHT_BY = "tensorflow"
 
-#: Lines that import something, as far as they are on one line.
-_IMPORTS = re.compile(r"^[ \t]*(?:import|from)[ \t].*", re.MULTILINE)
-#: For each package, what in such a line imports something hidden.
-_NAMED = {
-    package: re.compile(rf"\b{package}\b.*\b(?:{'|'.join(names)})\b")
-    for package, names in HIDDEN.items()
-} | {package: re.compile(rf"\b{package}\b") for package in BRINGS}
-
-_hidden = None
+#: The package of each module that can be hidden.
+_packages: dict[str, str] = {}
+_finder: "_Finder | None" = None
 
 
-def hide() -> None:
+def prepare() -> None:
     """Called in a cell, before its first code."""
-    global _hidden
-    found: dict[str, dict[str, ModuleType]] = {}
+    global _finder
+    members = {}
     for package, names in HIDDEN.items():
         parent = sys.modules.get(package)
         if parent is not None and not (package == "matplotlib" and BROUGHT_BY in sys.modules):
-            members = found[package] = {}
-            for name in names:
-                full = f"{package}.{name}"
-                if full in sys.modules:
-                    members[full] = sys.modules.pop(full)
-                    parent.__dict__.pop(name, None)
+            there = {name: sys.modules.get(f"{package}.{name}") for name in names}
+            members[package] = _Members(parent.__dict__, {name: module for name, module in there.items() if module})
     for package, brought in BRINGS.items():
-        if package in sys.modules and brought in found:
-            found[package] = {package: sys.modules.pop(package)}
-    if any(found.values()):
-        _hidden = _Hidden(found)
-        sys.meta_path.insert(0, _hidden)
+        if package in sys.modules and brought in members:
+            members[package] = _Members({}, {})
+            members[package].modules[package] = sys.modules[package]
+    for package, one in members.items():
+        _packages.update(dict.fromkeys(one.modules, package))
+        # The memory that is written to becomes the cell's own now, while it waits.
+        one.hide()
+        one.bring_back()
+    _finder = _Finder(members)
 
 
-def bring_back_for(code: str) -> None:
-    """What this code imports by name."""
-    if _hidden is None or not _hidden.found:
-        return
-    lines = "\n".join(_IMPORTS.findall(code))
-    for package in list(_hidden.found):
-        if _NAMED[package].search(lines):
-            _hidden.bring_back(package)
+def hide_from(names: tuple[str, ...]) -> None:
+    """All but what code with these names imports, or earlier code has imported. A name has a dot in it only where
+    it is imported: `import a.b` and `from a.b import c` have `a.b`, and the use of `a.b` has `a` and `b`."""
+    if _finder is None:
+        return  # it is the zygote, which acts as code does
+    for name in names:
+        if name in _packages:
+            _finder.show(_packages[name])
+    if not _finder.hides:
+        _finder.hide()
 
 
-class _Hidden:
-    """Finds them, and gives back what there is already."""
+class _Members:
+    """What can be hidden of one package."""
 
-    def __init__(self, found: dict[str, dict[str, ModuleType]]):
-        self.found = found
+    def __init__(self, parent: dict[str, object], names: dict[str, ModuleType]):
+        self.parent, self.names = parent, names
+        self.modules = {module.__name__: module for module in names.values()}
+
+    def hide(self) -> None:
+        for full in self.modules:
+            sys.modules.pop(full, None)
+        for name in self.names:
+            self.parent.pop(name, None)
+
+    def bring_back(self) -> None:
+        sys.modules.update(self.modules)
+        self.parent.update(self.names)
+
+
+class _Finder:
+    """Finds what is hidden, and gives back what there is already."""
+
+    def __init__(self, members: dict[str, _Members]):
+        self.members = members
+        self.hides = False
+
+    def hide(self) -> None:
+        self.hides = True
+        for members in self.members.values():
+            members.hide()
+        if self.members:
+            sys.meta_path.insert(0, self)
+
+    def show(self, package: str) -> None:
+        """From now on this package is whole, and what its import brings."""
+        for one in (package, BRINGS.get(package)):
+            members = self.members.pop(one, None)
+            if members is not None and self.hides:
+                members.bring_back()
+        if not self.members and self in sys.meta_path:
+            sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
-        module = self.found.get(name.partition(".")[0], {}).get(name)
+        members = self.members.get(name.partition(".")[0])
+        module = members and members.modules.get(name)
         if module is None:
             return None
         own = module.__spec__
@@ -85,23 +116,12 @@ class _Hidden:
         spec.submodule_search_locations = own.submodule_search_locations
         return spec
 
-    def bring_back(self, name: str) -> None:
-        package = name.partition(".")[0]
-        for one in (package, BRINGS.get(package)):
-            for full, module in self.found.pop(one, {}).items():
-                sys.modules[full] = module
-                parent, _, last = full.rpartition(".")
-                if parent:
-                    setattr(sys.modules[parent], last, module)
-        if not any(self.found.values()) and self in sys.meta_path:
-            sys.meta_path.remove(self)
-
 
 class _Loader:
     """The import system gives each module that it loads its own spec; this one has one, which stays."""
 
-    def __init__(self, hidden: _Hidden, module: ModuleType):
-        self.hidden, self.module, self.spec = hidden, module, module.__spec__
+    def __init__(self, finder: _Finder, module: ModuleType):
+        self.finder, self.module, self.spec = finder, module, module.__spec__
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self.module
@@ -109,4 +129,4 @@ class _Loader:
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
         # Not earlier: a module that is there when it has been found would be executed again.
-        self.hidden.bring_back(self.spec.name)
+        self.finder.show(_packages[self.spec.name])

@@ -11,10 +11,10 @@ import tempfile
 
 import belljar_imports
 
-#: The code of each run that came before, and that of the run that goes on.
-_runs: list[str] = []
-_code = ""
-_file: str | None = None
+#: The code of each run, up to the one that goes on.
+codes: list[str] = []
+#: Where it is, if a process was started.
+file: str | None = None
 
 #: What a new process begins with. Imports, functions, classes and assignments are definitions. One that fails is
 #: left out: it may need what a statement between them has made.
@@ -40,21 +40,14 @@ def install() -> None:
     belljar_imports.after("multiprocessing.spawn", give_main)
 
 
-def begin(code: str) -> None:
-    global _code
-    if _code:
-        _runs.append(_code)
-    _code = code
-
-
-def end() -> None:
-    global _file
-    if _file is not None:
-        try:
-            os.unlink(_file)
-        except OSError:  # the code has removed it
-            pass
-        _file = None
+def remove_file() -> None:
+    """At the end of the run."""
+    global file
+    path, file = file, None
+    try:
+        os.unlink(path)
+    except OSError:  # the code has removed it
+        pass
 
 
 def give_main(spawn) -> None:
@@ -70,15 +63,15 @@ def give_main(spawn) -> None:
 
 
 def path() -> str:
-    global _file
-    if _file is None or not os.path.exists(_file):
-        handle, _file = tempfile.mkstemp(suffix=".py", prefix="main-")
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(DEFINE)
-            for code in _runs:
-                file.write(f"_define({code!r})\n")
-            file.write(RUN.format(code=_code) if is_guarded(_code) else f"_define({_code!r})\n")
-    return _file
+    global file
+    if file is None or not os.path.exists(file):
+        handle, file = tempfile.mkstemp(suffix=".py", prefix="main-")
+        *earlier, code = codes
+        with open(handle, "w", encoding="utf-8") as out:
+            for one in (DEFINE, *(f"_define({one!r})\n" for one in earlier)):
+                out.write(one)
+            out.write(RUN.format(code=code) if is_guarded(code) else f"_define({code!r})\n")
+    return file
 
 
 def is_guarded(code: str) -> bool:

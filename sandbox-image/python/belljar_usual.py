@@ -85,7 +85,7 @@ print(tf.matmul(a, a), tf.reduce_sum(a), (a + 1).numpy())
 
 def act_all() -> None:
     """In a fork that is thrown away."""
-    belljar_hidden.hide()
+    belljar_hidden.prepare()
     for module, code in USUAL + IN_A_FORK:
         act(module, code)
 

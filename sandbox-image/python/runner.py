@@ -9,6 +9,7 @@ ended, how long it took and what it wrote is seen from outside.
     display, descriptor 4:  u32 length + picture out
 """
 
+import _thread
 import builtins
 import ctypes
 import errno
@@ -61,7 +62,7 @@ _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
 _set_blocking = os.set_blocking
 _exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
 _Told, _Stack = traceback.TracebackException, traceback.StackSummary
-_libc = ctypes.CDLL(None)
+_count_threads, _flush_all = _thread._count, ctypes.CDLL(None).fflush
 
 
 def prepare() -> None:
@@ -82,7 +83,7 @@ def serve() -> None:
         os.set_inheritable(channel, False)  # another program in this process has no part in it
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
-    belljar_hidden.hide()
+    belljar_hidden.prepare()
     gc.freeze()  # what is there already is none of the code's, and is not looked through at the end
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
@@ -91,7 +92,7 @@ def serve() -> None:
         gc.enable()
         if count > 1:
             belljar_streams.repair()
-        belljar_spawn.begin(code)
+        belljar_spawn.codes.append(code)
         word = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
         if _getpid() != home:
             write_out()
@@ -102,7 +103,8 @@ def serve() -> None:
             failure = None
         if word == ENDED and failure is not None:
             word = reason(failure)
-        belljar_spawn.end()
+        if belljar_spawn.file is not None:
+            belljar_spawn.remove_file()
         _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
         try:
             _write(CONTROL, WORDS[word])
@@ -149,10 +151,13 @@ def run(code: str, name: str, scope: dict) -> int:
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     except Exception:  # noqa: BLE001: the code before this one may have broken it
         pass
-    belljar_hidden.bring_back_for(code)
     try:
-        _exec(_compile(code, name, "exec", dont_inherit=True), scope)
-        join_threads()
+        compiled = _compile(code, name, "exec", dont_inherit=True)
+        if "import" in code:
+            belljar_hidden.hide_from(compiled.co_names)
+        _exec(compiled, scope)
+        if _count_threads() > 0:
+            join_threads()
     except SystemExit as end:
         words = last_words(end.code)
         if words is not None:
@@ -277,7 +282,7 @@ def write_out() -> list[OSError]:
     except BaseException:  # noqa: BLE001: the code may have broken what this is made of
         failures = []
     belljar_streams.flush()
-    _libc.fflush(None)
+    _flush_all(None)
     return failures
 
 

@@ -166,6 +166,13 @@ async fn modules_that_the_code_has_not_imported_are_not_there() {
         print(hasattr(matplotlib, 'pyplot'), hasattr(matplotlib, 'style'), hasattr(PIL, 'ImageDraw'),\n\
         \x20   hasattr(sklearn, 'linear_model'), 'seaborn' in sys.modules)";
     assert_eq!(execute(&server, alone).await["stdout"], "False False False False False\n");
+    for (code, missing) in [
+        ("import matplotlib\nmatplotlib.pyplot.close()", "'matplotlib' has no attribute 'pyplot'"),
+        ("import PIL; PIL.ImageDraw.Draw", "'PIL' has no attribute 'ImageDraw'"),
+    ] {
+        let answer = execute(&server, code).await;
+        assert!(answer["stderr"].to_string().contains(missing), "{code}: {answer}");
+    }
     for code in [
         "import matplotlib.pyplot\nmatplotlib.pyplot.close(); matplotlib.style.use('ggplot')",
         "from matplotlib import pyplot, style\npyplot.close(); style.use('ggplot')",
@@ -175,6 +182,9 @@ async fn modules_that_the_code_has_not_imported_are_not_there() {
          assert m is sys.modules['sklearn.svm'] and m.__spec__.origin == m.__file__",
         "import PIL.ImageDraw, sys\nassert PIL.ImageDraw is sys.modules['PIL.ImageDraw']",
         "import importlib, matplotlib.style as style\nassert importlib.reload(style) is style",
+        "from sklearn import tree, svm\ntree.DecisionTreeClassifier, svm.SVC",
+        "def draw():\n import matplotlib.pyplot as plt\n plt.close()\ndraw()",
+        "import seaborn as sns\nfrom sklearn import (\n datasets,\n)\nsns.utils, datasets",
         "import pickle\nfrom sklearn.linear_model import Ridge\npickle.loads(pickle.dumps(Ridge()))",
     ] {
         let answer = execute(&server, code).await;
