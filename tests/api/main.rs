@@ -25,6 +25,7 @@ mod generate;
 mod generate_ordered;
 mod golden;
 mod health;
+mod http2;
 mod journal;
 mod limits;
 mod logs;

@@ -36,7 +36,7 @@ const MAX_BUDGET_BYTES: usize = 256 << 20;
 const LARGE_BYTES: usize = 1 << 20;
 /// And so is one of more values.
 const MANY_VALUES: usize = 20_000;
-/// Smaller bodies are not counted: the limit of connections bounds them.
+/// Smaller bodies are not counted: the limit of requests at a time bounds them.
 const SMALL_BYTES: usize = 16 << 10;
 /// The least that is taken of the budget at once.
 const STEP_BYTES: usize = 256 << 10;
@@ -85,24 +85,20 @@ pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;
     let taken = std::mem::take(&mut *intake.taken.lock().unwrap_or_else(PoisonError::into_inner));
-    holding(response, taken)
+    if taken.is_empty() { response } else { holding(response, taken) }
 }
 
-/// An answer that holds memory until it has been sent.
-pub fn holding(response: Response, share: Share) -> Response {
-    if share.is_empty() {
-        return response;
-    }
-    response.map(|body| HttpBody::new(Holding { body, _share: share }))
+/// An answer that holds something until it has been sent.
+pub fn holding<T: Unpin + Send + 'static>(response: Response, held: T) -> Response {
+    response.map(|body| HttpBody::new(Holding { body, _held: held }))
 }
 
-/// An answer that holds what its request took.
-struct Holding {
+struct Holding<T> {
     body: HttpBody,
-    _share: Share,
+    _held: T,
 }
 
-impl hyper::body::Body for Holding {
+impl<T: Unpin> hyper::body::Body for Holding<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

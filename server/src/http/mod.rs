@@ -138,7 +138,9 @@ pub fn service(app: App, door: Door) -> Service {
     let hosts = door.keys.are_none().then(|| door.hosts.clone());
     let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
-    let service = middleware::from_fn_with_state(hosts.clone(), answer).layer(service);
+    let packers = browser::Packers::default();
+    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), packers };
+    let service = middleware::from_fn_with_state(Arc::new(front), answer).layer(service);
     let service = browser::packing().layer(service);
     // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
     let service = browser::origins(hosts).layer(service);
@@ -147,15 +149,31 @@ pub fn service(app: App, door: Door) -> Service {
     Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
-/// What the router answers, unless a page of somebody else asks, as it is sent: failures in their
-/// envelope, streams escaped. One layer for the three, since each costs every request some copies.
-async fn answer(State(hosts): State<Option<Hosts>>, request: Request, next: Next) -> Response {
+/// What is decided for every request, whatever its route.
+struct Front {
+    /// Present where there are no keys.
+    hosts: Option<Hosts>,
+    in_flight: InFlight,
+    packers: browser::Packers,
+}
+
+impl Front {
+    fn refuses(&self, request: &Request) -> Option<error::ApiError> {
+        let refusal = self.hosts.as_ref().and_then(|hosts| hosts.refuses(request));
+        refusal.or_else(|| self.in_flight.refuses(request))
+    }
+}
+
+/// What the router answers, unless the request is refused, as it is sent: failures in their envelope,
+/// streams escaped, marked where it may be packed. One layer for all, since each costs every request
+/// some copies.
+async fn answer(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let form = error::Form::of(&request);
-    let response = match hosts.and_then(|hosts| hosts.refuses(&request)) {
+    let response = match front.refuses(&request) {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
     };
-    lines::escape_stream(form.render(response))
+    front.packers.admit(lines::escape_stream(form.render(response)))
 }
 
 /// Lets a request in that has a key, or any where there are no keys, and bounds its body.

@@ -27,8 +27,8 @@ use crate::budget::{Budget, Share};
 const SMALL_BYTES: usize = 64 << 10;
 /// Bytes that are encoded at a time. Each piece is encoded for itself, which takes a multiple of three.
 const PIECE_BYTES: usize = 48 << 10;
-/// Smaller answers are not counted.
-const UNCOUNTED_BYTES: usize = 256 << 10;
+/// Smaller answers are not counted: the limit of requests at a time bounds them.
+const UNCOUNTED_BYTES: usize = 32 << 10;
 
 thread_local! {
     /// The values of the JSON that is being made on this thread, where it is made in pieces.

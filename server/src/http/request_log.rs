@@ -16,6 +16,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use tracing::Level;
 use uuid::Uuid;
 
+use super::error::{ApiError, Code};
 use super::wire::interaction::word;
 use super::{REQUEST_ID, RequestId};
 use crate::trace::{Found, Trace};
@@ -27,6 +28,10 @@ const MAX_SHOWN_BYTES: usize = 256;
 /// What probes ask all day long.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
+/// Requests at a time, over all connections: as many as there can be connections of HTTP/1, each of which
+/// has one. On HTTP/2 one connection has many.
+const MAX_IN_FLIGHT: usize = 8192;
+
 /// Requests that are being carried out or answered. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight(Arc<AtomicUsize>);
@@ -34,6 +39,15 @@ pub struct InFlight(Arc<AtomicUsize>);
 impl InFlight {
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// The error for a request that is one too many, and no probe.
+    pub fn refuses(&self, request: &Request) -> Option<ApiError> {
+        let is_too_many = self.count() > MAX_IN_FLIGHT && !PROBES.contains(&request.uri().path());
+        is_too_many.then(|| {
+            let why = format!("The server answers {MAX_IN_FLIGHT} requests at a time. Try again.");
+            ApiError::new(Code::Unavailable, why)
+        })
     }
 }
 

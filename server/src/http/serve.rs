@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,13 +22,15 @@ use tower::ServiceExt as _;
 
 use super::Service;
 use super::idle::Use;
-use super::stall::Patient;
+use super::stall::{self, Patient, PatientTasks};
 use super::visitors::Peer;
 use crate::listen::Listeners;
 
 /// Connections at a time, where there are descriptors for them. Whoever comes after that waits in the
 /// kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
+/// Requests at a time on one connection of HTTP/2: the least that the standard recommends.
+const MAX_STREAMS: u32 = 100;
 /// Descriptors that are not for connections of clients: of the store, of files, of libraries.
 const OTHER_DESCRIPTORS: usize = 128;
 /// How long a client may take over the head of its first request.
@@ -49,9 +51,12 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(places(raise_descriptors())));
     let connections = GracefulShutdown::new();
     // The first bytes tell whether a client speaks HTTP/1.1 or, without being asked, HTTP/2.
-    let mut http = auto::Builder::new(TokioExecutor::new());
+    let mut http = auto::Builder::new(PatientTasks(stalled_after));
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_WITHIN));
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(HEAD_WITHIN))
+        .max_concurrent_streams(MAX_STREAMS);
     loop {
         let (stream, peer, place) = tokio::select! {
             accepted = accept(&listeners, &places) => accepted,
@@ -61,11 +66,12 @@ pub async fn serve(
         let use_of_it = Use::default();
         let seen = use_of_it.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let asked = seen.ask(request.version());
+            let version = request.version();
+            let asked = seen.ask(version);
             let mut request = tidy_path(request.map(Body::new));
             request.extensions_mut().insert(peer);
             let answer = service.clone().oneshot(request);
-            async move { answer.await.map(|response| asked.answered(response)) }
+            async move { answer.await.map(|response| stall::watched(version, asked.answered(response))) }
         });
         let stream = TokioIo::new(Patient::new(stream, stalled_after));
         let connection = http.serve_connection(stream, service).into_owned();
