@@ -261,6 +261,32 @@ async fn a_function_waits_for_the_client_with_or_without_its_id() {
     }
 }
 
+/// semantic-kernel writes `plugin-function` in the call that it sends back, and `plugin__function` in its response.
+#[tokio::test]
+async fn before_gemini_3_a_call_comes_back_under_any_name() {
+    let scenarios = WEATHER.replace("get_weather", "weather__get");
+    let server = TestServer::builder().scenarios(&scenarios).catalogue(&["gemini-*"]).start().await;
+    let mut request = run("What is the weather like?");
+    request["tools"] = json!([{"functionDeclarations": [{"name": "weather__get"}]}]);
+    for (model, status) in [("gemini-2.5-flash", 200), ("gemini-3-flash-preview", 400)] {
+        let mut asked =
+            generate(&server, model, &request).await["candidates"][0]["content"].clone();
+        asked["parts"][0]["functionCall"]["name"] = "weather-get".into();
+        let response = json!({"name": "weather__get", "response": {"sky": "grey"}});
+        let mut request = request.clone();
+        let contents = request["contents"].as_array_mut().expect("it is a list");
+        contents.push(asked);
+        contents.push(json!({"role": "function", "parts": [{"functionResponse": response}]}));
+        let path = format!("/v1beta/models/{model}:generateContent");
+        let reply = server.post(&path, &request).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+        if status == 200 {
+            let text = parts(&reply.body)[0]["text"].as_str().expect("it is text");
+            assert!(text.starts_with("In Paris there is"), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_cut_short_says_so() {
     let cut = "scenarios:\n  - name: cut\n    script: [{text: Once upon}, {finish: MAX_TOKENS}]\n";

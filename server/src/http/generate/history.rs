@@ -4,7 +4,7 @@
 //! Contents of the model that follow each other are one turn: clients send back the pieces of a
 //! stream as they came. Contents of the user are not joined: all responses of a turn come in one.
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -22,6 +22,9 @@ const RESPONSE_COMES_AFTER: &str =
     "Please ensure that function response turn comes immediately after a function call turn.";
 const NUMBER: &str = "Please ensure that the number of function response parts is equal to the \
                       number of function call parts of the function call turn.";
+/// Ours: the real service only says that an argument is invalid.
+const NAMES: &str = "Please ensure that the names of the function response parts are those of the function \
+                     call parts of the function call turn.";
 const OTHER_SIGNATURE: &str = "Corrupted thought signature.";
 const DOCS: &str = "https://ai.google.dev/gemini-api/docs/thought-signatures";
 
@@ -46,93 +49,96 @@ impl Signatures {
     }
 }
 
-/// Checks a conversation, oldest first.
-pub fn check(turns: &[Turn], signatures: Signatures) -> Result<(), WireError> {
-    order(turns).map_err(|text| WireError::Whole(text.to_owned()))?;
+/// Checks a conversation, oldest first. Before Gemini 3 a call may have another name than its response: it
+/// gets that of the response, which is the one that was declared. semantic-kernel sends such calls.
+pub fn check(turns: &mut [Turn], signatures: Signatures) -> Result<(), WireError> {
+    let steps = order(turns).map_err(|text| WireError::Whole(text.to_owned()))?;
     match signatures {
-        Signatures::Optional => Ok(()),
-        Signatures::Required => signed(turns),
+        Signatures::Optional => {
+            steps.into_iter().for_each(|step| rename(turns, step));
+            Ok(())
+        }
+        Signatures::Required => {
+            if steps.iter().any(|step| !has_names_of_calls(turns, step)) {
+                return Err(WireError::Whole(NAMES.to_owned()));
+            }
+            signed(turns)
+        }
     }
 }
 
-/// Names and ids of the calls or responses that wait for their counterpart.
-type Names<'a> = Vec<(&'a str, &'a str)>;
+/// Calls that follow each other, and what answers them: the model's turns, and the user's turn after them.
+type Step = (Range<usize>, usize);
 
-fn order(turns: &[Turn]) -> Result<(), &'static str> {
-    // The calls of the model's turn that is read now.
-    let mut calls: Names = Vec::new();
-    let mut before: Option<Role> = None;
-    for turn in turns {
+/// The steps of a conversation in which functions are called and answered, where their order is right.
+fn order(turns: &[Turn]) -> Result<Vec<Step>, &'static str> {
+    let mut steps = Vec::new();
+    // Where the model's turns that are read now begin, and how many calls they have.
+    let (mut first, mut calls) = (0, 0);
+    for (at, turn) in turns.iter().enumerate() {
+        let (called, answered) = (calls_of(turn).count(), responses(turn).count());
         match turn.role {
-            Role::Model => {
-                if !responses(turn).is_empty() {
-                    return Err(RESPONSE_COMES_AFTER);
-                }
-                let more = calls_of(turn);
-                if before.is_none() && !more.is_empty() {
-                    return Err(CALL_COMES_AFTER);
-                }
-                calls.extend(more);
-            }
+            Role::Model if answered > 0 => return Err(RESPONSE_COMES_AFTER),
+            // A conversation that begins with the model's call has nobody who asked.
+            Role::Model if at == 0 && called > 0 => return Err(CALL_COMES_AFTER),
+            Role::Model => calls += called,
+            Role::User if called > 0 => return Err(CALL_COMES_AFTER),
+            Role::User if calls == 0 && answered > 0 => return Err(RESPONSE_COMES_AFTER),
+            Role::User if calls != answered => return Err(NUMBER),
             Role::User => {
-                if !calls_of(turn).is_empty() {
-                    return Err(CALL_COMES_AFTER);
+                if calls > 0 {
+                    steps.push((first..at, at));
                 }
-                let given = responses(turn);
-                if calls.is_empty() && !given.is_empty() {
-                    return Err(RESPONSE_COMES_AFTER);
-                }
-                if given.len() != calls.len() {
-                    return Err(NUMBER);
-                }
-                pair(std::mem::take(&mut calls), &given)?;
+                (first, calls) = (at + 1, 0);
             }
         }
-        // A conversation that begins with the model's call has nobody who asked.
-        before = before.or(Some(turn.role)).map(|_| turn.role);
     }
     // Nothing would answer the calls of a last turn.
-    if calls.is_empty() { Ok(()) } else { Err(NUMBER) }
+    if calls == 0 { Ok(steps) } else { Err(NUMBER) }
 }
 
-/// Each response names a function that was called, as often as it was called. Ids may be left out.
-fn pair(calls: Names, given: &Names) -> Result<(), &'static str> {
-    const NAMES: &str = "Please ensure that the names of the function response parts are those of the \
-                         function call parts of the function call turn.";
-    let mut called: HashMap<&str, usize> = HashMap::new();
-    for (name, _) in calls {
-        *called.entry(name).or_default() += 1;
-    }
-    for (name, _) in given {
-        match called.get_mut(name) {
-            Some(left @ 1..) => *left -= 1,
-            _ => return Err(NAMES),
-        }
-    }
-    Ok(())
+/// Whether each response names a function that was called, as often as it was called.
+fn has_names_of_calls(turns: &[Turn], (calls, responses_at): &Step) -> bool {
+    let mut called: Vec<&str> = turns[calls.clone()].iter().flat_map(calls_of).collect();
+    let mut answered: Vec<&str> = responses(&turns[*responses_at]).collect();
+    called.sort_unstable();
+    answered.sort_unstable();
+    called == answered
 }
 
-fn calls_of(turn: &Turn) -> Names<'_> {
-    let calls = turn.parts.iter().filter_map(|part| match &part.said {
-        Said::FunctionCall(call) => Some((call.name.as_str(), call.id.as_str())),
+/// Calls get the names of their responses, in their order, where those are others.
+fn rename(turns: &mut [Turn], step: Step) {
+    if has_names_of_calls(turns, &step) {
+        return;
+    }
+    let (calls, responses_at) = step;
+    let names: Vec<String> = responses(&turns[responses_at]).map(str::to_owned).collect();
+    let parts = turns[calls].iter_mut().flat_map(|turn| &mut turn.parts);
+    let calls = parts.filter_map(|part| match &mut part.said {
+        Said::FunctionCall(call) => Some(call),
         _ => None,
     });
-    calls.collect()
+    let named = calls.zip(names).filter(|(_, name)| !name.is_empty());
+    named.for_each(|(call, name)| call.name = name);
 }
 
-fn responses(turn: &Turn) -> Names<'_> {
-    let responses = turn.parts.iter().filter_map(|part| match &part.said {
-        Said::FunctionResult(result) => {
-            Some((result.name.as_deref().unwrap_or_default(), result.call_id.as_str()))
-        }
+fn calls_of(turn: &Turn) -> impl Iterator<Item = &str> {
+    turn.parts.iter().filter_map(|part| match &part.said {
+        Said::FunctionCall(call) => Some(call.name.as_str()),
         _ => None,
-    });
-    responses.collect()
+    })
+}
+
+fn responses(turn: &Turn) -> impl Iterator<Item = &str> {
+    turn.parts.iter().filter_map(|part| match &part.said {
+        Said::FunctionResult(result) => Some(result.name.as_deref().unwrap_or_default()),
+        _ => None,
+    })
 }
 
 /// The first call of each step of the current turn carries the signature of them all.
 fn signed(turns: &[Turn]) -> Result<(), WireError> {
-    let is_input = |turn: &Turn| turn.role == Role::User && responses(turn).is_empty();
+    let is_input = |turn: &Turn| turn.role == Role::User && responses(turn).next().is_none();
     let current = turns.iter().rposition(is_input).map_or(0, |at| at + 1);
     let mut is_first = true;
     for (at, turn) in turns.iter().enumerate().skip(current) {
@@ -193,8 +199,8 @@ mod tests {
 
     fn read(contents: Value, signatures: Signatures) -> Result<(), String> {
         let mut body = Node::root(json!({"contents": contents})).object().expect("it is one");
-        let turns = turns(body.take("contents")).expect("it is well-formed");
-        check(&turns, signatures).map_err(|error| error.to_string())
+        let mut turns = turns(body.take("contents")).expect("it is well-formed");
+        check(&mut turns, signatures).map_err(|error| error.to_string())
     }
 
     fn user(parts: Value) -> Value {
@@ -283,7 +289,8 @@ mod tests {
             assert_eq!(read.err().as_deref(), wanted, "{contents}");
         }
         let other = json!([ask(), model(json!([call("f")])), user(json!([response("g")]))]);
-        let error = read(other, Signatures::Optional).expect_err("nobody called it");
+        assert_eq!(read(other.clone(), Signatures::Optional), Ok(()));
+        let error = read(other, Signatures::Required).expect_err("nobody called it");
         assert!(error.contains("names of the function response parts"), "{error}");
     }
 

@@ -63,7 +63,7 @@ fn read(
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
-    let turns = content::turns(fields.take("contents"))?;
+    let mut turns = content::turns(fields.take("contents"))?;
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
     let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
     let config = fields.take("generationConfig").map(config::config).transpose()?;
@@ -76,7 +76,7 @@ fn read(
     ignored(&mut fields)?;
     fields.done()?;
     if let Some(signatures) = signatures {
-        history::check(&turns, signatures)?;
+        history::check(&mut turns, signatures)?;
     }
     let input = content::steps(turns)?;
     let request = Request {
