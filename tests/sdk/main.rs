@@ -62,6 +62,18 @@ fn a_client_is_tried_with_every_failure() {
     assert!(passed.success(), "the doctor says something else; its own words are above");
 }
 
+#[test]
+fn every_example_runs_with_the_command_of_its_page() {
+    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let passed = Command::new(Path::new(HERE).join("examples"))
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_SANDBOX_SOCKET", harness::socket())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "an example failed; its output is above");
+}
+
 /// As the README and docs/src/guides/testing-agents.md say: no server, no key, no network, one command.
 #[test]
 fn an_agent_is_tested_with_one_command() {
