@@ -1,6 +1,7 @@
 //! Moves what was written from the write-ahead log into the database, beside the writer. That waits for the disk, which
 //! an append does not: what is in the log survives this process as well.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::StoreError;
+use super::reserve::disk_bytes;
+use super::{StoreError, folder};
 
 /// Between two of them, so that the pages that change all the time are moved once.
 const PAUSE: Duration = Duration::from_millis(500);
+/// SQLite's default, which this database was made with.
+pub const PAGE_BYTES: u64 = 4096;
+
 /// How long a checkpoint that empties the log waits for requests that read from it.
 const READERS_MAY_TAKE: Duration = Duration::from_secs(1);
 
@@ -37,18 +42,23 @@ pub struct Checkpoints {
 struct Shared {
     /// Only one checkpoint can run at a time.
     connection: Mutex<SqliteConnection>,
+    folder: PathBuf,
     written: Notify,
     urgent: Notify,
     stopping: CancellationToken,
 }
 
 impl Checkpoints {
-    pub async fn start(options: &SqliteConnectOptions) -> Result<Checkpoints, StoreError> {
+    pub async fn start(
+        options: &SqliteConnectOptions,
+        folder: &Path,
+    ) -> Result<Checkpoints, StoreError> {
         let options = options.clone().busy_timeout(READERS_MAY_TAKE);
         let connection = Mutex::new(SqliteConnection::connect_with(&options).await?);
         let (written, urgent, stopping) = (Notify::new(), Notify::new(), CancellationToken::new());
         let running = stopping.clone().drop_guard();
-        let shared = Arc::new(Shared { connection, written, urgent, stopping });
+        let shared =
+            Arc::new(Shared { connection, folder: folder.to_owned(), written, urgent, stopping });
         let task = tokio::spawn(keep_moving(Arc::clone(&shared)));
         Ok(Checkpoints { shared, task, running })
     }
@@ -103,8 +113,20 @@ async fn run(shared: &Shared, mode: Mode) -> Result<bool, StoreError> {
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let mut connection = shared.connection.lock().await;
+    let row = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
+    let growth = growth(&shared.folder, row.try_get::<i64, _>(0)?.unsigned_abs());
+    if disk_bytes(&shared.folder).is_some_and(|disk| growth > disk.unused) {
+        // It would take the room that is left, and end before it frees any.
+        return Err(StoreError::Full);
+    }
     let row = sqlx::query(statement).fetch_one(&mut *connection).await?;
     let (is_busy, pages, moved): (i64, i64, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     Ok(is_busy == 0 && pages == moved)
+}
+
+/// By how much the file of a database of so many pages grows when the log is moved into it.
+pub fn growth(folder: &Path, pages: u64) -> u64 {
+    let file = std::fs::metadata(folder.join(folder::DATABASE)).map_or(0, |file| file.len());
+    pages.saturating_mul(PAGE_BYTES).saturating_sub(file)
 }

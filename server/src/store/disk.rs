@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::checkpoint::{Checkpoints, Mode};
+use super::checkpoint::{self, Checkpoints, Mode, PAGE_BYTES};
 use super::reserve::{Reserve, disk_bytes};
 use super::room::{DiskRoom, explained};
 use super::{StoreError, folder};
@@ -34,27 +34,29 @@ const SHORT_OF_ROOM: u64 = 4;
 
 /// How the database is written on this disk.
 pub fn options(options: &SqliteConnectOptions, folder: &Path) -> SqliteConnectOptions {
-    let log = disk_bytes(folder).map_or(MAX_LOG_BYTES, |(all, _)| log_bytes(all));
     options
         .clone()
-        .pragma("wal_autocheckpoint", (log / PAGE_BYTES).to_string())
-        .pragma("journal_size_limit", (log / KEPT_LOG_SHARE).to_string())
+        .pragma("journal_size_limit", (log_bytes(folder) / KEPT_LOG_SHARE).to_string())
         // A full disk elsewhere is none of this.
         .pragma("temp_store", "MEMORY")
 }
 
-/// SQLite's default, which this database was made with.
-const PAGE_BYTES: u64 = 4096;
+/// At how many bytes the writer moves the log itself.
+fn log_bytes(folder: &Path) -> u64 {
+    disk_bytes(folder).map_or(MAX_LOG_BYTES, |disk| log_bytes_of(disk.all))
+}
 
-/// The largest log on a disk of so many bytes.
-fn log_bytes(disk: u64) -> u64 {
+/// The same on a disk of so many bytes.
+fn log_bytes_of(disk: u64) -> u64 {
     (disk / LOG_SHARE).clamp(MIN_LOG_BYTES, MAX_LOG_BYTES)
 }
 
 #[derive(Debug)]
 pub struct Disk {
     folder: PathBuf,
-    database: PathBuf,
+    log: PathBuf,
+    /// At how many bytes of the log it is moved by the writer.
+    log_bytes: u64,
     /// Of the database with its log.
     pages: u64,
     reserve: Reserve,
@@ -72,11 +74,12 @@ impl Disk {
     ) -> Result<Disk, StoreError> {
         let mut disk = Disk {
             folder: folder.to_owned(),
-            database: folder.join(folder::DATABASE),
+            log: folder.join(folder::LOG),
+            log_bytes: log_bytes(folder),
             pages: 0,
             reserve: Reserve::open(folder),
             room,
-            checkpoints: Checkpoints::start(options).await?,
+            checkpoints: Checkpoints::start(options, folder).await?,
         };
         disk.move_log().await;
         if disk.is_short_of_room() {
@@ -94,6 +97,10 @@ impl Disk {
 
     /// Sees to it that a transaction which adds so many bytes can be moved into the database later.
     pub async fn prepare(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > self.log_bytes) {
+            // The next transaction begins the log from its start, if all of it was moved and is not being read.
+            let _ = self.checkpoints.run(Mode::Passive).await;
+        }
         self.reserve.shrink(self.growth().saturating_add(bytes));
         if self.reserve.covers(self.growth().saturating_add(bytes)) {
             return Ok(());
@@ -120,8 +127,7 @@ impl Disk {
 
     /// By how much the file of the database grows when the log is moved into it.
     fn growth(&self) -> u64 {
-        let file = std::fs::metadata(&self.database).map_or(0, |file| file.len());
-        self.pages.saturating_mul(PAGE_BYTES).saturating_sub(file)
+        checkpoint::growth(&self.folder, self.pages)
     }
 
     /// Gives a deletion the room that is kept for it.
@@ -209,11 +215,11 @@ impl Disk {
 
     /// What is free on the disk, with the reserve.
     fn unused(&self) -> u64 {
-        disk_bytes(&self.folder).map_or(0, |(_, free)| free.saturating_add(self.reserve.held()))
+        disk_bytes(&self.folder).map_or(0, |disk| disk.free.saturating_add(self.reserve.held()))
     }
 
     fn is_short_of_room(&self) -> bool {
-        let free = disk_bytes(&self.folder).map_or(u64::MAX, |(_, free)| free);
+        let free = disk_bytes(&self.folder).map_or(u64::MAX, |disk| disk.free);
         free < self.reserve.whole() * SHORT_OF_ROOM
     }
 }
@@ -235,7 +241,7 @@ mod tests {
     #[test]
     fn the_log_takes_a_sixteenth_of_a_small_disk() {
         for (disk, wanted) in [(12, 1), (40, 2), (1 << 20, 64)] {
-            assert_eq!(log_bytes(disk << 20) >> 20, wanted, "a disk of {disk} MiB");
+            assert_eq!(log_bytes_of(disk << 20) >> 20, wanted, "a disk of {disk} MiB");
         }
     }
 }

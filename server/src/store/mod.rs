@@ -260,7 +260,9 @@ impl Store {
             .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal);
+            .synchronous(SqliteSynchronous::Normal)
+            // Checkpoints are the business of `disk`, which knows whether there is room for them.
+            .pragma("wal_autocheckpoint", "0");
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
         load::check(&readers).await?;

@@ -22,10 +22,22 @@ const DELETION_SHARE: u64 = 4;
 /// What is written at a time where the file system cannot allocate room.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Bytes of the disk that this folder is on: all of them, and those that are free.
-pub fn disk_bytes(folder: &Path) -> Option<(u64, u64)> {
+/// A disk, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskBytes {
+    pub all: u64,
+    /// What is not used, though a part of it may be for root alone.
+    pub unused: u64,
+    /// What every user can have.
+    pub free: u64,
+}
+
+/// The disk that this folder is on.
+pub fn disk_bytes(folder: &Path) -> Option<DiskBytes> {
     let disk = statvfs(folder).ok()?;
-    Some((disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    let (all, unused, free) = (bytes(disk.f_blocks), bytes(disk.f_bfree), bytes(disk.f_bavail));
+    Some(DiskBytes { all, unused, free })
 }
 
 /// A file of some size, held until the room is needed.
@@ -42,7 +54,7 @@ impl Reserve {
     /// The reserve as the last server left it.
     pub fn open(folder: &Path) -> Reserve {
         let file = folder.join(FILE);
-        let whole = disk_bytes(folder).map_or(MAX_BYTES, |(all, _)| size(all));
+        let whole = disk_bytes(folder).map_or(MAX_BYTES, |disk| size(disk.all));
         let held = std::fs::metadata(&file).map_or(0, |file| file.len());
         Reserve { file, whole, held }
     }
