@@ -165,6 +165,18 @@ impl Disk {
         }
     }
 
+    /// Gives the log the room of the reserve for a transaction of so many bytes, where free pages of the database take it
+    /// in. Says whether that is so; [`Disk::returned`] takes the room again.
+    pub async fn lend(&mut self, bytes: u64, connection: &mut SqliteConnection) -> bool {
+        let free = count(connection, "PRAGMA freelist_count").await.unwrap_or_default();
+        free * PAGE_BYTES >= bytes && self.growth() == 0 && self.reserve.lend()
+    }
+
+    pub async fn returned(&mut self) {
+        self.move_log().await;
+        self.reserve.restore();
+    }
+
     /// Finds out why a write has failed.
     pub async fn explain<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         explained(result, &self.folder).await

@@ -99,6 +99,11 @@ impl Reserve {
         }
     }
 
+    /// Keeps the part for deletions and gives the rest back, where the database does not grow.
+    pub fn lend(&mut self) -> bool {
+        self.resize(self.with_deletions(0).min(self.held)).is_ok()
+    }
+
     pub fn release(&mut self) {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

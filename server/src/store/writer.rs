@@ -203,6 +203,11 @@ async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut 
         disk.reclaim(connection).await;
         result = insert(connection, &rows, disk).await;
     }
+    if matches!(result, Err(StoreError::Full)) && disk.lend(rows.bytes(), connection).await {
+        let inserted = rows.insert(connection).await;
+        result = disk.explain(inserted).await.map(|pages| disk.committed(pages));
+        disk.returned().await;
+    }
     disk.room.note(&result);
     for (append, done) in appends {
         match &result {
