@@ -187,7 +187,7 @@ async fn uploads_of_any_size_to_a_full_disk_get_503() {
     let disk = SmallDisk::new(12);
     let server = start(&disk);
     fill(&server.sees(disk.folder()).join("of-somebody-else"));
-    for bytes in [1, 1000, 10_000, 100_000, 1 << 20] {
+    for bytes in [1, 1000, 10_000, 100_000, 1 << 20, 4 << 20] {
         for _ in 0..3 {
             let reply = upload(&server, bytes).await;
             if reply.status != 200 || bytes > 100_000 {
