@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Program, Reply, direct};
+use crate::harness::{Program, Reply, SmallDisk, direct};
+
+const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting interactions or \
+                         files makes room.";
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("there is a place for temporary files")
@@ -38,8 +41,7 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
     assert_eq!(server.get("/readyz").await.status, 200);
 
     fill(&server.sees(data.path()).join("of-somebody-else"));
-    let reason = "The disk of this server is full, so nothing can be stored. Deleting interactions or \
-                  files makes room.";
+    let reason = DISK_FULL;
     let upload = server
         .request("POST", "/upload/v1beta/files")
         .header("x-goog-upload-protocol", "raw")
@@ -72,6 +74,146 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
     assert_eq!(ready.status, 200, "{}", ready.body);
     assert_eq!(server.create(direct("print(42)")).await["steps"][1]["result"], "42\n");
     assert_eq!(server.get(&path(&kept)).await.body["steps"][2]["result"], "kept\n");
+}
+
+/// A file of so many bytes, sent in one request.
+async fn upload(server: &Program, bytes: usize) -> Reply {
+    let upload = server
+        .request("POST", "/upload/v1beta/files")
+        .header("x-goog-upload-protocol", "raw")
+        .header("content-type", "text/plain");
+    Reply::to(upload.body("x".repeat(bytes))).await
+}
+
+/// A server on this disk, with a model that runs no code: filling the disk takes many interactions.
+fn start(disk: &SmallDisk) -> Program {
+    let scenarios = folder();
+    let scenario = "scenarios:\n- name: any\n  when: {}\n  script:\n  - text: stored\n";
+    std::fs::write(scenarios.path().join("any.yaml"), scenario).expect("the folder is the test's");
+    let path = scenarios.path().to_str().expect("it is text");
+    // They are read before it is ready.
+    Program::start_on_disk(disk, &["--scenarios", path])
+}
+
+/// Stores interactions of so many bytes until the disk is full, and gives their paths.
+async fn store_until_full(server: &Program, bytes: usize) -> Vec<String> {
+    let request = json!({"model": "m", "input": "x".repeat(bytes)});
+    let mut stored = Vec::new();
+    loop {
+        let reply = server.post("/v1beta/interactions", &request).await;
+        if reply.status != 200 {
+            assert_eq!((reply.status, reply.message()), (503, DISK_FULL), "{}", reply.body);
+            return stored;
+        }
+        stored.push(path(&reply.body));
+    }
+}
+
+async fn delete_all(server: &Program, interactions: &[String]) {
+    for interaction in interactions {
+        let deleted = server.delete(interaction).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.body);
+    }
+}
+
+/// The server stores interactions and files, and has none of these interactions.
+async fn stores_again(server: &Program, deleted: &[String]) {
+    for _ in 0..3 {
+        let created = server.create(json!({"model": "m", "input": "again"})).await;
+        assert_eq!(created["status"], "completed", "{created}");
+    }
+    let uploaded = upload(server, 2 << 20).await;
+    assert_eq!(uploaded.status, 200, "{}", uploaded.body);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    for interaction in deleted {
+        assert_eq!(server.get(interaction).await.status, 404, "it was deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_filled_with_interactions_has_room_after_they_are_deleted() {
+    for (mib, bytes) in [(12, 100_000), (40, 300_000), (160, 3_000_000)] {
+        let disk = SmallDisk::new(mib);
+        let server = start(&disk);
+        let stored = store_until_full(&server, bytes).await;
+        let stored_bytes = stored.len() * bytes;
+        assert!(stored_bytes > mib as usize * (1 << 20) / 2, "{stored_bytes} bytes on {mib} MiB");
+        delete_all(&server, &stored).await;
+        stores_again(&server, &stored).await;
+        // And once more, with what the first time has left.
+        let stored = store_until_full(&server, bytes).await;
+        assert!(stored.len() * bytes > mib as usize * (1 << 20) / 2);
+        delete_all(&server, &stored).await;
+        stores_again(&server, &stored).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_has_room_after_deletions_and_a_kill_in_any_order() {
+    let disk = SmallDisk::new(40);
+    let server = start(&disk);
+    let stored = store_until_full(&server, 300_000).await;
+    delete_all(&server, &stored).await;
+    server.kill();
+    let server = start(&disk);
+    stores_again(&server, &stored).await;
+
+    let stored = store_until_full(&server, 300_000).await;
+    server.kill();
+    let server = start(&disk);
+    for interaction in &stored {
+        assert_eq!(server.get(interaction).await.status, 200, "what was stored is there");
+    }
+    delete_all(&server, &stored).await;
+    stores_again(&server, &stored).await;
+}
+
+#[tokio::test]
+async fn half_of_the_interactions_deleted_make_room_for_others() {
+    let disk = SmallDisk::new(24);
+    let server = start(&disk);
+    let stored = store_until_full(&server, 300_000).await;
+    let (gone, kept) = stored.split_at(stored.len() / 2);
+    delete_all(&server, gone).await;
+    let others = store_until_full(&server, 300_000).await;
+    assert!(others.len() + 6 >= gone.len(), "{} after {}", others.len(), gone.len());
+    for interaction in kept.iter().chain(&others) {
+        assert_eq!(server.get(interaction).await.status, 200, "what was stored is there");
+    }
+}
+
+#[tokio::test]
+async fn uploads_of_any_size_to_a_full_disk_get_503() {
+    let disk = SmallDisk::new(12);
+    let server = start(&disk);
+    fill(&server.sees(disk.folder()).join("of-somebody-else"));
+    for bytes in [1, 1000, 10_000, 100_000, 1 << 20, 4 << 20] {
+        for _ in 0..3 {
+            let reply = upload(&server, bytes).await;
+            if reply.status != 200 || bytes > 100_000 {
+                assert_eq!((reply.status, reply.message()), (503, DISK_FULL), "{bytes} bytes");
+            }
+            fill(&server.sees(disk.folder()).join("of-another"));
+        }
+    }
+    let left = std::fs::read_dir(server.sees(disk.folder()).join("uploads"));
+    assert_eq!(left.expect("it is there").count(), 0, "nothing is left of failed uploads");
+}
+
+#[tokio::test]
+async fn a_read_only_data_folder_is_named_as_the_reason() {
+    let disk = SmallDisk::new(12);
+    let server = start(&disk);
+    disk.run("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"");
+    let reason =
+        "The data folder of this server is read-only, so nothing can be stored or deleted.";
+    let reply = upload(&server, 1000).await;
+    assert_eq!((reply.status, reply.message()), (503, reason), "{}", reply.body);
+    let ready = server.get("/readyz").await;
+    assert_eq!((ready.status, ready.message()), (503, "Not ready: the data folder is read-only."));
+    disk.run("umount \"$0\"");
+    assert_eq!(server.get("/readyz").await.status, 200);
+    assert_eq!(upload(&server, 1000).await.status, 200);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use census::Household;
-pub use program::{Program, below};
+pub use program::{Program, SmallDisk, below};
 pub use reply::{Client, Event, Reply, Stream};
 pub use warden::{RUN_LIMIT, Warden, libraries, program as warden_program, socket};
 

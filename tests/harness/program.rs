@@ -75,6 +75,15 @@ impl Program {
         Program::ready(command, data)
     }
 
+    /// Starts it on a data folder that outlives it.
+    pub fn start_on_disk(disk: &SmallDisk, arguments: &[&str]) -> Program {
+        let mut command = disk.enter();
+        command.arg(env!("CARGO_BIN_EXE_belljar")).args(["serve", "--sandbox-socket"]);
+        command.arg(warden::socket()).args(arguments).env("BELLJAR_LOG", "error");
+        command.env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
+        Program::ready(command, disk.folder.path())
+    }
+
     /// A path as the program has it.
     pub fn sees(&self, path: &Path) -> PathBuf {
         let inside = path.strip_prefix("/").expect("it is a whole path");
@@ -124,6 +133,60 @@ impl Program {
 
     pub fn wait(&mut self) -> ExitStatus {
         self.process.wait().expect("it is our child")
+    }
+}
+
+/// A disk of a few MiB, in a mount namespace of its own. Servers are started and killed in it.
+#[derive(Debug)]
+pub struct SmallDisk {
+    /// Keeps the namespace. It ends with its input.
+    holder: Child,
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    pub fn new(mib: u32) -> SmallDisk {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let mount =
+            format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && echo mounted && exec cat");
+        let mut holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is installed");
+        let mut line = String::new();
+        let stdout = holder.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it is text");
+        assert_eq!(line, "mounted\n");
+        SmallDisk { holder, folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a shell script in the namespace, with the folder as `$0`.
+    pub fn run(&self, script: &str) {
+        let mut command = self.enter();
+        let status = command.args(["sh", "-ec", script]).arg(self.folder.path()).status();
+        assert!(status.expect("nsenter is installed").success(), "{script}");
+    }
+
+    fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.holder.id().to_string());
+        command.args(["--user", "--mount", "--preserve-credentials", "--"]);
+        command
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // It may have ended already, which is what was wanted.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 

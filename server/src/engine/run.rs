@@ -137,10 +137,10 @@ impl RunError {
             RunError::Sandbox(_) => {
                 (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
             }
-            RunError::Store(StoreError::Full) => {
-                (FailureKind::Unavailable, "The disk of this server is full.".to_owned())
-            }
-            RunError::Store(_) => (FailureKind::Internal, "Internal error encountered.".to_owned()),
+            RunError::Store(error) => match error.unwritable() {
+                Some(why) => (FailureKind::Unavailable, why.to_owned()),
+                None => (FailureKind::Internal, "Internal error encountered.".to_owned()),
+            },
         };
         Failure::new(kind, message)
     }

@@ -26,8 +26,6 @@ use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
 use crate::store::{Log, StoreError, UploadError};
 
-const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting \
-                         interactions or files makes room.";
 /// The real service's text.
 pub const LATE: &str = "Deadline expired before operation could complete.";
 const INTERNAL: &str = "Internal error encountered.";
@@ -252,10 +250,10 @@ impl From<WireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        if matches!(error, StoreError::Full) {
-            return ApiError::new(Code::Unavailable, DISK_FULL);
+        match error.unwritable() {
+            Some(why) => ApiError::new(Code::Unavailable, why),
+            None => ApiError::internal(error),
         }
-        ApiError::internal(error)
     }
 }
 

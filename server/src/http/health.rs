@@ -21,8 +21,8 @@ pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     if app.stopping.is_cancelled() {
         return Err(not_yet("the server is stopping"));
     }
-    if !app.store.has_room().await {
-        return Err(not_yet("the disk is full"));
+    if let Some(problem) = app.store.problem().await {
+        return Err(not_yet(&problem.to_string()));
     }
     match app.sandbox.describe().await {
         Ok(now) if now.ready || *app.was_ready.borrow() => {

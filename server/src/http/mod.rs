@@ -9,6 +9,7 @@ mod control;
 mod credentials;
 mod deadline;
 mod document;
+mod drain;
 mod error;
 mod execute;
 mod fault;
@@ -182,10 +183,13 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match auth::check(&keys, &mut request) {
+    let allowed = auth::check(&keys, &mut request);
+    let (request, body) = drain::share(request);
+    let response = match allowed {
         Ok(()) => body::limit(limits, request, next).await,
         Err(refusal) => refusal.into_response(),
-    }
+    };
+    drain::before(response, body).await
 }
 
 /// A path, and what is served there.

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::StoreError;
 use super::record::Blobs;
-use super::reserve::DiskRoom;
+use super::room::{DiskRoom, explained};
 
 /// What is hashed on the thread of a request. More is hashed elsewhere.
 const HASHED_AT_ONCE_BYTES: usize = 1 << 20;
@@ -51,7 +51,7 @@ impl BlobStore {
             match self.objects.put_opts(&key(address), bytes.clone().into(), options).await {
                 Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(error) => {
-                    let failed = Err(error.into());
+                    let failed = explained(Err(error.into()), &self.folder).await;
                     self.room.note(&failed);
                     return failed;
                 }

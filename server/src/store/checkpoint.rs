@@ -1,65 +1,132 @@
-//! Moves what was written from the write-ahead log into the database, beside the writer. That waits for the disk, as
-//! whoever appends need not: what is in the log survives this process as well.
+//! Moves what was written from the write-ahead log into the database, beside the writer. That waits for the disk, which
+//! an append does not: what is in the log survives this process as well.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tokio::sync::Notify;
+use sqlx::{Connection, Row};
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::StoreError;
+use super::reserve::disk_bytes;
+use super::{StoreError, folder};
 
 /// Between two of them, so that the pages that change all the time are moved once.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Pages of the log at which the writer has to do it after all: 64 MiB. It is reached where writing never pauses for
-/// long enough to begin the log anew.
-pub const MAX_LOG_PAGES: &str = "16384";
+/// SQLite's default, which this database was made with.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// How long a checkpoint that empties the log waits for requests that read from it.
+const READERS_MAY_TAKE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy)]
+pub enum Mode {
+    /// Moves what can be moved without waiting for anything but the disk.
+    Passive,
+    /// Waits for those that read from the log, and gives its room back.
+    Truncate,
+}
 
 #[derive(Debug)]
 pub struct Checkpoints {
-    written: Arc<Notify>,
-    stopping: CancellationToken,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
+    /// Ends the task.
+    running: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Only one checkpoint can run at a time.
+    connection: Mutex<SqliteConnection>,
+    folder: PathBuf,
+    written: Notify,
+    urgent: Notify,
+    stopping: CancellationToken,
 }
 
 impl Checkpoints {
-    pub async fn start(options: &SqliteConnectOptions) -> Result<Checkpoints, StoreError> {
-        let connection = SqliteConnection::connect_with(options).await?;
-        let (written, stopping) = (Arc::new(Notify::new()), CancellationToken::new());
-        let task = tokio::spawn(keep_moving(connection, Arc::clone(&written), stopping.clone()));
-        Ok(Checkpoints { written, stopping, task })
+    pub async fn start(
+        options: &SqliteConnectOptions,
+        folder: &Path,
+    ) -> Result<Checkpoints, StoreError> {
+        let options = options.clone().busy_timeout(READERS_MAY_TAKE);
+        let connection = Mutex::new(SqliteConnection::connect_with(&options).await?);
+        let (written, urgent, stopping) = (Notify::new(), Notify::new(), CancellationToken::new());
+        let running = stopping.clone().drop_guard();
+        let shared =
+            Arc::new(Shared { connection, folder: folder.to_owned(), written, urgent, stopping });
+        let task = tokio::spawn(keep_moving(Arc::clone(&shared)));
+        Ok(Checkpoints { shared, task, running })
     }
 
     /// There is something to move.
     pub fn written(&self) {
-        self.written.notify_one();
+        self.shared.written.notify_one();
+    }
+
+    /// There is so much to move that the next checkpoint begins without a pause.
+    pub fn hurry(&self) {
+        self.shared.urgent.notify_one();
+    }
+
+    /// Moves the log now, and says whether all of it was moved.
+    pub async fn run(&self, mode: Mode) -> Result<bool, StoreError> {
+        run(&self.shared, mode).await
     }
 
     /// Returns when the database is not used any more.
     pub async fn stop(self) {
-        self.stopping.cancel();
+        drop(self.running);
         if self.task.await.is_err() {
             tracing::warn!("the task that moves the log of the database has panicked");
+        }
+        let Some(shared) = Arc::into_inner(self.shared) else { return };
+        if let Err(error) = shared.connection.into_inner().close().await {
+            tracing::warn!(%error, "the database did not close cleanly");
         }
     }
 }
 
-async fn keep_moving(
-    mut connection: SqliteConnection,
-    written: Arc<Notify>,
-    stopping: CancellationToken,
-) {
-    while stopping.run_until_cancelled(written.notified()).await.is_some() {
-        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await;
-        if let Err(error) = moved {
-            tracing::warn!(%error, "the log of the database could not be moved into it");
+async fn keep_moving(shared: Arc<Shared>) {
+    let stopping = &shared.stopping;
+    // Told of once, as it fails again and again on a disk that is full.
+    let mut has_failed = false;
+    while stopping.run_until_cancelled(shared.written.notified()).await.is_some() {
+        let moved = run(&shared, Mode::Passive).await;
+        match &moved {
+            Err(error) if !has_failed => tracing::warn!(%error, "database checkpoint failed"),
+            _ => {}
         }
-        stopping.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        has_failed = moved.is_err();
+        let urgent = tokio::time::timeout(PAUSE, shared.urgent.notified());
+        stopping.run_until_cancelled(urgent).await;
     }
-    if let Err(error) = connection.close().await {
-        tracing::warn!(%error, "the database did not close cleanly");
+}
+
+async fn run(shared: &Shared, mode: Mode) -> Result<bool, StoreError> {
+    let statement = match mode {
+        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let mut connection = shared.connection.lock().await;
+    let row = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
+    let growth = growth(&shared.folder, row.try_get::<i64, _>(0)?.unsigned_abs());
+    if disk_bytes(&shared.folder).is_some_and(|disk| growth > disk.unused) {
+        // It would take the room that is left, and end before it frees any.
+        return Err(StoreError::Full);
     }
+    let row = sqlx::query(statement).fetch_one(&mut *connection).await?;
+    let (is_busy, pages, moved): (i64, i64, i64) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(is_busy == 0 && pages == moved)
+}
+
+/// By how much the file of a database of so many pages grows when the log is moved into it.
+pub fn growth(folder: &Path, pages: u64) -> u64 {
+    let file = std::fs::metadata(folder.join(folder::DATABASE)).map_or(0, |file| file.len());
+    pages.saturating_mul(PAGE_BYTES).saturating_sub(file)
 }

@@ -9,13 +9,14 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::Path;
 
 pub const DATABASE: &str = "belljar.sqlite";
+pub const LOG: &str = "belljar.sqlite-wal";
 pub const BLOBS: &str = "blobs";
 pub const UPLOADS: &str = "uploads";
 
 /// All that the store has in its folder.
 const OURS: [&str; 9] = [
     DATABASE,
-    "belljar.sqlite-wal",
+    LOG,
     "belljar.sqlite-shm",
     "belljar.sqlite-journal",
     BLOBS,

@@ -43,7 +43,7 @@ pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
     });
     let migrator = Migrator::with_migrations(migrations.collect());
-    migrator.run(database).await.map_err(|error| StoreError::Migration(Arc::new(error)))
+    Ok(migrator.run(database).await?)
 }
 
 /// An interaction as the disk has it.

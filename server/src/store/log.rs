@@ -164,7 +164,12 @@ impl Log {
         let mut blobs = record::Blobs::default();
         let record = record::of_events(entries.iter().map(|entry| &entry.event), &mut blobs);
         let input = is_first.then(|| record::of_steps(&self.head.input, &mut blobs));
-        let pin = disk.blobs.put(&blobs).await.inspect_err(|error| {
+        let mut put = disk.blobs.put(&blobs).await;
+        if matches!(put, Err(StoreError::Full)) {
+            disk.writer.reclaim().await;
+            put = disk.blobs.put(&blobs).await;
+        }
+        let pin = put.inspect_err(|error| {
             // Who waits for it to exist would wait for ever.
             if is_first {
                 self.fail(error);

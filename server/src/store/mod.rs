@@ -3,7 +3,7 @@
 //! ```text
 //! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all that
 //!                                                    is queued) ──▶ SQLite ──▶ followers of the log
-//!                                       checkpoint (moves pages, waits for the disk) ──┘
+//!                    disk (what fits) ◀─┘      checkpoint (moves pages, waits for the disk) ──┘
 //! ```
 //!
 //! What was acknowledged survives the death of this process. SQLite runs with a write-ahead log and
@@ -13,6 +13,7 @@
 mod blobs;
 mod checkpoint;
 mod clock;
+mod disk;
 mod files;
 mod folder;
 mod load;
@@ -20,22 +21,29 @@ mod log;
 mod owner;
 mod record;
 mod reserve;
+mod room;
 mod rows;
+mod transaction;
 mod writer;
 
 use std::collections::HashMap;
-use std::error::Error;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteSynchronous;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::Connection as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
 
 use crate::interaction::{Step, Terms};
 use blobs::BlobStore;
-use reserve::{DiskRoom, Reserve};
+use disk::Disk;
+use reserve::Reserve;
+use room::DiskRoom;
 use writer::Writer;
 
 pub use clock::Clock;
@@ -47,7 +55,9 @@ pub use record::RecordError;
 /// Interactions that are looked at together when the old ones go.
 const EXPIRED_AT_A_TIME: usize = 100;
 /// SQLite's codes for a disk without room: for its files, and for the one beside its log.
-const FULL: [&str; 2] = ["13", "4874"];
+const FULL: [i32; 2] = [13, 4874];
+/// SQLite's primary code for a database that cannot be written.
+const READ_ONLY: i32 = 8;
 /// Connections that read. Writing has one of its own.
 const READERS: u32 = 4;
 
@@ -116,6 +126,8 @@ pub enum StoreError {
     DamagedBlob(String),
     #[error("the disk is full")]
     Full,
+    #[error("the data folder is read-only")]
+    ReadOnly,
     #[error("database failed: {0}")]
     Database(Arc<sqlx::Error>),
     #[error("could not bring the database up to date: {0}")]
@@ -140,6 +152,7 @@ impl StoreError {
             StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "a damaged database",
             StoreError::DamagedBlob(_) => "a damaged blob",
             StoreError::Full => "a full disk",
+            StoreError::ReadOnly => "a read-only data folder",
             StoreError::Database(_) | StoreError::Migration(_) | StoreError::Open { .. } => {
                 "the database"
             }
@@ -148,24 +161,53 @@ impl StoreError {
             StoreError::NotBegun | StoreError::Closed => "a closed store",
         }
     }
+
+    /// What a client reads where the data folder cannot be written.
+    pub fn unwritable(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Full => Some(
+                "The disk of this server is full, so nothing can be stored. Deleting interactions or \
+                 files makes room.",
+            ),
+            StoreError::ReadOnly => Some(
+                "The data folder of this server is read-only, so nothing can be stored or deleted.",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
-        let code = error.as_database_error().and_then(|error| error.code());
-        if code.is_some_and(|code| FULL.contains(&&*code)) {
-            return StoreError::Full;
+        match sqlite_code(&error) {
+            Some(code) if FULL.contains(&code) => StoreError::Full,
+            Some(code) if code & 0xff == READ_ONLY => StoreError::ReadOnly,
+            _ => StoreError::Database(Arc::new(error)),
         }
-        StoreError::Database(Arc::new(error))
     }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> StoreError {
+        use sqlx::migrate::MigrateError;
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            error => StoreError::Migration(Arc::new(error)),
+        }
+    }
+}
+
+/// SQLite's extended code of an error.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> StoreError {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        let mut cause = error.source();
         while let Some(found) = cause {
-            if found.downcast_ref::<std::io::Error>().is_some_and(reserve::says_full) {
-                return StoreError::Full;
+            if let Some(found) = found.downcast_ref().and_then(room::of_io) {
+                return found;
             }
             cause = found.source();
         }
@@ -184,7 +226,15 @@ impl Store {
             }
             other => other,
         };
-        Store::open_folder(folder).await.map_err(named)
+        let opened = match room::explained(Store::open_folder(folder).await, folder).await {
+            Err(StoreError::Full) => {
+                // What SQLite needs to open a database fits into the reserve.
+                Reserve::open(folder).release();
+                Store::open_folder(folder).await
+            }
+            opened => opened,
+        };
+        opened.map_err(named)
     }
 
     async fn open_folder(folder: &Path) -> Result<Store, StoreError> {
@@ -210,21 +260,26 @@ impl Store {
             .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal);
+            .synchronous(SqliteSynchronous::Normal)
+            // Checkpoints are the business of `disk`, which knows whether there is room for them.
+            .pragma("wal_autocheckpoint", "0");
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
         load::check(&readers).await?;
         if has_blobs && load::has_no_tables(&readers).await? {
             return Err(StoreError::NoDatabase(folder.to_owned()));
         }
-        load::migrate(&readers).await?;
         let room = DiskRoom::default();
+        let writing = disk::options(&options, folder);
+        let mut connection = SqliteConnection::connect_with(&writing).await?;
+        let disk = Disk::open(folder, &options, &mut connection, room.clone()).await?;
+        load::migrate(&readers).await?;
         let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
         load::bury_the_dead(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
         let uploads = folder.join(folder::UPLOADS);
-        let writer = Writer::start(&options, lock, Reserve::open(folder), room.clone()).await?;
+        let writer = Writer::start(connection, lock, disk);
         let store = Store(Arc::new(Inner {
             readers,
             blobs,
@@ -356,13 +411,11 @@ impl Store {
         Files::new(Arc::clone(&self.0), limits)
     }
 
-    /// Whether anything can be stored. After a write that failed for want of room it is tried.
-    pub async fn has_room(&self) -> bool {
-        if !self.0.room.is_full() {
-            return true;
-        }
-        let (room, folder) = (self.0.room.clone(), self.0.data_folder.clone());
-        tokio::task::spawn_blocking(move || room.is_there(&folder)).await.unwrap_or(false)
+    /// Why nothing can be stored, if that is so. After a write that failed it is tried.
+    pub async fn problem(&self) -> Option<StoreError> {
+        self.0.room.problem()?;
+        self.0.writer.reclaim().await;
+        self.0.room.problem()
     }
 
     /// Says whether what is too old may be deleted.

@@ -3,14 +3,17 @@
 use std::sync::atomic::Ordering;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::log::{Disk, is_last};
+use super::transaction::roll_back;
 use super::writer::Append;
 use super::{Head, StoreError};
 
 /// Rows of one statement, which may have 32 766 values.
 const STATEMENT_ROWS: usize = 1000;
+/// What a row takes in the database beyond its content, at most: pages that are not full, and those of indexes.
+const ROW_BYTES: usize = 3 * 4096;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -69,8 +72,24 @@ impl<'a> Rows<'a> {
         self.uses.extend(append.blobs.iter().map(|address| (address.as_str(), interaction)));
     }
 
-    /// Writes all of them or none.
-    pub async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub fn is_empty(&self) -> bool {
+        self.interactions.is_empty() && self.events.is_empty() && self.uses.is_empty()
+    }
+
+    /// By how much the database grows with them, at most.
+    pub fn bytes(&self) -> u64 {
+        let interaction = |row: &InteractionRow<'_>| {
+            let orders = row.head.orders.as_ref().map_or(0, String::len);
+            row.input.len() + row.head.model.len() + orders
+        };
+        let content = self.interactions.iter().map(interaction).sum::<usize>()
+            + self.events.iter().map(|row| row.record.len()).sum::<usize>();
+        let rows = self.interactions.len() + self.events.len() + self.uses.len();
+        (content + content / 256 + rows * ROW_BYTES) as u64
+    }
+
+    /// Writes all of them or none, and gives the number of pages of the database.
+    pub async fn insert(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         // In one text, as each goes to another thread and back, and everybody waits for that.
         let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE");
         for rows in self.interactions.chunks(STATEMENT_ROWS) {
@@ -105,13 +124,13 @@ impl<'a> Rows<'a> {
                 row.push_bind(*address).push_bind(*interaction);
             });
         }
-        query.push("; COMMIT");
-        let inserted = query.build().execute(&mut *connection).await;
-        if let Err(error) = inserted {
-            // Where it has not even begun, or was undone by itself, there is nothing to undo.
-            let _ = sqlx::query("ROLLBACK").execute(connection).await;
-            return Err(error.into());
+        query.push("; COMMIT; PRAGMA page_count");
+        match query.build().fetch_one(&mut *connection).await {
+            Ok(pages) => Ok(pages.try_get::<i64, _>(0)?.unsigned_abs()),
+            Err(error) => {
+                roll_back(connection).await;
+                Err(error.into())
+            }
         }
-        Ok(())
     }
 }

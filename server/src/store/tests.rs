@@ -408,3 +408,15 @@ async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they
         assert!(!store.delete(&other, id).await.expect("it can be asked"));
     }
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_written_says_so() {
+    let folder = folder();
+    open(folder.path()).await.close().await;
+    let options =
+        SqliteConnectOptions::new().filename(folder.path().join("belljar.sqlite")).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("it is there");
+    let failed = sqlx::query("DELETE FROM files").execute(&mut connection).await;
+    let error = StoreError::from(failed.expect_err("it is read-only"));
+    assert!(matches!(error, StoreError::ReadOnly), "{error}");
+}

@@ -4,52 +4,24 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
 use super::blobs::Pin;
-use super::checkpoint::{Checkpoints, MAX_LOG_PAGES};
+use super::disk::{Disk, pages};
 use super::files::{Applied, Change};
 use super::log::{Entry, Log};
-use super::reserve::{DiskRoom, Reserve};
 use super::rows::Rows;
+use super::{StoreError, transaction};
 
 /// Jobs that wait. Whoever comes after that waits for a place.
 const MAX_QUEUED: usize = 4096;
 /// Jobs of one transaction.
 const MAX_BATCH: usize = 1024;
 
-/// What is left of the database's log when all of it has been moved: 16 MiB.
-const KEPT_LOG_BYTES: &str = "16777216";
-
-/// The room on the disk, and the part of it that is kept for deletions.
-#[derive(Debug)]
-struct Disk {
-    reserve: Reserve,
-    room: DiskRoom,
-}
-
-impl Disk {
-    /// Whether a deletion failed for want of room, which it has now.
-    fn makes_room_after<T>(&self, result: &Result<T, StoreError>) -> bool {
-        let is_full = matches!(result, Err(StoreError::Full));
-        if is_full {
-            self.reserve.release();
-        }
-        is_full
-    }
-
-    /// Takes the reserve again once something was deleted. That a deletion worked says nothing of
-    /// the room for anything else.
-    fn deleted<T>(&self, result: &Result<T, StoreError>) {
-        match result {
-            Ok(_) => self.reserve.restore(),
-            Err(_) => self.room.note(result),
-        }
-    }
-}
+/// By how much the database grows with one change of the rows of files, at most.
+const CHANGE_BYTES: u64 = 64 << 10;
 
 /// The way to the task. It ends when nobody holds this any more.
 #[derive(Debug, Clone)]
@@ -67,6 +39,7 @@ enum Job {
         done: oneshot::Sender<Result<Vec<String>, StoreError>>,
     },
     Files(Change, oneshot::Sender<Result<Applied, StoreError>>),
+    Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -85,23 +58,19 @@ pub struct Append {
     pub pin: Option<Pin>,
 }
 
+impl Append {
+    /// Of the content, for the size of a transaction.
+    fn bytes(&self) -> u64 {
+        (self.record.len() + self.input.as_ref().map_or(0, String::len)) as u64
+    }
+}
+
 impl Writer {
     /// `lock` is held for as long as anything may be written.
-    pub async fn start(
-        options: &SqliteConnectOptions,
-        lock: std::fs::File,
-        reserve: Reserve,
-        room: DiskRoom,
-    ) -> Result<Writer, StoreError> {
-        let checkpoints = Checkpoints::start(options).await?;
-        let options = options
-            .clone()
-            .pragma("wal_autocheckpoint", MAX_LOG_PAGES)
-            .pragma("journal_size_limit", KEPT_LOG_BYTES);
-        let connection = SqliteConnection::connect_with(&options).await?;
+    pub fn start(connection: SqliteConnection, lock: std::fs::File, disk: Disk) -> Writer {
         let (sender, jobs) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(write(connection, jobs, checkpoints, lock, Disk { reserve, room }));
-        Ok(Writer(sender))
+        tokio::spawn(write(connection, jobs, lock, disk));
+        Writer(sender)
     }
 
     /// Queues it. A store that is closed closes the log.
@@ -137,6 +106,22 @@ impl Writer {
         changed.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Makes what room there can be on a disk that is full.
+    pub async fn reclaim(&self) {
+        let (done, reclaimed) = oneshot::channel();
+        if self.0.send(Job::Reclaim(done)).await.is_ok() {
+            // An error means that the store was closed meanwhile.
+            let _ = reclaimed.await;
+        }
+    }
+
+    /// The same, without waiting for it.
+    pub fn reclaim_soon(&self) {
+        let (done, _) = oneshot::channel();
+        // A queue that is full has writes in it, which do the same.
+        let _ = self.0.try_send(Job::Reclaim(done));
+    }
+
     /// Waits until all that was queued is written, and ends the task.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
@@ -147,28 +132,33 @@ impl Writer {
     }
 }
 
+type Appends = Vec<(Append, oneshot::Sender<Result<(), StoreError>>)>;
+
 async fn write(
     mut connection: SqliteConnection,
     mut jobs: mpsc::Receiver<Job>,
-    checkpoints: Checkpoints,
     lock: std::fs::File,
-    disk: Disk,
+    mut disk: Disk,
 ) {
     let mut batch = Vec::new();
     let mut closing = None;
     while closing.is_none() && jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let mut appends = Vec::new();
+        let mut bytes = 0;
         for job in batch.drain(..) {
             match job {
-                Job::Append(append, done) => appends.push((append, done)),
+                Job::Append(append, done) => {
+                    bytes += append.bytes();
+                    appends.push((append, done));
+                    if bytes > disk.transaction_bytes() / 2 {
+                        commit(&mut connection, std::mem::take(&mut appends), &mut disk).await;
+                        bytes = 0;
+                    }
+                }
                 Job::Delete { number, log, done } => {
                     // What was appended before is deleted with the rest.
-                    commit(&mut connection, std::mem::take(&mut appends), &disk.room).await;
-                    let mut result = delete(&mut connection, number).await;
-                    if disk.makes_room_after(&result) {
-                        result = delete(&mut connection, number).await;
-                    }
-                    disk.deleted(&result);
+                    commit(&mut connection, std::mem::take(&mut appends), &mut disk).await;
+                    let result = delete(&mut connection, number, &mut disk).await;
                     if let (Ok(_), Some(disk)) = (&result, log.as_ref().and_then(|log| log.disk()))
                     {
                         disk.deleted.store(true, Ordering::Relaxed);
@@ -177,26 +167,22 @@ async fn write(
                     let _ = done.send(result);
                 }
                 Job::Files(change, done) => {
-                    let makes_room = change.makes_room();
-                    let mut result = change.clone().apply(&mut connection).await;
-                    if makes_room && disk.makes_room_after(&result) {
-                        result = change.apply(&mut connection).await;
-                    }
-                    if makes_room {
-                        disk.deleted(&result);
-                    } else {
-                        disk.room.note(&result);
-                    }
+                    let result = apply(&mut connection, change, &mut disk).await;
                     // Whoever asked may have gone away.
                     let _ = done.send(result);
+                }
+                Job::Reclaim(done) => {
+                    disk.reclaim(&mut connection).await;
+                    // The client may have disconnected.
+                    let _ = done.send(());
                 }
                 Job::Close(done) => closing = Some(done),
             }
         }
-        commit(&mut connection, appends, &disk.room).await;
-        checkpoints.written();
+        commit(&mut connection, appends, &mut disk).await;
+        disk.checkpoints.written();
     }
-    checkpoints.stop().await;
+    disk.checkpoints.stop().await;
     if let Err(error) = connection.close().await {
         tracing::warn!(error = %error, "the database did not close cleanly");
     }
@@ -207,17 +193,22 @@ async fn write(
 }
 
 /// Writes all of these or none, shows them to their readers, and says so to their writers.
-async fn commit(
-    connection: &mut SqliteConnection,
-    appends: Vec<(Append, oneshot::Sender<Result<(), StoreError>>)>,
-    room: &DiskRoom,
-) {
+async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut Disk) {
     if appends.is_empty() {
         return;
     }
     let rows = Rows::of(appends.iter().map(|(append, _)| append));
-    let result = rows.insert(connection).await;
-    room.note(&result);
+    let mut result = insert(connection, &rows, disk).await;
+    if matches!(result, Err(StoreError::Full)) {
+        disk.reclaim(connection).await;
+        result = insert(connection, &rows, disk).await;
+    }
+    if matches!(result, Err(StoreError::Full)) && disk.lend(rows.bytes(), connection).await {
+        let inserted = rows.insert(connection).await;
+        result = disk.explain(inserted).await.map(|pages| disk.committed(pages));
+        disk.returned().await;
+    }
+    disk.room.note(&result);
     for (append, done) in appends {
         match &result {
             Ok(()) => append.log.publish(append.entries),
@@ -228,23 +219,96 @@ async fn commit(
     }
 }
 
-async fn delete(connection: &mut SqliteConnection, number: i64) -> Result<Vec<String>, StoreError> {
-    let mut transaction = connection.begin().await?;
+async fn insert(
+    connection: &mut SqliteConnection,
+    rows: &Rows<'_>,
+    disk: &mut Disk,
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(()); // all of them were deleted
+    }
+    disk.prepare(rows.bytes()).await?;
+    let inserted = rows.insert(connection).await;
+    disk.committed(disk.explain(inserted).await?);
+    Ok(())
+}
+
+/// Changes the rows of files and uploads.
+async fn apply(
+    connection: &mut SqliteConnection,
+    change: Change,
+    disk: &mut Disk,
+) -> Result<Applied, StoreError> {
+    if change.makes_room() {
+        let mut result = disk.explain(change.clone().apply(connection).await).await;
+        if matches!(result, Err(StoreError::Full)) {
+            disk.release().await;
+            result = disk.explain(change.apply(connection).await).await;
+        }
+        disk.deleted(&result, connection).await;
+        return result;
+    }
+    let mut result = add(connection, change.clone(), disk).await;
+    if matches!(result, Err(StoreError::Full)) {
+        disk.reclaim(connection).await;
+        result = add(connection, change, disk).await;
+    }
+    disk.room.note(&result);
+    result
+}
+
+async fn add(
+    connection: &mut SqliteConnection,
+    change: Change,
+    disk: &mut Disk,
+) -> Result<Applied, StoreError> {
+    disk.prepare(CHANGE_BYTES).await?;
+    let applied = disk.explain(change.apply(connection).await).await?;
+    disk.committed(pages(connection).await?);
+    Ok(applied)
+}
+
+async fn delete(
+    connection: &mut SqliteConnection,
+    number: i64,
+    disk: &mut Disk,
+) -> Result<Vec<String>, StoreError> {
+    let mut result = disk.explain(delete_rows(connection, number).await).await;
+    if matches!(result, Err(StoreError::Full)) {
+        disk.release().await;
+        result = disk.explain(delete_rows(connection, number).await).await;
+    }
+    disk.deleted(&result, connection).await;
+    result
+}
+
+async fn delete_rows(
+    connection: &mut SqliteConnection,
+    number: i64,
+) -> Result<Vec<String>, StoreError> {
+    transaction::begin(connection).await?;
+    let deleted = delete_rows_in(connection, number).await;
+    transaction::end(connection, deleted).await
+}
+
+async fn delete_rows_in(
+    connection: &mut SqliteConnection,
+    number: i64,
+) -> Result<Vec<String>, StoreError> {
     let unused = sqlx::query(
         "SELECT sha256 FROM blob_uses AS mine WHERE interaction = $1 AND NOT EXISTS \
          (SELECT 1 FROM blob_uses WHERE sha256 = mine.sha256 AND interaction <> $1) \
          AND NOT EXISTS (SELECT 1 FROM files WHERE sha256 = mine.sha256)",
     )
     .bind(number)
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     for statement in [
         "DELETE FROM blob_uses WHERE interaction = $1",
         "DELETE FROM events WHERE interaction = $1",
         "DELETE FROM interactions WHERE number = $1",
     ] {
-        sqlx::query(statement).bind(number).execute(&mut *transaction).await?;
+        sqlx::query(statement).bind(number).execute(&mut *connection).await?;
     }
-    transaction.commit().await?;
     Ok(unused.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }

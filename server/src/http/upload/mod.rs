@@ -162,16 +162,18 @@ async fn at_once(
     let Progress::Coming(receiving) = app.files.progress(Some(owner), &id).await? else {
         return Err(UploadError::Unknown.into());
     };
-    match receive(receiving, pieces).await {
-        Ok(receiving) => Ok(receiving.finish().await?),
-        Err(error) => {
-            // Nobody knows its name, so nobody could go on with it.
-            if let Ok(Progress::Coming(receiving)) = app.files.progress(Some(owner), &id).await {
-                receiving.cancel().await?;
-            }
-            Err(error)
-        }
+    let done = match receive(receiving, pieces).await {
+        Ok(receiving) => receiving.finish().await.map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    if done.is_err()
+        // Nobody knows its name, so nobody could go on with it.
+        && let Ok(Progress::Coming(receiving)) = app.files.progress(Some(owner), &id).await
+        && let Err(error) = receiving.cancel().await
+    {
+        tracing::warn!(%error, "could not cancel an upload");
     }
+    done
 }
 
 /// Writes what comes. What has come before a failure stays, unless it is the failure.

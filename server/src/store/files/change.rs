@@ -1,11 +1,11 @@
 //! What the writer does to the rows of files and uploads: each change whole or not at all.
 
 use jiff::Timestamp;
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row, Sqlite, Transaction};
 
 use super::{File, FileLimits, Upload};
-use crate::store::{Owner, StoreError};
+use crate::store::{Owner, StoreError, transaction};
 
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -64,17 +64,21 @@ impl Change {
     }
 
     pub async fn apply(self, connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
-        // A write from its beginning: one that begins with reading can be overtaken.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let applied = match self {
+        transaction::begin(connection).await?;
+        let applied = self.apply_in(connection).await;
+        transaction::end(connection, applied).await
+    }
+
+    async fn apply_in(self, transaction: &mut SqliteConnection) -> Result<Applied, StoreError> {
+        Ok(match self {
             Change::Begin { upload, limits, count } => {
-                begin(&mut transaction, upload, limits, count).await?
+                begin(transaction, upload, limits, count).await?
             }
             Change::Hold { upload, bytes, limits } => {
-                hold(&mut transaction, &upload, bytes, limits).await?
+                hold(transaction, &upload, bytes, limits).await?
             }
             Change::Finish { upload, owner, file } => {
-                finish(&mut transaction, upload, owner, file).await?
+                finish(transaction, upload, owner, file).await?
             }
             Change::Cancel { upload } => {
                 sqlx::query("DELETE FROM uploads WHERE id = $1")
@@ -90,7 +94,7 @@ impl Change {
                         .bind(id)
                         .fetch_all(&mut *transaction)
                         .await?;
-                Applied::Done { unused: unused(&mut transaction, &gone).await? }
+                Applied::Done { unused: unused(transaction, &gone).await? }
             }
             Change::Expire { now, begun_before } => {
                 sqlx::query("DELETE FROM uploads WHERE begun_ms < $1")
@@ -101,16 +105,14 @@ impl Change {
                     .bind(now.as_millisecond())
                     .fetch_all(&mut *transaction)
                     .await?;
-                Applied::Done { unused: unused(&mut transaction, &gone).await? }
+                Applied::Done { unused: unused(transaction, &gone).await? }
             }
-        };
-        transaction.commit().await?;
-        Ok(applied)
+        })
     }
 }
 
 async fn begin(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     upload: Upload,
     limits: FileLimits,
     count: u64,
@@ -121,7 +123,7 @@ async fn begin(
     )
     .bind(upload.owner.name())
     .bind(&upload.file)
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
     if taken.is_some() {
         return Ok(Applied::Taken);
@@ -143,14 +145,14 @@ async fn begin(
     .bind(upload.bytes.map(signed))
     .bind(upload.begun.as_millisecond())
     .bind(signed(upload.held))
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?;
     Ok(DONE)
 }
 
 /// What an owner's files and uploads hold, but for this upload, and how many they are.
 async fn held(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     owner: &str,
     upload: &str,
 ) -> Result<(u64, u64), StoreError> {
@@ -161,21 +163,21 @@ async fn held(
     )
     .bind(owner)
     .bind(upload)
-    .fetch_one(&mut **transaction)
+    .fetch_one(&mut *transaction)
     .await?;
     let (bytes, files): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
     Ok((bytes.unsigned_abs(), files.unsigned_abs()))
 }
 
 async fn hold(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     upload: &str,
     bytes: u64,
     limits: FileLimits,
 ) -> Result<Applied, StoreError> {
     let row = sqlx::query("SELECT owner, held FROM uploads WHERE id = $1")
         .bind(upload)
-        .fetch_optional(&mut **transaction)
+        .fetch_optional(&mut *transaction)
         .await?;
     let Some(row) = row else { return Ok(Applied::Gone { unused: Vec::new() }) };
     let (owner, before): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -186,13 +188,13 @@ async fn hold(
     sqlx::query("UPDATE uploads SET held = $1 WHERE id = $2")
         .bind(signed(bytes))
         .bind(upload)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
     Ok(DONE)
 }
 
 async fn finish(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     upload: String,
     owner: Owner,
     file: File,
@@ -200,7 +202,7 @@ async fn finish(
     let gone = sqlx::query("DELETE FROM uploads WHERE id = $1 RETURNING $2")
         .bind(&upload)
         .bind(&file.sha256)
-        .fetch_all(&mut **transaction)
+        .fetch_all(&mut *transaction)
         .await?;
     if gone.is_empty() {
         let left =
@@ -221,14 +223,14 @@ async fn finish(
     .bind(file.created.as_millisecond())
     .bind(file.expires.as_millisecond())
     .bind(upload)
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?;
     Ok(DONE)
 }
 
 /// Which of the blobs of rows that are gone nobody else needs.
 async fn unused(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     gone: &[sqlx::sqlite::SqliteRow],
 ) -> Result<Vec<String>, StoreError> {
     let mut unused = Vec::new();
@@ -241,15 +243,12 @@ async fn unused(
     Ok(unused)
 }
 
-async fn is_used(
-    transaction: &mut Transaction<'_, Sqlite>,
-    sha256: &str,
-) -> Result<bool, StoreError> {
+async fn is_used(transaction: &mut SqliteConnection, sha256: &str) -> Result<bool, StoreError> {
     let row = sqlx::query(
         "SELECT 1 FROM files WHERE sha256 = $1 UNION ALL SELECT 1 FROM blob_uses WHERE sha256 = $1",
     )
     .bind(sha256)
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
     Ok(row.is_some())
 }

@@ -21,8 +21,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::blobs::remove;
-use super::reserve::says_full;
-use super::{Inner, Owner, StoreError, log};
+use super::{Inner, Owner, StoreError, log, room};
 use crate::ids;
 
 pub use change::{Applied, Change};
@@ -113,9 +112,18 @@ pub enum UploadError {
     #[error("{announced} bytes were announced, and {received} have come")]
     WrongSize { announced: u64, received: u64 },
     #[error("the upload could not be written: {0}")]
-    Disk(#[from] std::io::Error),
+    Disk(std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<std::io::Error> for UploadError {
+    fn from(error: std::io::Error) -> UploadError {
+        match room::of_io(&error) {
+            Some(known) => known.into(),
+            None => UploadError::Disk(error),
+        }
+    }
 }
 
 /// The files of all owners. Cheap to clone.
@@ -167,7 +175,8 @@ impl Files {
         upload: &str,
     ) -> Result<Progress, UploadError> {
         if let Some(upload) = rows::upload(&self.store.readers, owner, upload).await? {
-            return Ok(Progress::Coming(Receiving::open(self.clone(), upload).await?));
+            let receiving = Receiving::open(self.clone(), upload).await;
+            return Ok(Progress::Coming(self.noted(receiving)?));
         }
         let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
         file.map(Progress::Done).ok_or(UploadError::Unknown)
@@ -258,14 +267,16 @@ impl Files {
         }
     }
 
-    /// What a write to the disk failed of.
-    fn failed(&self, error: std::io::Error) -> UploadError {
-        if !says_full(&error) {
-            return error.into();
-        }
-        let full = Err::<(), _>(StoreError::Full);
-        self.store.room.note(&full);
-        StoreError::Full.into()
+    /// Notes a disk that is full, and lets the writer make what room it can.
+    fn noted<T>(&self, result: Result<T, UploadError>) -> Result<T, UploadError> {
+        result.inspect_err(|error| {
+            if let UploadError::Store(error) = error {
+                self.store.room.note(&Err::<(), _>(error.clone()));
+                if matches!(error, StoreError::Full) {
+                    self.store.writer.reclaim_soon();
+                }
+            }
+        })
     }
 
     fn folder(&self) -> &PathBuf {

@@ -53,9 +53,15 @@ impl Receiving {
         if offset > self.received {
             return Err(UploadError::Gap { offset, received: self.received });
         }
+        let placed = self.place_at(offset).await;
+        self.files.noted(placed.map_err(UploadError::from))?;
+        self.received = offset;
+        Ok(())
+    }
+
+    async fn place_at(&mut self, offset: u64) -> std::io::Result<()> {
         self.file.set_len(offset).await?;
         self.file.seek(SeekFrom::Start(offset)).await?;
-        self.received = offset;
         Ok(())
     }
 
@@ -71,7 +77,8 @@ impl Receiving {
             _ => {}
         }
         self.hold(received).await?;
-        self.file.write_all(bytes).await.map_err(|error| self.files.failed(error))?;
+        let written = self.file.write_all(bytes).await;
+        self.files.noted(written.map_err(UploadError::from))?;
         self.received = received;
         Ok(())
     }
@@ -97,12 +104,14 @@ impl Receiving {
 
     /// What was written is with the system, and outlives this process.
     pub async fn flush(&mut self) -> Result<(), UploadError> {
-        self.file.flush().await.map_err(|error| self.files.failed(error))
+        let flushed = self.file.flush().await;
+        self.files.noted(flushed.map_err(UploadError::from))
     }
 
     /// All has come. From now on there is a file and no upload, even if whoever waits goes away.
     pub async fn finish(self) -> Result<File, UploadError> {
-        tokio::spawn(self.complete()).await.map_err(std::io::Error::other)?
+        let files = self.files.clone();
+        files.noted(tokio::spawn(self.complete()).await.map_err(std::io::Error::other)?)
     }
 
     async fn complete(mut self) -> Result<File, UploadError> {
@@ -161,7 +170,7 @@ async fn open_alone(path: &Path) -> Result<tokio::fs::File, UploadError> {
     let file = options.open(path).await?.into_std().await;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => UploadError::Busy,
-        std::fs::TryLockError::Error(error) => UploadError::Disk(error),
+        std::fs::TryLockError::Error(error) => error.into(),
     })?;
     Ok(tokio::fs::File::from_std(file))
 }
