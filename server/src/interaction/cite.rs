@@ -99,7 +99,8 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
 /// `1, 2`: the inside of a bracket that holds nothing but numbers. It ends the search at the first
 /// other character, so that a text full of open brackets is read once.
 fn bracketed(text: &str) -> Option<&str> {
-    let other = |letter: char| !(letter.is_ascii_digit() || letter == ',' || letter.is_whitespace());
+    let other =
+        |letter: char| !(letter.is_ascii_digit() || letter == ',' || letter.is_whitespace());
     let end = text.find(other)?;
     text[end..].starts_with(']').then(|| &text[..end])
 }
