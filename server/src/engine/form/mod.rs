@@ -374,4 +374,23 @@ mod tests {
         let work = work::of_answer(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
         assert!(work.is_some_and(|work| work < 10_000), "texts are found at once: {work:?}");
     }
+
+    /// A client that goes away, or a timeout, ends the waiting and not the work.
+    #[tokio::test]
+    async fn work_that_was_abandoned_keeps_its_place_until_it_ends() {
+        static GATE: Semaphore = Semaphore::const_new(1);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let work = aside(&GATE, move || {
+            begun.send(()).expect("the test waits for it");
+            ends.recv().expect("the test ends it");
+        });
+        let client = tokio::spawn(work);
+        begins.await.expect("it begins");
+        client.abort();
+        assert!(client.await.is_err());
+        assert!(GATE.try_acquire().is_err(), "the work still runs");
+        end.send(()).expect("it waits for that");
+        assert_eq!(aside(&GATE, || 1).await, Some(1));
+    }
 }
