@@ -52,10 +52,13 @@ impl Patterns {
         for (text, subject) in written(schema)? {
             let (bytes, own_parts) = match regular_bytes(text, subject) {
                 Some(bytes) => (bytes, 1),
-                None => {
-                    patterns.backtrack = true;
-                    (other_bytes(text, subject)?, parts_of(text))
-                }
+                None => match other_bytes(text, subject)? {
+                    Some(bytes) => {
+                        patterns.backtrack = true;
+                        (bytes, parts_of(text))
+                    }
+                    None => continue,
+                },
             };
             parts += own_parts;
             let known = patterns.bytes.entry(text.to_owned()).or_default();
@@ -141,21 +144,25 @@ fn regular_bytes(text: &str, subject: Subject) -> Option<usize> {
     PART_SIZES.into_iter().find(|size| build(&schema, false, *size).is_ok())
 }
 
-/// The most memory that all parts of any other pattern take.
-fn other_bytes(text: &str, subject: Subject) -> Result<usize, NotASchema> {
-    let shown: String = text.chars().take(100).collect();
+/// The most memory that all parts of any other pattern take. Nothing where it is malformed: it may stand
+/// in an example, and where it does not, the schema cannot be compiled.
+fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, NotASchema> {
+    let refused = |why: &str| {
+        let shown: String = text.chars().take(100).collect();
+        Err(NotASchema(format!("the pattern '{shown}' {why}")))
+    };
     if calls_groups(text) {
-        return Err(NotASchema(format!(
-            "the pattern '{shown}' calls a group, which JSON Schema lacks"
-        )));
+        return refused("calls a group, which JSON Schema lacks");
     }
     let parts = parts_of(text);
+    if parts > MAX_PARTS {
+        return refused("has too many groups, alternatives and repetitions");
+    }
     let schema = schema_of(text, subject);
-    let sizes = PART_SIZES.into_iter().filter(|size| size * parts <= MAX_PATTERN_BYTES);
-    let found = sizes.into_iter().find(|size| build(&schema, true, *size).is_ok());
-    found.map(|size| size * parts).ok_or_else(|| {
-        NotASchema(format!("the pattern '{shown}' is malformed or takes too much memory"))
-    })
+    match PART_SIZES.into_iter().find(|size| build(&schema, true, *size).is_ok()) {
+        Some(size) if size * parts > MAX_PATTERN_BYTES => refused("takes too much memory"),
+        size => Ok(size.map(|size| size * parts)),
+    }
 }
 
 /// No fewer than the parts that a pattern is split into: each begins or ends with one of these signs.
@@ -260,6 +267,15 @@ mod tests {
         assert!(Patterns::of(&values((1..10).map(one))).is_ok());
         let error = refusal(&values((1..90).map(|number| format!("^(?!a{number}x)b"))));
         assert!(error.contains("more than 300 groups"), "{error}");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_pattern_is_none() {
+        let schema = json!({"default": {"pattern": "*.txt"}, "examples": [{"pattern": "("}]});
+        let patterns = Patterns::of(&schema).expect("it has none");
+        assert!(patterns.build(&schema).is_ok());
+        let schema = json!({"pattern": "("});
+        assert!(Patterns::of(&schema).expect("it may be an example").build(&schema).is_err());
     }
 
     #[test]
