@@ -11,6 +11,7 @@ use std::time::Duration;
 use jsonschema::Validator;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use patterns::Patterns;
 
@@ -78,8 +79,9 @@ impl Form {
             return Ok(Some(Form { schema: None }));
         };
         let gate = if is_short(&schema) { &SMALL_AT_A_TIME } else { &AT_A_TIME };
-        let compiled = aside(gate, move || Schema::of(schema)).await;
-        let schema = compiled.ok_or_else(|| NotASchema("it cannot be compiled".to_owned()))??;
+        let cannot = || NotASchema("it cannot be compiled".to_owned());
+        let compiled = aside(gate, move || Schema::of(schema)).await.ok_or_else(cannot)?;
+        let schema = compiled.await.map_err(|_| cannot())??;
         Ok(Some(Form { schema: Some(Arc::new(schema)) }))
     }
 
@@ -98,7 +100,11 @@ impl Form {
             let value = parsed(&text)?;
             schema.map_or(Ok(()), |schema| schema.check(&value))
         });
-        checked.await.unwrap_or_else(|| Err(TOO_LONG.to_owned())).map(|()| json)
+        let checked = checked.await.ok_or(TOO_LONG)?;
+        match tokio::time::timeout(WITHIN, checked).await {
+            Ok(Ok(checked)) => checked.map(|()| json),
+            Ok(Err(_)) | Err(_) => Err(TOO_LONG.to_owned()),
+        }
     }
 
     /// Nothing where that may take long.
@@ -151,18 +157,17 @@ impl Schema {
     }
 }
 
-/// Carries out work on a thread that answers no one, once there is a place for it. Nothing where that
-/// takes too long; it keeps its place until it ends.
+/// Begins work on a thread that answers no one, once there is a place for it. It keeps its place until
+/// it ends, whether or not its end is waited for.
 async fn aside<T: Send + 'static>(
     gate: &'static Semaphore,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> Option<JoinHandle<T>> {
     let place = gate.acquire().await.ok()?;
-    let done = tokio::task::spawn_blocking(move || {
+    Some(tokio::task::spawn_blocking(move || {
         let _place = place;
         work()
-    });
-    tokio::time::timeout(WITHIN, done).await.ok()?.ok()
+    }))
 }
 
 /// Whether a schema has so few values that compiling it cannot take long.
@@ -385,12 +390,13 @@ mod tests {
             begun.send(()).expect("the test waits for it");
             ends.recv().expect("the test ends it");
         });
-        let client = tokio::spawn(work);
+        let client = tokio::spawn(async { work.await.expect("there is a place").await });
         begins.await.expect("it begins");
         client.abort();
         assert!(client.await.is_err());
         assert!(GATE.try_acquire().is_err(), "the work still runs");
         end.send(()).expect("it waits for that");
-        assert_eq!(aside(&GATE, || 1).await, Some(1));
+        let next = aside(&GATE, || 1).await.expect("there is a place");
+        assert_eq!(next.await.expect("it ends"), 1);
     }
 }
