@@ -55,6 +55,48 @@ async fn a_schema_that_comes_to_a_trillion_schemas_is_refused() {
     refused(&server, "/v1beta/models/direct:generateContent", &classic, wanted).await;
 }
 
+/// Each pattern has ten letters, and takes a third of a megabyte once it is compiled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_with_thousands_of_patterns_is_refused() {
+    let server = TestServer::start("").await;
+    let pattern = |number: usize| format!("^\\p{{L}}{{4}}|x{number}");
+    let values: Value = (0..3500)
+        .map(|number| (format!("p{number}"), json!({"type": "string", "pattern": pattern(number)})))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let names: Value = (0..3500)
+        .map(|number| (pattern(number), json!({"type": "string"})))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    for schema in [
+        json!({"type": "object", "properties": values}),
+        json!({"type": "object", "patternProperties": names}),
+    ] {
+        let mut request = direct("print(1)");
+        request["response_format"] =
+            json!({"type": "text", "mime_type": "application/json", "schema": schema});
+        let wanted = "more than 100 patterns";
+        refused(&server, "/v1beta/interactions", &request, wanted).await;
+        let classic = json!({"contents": [{"parts": [{"text": "print(1)"}]}], "generationConfig":
+            {"responseMimeType": "application/json", "responseJsonSchema": schema}});
+        refused(&server, "/v1beta/models/direct:generateContent", &classic, wanted).await;
+    }
+}
+
+/// For each bracket, all of the text was read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_text_full_of_brackets_and_backticks_holds_nobody_up() {
+    let server =
+        TestServer::start("scenarios: [{ name: echo, script: [text: '{{ input }}'] }]").await;
+    let text = "`[1] ".repeat((1 << 20) / 5);
+    let body = json!({"model": "m", "input": text}).to_string().into_bytes();
+    let answer = while_healthy(&server, "/v1beta/interactions", body);
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), answer).await;
+    let reply = answer.expect("it takes a moment");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.body["steps"][0]["content"][0]["text"], text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_without_an_end_are_refused() {
     let server = TestServer::start("").await;

@@ -16,6 +16,8 @@ const TAGS: [(&str, &str); 7] = [
     ("<code>", "</code>"),
 ];
 const FENCE_LENGTH: usize = 3;
+/// White space before a block in its line. What has more of it is handed on as it comes.
+const MAX_INDENT_BYTES: usize = 1000;
 
 /// The language that a fence names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,13 +115,18 @@ fn language(info: &str) -> (Language, &str) {
 /// Where a part of a line begins that more letters could make an opening; its length where none does.
 pub fn may_open(line: &str) -> usize {
     let indent = line.len() - line.trim_start().len();
+    if indent > MAX_INDENT_BYTES {
+        return line.len();
+    }
     let text = &line[indent..];
     let is_tag = |tag: &str| starts_with(text, tag) || starts_with(tag, text);
     if text.is_empty() || text.starts_with('~') || TAGS.iter().any(|(tag, _)| is_tag(tag)) {
         return 0;
     }
-    let ticks = line.len() - line.trim_end_matches('`').len();
-    let at = line.find("```").unwrap_or(line.len() - ticks.min(FENCE_LENGTH));
+    let at = line.find("```").unwrap_or_else(|| {
+        let ticks = line.bytes().rev().take(FENCE_LENGTH).take_while(|byte| *byte == b'`').count();
+        line.len() - ticks
+    });
     text_before(line, at)
 }
 

@@ -14,13 +14,15 @@ use crate::search;
 #[derive(Debug, Default)]
 pub struct Echo {
     before: VecDeque<Before>,
-    /// What was heard again of the first one.
-    heard: String,
+    /// Bytes of the first one's text that were heard again.
+    heard: usize,
 }
 
 #[derive(Debug)]
 struct Before {
     step: Step,
+    /// What the model thought or said in it.
+    text: Option<String>,
     /// More of it may come.
     open: bool,
 }
@@ -46,8 +48,14 @@ impl Echo {
     pub fn of(steps: Vec<Step>, open: bool) -> Echo {
         let last = steps.len().saturating_sub(1);
         let before = steps.into_iter().enumerate();
-        let before = before.map(|(at, step)| Before { step, open: open && at == last });
-        Echo { before: before.collect(), heard: String::new() }
+        let before = before.map(|(at, step)| {
+            let text = match &step {
+                Step::Thought { summary, .. } => Some(summary.clone()),
+                step => step.model_text(),
+            };
+            Before { step, text, open: open && at == last }
+        });
+        Echo { before: before.collect(), heard: 0 }
     }
 
     pub fn is_over(&self) -> bool {
@@ -69,15 +77,12 @@ impl Echo {
         }
         while let Some(first) = self.before.front() {
             match (&first.step, &word) {
-                (Step::Thought { summary: text, .. }, ModelEvent::Thought(piece)) => {
-                    let (text, open, piece) = (text.clone(), first.open, piece.clone());
-                    told.extend(self.piece(text, open, piece, word)?);
+                (Step::Thought { .. }, ModelEvent::Thought(piece)) => {
+                    told.extend(self.piece(piece, ModelEvent::Thought)?);
                     return Ok(told);
                 }
                 (Step::ModelOutput(_), ModelEvent::Text(piece)) => {
-                    let text = first.step.model_text().unwrap_or_default();
-                    let (open, piece) = (first.open, piece.clone());
-                    told.extend(self.piece(text, open, piece, word)?);
+                    told.extend(self.piece(piece, ModelEvent::Text)?);
                     return Ok(told);
                 }
                 (Step::FunctionCall(call), word) if is_call(call, word) => {
@@ -98,8 +103,7 @@ impl Echo {
                     return Ok(told);
                 }
                 // A text that was said to its end, and another kind of word.
-                (Step::Thought { summary: text, .. }, _) if *text == self.heard => {}
-                (step, _) if step.model_text().as_ref() == Some(&self.heard) => {}
+                _ if first.text.as_ref().is_some_and(|text| text.len() == self.heard) => {}
                 _ => {
                     told.extend(self.differs()?);
                     break;
@@ -108,7 +112,7 @@ impl Echo {
             // One that is open is closed by the word that comes after it.
             if first.open {
                 self.before.pop_front();
-                self.heard.clear();
+                self.heard = 0;
             } else {
                 told.extend(self.known());
             }
@@ -120,40 +124,37 @@ impl Echo {
     /// A piece of the first text, or not.
     fn piece(
         &mut self,
-        text: String,
-        open: bool,
-        piece: String,
-        word: ModelEvent,
+        piece: &str,
+        word: fn(String) -> ModelEvent,
     ) -> Result<Vec<Heard>, OtherCalls> {
-        let heard = format!("{}{piece}", self.heard);
-        if text.starts_with(&heard) {
-            self.heard = heard;
+        let Some(Before { text: Some(text), open, .. }) = self.before.front() else {
+            return Ok(Vec::new());
+        };
+        let (heard, left) = text.split_at(self.heard);
+        if left.starts_with(piece) {
+            self.heard += piece.len();
             return Ok(Vec::new());
         }
-        let again = |text: String| match &word {
-            ModelEvent::Thought(_) => ModelEvent::Thought(text),
-            _ => ModelEvent::Text(text),
-        };
-        if let (true, Some(more)) = (open, heard.strip_prefix(&text)) {
-            let new = Heard::New(again(more.to_owned()));
+        if let (true, Some(more)) = (open, piece.strip_prefix(left)) {
+            let new = Heard::New(word(more.to_owned()));
             self.before.pop_front();
-            self.heard.clear();
+            self.heard = 0;
             return Ok(vec![new]);
         }
-        let new = Heard::New(again(heard));
+        let new = Heard::New(word(format!("{heard}{piece}")));
         let mut told = self.differs()?;
         told.push(new);
         Ok(told)
     }
 
     fn known(&mut self) -> Option<Heard> {
-        self.heard.clear();
+        self.heard = 0;
         self.before.pop_front().map(|before| Heard::Known(before.step))
     }
 
     /// All that is left of it stays, and does not go on.
     fn differs(&mut self) -> Result<Vec<Heard>, OtherCalls> {
-        self.heard.clear();
+        self.heard = 0;
         let mut told = Vec::new();
         for before in self.before.drain(..) {
             match before.step {
@@ -327,5 +328,22 @@ mod tests {
         assert_eq!(heard.expect("it is the same one"), wanted);
         assert_eq!(hear(vec![call("f")], false, vec![calls("g")]), Err(OtherCalls));
         assert_eq!(hear(vec![said("a"), call("f")], false, vec![text("b")]), Err(OtherCalls));
+    }
+
+    /// All that was heard was copied and compared again for each piece.
+    #[test]
+    fn a_long_text_in_small_pieces_takes_time_that_grows_with_its_length() {
+        const LETTERS: usize = 1 << 18;
+        let mut echo =
+            Echo::of(vec![thought(&"a".repeat(LETTERS)), said(&"b".repeat(LETTERS))], true);
+        for _ in 0..LETTERS {
+            assert_eq!(echo.hear(ModelEvent::Thought("a".into())), Ok(Vec::new()));
+        }
+        let known = Heard::Known(thought(&"a".repeat(LETTERS)));
+        assert_eq!(echo.hear(text("b")), Ok(vec![known]));
+        for _ in 1..LETTERS {
+            assert_eq!(echo.hear(text("b")), Ok(Vec::new()));
+        }
+        assert_eq!(echo.hear(text("c")), Ok(vec![Heard::New(text("c"))]));
     }
 }

@@ -71,8 +71,8 @@ impl Run {
             Some(Open::Text { index, text }) => {
                 // In JSON, brackets are lists.
                 let citations = match self.form {
-                    None => citations(&text, &Sources::of(turn.steps())),
-                    Some(_) => Vec::new(),
+                    None if turn.has_sources() => citations(&text, &Sources::of(turn.steps())),
+                    _ => Vec::new(),
                 };
                 if !citations.is_empty() {
                     let delta = Delta::Citations(citations.clone());

@@ -4,13 +4,21 @@
 //! numbers stay where they are: a text is what the model wrote. Beside it stands, for each of them,
 //! which bytes it is about: the statement before it.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::step::{Citation, Found, Step};
 
+/// Citations in one text. The numbers behind the last of them stay in the text and cite nothing.
+const MAX_CITATIONS: usize = 1000;
+
 /// The pages that were found in a conversation, each with its number.
 #[derive(Debug, Default)]
-pub struct Sources<'a>(Vec<&'a Found>);
+pub struct Sources<'a> {
+    pages: Vec<&'a Found>,
+    /// The number of each page, by its address.
+    numbers: HashMap<&'a str, usize>,
+}
 
 impl<'a> Sources<'a> {
     /// Those of all searches, in the order in which they were found.
@@ -28,31 +36,38 @@ impl<'a> Sources<'a> {
 
     /// The number of a page, from 1. One that was found before keeps its number.
     pub fn number(&mut self, page: &'a Found) -> usize {
-        let before = self.0.iter().position(|source| source.url == page.url);
-        before.unwrap_or_else(|| {
-            self.0.push(page);
-            self.0.len() - 1
-        }) + 1
+        *self.numbers.entry(&page.url).or_insert_with(|| {
+            self.pages.push(page);
+            self.pages.len()
+        })
     }
 
     fn get(&self, number: usize) -> Option<&'a Found> {
-        self.0.get(number.checked_sub(1)?).copied()
+        self.pages.get(number.checked_sub(1)?).copied()
     }
 }
 
-/// The citations in a text, in its order.
+/// The citations in a text, in its order, each page once for a statement. The text is read once, from
+/// its beginning to its end.
 pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
-    let mut found = Vec::new();
+    let mut found: Vec<Citation> = Vec::new();
+    if sources.pages.is_empty() {
+        return found;
+    }
     // The statement of the numbers before, and where they ended.
     let mut last: Option<(Range<usize>, usize)> = None;
+    // The pages that are cited for that statement.
+    let mut cited: HashSet<&str> = HashSet::new();
+    let mut in_code = false;
     let mut at = 0;
     while let Some(open) = text[at..].find('[').map(|found| at + found) {
+        in_code ^= has_odd_backticks(&text[at..open]);
         at = open + 1;
-        let Some(numbers) = bracketed(&text[at..]) else { continue };
-        if in_code(&text[..open]) {
+        if in_code {
             continue;
         }
-        let pages: Vec<&Found> = numbers.iter().filter_map(|number| sources.get(*number)).collect();
+        let Some(inside) = bracketed(&text[at..]) else { continue };
+        let pages = cited_pages(inside, sources);
         if pages.is_empty() {
             continue;
         }
@@ -61,26 +76,51 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
             Some((_, end)) => statement(text, *end, open),
             None => statement(text, 0, open),
         };
-        found.extend(pages.into_iter().filter(|_| !range.is_empty()).map(|page| Citation {
-            title: page.title.clone(),
-            url: page.url.clone(),
-            range: range.clone(),
-        }));
-        at += text[at..].find(']').map_or(0, |close| close + 1);
+        if last.as_ref().is_none_or(|(before, _)| *before != range) {
+            cited.clear();
+        }
+        let pages = pages.into_iter().filter(|_| !range.is_empty());
+        for page in pages.filter(|page| cited.insert(&page.url)) {
+            if found.len() == MAX_CITATIONS {
+                return found;
+            }
+            found.push(Citation {
+                title: page.title.clone(),
+                url: page.url.clone(),
+                range: range.clone(),
+            });
+        }
+        at += inside.len() + 1;
         last = Some((range, at));
     }
     found
 }
 
-/// `1]`, `1, 2]`: the numbers before the bracket that closes.
-fn bracketed(text: &str) -> Option<Vec<usize>> {
-    let (inside, _) = text.split_once(']')?;
-    inside.split(',').map(|number| number.trim().parse().ok()).collect()
+/// `1, 2`: the inside of a bracket that holds nothing but numbers. It ends the search at the first
+/// other character, so that a text full of open brackets is read once.
+fn bracketed(text: &str) -> Option<&str> {
+    let other =
+        |letter: char| !(letter.is_ascii_digit() || letter == ',' || letter.is_whitespace());
+    let end = text.find(other)?;
+    text[end..].starts_with(']').then(|| &text[..end])
 }
 
-/// Whether what follows stands between backticks, where brackets mean something else.
-fn in_code(before: &str) -> bool {
-    !before.matches('`').count().is_multiple_of(2)
+/// The pages with the numbers in a bracket, each once. None where a part of it is no number.
+fn cited_pages<'a>(inside: &str, sources: &Sources<'a>) -> Vec<&'a Found> {
+    let mut seen = HashSet::new();
+    let mut pages = Vec::new();
+    for number in inside.split(',') {
+        let Ok(number) = number.trim().parse() else { return Vec::new() };
+        if seen.insert(number) {
+            pages.extend(sources.get(number));
+        }
+    }
+    pages
+}
+
+/// Whether a text between backticks begins or ends here. Brackets mean something else in it.
+fn has_odd_backticks(text: &str) -> bool {
+    !text.bytes().filter(|byte| *byte == b'`').count().is_multiple_of(2)
 }
 
 /// The statement that ends before `end`, and does not begin before `least`.
@@ -181,5 +221,52 @@ mod tests {
         let steps = [search(&["a"])];
         let citations = citations("Ja. Grüße 👋 [1]", &Sources::of(&steps));
         assert_eq!(citations[0].range, 4..16);
+    }
+
+    /// The page of each number is another one, so that none of them is left out.
+    fn many_pages(count: usize) -> Step {
+        let found = (0..count).map(|number| page(&format!("p{number}"))).collect();
+        Step::SearchResult(SearchResult { found, ..SearchResult::default() })
+    }
+
+    /// Each of these took time that grows with the square of its length: minutes at this size.
+    #[test]
+    fn the_time_for_a_long_text_grows_with_its_length() {
+        const BYTES: usize = 4 << 20;
+        let steps = [search(&["a"])];
+        let sources = Sources::of(&steps);
+        for unit in ["`[9] ", "[1", "[", "[ ", "[9] ", "`", "a. [9] ", "[1,", "``[x] "] {
+            let text = unit.repeat(BYTES / unit.len());
+            assert_eq!(citations(&text, &sources), [], "{unit}");
+        }
+        let code = "`[1] ".repeat(BYTES / 5);
+        assert_eq!(citations(&code, &Sources::default()), []);
+        let cited = "It is so [1]. ".repeat(BYTES / 14);
+        assert_eq!(citations(&cited, &sources).len(), MAX_CITATIONS);
+        assert_eq!(citations(&cited, &Sources::default()), []);
+    }
+
+    #[test]
+    fn many_pages_are_numbered_in_time_that_grows_with_their_number() {
+        const PAGES: usize = 200_000;
+        let steps = [many_pages(PAGES), many_pages(PAGES)];
+        let sources = Sources::of(&steps);
+        assert_eq!(sources.pages.len(), PAGES);
+        let all = format!("All [{}].", vec![PAGES.to_string(); 100_000].join(","));
+        assert_eq!(citations(&all, &sources).len(), 1);
+    }
+
+    #[test]
+    fn a_text_has_no_more_than_the_limit_of_citations() {
+        let steps = [many_pages(2 * MAX_CITATIONS)];
+        let numbers: Vec<String> = (1..=2 * MAX_CITATIONS).map(|n| n.to_string()).collect();
+        let text = format!("All [{}].", numbers.join(", "));
+        assert_eq!(citations(&text, &Sources::of(&steps)).len(), MAX_CITATIONS);
+    }
+
+    #[test]
+    fn a_page_is_cited_once_for_a_statement() {
+        assert_eq!(cited("Green [1][1, 1] [1]. Soft [1]."), ["a: Green", "a: Soft"]);
+        assert_eq!(cited("Green [1][2][1]."), ["a: Green", "b: Green"]);
     }
 }

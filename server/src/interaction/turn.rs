@@ -40,6 +40,8 @@ pub struct AwaitingModel {
     steps: Vec<Step>,
     failed_runs: u32,
     turns: u32,
+    /// Whether a search of the conversation found a page.
+    has_sources: bool,
 }
 
 /// Code waits to be run.
@@ -58,18 +60,24 @@ pub struct Finished {
 impl AwaitingModel {
     /// `history` is the whole chain, oldest first, this interaction's input included.
     pub fn begin(history: Vec<Step>, limits: Limits) -> AwaitingModel {
-        AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0 }
+        let has_sources = history.iter().any(found_pages);
+        AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0, has_sources }
     }
 
     /// One that has used up its turns and may only say what is left to say.
     pub fn exhausted(done: Finished) -> AwaitingModel {
         let limits = Limits { regenerations: 0, model_turns: 0 };
-        AwaitingModel { limits, steps: done.steps, failed_runs: 0, turns: 0 }
+        AwaitingModel::begin(done.steps, limits)
     }
 
     /// The conversation so far.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Whether there is a page that a text may cite.
+    pub fn has_sources(&self) -> bool {
+        self.has_sources
     }
 
     /// Whether code that the model writes now would be run. Gemini lets the model try again up to
@@ -96,6 +104,7 @@ impl AwaitingModel {
 
     /// The model said something that needs no answer from us.
     pub fn said(mut self, step: Step) -> AwaitingModel {
+        self.has_sources |= found_pages(&step);
         self.steps.push(step);
         self
     }
@@ -114,6 +123,10 @@ impl AwaitingModel {
     pub fn end(self) -> Finished {
         Finished { steps: self.steps }
     }
+}
+
+fn found_pages(step: &Step) -> bool {
+    matches!(step, Step::SearchResult(result) if !result.found.is_empty())
 }
 
 impl AwaitingCode {

@@ -314,4 +314,27 @@ mod tests {
         assert_eq!(reader.read("lo\n``"), [ModelEvent::Text("lo\n".into())]);
         assert_eq!(reader.read(" x"), [ModelEvent::Text("`` x".into())]);
     }
+
+    /// A line that could still open a block was looked through again for each of its letters.
+    #[test]
+    fn a_long_line_in_small_pieces_takes_time_that_grows_with_its_length() {
+        const LETTERS: usize = 1 << 18;
+        for letter in [" ", "`", "~", "a", "\u{3000}"] {
+            let mut reader = Reader::new(BOTH);
+            let mut bytes = 0;
+            for _ in 0..LETTERS {
+                bytes += written(&reader.read(letter));
+            }
+            bytes += written(&reader.end(true));
+            assert_eq!(bytes, LETTERS * letter.len(), "{letter:?}");
+        }
+    }
+
+    fn written(said: &[ModelEvent]) -> usize {
+        let texts = said.iter().map(|event| match event {
+            ModelEvent::Text(text) => text.len(),
+            _ => 0,
+        });
+        texts.sum()
+    }
 }

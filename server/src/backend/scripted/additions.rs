@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::library::Scenarios;
 use super::scenario::{self, Scenario};
+use super::template;
 use crate::namespace::{Namespace, Rooms};
 
 /// What all files that were added to one namespace may have.
@@ -14,6 +15,9 @@ const MAX_BYTES: usize = 256 << 10;
 
 /// Patterns of all scenarios that were added to one namespace. Each takes up to half a mebibyte.
 const MAX_PATTERNS: usize = 32;
+
+/// Patterns that are compiled while a file is read. What can be written in two ways is read twice.
+const MAX_COMPILED: usize = 4 * MAX_PATTERNS;
 
 /// What was added, in each namespace.
 #[derive(Debug, Default)]
@@ -37,8 +41,9 @@ impl Additions {
             return Err(too_many_bytes(file.len()));
         }
         // JSON is YAML too.
-        let mut added = scenario::parse(Path::new("scenarios.yaml"), file)
-            .map_err(|error| error.explained(file))?;
+        let parse = || scenario::parse(Path::new("scenarios.yaml"), file);
+        let mut added =
+            template::with_patterns(MAX_COMPILED, parse).map_err(|error| error.explained(file))?;
         for scenario in &mut added {
             scenario.file = None;
         }
@@ -146,5 +151,31 @@ mod tests {
         }
         let error = additions.add(&everybody, &with("^a+$")).expect_err("there is none");
         assert!(error.contains("32 patterns"), "{error}");
+    }
+
+    /// They took gigabytes before they were counted.
+    #[test]
+    fn patterns_that_are_too_many_are_refused_before_all_are_compiled() {
+        let additions = Additions::default();
+        let pattern = |number: usize| format!("^\\p{{L}}{{4}}|x{number}");
+        let patterns: Vec<String> = (0..2500).map(pattern).collect();
+        let scenario = |when: serde_json::Value| {
+            let scenario =
+                serde_json::json!({"name": "a", "when": when, "script": [{"text": "hi"}]});
+            serde_json::json!({"scenarios": [scenario]}).to_string()
+        };
+        let file = scenario(serde_json::json!({"ignore": patterns}));
+        let many: Vec<serde_json::Value> = patterns
+            .iter()
+            .map(|pattern| {
+                serde_json::json!({"name": "a", "when": {"input": {"matches": pattern}},
+                                   "script": [{"text": "hi"}]})
+            })
+            .collect();
+        for file in [file, serde_json::json!({"scenarios": many}).to_string()] {
+            assert!(file.len() < MAX_BYTES, "{}", file.len());
+            let error = additions.add(&Namespace::default(), &file).expect_err("they are too many");
+            assert!(error.contains("too many patterns"), "{error}");
+        }
     }
 }

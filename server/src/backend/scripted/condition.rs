@@ -72,7 +72,7 @@ impl TryFrom<String> for Pattern {
     type Error = String;
 
     fn try_from(pattern: String) -> Result<Pattern, String> {
-        template::compile(&pattern).map(Pattern).map_err(|error| error.to_string())
+        template::compile(&pattern).map(Pattern)
     }
 }
 
@@ -84,6 +84,7 @@ impl TryFrom<String> for ModelGlob {
     type Error = String;
 
     fn try_from(glob: String) -> Result<ModelGlob, String> {
+        template::count_pattern()?;
         crate::glob::matcher(&glob).map(ModelGlob).map_err(|error| error.to_string())
     }
 }

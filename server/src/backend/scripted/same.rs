@@ -26,7 +26,7 @@ impl TryFrom<Vec<String>> for Ignore {
                 Err(format!("`{pattern}` matches the empty text, which is everywhere"))
             }
             Ok(regex) => Ok(regex),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error),
         };
         Ok(Ignore(patterns.into_iter().map(regex).collect::<Result<_, _>>()?))
     }

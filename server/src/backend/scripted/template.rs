@@ -1,6 +1,6 @@
 //! Texts with holes: Jinja over what the conversation has brought so far.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -267,16 +267,39 @@ fn compiled(pattern: &str, text: &str) -> Result<Regex, Error> {
         if patterns.compiled.len() == MAX_PATTERNS {
             return Err(invalid(format!("it has more than {MAX_PATTERNS} patterns")));
         }
-        let regex = compile(pattern).map_err(|error| invalid(error.to_string()))?;
+        let regex = compile(pattern).map_err(invalid)?;
         patterns.compiled.insert(pattern.to_owned(), regex.clone());
         Ok(regex)
     })
 }
 
+thread_local! {
+    /// Patterns that this thread may still compile.
+    static PATTERNS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Carries out work that compiles at most so many patterns on this thread. The next one is an error, so
+/// that patterns that are too many are refused before all of them are in memory.
+pub fn with_patterns<T>(most: usize, work: impl FnOnce() -> T) -> T {
+    let before = PATTERNS_LEFT.replace(most);
+    let done = work();
+    PATTERNS_LEFT.set(before);
+    done
+}
+
+/// One more pattern is about to be compiled.
+pub fn count_pattern() -> Result<(), String> {
+    let left = PATTERNS_LEFT.get().checked_sub(1).ok_or("there are too many patterns")?;
+    PATTERNS_LEFT.set(left);
+    Ok(())
+}
+
 /// A pattern that takes no more memory than it may.
-pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    count_pattern()?;
     let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build()
+    let built = builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build();
+    built.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

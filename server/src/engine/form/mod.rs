@@ -1,38 +1,64 @@
 //! The form that an answer was asked for in: JSON that fits a schema.
 
+mod patterns;
+mod places;
+mod weight;
 mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::Validator;
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use patterns::Patterns;
 
 /// Schemas that one schema may come to when each reference in it is followed. A few definitions that
 /// name each other twice come to more than any machine can look through.
 const MAX_SCHEMAS: u64 = 100_000;
+/// The places of all keywords of a schema together, each written out from the outermost schema.
+const MAX_LOCATION_BYTES: u64 = 16 << 20;
 /// Comparisons of a part of an answer with a part of the schema.
 const MAX_COMPARISONS: u64 = 1_000_000;
 /// An answer and a schema of fewer comparisons are compared at once.
 const FEW_COMPARISONS: u64 = 1_000;
 /// How long the comparison of an answer with its schema may take.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Of a pattern in a schema that has to try several ways.
-const MAX_BACKTRACKS: usize = 10_000;
-/// Of each pattern in a schema, compiled.
-const MAX_PATTERN_BYTES: usize = 256 << 10;
+/// A schema of no more schemas, locations and patterns than these stays compiled. Any other one is
+/// compiled again for each answer, so that no memory is taken while the model is waited for.
+const FEW_SCHEMAS: u64 = 200;
+const FEW_LOCATION_BYTES: u64 = 32 << 10;
+const FEW_PATTERN_BYTES: usize = 32 << 10;
+/// An answer of fewer bytes is parsed at once.
+const SMALL_BYTES: usize = 16 << 10;
+/// Of an error that repeats a part of a schema or of an answer.
+const MAX_ERROR_LETTERS: usize = 1000;
+
+/// Schemas that are compiled or compared at the same time. Work whose client has gone away counts until
+/// it ends.
+static AT_A_TIME: Semaphore = Semaphore::const_new(2);
+/// Those of them that are small, which do not wait for the others.
+static SMALL_AT_A_TIME: Semaphore = Semaphore::const_new(2);
+/// Those with patterns that try several ways, for which no other one has to wait.
+static BACKTRACKING_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+const TOO_LONG: &str = "comparing it with the schema takes too long";
 
 /// What an answer is checked against.
 #[derive(Debug)]
 pub struct Form {
     /// Absent where any JSON will do.
-    schema: Option<Arc<Compiled>>,
+    schema: Option<Arc<Schema>>,
 }
 
 #[derive(Debug)]
-struct Compiled {
+struct Schema {
     source: Value,
-    validator: Validator,
+    patterns: Patterns,
+    /// Where it is small.
+    compiled: Option<Validator>,
 }
 
 /// Why a schema cannot be used.
@@ -52,56 +78,136 @@ impl Form {
         let Some(schema) = generation_config.get("response_json_schema").cloned() else {
             return Ok(Some(Form { schema: None }));
         };
-        let compiled = tokio::task::spawn_blocking(move || compile(schema)).await;
-        let compiled = compiled.map_err(|_| NotASchema("it cannot be compiled".to_owned()))??;
-        Ok(Some(Form { schema: Some(Arc::new(compiled)) }))
+        let gate = if is_short(&schema) { &SMALL_AT_A_TIME } else { &AT_A_TIME };
+        let cannot = || NotASchema("it cannot be compiled".to_owned());
+        let compiled = aside(gate, move || Schema::of(schema)).await.ok_or_else(cannot)?;
+        let schema = compiled.await.map_err(|_| cannot())??;
+        Ok(Some(Form { schema: Some(Arc::new(schema)) }))
     }
 
     /// The JSON text of an answer, or what is wrong with it. Models like to wrap it in a block.
     pub async fn check<'a>(&self, answer: &'a str) -> Result<&'a str, String> {
         let json = unwrapped(answer.trim());
-        let value: Value = crate::json::parse(json.as_bytes())
-            .map_err(|error| format!("it is no JSON: {error}"))?;
-        let Some(schema) = &self.schema else { return Ok(json) };
-        match work::of_answer(&schema.source, &value, MAX_COMPARISONS) {
-            None => return Err("comparing it with the schema takes too long".to_owned()),
-            Some(..=FEW_COMPARISONS) => compare(&schema.validator, &value)?,
-            Some(_) => {
-                let schema = Arc::clone(schema);
-                let compared =
-                    tokio::task::spawn_blocking(move || compare(&schema.validator, &value));
-                match tokio::time::timeout(WITHIN, compared).await {
-                    Ok(Ok(compared)) => compared?,
-                    Ok(Err(_)) | Err(_) => {
-                        return Err("comparing it with the schema takes too long".to_owned());
-                    }
-                }
-            }
+        if json.len() <= SMALL_BYTES
+            && let Some(checked) = self.check_at_once(json)
+        {
+            return checked.map(|()| json);
         }
-        Ok(json)
+        let (schema, text) = (self.schema.clone(), json.to_owned());
+        let backtrack = schema.as_ref().is_some_and(|schema| schema.patterns.backtrack);
+        let gate = if backtrack { &BACKTRACKING_AT_A_TIME } else { &AT_A_TIME };
+        let checked = aside(gate, move || {
+            let value = parsed(&text)?;
+            schema.map_or(Ok(()), |schema| schema.check(&value))
+        });
+        let checked = checked.await.ok_or(TOO_LONG)?;
+        match tokio::time::timeout(WITHIN, checked).await {
+            Ok(Ok(checked)) => checked.map(|()| json),
+            Ok(Err(_)) | Err(_) => Err(TOO_LONG.to_owned()),
+        }
+    }
+
+    /// Nothing where that may take long.
+    fn check_at_once(&self, json: &str) -> Option<Result<(), String>> {
+        let value = match parsed(json) {
+            Ok(value) => value,
+            Err(why) => return Some(Err(why)),
+        };
+        let Some(schema) = &self.schema else { return Some(Ok(())) };
+        let validator = schema.compiled.as_ref()?;
+        work::of_answer(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
+        Some(compare(validator, &value))
     }
 }
 
-fn compile(schema: Value) -> Result<Compiled, NotASchema> {
-    if work::of_schema(&schema) > MAX_SCHEMAS {
-        return Err(NotASchema(format!(
-            "it comes to more than {MAX_SCHEMAS} schemas when its references are followed"
-        )));
+impl Schema {
+    fn of(source: Value) -> Result<Schema, NotASchema> {
+        let schemas = work::of_schema(&source);
+        if schemas > MAX_SCHEMAS {
+            return Err(NotASchema(format!(
+                "it comes to more than {MAX_SCHEMAS} schemas when its references are followed"
+            )));
+        }
+        let location_bytes = places::location_bytes(&source);
+        if location_bytes > MAX_LOCATION_BYTES {
+            return Err(NotASchema(format!(
+                "the paths to its keywords have more than {MAX_LOCATION_BYTES} bytes together: its \
+                 names are too long or too deep"
+            )));
+        }
+        let patterns = Patterns::of(&source)?;
+        let compiled = patterns.build(&source)?;
+        let is_small = schemas <= FEW_SCHEMAS
+            && location_bytes <= FEW_LOCATION_BYTES
+            && patterns.bytes() <= FEW_PATTERN_BYTES
+            && !patterns.backtrack;
+        Ok(Schema { compiled: is_small.then_some(compiled), source, patterns })
     }
-    let patterns = PatternOptions::fancy_regex()
-        .backtrack_limit(MAX_BACKTRACKS)
-        .size_limit(MAX_PATTERN_BYTES)
-        .dfa_size_limit(MAX_PATTERN_BYTES);
-    let validator = jsonschema::options().with_pattern_options(patterns).build(&schema);
-    let validator = validator.map_err(|error| NotASchema(error.to_string()))?;
-    Ok(Compiled { source: schema, validator })
+
+    fn check(&self, value: &Value) -> Result<(), String> {
+        work::of_answer(&self.source, &self.patterns, value, MAX_COMPARISONS)
+            .ok_or_else(|| TOO_LONG.to_owned())?;
+        match &self.compiled {
+            Some(compiled) => compare(compiled, value),
+            None => {
+                let compiled = self.patterns.build(&self.source);
+                compare(&compiled.map_err(|error| error.to_string())?, value)
+            }
+        }
+    }
+}
+
+/// Begins work on a thread that answers no one, once there is a place for it. It keeps its place until
+/// it ends, whether or not its end is waited for.
+async fn aside<T: Send + 'static>(
+    gate: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<JoinHandle<T>> {
+    let place = gate.acquire().await.ok()?;
+    Some(tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    }))
+}
+
+/// Whether a schema has so few values that compiling it cannot take long.
+fn is_short(schema: &Value) -> bool {
+    let mut left = SMALL_BYTES;
+    takes_no_more(schema, &mut left)
+}
+
+/// It looks at no more values than are left.
+fn takes_no_more(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Object(fields) => fields.keys().map(|name| 1 + name.len()).sum(),
+        _ => 1,
+    };
+    let Some(less) = left.checked_sub(own) else { return false };
+    *left = less;
+    match value {
+        Value::Array(items) => items.iter().all(|item| takes_no_more(item, left)),
+        Value::Object(fields) => fields.values().all(|field| takes_no_more(field, left)),
+        _ => true,
+    }
+}
+
+fn parsed(json: &str) -> Result<Value, String> {
+    crate::json::parse(json.as_bytes()).map_err(|error| format!("it is no JSON: {error}"))
 }
 
 fn compare(validator: &Validator, value: &Value) -> Result<(), String> {
-    let Some(error) = validator.iter_errors(value).next() else { return Ok(()) };
+    let Err(error) = validator.validate(value) else { return Ok(()) };
     let place = error.instance_path().to_string();
     let place = if place.is_empty() { "the whole".to_owned() } else { place };
-    Err(format!("at {place}: {error}"))
+    Err(shortened(&format!("at {place}: {error}")))
+}
+
+fn shortened(error: &str) -> String {
+    match error.char_indices().nth(MAX_ERROR_LETTERS) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.to_owned(),
+    }
 }
 
 /// What the model is told about an answer that does not fit.
@@ -186,5 +292,111 @@ mod tests {
         let config = json!({"response_mime_type": "application/json",
                             "response_json_schema": {"pattern": "(\\w{200}){200}"}});
         assert!(Form::of(&config).await.is_err(), "it is too large");
+    }
+
+    async fn refusal(schema: Value) -> String {
+        let config =
+            json!({"response_mime_type": "application/json", "response_json_schema": schema});
+        Form::of(&config).await.expect_err("it is too much").to_string()
+    }
+
+    #[tokio::test]
+    async fn thousands_of_patterns_are_refused_before_they_are_compiled() {
+        let field = |number: usize| {
+            (format!("p{number}"), json!({"pattern": format!("^\\p{{L}}{{4}}|x{number}")}))
+        };
+        let fields: serde_json::Map<_, _> = (0..3500).map(field).collect();
+        let error = refusal(json!({"properties": fields})).await;
+        assert_eq!(error, "it has more than 100 patterns");
+    }
+
+    /// The name stands in the place of each keyword below it: a gigabyte once it is compiled.
+    #[tokio::test]
+    async fn a_long_name_above_many_schemas_is_refused() {
+        let fields: serde_json::Map<_, _> =
+            (0..3000).map(|number| (number.to_string(), json!({"type": "string"}))).collect();
+        let error = refusal(json!({"properties": {"a".repeat(100_000): {"properties": fields}}}));
+        assert!(error.await.contains("more than 16777216 bytes together"));
+        assert!(!refusal(json!({"type": "a".repeat(100_000)})).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_small_is_compiled_again_for_each_answer() {
+        let field = |number: usize| (format!("p{number}"), json!({"type": "string"}));
+        let fields: serde_json::Map<_, _> = (0..1000).map(field).collect();
+        for (schema, stays) in [
+            (json!({"properties": {"p1": {"type": "string"}}}), true),
+            (json!({"properties": fields}), false),
+            (json!({"properties": {"p1": {"pattern": "^\\p{L}{4}"}}}), false),
+            (json!({"properties": {"p1": {"pattern": "^(?!x)y"}}}), false),
+        ] {
+            let form = form(schema).await;
+            let schema = form.schema.as_ref().expect("it has a schema");
+            assert_eq!(schema.compiled.is_some(), stays, "{:.100}", schema.source);
+            for _ in 0..2 {
+                assert!(form.check("{\"p2\": 1}").await.is_ok() || !stays);
+                assert!(form.check("{\"p1\": \"yyyy\"}").await.is_ok());
+                let why = form.check("{\"p1\": \"y!\"}").await.is_err();
+                assert_eq!(why, schema.patterns.bytes() > 100_000);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_repeats_no_more_than_the_beginning_of_an_answer() {
+        let form = form(json!({"type": "integer"})).await;
+        let answer = json!(["a".repeat(100_000)]).to_string();
+        let why = form.check(&answer).await.expect_err("it is no number");
+        assert_eq!(why.chars().count(), MAX_ERROR_LETTERS + 1);
+    }
+
+    #[tokio::test]
+    async fn large_values_and_long_texts_take_more_comparisons() {
+        let numbers: Vec<usize> = (0..20_000).collect();
+        let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
+        let fields: serde_json::Map<_, _> =
+            names.iter().map(|name| (name.clone(), json!(true))).collect();
+        let rows = |row: Value| Value::Array(vec![row; 2000]);
+        for (schema, answer) in [
+            (json!({"items": {"enum": numbers}}), rows(json!(19_999))),
+            (json!({"items": {"const": numbers}}), rows(json!(numbers))),
+            (json!({"items": {"required": names}}), rows(json!({}))),
+            (json!({"items": {"properties": fields}}), rows(json!({}))),
+            (json!({"items": {"dependentRequired": {"a": names}}}), rows(json!({}))),
+            (json!({"items": {"uniqueItems": true}}), rows(json!(vec![vec![0; 2000]; 2]))),
+            (json!({"pattern": "^\\p{L}{4}"}), json!("a".repeat(1 << 20))),
+            (json!({"items": {"pattern": "^(?!x)y"}}), json!(vec!["y"; 30_000])),
+            (json!({"format": "regex"}), json!("a".repeat(100_000))),
+            (json!({"propertyNames": {"pattern": "^\\p{L}{4}"}}), json!({"a".repeat(1 << 20): 1})),
+            (json!({"patternProperties": {"^\\p{L}{4}": true}}), json!({"a".repeat(1 << 20): 1})),
+        ] {
+            let patterns = Patterns::of(&schema).expect("they are patterns");
+            let work = work::of_answer(&schema, &patterns, &answer, MAX_COMPARISONS);
+            assert_eq!(work, None, "{schema:.100}");
+        }
+        let strings = json!({"items": {"enum": names}});
+        let patterns = Patterns::default();
+        let work = work::of_answer(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
+        assert!(work.is_some_and(|work| work < 10_000), "texts are found at once: {work:?}");
+    }
+
+    /// A client that goes away, or a timeout, ends the waiting and not the work.
+    #[tokio::test]
+    async fn work_that_was_abandoned_keeps_its_place_until_it_ends() {
+        static GATE: Semaphore = Semaphore::const_new(1);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let work = aside(&GATE, move || {
+            begun.send(()).expect("the test waits for it");
+            ends.recv().expect("the test ends it");
+        });
+        let client = tokio::spawn(async { work.await.expect("there is a place").await });
+        begins.await.expect("it begins");
+        client.abort();
+        assert!(client.await.is_err());
+        assert!(GATE.try_acquire().is_err(), "the work still runs");
+        end.send(()).expect("it waits for that");
+        let next = aside(&GATE, || 1).await.expect("there is a place");
+        assert_eq!(next.await.expect("it ends"), 1);
     }
 }

@@ -3,6 +3,8 @@
 //! Places count bytes of a part, in the answer as a whole. A client that joins the pieces of a
 //! stream finds them in the same places.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::answer::goes_on;
@@ -12,6 +14,8 @@ use crate::interaction::{Citation, Delta, Event, Found, SearchResult};
 pub struct Grounding {
     queries: Vec<String>,
     pages: Vec<Found>,
+    /// The first place of each page, by its address.
+    numbers: HashMap<String, usize>,
     suggestions: Option<String>,
     supports: Vec<Value>,
     /// The last piece; its part's number, from 0, and how long the part is.
@@ -50,7 +54,10 @@ impl Grounding {
             Delta::SearchResult(SearchResult { found, suggestions, .. }) => {
                 let new = found.iter().filter(|page| self.number(&page.url).is_none());
                 let new: Vec<Found> = new.cloned().collect();
-                self.pages.extend(new);
+                for page in new {
+                    self.numbers.entry(page.url.clone()).or_insert(self.pages.len());
+                    self.pages.push(page);
+                }
                 self.suggestions = suggestions.clone().or(self.suggestions.take());
             }
             Delta::Citations(citations) => self.cite(citations),
@@ -83,7 +90,7 @@ impl Grounding {
     }
 
     fn number(&self, url: &str) -> Option<usize> {
-        self.pages.iter().position(|page| page.url == url)
+        self.numbers.get(url).copied()
     }
 
     /// The part that a piece will belong to, and what is in it already.

@@ -1,0 +1,307 @@
+//! The patterns of a schema, and the memory that they take once they are compiled.
+//!
+//! A pattern of ten letters can compile to hundreds of kilobytes. Each pattern is therefore compiled
+//! alone, for its size, before the schema is compiled with all of them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Value, json};
+
+use super::NotASchema;
+
+/// Different patterns in one schema.
+pub const MAX_PATTERNS: usize = 100;
+/// All patterns of one schema together, as they are written.
+pub const MAX_TEXT_BYTES: usize = 64 << 10;
+/// All patterns of one schema together, compiled.
+pub const MAX_COMPILED_BYTES: usize = 8 << 20;
+/// One pattern with all its parts, compiled.
+const MAX_PATTERN_BYTES: usize = 4 << 20;
+/// One part of a pattern, compiled. A regular pattern is one part. Any other is split where it looks
+/// around or refers back, and each part has an automaton of its own.
+const MAX_PART_BYTES: usize = 256 << 10;
+/// The sizes that a part is compiled for, one after the other, until it fits.
+const PART_SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, MAX_PART_BYTES];
+/// Parts of all patterns in a schema with a pattern that is not regular.
+const MAX_PARTS: usize = 300;
+/// Of one match with a pattern that has to try several ways.
+const MAX_BACKTRACKS: usize = 10_000;
+
+/// What a pattern is matched with. Those for names have no short cuts, and may take more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Value,
+    Name,
+}
+
+/// What the patterns of a schema take.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    /// Compiled, by the pattern.
+    bytes: HashMap<String, usize>,
+    /// Whether there is one that is not regular, which needs an engine that tries several ways.
+    pub backtrack: bool,
+}
+
+impl Patterns {
+    /// Those of a schema, wherever they stand in it: a reference may lead anywhere.
+    pub fn of(schema: &Value) -> Result<Patterns, NotASchema> {
+        let mut patterns = Patterns::default();
+        let mut parts = 0;
+        for (text, subject) in written(schema)? {
+            let (bytes, own_parts) = match regular_bytes(text, subject) {
+                Some(bytes) => (bytes, 1),
+                None => match other_bytes(text, subject)? {
+                    Some(bytes) => {
+                        patterns.backtrack = true;
+                        (bytes, parts_of(text))
+                    }
+                    None => continue,
+                },
+            };
+            parts += own_parts;
+            let known = patterns.bytes.entry(text.to_owned()).or_default();
+            *known = bytes.max(*known);
+            if patterns.bytes() > MAX_COMPILED_BYTES {
+                return Err(NotASchema(format!(
+                    "its patterns take more than {MAX_COMPILED_BYTES} bytes once they are compiled"
+                )));
+            }
+        }
+        if patterns.backtrack && parts > MAX_PARTS {
+            return Err(NotASchema(format!(
+                "its patterns have more than {MAX_PARTS} groups, alternatives and repetitions, and \
+                 one of them looks around or refers back"
+            )));
+        }
+        Ok(patterns)
+    }
+
+    /// The memory of all of them, compiled.
+    pub fn bytes(&self) -> usize {
+        self.bytes.values().sum()
+    }
+
+    /// The memory of one of them, compiled.
+    pub fn bytes_of(&self, pattern: &str) -> usize {
+        self.bytes.get(pattern).copied().unwrap_or_default()
+    }
+
+    /// The memory of each of them, compiled.
+    pub fn each_bytes(&self) -> impl Iterator<Item = usize> {
+        self.bytes.values().copied()
+    }
+
+    /// A schema that has no others, compiled.
+    pub fn build(&self, schema: &Value) -> Result<Validator, NotASchema> {
+        build(schema, self.backtrack, MAX_PART_BYTES)
+            .map_err(|error| NotASchema(super::shortened(&error.to_string())))
+    }
+}
+
+/// The different patterns of a schema.
+fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, NotASchema> {
+    let mut found = BTreeSet::new();
+    let mut text_bytes = 0;
+    let mut left = vec![schema];
+    while let Some(part) = left.pop() {
+        match part {
+            Value::Object(fields) => {
+                let value = fields.get("pattern").and_then(Value::as_str);
+                let names = fields.get("patternProperties").and_then(Value::as_object);
+                let names = names.into_iter().flat_map(|patterns| patterns.keys());
+                let names = names.map(|text| (text.as_str(), Subject::Name));
+                for pattern in value.map(|text| (text, Subject::Value)).into_iter().chain(names) {
+                    if found.insert(pattern) {
+                        text_bytes += pattern.0.len();
+                    }
+                    if found.len() > MAX_PATTERNS {
+                        return Err(NotASchema(format!(
+                            "it has more than {MAX_PATTERNS} patterns"
+                        )));
+                    }
+                }
+                left.extend(fields.values());
+            }
+            Value::Array(items) => left.extend(items),
+            _ => {}
+        }
+    }
+    if text_bytes > MAX_TEXT_BYTES {
+        return Err(NotASchema(format!("its patterns have more than {MAX_TEXT_BYTES} bytes")));
+    }
+    Ok(found)
+}
+
+/// The memory of a pattern, where an engine that tries one way can match it.
+fn regular_bytes(text: &str, subject: Subject) -> Option<usize> {
+    // The other engine does not take back what these have matched.
+    if ["*+", "++", "?+", "}+"].iter().any(|possessive| text.contains(possessive)) {
+        return None;
+    }
+    let schema = schema_of(text, subject);
+    PART_SIZES.into_iter().find(|size| build(&schema, false, *size).is_ok())
+}
+
+/// The most memory that all parts of any other pattern take. Nothing where it is malformed: it may stand
+/// in an example, and where it does not, the schema cannot be compiled.
+fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, NotASchema> {
+    let refused = |why: &str| {
+        let shown: String = text.chars().take(100).collect();
+        Err(NotASchema(format!("the pattern '{shown}' {why}")))
+    };
+    if calls_groups(text) {
+        return refused("calls a group, which JSON Schema lacks");
+    }
+    let parts = parts_of(text);
+    if parts > MAX_PARTS {
+        return refused("has too many groups, alternatives and repetitions");
+    }
+    let schema = schema_of(text, subject);
+    match PART_SIZES.into_iter().find(|size| build(&schema, true, *size).is_ok()) {
+        Some(size) if size * parts > MAX_PATTERN_BYTES => refused("takes too much memory"),
+        size => Ok(size.map(|size| size * parts)),
+    }
+}
+
+/// No fewer than the parts that a pattern is split into: each begins or ends with one of these signs.
+fn parts_of(text: &str) -> usize {
+    1 + text.bytes().filter(|byte| b"()|\\[{*+?".contains(byte)).count()
+}
+
+/// Whether a pattern matches one of its groups again elsewhere. Each call is a copy of its group, so
+/// that a few of them come to more than any memory.
+fn calls_groups(text: &str) -> bool {
+    let text = text.replace("\\\\", "");
+    let numbered = |rest: &str| {
+        let rest = rest.trim_start_matches(['+', '-']);
+        rest.starts_with(|letter: char| letter.is_ascii_digit() || "R&".contains(letter))
+    };
+    text.contains("\\g") || text.contains("(?P>") || text.split("(?").skip(1).any(numbered)
+}
+
+fn schema_of(text: &str, subject: Subject) -> Value {
+    match subject {
+        Subject::Value => json!({"pattern": text}),
+        // The second pattern takes the short cuts from the first one.
+        Subject::Name => json!({"patternProperties": {text: true, "[ab]c": true}}),
+    }
+}
+
+fn build(
+    schema: &Value,
+    backtrack: bool,
+    part_bytes: usize,
+) -> Result<Validator, jsonschema::ValidationError<'_>> {
+    let options = jsonschema::options();
+    let options = if backtrack {
+        let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
+        options.with_pattern_options(patterns.size_limit(part_bytes).dfa_size_limit(part_bytes))
+    } else {
+        let patterns = PatternOptions::regex().size_limit(part_bytes);
+        options.with_pattern_options(patterns.dfa_size_limit(MAX_PART_BYTES))
+    };
+    options.build(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(schema: &Value) -> String {
+        Patterns::of(schema).expect_err("it is too much").to_string()
+    }
+
+    /// A schema with these patterns, each for a value of its own.
+    fn values(patterns: impl Iterator<Item = String>) -> Value {
+        let fields =
+            patterns.enumerate().map(|(n, text)| (format!("p{n}"), json!({"pattern": text})));
+        json!({"properties": fields.collect::<serde_json::Map<_, _>>()})
+    }
+
+    fn names(patterns: impl Iterator<Item = String>) -> Value {
+        let patterns = patterns.map(|text| (text, json!({}))).collect::<serde_json::Map<_, _>>();
+        json!({"patternProperties": patterns})
+    }
+
+    #[test]
+    fn a_schema_has_no_more_than_the_limit_of_patterns_wherever_they_stand() {
+        let few = || (0..MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
+        let many = || (0..=MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
+        assert!(Patterns::of(&values(few())).is_ok());
+        assert!(Patterns::of(&names(few())).is_ok());
+        for schema in [
+            values(many()),
+            names(many()),
+            json!({"propertyNames": {"anyOf": many().map(|p| json!({"pattern": p})).collect::<Vec<_>>()}}),
+            json!({"x": {"y": [values(many())]}, "$ref": "#/x/y/0"}),
+        ] {
+            assert!(refusal(&schema).contains("more than 100 patterns"), "{schema:.100}");
+        }
+        let same = values((0..1000).map(|_| "^[a-c]+$".to_owned()));
+        assert!(Patterns::of(&same).is_ok(), "the same pattern is compiled once");
+        let property = json!({"properties": {"pattern": {"type": "string"}}});
+        assert_eq!(Patterns::of(&property).expect("it has none").bytes(), 0);
+    }
+
+    #[test]
+    fn the_patterns_of_a_schema_share_one_limit_of_memory() {
+        let large = |count: usize| (0..count).map(|number| format!("^\\p{{L}}{{4}}|x{number}"));
+        assert!(Patterns::of(&values(large(30))).is_ok());
+        for schema in [values(large(40)), names(large(40))] {
+            assert!(refusal(&schema).contains("more than 8388608 bytes"), "{schema:.100}");
+        }
+        let long = values((0..2).map(|number| format!("[a]{}{number}", "b".repeat(40 << 10))));
+        assert!(refusal(&long).contains("more than 65536 bytes"));
+    }
+
+    /// An alternative of a pattern with lookaround is a part, which has an automaton of its own.
+    #[test]
+    fn the_parts_of_a_pattern_are_counted_together() {
+        let alternatives = (0..40).map(|number| format!("|\\p{{L}}{{4}}b{number}*"));
+        let pattern = format!("(?=x){}", alternatives.collect::<String>());
+        let error = refusal(&json!({"pattern": pattern}));
+        assert!(error.contains("takes too much memory"), "{error}");
+        let one = |number| format!("^(?=.*[a-z])(?=.*\\d)[a-z\\d]{{{number},}}$");
+        assert!(Patterns::of(&values((1..10).map(one))).is_ok());
+        let error = refusal(&values((1..90).map(|number| format!("^(?!a{number}x)b"))));
+        assert!(error.contains("more than 300 groups"), "{error}");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_pattern_is_none() {
+        let schema = json!({"default": {"pattern": "*.txt"}, "examples": [{"pattern": "("}]});
+        let patterns = Patterns::of(&schema).expect("it has none");
+        assert!(patterns.build(&schema).is_ok());
+        let schema = json!({"pattern": "("});
+        assert!(Patterns::of(&schema).expect("it may be an example").build(&schema).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_calls_its_groups_is_refused() {
+        for call in ["\\g<a>", "(?P>a)", "(?&a)", "(?1)", "(?R)", "(?-1)"] {
+            let error = refusal(&json!({"pattern": format!("(?=x)(?<a>y){call}{call}")}));
+            assert!(error.contains("calls a group"), "{call}: {error}");
+        }
+        assert!(Patterns::of(&json!({"pattern": "^(?=x)(?:x|\\\\g)(?!y)(?<=x)$"})).is_ok());
+    }
+
+    #[test]
+    fn patterns_that_try_several_ways_and_those_that_do_not_match_alike() {
+        for (pattern, fits, misfit) in [
+            ("^[a-z]{2}\\d$", "ab1", "ab"),
+            ("^(?!a)\\w+$", "bc", "ab"),
+            ("(.)\\1", "xx", "xy"),
+            ("^(a|b)+$", "abab", "abc"),
+            ("^\\S*$", "ab", "a b"),
+        ] {
+            let schema = json!({"pattern": pattern});
+            let patterns = Patterns::of(&schema).expect("it is a pattern");
+            assert!(patterns.bytes_of(pattern) > 0, "{pattern}");
+            let validator = patterns.build(&schema).expect("it is a schema");
+            assert!(validator.is_valid(&json!(fits)), "{pattern}");
+            assert!(!validator.is_valid(&json!(misfit)), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where the references of a schema lead.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// The parts of a schema that references can name.
+#[derive(Debug)]
+pub struct Places<'s> {
+    root: &'s Value,
+    /// By `$id`, `$anchor` and `$dynamicAnchor`, as they are written.
+    names: HashMap<&'s str, &'s Value>,
+    /// By the last part of these names: a name may be written relative to another one.
+    last_parts: HashMap<&'s str, &'s Value>,
+}
+
+impl<'s> Places<'s> {
+    pub fn of(root: &'s Value) -> Places<'s> {
+        let mut places = Places { root, names: HashMap::new(), last_parts: HashMap::new() };
+        let mut left = vec![root];
+        while let Some(part) = left.pop() {
+            match part {
+                Value::Object(fields) => {
+                    for keyword in ["$id", "id", "$anchor", "$dynamicAnchor"] {
+                        if let Some(name) = fields.get(keyword).and_then(Value::as_str) {
+                            places.add(name.trim_start_matches('#'), part);
+                        }
+                    }
+                    left.extend(fields.values());
+                }
+                Value::Array(items) => left.extend(items),
+                _ => {}
+            }
+        }
+        places
+    }
+
+    fn add(&mut self, name: &'s str, part: &'s Value) {
+        self.names.insert(name, part);
+        self.last_parts.entry(last_part(name)).or_insert(part);
+    }
+
+    /// Where a reference leads. One that leads nowhere here is refused when the schema is compiled.
+    pub fn find(&self, reference: &str) -> Option<&'s Value> {
+        let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let base = match document {
+            "" => self.root,
+            name => self.named(name).unwrap_or(self.root),
+        };
+        if fragment.is_empty() {
+            return Some(base);
+        }
+        let fragment = percent_decoded(fragment);
+        if fragment.starts_with('/') {
+            base.pointer(&fragment).or_else(|| self.root.pointer(&fragment))
+        } else {
+            self.names.get(fragment.as_str()).copied()
+        }
+    }
+
+    /// The part with this `$id`, which may be written relative to another one.
+    fn named(&self, name: &str) -> Option<&'s Value> {
+        let found = self.names.get(name).or_else(|| self.last_parts.get(last_part(name)));
+        found.copied()
+    }
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
+}
+
+/// `~1` is for [`Value::pointer`]; `%24defs` is what a URL makes of `$defs`.
+fn percent_decoded(fragment: &str) -> String {
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|_| *first == b'%');
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The bytes of all locations that the compiled schema keeps. Each keyword keeps the names on the way
+/// to it, so that a long name is in memory once for each keyword below it.
+pub fn location_bytes(schema: &Value) -> u64 {
+    let mut bytes: u64 = 0;
+    let mut left = vec![(schema, 0_u64)];
+    while let Some((part, length)) = left.pop() {
+        match part {
+            Value::Object(fields) => {
+                let ids = ["$id", "id"].iter().filter_map(|keyword| fields.get(*keyword)?.as_str());
+                let length = length + ids.map(|id| id.len() as u64).sum::<u64>();
+                for (name, field) in fields {
+                    let length = length + 1 + name.len() as u64;
+                    bytes = bytes.saturating_add(length);
+                    left.push((field, length));
+                }
+            }
+            Value::Array(items) => {
+                // `/` and a number
+                left.extend(items.iter().map(|item| (item, length + 4)));
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_written_relative_to_another_one() {
+        let schema = json!({"$defs": {"a": {"$id": "http://x.org/y/a.json"}}});
+        let places = Places::of(&schema);
+        for name in ["http://x.org/y/a.json", "a.json", "y/a.json#"] {
+            assert_eq!(places.find(name), Some(&schema["$defs"]["a"]), "{name}");
+        }
+        assert_eq!(places.find("#/$defs/b"), None);
+    }
+
+    /// Each reference was compared with each name: 10¹⁰ comparisons of texts at this size.
+    #[test]
+    fn many_references_by_many_names_are_followed_in_time_that_grows_with_their_number() {
+        const NAMES: usize = 100_000;
+        let named = |number: usize| json!({"$id": format!("http://x/{number}/a{number}")});
+        let schema = Value::Array((0..NAMES).map(named).collect());
+        let places = Places::of(&schema);
+        for number in 0..NAMES {
+            let found = places.find(&format!("http://y/{number}/z{number}"));
+            assert!(found.is_some_and(|found| std::ptr::eq(found, &raw const schema)));
+        }
+    }
+
+    #[test]
+    fn a_long_name_counts_for_each_keyword_below_it() {
+        let rows: serde_json::Map<_, _> =
+            (0..100).map(|number| (number.to_string(), json!({"type": "string"}))).collect();
+        let short = location_bytes(&json!({"properties": {"a": {"properties": rows}}}));
+        assert!(short < 10_000, "{short}");
+        let name = "a".repeat(10_000);
+        assert!(location_bytes(&json!({"properties": {&name: {"properties": rows}}})) > 2_000_000);
+        assert!(location_bytes(&json!({"$id": name, "properties": rows})) > 2_000_000);
+    }
+}
