@@ -37,6 +37,7 @@ mod traffic;
 mod tree;
 mod users;
 mod wall;
+mod watches;
 mod word;
 mod workspace;
 mod zygote;

@@ -21,6 +21,7 @@ use crate::maps::Mappings;
 use crate::memory::{self, Resident};
 use crate::tree::{self, Member, Members, Tree};
 use crate::users::with_eyes_of;
+use crate::watches::Watches;
 use crate::{locks, told};
 
 /// Between two looks. A run that is over before the first one has the last one only.
@@ -61,6 +62,8 @@ pub struct Meter {
     sight: Option<Sight>,
     /// The last look at the mappings, and until when it will do.
     mappings: Option<(Instant, Mappings)>,
+    /// Absent where the kernel counts: in a control group, for a user of the cell's own.
+    watches: Option<Watches>,
     /// What of the last look was dear, and has rests of its own.
     dear_took: Duration,
 }
@@ -85,6 +88,7 @@ struct Seen {
     /// More mappings than a look can take.
     too_many_mappings: bool,
     locks: u64,
+    watches: u64,
 }
 
 /// By the clock, what may pass until the mappings of all processes are counted.
@@ -151,8 +155,14 @@ impl Meter {
             closely: Closely::default(),
             sight: None,
             mappings: None,
+            watches: None,
             dear_took: Duration::ZERO,
         }
+    }
+
+    /// Has registrations with epoll counted, by this user where the warden itself may not look.
+    pub fn count_watches(&mut self, user: Option<u32>) {
+        self.watches = Some(Watches::new(user));
     }
 
     /// Another run begins.
@@ -225,13 +235,18 @@ impl Meter {
         is_incomplete |= memory.is_incomplete;
         let locks = locks::count(&members, self.disk.own_device());
         let locks = locks.map_err(|_| is_incomplete = true).unwrap_or_default();
+        let counted = self.watches.as_mut().map(|one| one.count(&members, self.limits.watches));
+        let counted = counted.unwrap_or_default();
+        self.dear_took += counted.took;
+        is_incomplete |= counted.is_incomplete;
+        let watches = counted.count;
         // What cannot be seen may be any amount.
         let is_unknown = self.is_unknown_after(is_incomplete);
         // The kernel may have ended one of many, and the others would go on without.
         let is_past = is_unknown || self.was_out_of_memory();
         let memory_bytes = if is_past { u64::MAX } else { memory.bytes };
         let (too_many, too_many_mappings) = (self.too_many, memory.too_many_mappings);
-        Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks }
+        Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks, watches }
     }
 
     /// Whether too many looks one after another have not seen all, this one included.
@@ -471,6 +486,7 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
             Seen { past_the_disk: Some(limit), .. } => return limit,
             Seen { too_many: true, .. } => return Limit::Processes(limits.processes),
             used if used.locks > limits.locks => return Limit::Locks(limits.locks),
+            used if used.watches > limits.watches => return Limit::Watches(limits.watches),
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
@@ -593,6 +609,7 @@ mod tests {
             processes: u64::MAX,
             mappings: u64::MAX,
             locks: u64::MAX,
+            watches: u64::MAX,
             ..CellLimits::NOTHING
         };
         for (limits, wanted) in [

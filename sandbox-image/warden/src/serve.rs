@@ -84,6 +84,10 @@ pub struct Settings {
     /// Locks of files, and of ranges of them, of one cell.
     #[arg(long, default_value_t = 10_000)]
     locks: u64,
+    /// Registrations with epoll of all processes of one cell together. A descriptor in a socket's queue counts
+    /// as 160. Counted where cells share a user outside, or have no control groups.
+    #[arg(long, default_value_t = 20_000)]
+    watches: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
     #[arg(long, default_value_t = 512)]
     scratch_mib: u64,
@@ -257,6 +261,7 @@ fn limits(settings: &Settings) -> CellLimits {
         open_files: settings.open_files,
         mappings: settings.mappings,
         locks: settings.locks,
+        watches: settings.watches,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,
