@@ -165,12 +165,20 @@ impl Meter {
         self.watches = Some(Watches::new(user));
     }
 
+    /// Processor time of all processes so far, or nearly.
+    fn cpu(&mut self, members: &[Member]) -> Duration {
+        let of_group = self.group.as_ref().and_then(|group| group.cpu());
+        self.cpu.add(members, of_group)
+    }
+
     /// Another run begins.
     pub fn begin(&mut self) {
         // What a standby did before its first code is not the code's; it had one process then. What came
         // between two runs is, so the second run begins where the first one ended.
         if self.cpu.total == Duration::ZERO {
             self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
+            let of_group = self.group.as_ref().and_then(|group| group.cpu());
+            self.cpu.group_before = of_group.unwrap_or_default().saturating_sub(self.began);
         } else {
             self.began = self.cpu.total;
         }
@@ -209,7 +217,7 @@ impl Meter {
     pub fn last_look(&mut self) -> Used {
         let members = self.tree.members().found;
         self.too_many = members.len() as u64 > self.limits.processes;
-        let cpu = self.cpu.add(&members).saturating_sub(self.began);
+        let cpu = self.cpu(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
         self.closely.follow(&members, &resident);
         self.closely.forget_rest();
@@ -224,7 +232,7 @@ impl Meter {
         self.dear_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
         self.too_many = members.len() as u64 > self.limits.processes;
-        let cpu = self.cpu.add(&members).saturating_sub(self.began);
+        let cpu = self.cpu(&members).saturating_sub(self.began);
         let room = self.room().map_err(|_| is_incomplete = true).ok();
         let past_the_disk = room.and_then(|room| self.disk.past(room, &self.limits));
         let (resident, is_unread) = resident_of(&members);
@@ -497,17 +505,20 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
 
 /// Processor time of all processes that there ever were. The kernel adds the time of one that is
 /// gone to its parent's, if the parent waited for it; of the others we know what was seen last. The
-/// larger sum of the two is nearer the truth, and never beyond it.
+/// larger sum of the two is nearer the truth, and never beyond it. What neither has seen is counted by
+/// a control group alone.
 #[derive(Debug, Default)]
 struct Cpu {
     total: Duration,
     seen: HashMap<i32, Duration>,
     /// Of those that were seen and are gone.
     gone: Duration,
+    /// What the control group had counted of other processes, when this count was at nothing.
+    group_before: Duration,
 }
 
 impl Cpu {
-    fn add(&mut self, members: &[Member]) -> Duration {
+    fn add(&mut self, members: &[Member], of_group: Option<Duration>) -> Duration {
         let mut before = std::mem::take(&mut self.seen);
         for member in members {
             // A number that comes again with less time is another process.
@@ -519,7 +530,8 @@ impl Cpu {
         self.gone += before.values().sum();
         let now: Duration = members.iter().map(|member| member.cpu).sum();
         let waited_for: Duration = members.iter().map(|member| member.children_cpu).sum();
-        self.total = self.total.max(now + waited_for.max(self.gone));
+        let of_group = of_group.unwrap_or_default().saturating_sub(self.group_before);
+        self.total = self.total.max(now + waited_for.max(self.gone)).max(of_group);
         self.total
     }
 }
@@ -546,7 +558,7 @@ mod tests {
         let mut cpu = Cpu::default();
         // Number, own seconds and those of children that were waited for; and the sum.
         let mut look = |members: &[Row], total| {
-            let found = cpu.add(&seconds(members));
+            let found = cpu.add(&seconds(members), None);
             assert_eq!(found, Duration::from_secs(total), "{members:?}");
         };
         look(&[(2, 1, 0)], 1);
