@@ -142,18 +142,15 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes what wardens that were killed have left.
+    /// Removes what wardens that were killed have left. What is not empty yet, since its processes are still
+    /// ending, goes with a later group.
     fn sweep(&self) {
         for parent in &self.parents {
             for entry in fs::read_dir(&parent.folder).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                let left = name
-                    .to_str()
-                    .and_then(maker)
-                    .is_some_and(|maker| !Path::new("/proc").join(maker).exists());
-                if left {
-                    // One that is not empty is not left.
-                    fs::remove_dir(entry.path()).ok();
+                let is_left = name.to_str().and_then(maker).is_some_and(|maker| !is_running(maker));
+                if is_left && !is_removed(&entry.path()) {
+                    lock(&self.left.late).push(entry.path());
                 }
             }
         }
@@ -166,6 +163,15 @@ const PREFIX: &str = "belljar-";
 fn maker(name: &str) -> Option<&str> {
     let (maker, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
     maker.bytes().all(|byte| byte.is_ascii_digit()).then_some(maker)
+}
+
+/// Whether there is a process with this number that has not ended. One that has ended may wait for its parent.
+fn is_running(process: &str) -> bool {
+    let stat = fs::read(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    // The name before the parenthesis may be anything.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 impl Group {
@@ -275,7 +281,9 @@ impl Left {
     fn keep(&self, folders: Vec<PathBuf>) {
         let mut kept = lock(&self.kept);
         if kept.len() < KEPT {
-            return kept.push(folders);
+            kept.push(folders);
+            drop(kept);
+            return lock(&self.late).retain(|folder| !is_removed(folder));
         }
         drop(kept);
         self.remove(folders, EMPTY_WITHIN);
@@ -461,6 +469,24 @@ mod tests {
         assert_eq!(group.cpu(), Some(Duration::from_millis(2500)));
         // There is nothing of it to remove.
         std::mem::forget(group);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_running_whether_it_was_reaped_or_not() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("it is everywhere");
+        let id = child.id().to_string();
+        assert!(is_running(&id));
+        drop(child.stdin.take());
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("it is positive");
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).expect("it is ours");
+        assert!(!is_running(&id), "it waits for its parent");
+        child.wait().expect("it is ours");
+        assert!(!is_running(&id));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What the kernel counts for a user, or for no one: epoll registrations, descriptors in sockets, the
 //! processor time of children that it reaps itself. And what a killed warden leaves behind.
 
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{poor, watched};
+use super::{groups_named, poor, watched};
 use crate::harness::{TestServer, Warden};
+use crate::host::until;
 use crate::{alive, execute, python, run};
 
 /// Defines what the attacks below use. `fill` makes about `n` registrations with 60 descriptors: the kernel
@@ -146,4 +150,31 @@ async fn where_control_groups_can_be_made_processor_time_of_every_process_counts
     // A later run in a group that was used before begins at nothing.
     let answer = execute(&server, "print(1)").await;
     assert!(answer["usage"]["cpu_ms"].as_f64().expect("a number") < 500.0, "{answer}");
+}
+
+fn kill(warden: &Warden) {
+    let id = Pid::from_raw(warden.id().cast_signed()).expect("no process is 0");
+    kill_process(id, Signal::KILL).expect("it runs");
+}
+
+/// [K07] [D07] Also where its parent has not reaped it yet, and where its cells are still ending.
+#[tokio::test]
+async fn control_groups_of_a_killed_warden_are_removed_by_the_next_one() {
+    let start = || Warden::start(&["--kits", "bare"]);
+    let (killed, other) = (start(), start());
+    let groups = |warden: &Warden| {
+        groups_named(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.id()), 6).len()
+    };
+    let of_other = TestServer::builder().sandbox(&other.socket()).start().await;
+    alive(&of_other).await;
+    until("both have groups", || groups(&killed) > 0 && groups(&other) > 0).await;
+    kill(&killed);
+    let next = start();
+    let of_next = TestServer::builder().sandbox(&next.socket()).start().await;
+    for _ in 0..3 {
+        alive(&of_next).await;
+    }
+    until("the groups are gone", || groups(&killed) == 0).await;
+    assert!(groups(&other) > 0, "they were in use");
+    alive(&of_other).await;
 }
