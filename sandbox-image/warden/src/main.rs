@@ -9,6 +9,7 @@ mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;
+mod claim;
 mod closely;
 mod connection;
 mod disk;

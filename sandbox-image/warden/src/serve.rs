@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ceilings;
+use crate::claim::Claim;
 use crate::connection::{self, Shared};
 use crate::home;
 use crate::kit::Kit;
@@ -161,6 +162,8 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
     let home = home::at(&settings.libraries)?;
     let limits = limits(&settings);
+    let users = users(&settings);
+    let _claim = users.as_deref().and_then(claim);
     let recipe = Recipe {
         python: home.python,
         jail: jail_library(settings.jail.clone(), settings.seed.is_some())?,
@@ -169,7 +172,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
         warm: !settings.cool_standbys,
         limits,
         own_root: true,
-        users: users(&settings),
+        users,
         cgroups: None,
         user: None,
         seed: settings.seed,
@@ -279,6 +282,16 @@ fn users(settings: &Settings) -> Option<Arc<Users>> {
     let root = rustix::process::geteuid().is_root();
     let may = root && Rights::of_this_process().change_users;
     may.then(|| Users::from(settings.first_user)).flatten()
+}
+
+/// Claims them, and removes what cells of wardens that were killed have left in shared memory.
+fn claim(users: &Users) -> Option<Claim> {
+    let folder = Path::new(jail::shared::SHARED_MEMORY);
+    let claim = Claim::of(folder, users.first())?;
+    if let Err(error) = claim.sweep(folder) {
+        tracing::warn!(%error, "could not list shared memory");
+    }
+    Some(claim)
 }
 
 fn describe(shared: &Shared) -> Description {

@@ -157,6 +157,39 @@ fn kill(warden: &Warden) {
     kill_process(id, Signal::KILL).expect("it runs");
 }
 
+/// [K07] [F05] What a killed warden leaves in shared memory goes when the next one starts, and what a running
+/// one has there stays.
+#[tokio::test]
+async fn shared_memory_of_a_killed_warden_is_removed_by_the_next_one() {
+    let start = || Warden::start_by(poor(&[]), &["--wall-ms", "20000", "--kits", "bare"]);
+    let names = [format!("killed-{}", std::process::id()), format!("alive-{}", std::process::id())];
+    let paths = names.each_ref().map(|name| Path::new("/dev/shm").join(name));
+    let code = |name: &str| {
+        let path = format!("/dev/shm/{name}");
+        json!({"code": format!("open('{path}', 'w').write('x'); import time; time.sleep(15)")})
+    };
+    let (killed, other) = (start(), start());
+    let servers = [&killed, &other].map(|one| TestServer::builder().sandbox(&one.socket()).start());
+    let [first, second] = servers;
+    let (first, second) = (first.await, second.await);
+    let (of_first, of_second) = (code(&names[0]), code(&names[1]));
+    let (first, second) = (
+        tokio::spawn(async move { first.post("/x/execute", &of_first).await.status }),
+        tokio::spawn(async move { second.post("/x/execute", &of_second).await.status }),
+    );
+    until("both have written", || paths.iter().all(|path| path.exists())).await;
+    kill(&killed);
+    assert_eq!(first.await.expect("it does not panic"), 503);
+    assert!(paths[0].exists(), "the file outlives its warden");
+
+    let next = start();
+    let server = TestServer::builder().sandbox(&next.socket()).start().await;
+    alive(&server).await;
+    assert!(!paths[0].exists(), "it was left");
+    assert!(paths[1].exists(), "it was in use");
+    second.abort();
+}
+
 /// [K07] [D07] Also where its parent has not reaped it yet, and where its cells are still ending.
 #[tokio::test]
 async fn control_groups_of_a_killed_warden_are_removed_by_the_next_one() {
