@@ -40,6 +40,7 @@ class Hardened:
     """What holds for both containers."""
 
     service: str
+    user: str
     mounts: dict  # where, and whether it can be written
 
     @classmethod
@@ -48,7 +49,7 @@ class Hardened:
         cls.host = cls.container["HostConfig"]
 
     def test_it_runs_as_nobody_in_particular(self):
-        self.assertEqual(self.container["Config"]["User"], "10001:10001")
+        self.assertEqual(self.container["Config"]["User"], self.user)
 
     def test_it_has_no_capability(self):
         self.assertEqual(self.host["CapDrop"], ["ALL"])
@@ -93,6 +94,7 @@ class Hardened:
 
 class Sandbox(Hardened, unittest.TestCase):
     service = "sandbox"
+    user = "10002:10001"
     mounts = {"/run/belljar": True}
 
     def test_it_has_no_network(self):
@@ -122,6 +124,7 @@ class Sandbox(Hardened, unittest.TestCase):
 
 class Server(Hardened, unittest.TestCase):
     service = "server"
+    user = "10001:10001"
     mounts = {
         "/etc/belljar/belljar.toml": False,
         "/etc/belljar/scenarios": False,

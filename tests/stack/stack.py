@@ -307,7 +307,7 @@ class Around(unittest.TestCase):
             self.assertEqual(int(status[kind], 16), 0, kind)
         self.assertEqual(status["NoNewPrivs"].strip(), "1")
         self.assertEqual(status["Seccomp"].strip(), "2")
-        self.assertEqual(status["Uid"].split(), ["10001"] * 4)
+        self.assertEqual(status["Uid"].split(), ["10002"] * 4)
 
     def test_it_has_no_interface_but_the_loopback(self):
         text = docker("exec", container_id("sandbox"), "cat", "/proc/1/net/dev")
@@ -348,7 +348,7 @@ class Around(unittest.TestCase):
     def test_nobody_else_can_open_the_socket(self):
         said = docker("exec", container_id("sandbox"), "stat", "-c", "%a %u %g", "/run/belljar",
                       "/run/belljar/warden.sock")
-        self.assertEqual(said.split("\n")[:2], ["770 10001 10001", "660 10001 10001"])
+        self.assertEqual(said.split("\n")[:2], ["770 10001 10001", "660 10002 10001"])
 
 
 class Accidents(unittest.TestCase):

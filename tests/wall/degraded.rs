@@ -1,6 +1,8 @@
 //! Machines that lack something, each made from this one, which only root can do: where the wall
 //! holds a warden starts, and where it does not it says why.
 
+mod uncounted;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

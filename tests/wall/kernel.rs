@@ -13,6 +13,7 @@ async fn what_could_open_the_wall_is_refused() {
         (272, "unshare(NEWUSER)", "0x10000000", 1),
         (272, "unshare(NEWNS)", "0x20000", 1),
         (56, "clone(NEWUSER)", "0x10000011, 0, 0, 0, 0", 1),
+        (56, "clone(THREAD without FILES)", "0x10900, 0, 0, 0, 0", 1),
         (435, "clone3", "0, 0", 38),
         (308, "setns", "0, 0", 1),
         (165, "mount", "0, 0, 0, 0, 0", 1),

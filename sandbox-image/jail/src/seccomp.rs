@@ -22,10 +22,10 @@ use crate::error::{Doing, JailError};
 use crate::spec::Ground;
 use crate::table::{
     ADVICE, ALLOWED, CHARACTER_DEVICE, CHILD_OF_PARENT, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS,
-    FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
-    MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, OUT_OF_BAND, PARENT_DEATH_SIGNALS, PRCTLS,
-    SOCKET_LEVEL, SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED,
-    WHITEOUT,
+    FCNTLS, FCNTLS_FORBIDDEN, FILES, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
+    MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, NOT_DUMPABLE, OUT_OF_BAND, PARENT_DEATH_SIGNALS,
+    PRCTLS, SOCKET_LEVEL, SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, THREAD,
+    UNSUPPORTED, WHITEOUT,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -144,9 +144,10 @@ fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     rules.retain(|call, _| !MAKING.iter().any(|(other, _)| other == call));
     let bits = (0..64).map(|bit| 1 << bit).filter(|bit| BAD_FLAGS & bit != 0);
     let bad = bits.map(|bit| rule([(0, Len::Qword, Op::MaskedEq(bit), bit)]));
+    let own_table = rule([(0, Len::Qword, Op::MaskedEq(THREAD | FILES), THREAD)]);
     let signals = forbidden_exit_signals()
         .map(|(bits, signal)| rule([(0, Len::Qword, Op::MaskedEq(bits), signal)]));
-    rules.insert(libc::SYS_clone, bad.chain(signals).collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_clone, bad.chain(signals).chain([own_table]).collect::<Result<_, _>>()?);
     let whiteout = rule([
         (2, Len::Dword, Op::MaskedEq(KIND_OF_FILE), CHARACTER_DEVICE),
         (3, Len::Dword, Op::Eq, WHITEOUT),
@@ -233,6 +234,12 @@ fn done() -> Result<Rules, JailError> {
     rules.insert(libc::SYS_msync, vec![rule([(2, Len::Dword, Op::MaskedEq(waiting), waiting)])?]);
     let ordinary = rule([(1, Len::Dword, Op::Eq, libc::SCHED_OTHER as u64)])?;
     rules.insert(libc::SYS_sched_setscheduler, vec![ordinary]);
+    // The warden could not look at the descriptors of such a process.
+    let closing = rule([
+        (0, Len::Dword, Op::Eq, libc::PR_SET_DUMPABLE as u64),
+        (1, Len::Qword, Op::Eq, NOT_DUMPABLE),
+    ])?;
+    rules.insert(libc::SYS_prctl, vec![closing]);
     let kept = SOCKET_OPTIONS_KEPT.map(|option| {
         rule([(1, Len::Dword, Op::Eq, SOCKET_LEVEL), (2, Len::Dword, Op::Eq, option)])
     });

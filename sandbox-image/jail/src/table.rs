@@ -14,6 +14,11 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
 /// of no such child and reaps none, and without that the cell could never end.
 pub(crate) const CHILD_OF_PARENT: u64 = libc::CLONE_PARENT as u64;
 
+/// Flags of `clone` of which no caller may have the first without the second: a thread with descriptors of its own,
+/// which the warden would not count.
+pub(crate) const THREAD: u64 = libc::CLONE_THREAD as u64;
+pub(crate) const FILES: u64 = libc::CLONE_FILES as u64;
+
 /// The signals that a child may send to its parent when it ends: the lowest byte of `clone`'s flags. The
 /// kernel sends them by itself, to stopped processes too, and any other could be `SIGCONT`.
 pub(crate) const EXIT_SIGNALS: [u64; 2] = [0, libc::SIGCHLD as u64];
@@ -61,7 +66,7 @@ pub(crate) const PRCTLS: &[(u64, &str)] = &[
     (libc::PR_SET_PDEATHSIG as u64, "ending with the parent, by a signal that ends"),
     (libc::PR_GET_PDEATHSIG as u64, "the same, asked"),
     (libc::PR_GET_DUMPABLE as u64, "crash handlers"),
-    (libc::PR_SET_DUMPABLE as u64, "crash handlers"),
+    (libc::PR_SET_DUMPABLE as u64, "crash handlers; off is answered and not done"),
     (libc::PR_SET_NAME as u64, "names of threads"),
     (libc::PR_GET_NAME as u64, "names of threads"),
     (libc::PR_GET_SECCOMP as u64, "whether there is a filter"),
@@ -79,6 +84,9 @@ pub(crate) const PRCTLS: &[(u64, &str)] = &[
     (libc::PR_GET_SPECULATION_CTRL as u64, "how the processor speculates"),
     (libc::PR_SET_SPECULATION_CTRL as u64, "less speculation, never more"),
 ];
+
+/// The value of `PR_SET_DUMPABLE` that closes a process to its own user.
+pub(crate) const NOT_DUMPABLE: u64 = 0;
 
 /// The advice that may be given with `madvise`. What is missing merges pages with other cells', evicts
 /// pages that other cells use, or breaks memory on purpose.

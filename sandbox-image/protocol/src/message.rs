@@ -147,6 +147,8 @@ pub enum Limit {
     Mappings(u64),
     /// Locks of files, and of ranges of them, of the whole cell.
     Locks(u64),
+    /// Registrations with epoll of the whole cell, and descriptors in its sockets, each as several of them.
+    Watches(u64),
     /// Files of the whole cell, together and each, in bytes.
     DiskBytes(u64),
     /// Files and folders of the whole cell.
@@ -206,6 +208,9 @@ pub struct CellLimits {
     /// Locks of files, and of ranges of them, of the whole cell.
     #[serde(default = "no_limit")]
     pub locks: u64,
+    /// Registrations with epoll of the whole cell, and descriptors in its sockets, each as several of them.
+    #[serde(default = "no_limit")]
+    pub watches: u64,
     /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
     pub scratch_bytes: u64,
     /// Files and directories in them.
@@ -244,6 +249,7 @@ impl CellLimits {
         open_files: 0,
         mappings: 0,
         locks: 0,
+        watches: 0,
         scratch_bytes: 0,
         scratch_files: 0,
         output_bytes: 0,

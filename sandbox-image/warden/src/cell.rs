@@ -142,7 +142,11 @@ impl Coming {
             Some(folder) => Disk::shared(folder),
             None => Disk::own(&workspace),
         };
-        let meter = Meter::new(tree, disk.context("finding the disk")?, lodging.group(), limits);
+        let disk = disk.context("finding the disk")?;
+        let mut meter = Meter::new(tree, disk, lodging.group(), limits);
+        if lodging.user().is_none() || lodging.group().is_none() {
+            meter.count_watches(lodging.owner);
+        }
         Ok(Cell {
             init,
             code,

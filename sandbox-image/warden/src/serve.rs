@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ceilings;
+use crate::claim::Claim;
 use crate::connection::{self, Shared};
 use crate::home;
 use crate::kit::Kit;
@@ -84,6 +85,10 @@ pub struct Settings {
     /// Locks of files, and of ranges of them, of one cell.
     #[arg(long, default_value_t = 10_000)]
     locks: u64,
+    /// Registrations with epoll of all processes of one cell together. A descriptor in a socket's queue counts
+    /// as 160. Counted where cells share a user outside, or have no control groups.
+    #[arg(long, default_value_t = 20_000)]
+    watches: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
     #[arg(long, default_value_t = 512)]
     scratch_mib: u64,
@@ -157,6 +162,8 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
     let home = home::at(&settings.libraries)?;
     let limits = limits(&settings);
+    let users = users(&settings);
+    let _claim = users.as_deref().and_then(claim);
     let recipe = Recipe {
         python: home.python,
         jail: jail_library(settings.jail.clone(), settings.seed.is_some())?,
@@ -165,7 +172,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
         warm: !settings.cool_standbys,
         limits,
         own_root: true,
-        users: users(&settings),
+        users,
         cgroups: None,
         user: None,
         seed: settings.seed,
@@ -257,6 +264,7 @@ fn limits(settings: &Settings) -> CellLimits {
         open_files: settings.open_files,
         mappings: settings.mappings,
         locks: settings.locks,
+        watches: settings.watches,
         scratch_bytes: settings.scratch_mib << 20,
         scratch_files: settings.scratch_files,
         output_bytes: settings.output_bytes,
@@ -274,6 +282,16 @@ fn users(settings: &Settings) -> Option<Arc<Users>> {
     let root = rustix::process::geteuid().is_root();
     let may = root && Rights::of_this_process().change_users;
     may.then(|| Users::from(settings.first_user)).flatten()
+}
+
+/// Claims them, and removes what cells of wardens that were killed have left in shared memory.
+fn claim(users: &Users) -> Option<Claim> {
+    let folder = Path::new(jail::shared::SHARED_MEMORY);
+    let claim = Claim::of(folder, users.first())?;
+    if let Err(error) = claim.sweep(folder) {
+        tracing::warn!(%error, "could not list shared memory");
+    }
+    Some(claim)
 }
 
 fn describe(shared: &Shared) -> Description {

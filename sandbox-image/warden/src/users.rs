@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Gid, Uid};
 
 /// How many there are. More than cells that live or have just died.
-const COUNT: u32 = 1024;
+pub const COUNT: u32 = 1024;
 /// Where no system gives numbers away by itself, there is room for so many wardens of one machine.
 /// Users of two must not be the same, for each kills whatever a user of its own has left.
 const MANY: (u32, u32) = (1_900_000_000, 240_000);
@@ -21,6 +21,7 @@ const FEW: u32 = 52_000;
 /// left on its way to its end has had time to get there.
 #[derive(Debug)]
 pub struct Users {
+    first: u32,
     free: Mutex<VecDeque<u32>>,
 }
 
@@ -38,7 +39,12 @@ impl Users {
         let first =
             first.or_else(|| likely(std::process::id()).into_iter().find(|id| exist(&map, *id)))?;
         let free = (first..first.saturating_add(COUNT)).collect();
-        Some(Arc::new(Users { free: Mutex::new(free) }))
+        Some(Arc::new(Users { first, free: Mutex::new(free) }))
+    }
+
+    /// The smallest number of them.
+    pub fn first(&self) -> u32 {
+        self.first
     }
 
     pub fn take(self: &Arc<Users>) -> Option<User> {

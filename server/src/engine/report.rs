@@ -61,6 +61,7 @@ fn note(outcome: &Verdict) -> String {
                 | Limit::OpenFiles(_)
                 | Limit::Mappings(_)
                 | Limit::Locks(_)
+                | Limit::Watches(_)
                 | Limit::DiskBytes(_)
                 | Limit::DiskFiles(_)
                 | Limit::Rest => ("OSError", "stopped, used more than"),
@@ -82,6 +83,7 @@ fn amount(limit: Limit) -> String {
         Limit::OpenFiles(count) => format!("{count} open files"),
         Limit::Mappings(count) => format!("{count} mappings of memory"),
         Limit::Locks(count) => format!("{count} locks of files"),
+        Limit::Watches(count) => format!("{count} epoll registrations"),
         Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
         Limit::DiskFiles(count) => format!("{count} files and folders"),
         Limit::OutputBytes(bytes) => size(bytes),
@@ -178,6 +180,7 @@ mod tests {
         scratch_files: 10_000,
         mappings: 400_000,
         locks: 10_000,
+        watches: 20_000,
         output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
@@ -240,6 +243,7 @@ mod tests {
                 "MemoryError: stopped, used more than 2048 MiB of memory",
             ),
             (Limit::Locks(10_000), "OSError: stopped, used more than 10000 locks of files"),
+            (Limit::Watches(20_000), "OSError: stopped, used more than 20000 epoll registrations"),
             (
                 Limit::Mappings(400_000),
                 "OSError: stopped, used more than 400000 mappings of memory",

@@ -111,6 +111,7 @@ fn named(limit: Limit) -> (&'static str, u64) {
         Limit::OpenFiles(count) => ("open_files", count),
         Limit::Mappings(count) => ("mappings", count),
         Limit::Locks(count) => ("locks", count),
+        Limit::Watches(count) => ("watches", count),
         Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
         Limit::DiskFiles(count) => ("disk_files", count),
         Limit::OutputBytes(bytes) => ("output_bytes", bytes),

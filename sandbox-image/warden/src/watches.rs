@@ -1,0 +1,363 @@
+//! Registrations with epoll, and descriptors on their way through sockets. The kernel limits both for each
+//! user outside, and cells may have one user, or the warden's. Where there are no control groups, registrations
+//! are also memory that is not counted. They are counted in the processes' descriptors.
+//!
+//! What is in an epoll descriptor that waits in a socket cannot be seen. So each descriptor that waits counts as
+//! some registrations, and registrations that were seen and are gone count until nothing waits any more.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
+
+use crate::budget::Budget;
+use crate::meter::rest_after;
+use crate::told;
+use crate::tree::{self, Member, is_gone};
+use crate::users::with_eyes_of;
+
+/// What one look may take of a pass over all processes: all descriptors of one process at least.
+const SLICE: Duration = Duration::from_millis(50);
+/// By the clock, what may pass until all processes are counted.
+const LONGEST_PASS: Duration = Duration::from_secs(6);
+/// What a descriptor in a socket counts as: 125 of them are the default limit. The kernel refuses to send more than
+/// 256 for all cells of one user together.
+const OF_ONE_SENT: u64 = 160;
+/// Registrations that may go between two looks while descriptors wait in sockets, and count no more.
+const FREE_FALL: u64 = 512;
+
+const EPOLL: &[u8] = b"anon_inode:[eventpoll]";
+const SOCKET: &[u8] = b"socket:[";
+
+/// The registrations of one cell.
+#[derive(Debug)]
+pub struct Watches {
+    /// The user that has to look at the cell's processes, where the warden itself may not.
+    user: Option<u32>,
+    pass: Option<Pass>,
+    /// Until when the last pass is recent enough.
+    rest_until: Option<Instant>,
+    last: Found,
+    /// Seen before, and possibly still there.
+    hidden: u64,
+}
+
+/// A count over all processes that several looks may share.
+#[derive(Debug)]
+struct Pass {
+    /// Processes that are not counted yet, the next one last.
+    left: Vec<i32>,
+    found: Found,
+    is_unread: bool,
+    began: Instant,
+    took: Duration,
+}
+
+/// What is counted so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Found {
+    registered: u64,
+    /// Descriptors in sockets.
+    sent: u64,
+}
+
+/// What a look has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub count: u64,
+    /// Whether a process exists that could not be read, or there was no time to read it.
+    pub is_incomplete: bool,
+    pub took: Duration,
+}
+
+impl Watches {
+    pub fn new(user: Option<u32>) -> Watches {
+        Watches { user, pass: None, rest_until: None, last: Found::default(), hidden: 0 }
+    }
+
+    /// Goes on with a pass, or begins one if the last is not recent enough. Stops early if there are more than
+    /// `most`.
+    pub fn count(&mut self, members: &[Member], most: u64) -> Counted {
+        let began = Instant::now();
+        if self.pass.is_none() && self.rest_until.is_some_and(|until| began < until) {
+            let count = self.known(Found::default());
+            return Counted { count, is_incomplete: false, took: Duration::ZERO };
+        }
+        let mut pass = self.pass.take().unwrap_or_else(|| Pass::new(members, began));
+        let refused = pass.go_on(most);
+        if let (false, Some(user)) = (refused.is_empty(), self.user) {
+            let mut again = Pass { left: refused, ..Pass::new(&[], pass.began) };
+            let seen = with_eyes_of(user, || {
+                let refused = again.go_on(most);
+                (again, refused)
+            });
+            match seen {
+                Ok((again, refused)) => pass.add(again, &refused),
+                Err(_) => pass.is_unread = true,
+            }
+        } else {
+            pass.is_unread |= !refused.is_empty();
+        }
+        pass.took += began.elapsed();
+        let count = self.known(pass.found);
+        let mut is_incomplete = pass.began.elapsed() > LONGEST_PASS;
+        if pass.left.is_empty() {
+            is_incomplete = pass.is_unread;
+            self.end(&pass);
+        } else {
+            self.pass = Some(pass);
+        }
+        Counted { count, is_incomplete, took: began.elapsed() }
+    }
+
+    /// The larger one of the last pass and what this one has found so far.
+    fn known(&self, found: Found) -> u64 {
+        found.weight().max(self.last.weight()).saturating_add(self.hidden)
+    }
+
+    fn end(&mut self, pass: &Pass) {
+        let gone = self.last.weight().saturating_sub(pass.found.weight());
+        if pass.found.sent == 0 {
+            self.hidden = 0;
+        } else if gone > FREE_FALL {
+            self.hidden = self.hidden.saturating_add(gone);
+        }
+        self.last = pass.found;
+        self.rest_until = Some(Instant::now() + rest_after(pass.took));
+    }
+}
+
+impl Pass {
+    fn new(members: &[Member], began: Instant) -> Pass {
+        let left = members.iter().rev().map(|member| member.id).collect();
+        Pass { left, found: Found::default(), is_unread: false, began, took: Duration::ZERO }
+    }
+
+    /// One process at least. Returns those that do not permit it.
+    fn go_on(&mut self, most: u64) -> Vec<i32> {
+        let slice = Budget::of(SLICE, SLICE);
+        let mut refused = Vec::new();
+        while self.found.weight() <= most
+            && let Some(process) = self.left.pop()
+        {
+            match self.found.add(process, most) {
+                Ok(()) => {}
+                // The kernel also says so of one that has ended meanwhile.
+                Err(error) if is_gone(&error) || tree::cpu(process).is_none() => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    refused.push(process);
+                }
+                Err(_) => self.is_unread = true,
+            }
+            if slice.is_spent() {
+                break;
+            }
+        }
+        if self.found.weight() > most {
+            self.left.clear(); // it is known to be too many
+        }
+        refused
+    }
+
+    fn add(&mut self, again: Pass, refused: &[i32]) {
+        self.found.registered += again.found.registered;
+        self.found.sent += again.found.sent;
+        self.is_unread |= again.is_unread || !refused.is_empty();
+        self.left.extend(again.left);
+    }
+}
+
+impl Found {
+    fn weight(self) -> u64 {
+        self.registered.saturating_add(self.sent.saturating_mul(OF_ONE_SENT))
+    }
+
+    /// Counts those of a process. Its threads have one table of descriptors, as the filter allows no other; a
+    /// first thread that has ended has none, and one of the others is asked then.
+    fn add(&mut self, process: i32, most: u64) -> io::Result<()> {
+        let folder = PathBuf::from(format!("/proc/{process}"));
+        if self.add_thread(&folder, most)? {
+            return Ok(());
+        }
+        for thread in fs::read_dir(folder.join("task"))? {
+            match thread.and_then(|thread| self.add_thread(&thread.path(), most)) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a descriptor. The files about a thread that has given its memory back belong to root: it
+    /// has no descriptors any more, or is about to close them.
+    fn add_thread(&mut self, folder: &Path, most: u64) -> io::Result<bool> {
+        match self.add_table(folder, most) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_ending(folder) => {
+                Ok(false)
+            }
+            added => added,
+        }
+    }
+
+    fn add_table(&mut self, folder: &Path, most: u64) -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let table = openat(CWD, &folder.join("fd"), flags, Mode::empty())?;
+        let mut is_any = false;
+        let mut target = Vec::with_capacity(64);
+        for entry in Dir::read_from(&table)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !name.to_bytes().first().is_some_and(u8::is_ascii_digit) {
+                continue;
+            }
+            is_any = true;
+            let link = match readlinkat(table.as_fd(), name, target) {
+                Ok(link) => link,
+                Err(error) if is_gone(&error.into()) => {
+                    target = Vec::with_capacity(64);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            target = link.into_bytes();
+            if target == EPOLL || target.starts_with(SOCKET) {
+                match told::read(folder.join("fdinfo").join(&*name.to_string_lossy())) {
+                    Ok(text) => self.add_text(&text),
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if self.weight() > most {
+                break;
+            }
+        }
+        Ok(is_any)
+    }
+
+    /// A line `tfd:        5 events: …` for each registration, or `scm_fds: 3` of a socket.
+    fn add_text(&mut self, about: &str) {
+        for line in about.lines() {
+            if line.starts_with("tfd:") {
+                self.registered += 1;
+            } else if let Some(count) = line.strip_prefix("scm_fds:") {
+                self.sent = self.sent.saturating_add(count.trim().parse().unwrap_or(0));
+            }
+        }
+    }
+}
+
+/// Whether a thread ends or has ended.
+fn is_ending(folder: &Path) -> bool {
+    match told::read(folder.join("stat")) {
+        Ok(stat) => flags(&stat).is_some_and(|flags| flags & EXITING != 0),
+        Err(error) => is_gone(&error),
+    }
+}
+
+/// The kernel's `PF_EXITING`.
+const EXITING: u64 = 4;
+
+/// The seventh word after the name, which is the process's own to choose.
+fn flags(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(6)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::mem::MaybeUninit;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::event::epoll;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    use super::*;
+
+    fn members(process: i32) -> [Member; 1] {
+        let (cpu, children_cpu) = (Duration::ZERO, Duration::ZERO);
+        [Member { id: process, threads: 1, cpu, children_cpu }]
+    }
+
+    #[test]
+    fn lines_about_epoll_and_about_sockets_are_counted() {
+        let mut found = Found::default();
+        found.add_text(
+            "pos:\t0\nflags:\t02\ntfd:        5 events:       19\ntfd:        6 events: 1\n",
+        );
+        found.add_text("pos:\t0\nscm_fds: 3\n");
+        found.add_text("pos:\t0\nscm_fds: many\n");
+        assert_eq!(found, Found { registered: 2, sent: 3 });
+        assert_eq!(found.weight(), 2 + 3 * OF_ONE_SENT);
+    }
+
+    #[test]
+    fn registrations_and_descriptors_in_sockets_of_a_process_are_found() {
+        let me = std::process::id().cast_signed();
+        let mut before = Found::default();
+        before.add(me, u64::MAX).expect("it is this process");
+        let queue = epoll::create(epoll::CreateFlags::CLOEXEC).expect("the kernel has epoll");
+        let (one, _other) = UnixStream::pair().expect("the kernel has sockets");
+        let data = epoll::EventData::new_u64(0);
+        epoll::add(&queue, &one, data, epoll::EventFlags::empty()).expect("it is new");
+        let sent = [queue.as_fd(); 3];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&sent)));
+        sendmsg(&one, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty())
+            .expect("it is empty");
+        let mut found = Found::default();
+        found.add(me, u64::MAX).expect("it is this process");
+        // Other tests of this program may have some meanwhile.
+        assert!(found.registered > 0 && found.sent >= 3, "{before:?} {found:?}");
+    }
+
+    #[test]
+    fn registrations_that_are_gone_count_while_descriptors_are_in_sockets() {
+        let mut watches = Watches::new(None);
+        let mut pass = |registered, sent| {
+            let found = Found { registered, sent };
+            watches.end(&Pass { found, ..Pass::new(&[], Instant::now()) });
+            watches.known(Found::default())
+        };
+        assert_eq!(pass(5000, 0), 5000);
+        assert_eq!(pass(0, 1), OF_ONE_SENT + 5000 - OF_ONE_SENT);
+        assert_eq!(pass(5000, 1), 5000 + OF_ONE_SENT + 5000 - OF_ONE_SENT);
+        assert_eq!(pass(4600, 1), 4600 + OF_ONE_SENT + 5000 - OF_ONE_SENT, "a small fall is none");
+        assert_eq!(pass(10, 0), 10);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_and_was_not_reaped_is_ending() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("it is everywhere");
+        let folder = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(!is_ending(&folder));
+        drop(child.stdin.take());
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("it is positive");
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).expect("it is ours");
+        assert!(is_ending(&folder));
+        assert_eq!(flags("7 (a) S) Z 1 2 3 4 5 4194308 6"), Some(4_194_308));
+        child.wait().expect("it is ours");
+        assert!(is_ending(&folder));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_none_and_one_that_cannot_be_read_is_told() {
+        let mut child = std::process::Command::new("true").spawn().expect("it is everywhere");
+        let id = child.id().cast_signed();
+        child.wait().expect("it is ours");
+        let counted = Watches::new(None).count(&members(id), 9);
+        assert_eq!((counted.count, counted.is_incomplete), (0, false));
+        let me = std::process::id().cast_signed();
+        assert!(!Watches::new(None).count(&members(me), u64::MAX).is_incomplete);
+    }
+}
