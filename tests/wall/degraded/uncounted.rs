@@ -49,7 +49,10 @@ async fn epoll_registrations_of_a_cell_have_an_end() {
         // In several processes, each of which has less than the limit.
         "for _ in range(8):\n    if os.fork() == 0:\n        epolls = [select.epoll() for _ in range(20)]\n        fill(epolls, 7_000); time.sleep(60)",
         // Out of sight, in sockets: many large ones, and a great number of any kind.
-        "for _ in range(30):\n    epolls = [select.epoll() for _ in range(20)]\n    kept.append((fill(epolls, 8_000), send([e.fileno() for e in epolls])))\n    del epolls\n    for fd in kept[-1][0]: os.close(fd)",
+        // The kernel refuses more than 500 of them.
+        "try:\n    for _ in range(30):\n        epolls = [select.epoll() for _ in range(20)]\n        files = fill(epolls, 8_000)\n\
+         \x20       kept.append(send([e.fileno() for e in epolls]))\n        del epolls\n        for fd in files: os.close(fd)\n\
+         except OSError: pass",
         "null = os.open('/dev/null', 0)\nfor _ in range(2): kept.append(send([null] * 120))",
     ];
     for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
