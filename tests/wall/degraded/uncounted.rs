@@ -183,8 +183,7 @@ async fn shared_memory_of_a_killed_warden_is_removed_by_the_next_one() {
     until("both have written", || paths.iter().all(|path| path.exists())).await;
     kill(&killed);
     assert_eq!(first.await.expect("it does not panic"), 503);
-    assert!(paths[0].exists(), "the file outlives its warden");
-
+    // It may be gone already: wardens of other tests start as well.
     let next = start();
     let server = TestServer::builder().sandbox(&next.socket()).start().await;
     alive(&server).await;
