@@ -206,7 +206,7 @@ impl Found {
 
     fn add_table(&mut self, folder: &Path, most: u64) -> io::Result<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let table = openat(CWD, &folder.join("fd"), flags, Mode::empty())?;
+        let table = openat(CWD, folder.join("fd"), flags, Mode::empty())?;
         let mut is_any = false;
         let mut target = Vec::with_capacity(64);
         for entry in Dir::read_from(&table)? {
