@@ -57,7 +57,8 @@ EXECUTORS = [
     ("joblib.externals.loky.process_executor", "_threads_wakeups"),
 ]
 
-#: Bound before any code can replace them.
+#: Bound before any code can replace them, as is all of `builtins` that this file uses.
+globals().update({name: one for name, one in vars(builtins).items() if not name.startswith("__")})
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
 _set_blocking = os.set_blocking
 _exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
@@ -99,8 +100,8 @@ def serve() -> None:
             _exit(int(word != ENDED))  # a fork of the code that came to the code's end
         try:
             failure = finish()
-        except BaseException:  # noqa: BLE001: the code may have broken what it needs
-            failure = None
+        except BaseException:  # noqa: BLE001: the code has broken what it needs
+            _exit(1)
         if word == ENDED and failure is not None:
             word = reason(failure)
         if belljar_spawn.file is not None:
