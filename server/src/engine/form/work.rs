@@ -54,7 +54,7 @@ pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64)
 type Part = *const Value;
 
 /// Schemas for the same value as this one is for, but for those that its references lead to.
-fn beside<'s>(fields: &'s Map<String, Value>) -> impl Iterator<Item = &'s Value> {
+fn beside(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let same = SAME.iter().filter_map(|keyword| fields.get(*keyword));
     let lists = SAME_LIST.iter().filter_map(|keyword| fields.get(*keyword)?.as_array());
     let maps = SAME_MAP.iter().filter_map(|keyword| fields.get(*keyword)?.as_object());
@@ -62,7 +62,7 @@ fn beside<'s>(fields: &'s Map<String, Value>) -> impl Iterator<Item = &'s Value>
 }
 
 /// Schemas for each element or each other field of the value.
-fn each<'s>(fields: &'s Map<String, Value>) -> impl Iterator<Item = &'s Value> {
+fn each(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let each = EACH.iter().filter_map(|keyword| fields.get(*keyword));
     let each = each
         .flat_map(|schema| schema.as_array().map_or(std::slice::from_ref(schema), Vec::as_slice));
