@@ -178,7 +178,8 @@ impl Group {
     /// Processor time of everything that has ever been in it, whoever waited for it. `None` where the kernel does
     /// not count it.
     pub fn cpu(&self) -> Option<Duration> {
-        self.folders.iter().find_map(|folder| {
+        // The tree that counts it comes last, where there are several.
+        self.folders.iter().rev().find_map(|folder| {
             TIMES.iter().find_map(|(file, line, unit)| {
                 let text = told::read(folder.join(file)).ok()?;
                 let count = text.lines().find_map(|found| found.strip_prefix(line))?;
