@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 use protocol::CellLimits;
 
-use crate::told;
-
 /// Groups that are kept for cells to come, at most: to make one and to remove it is a tenth of what all
 /// else takes that a cell is given.
 const KEPT: usize = 16;
@@ -63,10 +61,6 @@ struct Parent {
 const LEAVINGS: [(&str, u64); 3] =
     [("pids.current", 0), ("memory.current", LEFT_BYTES), ("memory.usage_in_bytes", LEFT_BYTES)];
 
-/// Processor time of all that has ever been in a group, by either generation, with the beginning of its line and
-/// how many nanoseconds its unit is.
-const TIMES: [(&str, &str, u64); 2] = [("cpu.stat", "usage_usec ", 1000), ("cpuacct.usage", "", 1)];
-
 /// A file of a group, and the line of it that begins like this and ends with a count.
 type Sign = (&'static str, &'static str);
 
@@ -91,12 +85,7 @@ impl Cgroups {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let parents = match second(&own, &mounts, limits) {
             Ok(parent) => vec![parent],
-            Err(why) => {
-                let mut parents =
-                    first(&own, &mounts, limits).map_err(|other| format!("{why}; {other}"))?;
-                parents.extend(for_time(&own, &mounts, &parents));
-                parents
-            }
+            Err(why) => first(&own, &mounts, limits).map_err(|other| format!("{why}; {other}"))?,
         };
         let groups = Arc::new(Cgroups::at(parents));
         groups.sweep();
@@ -142,15 +131,18 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes what wardens that were killed have left. What is not empty yet, since its processes are still
-    /// ending, goes with a later group.
+    /// Removes what wardens that were killed have left.
     fn sweep(&self) {
         for parent in &self.parents {
             for entry in fs::read_dir(&parent.folder).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                let is_left = name.to_str().and_then(maker).is_some_and(|maker| !is_running(maker));
-                if is_left && !is_removed(&entry.path()) {
-                    lock(&self.left.late).push(entry.path());
+                let left = name
+                    .to_str()
+                    .and_then(maker)
+                    .is_some_and(|maker| !Path::new("/proc").join(maker).exists());
+                if left {
+                    // One that is not empty is not left.
+                    fs::remove_dir(entry.path()).ok();
                 }
             }
         }
@@ -165,42 +157,9 @@ fn maker(name: &str) -> Option<&str> {
     maker.bytes().all(|byte| byte.is_ascii_digit()).then_some(maker)
 }
 
-/// Whether there is a process with this number that has not ended. One that has ended may wait for its parent.
-fn is_running(process: &str) -> bool {
-    let stat = fs::read(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat);
-    // The name before the parenthesis may be anything.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
-}
-
 impl Group {
-    /// Processor time of everything that has ever been in it, whoever waited for it. `None` where the kernel does
-    /// not count it.
-    pub fn cpu(&self) -> Option<Duration> {
-        // The tree that counts it comes last, where there are several.
-        self.folders.iter().rev().find_map(|folder| {
-            TIMES.iter().find_map(|(file, line, unit)| {
-                let text = told::read(folder.join(file)).ok()?;
-                let count = text.lines().find_map(|found| found.strip_prefix(line))?;
-                Some(Duration::from_nanos(count.trim().parse::<u64>().ok()?.saturating_mul(*unit)))
-            })
-        })
-    }
-
-    /// Puts a process that runs code under the limits, and counts its time.
     pub fn admit(&self, process: i32) -> io::Result<()> {
-        self.admit_where(process, |_| true)
-    }
-
-    /// Puts a process that runs no code under the limits. Each tree takes a while, so that of the time is left out.
-    pub fn limit(&self, process: i32) -> io::Result<()> {
-        self.admit_where(process, |parent| !parent.settings.is_empty())
-    }
-
-    fn admit_where(&self, process: i32, fits: impl Fn(&Parent) -> bool) -> io::Result<()> {
-        let fitting = self.folders.iter().zip(&self.made_by.parents);
-        for (folder, _) in fitting.filter(|(_, parent)| fits(parent)) {
+        for folder in &self.folders {
             put(&folder.join("cgroup.procs"), &process.to_string())?;
         }
         Ok(())
@@ -293,9 +252,7 @@ impl Left {
     fn keep(&self, folders: Vec<PathBuf>) {
         let mut kept = lock(&self.kept);
         if kept.len() < KEPT {
-            kept.push(folders);
-            drop(kept);
-            return lock(&self.late).retain(|folder| !is_removed(folder));
+            return kept.push(folders);
         }
         drop(kept);
         self.remove(folders, EMPTY_WITHIN);
@@ -410,17 +367,6 @@ fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, St
     ])
 }
 
-/// The first generation's tree for processor time, which limits nothing. It is used where groups can be made in it,
-/// and where it is not one with the others.
-fn for_time(own: &str, mounts: &str, others: &[Parent]) -> Option<Parent> {
-    let folder = first_folder(own, mounts, "cpuacct").ok()?;
-    let tried = folder.join(format!("{PREFIX}{}-time", std::process::id()));
-    fs::create_dir(&tried).ok()?;
-    is_removed(&tried);
-    let is_new = others.iter().all(|other| other.folder != folder);
-    is_new.then(|| Parent { folder, settings: Vec::new(), signs: &[] })
-}
-
 /// Writes to one of the kernel's own files, which is there or is not.
 fn put(file: &Path, value: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
@@ -465,40 +411,6 @@ mod tests {
         for other in ["belljar-warden", "belljar-x-1", "user.slice", "123-4"] {
             assert_eq!(maker(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn processor_time_is_read_in_nanoseconds_and_in_microseconds() {
-        let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let folders = vec!["/nothing".into(), folder.path().to_owned()];
-        let made_by = Arc::new(Cgroups::at(Vec::new()));
-        let group = Group { folders, signs: Vec::new(), made_by };
-        assert_eq!(group.cpu(), None);
-        fs::write(folder.path().join("cpuacct.usage"), "1500000000\n").expect("it is ours");
-        assert_eq!(group.cpu(), Some(Duration::from_millis(1500)));
-        let both = "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n";
-        fs::write(folder.path().join("cpu.stat"), both).expect("it is ours");
-        assert_eq!(group.cpu(), Some(Duration::from_millis(2500)));
-        // There is nothing of it to remove.
-        std::mem::forget(group);
-    }
-
-    #[test]
-    fn a_process_that_has_ended_is_not_running_whether_it_was_reaped_or_not() {
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("it is everywhere");
-        let id = child.id().to_string();
-        assert!(is_running(&id));
-        drop(child.stdin.take());
-        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("it is positive");
-        let options =
-            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).expect("it is ours");
-        assert!(!is_running(&id), "it waits for its parent");
-        child.wait().expect("it is ours");
-        assert!(!is_running(&id));
     }
 
     #[test]

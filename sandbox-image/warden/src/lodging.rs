@@ -94,7 +94,7 @@ impl Lodging {
     /// Puts the cell's first processes under the limits of the cell as a whole.
     pub fn admit(&self, init: Option<i32>, code: Option<i32>) -> io::Result<()> {
         let Some(group) = &self.group else { return Ok(()) };
-        init.map_or(Ok(()), |init| group.limit(init))?;
+        init.map_or(Ok(()), |init| group.admit(init))?;
         code.map_or(Ok(()), |code| group.admit(code))
     }
 

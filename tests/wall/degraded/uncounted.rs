@@ -121,40 +121,6 @@ async fn programs_that_use_epoll_and_send_descriptors_are_not_stopped() {
     }
 }
 
-/// [E03] The kernel adds the time of a child to its parent's only where the parent waits for it.
-#[tokio::test]
-async fn where_control_groups_can_be_made_processor_time_of_every_process_counts() {
-    let warden = Warden::start(&["--cpu-ms", "1500", "--wall-ms", "20000", "--kits", "bare"]);
-    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
-    // Ignored children, and children of a parent that has ended: each is gone before anyone looks.
-    for child in ["burn(); os._exit(0)", "os.fork() or burn(); os._exit(0)"] {
-        let code = python(&format!(
-            r"
-            import os, signal, time
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-            def burn():
-                began = time.process_time()
-                while time.process_time() - began < 0.008: pass
-            end = time.monotonic() + 15
-            print('before', flush=True)
-            while time.monotonic() < end:
-                child = os.fork()
-                if child == 0: {child}
-                try: os.waitpid(child, 0)
-                except ChildProcessError: pass
-            "
-        ));
-        let answer = execute(&server, &code).await;
-        let limit = json!({"name": "cpu_ms", "value": 1500});
-        assert_eq!((&answer["stdout"], &answer["limit"]), (&json!("before\n"), &limit), "{answer}");
-        let cpu_ms = answer["usage"]["cpu_ms"].as_f64().expect("a number");
-        assert!((1500.0..3000.0).contains(&cpu_ms), "{child}: {cpu_ms} ms");
-    }
-    // A later run in a group that was used before begins at nothing.
-    let answer = execute(&server, "print(1)").await;
-    assert!(answer["usage"]["cpu_ms"].as_f64().expect("a number") < 500.0, "{answer}");
-}
-
 fn kill(warden: &Warden) {
     let id = Pid::from_raw(warden.id().cast_signed()).expect("no process is 0");
     kill_process(id, Signal::KILL).expect("it runs");
@@ -190,26 +156,4 @@ async fn shared_memory_of_a_killed_warden_is_removed_by_the_next_one() {
     assert!(!paths[0].exists(), "it was left");
     assert!(paths[1].exists(), "it was in use");
     second.abort();
-}
-
-/// [K07] [D07] Also where its parent has not reaped it yet, and where its cells are still ending.
-#[tokio::test]
-async fn control_groups_of_a_killed_warden_are_removed_by_the_next_one() {
-    let start = || Warden::start(&["--kits", "bare"]);
-    let (killed, other) = (start(), start());
-    let groups = |warden: &Warden| {
-        groups_named(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.id()), 6).len()
-    };
-    let of_other = TestServer::builder().sandbox(&other.socket()).start().await;
-    alive(&of_other).await;
-    until("both have groups", || groups(&killed) > 0 && groups(&other) > 0).await;
-    kill(&killed);
-    let next = start();
-    let of_next = TestServer::builder().sandbox(&next.socket()).start().await;
-    for _ in 0..3 {
-        alive(&of_next).await;
-    }
-    until("the groups are gone", || groups(&killed) == 0).await;
-    assert!(groups(&other) > 0, "they were in use");
-    alive(&of_other).await;
 }

@@ -122,8 +122,7 @@ impl Meter {
 
     /// Processor time of all processes so far, or nearly.
     fn cpu(&mut self, members: &[Member]) -> Duration {
-        let of_group = self.group.as_ref().and_then(|group| group.cpu());
-        self.cpu.add(members, of_group)
+        self.cpu.add(members, None)
     }
 
     /// Another run begins.
@@ -132,8 +131,6 @@ impl Meter {
         // between two runs is, so the second run begins where the first one ended.
         if self.cpu.total == Duration::ZERO {
             self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
-            let of_group = self.group.as_ref().and_then(|group| group.cpu());
-            self.cpu.group_before = of_group.unwrap_or_default().saturating_sub(self.began);
         } else {
             self.began = self.cpu.total;
         }
