@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{groups_named, poor, watched};
+use super::{poor, watched};
 use crate::harness::{TestServer, Warden};
 use crate::host::until;
 use crate::{alive, execute, python, run};
