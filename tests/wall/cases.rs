@@ -193,8 +193,11 @@ const OPEN: &[(&str, &str)] =
 
 /// The marks of all tests below this folder.
 fn marks(folder: &Path) -> BTreeSet<String> {
-    let files = std::fs::read_dir(folder).expect("the tests are there").flatten();
+    let entries = std::fs::read_dir(folder).expect("the tests are there").flatten();
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.path().is_dir());
+    let below = folders.iter().flat_map(|folder| marks(&folder.path()));
     let text: String = files
+        .iter()
         .filter(|file| file.path().extension().is_some_and(|kind| kind == "rs"))
         .map(|file| std::fs::read_to_string(file.path()).expect("it is text"))
         .collect();
@@ -203,7 +206,7 @@ fn marks(folder: &Path) -> BTreeSet<String> {
     let marks = lines.flat_map(|line| {
         line.split_whitespace().map_while(|mark| mark.trim_start_matches('[').strip_suffix(']'))
     });
-    marks.map(str::to_owned).collect()
+    marks.map(str::to_owned).chain(below).collect()
 }
 
 #[test]
