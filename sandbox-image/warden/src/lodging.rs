@@ -91,11 +91,12 @@ impl Lodging {
         self.folder.as_ref().map(|folder| folder.open.as_fd())
     }
 
-    /// Puts the cell's first processes under the limits of the cell as a whole.
-    pub fn admit(&self, init: Option<i32>, code: Option<i32>) -> io::Result<()> {
-        let Some(group) = &self.group else { return Ok(()) };
-        init.map_or(Ok(()), |init| group.admit(init))?;
-        code.map_or(Ok(()), |code| group.admit(code))
+    /// Puts a process under the limits of the cell as a whole.
+    pub fn admit(&self, process: Option<i32>) -> io::Result<()> {
+        match (&self.group, process) {
+            (Some(group), Some(process)) => group.admit(process),
+            _ => Ok(()),
+        }
     }
 
     pub fn group(&self) -> Option<Arc<Group>> {

@@ -8,16 +8,12 @@
 //! hyper does the second for HTTP/1 by itself. On HTTP/2 a client that answers pings could stay for
 //! ever.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::{Body, Bytes};
 use axum::http::Version;
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::body::holding;
 use super::serve::{FIRST_HEAD_WITHIN, HEAD_WITHIN};
 
 /// What is asked on one connection.
@@ -84,7 +80,7 @@ impl Open {
     pub fn answered(self, response: Response) -> Response {
         match self.0 {
             None => response,
-            Some(_) => response.map(|body| Body::new(Answer { body, _open: self })),
+            Some(_) => holding(response, self),
         }
     }
 }
@@ -97,33 +93,11 @@ impl Drop for Open {
     }
 }
 
-struct Answer {
-    body: Body,
-    _open: Open,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use axum::body::Body;
     use tokio::time::Instant;
 
     use super::*;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -43,6 +44,8 @@ struct Shared {
     /// Only one checkpoint can run at a time.
     connection: Mutex<SqliteConnection>,
     folder: PathBuf,
+    /// Of the database's file, which only a checkpoint changes.
+    file_bytes: AtomicU64,
     written: Notify,
     urgent: Notify,
     stopping: CancellationToken,
@@ -57,8 +60,9 @@ impl Checkpoints {
         let connection = Mutex::new(SqliteConnection::connect_with(&options).await?);
         let (written, urgent, stopping) = (Notify::new(), Notify::new(), CancellationToken::new());
         let running = stopping.clone().drop_guard();
-        let shared =
-            Arc::new(Shared { connection, folder: folder.to_owned(), written, urgent, stopping });
+        let (folder, file_bytes) = (folder.to_owned(), AtomicU64::default());
+        let shared = Arc::new(Shared { connection, folder, file_bytes, written, urgent, stopping });
+        shared.look();
         let task = tokio::spawn(keep_moving(Arc::clone(&shared)));
         Ok(Checkpoints { shared, task, running })
     }
@@ -71,6 +75,11 @@ impl Checkpoints {
     /// There is so much to move that the next checkpoint begins without a pause.
     pub fn hurry(&self) {
         self.shared.urgent.notify_one();
+    }
+
+    /// By how much the file of a database of so many pages grows when the log is moved into it.
+    pub fn growth(&self, pages: u64) -> u64 {
+        self.shared.growth(pages)
     }
 
     /// Moves the log now, and says whether all of it was moved.
@@ -88,6 +97,19 @@ impl Checkpoints {
         if let Err(error) = shared.connection.into_inner().close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }
+    }
+}
+
+impl Shared {
+    /// Notes how large the file is.
+    fn look(&self) {
+        let file = std::fs::metadata(self.folder.join(folder::DATABASE));
+        self.file_bytes.store(file.map_or(0, |file| file.len()), Ordering::Relaxed);
+    }
+
+    fn growth(&self, pages: u64) -> u64 {
+        let file_bytes = self.file_bytes.load(Ordering::Relaxed);
+        pages.saturating_mul(PAGE_BYTES).saturating_sub(file_bytes)
     }
 }
 
@@ -114,19 +136,15 @@ async fn run(shared: &Shared, mode: Mode) -> Result<bool, StoreError> {
     };
     let mut connection = shared.connection.lock().await;
     let row = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
-    let growth = growth(&shared.folder, row.try_get::<i64, _>(0)?.unsigned_abs());
+    let growth = shared.growth(row.try_get::<i64, _>(0)?.unsigned_abs());
     if disk_bytes(&shared.folder).is_some_and(|disk| growth > disk.unused) {
         // It would take the room that is left, and end before it frees any.
         return Err(StoreError::Full);
     }
-    let row = sqlx::query(statement).fetch_one(&mut *connection).await?;
+    let moved = sqlx::query(statement).fetch_one(&mut *connection).await;
+    shared.look();
+    let row = moved?;
     let (is_busy, pages, moved): (i64, i64, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     Ok(is_busy == 0 && pages == moved)
-}
-
-/// By how much the file of a database of so many pages grows when the log is moved into it.
-pub fn growth(folder: &Path, pages: u64) -> u64 {
-    let file = std::fs::metadata(folder.join(folder::DATABASE)).map_or(0, |file| file.len());
-    pages.saturating_mul(PAGE_BYTES).saturating_sub(file)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::checkpoint::{self, Checkpoints, Mode, PAGE_BYTES};
+use super::checkpoint::{Checkpoints, Mode, PAGE_BYTES};
 use super::reserve::{Reserve, disk_bytes};
 use super::room::{DiskRoom, explained};
 use super::{StoreError, folder};
@@ -57,6 +57,8 @@ pub struct Disk {
     log: PathBuf,
     /// At how many bytes of the log it is moved by the writer.
     log_bytes: u64,
+    /// What was written since the log was moved by the writer, at most.
+    written: u64,
     /// Of the database with its log.
     pages: u64,
     reserve: Reserve,
@@ -76,6 +78,7 @@ impl Disk {
             folder: folder.to_owned(),
             log: folder.join(folder::LOG),
             log_bytes: log_bytes(folder),
+            written: 0,
             pages: 0,
             reserve: Reserve::open(folder),
             room,
@@ -97,7 +100,11 @@ impl Disk {
 
     /// Sees to it that a transaction which adds so many bytes can be moved into the database later.
     pub async fn prepare(&mut self, bytes: u64) -> Result<(), StoreError> {
-        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > self.log_bytes) {
+        self.written += bytes;
+        if self.written > self.log_bytes
+            && std::fs::metadata(&self.log).is_ok_and(|log| log.len() > self.log_bytes)
+        {
+            self.written = 0;
             // The next transaction begins the log from its start, if all of it was moved and is not being read.
             let _ = self.checkpoints.run(Mode::Passive).await;
         }
@@ -127,7 +134,7 @@ impl Disk {
 
     /// By how much the file of the database grows when the log is moved into it.
     fn growth(&self) -> u64 {
-        checkpoint::growth(&self.folder, self.pages)
+        self.checkpoints.growth(self.pages)
     }
 
     /// Gives a deletion the room that is kept for it.
