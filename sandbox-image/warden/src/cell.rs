@@ -135,7 +135,9 @@ impl Coming {
         let (init, code, workspace, entered) = hear(&status).await?;
         let user = lodging.folder().and_then(|_| lodging.user());
         let tree = Tree { init: init.id(), code: code.id(), user };
-        lodging.admit(init.id(), code.id()).context("putting a cell under its limits")?;
+        for process in [init.id(), code.id()] {
+            lodging.admit(process).context("putting a cell under its limits")?;
+        }
         let disk = match lodging.folder() {
             Some(folder) => Disk::shared(folder),
             None => Disk::own(&workspace),

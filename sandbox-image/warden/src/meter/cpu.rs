@@ -7,20 +7,17 @@ use crate::tree::Member;
 
 /// Processor time of all processes that there ever were. The kernel adds the time of one that is
 /// gone to its parent's, if the parent waited for it; of the others we know what was seen last. The
-/// larger sum of the two is nearer the truth, and never beyond it. What neither has seen is counted by
-/// a control group alone.
+/// larger sum of the two is nearer the truth, and never beyond it.
 #[derive(Debug, Default)]
 pub(super) struct Cpu {
     pub(super) total: Duration,
     seen: HashMap<i32, Duration>,
     /// Of those that were seen and are gone.
     gone: Duration,
-    /// What the control group had counted of other processes, when this count was at nothing.
-    pub(super) group_before: Duration,
 }
 
 impl Cpu {
-    pub(super) fn add(&mut self, members: &[Member], of_group: Option<Duration>) -> Duration {
+    pub(super) fn add(&mut self, members: &[Member]) -> Duration {
         let mut before = std::mem::take(&mut self.seen);
         for member in members {
             // A number that comes again with less time is another process.
@@ -32,8 +29,7 @@ impl Cpu {
         self.gone += before.values().sum();
         let now: Duration = members.iter().map(|member| member.cpu).sum();
         let waited_for: Duration = members.iter().map(|member| member.children_cpu).sum();
-        let of_group = of_group.unwrap_or_default().saturating_sub(self.group_before);
-        self.total = self.total.max(now + waited_for.max(self.gone)).max(of_group);
+        self.total = self.total.max(now + waited_for.max(self.gone));
         self.total
     }
 }
@@ -60,7 +56,7 @@ mod tests {
         let mut cpu = Cpu::default();
         // Number, own seconds and those of children that were waited for; and the sum.
         let mut look = |members: &[Row], total| {
-            let found = cpu.add(&seconds(members), None);
+            let found = cpu.add(&seconds(members));
             assert_eq!(found, Duration::from_secs(total), "{members:?}");
         };
         look(&[(2, 1, 0)], 1);

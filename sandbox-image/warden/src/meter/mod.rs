@@ -120,11 +120,6 @@ impl Meter {
         self.watches = Some(Watches::new(user));
     }
 
-    /// Processor time of all processes so far, or nearly.
-    fn cpu(&mut self, members: &[Member]) -> Duration {
-        self.cpu.add(members, None)
-    }
-
     /// Another run begins.
     pub fn begin(&mut self) {
         // What a standby did before its first code is not the code's; it had one process then. What came
@@ -169,7 +164,7 @@ impl Meter {
     pub fn last_look(&mut self) -> Used {
         let members = self.tree.members().found;
         self.too_many = members.len() as u64 > self.limits.processes;
-        let cpu = self.cpu(&members).saturating_sub(self.began);
+        let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
         self.closely.follow(&members, &resident);
         self.closely.forget_rest();
@@ -184,7 +179,7 @@ impl Meter {
         self.dear_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
         self.too_many = members.len() as u64 > self.limits.processes;
-        let cpu = self.cpu(&members).saturating_sub(self.began);
+        let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let room = self.room().map_err(|_| is_incomplete = true).ok();
         let past_the_disk = room.and_then(|room| self.disk.past(room, &self.limits));
         let (resident, is_unread) = resident_of(&members);
