@@ -13,6 +13,16 @@ import pytest
 # code that draws a table.
 ANNOUNCEMENT = "I have a math question for you."
 PRIMES = "What is the sum of the first 50 prime numbers?"
+SKY = "Tell me about the sky over Bern."
+#: A scenario for it, which calls the client's function.
+WEATHER = """
+scenarios:
+  - name: a function is called
+    when: { input: { contains: the sky over }, tools: [get_weather] }
+    script:
+      - function_call: { name: get_weather, arguments: { city: Bern } }
+      - text: "The function said {{ function_result }}."
+"""
 PLOT = "Which room is the warmest on average? Plot the temperatures."
 TABLE = (Path(__file__).parents[2] / "sdk/assets/measurements.csv").read_bytes()
 

@@ -9,19 +9,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from conftest import ANNOUNCEMENT, PRIMES
+from conftest import ANNOUNCEMENT, PRIMES, SKY, WEATHER
 
 HEADING = "adk run and adk web"
 SERVER = os.environ["GOOGLE_GEMINI_BASE_URL"]
-SKY = "Tell me about the sky over Bern."
-SCENARIO = """
-scenarios:
-  - name: a function is called
-    when: { input: { contains: the sky over }, tools: [get_weather] }
-    script:
-      - function_call: { name: get_weather, arguments: { city: Bern } }
-      - text: "The function said {{ function_result }}."
-"""
 FORECASTER = '''
 from google.adk.agents import LlmAgent
 
@@ -53,7 +44,7 @@ def agents(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def scenario():
-    urlopen(Request(f"{SERVER}/x/scenarios", SCENARIO.encode(), method="POST")).close()
+    urlopen(Request(f"{SERVER}/x/scenarios", WEATHER.encode(), method="POST")).close()
     yield
     urlopen(Request(f"{SERVER}/x/scenarios", method="DELETE")).close()
 

@@ -22,20 +22,13 @@ from pydantic import BaseModel
 from strands import Agent as StrandsAgent
 from strands import tool as strands_tool
 
-from conftest import ANNOUNCEMENT, PRIMES, test_of_the_page  # noqa: F401
+from conftest import ANNOUNCEMENT, PRIMES, SKY, WEATHER, test_of_the_page  # noqa: F401
 
 HEADING = "More clients in Python"
 SERVER = os.environ["GOOGLE_GEMINI_BASE_URL"]
-SKY = "Tell me about the sky over Bern."
 FAHRENHEIT = "What is the weather in Paris in Fahrenheit?"  # a scenario of the repository: a function, then code
 MESSAGE = [{"role": "user", "content": [{"type": "text", "text": ANNOUNCEMENT}]}]
-SCENARIOS = """
-scenarios:
-  - name: a function is called
-    when: { input: { contains: the sky over }, tools: [get_weather] }
-    script:
-      - function_call: { name: get_weather, arguments: { city: Bern } }
-      - text: "The function said {{ function_result }}."
+SCENARIOS = WEATHER + """\
   - name: an object is a call of a function
     when: { input: { contains: Extract the person }, tools: [Person] }
     script:
