@@ -1,4 +1,4 @@
-//! Any model, with somebody who writes down what is asked and what it says.
+//! Wraps a model and records its prompts and output.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use super::scripted::{ScenarioError, Scripted};
 use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::recording::{self, Keeper};
 
-/// Listens to a model, and hands on what it says.
+/// Forwards a model's output and records it.
 #[derive(Debug)]
 pub struct Recorded {
     model: Arc<dyn Backend>,
     keeper: Arc<Keeper>,
-    /// Recordings that answer instead of the model.
+    /// Recordings that are replayed instead of calling the model.
     known: Option<Scripted>,
 }
 
@@ -41,20 +41,20 @@ impl Backend for Recorded {
         if !tape.turn(&self.keeper, &prompt) {
             return self.model.generate(prompt);
         }
-        let mut words = self.model.generate(prompt);
+        let mut output = self.model.generate(prompt);
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         tokio::spawn(async move {
             let mut ended = false;
             loop {
-                let word = tokio::select! {
-                    word = words.recv() => word,
-                    // Dropping the words stops the model.
+                let event = tokio::select! {
+                    event = output.recv() => event,
+                    // Dropping the model's stream cancels the generation.
                     () = events.closed() => return,
                 };
-                let Some(word) = word else { break };
-                ended = word.as_ref().map_or(true, ModelEvent::is_last);
-                tape.heard(&word);
-                if events.send(word).await.is_err() {
+                let Some(event) = event else { break };
+                ended = event.as_ref().map_or(true, ModelEvent::is_last);
+                tape.heard(&event);
+                if events.send(event).await.is_err() {
                     return;
                 }
             }

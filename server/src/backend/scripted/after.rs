@@ -1,4 +1,4 @@
-//! `after` and `earlier`: conditions about what a client said before, and what it answers now.
+//! `after` and `earlier`: conditions about the client's earlier messages and its newest answers.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::asked::Said;
 use super::same::{Ignore, same_json, same_text};
 
-/// The result of a function: any, or this one.
+/// A function result: any result, or a specific one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
 pub struct Answer {
@@ -19,11 +19,11 @@ pub struct Answer {
     pub equals: Option<Json>,
 }
 
-/// One answer, or all of these.
+/// One function result, or several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct After(pub Vec<Answer>);
 
-/// A text of the user's, or the result of a function.
+/// A user text or a function result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Before {
     Text(String),
@@ -56,7 +56,7 @@ impl After {
         self.0.iter().map(Answer::told).collect::<Vec<_>>().join(" and ")
     }
 
-    /// What came instead: names, and values where it is they that differ.
+    /// The results that came instead: names, and values where only the values differ.
     pub fn got(&self, results: &[Said]) -> String {
         if results.is_empty() {
             return "no function result".into();
@@ -94,7 +94,7 @@ impl Before {
     }
 }
 
-/// Whether all that was said before is this, in this order.
+/// Whether the earlier messages are exactly these, in this order.
 pub fn were(wanted: &[Before], said: &[Said], ignore: &Ignore) -> bool {
     let pairs = || wanted.iter().zip(said);
     wanted.len() == said.len() && pairs().all(|(wanted, said)| wanted.is(said, ignore))

@@ -1,4 +1,4 @@
-//! When a scenario applies, and where it differs when it does not.
+//! Evaluates whether a scenario applies, and reports the conditions that fail.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -14,10 +14,10 @@ use super::given;
 use super::same::{Ignore, same_json, same_text};
 use super::template;
 
-/// How much of a text is shown to say what was got.
+/// Maximum length of an actual text in an error.
 const QUOTED_CHARS: usize = 120;
 
-/// Every condition that is there must hold; where there is none, the scenario always applies.
+/// All conditions must hold; without any, the scenario always applies.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of conditions")]
 pub struct When {
@@ -27,23 +27,24 @@ pub struct When {
     pub(super) turn: Option<NonZeroUsize>,
     pub(super) files: Option<Files>,
     pub(super) after: After,
-    /// All that the client said before, in this order.
+    /// All earlier messages of the client, in this order.
     pub(super) earlier: Option<Vec<Before>>,
-    /// Empty where the request has none.
+    /// Empty if the request has none.
     pub(super) system_instruction: Option<Input>,
-    /// These are offered, and no others.
+    /// Exactly these tools are offered.
     pub(super) only_tools: Option<Vec<String>>,
-    /// The declarations of functions, as hashes by their names.
+    /// Hashes of the function declarations, by name.
     pub(super) functions: Option<BTreeMap<String, String>>,
-    /// The whole of it, with what `response_format` and `tool_choice` say.
+    /// The whole generation config, including `response_format` and `tool_choice`.
     pub(super) generation_config: Option<Json>,
-    /// A hash of what the model said before. Of several scenarios that apply, those that fit come first.
+    /// A hash of the model's earlier output. If several scenarios apply, those with a matching hash
+    /// come first.
     pub(super) history: Option<String>,
-    /// What makes no difference in texts that are compared as a whole.
+    /// Patterns that are ignored in texts that are compared as a whole.
     pub(super) ignore: Ignore,
 }
 
-/// The newest user text, or another one.
+/// The newest user text, or another text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `contains`, `equals` or `matches`")]
 pub struct Input {
@@ -52,15 +53,15 @@ pub struct Input {
     pub(super) matches: Option<Pattern>,
 }
 
-/// What lies in the working directory.
+/// Files in the working directory.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
 pub struct Files {
-    /// Exactly so many: of the MIME type, where there is one beside it.
+    /// The exact number of files; of this MIME type, if one is given.
     pub(super) count: Option<usize>,
-    /// At least one such file, where there is no count beside it.
+    /// At least one such file, if no count is given.
     pub(super) mime_type: Option<String>,
-    /// What is in all files, in their order: hashes in hexadecimal digits, or the beginnings of them.
+    /// The contents of all files, in order: SHA-256 hashes in hexadecimal, or their prefixes.
     pub(super) sha256: Option<Vec<String>>,
 }
 
@@ -88,7 +89,7 @@ impl TryFrom<String> for ModelGlob {
     }
 }
 
-/// How a scene compares with all the conditions of a scenario.
+/// The result of comparing all conditions of a scenario.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub held: usize,
@@ -101,7 +102,7 @@ pub struct Miss {
     pub condition: &'static str,
     pub wanted: String,
     pub got: String,
-    /// Whether it asks about the conversation, rather than about what else the request holds.
+    /// Whether it is about the conversation rather than the rest of the request.
     pub about_chain: bool,
 }
 
@@ -110,8 +111,8 @@ impl Verdict {
         self.missed.is_empty()
     }
 
-    /// Whether the conversation is the right one, whatever else the request holds. A client that
-    /// answers a function call may well leave out the tools that it offered before.
+    /// Whether the conversation matches, regardless of the rest of the request. A client that
+    /// answers a function call may omit the tools that it offered before.
     pub fn applies_to_chain(&self) -> bool {
         self.missed.iter().all(|miss| !miss.about_chain)
     }
@@ -146,26 +147,26 @@ impl Verdict {
 }
 
 impl When {
-    /// Whether the scenario waits for the answer to a function call.
+    /// Whether the scenario requires a function result.
     pub fn follows_a_call(&self) -> bool {
         !self.after.0.is_empty()
     }
 
-    /// How many patterns it has, each of which takes memory.
+    /// Number of patterns, each of which takes memory.
     pub fn patterns(&self) -> usize {
         let texts = self.input.iter().chain(&self.system_instruction);
         let of_texts = texts.filter(|text| text.matches.is_some()).count();
         of_texts + usize::from(self.model.is_some()) + self.ignore.patterns().count()
     }
 
-    /// The text that it asks for, or what comes nearest to one.
+    /// The text of the condition, or the closest equivalent.
     pub fn text(&self) -> &str {
         let Some(input) = &self.input else { return "" };
         let texts = [&input.equals, &input.contains].into_iter().flatten().map(String::as_str);
         texts.chain(input.matches.iter().map(|pattern| pattern.0.as_str())).next().unwrap_or("")
     }
 
-    /// The model that it asks for, or the pattern of its name.
+    /// The name or pattern of the model.
     pub fn model_name(&self) -> &str {
         self.model.as_ref().map_or("*", |glob| glob.0.glob().glob())
     }
@@ -178,8 +179,8 @@ impl When {
         self.earlier.as_deref().unwrap_or_default()
     }
 
-    /// Whether the model said before what it had said where this was recorded. Not a condition: what it
-    /// said may differ where all else is the same.
+    /// Whether the model's earlier output equals that of the recording. Not a condition, because
+    /// the output may differ while the rest of the request is the same.
     pub fn has_history_of(&self, scene: &Scene<'_>) -> bool {
         self.history.as_ref().is_none_or(|hash| *hash == scene.given.history(&self.ignore))
     }
@@ -228,7 +229,7 @@ impl When {
         verdict
     }
 
-    /// What the model was given beside the conversation.
+    /// Compares the rest of the model's input.
     fn judge_given(&self, scene: &Scene<'_>, verdict: &mut Verdict) {
         if let Some(instruction) = &self.system_instruction {
             let names = [
@@ -284,7 +285,7 @@ impl When {
 }
 
 impl Input {
-    /// `text` as it is, and in lower case.
+    /// `text` is the original, `lower` the same in lower case.
     fn judge(
         &self,
         [contains, equals, matches]: [&'static str; 3],

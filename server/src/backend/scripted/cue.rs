@@ -1,4 +1,4 @@
-//! Which scenario a conversation is in, and what it says next there.
+//! Finds the scenario of a conversation and its next output.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -9,22 +9,22 @@ use super::scenario::Scenario;
 use super::script::{self, Next, Speech};
 use super::words;
 
-/// How much of an input becomes the name of a scenario.
+/// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 40;
-/// Steps in which texts are alike: between those that are about as near, conditions decide.
+/// Number of levels of text similarity. Between scenarios of one level, the conditions decide.
 const LIKENESS_STEPS: f64 = 4.0;
 
-/// What a scenario has to say.
+/// A scenario and its next output.
 #[derive(Debug)]
 pub struct Cue<'a> {
     pub scenario: &'a Scenario,
     pub speech: Speech<'a>,
 }
 
-/// Why no scenario has anything to say, in words for whoever sent the request.
+/// Why no scenario answers, as a text for the client.
 pub type Silence = String;
 
-/// How many interactions asked a recorded question before this one.
+/// Number of earlier interactions with a recorded question.
 type Take<'t> = &'t dyn Fn(&str) -> u64;
 
 pub fn next<'a>(
@@ -37,7 +37,7 @@ pub fn next<'a>(
     }
     let mut start = chain.newest_input();
     let mut said = Vec::new();
-    // Ends, for each answer is later in the chain than the one before.
+    // The loop ends, because each answer is later in the chain than the one before.
     loop {
         let (scenario, next) =
             Choice { scenarios, chain, start: &start, said: &said, take }.make()?;
@@ -52,19 +52,20 @@ pub fn next<'a>(
     }
 }
 
-/// Looking for the scenario that began at `start`.
+/// The search for the scenario that began at `start`.
 struct Choice<'a, 'c> {
     scenarios: &'c [&'a Scenario],
     chain: Chain<'a>,
     start: &'c Range<usize>,
-    /// Those that led here since the newest user text. The same text still matches them;
-    /// they are over nevertheless, unless they ask for the answer to a call.
+    /// The scenarios that led here since the newest user text. The same text still matches them,
+    /// but they are finished, unless they require the result of a call.
     said: &'c [&'a Scenario],
     take: Take<'c>,
 }
 
 impl<'a> Choice<'a, '_> {
-    /// The first scenario that applies, and whose script can have led to where the conversation is.
+    /// The first scenario that applies and whose script can have led to the current state of the
+    /// conversation.
     fn make(&self) -> Result<(&'a Scenario, Next<'a>), Silence> {
         let scene = self.chain.scene(self.start);
         let opening = self.chain.answers(self.start).map(Beat::FunctionResults);
@@ -82,7 +83,7 @@ impl<'a> Choice<'a, '_> {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
             let fits = |scenario: &&'a Scenario| next(scenario).is_some();
             let first = applying().find(fits)?;
-            // What the model said before decides between recordings that are alike in all else.
+            // Recordings that are otherwise equal are distinguished by the model's earlier output.
             let first = match first.when.has_history_of(&scene) {
                 true => first,
                 false => {
@@ -111,9 +112,9 @@ impl<'a> Choice<'a, '_> {
         })
     }
 
-    /// Which of the recordings of a question answers now: the first one where it is asked for the first
-    /// time, and the last one where it is asked more often than it was recorded. Those that failed
-    /// answer only where no other does: a client that asked again had its answer in the end.
+    /// Selects the recording of a question: the first one for the first request, and the last one
+    /// when there are more requests than recordings. Failed recordings are used only if no other
+    /// exists, because a client that retried got its answer in the end.
     fn take_of(
         &self,
         question: &str,
@@ -121,7 +122,7 @@ impl<'a> Choice<'a, '_> {
         next: Option<Next<'a>>,
         applying: impl Iterator<Item = &'a Scenario>,
     ) -> &'a Scenario {
-        // It has answered already, in an earlier interaction.
+        // It has already answered, in an earlier interaction.
         if let Some(Next::Answered(_)) = next {
             return first;
         }
@@ -171,7 +172,7 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
     };
     let nearest = judged
         .iter()
-        .rev() // `max_by_key` takes the last of equals, and the first scenario is meant
+        .rev() // `max_by_key` returns the last maximum, but the first is wanted
         .max_by_key(|(scenario, verdict)| {
             (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
         });
@@ -193,7 +194,7 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
     text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(scene)
 }
 
-/// A scenario for just this request. Texts are JSON's, which YAML reads too.
+/// A scenario for exactly this request. Texts are quoted as in JSON, which YAML accepts.
 fn to_paste(scene: &Scene<'_>) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let name = words::beginning(&scene.input, NAME_CHARS);

@@ -1,4 +1,4 @@
-//! The model that says what a scenario file tells it to, while the code that it says really runs.
+//! The scripted model: its output comes from a scenario file, while the code in it really runs.
 //!
 //! ```text
 //!   folder ──▶ library ──▶ scenario (condition · part · template)
@@ -6,10 +6,10 @@
 //!   prompt ──▶ chain ─────────▶ cue ──▶ script ──▶ speech ──▶ events
 //! ```
 //!
-//! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
-//! counted or kept between requests, so tests that run at the same time do not disturb one another.
-//! Recordings of one question are the exception: they answer in the order in which they were recorded,
-//! in each namespace for itself.
+//! The conversation alone determines the scenario and the position in it: see [`script`]. Nothing
+//! is counted or stored between requests, so concurrent tests do not interfere. Recordings of the
+//! same question are the exception: they answer in the order in which they were recorded,
+//! separately for each namespace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,9 +61,9 @@ pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, re
 pub use shadow::shadows;
 pub use words::beginning;
 
-/// A conversation with more text than that is looked through on a thread that answers nobody.
+/// Conversations with more text are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
-/// What the result of a function counts as.
+/// Assumed size of a function result.
 const RESULT_BYTES: usize = 256;
 
 /// The JSON Schema of a scenario file.
@@ -73,27 +73,27 @@ pub const SCHEMA: &str = include_str!("schema.json");
 pub struct Scripted {
     library: Library,
     additions: Arc<Additions>,
-    /// Where scenarios are read from, as the operator names it.
+    /// The folder of the scenarios, as the operator named it.
     folder: Option<PathBuf>,
-    /// Where what it says was recorded, unless a person made it up.
+    /// The folder of the recordings, unless the scenarios were written by hand.
     recordings: Option<PathBuf>,
 }
 
 impl Scripted {
-    /// Reads all scenario files of a folder, and reads them again when they change.
+    /// Reads all scenario files of a folder and reloads them when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
         let folder = folder.as_ref();
         let library = Library::open(folder)?;
         Ok(Scripted { folder: Some(folder.to_owned()), ..Scripted::of(library) })
     }
 
-    /// The same for a folder of recordings. It may have none yet.
+    /// The same for a folder of recordings, which may be empty.
     pub fn replay(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
         let folder = folder.as_ref();
         Ok(Scripted { recordings: Some(folder.to_owned()), ..Scripted::load(folder)? })
     }
 
-    /// What is in a folder now, whatever changes there.
+    /// Reads a folder once, without watching it.
     pub fn as_it_is(folder: &Path) -> Result<Scripted, ScenarioError> {
         Ok(Scripted::of(Library::fixed(library::read(folder)?)))
     }
@@ -102,20 +102,19 @@ impl Scripted {
         Scripted::of(Library::fixed(scenarios))
     }
 
-    /// What clients add is asked first.
+    /// Added scenarios are tried first.
     pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
         let scripted = self.listed_in(&additions);
         Scripted { additions, ..scripted }
     }
 
-    /// The same, in the list of all scenarios.
+    /// Also includes these scenarios in the list of all scenarios.
     pub fn listed_in(self, additions: &Additions) -> Scripted {
         additions.beside(self.library.follow());
         self
     }
 
-    /// Whether it has an answer to this prompt that nothing failed in, and that the interaction has not
-    /// been too often asked for.
+    /// Whether it has a successful answer to this prompt that the interaction has not used up.
     pub fn knows(&self, prompt: &Prompt) -> bool {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
@@ -129,7 +128,7 @@ impl Scripted {
         number < answers as u64
     }
 
-    /// How many scenarios are loaded now.
+    /// Number of loaded scenarios.
     pub fn loaded(&self) -> usize {
         self.library.current().len()
     }
@@ -138,7 +137,7 @@ impl Scripted {
         Scripted { library, additions: Arc::default(), folder: None, recordings: None }
     }
 
-    /// What there is to say to a prompt now.
+    /// The scenarios that apply to a prompt now.
     fn repertoire(&self, prompt: &Prompt) -> Repertoire {
         Repertoire {
             added: self.additions.of(&prompt.namespace),
@@ -157,10 +156,10 @@ struct Repertoire {
     recordings: Option<PathBuf>,
 }
 
-/// How long it may take to find out what is said.
+/// How much work matching may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effort {
-    /// It never holds up others.
+    /// Only work that does not block other requests.
     Small,
     Any,
 }
@@ -182,7 +181,7 @@ impl Repertoire {
         }
     }
 
-    /// What is said; nothing where that is more effort than it may be.
+    /// The output; `None` if it needs more work than allowed.
     fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
         if effort == Effort::Small && is_long(prompt) {
             return Ok(None);
@@ -221,7 +220,8 @@ impl Repertoire {
     }
 }
 
-/// A request that is refused in the middle of an interaction fails as it would have at its beginning.
+/// A request that is refused in the middle of an interaction gets the same error as at its
+/// beginning.
 fn refused(why: String, chain: Chain<'_>) -> BackendError {
     if chain.begins() {
         BackendError::Refused(why)
@@ -231,7 +231,7 @@ fn refused(why: String, chain: Chain<'_>) -> BackendError {
     }
 }
 
-/// `The average is .` is what a text says where the code failed, and looks like an answer.
+/// After failed code a text such as `The average is .` looks like an answer.
 fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
     let name = &cue.scenario.name;
     for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
@@ -244,7 +244,7 @@ fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
     }
 }
 
-/// Whether the patterns of scenarios may take long to look through a conversation.
+/// Whether matching the patterns of scenarios with the conversation may take long.
 fn is_long(prompt: &Prompt) -> bool {
     let bytes = |step: &Step| match step {
         Step::UserInput(contents) | Step::ModelOutput(contents) => {
@@ -260,7 +260,7 @@ fn is_long(prompt: &Prompt) -> bool {
     prompt.steps.iter().map(bytes).sum::<usize>() > LONG_BYTES
 }
 
-/// What a script wants to be wrong with its answer.
+/// The faults that a script requests for its answer.
 fn faults(script: &[Part]) -> Vec<Fault> {
     let found = script.iter().flat_map(|part| match part {
         Part::Fault(fault) => vec![Fault::clone(fault)],
@@ -274,7 +274,7 @@ impl Backend for Scripted {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let repertoire = self.repertoire(&prompt);
-        // Where there is nothing to wait for, no task has to do so.
+        // Without waits, the events are sent directly and no task is needed.
         match repertoire.lines(&prompt, Effort::Small) {
             Ok(Some(lines)) if are_said_at_once(&lines) => {
                 for word in lines.into_iter().filter_map(Line::word) {
@@ -289,7 +289,7 @@ impl Backend for Scripted {
     }
 }
 
-/// The same, where it is found out on a thread that answers nobody.
+/// The same, computed on a blocking thread.
 async fn speak_when_found(
     repertoire: Repertoire,
     prompt: Prompt,
@@ -298,7 +298,7 @@ async fn speak_when_found(
     let lines = tokio::task::spawn_blocking(move || repertoire.lines(&prompt, Effort::Any)).await;
     match lines {
         Ok(Ok(lines)) => speak(lines.unwrap_or_default(), &events).await,
-        // Nobody listens any more, or a panic was told of already.
+        // The receiver is gone, or a panic was already reported.
         Ok(Err(error)) => drop(events.send(Err(error)).await),
         Err(_) => {}
     }
@@ -308,7 +308,7 @@ fn are_said_at_once(lines: &[Line]) -> bool {
     lines.len() <= STREAM_CAPACITY && !lines.iter().any(|line| matches!(line, Line::Wait(_)))
 }
 
-/// Ends early when nobody listens any more, in the middle of a wait too.
+/// Ends early when the receiver is gone, even during a wait.
 async fn speak(lines: Vec<Line>, events: &mpsc::Sender<Result<ModelEvent, BackendError>>) {
     for line in lines {
         if let Line::Wait(time) = line {

@@ -1,4 +1,4 @@
-//! A scenario that is said without a client, for whoever looks at what comes of its code.
+//! Runs a scenario without a client, to check the results of its code.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::recording::Tape;
 
 const CODE_EXECUTION: &str = "code_execution";
 
-/// A scenario on its own, and the request that it was made for.
+/// A single scenario, and the request that it was made for.
 #[derive(Debug)]
 pub struct Rehearsal {
     scenario: Scenario,
     prompt: Prompt,
 }
 
-/// Code that a script says.
+/// Code of a script.
 #[derive(Debug)]
 pub struct Next {
     pub code: String,
@@ -58,7 +58,7 @@ impl Rehearsal {
             name: given.name.clone(),
             mime_type: given.mime_type.clone(),
             bytes: *bytes,
-            content: FileContent::Here(Bytes::new()), // nobody asks for it
+            content: FileContent::Here(Bytes::new()), // not read
         });
         let prompt = Prompt {
             namespace: Namespace::default(),
@@ -76,17 +76,17 @@ impl Rehearsal {
             steps: steps.into(),
             files: files.collect::<Vec<_>>().into(),
         };
-        // Whatever else is asked for: it is the one that is looked at.
+        // Conditions on anything else are removed, so that this scenario always applies.
         Rehearsal { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
     }
 
-    /// The conversation as it begins.
+    /// The initial steps of the conversation.
     pub fn steps(&self) -> Vec<Step> {
         self.prompt.steps.to_vec()
     }
 
-    /// The code that the script says where a conversation is, and what is expected of it. Nothing
-    /// where it says none and is over, or goes on with the answer of a client's function.
+    /// The next code of the script and its expected result. `None` if the script has finished or
+    /// continues with a function result of the client.
     pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<Next>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
@@ -103,7 +103,7 @@ impl Rehearsal {
 }
 
 impl Scenario {
-    /// Whether it says code at all.
+    /// Whether it runs any code.
     pub fn has_code(&self) -> bool {
         fn any(parts: &[Part]) -> bool {
             parts.iter().any(|part| match part {

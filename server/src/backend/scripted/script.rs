@@ -1,10 +1,9 @@
-//! Where in its script a scenario is, and what it says next.
+//! Finds the position in a script and its next output.
 //!
-//! Nothing is remembered between two turns of the model. A script is walked from its top each
-//! time, along the beats that the conversation holds: each part that waits takes one, and what
-//! stands after the last one taken is what the model says now. Requests that run at the same time,
-//! a server that was started anew, and a client that goes on from an old interaction so all get
-//! what they should.
+//! Nothing is stored between two turns of the model. Each turn walks the script from the start,
+//! along the results in the conversation: each part that waits takes one result, and the parts
+//! after the last taken result are the next output. Concurrent requests, a restarted server, and a
+//! client that continues an old interaction therefore all get the right output.
 
 use std::collections::VecDeque;
 
@@ -12,36 +11,36 @@ use super::chain::{Answers, Beat};
 use super::part::{Call, Expect, Part};
 use crate::interaction::Usage;
 
-/// What comes next in a script.
+/// The next step of a script.
 #[derive(Debug, PartialEq)]
 pub enum Next<'a> {
     Say(Speech<'a>),
-    /// The script ended with function calls, and these are their answers.
+    /// The script ended with function calls, and these are their results.
     Answered(Answers<'a>),
-    /// The script has been said, but the model is asked again.
+    /// The script has finished, but the model is called again.
     Ended,
 }
 
-/// What the model says in one turn.
+/// The output of one turn.
 #[derive(Debug, Default, PartialEq)]
 pub struct Speech<'a> {
-    /// Without conditions. Code is the last one, where there is code.
+    /// Without conditions. Code is always the last part.
     pub parts: Vec<&'a Part>,
     /// The token counts that the script has set so far.
     pub usage: Option<Usage>,
-    /// What the code at its end is expected to come to.
+    /// The expected result of the code at its end.
     pub expect: Option<&'a Expect>,
-    /// What follows that code in the same interaction, whatever the code comes to.
+    /// Parts that follow the code in the same interaction regardless of its result.
     pub rest: Vec<&'a Part>,
-    /// Whether the script asks how the last run went before it goes on.
+    /// Whether the script branches on the last result before it continues.
     pub looked: bool,
 }
 
-/// The conversation cannot have been led by this script.
+/// The script cannot have produced this conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit;
 
-/// `opening` is what the script began with, where that was the answer to a function call.
+/// `opening` is the result that the script began with, if it follows a function call.
 pub fn next<'a>(
     script: &'a [Part],
     opening: Option<&Beat<'a>>,
@@ -56,14 +55,14 @@ pub fn next<'a>(
     };
     while let Some(part) = walk.todo.pop_front() {
         if let Part::Expect(_) = part {
-            continue; // nobody says it
+            continue; // not part of the output
         }
         walk.at_beat = false;
         match part {
             Part::IfError(parts) => walk.insert(parts, true),
             Part::IfOk(parts) => walk.insert(parts, false),
             Part::Usage(usage) => walk.speech.usage = Some(*usage),
-            // It is about the answer, wherever it stands.
+            // It applies to the whole answer, regardless of its position.
             Part::Fault(_) => {}
             Part::Code(_) | Part::RepeatCodeUntilOk(_) => {
                 walk.speech.parts.push(part);
@@ -117,7 +116,7 @@ struct Walk<'a> {
     beats: VecDeque<Beat<'a>>,
     last: Option<Beat<'a>>,
     speech: Speech<'a>,
-    /// Whether no part has been looked at since the last beat.
+    /// Whether no part has been read since the last result.
     at_beat: bool,
 }
 
@@ -131,8 +130,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is left to be said in this interaction. After calls of the client's functions another one
-    /// goes on.
+    /// The remaining output in this interaction. A call of a client's function ends it.
     fn rest(&self) -> Vec<&'a Part> {
         let is_call = |part: &Part| matches!(part, Part::FunctionCall(_));
         let first = self.todo.iter().position(|part| is_call(part));
@@ -143,7 +141,7 @@ impl<'a> Walk<'a> {
         self.todo.iter().take(rest).copied().collect()
     }
 
-    /// Function calls in a row are one turn of the model, and are answered together.
+    /// Consecutive function calls form one turn and are answered together.
     fn calls_together_with(&mut self, call: &'a Call) -> Vec<&'a str> {
         let mut names = vec![call.name.as_str()];
         while let Some(part @ Part::FunctionCall(call)) = self.todo.front().copied() {
@@ -154,7 +152,7 @@ impl<'a> Walk<'a> {
         names
     }
 
-    /// What led to the beat has been said in earlier turns.
+    /// Output before this result belongs to earlier turns.
     fn take(&mut self, beat: Beat<'a>) {
         self.speech.parts.retain(|part| matches!(part, Part::Pace(_)));
         self.speech.looked = false;
@@ -184,7 +182,7 @@ mod tests {
         Beat::FunctionResults(Answers { steps: 0..1, names: names.to_vec(), is_error: false })
     }
 
-    /// What the script says, as `kind:text` without the Jinja around it.
+    /// The script's output as `kind:text`.
     fn said(script: &str, beats: &[Beat<'static>]) -> String {
         let script: Vec<Part> = serde_saphyr::from_str(script).expect(script);
         match next(&script, None, beats) {
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_ends_with_code_has_nothing_to_say_to_its_result() {
+    fn a_script_that_ends_with_code_has_no_output_after_its_result() {
         assert_eq!(said("[code: a]", &[OK]), "ended");
         assert_eq!(
             said("[code: a, if_error: [text: b]]", &[OK]),
