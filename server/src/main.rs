@@ -21,7 +21,7 @@ use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
 use server::backend::recorded::Recorded;
 use server::backend::router::Router;
-use server::backend::scripted::{self, Additions, Scripted};
+use server::backend::scripted::{self, AddedScenarios, Scripted};
 use server::config::{
     self, BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig,
     Task,
@@ -353,7 +353,7 @@ impl Assembled {
         let listeners = Listeners::bind(config.listen).await.map_err(no_listener)?;
         let addresses = listeners.addresses()?.into_iter();
         let urls: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
-        let additions = Arc::<Additions>::default();
+        let additions = Arc::<AddedScenarios>::default();
         let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
         let (store, scratch) = match &config.data_dir {
@@ -421,7 +421,7 @@ async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
 /// Each model that the configuration names, behind one, and how many scenarios there are.
 fn models(
     config: &Config,
-    additions: &Arc<Additions>,
+    additions: &Arc<AddedScenarios>,
 ) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
     let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
     let secrets = config.secrets();

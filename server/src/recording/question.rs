@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::redact::{REDACTED, Secrets};
-use crate::backend::scripted::{self, Asked, Ignore, Said};
+use crate::backend::scripted::{self, Asked, Ignore, ClientMessage};
 use crate::backend::{FileContent, Prompt};
 
 /// Digits of a hash that are written down.
@@ -82,7 +82,7 @@ impl Writer<'_> {
             let before = &prompt.steps[..asked.start];
             when["history"] = scripted::history_before(before, self.secrets, self.ignore).into();
         }
-        let results = asked.answered.iter().filter(|said| matches!(said, Said::Result { .. }));
+        let results = asked.answered.iter().filter(|said| matches!(said, ClientMessage::Result { .. }));
         let answered: Vec<Value> = results.map(|said| self.said(said)).collect();
         match &answered[..] {
             [] => {}
@@ -106,10 +106,10 @@ impl Writer<'_> {
         self.ignore.without_json(&self.secrets.redact_json(value))
     }
 
-    fn said(&self, said: &Said) -> Value {
+    fn said(&self, said: &ClientMessage) -> Value {
         match said {
-            Said::Text(text) => self.text(text).into(),
-            Said::Result { name, value } => {
+            ClientMessage::Text(text) => self.text(text).into(),
+            ClientMessage::Result { name, value } => {
                 json!({"function_result": name, "equals": self.json(value)})
             }
         }

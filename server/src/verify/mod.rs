@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
 
-use crate::backend::scripted::{self, Expect, Rehearsal, Scenario};
+use crate::backend::scripted::{self, Expect, DryRun, Scenario};
 use crate::engine::tell;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
 use crate::recording::{Secrets, same_picture};
@@ -144,20 +144,20 @@ impl Verifier<'_> {
             }
         }
         let sizes: Vec<u64> = files.iter().map(|(_, content)| content.len() as u64).collect();
-        let rehearsal = Rehearsal::of(scenario, &sizes);
-        let mut turn = AwaitingModel::begin(rehearsal.steps(), self.limits);
+        let dry_run = DryRun::of(scenario, &sizes);
+        let mut turn = AwaitingModel::begin(dry_run.steps(), self.limits);
         let mut cell: Option<Cell> = None;
         let mut run = 0;
         while turn.may_ask() {
-            let cue = match rehearsal.next(turn.steps(), turn.may_run_code()) {
-                Ok(Some(cue)) => cue,
+            let next = match dry_run.next(turn.steps(), turn.may_run_code()) {
+                Ok(Some(next)) => next,
                 Ok(None) => break,
                 Err(why) => {
                     tally.changed += 1;
                     return Ok(writeln!(to, "  the script cannot go on: {why}")?);
                 }
             };
-            let call = CodeCall { id: run.to_string(), code: cue.code, signature: String::new() };
+            let call = CodeCall { id: run.to_string(), code: next.code, signature: String::new() };
             let Ok(waiting) = turn.code(call) else { break };
             run += 1;
             let code = &waiting.call().code;
@@ -174,7 +174,7 @@ impl Verifier<'_> {
                 cell = None;
             }
             let result = self.result(run, &output);
-            self.compare(run, cue.expect.as_ref(), &result, &output, file, tally, to)?;
+            self.compare(run, next.expect.as_ref(), &result, &output, file, tally, to)?;
             turn = waiting.finished(result);
         }
         Ok(())

@@ -17,7 +17,7 @@ const MAX_PATTERNS: usize = 32;
 
 /// The added scenarios of each namespace.
 #[derive(Debug, Default)]
-pub struct Additions {
+pub struct AddedScenarios {
     rooms: Rooms<Room>,
     /// The loaded scenarios, in the order of their models.
     loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
@@ -29,7 +29,7 @@ struct Room {
     bytes: usize,
 }
 
-impl Additions {
+impl AddedScenarios {
     /// Adds the scenarios of a file before the existing ones and returns their names. The error is
     /// a text for the author of the file.
     pub fn add(&self, namespace: &Namespace, file: &str) -> Result<Vec<String>, String> {
@@ -99,13 +99,13 @@ mod tests {
         format!("scenarios: [{{ name: {name}, script: [text: hi] }}]")
     }
 
-    fn names(additions: &Additions, namespace: &Namespace) -> Vec<String> {
+    fn names(additions: &AddedScenarios, namespace: &Namespace) -> Vec<String> {
         additions.of(namespace).iter().map(|scenario| scenario.name.clone()).collect()
     }
 
     #[test]
     fn the_newest_addition_is_tried_first_and_only_in_its_namespace() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let mine = Namespace::named("mine").expect("it is a name");
         assert_eq!(additions.add(&mine, &file("first")), Ok(vec!["first".to_owned()]));
         additions.add(&mine, &file("second")).expect("it is right");
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_namespace_has_a_limit() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let everybody = Namespace::default();
         let long = file(&"x".repeat(MAX_BYTES / 2));
         additions.add(&everybody, &long).expect("there is room");
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn patterns_have_a_limit_each_and_together() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let everybody = Namespace::default();
         let with = |pattern: &str| {
             format!(

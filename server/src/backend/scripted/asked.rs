@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::chain::{Calls, Chain};
+use super::conversation::{Calls, Conversation};
 use crate::backend::Prompt;
 
 /// The newest input of a conversation, and the client's messages before it.
@@ -12,16 +12,16 @@ pub struct Asked {
     pub input: String,
     pub turn: usize,
     /// The client's earlier messages, oldest first.
-    pub earlier: Vec<Said>,
+    pub earlier: Vec<ClientMessage>,
     /// The function results in the newest request.
-    pub answered: Vec<Said>,
+    pub answered: Vec<ClientMessage>,
     /// Index of the first of the client's newest steps.
     pub start: usize,
 }
 
 /// A message of the client.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum ClientMessage {
     Text(String),
     /// A function result without its wrapping.
     Result {
@@ -32,14 +32,14 @@ pub enum Said {
 
 pub fn asked(prompt: &Prompt) -> Asked {
     let calls = Calls::of(prompt);
-    let chain = Chain::new(prompt, &calls);
-    let newest = chain.newest_of_client();
-    let scene = chain.scene(&newest);
+    let conversation = Conversation::new(prompt, &calls);
+    let newest = conversation.newest_of_client();
+    let context = conversation.match_context(&newest);
     Asked {
-        input: scene.input,
-        turn: scene.turn,
-        earlier: scene.earlier,
-        answered: scene.results,
+        input: context.input,
+        turn: context.turn,
+        earlier: context.earlier,
+        answered: context.results,
         start: newest.start,
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Given<'a> {
 
     /// A hash of the model's output before the client's newest steps.
     pub fn history(&self, ignore: &Ignore) -> String {
-        let lines = || self.lines.get_or_init(|| said(&self.prompt.steps[..self.start]));
+        let lines = || self.lines.get_or_init(|| output_lines(&self.prompt.steps[..self.start]));
         let hash = || history(lines(), &Secrets::default(), ignore);
         if ignore.is_empty() { self.history.get_or_init(hash).clone() } else { hash() }
     }
@@ -62,7 +62,7 @@ impl<'a> Given<'a> {
 
 /// A hash of the model's output before this step, without secrets.
 pub fn history_before(steps: &[Step], secrets: &Secrets, ignore: &Ignore) -> String {
-    history(&said(steps), secrets, ignore)
+    history(&output_lines(steps), secrets, ignore)
 }
 
 /// A hash of each declaration. Possible secrets are removed first, because a description that
@@ -84,7 +84,7 @@ fn history(lines: &[String], secrets: &Secrets, ignore: &Ignore) -> String {
 
 /// The model's output in these steps, one line per item, without values that change each time: ids,
 /// signatures and results of code.
-fn said(steps: &[Step]) -> Vec<String> {
+fn output_lines(steps: &[Step]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut add = |kind: &str, text: &str| {
         // A text may be split over several steps with pictures between them.

@@ -3,7 +3,7 @@
 //! ```text
 //!   folder ──▶ library ──▶ scenario (condition · part · template)
 //!                               │
-//!   prompt ──▶ chain ─────────▶ cue ──▶ script ──▶ speech ──▶ events
+//!   prompt ──▶ conversation ──▶ matcher ──▶ script ──▶ speech ──▶ events
 //! ```
 //!
 //! The conversation alone determines the scenario and the position in it: see [`script`]. Nothing
@@ -20,16 +20,16 @@ use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPAC
 use crate::counts::Counted;
 use crate::fault::Fault;
 use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
-use chain::{Calls, Chain};
+use conversation::{Calls, Conversation};
 use library::{Library, Scenarios};
 use speech::Line;
 
 mod additions;
 mod after;
 mod asked;
-mod chain;
+mod conversation;
 mod condition;
-mod cue;
+mod matcher;
 mod diagnosis;
 mod extent;
 mod given;
@@ -38,7 +38,7 @@ mod library;
 mod names;
 mod offer;
 mod part;
-mod rehearsal;
+mod dry_run;
 mod same;
 mod scenario;
 mod script;
@@ -47,15 +47,15 @@ mod speech;
 mod template;
 mod words;
 
-pub use additions::Additions;
-pub use asked::{Asked, Said, asked};
+pub use additions::AddedScenarios;
+pub use asked::{Asked, ClientMessage, asked};
 pub use condition::When;
 pub use diagnosis::frame;
 pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
 pub use names::{NAMES, Unknown, unknown};
 pub use part::{Expect, Part};
-pub use rehearsal::{Next, Rehearsal};
+pub use dry_run::{Next, DryRun};
 pub use same::{IGNORED, Ignore};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use shadow::shadows;
@@ -72,7 +72,7 @@ pub const SCHEMA: &str = include_str!("schema.json");
 #[derive(Debug)]
 pub struct Scripted {
     library: Library,
-    additions: Arc<Additions>,
+    additions: Arc<AddedScenarios>,
     /// The folder of the scenarios, as the operator named it.
     folder: Option<PathBuf>,
     /// The folder of the recordings, unless the scenarios were written by hand.
@@ -103,13 +103,13 @@ impl Scripted {
     }
 
     /// Added scenarios are tried first.
-    pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
+    pub fn with_additions(self, additions: Arc<AddedScenarios>) -> Scripted {
         let scripted = self.listed_in(&additions);
         Scripted { additions, ..scripted }
     }
 
     /// Also includes these scenarios in the list of all scenarios.
-    pub fn listed_in(self, additions: &Additions) -> Scripted {
+    pub fn listed_in(self, additions: &AddedScenarios) -> Scripted {
         additions.beside(self.library.follow());
         self
     }
@@ -119,9 +119,9 @@ impl Scripted {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
         let calls = Calls::of(prompt);
-        let chain = Chain::new(prompt, &calls);
-        let Ok(cue) = cue::next(&scenarios, chain, &|_| 0) else { return false };
-        let Some(question) = &cue.scenario.question else { return !cue.scenario.fails() };
+        let conversation = Conversation::new(prompt, &calls);
+        let Ok(matched) = matcher::next(&scenarios, conversation, &|_| 0) else { return false };
+        let Some(question) = &matched.scenario.question else { return !matched.scenario.fails() };
         let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
         let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
         let number = prompt.note.take(|| prompt.note.tally().next(Counted::Question(question)));
@@ -198,32 +198,32 @@ impl Repertoire {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
         let calls = Calls::of(prompt);
-        let chain = Chain::new(prompt, &calls);
+        let conversation = Conversation::new(prompt, &calls);
         let tally = prompt.note.tally();
         let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
-        let cue = cue::next(&scenarios, chain, &take).map_err(BackendError::Refused)?;
-        if effort == Effort::Small && cue.scenario.script.iter().any(Part::is_heavy) {
+        let matched = matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
+        if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }
-        let is_first = prompt.note.matched(&cue.scenario.name);
-        if let Some(why) = offer::refusal(cue.scenario, &cue.speech, prompt) {
-            return Err(refused(why, chain));
+        let is_first = prompt.note.matched(&matched.scenario.name);
+        if let Some(why) = offer::refusal(matched.scenario, &matched.speech, prompt) {
+            return Err(refused(why, conversation));
         }
         if is_first {
-            tally.next(cue.scenario.counted());
+            tally.next(matched.scenario.counted());
         }
-        prompt.note.wants(faults(&cue.scenario.script));
-        if chain.last_run_failed() && !cue.speech.looked {
-            warn_of_templates(&cue, prompt);
+        prompt.note.wants(faults(&matched.scenario.script));
+        if conversation.last_run_failed() && !matched.speech.looked {
+            warn_of_templates(&matched, prompt);
         }
-        speech::lines(&cue, &chain.names()).map(Some).map_err(BackendError::Refused)
+        speech::lines(&matched, &conversation.names()).map(Some).map_err(BackendError::Refused)
     }
 }
 
 /// A request that is refused in the middle of an interaction gets the same error as at its
 /// beginning.
-fn refused(why: String, chain: Chain<'_>) -> BackendError {
-    if chain.begins() {
+fn refused(why: String, conversation: Conversation<'_>) -> BackendError {
+    if conversation.begins() {
         BackendError::Refused(why)
     } else {
         let manner = Manner::Thrown;
@@ -232,13 +232,13 @@ fn refused(why: String, chain: Chain<'_>) -> BackendError {
 }
 
 /// After failed code a text such as `The average is .` looks like an answer.
-fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
-    let name = &cue.scenario.name;
-    for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
+fn warn_of_templates(matched: &matcher::Matched<'_>, prompt: &Prompt) {
+    let name = &matched.scenario.name;
+    for part in matched.speech.parts.iter().filter(|part| speech::uses_result(part)) {
         tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
         prompt.note.warn(format!(
             "A `{}` of the scenario `{name}` uses the output of a run that failed. Add an `if_error` \
-             after the code with what to say then.",
+             after the code with an answer for that case.",
             part.kind()
         ));
     }

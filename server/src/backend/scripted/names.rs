@@ -8,7 +8,7 @@ use minijinja::{ErrorKind, Value};
 use super::diagnosis::nearest;
 use super::template::JINJA;
 
-/// All variables that [`super::chain::Chain::names`] can define.
+/// All variables that [`super::conversation::Conversation::names`] can define.
 pub const NAMES: [&str; 11] = [
     "input",
     "turn",
@@ -79,7 +79,7 @@ pub fn unknown(source: &str) -> Vec<Unknown> {
     let globals: HashSet<&str> = JINJA.globals().map(|(name, _)| name).collect();
     let undeclared = template.undeclared_variables(false);
     let mut found = Vec::new();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     let (mut before, mut before_that): (Option<Token<'_>>, Option<Token<'_>>) = (None, None);
     for next in tokenize(source, false, JINJA.syntax().clone()) {
         let Ok((token, span)) = next else { break };
@@ -97,7 +97,7 @@ pub fn unknown(source: &str) -> Vec<Unknown> {
                     ("variable", !is_unknown, &NAMES)
                 }
             };
-            if !is_known && told.insert((kind, name.to_owned())) {
+            if !is_known && reported.insert((kind, name.to_owned())) {
                 found.push(Unknown {
                     line: usize::from(span.start_line).max(1),
                     message: format!("unknown {kind} `{name}`"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use minijinja::Value;
 
-use super::cue::Cue;
+use super::matcher::Matched;
 use super::keys::SearchKeys;
 use super::part::Part;
 use super::template::{Template, TemplateError};
@@ -37,20 +37,20 @@ impl Line {
     }
 }
 
-/// All actions of a cue. Templates are rendered before the first event, so that an error fails the
+/// All actions of a matched scenario. Templates are rendered before the first event, so that an error fails the
 /// request instead of the running stream.
-pub fn lines(cue: &Cue<'_>, names: &Value) -> Result<Vec<Line>, String> {
+pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> {
     let mut writer = Writer {
         names,
         lines: Vec::new(),
         pace: None,
-        end: Some(End { finish: Finish::Stop, usage: cue.speech.usage }),
+        end: Some(End { finish: Finish::Stop, usage: matched.speech.usage }),
     };
-    for part in &cue.speech.parts {
+    for part in &matched.speech.parts {
         writer.add(part).map_err(|error| {
             format!(
                 "The scenario `{}` has a `{}` that fails: {error}",
-                cue.scenario.name,
+                matched.scenario.name,
                 part.kind()
             )
         })?;
@@ -84,18 +84,18 @@ impl Writer<'_> {
             Part::Thought(text) => self.stream(ModelEvent::Thought, text)?,
             Part::Text(text) => self.stream(ModelEvent::Text, text)?,
             Part::Code(code) | Part::RepeatCodeUntilOk(code) => {
-                self.say(ModelEvent::Code(code.render(self.names)?));
+                self.emit(ModelEvent::Code(code.render(self.names)?));
                 self.end = None;
             }
             Part::FunctionCall(call) => {
                 let arguments = call.arguments.render(self.names)?;
-                self.say(ModelEvent::FunctionCall { name: call.name.clone(), arguments });
+                self.emit(ModelEvent::FunctionCall { name: call.name.clone(), arguments });
             }
             Part::Search(search) => {
                 let filled = search.render(self.names)?;
                 let SearchKeys { queries, results } =
                     serde_json::from_value(filled).expect("filling holes leaves strings strings");
-                self.say(match results {
+                self.emit(match results {
                     Some(results) => {
                         let found = results.into_iter().map(Into::into).collect();
                         ModelEvent::Search { queries, found }
@@ -133,12 +133,12 @@ impl Writer<'_> {
     ) -> Result<(), TemplateError> {
         for piece in pieces(&text.render(self.names)?) {
             self.lines.extend(self.pace.map(Line::Wait));
-            self.say(event(piece.into()));
+            self.emit(event(piece.into()));
         }
         Ok(())
     }
 
-    fn say(&mut self, event: ModelEvent) {
+    fn emit(&mut self, event: ModelEvent) {
         self.lines.push(Line::Say(event));
     }
 

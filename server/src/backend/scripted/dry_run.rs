@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::after::Before;
-use super::chain::{Calls, Chain};
+use super::conversation::{Calls, Conversation};
 use super::condition::When;
-use super::cue;
+use super::matcher;
 use super::part::{Expect, Part};
 use super::scenario::{Given, Scenario};
 use super::speech::{self, Line};
@@ -22,7 +22,7 @@ const CODE_EXECUTION: &str = "code_execution";
 
 /// A single scenario, and the request that it was made for.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     scenario: Scenario,
     prompt: Prompt,
 }
@@ -34,9 +34,9 @@ pub struct Next {
     pub expect: Option<Expect>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// `bytes` are the sizes of its given files.
-    pub fn of(scenario: &Scenario, bytes: &[u64]) -> Rehearsal {
+    pub fn of(scenario: &Scenario, bytes: &[u64]) -> DryRun {
         let when = &scenario.when;
         let mut steps = Vec::new();
         for before in when.earlier() {
@@ -77,7 +77,7 @@ impl Rehearsal {
             files: files.collect::<Vec<_>>().into(),
         };
         // Conditions on anything else are removed, so that this scenario always applies.
-        Rehearsal { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
+        DryRun { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
     }
 
     /// The initial steps of the conversation.
@@ -91,10 +91,10 @@ impl Rehearsal {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
         let calls = Calls::of(&prompt);
-        let chain = Chain::new(&prompt, &calls);
-        let cue = cue::next(&[&self.scenario], chain, &|_| 0)?;
-        let expect = cue.speech.expect.cloned();
-        let lines = speech::lines(&cue, &chain.names())?;
+        let conversation = Conversation::new(&prompt, &calls);
+        let matched = matcher::next(&[&self.scenario], conversation, &|_| 0)?;
+        let expect = matched.speech.expect.cloned();
+        let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {
             Line::Say(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
             _ => None,

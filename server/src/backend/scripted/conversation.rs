@@ -7,14 +7,14 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde_json::Value as Json;
 
-use super::asked::Said;
+use super::asked::ClientMessage;
 use super::given::Given;
 use crate::backend::{InputFile, Prompt};
 use crate::interaction::{CodeResult, FunctionResult, Step};
 
 /// A conversation, prepared for a script.
 #[derive(Debug, Clone, Copy)]
-pub struct Chain<'a> {
+pub struct Conversation<'a> {
     prompt: &'a Prompt,
     calls: &'a Calls<'a>,
 }
@@ -36,7 +36,7 @@ impl<'a> Calls<'a> {
 
 /// The data that the conditions of a scenario are compared with.
 #[derive(Debug)]
-pub struct Scene<'a> {
+pub struct MatchContext<'a> {
     pub input: String,
     /// The same in lower case, because it is compared with every scenario.
     pub lower_input: String,
@@ -45,9 +45,9 @@ pub struct Scene<'a> {
     /// Names of the functions whose results are in the newest request.
     pub answered: Vec<&'a str>,
     /// The results themselves.
-    pub results: Vec<Said>,
+    pub results: Vec<ClientMessage>,
     /// The client's earlier messages, oldest first.
-    pub earlier: Vec<Said>,
+    pub earlier: Vec<ClientMessage>,
     pub model: &'a str,
     pub offered: &'a [String],
     pub files: &'a [InputFile],
@@ -57,7 +57,7 @@ pub struct Scene<'a> {
 
 /// A result that a script waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Beat<'a> {
+pub enum AwaitedResult<'a> {
     CodeResult { is_error: bool },
     FunctionResults(Answers<'a>),
 }
@@ -71,18 +71,18 @@ pub struct Answers<'a> {
     pub is_error: bool,
 }
 
-impl Beat<'_> {
+impl AwaitedResult<'_> {
     pub fn is_error(&self) -> bool {
         match self {
-            Beat::CodeResult { is_error } => *is_error,
-            Beat::FunctionResults(answers) => answers.is_error,
+            AwaitedResult::CodeResult { is_error } => *is_error,
+            AwaitedResult::FunctionResults(answers) => answers.is_error,
         }
     }
 }
 
-impl<'a> Chain<'a> {
-    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Chain<'a> {
-        Chain { prompt, calls }
+impl<'a> Conversation<'a> {
+    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Conversation<'a> {
+        Conversation { prompt, calls }
     }
 
     /// The client's steps that contain the newest user text. The script starts here.
@@ -99,16 +99,16 @@ impl<'a> Chain<'a> {
         }
     }
 
-    pub fn scene(self, start: &Range<usize>) -> Scene<'a> {
+    pub fn match_context(self, start: &Range<usize>) -> MatchContext<'a> {
         let so_far = &self.steps()[..start.end];
         let input = input(so_far);
-        Scene {
+        MatchContext {
             lower_input: input.to_lowercase(),
             input,
             turn: turn(so_far),
             answered: self.answers(start).map(|answers| answers.names).unwrap_or_default(),
             results: self.results(start.clone()),
-            earlier: self.said(0..start.start),
+            earlier: self.messages(0..start.start),
             model: &self.prompt.model,
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
@@ -133,21 +133,21 @@ impl<'a> Chain<'a> {
     }
 
     /// All results after `start`, in order.
-    pub fn beats_after(self, start: &Range<usize>) -> Vec<Beat<'a>> {
-        let mut beats = Vec::new();
+    pub fn awaited_after(self, start: &Range<usize>) -> Vec<AwaitedResult<'a>> {
+        let mut awaited = Vec::new();
         let mut at = start.end;
         while let Some(step) = self.steps().get(at) {
             let mut next = at + 1;
             if let Step::CodeResult(result) = step {
-                beats.push(Beat::CodeResult { is_error: result.outcome.is_error() });
+                awaited.push(AwaitedResult::CodeResult { is_error: result.outcome.is_error() });
             } else if is_clients(step) {
                 let run = self.client_steps_around(at);
                 next = run.end;
-                beats.extend(self.answers(&run).map(Beat::FunctionResults));
+                awaited.extend(self.answers(&run).map(AwaitedResult::FunctionResults));
             }
             at = next;
         }
-        beats
+        awaited
     }
 
     /// Whether the newest result is a failed run.
@@ -199,23 +199,23 @@ impl<'a> Chain<'a> {
     }
 
     /// The function results among these steps.
-    fn results(self, at: Range<usize>) -> Vec<Said> {
-        let mut said = self.said(at);
-        said.retain(|said| matches!(said, Said::Result { .. }));
-        said
+    fn results(self, at: Range<usize>) -> Vec<ClientMessage> {
+        let mut messages = self.messages(at);
+        messages.retain(|message| matches!(message, ClientMessage::Result { .. }));
+        messages
     }
 
     /// The client's messages in these steps.
-    fn said(self, at: Range<usize>) -> Vec<Said> {
-        let said = self.steps()[at].iter().filter_map(|step| match step {
-            Step::UserInput(_) => step.user_text().map(Said::Text),
-            Step::FunctionResult(result) => Some(Said::Result {
+    fn messages(self, at: Range<usize>) -> Vec<ClientMessage> {
+        let messages = self.steps()[at].iter().filter_map(|step| match step {
+            Step::UserInput(_) => step.user_text().map(ClientMessage::Text),
+            Step::FunctionResult(result) => Some(ClientMessage::Result {
                 name: self.called(result)?.to_owned(),
                 value: plain(&result.result),
             }),
             _ => None,
         });
-        said.collect()
+        messages.collect()
     }
 
     fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
