@@ -178,7 +178,9 @@ mod tests {
         let tools = || Tools { code_execution: false, ..with_tool() };
         assert_eq!(answer(&prompt(2, tools())), done());
         let output = answer(&prompt(1, tools()));
-        let [ModelEvent::Text(text), ModelEvent::End(end)] = &output[..] else { panic!("{output:?}") };
+        let [ModelEvent::Text(text), ModelEvent::End(end)] = &output[..] else {
+            panic!("{output:?}")
+        };
         assert!(text.starts_with("stopped: 1 of 2 blocks were not run."), "{text}");
         assert_eq!(end.finish, Finish::MaxTokens);
     }

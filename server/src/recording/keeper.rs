@@ -1,4 +1,4 @@
-//! A folder of recordings. A file is there when it is whole, and not before.
+//! Writes recordings into a folder. A file appears only when it is complete.
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,7 +17,7 @@ use super::tape::Reel;
 use crate::backend::scripted::{self, Ignore, ScenarioError, Scripted};
 use crate::interaction::Usage;
 
-/// What lies beside a recording, of input files.
+/// Maximum size of the input files that are stored beside a recording.
 pub const MAX_GIVEN_BYTES: usize = 64 << 20;
 
 /// Writes recordings into a folder.
@@ -26,31 +26,31 @@ pub struct Keeper {
     folder: PathBuf,
     secrets: Secrets,
     mode: RecordMode,
-    /// What differs each time, and is left out.
+    /// Patterns for text that differs each time and is omitted.
     ignore: Ignore,
-    /// One recording is written at a time.
+    /// Only one recording is written at a time.
     shelf: Mutex<Shelf>,
 }
 
-/// What is known of an interaction at its end, beside what was said.
+/// Facts about an interaction that are known at its end, besides the model's output.
 #[derive(Debug)]
 pub struct Whole {
     pub at: Timestamp,
-    /// In a word.
+    /// The status of the interaction.
     pub status: &'static str,
     pub usage: Option<Usage>,
-    /// The input's files by their names, with their types.
+    /// The input files by name, with their MIME types.
     pub files: Vec<(String, String, Bytes)>,
-    /// Names of those that are too large to be kept.
+    /// Names of the files that are too large to be stored.
     pub files_left_out: Vec<String>,
 }
 
-/// Why a recording is not there.
+/// Why a recording was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     #[error("could not write recordings to {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
-    #[error("a recording does not read as what was said: {0}")]
+    #[error("a recording does not parse to the recorded output: {0}")]
     Unreadable(String),
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -59,19 +59,19 @@ pub enum KeeperError {
 }
 
 impl KeeperError {
-    /// For the log: the text may repeat what was said.
+    /// For the log, because the full error may contain the recorded text.
     fn kind(&self) -> String {
         match self {
             KeeperError::Folder { .. } => self.to_string(),
             KeeperError::Unreadable(_) | KeeperError::Scenario(_) | KeeperError::Json(_) => {
-                "the recording would not say what was said".to_owned()
+                "the recording does not parse to the recorded output".to_owned()
             }
         }
     }
 }
 
-/// Prompts and answers are for this user alone. A folder that is there keeps its mode; the files in it
-/// have one of their own.
+/// Only this user may read prompts and answers. An existing folder keeps its mode; the files in it
+/// have their own.
 fn make(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
@@ -83,24 +83,24 @@ fn ending(path: &Path) -> &str {
 }
 
 impl Keeper {
-    /// Makes the folder where it is not there yet.
+    /// Creates the folder if it does not exist.
     pub fn open(folder: &Path, secrets: Secrets) -> Result<Keeper, KeeperError> {
         let failed = |source| KeeperError::Folder { folder: folder.to_owned(), source };
         make(folder).map_err(failed)?;
-        // Whoever may not write finds out now, and not when the first interaction is over.
+        // A missing write permission is reported at the start, not after the first interaction.
         tempfile::tempfile_in(folder).map_err(failed)?;
         let shelf = Mutex::new(Shelf::read(folder)?);
         let (folder, mode, ignore) = (folder.to_owned(), RecordMode::default(), Ignore::default());
         Ok(Keeper { folder, secrets, mode, ignore, shelf })
     }
 
-    /// The same with these settings.
+    /// The same writer with these settings.
     #[must_use]
     pub fn recording(self, mode: RecordMode, ignore: Ignore) -> Keeper {
         Keeper { mode, ignore, ..self }
     }
 
-    /// What is answered from the recordings that are there now, if anything is.
+    /// Existing recordings that are replayed, if the mode allows that.
     pub fn known(&self) -> Result<Option<Scripted>, ScenarioError> {
         match self.mode {
             RecordMode::New => Scripted::as_it_is(&self.folder).map(Some),
@@ -108,20 +108,21 @@ impl Keeper {
         }
     }
 
-    /// Writes what is on a tape. What cannot be written is told of in the log, for the interaction
-    /// itself is none the worse.
+    /// Writes a finished recording. A failure is only logged, because it does not affect the
+    /// interaction.
     pub async fn keep(self: Arc<Self>, reel: Reel, whole: Whole) {
         let kept = tokio::task::spawn_blocking(move || self.write(&reel, &whole)).await;
         match kept {
-            // Its name has the beginning of the prompt, so the log has the end alone.
+            // The file name starts with the beginning of the prompt, so only its end is logged.
             Ok(Ok(path)) => tracing::info!(recording = ending(&path), "interaction recorded"),
             Ok(Err(error)) => tracing::error!(error = error.kind(), "interaction not recorded"),
-            Err(error) => tracing::error!(%error, "an interaction was not recorded"),
+            Err(error) => tracing::error!(%error, "interaction not recorded"),
         }
     }
 
     fn write(&self, reel: &Reel, whole: &Whole) -> Result<PathBuf, KeeperError> {
-        // The question is the same whatever the answer is, so it learns from neither.
+        // The question must not depend on the answer, so secrets found in the answer do not change
+        // it.
         let secrets = self.secrets.with_keys_of_client(&reel.keys);
         let question = Question::of(&reel.asked, &secrets, &self.ignore);
         let secrets = secrets.learned_from(reel.texts().iter().map(String::as_str));
@@ -142,26 +143,26 @@ impl Keeper {
         let text = script.file(reel, whole, &question, take, given)?;
         scripted::parse(&path, &text)
             .map_err(|error| KeeperError::Unreadable(error.to_string()))?;
-        // First what the recording names, then the recording.
+        // The files that the recording refers to come first.
         for file in files.iter().chain(&script.pictures) {
             let path = self.folder.join(file.path());
             if !path.exists() {
                 self.put(&path, &file.content)?;
             }
         }
-        match before.filter(|before| says_the_same(before, &text)) {
+        match before.filter(|before| differ_only_in_comments(before, &text)) {
             Some(_) if path.exists() => {}
             Some(before) => self.put(&path, before.as_bytes())?,
             None => self.put(&path, text.as_bytes())?,
         }
         for path in stale {
-            // One that a person has removed meanwhile is gone all the same.
+            // The file may have been removed by hand in the meantime.
             let _ = std::fs::remove_file(path);
         }
         Ok(path)
     }
 
-    /// Under another name first, so that nobody reads the half of it.
+    /// Written under a temporary name first, so that no reader sees a partial file.
     fn put(&self, path: &Path, content: &[u8]) -> Result<(), KeeperError> {
         let put = || {
             let folder = path.parent().unwrap_or(&self.folder);
@@ -177,8 +178,8 @@ impl Keeper {
     }
 }
 
-/// Whether two recordings differ in their comments alone, which say when they were made.
-fn says_the_same(before: &str, now: &str) -> bool {
+/// Whether two recordings differ only in their comments, which contain the time of recording.
+fn differ_only_in_comments(before: &str, now: &str) -> bool {
     let value = |text: &str| serde_saphyr::from_str::<Value>(text).ok();
     value(before).is_some_and(|before| Some(before) == value(now))
 }

@@ -1,5 +1,5 @@
-//! What happens in one interaction, as far as a recording needs it. Cheap to clone, and empty for as
-//! long as nobody records.
+//! Collects the events of one interaction for a recording. Cheap to clone, and empty unless the
+//! request is recorded.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,44 +13,44 @@ use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
 use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media, Step};
 use crate::search;
 
-/// Limit of all texts that are put on a tape. A scenario file may not be longer either.
+/// Maximum size of all texts of a recording. It equals the maximum size of a scenario file.
 const MAX_BYTES: usize = 16 << 20;
 
-/// A tape that runs, or one that nothing is put on.
+/// The recording session of a request, or a disabled one.
 #[derive(Debug, Clone, Default)]
 pub struct Tape(Option<Arc<Blank>>);
 
 #[derive(Debug, Default)]
 struct Blank {
     reel: Mutex<Option<Reel>>,
-    /// What the client came with, which must not be recorded.
+    /// The client's keys, which must not be recorded.
     keys: Arc<[SecretString]>,
 }
 
-/// More was said than a recording may have.
+/// The output exceeds the maximum size of a recording.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MAX_BYTES} bytes were said")]
+#[error("the recording exceeds {MAX_BYTES} bytes")]
 pub struct TooLong;
 
-/// All that was recorded.
+/// All events of an interaction.
 #[derive(Debug)]
 pub struct Reel {
     pub keeper: Arc<Keeper>,
-    /// The first prompt: what the client asked.
+    /// The first prompt: the client's request.
     pub asked: Prompt,
-    /// What the client came with, which must not be recorded.
+    /// The client's keys, which must not be recorded.
     pub keys: Arc<[SecretString]>,
     pub takes: Vec<Take>,
     began: Instant,
-    /// Where the newest turn of the model begins.
+    /// Index of the first event of the newest turn.
     turn: usize,
-    /// A step of another server that is still coming.
+    /// A step of an upstream server that is still streaming.
     foreign: Option<ForeignStep>,
-    /// Of all texts that were put on it.
+    /// Total size of the recorded texts.
     bytes: usize,
 }
 
-/// One thing that happened, and when, counted from the request.
+/// An event with its time since the request.
 #[derive(Debug)]
 pub struct Take {
     pub at: Duration,
@@ -73,40 +73,40 @@ pub enum What {
         queries: Vec<String>,
         found: Vec<Found>,
     },
-    /// A whole step of another server.
+    /// A complete step of an upstream server.
     Step(Value),
-    /// The model counted its tokens itself.
+    /// Token counts that the model reported.
     Counted,
     Ended(End),
-    /// The model failed, or broke off.
+    /// The model failed, or its stream ended early.
     Failed(BackendError),
-    /// What came of the code before it.
+    /// The result of the preceding code.
     Ran(CodeResult, Vec<Media>),
 }
 
 impl Tape {
-    /// One that something can be put on, once there is a keeper for it.
+    /// An enabled session, which starts when a model with a writer gets the prompt.
     pub fn blank() -> Tape {
         Tape::of_client(Arc::default())
     }
 
-    /// The same for a client that came with these keys.
+    /// The same for a client with these keys.
     pub fn of_client(keys: Arc<[SecretString]>) -> Tape {
         Tape(Some(Arc::new(Blank { reel: Mutex::default(), keys })))
     }
 
-    /// Whether anything has been put on it.
+    /// Whether the session has started.
     pub fn has_begun(&self) -> bool {
         self.lock().is_some_and(|reel| reel.is_some())
     }
 
-    /// A turn of the model begins. Whether it is recorded.
+    /// Starts a turn of the model. Returns whether it is recorded.
     pub fn turn(&self, keeper: &Arc<Keeper>, prompt: &Prompt) -> bool {
         let (Some(mut reel), Some(blank)) = (self.lock(), &self.0) else { return false };
         let reel = reel.get_or_insert_with(|| Reel {
             keys: Arc::clone(&blank.keys),
             keeper: Arc::clone(keeper),
-            // A tape in itself would never be thrown away.
+            // A prompt that held its own session would form a reference cycle and never be freed.
             asked: Prompt { tape: Tape::default(), ..prompt.clone() },
             takes: Vec::new(),
             began: Instant::now(),
@@ -133,7 +133,7 @@ impl Tape {
         });
     }
 
-    /// What a search found that the model asked for.
+    /// The result of a search that the model requested.
     pub fn searched(&self, queries: &[String], pages: &[Found]) {
         self.with(|reel| {
             let asked = reel.takes.iter_mut().rev().find_map(|take| match &mut take.what {
@@ -146,12 +146,12 @@ impl Tape {
         });
     }
 
-    /// What the model said in its newest turn is not taken for its answer, and it is asked again.
+    /// Discards the output of the newest turn, because the model is called again.
     pub fn take_back(&self) {
         self.with(|reel| reel.takes.truncate(reel.turn));
     }
 
-    /// All that was put on it, or what is too much to be kept. From here on it is blank again.
+    /// Takes the recording out, or the error that it is too large. The session is then empty again.
     pub fn unwind(&self) -> Option<Result<Reel, TooLong>> {
         let reel = self.lock()?.take()?;
         Some(if reel.bytes > MAX_BYTES { Err(TooLong) } else { Ok(reel) })
@@ -171,12 +171,12 @@ impl Tape {
 }
 
 impl Reel {
-    /// Whether the model did not come to an end.
+    /// Whether the model failed.
     pub fn has_failed(&self) -> bool {
         self.takes.iter().any(|take| matches!(take.what, What::Failed(_)))
     }
 
-    /// All texts that are on it, the client's included.
+    /// All recorded texts, the client's included.
     pub fn texts(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for step in self.asked.steps.iter() {
@@ -203,7 +203,8 @@ impl Reel {
         texts
     }
 
-    /// Whether there is room for so much more. Nothing is put on a tape that is too long already.
+    /// Whether this many more bytes are allowed. Nothing is added to a recording that is already
+    /// too large.
     fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
@@ -227,7 +228,7 @@ impl Reel {
             ModelEvent::Search { queries, found } => {
                 self.take(What::Search { queries: queries.clone(), found: found.clone() });
             }
-            // What is found is not known yet.
+            // The results are not known yet.
             ModelEvent::Lookup { queries } => {
                 let queries = search::bounded(queries.clone());
                 self.take(What::Search { queries, found: Vec::new() });
@@ -245,7 +246,7 @@ impl Reel {
             ModelEvent::Foreign(Foreign::Stopped) => self.step_stopped(),
             ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) => self.take(What::Counted),
             ModelEvent::End(end) => self.take(What::Ended(*end)),
-            // Who says it later gives other names.
+            // A replay assigns its own ids and signatures.
             ModelEvent::Mark(_) | ModelEvent::Sealed(_) => {}
         }
     }
@@ -282,7 +283,7 @@ impl Reel {
     }
 
     fn take(&mut self, what: What) {
-        // One that broke off in the middle of a step has said what it has said.
+        // An unfinished step is recorded as far as it arrived.
         self.step_stopped();
         let now = self.began.elapsed();
         self.takes.push(Take { at: now, until: now, pieces: 1, what });
@@ -295,7 +296,7 @@ impl What {
     }
 }
 
-/// The bytes of what is said.
+/// Size of an event in bytes.
 fn length(event: &ModelEvent) -> usize {
     match event {
         ModelEvent::Thought(text) | ModelEvent::Text(text) | ModelEvent::Code(text) => text.len(),
@@ -318,7 +319,7 @@ fn length(event: &ModelEvent) -> usize {
     }
 }
 
-/// Why a model that broke off without a word failed.
+/// The error of a model whose stream ended without an end.
 pub fn broke_off() -> BackendError {
     BackendError::Failed(Failure::new(
         crate::interaction::FailureKind::Unavailable,
@@ -333,7 +334,7 @@ mod tests {
     use crate::recording::script::tests::prompt;
 
     #[test]
-    fn a_tape_has_an_end() {
+    fn a_recording_has_a_maximum_size() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
         let keeper = Arc::new(keeper);
@@ -345,10 +346,10 @@ mod tests {
             }
             tape.heard(&Ok(ModelEvent::End(End::default())));
             tape.take_back();
-            let reel = tape.unwind().expect("something was put on it");
+            let reel = tape.unwind().expect("it has events");
             assert_eq!(reel.is_ok(), is_kept, "{pieces} MiB");
-            assert!(tape.unwind().is_none(), "it is blank again");
+            assert!(tape.unwind().is_none(), "it is empty again");
         }
-        assert!(!Tape::default().turn(&keeper, &prompt("?")), "nothing is put on this one");
+        assert!(!Tape::default().turn(&keeper, &prompt("?")), "this session is disabled");
     }
 }

@@ -24,11 +24,7 @@ fn ends(interaction: Value) -> Act {
 async fn what_goes_wrong_is_said_for_what_it_is() {
     let many = || Act::Say(format!("data: {}\n\n", "x".repeat(17 << 20)));
     for (answer, status_wanted, wanted) in [
-        (
-            status(401, "API key not valid: AIza-geheim"),
-            503,
-            "rejects the configured API key",
-        ),
+        (status(401, "API key not valid: AIza-geheim"), 503, "rejects the configured API key"),
         (status(403, "no"), 503, "rejects the configured API key"),
         (
             status(400, "Unknown parameter AIza-geheim"),

@@ -320,7 +320,7 @@ async fn what_ran_elsewhere_runs_here_when_it_is_replayed() {
     server.create(ask("6 * 7?")).await;
     let file = folder.text();
     assert!(
-        file.contains("# Left out, for no part can say it: a step \"telepathy_call\"."),
+        file.contains("# Omitted, because no part can represent it: a step \"telepathy_call\"."),
         "{file}"
     );
     assert!(file.contains("code: print(6*7)"), "{file}");

@@ -145,10 +145,12 @@ impl Answer {
         }
         self.usage = usage(&chunk["usage"]).or(self.usage);
         let choice = &chunk["choices"][0];
-        let message = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
+        let message =
+            if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
         let thought = [&message["reasoning_content"], &message["reasoning"]].map(text);
         self.pieces.extend(thought.into_iter().find(|text| !text.is_empty()).map(Piece::Thought));
-        self.pieces.extend(Some(text(&message["content"])).filter(|t| !t.is_empty()).map(Piece::Text));
+        self.pieces
+            .extend(Some(text(&message["content"])).filter(|t| !t.is_empty()).map(Piece::Text));
         for call in message["tool_calls"].as_array().into_iter().flatten() {
             self.add_call(call)?;
         }

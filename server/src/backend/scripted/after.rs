@@ -33,7 +33,9 @@ pub enum Before {
 impl Answer {
     fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
         let same = |value: &Json| match &self.equals {
-            Some(wanted) => same_json(&super::conversation::plain(wanted), &ignore.without_json(value)),
+            Some(wanted) => {
+                same_json(&super::conversation::plain(wanted), &ignore.without_json(value))
+            }
             None => true,
         };
         matches!(message, ClientMessage::Result { name, value } if *name == self.function_result && same(value))
@@ -110,7 +112,9 @@ pub fn describe_wanted(wanted: &[Before]) -> String {
 pub fn describe_messages(messages: &[ClientMessage]) -> String {
     let described = messages.iter().map(|message| match message {
         ClientMessage::Text(text) => format!("{text:?}"),
-        ClientMessage::Result { name, value } => format!("the result {value} of the function {name}"),
+        ClientMessage::Result { name, value } => {
+            format!("the result {value} of the function {name}")
+        }
     });
     let described: Vec<String> = described.collect();
     if described.is_empty() { "nothing".into() } else { described.join(", ") }

@@ -117,7 +117,12 @@ impl Verdict {
         self.missed.iter().all(|miss| !miss.about_conversation)
     }
 
-    fn about_conversation(&mut self, name: &'static str, held: bool, texts: impl FnOnce() -> [String; 2]) {
+    fn about_conversation(
+        &mut self,
+        name: &'static str,
+        held: bool,
+        texts: impl FnOnce() -> [String; 2],
+    ) {
         self.add(name, true, held, texts);
     }
 
@@ -334,7 +339,8 @@ impl Files {
             [wanted, listed("no files", &types)]
         });
         if let Some(wanted) = &self.sha256 {
-            let found: Vec<String> = context.files.iter().map(|file| file.content.sha256()).collect();
+            let found: Vec<String> =
+                context.files.iter().map(|file| file.content.sha256()).collect();
             let held = wanted.len() == found.len()
                 && wanted.iter().zip(&found).all(|(w, found)| found.starts_with(&w.to_lowercase()));
             verdict.about_request("files.sha256", held, || {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::after::Before;
-use super::conversation::{Calls, Conversation};
 use super::condition::When;
+use super::conversation::{Calls, Conversation};
 use super::matcher;
 use super::part::{Expect, Part};
 use super::scenario::{Given, Scenario};

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::conversation::{AwaitedResult, Conversation, MatchContext};
 use super::condition::Verdict;
+use super::conversation::{AwaitedResult, Conversation, MatchContext};
 use super::scenario::Scenario;
 use super::script::{self, Next, Speech};
 use super::words;
@@ -77,8 +77,9 @@ impl<'a> Choice<'a, '_> {
             .filter(|scenario| self.is_left(scenario))
             .map(|scenario| (scenario, scenario.when.judge(&context)))
             .collect();
-        let next =
-            |scenario: &'a Scenario| script::next(&scenario.script, opening.as_ref(), &awaited).ok();
+        let next = |scenario: &'a Scenario| {
+            script::next(&scenario.script, opening.as_ref(), &awaited).ok()
+        };
         let first = |applies: fn(&Verdict) -> bool| {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
             let fits = |scenario: &&'a Scenario| next(scenario).is_some();
@@ -158,7 +159,11 @@ fn misfit(scenario: &Scenario) -> NoAnswer {
     )
 }
 
-fn no_match(context: &MatchContext<'_>, judged: &[(&Scenario, Verdict)], tried: &[&Scenario]) -> NoAnswer {
+fn no_match(
+    context: &MatchContext<'_>,
+    judged: &[(&Scenario, Verdict)],
+    tried: &[&Scenario],
+) -> NoAnswer {
     let mut text = String::from("No scenario matches this request.");
     if let Some(last) = tried.last() {
         text += &format!(

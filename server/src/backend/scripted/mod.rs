@@ -27,18 +27,18 @@ use speech::Line;
 mod additions;
 mod after;
 mod asked;
-mod conversation;
 mod condition;
-mod matcher;
+mod conversation;
 mod diagnosis;
+mod dry_run;
 mod extent;
 mod given;
 mod keys;
 mod library;
+mod matcher;
 mod names;
 mod offer;
 mod part;
-mod dry_run;
 mod same;
 mod scenario;
 mod script;
@@ -51,11 +51,11 @@ pub use additions::AddedScenarios;
 pub use asked::{Asked, ClientMessage, asked};
 pub use condition::When;
 pub use diagnosis::frame;
+pub use dry_run::{DryRun, Next};
 pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
 pub use names::{NAMES, Unknown, unknown};
 pub use part::{Expect, Part};
-pub use dry_run::{Next, DryRun};
 pub use same::{IGNORED, Ignore};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use shadow::shadows;
@@ -201,7 +201,8 @@ impl Repertoire {
         let conversation = Conversation::new(prompt, &calls);
         let tally = prompt.note.tally();
         let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
-        let matched = matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
+        let matched =
+            matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
         if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }

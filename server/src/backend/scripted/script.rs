@@ -162,7 +162,9 @@ impl<'a> Walk<'a> {
 
     fn end(self) -> Result<Next<'a>, Misfit> {
         match self.last {
-            Some(AwaitedResult::FunctionResults(answers)) if self.at_awaited_result => Ok(Next::Answered(answers)),
+            Some(AwaitedResult::FunctionResults(answers)) if self.at_awaited_result => {
+                Ok(Next::Answered(answers))
+            }
             _ if !self.awaited.is_empty() => Err(Misfit),
             _ if self.at_awaited_result => Ok(Next::Ended),
             _ => Ok(Next::Say(self.speech)),
@@ -179,7 +181,11 @@ mod tests {
     const ERROR: AwaitedResult<'static> = AwaitedResult::CodeResult { is_error: true };
 
     fn answers(names: &[&'static str]) -> AwaitedResult<'static> {
-        AwaitedResult::FunctionResults(Answers { steps: 0..1, names: names.to_vec(), is_error: false })
+        AwaitedResult::FunctionResults(Answers {
+            steps: 0..1,
+            names: names.to_vec(),
+            is_error: false,
+        })
     }
 
     /// The script's output as `kind:text`.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use minijinja::Value;
 
-use super::matcher::Matched;
 use super::keys::SearchKeys;
+use super::matcher::Matched;
 use super::part::Part;
 use super::template::{Template, TemplateError};
 use crate::backend::{BackendError, End, Finish, ModelEvent};

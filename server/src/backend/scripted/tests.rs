@@ -315,7 +315,10 @@ scenarios:
     ] {
         let output = described(events(&strict, prompt.clone()).await);
         assert!(output.starts_with(&format!("refused: The scenario `{scenario}` ")), "{output}");
-        assert!(output.contains(&format!("the tool `{tool}`; ")) && output.contains(wanted), "{output}");
+        assert!(
+            output.contains(&format!("the tool `{tool}`; ")) && output.contains(wanted),
+            "{output}"
+        );
         assert!(output.contains("`unoffered: true`"), "{output}");
         let lenient = described(events(&both("unoffered: true"), prompt).await);
         assert!(!lenient.starts_with("refused"), "{lenient}");
@@ -467,7 +470,10 @@ async fn a_miss_contains_a_matching_scenario_to_paste() {
 #[tokio::test]
 async fn without_scenarios_the_error_explains_how_to_add_some() {
     let output = output(&Scripted::from_scenarios(Vec::new()), &[user("Hi")]).await;
-    assert!(output.contains("No scenarios are loaded") && output.contains("--scenarios"), "{output}");
+    assert!(
+        output.contains("No scenarios are loaded") && output.contains("--scenarios"),
+        "{output}"
+    );
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let scripted = Scripted::load(folder.path()).expect("an empty folder is no mistake");
     let output = self::output(&scripted, &[user("Hi")]).await;
@@ -479,7 +485,10 @@ async fn without_scenarios_the_error_explains_how_to_add_some() {
 async fn an_error_names_the_finished_script() {
     let scripted = scripted("scenarios: [{ name: short, script: [code: a] }]");
     let output = output(&scripted, &[user("go"), ran("")]).await;
-    assert!(output.starts_with("refused: The script of the scenario `short` has ended"), "{output}");
+    assert!(
+        output.starts_with("refused: The script of the scenario `short` has ended"),
+        "{output}"
+    );
 }
 
 #[tokio::test]
