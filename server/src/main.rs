@@ -19,7 +19,7 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
-use server::backend::recorded::Recorded;
+use server::backend::recording::RecordingBackend;
 use server::backend::router::Router;
 use server::backend::scripted::{self, AddedScenarios, Scripted};
 use server::config::{
@@ -29,7 +29,7 @@ use server::config::{
 use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
-use server::recording::Keeper;
+use server::recording::RecordingWriter;
 use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
@@ -427,12 +427,12 @@ fn models(
     let secrets = config.secrets();
     // First, for scenarios may be read from the folder that recordings are written to, and it may not be
     // there yet. Models that are recorded into one folder share it.
-    let mut keepers: HashMap<&Path, Arc<Keeper>> = HashMap::new();
+    let mut writers: HashMap<&Path, Arc<RecordingWriter>> = HashMap::new();
     for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
-        if !keepers.contains_key(folder) {
-            let keeper = Keeper::open(folder, secrets.clone())?;
-            let keeper = keeper.recording(config.record_mode, config.record_ignore.clone());
-            keepers.insert(folder, Arc::new(keeper));
+        if !writers.contains_key(folder) {
+            let writer = RecordingWriter::open(folder, secrets.clone())?;
+            let writer = writer.with_settings(config.record_mode, config.record_ignore.clone());
+            writers.insert(folder, Arc::new(writer));
         }
     }
     let scripted = match &config.scenarios {
@@ -456,10 +456,10 @@ fn models(
                 Arc::new(replay.listed_in(additions))
             }
         };
-        let backend = match rule.record.as_deref().and_then(|folder| keepers.get(folder)) {
-            Some(keeper) => {
+        let backend = match rule.record.as_deref().and_then(|folder| writers.get(folder)) {
+            Some(writer) => {
                 let folder = rule.record.as_deref().unwrap_or(Path::new(""));
-                let recorded = Recorded::new(backend, Arc::clone(keeper));
+                let recorded = RecordingBackend::new(backend, Arc::clone(writer));
                 Arc::new(recorded.map_err(|error| broken(folder, error))?)
             }
             None => backend,

@@ -106,7 +106,7 @@ mod tests {
     use crate::interaction::{CodeResult, Content, Outcome};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::Tape;
+    use crate::recording::RecordingSession;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -148,7 +148,7 @@ mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: "direct".into(),
             system_instruction: None,
             tools,

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 pub mod direct;
 pub mod gemini;
 mod markdown;
 pub mod openai;
-pub mod recorded;
+pub mod recording;
 pub mod router;
 pub mod scripted;
 pub mod upstream;
@@ -48,7 +48,7 @@ pub struct Prompt {
     /// Records in the journal which scenario answered.
     pub note: Note,
     /// Collects the model's output, if the request is recorded.
-    pub tape: Tape,
+    pub recording: RecordingSession,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,

@@ -69,7 +69,7 @@ mod tests {
     use crate::backend::{ModelEvent, Tools};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::Tape;
+    use crate::recording::RecordingSession;
 
     /// A model that answers with its name.
     #[derive(Debug)]
@@ -91,7 +91,7 @@ mod tests {
         let mut stream = router.generate(Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),

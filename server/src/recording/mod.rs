@@ -15,20 +15,20 @@
 //! part stands above it as a comment rather than as a `delay` or a `pace`, because a replay should not
 //! wait as long as the recorded model did.
 
-mod keeper;
+mod index;
 mod patterns;
 mod pictures;
 mod question;
 mod redact;
 mod script;
-mod shelf;
-mod tape;
+mod session;
+mod writer;
 
-pub use keeper::{Keeper, KeeperError, MAX_GIVEN_BYTES, Whole};
+pub use index::RecordMode;
 pub use pictures::same_picture;
 pub use redact::{REDACTED, Secrets};
 #[cfg(test)]
 pub use script::tests::prompt as prompt_for_tests;
 pub use script::{Picture, map_at};
-pub use shelf::RecordMode;
-pub use tape::{Tape, broke_off};
+pub use session::{RecordingSession, broke_off};
+pub use writer::{MAX_GIVEN_BYTES, RecordingError, RecordingMetadata, RecordingWriter};

@@ -12,8 +12,8 @@ use serde_saphyr::{ser_options, to_string_with_options};
 
 use super::question::{Question, start_of};
 use super::redact::Secrets;
-use super::tape::{Reel, Take, What};
-use super::{KeeperError, Whole};
+use super::session::{RecordedEvent, RecordedEventKind, Recording};
+use super::{RecordingError, RecordingMetadata};
 use crate::backend::scripted;
 use crate::backend::{BackendError, FileContent, Finish, Prompt};
 use crate::fault;
@@ -68,7 +68,7 @@ struct Head<'f> {
 }
 
 impl<'s> Script<'s> {
-    pub fn of(reel: &Reel, usage: Option<Usage>, secrets: &'s Secrets) -> Script<'s> {
+    pub fn of(recording: &Recording, usage: Option<Usage>, secrets: &'s Secrets) -> Script<'s> {
         let mut script = Script {
             secrets,
             parts: Vec::new(),
@@ -76,13 +76,14 @@ impl<'s> Script<'s> {
             left_out: Vec::new(),
             queries: Value::Null,
         };
-        let counted = reel.takes.iter().any(|take| matches!(take.what, What::Counted));
+        let counted =
+            recording.events.iter().any(|event| matches!(event.kind, RecordedEventKind::Counted));
         // Added first, because output after a function call belongs to another interaction.
         if let Some(usage) = usage.filter(|_| counted) {
             script.add(String::new(), json!({"usage": tokens(usage)}));
         }
-        for take in &reel.takes {
-            script.take(take);
+        for event in &recording.events {
+            script.event(event);
         }
         if script.parts.is_empty() {
             script.add(String::new(), json!({"finish": "STOP"}));
@@ -93,18 +94,18 @@ impl<'s> Script<'s> {
     /// The complete file. It is an error if it does not parse to the recorded output.
     pub fn file(
         &self,
-        reel: &Reel,
-        whole: &Whole,
+        recording: &Recording,
+        metadata: &RecordingMetadata,
         question: &Question,
         take: u64,
         given: Vec<Value>,
-    ) -> Result<String, KeeperError> {
+    ) -> Result<String, RecordingError> {
         let name = name(question, take);
         let head = Head {
             name: &name,
             question: &question.hash,
             take,
-            unoffered: self.takes_what_was_not_offered(&reel.asked),
+            unoffered: self.takes_what_was_not_offered(&recording.asked),
             when: &question.when,
             given: &given,
         };
@@ -119,7 +120,7 @@ impl<'s> Script<'s> {
             }
             _ => serde_json::to_string_pretty(&wanted)? + "\n",
         };
-        Ok(self.head(reel, whole) + &body)
+        Ok(self.head(recording, metadata) + &body)
     }
 
     /// Whether the model used tools that the client had not offered, as some models do.
@@ -149,48 +150,48 @@ impl<'s> Script<'s> {
         Ok(yaml)
     }
 
-    fn head(&self, reel: &Reel, whole: &Whole) -> String {
-        let at = whole.at.strftime("%Y-%m-%d %H:%M:%S");
-        let took = reel.takes.last().map_or(Duration::ZERO, |take| take.until);
+    fn head(&self, recording: &Recording, metadata: &RecordingMetadata) -> String {
+        let at = metadata.at.strftime("%Y-%m-%d %H:%M:%S");
+        let took = recording.events.last().map_or(Duration::ZERO, |event| event.until);
         let mut head = format!(
             "# Recorded by belljar {} at {at} UTC: {}, after {:.3} s.\n\
              # `belljar validate` checks it, `belljar verify` runs its code again.\n",
             env!("CARGO_PKG_VERSION"),
-            whole.status,
+            metadata.status,
             took.as_secs_f64(),
         );
         for kind in &self.left_out {
             head += &format!("# Omitted, because no part can represent it: a step {kind:?}.\n");
         }
-        for name in &whole.files_left_out {
+        for name in &metadata.files_left_out {
             head += &format!("# Omitted, because it is too large: {name}.\n");
         }
         head
     }
 
-    fn take(&mut self, take: &Take) {
-        let when = times(take);
-        match &take.what {
-            What::Thought(text) => self.text(when, "thought", text),
-            What::Text(text) => self.text(when, "text", text),
-            What::Code(code) => self.text(when, "code", code),
-            What::Call { name, arguments } => self.call(when, name, arguments),
-            What::Search { queries, found } => {
+    fn event(&mut self, event: &RecordedEvent) {
+        let when = times(event);
+        match &event.kind {
+            RecordedEventKind::Thought(text) => self.text(when, "thought", text),
+            RecordedEventKind::Text(text) => self.text(when, "text", text),
+            RecordedEventKind::Code(code) => self.text(when, "code", code),
+            RecordedEventKind::Call { name, arguments } => self.call(when, name, arguments),
+            RecordedEventKind::Search { queries, found } => {
                 let pages: Vec<Value> = found
                     .iter()
                     .map(|page| json!({"title": page.title, "url": page.url, "snippet": page.snippet}))
                     .collect();
                 self.structure(when, "search", json!({"queries": queries, "results": pages}));
             }
-            What::Step(step) => self.step(when, step),
-            What::Counted => {}
-            What::Ended(end) => match end.finish {
+            RecordedEventKind::Step(step) => self.step(when, step),
+            RecordedEventKind::Counted => {}
+            RecordedEventKind::Ended(end) => match end.finish {
                 Finish::Stop | Finish::Searched => {}
                 Finish::MaxTokens => self.add(when, json!({"finish": "MAX_TOKENS"})),
                 Finish::Stopped(reason) => self.add(when, json!({"finish": reason.word()})),
             },
-            What::Failed(error) => self.failed(when, error),
-            What::Ran(result, pictures) => self.ran(when, result, pictures),
+            RecordedEventKind::Failed(error) => self.failed(when, error),
+            RecordedEventKind::Ran(result, pictures) => self.ran(when, result, pictures),
         }
     }
 
@@ -392,7 +393,7 @@ fn indented(spaces: usize, yaml: &str) -> String {
 }
 
 /// The time of a part, for people.
-fn times(Take { at, until, pieces, .. }: &Take) -> String {
+fn times(RecordedEvent { at, until, pieces, .. }: &RecordedEvent) -> String {
     let at = at.as_secs_f64();
     match pieces {
         1 => format!("{at:.3} s"),
@@ -436,7 +437,7 @@ pub mod tests {
     use crate::interaction::{Content, Step};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::{Keeper, Tape};
+    use crate::recording::{RecordingSession, RecordingWriter};
 
     /// Texts that are difficult in YAML, in a template, or on a screen.
     const AWKWARD: &[&str] = &[
@@ -481,11 +482,11 @@ pub mod tests {
     #[test]
     fn every_text_survives_the_file() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
-        let (keeper, long) = (Arc::new(keeper), "long words ".repeat(500));
+        let writer = RecordingWriter::open(folder.path(), Secrets::default()).expect("it is ours");
+        let (writer, long) = (Arc::new(writer), "long words ".repeat(500));
         for text in AWKWARD.iter().copied().chain([long.as_str()]) {
-            let tape = Tape::blank();
-            tape.turn(&keeper, &prompt(text));
+            let session = RecordingSession::enabled();
+            session.turn(&writer, &prompt(text));
             let arguments = json!({text: [text, {"x": text}]});
             for event in [
                 ModelEvent::Thought(text.into()),
@@ -493,20 +494,20 @@ pub mod tests {
                 ModelEvent::FunctionCall { name: "f".into(), arguments: arguments.clone() },
                 ModelEvent::End(End::default()),
             ] {
-                tape.heard(&Ok(event));
+                session.model_event(&Ok(event));
             }
-            let reel = tape.unwind().expect("something is on it").expect("it is short");
+            let recording = session.finish().expect("something is on it").expect("it is short");
             let secrets = Secrets::default();
-            let script = Script::of(&reel, None, &secrets);
-            let whole = Whole {
+            let script = Script::of(&recording, None, &secrets);
+            let metadata = RecordingMetadata {
                 at: Timestamp::UNIX_EPOCH,
                 status: "completed",
                 usage: None,
                 files: Vec::new(),
                 files_left_out: Vec::new(),
             };
-            let question = Question::of(&reel.asked, &secrets, &scripted::Ignore::default());
-            let file = script.file(&reel, &whole, &question, 1, Vec::new());
+            let question = Question::of(&recording.asked, &secrets, &scripted::Ignore::default());
+            let file = script.file(&recording, &metadata, &question, 1, Vec::new());
             let file = file.expect("it can be written");
             let read: Value = serde_saphyr::from_str(&file).expect("it is YAML");
             let scenario = &read["scenarios"][0];
@@ -526,7 +527,7 @@ pub mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: "m[1]*".into(),
             system_instruction: None,
             tools: Tools::default(),

@@ -16,7 +16,7 @@ use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 const CODE_EXECUTION: &str = "code_execution";
 
@@ -63,7 +63,7 @@ impl DryRun {
         let prompt = Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: when.model_name().to_owned(),
             system_instruction: None,
             tools: Tools {

@@ -11,7 +11,7 @@ use crate::interaction::{
 };
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
@@ -63,7 +63,7 @@ fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
         namespace: Namespace::default(),
         note: Note::default(),
-        tape: Tape::default(),
+        recording: RecordingSession::default(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {

@@ -46,7 +46,7 @@ impl std::str::FromStr for RecordMode {
 
 /// The recordings of a folder, by question.
 #[derive(Debug, Default)]
-pub struct Shelf(HashMap<(String, Manner), Kept>);
+pub struct RecordingIndex(HashMap<(String, Manner), Kept>);
 
 /// Whether the model answered successfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,9 +76,9 @@ pub struct Place {
     pub before: Option<String>,
 }
 
-impl Shelf {
-    pub fn read(folder: &Path) -> Result<Shelf, ScenarioError> {
-        let mut shelf = Shelf::default();
+impl RecordingIndex {
+    pub fn read(folder: &Path) -> Result<RecordingIndex, ScenarioError> {
+        let mut index = RecordingIndex::default();
         for path in scripted::files(folder)? {
             // Invalid files, and files that a person assembled from several recordings, are
             // ignored.
@@ -88,10 +88,10 @@ impl Shelf {
                 continue;
             };
             let manner = if scenario.fails() { Manner::Failed } else { Manner::Answered };
-            let kept = shelf.0.entry((question.clone(), manner)).or_default();
+            let kept = index.0.entry((question.clone(), manner)).or_default();
             kept.files.insert(take.get(), path);
         }
-        Ok(shelf)
+        Ok(index)
     }
 
     pub fn place(
@@ -232,10 +232,10 @@ mod tests {
         write(path, "failed.yaml", "0123456789abcdef", 1, "disconnect: true");
         write(path, "other.yaml", "other", 1, "text: a");
         std::fs::write(path.join("broken.yaml"), "x").expect("the folder is ours");
-        let shelf = || Shelf::read(path).expect("it is there");
+        let index = || RecordingIndex::read(path).expect("it is there");
         let question = question("q");
 
-        let mut shelf_of_one = shelf();
+        let mut shelf_of_one = index();
         let first = shelf_of_one.place(path, &question, Manner::Answered, RecordMode::Replace);
         assert_eq!((first.file, first.take), (path.join("mine.yaml"), 1), "it keeps its name");
         let mut stale = first.stale;
@@ -247,7 +247,7 @@ mod tests {
         assert!(second.before.is_some_and(|before| before.contains("take: 2")));
 
         for mode in [RecordMode::New, RecordMode::All] {
-            let place = shelf().place(path, &question, Manner::Answered, mode);
+            let place = index().place(path, &question, Manner::Answered, mode);
             assert_eq!((place.take, place.stale.len()), (4, 0));
         }
     }

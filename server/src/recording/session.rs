@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Keeper;
+use super::RecordingWriter;
 use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
 use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media, Step};
 use crate::search;
@@ -18,11 +18,11 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// The recording session of a request, or a disabled one.
 #[derive(Debug, Clone, Default)]
-pub struct Tape(Option<Arc<Blank>>);
+pub struct RecordingSession(Option<Arc<SessionState>>);
 
 #[derive(Debug, Default)]
-struct Blank {
-    reel: Mutex<Option<Reel>>,
+struct SessionState {
+    recording: Mutex<Option<Recording>>,
     /// The client's keys, which must not be recorded.
     keys: Arc<[SecretString]>,
 }
@@ -34,14 +34,14 @@ pub struct TooLong;
 
 /// All events of an interaction.
 #[derive(Debug)]
-pub struct Reel {
-    pub keeper: Arc<Keeper>,
+pub struct Recording {
+    pub writer: Arc<RecordingWriter>,
     /// The first prompt: the client's request.
     pub asked: Prompt,
     /// The client's keys, which must not be recorded.
     pub keys: Arc<[SecretString]>,
-    pub takes: Vec<Take>,
-    began: Instant,
+    pub events: Vec<RecordedEvent>,
+    started: Instant,
     /// Index of the first event of the newest turn.
     turn: usize,
     /// A step of an upstream server that is still streaming.
@@ -52,16 +52,16 @@ pub struct Reel {
 
 /// An event with its time since the request.
 #[derive(Debug)]
-pub struct Take {
+pub struct RecordedEvent {
     pub at: Duration,
     /// Of its last piece.
     pub until: Duration,
     pub pieces: usize,
-    pub what: What,
+    pub kind: RecordedEventKind,
 }
 
 #[derive(Debug)]
-pub enum What {
+pub enum RecordedEventKind {
     Thought(String),
     Text(String),
     Code(String),
@@ -84,60 +84,62 @@ pub enum What {
     Ran(CodeResult, Vec<Media>),
 }
 
-impl Tape {
+impl RecordingSession {
     /// An enabled session, which starts when a model with a writer gets the prompt.
-    pub fn blank() -> Tape {
-        Tape::of_client(Arc::default())
+    pub fn enabled() -> RecordingSession {
+        RecordingSession::for_client(Arc::default())
     }
 
     /// The same for a client with these keys.
-    pub fn of_client(keys: Arc<[SecretString]>) -> Tape {
-        Tape(Some(Arc::new(Blank { reel: Mutex::default(), keys })))
+    pub fn for_client(keys: Arc<[SecretString]>) -> RecordingSession {
+        RecordingSession(Some(Arc::new(SessionState { recording: Mutex::default(), keys })))
     }
 
     /// Whether the session has started.
-    pub fn has_begun(&self) -> bool {
-        self.lock().is_some_and(|reel| reel.is_some())
+    pub fn has_started(&self) -> bool {
+        self.lock().is_some_and(|recording| recording.is_some())
     }
 
     /// Starts a turn of the model. Returns whether it is recorded.
-    pub fn turn(&self, keeper: &Arc<Keeper>, prompt: &Prompt) -> bool {
-        let (Some(mut reel), Some(blank)) = (self.lock(), &self.0) else { return false };
-        let reel = reel.get_or_insert_with(|| Reel {
-            keys: Arc::clone(&blank.keys),
-            keeper: Arc::clone(keeper),
+    pub fn turn(&self, writer: &Arc<RecordingWriter>, prompt: &Prompt) -> bool {
+        let (Some(mut recording), Some(state)) = (self.lock(), &self.0) else { return false };
+        let recording = recording.get_or_insert_with(|| Recording {
+            keys: Arc::clone(&state.keys),
+            writer: Arc::clone(writer),
             // A prompt that held its own session would form a reference cycle and never be freed.
-            asked: Prompt { tape: Tape::default(), ..prompt.clone() },
-            takes: Vec::new(),
-            began: Instant::now(),
+            asked: Prompt { recording: RecordingSession::default(), ..prompt.clone() },
+            events: Vec::new(),
+            started: Instant::now(),
             turn: 0,
             foreign: None,
             bytes: 0,
         });
-        reel.turn = reel.takes.len();
+        recording.turn = recording.events.len();
         true
     }
 
-    pub fn heard(&self, word: &Result<ModelEvent, BackendError>) {
-        self.with(|reel| match word {
-            Ok(event) => reel.heard(event),
-            Err(error) => reel.take(What::Failed(error.clone())),
+    pub fn model_event(&self, event: &Result<ModelEvent, BackendError>) {
+        self.with(|recording| match event {
+            Ok(event) => recording.model_event(event),
+            Err(error) => recording.push(RecordedEventKind::Failed(error.clone())),
         });
     }
 
     pub fn ran(&self, result: &CodeResult, pictures: &[Media]) {
-        self.with(|reel| {
-            if reel.has_room(result.result.len()) {
-                reel.take(What::Ran(result.clone(), pictures.to_vec()));
+        self.with(|recording| {
+            if recording.has_room(result.result.len()) {
+                recording.push(RecordedEventKind::Ran(result.clone(), pictures.to_vec()));
             }
         });
     }
 
     /// The result of a search that the model requested.
     pub fn searched(&self, queries: &[String], pages: &[Found]) {
-        self.with(|reel| {
-            let asked = reel.takes.iter_mut().rev().find_map(|take| match &mut take.what {
-                What::Search { queries: asked, found } if asked == queries => Some(found),
+        self.with(|recording| {
+            let asked = recording.events.iter_mut().rev().find_map(|event| match &mut event.kind {
+                RecordedEventKind::Search { queries: asked, found } if asked == queries => {
+                    Some(found)
+                }
                 _ => None,
             });
             if let Some(found) = asked {
@@ -147,33 +149,33 @@ impl Tape {
     }
 
     /// Discards the output of the newest turn, because the model is called again.
-    pub fn take_back(&self) {
-        self.with(|reel| reel.takes.truncate(reel.turn));
+    pub fn discard_turn(&self) {
+        self.with(|recording| recording.events.truncate(recording.turn));
     }
 
     /// Takes the recording out, or the error that it is too large. The session is then empty again.
-    pub fn unwind(&self) -> Option<Result<Reel, TooLong>> {
-        let reel = self.lock()?.take()?;
-        Some(if reel.bytes > MAX_BYTES { Err(TooLong) } else { Ok(reel) })
+    pub fn finish(&self) -> Option<Result<Recording, TooLong>> {
+        let recording = self.lock()?.take()?;
+        Some(if recording.bytes > MAX_BYTES { Err(TooLong) } else { Ok(recording) })
     }
 
-    fn with(&self, act: impl FnOnce(&mut Reel)) {
-        if let Some(mut reel) = self.lock()
-            && let Some(reel) = reel.as_mut()
+    fn with(&self, act: impl FnOnce(&mut Recording)) {
+        if let Some(mut recording) = self.lock()
+            && let Some(recording) = recording.as_mut()
         {
-            act(reel);
+            act(recording);
         }
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, Option<Reel>>> {
-        self.0.as_ref().map(|blank| blank.reel.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> Option<MutexGuard<'_, Option<Recording>>> {
+        self.0.as_ref().map(|state| state.recording.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Reel {
+impl Recording {
     /// Whether the model failed.
     pub fn has_failed(&self) -> bool {
-        self.takes.iter().any(|take| matches!(take.what, What::Failed(_)))
+        self.events.iter().any(|event| matches!(event.kind, RecordedEventKind::Failed(_)))
     }
 
     /// All recorded texts, the client's included.
@@ -189,15 +191,20 @@ impl Reel {
             }
         }
         texts.extend(self.asked.system_instruction.clone());
-        for take in &self.takes {
-            match &take.what {
-                What::Thought(text) | What::Text(text) | What::Code(text) => {
+        for event in &self.events {
+            match &event.kind {
+                RecordedEventKind::Thought(text)
+                | RecordedEventKind::Text(text)
+                | RecordedEventKind::Code(text) => {
                     texts.push(text.clone());
                 }
-                What::Call { arguments, .. } => texts.push(arguments.to_string()),
-                What::Step(step) => texts.push(step.to_string()),
-                What::Ran(result, _) => texts.push(result.result.clone()),
-                What::Search { .. } | What::Counted | What::Ended(_) | What::Failed(_) => {}
+                RecordedEventKind::Call { arguments, .. } => texts.push(arguments.to_string()),
+                RecordedEventKind::Step(step) => texts.push(step.to_string()),
+                RecordedEventKind::Ran(result, _) => texts.push(result.result.clone()),
+                RecordedEventKind::Search { .. }
+                | RecordedEventKind::Counted
+                | RecordedEventKind::Ended(_)
+                | RecordedEventKind::Failed(_) => {}
             }
         }
         texts
@@ -208,90 +215,98 @@ impl Reel {
     fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
-            self.takes.clear();
+            self.events.clear();
             self.turn = 0;
         }
         self.bytes <= MAX_BYTES
     }
 
-    fn heard(&mut self, event: &ModelEvent) {
+    fn model_event(&mut self, event: &ModelEvent) {
         if !self.has_room(length(event)) {
             return;
         }
         match event {
-            ModelEvent::Thought(piece) => self.piece(piece, What::Thought),
-            ModelEvent::Text(piece) => self.piece(piece, What::Text),
-            ModelEvent::Code(code) => self.take(What::Code(code.clone())),
+            ModelEvent::Thought(piece) => self.piece(piece, RecordedEventKind::Thought),
+            ModelEvent::Text(piece) => self.piece(piece, RecordedEventKind::Text),
+            ModelEvent::Code(code) => self.push(RecordedEventKind::Code(code.clone())),
             ModelEvent::FunctionCall { name, arguments } => {
-                self.take(What::Call { name: name.clone(), arguments: arguments.clone() });
+                self.push(RecordedEventKind::Call {
+                    name: name.clone(),
+                    arguments: arguments.clone(),
+                });
             }
             ModelEvent::Search { queries, found } => {
-                self.take(What::Search { queries: queries.clone(), found: found.clone() });
+                self.push(RecordedEventKind::Search {
+                    queries: queries.clone(),
+                    found: found.clone(),
+                });
             }
             // The results are not known yet.
             ModelEvent::Lookup { queries } => {
                 let queries = search::bounded(queries.clone());
-                self.take(What::Search { queries, found: Vec::new() });
+                self.push(RecordedEventKind::Search { queries, found: Vec::new() });
             }
             ModelEvent::Foreign(Foreign::Started(step)) => {
-                self.take(What::Step(Value::Null));
+                self.push(RecordedEventKind::Step(Value::Null));
                 self.foreign = Some(ForeignStep::new(step.clone()));
             }
             ModelEvent::Foreign(Foreign::Delta(delta)) => {
                 if let Some(foreign) = &mut self.foreign {
                     foreign.add(delta);
                 }
-                self.goes_on();
+                self.extend_last();
             }
             ModelEvent::Foreign(Foreign::Stopped) => self.step_stopped(),
-            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) => self.take(What::Counted),
-            ModelEvent::End(end) => self.take(What::Ended(*end)),
+            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) => {
+                self.push(RecordedEventKind::Counted)
+            }
+            ModelEvent::End(end) => self.push(RecordedEventKind::Ended(*end)),
             // A replay assigns its own ids and signatures.
             ModelEvent::Mark(_) | ModelEvent::Sealed(_) => {}
         }
     }
 
     fn step_stopped(&mut self) {
-        if let (Some(foreign), Some(Take { what: What::Step(step), .. })) =
-            (self.foreign.take(), self.takes.last_mut())
+        if let (Some(foreign), Some(RecordedEvent { kind: RecordedEventKind::Step(step), .. })) =
+            (self.foreign.take(), self.events.last_mut())
         {
             *step = foreign.into_value();
         }
     }
 
-    fn piece(&mut self, piece: &str, what: fn(String) -> What) {
+    fn piece(&mut self, piece: &str, kind: fn(String) -> RecordedEventKind) {
         if piece.is_empty() {
             return;
         }
-        let new = what(piece.to_owned());
-        let same = self.takes.last_mut().filter(|last| last.what.is_like(&new));
-        match same.map(|last| &mut last.what) {
-            Some(What::Thought(text) | What::Text(text)) => {
+        let new = kind(piece.to_owned());
+        let same = self.events.last_mut().filter(|last| last.kind.is_like(&new));
+        match same.map(|last| &mut last.kind) {
+            Some(RecordedEventKind::Thought(text) | RecordedEventKind::Text(text)) => {
                 text.push_str(piece);
-                self.goes_on();
+                self.extend_last();
             }
-            _ => self.take(new),
+            _ => self.push(new),
         }
     }
 
-    fn goes_on(&mut self) {
-        let now = self.began.elapsed();
-        if let Some(last) = self.takes.last_mut() {
+    fn extend_last(&mut self) {
+        let now = self.started.elapsed();
+        if let Some(last) = self.events.last_mut() {
             last.until = now;
             last.pieces += 1;
         }
     }
 
-    fn take(&mut self, what: What) {
+    fn push(&mut self, kind: RecordedEventKind) {
         // An unfinished step is recorded as far as it arrived.
         self.step_stopped();
-        let now = self.began.elapsed();
-        self.takes.push(Take { at: now, until: now, pieces: 1, what });
+        let now = self.started.elapsed();
+        self.events.push(RecordedEvent { at: now, until: now, pieces: 1, kind });
     }
 }
 
-impl What {
-    fn is_like(&self, other: &What) -> bool {
+impl RecordedEventKind {
+    fn is_like(&self, other: &RecordedEventKind) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
@@ -336,20 +351,23 @@ mod tests {
     #[test]
     fn a_recording_has_a_maximum_size() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
-        let keeper = Arc::new(keeper);
+        let writer = RecordingWriter::open(folder.path(), Secrets::default()).expect("it is ours");
+        let writer = Arc::new(writer);
         for (pieces, is_kept) in [(16, true), (17, false), (40, false)] {
-            let tape = Tape::blank();
-            assert!(tape.turn(&keeper, &prompt("?")));
+            let session = RecordingSession::enabled();
+            assert!(session.turn(&writer, &prompt("?")));
             for _ in 0..pieces {
-                tape.heard(&Ok(ModelEvent::Text("x".repeat(1 << 20))));
+                session.model_event(&Ok(ModelEvent::Text("x".repeat(1 << 20))));
             }
-            tape.heard(&Ok(ModelEvent::End(End::default())));
-            tape.take_back();
-            let reel = tape.unwind().expect("it has events");
-            assert_eq!(reel.is_ok(), is_kept, "{pieces} MiB");
-            assert!(tape.unwind().is_none(), "it is empty again");
+            session.model_event(&Ok(ModelEvent::End(End::default())));
+            session.discard_turn();
+            let recording = session.finish().expect("it has events");
+            assert_eq!(recording.is_ok(), is_kept, "{pieces} MiB");
+            assert!(session.finish().is_none(), "it is empty again");
         }
-        assert!(!Tape::default().turn(&keeper, &prompt("?")), "this session is disabled");
+        assert!(
+            !RecordingSession::default().turn(&writer, &prompt("?")),
+            "this session is disabled"
+        );
     }
 }

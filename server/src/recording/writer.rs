@@ -9,11 +9,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::index::{Manner, Place, RecordMode, RecordingIndex};
 use super::question::Question;
 use super::redact::Secrets;
 use super::script::{Picture, Script};
-use super::shelf::{Manner, Place, RecordMode, Shelf};
-use super::tape::Reel;
+use super::session::Recording;
 use crate::backend::scripted::{self, Ignore, ScenarioError, Scripted};
 use crate::interaction::Usage;
 
@@ -22,19 +22,19 @@ pub const MAX_GIVEN_BYTES: usize = 64 << 20;
 
 /// Writes recordings into a folder.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct RecordingWriter {
     folder: PathBuf,
     secrets: Secrets,
     mode: RecordMode,
     /// Patterns for text that differs each time and is omitted.
     ignore: Ignore,
     /// Only one recording is written at a time.
-    shelf: Mutex<Shelf>,
+    index: Mutex<RecordingIndex>,
 }
 
 /// Facts about an interaction that are known at its end, besides the model's output.
 #[derive(Debug)]
-pub struct Whole {
+pub struct RecordingMetadata {
     pub at: Timestamp,
     /// The status of the interaction.
     pub status: &'static str,
@@ -47,7 +47,7 @@ pub struct Whole {
 
 /// Why a recording was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
+pub enum RecordingError {
     #[error("could not write recordings to {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("a recording does not parse to the recorded output: {0}")]
@@ -58,12 +58,14 @@ pub enum KeeperError {
     Json(#[from] serde_json::Error),
 }
 
-impl KeeperError {
+impl RecordingError {
     /// For the log, because the full error may contain the recorded text.
     fn kind(&self) -> String {
         match self {
-            KeeperError::Folder { .. } => self.to_string(),
-            KeeperError::Unreadable(_) | KeeperError::Scenario(_) | KeeperError::Json(_) => {
+            RecordingError::Folder { .. } => self.to_string(),
+            RecordingError::Unreadable(_)
+            | RecordingError::Scenario(_)
+            | RecordingError::Json(_) => {
                 "the recording does not parse to the recorded output".to_owned()
             }
         }
@@ -82,22 +84,22 @@ fn ending(path: &Path) -> &str {
     name.rsplit('-').next().unwrap_or_default()
 }
 
-impl Keeper {
+impl RecordingWriter {
     /// Creates the folder if it does not exist.
-    pub fn open(folder: &Path, secrets: Secrets) -> Result<Keeper, KeeperError> {
-        let failed = |source| KeeperError::Folder { folder: folder.to_owned(), source };
+    pub fn open(folder: &Path, secrets: Secrets) -> Result<RecordingWriter, RecordingError> {
+        let failed = |source| RecordingError::Folder { folder: folder.to_owned(), source };
         make(folder).map_err(failed)?;
         // A missing write permission is reported at the start, not after the first interaction.
         tempfile::tempfile_in(folder).map_err(failed)?;
-        let shelf = Mutex::new(Shelf::read(folder)?);
+        let index = Mutex::new(RecordingIndex::read(folder)?);
         let (folder, mode, ignore) = (folder.to_owned(), RecordMode::default(), Ignore::default());
-        Ok(Keeper { folder, secrets, mode, ignore, shelf })
+        Ok(RecordingWriter { folder, secrets, mode, ignore, index })
     }
 
     /// The same writer with these settings.
     #[must_use]
-    pub fn recording(self, mode: RecordMode, ignore: Ignore) -> Keeper {
-        Keeper { mode, ignore, ..self }
+    pub fn with_settings(self, mode: RecordMode, ignore: Ignore) -> RecordingWriter {
+        RecordingWriter { mode, ignore, ..self }
     }
 
     /// Existing recordings that are replayed, if the mode allows that.
@@ -110,9 +112,9 @@ impl Keeper {
 
     /// Writes a finished recording. A failure is only logged, because it does not affect the
     /// interaction.
-    pub async fn keep(self: Arc<Self>, reel: Reel, whole: Whole) {
-        let kept = tokio::task::spawn_blocking(move || self.write(&reel, &whole)).await;
-        match kept {
+    pub async fn save(self: Arc<Self>, recording: Recording, metadata: RecordingMetadata) {
+        let written = tokio::task::spawn_blocking(move || self.write(&recording, &metadata)).await;
+        match written {
             // The file name starts with the beginning of the prompt, so only its end is logged.
             Ok(Ok(path)) => tracing::info!(recording = ending(&path), "interaction recorded"),
             Ok(Err(error)) => tracing::error!(error = error.kind(), "interaction not recorded"),
@@ -120,29 +122,33 @@ impl Keeper {
         }
     }
 
-    fn write(&self, reel: &Reel, whole: &Whole) -> Result<PathBuf, KeeperError> {
+    fn write(
+        &self,
+        recording: &Recording,
+        metadata: &RecordingMetadata,
+    ) -> Result<PathBuf, RecordingError> {
         // The question must not depend on the answer, so secrets found in the answer do not change
         // it.
-        let secrets = self.secrets.with_keys_of_client(&reel.keys);
-        let question = Question::of(&reel.asked, &secrets, &self.ignore);
-        let secrets = secrets.learned_from(reel.texts().iter().map(String::as_str));
+        let secrets = self.secrets.with_keys_of_client(&recording.keys);
+        let question = Question::of(&recording.asked, &secrets, &self.ignore);
+        let secrets = secrets.learned_from(recording.texts().iter().map(String::as_str));
         let question = question.without(&secrets);
-        let script = Script::of(reel, whole.usage, &secrets);
+        let script = Script::of(recording, metadata.usage, &secrets);
         let mut given = Vec::new();
         let mut files = Vec::new();
-        for (name, mime_type, content) in &whole.files {
+        for (name, mime_type, content) in &metadata.files {
             let content = secrets.redact_file(content).map_or_else(|| content.clone(), Bytes::from);
             let file = Picture::new(mime_type, content);
             given.push(json!({"name": name, "mime_type": mime_type, "file": file.path()}));
             files.push(file);
         }
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let manner = if reel.has_failed() { Manner::Failed } else { Manner::Answered };
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let manner = if recording.has_failed() { Manner::Failed } else { Manner::Answered };
         let Place { file: path, take, stale, before } =
-            shelf.place(&self.folder, &question, manner, self.mode);
-        let text = script.file(reel, whole, &question, take, given)?;
+            index.place(&self.folder, &question, manner, self.mode);
+        let text = script.file(recording, metadata, &question, take, given)?;
         scripted::parse(&path, &text)
-            .map_err(|error| KeeperError::Unreadable(error.to_string()))?;
+            .map_err(|error| RecordingError::Unreadable(error.to_string()))?;
         // The files that the recording refers to come first.
         for file in files.iter().chain(&script.pictures) {
             let path = self.folder.join(file.path());
@@ -163,7 +169,7 @@ impl Keeper {
     }
 
     /// Written under a temporary name first, so that no reader sees a partial file.
-    fn put(&self, path: &Path, content: &[u8]) -> Result<(), KeeperError> {
+    fn put(&self, path: &Path, content: &[u8]) -> Result<(), RecordingError> {
         let put = || {
             let folder = path.parent().unwrap_or(&self.folder);
             make(folder)?;
@@ -174,7 +180,7 @@ impl Keeper {
             file.persist(path)?;
             Ok(())
         };
-        put().map_err(|source| KeeperError::Folder { folder: self.folder.clone(), source })
+        put().map_err(|source| RecordingError::Folder { folder: self.folder.clone(), source })
     }
 }
 

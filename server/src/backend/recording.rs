@@ -6,39 +6,42 @@ use tokio::sync::mpsc;
 
 use super::scripted::{ScenarioError, Scripted};
 use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
-use crate::recording::{self, Keeper};
+use crate::recording::{self, RecordingWriter};
 
 /// Forwards a model's output and records it.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct RecordingBackend {
     model: Arc<dyn Backend>,
-    keeper: Arc<Keeper>,
+    writer: Arc<RecordingWriter>,
     /// Recordings that are replayed instead of calling the model.
     known: Option<Scripted>,
 }
 
-impl Recorded {
-    pub fn new(model: Arc<dyn Backend>, keeper: Arc<Keeper>) -> Result<Recorded, ScenarioError> {
-        let known = keeper.known()?;
-        Ok(Recorded { model, keeper, known })
+impl RecordingBackend {
+    pub fn new(
+        model: Arc<dyn Backend>,
+        writer: Arc<RecordingWriter>,
+    ) -> Result<RecordingBackend, ScenarioError> {
+        let known = writer.known()?;
+        Ok(RecordingBackend { model, writer, known })
     }
 }
 
-impl Backend for Recorded {
+impl Backend for RecordingBackend {
     fn has_own_signatures(&self, model: &str) -> bool {
         self.model.has_own_signatures(model)
     }
 
     fn generate(&self, prompt: Prompt) -> ModelStream {
-        let tape = prompt.tape.clone();
+        let session = prompt.recording.clone();
         // An interaction is recorded or replayed as a whole.
         if let Some(known) = &self.known
-            && !tape.has_begun()
+            && !session.has_started()
             && known.knows(&prompt)
         {
             return known.generate(prompt);
         }
-        if !tape.turn(&self.keeper, &prompt) {
+        if !session.turn(&self.writer, &prompt) {
             return self.model.generate(prompt);
         }
         let mut output = self.model.generate(prompt);
@@ -53,13 +56,13 @@ impl Backend for Recorded {
                 };
                 let Some(event) = event else { break };
                 ended = event.as_ref().map_or(true, ModelEvent::is_last);
-                tape.heard(&event);
+                session.model_event(&event);
                 if events.send(event).await.is_err() {
                     return;
                 }
             }
             if !ended {
-                tape.heard(&Err(recording::broke_off()));
+                session.model_event(&Err(recording::broke_off()));
             }
         });
         stream
