@@ -156,7 +156,7 @@ async fn what_was_recorded_is_said_again_without_the_model() {
 
     let file = folder.text();
     for wanted in [
-        "# RecordingBackend by belljar ",
+        "# Recorded by belljar ",
         "model: m1",
         "thought: ",
         "code: |",
