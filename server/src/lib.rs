@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
-use backend::scripted::Additions;
+use backend::scripted::AddedScenarios;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
 use listen::Listeners;
 use sandbox::{Sandbox, SandboxError};
@@ -70,7 +70,7 @@ pub struct Parts {
     pub search: Option<Arc<dyn Search>>,
     pub store: Store,
     /// What clients add to the scenarios; the scripted model has it too.
-    pub additions: Arc<Additions>,
+    pub additions: Arc<AddedScenarios>,
 }
 
 /// How it serves. There is no default: whoever starts one decides.

@@ -19,9 +19,9 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
-use server::backend::recorded::Recorded;
+use server::backend::recording::RecordingBackend;
 use server::backend::router::Router;
-use server::backend::scripted::{self, Additions, Scripted};
+use server::backend::scripted::{self, AddedScenarios, Scripted};
 use server::config::{
     self, BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig,
     Task,
@@ -29,7 +29,7 @@ use server::config::{
 use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
-use server::recording::Keeper;
+use server::recording::RecordingWriter;
 use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
@@ -353,7 +353,7 @@ impl Assembled {
         let listeners = Listeners::bind(config.listen).await.map_err(no_listener)?;
         let addresses = listeners.addresses()?.into_iter();
         let urls: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
-        let additions = Arc::<Additions>::default();
+        let additions = Arc::<AddedScenarios>::default();
         let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
         let (store, scratch) = match &config.data_dir {
@@ -421,18 +421,18 @@ async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
 /// Each model that the configuration names, behind one, and how many scenarios there are.
 fn models(
     config: &Config,
-    additions: &Arc<Additions>,
+    additions: &Arc<AddedScenarios>,
 ) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
     let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
     let secrets = config.secrets();
     // First, for scenarios may be read from the folder that recordings are written to, and it may not be
     // there yet. Models that are recorded into one folder share it.
-    let mut keepers: HashMap<&Path, Arc<Keeper>> = HashMap::new();
+    let mut writers: HashMap<&Path, Arc<RecordingWriter>> = HashMap::new();
     for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
-        if !keepers.contains_key(folder) {
-            let keeper = Keeper::open(folder, secrets.clone())?;
-            let keeper = keeper.recording(config.record_mode, config.record_ignore.clone());
-            keepers.insert(folder, Arc::new(keeper));
+        if !writers.contains_key(folder) {
+            let writer = RecordingWriter::open(folder, secrets.clone())?;
+            let writer = writer.with_settings(config.record_mode, config.record_ignore.clone());
+            writers.insert(folder, Arc::new(writer));
         }
     }
     let scripted = match &config.scenarios {
@@ -456,10 +456,10 @@ fn models(
                 Arc::new(replay.listed_in(additions))
             }
         };
-        let backend = match rule.record.as_deref().and_then(|folder| keepers.get(folder)) {
-            Some(keeper) => {
+        let backend = match rule.record.as_deref().and_then(|folder| writers.get(folder)) {
+            Some(writer) => {
                 let folder = rule.record.as_deref().unwrap_or(Path::new(""));
-                let recorded = Recorded::new(backend, Arc::clone(keeper));
+                let recorded = RecordingBackend::new(backend, Arc::clone(writer));
                 Arc::new(recorded.map_err(|error| broken(folder, error))?)
             }
             None => backend,

@@ -342,12 +342,12 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         "did you mean `regex_find`?",
         "a.yaml:7:15: scenario `one`: unknown test `definde`",
         "b.yaml:11:25: `text` is not a template: the function `lookup` cannot be used",
-        "b.yaml:12:13: scenario `one`: its name is there already, in `one` (a.yaml:3)",
-        "b.yaml:12:13: scenario `one`: the script ends in code",
-        "it never answers: wherever its conditions hold, so do those of `one` (a.yaml:3)",
+        "b.yaml:12:13: scenario `one`: duplicate name, already used in `one` (a.yaml:3)",
+        "b.yaml:12:13: scenario `one`: the script ends with code",
+        "it never answers: whenever its conditions hold, so do those of `one` (a.yaml:3)",
         "a.yaml:13:11: scenario `two`: Python syntax error: ",
-        "a.yaml:15:11: scenario `two`: its name is there already, in `two` (a.yaml:8)",
-        "a.yaml:15:11: scenario `two`: the script ends in code",
+        "a.yaml:15:11: scenario `two`: duplicate name, already used in `two` (a.yaml:8)",
+        "a.yaml:15:11: scenario `two`: the script ends with code",
         "unknown variable `nothing`",
         "b.yaml:3:13: unknown field `inptu`",
         "b.yaml:5:9: unknown field `txt`",
@@ -358,7 +358,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         "`text` and `code` in one part",
         "c.json:1:52: scenario `two`: Python syntax error: ",
         "unknown variable `stdin`",
-        "scenario `two`: its name is there already, in `two` (a.yaml:8)",
+        "scenario `two`: duplicate name, already used in `two` (a.yaml:8)",
         "d.yaml:2:",
         "not with tabs",
         "  6 |       - text: \"{{ stdot }}",
@@ -395,5 +395,5 @@ fn without_python_code_is_not_checked_and_that_is_said() {
     let said = belljar.env("BELLJAR_LIBRARIES", folder.path()).output().expect("it is a program");
     let text = String::from_utf8(said.stdout).expect("it is text");
     assert!(said.status.success() && text.contains("1 scenario\n"), "{text}");
-    assert!(text.ends_with("note: code was not checked: there is no Python here\n"), "{text}");
+    assert!(text.ends_with("note: code was not checked: no Python found\n"), "{text}");
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::router::Router;
-use server::backend::scripted::{self, Additions, Scripted};
+use server::backend::scripted::{self, AddedScenarios, Scripted};
 use server::engine::FetchFrom;
 use server::fault::Fault;
 use server::interaction::Limits;
@@ -288,7 +288,7 @@ impl Drop for TestServer {
 fn models(
     mut routes: Vec<(String, Arc<dyn Backend>)>,
     yaml: &str,
-    additions: Arc<Additions>,
+    additions: Arc<AddedScenarios>,
 ) -> Arc<dyn Backend> {
     let scenarios = if yaml.is_empty() {
         Vec::new()

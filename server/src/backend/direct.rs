@@ -1,4 +1,4 @@
-//! The model that runs what it is told: no scenario, no network, no guessing.
+//! A model that runs its input as code: no scenario and no network.
 
 use tokio::sync::mpsc;
 
@@ -11,19 +11,20 @@ const TOOL: &str = "code_execution";
 const NO_TOOL: &str = "The model `direct` runs the code of its input, and for that it needs the \
                        tool `code_execution` in the request.";
 
-/// Says the code blocks of the newest user input, one a turn, and then `done`.
+/// Emits the code blocks of the newest user input, one per turn, and then `done`.
 ///
-/// What a block led to makes no difference: after one that failed, the next is said all the same.
+/// The result of a block makes no difference: after a failed block the next one runs as well.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Direct;
 
 impl Backend for Direct {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         prompt.note.answered_by("direct");
-        let said = answer(&prompt);
-        // Two events at most, so there is room for all of them, and no task is needed.
-        let (events, stream) = mpsc::channel(said.len());
-        for event in said {
+        let output = answer(&prompt);
+        // The answer has two events at most, so the channel holds all of them and no task is
+        // needed.
+        let (events, stream) = mpsc::channel(output.len());
+        for event in output {
             events.try_send(Ok(event)).expect("the channel is as long as the answer");
         }
         stream
@@ -33,8 +34,8 @@ impl Backend for Direct {
 fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
     let text = |text: &str| vec![ModelEvent::Text(text.into()), ModelEvent::End(End::default())];
     if !prompt.tools.code_execution || !prompt.allowed().contains(&TOOL) {
-        // The engine takes the tool away when there were too many errors. That is no mistake of
-        // the client's, unlike a request that never offered it.
+        // The engine removes the tool after too many errors. That is no mistake of the client,
+        // unlike a request that never offered the tool.
         let was_offered = prompt.allowed().contains(&TOOL);
         if !was_offered {
             return text(NO_TOOL);
@@ -48,7 +49,7 @@ fn answer(prompt: &Prompt) -> Vec<ModelEvent> {
     }
 }
 
-/// What is said where blocks are left that may not be run any more.
+/// The answer when blocks are left over that may no longer be run.
 fn stopped(ran: usize, left: usize) -> Vec<ModelEvent> {
     let blocks = ran + left;
     let why = format!(
@@ -59,8 +60,8 @@ fn stopped(ran: usize, left: usize) -> Vec<ModelEvent> {
     vec![ModelEvent::Text(why), ModelEvent::End(end)]
 }
 
-/// How many blocks of the newest user input ran, as the results since then tell, and those that did
-/// not.
+/// How many blocks of the newest user input ran, counted by the results since then, and the blocks
+/// that did not run.
 fn progress(steps: &[Step]) -> (usize, Vec<String>) {
     let newest = steps.iter().rposition(|step| matches!(step, Step::UserInput(_)));
     let Some(newest) = newest else { return (0, Vec::new()) };
@@ -69,7 +70,7 @@ fn progress(steps: &[Step]) -> (usize, Vec<String>) {
     (ran, codes.into_iter().skip(ran).collect())
 }
 
-/// The Python blocks of a text. Where it has none, all of it is the code.
+/// The Python blocks of a text. A text without blocks is code as a whole.
 fn codes(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -79,7 +80,7 @@ fn codes(text: &str) -> Vec<String> {
             continue;
         };
         let (mut code, mut is_whole) = opening.first.unwrap_or_default();
-        // A block that nobody closed goes on to the end.
+        // An unclosed block extends to the end.
         while !is_whole && let Some(line) = lines.next() {
             let before = opening.closing.closes(line);
             is_whole = before.is_some();
@@ -105,7 +106,7 @@ mod tests {
     use crate::interaction::{CodeResult, Content, Outcome};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::Tape;
+    use crate::recording::RecordingSession;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -147,7 +148,7 @@ mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: "direct".into(),
             system_instruction: None,
             tools,
@@ -173,18 +174,20 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_was_taken_away_is_the_end_and_says_what_was_not_run() {
+    fn after_the_tool_is_removed_the_answer_counts_the_blocks_that_did_not_run() {
         let tools = || Tools { code_execution: false, ..with_tool() };
         assert_eq!(answer(&prompt(2, tools())), done());
-        let said = answer(&prompt(1, tools()));
-        let [ModelEvent::Text(text), ModelEvent::End(end)] = &said[..] else { panic!("{said:?}") };
+        let output = answer(&prompt(1, tools()));
+        let [ModelEvent::Text(text), ModelEvent::End(end)] = &output[..] else {
+            panic!("{output:?}")
+        };
         assert!(text.starts_with("stopped: 1 of 2 blocks were not run."), "{text}");
         assert_eq!(end.finish, Finish::MaxTokens);
     }
 
     #[test]
-    fn without_the_tool_it_says_what_it_needs() {
-        let said = answer(&prompt(0, Tools::default()));
-        assert_eq!(said[0], ModelEvent::Text(NO_TOOL.into()));
+    fn without_the_tool_the_answer_asks_for_it() {
+        let output = answer(&prompt(0, Tools::default()));
+        assert_eq!(output[0], ModelEvent::Text(NO_TOOL.into()));
     }
 }

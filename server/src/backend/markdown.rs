@@ -1,11 +1,12 @@
-//! Code blocks in what models and people write: what opens one, what closes it, and its code without
-//! the indentation of the list that it stands in.
+//! Code blocks in text of models and people: their opening, their closing, and their code without
+//! the indentation of an enclosing list.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Marks that some models write around code instead of a fence, in lower case, with what closes them.
+/// Tags that some models write around code instead of a fence, in lower case, with their closing
+/// tags.
 const TAGS: [(&str, &str); 7] = [
     ("<|python_tag|>", "<|eom_id|>"),
     ("<execute_python>", "</execute_python>"),
@@ -19,12 +20,12 @@ const FENCE_LENGTH: usize = 3;
 /// White space before a block in its line. What has more of it is handed on as it comes.
 const MAX_INDENT_BYTES: usize = 1000;
 
-/// The language that a fence names.
+/// The language in the info string of a fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     Python,
     Search,
-    /// None is named.
+    /// No language is named.
     Unnamed,
     Other,
 }
@@ -32,22 +33,22 @@ pub enum Language {
 /// A line that opens a block.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// Bytes of the line that stand before it, and are text.
+    /// Length in bytes of the text before the opening.
     pub at: usize,
     pub language: Language,
     pub closing: Closing,
-    /// Code on the line itself, and whether the block ends there.
+    /// Code on the opening line, and whether the block also ends there.
     pub first: Option<(String, bool)>,
 }
 
-/// What closes a block.
+/// The marker that closes a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
     Fence { mark: char, length: usize },
     Tag(&'static str),
 }
 
-/// The block that a line opens. A fence of backticks may stand behind text: "Run this: ```python".
+/// The block that a line opens. A backtick fence may follow text: "Run this: ```python".
 pub fn opening(line: &str) -> Option<Opening> {
     let indent = line.len() - line.trim_start().len();
     if let Some(opening) = opening_tag(line, indent) {
@@ -61,7 +62,7 @@ pub fn opening(line: &str) -> Option<Opening> {
     let closing = Closing::Fence { mark, length };
     let is_alone = line[..at].trim().is_empty();
     if info.contains(mark) {
-        // All of it on one line: ```python print(1)```. Anything else is a span of text.
+        // A whole block on one line: ```python print(1)```. Anything else is an inline code span.
         let code = info.strip_suffix(&mark.to_string().repeat(length))?;
         let is_block = !code.contains(mark) && !code.trim().is_empty();
         let first = (is_block && language != Language::Unnamed)
@@ -74,7 +75,7 @@ pub fn opening(line: &str) -> Option<Opening> {
     Some(Opening { at: text_before(line, at), language, closing, first: None })
 }
 
-/// White space before a fence is no text.
+/// White space before a fence is not text.
 fn text_before(line: &str, at: usize) -> usize {
     if line[..at].trim().is_empty() { 0 } else { at }
 }
@@ -96,7 +97,7 @@ fn starts_with(text: &str, lower: &str) -> bool {
     text.get(..lower.len()).is_some_and(|start| start.eq_ignore_ascii_case(lower))
 }
 
-/// The language of an info string, and what follows it: `python`, `Python3`, `{.py}`, `python title=…`.
+/// The language of an info string, and the rest: `python`, `Python3`, `{.py}`, `python title=…`.
 fn language(info: &str) -> (Language, &str) {
     let begin = info.trim_start_matches(['{', '.', ' ']);
     let is_name = |letter: char| letter.is_alphanumeric() || "_.+#-".contains(letter);
@@ -112,7 +113,8 @@ fn language(info: &str) -> (Language, &str) {
     (language, begin[end..].trim())
 }
 
-/// Where a part of a line begins that more letters could make an opening; its length where none does.
+/// Offset of the last part of a line that could become an opening if more text follows; otherwise
+/// the line's length.
 pub fn may_open(line: &str) -> usize {
     let indent = line.len() - line.trim_start().len();
     if indent > MAX_INDENT_BYTES {
@@ -131,8 +133,8 @@ pub fn may_open(line: &str) -> usize {
 }
 
 impl Closing {
-    /// What stands before the end of the block, where the line has it. Servers that do not know a model's
-    /// own marks let them through: "```<|im_end|>".
+    /// The text before the closing marker, if the line has one. Servers that do not know a model's
+    /// special tokens pass them through: "```<|im_end|>".
     pub fn closes<'a>(&self, line: &'a str) -> Option<&'a str> {
         let text = line.trim_end();
         match *self {
@@ -156,7 +158,7 @@ impl Closing {
     }
 }
 
-/// Code that may stand in a fence of its own, without it and without indentation.
+/// The code of a call without a surrounding fence and without indentation.
 pub fn unfenced(code: String) -> String {
     let text = code.trim_matches(['\r', '\n']);
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
@@ -177,7 +179,7 @@ pub fn unfenced(code: String) -> String {
     dedent(&inside)
 }
 
-/// Code without the white space that all of its lines begin with.
+/// Removes the indentation that all lines of the code share.
 pub fn dedent(code: &str) -> String {
     let lines = || code.split_inclusive('\n').filter(|line| !line.trim().is_empty());
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
@@ -196,8 +198,8 @@ pub fn dedent(code: &str) -> String {
         .collect()
 }
 
-/// Whether a text is a program, and no prose: each statement begins as one of Python does, and something
-/// is imported, printed or shown. What merely looks like Python, such as `x = 5`, is not enough.
+/// Whether a text is a Python program: each statement starts like a Python statement, and something
+/// is imported, printed or shown. Text such as `x = 5` alone does not count.
 pub fn is_python(text: &str) -> bool {
     static STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_told_from_prose() {
+    fn programs_are_distinguished_from_prose() {
         for code in [
             "print(6 * 7)",
             "import numpy as np\n\nx = np.arange(3)\nprint(\n  x,\n)\n",

@@ -1,4 +1,4 @@
-//! A language model, as far as the engine can tell. No provider's name is to be found here.
+//! Interface between the engine and a language model. It names no provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use tokio::sync::mpsc;
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 pub mod direct;
 pub mod gemini;
 mod markdown;
 pub mod openai;
-pub mod recorded;
+pub mod recording;
 pub mod router;
 pub mod scripted;
 pub mod upstream;
 
-/// A language model: a conversation goes in, events come out.
+/// A language model: a conversation goes in, a stream of events comes out.
 ///
 /// The stream ends with [`ModelEvent::End`], with [`ModelEvent::Code`], or with an error, and
 /// nothing follows any of them. Dropping the stream cancels the generation.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn generate(&self, prompt: Prompt) -> ModelStream;
 
-    /// Whether the model behind it gives and checks thought signatures of its own.
+    /// Whether the model behind it creates and checks its own thought signatures.
     fn has_own_signatures(&self, _model: &str) -> bool {
         false
     }
@@ -40,30 +40,30 @@ pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
 /// How many events a model may be ahead of its reader.
 pub const STREAM_CAPACITY: usize = 64;
 
-/// All that a model is told.
+/// Everything that a model is given.
 #[derive(Debug, Clone)]
 pub struct Prompt {
-    /// Whose scenarios are asked first.
+    /// The namespace whose scenarios are tried first.
     pub namespace: Namespace,
-    /// Where it is noted which scenario spoke.
+    /// Records in the journal which scenario answered.
     pub note: Note,
-    /// Where all that is said is put, where somebody records.
-    pub tape: Tape,
+    /// Collects the model's output, if the request is recorded.
+    pub recording: RecordingSession,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,
     pub tools: Tools,
-    /// The client's `generation_config`, as it came; `Null` where there was none.
+    /// The client's `generation_config` unchanged; `Null` if there was none.
     pub generation_config: Value,
-    /// The whole chain, oldest first, this interaction's own steps included.
+    /// The whole chain, oldest first, including the steps of this interaction.
     pub steps: Arc<[Step]>,
-    /// What lies in the working directory, in the order of the names.
+    /// Files in the working directory, sorted by name.
     pub files: Arc<[InputFile]>,
 }
 
 impl Prompt {
-    /// The tools that the request lets the model use: those that it offers, but for what its
-    /// `tool_choice` leaves out. A tool that the engine takes away at the end is among them.
+    /// The tools that the model may use: the offered ones, restricted by `tool_choice`. A tool that
+    /// the engine removes at the end is still included.
     pub fn allowed(&self) -> Vec<&str> {
         let offered = self.tools.offered.iter().map(String::as_str);
         let choice = &self.generation_config["tool_choice"];
@@ -78,19 +78,21 @@ impl Prompt {
     }
 }
 
-/// What the model may use. Asked anew each turn: the engine takes code execution away at the end.
+/// The tools of one turn. The engine rebuilds them each turn, because it removes code execution at
+/// the end.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     pub code_execution: bool,
-    /// Whether the server looks things up for the model: it was offered, and there is where to look.
+    /// Whether the server searches for the model: search was offered, and a search backend is
+    /// configured.
     pub google_search: bool,
     pub functions: Vec<Function>,
-    /// Names of all tools that the client offered in this request, `code_execution` included,
-    /// whether or not it is still available.
+    /// Names of all tools that the client offered in this request, `code_execution` included, even
+    /// if it is no longer available.
     pub offered: Vec<String>,
 }
 
-/// A function of the client's.
+/// A function of the client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub name: String,
@@ -99,7 +101,7 @@ pub struct Function {
     pub parameters: Option<Value>,
 }
 
-/// A file of the input, as it lies in the working directory.
+/// An input file in the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
     /// `input_file_0.csv`
@@ -109,16 +111,16 @@ pub struct InputFile {
     pub content: FileContent,
 }
 
-/// What a file is told apart by.
+/// The content of a file, or its hash; it identifies the file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileContent {
     Here(Bytes),
-    /// On the disk. This is its SHA-256, in hexadecimal digits.
+    /// A file on disk, by its SHA-256 in hexadecimal.
     Stored(String),
 }
 
 impl FileContent {
-    /// In hexadecimal digits.
+    /// In hexadecimal.
     pub fn sha256(&self) -> String {
         match self {
             FileContent::Here(bytes) => {
@@ -130,27 +132,27 @@ impl FileContent {
 }
 
 impl fmt::Debug for FileContent {
-    /// Without what is in it.
+    /// Omits the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileContent").finish_non_exhaustive()
     }
 }
 
-/// One thing that a model says.
+/// One event of a model's output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelEvent {
-    /// A piece of a thought's summary. Pieces in a row are one thought.
+    /// A piece of a thought summary. Consecutive pieces form one thought.
     Thought(String),
-    /// A piece of the visible text. Pieces in a row are one text.
+    /// A piece of the visible text. Consecutive pieces form one text.
     Text(String),
     /// Code to run. The model's turn ends here.
     Code(String),
-    /// A search of the web that has been made.
+    /// A web search that has already been made.
     Search {
         queries: Vec<String>,
         found: Vec<Found>,
     },
-    /// A search for the server to make. Where the model waits for what it finds, its turn ends with
+    /// A web search for the server to make. If the model waits for its results, its turn ends with
     /// [`Finish::Searched`].
     Lookup {
         queries: Vec<String>,
@@ -160,36 +162,37 @@ pub enum ModelEvent {
         name: String,
         arguments: Value,
     },
-    /// What the model calls the call that comes next, and signs it with. Without it the server gives
-    /// both.
+    /// Id and signature of the next call. If this event is missing, the server creates both.
     Mark(Mark),
-    /// The thought that was said is over, and this is its signature. Without it the server gives one.
+    /// Ends the current thought and carries its signature. If this event is missing, the server
+    /// creates one.
     Sealed(String),
-    /// A step of a server that speaks as this one does, handed on as it comes.
+    /// A step of an upstream Gemini server, passed through unchanged.
     Foreign(Foreign),
-    /// What that server counted that ran all of this, in its own words.
+    /// Token usage of an upstream that ran the whole interaction, in the upstream's own JSON.
     CountedElsewhere(Value),
-    /// What the model counted in this turn; it adds up. Comes before the turn's last event.
+    /// Token counts of the model for this turn; they are summed. Comes before the turn's last
+    /// event.
     Counted(Usage),
     End(End),
 }
 
 impl ModelEvent {
-    /// Whether nothing follows it.
+    /// Whether this event is the last one of a turn.
     pub fn is_last(&self) -> bool {
         matches!(self, ModelEvent::Code(_) | ModelEvent::End(_))
     }
 }
 
-/// How a call is known where it was made.
+/// Id and signature of a call, as its origin knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mark {
     pub id: Option<String>,
-    /// Opaque, and handed back unchanged.
+    /// Opaque; sent back unchanged.
     pub signature: String,
 }
 
-/// What happens to a step that is handed on as it comes: JSON in Google's words.
+/// One stage of a step that is passed through, as JSON in Google's format.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Foreign {
     Started(Value),
@@ -197,11 +200,11 @@ pub enum Foreign {
     Stopped,
 }
 
-/// How a turn of the model ended, when it did not end with code.
+/// How a turn of the model ended, unless it ended with code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct End {
     pub finish: Finish,
-    /// Instead of all that was counted before, in any way.
+    /// Replaces all earlier counts.
     pub usage: Option<Usage>,
 }
 
@@ -209,24 +212,24 @@ pub struct End {
 pub enum Finish {
     #[default]
     Stop,
-    /// Cut short by the limit on output tokens.
+    /// Stopped by the limit on output tokens.
     MaxTokens,
-    /// It wants to be asked again, with what was found.
+    /// The model must be called again with the search results.
     Searched,
-    /// Cut short, and not to be taken for an answer.
+    /// Cut off; the output is not an answer.
     Stopped(Reason),
 }
 
 /// Why a model did not answer. The text is shown to the client.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BackendError {
-    /// The request does not fit this model: asking again will not help.
+    /// The model cannot serve this request: a retry does not help.
     #[error("{0}")]
     Refused(String),
-    /// The model is not there at the moment.
+    /// The model is temporarily unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// It failed in a way of its own, or of its script's.
+    /// A failure with its own details, or one that a scenario requested.
     #[error("{}", .0.message)]
     Failed(Failure),
 }

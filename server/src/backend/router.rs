@@ -1,4 +1,4 @@
-//! Several models behind one trait: the name that a request asks for decides which one answers.
+//! Selects one of several models by the model name of the request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use super::{Backend, BackendError, ModelStream, Prompt};
 use crate::glob::{self, GlobError};
 
-/// Sends each prompt to the first backend whose pattern fits the model's name.
+/// Forwards each prompt to the first backend whose pattern matches the model's name.
 pub struct Router {
     routes: Vec<(GlobMatcher, Arc<dyn Backend>)>,
 }
 
 impl Router {
-    /// `routes` in the order in which they are tried. The pattern that is no glob is the error.
+    /// `routes` in matching order. An invalid glob pattern is an error.
     pub fn new(routes: Vec<(String, Arc<dyn Backend>)>) -> Result<Router, GlobError> {
         let routes = routes
             .into_iter()
@@ -69,9 +69,9 @@ mod tests {
     use crate::backend::{ModelEvent, Tools};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::Tape;
+    use crate::recording::RecordingSession;
 
-    /// A model that only says its name.
+    /// A model that answers with its name.
     #[derive(Debug)]
     struct Named(&'static str);
 
@@ -91,7 +91,7 @@ mod tests {
         let mut stream = router.generate(Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_nobody_answers_for_is_refused_with_the_patterns() {
+    fn a_model_without_a_backend_is_refused_with_the_patterns() {
         let text = answer(&[("direct", "direct"), ("qwen*", "openai")], "gpt-5");
         assert!(text.contains("`gpt-5`") && text.contains("direct, qwen*"), "{text}");
     }

@@ -73,9 +73,9 @@ impl Engine {
         match record::word(&ended) {
             Some(word) => {
                 let usage = Some(run.usage.total());
-                record::keep(&run.prompt.tape, word, usage, &run.files, &run.sent_ahead).await;
+                record::keep(&run.prompt.recording, word, usage, &run.files, &run.sent_ahead).await;
             }
-            None => record::discard(&run.prompt.tape, &run.log.head().id),
+            None => record::discard(&run.prompt.recording, &run.log.head().id),
         }
         // With the cell goes every process that the code started, before anyone reads of the end.
         run.cell = None;

@@ -59,7 +59,7 @@ impl Run {
                 source: Source::Inline(image.data),
             })
             .collect();
-        self.prompt.tape.ran(&result, &pictures);
+        self.prompt.recording.ran(&result, &pictures);
         let mut turn = turn.finished(result);
         if !pictures.is_empty() {
             // A step of their own, before the text: the SDKs' `output_text` is then the whole

@@ -45,7 +45,7 @@ impl Run {
             tracing::warn!(interaction.id = %self.log.head().id, %error, "a search failed");
             Vec::new()
         });
-        self.prompt.tape.searched(&call.queries, &found);
+        self.prompt.recording.searched(&call.queries, &found);
         Ok(self.search_result(turn, call, found, is_error))
     }
 

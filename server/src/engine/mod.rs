@@ -38,7 +38,7 @@ use crate::interaction::{
 };
 use crate::journal::{Asked, Journal, Note};
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
@@ -250,7 +250,7 @@ impl Engine {
             Ok(Some(Err(refusal))) => {
                 prompt.note.failed(&refusal.to_string());
                 let sent_ahead = &self.sources.sent_ahead;
-                record::keep(&prompt.tape, "refused", None, &files, sent_ahead).await;
+                record::keep(&prompt.recording, "refused", None, &files, sent_ahead).await;
                 return Err(refusal.into());
             }
             Ok(word) => word,
@@ -352,7 +352,7 @@ impl Engine {
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
-            tape: Tape::of_client(Arc::clone(&request.keys)),
+            recording: RecordingSession::for_client(Arc::clone(&request.keys)),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::files::{File, Held};
 use super::run::RunError;
 use crate::interaction::{Event, Status, Usage};
-use crate::recording::{MAX_GIVEN_BYTES, Tape, Whole};
+use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
 use crate::store::Files;
 
 /// How an interaction ended, in a word, where that is a recording: one that was cancelled is half of
@@ -27,26 +27,26 @@ pub fn word(ended: &Result<Event, RunError>) -> Option<&'static str> {
 }
 
 /// Throws away what is on a tape, if anything is.
-pub fn discard(tape: &Tape, id: &str) {
-    if tape.unwind().is_some() {
+pub fn discard(session: &RecordingSession, id: &str) {
+    if session.finish().is_some() {
         tracing::warn!(interaction.id = id, "not recorded, for it did not come to an end");
     }
 }
 
 /// Writes down what is on the tape, if anything is. When this returns the file is there.
 pub async fn keep(
-    tape: &Tape,
+    session: &RecordingSession,
     status: &'static str,
     usage: Option<Usage>,
     files: &[File],
     sent_ahead: &Files,
 ) {
-    let reel = match tape.unwind() {
+    let recording = match session.finish() {
         None => return,
-        Some(Ok(reel)) => reel,
+        Some(Ok(recording)) => recording,
         Some(Err(error)) => return tracing::error!(%error, "an interaction was not recorded"),
     };
-    let mut whole = Whole {
+    let mut metadata = RecordingMetadata {
         at: Timestamp::now(),
         status,
         usage,
@@ -59,13 +59,13 @@ pub async fn keep(
         match content(file, room, sent_ahead).await {
             Some(content) => {
                 room -= content.len();
-                whole.files.push((name, file.about.mime_type.clone(), content));
+                metadata.files.push((name, file.about.mime_type.clone(), content));
             }
-            None => whole.files_left_out.push(name),
+            None => metadata.files_left_out.push(name),
         }
     }
-    let keeper = Arc::clone(&reel.keeper);
-    keeper.keep(reel, whole).await;
+    let writer = Arc::clone(&recording.writer);
+    writer.save(recording, metadata).await;
 }
 
 async fn content(file: &File, room: usize, sent_ahead: &Files) -> Option<Bytes> {

@@ -19,7 +19,7 @@ use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, ForeignStep, Status,
     Step, Turn,
 };
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 use crate::store::Log;
 
 impl Engine {
@@ -83,7 +83,7 @@ impl Engine {
         let (namespace, request) = orders::read(log.head())?;
         let form = Form::of(&request.generation_config).await.map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
-        prompt.tape = Tape::default(); // what was said before the restart is not on it
+        prompt.recording = RecordingSession::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
         let ids = self.names.after_restart(&log.head().id);

@@ -355,7 +355,7 @@ impl Run {
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(complaint)]));
         prompt.steps = steps.into();
-        self.prompt.tape.take_back();
+        self.prompt.recording.discard_turn();
         let mut words = self.backend.generate(prompt);
         self.write_down().await?;
         match words.recv().await {

@@ -58,7 +58,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::backend::scripted::Additions;
+use crate::backend::scripted::AddedScenarios;
 use crate::engine::Engine;
 use crate::sandbox::Sandbox;
 use crate::store::{Files, Store};
@@ -94,7 +94,7 @@ pub struct Parts {
     pub catalogue: Arc<Catalogue>,
     pub files: Files,
     /// Scenarios that clients brought along.
-    pub additions: Arc<Additions>,
+    pub additions: Arc<AddedScenarios>,
     pub faults: Arc<Faults>,
     /// Whether an execution could be served at some time since the start.
     pub was_ready: watch::Receiver<bool>,

@@ -1,34 +1,34 @@
-//! Recordings: what was asked and what a model said, as a scenario file a person can read and edit,
-//! one for each interaction.
+//! Recordings: one scenario file per interaction, with the request and the model's output, that a
+//! person can read and edit.
 //!
 //! ```text
-//!   backend ──words──▶ tape ◀──results── engine
-//!                        │
-//!                        ▼ at the end
-//!   redact ──▶ question · script ──▶ keeper ──▶ a file of its own, whole or not there
+//!   backend ──events──▶ session ◀──results── engine
+//!                          │
+//!                          ▼ at the end
+//!   redact ──▶ question · script ──▶ writer ──▶ a file of its own, complete or absent
 //! ```
 //!
-//! A question is all that the model was given. Its hash names the file and tells questions apart; of
-//! one that was asked several times each answer is a take.
+//! A question is all input of the model. Its hash names the file and identifies the question; each
+//! answer to a question that was asked several times is a take.
 //!
-//! Scenarios are said again by the scripted model, and `belljar verify` runs their code anew. When
-//! each thing was said stands above it as a comment: whoever replays does not want to wait as long
-//! as whoever recorded, and a `delay` or a `pace` is quickly written where somebody does.
+//! The scripted model replays recordings, and `belljar verify` runs their code again. The time of each
+//! part stands above it as a comment rather than as a `delay` or a `pace`, because a replay should not
+//! wait as long as the recorded model did.
 
-mod keeper;
+mod index;
 mod patterns;
 mod pictures;
 mod question;
 mod redact;
 mod script;
-mod shelf;
-mod tape;
+mod session;
+mod writer;
 
-pub use keeper::{Keeper, KeeperError, MAX_GIVEN_BYTES, Whole};
+pub use index::RecordMode;
 pub use pictures::same_picture;
 pub use redact::{REDACTED, Secrets};
 #[cfg(test)]
 pub use script::tests::prompt as prompt_for_tests;
 pub use script::{Picture, map_at};
-pub use shelf::RecordMode;
-pub use tape::{Tape, broke_off};
+pub use session::{RecordingSession, broke_off};
+pub use writer::{MAX_GIVEN_BYTES, RecordingError, RecordingMetadata, RecordingWriter};

@@ -1,8 +1,8 @@
-//! What secrets look like, wherever they stand.
+//! Patterns that detect secrets in any text.
 //!
-//! A pattern that is certain by its prefix needs nothing else. One that only knows the words around a
-//! secret asks what the value looks like, so that names of variables and ordinary words stay as they
-//! are: a recording whose code was changed by mistake would not replay.
+//! A pattern with a distinctive prefix needs no further check. A pattern that knows only the words
+//! around a secret also checks the value, so that variable names and ordinary words are kept: a
+//! recording whose code was changed by mistake would not replay.
 
 use std::sync::LazyLock;
 
@@ -12,20 +12,20 @@ use regex::{Captures, Regex, RegexSet};
 
 use super::redact::REDACTED;
 
-/// A value that is shorter may be an ordinary word.
+/// Shorter values may be ordinary words.
 const MIN_VALUE_LETTERS: usize = 8;
-/// Passwords are shorter than keys.
+/// Passwords may be shorter than keys.
 const MIN_PASSWORD_LETTERS: usize = 6;
-/// A value without quotes may be a name of the code's own, unless it is as long as this.
+/// An unquoted value may be a variable name, unless it has at least this length.
 const MIN_BARE_LETTERS: usize = 20;
 
-/// A pattern whose group `key` is the secret, and what else must hold for it to be one.
+/// A pattern whose group `key` is the secret, and a further condition.
 struct Pattern {
     regex: &'static str,
     is_secret: fn(&Found<'_, '_>) -> bool,
 }
 
-/// A match, and the text that it is in.
+/// A match and its text.
 struct Found<'t, 'f> {
     text: &'t str,
     groups: &'f Captures<'t>,
@@ -36,7 +36,7 @@ const fn certain(regex: &'static str) -> Pattern {
 }
 
 const PATTERNS: [Pattern; 25] = [
-    // Google: API keys of both forms, access and refresh tokens, client secrets.
+    // Google: both forms of API keys, access and refresh tokens, client secrets.
     certain(r"(?<key>AIza[0-9A-Za-z_-]{20,})"),
     certain(r"\b(?<key>AQ\.[0-9A-Za-z_-]{16,})"),
     certain(r"\b(?<key>ya29\.[0-9A-Za-z_.-]{8,})"),
@@ -46,11 +46,11 @@ const PATTERNS: [Pattern; 25] = [
     certain(r"\b(?<key>gh[opsur]_[0-9A-Za-z]{20,})"),
     certain(r"\b(?<key>github_pat_[0-9A-Za-z_]{20,})"),
     certain(r"\b(?<key>(?:glpat-|npm_|pypi-|hf_|dckr_pat_|dop_v1_|shpat_)[0-9A-Za-z_-]{16,})"),
-    // OpenAI, Anthropic and those who took after them; Stripe.
+    // OpenAI, Anthropic and services with the same format; Stripe.
     Pattern { regex: r"(?i)\b(?<key>(?:sk|rk|pk)-[0-9a-z_-]{16,})", is_secret: is_mixed },
     certain(r"\b(?<key>(?:sk|rk|pk)_(?:live|test)_[0-9A-Za-z]{10,})"),
     certain(r"\b(?<key>whsec_[0-9A-Za-z+/=]{16,})"),
-    // AWS: ids, and secrets of 40 letters near something that is AWS's.
+    // AWS: ids, and secrets of 40 characters near an AWS name.
     certain(r"\b(?<key>(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA)[0-9A-Z]{16})\b"),
     Pattern {
         regex: r"(?:^|[^0-9A-Za-z/+=])(?<key>[0-9A-Za-z/+]{40})(?:$|[^0-9A-Za-z/+=])",
@@ -61,11 +61,11 @@ const PATTERNS: [Pattern; 25] = [
     certain(r"(?i)hooks\.slack\.com/(?:services|workflows)/(?<key>[0-9A-Za-z/_-]{16,})"),
     certain(r"\b(?<key>SG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,})"),
     certain(r"\b(?<key>[0-9]{8,10}:AA[0-9A-Za-z_-]{33})"),
-    // JSON Web Tokens, signed or encrypted; private keys, their line breaks escaped or not, cut off
-    // or not.
+    // JSON Web Tokens, signed or encrypted; private keys, with raw or escaped line breaks, complete
+    // or truncated.
     certain(r"\b(?<key>eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){2,4})"),
     certain(r"(?s)-----BEGIN (?:[0-9A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?<key>.*?)(?:-----END|\z)"),
-    // In an address: a password, a token in its place, a parameter.
+    // In a URL: a password, a token in its place, a query parameter.
     Pattern {
         regex: r#"\b[A-Za-z][0-9A-Za-z+.-]*://[^\s/:@'"<>]*:(?<key>[^\s/'"<>]+)@"#,
         is_secret: |found| !is_placeholder(found.key()),
@@ -78,7 +78,7 @@ const PATTERNS: [Pattern; 25] = [
         regex: r#"(?i)[?&;](?:key|api_?key|(?:access|refresh|id|auth)_token|token|sig|signature|password|passwd|pwd|secret|client_secret|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))=(?<key>[^&\s'"<>\x23\\]+)"#,
         is_secret: |found| !is_placeholder(found.key()),
     },
-    // In a header, as a line, in a dictionary or in a call.
+    // In a header: as a line, in a dictionary or in a call.
     Pattern {
         regex: r#"(?i)(?:x-goog-api-key|x-api-key|api-key|(?:proxy-)?authorization|x-auth-token|private-token|x-vault-token|cookie)(?<name_quote>\\?['"])?\s*(?<between>[:=,])\s*(?:[bfru]{0,2}\\?(?<quote>['"]))?(?<scheme>(?:bearer|basic|token|key)\s+)?(?<key>[^\s'",;{}()\[\]\\]+|[\[{]\S*)"#,
         is_secret: is_header,
@@ -87,7 +87,7 @@ const PATTERNS: [Pattern; 25] = [
         regex: r"(?i)\b(?:(?<bearer>bearer)|basic)\s+(?<key>[0-9A-Za-z._~+/=-]{8,})",
         is_secret: is_authorization,
     },
-    // Beside its name.
+    // After the name of a secret.
     Pattern {
         regex: r#"(?i)(?<name>[0-9a-z_-]*(?:api_?-?key|secret|token|passwd|password|pwd|private_?key(?:_?id)?|access_?key|account_?key|credentials?))\\?['"]?\s*(?:=>|:=|[:=])\s*(?:[bru]{0,2}\\?(?<quote>['"]))?(?<key>[^\s'",;&<>(){}\[\]\\]+)"#,
         is_secret: is_named,
@@ -100,7 +100,7 @@ static ALL: LazyLock<(RegexSet, Vec<Regex>)> = LazyLock::new(|| {
     (RegexSet::new(regexes).expect("all patterns are right"), each.collect())
 });
 
-/// The text with each secret replaced, where it has any. Each is told to `found`.
+/// The text with all secrets replaced, or `None` if it has none. Each secret is passed to `found`.
 pub fn without_secrets(text: &str, mut found: impl FnMut(&str)) -> Option<String> {
     let (set, regexes) = &*ALL;
     let mut replaced: Option<String> = None;
@@ -140,7 +140,7 @@ impl Found<'_, '_> {
         self.group("key")
     }
 
-    /// Empty where the pattern has matched without it.
+    /// Empty if the pattern matched without the group.
     fn group(&self, name: &str) -> &str {
         self.groups.name(name).map_or("", |group| group.as_str())
     }
@@ -150,7 +150,7 @@ impl Found<'_, '_> {
         self.text[end..].chars().next()
     }
 
-    /// Whether what follows makes the value an expression: a call, an attribute, an item.
+    /// Whether the following text makes the value an expression: a call, an attribute, an index.
     fn is_expression(&self) -> bool {
         matches!(self.next_letter(), Some('(' | '[' | '.'))
     }
@@ -170,7 +170,7 @@ fn is_secret_of_aws(found: &Found<'_, '_>) -> bool {
         && has(key, |c| c.is_ascii_lowercase())
         && has(key, |c| c.is_ascii_digit() || matches!(c, '/' | '+'))
         && !key.starts_with('/')
-        // The id before it may have been taken out already.
+        // The preceding id may already have been replaced.
         && (AWS.is_match(found.text) || found.text.contains(REDACTED))
 }
 
@@ -196,13 +196,13 @@ fn is_authorization(found: &Found<'_, '_>) -> bool {
     if !found.group("bearer").is_empty() {
         return looks_random(key, MIN_VALUE_LETTERS);
     }
-    // A name and a password.
+    // A user name and a password.
     STANDARD.decode(key).is_ok_and(|decoded| decoded.is_ascii() && decoded.contains(&b':'))
 }
 
 fn is_named(found: &Found<'_, '_>) -> bool {
     let name = found.group("name").to_ascii_lowercase();
-    // Where a list goes on, and how long a text is.
+    // Names of pagination tokens and of token limits.
     let is_other = ["page", "next", "sync", "continu", "max", "count", "resume", "cancel"];
     if is_other.iter().any(|word| name.contains(word)) {
         return false;
@@ -220,12 +220,12 @@ fn is_named(found: &Found<'_, '_>) -> bool {
     !found.is_expression() && looks_random(key, MIN_BARE_LETTERS)
 }
 
-/// Whether a key that a client came with would not be found in ordinary text.
-pub fn is_telling(key: &str) -> bool {
+/// Whether a client's key is distinctive enough not to occur in ordinary text.
+pub fn is_distinctive(key: &str) -> bool {
     looks_random(key, MIN_VALUE_LETTERS) || key.len() >= 16
 }
 
-/// Letters and digits that nobody would write in a sentence.
+/// Letters and digits that do not form a word.
 fn looks_random(value: &str, least: usize) -> bool {
     if value.chars().count() < least || is_placeholder(value) {
         return false;
@@ -241,7 +241,7 @@ fn is_random_by_case(value: &str) -> bool {
         && has(value, |c| c.is_ascii_lowercase())
 }
 
-/// What stands for a secret in code and in documentation.
+/// Placeholders for a secret in code and in documentation.
 fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let begins = ["{", "$", "<", "%", "[", "your_", "your-", "os.", "process.", "env."];

@@ -1,23 +1,23 @@
-//! Whether two pictures are the same to the eye.
+//! Compares two pictures by their visible content.
 
 use std::io::Cursor;
 
-/// Limit of a picture's pixels, in bytes.
+/// Maximum size of a picture's pixels, in bytes.
 const MAX_PIXEL_BYTES: usize = 256 << 20;
 
-/// PNGs, which is what code draws with Matplotlib, are compared pixel by pixel: which version of
-/// which library wrote them stands in them as well, and changes with every upgrade. All others are
-/// compared byte by byte. What differs is said in words.
+/// PNGs, the format of Matplotlib, are compared pixel by pixel, because their metadata contains
+/// library versions and changes with every upgrade. All other formats are compared byte by byte.
+/// The error describes the difference.
 pub fn same_picture(wanted: &[u8], got: &[u8]) -> Result<(), String> {
     if wanted == got {
         return Ok(());
     }
     let (Some(wanted), Some(got)) = (Pixels::of(wanted), Pixels::of(got)) else {
-        return Err(format!("{} bytes, and now {} others", wanted.len(), got.len()));
+        return Err(format!("expected {} bytes, got {} other bytes", wanted.len(), got.len()));
     };
     if wanted.size != got.size {
         let ((w, h), (now_w, now_h)) = (wanted.size, got.size);
-        return Err(format!("{w} × {h} pixels, and now {now_w} × {now_h}"));
+        return Err(format!("expected {w} × {h} pixels, got {now_w} × {now_h}"));
     }
     let pairs = wanted.rgba.chunks_exact(4).zip(got.rgba.chunks_exact(4));
     let differ = pairs.filter(|(wanted, got)| wanted != got).count();
@@ -33,7 +33,7 @@ struct Pixels {
 }
 
 impl Pixels {
-    /// Of a PNG, whatever its colours are made of.
+    /// Decodes a PNG of any colour type.
     fn of(bytes: &[u8]) -> Option<Pixels> {
         let limits = png::Limits { bytes: MAX_PIXEL_BYTES };
         let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_count_and_who_wrote_them_does_not() {
+    fn only_pixels_are_compared() {
         use png::ColorType::{Grayscale, Rgb, Rgba};
         let white = png(Rgb, 2, &[255; 6], "version 1");
         for same in [
@@ -88,8 +88,11 @@ mod tests {
         let spot = png(Rgb, 2, &[255, 255, 255, 255, 255, 254], "version 1");
         assert_eq!(same_picture(&white, &spot), Err("1 of 2 pixels differ".into()));
         let wider = png(Rgb, 3, &[255; 9], "version 1");
-        assert_eq!(same_picture(&white, &wider), Err("2 × 1 pixels, and now 3 × 1".into()));
-        assert_eq!(same_picture(b"GIF89a", b"GIF89b"), Err("6 bytes, and now 6 others".into()));
+        assert_eq!(same_picture(&white, &wider), Err("expected 2 × 1 pixels, got 3 × 1".into()));
+        assert_eq!(
+            same_picture(b"GIF89a", b"GIF89b"),
+            Err("expected 6 bytes, got 6 other bytes".into())
+        );
         assert_eq!(same_picture(b"GIF89a", b"GIF89a"), Ok(()));
     }
 }

@@ -1,21 +1,21 @@
-//! What was asked, as the conditions of a scenario: all that the model was given.
+//! The request as the conditions of a scenario: all input of the model.
 
 use serde_json::{Map, Value, json};
 
 use super::redact::{REDACTED, Secrets};
-use crate::backend::scripted::{self, Asked, Ignore, Said};
+use crate::backend::scripted::{self, Asked, ClientMessage, Ignore};
 use crate::backend::{FileContent, Prompt};
 
-/// Digits of a hash that are written down.
+/// Number of digits of a written hash.
 const HASH_DIGITS: usize = 16;
 
-/// A question, without secrets and without what is ignored.
+/// A question, without secrets and without ignored text.
 #[derive(Debug)]
 pub struct Question {
     pub input: String,
     pub turn: usize,
     pub when: Value,
-    /// Tells questions apart. The same question has the same one, wherever it is recorded.
+    /// Identifies the question. The same question has the same hash in every recording.
     pub hash: String,
 }
 
@@ -33,7 +33,7 @@ impl Question {
         Question { input, turn, when, hash }
     }
 
-    /// The same without what its answer has shown to be a secret. Hashes stay as they are.
+    /// The question without secrets that were found in its answer. Hashes stay unchanged.
     pub fn without(mut self, secrets: &Secrets) -> Question {
         self.input = secrets.redact(&self.input).into_owned();
         let texts = ["input", "system_instruction", "generation_config", "earlier", "after"];
@@ -75,15 +75,16 @@ impl Writer<'_> {
             let hashes = prompt.files.iter().map(|file| start_of(&file.content));
             when["files"]["sha256"] = hashes.collect();
         }
-        // Where there was nothing, that is a condition too: the same text is still the newest one when
-        // the result of a function comes.
-        when["earlier"] = asked.earlier.iter().map(|said| self.said(said)).collect();
+        // An empty list is a condition too: the same text is still the newest one when a function
+        // result arrives.
+        when["earlier"] = asked.earlier.iter().map(|message| self.message(message)).collect();
         if !asked.earlier.is_empty() {
             let before = &prompt.steps[..asked.start];
             when["history"] = scripted::history_before(before, self.secrets, self.ignore).into();
         }
-        let results = asked.answered.iter().filter(|said| matches!(said, Said::Result { .. }));
-        let answered: Vec<Value> = results.map(|said| self.said(said)).collect();
+        let results =
+            asked.answered.iter().filter(|message| matches!(message, ClientMessage::Result { .. }));
+        let answered: Vec<Value> = results.map(|message| self.message(message)).collect();
         match &answered[..] {
             [] => {}
             [one] => when["after"] = one.clone(),
@@ -97,7 +98,7 @@ impl Writer<'_> {
         globset::escape(&redacted).replace(&globset::escape(REDACTED), "*")
     }
 
-    /// Secrets first: what is ignored must not tear one apart.
+    /// Secrets are replaced first, because an ignored match could split one.
     fn text(&self, text: &str) -> String {
         self.ignore.without(&self.secrets.redact(text)).into_owned()
     }
@@ -106,16 +107,16 @@ impl Writer<'_> {
         self.ignore.without_json(&self.secrets.redact_json(value))
     }
 
-    fn said(&self, said: &Said) -> Value {
-        match said {
-            Said::Text(text) => self.text(text).into(),
-            Said::Result { name, value } => {
+    fn message(&self, message: &ClientMessage) -> Value {
+        match message {
+            ClientMessage::Text(text) => self.text(text).into(),
+            ClientMessage::Result { name, value } => {
                 json!({"function_result": name, "equals": self.json(value)})
             }
         }
     }
 
-    /// A key that this server knows is not known where it is replayed, and its hash neither.
+    /// A key of this server is unknown where the recording is replayed, and so is its hash.
     fn functions(&self, prompt: &Prompt) -> Map<String, Value> {
         let unknown = Secrets::default();
         let hashes = scripted::functions(&prompt.tools.functions, self.ignore);
@@ -131,7 +132,7 @@ impl Writer<'_> {
     }
 }
 
-/// As much of a file's hash as tells files apart.
+/// The part of a file's hash that identifies the file.
 pub fn start_of(content: &FileContent) -> String {
     content.sha256().chars().take(HASH_DIGITS).collect()
 }

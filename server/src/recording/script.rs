@@ -1,4 +1,5 @@
-//! A tape as a scenario: what was asked becomes its conditions, what was said its script.
+//! Converts a recording to a scenario: the request becomes the conditions, the output becomes the
+//! script.
 
 use std::time::Duration;
 
@@ -11,49 +12,49 @@ use serde_saphyr::{ser_options, to_string_with_options};
 
 use super::question::{Question, start_of};
 use super::redact::Secrets;
-use super::tape::{Reel, Take, What};
-use super::{KeeperError, Whole};
+use super::session::{RecordedEvent, RecordedEventKind, Recording};
+use super::{RecordingError, RecordingMetadata};
 use crate::backend::scripted;
 use crate::backend::{BackendError, FileContent, Finish, Prompt};
 use crate::fault;
 use crate::interaction::{CodeResult, Failure, FailureKind, Manner, Media, Source, Usage};
 
-/// How much of an input becomes the name of a scenario.
+/// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 60;
-/// How much of a question's hash does.
+/// Number of hash digits in the name.
 const NAME_DIGITS: usize = 8;
-/// A line of a file is as long as its text: one that is folded is hard to search and to change.
+/// Lines are not folded, because folded text is hard to search and to edit.
 const LINE_CHARS: usize = 1 << 30;
 
-/// What is written, and the bytes that lie beside it.
+/// The scenario and the pictures that are stored beside it.
 #[derive(Debug)]
 pub struct Script<'s> {
     secrets: &'s Secrets,
     parts: Vec<Part>,
     pub pictures: Vec<Picture>,
-    /// Kinds of steps that no part can say.
+    /// Kinds of steps that no part can represent.
     left_out: Vec<String>,
-    /// Queries of a search whose result is still to come.
+    /// Queries of a search whose result is still missing.
     queries: Value,
 }
 
-/// Bytes that are to lie in a file, and what that file is to be called.
+/// The content of a picture file and the parts of its name.
 #[derive(Debug)]
 pub struct Picture {
-    /// The beginning of its SHA-256.
+    /// A prefix of its SHA-256.
     hash: String,
     extension: &'static str,
     pub content: Bytes,
 }
 
-/// A part, and when it was said.
+/// A part and its time.
 #[derive(Debug)]
 struct Part {
     value: Value,
     when: String,
 }
 
-/// All of a scenario but its script.
+/// All of a scenario except its script.
 #[derive(Serialize)]
 struct Head<'f> {
     name: &'f str,
@@ -67,7 +68,7 @@ struct Head<'f> {
 }
 
 impl<'s> Script<'s> {
-    pub fn of(reel: &Reel, usage: Option<Usage>, secrets: &'s Secrets) -> Script<'s> {
+    pub fn of(recording: &Recording, usage: Option<Usage>, secrets: &'s Secrets) -> Script<'s> {
         let mut script = Script {
             secrets,
             parts: Vec::new(),
@@ -75,13 +76,14 @@ impl<'s> Script<'s> {
             left_out: Vec::new(),
             queries: Value::Null,
         };
-        let counted = reel.takes.iter().any(|take| matches!(take.what, What::Counted));
-        // First, for what stands after a function's call is said in another interaction.
+        let counted =
+            recording.events.iter().any(|event| matches!(event.kind, RecordedEventKind::Counted));
+        // Added first, because output after a function call belongs to another interaction.
         if let Some(usage) = usage.filter(|_| counted) {
             script.add(String::new(), json!({"usage": tokens(usage)}));
         }
-        for take in &reel.takes {
-            script.take(take);
+        for event in &recording.events {
+            script.event(event);
         }
         if script.parts.is_empty() {
             script.add(String::new(), json!({"finish": "STOP"}));
@@ -89,38 +91,39 @@ impl<'s> Script<'s> {
         script
     }
 
-    /// The whole file. It reads as what was meant, or it is an error.
+    /// The complete file. It is an error if it does not parse to the recorded output.
     pub fn file(
         &self,
-        reel: &Reel,
-        whole: &Whole,
+        recording: &Recording,
+        metadata: &RecordingMetadata,
         question: &Question,
         take: u64,
         given: Vec<Value>,
-    ) -> Result<String, KeeperError> {
+    ) -> Result<String, RecordingError> {
         let name = name(question, take);
         let head = Head {
             name: &name,
             question: &question.hash,
             take,
-            unoffered: self.takes_what_was_not_offered(&reel.asked),
+            unoffered: self.takes_what_was_not_offered(&recording.asked),
             when: &question.when,
             given: &given,
         };
         let mut wanted = json!({"scenarios": [head]});
         wanted["scenarios"][0]["script"] =
             self.parts.iter().map(|part| part.value.clone()).collect();
-        // A writer of YAML that gets a text wrong would change what the model says. JSON is YAML too.
+        // A YAML error would change the output of the model, so the result is checked. JSON is the
+        // fallback, because it is valid YAML.
         let body = match self.yaml(&head) {
             Ok(yaml) if serde_saphyr::from_str::<Value>(&yaml).is_ok_and(|read| read == wanted) => {
                 yaml
             }
             _ => serde_json::to_string_pretty(&wanted)? + "\n",
         };
-        Ok(self.head(reel, whole) + &body)
+        Ok(self.head(recording, metadata) + &body)
     }
 
-    /// Whether the model did what the client had not offered, as some do.
+    /// Whether the model used tools that the client had not offered, as some models do.
     fn takes_what_was_not_offered(&self, asked: &Prompt) -> bool {
         let allowed = asked.allowed();
         self.parts.iter().any(|part| {
@@ -147,48 +150,48 @@ impl<'s> Script<'s> {
         Ok(yaml)
     }
 
-    fn head(&self, reel: &Reel, whole: &Whole) -> String {
-        let at = whole.at.strftime("%Y-%m-%d %H:%M:%S");
-        let took = reel.takes.last().map_or(Duration::ZERO, |take| take.until);
+    fn head(&self, recording: &Recording, metadata: &RecordingMetadata) -> String {
+        let at = metadata.at.strftime("%Y-%m-%d %H:%M:%S");
+        let took = recording.events.last().map_or(Duration::ZERO, |event| event.until);
         let mut head = format!(
             "# Recorded by belljar {} at {at} UTC: {}, after {:.3} s.\n\
              # `belljar validate` checks it, `belljar verify` runs its code again.\n",
             env!("CARGO_PKG_VERSION"),
-            whole.status,
+            metadata.status,
             took.as_secs_f64(),
         );
         for kind in &self.left_out {
-            head += &format!("# Left out, for no part can say it: a step {kind:?}.\n");
+            head += &format!("# Omitted, because no part can represent it: a step {kind:?}.\n");
         }
-        for name in &whole.files_left_out {
-            head += &format!("# Left out, for it is too large: {name}.\n");
+        for name in &metadata.files_left_out {
+            head += &format!("# Omitted, because it is too large: {name}.\n");
         }
         head
     }
 
-    fn take(&mut self, take: &Take) {
-        let when = times(take);
-        match &take.what {
-            What::Thought(text) => self.text(when, "thought", text),
-            What::Text(text) => self.text(when, "text", text),
-            What::Code(code) => self.text(when, "code", code),
-            What::Call { name, arguments } => self.call(when, name, arguments),
-            What::Search { queries, found } => {
+    fn event(&mut self, event: &RecordedEvent) {
+        let when = times(event);
+        match &event.kind {
+            RecordedEventKind::Thought(text) => self.text(when, "thought", text),
+            RecordedEventKind::Text(text) => self.text(when, "text", text),
+            RecordedEventKind::Code(code) => self.text(when, "code", code),
+            RecordedEventKind::Call { name, arguments } => self.call(when, name, arguments),
+            RecordedEventKind::Search { queries, found } => {
                 let pages: Vec<Value> = found
                     .iter()
                     .map(|page| json!({"title": page.title, "url": page.url, "snippet": page.snippet}))
                     .collect();
                 self.structure(when, "search", json!({"queries": queries, "results": pages}));
             }
-            What::Step(step) => self.step(when, step),
-            What::Counted => {}
-            What::Ended(end) => match end.finish {
+            RecordedEventKind::Step(step) => self.step(when, step),
+            RecordedEventKind::Counted => {}
+            RecordedEventKind::Ended(end) => match end.finish {
                 Finish::Stop | Finish::Searched => {}
                 Finish::MaxTokens => self.add(when, json!({"finish": "MAX_TOKENS"})),
                 Finish::Stopped(reason) => self.add(when, json!({"finish": reason.word()})),
             },
-            What::Failed(error) => self.failed(when, error),
-            What::Ran(result, pictures) => self.ran(when, result, pictures),
+            RecordedEventKind::Failed(error) => self.failed(when, error),
+            RecordedEventKind::Ran(result, pictures) => self.ran(when, result, pictures),
         }
     }
 
@@ -207,7 +210,7 @@ impl<'s> Script<'s> {
         self.structure(when, "function_call", json!({"name": name, "arguments": arguments}));
     }
 
-    /// A part with strings in it, which are templates unless somebody says otherwise.
+    /// A part that contains strings, which are templates unless marked otherwise.
     fn structure(&mut self, when: String, kind: &str, value: Value) {
         let value = self.secrets.redact_json(&value);
         let is_template = has_template(&value);
@@ -241,7 +244,7 @@ impl<'s> Script<'s> {
         self.add(when, json!({"expect": expect}));
     }
 
-    /// One more picture of the newest run.
+    /// Adds a picture of the newest run.
     fn picture(&mut self, mime_type: &str, content: Bytes) {
         let picture = Picture::new(mime_type, content);
         let last = self.parts.iter_mut().rev().find_map(|part| part.value.get_mut("expect"));
@@ -274,7 +277,7 @@ impl<'s> Script<'s> {
         self.structure(when, "fail", fail);
     }
 
-    /// A step of another server, in Google's words.
+    /// A step of an upstream server, in Google's JSON.
     fn step(&mut self, when: String, step: &Value) {
         let texts = |contents: &Value| -> String {
             let contents = contents.as_array().into_iter().flatten();
@@ -345,13 +348,14 @@ impl Picture {
         Picture { hash, extension, content }
     }
 
-    /// Beside the recording. The same bytes have the same name.
+    /// Path relative to the recording. The same content has the same name.
     pub fn path(&self) -> String {
         format!("files/{}.{}", self.hash, self.extension)
     }
 }
 
-/// What the question is, and which one it is: two that differ in their tools alone have other names.
+/// The name contains the input and the hash: questions that differ only in their tools have
+/// different names.
 fn name(question: &Question, take: u64) -> String {
     let input = scripted::beginning(&question.input, NAME_CHARS);
     let input = if input.is_empty() { "recorded".to_owned() } else { input };
@@ -359,12 +363,12 @@ fn name(question: &Question, take: u64) -> String {
     format!("{input} ({}{number})", &question.hash[..NAME_DIGITS])
 }
 
-/// An item of a list in YAML.
+/// A list item in YAML.
 fn listed(item: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
     yaml(&[item])
 }
 
-/// A map in YAML, for a line that has so many spaces before it. Its last line is not ended.
+/// A map in YAML, indented by this many spaces. Its last line has no line break.
 pub fn map_at(spaces: usize, map: &Value) -> Result<String, serde_saphyr::ser::Error> {
     Ok(indented(spaces, &yaml(map)?).trim().to_owned())
 }
@@ -378,7 +382,7 @@ fn yaml(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
     to_string_with_options(value, options)
 }
 
-/// Further to the right, but for lines that nothing is in.
+/// Indents all lines except empty ones.
 fn indented(spaces: usize, yaml: &str) -> String {
     let indent = " ".repeat(spaces);
     let lines = yaml.lines().map(|line| match line {
@@ -388,8 +392,8 @@ fn indented(spaces: usize, yaml: &str) -> String {
     lines.collect()
 }
 
-/// When a part was said, for people.
-fn times(Take { at, until, pieces, .. }: &Take) -> String {
+/// The time of a part, for people.
+fn times(RecordedEvent { at, until, pieces, .. }: &RecordedEvent) -> String {
     let at = at.as_secs_f64();
     match pieces {
         1 => format!("{at:.3} s"),
@@ -397,7 +401,7 @@ fn times(Take { at, until, pieces, .. }: &Take) -> String {
     }
 }
 
-/// Whether a text would be taken for a template.
+/// Whether a text would be parsed as a template.
 fn means_something(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
 }
@@ -433,9 +437,9 @@ pub mod tests {
     use crate::interaction::{Content, Step};
     use crate::journal::Note;
     use crate::namespace::Namespace;
-    use crate::recording::{Keeper, Tape};
+    use crate::recording::{RecordingSession, RecordingWriter};
 
-    /// What is awkward in YAML, in a template, or on a screen.
+    /// Texts that are difficult in YAML, in a template, or on a screen.
     const AWKWARD: &[&str] = &[
         " ",
         "\n",
@@ -476,13 +480,13 @@ pub mod tests {
     ];
 
     #[test]
-    fn every_text_reads_as_what_it_was() {
+    fn every_text_survives_the_file() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        let keeper = Keeper::open(folder.path(), Secrets::default()).expect("it is ours");
-        let (keeper, long) = (Arc::new(keeper), "long words ".repeat(500));
+        let writer = RecordingWriter::open(folder.path(), Secrets::default()).expect("it is ours");
+        let (writer, long) = (Arc::new(writer), "long words ".repeat(500));
         for text in AWKWARD.iter().copied().chain([long.as_str()]) {
-            let tape = Tape::blank();
-            tape.turn(&keeper, &prompt(text));
+            let session = RecordingSession::enabled();
+            session.turn(&writer, &prompt(text));
             let arguments = json!({text: [text, {"x": text}]});
             for event in [
                 ModelEvent::Thought(text.into()),
@@ -490,20 +494,20 @@ pub mod tests {
                 ModelEvent::FunctionCall { name: "f".into(), arguments: arguments.clone() },
                 ModelEvent::End(End::default()),
             ] {
-                tape.heard(&Ok(event));
+                session.model_event(&Ok(event));
             }
-            let reel = tape.unwind().expect("something is on it").expect("it is short");
+            let recording = session.finish().expect("something is on it").expect("it is short");
             let secrets = Secrets::default();
-            let script = Script::of(&reel, None, &secrets);
-            let whole = Whole {
+            let script = Script::of(&recording, None, &secrets);
+            let metadata = RecordingMetadata {
                 at: Timestamp::UNIX_EPOCH,
                 status: "completed",
                 usage: None,
                 files: Vec::new(),
                 files_left_out: Vec::new(),
             };
-            let question = Question::of(&reel.asked, &secrets, &scripted::Ignore::default());
-            let file = script.file(&reel, &whole, &question, 1, Vec::new());
+            let question = Question::of(&recording.asked, &secrets, &scripted::Ignore::default());
+            let file = script.file(&recording, &metadata, &question, 1, Vec::new());
             let file = file.expect("it can be written");
             let read: Value = serde_saphyr::from_str(&file).expect("it is YAML");
             let scenario = &read["scenarios"][0];
@@ -512,7 +516,7 @@ pub mod tests {
             assert_eq!(scenario["script"][1]["text"], text, "{file}");
             let call = &scenario["script"][2]["function_call"];
             assert_eq!(call["arguments"], arguments, "{file}");
-            assert!(file.contains("# 0.0"), "it is written for people:\n{file}");
+            assert!(file.contains("# 0.0"), "it is readable YAML:\n{file}");
             scripted::parse(Path::new("it.yaml"), &file).unwrap_or_else(|error| {
                 panic!("{error} in\n{file}");
             });
@@ -523,7 +527,7 @@ pub mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: "m[1]*".into(),
             system_instruction: None,
             tools: Tools::default(),

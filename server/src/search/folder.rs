@@ -1,7 +1,7 @@
 //! A folder of documents, ranked with BM25.
 //!
-//! Before each search it is looked whether the folder is still as it was; what has changed is read
-//! again. Nothing watches it in between, so nothing can be missed.
+//! Before each search the folder is compared with its state at the last read, and changed files are
+//! read again. There is no watcher that could miss a change.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -18,15 +18,15 @@ use super::passage::{Document, Kind};
 use super::{Search, SearchError};
 use crate::interaction::Found;
 
-/// How deep folders lie in one another.
+/// Maximum depth of nested folders.
 const MAX_DEPTH: usize = 16;
 
-/// How much of a folder is searched. The rest is told of in the log.
+/// How much of a folder is searched. Omitted files are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderLimits {
     pub files: usize,
     pub file_bytes: u64,
-    /// Of all files together.
+    /// Total size of all files.
     pub bytes: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Folder(Arc<Shelf>);
 #[derive(Debug)]
 struct Shelf {
     folder: PathBuf,
-    /// What the addresses of documents begin with.
+    /// Prefix of the URLs of documents.
     base_url: Url,
     results: usize,
     limits: FolderLimits,
@@ -48,13 +48,13 @@ struct Shelf {
 pub enum FolderError {
     #[error("could not read the folder of documents {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the address of documents {0} is no URL that ends with a slash")]
+    #[error("invalid URL of documents {0}: expected a URL that ends with a slash")]
     NoAddress(String),
-    #[error("a search came to no end")]
+    #[error("a search did not finish")]
     Lost,
 }
 
-/// A file as it was when it was read.
+/// Identifies the version of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -63,18 +63,18 @@ struct Stamp {
 
 #[derive(Default)]
 struct Index {
-    /// By their path in the folder.
+    /// By path in the folder.
     documents: BTreeMap<PathBuf, (Stamp, Document)>,
-    /// How many the limits left out.
+    /// Number of files that the limits exclude.
     left_out: usize,
     ranked: Option<Ranked>,
 }
 
-/// Passages, and how well each of them fits a query.
+/// Passages with their ranking data.
 struct Ranked {
     embedder: Embedder<u32, Words>,
     scorer: Scorer<usize, u32>,
-    /// Path of the document and place in it, by their number.
+    /// Path of the document and position in it, by passage number.
     passages: Vec<(PathBuf, usize)>,
 }
 
@@ -85,8 +85,8 @@ impl std::fmt::Debug for Index {
 }
 
 impl Folder {
-    /// Reads the folder. `base_url` is where its documents can be read, with a slash at its end;
-    /// `results` is how many of them a query gives.
+    /// Reads the folder. `base_url` is the URL of the folder and ends with a slash; `results` is
+    /// the maximum number of documents per query.
     pub fn open(
         folder: &Path,
         base_url: &str,
@@ -117,7 +117,7 @@ impl Shelf {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, left_out) = self.files()?;
         if std::mem::replace(&mut index.left_out, left_out) != left_out && left_out > 0 {
-            tracing::warn!(left_out, limits = ?self.limits, "documents are not searched");
+            tracing::warn!(left_out, limits = ?self.limits, "some documents are not searched");
         }
         if index.keep_up(&self.folder, &files) || index.ranked.is_none() {
             index.ranked = Some(Ranked::of(&index.documents));
@@ -126,7 +126,7 @@ impl Shelf {
         let mut known = HashSet::new();
         let best = ranked.scorer.matches(&ranked.embedder.embed(query)).into_iter();
         let best = best.filter_map(|passage| ranked.passages.get(passage.id));
-        // Of each document the passage that fits best.
+        // The best passage of each document.
         let best = best.filter(|(path, _)| known.insert(path));
         let page = |(path, at): &(PathBuf, usize)| {
             let (_, document) = index.documents.get(path)?;
@@ -140,7 +140,7 @@ impl Shelf {
         Ok(best.filter_map(page).take(self.results).collect())
     }
 
-    /// `notes/moss.md` below the address that the folder has.
+    /// `notes/moss.md` relative to the base URL of the folder.
     fn address(&self, path: &Path) -> Option<String> {
         let mut address = self.base_url.clone();
         let mut segments = address.path_segments_mut().ok()?;
@@ -152,7 +152,7 @@ impl Shelf {
         Some(address.into())
     }
 
-    /// The documents that there are, in the order of their paths, and how many more there would be.
+    /// The documents in the order of their paths, and how many more exceed the limits.
     fn files(&self) -> Result<(BTreeMap<PathBuf, Stamp>, usize), FolderError> {
         let unreadable = |source| FolderError::Unreadable { path: self.folder.clone(), source };
         let mut found = BTreeMap::new();
@@ -161,13 +161,13 @@ impl Shelf {
             let entries = match std::fs::read_dir(self.folder.join(&below)) {
                 Ok(entries) => entries,
                 Err(error) if depth == 0 => return Err(unreadable(error)),
-                // It may have gone since, or be somebody else's.
+                // The file may have been deleted, or may not be readable.
                 Err(_) => continue,
             };
             for entry in entries.flatten() {
                 let path = below.join(entry.file_name());
                 let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-                // Not what a link leads to: it could lead out of the folder.
+                // Links are not followed, because they could lead out of the folder.
                 let Ok(about) = entry.metadata() else { continue };
                 let is_document = path.extension().and_then(|kind| kind.to_str());
                 let is_document = is_document.and_then(Kind::of_extension).is_some();
@@ -198,7 +198,7 @@ impl Shelf {
 }
 
 impl Index {
-    /// Reads what is new or has changed. Whether there was any such.
+    /// Reads new and changed files. Returns whether there were any.
     fn keep_up(&mut self, folder: &Path, files: &BTreeMap<PathBuf, Stamp>) -> bool {
         let before = self.documents.len();
         self.documents.retain(|path, (stamp, _)| files.get(path) == Some(stamp));
@@ -209,7 +209,7 @@ impl Index {
             }
             let kind = path.extension().and_then(|kind| kind.to_str());
             let Some(kind) = kind.and_then(Kind::of_extension) else { continue };
-            // One that cannot be read is tried again at the next search.
+            // An unreadable file is tried again at the next search.
             let Ok(content) = std::fs::read(folder.join(path)) else { continue };
             let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             let document = Document::read(kind, &content, &name);
@@ -226,7 +226,7 @@ impl Ranked {
         let mut passages = Vec::new();
         for (path, (_, document)) in documents {
             for (at, passage) in document.passages.iter().enumerate() {
-                // The title belongs to each of its passages.
+                // The title is part of each passage.
                 texts.push(format!("{}\n{passage}", document.title));
                 passages.push((path.clone(), at));
             }
@@ -241,7 +241,7 @@ impl Ranked {
     }
 }
 
-/// Words in any language, as Unicode tells them apart, in lower case.
+/// Words in any language, split by Unicode rules, in lower case.
 #[derive(Debug, Default)]
 struct Words;
 
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_is_read_again() {
+    fn changed_files_are_read_again() {
         let files = folder(&[("a.txt", "moss"), ("b.txt", "fern")]);
         let found = open(files.path(), LIMITS);
         std::fs::write(files.path().join("a.txt"), "lichen, now").expect("it can be written");
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_not_searched() {
+    fn files_beyond_the_limits_are_not_searched() {
         let big = "moss ".repeat(3000);
         let files = folder(&[
             ("a.txt", "moss"),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_nowhere() {
+    fn links_are_not_followed() {
         let outside = folder(&[("secret.txt", "moss")]);
         let files = folder(&[("a.txt", "fern")]);
         for (name, to) in

@@ -1,31 +1,31 @@
-//! HTML that is cheap to lay out, told from HTML that is not, and the text of the latter.
+//! Detects HTML that is expensive to lay out, and extracts its text without a layout.
 //!
-//! Laying out takes time and memory that grow with the square of what a document has of some things.
-//! One such document would hold up the searches of all others. What is here looks at each letter once.
+//! Layout takes time and memory that grow with the square of some quantities in a document. One
+//! such document would delay the searches of all others. The functions here run in linear time.
 
-/// How deep elements may lie in one another.
+/// Maximum depth of nested elements.
 const MAX_DEPTH: usize = 100;
-/// Attributes of one element.
+/// Maximum number of attributes of an element.
 const MAX_ATTRIBUTES: usize = 64;
-/// Elements such as `<b>` that are open, for each element of the document: parsers open them again in
-/// each of those.
+/// Maximum number of open formatting elements such as `<b>`, summed over all elements: parsers
+/// reopen them in each element.
 const MAX_REOPENED: usize = 200_000;
-/// Columns or rows that one cell of a table may take.
+/// Maximum number of columns or rows that a table cell spans.
 const MAX_SPAN: usize = 1000;
 
-/// They have no end, or one that may be left out.
+/// Elements without an end tag, or with an optional one.
 const ENDLESS: [&str; 29] = [
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
     "track", "wbr", "p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option",
     "optgroup", "colgroup", "rp", "rt",
 ];
-/// Parsers open them again where they were not closed.
+/// Elements that parsers reopen if they were not closed.
 const FORMATTING: [&str; 14] = [
     "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
 ];
-/// What stands in them is no text.
+/// Elements whose content is not text.
 const SILENT: [&str; 3] = ["script", "style", "template"];
-/// They stand within a line.
+/// Elements that do not break a line.
 const INLINE: [&str; 8] = ["span", "sub", "sup", "mark", "kbd", "var", "abbr", "wbr"];
 
 const ENTITIES: [(&str, &str); 6] =
@@ -53,7 +53,7 @@ enum Part<'h> {
     Tag(Tag<'h>),
 }
 
-/// The parts of a document, without its comments and without what is silent.
+/// The parts of a document, without comments and silent elements.
 struct Parts<'h> {
     rest: &'h str,
 }
@@ -104,7 +104,7 @@ impl<'h> Parts<'h> {
         self.take(at);
     }
 
-    /// To the end tag of this element, whatever stands before it.
+    /// Skips to the end tag of this element.
     fn skip_element(&mut self, name: &str) {
         while !self.rest.is_empty() {
             self.skip_to("</");
@@ -116,7 +116,7 @@ impl<'h> Parts<'h> {
     }
 }
 
-/// Whether laying out takes time and memory in proportion to what there is.
+/// Whether layout takes time and memory proportional to the document.
 pub fn is_ordinary(html: &[u8]) -> bool {
     let html = String::from_utf8_lossy(html);
     let (mut depth, mut formatting, mut reopened) = (0usize, 0usize, 0usize);
@@ -142,7 +142,7 @@ pub fn is_ordinary(html: &[u8]) -> bool {
     true
 }
 
-/// At least as many as there are attributes.
+/// An upper bound for the number of attributes.
 fn attributes(text: &str) -> usize {
     let (mut count, mut quote, mut apart) = (0, None, true);
     for letter in text.chars() {
@@ -166,7 +166,7 @@ fn spans_too_much(attribute: &str) -> bool {
     is_span && value.parse::<usize>().map_or(value.len() > 3, |span| span > MAX_SPAN)
 }
 
-/// The text of a document without its tags, each block a paragraph.
+/// The text of a document without tags, each block as a paragraph.
 pub fn stripped(html: &str) -> String {
     let mut text = String::new();
     for part in (Parts { rest: html }) {
@@ -180,7 +180,7 @@ pub fn stripped(html: &str) -> String {
     text
 }
 
-/// Text with the most usual entities.
+/// Decodes the most common entities.
 fn decode(piece: &str, text: &mut String) {
     let mut parts = piece.split('&');
     text.push_str(parts.next().unwrap_or_default());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_counted_wherever_they_stand() {
+    fn attributes_are_counted_in_all_notations() {
         for (text, wanted) in [
             ("", 0),
             (" a=1  b='x y z'\n\n   c=\"1 / 2\"", 3),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_is_left_of_a_document() {
+    fn the_text_of_a_document_is_extracted() {
         for (html, wanted) in [
             ("<h1>A</h1><p>b <b>c</b>d</p>", "A\n\nb cd\n\n"),
             ("a<!-- <p>no</p> -->b<STYLE>no</ x></style >c", "abc"),

@@ -1,11 +1,11 @@
-//! Where a model's searches are looked up: a folder of documents, or a search engine.
+//! Backends for the web searches of a model: a folder of documents, or a search engine.
 //!
 //! ```text
 //!   engine ──▶ find ──▶ Search ──▶ folder · searxng
 //! ```
 //!
-//! Nothing here knows a model or an interaction. What is found is outside data: it is bounded here,
-//! and shown to the model with numbers.
+//! This module depends on neither models nor interactions. Results are untrusted data: their size is
+//! limited here, and they are shown to the model with numbers.
 
 mod folder;
 mod markup;
@@ -24,39 +24,39 @@ use crate::interaction::Found;
 pub use folder::{Folder, FolderError, FolderLimits};
 pub use searxng::{Searxng, SearxngError};
 
-/// Queries of one search; the rest is not looked up.
+/// Maximum number of queries in a search; further ones are ignored.
 pub const MAX_QUERIES: usize = 5;
-/// Letters of a query; the rest is cut.
+/// Maximum length of a query; the rest is cut off.
 pub const MAX_QUERY_CHARS: usize = 400;
-/// Pages that one search gives, whatever its queries find.
+/// Maximum number of pages of a search, over all its queries.
 pub const MAX_FOUND: usize = 20;
-/// Letters of what is shown of a page, of its title and of its address.
+/// Maximum lengths of a page's excerpt, title and URL, in characters.
 pub const MAX_SNIPPET_CHARS: usize = 1000;
 pub const MAX_TITLE_CHARS: usize = 200;
 pub const MAX_URL_CHARS: usize = 2000;
-/// The longest that one search may take.
+/// Maximum duration of a search.
 pub const SEARCH_WITHIN: Duration = Duration::from_secs(30);
 
-/// Looks things up.
+/// A search backend.
 ///
-/// The best page comes first. What cannot be searched is an error, and nothing found is none.
+/// The best page comes first. A failed search is an error; an empty result is not.
 pub trait Search: fmt::Debug + Send + Sync + 'static {
     fn find<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>>;
 }
 
-/// Why nothing was looked up. For the log: neither the client nor the model gets to read it.
+/// Why a search failed. For the log only: neither the client nor the model sees it.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
     Searxng(#[from] SearxngError),
-    #[error("it took more than {} s", SEARCH_WITHIN.as_secs())]
+    #[error("timeout after {} s", SEARCH_WITHIN.as_secs())]
     TooLong,
 }
 
-/// Looks up each of the queries, which are bounded already, and gives each page once: first the best
-/// of each query, then the second, and so on.
+/// Searches for each query, within the limits, and returns each page once: first the best page of
+/// each query, then the second, and so on.
 pub async fn find(search: &dyn Search, queries: &[String]) -> Result<Vec<Found>, SearchError> {
     let looked_up =
         futures_util::future::try_join_all(queries.iter().map(|query| search.find(query)));
@@ -76,7 +76,7 @@ pub async fn find(search: &dyn Search, queries: &[String]) -> Result<Vec<Found>,
     Ok(pages)
 }
 
-/// The queries that are looked up: without blanks around them, each once, and not too many.
+/// The queries within the limits: trimmed, without duplicates, and not too many.
 pub fn bounded(queries: Vec<String>) -> Vec<String> {
     let mut known = HashSet::new();
     let tidy = queries.iter().map(|query| first(query.trim(), MAX_QUERY_CHARS).to_owned());
@@ -85,7 +85,7 @@ pub fn bounded(queries: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// What a client may show to let its user search on, as HTML: a link for each query.
+/// HTML that a client can show to let its user continue the search: a link for each query.
 pub fn suggestions(queries: &[String]) -> Option<String> {
     let link = |query: &String| {
         let address =
@@ -105,7 +105,7 @@ fn cut(page: Found) -> Found {
     }
 }
 
-/// The first letters of a text.
+/// The first characters of a text.
 fn first(text: &str, chars: usize) -> &str {
     text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
 }
@@ -114,7 +114,7 @@ fn first(text: &str, chars: usize) -> &str {
 mod tests {
     use super::*;
 
-    /// Finds as many pages as a query says, from that number on: `3 of 10`.
+    /// Returns pages as the query specifies, first number and count: `3 of 10`.
     #[derive(Debug)]
     struct Counting;
 
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_shown_of_a_page_is_bounded() {
+    async fn the_displayed_texts_of_a_page_are_limited() {
         let found = find(&Counting, &["1 of 0".to_owned()]).await.expect("it cannot fail");
         assert_eq!(found[0].title.chars().count(), MAX_TITLE_CHARS);
         assert_eq!(found[0].snippet.chars().count(), MAX_SNIPPET_CHARS);
     }
 
-    /// Finds nothing, and never says so.
+    /// Never returns.
     #[derive(Debug)]
     struct Silent;
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_search_that_comes_to_no_end_is_ended() {
+    async fn a_search_that_does_not_finish_is_cancelled() {
         let begun = tokio::time::Instant::now();
         let found = find(&Silent, &["moss".to_owned()]).await;
         assert!(matches!(found, Err(SearchError::TooLong)), "{found:?}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn suggestions_are_links_that_nobody_can_break_out_of() {
+    fn suggestions_are_escaped_links() {
         let html = suggestions(&["a <b> & \"c\"".to_owned()]).expect("there is a query");
         let wanted = "<div class=\"carousel\"><a class=\"chip\" \
                       href=\"https:&#x2f;&#x2f;www.google.com&#x2f;search?q=a+%3Cb%3E+%26+%22c%22\">\

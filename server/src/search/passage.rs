@@ -1,4 +1,4 @@
-//! Documents as text, and in pieces that are short enough to be shown.
+//! Extracts text from documents and splits it into short passages.
 
 use std::sync::LazyLock;
 
@@ -6,9 +6,9 @@ use regex::Regex;
 
 use super::markup;
 
-/// Letters of a passage. A paragraph that is longer is cut between words.
+/// Maximum length of a passage. A longer paragraph is cut between words.
 const PASSAGE_CHARS: usize = 800;
-/// No line of text from HTML is broken before it.
+/// Line width of text from HTML, so that practically no line is wrapped.
 const LINE_CHARS: usize = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Kind {
     Csv,
 }
 
-/// What is to be found of a document.
+/// The searchable content of a document.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Document {
     pub title: String,
@@ -27,7 +27,7 @@ pub struct Document {
 }
 
 impl Kind {
-    /// By the name of the file; nothing for what is no document.
+    /// The kind for a file extension; `None` for files that are not documents.
     pub fn of_extension(extension: &str) -> Option<Kind> {
         match extension.to_ascii_lowercase().as_str() {
             "txt" | "text" | "rst" => Some(Kind::Text),
@@ -40,7 +40,7 @@ impl Kind {
 }
 
 impl Document {
-    /// `name` is the title of what has none of its own.
+    /// `name` is the title of documents without their own.
     pub fn read(kind: Kind, content: &[u8], name: &str) -> Document {
         let text = String::from_utf8_lossy(content);
         let (title, passages) = match kind {
@@ -54,7 +54,7 @@ impl Document {
     }
 }
 
-/// The first heading that is no part of a block.
+/// The first heading outside code blocks.
 fn heading(text: &str) -> Option<String> {
     let mut in_block = false;
     text.lines().find_map(|line| {
@@ -73,24 +73,24 @@ fn html_title(html: &str) -> Option<String> {
     Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// HTML without its marks, scripts and styles.
+/// HTML without tags, scripts and styles.
 fn plain(html: &[u8]) -> String {
     if !markup::is_ordinary(html) {
         return markup::stripped(&String::from_utf8_lossy(html));
     }
     let text = html2text::config::plain_no_decorate().string_from_read(html, LINE_CHARS);
-    // What cannot be laid out is not worth failing for: other documents can be searched.
+    // Failed layout is not an error, because other documents can still be searched.
     text.unwrap_or_default()
 }
 
-/// Paragraphs, the short ones together.
+/// Paragraphs, with short ones joined.
 fn passages(text: &str) -> Vec<String> {
     let text = text.replace("\r\n", "\n");
     let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
     gathered(paragraphs.flat_map(pieces), "\n\n", "")
 }
 
-/// Rows, each passage with the table's head.
+/// Rows, each passage with the header of the table.
 fn rows(table: &str) -> Vec<String> {
     let mut rows = table.lines().map(str::trim_end).filter(|row| !row.is_empty());
     let Some(head) = rows.next() else { return Vec::new() };
@@ -99,7 +99,7 @@ fn rows(table: &str) -> Vec<String> {
     if found.is_empty() { vec![head] } else { found }
 }
 
-/// Pieces put together while there is room, below a head that each of them has.
+/// Joins pieces up to the maximum length; each passage starts with `head`.
 fn gathered<'a>(pieces: impl Iterator<Item = &'a str>, between: &str, head: &str) -> Vec<String> {
     let mut passages: Vec<String> = Vec::new();
     let mut room = 0;
@@ -121,7 +121,7 @@ fn gathered<'a>(pieces: impl Iterator<Item = &'a str>, between: &str, head: &str
     passages
 }
 
-/// A text in pieces that are no longer than a passage.
+/// Splits a text into pieces no longer than a passage.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_too_long_to_lay_out_is_read_as_text() {
+    fn html_that_is_expensive_to_lay_out_is_read_as_text() {
         let deep =
             format!("{}Moss &amp; fern{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
         let bold: String = (0..20_000).map(|n| format!("<b id={n}>")).collect();

@@ -1,4 +1,4 @@
-//! A SearXNG somewhere, asked for JSON.
+//! A client for the JSON API of a SearXNG instance.
 
 use std::time::Duration;
 
@@ -12,41 +12,41 @@ use super::{MAX_URL_CHARS, Search, SearchError};
 use crate::interaction::Found;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Limit of an answer.
+/// Maximum size of a response.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 pub struct Searxng {
     client: Client,
     address: Url,
-    /// Pages that a query gives.
+    /// Maximum number of pages per query.
     results: usize,
 }
 
-/// Why it did not answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SearxngError {
-    #[error("the search engine's address {0} is no URL such as http://127.0.0.1:8888")]
+    #[error("invalid URL of the search engine {0}: expected a URL such as http://127.0.0.1:8888")]
     NoAddress(String),
-    #[error("the search engine cannot be asked: {0}")]
+    #[error("could not create the search engine client: {0}")]
     Client(reqwest::Error),
-    #[error("the search engine cannot be reached: {0}")]
+    #[error("could not connect to the search engine: {0}")]
     Unreachable(String),
     #[error(
         "the search engine refuses JSON (403): its settings.yml must have `json` among \
          `search.formats`"
     )]
     NoJson,
-    #[error("the search engine answers with status {0}")]
+    #[error("the search engine returned status {0}")]
     Status(u16),
-    #[error("the search engine's answer is no JSON with a list of results")]
+    #[error("invalid response of the search engine: expected JSON with a list of results")]
     Nonsense,
-    #[error("the search engine's answer has more than {MAX_ANSWER_BYTES} bytes")]
+    #[error("the search engine's response has more than {MAX_ANSWER_BYTES} bytes")]
     TooLong,
 }
 
 impl Searxng {
-    /// `within` is for each query; `results` for each query too.
+    /// `within` is the timeout of each query; `results` is the limit of each query.
     pub fn new(base_url: &str, within: Duration, results: usize) -> Result<Searxng, SearxngError> {
         let address = Url::parse(base_url).ok();
         let address = address.filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -56,7 +56,7 @@ impl Searxng {
         let client = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .timeout(within)
-            .redirect(Policy::none()) // it was named, and no other was
+            .redirect(Policy::none()) // only the configured server may be contacted
             .no_proxy()
             .build()
             .map_err(SearxngError::Client)?;
@@ -88,7 +88,7 @@ impl Searxng {
     }
 }
 
-/// A result, whatever it lacks but its address.
+/// A result; all fields except the URL are optional.
 fn page(result: &Value) -> Option<Found> {
     let url = result["url"].as_str()?;
     let is_page = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));

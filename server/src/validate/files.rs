@@ -1,4 +1,4 @@
-//! Reading a file: all mistakes in its form, where a parser stops at the first.
+//! Reads a file and reports all its format errors, where a parser stops at the first.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{File, Mistake};
 use crate::backend::scripted::{self, Part, Place, Scenario, ScenarioError, When};
 use crate::yaml::Node;
 
-/// Scenarios of one file that are read one by one, where the file cannot be read as a whole.
+/// Maximum number of scenarios that are parsed one by one if the file as a whole is invalid.
 const MAX_SINGLE: usize = 200;
 
 impl File {
@@ -34,8 +34,8 @@ impl File {
     }
 }
 
-/// Each scenario is read alone, and each part of those that cannot be read. Gives those that can, with
-/// their numbers, and what is wrong with the others.
+/// Parses each scenario alone, and each part of the invalid ones. Returns the valid scenarios with
+/// their numbers, and the errors of the others.
 fn all(
     path: &Path,
     text: &str,
@@ -61,11 +61,11 @@ fn all(
         for part in scenario.get("script").map(Node::items).unwrap_or_default() {
             mistakes.extend(single::<Part>(path, text, part).err().flatten());
         }
-        // What is wrong with the scenario itself, or with the order of its parts.
-        let is_told = |told: &Mistake| {
-            told.place == mistake.place || mistake.message.contains(told.message.as_str())
+        // Errors of the scenario itself, or of the order of its parts.
+        let is_reported = |reported: &Mistake| {
+            reported.place == mistake.place || mistake.message.contains(reported.message.as_str())
         };
-        if !mistakes[before..].iter().any(is_told) {
+        if !mistakes[before..].iter().any(is_reported) {
             mistakes.push(mistake);
         }
     }
@@ -75,11 +75,11 @@ fn all(
     (right, mistakes)
 }
 
-/// One value, read where it stands in the file, or what is wrong with it.
+/// Parses one value at its position in the file, or returns its error.
 fn single<T: DeserializeOwned>(path: &Path, text: &str, node: &Node) -> Result<T, Option<Mistake>> {
     scripted::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
         let mut mistake = mistake(text, &error)?;
-        // The parser does not know where a value begins that has nothing around it.
+        // The parser does not know the position of a value without anything around it.
         if mistake.place.line().is_none() {
             mistake.place = Place::at(node.line, node.column);
         }

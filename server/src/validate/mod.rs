@@ -1,7 +1,7 @@
-//! `belljar validate`: mistakes in scenario files, each with its place and a way out.
+//! `belljar validate`: reports all errors in scenario files, each with its position and a hint.
 //!
-//! All of them at once: those of the form, of templates, of Python, of scripts that cannot end well, and
-//! of scenarios that stand in each other's way.
+//! All are reported at once: format, templates, Python, scripts that cannot end properly, and
+//! scenarios that shadow each other.
 
 mod files;
 mod parts;
@@ -17,49 +17,49 @@ use crate::backend::scripted::{self, Place, Scenario};
 use crate::yaml::Node;
 use python::Python;
 
-/// How files are looked at.
+/// Options of the check.
 #[derive(Debug, Default)]
 pub struct Validate {
-    /// The Python of the sandbox, where it is installed.
+    /// The sandbox's Python, if it is installed.
     pub python: Option<PathBuf>,
-    /// Whether what is found is written as JSON.
+    /// Whether the result is written as JSON.
     pub json: bool,
 }
 
-/// A mistake.
+/// An error in a scenario file.
 #[derive(Debug, Clone, PartialEq)]
 struct Mistake {
     place: Place,
-    /// In a word, for those who read JSON.
+    /// The category of the error, for the JSON output.
     kind: &'static str,
     scenario: Option<String>,
     message: String,
     hint: Option<String>,
 }
 
-/// A file, and all that is known of it.
+/// A file with its scenarios and errors.
 #[derive(Debug)]
 struct File {
     path: PathBuf,
     text: String,
-    /// Where each value stands; nothing where it is no YAML.
+    /// The YAML nodes with their positions; none if the file is not YAML.
     tree: Option<Node>,
-    /// Those without a mistake in their form.
+    /// Scenarios without format errors.
     scenarios: Vec<Scenario>,
-    /// Which ones of the file these are, from 0 on.
+    /// Their numbers in the file, starting with 0.
     numbers: Vec<usize>,
     mistakes: Vec<Mistake>,
 }
 
-/// Reads files, and all scenario files of folders, and says what is in them. Whether all are right.
-/// Python is not looked at.
+/// Reads files, and all scenario files of folders, and reports their contents. Returns whether all
+/// are valid. Python is not checked.
 pub fn check(paths: &[PathBuf], to: &mut impl Write) -> anyhow::Result<bool> {
     let mut files = Vec::new();
     for path in paths {
         files.extend(files_of(path));
     }
     look_at(&mut files);
-    tell(&files, to)?;
+    report(&files, to)?;
     Ok(files.iter().all(|file| file.mistakes.is_empty()))
 }
 
@@ -75,7 +75,7 @@ impl Validate {
         let python = codes.then(|| Python::find(self.python.as_deref()));
         let note = match &python {
             None => None,
-            Some(None) => Some("code was not checked: there is no Python here".to_owned()),
+            Some(None) => Some("code was not checked: no Python found".to_owned()),
             Some(Some(python)) => python.check(&mut files),
         };
         for file in &mut files {
@@ -89,7 +89,7 @@ impl Validate {
                 serde_json::to_string_pretty(&json!({"mistakes": all, "note": note}))?
             )?;
         } else {
-            tell(&files, to)?;
+            report(&files, to)?;
             if let Some(note) = note {
                 writeln!(to, "note: {note}")?;
             }
@@ -98,7 +98,7 @@ impl Validate {
     }
 }
 
-/// A file, or those of a folder, in the order in which they are tried.
+/// A file, or the files of a folder in matching order.
 fn files_of(path: &Path) -> Vec<File> {
     let files = if path.is_dir() { scripted::files(path) } else { Ok(vec![path.to_owned()]) };
     let mut files = match files {
@@ -124,10 +124,10 @@ fn look_at(files: &mut [File]) {
     }
 }
 
-fn tell(files: &[File], to: &mut impl Write) -> anyhow::Result<()> {
+fn report(files: &[File], to: &mut impl Write) -> anyhow::Result<()> {
     for file in files {
         for mistake in &file.mistakes {
-            writeln!(to, "{}", file.told(mistake))?;
+            writeln!(to, "{}", file.describe(mistake))?;
         }
         match (file.mistakes.is_empty(), file.scenarios.len()) {
             (false, _) => {}
@@ -139,7 +139,7 @@ fn tell(files: &[File], to: &mut impl Write) -> anyhow::Result<()> {
 }
 
 impl File {
-    fn told(&self, mistake: &Mistake) -> String {
+    fn describe(&self, mistake: &Mistake) -> String {
         let Mistake { place, scenario, message, hint, .. } = mistake;
         if place.line().is_none() && self.text.is_empty() {
             return message.clone();

@@ -1,10 +1,10 @@
-//! The texts of a file's parts: what their templates use, and the code in them.
+//! The texts of a file's parts: the names that their templates use, and their code.
 
 use super::{File, Mistake};
 use crate::backend::scripted::{self, Place};
 use crate::yaml::{Kind, Node};
 
-/// Keys of parts whose value is a template, or has templates in it.
+/// Keys of parts whose value is or contains a template.
 const TEMPLATES: [&str; 7] =
     ["thought", "text", "code", "repeat_code_until_ok", "function_call", "search", "fail"];
 const CODE: [&str; 2] = ["code", "repeat_code_until_ok"];
@@ -19,7 +19,7 @@ pub struct Code<'f> {
     pub scenario: Option<String>,
 }
 
-/// What is unknown in the templates of a file.
+/// Reports unknown names in the templates of a file.
 pub fn check(file: &mut File) {
     let mut found = Vec::new();
     for part in all(file) {
@@ -58,10 +58,10 @@ pub fn codes(file: &File) -> Vec<Code<'_>> {
     codes.collect()
 }
 
-/// A line of a text that stands there.
+/// The position of a line in a text at this node.
 pub fn place(node: &Node, line: usize) -> Place {
     match node.kind {
-        // It begins in the line below its sign.
+        // A block scalar begins in the line after its indicator.
         Kind::Scalar { is_block: true, .. } => Place::at(node.line + line - 1, node.column),
         _ => Place::at(node.line, node.column),
     }
@@ -74,7 +74,7 @@ struct PartAt<'f> {
     scenario: Option<String>,
 }
 
-/// All parts, those within conditions too.
+/// All parts, including those within conditions.
 fn all(file: &File) -> Vec<PartAt<'_>> {
     let scenarios = file.tree.as_ref().and_then(|tree| tree.get("scenarios"));
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! Code that is no Python. The interpreter of the sandbox says so, where it is installed: which code is
-//! right depends on its version.
+//! Reports Python syntax errors. The sandbox's interpreter is used if it is installed, because the
+//! syntax depends on the version.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use serde::Deserialize;
 use super::parts::{self, Code};
 use super::{File, Mistake};
 
-/// How long all code may take to be compiled.
+/// Timeout for compiling all code.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Where there is no Python of the sandbox.
+/// Used without the sandbox's Python.
 const CANDIDATES: [&str; 4] = ["python3.12", "python3.13", "python3.11", "python3"];
 
-/// What stands for a hole of a template. Where one of them makes Python of it, it may be Python.
+/// Replacements for a template expression. The code is valid if it is valid with one of them.
 const FILLINGS: [&str; 5] = ["belljar_hole", "1", "", "pass", "+"];
 
-/// Compiles texts, and runs none of them.
+/// Compiles texts without running them.
 const COMPILE: &str = r#"
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -36,7 +36,7 @@ version = "%d.%d" % sys.version_info[:2]
 json.dump({"version": version, "found": [[why(text) for text in texts] for texts in json.load(sys.stdin)]}, sys.stdout)
 "#;
 
-/// An interpreter.
+/// A Python interpreter.
 #[derive(Debug)]
 pub struct Python {
     program: PathBuf,
@@ -46,7 +46,7 @@ pub struct Python {
 #[derive(Deserialize)]
 struct Answer {
     version: String,
-    /// For each code what each of its fillings has wrong.
+    /// The errors of each code with each replacement.
     found: Vec<Vec<Option<Wrong>>>,
 }
 
@@ -57,7 +57,7 @@ struct Wrong {
 }
 
 impl Python {
-    /// The one of the sandbox, or else any on the path.
+    /// The sandbox's interpreter, or any in `PATH`.
     pub fn find(sandbox: Option<&Path>) -> Option<Python> {
         if let Some(program) = sandbox.filter(|program| runs(program)) {
             return Some(Python { program: program.to_owned(), is_sandbox: true });
@@ -66,7 +66,7 @@ impl Python {
         Some(Python { program: found, is_sandbox: false })
     }
 
-    /// Adds what is wrong with the code of these files. What is to be known of it beside that.
+    /// Adds the syntax errors in these files. Returns a note about the check, if there is one.
     pub fn check(&self, files: &mut [File]) -> Option<String> {
         let mut texts: Vec<Vec<String>> = Vec::new();
         let mut places = Vec::new();
@@ -85,7 +85,7 @@ impl Python {
         };
         let mut found = Vec::new();
         for ((at, code), wrong) in places.iter().zip(answer.found) {
-            // Each way to fill its holes is wrong, or it has none.
+            // Report an error only if every variant is invalid.
             let Some(wrong) = wrong.into_iter().collect::<Option<Vec<_>>>() else { continue };
             let Some(Wrong { line, message }) = wrong.into_iter().next() else { continue };
             let mistake = Mistake {
@@ -102,7 +102,7 @@ impl Python {
         }
         (!self.is_sandbox).then(|| {
             format!(
-                "code was checked with Python {}, for the sandbox's libraries are not installed here",
+                "code was checked with Python {}, because the sandbox's libraries are not installed",
                 answer.version
             )
         })
@@ -122,21 +122,20 @@ impl Python {
         std::thread::spawn(move || {
             let mut output = Vec::new();
             let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut output));
-            // Nobody waits for it any more where that took too long.
+            // The receiver is gone after a timeout.
             let _ = done.send(read.map(|_| output));
         });
         let output = answer.recv_timeout(WITHIN);
         end(child);
-        // It ends with the process that it writes to.
+        // The thread ends with the process that it writes to.
         let _ = writer.join();
-        let output = output.map_err(|_| anyhow::anyhow!("it took longer than {WITHIN:?}"))??;
-        serde_json::from_slice(&output)
-            .map_err(|_| anyhow::anyhow!("Python ended without an answer"))
+        let output = output.map_err(|_| anyhow::anyhow!("timeout after {WITHIN:?}"))??;
+        serde_json::from_slice(&output).map_err(|_| anyhow::anyhow!("Python exited without output"))
     }
 }
 
 fn end(mut child: Child) {
-    // It may have ended already.
+    // It may have exited already.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -147,8 +146,8 @@ fn runs(program: &Path) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success())
 }
 
-/// The code, with its holes filled in each way. Nothing where it has statements of a template: which of
-/// their lines are written is not known.
+/// The code with its template expressions replaced in each way. Empty if it contains template
+/// statements, because the rendered lines are unknown.
 fn variants(code: &Code<'_>) -> Vec<String> {
     if !code.is_template {
         return vec![code.text.to_owned()];

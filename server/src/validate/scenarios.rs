@@ -1,4 +1,5 @@
-//! Scenarios as a whole: scripts that cannot end well, and scenarios that stand in each other's way.
+//! Checks of whole scenarios: scripts that cannot end properly, and scenarios that shadow each
+//! other.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,27 +8,27 @@ use super::{File, Mistake};
 use crate::backend::scripted::{self, Part, Place, Scenario};
 use crate::yaml::Node;
 
-/// Scenarios of a folder that are compared with each other.
+/// Maximum number of scenarios in a folder that are compared with each other.
 const MAX_COMPARED: usize = 2000;
 
-/// Scripts whose last part is code.
+/// Reports scripts whose last part is code.
 pub fn check(file: &mut File) {
     let ends = |(number, scenario): (usize, &Scenario)| {
         ends_in_code(&scenario.script).then(|| Mistake {
             place: place(file, number),
             kind: "ends_in_code",
             scenario: Some(scenario.name.clone()),
-            message:
-                "the script ends in code, and the model is asked again when its result is back"
-                    .to_owned(),
-            hint: Some("say something after it, such as `text: \"{{ stdout }}\"`".to_owned()),
+            message: "the script ends with code, and the model is called again after its result"
+                .to_owned(),
+            hint: Some("add a part after it, such as `text: \"{{ stdout }}\"`".to_owned()),
         })
     };
     let found: Vec<Mistake> = file.scenarios.iter().enumerate().filter_map(ends).collect();
     file.mistakes.extend(found);
 }
 
-/// Whether nothing is said after some code. The same code again may fail for ever, and then nothing is.
+/// Whether nothing follows some code. Repeated code may fail forever, so parts after it may never
+/// run.
 fn ends_in_code(script: &[Part]) -> bool {
     match script.iter().rev().find(|part| !matches!(part, Part::Expect(_))) {
         Some(Part::Code(_)) => true,
@@ -36,7 +37,7 @@ fn ends_in_code(script: &[Part]) -> bool {
     }
 }
 
-/// Names that are there twice, and scenarios that never answer, among files of one folder.
+/// Duplicate names, and scenarios that never answer, among the files of one folder.
 pub fn check_together(files: &mut [File]) {
     let mut folders: HashMap<&Path, Vec<(usize, usize)>> = HashMap::new();
     for (at, file) in files.iter().enumerate() {
@@ -46,7 +47,7 @@ pub fn check_together(files: &mut [File]) {
     }
     let mut found: Vec<(usize, Mistake)> = Vec::new();
     for all in folders.values_mut() {
-        // The order in which they are tried.
+        // In matching order.
         all.sort_by_key(|(at, number)| (&files[*at].path, *number));
         all.dedup_by_key(|(at, number)| (&files[*at].path, *number));
         found.extend(twice(files, all));
@@ -63,8 +64,8 @@ fn twice(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
     for &(at, number) in all {
         let scenario = &files[at].scenarios[number];
         if let Some(&earlier) = first.get(scenario.name.as_str()) {
-            let message = format!("its name is there already, in {}", told(files, earlier));
-            let hint = "journal, errors and counts tell scenarios apart by their names".to_owned();
+            let message = format!("duplicate name, already used in {}", describe(files, earlier));
+            let hint = "journal, errors and counts identify scenarios by their names".to_owned();
             found.push((at, mistake(files, at, number, "duplicate_name", message, hint)));
         } else {
             first.insert(&scenario.name, (at, number));
@@ -83,8 +84,8 @@ fn shadowed(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
             .find(|(at, number)| scripted::shadows(&files[*at].scenarios[*number], scenario));
         if let Some(&earlier) = earlier {
             let message = format!(
-                "it never answers: wherever its conditions hold, so do those of {}",
-                told(files, earlier)
+                "it never answers: whenever its conditions hold, so do those of {}",
+                describe(files, earlier)
             );
             let hint = "put the one with more conditions first".to_owned();
             found.push((at, mistake(files, at, number, "shadowed", message, hint)));
@@ -106,7 +107,7 @@ fn mistake(
 }
 
 /// `chart` (a.yaml:7)
-fn told(files: &[File], (at, number): (usize, usize)) -> String {
+fn describe(files: &[File], (at, number): (usize, usize)) -> String {
     let file = &files[at];
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let line = place(file, number).line().map(|line| format!(":{line}")).unwrap_or_default();

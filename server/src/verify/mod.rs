@@ -1,6 +1,5 @@
-//! `belljar verify`: says the scripts of scenarios again, runs their code again, and compares what
-//! comes of it with what came of it when they were recorded. An upgrade of a library shows what it
-//! changed.
+//! `belljar verify`: replays the scripts of scenarios, runs their code again, and compares the
+//! results with the recorded ones. This shows the changes that a library upgrade causes.
 
 mod update;
 
@@ -10,56 +9,56 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
 
-use crate::backend::scripted::{self, Expect, Rehearsal, Scenario};
+use crate::backend::scripted::{self, DryRun, Expect, Scenario};
 use crate::engine::tell;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
 use crate::recording::{Secrets, same_picture};
 use crate::sandbox::{Cell, Expected, RunOutput, Sandbox};
 use update::Accepted;
 
-/// Lines of one run's differences that are shown.
+/// Maximum number of displayed lines of one run's differences.
 const MAX_LINES: usize = 200;
-/// Lines around a difference.
+/// Context lines around a difference.
 const CONTEXT: usize = 2;
 
-/// Runs code again.
+/// Runs the code of scenarios again.
 #[derive(Debug)]
 pub struct Verifier<'v> {
     pub sandbox: &'v Sandbox,
     pub limits: Limits,
-    /// Taken out of what comes now, as they were out of what came then.
+    /// Secrets that are removed from the new results, as from the recorded ones.
     pub secrets: Secrets,
     pub changes: Changes,
 }
 
-/// What becomes of runs that came to something else than is expected.
+/// How runs with a different result are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changes {
-    /// They are shown, and are a failure.
+    /// They are shown and count as failures.
     Refuse,
-    /// They are shown, and written into their files.
+    /// They are shown, and the files are updated.
     Accept,
 }
 
-/// What came of it.
+/// The totals of a check.
 #[derive(Debug, Default)]
 struct Tally {
     same: usize,
     changed: usize,
-    /// Runs that nothing is expected of.
+    /// Runs without an expected result.
     open: usize,
     /// Files, scenarios and pictures that cannot be used.
     broken: usize,
-    /// Changed runs that are expected from now on.
+    /// Changed runs whose new results were accepted.
     updated: usize,
-    /// Those of the file that is looked at, which are not written yet.
+    /// Accepted results of the current file that are not written yet.
     accepted: Vec<Accepted>,
-    /// Which scenario of its file is looked at.
+    /// Number of the current scenario in its file.
     scenario: usize,
 }
 
 impl Verifier<'_> {
-    /// Files, and all scenario files of folders. Whether all is as it was.
+    /// Checks files and all scenario files of folders. Returns whether all results are unchanged.
     pub async fn check(&self, paths: &[PathBuf], to: &mut impl Write) -> anyhow::Result<bool> {
         let mut tally = Tally::default();
         for path in paths {
@@ -82,7 +81,7 @@ impl Verifier<'_> {
             }
         }
         let Tally { same, changed, open, broken, updated, .. } = tally;
-        write!(to, "{same} runs as they were, {changed} changed, {open} with nothing to compare")?;
+        write!(to, "{same} runs unchanged, {changed} changed, {open} without an expected result")?;
         match self.changes {
             Changes::Refuse => writeln!(to)?,
             Changes::Accept => writeln!(to, ", {updated} updated")?,
@@ -144,20 +143,20 @@ impl Verifier<'_> {
             }
         }
         let sizes: Vec<u64> = files.iter().map(|(_, content)| content.len() as u64).collect();
-        let rehearsal = Rehearsal::of(scenario, &sizes);
-        let mut turn = AwaitingModel::begin(rehearsal.steps(), self.limits);
+        let dry_run = DryRun::of(scenario, &sizes);
+        let mut turn = AwaitingModel::begin(dry_run.steps(), self.limits);
         let mut cell: Option<Cell> = None;
         let mut run = 0;
         while turn.may_ask() {
-            let cue = match rehearsal.next(turn.steps(), turn.may_run_code()) {
-                Ok(Some(cue)) => cue,
+            let next = match dry_run.next(turn.steps(), turn.may_run_code()) {
+                Ok(Some(next)) => next,
                 Ok(None) => break,
                 Err(why) => {
                     tally.changed += 1;
-                    return Ok(writeln!(to, "  the script cannot go on: {why}")?);
+                    return Ok(writeln!(to, "  the script cannot continue: {why}")?);
                 }
             };
-            let call = CodeCall { id: run.to_string(), code: cue.code, signature: String::new() };
+            let call = CodeCall { id: run.to_string(), code: next.code, signature: String::new() };
             let Ok(waiting) = turn.code(call) else { break };
             run += 1;
             let code = &waiting.call().code;
@@ -174,19 +173,19 @@ impl Verifier<'_> {
                 cell = None;
             }
             let result = self.result(run, &output);
-            self.compare(run, cue.expect.as_ref(), &result, &output, file, tally, to)?;
+            self.compare(run, next.expect.as_ref(), &result, &output, file, tally, to)?;
             turn = waiting.finished(result);
         }
         Ok(())
     }
 
     fn result(&self, run: usize, output: &RunOutput) -> CodeResult {
-        let told = tell(output);
+        let report = tell(output);
         CodeResult {
             call_id: (run - 1).to_string(),
-            outcome: told.outcome,
-            result: self.secrets.redact(&told.result).into_owned(),
-            stdout: told.stdout,
+            outcome: report.outcome,
+            result: self.secrets.redact(&report.result).into_owned(),
+            stdout: report.stdout,
             images: output.images.len(),
             signature: String::new(),
         }
@@ -205,13 +204,13 @@ impl Verifier<'_> {
     ) -> anyhow::Result<()> {
         let Some(expect) = expect else {
             tally.open += 1;
-            return Ok(writeln!(to, "  run {run}: nothing is expected of it")?);
+            return Ok(writeln!(to, "  run {run}: no expected result")?);
         };
         let mut changes = Vec::new();
         let word = |is_error: bool| if is_error { "an error" } else { "no error" };
         let is_error = result.outcome.is_error();
         if expect.is_error != is_error {
-            changes.push(format!("it was {}, and is {}", word(expect.is_error), word(is_error)));
+            changes.push(format!("expected {}, got {}", word(expect.is_error), word(is_error)));
         }
         if let Some(wanted) = &expect.result
             && *wanted != result.result
@@ -223,7 +222,7 @@ impl Verifier<'_> {
         }
         if changes.is_empty() {
             tally.same += 1;
-            return Ok(writeln!(to, "  run {run}: as it was")?);
+            return Ok(writeln!(to, "  run {run}: unchanged")?);
         }
         match self.changes {
             Changes::Refuse => tally.changed += 1,
@@ -236,7 +235,7 @@ impl Verifier<'_> {
             writeln!(to, "    {line}")?;
         }
         if changes.len() > MAX_LINES {
-            writeln!(to, "    … and {} lines more", changes.len() - MAX_LINES)?;
+            writeln!(to, "    … and {} more lines", changes.len() - MAX_LINES)?;
         }
         Ok(())
     }
@@ -247,18 +246,18 @@ fn read(file: &Path) -> Result<Vec<Scenario>, String> {
     scripted::parse(file, &text).map_err(|error| error.explained(&text))
 }
 
-/// A file that a scenario names. It lies below the folder that the scenario is in, and nowhere else:
-/// scenarios are passed around.
+/// A file that a scenario refers to. It must be below the folder of the scenario, because scenarios
+/// are shared.
 fn beside(file: &Path, name: &Path) -> Result<Bytes, String> {
     if !name.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(format!("{} is no file below the folder of its scenario", name.display()));
+        return Err(format!("{} is not a file below the folder of its scenario", name.display()));
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     let content = std::fs::read(folder.join(name));
     content.map(Bytes::from).map_err(|error| format!("{}: {error}", folder.join(name).display()))
 }
 
-/// What was and what is, as people are used to see it.
+/// The differences in diff format.
 fn differences(was: &str, is: &str) -> Vec<String> {
     let diff = TextDiff::from_lines(was, is);
     let mut lines = Vec::new();
@@ -274,7 +273,7 @@ fn differences(was: &str, is: &str) -> Vec<String> {
             };
             lines.push(format!("{sign} {}", change.value().trim_end_matches('\n')));
             if change.missing_newline() {
-                lines.push("\\ without a line break at its end".to_owned());
+                lines.push("\\ no line break at the end".to_owned());
             }
         }
     }
@@ -284,7 +283,7 @@ fn differences(was: &str, is: &str) -> Vec<String> {
 fn other_pictures(wanted: &[PathBuf], output: &RunOutput, file: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     if wanted.len() != output.images.len() {
-        lines.push(format!("it made {} pictures, and makes {}", wanted.len(), output.images.len()));
+        lines.push(format!("expected {} pictures, got {}", wanted.len(), output.images.len()));
     }
     for (number, (name, image)) in wanted.iter().zip(&output.images).enumerate() {
         let same = beside(file, name).and_then(|wanted| same_picture(&wanted, &image.data));
@@ -300,18 +299,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_names_no_file_of_anybody_elses() {
+    fn a_scenario_cannot_refer_to_files_outside_its_folder() {
         for name in ["/etc/passwd", "../secret", "files/../../secret", "./x"] {
             let error = beside(Path::new("recorded/a.yaml"), Path::new(name));
-            assert!(error.expect_err(name).contains("is no file below"), "{name}");
+            assert!(error.expect_err(name).contains("is not a file below"), "{name}");
         }
     }
 
     #[test]
-    fn what_differs_is_shown_between_lines_that_do_not() {
+    fn differences_are_shown_with_context() {
         let lines = differences("a\nb\nc\nd\ne\nf\ng\n", "a\nb\nc\nD\ne\nf\ng");
         let wanted = ["  b", "  c", "- d", "+ D", "  e", "  f", "- g", "+ g"];
         assert_eq!(lines[..wanted.len()], wanted);
-        assert_eq!(lines.last().map(String::as_str), Some("\\ without a line break at its end"));
+        assert_eq!(lines.last().map(String::as_str), Some("\\ no line break at the end"));
     }
 }

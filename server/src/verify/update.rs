@@ -1,5 +1,5 @@
-//! `belljar verify --update`: writes what code came to now into the `expect` of its scenario. The rest
-//! of the file stays as a person wrote it, comments included.
+//! `belljar verify --update`: writes the new results into the `expect` parts of scenarios. The rest
+//! of the file stays unchanged, comments included.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,20 +14,20 @@ use crate::yaml::Node;
 
 const BY_HAND: &str = "its `expect` could not be found in the text of the file: edit it by hand";
 
-/// What a run came to, for one `expect` of a file.
+/// The new result of one `expect` part.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Which scenario of the file, from 0 on.
+    /// Number of the scenario in the file, starting with 0.
     scenario: usize,
-    /// Which `expect` of its script, from 0 on.
+    /// Number of the `expect` part in its script, starting with 0.
     number: usize,
-    /// What is to stand there.
+    /// The new value.
     expect: Value,
     pictures: Vec<Picture>,
 }
 
 impl Accepted {
-    /// With the same keys as the one that is there.
+    /// With the same keys as the existing value.
     pub fn of(scenario: usize, old: &Expect, result: &CodeResult, output: &RunOutput) -> Accepted {
         let mut expect = json!({});
         if old.result.is_some() {
@@ -50,23 +50,24 @@ impl Accepted {
     }
 }
 
-/// Writes all that was accepted into its file, or nothing.
+/// Writes all accepted results into the file, or none.
 pub fn write(file: &Path, accepted: &[Accepted]) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("could not update {}: {error}", file.display());
+    let could_not_update =
+        |error: std::io::Error| format!("could not update {}: {error}", file.display());
     let text = scripted::text(file).map_err(|error| error.to_string())?;
     let updated = updated(&text, accepted)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     for picture in accepted.iter().flat_map(|accepted| &accepted.pictures) {
         let path = folder.join(picture.path());
         if !path.exists() {
-            std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(told)?;
-            std::fs::write(path, &picture.content).map_err(told)?;
+            std::fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(could_not_update)?;
+            std::fs::write(path, &picture.content).map_err(could_not_update)?;
         }
     }
-    replace(file, &updated).map_err(told)
+    replace(file, &updated).map_err(could_not_update)
 }
 
-/// Under another name first, so that the file is never half of it.
+/// Written under a temporary name first, so that the file is never incomplete.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let file = file.canonicalize()?;
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -78,7 +79,8 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The text of a file with other expectations. It reads as what was meant, or it is an error.
+/// The text of a file with the new values. It is an error if the result does not parse to these
+/// values.
 fn updated(text: &str, accepted: &[Accepted]) -> Result<String, String> {
     let mut wanted: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     for (at, one) in accepted.iter().enumerate() {
@@ -95,7 +97,7 @@ fn updated(text: &str, accepted: &[Accepted]) -> Result<String, String> {
     let tree = Node::parse(text).filter(|tree| !tree.has_aliases()).ok_or(BY_HAND)?;
     let says_it =
         |text: &String| serde_saphyr::from_str::<Value>(text).is_ok_and(|read| read == wanted);
-    // As a recording has it where that can be done, and otherwise as JSON, which YAML reads too.
+    // In the recording's YAML style if possible, otherwise as JSON, which is valid YAML.
     [Form::Block, Form::Json]
         .into_iter()
         .find_map(|form| edited(text, &tree, accepted, form).filter(says_it))
@@ -123,7 +125,7 @@ fn edited(text: &str, tree: &Node, accepted: &[Accepted], form: Form) -> Option<
         };
         edits.push((node.start..end, new));
     }
-    // From the end on, so that what is before stays where it is.
+    // From the end to the start, so that earlier positions stay valid.
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
     edits.dedup_by_key(|(range, _)| range.start);
     let mut text = text.to_owned();
@@ -133,7 +135,7 @@ fn edited(text: &str, tree: &Node, accepted: &[Accepted], form: Form) -> Option<
     Some(text)
 }
 
-/// Where a value ends, without the comments and the empty lines after it.
+/// The end of a value, without the comments and empty lines after it.
 fn end(node: &Node, text: &str) -> Option<usize> {
     let is_flow = text.get(node.start..)?.starts_with(['{', '[']);
     let last = node.fields().last().map(|(_, value)| value).or(node.items().last());
@@ -143,7 +145,7 @@ fn end(node: &Node, text: &str) -> Option<usize> {
     }
 }
 
-/// The values of all `expect` parts of a script, in the order in which they are counted.
+/// The values of all `expect` parts of a script, in counting order.
 fn expectations<'n>(script: &'n Node, found: &mut Vec<&'n Node>) {
     for (key, value) in script.items().iter().flat_map(Node::fields) {
         match key.text() {
@@ -154,7 +156,7 @@ fn expectations<'n>(script: &'n Node, found: &mut Vec<&'n Node>) {
     }
 }
 
-/// The same in a file that was read. `left` is how many come before the one that is wanted.
+/// The same in a parsed file. `left` is the number of `expect` parts before the wanted one.
 fn expectation<'v>(script: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
     let parts = script.as_array_mut()?.iter_mut().filter_map(Value::as_object_mut);
     for (key, value) in parts.flat_map(|part| part.iter_mut()) {
@@ -207,7 +209,7 @@ scenarios:
     }
 
     #[test]
-    fn only_what_changed_is_written_and_comments_stay() {
+    fn only_changed_results_are_written_and_comments_stay() {
         let all = [
             accepted(0, 0, json!({"result": "new\nlines\n", "pictures": []})),
             accepted(0, 1, json!({"result": "two"})),
@@ -226,7 +228,7 @@ scenarios:
     }
 
     #[test]
-    fn awkward_results_read_as_what_they_are() {
+    fn difficult_results_survive_the_file() {
         for result in
             ["", "\n", "a\n\n", "  a", "\ta: #b", "\0\u{1b}", "{{ x }}", "---\n...", "\r\n"]
         {
@@ -238,7 +240,7 @@ scenarios:
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused() {
+    fn an_update_that_cannot_be_written_is_refused() {
         let one = |result: &str| accepted(0, 0, json!({"result": result}));
         let error = updated(FILE, &[one("a"), one("b")]).expect_err("which one?");
         assert!(error.contains("different results"), "{error}");

@@ -24,12 +24,8 @@ fn ends(interaction: Value) -> Act {
 async fn what_goes_wrong_is_said_for_what_it_is() {
     let many = || Act::Say(format!("data: {}\n\n", "x".repeat(17 << 20)));
     for (answer, status_wanted, wanted) in [
-        (
-            status(401, "API key not valid: AIza-geheim"),
-            503,
-            "refuses the key that this server has",
-        ),
-        (status(403, "no"), 503, "refuses the key that this server has for it"),
+        (status(401, "API key not valid: AIza-geheim"), 503, "rejects the configured API key"),
+        (status(403, "no"), 503, "rejects the configured API key"),
         (
             status(400, "Unknown parameter AIza-geheim"),
             400,
@@ -42,9 +38,9 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
             400,
             "refuses the request",
         ),
-        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "makes no sense"),
-        (Answer::Stream(vec![Act::Say("data: 7\n\n".into())]), 503, "makes no sense"),
-        (Answer::Stream(vec![Act::Say("data: {}\n\n".into())]), 503, "makes no sense"),
+        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Say("data: 7\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Say("data: {}\n\n".into())]), 503, "invalid response"),
         (Answer::Stream(vec![start(json!({"content": []}))]), 503, "a step without a type"),
         (
             Answer::Stream(vec![event(
@@ -72,17 +68,17 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
         (
             Answer::Whole(200, ("content-type", "application/json"), "{\"id\": \"v1_x\"}".into()),
             503,
-            "makes no sense",
+            "invalid response",
         ),
-        (Answer::Stream(vec![Act::Say("data: [DONE]\n\n".into())]), 503, "broke off"),
-        (Answer::Stream(vec![Act::Cut]), 503, "broke off"),
-        (Answer::Stream(vec![]), 503, "broke off"),
-        (Answer::Stream(vec![Act::Hang]), 503, "said nothing for 1 s"),
-        (Answer::Stream(vec![many()]), 503, "it says too much"),
+        (Answer::Stream(vec![Act::Say("data: [DONE]\n\n".into())]), 503, "ended early"),
+        (Answer::Stream(vec![Act::Cut]), 503, "ended early"),
+        (Answer::Stream(vec![]), 503, "ended early"),
+        (Answer::Stream(vec![Act::Hang]), 503, "no data for 1 s"),
+        (Answer::Stream(vec![many()]), 503, "response too large"),
         (
             Answer::Stream(vec![Act::Repeat(Bytes::from(vec![b'x'; 1 << 20]))]),
             503,
-            "it says too much",
+            "response too large",
         ),
     ] {
         let what = format!("{answer:?}").chars().take(200).collect::<String>();
@@ -197,8 +193,8 @@ async fn a_second_server_that_is_killed_leaves_an_error_and_nothing_else() {
         (end.name.as_str(), &end.data["error"]["code"]),
         ("error", &json!("service_unavailable"))
     );
-    assert!(end.data["error"]["message"].as_str().is_some_and(|why| why.contains("broke off")));
+    assert!(end.data["error"]["message"].as_str().is_some_and(|why| why.contains("ended early")));
     let reply = front.post(INTERACTIONS, &ask("Again?")).await;
     assert_eq!(reply.status, 503);
-    assert!(reply.message().ends_with("its server cannot be reached."), "{}", reply.message());
+    assert!(reply.message().ends_with("its server is unreachable."), "{}", reply.message());
 }

@@ -272,7 +272,7 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
         (
             status(401, "Incorrect API key provided: sk-geheim"),
             503,
-            "refuses the key that this server has for it",
+            "rejects the configured API key",
         ),
         (
             status(400, "no such parameter sk-geheim"),
@@ -291,19 +291,19 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
             400,
             "refuses the request",
         ),
-        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "makes no sense"),
+        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "invalid response"),
         (
             Answer::Stream(vec![data(&json!({"error": {"message": "out of memory"}}))]),
             503,
             "out of memory",
         ),
-        (Answer::Stream(vec![Act::Cut]), 503, "broke off"),
-        (Answer::Stream(vec![]), 503, "broke off"),
-        (Answer::Stream(vec![Act::Hang]), 503, "said nothing for 1 s"),
+        (Answer::Stream(vec![Act::Cut]), 503, "ended early"),
+        (Answer::Stream(vec![]), 503, "ended early"),
+        (Answer::Stream(vec![Act::Hang]), 503, "no data for 1 s"),
         (
             Answer::Stream(vec![Act::Repeat(Bytes::from(vec![b'x'; 1 << 20]))]),
             503,
-            "it says too much",
+            "response too large",
         ),
     ] {
         let what = format!("{answer:?}").chars().take(200).collect::<String>();
@@ -368,6 +368,6 @@ async fn a_server_that_is_not_there_is_said_to_be_so() {
     let reply = Reply::to(server.request("POST", INTERACTIONS).json(&ask("?"))).await;
     assert_eq!(
         (reply.status, reply.message()),
-        (503, "The model `upstream-name`: its server cannot be reached.")
+        (503, "The model `upstream-name`: its server is unreachable.")
     );
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use server::backend::Backend;
-use server::backend::recorded::Recorded;
+use server::backend::recording::RecordingBackend;
 use server::backend::scripted::{Ignore, Scripted};
-use server::recording::{Keeper, RecordMode, Secrets};
+use server::recording::{RecordMode, RecordingWriter, Secrets};
 
 use crate::gemini::{self, Execution};
 use crate::harness::{Program, TestServer};
@@ -45,9 +45,10 @@ impl Folder {
         ignore: Ignore,
     ) -> TestServer {
         let secrets = Secrets::new(["correct-horse-battery".to_owned().into()]);
-        let keeper = Keeper::open(self.path(), secrets).expect("the folder is ours");
-        let keeper = keeper.recording(mode, ignore);
-        let model = Recorded::new(Arc::new(model), Arc::new(keeper)).expect("it records anew");
+        let writer = RecordingWriter::open(self.path(), secrets).expect("the folder is ours");
+        let writer = writer.with_settings(mode, ignore);
+        let model =
+            RecordingBackend::new(Arc::new(model), Arc::new(writer)).expect("it records anew");
         TestServer::builder().model("m*", model).start().await
     }
 
@@ -320,7 +321,7 @@ async fn what_ran_elsewhere_runs_here_when_it_is_replayed() {
     server.create(ask("6 * 7?")).await;
     let file = folder.text();
     assert!(
-        file.contains("# Left out, for no part can say it: a step \"telepathy_call\"."),
+        file.contains("# Omitted, because no part can represent it: a step \"telepathy_call\"."),
         "{file}"
     );
     assert!(file.contains("code: print(6*7)"), "{file}");

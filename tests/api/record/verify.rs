@@ -34,7 +34,7 @@ async fn code_runs_again_and_what_changed_is_shown() {
     assert_eq!(code, Some(0), "{said}");
     assert!(
         said.ends_with(
-            "  run 1: as it was\n1 runs as they were, 0 changed, 0 with nothing to compare\n"
+            "  run 1: unchanged\n1 runs unchanged, 0 changed, 0 without an expected result\n"
         ),
         "{said}"
     );
@@ -58,11 +58,11 @@ async fn code_runs_again_and_what_changed_is_shown() {
     assert_eq!(code, Some(1), "{said}");
     for wanted in [
         "  run 1: changed\n",
-        "    it was an error, and is no error\n",
+        "    expected an error, got no error\n",
         "    - {braces} 41\n    + {braces} 42\n",
         "    picture 1 (files/",
-        "): 15 bytes, and now ",
-        "0 runs as they were, 1 changed, 0 with nothing to compare\n",
+        "): expected 15 bytes, got ",
+        "0 runs unchanged, 1 changed, 0 without an expected result\n",
     ] {
         assert!(said.contains(wanted), "no {wanted} in {said}");
     }
@@ -100,7 +100,7 @@ async fn what_changed_is_expected_from_then_on_where_somebody_says_so() {
     let (code, said) = run(&["--update"], &[folder.path()]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("    - {braces} 41\n    + {braces} 42\n"), "{said}");
-    assert!(said.ends_with("0 changed, 0 with nothing to compare, 1 updated\n"), "{said}");
+    assert!(said.ends_with("0 changed, 0 without an expected result, 1 updated\n"), "{said}");
     assert_eq!(std::fs::read_to_string(&path).expect("it is text"), text, "and nothing else");
     let (code, said) = verify(&[folder.path()]);
     assert_eq!(code, Some(0), "{said}");
@@ -133,7 +133,7 @@ async fn scenarios_that_a_person_wrote_can_be_verified_too() {
     let (code, said) = verify(&[folder.path()]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("run 1: as it was\n  run 2: nothing is expected of it\n  run 3: nothing"),
+        said.contains("run 1: unchanged\n  run 2: no expected result\n  run 3: no expected"),
         "{said}"
     );
 
@@ -144,7 +144,7 @@ async fn scenarios_that_a_person_wrote_can_be_verified_too() {
     for wanted in [
         "broken.yaml:1:",
         "hint: ",
-        "the script cannot go on: The scenario `a` has a `text` that fails",
+        "the script cannot continue: The scenario `a` has a `text` that fails",
         "/nowhere/at/all: ",
     ] {
         assert!(said.contains(wanted), "no {wanted} in {said}");

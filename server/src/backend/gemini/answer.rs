@@ -1,7 +1,8 @@
-//! What the other server answers: the events of a stream, read as what a model says.
+//! Reads the event stream of an upstream Gemini server as model events.
 //!
-//! Where it runs the code, all its steps are handed on as they come. Where we do, its thoughts, its
-//! texts and its calls are a model's, and only steps of tools that run there are handed on.
+//! If the upstream runs the code, all its steps are passed through unchanged. If this server runs
+//! the code, thoughts, texts and calls become the model's own events, and only steps of tools that
+//! run upstream are passed through.
 
 use std::collections::VecDeque;
 
@@ -14,28 +15,28 @@ use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
 use crate::backend::{End, Finish, Foreign, Mark, ModelEvent};
 use crate::interaction::{ForeignStep, Reason, Tokens, Usage};
 
-/// Steps that one answer may have.
+/// Maximum number of steps in one response.
 const MAX_STEPS: usize = 1000;
 
-/// One turn of the model, as it comes.
+/// One turn of the model, read as it streams.
 pub struct Answer {
     datas: Datas,
     execution: Execution,
     open: Option<Open>,
     steps: usize,
-    /// Code that the model wants to be run, and how it knows the call. What it says after it is made
-    /// up, but what it counted is not.
+    /// Code that the model wants to run, with the upstream's id and signature of the call. Text
+    /// after the call is made up and ignored; its token counts are used.
     code: Option<(Mark, Option<String>)>,
-    /// Calls of the client's functions, which outrank code.
+    /// Calls of the client's functions. They take precedence over code.
     calls: bool,
-    /// Read, and not handed on yet.
-    said: VecDeque<ModelEvent>,
+    /// Events that were read but not yet returned.
+    pending: VecDeque<ModelEvent>,
     has_ended: bool,
 }
 
-/// The step that is being told.
+/// The step that is currently streaming.
 enum Open {
-    /// Its signature, where it has come.
+    /// Its signature, if it has arrived.
     Thought(Option<String>),
     Text,
     Call(ForeignStep),
@@ -52,7 +53,7 @@ impl Answer {
     pub fn of(reply: Reply, execution: Execution) -> Answer {
         let datas: Datas = match reply {
             Reply::Stream(datas) => datas,
-            // It was asked for a stream, and this is none; reading it says so.
+            // A stream was requested; parsing the body as an event reports the error.
             Reply::Whole(whole) => Box::pin(futures_util::stream::iter([Ok(whole)])),
         };
         Answer {
@@ -62,16 +63,16 @@ impl Answer {
             steps: 0,
             code: None,
             calls: false,
-            said: VecDeque::new(),
+            pending: VecDeque::new(),
             has_ended: false,
         }
     }
 
-    /// The next thing that the model says. The last one is code, or an end.
+    /// The next event of the model. The last one is code or an end.
     pub async fn next(&mut self) -> Result<Option<ModelEvent>, UpstreamError> {
         loop {
-            if let Some(said) = self.said.pop_front() {
-                return Ok(Some(said));
+            if let Some(pending) = self.pending.pop_front() {
+                return Ok(Some(pending));
             }
             if self.has_ended {
                 return Ok(None);
@@ -79,7 +80,7 @@ impl Answer {
             let data = self.datas.next().await.ok_or(UpstreamError::BrokenOff)??;
             match data.trim() {
                 "" => {}
-                "[DONE]" => return Err(UpstreamError::BrokenOff), // and no end before it
+                "[DONE]" => return Err(UpstreamError::BrokenOff), // no end came before it
                 data => {
                     let event: Value = crate::json::parse(data.as_bytes())
                         .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
@@ -98,7 +99,7 @@ impl Answer {
             Some("step.delta") => self.delta(event["delta"].take()),
             Some("step.stop") => self.stop(),
             Some("interaction.completed") => self.end(&event["interaction"]),
-            // How it stands, and whatever is new by then.
+            // Status updates, and event types that this version does not know.
             Some(_) => Ok(()),
             None => Err(UpstreamError::Nonsense("an event without a type".to_owned())),
         }
@@ -117,18 +118,18 @@ impl Answer {
             ("thought", Execution::Sandbox) => {
                 let summary = step["summary"].as_array().into_iter().flatten();
                 let summary = summary.filter_map(|content| content["text"].as_str());
-                self.said.extend(summary.map(|text| ModelEvent::Thought(text.to_owned())));
+                self.pending.extend(summary.map(|text| ModelEvent::Thought(text.to_owned())));
                 Open::Thought(signature(&step))
             }
             ("model_output", Execution::Sandbox) => {
                 let contents = step["content"].as_array().into_iter().flatten();
                 let texts = contents.filter_map(|content| content["text"].as_str());
-                self.said.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
+                self.pending.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
                 Open::Text
             }
             ("function_call", Execution::Sandbox) => Open::Call(ForeignStep::new(step)),
             _ => {
-                self.said.push_back(ModelEvent::Foreign(Foreign::Started(step)));
+                self.pending.push_back(ModelEvent::Foreign(Foreign::Started(step)));
                 Open::Foreign
             }
         });
@@ -143,17 +144,17 @@ impl Answer {
                 Some("thought_signature") => *sealed = signature(&delta),
                 _ => {
                     let text = delta["content"]["text"].as_str();
-                    self.said.extend(text.map(|text| ModelEvent::Thought(text.to_owned())));
+                    self.pending.extend(text.map(|text| ModelEvent::Thought(text.to_owned())));
                 }
             },
-            // A picture, a citation: there is no tool here that they could have come from.
+            // Pictures and citations: no tool is offered that could have produced them.
             Some(Open::Text) => {
                 let text = delta["text"].as_str();
-                self.said.extend(text.map(|text| ModelEvent::Text(text.to_owned())));
+                self.pending.extend(text.map(|text| ModelEvent::Text(text.to_owned())));
             }
             Some(Open::Call(step)) => step.add(&delta),
             Some(Open::Foreign) => {
-                self.said.push_back(ModelEvent::Foreign(Foreign::Delta(delta)));
+                self.pending.push_back(ModelEvent::Foreign(Foreign::Delta(delta)));
             }
         }
         Ok(())
@@ -163,15 +164,15 @@ impl Answer {
         match self.open.take() {
             None | Some(Open::Text) => {}
             Some(Open::Thought(signature)) => {
-                self.said.push_back(ModelEvent::Sealed(signature.unwrap_or_default()));
+                self.pending.push_back(ModelEvent::Sealed(signature.unwrap_or_default()));
             }
-            Some(Open::Foreign) => self.said.push_back(ModelEvent::Foreign(Foreign::Stopped)),
+            Some(Open::Foreign) => self.pending.push_back(ModelEvent::Foreign(Foreign::Stopped)),
             Some(Open::Call(step)) => self.call(&step.into_value()),
         }
         Ok(())
     }
 
-    /// A call that is whole. Of code, the first is run: what it comes to decides about the others.
+    /// A complete function call. Only the first code call runs: its result may change the others.
     fn call(&mut self, step: &Value) {
         let mark = Mark {
             id: step["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned),
@@ -189,7 +190,7 @@ impl Answer {
             _ => Value::Object(serde_json::Map::new()),
         };
         let call = ModelEvent::FunctionCall { name: name.to_owned(), arguments };
-        self.said.extend([ModelEvent::Mark(mark), call]);
+        self.pending.extend([ModelEvent::Mark(mark), call]);
     }
 
     fn end(&mut self, interaction: &Value) -> Result<(), UpstreamError> {
@@ -207,22 +208,22 @@ impl Answer {
         };
         if self.execution == Execution::Upstream {
             let theirs = interaction.get("usage").filter(|usage| usage.is_object());
-            self.said.extend(theirs.cloned().map(ModelEvent::CountedElsewhere));
-            // All of its turns are in it.
-            self.said.push_back(ModelEvent::End(End { finish, usage: counted }));
+            self.pending.extend(theirs.cloned().map(ModelEvent::CountedElsewhere));
+            // The upstream's counts cover all of its turns.
+            self.pending.push_back(ModelEvent::End(End { finish, usage: counted }));
             return Ok(());
         }
-        self.said.extend(counted.map(ModelEvent::Counted));
+        self.pending.extend(counted.map(ModelEvent::Counted));
         let code = self.code.take().filter(|_| !self.calls);
         match code {
             Some((mark, Some(code))) => {
-                self.said.extend([ModelEvent::Mark(mark), ModelEvent::Code(code)]);
+                self.pending.extend([ModelEvent::Mark(mark), ModelEvent::Code(code)]);
             }
             Some((_, None)) => {
                 let finish = Finish::Stopped(Reason::MalformedFunctionCall);
-                self.said.push_back(ModelEvent::End(End { finish, usage: None }));
+                self.pending.push_back(ModelEvent::End(End { finish, usage: None }));
             }
-            None => self.said.push_back(ModelEvent::End(End { finish, usage: None })),
+            None => self.pending.push_back(ModelEvent::End(End { finish, usage: None })),
         }
         Ok(())
     }

@@ -1,17 +1,17 @@
-//! Gemini itself, or whatever speaks it: the real service, a gateway, another server like this one.
+//! Gemini itself, or any server with its API: the real service, a gateway, another Belljar.
 //!
 //! ```text
 //!   prompt ──▶ request ──▶ upstream ──▶ answer ──▶ events
 //! ```
 //!
-//! It is asked through the Interactions API, as a stream, without being stored there. That API has a
-//! step for whatever this server has one for, with an id and a signature of its own, so that a
-//! conversation goes back as it came; `generateContent` has parts without names, and does not let
-//! functions stand beside tools that run there. The history is sent each time, so that nothing
-//! depends on what the other server still remembers.
+//! The backend uses the Interactions API as a stream, without storing the interaction there. That
+//! API has a step for everything this server has a step for, with its own id and signature, so a
+//! conversation is sent back unchanged; `generateContent` has unnamed parts and does not allow
+//! functions beside tools that run upstream. The history is sent each time, so nothing depends on
+//! what the upstream still stores.
 //!
-//! Signatures are opaque. Those of the other server become those of our steps, and go back to it
-//! with the steps, whether it is this server that kept them or the client.
+//! Signatures are opaque. The upstream's signatures become those of our steps and are sent back
+//! with the steps, whether this server or the client stored them.
 
 use std::sync::Arc;
 
@@ -24,35 +24,35 @@ use super::{Backend, ModelStream, Prompt, STREAM_CAPACITY};
 mod answer;
 mod request;
 
-/// Where the real service is.
+/// Base URL of the real service.
 pub const GOOGLE: &str = "https://generativelanguage.googleapis.com";
-/// The schema with steps, for those who still know another.
+/// Version of the schema with steps, for servers that support several.
 const REVISION: (&str, &str) = ("api-revision", "2026-05-20");
-/// What an address ends with that names its version.
+/// Suffixes of a base URL that name its API version.
 const VERSIONS: [&str; 3] = ["/v1", "/v1beta", "/v1alpha"];
 const USUAL_VERSION: &str = "/v1beta";
 
-/// A model of Gemini's.
+/// A Gemini model.
 #[derive(Debug)]
 pub struct Gemini {
     core: Arc<Core>,
 }
 
-/// What is known about the model beforehand.
+/// Configuration of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// What the other server is asked for, where that is another name than the client's.
+    /// Name of the model upstream, if it differs from the client's.
     pub name: Option<String>,
     pub execution: Execution,
 }
 
-/// Who runs the code.
+/// Which server runs the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Execution {
-    /// We do. The model calls a function for it.
+    /// This server. The model requests it with a function call.
     #[default]
     Sandbox,
-    /// The other server does, and all its steps are handed on as they come.
+    /// The upstream, and all its steps are passed through.
     Upstream,
 }
 
@@ -63,7 +63,7 @@ struct Core {
 }
 
 impl Gemini {
-    /// The address may have a version at its end, and need not.
+    /// The base URL may end with a version.
     pub fn new(mut address: Address, model: Model) -> Result<Gemini, reqwest::Error> {
         let base_url = address.base_url.trim_end_matches('/');
         let has_version = VERSIONS.iter().any(|version| base_url.ends_with(version));
@@ -104,13 +104,13 @@ impl Core {
         let body = request::body(model, prompt, self.model.execution);
         let reply = self.upstream.ask("/interactions", &[REVISION], &body, |_| false).await?;
         let mut answer = Answer::of(reply, self.model.execution);
-        while let Some(said) = answer.next().await? {
-            let said = match self.model.execution {
-                Execution::Sandbox => upstream::allowed(said, &prompt.tools),
-                Execution::Upstream => said,
+        while let Some(event) = answer.next().await? {
+            let event = match self.model.execution {
+                Execution::Sandbox => upstream::allowed(event, &prompt.tools),
+                Execution::Upstream => event,
             };
-            let is_last = said.is_last();
-            if events.send(Ok(said)).await.is_err() || is_last {
+            let is_last = event.is_last();
+            if events.send(Ok(event)).await.is_err() || is_last {
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! What the other server is asked: the conversation as the steps of an input.
+//! The request to the upstream: the conversation as input steps.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::interaction::{
     SearchResult, Source, Step,
 };
 
-/// Tools that the other server has and this one has not.
+/// Tools that only the upstream has.
 const THEIRS: [&str; 1] = ["google_search"];
 
 pub fn body(model: &str, prompt: &Prompt, execution: Execution) -> Value {
@@ -74,7 +74,7 @@ fn function(function: &Function) -> Value {
     json
 }
 
-/// `generation_config` as the client had it, and the form of the answer, which is a field of its own.
+/// The client's `generation_config`, and the response format, which is a separate field.
 fn settings(prompt: &Prompt) -> (Map<String, Value>, Option<Value>) {
     let mut config = prompt.generation_config.as_object().cloned().unwrap_or_default();
     let mime_type = config.remove("response_mime_type");
@@ -86,7 +86,7 @@ fn settings(prompt: &Prompt) -> (Map<String, Value>, Option<Value>) {
         }
         format
     });
-    // A model that must call a tool could never answer with what the last call brought.
+    // With `tool_choice: any` the model could never answer after a tool call.
     let begins = prompt.steps.last().is_some_and(|step| matches!(step, Step::UserInput(_)));
     if !begins && config.get("tool_choice") == Some(&json!("any")) {
         config.remove("tool_choice");
@@ -101,7 +101,7 @@ fn input(steps: &[Step], execution: Execution) -> Vec<Value> {
         input.push(match (step, execution) {
             (Step::CodeCall(call), Execution::Sandbox) => called(call),
             (Step::CodeResult(result), Execution::Sandbox) => {
-                // What the code drew is a part of what came of it.
+                // Pictures that the code made are part of its result.
                 let drawn = steps.next_if(|step| is_pictures(step));
                 answered(result, drawn)
             }
@@ -111,7 +111,7 @@ fn input(steps: &[Step], execution: Execution) -> Vec<Value> {
     input
 }
 
-/// Our run of code, as the model knows it: the call of a function.
+/// A code execution of this server, as the function call that the model knows.
 fn called(CodeCall { id, code, signature }: &CodeCall) -> Value {
     let call = json!({"type": "function_call", "id": id, "name": RUN_PYTHON,
                       "arguments": {"code": code}});
@@ -140,8 +140,8 @@ fn is_pictures(step: &Step) -> bool {
 fn as_it_is(step: &Step) -> Value {
     let contents = |contents: &[Content]| contents.iter().map(content).collect::<Vec<_>>();
     match step {
-        Step::UserInput(said) => json!({"type": "user_input", "content": contents(said)}),
-        Step::ModelOutput(said) => json!({"type": "model_output", "content": contents(said)}),
+        Step::UserInput(parts) => json!({"type": "user_input", "content": contents(parts)}),
+        Step::ModelOutput(parts) => json!({"type": "model_output", "content": contents(parts)}),
         Step::Thought { summary, signature } => {
             let mut thought = json!({"type": "thought"});
             if !summary.is_empty() {
@@ -186,7 +186,7 @@ fn as_it_is(step: &Step) -> Value {
     }
 }
 
-/// What has no signature is sent without one, and not with an empty one.
+/// A step without a signature gets no `signature` field rather than an empty one.
 fn signed(mut step: Value, signature: &str) -> Value {
     if !signature.is_empty() {
         step["signature"] = signature.into();
@@ -207,7 +207,7 @@ fn content(content: &Content) -> Value {
     }
 }
 
-/// What was sent ahead lies on this server, and the other one cannot have it.
+/// An uploaded file is stored on this server; the upstream cannot read it.
 const LIES_HERE: &str = "(A file that lies in the working directory.)";
 
 fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
@@ -230,7 +230,7 @@ fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
     media
 }
 
-/// `files/abc`, or an address that ends with it: whatever is in front names this server.
+/// `files/abc`, or a URL that ends with it: any prefix names this server.
 fn lies_here(uri: &str) -> bool {
     let id = uri.rsplit_once("files/").filter(|(before, _)| {
         before.is_empty() || before.ends_with('/') && before.starts_with("http")
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_ahead_is_not_asked_for_elsewhere() {
+    fn uploaded_files_are_not_requested_from_the_upstream() {
         let media = |uri: &str| {
             let source = Source::Uri(uri.to_owned());
             let mime_type = Some("text/csv".to_owned());

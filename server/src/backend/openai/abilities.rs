@@ -1,4 +1,4 @@
-//! What a model can do. Nobody has to say so beforehand: what its server refuses is remembered.
+//! What a model supports. Nothing has to be configured: rejections by its server are remembered.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,15 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use super::reading::Way;
 use crate::backend::upstream::UpstreamError;
 
-/// Models that are remembered. A client may name any, so there is a limit.
+/// Maximum number of remembered models. Clients can name arbitrary models, so a limit is needed.
 const MAX_MODELS: usize = 1000;
 
-/// What somebody has said about a model.
+/// Configured support for an ability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Has {
     Yes,
     No,
-    /// It is tried, and left out once it was refused.
+    /// Tried, and disabled after the first rejection.
     #[default]
     Auto,
 }
@@ -23,11 +23,11 @@ pub enum Has {
 pub enum Ability {
     Tools,
     Images,
-    /// Counting its tokens in a stream.
+    /// Reports token usage in a stream.
     Usage,
 }
 
-/// What models turned out not to have, and how they run code.
+/// Abilities that models lack, and how models run code.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<String, Known>>);
 
@@ -50,8 +50,8 @@ impl Known {
 }
 
 impl Memory {
-    pub fn has(&self, model: &str, ability: Ability, said: Has) -> bool {
-        match said {
+    pub fn has(&self, model: &str, ability: Ability, configured: Has) -> bool {
+        match configured {
             Has::Yes => true,
             Has::No => false,
             Has::Auto => {
@@ -61,7 +61,7 @@ impl Memory {
         }
     }
 
-    /// The way that the model went last, when it had the choice.
+    /// The way in which the model last ran code, when it had a choice.
     pub fn way(&self, model: &str) -> Option<Way> {
         let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         models.get(model).and_then(|known| known.way)
@@ -78,25 +78,25 @@ impl Memory {
     fn about(&self, model: &str, learn: impl FnOnce(&mut Known)) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !models.contains_key(model) && models.len() >= MAX_MODELS {
-            models.clear(); // they will be found out again
+            models.clear(); // they are detected again
         }
         learn(models.entry(model.to_owned()).or_default());
     }
 }
 
-/// What the other server cannot do with the request, as its words tell.
+/// The ability that the upstream lacks, according to its error message.
 pub fn missing(error: &UpstreamError) -> Option<Ability> {
     let UpstreamError::Status { status: 400 | 404 | 415 | 422 | 500 | 501, message, .. } = error
     else {
         return None;
     };
     let message = message.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["stream_options", "include_usage"]) {
+    let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if mentions(&["stream_options", "include_usage"]) {
         Some(Ability::Usage)
-    } else if says(&["tool", "--jinja", "function call"]) {
+    } else if mentions(&["tool", "--jinja", "function call"]) {
         Some(Ability::Tools)
-    } else if says(&["image", "vision", "multimodal", "mmproj"]) {
+    } else if mentions(&["image", "vision", "multimodal", "mmproj"]) {
         Some(Ability::Images)
     } else {
         None

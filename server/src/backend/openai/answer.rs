@@ -1,5 +1,5 @@
-//! What the other server answers, read leniently: nulls, missing ids, arguments in pieces or as
-//! objects, counts as texts, and a whole answer where a stream was asked for.
+//! Reads the upstream's response leniently: nulls, missing ids, arguments in pieces or as objects,
+//! counts as strings, and a complete response where a stream was requested.
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -10,18 +10,18 @@ use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
 use crate::backend::{End, Finish, ModelEvent, Tools};
 use crate::interaction::{Reason, Tokens, Usage};
 
-/// Tools that a model may call in one turn.
+/// Maximum number of tool calls in one turn.
 const MAX_CALLS: usize = 64;
-/// Instead of a finish reason, where the other server says so in another way.
+/// Used as the finish reason if the upstream reports a malformed call as an error.
 const BROKEN_CALL: &str = "malformed_function_call";
 
-/// One turn of a model, as it comes.
+/// One turn of a model, read as it streams.
 pub struct Answer {
     events: Datas,
     calls: Vec<Call>,
     finish: Option<String>,
     usage: Option<Usage>,
-    /// Read, and not handed on yet.
+    /// Pieces that were read but not yet returned.
     pieces: Vec<Piece>,
     is_done: bool,
 }
@@ -32,23 +32,23 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-/// Something to be handed on at once.
+/// A piece of output that can be returned at once.
 #[derive(Debug, PartialEq)]
 pub enum Piece {
     Thought(String),
     Text(String),
 }
 
-/// What is known at the end.
+/// Results that are known at the end of the turn.
 #[derive(Debug)]
 pub struct Last {
     pub events: Vec<ModelEvent>,
     pub usage: Option<Usage>,
-    /// By the limit on its tokens.
+    /// By its token limit.
     pub is_cut: bool,
 }
 
-/// A tool that the model calls, as far as it has come.
+/// A tool call, as far as it has arrived.
 #[derive(Debug, Default)]
 struct Call {
     index: Option<u64>,
@@ -67,7 +67,7 @@ impl Answer {
         Answer { events, calls, finish: None, usage: None, pieces, is_done: false }
     }
 
-    /// The next piece; none at the end of the stream.
+    /// The next piece; `None` at the end of the stream.
     pub async fn next(&mut self) -> Result<Option<Piece>, UpstreamError> {
         loop {
             if !self.pieces.is_empty() {
@@ -90,9 +90,9 @@ impl Answer {
         }
     }
 
-    /// What is left to be said when there are no more pieces: searches first, for they are made at
-    /// once, then the client's functions, or else code. Code that was asked for beside functions is
-    /// asked for again, when they are answered.
+    /// The final events: first searches, because they are made at once, then the client's
+    /// functions, or else code. The model repeats a code call beside function calls after the
+    /// functions are answered.
     pub fn end(self, tools: &Tools) -> Result<Last, UpstreamError> {
         let Some(finish) = self.finish else {
             return Err(UpstreamError::BrokenOff);
@@ -145,11 +145,13 @@ impl Answer {
         }
         self.usage = usage(&chunk["usage"]).or(self.usage);
         let choice = &chunk["choices"][0];
-        let said = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
-        let thought = [&said["reasoning_content"], &said["reasoning"]].map(text);
+        let message =
+            if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
+        let thought = [&message["reasoning_content"], &message["reasoning"]].map(text);
         self.pieces.extend(thought.into_iter().find(|text| !text.is_empty()).map(Piece::Thought));
-        self.pieces.extend(Some(text(&said["content"])).filter(|t| !t.is_empty()).map(Piece::Text));
-        for call in said["tool_calls"].as_array().into_iter().flatten() {
+        self.pieces
+            .extend(Some(text(&message["content"])).filter(|t| !t.is_empty()).map(Piece::Text));
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
             self.add_call(call)?;
         }
         if let Some(finish) = choice["finish_reason"].as_str() {
@@ -158,7 +160,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Pieces of a call have its index, or its id, or follow it.
+    /// Pieces of a call carry its index or its id, or follow its first piece directly.
     fn add_call(&mut self, piece: &Value) -> Result<(), UpstreamError> {
         let index = piece["index"].as_u64();
         let id = piece["id"].as_str().unwrap_or_default();
@@ -194,7 +196,7 @@ impl Answer {
 }
 
 impl Call {
-    /// The call of a client's function. Arguments that are no object end the turn.
+    /// The call of a client's function. Arguments that are not an object end the turn.
     fn function(&self) -> ModelEvent {
         let arguments = match self.arguments.trim() {
             "" => Some(Value::Object(serde_json::Map::new())),
@@ -206,7 +208,8 @@ impl Call {
         }
     }
 
-    /// `{"queries": […]}`, and what small models make of it: one text, under whatever name.
+    /// `{"queries": […]}`, or the variants of small models: a single string, or any other field
+    /// name.
     fn search(&self) -> ModelEvent {
         let given = match crate::json::parse(self.arguments.as_bytes()) {
             Ok(Value::Object(fields)) => {
@@ -243,8 +246,8 @@ fn stopped(reason: Reason) -> ModelEvent {
     ModelEvent::End(End { finish: Finish::Stopped(reason), usage: None })
 }
 
-/// Some servers look at calls themselves, and say in the midst of an answer that one is broken:
-/// llama.cpp and Groq.
+/// llama.cpp and Groq validate calls themselves and report a malformed call as an error inside the
+/// stream.
 fn is_broken_call(error: &Value) -> bool {
     error["code"] == "tool_use_failed"
         || upstream::message(error).contains("does not match the expected")
@@ -259,7 +262,7 @@ fn reason(finish: &str) -> Finish {
     }
 }
 
-/// A text, or a list of contents with texts in them.
+/// A string, or a list of contents with text.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,39 +1,39 @@
-//! The protocol for models that have no tools: code, or what to search for, stands in a fenced block,
-//! which ends the turn.
+//! The protocol for models without tool calls: code or search queries in a fenced block, which ends
+//! the turn.
 
 use crate::backend::ModelEvent;
 use crate::backend::markdown::{self, Closing, Language};
 
-/// What may stand in blocks.
+/// Which blocks are recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Blocks {
     pub python: bool,
-    /// Whether code counts that has no fence, or one that names no language. Once code has run, such a text
-    /// is more likely to show what it was.
+    /// Whether unfenced code, or a fence without a language, counts as code. After code has run,
+    /// such text more likely shows its output.
     pub unmarked: bool,
     pub search: bool,
 }
 
-/// Reads text as it comes. What may still open a block is held back.
+/// Reads streamed text. Text that may still open a block is held back.
 #[derive(Debug)]
 pub struct Reader {
     blocks: Blocks,
-    /// Of the line that is not complete: what was not handed on.
+    /// The unreturned part of the incomplete line.
     line: String,
-    /// Whether the beginning of that line has been handed on.
+    /// Whether the beginning of that line was already returned.
     is_text: bool,
     block: Option<Block>,
-    /// All text that was handed on, for as long as it may turn out to be code.
+    /// All returned text, as long as it may turn out to be code.
     handed_on: String,
 }
 
-/// A block that is open.
+/// An open block.
 #[derive(Debug)]
 struct Block {
     kind: Kind,
     closing: Closing,
     content: String,
-    /// As it was written, its first line included.
+    /// The original text, including its first line.
     written: String,
 }
 
@@ -41,9 +41,9 @@ struct Block {
 enum Kind {
     Python,
     Search,
-    /// Code if it looks like it.
+    /// Code if it looks like Python.
     Unmarked,
-    /// Handed on as text.
+    /// Returned as text.
     Text,
 }
 
@@ -78,17 +78,17 @@ impl Reader {
         }
     }
 
-    /// What a piece of text makes of what was held back. Nothing is to be read after a block.
+    /// The events that a piece of text completes. Nothing must be read after a block.
     pub fn read(&mut self, text: &str) -> Vec<ModelEvent> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         for part in text.split_inclusive('\n') {
             self.line.push_str(part);
             if part.ends_with('\n') {
                 let line = std::mem::take(&mut self.line);
-                self.whole_line(line, &mut said);
+                self.whole_line(line, &mut events);
                 self.is_text = false;
-                if said.last().is_some_and(|event| !matches!(event, ModelEvent::Text(_))) {
-                    return said;
+                if events.last().is_some_and(|event| !matches!(event, ModelEvent::Text(_))) {
+                    return events;
                 }
             } else if self.block.is_none() {
                 let is_text = self.is_text && self.line.trim().is_empty();
@@ -96,44 +96,44 @@ impl Reader {
                 let held = self.line.split_off(at);
                 let text = std::mem::replace(&mut self.line, held);
                 self.is_text |= !text.is_empty();
-                said.extend((!text.is_empty()).then_some(ModelEvent::Text(text)));
+                events.extend((!text.is_empty()).then_some(ModelEvent::Text(text)));
             }
         }
-        self.remember(&said);
-        said
+        self.remember(&events);
+        events
     }
 
-    /// The model has ended. A block that it did not close is one all the same, unless it had to stop
-    /// in the middle of it.
+    /// Handles the end of the model's output. An unclosed block counts, unless the output was cut
+    /// off inside it.
     pub fn end(&mut self, is_cut: bool) -> Vec<ModelEvent> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
-            self.whole_line(line, &mut said);
+            self.whole_line(line, &mut events);
         }
         if let Some(block) = self.block.take() {
             let is_empty = block.content.trim().is_empty();
             match block.kind {
                 Kind::Text => {}
-                _ if is_cut => said.push(block.text()),
+                _ if is_cut => events.push(block.text()),
                 Kind::Python | Kind::Search if is_empty => {}
-                _ => said.push(block.event()),
+                _ => events.push(block.event()),
             }
         }
-        self.remember(&said);
-        let has_block = said.iter().any(|event| !matches!(event, ModelEvent::Text(_)));
+        self.remember(&events);
+        let has_block = events.iter().any(|event| !matches!(event, ModelEvent::Text(_)));
         if self.blocks.unmarked && !has_block && !is_cut && markdown::is_python(&self.handed_on) {
-            said.push(ModelEvent::Code(markdown::dedent(&self.handed_on)));
+            events.push(ModelEvent::Code(markdown::dedent(&self.handed_on)));
         }
-        said
+        events
     }
 
-    fn whole_line(&mut self, line: String, said: &mut Vec<ModelEvent>) {
+    fn whole_line(&mut self, line: String, events: &mut Vec<ModelEvent>) {
         if let Some(block) = &mut self.block {
             let before = block.closing.closes(&line);
             if block.kind == Kind::Text {
                 self.block.take_if(|_| before.is_some());
-                return said.push(ModelEvent::Text(line));
+                return events.push(ModelEvent::Text(line));
             }
             block.written.push_str(&line);
             match before {
@@ -143,19 +143,19 @@ impl Reader {
                         block.content.push_str(before);
                         block.content.push('\n');
                     }
-                    said.extend(self.block.take().map(Block::event));
+                    events.extend(self.block.take().map(Block::event));
                 }
             }
             return;
         }
         let Some(opening) = markdown::opening(&line) else {
-            return said.push(ModelEvent::Text(line));
+            return events.push(ModelEvent::Text(line));
         };
         let kind = self.kind(opening.language);
         let (content, is_whole) = opening.first.unwrap_or_default();
         let closing = opening.closing;
         if kind == Kind::Text {
-            said.push(ModelEvent::Text(line));
+            events.push(ModelEvent::Text(line));
             let (content, written) = Default::default();
             self.block = (!is_whole).then_some(Block { kind, closing, content, written });
             return;
@@ -163,15 +163,15 @@ impl Reader {
         let indent = line.len() - line.trim_start().len();
         let (before, written) =
             line.split_at(if self.is_text { opening.at.max(indent) } else { opening.at });
-        said.extend((!before.is_empty()).then(|| ModelEvent::Text(before.to_owned())));
+        events.extend((!before.is_empty()).then(|| ModelEvent::Text(before.to_owned())));
         let block = Block { kind, closing, content, written: written.to_owned() };
         match is_whole {
-            true => said.push(block.event()),
+            true => events.push(block.event()),
             false => self.block = Some(block),
         }
     }
 
-    /// What a block of this language is here.
+    /// How a block of this language is treated.
     fn kind(&self, language: Language) -> Kind {
         match language {
             Language::Python if self.blocks.python => Kind::Python,
@@ -181,8 +181,8 @@ impl Reader {
         }
     }
 
-    fn remember(&mut self, said: &[ModelEvent]) {
-        for event in said {
+    fn remember(&mut self, events: &[ModelEvent]) {
+        for event in events {
             if let ModelEvent::Text(text) = event
                 && self.blocks.unmarked
             {
@@ -198,23 +198,24 @@ mod tests {
 
     const BOTH: Blocks = Blocks { python: true, unmarked: true, search: true };
 
-    /// What is read from a text that comes in pieces of this many letters. A search is its queries.
+    /// The text and block that are read from pieces of this many letters. A search is represented
+    /// by its queries.
     fn read(blocks: Blocks, text: &str, letters: usize) -> (String, Option<String>) {
         let mut reader = Reader::new(blocks);
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         let chars: Vec<char> = text.chars().collect();
         for piece in chars.chunks(letters) {
-            said.extend(reader.read(&piece.iter().collect::<String>()));
-            if is_block(said.last()) {
+            events.extend(reader.read(&piece.iter().collect::<String>()));
+            if is_block(events.last()) {
                 break;
             }
         }
-        if !is_block(said.last()) {
-            said.extend(reader.end(false));
+        if !is_block(events.last()) {
+            events.extend(reader.end(false));
         }
         let mut text = String::new();
         let mut code = None;
-        for event in said {
+        for event in events {
             match event {
                 ModelEvent::Text(piece) => text.push_str(&piece),
                 ModelEvent::Code(block) => assert_eq!(code.replace(block), None, "one a turn"),
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_found_however_it_comes_in_pieces() {
+    fn a_block_is_found_however_the_text_is_split() {
         for (text, wanted, code) in [
             ("No code.", "No code.", None),
             ("So:\n```python\nprint(1)\n```\nThe output is 2.", "So:\n", Some("print(1)\n")),
@@ -294,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_in_the_middle_of_a_block_is_text() {
+    fn a_block_that_is_cut_off_is_text() {
         for (text, wanted) in [("```python\nfor x", "```python\nfor x"), ("Hm.\n``", "Hm.\n``")] {
             let mut reader = Reader::new(BOTH);
-            let mut said = reader.read(text);
-            said.extend(reader.end(true));
-            let texts = said.iter().map(|event| match event {
+            let mut events = reader.read(text);
+            events.extend(reader.end(true));
+            let texts = events.iter().map(|event| match event {
                 ModelEvent::Text(text) => text.as_str(),
                 other => panic!("{other:?}"),
             });

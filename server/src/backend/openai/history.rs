@@ -1,4 +1,4 @@
-//! A conversation as the messages of a chat.
+//! Converts a conversation to chat messages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,15 +11,15 @@ use crate::interaction::{
     SearchResult, Source, Sources, Step,
 };
 
-/// What the model understands.
+/// Message format that the model supports.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
-    /// Calls and their results, rather than blocks of text.
+    /// Uses tool calls and results instead of text blocks.
     pub tools: bool,
     pub images: bool,
 }
 
-/// The messages, oldest first. Thoughts are the model's own business and are left out.
+/// The messages, oldest first. Thoughts are internal to the model and omitted.
 pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
     let mut chat = Chat {
         form,
@@ -47,11 +47,11 @@ pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
 struct Chat<'a> {
     form: Form,
     messages: Vec<Value>,
-    /// Ids of calls. A message that is no answer must not stand between a call and its answer.
+    /// Ids of open calls. No other message may stand between a call and its result.
     unanswered: Vec<String>,
-    /// Pictures that functions gave. They are shown when all calls have their answers.
+    /// Pictures from function results. They are sent after all calls have results.
     shown: Vec<Value>,
-    /// The pages so far, with the numbers by which the model cites them.
+    /// The pages so far, with the numbers that the model cites.
     sources: Sources<'a>,
 }
 
@@ -68,10 +68,10 @@ impl<'a> Chat<'a> {
                 Content::Foreign(_) => {}
             }
         }
-        self.say_as_user(parts);
+        self.push_user(parts);
     }
 
-    /// Pictures were made by code: they are shown to the model by its user, for no other role may.
+    /// Pictures that code made are sent as the user, because no other role may contain images.
     fn model_output(&mut self, contents: &[Content]) {
         let mut pictures = Vec::new();
         for content in contents {
@@ -83,7 +83,7 @@ impl<'a> Chat<'a> {
         }
         if !pictures.is_empty() {
             pictures.insert(0, json!({"type": "text", "text": "The code made these pictures:"}));
-            self.say_as_user(pictures);
+            self.push_user(pictures);
         }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Chat<'a> {
         } else {
             let end = if text.ends_with('\n') { "" } else { "\n" };
             let text = format!("```output\n{text}{end}```");
-            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+            self.push_user(vec![json!({"type": "text", "text": text})]);
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Chat<'a> {
             self.tool(&result.call_id, &text);
         } else {
             let text = format!("```found\n{text}\n```");
-            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+            self.push_user(vec![json!({"type": "text", "text": text})]);
         }
     }
 
@@ -157,18 +157,18 @@ impl<'a> Chat<'a> {
         if self.form.tools {
             self.tool(&result.call_id, &text);
         } else {
-            self.say_as_user(vec![json!({"type": "text", "text": text})]);
+            self.push_user(vec![json!({"type": "text", "text": text})]);
         }
         if self.unanswered.is_empty() && !self.shown.is_empty() {
             let mut parts =
                 vec![json!({"type": "text", "text": "The functions gave these pictures:"})];
             parts.append(&mut self.shown);
-            self.say_as_user(parts);
+            self.push_user(parts);
         }
     }
 
-    /// The texts of a function's result; its pictures are put aside. What is no list of contents is
-    /// JSON.
+    /// The texts of a function's result; its pictures are collected separately. A result that is
+    /// not a list of contents is sent as JSON.
     fn text_of(&mut self, contents: &[Value]) -> String {
         let mut texts = Vec::new();
         let mut pictures = Vec::new();
@@ -196,7 +196,7 @@ impl<'a> Chat<'a> {
         texts.join("\n")
     }
 
-    /// What the model says in a row is one message.
+    /// Consecutive output of the model is one message.
     fn assistant(&mut self) -> &mut Value {
         let goes_on = self.messages.last().is_some_and(|last| last["role"] == "assistant");
         if !goes_on {
@@ -230,14 +230,14 @@ impl<'a> Chat<'a> {
         self.messages.push(json!({"role": "tool", "tool_call_id": id, "content": text}));
     }
 
-    /// Text alone is a string, for some servers know no other content.
-    fn say_as_user(&mut self, parts: Vec<Value>) {
+    /// Text alone is sent as a string, because some servers accept nothing else.
+    fn push_user(&mut self, parts: Vec<Value>) {
         let texts: Option<Vec<&str>> = parts.iter().map(|part| part["text"].as_str()).collect();
         let content = texts.map_or_else(|| json!(parts), |texts| texts.join("\n").into());
         self.messages.push(json!({"role": "user", "content": content}));
     }
 
-    /// Other files lie in the working directory, and code can read them.
+    /// Only images are sent. Other files are in the working directory, where code can read them.
     fn picture(&self, media: &Media) -> Option<Value> {
         let Media { kind: MediaKind::Image, source: Source::Inline(data), mime_type } = media
         else {

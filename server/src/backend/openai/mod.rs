@@ -3,11 +3,11 @@
 //! ```text
 //!   prompt ──▶ request (history) ──▶ upstream ──▶ answer ──▶ fence ──▶ events
 //!                   ▲                    │
-//!                   └─── abilities ◀─────┘   what the model turned out not to have
+//!                   └─── abilities ◀─────┘   abilities that the model lacks
 //! ```
 //!
-//! Such servers deviate from one another, so what they say is read leniently, and what they refuse
-//! is left out from then on.
+//! These servers differ from one another, so responses are read leniently, and rejected options are
+//! not sent again.
 
 use std::sync::Arc;
 
@@ -30,20 +30,20 @@ mod request;
 
 pub use abilities::Has;
 
-/// A model on another server.
+/// A model on an OpenAI-compatible server.
 #[derive(Debug)]
 pub struct OpenAi {
     core: Arc<Core>,
 }
 
-/// What is known about the model beforehand.
+/// Configuration of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// What the other server is asked for, where that is another name than the client's.
+    /// Name of the model upstream, if it differs from the client's.
     pub name: Option<String>,
-    /// Whether it calls functions. One that does not writes its code into fenced blocks.
+    /// Whether the model calls functions. If not, it writes its code in fenced blocks.
     pub tools: Has,
-    /// Whether it sees pictures.
+    /// Whether the model accepts images.
     pub images: Has,
 }
 
@@ -80,7 +80,7 @@ impl Core {
         self.model.name.as_deref().unwrap_or(&prompt.model)
     }
 
-    /// Asks, and asks again without what the other server refuses.
+    /// Sends the request, and repeats it without options that the upstream rejects.
     async fn turn(&self, prompt: &Prompt, events: &Events) -> Result<(), UpstreamError> {
         let name = self.name(prompt);
         loop {
@@ -95,7 +95,7 @@ impl Core {
             match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
                 Ok(reply) => {
                     let reading = self.reading(&asking, prompt);
-                    let shown = say(Answer::of(reply), reading, &prompt.tools, events).await?;
+                    let shown = forward(Answer::of(reply), reading, &prompt.tools, events).await?;
                     if let Some(way) = shown.filter(|_| self.is_open(Ability::Tools)) {
                         self.memory.shown(name, way);
                     }
@@ -107,15 +107,15 @@ impl Core {
                     let Some(ability) = lacks.filter(|ability| self.is_open(*ability)) else {
                         return Err(error);
                     };
-                    tracing::info!(model = name, ?ability, "the model turned out not to have it");
+                    tracing::info!(model = name, ?ability, "model lacks ability; disabled");
                     self.memory.lacks(name, ability);
                 }
             }
         }
     }
 
-    /// Whether it is offered functions. The client's own can only be called, even by a model that
-    /// writes its code into blocks.
+    /// Whether functions are offered to the model. The client's functions need tool calls, even if
+    /// the model writes its code in blocks.
     fn calls_functions(&self, name: &str, prompt: &Prompt) -> bool {
         self.memory.has(name, Ability::Tools, self.model.tools)
             && !(self.is_open(Ability::Tools)
@@ -142,40 +142,40 @@ impl Core {
         }
     }
 
-    /// Whether nobody has said that the model has it.
+    /// Whether the ability is not configured.
     fn is_open(&self, ability: Ability) -> bool {
-        let said = match ability {
+        let configured = match ability {
             Ability::Tools => self.model.tools,
             Ability::Images => self.model.images,
             Ability::Usage => Has::Auto,
         };
-        said == Has::Auto
+        configured == Has::Auto
     }
 }
 
-/// Hands on what the model says, to its end or to its first block, and says in which way it ran that,
-/// where that shows something new.
-async fn say(
+/// Forwards the model's output up to its end or its first block. Returns how the model ran code, if
+/// that is new information.
+async fn forward(
     mut answer: Answer,
     mut reading: Reading,
     tools: &Tools,
     events: &Events,
 ) -> Result<Option<Way>, UpstreamError> {
     while let Some(piece) = answer.next().await? {
-        let said = match piece {
+        let parsed = match piece {
             Piece::Thought(thought) => vec![ModelEvent::Thought(thought)],
             Piece::Text(text) => reading.read(text),
         };
-        for event in said {
+        for event in parsed {
             let (is_last, is_search) = (ends_turn(&event), is_search(&event));
             if events.send(Ok(event)).await.is_err() {
                 return Ok(None);
             }
             if is_search {
-                let _ = events.send(Ok(searched())).await; // nobody may want to know
+                let _ = events.send(Ok(searched())).await; // the receiver may be gone
             }
             if is_last {
-                return Ok(None); // what comes after a block is made up
+                return Ok(None); // text after a block is made up
             }
         }
     }
@@ -187,7 +187,7 @@ async fn say(
         Some(event) if ends_turn(event) => Vec::new(),
         _ => last.events,
     };
-    // The counts come first, for code and an end are the last word.
+    // Counts come first, because code or an end must be the last event.
     let counted = last.usage.map(ModelEvent::Counted);
     for event in counted.into_iter().chain(rest).chain(end) {
         if events.send(Ok(event)).await.is_err() {
@@ -197,7 +197,7 @@ async fn say(
     Ok(shown)
 }
 
-/// The end of a turn that wants to know what was found.
+/// The end of a turn that needs search results.
 fn searched() -> ModelEvent {
     ModelEvent::End(End { finish: Finish::Searched, usage: None })
 }

@@ -1,11 +1,11 @@
-//! How a model's text is read, by what is known of the way in which it runs code.
+//! How a model's text is interpreted, depending on how the model runs code.
 
 use super::answer::Last;
 use super::fence::{Blocks, Reader};
 use crate::backend::{End, Finish, ModelEvent};
 use crate::interaction::Reason;
 
-/// The way in which a model ran code, as far as one turn shows.
+/// How a model ran code in one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Calls,
@@ -14,27 +14,27 @@ pub enum Way {
 
 #[derive(Debug)]
 pub enum Reading {
-    /// It calls functions, or has no code to run.
+    /// The model calls functions, or has no code execution.
     Text,
-    /// It writes blocks, and a block ends its turn.
+    /// The model writes blocks, and a block ends its turn.
     Blocks(Reader),
-    /// It was offered functions, and has not shown yet that it calls them. There are servers that
-    /// leave them out without a word, and then models write blocks after all.
+    /// Functions were offered, but the model has not called one yet. Some servers silently drop the
+    /// functions, and then models write blocks.
     Either(Held),
 }
 
-/// What a model said from its first block on. A block counts if no call follows.
+/// The model's output from its first block on. A block counts if no call follows.
 #[derive(Debug)]
 pub struct Held {
     reader: Reader,
     text: String,
-    /// Bytes of the text that were handed on.
+    /// Bytes of the text that were already returned.
     handed_on: usize,
     block: Option<ModelEvent>,
 }
 
 impl Reading {
-    /// What can be handed on at once. Nothing is to be read after a block.
+    /// The events that can be returned at once. Nothing must be read after a block.
     pub fn read(&mut self, text: String) -> Vec<ModelEvent> {
         match self {
             Reading::Text => vec![ModelEvent::Text(text)],
@@ -43,8 +43,8 @@ impl Reading {
         }
     }
 
-    /// What is left, when the last words are known, and the way that the turn shows, where that is
-    /// something new.
+    /// The remaining events, given the final events of the turn, and how the model ran code, if
+    /// that is new information.
     pub fn end(self, last: &Last) -> (Vec<ModelEvent>, Option<Way>) {
         let shown = way(&last.events);
         match self {
@@ -69,37 +69,37 @@ impl Held {
         if self.block.is_some() {
             return Vec::new();
         }
-        let mut said = self.reader.read(text);
-        self.take_block(&mut said);
-        self.handed_on += said.iter().map(length).sum::<usize>();
-        said
+        let mut events = self.reader.read(text);
+        self.take_block(&mut events);
+        self.handed_on += events.iter().map(length).sum::<usize>();
+        events
     }
 
     fn end(mut self, last: &Last) -> Vec<ModelEvent> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         if self.block.is_none() {
-            said = self.reader.end(last.is_cut);
-            self.take_block(&mut said);
+            events = self.reader.end(last.is_cut);
+            self.take_block(&mut events);
         }
         match self.block {
             Some(block) if way(&last.events) != Some(Way::Calls) => {
-                said.push(block);
-                said
+                events.push(block);
+                events
             }
             Some(_) => vec![ModelEvent::Text(self.text.split_off(self.handed_on))],
-            None => said,
+            None => events,
         }
     }
 
-    fn take_block(&mut self, said: &mut Vec<ModelEvent>) {
-        if let Some(block) = said.pop_if(|event| ends_turn(event)) {
+    fn take_block(&mut self, events: &mut Vec<ModelEvent>) {
+        if let Some(block) = events.pop_if(|event| ends_turn(event)) {
             self.block = Some(block);
         }
     }
 }
 
-/// What the last words of a turn show. A model whose first call cannot be read had better write
-/// blocks.
+/// How the model ran code, according to the final events of the turn. A model with an unreadable
+/// first call should write blocks.
 fn way(last: &[ModelEvent]) -> Option<Way> {
     last.iter().find_map(|event| match event {
         ModelEvent::Code(_) | ModelEvent::Lookup { .. } | ModelEvent::FunctionCall { .. } => {

@@ -1,4 +1,4 @@
-//! What the other server is asked.
+//! The request to an OpenAI-compatible server.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::backend::upstream::python::{self, ABOUT_CODE, WITH_TOOL};
 use crate::backend::{Function, Prompt};
 use crate::interaction::{Content, MediaKind, Step};
 
-/// The tool that looks things up.
+/// Name of the search tool.
 pub const GOOGLE_SEARCH: &str = "google_search";
 
 const WITH_FENCES: &str = "To run code, write it in one block that begins with a line ```python and \
@@ -24,10 +24,10 @@ const SEARCH_WITH_FENCES: &str = "To search, write your queries, one a line, in 
      begins with a line ```google_search and ends with a line ```, and stop there. The next message \
      has what was found.";
 
-/// A request, by what the model has.
+/// A request, built for the abilities of the model.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
-    /// As the other server calls it.
+    /// The model's name upstream.
     pub model: &'a str,
     pub tools: bool,
     pub images: bool,
@@ -35,7 +35,7 @@ pub struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The body, or why the model cannot be asked this.
+    /// The request body, or the reason why the model cannot serve the prompt.
     pub fn body(&self, prompt: &Prompt) -> Result<Value, String> {
         if !self.tools && !prompt.tools.functions.is_empty() {
             return Err(format!(
@@ -62,7 +62,7 @@ impl Asking<'_> {
         Ok(body)
     }
 
-    /// What comes in blocks.
+    /// The blocks that are recognized in the response.
     pub fn blocks(&self, prompt: &Prompt) -> Blocks {
         Blocks {
             python: !self.tools && prompt.tools.code_execution,
@@ -71,7 +71,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Whether this request made use of what the model may not have.
+    /// Whether this request used an ability that the model may lack.
     pub fn uses(&self, ability: Ability, prompt: &Prompt) -> bool {
         match ability {
             Ability::Tools => {
@@ -122,7 +122,7 @@ impl Asking<'_> {
         python.iter().chain(&search).chain(&prompt.tools.functions).map(tool).collect()
     }
 
-    /// Those settings of Google's that have another name here, and the same meaning.
+    /// Google's settings that have a different name here but the same meaning.
     fn settings(&self, prompt: &Prompt, body: &mut Value) {
         for (ours, theirs) in [
             ("temperature", "temperature"),
@@ -149,8 +149,8 @@ impl Asking<'_> {
             Some("none") => "none",
             _ => return,
         };
-        // Without tools there is nothing to choose, and some servers refuse that. And a model that
-        // must call one could never answer with what the last call brought.
+        // `tool_choice` needs tools, and some servers reject it without them. With `required` the
+        // model could never answer after a tool call.
         let begins = prompt.steps.last().is_some_and(|step| matches!(step, Step::UserInput(_)));
         if body.get("tools").is_some() && (choice == "none" || begins) {
             body["tool_choice"] = choice.into();

@@ -1,4 +1,4 @@
-//! Scenarios that a client brought along for its test, beside those of the folder.
+//! Scenarios that clients add for their tests, in addition to those of the folder.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +10,20 @@ use super::scenario::{self, Scenario};
 use super::template;
 use crate::namespace::{Namespace, Rooms};
 
-/// What all files that were added to one namespace may have.
+/// Maximum size of all files that were added to one namespace.
 const MAX_BYTES: usize = 256 << 10;
 
-/// Patterns of all scenarios that were added to one namespace. Each takes up to half a mebibyte.
+/// Maximum number of patterns in the scenarios of one namespace. Each takes up to half a mebibyte.
 const MAX_PATTERNS: usize = 32;
 
-/// Patterns that are compiled while a file is read. What can be written in two ways is read twice.
+/// Maximum number of patterns compiled while a file is parsed. An untagged enum may parse a part twice.
 const MAX_COMPILED: usize = 4 * MAX_PATTERNS;
 
-/// What was added, in each namespace.
+/// The added scenarios of each namespace.
 #[derive(Debug, Default)]
-pub struct Additions {
+pub struct AddedScenarios {
     rooms: Rooms<Room>,
-    /// Beside which scenarios, in the order of the models that say them.
+    /// The loaded scenarios, in the order of their models.
     loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
 }
 
@@ -33,14 +33,14 @@ struct Room {
     bytes: usize,
 }
 
-impl Additions {
-    /// Adds the scenarios of a file before those that are there, and says their names. What is
-    /// wrong with the file is for whoever wrote it.
+impl AddedScenarios {
+    /// Adds the scenarios of a file before the existing ones and returns their names. The error is
+    /// a text for the author of the file.
     pub fn add(&self, namespace: &Namespace, file: &str) -> Result<Vec<String>, String> {
         if file.len() > MAX_BYTES {
             return Err(too_many_bytes(file.len()));
         }
-        // JSON is YAML too.
+        // JSON is valid YAML.
         let parse = || scenario::parse(Path::new("scenarios.yaml"), file);
         let mut added =
             template::with_patterns(MAX_COMPILED, parse).map_err(|error| error.explained(file))?;
@@ -70,12 +70,12 @@ impl Additions {
         self.rooms.clear(namespace);
     }
 
-    /// Notes that these scenarios are there too.
+    /// Registers loaded scenarios, so that they are listed too.
     pub fn beside(&self, loaded: watch::Receiver<Scenarios>) {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(loaded);
     }
 
-    /// All scenarios that there are for a namespace, in the order in which they are tried.
+    /// All scenarios of a namespace, in matching order.
     pub fn all(&self, namespace: &Namespace) -> Vec<Scenario> {
         let mut all = self.of(namespace).to_vec();
         for loaded in self.loaded.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -104,13 +104,13 @@ mod tests {
         format!("scenarios: [{{ name: {name}, script: [text: hi] }}]")
     }
 
-    fn names(additions: &Additions, namespace: &Namespace) -> Vec<String> {
+    fn names(additions: &AddedScenarios, namespace: &Namespace) -> Vec<String> {
         additions.of(namespace).iter().map(|scenario| scenario.name.clone()).collect()
     }
 
     #[test]
-    fn what_was_added_last_is_asked_first_and_only_in_its_namespace() {
-        let additions = Additions::default();
+    fn the_newest_addition_is_tried_first_and_only_in_its_namespace() {
+        let additions = AddedScenarios::default();
         let mine = Namespace::named("mine").expect("it is a name");
         assert_eq!(additions.add(&mine, &file("first")), Ok(vec!["first".to_owned()]));
         additions.add(&mine, &file("second")).expect("it is right");
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_namespace_has_a_limit() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let everybody = Namespace::default();
         let long = file(&"x".repeat(MAX_BYTES / 2));
         additions.add(&everybody, &long).expect("there is room");
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn patterns_have_a_limit_each_and_together() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let everybody = Namespace::default();
         let with = |pattern: &str| {
             format!(

@@ -1,4 +1,4 @@
-//! `after` and `earlier`: conditions about what a client said before, and what it answers now.
+//! `after` and `earlier`: conditions about the client's earlier messages and its newest answers.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializ
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::asked::Said;
+use super::asked::ClientMessage;
 use super::same::{Ignore, same_json, same_text};
 
-/// The result of a function: any, or this one.
+/// A function result: any result, or a specific one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
 pub struct Answer {
@@ -19,11 +19,11 @@ pub struct Answer {
     pub equals: Option<Json>,
 }
 
-/// One answer, or all of these.
+/// One function result, or several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct After(pub Vec<Answer>);
 
-/// A text of the user's, or the result of a function.
+/// A user text or a function result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Before {
     Text(String),
@@ -31,15 +31,17 @@ pub enum Before {
 }
 
 impl Answer {
-    fn is(&self, said: &Said, ignore: &Ignore) -> bool {
+    fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
         let same = |value: &Json| match &self.equals {
-            Some(wanted) => same_json(&super::chain::plain(wanted), &ignore.without_json(value)),
+            Some(wanted) => {
+                same_json(&super::conversation::plain(wanted), &ignore.without_json(value))
+            }
             None => true,
         };
-        matches!(said, Said::Result { name, value } if *name == self.function_result && same(value))
+        matches!(message, ClientMessage::Result { name, value } if *name == self.function_result && same(value))
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         match &self.equals {
             None => format!("the result of the function {}", self.function_result),
             Some(value) => format!("the result {value} of the function {}", self.function_result),
@@ -48,72 +50,74 @@ impl Answer {
 }
 
 impl After {
-    pub fn holds(&self, results: &[Said], ignore: &Ignore) -> bool {
-        self.0.iter().all(|answer| results.iter().any(|said| answer.is(said, ignore)))
+    pub fn holds(&self, results: &[ClientMessage], ignore: &Ignore) -> bool {
+        self.0.iter().all(|answer| results.iter().any(|message| answer.is(message, ignore)))
     }
 
     pub fn wanted(&self) -> String {
-        self.0.iter().map(Answer::told).collect::<Vec<_>>().join(" and ")
+        self.0.iter().map(Answer::describe).collect::<Vec<_>>().join(" and ")
     }
 
-    /// What came instead: names, and values where it is they that differ.
-    pub fn got(&self, results: &[Said]) -> String {
+    /// The results that came instead: names, and values where only the values differ.
+    pub fn got(&self, results: &[ClientMessage]) -> String {
         if results.is_empty() {
             return "no function result".into();
         }
-        let told = results.iter().map(|said| match said {
-            Said::Result { name, value }
+        let described = results.iter().map(|message| match message {
+            ClientMessage::Result { name, value }
                 if self.0.iter().any(|a| a.function_result == *name && a.equals.is_some()) =>
             {
                 format!("{name}: {value}")
             }
-            Said::Result { name, .. } => name.clone(),
-            Said::Text(text) => format!("{text:?}"),
+            ClientMessage::Result { name, .. } => name.clone(),
+            ClientMessage::Text(text) => format!("{text:?}"),
         });
-        told.collect::<Vec<_>>().join(", ")
+        described.collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Before {
-    fn is(&self, said: &Said, ignore: &Ignore) -> bool {
-        match (self, said) {
-            (Before::Text(wanted), Said::Text(text)) => {
+    fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
+        match (self, message) {
+            (Before::Text(wanted), ClientMessage::Text(text)) => {
                 let text = ignore.without(text).trim().to_lowercase();
                 same_text(&wanted.trim().to_lowercase(), &text)
             }
-            (Before::Answer(answer), said) => answer.is(said, ignore),
-            (Before::Text(_), Said::Result { .. }) => false,
+            (Before::Answer(answer), message) => answer.is(message, ignore),
+            (Before::Text(_), ClientMessage::Result { .. }) => false,
         }
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         match self {
             Before::Text(text) => format!("{text:?}"),
-            Before::Answer(answer) => answer.told(),
+            Before::Answer(answer) => answer.describe(),
         }
     }
 }
 
-/// Whether all that was said before is this, in this order.
-pub fn were(wanted: &[Before], said: &[Said], ignore: &Ignore) -> bool {
-    let pairs = || wanted.iter().zip(said);
-    wanted.len() == said.len() && pairs().all(|(wanted, said)| wanted.is(said, ignore))
+/// Whether the earlier messages are exactly these, in this order.
+pub fn were(wanted: &[Before], messages: &[ClientMessage], ignore: &Ignore) -> bool {
+    let pairs = || wanted.iter().zip(messages);
+    wanted.len() == messages.len() && pairs().all(|(wanted, message)| wanted.is(message, ignore))
 }
 
-pub fn told_before(wanted: &[Before]) -> String {
+pub fn describe_wanted(wanted: &[Before]) -> String {
     if wanted.is_empty() {
         return "nothing".into();
     }
-    wanted.iter().map(Before::told).collect::<Vec<_>>().join(", ")
+    wanted.iter().map(Before::describe).collect::<Vec<_>>().join(", ")
 }
 
-pub fn told_said(said: &[Said]) -> String {
-    let told = said.iter().map(|said| match said {
-        Said::Text(text) => format!("{text:?}"),
-        Said::Result { name, value } => format!("the result {value} of the function {name}"),
+pub fn describe_messages(messages: &[ClientMessage]) -> String {
+    let described = messages.iter().map(|message| match message {
+        ClientMessage::Text(text) => format!("{text:?}"),
+        ClientMessage::Result { name, value } => {
+            format!("the result {value} of the function {name}")
+        }
     });
-    let told: Vec<String> = told.collect();
-    if told.is_empty() { "nothing".into() } else { told.join(", ") }
+    let described: Vec<String> = described.collect();
+    if described.is_empty() { "nothing".into() } else { described.join(", ") }
 }
 
 impl<'de> Deserialize<'de> for After {

@@ -1,29 +1,29 @@
-//! What a client asked, as the conditions of a scenario would ask for it.
+//! The request of a client, in the form that the conditions of a scenario use.
 
 use serde_json::Value as Json;
 
-use super::chain::{Calls, Chain};
+use super::conversation::{Calls, Conversation};
 use crate::backend::Prompt;
 
-/// The newest input of a conversation, and what was said before it.
+/// The newest input of a conversation, and the client's messages before it.
 #[derive(Debug, PartialEq)]
 pub struct Asked {
     /// The newest user text.
     pub input: String,
     pub turn: usize,
-    /// What the client said before, oldest first.
-    pub earlier: Vec<Said>,
-    /// The results that the client sent just now.
-    pub answered: Vec<Said>,
-    /// Where in the conversation the client's newest steps begin.
+    /// The client's earlier messages, oldest first.
+    pub earlier: Vec<ClientMessage>,
+    /// The function results in the newest request.
+    pub answered: Vec<ClientMessage>,
+    /// Index of the first of the client's newest steps.
     pub start: usize,
 }
 
-/// One thing that a client said.
+/// A message of the client.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum ClientMessage {
     Text(String),
-    /// The result of a function, without its wrapping.
+    /// A function result without its wrapping.
     Result {
         name: String,
         value: Json,
@@ -32,14 +32,14 @@ pub enum Said {
 
 pub fn asked(prompt: &Prompt) -> Asked {
     let calls = Calls::of(prompt);
-    let chain = Chain::new(prompt, &calls);
-    let newest = chain.newest_of_client();
-    let scene = chain.scene(&newest);
+    let conversation = Conversation::new(prompt, &calls);
+    let newest = conversation.newest_of_client();
+    let context = conversation.match_context(&newest);
     Asked {
-        input: scene.input,
-        turn: scene.turn,
-        earlier: scene.earlier,
-        answered: scene.results,
+        input: context.input,
+        turn: context.turn,
+        earlier: context.earlier,
+        answered: context.results,
         start: newest.start,
     }
 }

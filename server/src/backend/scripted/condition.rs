@@ -1,4 +1,4 @@
-//! When a scenario applies, and where it differs when it does not.
+//! Evaluates whether a scenario applies, and reports the conditions that fail.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -9,15 +9,15 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::after::{self, After, Before};
-use super::chain::Scene;
+use super::conversation::MatchContext;
 use super::given;
 use super::same::{Ignore, same_json, same_text};
 use super::template;
 
-/// How much of a text is shown to say what was got.
+/// Maximum length of an actual text in an error.
 const QUOTED_CHARS: usize = 120;
 
-/// Every condition that is there must hold; where there is none, the scenario always applies.
+/// All conditions must hold; without any, the scenario always applies.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of conditions")]
 pub struct When {
@@ -27,23 +27,24 @@ pub struct When {
     pub(super) turn: Option<NonZeroUsize>,
     pub(super) files: Option<Files>,
     pub(super) after: After,
-    /// All that the client said before, in this order.
+    /// All earlier messages of the client, in this order.
     pub(super) earlier: Option<Vec<Before>>,
-    /// Empty where the request has none.
+    /// Empty if the request has none.
     pub(super) system_instruction: Option<Input>,
-    /// These are offered, and no others.
+    /// Exactly these tools are offered.
     pub(super) only_tools: Option<Vec<String>>,
-    /// The declarations of functions, as hashes by their names.
+    /// Hashes of the function declarations, by name.
     pub(super) functions: Option<BTreeMap<String, String>>,
-    /// The whole of it, with what `response_format` and `tool_choice` say.
+    /// The whole generation config, including `response_format` and `tool_choice`.
     pub(super) generation_config: Option<Json>,
-    /// A hash of what the model said before. Of several scenarios that apply, those that fit come first.
+    /// A hash of the model's earlier output. If several scenarios apply, those with a matching hash
+    /// come first.
     pub(super) history: Option<String>,
-    /// What makes no difference in texts that are compared as a whole.
+    /// Patterns that are ignored in texts that are compared as a whole.
     pub(super) ignore: Ignore,
 }
 
-/// The newest user text, or another one.
+/// The newest user text, or another text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `contains`, `equals` or `matches`")]
 pub struct Input {
@@ -52,15 +53,15 @@ pub struct Input {
     pub(super) matches: Option<Pattern>,
 }
 
-/// What lies in the working directory.
+/// Files in the working directory.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
 pub struct Files {
-    /// Exactly so many: of the MIME type, where there is one beside it.
+    /// The exact number of files; of this MIME type, if one is given.
     pub(super) count: Option<usize>,
-    /// At least one such file, where there is no count beside it.
+    /// At least one such file, if no count is given.
     pub(super) mime_type: Option<String>,
-    /// What is in all files, in their order: hashes in hexadecimal digits, or the beginnings of them.
+    /// The contents of all files, in order: SHA-256 hashes in hexadecimal, or their prefixes.
     pub(super) sha256: Option<Vec<String>>,
 }
 
@@ -89,7 +90,7 @@ impl TryFrom<String> for ModelGlob {
     }
 }
 
-/// How a scene compares with all the conditions of a scenario.
+/// The result of comparing all conditions of a scenario.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub held: usize,
@@ -102,8 +103,8 @@ pub struct Miss {
     pub condition: &'static str,
     pub wanted: String,
     pub got: String,
-    /// Whether it asks about the conversation, rather than about what else the request holds.
-    pub about_chain: bool,
+    /// Whether it is about the conversation rather than the rest of the request.
+    pub about_conversation: bool,
 }
 
 impl Verdict {
@@ -111,13 +112,18 @@ impl Verdict {
         self.missed.is_empty()
     }
 
-    /// Whether the conversation is the right one, whatever else the request holds. A client that
-    /// answers a function call may well leave out the tools that it offered before.
-    pub fn applies_to_chain(&self) -> bool {
-        self.missed.iter().all(|miss| !miss.about_chain)
+    /// Whether the conversation matches, regardless of the rest of the request. A client that
+    /// answers a function call may omit the tools that it offered before.
+    pub fn applies_to_conversation(&self) -> bool {
+        self.missed.iter().all(|miss| !miss.about_conversation)
     }
 
-    fn about_chain(&mut self, name: &'static str, held: bool, texts: impl FnOnce() -> [String; 2]) {
+    fn about_conversation(
+        &mut self,
+        name: &'static str,
+        held: bool,
+        texts: impl FnOnce() -> [String; 2],
+    ) {
         self.add(name, true, held, texts);
     }
 
@@ -133,7 +139,7 @@ impl Verdict {
     fn add(
         &mut self,
         condition: &'static str,
-        about_chain: bool,
+        about_conversation: bool,
         held: bool,
         texts: impl FnOnce() -> [String; 2],
     ) {
@@ -141,32 +147,32 @@ impl Verdict {
             self.held += 1;
         } else {
             let [wanted, got] = texts();
-            self.missed.push(Miss { condition, wanted, got, about_chain });
+            self.missed.push(Miss { condition, wanted, got, about_conversation });
         }
     }
 }
 
 impl When {
-    /// Whether the scenario waits for the answer to a function call.
+    /// Whether the scenario requires a function result.
     pub fn follows_a_call(&self) -> bool {
         !self.after.0.is_empty()
     }
 
-    /// How many patterns it has, each of which takes memory.
+    /// Number of patterns, each of which takes memory.
     pub fn patterns(&self) -> usize {
         let texts = self.input.iter().chain(&self.system_instruction);
         let of_texts = texts.filter(|text| text.matches.is_some()).count();
         of_texts + usize::from(self.model.is_some()) + self.ignore.patterns().count()
     }
 
-    /// The text that it asks for, or what comes nearest to one.
+    /// The text of the condition, or the closest equivalent.
     pub fn text(&self) -> &str {
         let Some(input) = &self.input else { return "" };
         let texts = [&input.equals, &input.contains].into_iter().flatten().map(String::as_str);
         texts.chain(input.matches.iter().map(|pattern| pattern.0.as_str())).next().unwrap_or("")
     }
 
-    /// The model that it asks for, or the pattern of its name.
+    /// The name or pattern of the model.
     pub fn model_name(&self) -> &str {
         self.model.as_ref().map_or("*", |glob| glob.0.glob().glob())
     }
@@ -179,65 +185,65 @@ impl When {
         self.earlier.as_deref().unwrap_or_default()
     }
 
-    /// Whether the model said before what it had said where this was recorded. Not a condition: what it
-    /// said may differ where all else is the same.
-    pub fn has_history_of(&self, scene: &Scene<'_>) -> bool {
-        self.history.as_ref().is_none_or(|hash| *hash == scene.given.history(&self.ignore))
+    /// Whether the model's earlier output equals that of the recording. Not a condition, because
+    /// the output may differ while the rest of the request is the same.
+    pub fn has_history_of(&self, context: &MatchContext<'_>) -> bool {
+        self.history.as_ref().is_none_or(|hash| *hash == context.given.history(&self.ignore))
     }
 
-    pub fn judge(&self, scene: &Scene<'_>) -> Verdict {
+    pub fn judge(&self, context: &MatchContext<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         if !self.after.0.is_empty() {
-            let held = self.after.holds(&scene.results, &self.ignore);
-            verdict.about_chain("after", held, || {
-                [self.after.wanted(), self.after.got(&scene.results)]
+            let held = self.after.holds(&context.results, &self.ignore);
+            verdict.about_conversation("after", held, || {
+                [self.after.wanted(), self.after.got(&context.results)]
             });
         }
         if let Some(earlier) = &self.earlier {
-            let held = after::were(earlier, &scene.earlier, &self.ignore);
-            verdict.about_chain("earlier", held, || {
-                [after::told_before(earlier), after::told_said(&scene.earlier)]
+            let held = after::were(earlier, &context.earlier, &self.ignore);
+            verdict.about_conversation("earlier", held, || {
+                [after::describe_wanted(earlier), after::describe_messages(&context.earlier)]
             });
         }
         if let Some(input) = &self.input {
             let names = ["input.contains", "input.equals", "input.matches"];
-            let text = (scene.input.as_str(), scene.lower_input.as_str());
+            let text = (context.input.as_str(), context.lower_input.as_str());
             input.judge(names, text, &self.ignore, |name, held, texts| {
-                verdict.about_chain(name, held, texts);
+                verdict.about_conversation(name, held, texts);
             });
         }
         if let Some(turn) = self.turn {
-            verdict.about_chain("turn", turn.get() == scene.turn, || {
-                [turn.to_string(), scene.turn.to_string()]
+            verdict.about_conversation("turn", turn.get() == context.turn, || {
+                [turn.to_string(), context.turn.to_string()]
             });
         }
         if let Some(ModelGlob(glob)) = &self.model {
-            verdict.about_request("model", glob.is_match(scene.model), || {
-                [glob.glob().to_string(), scene.model.to_string()]
+            verdict.about_request("model", glob.is_match(context.model), || {
+                [glob.glob().to_string(), context.model.to_string()]
             });
         }
         if !self.tools.is_empty() {
-            let held = self.tools.iter().all(|tool| scene.offered.contains(tool));
+            let held = self.tools.iter().all(|tool| context.offered.contains(tool));
             verdict.about_request("tools", held, || {
-                [listed("", &self.tools), listed("no tools", scene.offered)]
+                [listed("", &self.tools), listed("no tools", context.offered)]
             });
         }
         if let Some(files) = &self.files {
-            files.judge(scene, &mut verdict);
+            files.judge(context, &mut verdict);
         }
-        self.judge_given(scene, &mut verdict);
+        self.judge_given(context, &mut verdict);
         verdict
     }
 
-    /// What the model was given beside the conversation.
-    fn judge_given(&self, scene: &Scene<'_>, verdict: &mut Verdict) {
+    /// Compares the rest of the model's input.
+    fn judge_given(&self, context: &MatchContext<'_>, verdict: &mut Verdict) {
         if let Some(instruction) = &self.system_instruction {
             let names = [
                 "system_instruction.contains",
                 "system_instruction.equals",
                 "system_instruction.matches",
             ];
-            let text = scene.given.instruction();
+            let text = context.given.instruction();
             let lower = text.to_lowercase();
             instruction.judge(names, (text, &lower), &self.ignore, |name, held, texts| {
                 verdict.about_request(name, held, texts);
@@ -246,13 +252,13 @@ impl When {
         if let Some(tools) = &self.only_tools {
             let all =
                 |of: &[String], are_in: &[String]| of.iter().all(|tool| are_in.contains(tool));
-            let held = all(tools, scene.offered) && all(scene.offered, tools);
+            let held = all(tools, context.offered) && all(context.offered, tools);
             verdict.about_request("only_tools", held, || {
-                [listed("no tools", tools), listed("no tools", scene.offered)]
+                [listed("no tools", tools), listed("no tools", context.offered)]
             });
         }
         if let Some(wanted) = &self.functions {
-            let found = scene.given.functions(&self.ignore);
+            let found = context.given.functions(&self.ignore);
             let differs = |(name, hash): (&String, &String)| {
                 let got = found.get(name);
                 let same = got.is_some_and(|got| got == hash || hash == given::ANY);
@@ -276,7 +282,7 @@ impl When {
             );
         }
         if let Some(wanted) = &self.generation_config {
-            let found = self.ignore.without_json(&scene.given.config());
+            let found = self.ignore.without_json(&context.given.config());
             verdict.about_request("generation_config", same_json(wanted, &found), || {
                 [cut(&wanted.to_string()), cut(&found.to_string())]
             });
@@ -285,7 +291,7 @@ impl When {
 }
 
 impl Input {
-    /// `text` as it is, and in lower case.
+    /// `text` is the original, `lower` the same in lower case.
     fn judge(
         &self,
         [contains, equals, matches]: [&'static str; 3],
@@ -312,8 +318,8 @@ impl Input {
 }
 
 impl Files {
-    fn judge(&self, scene: &Scene<'_>, verdict: &mut Verdict) {
-        let types: Vec<&str> = scene.files.iter().map(|file| file.mime_type.as_str()).collect();
+    fn judge(&self, context: &MatchContext<'_>, verdict: &mut Verdict) {
+        let types: Vec<&str> = context.files.iter().map(|file| file.mime_type.as_str()).collect();
         let fitting = match &self.mime_type {
             Some(wanted) => types.iter().filter(|found| found.eq_ignore_ascii_case(wanted)).count(),
             None => types.len(),
@@ -334,7 +340,8 @@ impl Files {
             [wanted, listed("no files", &types)]
         });
         if let Some(wanted) = &self.sha256 {
-            let found: Vec<String> = scene.files.iter().map(|file| file.content.sha256()).collect();
+            let found: Vec<String> =
+                context.files.iter().map(|file| file.content.sha256()).collect();
             let held = wanted.len() == found.len()
                 && wanted.iter().zip(&found).all(|(w, found)| found.starts_with(&w.to_lowercase()));
             verdict.about_request("files.sha256", held, || {
@@ -371,7 +378,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::scripted::asked::Said;
+    use crate::backend::scripted::asked::ClientMessage;
     use crate::backend::scripted::given::Given;
     use crate::backend::{FileContent, Function, InputFile};
     use crate::recording::prompt_for_tests as prompt;
@@ -392,17 +399,17 @@ mod tests {
             description: None,
             parameters: Some(json!({"type": "object"})),
         }];
-        when.judge(&Scene {
+        when.judge(&MatchContext {
             given: Given::new(&prompt, 0),
             input: "What is the sum of the first 50 PRIME numbers?".into(),
             lower_input: "what is the sum of the first 50 prime numbers?".into(),
             turn: 2,
             answered: vec!["get_weather"],
-            results: vec![Said::Result {
+            results: vec![ClientMessage::Result {
                 name: "get_weather".into(),
                 value: json!({"temperature": 21}),
             }],
-            earlier: vec![Said::Text("Hi!".into())],
+            earlier: vec![ClientMessage::Text("Hi!".into())],
             model: "gemini-3-flash-preview",
             offered: &["code_execution".into(), "get_weather".into()],
             files: &[
@@ -527,7 +534,7 @@ mod tests {
 
     #[test]
     fn only_what_the_request_holds_besides_may_change_during_a_conversation() {
-        assert!(verdict("{ turn: 2, tools: [browser], model: gpt }").applies_to_chain());
-        assert!(!verdict("turn: 1").applies_to_chain());
+        assert!(verdict("{ turn: 2, tools: [browser], model: gpt }").applies_to_conversation());
+        assert!(!verdict("turn: 1").applies_to_conversation());
     }
 }

@@ -1,15 +1,15 @@
-//! A mistake in a scenario file, shown where it is, with a way out where one is known.
+//! Shows a mistake in a scenario file with its line and, if possible, a hint.
 
 use super::scenario::{Place, ScenarioError};
 use strsim::damerau_levenshtein;
 
-/// How much of a line is shown.
+/// Maximum length of the displayed line.
 const LINE_CHARS: usize = 120;
-/// Letters that may differ between what was written and what was probably meant.
+/// Maximum edit distance between a written name and a suggestion.
 const TYPOS: usize = 2;
 
 impl ScenarioError {
-    /// The mistake, the line that it is in, and a hint. `text` is what the file holds.
+    /// The mistake, its line and a hint. `text` is the content of the file.
     pub fn explained(&self, text: &str) -> String {
         let ScenarioError::Invalid { place, .. } = self else {
             return self.to_string();
@@ -17,14 +17,14 @@ impl ScenarioError {
         self.to_string() + &frame(text, *place, self.hint(text).as_deref())
     }
 
-    /// What to do about it, where that is known.
+    /// A hint for the mistake, if there is one.
     pub fn hint(&self, text: &str) -> Option<String> {
         let ScenarioError::Invalid { place, message, .. } = self else { return None };
         hint(message, line(text, *place).map_or("", |(_, line)| line))
     }
 }
 
-/// The line that a mistake is in, and a hint, to stand below it.
+/// The line of a mistake and a hint, for display below the mistake.
 pub fn frame(text: &str, place: Place, hint: Option<&str>) -> String {
     let mut frame = String::new();
     if let Some((number, line)) = line(text, place) {
@@ -70,7 +70,7 @@ fn hint(message: &str, line: &str) -> Option<String> {
     })
 }
 
-/// The name that is nearest to the unknown one, where serde lists those that it knows.
+/// The closest known name to an unknown field, taken from serde's list.
 fn misspelt(message: &str) -> Option<String> {
     let (_, after) = message.split_once("unknown field `")?;
     let (written, known) = after.split_once('`')?;
@@ -80,7 +80,7 @@ fn misspelt(message: &str) -> Option<String> {
     nearest(written, known).map(str::to_owned)
 }
 
-/// The name that was probably meant.
+/// The known name that was probably meant.
 pub fn nearest<'n>(written: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let near = known.map(|name| (damerau_levenshtein(written, name), name));
     let near = near.filter(|(distance, name)| *distance <= TYPOS && *distance < name.len());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_often_done_wrong_has_a_hint() {
+    fn common_mistakes_have_a_hint() {
         for (file, text, hint) in [
             (
                 "s.yaml",

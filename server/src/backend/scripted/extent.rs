@@ -1,9 +1,9 @@
-//! How large what a template makes may become, before it is made.
+//! Upper bounds for the size of template results, computed before rendering.
 //!
-//! Fuel bounds how many instructions a template takes, and not what each of them makes: `'x' * n`, a
-//! filter with a width, or a text that is appended to itself a few times is more memory than there is.
-//! Here each expression is given the most bytes that it can come to, from the sizes of what it is made
-//! of. Names that are not known yet are taken for short ones.
+//! Fuel limits the number of instructions, but not the size of their results: `'x' * n`, a filter
+//! with a width, or a text that is repeatedly appended to itself can exceed the memory. Here each
+//! expression gets the maximum number of bytes of its result, computed from the sizes of its
+//! operands. Unknown variables are assumed to be short.
 
 use std::collections::HashMap;
 
@@ -14,22 +14,22 @@ use minijinja::value::ValueKind;
 
 use super::template::syntax;
 
-/// What any value within a template may come to.
+/// Maximum size of any value within a template.
 pub const MAX_VALUE_BYTES: u64 = 64 << 20;
-/// Operators in one pair of braces. Each may be a level of what is parsed.
+/// Maximum number of operators in one pair of braces. Each can add a nesting level to the parser.
 const MAX_OPERATORS: usize = 200;
-/// Statements that may stand in one another.
+/// Maximum nesting depth of statements.
 const MAX_DEPTH: usize = 50;
-/// What an element of a list takes beside its text.
+/// Size of a list element in addition to its text.
 const ELEMENT_BYTES: u64 = 40;
-/// What anything takes that is no text and no list.
+/// Size of a value that is neither a text nor a list.
 const SCALAR_BYTES: u64 = 64;
-/// Of `range`, which minijinja bounds by itself.
+/// Of `range`, which minijinja limits itself.
 const RANGE_BYTES: u64 = 100_000 * ELEMENT_BYTES;
 
-/// Filters whose result is a number or a truth.
+/// Filters whose result is a number or a boolean.
 const SCALAR: [&str; 7] = ["int", "float", "abs", "round", "sum", "bool", "wordcount"];
-/// Filters that make lists.
+/// Filters that return lists.
 const LISTS: [&str; 18] = [
     "list",
     "split",
@@ -50,19 +50,19 @@ const LISTS: [&str; 18] = [
     "rejectattr",
     "reverse",
 ];
-/// Statements and functions that keep what was written, or write it again.
+/// Statements and functions that store output or repeat it.
 const REFUSED: &str = "only `for`, `if`, `set … = …` and `with` can be used in a scenario";
 
-/// Why a template cannot be used.
+/// Why a template is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooMuch(pub String);
 
-/// The most that an expression can come to.
+/// Maximum size of the result of an expression.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     bytes: u64,
     is_scalar: bool,
-    /// Where it is a number that is known.
+    /// The value, if it is a known number.
     number: Option<u64>,
 }
 
@@ -93,16 +93,16 @@ impl Extent {
     }
 }
 
-/// Looks at the nesting of a source. What is nested too deeply has no parser with a stack for it.
+/// Checks the nesting of a source. The parser's stack overflows on deeply nested templates.
 pub fn check_nesting(source: &str) -> Result<(), TooMuch> {
     let (mut operators, mut open, mut starts) = (0, Vec::new(), false);
     for token in tokenize(source, false, syntax()) {
-        // The parser says what is wrong with it.
+        // The parser reports the error.
         let Ok((token, _)) = token else { return Ok(()) };
         match token {
             Token::VariableStart | Token::BlockStart => operators = 0,
             Token::Ident("for" | "if" | "with") if starts => open.push(1),
-            // It is parsed as if it stood in what comes before it.
+            // The parser nests it inside the preceding branch.
             Token::Ident("elif") if starts => {
                 if let Some(levels) = open.last_mut() {
                     *levels += 1;
@@ -135,11 +135,11 @@ pub fn check_nesting(source: &str) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Whether nothing that a template makes of these names can be too large. Without names it is asked of
-/// what the template has in itself.
+/// Checks that no value of the template can become too large with these variables. Without
+/// variables, only constants are checked.
 pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
     let Ok(Stmt::Template(template)) = parse(source, "", syntax()) else {
-        return Ok(()); // whoever compiles it says why
+        return Ok(()); // the compiler reports the error
     };
     let mut reader = Reader { names, known: HashMap::new() };
     reader.all(&template.children)
@@ -147,7 +147,7 @@ pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
 
 struct Reader<'n, 's> {
     names: Option<&'n Value>,
-    /// What the template has set itself.
+    /// Variables that the template has set.
     known: HashMap<&'s str, Extent>,
 }
 
@@ -193,7 +193,7 @@ impl<'s> Reader<'_, 's> {
         }
     }
 
-    /// What was set before may still be what counts.
+    /// The previous value may still apply.
     fn set(&mut self, target: &Expr<'s>, extent: Extent) {
         match target {
             Expr::Var(name) => {
@@ -206,7 +206,7 @@ impl<'s> Reader<'_, 's> {
         }
     }
 
-    /// The most that this can come to, which is not too much.
+    /// The maximum size of the expression, or an error if it exceeds the limit.
     fn of(&self, expression: &Expr<'s>) -> Result<Extent, TooMuch> {
         let mut extent = self.extent(expression)?;
         if self.names.is_none() && extent.is_scalar {
@@ -228,7 +228,7 @@ impl<'s> Reader<'_, 's> {
             Expr::Const(constant) => Extent::of(&constant.value),
             Expr::Var(name) => match self.known.get(name.id) {
                 Some(extent) => *extent,
-                // It is not known yet, or an error.
+                // An unknown variable, or an error.
                 None => Extent { number: Some(1), ..Extent::text(1) },
             },
             Expr::GetAttr(part) => self.part(self.of(&part.expr)?),
@@ -279,7 +279,7 @@ impl<'s> Reader<'_, 's> {
         })
     }
 
-    /// What a filter makes of each element of a list.
+    /// The result of applying a filter to each element of a list.
     fn mapped(
         &self,
         of: Extent,
@@ -294,12 +294,12 @@ impl<'s> Reader<'_, 's> {
         if name == "format" || name == "map" {
             return Err(TooMuch(format!("`{name}` cannot be mapped in a scenario")));
         }
-        // An element may be empty, and is one all the same.
+        // An empty element still takes space.
         let all = Extent::text(of.bytes.saturating_mul(2));
         Ok(Extent::text(filtered(name, all, &arguments, None).bytes.max(all.bytes)))
     }
 
-    /// The value itself, where it is a constant or one of the names, or a part of such a one.
+    /// The value, if it is a constant, a variable, or a part of one.
     fn value(&self, expression: &Expr<'s>) -> Option<Value> {
         match expression {
             Expr::Const(constant) => Some(constant.value.clone()),
@@ -327,7 +327,7 @@ impl<'s> Reader<'_, 's> {
             BinOpKind::Add => Extent { is_scalar: false, number: None, ..Extent::text(sum) },
             BinOpKind::Mul if left.is_scalar && right.is_scalar => Extent::SCALAR,
             BinOpKind::Mul => {
-                // Times a number that is not known it may be anything.
+                // A factor that is not known can be any number.
                 let times = |text: Extent, number: Extent| match number {
                     Extent { number: Some(number), .. } => {
                         text.bytes.max(ELEMENT_BYTES).saturating_mul(number)
@@ -342,7 +342,7 @@ impl<'s> Reader<'_, 's> {
                 Extent::text(bytes)
             }
             BinOpKind::ScAnd | BinOpKind::ScOr => left.or(right),
-            // `2 ** 1000000` is no number any more: minijinja's have 128 bits.
+            // `2 ** 1000000` is not a number: minijinja's have 128 bits.
             _ => Extent::SCALAR,
         }
     }
@@ -383,12 +383,12 @@ impl<'s> Reader<'_, 's> {
     }
 }
 
-/// What a filter makes of a value. `constant` is the value where it is a text that is known.
+/// The result of a filter. `constant` is the value if it is a known text.
 fn filtered(name: &str, of: Extent, arguments: &[Extent], constant: Option<&str>) -> Extent {
     let bytes = |at: usize| arguments.get(at).map_or(0, |extent| extent.bytes);
     let sum = arguments.iter().fold(0u64, |sum, extent| sum.saturating_add(extent.bytes));
     let number = |extent: &Extent| extent.number.unwrap_or(u64::MAX);
-    // The largest number that a filter was given; a truth is a small one.
+    // The largest numeric argument of the filter; booleans count as small.
     let width = arguments.iter().filter(|extent| extent.is_scalar).map(number).max();
     let times = |count: u64| of.bytes.saturating_add(1).saturating_mul(count.saturating_add(1));
     match name {
@@ -400,11 +400,11 @@ fn filtered(name: &str, of: Extent, arguments: &[Extent], constant: Option<&str>
         }
         "default" | "d" => arguments.iter().fold(of, |most, extent| most.or(*extent)),
         "replace" => Extent::text(times(bytes(1))),
-        // Of each group that is named the match comes back, and all matches are no more than the text.
+        // Each named group returns its match; all matches together are no longer than the text.
         "regex_replace" => Extent::text(times(bytes(1)).saturating_add(times(bytes(1)))),
         "join" => Extent::text(times(bytes(0))),
         "indent" => Extent::text(times(width.unwrap_or(4))),
-        // Each line of it may be as deep as JSON is.
+        // Each line of it may be indented to the nesting depth of the JSON.
         "tojson" => Extent::text(times(6u64.saturating_add(width.unwrap_or(0).saturating_mul(64)))),
         "format" => match constant.map(widths) {
             Some(width) => Extent::text(width.saturating_add(times(1)).saturating_add(sum)),
@@ -416,7 +416,7 @@ fn filtered(name: &str, of: Extent, arguments: &[Extent], constant: Option<&str>
             let all = of.bytes.saturating_add(sum);
             let fill = width.filter(|_| matches!(name, "batch" | "slice")).unwrap_or(0);
             let bytes = all.saturating_add(fill.saturating_mul(ELEMENT_BYTES));
-            // Its elements are no more text than there was, but each takes its place.
+            // The elements hold no more text than before, but each takes space.
             if bytes.saturating_mul(ELEMENT_BYTES) > MAX_VALUE_BYTES {
                 return Extent::text(u64::MAX);
             }
@@ -426,7 +426,7 @@ fn filtered(name: &str, of: Extent, arguments: &[Extent], constant: Option<&str>
     }
 }
 
-/// The widths and precisions of a format together. One that an argument says is not known.
+/// The sum of all widths and precisions of a format. A width that is an argument is unknown.
 fn widths(format: &str) -> u64 {
     let mut sum = 0u64;
     for part in format.split('%').skip(1) {

@@ -1,5 +1,5 @@
-//! What the model was given beside the newest input: its instruction, its tools, its settings, and
-//! what it said before. Recordings are told apart by all of it.
+//! The model's input besides the newest user input: system instruction, tools, settings and earlier
+//! output. Recordings are distinguished by all of it.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -12,16 +12,16 @@ use crate::backend::{Function, Prompt};
 use crate::interaction::Step;
 use crate::recording::Secrets;
 
-/// Digits of a hash that are written down.
+/// Number of digits of a written hash.
 const HASH_DIGITS: usize = 16;
-/// In the place of a hash: any declaration of that name will do.
+/// In place of a hash: any declaration with that name matches.
 pub const ANY: &str = "any";
 
-/// The parts of a prompt that are compared by their hashes, each made when it is first asked for.
+/// The parts of a prompt that are compared by hash. Each hash is computed on first use.
 #[derive(Debug)]
 pub struct Given<'a> {
     prompt: &'a Prompt,
-    /// Where the client's newest steps begin.
+    /// Index of the first of the client's newest steps.
     start: usize,
     lines: OnceCell<Vec<String>>,
     functions: OnceCell<BTreeMap<String, String>>,
@@ -38,7 +38,7 @@ impl<'a> Given<'a> {
         self.prompt.system_instruction.as_deref().unwrap_or_default()
     }
 
-    /// As it came; an empty object where there was none.
+    /// The client's object unchanged; an empty object if there was none.
     pub fn config(&self) -> Json {
         match &self.prompt.generation_config {
             Json::Null => json!({}),
@@ -46,27 +46,27 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Hashes of the functions' declarations, by their names.
+    /// Hashes of the function declarations, by name.
     pub fn functions(&self, ignore: &Ignore) -> BTreeMap<String, String> {
         let hashes = || functions(&self.prompt.tools.functions, ignore);
         if ignore.is_empty() { self.functions.get_or_init(hashes).clone() } else { hashes() }
     }
 
-    /// A hash of what the model said before the client's newest steps.
+    /// A hash of the model's output before the client's newest steps.
     pub fn history(&self, ignore: &Ignore) -> String {
-        let lines = || self.lines.get_or_init(|| said(&self.prompt.steps[..self.start]));
+        let lines = || self.lines.get_or_init(|| output_lines(&self.prompt.steps[..self.start]));
         let hash = || history(lines(), &Secrets::default(), ignore);
         if ignore.is_empty() { self.history.get_or_init(hash).clone() } else { hash() }
     }
 }
 
-/// A hash of what the model said before this step, without secrets.
+/// A hash of the model's output before this step, without secrets.
 pub fn history_before(steps: &[Step], secrets: &Secrets, ignore: &Ignore) -> String {
-    history(&said(steps), secrets, ignore)
+    history(&output_lines(steps), secrets, ignore)
 }
 
-/// A hash of each declaration. What looks like a secret is taken out first, for a description with a
-/// key in it has another one at the next place.
+/// A hash of each declaration. Possible secrets are removed first, because a description that
+/// contains a key has a different one elsewhere.
 pub fn functions(functions: &[Function], ignore: &Ignore) -> BTreeMap<String, String> {
     let secrets = Secrets::default();
     let hashes = functions.iter().map(|function| {
@@ -82,12 +82,12 @@ fn history(lines: &[String], secrets: &Secrets, ignore: &Ignore) -> String {
     hash(&lines.collect::<Vec<_>>().join("\u{1}"))
 }
 
-/// What the model said in these steps, a line for each thing, without what is new each time: ids,
-/// signatures, and what code came to.
-fn said(steps: &[Step]) -> Vec<String> {
+/// The model's output in these steps, one line per item, without values that change each time: ids,
+/// signatures and results of code.
+fn output_lines(steps: &[Step]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut add = |kind: &str, text: &str| {
-        // A text may have come in several steps, and pictures between them.
+        // A text may be split over several steps with pictures between them.
         match lines.last_mut().filter(|line| kind == "text" && line.starts_with("text ")) {
             Some(line) => line.push_str(text),
             None if text.is_empty() => {}
@@ -112,7 +112,7 @@ fn said(steps: &[Step]) -> Vec<String> {
     lines
 }
 
-/// A step of another server, as it is when it is replayed here.
+/// A step of an upstream server, in the form that it has when it is replayed here.
 fn foreign(step: &Json, add: &mut impl FnMut(&str, &str)) {
     match step["type"].as_str().unwrap_or_default() {
         "model_output" => {
@@ -131,7 +131,7 @@ fn foreign(step: &Json, add: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// JSON with its keys in order and its numbers by their value, so that equal values are equal texts.
+/// JSON with sorted keys and normalized numbers, so that equal values give equal texts.
 pub fn canonical(json: &Json) -> String {
     match json {
         Json::Number(number) => match number.as_f64() {
@@ -152,7 +152,7 @@ pub fn canonical(json: &Json) -> String {
     }
 }
 
-/// The beginning of a SHA-256.
+/// A prefix of the SHA-256.
 pub fn hash(text: &str) -> String {
     let digits = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     digits[..HASH_DIGITS].to_owned()
@@ -164,7 +164,7 @@ mod tests {
     use crate::interaction::{CodeCall, Content};
 
     #[test]
-    fn a_declaration_is_the_same_whatever_the_order_of_its_keys() {
+    fn the_order_of_keys_does_not_change_a_declaration() {
         let function = |parameters: Json| Function {
             name: "f".into(),
             description: Some("d".into()),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_another_server_is_what_it_is_when_it_is_replayed() {
+    fn a_step_of_an_upstream_equals_its_replay() {
         let (secrets, ignore) = (Secrets::default(), Ignore::default());
         let ours = [
             Step::CodeCall(CodeCall { id: "a".into(), code: "x".into(), signature: "s".into() }),

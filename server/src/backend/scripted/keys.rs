@@ -1,4 +1,4 @@
-//! What stands behind the key of a part, as it is written down.
+//! The value behind the key of a part, as it is written in a file.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub struct CallKeys {
 #[serde(deny_unknown_fields, expecting = "a map with the keys `queries` and `results`")]
 pub struct SearchKeys {
     pub queries: Vec<String>,
-    /// Absent where the server is to look.
+    /// Absent if the server makes the search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<Vec<FoundKeys>>,
 }
@@ -103,7 +103,7 @@ impl TryFrom<String> for FinishWord {
     }
 }
 
-/// Token counts under the names that they have in the reply.
+/// Token counts under the names of the response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of token counts")]
 pub struct UsageKeys {

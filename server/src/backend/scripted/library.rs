@@ -1,4 +1,4 @@
-//! The scenarios of a folder, read again when its files change.
+//! The scenarios of a folder, reloaded when its files change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use tokio::sync::watch;
 
 use super::scenario::{self, Scenario, ScenarioError};
 
-/// How long a folder must be quiet before it is read: editors write a file in several steps.
+/// How long a folder must be unchanged before it is read: editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// After so much time it is read even if the changes do not end.
+/// Maximum delay of a reload while changes continue.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// All scenarios that are loaded, in the order in which they are tried.
+/// All loaded scenarios, in matching order.
 pub type Scenarios = Arc<[Scenario]>;
 
 #[derive(Debug)]
 pub struct Library {
     current: watch::Receiver<Scenarios>,
-    /// Ends the thread that reads the folder again, by being dropped.
+    /// Dropping the watcher ends the thread that reloads the folder.
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -34,7 +34,7 @@ impl Library {
     }
 
     pub fn open(folder: &Path) -> Result<Library, ScenarioError> {
-        // Changes during the reading are noticed, as the watcher is there before it.
+        // The watcher starts before the first read, so no change is missed.
         let watched = watch_folder(folder);
         let mut shelf = Shelf::default();
         if let Some(error) = shelf.read(folder)?.into_iter().next() {
@@ -51,7 +51,7 @@ impl Library {
                 tracing::warn!(
                     folder = %folder.display(),
                     %error,
-                    "changes of the scenarios will not be noticed before the next start"
+                    "could not watch scenario folder"
                 );
                 None
             }
@@ -68,12 +68,12 @@ impl Library {
     }
 }
 
-/// The scenarios of each file, as they were when the file was last right.
+/// The scenarios of each file, in its last valid version.
 #[derive(Debug, Default)]
 struct Shelf(BTreeMap<PathBuf, Vec<Scenario>>);
 
 impl Shelf {
-    /// A file that is broken keeps what it held before, and is named in what is returned.
+    /// An invalid file keeps its previous scenarios, and its error is returned.
     fn read(&mut self, folder: &Path) -> Result<Vec<ScenarioError>, ScenarioError> {
         let files = files(folder)?;
         self.0.retain(|path, _| files.contains(path));
@@ -92,7 +92,7 @@ impl Shelf {
     }
 }
 
-/// All scenarios of a folder, in the order in which they are tried.
+/// All scenarios of a folder, in matching order.
 pub fn read(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     let mut shelf = Shelf::default();
     match shelf.read(folder)?.into_iter().next() {
@@ -101,7 +101,7 @@ pub fn read(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     }
 }
 
-/// The scenario files of a folder, in no order.
+/// The scenario files of a folder, unordered.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: folder.into(), source };
     let mut files = Vec::new();
@@ -118,7 +118,7 @@ fn watch_folder(folder: &Path) -> notify::Result<(RecommendedWatcher, mpsc::Rece
     let (changed, changes) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_a_change(&event)) {
-            // Nobody listens any more when the library is being dropped.
+            // The receiver is gone when the library is being dropped.
             let _ = changed.send(());
         }
     })?;
@@ -126,8 +126,8 @@ fn watch_folder(folder: &Path) -> notify::Result<(RecommendedWatcher, mpsc::Rece
     Ok((watcher, changes))
 }
 
-/// Reading a file is an event as well, and must not lead to reading it again. The names are not
-/// looked at: some tools replace a file by moving a link beside it.
+/// Reading a file is an event too and must not trigger a reload. File names are ignored, because
+/// some tools replace a file by moving a link beside it.
 fn is_a_change(event: &notify::Event) -> bool {
     match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
@@ -148,13 +148,13 @@ fn keep_up(
         match shelf.read(folder) {
             Ok(broken) => {
                 for error in broken {
-                    tracing::warn!(%error, "a scenario file is broken; what it said before stays");
+                    tracing::warn!(%error, "invalid scenario file; keeping previous version");
                 }
             }
-            Err(error) => tracing::warn!(%error, "the scenarios cannot be read; the old ones stay"),
+            Err(error) => tracing::warn!(%error, "could not reload scenarios; keeping previous"),
         }
         let scenarios = shelf.scenarios();
-        tracing::info!(scenarios = scenarios.len(), "the scenarios were read again");
+        tracing::info!(scenarios = scenarios.len(), "scenarios reloaded");
         publish.send_replace(scenarios);
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_is_forgotten() {
+    fn scenarios_of_a_removed_file_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("a.yaml"), file("gone")).expect("written");
         let mut shelf = Shelf::default();

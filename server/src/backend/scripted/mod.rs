@@ -1,15 +1,15 @@
-//! The model that says what a scenario file tells it to, while the code that it says really runs.
+//! The scripted model: its output comes from a scenario file, while the code in it really runs.
 //!
 //! ```text
 //!   folder ──▶ library ──▶ scenario (condition · part · template)
 //!                               │
-//!   prompt ──▶ chain ─────────▶ cue ──▶ script ──▶ speech ──▶ events
+//!   prompt ──▶ conversation ──▶ matcher ──▶ script ──▶ speech ──▶ events
 //! ```
 //!
-//! A conversation is enough to tell which scenario it is in and where: see [`script`]. Nothing is
-//! counted or kept between requests, so tests that run at the same time do not disturb one another.
-//! Recordings of one question are the exception: they answer in the order in which they were recorded,
-//! in each namespace for itself.
+//! The conversation alone determines the scenario and the position in it: see [`script`]. Nothing
+//! is counted or stored between requests, so concurrent tests do not interfere. Recordings of the
+//! same question are the exception: they answer in the order in which they were recorded,
+//! separately for each namespace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPAC
 use crate::counts::Counted;
 use crate::fault::Fault;
 use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
-use chain::{Calls, Chain};
+use conversation::{Calls, Conversation};
 use library::{Library, Scenarios};
 use speech::Line;
 
 mod additions;
 mod after;
 mod asked;
-mod chain;
 mod condition;
-mod cue;
+mod conversation;
 mod diagnosis;
+mod dry_run;
 mod extent;
 mod given;
 mod keys;
 mod library;
+mod matcher;
 mod names;
 mod offer;
 mod part;
-mod rehearsal;
 mod same;
 mod scenario;
 mod script;
@@ -47,23 +47,23 @@ mod speech;
 mod template;
 mod words;
 
-pub use additions::Additions;
-pub use asked::{Asked, Said, asked};
+pub use additions::AddedScenarios;
+pub use asked::{Asked, ClientMessage, asked};
 pub use condition::When;
 pub use diagnosis::frame;
+pub use dry_run::{DryRun, Next};
 pub use given::{ANY, canonical, functions, hash, history_before};
 pub use library::files;
 pub use names::{NAMES, Unknown, unknown};
 pub use part::{Expect, Part};
-pub use rehearsal::{Next, Rehearsal};
 pub use same::{IGNORED, Ignore};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use shadow::shadows;
 pub use words::beginning;
 
-/// A conversation with more text than that is looked through on a thread that answers nobody.
+/// Conversations with more text are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
-/// What the result of a function counts as.
+/// Assumed size of a function result.
 const RESULT_BYTES: usize = 256;
 
 /// The JSON Schema of a scenario file.
@@ -72,28 +72,28 @@ pub const SCHEMA: &str = include_str!("schema.json");
 #[derive(Debug)]
 pub struct Scripted {
     library: Library,
-    additions: Arc<Additions>,
-    /// Where scenarios are read from, as the operator names it.
+    additions: Arc<AddedScenarios>,
+    /// The folder of the scenarios, as the operator named it.
     folder: Option<PathBuf>,
-    /// Where what it says was recorded, unless a person made it up.
+    /// The folder of the recordings, unless the scenarios were written by hand.
     recordings: Option<PathBuf>,
 }
 
 impl Scripted {
-    /// Reads all scenario files of a folder, and reads them again when they change.
+    /// Reads all scenario files of a folder and reloads them when they change.
     pub fn load(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
         let folder = folder.as_ref();
         let library = Library::open(folder)?;
         Ok(Scripted { folder: Some(folder.to_owned()), ..Scripted::of(library) })
     }
 
-    /// The same for a folder of recordings. It may have none yet.
+    /// The same for a folder of recordings, which may be empty.
     pub fn replay(folder: impl AsRef<Path>) -> Result<Scripted, ScenarioError> {
         let folder = folder.as_ref();
         Ok(Scripted { recordings: Some(folder.to_owned()), ..Scripted::load(folder)? })
     }
 
-    /// What is in a folder now, whatever changes there.
+    /// Reads a folder once, without watching it.
     pub fn as_it_is(folder: &Path) -> Result<Scripted, ScenarioError> {
         Ok(Scripted::of(Library::fixed(library::read(folder)?)))
     }
@@ -102,34 +102,33 @@ impl Scripted {
         Scripted::of(Library::fixed(scenarios))
     }
 
-    /// What clients add is asked first.
-    pub fn with_additions(self, additions: Arc<Additions>) -> Scripted {
+    /// Added scenarios are tried first.
+    pub fn with_additions(self, additions: Arc<AddedScenarios>) -> Scripted {
         let scripted = self.listed_in(&additions);
         Scripted { additions, ..scripted }
     }
 
-    /// The same, in the list of all scenarios.
-    pub fn listed_in(self, additions: &Additions) -> Scripted {
+    /// Also includes these scenarios in the list of all scenarios.
+    pub fn listed_in(self, additions: &AddedScenarios) -> Scripted {
         additions.beside(self.library.follow());
         self
     }
 
-    /// Whether it has an answer to this prompt that nothing failed in, and that the interaction has not
-    /// been too often asked for.
+    /// Whether it has a successful answer to this prompt that the interaction has not used up.
     pub fn knows(&self, prompt: &Prompt) -> bool {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
         let calls = Calls::of(prompt);
-        let chain = Chain::new(prompt, &calls);
-        let Ok(cue) = cue::next(&scenarios, chain, &|_| 0) else { return false };
-        let Some(question) = &cue.scenario.question else { return !cue.scenario.fails() };
+        let conversation = Conversation::new(prompt, &calls);
+        let Ok(matched) = matcher::next(&scenarios, conversation, &|_| 0) else { return false };
+        let Some(question) = &matched.scenario.question else { return !matched.scenario.fails() };
         let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
         let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
         let number = prompt.note.take(|| prompt.note.tally().next(Counted::Question(question)));
         number < answers as u64
     }
 
-    /// How many scenarios are loaded now.
+    /// Number of loaded scenarios.
     pub fn loaded(&self) -> usize {
         self.library.current().len()
     }
@@ -138,7 +137,7 @@ impl Scripted {
         Scripted { library, additions: Arc::default(), folder: None, recordings: None }
     }
 
-    /// What there is to say to a prompt now.
+    /// The scenarios that apply to a prompt now.
     fn repertoire(&self, prompt: &Prompt) -> Repertoire {
         Repertoire {
             added: self.additions.of(&prompt.namespace),
@@ -157,10 +156,10 @@ struct Repertoire {
     recordings: Option<PathBuf>,
 }
 
-/// How long it may take to find out what is said.
+/// How much work matching may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effort {
-    /// It never holds up others.
+    /// Only work that does not block other requests.
     Small,
     Any,
 }
@@ -182,7 +181,7 @@ impl Repertoire {
         }
     }
 
-    /// What is said; nothing where that is more effort than it may be.
+    /// The output; `None` if it needs more work than allowed.
     fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
         if effort == Effort::Small && is_long(prompt) {
             return Ok(None);
@@ -199,31 +198,33 @@ impl Repertoire {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
         let calls = Calls::of(prompt);
-        let chain = Chain::new(prompt, &calls);
+        let conversation = Conversation::new(prompt, &calls);
         let tally = prompt.note.tally();
         let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
-        let cue = cue::next(&scenarios, chain, &take).map_err(BackendError::Refused)?;
-        if effort == Effort::Small && cue.scenario.script.iter().any(Part::is_heavy) {
+        let matched =
+            matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
+        if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }
-        let is_first = prompt.note.matched(&cue.scenario.name);
-        if let Some(why) = offer::refusal(cue.scenario, &cue.speech, prompt) {
-            return Err(refused(why, chain));
+        let is_first = prompt.note.matched(&matched.scenario.name);
+        if let Some(why) = offer::refusal(matched.scenario, &matched.speech, prompt) {
+            return Err(refused(why, conversation));
         }
         if is_first {
-            tally.next(cue.scenario.counted());
+            tally.next(matched.scenario.counted());
         }
-        prompt.note.wants(faults(&cue.scenario.script));
-        if chain.last_run_failed() && !cue.speech.looked {
-            warn_of_templates(&cue, prompt);
+        prompt.note.wants(faults(&matched.scenario.script));
+        if conversation.last_run_failed() && !matched.speech.looked {
+            warn_of_templates(&matched, prompt);
         }
-        speech::lines(&cue, &chain.names()).map(Some).map_err(BackendError::Refused)
+        speech::lines(&matched, &conversation.names()).map(Some).map_err(BackendError::Refused)
     }
 }
 
-/// A request that is refused in the middle of an interaction fails as it would have at its beginning.
-fn refused(why: String, chain: Chain<'_>) -> BackendError {
-    if chain.begins() {
+/// A request that is refused in the middle of an interaction gets the same error as at its
+/// beginning.
+fn refused(why: String, conversation: Conversation<'_>) -> BackendError {
+    if conversation.begins() {
         BackendError::Refused(why)
     } else {
         let manner = Manner::Thrown;
@@ -231,20 +232,20 @@ fn refused(why: String, chain: Chain<'_>) -> BackendError {
     }
 }
 
-/// `The average is .` is what a text says where the code failed, and looks like an answer.
-fn warn_of_templates(cue: &cue::Cue<'_>, prompt: &Prompt) {
-    let name = &cue.scenario.name;
-    for part in cue.speech.parts.iter().filter(|part| speech::uses_result(part)) {
+/// After failed code a text such as `The average is .` looks like an answer.
+fn warn_of_templates(matched: &matcher::Matched<'_>, prompt: &Prompt) {
+    let name = &matched.scenario.name;
+    for part in matched.speech.parts.iter().filter(|part| speech::uses_result(part)) {
         tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
         prompt.note.warn(format!(
             "A `{}` of the scenario `{name}` uses the output of a run that failed. Add an `if_error` \
-             after the code with what to say then.",
+             after the code with an answer for that case.",
             part.kind()
         ));
     }
 }
 
-/// Whether the patterns of scenarios may take long to look through a conversation.
+/// Whether matching the patterns of scenarios with the conversation may take long.
 fn is_long(prompt: &Prompt) -> bool {
     let bytes = |step: &Step| match step {
         Step::UserInput(contents) | Step::ModelOutput(contents) => {
@@ -260,7 +261,7 @@ fn is_long(prompt: &Prompt) -> bool {
     prompt.steps.iter().map(bytes).sum::<usize>() > LONG_BYTES
 }
 
-/// What a script wants to be wrong with its answer.
+/// The faults that a script requests for its answer.
 fn faults(script: &[Part]) -> Vec<Fault> {
     let found = script.iter().flat_map(|part| match part {
         Part::Fault(fault) => vec![Fault::clone(fault)],
@@ -274,7 +275,7 @@ impl Backend for Scripted {
     fn generate(&self, prompt: Prompt) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let repertoire = self.repertoire(&prompt);
-        // Where there is nothing to wait for, no task has to do so.
+        // Without waits, the events are sent directly and no task is needed.
         match repertoire.lines(&prompt, Effort::Small) {
             Ok(Some(lines)) if are_said_at_once(&lines) => {
                 for word in lines.into_iter().filter_map(Line::word) {
@@ -289,7 +290,7 @@ impl Backend for Scripted {
     }
 }
 
-/// The same, where it is found out on a thread that answers nobody.
+/// The same, computed on a blocking thread.
 async fn speak_when_found(
     repertoire: Repertoire,
     prompt: Prompt,
@@ -298,7 +299,7 @@ async fn speak_when_found(
     let lines = tokio::task::spawn_blocking(move || repertoire.lines(&prompt, Effort::Any)).await;
     match lines {
         Ok(Ok(lines)) => speak(lines.unwrap_or_default(), &events).await,
-        // Nobody listens any more, or a panic was told of already.
+        // The receiver is gone, or a panic was already reported.
         Ok(Err(error)) => drop(events.send(Err(error)).await),
         Err(_) => {}
     }
@@ -308,7 +309,7 @@ fn are_said_at_once(lines: &[Line]) -> bool {
     lines.len() <= STREAM_CAPACITY && !lines.iter().any(|line| matches!(line, Line::Wait(_)))
 }
 
-/// Ends early when nobody listens any more, in the middle of a wait too.
+/// Ends early when the receiver is gone, even during a wait.
 async fn speak(lines: Vec<Line>, events: &mpsc::Sender<Result<ModelEvent, BackendError>>) {
     for line in lines {
         if let Line::Wait(time) = line {

@@ -1,4 +1,4 @@
-//! What templates may use, and where one uses something else.
+//! The variables, filters and tests of templates, and the detection of unknown ones.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use minijinja::{ErrorKind, Value};
 use super::diagnosis::nearest;
 use super::template::JINJA;
 
-/// All that [`super::chain::Chain::names`] may have.
+/// All variables that [`super::conversation::Conversation::names`] can define.
 pub const NAMES: [&str; 11] = [
     "input",
     "turn",
@@ -23,7 +23,7 @@ pub const NAMES: [&str; 11] = [
     "function_results",
 ];
 
-/// Filters that are meant when another name comes near. There are more.
+/// Filters that are suggested for similar names. There are more.
 const FILTERS: [&str; 24] = [
     "regex_find",
     "regex_replace",
@@ -64,22 +64,22 @@ const TESTS: [&str; 11] = [
     "undefined",
 ];
 
-/// Something in a template that is not there when it is filled.
+/// An unknown name in a template.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// Of the template, from 1 on.
+    /// Line within the template, starting with 1.
     pub line: usize,
     pub message: String,
     pub hint: Option<String>,
 }
 
-/// Everything that a template uses and that is not there. One that is none has nothing.
+/// All unknown names in a template. Invalid templates have none.
 pub fn unknown(source: &str) -> Vec<Unknown> {
     let Ok(template) = JINJA.template_from_str(source) else { return Vec::new() };
     let globals: HashSet<&str> = JINJA.globals().map(|(name, _)| name).collect();
     let undeclared = template.undeclared_variables(false);
     let mut found = Vec::new();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     let (mut before, mut before_that): (Option<Token<'_>>, Option<Token<'_>>) = (None, None);
     for next in tokenize(source, false, JINJA.syntax().clone()) {
         let Ok((token, span)) = next else { break };
@@ -97,7 +97,7 @@ pub fn unknown(source: &str) -> Vec<Unknown> {
                     ("variable", !is_unknown, &NAMES)
                 }
             };
-            if !is_known && told.insert((kind, name.to_owned())) {
+            if !is_known && reported.insert((kind, name.to_owned())) {
                 found.push(Unknown {
                     line: usize::from(span.start_line).max(1),
                     message: format!("unknown {kind} `{name}`"),
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_named_with_what_was_meant() {
+    fn unknown_names_are_reported_with_a_suggestion() {
         for (source, message, hint) in [
             ("{{ stdot }}", "unknown variable `stdot`", "did you mean `stdout`?"),
             ("{{ stdout | regexfind('a') }}", "unknown filter `regexfind`", "`regex_find`"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_told_of() {
+    fn known_names_are_not_reported() {
         for source in [
             "{{ stdout | regex_find('[0-9]+$') | default('none') | trim }}",
             "{% for file in files %}{{ loop.index }}{{ file.name | upper }}{% endfor %}",

@@ -1,5 +1,5 @@
-//! What a request offers, and what a scenario takes. A scenario that runs code or calls a function which
-//! the request does not offer would keep the tests of a client green that has lost its tools.
+//! Checks that a request offers the tools that a scenario uses. Otherwise, tests would still pass
+//! after a client lost its tools.
 
 use super::part::Part;
 use super::scenario::Scenario;
@@ -9,8 +9,8 @@ use crate::backend::Prompt;
 const CODE_EXECUTION: &str = "code_execution";
 const GOOGLE_SEARCH: &str = "google_search";
 
-/// Why a scenario may not say what it says next, if it may not. What certainly follows in the same
-/// interaction is looked at as well, so that nothing has run when the request is refused.
+/// Why a scenario may not answer, if it may not. Parts that certainly follow in the same
+/// interaction are checked too, so that nothing runs before the request is refused.
 pub fn refusal(scenario: &Scenario, speech: &Speech<'_>, prompt: &Prompt) -> Option<String> {
     if scenario.unoffered {
         return None;
@@ -39,7 +39,7 @@ pub fn refusal(scenario: &Scenario, speech: &Speech<'_>, prompt: &Prompt) -> Opt
     ))
 }
 
-/// What a part does, and the tool that it takes.
+/// What a part does, and the tool that it needs.
 fn needs(part: &Part) -> Option<(String, &str)> {
     match part {
         Part::Code(_) | Part::RepeatCodeUntilOk(_) => Some(("runs code".into(), CODE_EXECUTION)),

@@ -1,4 +1,4 @@
-//! The parts of a script, and how they are written down.
+//! The parts of a script, and their syntax.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,38 +14,38 @@ use crate::backend::Finish;
 use crate::fault::{Fault, Time};
 use crate::interaction::{FailureKind, Usage};
 
-/// One thing that the scripted model says or does.
+/// One piece of output or one action of the scripted model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
     Thought(Template),
     Text(Template),
     Code(Template),
-    /// The same code again for as long as it fails.
+    /// Repeats the same code as long as it fails.
     RepeatCodeUntilOk(Template),
     FunctionCall(Call),
-    /// `queries` and `results`, with their holes.
+    /// `queries` and `results`, with their templates.
     Search(Arguments),
     IfError(Vec<Part>),
     IfOk(Vec<Part>),
     Delay(Duration),
     /// From here on a wait before each piece of a thought or a text.
     Pace(Duration),
-    /// What the model counted, instead of what the server counts.
+    /// Token counts that replace the server's.
     Usage(Usage),
-    /// The turn ends here.
+    /// Ends the turn.
     Finish(Finish),
-    /// The request fails here.
+    /// Makes the request fail.
     Fail(Fail),
-    /// The connection ends here.
+    /// Closes the connection.
     Disconnect,
-    /// Something is wrong with the answer as a whole.
+    /// A fault in the answer as a whole.
     Fault(Box<Fault>),
-    /// What came of the code right before, when it was recorded. Nobody says it.
+    /// The recorded result of the preceding code. Not part of the output.
     Expect(Expect),
 }
 
 impl Part {
-    /// Whether it may take longer to be said than an answer may hold up others.
+    /// Whether rendering it may block other requests for too long.
     pub fn is_heavy(&self) -> bool {
         match self {
             Part::Thought(text) | Part::Text(text) => text.is_heavy(),
@@ -58,15 +58,15 @@ impl Part {
     }
 }
 
-/// What a run came to, as far as somebody wants to know whether it still does.
+/// The expected result of a run, for comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expect {
-    /// What client and model get to read.
+    /// The result as the client and the model see it.
     pub result: Option<String>,
     pub is_error: bool,
     /// Files below the folder of the scenario file.
     pub pictures: Option<Vec<PathBuf>>,
-    /// Which one of its script it is, from 0 on.
+    /// Its number within the script, starting with 0.
     pub number: usize,
 }
 
@@ -81,7 +81,7 @@ pub struct Fail {
     pub kind: FailureKind,
     pub message: Template,
     pub retry_after: Option<Duration>,
-    /// Whether the interaction fails with all that was said, rather than the request.
+    /// Whether the interaction fails with its output so far, rather than the request.
     pub told: bool,
 }
 
@@ -129,7 +129,7 @@ impl Part {
         }
     }
 
-    /// Whether nothing can be said after it.
+    /// Whether it must be the last part.
     pub fn is_last(&self) -> bool {
         matches!(self, Part::Finish(_) | Part::Fail(_) | Part::Disconnect)
     }
@@ -137,7 +137,8 @@ impl Part {
 
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Part, D::Error> {
-        // Not `deserialize_map`: for what is no map, the YAML parser would then answer by itself.
+        // `deserialize_map` is not used, because the YAML parser then reports other types with its
+        // own error.
         deserializer.deserialize_any(PartVisitor)
     }
 }
@@ -177,7 +178,7 @@ impl<'de> Visitor<'de> for PartVisitor {
     }
 }
 
-/// A part whose `raw`, which may stand below it, is not known yet.
+/// A part before its `raw` flag is known, which may follow it.
 enum Written {
     Template(fn(Template) -> Part, String),
     Call(CallKeys),
@@ -249,7 +250,7 @@ impl Written {
                 Ok(Part::Search(search))
             }
             Written::Fail(FailKeys { status, message, retry_after, told }) => {
-                let message = message.unwrap_or_else(|| format!("The scenario wants {key}."));
+                let message = message.unwrap_or_else(|| format!("The scenario requests {key}."));
                 let message = Template::new(message, raw.unwrap_or(false)).map_err(broken)?;
                 let retry_after = retry_after.map(|time| time.0);
                 Ok(Part::Fail(Fail { kind: status.0, message, retry_after, told }))

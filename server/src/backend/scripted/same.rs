@@ -1,4 +1,4 @@
-//! Whether two texts are the same, but for what differs each time.
+//! Compares two texts while ignoring the parts that change each time.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 use super::template;
 use crate::recording::REDACTED;
 
-/// What stands in the place of a text that a recording leaves out.
+/// Placeholder for a text that a recording omits.
 pub const IGNORED: &str = "[ignored]";
 
-/// What differs each time, and makes no difference: a date, an id, a path.
+/// Patterns for text that changes each time and is ignored: a date, an id, a path.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct Ignore(Vec<Regex>);
@@ -33,7 +33,7 @@ impl TryFrom<Vec<String>> for Ignore {
 }
 
 impl Ignore {
-    /// How many patterns there are.
+    /// Number of patterns.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -46,7 +46,7 @@ impl Ignore {
         self.0.iter().map(Regex::as_str)
     }
 
-    /// The text without what is ignored: the same one, where it has nothing of it.
+    /// The text without the ignored parts; borrowed if it contains none.
     pub fn without<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         for regex in &self.0 {
@@ -57,7 +57,7 @@ impl Ignore {
         text
     }
 
-    /// The same in every string of a JSON value, and in numbers that are ignored as a whole.
+    /// The same for every string of a JSON value, and for numbers that are ignored as a whole.
     pub fn without_json(&self, json: &Json) -> Json {
         if self.is_empty() {
             return json.clone();
@@ -80,7 +80,7 @@ impl Ignore {
     }
 }
 
-/// Whether a text is the one that was wanted. Where a secret was taken out of that, any text will do.
+/// Whether a text equals the wanted one. A redacted secret in the wanted text matches any text.
 pub fn same_text(wanted: &str, got: &str) -> bool {
     let mut pieces = wanted.split(REDACTED);
     let (first, mut rest) = (pieces.next().unwrap_or_default(), got);
@@ -100,12 +100,12 @@ pub fn same_text(wanted: &str, got: &str) -> bool {
     rest.strip_suffix(last).is_some_and(|secret| !secret.is_empty())
 }
 
-/// Where the second letter begins: a secret has one at least.
+/// Offset of the second character: a secret has at least one.
 fn after_a_letter(text: &str) -> Option<usize> {
     text.chars().next().map(char::len_utf8)
 }
 
-/// Whether a JSON value is the one that was wanted. `1` is `1.0`: which of them is sent depends on the
+/// Whether a JSON value equals the wanted one. `1` equals `1.0`: which one is sent depends on the
 /// language of the client.
 pub fn same_json(wanted: &Json, got: &Json) -> bool {
     match (wanted, got) {
@@ -120,7 +120,7 @@ pub fn same_json(wanted: &Json, got: &Json) -> bool {
             wanted.len() == got.len()
                 && wanted.iter().all(|(name, w)| got.get(name).is_some_and(|g| same_json(w, g)))
         }
-        // A whole value that was a secret, or was ignored.
+        // A whole value that was redacted or ignored.
         (Json::String(wanted), _) => wanted == REDACTED,
         (wanted, got) => wanted == got,
     }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_may_be_any_text_but_none() {
+    fn a_redacted_secret_matches_any_text_that_is_not_empty() {
         for (wanted, got, same) in [
             ("a", "a", true),
             ("a", "b", false),

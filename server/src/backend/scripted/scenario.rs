@@ -1,4 +1,4 @@
-//! A scenario file: what is in it, and what can be wrong with it.
+//! A scenario file: its contents and its errors.
 
 use std::fmt;
 use std::io;
@@ -14,26 +14,28 @@ use super::condition::When;
 use super::part::Part;
 use crate::counts::Counted;
 
-/// The size of a file that is still read.
+/// Maximum size of a file.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// When the scripted model says what.
+/// A script with the conditions for its use.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a scenario: a map with `name`, `when` and `script`")]
 pub struct Scenario {
     pub name: String,
-    /// The recorded question that it answers. Those with the same one answer in the order of their takes.
+    /// The recorded question that it answers. Recordings of the same question answer in the order
+    /// of their takes.
     pub question: Option<String>,
     pub take: Option<NonZeroU64>,
-    /// Whether it may run code, call functions and search where the request does not offer that.
+    /// Whether it may run code, call functions and search even if the request does not offer these
+    /// tools.
     #[serde(default)]
     pub unoffered: bool,
-    /// The name of the file that it is in; none where a client added it.
+    /// The file that contains it; none if a client added it.
     #[serde(skip)]
     pub file: Option<Arc<str>>,
     #[serde(default)]
     pub when: When,
-    /// The input's files, where they are kept: for whoever runs the code without a client.
+    /// The input's files, if they are kept, for running the code without a client.
     #[serde(default)]
     pub given: Vec<Given>,
     #[serde(deserialize_with = "script")]
@@ -41,23 +43,23 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What its uses are counted under.
+    /// The key under which its uses are counted.
     pub fn counted(&self) -> Counted<'_> {
         let file = self.file.as_deref().unwrap_or_default();
         Counted::Uses { file, scenario: &self.name }
     }
 
-    /// Whether the model fails in it, rather than answers.
+    /// Whether the model fails in it instead of answering.
     pub fn fails(&self) -> bool {
         self.script.iter().any(|part| matches!(part, Part::Fail(_) | Part::Disconnect))
     }
 }
 
-/// A file of the input.
+/// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `name`, `mime_type` and `file`")]
 pub struct Given {
-    /// In the working directory.
+    /// Name in the working directory.
     pub name: String,
     pub mime_type: String,
     /// Below the folder of the scenario file.
@@ -70,7 +72,7 @@ struct File {
     scenarios: Vec<Scenario>,
 }
 
-/// Why a scenario file cannot be used.
+/// Why a scenario file is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     #[error("{}: {source}", path.display())]
@@ -79,7 +81,7 @@ pub enum ScenarioError {
     Invalid { path: PathBuf, place: Place, message: String },
 }
 
-/// Line and column, both from 1; empty where the parser does not know.
+/// Line and column, both starting with 1; empty if the parser does not know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(Option<(u64, u64)>);
 
@@ -110,7 +112,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whether a file of this name holds scenarios.
+/// Whether a file of this name contains scenarios.
 pub fn is_scenario_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml" | "json"))
@@ -120,25 +122,26 @@ pub fn read(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     parse(path, &text(path)?)
 }
 
-/// What is in a file.
+/// The content of a file.
 pub fn text(path: &Path) -> Result<String, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: path.into(), source };
     let bytes = path.metadata().map_err(unreadable)?.len();
     if bytes > MAX_FILE_BYTES {
-        let why = format!("{bytes} bytes are more than the {MAX_FILE_BYTES} that a file may have");
+        let why = format!("file too large: {bytes} bytes, at most {MAX_FILE_BYTES} are allowed");
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-/// Reads the text of a file. `path` tells JSON from YAML, and stands in the error.
+/// Parses the text of a file. The extension of `path` selects JSON or YAML, and `path` appears in
+/// errors.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let mut file: File = if is_json {
         serde_json::from_str(text).map_err(|error| {
             let place = Place(Some((error.line() as u64, error.column() as u64)));
             let message = error.to_string();
-            // serde_json ends its texts with the place that stands in front of ours.
+            // serde_json appends the position, which our error already starts with.
             let message = message.split(" at line ").next().unwrap_or(&message).to_string();
             ScenarioError::Invalid { path: path.into(), place, message }
         })?
@@ -153,7 +156,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
     Ok(file.scenarios)
 }
 
-/// Reads one value, in YAML.
+/// Parses one YAML value.
 pub fn parse_value<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ScenarioError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let place = Place(error.location().map(|at| (at.line(), at.column())));
@@ -162,7 +165,7 @@ pub fn parse_value<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Sc
     })
 }
 
-/// Numbers what runs are expected to come to, in the order of the file.
+/// Numbers the `expect` parts in the order of the file.
 fn number(parts: &mut [Part], next: &mut usize) {
     for part in parts {
         match part {
@@ -176,19 +179,19 @@ fn number(parts: &mut [Part], next: &mut usize) {
     }
 }
 
-/// A list of parts in an order that can be said.
+/// A list of parts in a valid order.
 fn script<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
     let parts = Vec::<Part>::deserialize(deserializer)?;
     if parts.is_empty() {
-        return Err(D::Error::custom("a script without parts: say at least a `text`"));
+        return Err(D::Error::custom("a script without parts: add at least a `text`"));
     }
     check_order(&parts).map_err(D::Error::custom)?;
     Ok(parts)
 }
 
-/// A condition asks about the result right before it, and after the end nothing is said.
+/// A condition applies to the result right before it, and nothing may follow the end.
 ///
-/// The first part of a script may be a condition too: it asks about the function result that the
+/// The first part of a script may be a condition too: it applies to the function result that the
 /// scenario follows.
 fn check_order(parts: &[Part]) -> Result<(), String> {
     for pair in parts.windows(2) {
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_and_json_say_the_same() {
+    fn yaml_and_json_are_equivalent() {
         let yaml = "scenarios: [{ name: a, when: { turn: 1 }, script: [{ text: hi, raw: true }] }]";
         let json =
             r#"{"scenarios":[{"name":"a","when":{"turn":1},"script":[{"raw":true,"text":"hi"}]}]}"#;
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_place_and_with_what_was_expected() {
+    fn an_error_has_its_position_and_the_expected_values() {
         for (part, expected) in [
             ("txt: hi", "s.yaml:4:9: unknown field `txt`, expected one of thought, text"),
             ("{ text: a, code: b }", "`text` and `code` in one part"),
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_cannot_be_said_is_a_mistake() {
+    fn an_invalid_order_of_parts_is_an_error() {
         for (parts, expected) in [
             ("text: a\n      - if_error: [text: b]", "`if_error` after `text`"),
             ("code: a\n      - if_ok: [text: b, if_ok: [text: c]]", "`if_ok` after `text`"),
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_is_not_known_is_a_mistake() {
+    fn an_unknown_condition_is_an_error() {
         for (when, expected) in [
             ("imput: { contains: a }", "unknown field `imput`, expected one of input, model"),
             ("input: prime", "expected mapping start"),
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_told_with_its_place() {
+    fn invalid_json_is_reported_with_its_position() {
         let error = error("s.json", "{\"scenarios\": [\n  {\"name\": 1}\n]}");
         assert!(error.starts_with("s.json:2:"), "{error}");
         assert!(!error.contains("at line"), "{error}");

@@ -1,73 +1,72 @@
-//! Where in its script a scenario is, and what it says next.
+//! Finds the position in a script and its next output.
 //!
-//! Nothing is remembered between two turns of the model. A script is walked from its top each
-//! time, along the beats that the conversation holds: each part that waits takes one, and what
-//! stands after the last one taken is what the model says now. Requests that run at the same time,
-//! a server that was started anew, and a client that goes on from an old interaction so all get
-//! what they should.
+//! Nothing is stored between two turns of the model. Each turn walks the script from the start,
+//! along the results in the conversation: each part that waits takes one result, and the parts
+//! after the last taken result are the next output. Concurrent requests, a restarted server, and a
+//! client that continues an old interaction therefore all get the right output.
 
 use std::collections::VecDeque;
 
-use super::chain::{Answers, Beat};
+use super::conversation::{Answers, AwaitedResult};
 use super::part::{Call, Expect, Part};
 use crate::interaction::Usage;
 
-/// What comes next in a script.
+/// The next step of a script.
 #[derive(Debug, PartialEq)]
 pub enum Next<'a> {
     Say(Speech<'a>),
-    /// The script ended with function calls, and these are their answers.
+    /// The script ended with function calls, and these are their results.
     Answered(Answers<'a>),
-    /// The script has been said, but the model is asked again.
+    /// The script has finished, but the model is called again.
     Ended,
 }
 
-/// What the model says in one turn.
+/// The output of one turn.
 #[derive(Debug, Default, PartialEq)]
 pub struct Speech<'a> {
-    /// Without conditions. Code is the last one, where there is code.
+    /// Without conditions. Code is always the last part.
     pub parts: Vec<&'a Part>,
     /// The token counts that the script has set so far.
     pub usage: Option<Usage>,
-    /// What the code at its end is expected to come to.
+    /// The expected result of the code at its end.
     pub expect: Option<&'a Expect>,
-    /// What follows that code in the same interaction, whatever the code comes to.
+    /// Parts that follow the code in the same interaction regardless of its result.
     pub rest: Vec<&'a Part>,
-    /// Whether the script asks how the last run went before it goes on.
+    /// Whether the script branches on the last result before it continues.
     pub looked: bool,
 }
 
-/// The conversation cannot have been led by this script.
+/// The script cannot have produced this conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit;
 
-/// `opening` is what the script began with, where that was the answer to a function call.
+/// `opening` is the result that the script began with, if it follows a function call.
 pub fn next<'a>(
     script: &'a [Part],
-    opening: Option<&Beat<'a>>,
-    beats: &[Beat<'a>],
+    opening: Option<&AwaitedResult<'a>>,
+    awaited: &[AwaitedResult<'a>],
 ) -> Result<Next<'a>, Misfit> {
     let mut walk = Walk {
         todo: script.iter().collect(),
-        beats: beats.iter().cloned().collect(),
+        awaited: awaited.iter().cloned().collect(),
         last: opening.cloned(),
         speech: Speech::default(),
-        at_beat: false,
+        at_awaited_result: false,
     };
     while let Some(part) = walk.todo.pop_front() {
         if let Part::Expect(_) = part {
-            continue; // nobody says it
+            continue; // not part of the output
         }
-        walk.at_beat = false;
+        walk.at_awaited_result = false;
         match part {
             Part::IfError(parts) => walk.insert(parts, true),
             Part::IfOk(parts) => walk.insert(parts, false),
             Part::Usage(usage) => walk.speech.usage = Some(*usage),
-            // It is about the answer, wherever it stands.
+            // It applies to the whole answer, regardless of its position.
             Part::Fault(_) => {}
             Part::Code(_) | Part::RepeatCodeUntilOk(_) => {
                 walk.speech.parts.push(part);
-                match walk.beats.pop_front() {
+                match walk.awaited.pop_front() {
                     None => {
                         if let Some(Part::Expect(expect)) = walk.todo.front() {
                             walk.speech.expect = Some(expect);
@@ -75,24 +74,24 @@ pub fn next<'a>(
                         walk.speech.rest = walk.rest();
                         return Ok(Next::Say(walk.speech));
                     }
-                    Some(beat @ Beat::CodeResult { is_error }) => {
-                        walk.take(beat);
+                    Some(awaited_result @ AwaitedResult::CodeResult { is_error }) => {
+                        walk.take(awaited_result);
                         if is_error && matches!(part, Part::RepeatCodeUntilOk(_)) {
                             walk.todo.push_front(part);
                         }
                     }
-                    Some(Beat::FunctionResults(_)) => return Err(Misfit),
+                    Some(AwaitedResult::FunctionResults(_)) => return Err(Misfit),
                 }
             }
             Part::FunctionCall(call) => {
                 walk.speech.parts.push(part);
                 let names = walk.calls_together_with(call);
-                match walk.beats.pop_front() {
+                match walk.awaited.pop_front() {
                     None => return Ok(Next::Say(walk.speech)),
-                    Some(Beat::FunctionResults(answers))
+                    Some(AwaitedResult::FunctionResults(answers))
                         if answers.names.iter().all(|name| names.contains(name)) =>
                     {
-                        walk.take(Beat::FunctionResults(answers));
+                        walk.take(AwaitedResult::FunctionResults(answers));
                     }
                     Some(_) => return Err(Misfit),
                 }
@@ -114,25 +113,24 @@ pub fn next<'a>(
 
 struct Walk<'a> {
     todo: VecDeque<&'a Part>,
-    beats: VecDeque<Beat<'a>>,
-    last: Option<Beat<'a>>,
+    awaited: VecDeque<AwaitedResult<'a>>,
+    last: Option<AwaitedResult<'a>>,
     speech: Speech<'a>,
-    /// Whether no part has been looked at since the last beat.
-    at_beat: bool,
+    /// Whether no part has been read since the last result.
+    at_awaited_result: bool,
 }
 
 impl<'a> Walk<'a> {
     fn insert(&mut self, parts: &'a [Part], on_error: bool) {
         self.speech.looked = true;
-        if self.last.as_ref().is_some_and(|beat| beat.is_error() == on_error) {
+        if self.last.as_ref().is_some_and(|awaited_result| awaited_result.is_error() == on_error) {
             for part in parts.iter().rev() {
                 self.todo.push_front(part);
             }
         }
     }
 
-    /// What is left to be said in this interaction. After calls of the client's functions another one
-    /// goes on.
+    /// The remaining output in this interaction. A call of a client's function ends it.
     fn rest(&self) -> Vec<&'a Part> {
         let is_call = |part: &Part| matches!(part, Part::FunctionCall(_));
         let first = self.todo.iter().position(|part| is_call(part));
@@ -143,7 +141,7 @@ impl<'a> Walk<'a> {
         self.todo.iter().take(rest).copied().collect()
     }
 
-    /// Function calls in a row are one turn of the model, and are answered together.
+    /// Consecutive function calls form one turn and are answered together.
     fn calls_together_with(&mut self, call: &'a Call) -> Vec<&'a str> {
         let mut names = vec![call.name.as_str()];
         while let Some(part @ Part::FunctionCall(call)) = self.todo.front().copied() {
@@ -154,19 +152,21 @@ impl<'a> Walk<'a> {
         names
     }
 
-    /// What led to the beat has been said in earlier turns.
-    fn take(&mut self, beat: Beat<'a>) {
+    /// Output before this result belongs to earlier turns.
+    fn take(&mut self, awaited_result: AwaitedResult<'a>) {
         self.speech.parts.retain(|part| matches!(part, Part::Pace(_)));
         self.speech.looked = false;
-        self.last = Some(beat);
-        self.at_beat = true;
+        self.last = Some(awaited_result);
+        self.at_awaited_result = true;
     }
 
     fn end(self) -> Result<Next<'a>, Misfit> {
         match self.last {
-            Some(Beat::FunctionResults(answers)) if self.at_beat => Ok(Next::Answered(answers)),
-            _ if !self.beats.is_empty() => Err(Misfit),
-            _ if self.at_beat => Ok(Next::Ended),
+            Some(AwaitedResult::FunctionResults(answers)) if self.at_awaited_result => {
+                Ok(Next::Answered(answers))
+            }
+            _ if !self.awaited.is_empty() => Err(Misfit),
+            _ if self.at_awaited_result => Ok(Next::Ended),
             _ => Ok(Next::Say(self.speech)),
         }
     }
@@ -177,17 +177,21 @@ mod tests {
     use super::*;
     use crate::interaction::Tokens;
 
-    const OK: Beat<'static> = Beat::CodeResult { is_error: false };
-    const ERROR: Beat<'static> = Beat::CodeResult { is_error: true };
+    const OK: AwaitedResult<'static> = AwaitedResult::CodeResult { is_error: false };
+    const ERROR: AwaitedResult<'static> = AwaitedResult::CodeResult { is_error: true };
 
-    fn answers(names: &[&'static str]) -> Beat<'static> {
-        Beat::FunctionResults(Answers { steps: 0..1, names: names.to_vec(), is_error: false })
+    fn answers(names: &[&'static str]) -> AwaitedResult<'static> {
+        AwaitedResult::FunctionResults(Answers {
+            steps: 0..1,
+            names: names.to_vec(),
+            is_error: false,
+        })
     }
 
-    /// What the script says, as `kind:text` without the Jinja around it.
-    fn said(script: &str, beats: &[Beat<'static>]) -> String {
+    /// The script's output as `kind:text`.
+    fn output(script: &str, awaited: &[AwaitedResult<'static>]) -> String {
         let script: Vec<Part> = serde_saphyr::from_str(script).expect(script);
-        match next(&script, None, beats) {
+        match next(&script, None, awaited) {
             Err(Misfit) => "misfit".into(),
             Ok(Next::Ended) => "ended".into(),
             Ok(Next::Answered(answers)) => format!("answered {:?}", answers.names),
@@ -208,73 +212,73 @@ mod tests {
     }
 
     #[test]
-    fn each_result_moves_the_script_on_to_the_next_code() {
+    fn each_result_advances_the_script_to_the_next_code() {
         let script = "[thought: a, code: b, text: c, code: d, text: e]";
-        assert_eq!(said(script, &[]), r#""a" run "b""#);
-        assert_eq!(said(script, &[OK]), r#""c" run "d""#);
-        assert_eq!(said(script, &[OK, ERROR]), r#""e""#);
-        assert_eq!(said(script, &[OK, ERROR, OK]), "misfit");
+        assert_eq!(output(script, &[]), r#""a" run "b""#);
+        assert_eq!(output(script, &[OK]), r#""c" run "d""#);
+        assert_eq!(output(script, &[OK, ERROR]), r#""e""#);
+        assert_eq!(output(script, &[OK, ERROR, OK]), "misfit");
     }
 
     #[test]
-    fn a_script_that_ends_with_code_has_nothing_to_say_to_its_result() {
-        assert_eq!(said("[code: a]", &[OK]), "ended");
+    fn a_script_that_ends_with_code_has_no_output_after_its_result() {
+        assert_eq!(output("[code: a]", &[OK]), "ended");
         assert_eq!(
-            said("[code: a, if_error: [text: b]]", &[OK]),
+            output("[code: a, if_error: [text: b]]", &[OK]),
             "",
             "it ends its turn in silence"
         );
     }
 
     #[test]
-    fn a_list_for_errors_is_said_only_after_one() {
+    fn an_error_branch_runs_only_after_an_error() {
         let script = "[code: a, if_error: [text: b, code: c], if_ok: [text: d], text: e]";
-        assert_eq!(said(script, &[OK]), r#""d" "e""#);
-        assert_eq!(said(script, &[ERROR]), r#""b" run "c""#);
-        assert_eq!(said(script, &[ERROR, OK]), r#""d" "e""#);
-        assert_eq!(said(script, &[ERROR, ERROR]), r#""e""#);
+        assert_eq!(output(script, &[OK]), r#""d" "e""#);
+        assert_eq!(output(script, &[ERROR]), r#""b" run "c""#);
+        assert_eq!(output(script, &[ERROR, OK]), r#""d" "e""#);
+        assert_eq!(output(script, &[ERROR, ERROR]), r#""e""#);
     }
 
     #[test]
     fn code_is_repeated_for_as_long_as_it_fails() {
         let script = "[text: a, repeat_code_until_ok: b, text: c]";
-        assert_eq!(said(script, &[]), r#""a" run "b""#);
-        assert_eq!(said(script, &[ERROR]), r#"run "b""#);
-        assert_eq!(said(script, &vec![ERROR; 6]), r#"run "b""#);
-        assert_eq!(said(script, &[ERROR, ERROR, OK]), r#""c""#);
+        assert_eq!(output(script, &[]), r#""a" run "b""#);
+        assert_eq!(output(script, &[ERROR]), r#"run "b""#);
+        assert_eq!(output(script, &vec![ERROR; 6]), r#"run "b""#);
+        assert_eq!(output(script, &[ERROR, ERROR, OK]), r#""c""#);
     }
 
     #[test]
     fn function_calls_in_a_row_are_made_and_answered_together() {
         let script = "[function_call: {name: f}, function_call: {name: g}, text: a]";
-        assert_eq!(said(script, &[]), "call f call g");
-        assert_eq!(said(script, &[answers(&["g", "f"])]), r#""a""#);
-        assert_eq!(said(script, &[answers(&["other"])]), "misfit");
-        assert_eq!(said(script, &[OK]), "misfit");
+        assert_eq!(output(script, &[]), "call f call g");
+        assert_eq!(output(script, &[answers(&["g", "f"])]), r#""a""#);
+        assert_eq!(output(script, &[answers(&["other"])]), "misfit");
+        assert_eq!(output(script, &[OK]), "misfit");
     }
 
     #[test]
     fn a_script_that_ends_with_a_call_leaves_the_answer_to_another_one() {
         let script = "[function_call: {name: f}]";
-        assert_eq!(said(script, &[answers(&["f"])]), r#"answered ["f"]"#);
-        assert_eq!(said(script, &[answers(&["f"]), OK]), r#"answered ["f"]"#);
-        assert_eq!(said("[text: a]", &[answers(&["f"])]), "misfit");
+        assert_eq!(output(script, &[answers(&["f"])]), r#"answered ["f"]"#);
+        assert_eq!(output(script, &[answers(&["f"]), OK]), r#"answered ["f"]"#);
+        assert_eq!(output("[text: a]", &[answers(&["f"])]), "misfit");
     }
 
     #[test]
-    fn nothing_is_said_after_finish() {
-        assert_eq!(said("[text: a, if_ok: [text: b], finish: MAX_TOKENS]", &[]), r#""a" finish"#);
-        assert_eq!(said("[finish: STOP]", &[OK]), "misfit");
+    fn nothing_follows_finish() {
+        assert_eq!(output("[text: a, if_ok: [text: b], finish: MAX_TOKENS]", &[]), r#""a" finish"#);
+        assert_eq!(output("[finish: STOP]", &[OK]), "misfit");
     }
 
     #[test]
-    fn what_is_expected_is_known_with_its_code_and_said_by_nobody() {
+    fn an_expectation_belongs_to_its_code_and_is_not_output() {
         let script = "[code: a, expect: {result: x}, if_ok: [text: b], code: c]";
-        assert_eq!(said(script, &[]), r#"run "a""#);
-        assert_eq!(said(script, &[OK]), r#""b" run "c""#);
-        assert_eq!(said("[code: a, expect: {}]", &[OK]), "ended");
+        assert_eq!(output(script, &[]), r#"run "a""#);
+        assert_eq!(output(script, &[OK]), r#""b" run "c""#);
+        assert_eq!(output("[code: a, expect: {}]", &[OK]), "ended");
         let script: Vec<Part> = serde_saphyr::from_str(script).expect("valid");
-        let expected = |beats: &[Beat<'static>]| match next(&script, None, beats) {
+        let expected = |awaited: &[AwaitedResult<'static>]| match next(&script, None, awaited) {
             Ok(Next::Say(speech)) => speech.expect.and_then(|expect| expect.result.clone()),
             other => panic!("{other:?}"),
         };

@@ -1,5 +1,5 @@
-//! Scenarios that never answer, since an earlier one applies whenever they do. Only what is certain is
-//! said: where it depends on texts that nobody has written yet, nothing is.
+//! Detects scenarios that never answer, because an earlier one applies in all the same cases. Only
+//! certain cases are reported: none that depend on the texts of future requests.
 
 use super::condition::{Files, Input, ModelGlob, When};
 use super::part::Part;
@@ -7,8 +7,8 @@ use super::scenario::Scenario;
 
 /// Whether `later` never answers because of `earlier`.
 pub fn shadows(earlier: &Scenario, later: &Scenario) -> bool {
-    // Recordings of a question take turns. A scenario that ends with a call of a function is over when
-    // the call is answered, and lets others go on with the same text.
+    // Recordings of a question take turns. A scenario that ends with a function call is finished when
+    // the call is answered, and others can continue with the same text.
     earlier.question.is_none()
         && !may_end_with_call(&earlier.script)
         && earlier.when.holds_wherever(&later.when)
@@ -23,9 +23,9 @@ fn may_end_with_call(script: &[Part]) -> bool {
 }
 
 impl When {
-    /// Whether these conditions hold wherever those do.
+    /// Whether these conditions hold in all cases in which `those` hold.
     fn holds_wherever(&self, those: &When) -> bool {
-        // With other patterns the same text is compared otherwise.
+        // Different ignore patterns compare the same text differently.
         let compares_alike = self.ignore.is_empty() && those.ignore.is_empty();
         self.after.0.is_empty()
             && compares_alike
@@ -50,7 +50,7 @@ impl When {
     }
 }
 
-/// A condition that is not there always holds.
+/// A missing condition always holds.
 fn implied<T>(this: Option<&T>, that: Option<&T>, holds: fn(&T, &T) -> bool) -> bool {
     match (this, that) {
         (None, _) => true,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certain_is_not_said() {
+    fn uncertain_cases_are_not_reported() {
         for (earlier, later) in [
             ("when: { turn: 1 }, script: [text: a]", "when: {}"),
             (

@@ -1,33 +1,33 @@
-//! From the parts of a script to the events of a model.
+//! Converts the parts of a script to model events.
 
 use std::time::Duration;
 
 use minijinja::Value;
 
-use super::cue::Cue;
 use super::keys::SearchKeys;
+use super::matcher::Matched;
 use super::part::Part;
 use super::template::{Template, TemplateError};
 use crate::backend::{BackendError, End, Finish, ModelEvent};
 use crate::interaction::{Failure, FailureKind, Manner};
 
-/// What those read who look at the interaction later.
+/// Shown in the stored interaction.
 const DISCONNECTED: &str = "The scenario dropped the connection here.";
 
-/// How long a piece of streamed text is, as long as there are words to break it between.
+/// Length of a streamed piece of text, if it has spaces to split at.
 const PIECE_CHARS: std::ops::Range<usize> = 20..40;
 
-/// One thing to do for the one who speaks.
+/// One action of the sender.
 #[derive(Debug, PartialEq)]
 pub enum Line {
     Wait(Duration),
     Say(ModelEvent),
-    /// The last one, where there is one.
+    /// The last event, if any.
     Fail(Failure),
 }
 
 impl Line {
-    /// What the one who listens gets, if it is anything.
+    /// The event for the receiver, if any.
     pub fn word(self) -> Option<Result<ModelEvent, BackendError>> {
         match self {
             Line::Wait(_) => None,
@@ -37,20 +37,20 @@ impl Line {
     }
 }
 
-/// All that a cue comes to. Templates are filled before the first word is said, so that a mistake
-/// in one fails the request and not the middle of a stream.
-pub fn lines(cue: &Cue<'_>, names: &Value) -> Result<Vec<Line>, String> {
+/// All actions of a matched scenario. Templates are rendered before the first event, so that an error fails the
+/// request instead of the running stream.
+pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> {
     let mut writer = Writer {
         names,
         lines: Vec::new(),
         pace: None,
-        end: Some(End { finish: Finish::Stop, usage: cue.speech.usage }),
+        end: Some(End { finish: Finish::Stop, usage: matched.speech.usage }),
     };
-    for part in &cue.speech.parts {
+    for part in &matched.speech.parts {
         writer.add(part).map_err(|error| {
             format!(
                 "The scenario `{}` has a `{}` that fails: {error}",
-                cue.scenario.name,
+                matched.scenario.name,
                 part.kind()
             )
         })?;
@@ -60,7 +60,7 @@ pub fn lines(cue: &Cue<'_>, names: &Value) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// Whether a text is made of what the last run came to.
+/// Whether a text uses the result of the last run.
 pub fn uses_result(part: &Part) -> bool {
     const RESULTS: [&str; 4] = ["stdout", "result", "results", "images"];
     match part {
@@ -74,7 +74,7 @@ struct Writer<'a> {
     names: &'a Value,
     lines: Vec<Line>,
     pace: Option<Duration>,
-    /// What is said last, unless code or a failure is the end itself.
+    /// The last event, unless code or a failure is the end itself.
     end: Option<End>,
 }
 
@@ -84,18 +84,18 @@ impl Writer<'_> {
             Part::Thought(text) => self.stream(ModelEvent::Thought, text)?,
             Part::Text(text) => self.stream(ModelEvent::Text, text)?,
             Part::Code(code) | Part::RepeatCodeUntilOk(code) => {
-                self.say(ModelEvent::Code(code.render(self.names)?));
+                self.emit(ModelEvent::Code(code.render(self.names)?));
                 self.end = None;
             }
             Part::FunctionCall(call) => {
                 let arguments = call.arguments.render(self.names)?;
-                self.say(ModelEvent::FunctionCall { name: call.name.clone(), arguments });
+                self.emit(ModelEvent::FunctionCall { name: call.name.clone(), arguments });
             }
             Part::Search(search) => {
                 let filled = search.render(self.names)?;
                 let SearchKeys { queries, results } =
                     serde_json::from_value(filled).expect("filling holes leaves strings strings");
-                self.say(match results {
+                self.emit(match results {
                     Some(results) => {
                         let found = results.into_iter().map(Into::into).collect();
                         ModelEvent::Search { queries, found }
@@ -116,7 +116,7 @@ impl Writer<'_> {
                 manner: Manner::Dropped,
                 ..Failure::new(FailureKind::Unavailable, DISCONNECTED)
             }),
-            // The walk through the script has taken these for itself.
+            // These parts were already consumed by the script walk.
             Part::IfError(_)
             | Part::IfOk(_)
             | Part::Usage(_)
@@ -133,12 +133,12 @@ impl Writer<'_> {
     ) -> Result<(), TemplateError> {
         for piece in pieces(&text.render(self.names)?) {
             self.lines.extend(self.pace.map(Line::Wait));
-            self.say(event(piece.into()));
+            self.emit(event(piece.into()));
         }
         Ok(())
     }
 
-    fn say(&mut self, event: ModelEvent) {
+    fn emit(&mut self, event: ModelEvent) {
         self.lines.push(Line::Say(event));
     }
 
@@ -148,7 +148,7 @@ impl Writer<'_> {
     }
 }
 
-/// The text as a model streams it: joined, the pieces are the text.
+/// The text in pieces, as a model streams it. Joined, the pieces equal the text.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn joined_the_pieces_are_the_text() {
+    fn the_joined_pieces_equal_the_text() {
         for text in
             ["", " ", "short", "ก็ไม่มีเว้นวรรค".repeat(20).as_str(), "a\n\nb  c\t".repeat(30).as_str()]
         {

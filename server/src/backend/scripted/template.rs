@@ -1,4 +1,4 @@
-//! Texts with holes: Jinja over what the conversation has brought so far.
+//! Templates: Jinja with the results of the conversation.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,22 +12,23 @@ use serde_json::Value as Json;
 
 use super::extent::{self, TooMuch};
 
-/// Instructions that one template may take, so that a loop in it comes to an end.
+/// Maximum number of instructions in one template, which bounds loops.
 const FUEL: u64 = 100_000;
 
-/// How much one template may write. A loop over a run's output would otherwise fill the memory.
+/// Maximum output size of one template. A loop over the output of a run could otherwise exhaust the
+/// memory.
 const MAX_RENDERED_BYTES: usize = 4 << 20;
 
-/// Of a pattern, compiled.
+/// Maximum size of a compiled pattern.
 pub const MAX_PATTERN_BYTES: usize = 256 << 10;
 
-/// Patterns that one template may compile. Each may take milliseconds.
+/// Maximum number of patterns that one template compiles. Each can take milliseconds.
 const MAX_PATTERNS: usize = 100;
 
-/// Letters of texts that the patterns of one template may look through.
+/// Maximum total size of the texts that the patterns of one template search.
 const MAX_SEARCHED_BYTES: usize = 64 << 20;
 
-/// What has none of these writes what it is given.
+/// A template without these cannot write more than its input.
 const GROWING: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
 
 pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -40,21 +41,21 @@ pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     jinja
 });
 
-/// A line break at the end of a text or of code is meant.
+/// A trailing line break of a text or of code is kept.
 pub fn syntax() -> SyntaxConfig {
     SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default syntax")
 }
 
-/// A text as it stands in a scenario.
+/// A text in a scenario.
 ///
-/// Code is a template like any other text: `{{`, `{%` and `{#` mean something in it, the single
-/// braces of Python do not. Where Python needs the double ones, `raw: true` leaves all as it is.
-/// Values are written as Python writes them (`True`, `None`, `['a']`), and as JSON with `| tojson`.
+/// Code is a template like any other text: `{{`, `{%` and `{#` are template syntax, single braces
+/// are Python's. Where Python needs double braces, `raw: true` leaves the text unchanged. Values
+/// are formatted as in Python (`True`, `None`, `['a']`), and as JSON with `| tojson`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Template {
-    /// Without holes, or `raw`.
+    /// Without template syntax, or `raw`.
     Plain(String),
-    /// Of a syntax that was found to be right.
+    /// With valid syntax.
     Jinja(String),
 }
 
@@ -64,22 +65,22 @@ impl Template {
             return Ok(Template::Plain(source));
         }
         extent::check_nesting(&source)?;
-        // Before it is compiled, at which what is constant is made.
+        // Checked before compilation, because the compiler evaluates constants.
         extent::check(&source, None)?;
         JINJA.template_from_str(&source)?;
-        // Most texts have no holes, and need not be looked at again.
+        // Most texts have no template syntax and need no further check.
         let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
         Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
     }
 
-    /// Whether one of these names is used in it.
+    /// Whether the template uses one of these names.
     pub fn uses(&self, names: &[&str]) -> bool {
         let Template::Jinja(source) = self else { return false };
         let used = JINJA.template_from_str(source).map(|t| t.undeclared_variables(false));
         used.is_ok_and(|used| names.iter().any(|name| used.contains(*name)))
     }
 
-    /// Whether it may take longer to be filled than an answer may hold up others.
+    /// Whether rendering it may block other requests for too long.
     pub fn is_heavy(&self) -> bool {
         matches!(self, Template::Jinja(source) if source.contains("{%"))
     }
@@ -109,7 +110,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// A function call's arguments: JSON whose strings are templates.
+/// The arguments of a function call: JSON whose strings are templates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arguments {
     json: Json,
@@ -122,7 +123,7 @@ impl Arguments {
         Ok(Arguments { json, raw })
     }
 
-    /// Whether one of these names is used in it.
+    /// Whether the arguments use one of these names.
     pub fn uses(&self, names: &[&str]) -> bool {
         let mut uses = false;
         let seen: Result<_, TemplateError> = map_strings(&self.json, &mut |text| {
@@ -132,7 +133,7 @@ impl Arguments {
         uses && seen.is_ok()
     }
 
-    /// Whether they may take longer to be filled than an answer may hold up others.
+    /// Whether rendering them may block other requests for too long.
     pub fn is_heavy(&self) -> bool {
         fn is_heavy(json: &Json) -> bool {
             match json {
@@ -170,7 +171,7 @@ fn map_strings<E>(
     })
 }
 
-/// What is wrong with a template, and in which of its lines.
+/// The error of a template, with its line within the template.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     #[error("{}", describe(.0))]
@@ -188,7 +189,7 @@ impl From<TooMuch> for TemplateError {
 fn describe(error: &Error) -> String {
     let line = error.line().map(|line| format!(" (line {line} of the template)"));
     let what = match error.kind() {
-        ErrorKind::OutOfFuel => format!("it takes more than {FUEL} instructions"),
+        ErrorKind::OutOfFuel => format!("it uses more than {FUEL} instructions"),
         ErrorKind::WriteFailure => format!("it writes more than {MAX_RENDERED_BYTES} bytes"),
         kind => match error.detail() {
             Some(detail) => format!("{kind}: {detail}"),
@@ -214,10 +215,10 @@ impl std::io::Write for Bounded {
     }
 }
 
-/// The first match: its first group where the pattern has one, else all of it. Undefined where
-/// there is no match, so that it is an error unless the template says `| default(…)`.
+/// The first match: its first group if the pattern has one, otherwise the whole match. Undefined
+/// without a match, so that it is an error unless the template uses `| default(…)`.
 ///
-/// As in Python, `$` also matches before a line break that ends the text: output nearly always
+/// As in Python, `$` also matches before a line break at the end of the text: output nearly always
 /// ends with one.
 fn regex_find(text: &str, pattern: &str) -> Result<Value, Error> {
     let pattern = compiled(pattern, text)?;
@@ -230,17 +231,17 @@ fn wanted_group<'t>(found: &Captures<'t>) -> Option<&'t str> {
     found.get(usize::from(found.len() > 1)).map(|group| group.as_str())
 }
 
-/// Every match replaced; `$1` in the replacement is the first group.
+/// Replaces every match; `$1` in the replacement is the first group.
 fn regex_replace(text: &str, pattern: &str, replacement: &str) -> Result<String, Error> {
     let replaced = compiled(pattern, text)?.replace_all(text, replacement).into_owned();
     if replaced.len() > MAX_RENDERED_BYTES {
-        let why = format!("what `regex_replace` makes has more than {MAX_RENDERED_BYTES} bytes");
+        let why = format!("the result of `regex_replace` has more than {MAX_RENDERED_BYTES} bytes");
         return Err(Error::new(ErrorKind::InvalidOperation, why));
     }
     Ok(replaced)
 }
 
-/// The patterns of the template that is being filled on this thread.
+/// The compiled patterns of the template that this thread renders.
 #[derive(Debug, Default)]
 struct Patterns {
     compiled: HashMap<String, Regex>,
@@ -251,7 +252,7 @@ thread_local! {
     static PATTERNS: RefCell<Patterns> = RefCell::default();
 }
 
-/// A pattern that this text is about to be searched for.
+/// Compiles a pattern and counts the text that it will search.
 fn compiled(pattern: &str, text: &str) -> Result<Regex, Error> {
     let invalid = |why: String| Error::new(ErrorKind::InvalidOperation, why);
     PATTERNS.with_borrow_mut(|patterns| {
@@ -274,12 +275,12 @@ fn compiled(pattern: &str, text: &str) -> Result<Regex, Error> {
 }
 
 thread_local! {
-    /// Patterns that this thread may still compile.
+    /// Number of patterns that this thread may still compile.
     static PATTERNS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Carries out work that compiles at most so many patterns on this thread. The next one is an error, so
-/// that patterns that are too many are refused before all of them are in memory.
+/// Runs `work` with a limit on the patterns that it compiles on this thread. The pattern after the
+/// last is an error, so that a file with too many is refused before all of them are in memory.
 pub fn with_patterns<T>(most: usize, work: impl FnOnce() -> T) -> T {
     let before = PATTERNS_LEFT.replace(most);
     let done = work();
@@ -287,14 +288,14 @@ pub fn with_patterns<T>(most: usize, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// One more pattern is about to be compiled.
+/// Takes one pattern from the limit of [`with_patterns`].
 pub fn count_pattern() -> Result<(), String> {
     let left = PATTERNS_LEFT.get().checked_sub(1).ok_or("there are too many patterns")?;
     PATTERNS_LEFT.set(left);
     Ok(())
 }
 
-/// A pattern that takes no more memory than it may.
+/// Compiles a pattern with limited memory.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
     count_pattern()?;
     let mut builder = RegexBuilder::new(pattern);
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_filled_is_an_error_that_says_why() {
+    fn a_template_that_cannot_be_rendered_is_an_error_with_its_reason() {
         for (source, expected) in [
             ("{{ stout }}", "undefined"),
             ("{{ stdout | regex_find('none') }}", "undefined"),

@@ -11,7 +11,7 @@ use crate::interaction::{
 };
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
@@ -53,7 +53,7 @@ fn called(name: &str) -> Step {
     })
 }
 
-/// As clients send it: with the id of the call, without the name.
+/// As clients send it: with the id of the call, without the function name.
 fn answered(name: &str, result: Value) -> Step {
     let call_id = name.into();
     Step::FunctionResult(FunctionResult { call_id, name: None, result, is_error: false })
@@ -63,7 +63,7 @@ fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
         namespace: Namespace::default(),
         note: Note::default(),
-        tape: Tape::default(),
+        recording: RecordingSession::default(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {
@@ -93,13 +93,13 @@ async fn events(scripted: &Scripted, prompt: Prompt) -> Vec<Result<ModelEvent, B
     events
 }
 
-/// What is said, a line a kind: pieces are joined, and an end with nothing special is left out.
-async fn said(scripted: &Scripted, steps: &[Step]) -> String {
-    told(events(scripted, prompt(steps)).await)
+/// The output with one line per kind of event: pieces are joined, and a normal end is omitted.
+async fn output(scripted: &Scripted, steps: &[Step]) -> String {
+    described(events(scripted, prompt(steps)).await)
 }
 
-fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
-    let mut told: Vec<(&str, String)> = Vec::new();
+fn described(events: Vec<Result<ModelEvent, BackendError>>) -> String {
+    let mut described: Vec<(&str, String)> = Vec::new();
     for event in events {
         let (kind, text) = match event {
             Ok(ModelEvent::Thought(text)) => ("thought", text),
@@ -121,12 +121,12 @@ fn told(events: Vec<Result<ModelEvent, BackendError>>) -> String {
             Ok(ModelEvent::End(end)) => ("end", format!("{end:?}")),
             Err(error) => ("refused", error.to_string()),
         };
-        match told.last_mut() {
+        match described.last_mut() {
             Some((last, joined)) if *last == kind && kind != "call" => joined.push_str(&text),
-            _ => told.push((kind, text)),
+            _ => described.push((kind, text)),
         }
     }
-    told.iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>().join("\n")
+    described.iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
@@ -143,15 +143,15 @@ scenarios:
 ",
     );
     let asked = [user("The sum?")];
-    assert_eq!(said(&scripted, &asked).await, "thought: I'll add them.\ncode: print(2 + 3)");
+    assert_eq!(output(&scripted, &asked).await, "thought: I'll add them.\ncode: print(2 + 3)");
     assert_eq!(
-        said(&scripted, &[user("The sum?"), ran("sum=5\n")]).await,
+        output(&scripted, &[user("The sum?"), ran("sum=5\n")]).await,
         "text: It is 5, after 1 run."
     );
 }
 
 #[tokio::test]
-async fn every_name_of_the_contract_can_be_used() {
+async fn every_documented_variable_can_be_used() {
     let scripted = scripted(
         r#"
 scenarios:
@@ -170,13 +170,13 @@ scenarios:
         user("Go"),
     ];
     assert_eq!(
-        said(&scripted, &steps).await,
+        output(&scripted, &steps).await,
         "text: Go|1|gemini-3-flash-preview|input_file_0.csv text/csv 12|last|last|True|1|first|21|1"
     );
 }
 
 #[tokio::test]
-async fn the_first_scenario_whose_conditions_hold_speaks() {
+async fn the_first_scenario_whose_conditions_hold_answers() {
     let scripted = scripted(
         r"
 scenarios:
@@ -186,9 +186,9 @@ scenarios:
   - { name: always, script: [text: d] }
 ",
     );
-    assert_eq!(said(&scripted, &[user("Hi!")]).await, "text: c");
-    assert_eq!(said(&scripted, &[user("Hi!"), model(), user("Hi again")]).await, "text: b");
-    assert_eq!(said(&scripted, &[user("Bye")]).await, "text: d");
+    assert_eq!(output(&scripted, &[user("Hi!")]).await, "text: c");
+    assert_eq!(output(&scripted, &[user("Hi!"), model(), user("Hi again")]).await, "text: b");
+    assert_eq!(output(&scripted, &[user("Bye")]).await, "text: d");
 }
 
 const WEATHER: &str = r"
@@ -210,18 +210,18 @@ scenarios:
 ";
 
 #[tokio::test]
-async fn a_script_goes_on_when_its_function_call_is_answered() {
+async fn a_script_continues_when_its_function_call_is_answered() {
     let scripted = scripted(WEATHER);
     let mut steps = vec![user("weather")];
-    assert_eq!(said(&scripted, &steps).await, r#"call: get_weather{"city":"weather"}"#);
+    assert_eq!(output(&scripted, &steps).await, r#"call: get_weather{"city":"weather"}"#);
     steps.extend([called("get_weather"), answered("get_weather", json!({ "temperature": 20 }))]);
-    assert_eq!(said(&scripted, &steps).await, "code: print(20 * 9 / 5 + 32)");
+    assert_eq!(output(&scripted, &steps).await, "code: print(20 * 9 / 5 + 32)");
     steps.push(ran("68.0"));
-    assert_eq!(said(&scripted, &steps).await, "text: It has 68.0 °F.");
+    assert_eq!(output(&scripted, &steps).await, "text: It has 68.0 °F.");
 }
 
 #[tokio::test]
-async fn functions_that_were_called_together_are_told_apart() {
+async fn functions_that_were_called_together_are_distinguished() {
     let scripted = scripted(
         "
 scenarios:
@@ -235,11 +235,11 @@ scenarios:
     let calls = [called("f"), called("g")];
     let answers = [answered("f", json!({"a": 1})), answered("g", json!("two"))];
     let steps = [user("go")].into_iter().chain(calls).chain(answers).collect::<Vec<_>>();
-    assert_eq!(said(&scripted, &steps).await, "text: 1 and two, last two");
+    assert_eq!(output(&scripted, &steps).await, "text: 1 and two, last two");
 }
 
 #[tokio::test]
-async fn a_scenario_does_nothing_that_the_request_does_not_offer() {
+async fn a_scenario_uses_only_offered_tools() {
     let both = |unoffered: &str| {
         scripted(&format!(
             r"
@@ -285,7 +285,7 @@ scenarios:
             "get_weather",
             "it offers code_execution.",
         ),
-        // A client that answers has to offer its tools again, as the real service wants it.
+        // A client that answers must offer its tools again, as the real service requires.
         (none(&weather), "weather", code, "it offers no tools."),
         (
             offering(&weather[..1], &["get_weather"], json!("none")),
@@ -299,7 +299,7 @@ scenarios:
             code,
             "its tool choice allows get_weather alone.",
         ),
-        // What follows the code is seen before the code has run, up to where the client answers.
+        // The parts after the code are checked before the code runs, up to the client's next answer.
         (
             offering(&[user("both")], &[code, "f"], Value::Null),
             "both",
@@ -313,11 +313,14 @@ scenarios:
             "it offers code_execution.",
         ),
     ] {
-        let said = told(events(&strict, prompt.clone()).await);
-        assert!(said.starts_with(&format!("refused: The scenario `{scenario}` ")), "{said}");
-        assert!(said.contains(&format!("the tool `{tool}`; ")) && said.contains(wanted), "{said}");
-        assert!(said.contains("`unoffered: true`"), "{said}");
-        let lenient = told(events(&both("unoffered: true"), prompt).await);
+        let output = described(events(&strict, prompt.clone()).await);
+        assert!(output.starts_with(&format!("refused: The scenario `{scenario}` ")), "{output}");
+        assert!(
+            output.contains(&format!("the tool `{tool}`; ")) && output.contains(wanted),
+            "{output}"
+        );
+        assert!(output.contains("`unoffered: true`"), "{output}");
+        let lenient = described(events(&both("unoffered: true"), prompt).await);
         assert!(!lenient.starts_with("refused"), "{lenient}");
     }
     for prompt in [
@@ -325,18 +328,18 @@ scenarios:
         offering(&weather, &["get_weather", code], json!("any")),
         offering(&[user("both")], &[code, "f", "g"], Value::Null),
     ] {
-        let said = told(events(&strict, prompt).await);
-        assert!(said.starts_with("code: "), "{said}");
+        let output = described(events(&strict, prompt).await);
+        assert!(output.starts_with("code: "), "{output}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_in_the_middle_of_an_interaction_is_the_requests() {
+async fn a_refusal_in_the_middle_of_an_interaction_fails_the_request() {
     let scripted = scripted(
         "scenarios: [{ name: a, script: [code: x, if_error: [function_call: { name: h }]] }]",
     );
-    let said = events(&scripted, prompt(&[user("go"), failed("")])).await;
-    let [Err(BackendError::Failed(failure))] = &said[..] else { panic!("{said:?}") };
+    let output = events(&scripted, prompt(&[user("go"), failed("")])).await;
+    let [Err(BackendError::Failed(failure))] = &output[..] else { panic!("{output:?}") };
     assert_eq!((failure.kind, failure.manner), (FailureKind::InvalidRequest, Manner::Thrown));
 }
 
@@ -357,22 +360,22 @@ scenarios:
         Prompt { note: Note::default().counting(counts.of(&namespace)), ..prompt(steps) }
     };
     let first = asked("x", &[user("go")]);
-    assert_eq!(told(events(&scripted, first.clone()).await), "code: print(1)");
-    assert_eq!(told(events(&scripted, asked("x", &[user("go")])).await), "text: two");
-    // The first one is in its own take still, whatever others have asked since.
+    assert_eq!(described(events(&scripted, first.clone()).await), "code: print(1)");
+    assert_eq!(described(events(&scripted, asked("x", &[user("go")])).await), "text: two");
+    // The first interaction keeps its own take, although others have asked since.
     let goes_on = Prompt { steps: [user("go"), ran("1")].into(), ..first };
-    assert_eq!(told(events(&scripted, goes_on).await), "text: one");
+    assert_eq!(described(events(&scripted, goes_on).await), "text: one");
     for _ in 0..2 {
-        assert_eq!(told(events(&scripted, asked("x", &[user("go")])).await), "code: print(3)");
+        assert_eq!(described(events(&scripted, asked("x", &[user("go")])).await), "code: print(3)");
     }
-    assert_eq!(told(events(&scripted, asked("y", &[user("go")])).await), "code: print(1)");
+    assert_eq!(described(events(&scripted, asked("y", &[user("go")])).await), "code: print(1)");
 }
 
 #[tokio::test]
-async fn what_the_model_said_before_tells_recordings_apart_and_is_no_condition() {
-    let said_before = |text: &str| Step::ModelOutput(vec![Content::text(text)]);
+async fn earlier_output_distinguishes_recordings_and_is_not_a_condition() {
+    let output_before = |text: &str| Step::ModelOutput(vec![Content::text(text)]);
     let hash = |text: &str| {
-        let before = [user("hi"), said_before(text)];
+        let before = [user("hi"), output_before(text)];
         history_before(&before, &crate::recording::Secrets::default(), &Ignore::default())
     };
     let scripted = scripted(&format!(
@@ -385,13 +388,13 @@ scenarios:
         hash("two")
     ));
     for (before, wanted) in [("one", "one"), ("two", "two"), ("three", "one")] {
-        let steps = [user("hi"), said_before(before), user("and?")];
-        assert_eq!(said(&scripted, &steps).await, format!("text: after {wanted}"));
+        let steps = [user("hi"), output_before(before), user("and?")];
+        assert_eq!(output(&scripted, &steps).await, format!("text: after {wanted}"));
     }
 }
 
 #[tokio::test]
-async fn a_text_that_is_made_of_a_failed_run_is_told_of() {
+async fn a_text_that_uses_a_failed_run_is_reported() {
     let scripted = scripted(
         "
 scenarios:
@@ -417,23 +420,23 @@ scenarios:
   - { name: average, when: { input: { matches: 'average of sales in (\w+)' }, tools: [x] }, script: [text: b] }
 ",
     );
-    let said = said(&scripted, &[user("What is the median of sales in north?")]).await;
-    assert!(said.contains("The nearest is `average`"), "{said}");
+    let output = output(&scripted, &[user("What is the median of sales in north?")]).await;
+    assert!(output.contains("The nearest is `average`"), "{output}");
 }
 
 #[tokio::test]
-async fn the_answer_to_a_script_that_is_over_is_matched_anew() {
+async fn the_function_result_after_a_finished_script_is_matched_again() {
     let scripted = scripted(WEATHER);
     let steps = [user("snow"), called("get_weather"), answered("get_weather", json!("-3"))];
-    assert_eq!(said(&scripted, &steps).await, "text: It has -3 °C.");
+    assert_eq!(output(&scripted, &steps).await, "text: It has -3 °C.");
 }
 
 #[tokio::test]
-async fn a_call_whose_answer_nobody_waits_for_is_not_made_twice() {
+async fn a_call_without_a_follow_up_is_not_made_twice() {
     let scripted = scripted("scenarios: [{ name: a, script: [function_call: { name: f }] }]");
-    let said = said(&scripted, &[user("go"), called("f"), answered("f", json!(1))]).await;
-    assert!(said.starts_with("refused: No scenario matches this request."), "{said}");
-    assert!(said.contains("`a` ended with its function call"), "{said}");
+    let output = output(&scripted, &[user("go"), called("f"), answered("f", json!(1))]).await;
+    assert!(output.starts_with("refused: No scenario matches this request."), "{output}");
+    assert!(output.contains("`a` ended with its function call"), "{output}");
 }
 
 #[tokio::test]
@@ -445,59 +448,65 @@ scenarios:
   - { name: near, when: { input: { contains: prime }, turn: 1, model: 'gemini-9*' }, script: [text: b] }
 ",
     );
-    let said = said(&scripted, &[user("Sum the primes")]).await;
+    let output = output(&scripted, &[user("Sum the primes")]).await;
     let wanted = "refused: No scenario matches this request. The nearest is `near`: its condition \
                   `model` wants gemini-9*, and got gemini-3-flash-preview.\n";
-    assert!(said.starts_with(wanted), "{said}");
+    assert!(output.starts_with(wanted), "{output}");
 }
 
 #[tokio::test]
-async fn a_miss_has_a_scenario_to_paste_that_fits() {
+async fn a_miss_contains_a_matching_scenario_to_paste() {
     let scripted = scripted("scenarios: [{ name: other, when: { turn: 9 }, script: [text: a] }]");
     for input in ["Sum the primes", "It's \"6 * 7\"?\n\t{{ äöü }} # no comment: - [x", ""] {
-        let miss = said(&scripted, &[user("before"), model(), user(input)]).await;
+        let miss = output(&scripted, &[user("before"), model(), user(input)]).await;
         let (_, pasted) = miss.split_once("file:\n\n").expect("there is one");
         let pasted = self::scripted(pasted);
-        assert_eq!(said(&pasted, &[user("before"), model(), user(input)]).await, "text: …");
-        let other = said(&pasted, &[user("another")]).await;
+        assert_eq!(output(&pasted, &[user("before"), model(), user(input)]).await, "text: …");
+        let other = output(&pasted, &[user("another")]).await;
         assert!(other.starts_with("refused"), "{other}");
     }
 }
 
 #[tokio::test]
-async fn without_scenarios_it_says_how_to_add_some() {
-    let said = said(&Scripted::from_scenarios(Vec::new()), &[user("Hi")]).await;
-    assert!(said.contains("No scenarios are loaded") && said.contains("--scenarios"), "{said}");
+async fn without_scenarios_the_error_explains_how_to_add_some() {
+    let output = output(&Scripted::from_scenarios(Vec::new()), &[user("Hi")]).await;
+    assert!(
+        output.contains("No scenarios are loaded") && output.contains("--scenarios"),
+        "{output}"
+    );
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let scripted = Scripted::load(folder.path()).expect("an empty folder is no mistake");
-    let said = self::said(&scripted, &[user("Hi")]).await;
+    let output = self::output(&scripted, &[user("Hi")]).await;
     let name = folder.path().to_str().expect("it is text");
-    assert!(said.contains(name) && said.contains("--scenarios"), "{said}");
+    assert!(output.contains(name) && output.contains("--scenarios"), "{output}");
 }
 
 #[tokio::test]
-async fn a_script_that_is_over_is_named() {
+async fn an_error_names_the_finished_script() {
     let scripted = scripted("scenarios: [{ name: short, script: [code: a] }]");
-    let said = said(&scripted, &[user("go"), ran("")]).await;
-    assert!(said.starts_with("refused: The scenario `short` has been said to its end"), "{said}");
-}
-
-#[tokio::test]
-async fn a_template_that_fails_is_told_before_anything_is_said() {
-    let scripted = scripted("scenarios: [{ name: a, script: [text: Hi, text: '{{ stdout }}'] }]");
-    let said = said(&scripted, &[user("go")]).await;
+    let output = output(&scripted, &[user("go"), ran("")]).await;
     assert!(
-        said.starts_with("refused: The scenario `a` has a `text` that fails: undefined"),
-        "{said}"
+        output.starts_with("refused: The script of the scenario `short` has ended"),
+        "{output}"
     );
 }
 
 #[tokio::test]
-async fn code_that_cannot_run_any_more_is_said_all_the_same() {
+async fn a_template_error_is_reported_before_any_output() {
+    let scripted = scripted("scenarios: [{ name: a, script: [text: Hi, text: '{{ stdout }}'] }]");
+    let output = output(&scripted, &[user("go")]).await;
+    assert!(
+        output.starts_with("refused: The scenario `a` has a `text` that fails: undefined"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn code_is_emitted_even_if_it_may_no_longer_run() {
     let scripted = scripted("scenarios: [{ name: a, script: [repeat_code_until_ok: 1/0] }]");
     let mut prompt = prompt(&[user("go"), failed(""), failed("")]);
     prompt.tools.code_execution = false;
-    assert_eq!(told(events(&scripted, prompt).await), "code: 1/0");
+    assert_eq!(described(events(&scripted, prompt).await), "code: 1/0");
 }
 
 #[tokio::test]
@@ -518,13 +527,13 @@ async fn a_pace_is_kept_before_every_piece_in_later_turns_too() {
         "scenarios: [{ name: a, script: [pace: 1s, code: x, text: 'One piece of a text is long.'] }]",
     );
     let start = tokio::time::Instant::now();
-    let said = events(&scripted, prompt(&[user("go"), ran("")])).await;
-    assert_eq!(start.elapsed(), Duration::from_secs(said.len() as u64 - 1), "{said:?}");
-    assert_eq!(said.len(), 3, "two pieces and an end: {said:?}");
+    let output = events(&scripted, prompt(&[user("go"), ran("")])).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(output.len() as u64 - 1), "{output:?}");
+    assert_eq!(output.len(), 3, "two pieces and an end: {output:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_lies_between_what_stands_around_it() {
+async fn a_delay_separates_the_parts_around_it() {
     let scripted = scripted("scenarios: [{ name: a, script: [text: a, delay: 2s, text: b] }]");
     let start = tokio::time::Instant::now();
     let mut stream = scripted.generate(prompt(&[user("go")]));
@@ -535,7 +544,7 @@ async fn a_delay_lies_between_what_stands_around_it() {
 }
 
 #[tokio::test]
-async fn a_search_has_its_holes_filled() {
+async fn the_templates_of_a_search_are_rendered() {
     let scripted = scripted(
         r"
 scenarios:
@@ -548,9 +557,9 @@ scenarios:
       - text: I looked it up.
 ",
     );
-    let said = said(&scripted, &[user("moss")]).await;
+    let output = output(&scripted, &[user("moss")]).await;
     let found = r#"search: ["moss"][Found { title: "About moss", url: "https://a.example", snippet: "…" }]"#;
-    assert_eq!(said, format!("{found}\ntext: I looked it up."));
+    assert_eq!(output, format!("{found}\ntext: I looked it up."));
 }
 
 #[tokio::test]
@@ -567,33 +576,33 @@ scenarios:
     script: [disconnect: true]
 ",
     );
-    let mut said = events(&scripted, prompt(&[user("full")])).await;
+    let mut output = events(&scripted, prompt(&[user("full")])).await;
     let failure = Failure {
         kind: FailureKind::ResourceExhausted,
         message: "No room for full".into(),
         retry_after: Some(Duration::from_millis(1500)),
         manner: Manner::Thrown,
     };
-    let Some(Err(BackendError::Failed(failed))) = said.pop() else { panic!("{said:?}") };
+    let Some(Err(BackendError::Failed(failed))) = output.pop() else { panic!("{output:?}") };
     assert_eq!(failed, failure);
-    assert_eq!(said, [Ok(ModelEvent::Text("Well,".into()))]);
+    assert_eq!(output, [Ok(ModelEvent::Text("Well,".into()))]);
 
-    let said = events(&scripted, prompt(&[user("?")])).await;
-    let [Err(BackendError::Failed(dropped))] = &said[..] else { panic!("{said:?}") };
+    let output = events(&scripted, prompt(&[user("?")])).await;
+    let [Err(BackendError::Failed(dropped))] = &output[..] else { panic!("{output:?}") };
     assert_eq!(dropped.manner, Manner::Dropped);
 }
 
 #[tokio::test]
-async fn what_was_added_to_a_namespace_is_asked_before_the_folder() {
-    let additions = Arc::<Additions>::default();
+async fn scenarios_added_to_a_namespace_come_before_the_folder() {
+    let additions = Arc::<AddedScenarios>::default();
     let scripted = scripted("scenarios: [{ name: folder, script: [text: folder] }]")
         .with_additions(Arc::clone(&additions));
     let mine = Namespace::named("mine").expect("it is a name");
     additions.add(&mine, "scenarios: [{ name: mine, script: [text: mine] }]").expect("right");
 
     let in_mine = Prompt { namespace: mine, ..prompt(&[user("?")]) };
-    assert_eq!(told(events(&scripted, in_mine).await), "text: mine");
-    assert_eq!(said(&scripted, &[user("?")]).await, "text: folder");
+    assert_eq!(described(events(&scripted, in_mine).await), "text: mine");
+    assert_eq!(output(&scripted, &[user("?")]).await, "text: folder");
 }
 
 #[test]
@@ -603,10 +612,10 @@ fn the_scenarios_of_this_repository_can_be_loaded() {
     assert!(scripted.library.current().len() >= 8);
 }
 
-/// What the parser takes, the schema takes; and of what the parser refuses, all that a schema can
-/// tell.
+/// The schema accepts everything that the parser accepts, and rejects what a schema can express of
+/// the parser's errors.
 #[test]
-fn the_schema_says_what_the_parser_does() {
+fn the_schema_agrees_with_the_parser() {
     let schema: Value = serde_json::from_str(SCHEMA).expect("it is JSON");
     let schema = jsonschema::validator_for(&schema).expect("it is a schema");
     let agree = |file: &str| {

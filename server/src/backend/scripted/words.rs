@@ -1,20 +1,20 @@
-//! Texts by their words.
+//! Text functions that work on words.
 
 use std::collections::HashSet;
 
-/// The beginning of a text, in one line, cut between words where it is too long.
+/// The beginning of a text on one line, cut between words if it is too long.
 pub fn beginning(text: &str, max_chars: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let Some((end, _)) = line.char_indices().nth(max_chars) else { return line };
     let cut = &line[..end];
     let is_between = line[end..].starts_with(' ');
-    // A text without spaces is cut where it must be.
+    // A text without spaces is cut within a word.
     let whole = if is_between { cut } else { cut.rsplit_once(' ').map_or(cut, |(whole, _)| whole) };
     format!("{} …", whole.trim_end())
 }
 
-/// How much of what is said in one text is said in the other, from 0 to 1. Regular expressions count by
-/// the words in them.
+/// The share of words that two texts have in common, from 0 to 1. Regular expressions are compared
+/// by the words in them.
 pub fn likeness(one: &str, other: &str) -> f64 {
     let (one, other) = (words(one), words(other));
     if one.is_empty() || other.is_empty() {
@@ -24,7 +24,7 @@ pub fn likeness(one: &str, other: &str) -> f64 {
 }
 
 fn words(text: &str) -> HashSet<String> {
-    // `\w` and `\s` are no letters of a word.
+    // `\w` and `\s` are not letters of a word.
     let mut plain = String::new();
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_alike_by_their_words() {
+    fn similarity_is_measured_in_words() {
         let asked = "What is the median of sales in north?";
         let near = likeness(asked, r"average of sales in (\w+)");
         assert!(near > likeness(asked, "a chart of the temperatures"), "{near}");

@@ -1,5 +1,5 @@
-//! A model on another server: one request at a time, patiently, and what its refusals mean. In which
-//! words it is asked is up to the backend.
+//! HTTP client for a model on another server: single requests with retries, and the interpretation
+//! of errors. The request format belongs to the backend.
 
 pub mod python;
 mod repetition;
@@ -25,33 +25,33 @@ use tokio::sync::mpsc;
 use super::{BackendError, ModelEvent};
 use crate::interaction::{Failure, FailureKind};
 
-/// The longest turn of a model, from the request to its last word.
+/// Maximum duration of a turn, from the request to its last event.
 const TURN_WITHIN: Duration = Duration::from_secs(1800);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Requests, the first one included. With their waits they take less time than the engine gives a
-/// model for its first word, so that a failure is still an answer of its own.
+/// Number of attempts, including the first. With their waits they take less time than the engine
+/// allows for a model's first event, so that a failure is reported as such.
 const ATTEMPTS: usize = 3;
-/// Before the second attempt. It doubles with each one.
+/// Wait before the second attempt. It doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// A longer wait is left to the client.
+/// Longer waits are left to the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// What is read of a refusal, and of an answer that is no stream.
+/// Maximum size of an error body, and of a response that is not a stream.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 const MAX_WHOLE_BYTES: usize = 32 << 20;
-/// What the client gets to read of a refusal.
+/// Maximum length of an upstream error message that the client sees.
 const QUOTED_CHARS: usize = 500;
-/// Limit of all that one answer may have.
+/// Maximum size of one response.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
-/// Limit of one line of it: a picture is one.
+/// Maximum size of one line; an image is a single line.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// Where the other server is.
+/// Address of the upstream server.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// With the version: `http://127.0.0.1:11434/v1`.
+    /// Including the version: `http://127.0.0.1:11434/v1`.
     pub base_url: String,
     pub key: Option<SecretString>,
-    /// How long it may say nothing.
+    /// Idle timeout.
     pub silence: Duration,
 }
 
@@ -62,7 +62,7 @@ pub struct Upstream {
     login: Login,
 }
 
-/// Where a server looks for the key.
+/// Where the server expects the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
     /// `Authorization: Bearer …`
@@ -71,16 +71,16 @@ pub enum Login {
     GoogleKey,
 }
 
-/// What came back, as far as it can be told without its words.
+/// A successful response.
 pub enum Reply {
-    /// JSON, where a stream was asked for.
+    /// JSON, although a stream was requested.
     Whole(String),
     /// The data of server-sent events.
     Stream(Datas),
 }
 
 impl std::fmt::Debug for Reply {
-    /// Without what was said.
+    /// Omits the content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Reply::Whole(_) => "Whole",
@@ -91,31 +91,31 @@ impl std::fmt::Debug for Reply {
 
 pub type Datas = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
 
-/// Where a turn of the model is told.
+/// Receives the events of a turn.
 pub type Events = mpsc::Sender<Result<ModelEvent, BackendError>>;
 
 /// Why a model did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// It answers with an error, which is in its own words.
-    #[error("it answers with {status}: {message}")]
+    /// An error response, with the upstream's message.
+    #[error("status {status}: {message}")]
     Status { status: u16, message: String, retry_after: Option<Duration> },
-    /// The conversation does not fit into its context; in its own words.
+    /// The conversation exceeds the context; the upstream's message.
     #[error("the conversation is too long: {0}")]
     TooLong(String),
-    #[error("it cannot be reached: {0}")]
+    #[error("could not connect: {0}")]
     Unreachable(String),
-    #[error("it said nothing for {} s", .0.as_secs())]
+    #[error("no data for {} s", .0.as_secs())]
     Silent(Duration),
-    #[error("it broke off in the middle")]
+    #[error("the response ended early")]
     BrokenOff,
-    #[error("it broke off with an error: {0}")]
+    #[error("error during the response: {0}")]
     Broke(String),
-    #[error("it says what makes no sense: {0}")]
+    #[error("invalid response: {0}")]
     Nonsense(String),
-    #[error("it says too much: {0} bytes so far")]
+    #[error("response too large: {0} bytes so far")]
     TooMuch(usize),
-    /// It was not even asked.
+    /// The request was not sent.
     #[error("{0}")]
     Refused(String),
 }
@@ -125,14 +125,14 @@ impl Upstream {
         let client = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(address.silence)
-            .redirect(Policy::none()) // the key is for this server alone
+            .redirect(Policy::none()) // the key is for this server only
             .no_proxy()
             .build()?;
         Ok(Upstream { client, address, login })
     }
 
-    /// Asks below the address until there is an answer, or no hope. `is_known` tells failures that
-    /// have a reason which asking again does not change.
+    /// Sends the request until it succeeds or a retry is useless. `is_known` marks failures with a
+    /// known cause that a retry does not fix.
     pub async fn ask(
         &self,
         path: &str,
@@ -189,13 +189,13 @@ impl Upstream {
             (None, _) => request,
             (Some(key), Login::Bearer) => request.bearer_auth(key.expose_secret()),
             (Some(key), Login::GoogleKey) => {
-                // A header of its own is not known to be a secret, unless somebody says so.
+                // A custom header must be marked as sensitive explicitly.
                 match reqwest::header::HeaderValue::from_str(key.expose_secret()) {
                     Ok(mut value) => {
                         value.set_sensitive(true);
                         request.header("x-goog-api-key", value)
                     }
-                    Err(_) => request, // no key at all; the other server will say so
+                    Err(_) => request, // without a key; the upstream reports it
                 }
             }
         }
@@ -225,8 +225,8 @@ impl Upstream {
 }
 
 impl UpstreamError {
-    /// What the client is told. A wrong key is nobody's business but the operator's.
-    pub fn told(self, model: &str) -> BackendError {
+    /// The error for the client. An invalid key is reported to the operator only.
+    pub fn for_client(self, model: &str) -> BackendError {
         let unavailable =
             |why: &str| BackendError::Unavailable(format!("The model `{model}`: {why}."));
         match self {
@@ -237,7 +237,7 @@ impl UpstreamError {
             )),
             UpstreamError::Status { status: status @ (401 | 403), .. } => {
                 tracing::error!(model, status, "model server rejected our key");
-                unavailable("its server refuses the key that this server has for it")
+                unavailable("its server rejects the configured API key")
             }
             UpstreamError::Status { status: 429, message, retry_after } => {
                 let message = format!("The model `{model}` is busy: {}.", quoted(&message));
@@ -250,7 +250,7 @@ impl UpstreamError {
             error => {
                 tracing::warn!(model, error = error.for_log(), "model did not answer");
                 match &error {
-                    UpstreamError::Unreachable(_) => unavailable("its server cannot be reached"),
+                    UpstreamError::Unreachable(_) => unavailable("its server is unreachable"),
                     UpstreamError::Status { message, .. } => {
                         unavailable(&format!("its server failed: {}", quoted(message)))
                     }
@@ -260,14 +260,14 @@ impl UpstreamError {
         }
     }
 
-    /// Without what that server says, which may repeat a prompt, an answer or a key.
+    /// Without the upstream's text, which may contain a prompt, an answer or a key.
     fn for_log(&self) -> String {
         match self {
-            UpstreamError::Status { status, .. } => format!("it answers with {status}"),
+            UpstreamError::Status { status, .. } => format!("status {status}"),
             UpstreamError::TooLong(_) => "the conversation is too long".to_owned(),
-            UpstreamError::Broke(_) => "it broke off with an error".to_owned(),
-            UpstreamError::Nonsense(_) => "its answer is malformed".to_owned(),
-            UpstreamError::Refused(_) => "it was not asked".to_owned(),
+            UpstreamError::Broke(_) => "error during the response".to_owned(),
+            UpstreamError::Nonsense(_) => "invalid response".to_owned(),
+            UpstreamError::Refused(_) => "request not sent".to_owned(),
             UpstreamError::Unreachable(_)
             | UpstreamError::Silent(_)
             | UpstreamError::BrokenOff
@@ -275,14 +275,14 @@ impl UpstreamError {
         }
     }
 
-    /// Whether asking again may help. Nothing has been said yet.
+    /// Whether a retry may help. No output has been received yet.
     fn may_pass(&self) -> bool {
         match self {
             UpstreamError::Status { status, .. } => {
                 matches!(status, 408 | 429 | 500 | 502..=504)
             }
-            // Before its first word, so nothing is said twice. A connection that was kept for the next
-            // request may have been closed by the time it is made.
+            // Before the first event, so no output is repeated. The server may close a kept-alive
+            // connection just before the next request.
             UpstreamError::Unreachable(_) | UpstreamError::BrokenOff => true,
             _ => false,
         }
@@ -296,8 +296,8 @@ impl UpstreamError {
     }
 }
 
-/// Carries a turn to its end, for as long as somebody listens, and says why it failed. Dropping it
-/// closes the connection, at which the other server stops.
+/// Runs a turn to its end while the receiver exists, and reports a failure. Dropping the future
+/// closes the connection, and the upstream then stops.
 pub async fn carry(
     turn: impl Future<Output = Result<(), UpstreamError>>,
     events: &Events,
@@ -312,12 +312,12 @@ pub async fn carry(
         Ok(Err(error)) => error,
         Err(_) => UpstreamError::Silent(TURN_WITHIN),
     };
-    // Whoever dropped the stream does not want to know.
-    let _ = events.send(Err(error.told(model))).await;
+    // The receiver may be gone.
+    let _ = events.send(Err(error.for_client(model))).await;
 }
 
-/// The data of server-sent events, and no more of them than can be held. The parser looks at a line
-/// anew with each piece of it, so it is given whole ones.
+/// The data of server-sent events, with bounded memory. The parser rescans a line with each piece,
+/// so it gets whole lines.
 fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
     let lines = async_stream::try_stream! {
         let mut bytes = std::pin::pin!(bytes);
@@ -346,7 +346,7 @@ fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'stati
     }))
 }
 
-/// As much of a body as there is, and no more than this.
+/// Reads a body up to a maximum size.
 async fn start_of(response: Response, bytes: usize) -> Vec<u8> {
     let mut start = Vec::new();
     let mut pieces = response.bytes_stream();
@@ -370,7 +370,7 @@ fn failed(error: &reqwest::Error, silence: Duration) -> UpstreamError {
     }
 }
 
-/// Seconds, or a date.
+/// `Retry-After` as seconds or as a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<f64>() {
@@ -380,14 +380,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     at.duration_since(Timestamp::now()).try_into().ok()
 }
 
-/// The text of an error, wherever it is in it.
+/// The text of an error, in any of the known places.
 pub fn message(error: &Value) -> String {
     let texts = [error, &error["message"], &error["detail"], &error["error"]];
     let text = texts.into_iter().find_map(Value::as_str);
     text.map_or_else(|| error.to_string(), str::to_owned)
 }
 
-/// An error in the midst of an answer.
+/// An error inside a stream.
 pub fn broke(error: &Value) -> UpstreamError {
     match is_too_long(error) {
         true => UpstreamError::TooLong(message(error)),
@@ -395,13 +395,15 @@ pub fn broke(error: &Value) -> UpstreamError {
     }
 }
 
-/// Whether it is about the length of the conversation: some servers say so in the code alone.
+/// Whether an error is about the length of the conversation. Some servers report that only in the
+/// code.
 fn is_too_long(error: &Value) -> bool {
     let codes = [&error["code"], &error["type"]].into_iter().filter_map(Value::as_str);
     codes.chain([message(error).as_str()]).any(says_too_long)
 }
 
-/// In the words of llama.cpp, vLLM, Ollama, LM Studio, TGI, LiteLLM and those behind it.
+/// Covers the messages of llama.cpp, vLLM, Ollama, LM Studio, TGI, LiteLLM and the servers behind
+/// it.
 fn says_too_long(text: &str) -> bool {
     let text = text.to_lowercase();
     [
@@ -422,7 +424,7 @@ fn says_too_long(text: &str) -> bool {
     .any(|words| text.contains(words))
 }
 
-/// The object that a text begins with. Some models go on after it.
+/// The JSON object at the start of a text. Some models write more text after it.
 pub fn first_object(text: &str) -> Option<Value> {
     let first = serde_json::Deserializer::from_str(text).into_iter().next()?;
     first.ok().filter(Value::is_object)

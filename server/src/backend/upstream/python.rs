@@ -1,22 +1,22 @@
-//! The tool that runs code here, for models that know nothing but functions.
+//! The code execution tool, for models that know only functions.
 
 use serde_json::{Value, json};
 
 use super::first_object;
 use crate::backend::{Function, InputFile, Prompt, markdown};
 
-/// The name of the tool.
+/// Name of the tool.
 pub const RUN_PYTHON: &str = "run_python";
 
-/// What a model is told of it, whichever way it runs code.
+/// Description of code execution for the model, with or without tool calls.
 pub const ABOUT_CODE: &str = "You can run Python 3. Variables and files stay from one run to the next. \
      You see what the code prints, so print what you need. There is no network, and nothing can be \
      installed. Pictures are shown to the user with matplotlib's show(), or when the code saves \
      them. Use code for every calculation, and answer when you have its output.";
-/// How it runs code with the tool.
+/// How to run code with the tool.
 pub const WITH_TOOL: &str = "To run code, call the function run_python.";
 
-/// The tool, declared as a function.
+/// The tool as a function declaration.
 pub fn tool() -> Function {
     Function {
         name: RUN_PYTHON.into(),
@@ -29,7 +29,7 @@ pub fn tool() -> Function {
     }
 }
 
-/// What lies in the working directory, where there is something.
+/// The files in the working directory, if there are any.
 pub fn files(prompt: &Prompt) -> Option<String> {
     let file =
         |file: &InputFile| format!("{} ({}, {} bytes)", file.name, file.mime_type, file.bytes);
@@ -37,8 +37,8 @@ pub fn files(prompt: &Prompt) -> Option<String> {
     (!files.is_empty()).then(|| format!("Files in the working directory: {}.", files.join(", ")))
 }
 
-/// The code of a call: `{"code": …}`, and what small models make of it: another name, the code itself, or
-/// code in a fence.
+/// The code of a call: `{"code": …}`, or the variants of small models: another field name, the bare
+/// code, or code in a fence.
 pub fn code(arguments: &str) -> Option<String> {
     let code = match serde_json::from_str(arguments) {
         Ok(Value::String(code)) => Some(code),

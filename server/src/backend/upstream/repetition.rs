@@ -1,21 +1,21 @@
-//! Models that run the same code again and again, with the same result each time, and never answer.
+//! Stops models that run the same code repeatedly, with the same result, and never answer.
 //!
 //! ```text
-//!   first run ──▶ same again: the model is told ──▶ a third time: the tool is taken away
+//!   first run ──▶ same again: the model is warned ──▶ a third time: the tool is removed
 //! ```
 
 use crate::backend::{End, ModelEvent, Prompt, Tools};
 use crate::interaction::Step;
 
-/// Runs of the same code with the same result after which a model has no tool for code any more.
+/// Number of identical runs after which the code tool is removed.
 const MAX_RUNS: usize = 3;
 
-const TELL: &str = "You have run the same code twice, and its result was the same. Do not run it again: \
+const REPEATED_NOTICE: &str = "You have run the same code twice, and its result was the same. Do not run it again: \
      answer with what you have, or run other code.";
-const TAKEN: &str = "You have run the same code three times with the same result, so you cannot run code \
+const REMOVED_NOTICE: &str = "You have run the same code three times with the same result, so you cannot run code \
      any more. Answer now with what you have.";
 
-/// The prompt for a model that may have repeated itself.
+/// Adjusts the prompt if the model repeats itself.
 pub fn without_repetition(mut prompt: Prompt) -> Prompt {
     if let Some(notice) = notice(&mut prompt) {
         let before = prompt.system_instruction.take();
@@ -25,7 +25,7 @@ pub fn without_repetition(mut prompt: Prompt) -> Prompt {
     prompt
 }
 
-/// What is made of code that a model writes without having the tool: the end of its turn.
+/// If a model writes code without having the tool, its turn ends.
 pub fn allowed(event: ModelEvent, tools: &Tools) -> ModelEvent {
     match event {
         ModelEvent::Code(_) if !tools.code_execution => ModelEvent::End(End::default()),
@@ -33,32 +33,32 @@ pub fn allowed(event: ModelEvent, tools: &Tools) -> ModelEvent {
     }
 }
 
-/// What a model that repeats itself has to be told; nothing where it does not. The tool is taken out of the
-/// prompt of one that goes on after that.
+/// A notice for a model that repeats itself, or `None`. If the model continues, the tool is removed
+/// from the prompt.
 ///
-/// Runs that failed do not count: they have a limit of their own.
+/// Failed runs do not count, because they have their own limit.
 fn notice(prompt: &mut Prompt) -> Option<&'static str> {
     if !prompt.tools.code_execution {
         return None;
     }
     match repeats(&prompt.steps) {
         0 | 1 => None,
-        runs if runs < MAX_RUNS => Some(TELL),
+        runs if runs < MAX_RUNS => Some(REPEATED_NOTICE),
         _ => {
             prompt.tools.code_execution = false;
-            Some(TAKEN)
+            Some(REMOVED_NOTICE)
         }
     }
 }
 
-/// How often the newest code of this interaction ran in a row with the same result.
+/// How many times in a row the newest code of this interaction ran with the same result.
 fn repeats(steps: &[Step]) -> usize {
     let mut runs = runs(steps).into_iter().rev();
     let Some(newest) = runs.next() else { return 0 };
     1 + runs.take_while(|run| *run == newest).count()
 }
 
-/// Code and result of all runs since the newest input that worked, oldest first.
+/// Code and result of all successful runs since the newest input, oldest first.
 fn runs(steps: &[Step]) -> Vec<(&str, &str)> {
     let newest = steps.iter().rposition(|step| matches!(step, Step::UserInput(_))).unwrap_or(0);
     let mut code = "";

@@ -1,4 +1,4 @@
-//! What must not stand in a file that people pass on.
+//! Removes secrets from files that people share.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::patterns;
 
-/// What stands in the place of a secret.
+/// Replacement for a secret.
 pub const REDACTED: &str = "[redacted]";
-/// A secret that is shorter may be an ordinary word, and is looked for as a whole one.
+/// A shorter secret may be an ordinary word, and is only replaced as a whole word.
 const LONG_ENOUGH: usize = 8;
-/// A secret that was found beside its name is looked for everywhere if it is as long as this.
+/// Minimum length of a secret that was found after its name and is then replaced everywhere.
 const LONG_ENOUGH_TO_LEARN: usize = 12;
 
-/// The keys that this server knows, and what keys look like.
+/// The keys that this server knows, in addition to the patterns of keys.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Arc<[SecretString]>);
 
@@ -24,31 +24,31 @@ impl Secrets {
         let mut all: Vec<String> = Vec::new();
         for key in keys {
             let key = key.expose_secret();
-            // In an address it may be written otherwise.
+            // In a URL the key may be percent-encoded.
             all.push(percent_encoded(key));
             all.push(key.to_owned());
         }
         all.retain(|key| !key.is_empty());
-        // One may be a part of another.
+        // Longest first, because one key may be part of another.
         all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
         Secrets(all.into_iter().map(SecretString::from).collect())
     }
 
-    /// These, and the keys that a client came with. One that is an ordinary word stays in the texts:
-    /// where no keys are asked for, clients send `anything`.
+    /// Adds the keys of a client. Keys that are ordinary words are not replaced: where no keys are
+    /// required, clients send `anything`.
     pub fn with_keys_of_client(&self, keys: &[SecretString]) -> Secrets {
-        let keys = keys.iter().filter(|key| patterns::is_telling(key.expose_secret()));
+        let keys = keys.iter().filter(|key| patterns::is_distinctive(key.expose_secret()));
         Secrets::new(self.0.iter().chain(keys).cloned())
     }
 
-    /// These, and all that look like one in these texts: what was set beside its name in one place is
-    /// printed alone in another.
+    /// Adds the secrets that are found in these texts, because a secret that is set by name in one
+    /// text may be printed alone in another.
     pub fn learned_from<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Secrets {
         let mut keys: Vec<SecretString> = self.0.to_vec();
         for text in texts {
             patterns::without_secrets(text, |key| {
-                if key.len() >= LONG_ENOUGH_TO_LEARN && patterns::is_telling(key) {
+                if key.len() >= LONG_ENOUGH_TO_LEARN && patterns::is_distinctive(key) {
                     keys.push(key.to_owned().into());
                 }
             });
@@ -56,7 +56,7 @@ impl Secrets {
         Secrets::new(keys)
     }
 
-    /// The text without secrets: the same one, where it has none.
+    /// The text without secrets; borrowed if it has none.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         for key in self.0.iter().map(ExposeSecret::expose_secret) {
@@ -75,7 +75,7 @@ impl Secrets {
         }
     }
 
-    /// The same in every string of a JSON value, names included.
+    /// The same for every string of a JSON value, including names.
     pub fn redact_json(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => self.redact(text).into_owned().into(),
@@ -83,7 +83,7 @@ impl Secrets {
             Value::Object(fields) => {
                 let fields = fields.iter();
                 let fields = fields.map(|(name, value)| {
-                    // `{"Authorization": "…"}` is told by both together.
+                    // `{"Authorization": "…"}` is only recognized by name and value together.
                     let value = match value {
                         Value::String(text) => {
                             let line = format!("\"{name}\": \"{text}\"");
@@ -103,7 +103,7 @@ impl Secrets {
         }
     }
 
-    /// A file's content, where it is text.
+    /// The content of a file, if it is text.
     pub fn redact_file(&self, content: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(content).ok()?;
         match self.redact(text) {
@@ -113,7 +113,7 @@ impl Secrets {
     }
 }
 
-/// As it stands in the query of an address.
+/// The key as it appears in a URL query.
 fn percent_encoded(key: &str) -> String {
     let mut encoded = String::new();
     for byte in key.bytes() {

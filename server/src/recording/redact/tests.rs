@@ -29,7 +29,7 @@ fn keys_are_taken_out_and_everything_else_stays() {
     assert_eq!(secrets.redact_json(&json), wanted);
 }
 
-/// Each is put together here, so that scanners of repositories do not take this file for a leak.
+/// Assembled here, so that secret scanners do not report this file.
 fn of_every_kind() -> Vec<(&'static str, String)> {
     let body = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ0";
     let hex = "0123456789abcdef0123456789abcdef01234567";
@@ -88,7 +88,7 @@ fn secrets_of_every_kind_are_taken_out_of_every_kind_of_text() {
 }
 
 #[test]
-fn secrets_are_told_by_what_stands_beside_them() {
+fn secrets_are_recognized_by_their_context() {
     let secrets = Secrets::default();
     let long = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
     for (text, secret) in [
@@ -162,7 +162,7 @@ fn code_and_ordinary_text_stay_as_they_are() {
 }
 
 #[test]
-fn what_was_told_by_its_name_once_is_found_alone() {
+fn a_secret_that_was_found_by_name_is_also_found_alone() {
     let learned = Secrets::default().learned_from(["api_key = 'a1b2c3d4e5f6g7'", "x"]);
     assert_eq!(learned.redact("it printed a1b2c3d4e5f6g7"), "it printed [redacted]");
 }

@@ -1,4 +1,4 @@
-//! A scenario that is said without a client, for whoever looks at what comes of its code.
+//! Runs a scenario without a client, to check the results of its code.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::after::Before;
-use super::chain::{Calls, Chain};
 use super::condition::When;
-use super::cue;
+use super::conversation::{Calls, Conversation};
+use super::matcher;
 use super::part::{Expect, Part};
 use super::scenario::{Given, Scenario};
 use super::speech::{self, Line};
@@ -16,27 +16,27 @@ use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
 use crate::journal::Note;
 use crate::namespace::Namespace;
-use crate::recording::Tape;
+use crate::recording::RecordingSession;
 
 const CODE_EXECUTION: &str = "code_execution";
 
-/// A scenario on its own, and the request that it was made for.
+/// A single scenario, and the request that it was made for.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     scenario: Scenario,
     prompt: Prompt,
 }
 
-/// Code that a script says.
+/// Code of a script.
 #[derive(Debug)]
 pub struct Next {
     pub code: String,
     pub expect: Option<Expect>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// `bytes` are the sizes of its given files.
-    pub fn of(scenario: &Scenario, bytes: &[u64]) -> Rehearsal {
+    pub fn of(scenario: &Scenario, bytes: &[u64]) -> DryRun {
         let when = &scenario.when;
         let mut steps = Vec::new();
         for before in when.earlier() {
@@ -58,12 +58,12 @@ impl Rehearsal {
             name: given.name.clone(),
             mime_type: given.mime_type.clone(),
             bytes: *bytes,
-            content: FileContent::Here(Bytes::new()), // nobody asks for it
+            content: FileContent::Here(Bytes::new()), // not read
         });
         let prompt = Prompt {
             namespace: Namespace::default(),
             note: Note::default(),
-            tape: Tape::default(),
+            recording: RecordingSession::default(),
             model: when.model_name().to_owned(),
             system_instruction: None,
             tools: Tools {
@@ -76,25 +76,25 @@ impl Rehearsal {
             steps: steps.into(),
             files: files.collect::<Vec<_>>().into(),
         };
-        // Whatever else is asked for: it is the one that is looked at.
-        Rehearsal { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
+        // Conditions on anything else are removed, so that this scenario always applies.
+        DryRun { scenario: Scenario { when: When::default(), ..scenario.clone() }, prompt }
     }
 
-    /// The conversation as it begins.
+    /// The initial steps of the conversation.
     pub fn steps(&self) -> Vec<Step> {
         self.prompt.steps.to_vec()
     }
 
-    /// The code that the script says where a conversation is, and what is expected of it. Nothing
-    /// where it says none and is over, or goes on with the answer of a client's function.
+    /// The next code of the script and its expected result. `None` if the script has finished or
+    /// continues with a function result of the client.
     pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<Next>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
         let calls = Calls::of(&prompt);
-        let chain = Chain::new(&prompt, &calls);
-        let cue = cue::next(&[&self.scenario], chain, &|_| 0)?;
-        let expect = cue.speech.expect.cloned();
-        let lines = speech::lines(&cue, &chain.names())?;
+        let conversation = Conversation::new(&prompt, &calls);
+        let matched = matcher::next(&[&self.scenario], conversation, &|_| 0)?;
+        let expect = matched.speech.expect.cloned();
+        let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {
             Line::Say(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
             _ => None,
@@ -103,7 +103,7 @@ impl Rehearsal {
 }
 
 impl Scenario {
-    /// Whether it says code at all.
+    /// Whether it runs any code.
     pub fn has_code(&self) -> bool {
         fn any(parts: &[Part]) -> bool {
             parts.iter().any(|part| match part {

@@ -1,4 +1,4 @@
-//! Which recordings are there, and where the next one goes.
+//! The existing recordings of a folder, and the place of the next one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use super::question::Question;
 use crate::backend::scripted::{self, ScenarioError};
 
-/// How much of an input becomes the name of a file.
+/// Maximum length of an input in the name of a file.
 const SLUG_CHARS: usize = 40;
-/// How much of a question's hash does.
+/// Number of hash digits in the name.
 const HASH_DIGITS: usize = 8;
 
-/// What becomes of recordings of the same question that are there already.
+/// How existing recordings of the same question are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordMode {
-    /// Every question is asked, and its recordings are replaced.
+    /// Every question goes to the model, and its recordings are replaced.
     #[default]
     Replace,
-    /// Questions that are recorded are answered from the recordings, and only others are asked.
+    /// Recorded questions are answered from the recordings; only new ones go to the model.
     New,
-    /// Every question is asked, and its answers come after those that are there.
+    /// Every question goes to the model, and its answers are added after the existing ones.
     All,
 }
 
@@ -44,11 +44,11 @@ impl std::str::FromStr for RecordMode {
     }
 }
 
-/// The recordings of a folder, by their questions.
+/// The recordings of a folder, by question.
 #[derive(Debug, Default)]
-pub struct Shelf(HashMap<(String, Manner), Kept>);
+pub struct RecordingIndex(HashMap<(String, Manner), Kept>);
 
-/// Whether the model came to an end.
+/// Whether the model answered successfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Manner {
     Answered,
@@ -57,40 +57,41 @@ pub enum Manner {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// By their takes.
+    /// By take.
     files: BTreeMap<u64, PathBuf>,
-    /// How many this server has recorded.
+    /// Number of recordings by this server.
     recorded: u64,
-    /// What those said that are to be replaced, and are gone until then.
+    /// Content of the recordings that will be replaced; they are deleted until then.
     before: BTreeMap<u64, String>,
 }
 
-/// Where a recording goes.
+/// The place of a new recording.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
     pub file: PathBuf,
     pub take: u64,
     /// Recordings that it replaces.
     pub stale: Vec<PathBuf>,
-    /// What was in the file before.
+    /// The previous content of the file.
     pub before: Option<String>,
 }
 
-impl Shelf {
-    pub fn read(folder: &Path) -> Result<Shelf, ScenarioError> {
-        let mut shelf = Shelf::default();
+impl RecordingIndex {
+    pub fn read(folder: &Path) -> Result<RecordingIndex, ScenarioError> {
+        let mut index = RecordingIndex::default();
         for path in scripted::files(folder)? {
-            // One that is broken, or that a person has put together of several, is left alone.
+            // Invalid files, and files that a person assembled from several recordings, are
+            // ignored.
             let Ok(scenarios) = scripted::read(&path) else { continue };
             let [scenario] = &scenarios[..] else { continue };
             let (Some(question), Some(take)) = (&scenario.question, scenario.take) else {
                 continue;
             };
             let manner = if scenario.fails() { Manner::Failed } else { Manner::Answered };
-            let kept = shelf.0.entry((question.clone(), manner)).or_default();
+            let kept = index.0.entry((question.clone(), manner)).or_default();
             kept.files.insert(take.get(), path);
         }
-        Ok(shelf)
+        Ok(index)
     }
 
     pub fn place(
@@ -105,10 +106,10 @@ impl Shelf {
             for (manner, first) in [(Manner::Answered, 2), (Manner::Failed, 1)] {
                 if let Some(kept) = self.0.get_mut(&(question.hash.clone(), manner)) {
                     let files = kept.files.split_off(&first);
-                    let said = |(take, path): (&u64, &PathBuf)| {
+                    let content = |(take, path): (&u64, &PathBuf)| {
                         Some((*take, std::fs::read_to_string(path).ok()?))
                     };
-                    kept.before.extend(files.iter().filter_map(said));
+                    kept.before.extend(files.iter().filter_map(content));
                     stale.extend(files.into_values());
                 }
             }
@@ -121,7 +122,7 @@ impl Shelf {
                 kept.files.last_key_value().map_or(1, |(last, _)| last + 1)
             }
         };
-        // One that a person has given another name keeps it.
+        // A file that a person renamed keeps its name.
         let file =
             kept.files.entry(take).or_insert_with(|| folder.join(name(question, manner, take)));
         let file = file.clone();
@@ -137,8 +138,9 @@ impl Shelf {
     }
 }
 
-/// The same each time that the question is recorded. The turn comes first, so that a conversation's
-/// recordings stand together, and before scenarios whose names begin with a letter.
+/// The name is the same each time the question is recorded. It starts with the turn, so that the
+/// recordings of a conversation are sorted together, and before scenarios whose names start with a
+/// letter.
 fn name(question: &Question, manner: Manner, take: u64) -> String {
     let mut name = question.turn.to_string();
     let slug = slug(&question.input);
@@ -230,10 +232,10 @@ mod tests {
         write(path, "failed.yaml", "0123456789abcdef", 1, "disconnect: true");
         write(path, "other.yaml", "other", 1, "text: a");
         std::fs::write(path.join("broken.yaml"), "x").expect("the folder is ours");
-        let shelf = || Shelf::read(path).expect("it is there");
+        let index = || RecordingIndex::read(path).expect("it is there");
         let question = question("q");
 
-        let mut shelf_of_one = shelf();
+        let mut shelf_of_one = index();
         let first = shelf_of_one.place(path, &question, Manner::Answered, RecordMode::Replace);
         assert_eq!((first.file, first.take), (path.join("mine.yaml"), 1), "it keeps its name");
         let mut stale = first.stale;
@@ -245,7 +247,7 @@ mod tests {
         assert!(second.before.is_some_and(|before| before.contains("take: 2")));
 
         for mode in [RecordMode::New, RecordMode::All] {
-            let place = shelf().place(path, &question, Manner::Answered, mode);
+            let place = index().place(path, &question, Manner::Answered, mode);
             assert_eq!((place.take, place.stale.len()), (4, 0));
         }
     }

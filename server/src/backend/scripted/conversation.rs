@@ -1,4 +1,4 @@
-//! What a scenario sees of a conversation: where it began, and what came back since.
+//! A conversation as a scenario sees it: where it began, and the results since then.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,19 +7,20 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde_json::Value as Json;
 
-use super::asked::Said;
+use super::asked::ClientMessage;
 use super::given::Given;
 use crate::backend::{InputFile, Prompt};
 use crate::interaction::{CodeResult, FunctionResult, Step};
 
-/// A conversation, read for a script.
+/// A conversation, prepared for a script.
 #[derive(Debug, Clone, Copy)]
-pub struct Chain<'a> {
+pub struct Conversation<'a> {
     prompt: &'a Prompt,
     calls: &'a Calls<'a>,
 }
 
-/// The functions of a conversation's calls, by the ids of the calls. A result need not name its function.
+/// Function names of the conversation's calls, by call id. A result may omit the name of its
+/// function.
 #[derive(Debug)]
 pub struct Calls<'a>(HashMap<&'a str, &'a str>);
 
@@ -33,64 +34,64 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// What the conditions of a scenario are compared with.
+/// The data that the conditions of a scenario are compared with.
 #[derive(Debug)]
-pub struct Scene<'a> {
+pub struct MatchContext<'a> {
     pub input: String,
-    /// The same in lower case, as it is compared with every scenario.
+    /// The same in lower case, because it is compared with every scenario.
     pub lower_input: String,
-    /// How many user turns there have been, this one included.
+    /// Number of user turns, this one included.
     pub turn: usize,
-    /// Names of the functions whose results the client sent just now.
+    /// Names of the functions whose results are in the newest request.
     pub answered: Vec<&'a str>,
     /// The results themselves.
-    pub results: Vec<Said>,
-    /// What the client said before, oldest first.
-    pub earlier: Vec<Said>,
+    pub results: Vec<ClientMessage>,
+    /// The client's earlier messages, oldest first.
+    pub earlier: Vec<ClientMessage>,
     pub model: &'a str,
     pub offered: &'a [String],
     pub files: &'a [InputFile],
-    /// All else that the model was given.
+    /// The rest of the model's input.
     pub given: Given<'a>,
 }
 
-/// Something that a script has to wait for.
+/// A result that a script waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Beat<'a> {
+pub enum AwaitedResult<'a> {
     CodeResult { is_error: bool },
     FunctionResults(Answers<'a>),
 }
 
-/// What a client sent in answer to the function calls of one turn.
+/// The client's results for the function calls of one turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answers<'a> {
-    /// Where in the chain the answers are.
+    /// Position of the results in the chain.
     pub steps: Range<usize>,
     pub names: Vec<&'a str>,
     pub is_error: bool,
 }
 
-impl Beat<'_> {
+impl AwaitedResult<'_> {
     pub fn is_error(&self) -> bool {
         match self {
-            Beat::CodeResult { is_error } => *is_error,
-            Beat::FunctionResults(answers) => answers.is_error,
+            AwaitedResult::CodeResult { is_error } => *is_error,
+            AwaitedResult::FunctionResults(answers) => answers.is_error,
         }
     }
 }
 
-impl<'a> Chain<'a> {
-    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Chain<'a> {
-        Chain { prompt, calls }
+impl<'a> Conversation<'a> {
+    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Conversation<'a> {
+        Conversation { prompt, calls }
     }
 
-    /// The steps of the client's that the newest user text came with: there the script began.
+    /// The client's steps that contain the newest user text. The script starts here.
     pub fn newest_input(self) -> Range<usize> {
         let newest = self.steps().iter().rposition(|step| matches!(step, Step::UserInput(_)));
         newest.map_or(0..0, |at| self.client_steps_around(at))
     }
 
-    /// The steps of the client's at the end: what came with the newest request.
+    /// The client's steps at the end: those of the newest request.
     pub fn newest_of_client(self) -> Range<usize> {
         match self.steps().len().checked_sub(1) {
             Some(last) if is_clients(&self.steps()[last]) => self.client_steps_around(last),
@@ -98,16 +99,16 @@ impl<'a> Chain<'a> {
         }
     }
 
-    pub fn scene(self, start: &Range<usize>) -> Scene<'a> {
+    pub fn match_context(self, start: &Range<usize>) -> MatchContext<'a> {
         let so_far = &self.steps()[..start.end];
         let input = input(so_far);
-        Scene {
+        MatchContext {
             lower_input: input.to_lowercase(),
             input,
             turn: turn(so_far),
             answered: self.answers(start).map(|answers| answers.names).unwrap_or_default(),
             results: self.results(start.clone()),
-            earlier: self.said(0..start.start),
+            earlier: self.messages(0..start.start),
             model: &self.prompt.model,
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
@@ -131,25 +132,25 @@ impl<'a> Chain<'a> {
         })
     }
 
-    /// All that came back after `start`, in order.
-    pub fn beats_after(self, start: &Range<usize>) -> Vec<Beat<'a>> {
-        let mut beats = Vec::new();
+    /// All results after `start`, in order.
+    pub fn awaited_after(self, start: &Range<usize>) -> Vec<AwaitedResult<'a>> {
+        let mut awaited = Vec::new();
         let mut at = start.end;
         while let Some(step) = self.steps().get(at) {
             let mut next = at + 1;
             if let Step::CodeResult(result) = step {
-                beats.push(Beat::CodeResult { is_error: result.outcome.is_error() });
+                awaited.push(AwaitedResult::CodeResult { is_error: result.outcome.is_error() });
             } else if is_clients(step) {
                 let run = self.client_steps_around(at);
                 next = run.end;
-                beats.extend(self.answers(&run).map(Beat::FunctionResults));
+                awaited.extend(self.answers(&run).map(AwaitedResult::FunctionResults));
             }
             at = next;
         }
-        beats
+        awaited
     }
 
-    /// Whether the newest thing that came back is a run that failed.
+    /// Whether the newest result is a failed run.
     pub fn last_run_failed(self) -> bool {
         self.steps().iter().rev().find_map(|step| match step {
             Step::CodeResult(result) => Some(result.outcome.is_error()),
@@ -158,13 +159,13 @@ impl<'a> Chain<'a> {
         }) == Some(true)
     }
 
-    /// Whether the client spoke last, so that an interaction begins.
+    /// Whether the last steps are the client's, so that an interaction begins.
     pub fn begins(self) -> bool {
         self.steps().last().is_none_or(is_clients)
     }
 
-    /// What the holes of templates are filled with. The names of what has not come yet are left
-    /// out, so that using them is an error.
+    /// The variables of templates. Variables without a value yet are left out, so that using one is
+    /// an error.
     pub fn names(self) -> Value {
         let mut names = vec![
             ("input", Value::from(input(self.steps()))),
@@ -193,28 +194,28 @@ impl<'a> Chain<'a> {
         }
         names.push(("results", runs.into_iter().collect()));
         names.push(("function_results", answers.into_iter().collect()));
-        // Of pairs with one name, the last one stays.
+        // If several pairs have the same name, the last one is used.
         Value::from_pairs(names)
     }
 
     /// The function results among these steps.
-    fn results(self, at: Range<usize>) -> Vec<Said> {
-        let mut said = self.said(at);
-        said.retain(|said| matches!(said, Said::Result { .. }));
-        said
+    fn results(self, at: Range<usize>) -> Vec<ClientMessage> {
+        let mut messages = self.messages(at);
+        messages.retain(|message| matches!(message, ClientMessage::Result { .. }));
+        messages
     }
 
-    /// What the client said in these steps.
-    fn said(self, at: Range<usize>) -> Vec<Said> {
-        let said = self.steps()[at].iter().filter_map(|step| match step {
-            Step::UserInput(_) => step.user_text().map(Said::Text),
-            Step::FunctionResult(result) => Some(Said::Result {
+    /// The client's messages in these steps.
+    fn messages(self, at: Range<usize>) -> Vec<ClientMessage> {
+        let messages = self.steps()[at].iter().filter_map(|step| match step {
+            Step::UserInput(_) => step.user_text().map(ClientMessage::Text),
+            Step::FunctionResult(result) => Some(ClientMessage::Result {
                 name: self.called(result)?.to_owned(),
                 value: plain(&result.result),
             }),
             _ => None,
         });
-        said.collect()
+        messages.collect()
     }
 
     fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
@@ -259,8 +260,8 @@ fn file(file: &InputFile) -> Value {
     context! { name => &file.name, mime_type => &file.mime_type, size => file.bytes }
 }
 
-/// A function's result without its wrapping: clients send a value as it is, as JSON in a string, or
-/// as JSON in a list of text contents, and a template should not have to know which.
+/// A function result without its wrapping: clients send a value directly, as JSON in a string, or
+/// as JSON in a list of text contents, and a template should not have to distinguish these.
 pub fn plain(result: &Json) -> Json {
     let text = match result {
         Json::String(text) => text.clone(),

@@ -1,93 +1,95 @@
-//! Which scenario a conversation is in, and what it says next there.
+//! Finds the scenario of a conversation and its next output.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::chain::{Beat, Chain, Scene};
 use super::condition::Verdict;
+use super::conversation::{AwaitedResult, Conversation, MatchContext};
 use super::scenario::Scenario;
 use super::script::{self, Next, Speech};
 use super::words;
 
-/// How much of an input becomes the name of a scenario.
+/// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 40;
-/// Steps in which texts are alike: between those that are about as near, conditions decide.
+/// Number of levels of text similarity. Between scenarios of one level, the conditions decide.
 const LIKENESS_STEPS: f64 = 4.0;
 
-/// What a scenario has to say.
+/// A scenario and its next output.
 #[derive(Debug)]
-pub struct Cue<'a> {
+pub struct Matched<'a> {
     pub scenario: &'a Scenario,
     pub speech: Speech<'a>,
 }
 
-/// Why no scenario has anything to say, in words for whoever sent the request.
-pub type Silence = String;
+/// Why no scenario answers, as a text for the client.
+pub type NoAnswer = String;
 
-/// How many interactions asked a recorded question before this one.
+/// Number of earlier interactions with a recorded question.
 type Take<'t> = &'t dyn Fn(&str) -> u64;
 
 pub fn next<'a>(
     scenarios: &[&'a Scenario],
-    chain: Chain<'a>,
+    conversation: Conversation<'a>,
     take: Take<'_>,
-) -> Result<Cue<'a>, Silence> {
+) -> Result<Matched<'a>, NoAnswer> {
     if scenarios.is_empty() {
         return Err("No scenarios are loaded.".into());
     }
-    let mut start = chain.newest_input();
-    let mut said = Vec::new();
-    // Ends, for each answer is later in the chain than the one before.
+    let mut start = conversation.newest_input();
+    let mut tried = Vec::new();
+    // The loop ends, because each answer is later in the chain than the one before.
     loop {
         let (scenario, next) =
-            Choice { scenarios, chain, start: &start, said: &said, take }.make()?;
+            Choice { scenarios, conversation, start: &start, tried: &tried, take }.make()?;
         match next {
-            Next::Say(speech) => return Ok(Cue { scenario, speech }),
+            Next::Say(speech) => return Ok(Matched { scenario, speech }),
             Next::Ended => return Err(ended(scenario)),
             Next::Answered(answers) => {
-                said.push(scenario);
+                tried.push(scenario);
                 start = answers.steps;
             }
         }
     }
 }
 
-/// Looking for the scenario that began at `start`.
+/// The search for the scenario that began at `start`.
 struct Choice<'a, 'c> {
     scenarios: &'c [&'a Scenario],
-    chain: Chain<'a>,
+    conversation: Conversation<'a>,
     start: &'c Range<usize>,
-    /// Those that led here since the newest user text. The same text still matches them;
-    /// they are over nevertheless, unless they ask for the answer to a call.
-    said: &'c [&'a Scenario],
+    /// The scenarios that led here since the newest user text. The same text still matches them,
+    /// but they are finished, unless they require the result of a call.
+    tried: &'c [&'a Scenario],
     take: Take<'c>,
 }
 
 impl<'a> Choice<'a, '_> {
-    /// The first scenario that applies, and whose script can have led to where the conversation is.
-    fn make(&self) -> Result<(&'a Scenario, Next<'a>), Silence> {
-        let scene = self.chain.scene(self.start);
-        let opening = self.chain.answers(self.start).map(Beat::FunctionResults);
-        let beats = self.chain.beats_after(self.start);
+    /// The first scenario that applies and whose script can have led to the current state of the
+    /// conversation.
+    fn make(&self) -> Result<(&'a Scenario, Next<'a>), NoAnswer> {
+        let context = self.conversation.match_context(self.start);
+        let opening = self.conversation.answers(self.start).map(AwaitedResult::FunctionResults);
+        let awaited = self.conversation.awaited_after(self.start);
         let judged: Vec<(&'a Scenario, Verdict)> = self
             .scenarios
             .iter()
             .copied()
             .filter(|scenario| self.is_left(scenario))
-            .map(|scenario| (scenario, scenario.when.judge(&scene)))
+            .map(|scenario| (scenario, scenario.when.judge(&context)))
             .collect();
-        let next =
-            |scenario: &'a Scenario| script::next(&scenario.script, opening.as_ref(), &beats).ok();
+        let next = |scenario: &'a Scenario| {
+            script::next(&scenario.script, opening.as_ref(), &awaited).ok()
+        };
         let first = |applies: fn(&Verdict) -> bool| {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
             let fits = |scenario: &&'a Scenario| next(scenario).is_some();
             let first = applying().find(fits)?;
-            // What the model said before decides between recordings that are alike in all else.
-            let first = match first.when.has_history_of(&scene) {
+            // Recordings that are otherwise equal are distinguished by the model's earlier output.
+            let first = match first.when.has_history_of(&context) {
                 true => first,
                 false => {
                     let same =
-                        |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&scene);
+                        |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&context);
                     applying().filter(same).find(fits).unwrap_or(first)
                 }
             };
@@ -101,19 +103,19 @@ impl<'a> Choice<'a, '_> {
         if let Some(found) = first(Verdict::applies) {
             return Ok(found);
         }
-        let has_begun = !beats.is_empty();
-        if has_begun && let Some(found) = first(Verdict::applies_to_chain) {
+        let has_begun = !awaited.is_empty();
+        if has_begun && let Some(found) = first(Verdict::applies_to_conversation) {
             return Ok(found);
         }
         Err(match judged.iter().find(|(_, verdict)| verdict.applies()) {
             Some((scenario, _)) => misfit(scenario),
-            None => no_match(&scene, &judged, self.said),
+            None => no_match(&context, &judged, self.tried),
         })
     }
 
-    /// Which of the recordings of a question answers now: the first one where it is asked for the first
-    /// time, and the last one where it is asked more often than it was recorded. Those that failed
-    /// answer only where no other does: a client that asked again had its answer in the end.
+    /// Selects the recording of a question: the first one for the first request, and the last one
+    /// when there are more requests than recordings. Failed recordings are used only if no other
+    /// exists, because a client that retried got its answer in the end.
     fn take_of(
         &self,
         question: &str,
@@ -121,7 +123,7 @@ impl<'a> Choice<'a, '_> {
         next: Option<Next<'a>>,
         applying: impl Iterator<Item = &'a Scenario>,
     ) -> &'a Scenario {
-        // It has answered already, in an earlier interaction.
+        // It has already answered, in an earlier interaction.
         if let Some(Next::Answered(_)) = next {
             return first;
         }
@@ -136,42 +138,46 @@ impl<'a> Choice<'a, '_> {
     }
 
     fn is_left(&self, scenario: &Scenario) -> bool {
-        let is_over = self.said.iter().any(|said| std::ptr::eq(*said, scenario));
+        let is_over = self.tried.iter().any(|tried| std::ptr::eq(*tried, scenario));
         scenario.when.follows_a_call() || !is_over
     }
 }
 
-fn ended(scenario: &Scenario) -> Silence {
+fn ended(scenario: &Scenario) -> NoAnswer {
     format!(
-        "The scenario `{}` has been said to its end, but the model is asked again. Code needs \
-         something after it, such as a `text`, to be said when its result is back.",
+        "The script of the scenario `{}` has ended, but the model is called again. Add a part after \
+         the code, such as a `text`, to answer its result.",
         scenario.name
     )
 }
 
-fn misfit(scenario: &Scenario) -> Silence {
+fn misfit(scenario: &Scenario) -> NoAnswer {
     format!(
-        "The scenario `{}` matches, but its script does not lead to where this conversation is: \
-         other code ran, or other functions were called, than it asks for. Was it changed meanwhile?",
+        "The scenario `{}` matches, but its script does not lead to this conversation: other \
+         code ran, or other functions were called. Was the scenario changed in the meantime?",
         scenario.name
     )
 }
 
-fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenario]) -> Silence {
+fn no_match(
+    context: &MatchContext<'_>,
+    judged: &[(&Scenario, Verdict)],
+    tried: &[&Scenario],
+) -> NoAnswer {
     let mut text = String::from("No scenario matches this request.");
-    if let Some(last) = said.last() {
+    if let Some(last) = tried.last() {
         text += &format!(
             " The script of `{}` ended with its function call, and nothing follows the result of {}.",
             last.name,
-            scene.answered.join(", ")
+            context.answered.join(", ")
         );
     }
     let likeness = |scenario: &Scenario| {
-        (words::likeness(&scene.input, scenario.when.text()) * LIKENESS_STEPS).round() as u64
+        (words::likeness(&context.input, scenario.when.text()) * LIKENESS_STEPS).round() as u64
     };
     let nearest = judged
         .iter()
-        .rev() // `max_by_key` takes the last of equals, and the first scenario is meant
+        .rev() // `max_by_key` returns the last maximum, but the first is wanted
         .max_by_key(|(scenario, verdict)| {
             (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
         });
@@ -190,18 +196,18 @@ fn no_match(scene: &Scene<'_>, judged: &[(&Scenario, Verdict)], said: &[&Scenari
             text += &format!("; {} does not hold either.", others.join(", "));
         }
     }
-    text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(scene)
+    text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(context)
 }
 
-/// A scenario for just this request. Texts are JSON's, which YAML reads too.
-fn to_paste(scene: &Scene<'_>) -> String {
+/// A scenario for exactly this request. Texts are quoted as in JSON, which YAML accepts.
+fn to_paste(context: &MatchContext<'_>) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let name = words::beginning(&scene.input, NAME_CHARS);
-    let mut when = format!("input: {{ equals: {} }}", quoted(&scene.input));
-    if scene.turn > 1 {
-        when += &format!("\n      turn: {}", scene.turn);
+    let name = words::beginning(&context.input, NAME_CHARS);
+    let mut when = format!("input: {{ equals: {} }}", quoted(&context.input));
+    if context.turn > 1 {
+        when += &format!("\n      turn: {}", context.turn);
     }
-    if let [function, ..] = scene.answered[..] {
+    if let [function, ..] = context.answered[..] {
         when += &format!("\n      after: {{ function_result: {} }}", quoted(function));
     }
     format!(
