@@ -376,8 +376,8 @@ fn the_first_words_say_what_is_served_and_how_to_get_there() {
         format!("http://{at}/docs"),
         format!("2 in {}", text(folder.path())),
         "direct, *".to_owned(),
-        "it ends with the server".to_owned(),
-        "keys       1, asked for".to_owned(),
+        "deleted when the server stops".to_owned(),
+        "keys       1, required".to_owned(),
         "isolation  namespaced".to_owned(),
     ] {
         assert!(all.contains(&part), "{part} is missing in {all}");
@@ -393,7 +393,7 @@ fn a_server_without_scenarios_says_where_it_looked() {
         command.current_dir(folder.path());
     });
     let looked = folder.path().join("scenarios");
-    server.line(&["scenarios  none: there is no folder", text(&looked)]);
+    server.line(&["scenarios  none: ", text(&looked)]);
     let answer = ask(&at, CREATE, &interaction("m", "Hi", false));
     assert!(answer.contains("no folder ./scenarios"), "{answer}");
     server.signal(Signal::TERM);
@@ -438,7 +438,7 @@ fn a_command_that_does_not_end_is_waited_for_aloud_and_ended_at_the_second_signa
         let mut exec = Console::start(command);
         assert_eq!(exec.stdout_line(), "up");
         exec.signal(signal);
-        exec.line(&["belljar: waiting for sh to end"]);
+        exec.line(&["belljar: waiting for sh to exit"]);
         exec.signal(signal);
         assert_eq!(exec.ends(), Some(code));
     }
@@ -467,7 +467,7 @@ fn a_cause_is_told_once_with_the_next_step() {
         (&["--data-dir", "/proc/x"], &["could not use the data folder", enoent]),
         (&["--record", "/proc/x"], &["could not write recordings to /proc/x", enoent]),
         (&["--search", missing], &["could not read the folder of documents", enoent]),
-        (&["--libraries", text(folder.path())], &["is no folder of libraries", "--libraries DIR"]),
+        (&["--libraries", text(folder.path())], &["no sandbox libraries in", "--libraries DIR"]),
         (
             &["--listen", &taken],
             &["could not listen on", "Address already in use", "--listen PORT"],
@@ -476,7 +476,7 @@ fn a_cause_is_told_once_with_the_next_step() {
             &["--data-dir", text(&no_database)],
             &["could not open the database", text(&database), "file is not a database"],
         ),
-        (&["--listen", "0.0.0.0:0"], &["no keys", "BELLJAR_API_KEYS", "--no-auth"]),
+        (&["--listen", "0.0.0.0:0"], &["no API keys", "BELLJAR_API_KEYS", "--no-auth"]),
     ] {
         let mut all = vec!["serve"];
         for (flag, value) in [("--listen", "127.0.0.1:0"), ("--data-dir", text(&own))] {

@@ -15,7 +15,7 @@ use super::error::{self, ApiError};
 use super::namespace::InNamespace;
 use super::quirk::{self, Api, Oddity, Wanted};
 use crate::fault::{Counters, Damage, Fault, Stop};
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 use crate::trace;
 
 /// A fault as JSON.
@@ -31,7 +31,7 @@ pub struct Faults {
     control: Control,
     everywhere: Vec<Fault>,
     /// Each as it was ordered.
-    standing: Rooms<Vec<(Value, Fault)>>,
+    standing: PerNamespace<Vec<(Value, Fault)>>,
     counters: Counters,
 }
 
@@ -40,7 +40,7 @@ type Named = (String, Fault);
 
 impl Faults {
     pub fn new(everywhere: Vec<Fault>, control: Control) -> Faults {
-        let (standing, counters) = (Rooms::default(), Counters::default());
+        let (standing, counters) = (PerNamespace::default(), Counters::default());
         Faults { control, everywhere, standing, counters }
     }
 

@@ -133,7 +133,7 @@ impl Line {
     }
 
     fn answered_by(&self, found: &Found) -> &'static str {
-        match (found.by, &found.fate.scenario, found.fate.backend, self.refusal) {
+        match (found.by, &found.result.scenario, found.result.backend, self.refusal) {
             (Some(by), ..) => by,
             (_, Some(_), ..) => "scenario",
             (_, _, Some(backend), _) => backend,
@@ -148,9 +148,9 @@ impl Line {
         }
         let found = self.trace.found();
         let by = self.answered_by(&found);
-        let fate = &found.fate;
+        let result = &found.result;
         let duration_ms = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        let ran = (fate.runs > 0).then_some(fate.runs);
+        let ran = (result.runs > 0).then_some(result.runs);
         macro_rules! line {
             ($level:expr, $event:literal) => {
                 tracing::event!(
@@ -161,12 +161,12 @@ impl Line {
                     status = self.status.map(|status| status.as_u16()),
                     duration_ms,
                     answered_by = by,
-                    scenario = fate.scenario.as_deref().map(shown),
+                    scenario = result.scenario.as_deref().map(shown),
                     error = self.refusal,
                     runs = ran,
-                    failed_runs = ran.map(|_| fate.failed_runs),
-                    interaction.id = fate.interaction_id.as_deref(),
-                    interaction.status = fate.status.map(word),
+                    failed_runs = ran.map(|_| result.failed_runs),
+                    interaction.id = result.interaction_id.as_deref(),
+                    interaction.status = result.status.map(word),
                     sent_bytes = self.status.map(|_| self.bytes),
                     events = self.is_stream.then_some(self.events),
                     request.id = %self.id,

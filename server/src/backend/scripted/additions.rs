@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::library::Scenarios;
 use super::scenario::{self, Scenario};
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 
 /// What all files that were added to one namespace may have.
 const MAX_BYTES: usize = 256 << 10;
@@ -18,7 +18,7 @@ const MAX_PATTERNS: usize = 32;
 /// What was added, in each namespace.
 #[derive(Debug, Default)]
 pub struct Additions {
-    rooms: Rooms<Room>,
+    rooms: PerNamespace<Room>,
     /// Beside which scenarios, in the order of the models that say them.
     loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
 }
