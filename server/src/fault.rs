@@ -163,7 +163,9 @@ struct Count {
 
 /// Too many different faults were requested in one namespace.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {MAX_COUNTED} different faults in one namespace: clear them with `POST /x/reset`")]
+#[error(
+    "more than {MAX_COUNTED} different faults in one namespace: clear them with `POST /x/reset`"
+)]
 pub struct TooMany;
 
 impl Counters {
@@ -180,8 +182,8 @@ impl Counters {
             }
             let count = counts.entry(name.to_owned()).or_default();
             count.met += 1;
-            let happens =
-                fault.applies_to(count.met) && fault.times.is_none_or(|times| count.happened < times);
+            let happens = fault.applies_to(count.met)
+                && fault.times.is_none_or(|times| count.happened < times);
             count.happened += u64::from(happens);
             Ok(happens)
         })
@@ -250,7 +252,9 @@ impl TryFrom<String> for Time {
         match humantime::parse_duration(&text) {
             Ok(time) if time <= MAX_TIME => Ok(Time(time)),
             Ok(_) => Err(format!("invalid time `{text}`: the maximum is {} s", MAX_TIME.as_secs())),
-            Err(_) => Err(format!("invalid time `{text}`: expected a duration such as `500ms` or `2s`")),
+            Err(_) => {
+                Err(format!("invalid time `{text}`: expected a duration such as `500ms` or `2s`"))
+            }
         }
     }
 }
@@ -304,7 +308,10 @@ mod tests {
             (r#"{"delay": "1h"}"#, "the maximum is 600 s"),
             (r#"{"stauts": 500}"#, "unknown field `stauts`"),
             (r#"{"quirk": "odd"}"#, "unknown quirk `odd`: expected one of several_results"),
-            (r#"{"finish": "STOP"}"#, "unknown finish reason `STOP`: expected one of MAX_TOKENS, SAFETY"),
+            (
+                r#"{"finish": "STOP"}"#,
+                "unknown finish reason `STOP`: expected one of MAX_TOKENS, SAFETY",
+            ),
         ] {
             let error = fault(json).expect_err("it is rejected");
             assert!(error.contains(wanted), "{json}: {error}");

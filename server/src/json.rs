@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn too_many_values_are_rejected_before_parsing() {
-        let error = parse("[".repeat(MAX_VALUES + 1).as_bytes()).expect_err("it has too many values");
+        let error =
+            parse("[".repeat(MAX_VALUES + 1).as_bytes()).expect_err("it has too many values");
         assert!(error.to_string().contains("more than 500000 values"), "{error}");
         assert!(parse(format!("[{}0]", "0,".repeat(MAX_VALUES - 2)).as_bytes()).is_ok());
     }

@@ -51,7 +51,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Control, Door, Hosts, Keys, Visitors};
+pub use http::{AllowedClients, Catalogue, Control, Hosts, HttpConfig, Keys};
 
 /// How long clients may take to receive their responses after the last interaction has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The components of a server.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Components {
     pub listeners: Listeners,
     pub sandbox: Arc<Sandbox>,
     pub backend: Arc<dyn Backend>,
@@ -79,7 +79,7 @@ pub struct Settings {
     pub limits: interaction::Limits,
     /// Seed of names and times; `None` makes them random.
     pub seed: Option<u64>,
-    pub door: Door,
+    pub http: HttpConfig,
     /// Faults for all requests.
     pub faults: Vec<fault::Fault>,
     /// Names of the models that `backend` answers for.
@@ -105,11 +105,11 @@ pub enum RunError {
 /// without delay.
 pub async fn run(
     settings: Settings,
-    parts: Parts,
+    components: Components,
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Parts { listeners, sandbox, backend, search, store, additions } = parts;
+    let Components { listeners, sandbox, backend, search, store, additions } = components;
     let files = store.files(settings.files);
     let engine = Engine::new(
         backend,
@@ -120,7 +120,7 @@ pub async fn run(
         settings.limits,
     );
     let engine = engine.seeded(settings.seed);
-    let engine = Arc::new(match settings.door.control {
+    let engine = Arc::new(match settings.http.control {
         Control::On => engine,
         Control::Off => engine.without_journal(),
     });
@@ -133,20 +133,20 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
-    let app = http::App::new(http::Parts {
+    let app = http::App::new(http::Components {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults, settings.door.control)),
+        faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalogue: Arc::new(settings.models),
         files,
         was_ready,
         stopping: stopping.clone(),
         in_flight: in_flight.clone(),
     });
-    let stalled_after = settings.door.stalled_after;
-    let service = http::service(app, settings.door);
+    let stalled_after = settings.http.stalled_after;
+    let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, stalled_after, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 

@@ -36,7 +36,7 @@ use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
-use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
+use server::{AllowedClients, Catalogue, Components, HttpConfig, Keys, Settings};
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -158,7 +158,7 @@ fn success(succeeded: bool) -> Exit {
 
 async fn check_sandbox(config: Config) -> anyhow::Result<bool> {
     let sandbox = sandbox(&config).await;
-    let succeeded = doctor::check_sandbox(sandbox.as_ref(), &mut std::io::stdout()).await?;
+    let succeeded = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
     match sandbox {
         Ok(sandbox) => sandbox.stop().await,
         Err(error) => drop(report::failed(&error)), // with a hint
@@ -187,9 +187,9 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
         _ = stops.next() => return Ok(success(true)), // no interaction runs yet
     };
     let urls = parts.urls.clone();
-    let told = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
+    let banner = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
     let ready = |description: &Description| {
-        told.announce(description);
+        banner.announce(description);
         announce(&format!("belljar listening on {}", urls[0]));
     };
     let (stop, stopping) = oneshot::channel::<()>();
@@ -232,7 +232,9 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
 }
 
 /// Waits for the server, and tells a user at a terminal if it takes long.
-async fn wait_until_ready(mut ready: oneshot::Receiver<()>) -> Result<(), oneshot::error::RecvError> {
+async fn wait_until_ready(
+    mut ready: oneshot::Receiver<()>,
+) -> Result<(), oneshot::error::RecvError> {
     tokio::select! {
         ready = &mut ready => return ready,
         () = tokio::time::sleep(NOTICE_AFTER), if std::io::stderr().is_terminal() => {
@@ -252,7 +254,7 @@ async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow:
             if ready.await.is_err() {
                 std::future::pending::<()>().await;
             }
-            client::check_sandbox(&command, within, &server, &mut std::io::stdout()).await
+            client::examine(&command, within, &server, &mut std::io::stdout()).await
         };
         tokio::select! {
             tried = trying => Ok(success(tried?)),
@@ -311,7 +313,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
         seed: config.seed,
-        door: Door {
+        http: HttpConfig {
             keys: match config.shared_keys {
                 true => Keys::new(&config.api_keys).shared(),
                 false => Keys::new(&config.api_keys),
@@ -320,10 +322,10 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
-            visitors: if config.record_from_anywhere || !records(config) {
-                Visitors::Everybody
+            allowed_clients: if config.record_from_anywhere || !records(config) {
+                AllowedClients::All
             } else {
-                Visitors::ThisMachine
+                AllowedClients::ThisMachine
             },
         },
         faults: config.faults.clone(),
@@ -341,7 +343,7 @@ fn records(config: &Config) -> bool {
 
 /// The components of a server, and where it listens.
 struct Assembled {
-    parts: Parts,
+    parts: Components,
     /// One per address. Never empty.
     urls: Vec<String>,
     /// Number of loaded scenarios.
@@ -366,7 +368,7 @@ impl Assembled {
         };
         // Last, so that an invalid configuration does not start a warden only to kill it.
         let sandbox = Arc::new(sandbox(config).await?);
-        let parts = Parts { listeners, sandbox, backend, search, store, additions };
+        let parts = Components { listeners, sandbox, backend, search, store, additions };
         Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
     }
 }

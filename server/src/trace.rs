@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{RequestOutcome, Note};
+use crate::journal::{Note, RequestOutcome};
 
 tokio::task_local! {
     static CURRENT: Trace;

@@ -38,8 +38,8 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
     assert_eq!(server.get("/readyz").await.status, 200);
 
     fill(&server.sees(data.path()).join("of-somebody-else"));
-    let reason = "The disk of this server is full, so nothing can be stored. Deleting interactions or \
-                  files makes room.";
+    let reason = "The disk of this server is full, so nothing can be stored. Delete interactions or \
+                  files to free space.";
     let upload = server
         .request("POST", "/upload/v1beta/files")
         .header("x-goog-upload-protocol", "raw")

@@ -103,7 +103,8 @@ fn of_sandbox(error: &SandboxError) -> Option<String> {
                 .to_owned()
         }
         SandboxError::Ended(_) => {
-            "the warden's log above has the reason; `belljar doctor` checks the sandbox alone".to_owned()
+            "the warden's log above has the reason; `belljar doctor` checks the sandbox alone"
+                .to_owned()
         }
         SandboxError::TooThin { .. } => {
             "`belljar doctor` shows which layer is missing and why".to_owned()

@@ -245,7 +245,9 @@ impl ConfigError {
             ConfigError::Open(_) => {
                 "set BELLJAR_API_KEYS=KEY,… to require keys, or pass --no-auth to serve clients without one"
             }
-            ConfigError::NoDataDir => "pass --data-dir DIR, or --ephemeral to use a temporary folder",
+            ConfigError::NoDataDir => {
+                "pass --data-dir DIR, or --ephemeral to use a temporary folder"
+            }
             ConfigError::NoWarden(_) => "pass --warden PATH or --sandbox-socket PATH",
             _ => return None,
         })

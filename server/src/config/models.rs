@@ -164,7 +164,9 @@ impl Table {
             None => None,
             Some(name) => {
                 let key = variable(name).filter(|key| !key.is_empty());
-                Some(SecretString::from(key.ok_or(format!("environment variable {name} contains no key"))?))
+                Some(SecretString::from(
+                    key.ok_or(format!("environment variable {name} contains no key"))?,
+                ))
             }
         };
         Ok(Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) })

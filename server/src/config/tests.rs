@@ -120,7 +120,10 @@ fn an_invalid_setting_is_rejected_by_name() {
             "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"http://x\"\napi_key_env = \"NO\"",
             "[[model]] q*: environment variable NO contains no key",
         ),
-        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1", "images must be true, false or"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1",
+            "images must be true, false or",
+        ),
         ("[[model]]\nname = \"q*\"\nbackend = \"replay\"", "[[model]] q*: missing folder"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecord = true",
@@ -152,7 +155,8 @@ fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
          model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nsilence = \"5s\"\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
-    let config = read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("the configuration is valid");
+    let config =
+        read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("the configuration is valid");
     let BackendConfig::OpenAi(address, model) = &config.models[0].backend else {
         panic!("{config:?}");
     };
@@ -178,7 +182,8 @@ fn gemini_models_use_googles_server_unless_base_url_is_set() {
          model = \"m\"\nexecution = \"upstream\"\nsilence = \"5s\"\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
-    let config = read(&["--config", path], &[("KEY", "geheim")]).expect("the configuration is valid");
+    let config =
+        read(&["--config", path], &[("KEY", "geheim")]).expect("the configuration is valid");
     assert!(!format!("{config:?}").contains("geheim"));
     let [first, second, ..] = &config.models[..] else { panic!("{config:?}") };
     let BackendConfig::Gemini(address, model) = &first.backend else { panic!("{config:?}") };
@@ -203,7 +208,8 @@ fn models_are_recorded_in_the_configured_folder_without_keys() {
          [[model]]\nname = \"r*\"\nbackend = \"replay\"\nfolder = \"kept\"\nrecord = false\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
-    let config = read(&["--config", path], &[("KEY", "the-models-own")]).expect("the configuration is valid");
+    let config = read(&["--config", path], &[("KEY", "the-models-own")])
+        .expect("the configuration is valid");
     assert!(config.record_from_anywhere);
     let folders: Vec<_> = config.models.iter().map(|rule| rule.record.as_deref()).collect();
     let all = Some(Path::new("all"));
@@ -268,7 +274,10 @@ fn verify_takes_the_named_recordings() {
     assert_eq!(changes, Changes::Refuse);
     let update = task(&["verify", "--update", "a"], &[]);
     assert!(matches!(update, Ok(Task::Verify(_, _, Changes::Accept))));
-    assert!(matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))), "verify needs a path");
+    assert!(
+        matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))),
+        "verify needs a path"
+    );
 }
 
 #[test]
@@ -339,7 +348,10 @@ fn files_are_fetched_only_from_configured_addresses() {
     assert_eq!(read(&[], &variable).expect("the configuration is valid").fetch_from, both);
     let file = file("fetch_from = ['https://a.org/data/', 'https://b.org/']\n");
     let path = file.path().to_str().expect("the path is UTF-8");
-    assert_eq!(read(&["--config", path], &[]).expect("the configuration is valid").fetch_from, both);
+    assert_eq!(
+        read(&["--config", path], &[]).expect("the configuration is valid").fetch_from,
+        both
+    );
     let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
     assert!(error.to_string().contains("'a.org' is no address"), "{error}");
 }
@@ -462,9 +474,13 @@ fn sizes_and_durations_may_have_units_everywhere() {
     assert_eq!(files, (1 << 20, 7, 1000));
     assert_eq!(config.retention, Duration::from_secs(5400));
     assert_eq!(config.log_format, LogFormat::Json);
-    let Some(SearchConfig::Folder { limits, .. }) = config.search else { panic!("expected a folder") };
+    let Some(SearchConfig::Folder { limits, .. }) = config.search else {
+        panic!("expected a folder")
+    };
     assert_eq!((limits.file_bytes, limits.bytes), (1_000_000, 9));
-    let SandboxConfig::Warden { run, .. } = config.sandbox else { panic!("expected a warden that the server starts") };
+    let SandboxConfig::Warden { run, .. } = config.sandbox else {
+        panic!("expected a warden that the server starts")
+    };
     assert_eq!(run, Duration::from_secs(60));
 
     let variables = [
@@ -488,7 +504,9 @@ fn sizes_and_durations_may_have_units_everywhere() {
 
 #[test]
 fn colours_follow_the_standard_variables() {
-    let colour = |variables: &[(&str, &str)]| read(&[], variables).expect("the configuration is valid").colour;
+    let colour = |variables: &[(&str, &str)]| {
+        read(&[], variables).expect("the configuration is valid").colour
+    };
     assert_eq!(colour(&[]), Colour::Auto);
     assert_eq!(colour(&[("NO_COLOR", "")]), Colour::Auto);
     assert_eq!(colour(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]), Colour::Never);
@@ -533,8 +551,9 @@ fn the_effective_settings_are_shown_with_their_source_and_without_keys() {
 fn test_controls_are_off_with_keys_unless_enabled() {
     let keys = ("BELLJAR_API_KEYS", "a,b");
     let (on, off) = (file("control = true"), file("control = false"));
-    let path =
-        |file: &tempfile::NamedTempFile| file.path().to_str().expect("the path is UTF-8").to_owned();
+    let path = |file: &tempfile::NamedTempFile| {
+        file.path().to_str().expect("the path is UTF-8").to_owned()
+    };
     let (on, off) = (path(&on), path(&off));
     for (arguments, variables, wanted) in [
         (&[][..], &[][..], Control::On),
@@ -563,9 +582,15 @@ fn test_controls_are_off_with_keys_unless_enabled() {
 fn each_key_is_a_tenant_unless_keys_are_shared() {
     let file = file("shared_keys = true");
     let path = file.path().to_str().expect("the path is UTF-8");
-    assert!(!read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("the configuration is valid").shared_keys);
+    assert!(
+        !read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("the configuration is valid").shared_keys
+    );
     assert!(read(&["--shared-keys"], &[]).expect("the configuration is valid").shared_keys);
-    assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("the configuration is valid").shared_keys);
+    assert!(
+        read(&[], &[("BELLJAR_SHARED_KEYS", "true")])
+            .expect("the configuration is valid")
+            .shared_keys
+    );
     assert!(read(&["--config", path], &[]).expect("the configuration is valid").shared_keys);
 }
 

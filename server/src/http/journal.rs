@@ -1,4 +1,4 @@
-//! `GET /x/journal` and `POST /x/reset`: what was asked, and as if nothing had been.
+//! `GET /x/journal` and `POST /x/reset`.
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -
     }))
 }
 
-/// Forgets what this namespace asked and added, and nothing of any other.
+/// Removes the state of this namespace only: its journal, scenarios, faults and counters.
 pub async fn reset(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     app.engine.journal().clear(&namespace);
     app.engine.counts().clear(&namespace);
