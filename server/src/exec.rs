@@ -18,7 +18,7 @@ const NOT_EXECUTABLE: u8 = 126;
 /// Interactive interpreters use Ctrl-C as an ordinary key, so two signals force the end only if
 /// they arrive within this time.
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
-/// Delay after a signal before a notice says that the command still runs.
+/// Delay after a signal before a notice that the command still runs.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 /// Exit code of a process that was killed by a signal, minus the signal's number.
 const BY_SIGNAL: i32 = 128;

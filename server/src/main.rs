@@ -231,7 +231,7 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     .await
 }
 
-/// Waits for the server, and tells a user at a terminal if it takes long.
+/// Waits for the server, and prints a notice on a terminal if that takes long.
 async fn wait_until_ready(
     mut ready: oneshot::Receiver<()>,
 ) -> Result<(), oneshot::error::RecvError> {

@@ -388,12 +388,12 @@ fn the_defaults_in_help_are_the_effective_defaults() {
     let defaults = |command: &str| -> Vec<(String, String)> {
         let mut all = help::command();
         let command = all.find_subcommand_mut(command).expect("it is a command");
-        let told = command.get_arguments().filter_map(|arg| {
+        let found = command.get_arguments().filter_map(|arg| {
             let help = arg.get_help()?.to_string();
             let default = help.split_once("[default: ")?.1.split(']').next()?.to_owned();
             Some((arg.get_long()?.to_owned(), default))
         });
-        told.collect()
+        found.collect()
     };
     let usual = format!("{:?}", read(&[], &[]).expect("the configuration is valid"));
     let mut tried = 0;
@@ -417,23 +417,23 @@ fn the_defaults_in_help_are_the_effective_defaults() {
 #[test]
 fn help_of_each_command_lists_its_own_options_in_groups() {
     let mut all = help::command();
-    let mut told = |name: &str| {
+    let mut help_of = |name: &str| {
         let command = all.find_subcommand_mut(name).expect("it is a command");
         (command.render_help().to_string(), command.render_long_help().to_string())
     };
-    let (short, long) = told("serve");
+    let (short, long) = help_of("serve");
     assert!(short.len() < long.len() / 2, "{short}");
     for group in
         ["Server:", "Data:", "Model:", "Sandbox:", "Limits:", "Examples:", "BELLJAR_API_KEYS"]
     {
         assert!(long.contains(group), "{group} is missing in {long}");
     }
-    let (_, exec) = told("exec");
+    let (_, exec) = help_of("exec");
     for absent in ["--retention", "--file-bytes", "127.0.0.1:8080", "Limits:", "--no-auth"] {
         assert!(!exec.contains(absent), "{exec}");
     }
     assert!(exec.contains("--scenarios") && exec.contains("-- pytest"), "{exec}");
-    let (_, verify) = told("verify");
+    let (_, verify) = help_of("verify");
     assert!(!verify.contains("--listen") && verify.contains("--seed"), "{verify}");
     let refused = task(&["verify", "--retention", "5d", "a"], &[]).expect_err("it has no effect");
     assert!(refused.to_string().contains("unexpected argument '--retention'"), "{refused}");

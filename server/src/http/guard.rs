@@ -295,8 +295,8 @@ mod tests {
             (request("/v1/models").version(Version::HTTP_10), true),
             (request("/v1/models").version(Version::HTTP_10).header("host", "evil.example"), false),
         ] {
-            let told = format!("{request:?}");
-            assert_eq!(status(&hosts(), request).is_none(), wanted, "{told}");
+            let shown = format!("{request:?}");
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{shown}");
         }
     }
 

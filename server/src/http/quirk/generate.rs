@@ -121,19 +121,19 @@ impl Chunks {
                 // The content of the last chunk is sent before it.
                 let candidate = chunk["candidates"][0].as_object_mut();
                 candidate.and_then(|candidate| candidate.remove("finishReason"));
-                let said = (!is_empty_chunk(&chunk)).then_some(chunk);
+                let content = (!is_empty_chunk(&chunk)).then_some(chunk);
                 let before = (self.count == 1).then(|| vec![empty.clone(), empty.clone()]);
-                before.into_iter().flatten().chain(said).chain([empty, last]).collect()
+                before.into_iter().flatten().chain(content).chain([empty, last]).collect()
             }
             Quirk::FinishAlone if is_last => {
                 let reason = finish(&chunk).unwrap_or_default().to_owned();
                 let counts = chunk["usageMetadata"].clone();
                 let candidate = chunk["candidates"][0].as_object_mut();
                 candidate.and_then(|candidate| candidate.remove("finishReason"));
-                let said = (!is_empty_chunk(&chunk)).then_some(chunk);
+                let content = (!is_empty_chunk(&chunk)).then_some(chunk);
                 let last =
                     json!({"candidates": [{"finishReason": reason}], "usageMetadata": counts});
-                said.into_iter().chain([last]).collect()
+                content.into_iter().chain([last]).collect()
             }
             Quirk::CutShort if is_last => Vec::new(),
             _ if is_replaced(quirk) => {

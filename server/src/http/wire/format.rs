@@ -23,18 +23,18 @@ pub fn add(format: Node, generation_config: &mut Value) -> Result<(), WireError>
         Value::Array(_) => format.list()?,
         _ => return Err(format.not("an object or a list")),
     };
-    let mut told: Option<Map<String, Value>> = None;
+    let mut text_format: Option<Map<String, Value>> = None;
     for form in forms {
         let again = form.wrong("only one format for text is allowed");
         let Some(form) = text(form)? else { continue };
-        if told.replace(form).is_some() {
+        if text_format.replace(form).is_some() {
             return Err(again);
         }
     }
-    let Some(told) = told else { return Ok(()) };
+    let Some(text_format) = text_format else { return Ok(()) };
     match generation_config {
-        Value::Object(fields) => fields.extend(told),
-        other => *other = told.into(),
+        Value::Object(fields) => fields.extend(text_format),
+        other => *other = text_format.into(),
     }
     Ok(())
 }
