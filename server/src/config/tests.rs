@@ -135,7 +135,7 @@ fn an_invalid_setting_is_rejected_by_name() {
         ("[search]\nprovider = \"searxng\"", "[search]: missing base_url"),
         (
             "[search]\nprovider = \"folder\"\nfolder = \"d\"\nresults = 0",
-            "[search]: invalid results 21: expected 1 to 20",
+            "[search]: invalid results 0: expected 1 to 20",
         ),
         ("[[model]]\nname = \"[\"\nbackend = \"direct\"", "[[model]] [: "),
     ] {
