@@ -1,23 +1,23 @@
-//! Memory that requests and answers may take together, so that none of them is the server's last.
+//! Memory budgets that all requests and responses share, so that no request exhausts the server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a budget is counted in.
+/// Granularity of a budget.
 const UNIT_BYTES: usize = 1 << 10;
-/// Where nobody can say how much memory there is.
+/// Assumed memory where the size cannot be read.
 const UNKNOWN_MEMORY_BYTES: u64 = 1 << 30;
 
-/// So many bytes at a time. Cheap to clone: the clones share them.
+/// A limit on bytes in use. Cheap to clone; clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Budget {
     bytes: usize,
     free: Arc<Semaphore>,
 }
 
-/// Bytes of a budget. They are free again when this is dropped.
+/// Bytes of a budget, returned to it on drop.
 #[derive(Debug, Default)]
 pub struct Share(Option<OwnedSemaphorePermit>);
 
@@ -31,7 +31,7 @@ impl Budget {
         self.bytes
     }
 
-    /// So many bytes, where they are free.
+    /// Takes the bytes, if they are free.
     pub fn take(&self, bytes: usize) -> Option<Share> {
         if bytes == 0 {
             return Some(Share::default());
@@ -40,13 +40,13 @@ impl Budget {
         free.try_acquire_many_owned(units(bytes)).ok().map(|permit| Share(Some(permit)))
     }
 
-    /// So many bytes, or all of them where that is less, as soon as they are free.
+    /// Waits until the bytes are free. Takes all bytes of the budget if it has fewer.
     pub async fn wait_for(&self, bytes: usize) -> Share {
         if bytes == 0 {
             return Share::default();
         }
         let free = Arc::clone(&self.free);
-        // It is never closed.
+        // The semaphore is never closed.
         Share(free.acquire_many_owned(units(bytes.min(self.bytes))).await.ok())
     }
 }
@@ -69,8 +69,8 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
-/// The memory that this process may take: that of the machine, or of its control group where that is
-/// less.
+/// The memory that this process may use: that of the machine, or the limit of its control group if
+/// that is lower.
 pub fn memory_bytes() -> u64 {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| total(&text));
@@ -85,8 +85,8 @@ fn total(meminfo: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
-/// Files that may hold a limit: of this process's control group and of those above it. In a container
-/// the group is mounted as if it were the topmost.
+/// Files that may hold a memory limit: of this process's control group and of its ancestors. In a
+/// container the group is mounted as the root.
 fn limits_of(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_given_out_than_there_is_and_what_is_dropped_is_free_again() {
+    fn shares_never_exceed_the_budget_and_are_returned_on_drop() {
         let budget = Budget::new(10 << 10);
         let mut first = budget.take(6 << 10).expect("it is free");
         assert!(budget.take(5 << 10).is_none());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_it_when_it_is_free_and_never_more_than_there_is() {
+    async fn a_waiter_gets_free_bytes_and_never_more_than_the_budget() {
         let budget = Budget::new(4 << 10);
         let all = budget.take(4 << 10).expect("it is free");
         let waiting = budget.wait_for(1 << 30);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_limit_of_all_groups_counts() {
+    fn the_lowest_limit_of_all_groups_applies() {
         let wanted = [
             "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
             "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",

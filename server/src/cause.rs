@@ -1,14 +1,14 @@
-//! Errors and what caused them, each told once.
+//! Formats an error with its causes, each once.
 //!
-//! Many errors name their cause in their own text, so that a log line of theirs is complete, and also
-//! have it as their source. Both together would tell it twice.
+//! Many errors include their source in their own text, so that a log line is complete, and also
+//! return it from `source`. Printing both would repeat it.
 
-/// The error, its cause, the cause of that. What an error repeats of its cause is left out.
+/// The texts of the error and its causes. Text that an error repeats from its cause is removed.
 pub fn chain(error: &anyhow::Error) -> Vec<String> {
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let mut told: Vec<String> = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     for text in texts {
-        if let Some(before) = told.last_mut() {
+        if let Some(before) = parts.last_mut() {
             if *before == text {
                 continue;
             }
@@ -22,17 +22,17 @@ pub fn chain(error: &anyhow::Error) -> Vec<String> {
                 continue;
             }
         }
-        told.push(text);
+        parts.push(text);
     }
-    // What was left of one may be in the one before it.
+    // A shortened text may be part of the one before it.
     let mut at = 1;
-    while at < told.len() {
-        if told[at - 1].contains(&told[at]) { drop(told.remove(at)) } else { at += 1 }
+    while at < parts.len() {
+        if parts[at - 1].contains(&parts[at]) { drop(parts.remove(at)) } else { at += 1 }
     }
-    told
+    parts
 }
 
-/// All of it in one line.
+/// The whole chain in one line.
 pub fn in_a_line(error: &anyhow::Error) -> String {
     chain(error).join(": ")
 }
@@ -59,10 +59,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
-        let told = ["could not read a.toml", "disk on fire"];
-        assert_eq!(chain(&embeds().into()), told);
-        assert_eq!(chain(&Hands(embeds()).into()), told);
+    fn a_cause_is_printed_once() {
+        let texts = ["could not read a.toml", "disk on fire"];
+        assert_eq!(chain(&embeds().into()), texts);
+        assert_eq!(chain(&Hands(embeds()).into()), texts);
         let deep = anyhow::Error::new(Hands(embeds())).context("starting");
         assert_eq!(chain(&deep), ["starting", "could not read a.toml", "disk on fire"]);
         assert_eq!(in_a_line(&deep), "starting: could not read a.toml: disk on fire");

@@ -1,32 +1,31 @@
-//! What is counted in each namespace between its requests, until `POST /x/reset`: which scenarios were
-//! used, how often a recorded question was asked, and with a seed how often a request was sent. Nothing
-//! else depends on other requests.
+//! Counters of each namespace, kept until `POST /x/reset`: uses of scenarios, requests for recorded
+//! questions and, with a seed, identical requests. Nothing else depends on earlier requests.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 
-/// Things that are counted in one namespace. What is beyond that is counted as if it were new.
+/// Maximum number of counters of one namespace. Beyond it, each count starts at 0.
 const MAX_THINGS: usize = 10_000;
 
-/// The tallies of all namespaces.
+/// Counters of all namespaces.
 #[derive(Debug, Default)]
-pub struct Counts(Rooms<Arc<Tally>>);
+pub struct Counts(PerNamespace<Arc<Tally>>);
 
-/// The tally of one namespace.
+/// Counters of one namespace.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<HashMap<u64, u64>>);
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted<'k> {
-    /// Interactions that this scenario of this file answered.
+    /// Interactions answered by this scenario of this file.
     Uses { file: &'k str, scenario: &'k str },
-    /// Interactions that asked this recorded question.
+    /// Interactions with this recorded question.
     Question(&'k str),
-    /// Requests that hold the same.
+    /// Requests with this content.
     Request(&'k [u8]),
 }
 
@@ -41,7 +40,7 @@ impl Counts {
 }
 
 impl Tally {
-    /// How often it was counted before. It is counted once more.
+    /// Increments the counter and returns its previous value.
     pub fn next(&self, what: Counted<'_>) -> u64 {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(what);
@@ -60,7 +59,7 @@ impl Tally {
 }
 
 fn key(what: Counted<'_>) -> u64 {
-    // Always the same in one process, which is as long as a tally lasts.
+    // Deterministic within one process, which is the lifetime of a tally.
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_namespace_counts_for_itself_until_it_is_reset() {
+    fn each_namespace_has_its_own_counters_until_it_is_reset() {
         let counts = Counts::default();
         let (mine, other) = (Namespace::named("mine").expect("it is a name"), Namespace::default());
         let question = Counted::Question("q");
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_has_a_limit() {
+    fn the_number_of_counters_is_limited() {
         let tally = Tally::default();
         for number in 0..MAX_THINGS {
             tally.next(Counted::Question(&number.to_string()));
@@ -93,6 +92,6 @@ mod tests {
             (tally.next(Counted::Question("x")), tally.next(Counted::Question("x"))),
             (0, 0)
         );
-        assert_eq!(tally.next(Counted::Question("7")), 1, "what was there goes on");
+        assert_eq!(tally.next(Counted::Question("7")), 1, "an existing counter continues");
     }
 }

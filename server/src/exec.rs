@@ -1,5 +1,5 @@
-//! `belljar exec`: a command with a server of its own beside it, found by Google's SDKs without a
-//! word in the command's code.
+//! `belljar exec`: runs a command against a temporary server, which Google's SDKs find through
+//! environment variables.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -12,23 +12,23 @@ use tokio::signal::unix::{self, SignalKind};
 
 use crate::config::Exec;
 
-/// What a shell answers for a command that is not there, and for one that it may not run.
+/// Exit codes of a shell for a missing command and for one without execute permission.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
-/// In a session with an interpreter Ctrl-C is a key like any other, so two of them mean the end only
-/// where they are close together.
+/// Interactive interpreters use Ctrl-C as an ordinary key, so two signals force the end only if
+/// they arrive within this time.
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
-/// A command that takes longer to end is waited for aloud.
+/// Delay after a signal before a notice that the command still runs.
 const TELL_AFTER: Duration = Duration::from_secs(2);
-/// A process that a signal ended has this and the signal's number for its exit code.
+/// Exit code of a process that was killed by a signal, minus the signal's number.
 const BY_SIGNAL: i32 = 128;
 
-/// Settings that would lead an SDK past the server: another key, which has precedence, and Google's
-/// other services.
+/// Variables that would send an SDK elsewhere: a key with higher precedence, and Google's other
+/// services.
 const ELSEWHERE: [&str; 3] =
     ["GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"];
 
-/// The signals that are meant for the command.
+/// Signals to forward to the command.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: unix::Signal,
@@ -38,7 +38,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From here on none of them ends this process.
+    /// Installs the handlers. From then on these signals do not end this process.
     pub fn catch() -> io::Result<Signals> {
         Ok(Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -58,13 +58,13 @@ impl Signals {
     }
 }
 
-/// The exit code for a command that a signal came before.
+/// The exit code when a signal ended the command.
 pub fn code_of(signal: Signal) -> u8 {
     u8::try_from(BY_SIGNAL + signal.as_raw()).unwrap_or(u8::MAX)
 }
 
-/// Runs the command beside the server at `url` and waits for its end. Signals are handed on; the same
-/// one again ends the command at once. The answer is an exit code.
+/// Runs the command against the server at `url` and returns its exit code. Forwards signals; a
+/// repeated signal kills the command.
 pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io::Result<u8> {
     let mut child = match spawn(exec, url, key) {
         Ok(child) => child,
@@ -86,7 +86,7 @@ pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io
                 });
                 hand_on(signal, &child);
                 if again {
-                    return Ok(code_of(signal)); // the command is killed with its handle
+                    return Ok(code_of(signal)); // dropping the handle kills the command
                 }
                 last = Some((signal, Instant::now()));
             }
@@ -94,8 +94,8 @@ pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io
                 let name = exec.command[0].display();
                 let seconds = AGAIN_WITHIN.as_secs();
                 eprintln!(
-                    "belljar: waiting for {name} to end; the same signal again, from a terminal \
-                     twice within {seconds} s, ends it at once"
+                    "belljar: waiting for {name} to exit; send the same signal again (Ctrl-C: \
+                     twice within {seconds} s) to kill it"
                 );
                 is_told = true;
             }
@@ -114,7 +114,7 @@ fn spawn(exec: &Exec, url: &str, key: &str) -> io::Result<Child> {
     command(exec, url, key).stdin(Stdio::inherit()).spawn()
 }
 
-/// The command, with the variables by which it finds the server at `url`.
+/// The command, with the variables through which SDKs find the server at `url`.
 pub fn command(exec: &Exec, url: &str, key: &str) -> Command {
     let mut command = Command::new(&exec.command[0]);
     command
@@ -138,16 +138,16 @@ fn code(status: ExitStatus) -> u8 {
 
 fn hand_on(signal: Signal, child: &Child) {
     if is_typed(signal) {
-        return; // the terminal has given it to the command already
+        return; // the terminal has sent it to the command already
     }
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(id) = id {
-        // It may have ended in this moment, which is what is wanted.
+        // The process may have exited, which is fine.
         let _ = kill_process(id, signal);
     }
 }
 
-/// Whether it is a key of a terminal, and this process one of those that its keys are for.
+/// Whether the signal comes from a terminal whose foreground process group includes this process.
 fn is_typed(signal: Signal) -> bool {
     if !matches!(signal, Signal::INT | Signal::QUIT) {
         return false;

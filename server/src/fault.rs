@@ -1,5 +1,5 @@
-//! Failures that a test orders: by a header for one request, by the configuration for all of them.
-//! What a script orders in its place is in the scripted model.
+//! Failures that a test requests: for one request by a header, for all requests by the
+//! configuration. The scripted model implements the failures of a script.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::interaction::{Failure, FailureKind, Manner, Reason};
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 use crate::quirk::Quirk;
 
-/// The longest wait that can be ordered.
+/// The longest delay.
 const MAX_TIME: Duration = Duration::from_secs(600);
-/// Different faults that are counted in one namespace.
+/// Maximum number of different faults counted in one namespace.
 const MAX_COUNTED: usize = 100;
 
-/// The failures that Google's API knows, by the numbers that it gives them.
+/// Statuses of Google's API and their failures.
 const STATUSES: &[(u16, FailureKind)] = &[
     (400, FailureKind::InvalidRequest),
     (401, FailureKind::Unauthenticated),
@@ -34,21 +34,21 @@ const STATUSES: &[(u16, FailureKind)] = &[
     (504, FailureKind::DeadlineExceeded),
 ];
 
-/// The number that Google's API gives a failure.
+/// The HTTP status of a failure.
 pub fn status(kind: FailureKind) -> u16 {
     let known = STATUSES.iter().find(|(_, known)| *known == kind);
     known.map_or(500, |(status, _)| *status)
 }
 
-/// What goes wrong, and with which requests.
+/// A failure, and the requests that it applies to.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fault {
-    /// Of how many requests it befalls: 1 is all of them.
+    /// Probability that it applies to a request; 1 means always.
     chance: Chance,
-    /// Another seed, other requests; the same seed, the same ones.
+    /// Seed of the random choice of requests.
     seed: u64,
-    /// How often it happens in a namespace.
+    /// How often it happens in one namespace.
     times: Option<u64>,
 
     status: Option<Status>,
@@ -60,15 +60,15 @@ pub struct Fault {
     between_events: Option<Time>,
     drop_after_events: Option<u64>,
     drop_after_bytes: Option<u64>,
-    /// Number of the event whose JSON is cut in the middle, from 1.
+    /// Number of the event whose JSON is truncated, from 1.
     malformed_event: Option<u64>,
-    /// The answer in a form that broke somebody's client.
+    /// Makes the response unusual but valid, as in a reported bug of a client.
     quirk: Option<Quirk>,
-    /// The model stops for this reason, and has said nothing.
+    /// The model stops for this reason, without output.
     finish: Option<Stop>,
 }
 
-/// Why a model stops that was to answer.
+/// Why a model stopped early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Stop {
@@ -88,7 +88,7 @@ pub struct Status(pub FailureKind);
 #[serde(try_from = "String")]
 pub struct Time(pub Duration);
 
-/// What happens to the body of an answer.
+/// Changes to the body of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Damage {
     pub between_events: Duration,
@@ -102,10 +102,10 @@ impl Fault {
         self.delay.map_or(Duration::ZERO, |time| time.0)
     }
 
-    /// The answer instead of all others.
+    /// The error response that replaces the answer.
     pub fn failure(&self) -> Option<Failure> {
         let Status(kind) = self.status?;
-        let message = self.message.clone().unwrap_or_else(|| "A fault was ordered.".to_owned());
+        let message = self.message.clone().unwrap_or_else(|| "A fault was requested.".to_owned());
         let retry_after = self.retry_after.map(|time| time.0);
         Some(Failure { kind, message, retry_after, manner: Manner::Thrown })
     }
@@ -119,7 +119,7 @@ impl Fault {
         }
     }
 
-    /// The quirk and nothing else, each time.
+    /// A fault with only this quirk, for every request.
     pub fn of_quirk(quirk: Quirk) -> Fault {
         Fault { quirk: Some(quirk), ..Fault::default() }
     }
@@ -132,15 +132,15 @@ impl Fault {
         self.finish
     }
 
-    /// Whether it is about the answer, and about nothing before it.
+    /// Whether it changes only the response.
     pub fn is_about_the_answer(&self) -> bool {
         let before = self.status.is_some() || self.delay.is_some();
         let after = self.damage() != Damage::default() || self.quirk.is_some();
         !before && (after || self.finish.is_some())
     }
 
-    /// Whether it befalls the request with this number, as the seed has it.
-    fn befalls(&self, number: u64) -> bool {
+    /// Whether it applies to the request with this number, according to the seed.
+    fn applies_to(&self, number: u64) -> bool {
         let dice = Sha256::new()
             .chain_update(self.seed.to_le_bytes())
             .chain_update(number.to_le_bytes())
@@ -151,9 +151,9 @@ impl Fault {
     }
 }
 
-/// How often each fault has been met, and has happened, in each namespace.
+/// How often each fault was evaluated, and how often it happened, in each namespace.
 #[derive(Debug, Default)]
-pub struct Counters(Rooms<HashMap<String, Count>>);
+pub struct Counters(PerNamespace<HashMap<String, Count>>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -161,13 +161,15 @@ struct Count {
     happened: u64,
 }
 
-/// Too many different faults were ordered in one namespace.
+/// Too many different faults were requested in one namespace.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {MAX_COUNTED} different faults in one namespace: `POST /x/reset` forgets them")]
+#[error(
+    "more than {MAX_COUNTED} different faults in one namespace: clear them with `POST /x/reset`"
+)]
 pub struct TooMany;
 
 impl Counters {
-    /// Whether `fault`, which is known by `name`, happens to a request now.
+    /// Whether `fault`, identified by `name`, happens to this request.
     pub fn happens(
         &self,
         namespace: &Namespace,
@@ -180,14 +182,14 @@ impl Counters {
             }
             let count = counts.entry(name.to_owned()).or_default();
             count.met += 1;
-            let happens =
-                fault.befalls(count.met) && fault.times.is_none_or(|times| count.happened < times);
+            let happens = fault.applies_to(count.met)
+                && fault.times.is_none_or(|times| count.happened < times);
             count.happened += u64::from(happens);
             Ok(happens)
         })
     }
 
-    /// How often it has happened.
+    /// How often it happened.
     pub fn happened(&self, namespace: &Namespace, name: &str) -> u64 {
         self.0.with(namespace, |counts| counts.get(name).map_or(0, |count| count.happened))
     }
@@ -207,7 +209,7 @@ impl TryFrom<String> for Stop {
         let reason = Reason::ALL.into_iter().find(|reason| reason.word() == word);
         reason.map(Stop::Reason).ok_or_else(|| {
             let known = Reason::ALL.map(Reason::word).join(", ");
-            format!("`{word}` is no reason to stop; there are MAX_TOKENS, {known}")
+            format!("unknown finish reason `{word}`: expected one of MAX_TOKENS, {known}")
         })
     }
 }
@@ -225,7 +227,7 @@ impl TryFrom<f64> for Chance {
         if (0.0..=1.0).contains(&chance) {
             Ok(Chance(chance))
         } else {
-            Err(format!("a chance lies between 0 and 1; {chance} does not"))
+            Err(format!("invalid chance {chance}: expected a number from 0 to 1"))
         }
     }
 }
@@ -238,7 +240,7 @@ impl TryFrom<u16> for Status {
         found.map(|(_, kind)| Status(*kind)).ok_or_else(|| {
             let known: Vec<String> =
                 STATUSES.iter().map(|(status, _)| status.to_string()).collect();
-            format!("{number} is no status of Google's API; there are {}", known.join(", "))
+            format!("unknown status {number}: expected one of {}", known.join(", "))
         })
     }
 }
@@ -249,8 +251,10 @@ impl TryFrom<String> for Time {
     fn try_from(text: String) -> Result<Time, String> {
         match humantime::parse_duration(&text) {
             Ok(time) if time <= MAX_TIME => Ok(Time(time)),
-            Ok(_) => Err(format!("a time is at most {} s, not `{text}`", MAX_TIME.as_secs())),
-            Err(_) => Err(format!("a time is written like `500ms` or `2s`, not `{text}`")),
+            Ok(_) => Err(format!("invalid time `{text}`: the maximum is {} s", MAX_TIME.as_secs())),
+            Err(_) => {
+                Err(format!("invalid time `{text}`: expected a duration such as `500ms` or `2s`"))
+            }
         }
     }
 }
@@ -263,23 +267,23 @@ mod tests {
         serde_json::from_str(json).map_err(|error| error.to_string())
     }
 
-    fn happens(counters: &Counters, room: &str, json: &str) -> bool {
-        let namespace = Namespace::named(room).expect("it is a name");
+    fn happens(counters: &Counters, name: &str, json: &str) -> bool {
+        let namespace = Namespace::named(name).expect("it is a name");
         let fault = fault(json).expect("it is right");
         counters.happens(&namespace, json, &fault).expect("there are few")
     }
 
     #[test]
-    fn it_happens_as_often_as_it_was_ordered_in_each_namespace() {
+    fn it_happens_as_often_as_requested_in_each_namespace() {
         let counters = Counters::default();
         let twice = r#"{"status": 503, "times": 2}"#;
         let seen: Vec<bool> = (0..4).map(|_| happens(&counters, "a", twice)).collect();
         assert_eq!(seen, [true, true, false, false]);
-        assert!(happens(&counters, "b", twice), "another room has counts of its own");
+        assert!(happens(&counters, "b", twice), "another namespace has its own counts");
     }
 
     #[test]
-    fn a_seed_decides_and_a_chance_is_kept() {
+    fn a_seed_selects_the_requests_and_the_chance_holds() {
         let drawn = |seed: u64| -> Vec<bool> {
             let json = format!(r#"{{"status": 503, "chance": 0.3, "seed": {seed}}}"#);
             let counters = Counters::default();
@@ -297,22 +301,25 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn an_invalid_fault_is_rejected() {
         for (json, wanted) in [
-            (r#"{"chance": 2}"#, "between 0 and 1"),
-            (r#"{"status": 200}"#, "no status of Google's API"),
-            (r#"{"delay": "1h"}"#, "at most 600 s"),
+            (r#"{"chance": 2}"#, "invalid chance 2: expected a number from 0 to 1"),
+            (r#"{"status": 200}"#, "unknown status 200"),
+            (r#"{"delay": "1h"}"#, "the maximum is 600 s"),
             (r#"{"stauts": 500}"#, "unknown field `stauts`"),
-            (r#"{"quirk": "odd"}"#, "`odd` is no quirk; there are several_results"),
-            (r#"{"finish": "STOP"}"#, "`STOP` is no reason to stop; there are MAX_TOKENS, SAFETY"),
+            (r#"{"quirk": "odd"}"#, "unknown quirk `odd`: expected one of several_results"),
+            (
+                r#"{"finish": "STOP"}"#,
+                "unknown finish reason `STOP`: expected one of MAX_TOKENS, SAFETY",
+            ),
         ] {
-            let error = fault(json).expect_err("it was accepted");
+            let error = fault(json).expect_err("it is rejected");
             assert!(error.contains(wanted), "{json}: {error}");
         }
     }
 
     #[test]
-    fn the_faults_that_are_counted_have_a_limit() {
+    fn the_number_of_counted_faults_is_limited() {
         let counters = Counters::default();
         for number in 0..MAX_COUNTED {
             happens(&counters, "a", &format!(r#"{{"seed": {number}}}"#));

@@ -2,17 +2,17 @@
 
 use globset::{Glob, GlobMatcher};
 
-/// Names of models are shorter.
+/// Model names are shorter.
 const MAX_BYTES: usize = 256;
-/// `{a,{b,c}}` is two. The compiler takes stack for each.
+/// `{a,{b,c}}` has two. The compiler recurses for each.
 const MAX_DEPTH: usize = 8;
 
-/// What is wrong with a pattern.
+/// Why a pattern is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum GlobError {
-    #[error("a pattern of model names has {MAX_BYTES} bytes at most")]
+    #[error("invalid model name pattern: more than {MAX_BYTES} bytes")]
     TooLong,
-    #[error("a pattern of model names has {MAX_DEPTH} braces `{{` at most")]
+    #[error("invalid model name pattern: more than {MAX_DEPTH} braces `{{`")]
     TooDeep,
     #[error(transparent)]
     Invalid(#[from] globset::Error),
@@ -22,14 +22,14 @@ pub fn parse(pattern: &str) -> Result<Glob, GlobError> {
     if pattern.len() > MAX_BYTES {
         return Err(GlobError::TooLong);
     }
-    // Braces that are escaped or in a class count too.
+    // Counts escaped braces and those in a class too.
     if pattern.matches('{').count() > MAX_DEPTH {
         return Err(GlobError::TooDeep);
     }
     Ok(Glob::new(pattern)?)
 }
 
-/// The same, ready to be compared with names.
+/// Compiles the pattern for matching.
 pub fn matcher(pattern: &str) -> Result<GlobMatcher, GlobError> {
     parse(pattern).map(|glob| glob.compile_matcher())
 }

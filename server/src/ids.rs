@@ -1,4 +1,4 @@
-//! Names that are given here: interactions, calls, signatures.
+//! Generated names: ids of interactions and calls, signatures.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -8,17 +8,17 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// What the letters of an interaction's id begin with where the server has a seed. By chance they do so
-/// once in a thousand million times.
+/// Prefix of the characters of an interaction's id on a server with a seed. A random id has it once
+/// in a thousand million.
 const SEEDED: &[u8] = b"seeded";
-/// Letters of an interaction's id.
+/// Characters of an interaction's id.
 const LETTERS: usize = 23;
 
-/// The names of one interaction, and of what is in it.
+/// Generates the ids of one interaction and its content.
 #[derive(Debug, Default)]
 pub struct Ids(Option<Mutex<Seeded>>);
 
-/// Names that are the same each time.
+/// State of a deterministic generator.
 #[derive(Debug)]
 struct Seeded {
     root: Sha256,
@@ -26,16 +26,17 @@ struct Seeded {
 }
 
 impl Ids {
-    /// Names by chance.
+    /// Random ids.
     pub fn random() -> Ids {
         Ids(None)
     }
 
-    /// Names that follow from these texts.
+    /// Ids derived from these texts.
     pub fn seeded<'p>(texts: impl IntoIterator<Item = &'p [u8]>) -> Ids {
         let mut root = Sha256::new();
         for text in texts {
-            // So that two texts are no other two that are the same when they are joined.
+            // The length separates the texts, so different texts never hash like their
+            // concatenation.
             root.update((text.len() as u64).to_le_bytes());
             root.update(text);
         }
@@ -66,18 +67,18 @@ impl Ids {
         self.letters(8)
     }
 
-    /// What names an answer that is not kept. It tells nothing, and leads nowhere.
+    /// Id of a response that is not stored. It carries no information and cannot be looked up.
     pub fn response(&self) -> String {
         self.letters(LETTERS)
     }
 
-    /// What stands in `signature`: opaque base64.
+    /// Value of `signature`: opaque base64.
     pub fn signature(&self) -> String {
         STANDARD.encode(self.bytes())
     }
 
-    /// The signature of a call of this function. It is no secret: it tells that it came from a call of
-    /// that function and came back whole, also after a restart.
+    /// Signature of a call of this function. It is not secret. It proves that the id came from a call
+    /// of that function and returned unchanged, also after a restart.
     pub fn signature_of_call(&self, name: &str) -> String {
         let dice = &self.bytes()[8..];
         STANDARD.encode([dice, &check(dice, name)].concat())
@@ -97,13 +98,13 @@ impl Ids {
     }
 }
 
-/// Whether a server with a seed gave this id to an interaction.
+/// Whether a server with a seed generated this interaction id.
 pub fn is_seeded(id: &str) -> bool {
     let message = id.strip_prefix("v1_").and_then(|rest| URL_SAFE_NO_PAD.decode(rest).ok());
     message.is_some_and(|message| message.get(2..).is_some_and(|name| name.starts_with(SEEDED)))
 }
 
-/// Whether a client's text could be the id of an interaction at all.
+/// Whether a client's text has the form of an interaction id.
 pub fn is_interaction(id: &str) -> bool {
     id.len() <= 128
         && id.strip_prefix("v1_").is_some_and(|rest| {
@@ -112,27 +113,27 @@ pub fn is_interaction(id: &str) -> bool {
         })
 }
 
-/// A call's id where its interaction has no names of its own: one of a client's history.
+/// Id of a call from a client's history, whose interaction has no generator.
 pub fn call() -> String {
     letters(8, random)
 }
 
-/// What names a file that was sent ahead: 12 characters, as with the real service.
+/// Id of an uploaded file: 12 characters, as in the real service.
 pub fn file() -> String {
     letters(12, random)
 }
 
-/// What names an upload. It stands for the key of whoever began it, so it is as long as one.
+/// Id of an upload. It replaces the API key in later requests, so it is as long as one.
 pub fn upload() -> String {
     letters(40, random)
 }
 
-/// From a generator of each thread that the system's seeds again and again.
+/// From a thread-local generator that the system reseeds periodically.
 fn random() -> [u8; 16] {
     Uuid::new_v4().into_bytes()
 }
 
-/// Whether [`Ids::signature_of_call`] gave these bytes for this function.
+/// Whether [`Ids::signature_of_call`] produced these bytes for this function.
 pub fn is_signature_of_call(bytes: &[u8], name: &str) -> bool {
     bytes.len() == 16 && check(&bytes[..8], name) == bytes[8..]
 }
@@ -146,7 +147,7 @@ fn check(dice: &[u8], name: &str) -> [u8; 8] {
 fn letters(count: usize, bytes: impl FnMut() -> [u8; 16]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     std::iter::repeat_with(bytes)
-        // Bytes 6 and 8 hold the version of the UUID and are no dice.
+        // Bytes 6 and 8 hold the version of the UUID and are not random.
         .flat_map(|bytes| bytes.into_iter().enumerate().filter(|(at, _)| !matches!(at, 6 | 8)))
         .map(|(_, byte)| char::from(ALPHABET[usize::from(byte % 32)]))
         .take(count)
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_id_is_told_apart() {
+    fn a_text_that_is_not_an_id_is_recognized() {
         for id in ["", "v1_", "x", "v1_../etc", "v1_ä", &format!("v1_{}", "a".repeat(200))] {
             assert!(!is_interaction(id), "{id} was taken for an id");
         }

@@ -1,5 +1,5 @@
-//! What was asked, which scenario answered, and what came of its code: for the assertions of a test, in
-//! memory alone.
+//! Records requests, the scenarios that answered and the results of their code, in memory, for the
+//! assertions of tests.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,133 +11,133 @@ use serde_json::Value;
 use crate::counts::Tally;
 use crate::fault::Fault;
 use crate::interaction::{Outcome, Status};
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 
-/// Requests that are kept for a namespace. The oldest goes first.
+/// Maximum number of requests kept per namespace. The oldest is dropped first.
 const MAX_ENTRIES: usize = 1000;
-/// What all texts of a namespace may take.
+/// Maximum size of all texts of a namespace.
 const MAX_BYTES: usize = 512 << 10;
-/// What is kept of one text.
+/// Maximum size of one text; the rest is cut.
 const MAX_TEXT_BYTES: usize = 8 << 10;
-/// What is kept of the code of a run, of its stdout, of its stderr, and of a call's arguments.
+/// Maximum size of a run's code, stdout and stderr, and of a call's arguments; the rest is cut.
 const MAX_EXCERPT_BYTES: usize = 2 << 10;
-/// Runs, calls and warnings of one request that are kept, of each the first.
+/// Maximum number of runs, of calls and of warnings kept per request; the first are kept.
 const MAX_OF_A_KIND: usize = 32;
 
 /// The requests of each namespace.
 #[derive(Debug)]
 pub struct Journal {
-    rooms: Rooms<Pages>,
+    namespaces: PerNamespace<Records>,
     is_on: bool,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct Records {
     entries: VecDeque<Note>,
-    /// How many there have been.
+    /// Number of requests so far.
     count: u64,
 }
 
-/// A request on its page, which is filled while it is carried out. Cheap to clone.
+/// Handle to the entry of a request that may still run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Note {
-    page: Arc<Page>,
-    /// Of the namespace that it is in.
+    record: Arc<Record>,
+    /// Counters of its namespace.
     tally: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
-struct Page {
+struct Record {
     number: u64,
     at: Timestamp,
     asked: Asked,
-    fate: Mutex<Fate>,
-    /// Of all its texts. It grows with its fate.
+    result: Mutex<RequestOutcome>,
+    /// Size of all its texts. It grows while the request runs.
     bytes: AtomicUsize,
 }
 
-/// What a client asked.
+/// What a client requested.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     pub model: String,
     /// The newest user text.
     pub input: String,
     pub system_instruction: Option<String>,
-    /// Names of the tools that were offered.
+    /// Names of the offered tools.
     pub tools: Vec<String>,
     pub turn: usize,
     /// Names of all input files.
     pub files: Vec<String>,
-    /// Those that came with this request.
+    /// Function results in this request.
     pub function_results: Vec<Value>,
     pub generation_config: Value,
     pub previous_interaction_id: Option<String>,
 }
 
-/// What became of it, as far as it is known.
+/// The result of a request, as far as it is known.
 #[derive(Debug, Clone, Default)]
-pub struct Fate {
+pub struct RequestOutcome {
     pub interaction_id: Option<String>,
     pub scenario: Option<String>,
-    /// Why it was not begun, or did not come to a good end.
+    /// Why it was rejected or failed.
     pub error: Option<String>,
     pub status: Option<Status>,
-    /// The model that answered, where no scenario did.
+    /// The backend that answered, if no scenario did.
     pub backend: Option<&'static str>,
-    /// How often code was run, and how often that failed.
+    /// Number of runs, and of failed ones.
     pub runs: u32,
     pub failed_runs: u32,
-    /// What its scenario wants to be wrong with the answer.
+    /// Faults that the scenario requests for the response.
     pub faults: Vec<Fault>,
-    /// Which of the recorded answers to the question it gets, from 0 on. Settled by its first turn.
+    /// Which of the recorded answers to the question it gets, from 0. Set in its first turn.
     pub take: Option<u64>,
-    /// The text of the answer, as far as it is kept.
+    /// The answer's text, cut to its maximum size.
     pub text: String,
     pub code_runs: Vec<CodeRun>,
     pub function_calls: Vec<Called>,
-    /// What a person who wrote the scenario should look at.
+    /// Warnings for the author of the scenario.
     pub warnings: Vec<String>,
-    /// Runs, calls and warnings that are not kept.
+    /// Number of runs, calls and warnings that were not kept.
     pub left_out: usize,
 }
 
-/// Code that was run, and what came of it.
+/// Code that ran, and its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeRun {
     pub code: String,
     pub outcome: Outcome,
     pub stdout: String,
-    /// Its end, where it is long: there the error is.
+    /// If cut, its end is kept, because the error is there.
     pub stderr: String,
     pub pictures: usize,
     pub wall_ms: f64,
 }
 
-/// A function that the client was to call.
+/// A function call for the client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Called {
     pub name: String,
     pub arguments: Value,
 }
 
-/// A page, to be read.
+/// A copy of an entry.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Counts from 1 in each namespace.
+    /// Number in the namespace, from 1.
     pub number: u64,
     pub at: Timestamp,
     pub asked: Asked,
-    pub fate: Fate,
+    pub result: RequestOutcome,
 }
 
 impl Default for Journal {
     fn default() -> Journal {
-        Journal { rooms: Rooms::default(), is_on: true }
+        Journal { namespaces: PerNamespace::default(), is_on: true }
     }
 }
 
 impl Journal {
-    /// One in which nothing is kept.
+    /// A journal that keeps nothing.
     pub fn off() -> Journal {
         Journal { is_on: false, ..Journal::default() }
     }
@@ -145,15 +145,15 @@ impl Journal {
     pub fn write(&self, namespace: &Namespace, mut asked: Asked) -> Note {
         asked.shorten();
         if self.is_on {
-            self.rooms.with(namespace, |pages| pages.write(asked))
+            self.namespaces.with(namespace, |pages| pages.write(asked))
         } else {
-            Pages::default().write(asked)
+            Records::default().write(asked)
         }
     }
 
-    /// The entries that are kept, oldest first, and how many there were before them.
+    /// The kept entries, oldest first, and the number of dropped ones.
     pub fn read(&self, namespace: &Namespace) -> (Vec<Entry>, u64) {
-        self.rooms.with(namespace, |pages| {
+        self.namespaces.with(namespace, |pages| {
             let entries: Vec<Entry> = pages.entries.iter().map(Note::entry).collect();
             let forgotten = pages.count - entries.len() as u64;
             (entries, forgotten)
@@ -161,19 +161,19 @@ impl Journal {
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.rooms.clear(namespace);
+        self.namespaces.clear(namespace);
     }
 }
 
-impl Pages {
+impl Records {
     fn write(&mut self, asked: Asked) -> Note {
         self.count += 1;
         let bytes = AtomicUsize::new(asked.bytes());
-        let (number, at, fate) = (self.count, Timestamp::now(), Mutex::default());
-        let page = Arc::new(Page { number, at, asked, fate, bytes });
-        let note = Note { page, tally: Arc::default() };
+        let (number, at, result) = (self.count, Timestamp::now(), Mutex::default());
+        let record = Arc::new(Record { number, at, asked, result, bytes });
+        let note = Note { record, tally: Arc::default() };
         self.entries.push_back(note.clone());
-        // Those that are carried out grow meanwhile, so they are counted anew.
+        // Entries of running requests grow, so sizes are summed again.
         let mut bytes: usize = self.entries.iter().map(Note::bytes).sum();
         while self.entries.len() > MAX_ENTRIES || bytes > MAX_BYTES && self.entries.len() > 1 {
             let Some(oldest) = self.entries.pop_front() else { break };
@@ -184,7 +184,7 @@ impl Pages {
 }
 
 impl Note {
-    /// The same, with what is counted in its namespace.
+    /// Attaches the counters of its namespace.
     #[must_use]
     pub fn counting(self, tally: Arc<Tally>) -> Note {
         Note { tally, ..self }
@@ -194,32 +194,33 @@ impl Note {
         &self.tally
     }
 
-    /// A scenario spoke. In the turns after code it is the same one; whether this is the first turn.
+    /// Sets the scenario that answers. Returns whether this is the first turn; turns after code use
+    /// the same scenario.
     pub fn matched(&self, scenario: &str) -> bool {
-        self.fate().scenario.replace(scenario.to_owned()).is_none()
+        self.result().scenario.replace(scenario.to_owned()).is_none()
     }
 
-    /// Which of the recorded answers to its question the interaction gets: settled when it is first
-    /// asked for, for all its turns are in the same one.
+    /// Which recorded answer the interaction gets. Settled on first use, so that all turns come
+    /// from the same recording.
     pub fn take(&self, settle: impl FnOnce() -> u64) -> u64 {
-        *self.fate().take.get_or_insert_with(settle)
+        *self.result().take.get_or_insert_with(settle)
     }
 
-    /// More of the answer's text.
+    /// Appends to the answer's text.
     pub fn said(&self, piece: &str) {
-        let mut fate = self.fate();
-        let room = MAX_TEXT_BYTES.saturating_sub(fate.text.len());
-        let piece = &piece[..piece.floor_char_boundary(room)];
-        fate.text.push_str(piece);
+        let mut result = self.result();
+        let free = MAX_TEXT_BYTES.saturating_sub(result.text.len());
+        let piece = &piece[..piece.floor_char_boundary(free)];
+        result.text.push_str(piece);
         self.grew(piece.len());
     }
 
-    /// Code was run.
+    /// Adds a run of code.
     pub fn code_ran(&self, run: CodeRun) {
         {
-            let mut fate = self.fate();
-            fate.runs += 1;
-            fate.failed_runs += u32::from(run.outcome.is_error());
+            let mut result = self.result();
+            result.runs += 1;
+            result.failed_runs += u32::from(run.outcome.is_error());
         }
         let run = CodeRun {
             code: beginning(&run.code),
@@ -228,17 +229,17 @@ impl Note {
             ..run
         };
         let bytes = run.code.len() + run.stdout.len() + run.stderr.len();
-        self.keep(|fate| &mut fate.code_runs, run, bytes);
+        self.keep(|result| &mut result.code_runs, run, bytes);
     }
 
-    /// A function is the client's to call.
+    /// Adds a function call for the client.
     pub fn called(&self, name: &str, arguments: &Value) {
         let text = arguments.to_string();
         let is_short = text.len() <= MAX_EXCERPT_BYTES;
         let arguments = if is_short { arguments.clone() } else { beginning(&text).into() };
         let bytes = name.len() + text.len().min(MAX_EXCERPT_BYTES);
         self.keep(
-            |fate| &mut fate.function_calls,
+            |result| &mut result.function_calls,
             Called { name: name.to_owned(), arguments },
             bytes,
         );
@@ -247,73 +248,73 @@ impl Note {
     pub fn warn(&self, warning: String) {
         let warning = beginning(&warning);
         let bytes = warning.len();
-        self.keep(|fate| &mut fate.warnings, warning, bytes);
+        self.keep(|result| &mut result.warnings, warning, bytes);
     }
 
-    fn keep<T>(&self, list: fn(&mut Fate) -> &mut Vec<T>, item: T, bytes: usize) {
-        let mut fate = self.fate();
-        if list(&mut fate).len() < MAX_OF_A_KIND {
-            list(&mut fate).push(item);
+    fn keep<T>(&self, list: fn(&mut RequestOutcome) -> &mut Vec<T>, item: T, bytes: usize) {
+        let mut result = self.result();
+        if list(&mut result).len() < MAX_OF_A_KIND {
+            list(&mut result).push(item);
             self.grew(bytes);
         } else {
-            fate.left_out += 1;
+            result.left_out += 1;
         }
     }
 
     fn grew(&self, bytes: usize) {
-        self.page.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.record.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn bytes(&self) -> usize {
-        self.page.bytes.load(Ordering::Relaxed)
+        self.record.bytes.load(Ordering::Relaxed)
     }
 
     pub fn warnings(&self) -> Vec<String> {
-        self.fate().warnings.clone()
+        self.result().warnings.clone()
     }
 
-    /// The scenario that answers, as far as one does.
+    /// The scenario that answers, if known.
     pub fn scenario(&self) -> Option<String> {
-        self.fate().scenario.clone()
+        self.result().scenario.clone()
     }
 
-    /// What is to be wrong with the answer.
+    /// Sets the faults for the response.
     pub fn wants(&self, faults: Vec<Fault>) {
-        self.fate().faults = faults;
+        self.result().faults = faults;
     }
 
     pub fn wanted(&self) -> Vec<Fault> {
-        self.fate().faults.clone()
+        self.result().faults.clone()
     }
 
-    /// A model that has no scenarios answers.
+    /// Sets the backend, if it has no scenarios.
     pub fn answered_by(&self, backend: &'static str) {
-        self.fate().backend = Some(backend);
+        self.result().backend = Some(backend);
     }
 
-    pub fn fate_so_far(&self) -> Fate {
-        self.fate().clone()
+    pub fn outcome_so_far(&self) -> RequestOutcome {
+        self.result().clone()
     }
 
     pub fn began(&self, interaction_id: &str) {
-        self.fate().interaction_id = Some(interaction_id.to_owned());
+        self.result().interaction_id = Some(interaction_id.to_owned());
     }
 
     pub fn ended(&self, status: Status) {
-        self.fate().status = Some(status);
+        self.result().status = Some(status);
     }
 
     pub fn failed(&self, why: &str) {
-        self.fate().error = Some(start_of(why).to_owned());
+        self.result().error = Some(start_of(why).to_owned());
     }
 
     fn entry(&self) -> Entry {
-        let Page { number, at, asked, .. } = &*self.page;
-        Entry { number: *number, at: *at, asked: asked.clone(), fate: self.fate().clone() }
+        let Record { number, at, asked, .. } = &*self.record;
+        Entry { number: *number, at: *at, asked: asked.clone(), result: self.result().clone() }
     }
 
-    fn fate(&self) -> MutexGuard<'_, Fate> {
-        self.page.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    fn result(&self) -> MutexGuard<'_, RequestOutcome> {
+        self.record.result.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -335,7 +336,7 @@ impl Asked {
         let texts = [Some(&self.model), Some(&self.input), self.system_instruction.as_ref()];
         let texts = texts.into_iter().flatten().chain(&self.tools).chain(&self.files);
         let values = self.function_results.iter().chain([&self.generation_config]);
-        // The fate may hold as much as one text more.
+        // The result may be as large as one more text.
         texts.map(String::len).sum::<usize>()
             + values.map(|value| value.to_string().len()).sum::<usize>()
     }
@@ -345,7 +346,7 @@ fn start_of(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
-/// As much of a text as is kept, from its beginning.
+/// The beginning of a text, cut to the maximum size.
 fn beginning(text: &str) -> String {
     if text.len() <= MAX_EXCERPT_BYTES {
         return text.to_owned();
@@ -353,7 +354,7 @@ fn beginning(text: &str) -> String {
     format!("{}…", &text[..text.floor_char_boundary(MAX_EXCERPT_BYTES)])
 }
 
-/// The same, up to its end.
+/// The end of a text, cut to the maximum size.
 fn end(text: &str) -> String {
     match text.len().checked_sub(MAX_EXCERPT_BYTES) {
         None | Some(0) => text.to_owned(),
@@ -370,19 +371,19 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_later_is_noted_on_the_same_page() {
+    fn results_are_added_to_the_same_entry() {
         let journal = Journal::default();
         let note = journal.write(&Namespace::default(), asked("6 * 7?"));
         note.matched("products");
         note.ended(Status::Completed);
         let (entries, _) = journal.read(&Namespace::default());
         assert_eq!(entries[0].number, 1);
-        assert_eq!(entries[0].fate.scenario.as_deref(), Some("products"));
-        assert_eq!(entries[0].fate.status, Some(Status::Completed));
+        assert_eq!(entries[0].result.scenario.as_deref(), Some("products"));
+        assert_eq!(entries[0].result.status, Some(Status::Completed));
     }
 
     #[test]
-    fn the_oldest_entries_go_when_there_are_too_many() {
+    fn the_oldest_entries_are_dropped_above_the_limit() {
         let journal = Journal::default();
         for _ in 0..MAX_ENTRIES + 5 {
             journal.write(&Namespace::default(), asked("?"));
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_and_all_of_them_have_a_limit() {
+    fn long_texts_are_cut_and_their_total_is_limited() {
         let journal = Journal::default();
         let long = "ä".repeat(MAX_TEXT_BYTES);
         for _ in 0..100 {
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_code_is_cut_and_counts_towards_the_limit() {
+    fn results_of_code_are_cut_and_count_towards_the_limit() {
         let journal = Journal::default();
         let long = "ä".repeat(MAX_EXCERPT_BYTES);
         for _ in 0..10 {
@@ -425,12 +426,12 @@ mod tests {
             }
         }
         let (entries, forgotten) = journal.read(&Namespace::default());
-        // The last one may still grow, and is kept whatever it takes.
+        // The newest entry may still grow and is always kept.
         assert_eq!((entries.len(), forgotten), (3, 7));
-        let fate = &entries[0].fate;
-        assert_eq!((fate.code_runs.len(), fate.left_out), (MAX_OF_A_KIND, 6));
-        assert_eq!(fate.text.len(), MAX_TEXT_BYTES);
-        let run = &fate.code_runs[0];
+        let result = &entries[0].result;
+        assert_eq!((result.code_runs.len(), result.left_out), (MAX_OF_A_KIND, 6));
+        assert_eq!(result.text.len(), MAX_TEXT_BYTES);
+        let run = &result.code_runs[0];
         assert!(run.stderr.starts_with('…') && run.stderr.ends_with("äZeroDivisionError"));
         assert!(run.code.len() <= MAX_EXCERPT_BYTES + '…'.len_utf8());
         assert_eq!(run.stdout, "short");

@@ -1,21 +1,21 @@
-//! JSON of others, which takes far more memory than its bytes.
+//! Parses untrusted JSON, which can use far more memory than its size.
 
 use serde::de::Error as _;
 use serde_json::Value;
 
-/// Values and names in one text.
+/// Maximum number of values and names in one text.
 pub const MAX_VALUES: usize = 500_000;
 
-/// Parses what has no more values than that. They are counted before anything is made of them.
+/// Parses JSON with at most [`MAX_VALUES`] values. They are counted before anything is allocated.
 pub fn parse(json: &[u8]) -> Result<Value, serde_json::Error> {
     if values(json) > MAX_VALUES {
-        return Err(serde_json::Error::custom(format!("it has more than {MAX_VALUES} values")));
+        return Err(serde_json::Error::custom(format!("more than {MAX_VALUES} values")));
     }
     serde_json::from_slice(json)
 }
 
-/// At least as many as there are values and names in this JSON: each one is followed or opened by a
-/// sign of its own, but for the outermost.
+/// An upper bound of the number of values and names: each, except the outermost value, has a separator
+/// of its own before or after it.
 pub fn values(json: &[u8]) -> usize {
     let (mut count, mut in_string, mut escaped) = (0, false, false);
     for byte in json {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_within_strings_are_no_values() {
+    fn separators_within_strings_are_not_counted() {
         for (json, wanted) in [
             (r#""a""#, 0),
             (r#"[0,0,0]"#, 3),
@@ -47,8 +47,9 @@ mod tests {
     }
 
     #[test]
-    fn too_many_values_are_an_error_and_not_made() {
-        let error = parse("[".repeat(MAX_VALUES + 1).as_bytes()).expect_err("it is too much");
+    fn too_many_values_are_rejected_before_parsing() {
+        let error =
+            parse("[".repeat(MAX_VALUES + 1).as_bytes()).expect_err("it has too many values");
         assert!(error.to_string().contains("more than 500000 values"), "{error}");
         assert!(parse(format!("[{}0]", "0,".repeat(MAX_VALUES - 2)).as_bytes()).is_ok());
     }

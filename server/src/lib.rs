@@ -1,7 +1,7 @@
-//! Belljar's server: Gemini's Interactions API over a model that is plugged in and code that runs.
+//! Belljar's server: Gemini's API in front of a pluggable model and a sandbox for its code.
 //!
-//! In the order of a request: [`http`] reads it, [`engine`] carries it out with a [`backend`] and
-//! the [`sandbox`], [`store`] keeps what happens, and [`http`] tells it.
+//! In the order of a request: [`http`] parses it, [`engine`] carries it out with a [`backend`] and
+//! the [`sandbox`], [`store`] keeps its events, and [`http`] sends the response.
 
 #![forbid(unsafe_code)]
 
@@ -51,65 +51,65 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{Catalogue, Control, Door, Hosts, Keys, Visitors};
+pub use http::{AllowedClients, Catalogue, Control, Hosts, HttpConfig, Keys};
 
-/// How long answers may take to be sent when all work is done or cancelled.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Between two looks for files whose time is over.
+/// How long clients may take to receive their responses after the last interaction has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval of the deletion of expired data.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two looks at a warden that is not ready.
+/// Interval of checks while the warden is not ready.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// What a server is made of.
+/// The components of a server.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Components {
     pub listeners: Listeners,
     pub sandbox: Arc<Sandbox>,
     pub backend: Arc<dyn Backend>,
-    /// Where models look things up, if they may.
+    /// Search for models; `None` disables it.
     pub search: Option<Arc<dyn Search>>,
     pub store: Store,
-    /// What clients add to the scenarios; the scripted model has it too.
+    /// Scenarios that clients add; shared with the scripted model.
     pub additions: Arc<AddedScenarios>,
 }
 
-/// How it serves. There is no default: whoever starts one decides.
+/// Settings of a server. They have no defaults here.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: interaction::Limits,
-    /// What names and times follow from, unless they are new each time.
+    /// Seed of names and times; `None` makes them random.
     pub seed: Option<u64>,
-    pub door: Door,
-    /// What befalls requests, whoever sends them.
+    pub http: HttpConfig,
+    /// Faults for all requests.
     pub faults: Vec<fault::Fault>,
-    /// The names of the models that `backend` answers for.
+    /// Names of the models that `backend` answers for.
     pub models: Catalogue,
     pub files: FileLimits,
-    /// How long an interaction is kept.
+    /// How long interactions are kept.
     pub retention: Duration,
-    /// Where files may be fetched from that a request only names.
+    /// Allowed prefixes of URLs in requests, from which the server fetches files.
     pub fetch_from: FetchFrom,
     pub shutdown_grace: Duration,
 }
 
-/// Why a server ended that was not asked to.
+/// Why a server stopped without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("the sandbox did not come up: {0}")]
+    #[error("could not start the sandbox: {0}")]
     Sandbox(#[source] SandboxError),
-    #[error("files cannot be fetched: {0}")]
+    #[error("could not set up the file fetcher: {0}")]
     Fetcher(#[from] reqwest::Error),
 }
 
-/// Serves until `shutdown`. It listens from the beginning; `ready` is called once, when the first
-/// execution would be served at once.
+/// Serves until `shutdown` completes. Listens immediately; calls `ready` once, when code can run
+/// without delay.
 pub async fn run(
     settings: Settings,
-    parts: Parts,
+    components: Components,
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Parts { listeners, sandbox, backend, search, store, additions } = parts;
+    let Components { listeners, sandbox, backend, search, store, additions } = components;
     let files = store.files(settings.files);
     let engine = Engine::new(
         backend,
@@ -120,7 +120,7 @@ pub async fn run(
         settings.limits,
     );
     let engine = engine.seeded(settings.seed);
-    let engine = Arc::new(match settings.door.control {
+    let engine = Arc::new(match settings.http.control {
         Control::On => engine,
         Control::Off => engine.without_journal(),
     });
@@ -133,20 +133,20 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
-    let app = http::App::new(http::Parts {
+    let app = http::App::new(http::Components {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults, settings.door.control)),
+        faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalogue: Arc::new(settings.models),
         files,
         was_ready,
         stopping: stopping.clone(),
         in_flight: in_flight.clone(),
     });
-    let stalled_after = settings.door.stalled_after;
-    let service = http::service(app, settings.door);
+    let stalled_after = settings.http.stalled_after;
+    let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, stalled_after, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
@@ -154,7 +154,7 @@ pub async fn run(
         let description = sandbox_ready(&sandbox).await?;
         has_been_ready.send_replace(true);
         ready(&description);
-        // There is nothing more to wait for, and only a failure ends the server from here.
+        // From here on only a failure ends the server.
         std::future::pending::<Result<Infallible, SandboxError>>().await
     };
     let ended = tokio::select! {
@@ -162,13 +162,14 @@ pub async fn run(
         Err(error) = sandbox_up => Err(RunError::Sandbox(error)),
     };
 
-    // Nobody new comes in. What runs may end, or is ended; then its clients get their last words.
+    // New requests are rejected. Running interactions get the grace period, then their clients get
+    // the end of the response.
     stopping.cancel();
     let grace = settings.shutdown_grace;
-    tell_what_is_waited_for(engine.running(), in_flight.count(), grace);
-    let (_, said) =
-        tokio::join!(engine.stop(grace), tokio::time::timeout(grace + LAST_WORDS, serving));
-    if said.is_err() {
+    log_shutdown(engine.running(), in_flight.count(), grace);
+    let (_, drained) =
+        tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
+    if drained.is_err() {
         tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
     sandbox.stop().await;
@@ -176,8 +177,8 @@ pub async fn run(
     ended
 }
 
-/// The first thing that somebody wants to know who has asked for the end.
-fn tell_what_is_waited_for(interactions: usize, requests: usize, grace: Duration) {
+/// Logs how many requests the shutdown waits for.
+fn log_shutdown(interactions: usize, requests: usize, grace: Duration) {
     if interactions == 0 && requests == 0 {
         tracing::info!("stopping");
     } else if !grace.is_zero() {
@@ -186,7 +187,7 @@ fn tell_what_is_waited_for(interactions: usize, requests: usize, grace: Duration
     }
 }
 
-/// Deletes what has expired, from time to time, where the clock can be believed.
+/// Periodically deletes expired data, unless the clock is implausible.
 async fn sweep(store: Store, files: Files, retention: Duration) {
     let mut clock = store.clock();
     loop {
@@ -198,7 +199,7 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "could not delete expired files");
         }
-        // A time before all times has nothing before it.
+        // On underflow nothing is old enough to delete.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
         match store.expire(oldest).await {
             Ok(0) => {}
@@ -211,25 +212,25 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
     }
 }
 
-/// Waits for a place where code can run, and says what for. A warden of our own that dies is an error;
-/// one that somebody else starts may be late.
+/// Waits until a cell is available and logs the reason for the wait. The exit of our own warden is
+/// an error; an external warden may start late.
 async fn sandbox_ready(sandbox: &Sandbox) -> Result<Description, SandboxError> {
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         match sandbox.describe().await {
             Ok(description) if description.ready => return sandbox.ready().await,
             Ok(description) => {
-                if told != description.waiting_for {
-                    told = description.waiting_for;
-                    tracing::info!(waiting_for = told, "sandbox not ready yet");
+                if logged != description.waiting_for {
+                    logged = description.waiting_for;
+                    tracing::info!(waiting_for = logged, "sandbox not ready yet");
                 }
             }
             Err(error) if sandbox.is_ours() => return Err(error),
             Err(error) => {
                 let error = error.to_string();
-                if told != error {
+                if logged != error {
                     tracing::warn!(error, "waiting for the sandbox");
-                    told = error;
+                    logged = error;
                 }
             }
         }

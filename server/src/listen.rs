@@ -88,7 +88,7 @@ fn port_of(socket: &TcpListener, address: ListenAddress) -> Result<u16, ListenEr
     Ok(bound.port())
 }
 
-/// Whether a failure to listen on ::1 says that the machine, or its loopback device, has no IPv6.
+/// Whether a failure to listen on ::1 means that the machine, or its loopback device, has no IPv6.
 fn has_no_ipv6(error: &io::Error) -> bool {
     const ABSENT: [Errno; 3] = [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT];
     error.raw_os_error().is_some_and(|code| ABSENT.iter().any(|no| no.raw_os_error() == code))

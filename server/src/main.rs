@@ -1,4 +1,5 @@
-//! Reads the configuration, makes the parts, and runs them. No decision, no default.
+//! Reads the configuration, builds the components and runs them. Contains no decisions and no
+//! defaults.
 
 mod cli;
 
@@ -35,7 +36,7 @@ use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
-use server::{Catalogue, Door, Keys, Parts, Settings, Visitors};
+use server::{AllowedClients, Catalogue, Components, HttpConfig, Keys, Settings};
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -43,30 +44,30 @@ use cli::log;
 use cli::report::{self, BrokenScenarios, Hinted};
 use cli::signals::Stops;
 
-/// A third of what a scripted answer costs beside the network was memory that is taken and given back by libc's.
+/// mimalloc: libc's allocator was a third of the CPU time of a scripted answer, network excluded.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Threads that answer requests.
+/// Minimum number of threads that handle requests.
 const MIN_WORKERS: usize = 2;
 
-/// How long tasks may take to let go of what they have, when all that matters has been written down.
-const LET_GO_WITHIN: Duration = Duration::from_millis(500);
+/// How long background tasks may take to release their resources once all data is stored.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A start that takes no longer says nothing at the terminal of a command.
-const TELL_AFTER: Duration = Duration::from_secs(1);
+/// A faster start prints nothing on a command's terminal.
+const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
 /// How the program ends.
 enum Exit {
-    /// Everything has been written down and let go of.
+    /// All data is stored and all resources are released.
     Orderly(ExitCode),
-    /// A second signal came.
+    /// A second signal arrived.
     AtOnce(Signal),
 }
 
 fn main() -> ExitCode {
-    // Half of the processors: the others are for what is run, and a request is answered soonest where
-    // it need not change hands. At least two, so that one answer never holds up all others.
+    // Half of the processors: the code that runs needs the others, and a request is fastest if it
+    // stays on one thread. At least two, so that one request does not block all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(processors.div_ceil(2).max(MIN_WORKERS))
@@ -74,9 +75,9 @@ fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(carry_out());
-            // Work that does not end would be waited for without an end.
-            runtime.shutdown_timeout(LET_GO_WITHIN);
+            let exit = runtime.block_on(run());
+            // Without a timeout, an endless task would block the exit.
+            runtime.shutdown_timeout(RELEASE_TIMEOUT);
             match exit {
                 Exit::Orderly(code) => code,
                 Exit::AtOnce(signal) => ExitCode::from(exec::code_of(signal)),
@@ -86,17 +87,17 @@ fn main() -> ExitCode {
     }
 }
 
-async fn carry_out() -> Exit {
+async fn run() -> Exit {
     let task = match read() {
         Ok(task) => task,
-        // clap's own: a mistake on the command line, or a wish for help.
+        // A mistake on the command line, or a request for help.
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return Exit::Orderly(report::failed(&error.into())),
     };
     let done = match task {
         Task::Serve(config) => serve(config).await,
-        Task::Doctor(config) => examine(config).await.map(success),
-        Task::DoctorClient(config, command, within) => try_client(config, command, within).await,
+        Task::Doctor(config) => check_sandbox(config).await.map(success),
+        Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
@@ -112,8 +113,8 @@ async fn carry_out() -> Exit {
     done.unwrap_or_else(|error| Exit::Orderly(report::failed(&error)))
 }
 
-/// Reads the command line and the environment. A variable that means nothing is told first: it may be
-/// why something else is missing.
+/// Reads the command line and the environment. Reports an unknown variable first, because it may be
+/// the cause of a missing setting.
 fn read() -> Result<Task, ConfigError> {
     let task = Task::read(std::env::args_os(), |name| std::env::var(name).ok());
     if let Err(ConfigError::Arguments(_)) | Ok(Task::Completions(_) | Task::Man(_)) = task {
@@ -123,7 +124,7 @@ fn read() -> Result<Task, ConfigError> {
     task
 }
 
-/// The page of the manual for a command.
+/// Prints the manual page of a command.
 fn manual(name: Option<&str>) -> anyhow::Result<Exit> {
     let mut command = config::command();
     command.build();
@@ -131,7 +132,7 @@ fn manual(name: Option<&str>) -> anyhow::Result<Exit> {
         None => command,
         Some(name) => {
             let found = command.find_subcommand(name).cloned();
-            found.with_context(|| format!("there is no command {name}"))?
+            found.with_context(|| format!("unknown command {name}"))?
         }
     };
     let mut page = Vec::new();
@@ -143,7 +144,7 @@ fn print(text: &str) -> anyhow::Result<Exit> {
     print_bytes(text.as_bytes())
 }
 
-/// A reader that has read enough, such as `head`, is no failure.
+/// A closed pipe, such as that of `head`, is not a failure.
 fn print_bytes(bytes: &[u8]) -> anyhow::Result<Exit> {
     match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -151,18 +152,18 @@ fn print_bytes(bytes: &[u8]) -> anyhow::Result<Exit> {
     }
 }
 
-fn success(well: bool) -> Exit {
-    Exit::Orderly(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+fn success(succeeded: bool) -> Exit {
+    Exit::Orderly(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(config: Config) -> anyhow::Result<bool> {
+async fn check_sandbox(config: Config) -> anyhow::Result<bool> {
     let sandbox = sandbox(&config).await;
-    let well = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
+    let succeeded = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
     match sandbox {
         Ok(sandbox) => sandbox.stop().await,
-        Err(error) => drop(report::failed(&error)), // with what to do
+        Err(error) => drop(report::failed(&error)), // with a hint
     }
-    Ok(well)
+    Ok(succeeded)
 }
 
 async fn verify(config: Config, paths: Vec<PathBuf>, changes: Changes) -> anyhow::Result<bool> {
@@ -171,29 +172,29 @@ async fn verify(config: Config, paths: Vec<PathBuf>, changes: Changes) -> anyhow
     sandbox.ready().await?;
     let (limits, secrets) = (config.limits, config.secrets());
     let verifier = Verifier { sandbox: &sandbox, limits, secrets, changes };
-    let well = verifier.check(&paths, &mut std::io::stdout()).await;
+    let succeeded = verifier.check(&paths, &mut std::io::stdout()).await;
     sandbox.stop().await;
-    well
+    succeeded
 }
 
 async fn serve(config: Config) -> anyhow::Result<Exit> {
     log::set_up(&config)?;
-    // Asked for before anything is started, so that no signal is missed.
+    // Handlers are installed before anything starts, so that no signal is missed.
     let mut stops = Stops::catch()?;
     let settings = settings(&config)?;
     let parts = tokio::select! {
         parts = Assembled::from(&config) => parts?,
-        _ = stops.next() => return Ok(success(true)), // nothing runs yet
+        _ = stops.next() => return Ok(success(true)), // no interaction runs yet
     };
     let urls = parts.urls.clone();
-    let told = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
+    let banner = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
     let ready = |description: &Description| {
-        told.announce(description);
+        banner.announce(description);
         announce(&format!("belljar listening on {}", urls[0]));
     };
     let (stop, stopping) = oneshot::channel::<()>();
     let shutdown = async {
-        let _ = stopping.await; // its other end is dropped
+        let _ = stopping.await; // ends when its sender is dropped
     };
     let running = server::run(settings, parts.parts, ready, shutdown);
     tokio::pin!(running);
@@ -210,19 +211,19 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
             Ok(success(true))
         }
         signal = stops.next() => {
-            tracing::warn!("stopped at once");
+            tracing::warn!("stopped by second signal");
             Ok(Exit::AtOnce(signal))
         }
     }
 }
 
-/// Serves for as long as the command runs, and ends as it did.
+/// Serves while the command runs, and exits with its code.
 async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    beside(&config, async move |ready, url: &str, key: &str| {
+    with_server(&config, async move |ready, url: &str, key: &str| {
         let code = tokio::select! {
-            biased; // one that ended before it was ready has the better reason
-            Ok(()) = while_it_waits(ready) => exec::run(&command, url, key, &mut signals).await,
+            biased; // a server that failed to start has the better error
+            Ok(()) = wait_until_ready(ready) => exec::run(&command, url, key, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
         Ok(Exit::Orderly(ExitCode::from(code?)))
@@ -230,11 +231,13 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     .await
 }
 
-/// Somebody who looks on is told why nothing happens.
-async fn while_it_waits(mut ready: oneshot::Receiver<()>) -> Result<(), oneshot::error::RecvError> {
+/// Waits for the server, and prints a notice on a terminal if that takes long.
+async fn wait_until_ready(
+    mut ready: oneshot::Receiver<()>,
+) -> Result<(), oneshot::error::RecvError> {
     tokio::select! {
         ready = &mut ready => return ready,
-        () = tokio::time::sleep(TELL_AFTER), if std::io::stderr().is_terminal() => {
+        () = tokio::time::sleep(NOTICE_AFTER), if std::io::stderr().is_terminal() => {
             eprintln!("belljar: starting the sandbox");
         }
     }
@@ -242,12 +245,12 @@ async fn while_it_waits(mut ready: oneshot::Receiver<()>) -> Result<(), oneshot:
 }
 
 /// Serves while a client's command is tried.
-async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<Exit> {
+async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    beside(&config, async move |ready, url: &str, key: &str| {
+    with_server(&config, async move |ready, url: &str, key: &str| {
         let server = client::Server::new(url, key)?;
         let trying = async {
-            // One that ended before it was ready says why by itself.
+            // A server that failed to start reports its own error.
             if ready.await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -263,8 +266,8 @@ async fn try_client(config: Config, command: Exec, within: Duration) -> anyhow::
     .await
 }
 
-/// Serves beside something that is told when the server is ready, where it is, and its key.
-async fn beside(
+/// Serves while `act` runs. `act` gets a signal of readiness, the server's URL and an API key.
+async fn with_server(
     config: &Config,
     act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
@@ -280,7 +283,7 @@ async fn beside(
         code
     };
     let ready = |_: &Description| {
-        // Nobody waits for it where a signal came first.
+        // The receiver is gone if a signal came first.
         let _ = is_ready.send(());
     };
     let shutdown = async {
@@ -310,7 +313,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
         seed: config.seed,
-        door: Door {
+        http: HttpConfig {
             keys: match config.shared_keys {
                 true => Keys::new(&config.api_keys).shared(),
                 false => Keys::new(&config.api_keys),
@@ -319,10 +322,10 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
             stalled_after: config.stalled_after,
-            visitors: if config.record_from_anywhere || !records(config) {
-                Visitors::Everybody
+            allowed_clients: if config.record_from_anywhere || !records(config) {
+                AllowedClients::All
             } else {
-                Visitors::ThisMachine
+                AllowedClients::ThisMachine
             },
         },
         faults: config.faults.clone(),
@@ -338,12 +341,12 @@ fn records(config: &Config) -> bool {
     config.models.iter().any(|rule| rule.record.is_some())
 }
 
-/// All that a server is made of, and where it listens.
+/// The components of a server, and where it listens.
 struct Assembled {
-    parts: Parts,
-    /// One for each address, never none.
+    parts: Components,
+    /// One per address. Never empty.
     urls: Vec<String>,
-    /// How many there are.
+    /// Number of loaded scenarios.
     scenarios: usize,
     _scratch: Option<Scratch>,
 }
@@ -363,9 +366,9 @@ impl Assembled {
                 (Store::open(folder.path()).await?, Some(folder))
             }
         };
-        // Last, so that whatever else the configuration has wrong starts no warden to be killed.
+        // Last, so that an invalid configuration does not start a warden only to kill it.
         let sandbox = Arc::new(sandbox(config).await?);
-        let parts = Parts { listeners, sandbox, backend, search, store, additions };
+        let parts = Components { listeners, sandbox, backend, search, store, additions };
         Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
     }
 }
@@ -373,13 +376,13 @@ impl Assembled {
 fn no_listener(error: ListenError) -> Hinted {
     let hint = match error.source.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "another program has this port; say --listen PORT for another one, 0 for a free one"
+            "another program uses this port; pass --listen PORT with another port, or 0 for a free one"
         }
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 are root's: say --listen 8080",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; pass --listen 8080",
         std::io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; 0.0.0.0 is all that it has"
+            "this machine does not have this address; 0.0.0.0 means all of its addresses"
         }
-        _ => "say --listen ADDR:PORT",
+        _ => "pass --listen ADDR:PORT",
     };
     Hinted { text: error.to_string(), hint: hint.to_owned(), source: Some(error.source) }
 }
@@ -400,7 +403,7 @@ async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
             arguments.extend(seed.map(|seed| format!("--seed={seed}")));
             if !libraries.join("python").exists() {
                 return Err(Hinted {
-                    text: format!("{} is no folder of libraries", libraries.display()),
+                    text: format!("no sandbox libraries in {}", libraries.display()),
                     hint: report::get_libraries(),
                     source: None,
                 }
@@ -418,15 +421,15 @@ async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
     }
 }
 
-/// Each model that the configuration names, behind one, and how many scenarios there are.
+/// A router over all configured models, and the number of scenarios.
 fn models(
     config: &Config,
     additions: &Arc<AddedScenarios>,
 ) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
     let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
     let secrets = config.secrets();
-    // First, for scenarios may be read from the folder that recordings are written to, and it may not be
-    // there yet. Models that are recorded into one folder share it.
+    // Opened first: scenarios may be read from a recording folder that does not exist yet. Models
+    // that record into the same folder share a writer.
     let mut writers: HashMap<&Path, Arc<RecordingWriter>> = HashMap::new();
     for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
         if !writers.contains_key(folder) {
@@ -469,7 +472,7 @@ fn models(
     Ok((Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?), scenarios))
 }
 
-/// Where models look things up.
+/// Opens the configured search.
 fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
     Ok(match config {
         SearchConfig::Folder { folder, base_url, results, limits } => {
@@ -481,7 +484,7 @@ fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the one line that scripts wait for")]
+#[expect(clippy::print_stdout, reason = "scripts wait for this line")]
 fn announce(line: &str) {
     println!("{line}");
 }

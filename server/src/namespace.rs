@@ -1,5 +1,5 @@
-//! Rooms for those who test against one server at the same time: what one of them sets up or looks
-//! at is not there for another. Each owner has rooms of its own, whatever their names are.
+//! Namespaces separate test suites that share a server: scenarios, journal and faults of one are
+//! invisible to the others. Each owner has its own namespaces, even if names are equal.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::Owner;
 
-/// Namespaces of one owner that something is kept for. One more, and that owner's least recently used
-/// one is dropped.
+/// Maximum number of namespaces of one owner. Above it, the owner's least recently used one is
+/// dropped.
 const MAX_NAMESPACES: usize = 1000;
-/// Limit of a name, in bytes.
+/// Maximum length of a name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Whose scenarios, journal and faults a request is about. Without a name it is all of its owner's.
+/// Identifies the scenarios, journal and faults of a request. The empty name is the owner's default
+/// namespace.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Namespace {
     owner: Owner,
@@ -21,7 +22,7 @@ pub struct Namespace {
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a namespace has 1 to {MAX_NAME_BYTES} visible characters of ASCII")]
+#[error("invalid namespace: expected 1 to {MAX_NAME_BYTES} visible ASCII characters")]
 pub struct NotAName;
 
 impl Namespace {
@@ -35,7 +36,7 @@ impl Namespace {
         }
     }
 
-    /// The one of the same name that belongs to this owner.
+    /// The namespace with the same name of this owner.
     #[must_use]
     pub fn of(self, owner: Owner) -> Namespace {
         Namespace { owner, ..self }
@@ -52,47 +53,47 @@ impl fmt::Debug for Namespace {
     }
 }
 
-/// Something for each namespace, made when it is first asked for.
+/// A value for each namespace, created on first use.
 #[derive(Debug, Default)]
-pub struct Rooms<T>(Mutex<Inner<T>>);
+pub struct PerNamespace<T>(Mutex<Inner<T>>);
 
 #[derive(Debug, Default)]
 struct Inner<T> {
-    rooms: HashMap<Namespace, (u64, T)>,
-    /// Counts the uses, to tell which one is the oldest.
+    values: HashMap<Namespace, (u64, T)>,
+    /// Number of uses so far, to find the least recently used namespace.
     uses: u64,
 }
 
-impl<T: Default> Rooms<T> {
+impl<T: Default> PerNamespace<T> {
     pub fn with<R>(&self, namespace: &Namespace, act: impl FnOnce(&mut T) -> R) -> R {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.uses += 1;
         let now = inner.uses;
-        if !inner.rooms.contains_key(namespace) {
+        if !inner.values.contains_key(namespace) {
             inner.make_room(&namespace.owner);
         }
-        let (used, room) = inner.rooms.entry(namespace.clone()).or_default();
+        let (used, value) = inner.values.entry(namespace.clone()).or_default();
         *used = now;
-        act(room)
+        act(value)
     }
 
-    /// As if nobody had ever been there.
+    /// Removes the namespace's value.
     pub fn clear(&self, namespace: &Namespace) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).rooms.remove(namespace);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values.remove(namespace);
     }
 }
 
 impl<T> Inner<T> {
-    /// Drops a namespace of this owner if it has as many as it may have.
+    /// Drops this owner's least recently used namespace if the owner is at the limit.
     fn make_room(&mut self, owner: &Owner) {
-        let of_owner = self.rooms.iter().filter(|(namespace, _)| namespace.owner == *owner);
+        let of_owner = self.values.iter().filter(|(namespace, _)| namespace.owner == *owner);
         let oldest = of_owner.clone().min_by_key(|(_, (used, _))| used);
         let oldest = oldest.map(|(namespace, _)| namespace.clone());
         if of_owner.count() < MAX_NAMESPACES {
             return;
         }
         if let Some(oldest) = oldest {
-            self.rooms.remove(&oldest);
+            self.values.remove(&oldest);
         }
     }
 }
@@ -106,39 +107,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_one_room_is_not_in_another() {
-        let rooms = Rooms::<Vec<u8>>::default();
-        rooms.with(&named("a"), |room| room.push(1));
-        rooms.with(&named("b"), |room| room.push(2));
-        rooms.clear(&named("b"));
-        assert_eq!(rooms.with(&named("a"), |room| room.clone()), [1]);
-        assert!(rooms.with(&named("b"), |room| room.is_empty()));
+    fn a_value_in_one_namespace_is_not_in_another() {
+        let values = PerNamespace::<Vec<u8>>::default();
+        values.with(&named("a"), |value| value.push(1));
+        values.with(&named("b"), |value| value.push(2));
+        values.clear(&named("b"));
+        assert_eq!(values.with(&named("a"), |value| value.clone()), [1]);
+        assert!(values.with(&named("b"), |value| value.is_empty()));
     }
 
     #[test]
-    fn the_one_that_was_not_used_for_the_longest_time_goes() {
-        let rooms = Rooms::<u32>::default();
+    fn the_least_recently_used_namespace_is_dropped() {
+        let values = PerNamespace::<u32>::default();
         for number in 0..MAX_NAMESPACES {
-            rooms.with(&named(&number.to_string()), |room| *room = 1);
+            values.with(&named(&number.to_string()), |value| *value = 1);
         }
-        rooms.with(&named("0"), |room| assert_eq!(*room, 1));
-        rooms.with(&named("one-more"), |_| ());
-        assert_eq!(rooms.with(&named("0"), |room| *room), 1, "it was used again");
-        assert_eq!(rooms.with(&named("1"), |room| *room), 0, "it was the oldest");
+        values.with(&named("0"), |value| assert_eq!(*value, 1));
+        values.with(&named("one-more"), |_| ());
+        assert_eq!(values.with(&named("0"), |value| *value), 1, "it was used again");
+        assert_eq!(values.with(&named("1"), |value| *value), 0, "it was the oldest");
     }
 
     #[test]
-    fn owners_have_rooms_of_their_own_and_take_none_from_each_other() {
+    fn owners_have_separate_namespaces_and_limits() {
         let owner = |name: &str| Owner::named(name.to_owned());
-        let rooms = Rooms::<u32>::default();
-        rooms.with(&named("same").of(owner("a")), |room| *room = 1);
+        let values = PerNamespace::<u32>::default();
+        values.with(&named("same").of(owner("a")), |value| *value = 1);
         for number in 0..2 * MAX_NAMESPACES {
-            rooms.with(&named(&number.to_string()).of(owner("b")), |room| *room = 2);
+            values.with(&named(&number.to_string()).of(owner("b")), |value| *value = 2);
         }
-        rooms.clear(&named("same").of(owner("b")));
-        assert_eq!(rooms.with(&named("same").of(owner("b")), |room| *room), 0);
-        assert_eq!(rooms.with(&named("same"), |room| *room), 0, "of no owner");
-        assert_eq!(rooms.with(&named("same").of(owner("a")), |room| *room), 1);
+        values.clear(&named("same").of(owner("b")));
+        assert_eq!(values.with(&named("same").of(owner("b")), |value| *value), 0);
+        assert_eq!(values.with(&named("same"), |value| *value), 0, "without owner");
+        assert_eq!(values.with(&named("same").of(owner("a")), |value| *value), 1);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Folders in the system's temporary folder that end with the server that made them. What a server
-//! that was killed left is removed by the next one: a folder whose lock nobody holds.
+//! Temporary folders that live as long as the server that created them. A server removes the
+//! folders of killed servers: those whose lock is free.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -10,10 +10,10 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::geteuid;
 
 const PREFIX: &str = "belljar-";
-/// Locked for as long as the folder's server lives.
+/// Locked while the folder's server lives.
 const ALIVE: &str = ".alive";
 
-/// A folder of a server that lives. Dropping it removes it.
+/// A temporary folder, removed on drop.
 #[derive(Debug)]
 pub struct Scratch {
     folder: tempfile::TempDir,
@@ -21,14 +21,14 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one with this mode, and removes those of servers that were killed.
+    /// Creates a folder with this mode, and removes those of killed servers.
     pub fn new(mode: u32) -> io::Result<Scratch> {
         sweep(&std::env::temp_dir());
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(mode))
             .tempdir()?;
-        // It has its name when it is locked, so nobody finds it unlocked before.
+        // The file is locked before it gets its name, so no process finds it unlocked.
         let alive = tempfile::NamedTempFile::new_in(folder.path())?;
         alive.as_file().lock()?;
         let alive = alive.persist(folder.path().join(ALIVE))?;
@@ -52,8 +52,8 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Whether it is a folder of this user's whose server is dead. Other users may write beside it, so no
-/// link is followed.
+/// Whether it is a folder of this user whose server is dead. Other users can write to the temporary
+/// folder, so links are not followed.
 fn is_left(folder: &Path) -> bool {
     let is_ours = std::fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());

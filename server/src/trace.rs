@@ -1,11 +1,11 @@
-//! What a request led to, for the line that the log has of it when it is over.
+//! Collects what a request led to, for its line in the log.
 //!
-//! The layer that writes the line is outermost, and what is to be known is found out far below it.
-//! Between them stands a slot of the task that carries the request out.
+//! The outermost layer writes the line, but the facts become known far below it. A task-local
+//! variable connects the two.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Fate, Note};
+use crate::journal::{Note, RequestOutcome};
 
 tokio::task_local! {
     static CURRENT: Trace;
@@ -19,31 +19,31 @@ pub struct Trace(Arc<Mutex<Seen>>);
 struct Seen {
     note: Option<Note>,
     by: Option<&'static str>,
-    /// Of code that no interaction ran.
+    /// Runs outside of an interaction.
     runs: u32,
     failed_runs: u32,
 }
 
-/// What was found out.
+/// The collected facts.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Who answered, where no model did.
+    /// What answered, if no model did.
     pub by: Option<&'static str>,
-    pub fate: Fate,
+    pub result: RequestOutcome,
 }
 
 impl Trace {
-    /// Carries out a request whose trace this is.
+    /// Runs a request with this trace as its task-local trace.
     pub async fn follow<T>(&self, carried_out: impl Future<Output = T>) -> T {
         CURRENT.scope(self.clone(), carried_out).await
     }
 
     pub fn found(&self) -> Found {
         let seen = self.seen();
-        let mut fate = seen.note.as_ref().map(Note::fate_so_far).unwrap_or_default();
-        fate.runs += seen.runs;
-        fate.failed_runs += seen.failed_runs;
-        Found { by: seen.by, fate }
+        let mut result = seen.note.as_ref().map(Note::outcome_so_far).unwrap_or_default();
+        result.runs += seen.runs;
+        result.failed_runs += seen.failed_runs;
+        Found { by: seen.by, result }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -51,17 +51,17 @@ impl Trace {
     }
 }
 
-/// The request of this task is noted down there.
+/// Attaches the journal entry to the current request.
 pub fn asked(note: &Note) {
     with(|seen| seen.note = Some(note.clone()));
 }
 
-/// Something else than a model answers the request of this task.
+/// Sets what answered the current request, if no model did.
 pub fn answered_by(by: &'static str) {
     with(|seen| seen.by = Some(by));
 }
 
-/// The request of this task has run code itself.
+/// Counts a run that the current request started itself.
 pub fn ran(has_failed: bool) {
     with(|seen| {
         seen.runs += 1;
@@ -70,6 +70,6 @@ pub fn ran(has_failed: bool) {
 }
 
 fn with(change: impl FnOnce(&mut Seen)) {
-    // What goes on after a restart has no request.
+    // An interaction that resumes after a restart has no request.
     let _ = CURRENT.try_with(|trace| change(&mut trace.seen()));
 }

@@ -1,16 +1,16 @@
-//! Where each value of a YAML text stands. JSON is YAML too.
+//! Positions of values in a YAML text. JSON is YAML too.
 
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
-/// Values in one another. A text with more is not looked into.
+/// Maximum nesting. A deeper text is not parsed.
 const MAX_DEPTH: usize = 64;
 
-/// A value, and where it stands.
+/// A value and its position.
 #[derive(Debug)]
 pub struct Node {
-    /// From 1 on.
+    /// From 1.
     pub line: usize,
-    /// From 1 on, in letters.
+    /// From 1, in characters.
     pub column: usize,
     /// In bytes.
     pub start: usize,
@@ -22,20 +22,20 @@ pub struct Node {
 pub enum Kind {
     Scalar {
         text: String,
-        /// Whether it begins below its line, as after `|`.
+        /// Whether its text begins on a later line, as after `|`.
         is_block: bool,
     },
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
-    /// What stands elsewhere.
+    /// A reference to another value.
     Alias,
 }
 
 impl Node {
-    /// The first document of a text, where it is YAML.
+    /// The first document of the text, if it is YAML.
     pub fn parse(text: &str) -> Option<Node> {
         let mut open: Vec<Node> = Vec::new();
-        // Keys of maps that wait for their values.
+        // Keys of maps that are waiting for their values.
         let mut keys: Vec<Option<Node>> = Vec::new();
         for next in Parser::new_from_str(text) {
             let (event, span) = next.ok()?;
@@ -61,7 +61,7 @@ impl Node {
                 Event::SequenceEnd | Event::MappingEnd => {
                     let mut node = open.pop()?;
                     keys.pop();
-                    // The end of a block is where the next thing begins.
+                    // A block ends where the next token begins.
                     node.end = node.end.max(byte(span.end)?);
                     node
                 }
@@ -114,14 +114,14 @@ impl Node {
         }
     }
 
-    /// The file with this node alone, where it stands.
+    /// The text with everything but this node blanked, so that its position is unchanged.
     pub fn alone(&self, file: &str) -> String {
         let lines = "\n".repeat(self.line - 1);
         let indent = " ".repeat(self.column - 1);
         format!("{lines}{indent}{}", file.get(self.start..self.end).unwrap_or_default())
     }
 
-    /// Whether anything in it stands elsewhere.
+    /// Whether it contains references.
     pub fn has_aliases(&self) -> bool {
         match &self.kind {
             Kind::Alias => true,
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_where_they_stand() {
+    fn values_have_their_positions() {
         let text = "# ä\nscenarios:\n  - name: a\n    script:\n      - code: |\n          x = 1\n          y\n      - {text: b}\n  - name: c\n";
         let file = Node::parse(text).expect("it is YAML");
         let scenarios = file.get("scenarios").expect("it is there").items();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_or_too_deep_is_not_looked_into() {
+    fn invalid_or_deeply_nested_yaml_is_not_parsed() {
         for text in
             ["a: [", "", "a:\n\t- b", &"[".repeat(1000), &("[".repeat(70) + &"]".repeat(70))]
         {

@@ -336,7 +336,7 @@ async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
 async fn patterns_are_bounded_before_they_are_compiled() {
     let server = TestServer::start("").await;
     let add = |when: Value| json!({"scenarios": [{"name": "a", "when": when, "script": [{"text": "x"}]}]});
-    let (deep, long) = ("braces `{` at most", "256 bytes at most");
+    let (deep, long) = ("more than 8 braces `{`", "more than 256 bytes");
     for (depth, wanted) in [(9, deep), (100, deep), (300, long), (60_000, long)] {
         let glob = "{".repeat(depth) + "a" + &"}".repeat(depth);
         refused(&server, "/x/scenarios", &add(json!({"model": glob})), wanted).await;

@@ -200,7 +200,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     let answer = ask(&at, CREATE, &interaction("m", "What is six times seven?", false));
     let line = server.line(&[request_id(&answer)]);
     for part in [
-        " INFO server::request: request answered method=POST path=/v1beta/interactions status=200",
+        " INFO server::request: request completed method=POST path=/v1beta/interactions status=200",
         "answered_by=\"scenario\" scenario=\"the answer\" runs=1 failed_runs=0",
         "interaction.id=\"v1_",
         "interaction.status=\"completed\"",
@@ -210,7 +210,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     }
     let answer = ask(&at, CREATE, &interaction("m", "Geheim: which scenario is this?", false));
     let line = server.line(&[request_id(&answer)]);
-    assert!(line.contains(" WARN ") && line.contains("request refused"), "{line}");
+    assert!(line.contains(" WARN ") && line.contains("request rejected"), "{line}");
     assert!(line.contains("status=400") && line.contains("error=\"invalid_request\""), "{line}");
 
     // A failure that the scenario wants is none of the server's.
@@ -243,7 +243,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     assert!(server.line(&[request_id(&answer)]).contains("status=404"));
     let answer = ask(&at, "HEAD /docs", "");
     let line = server.line(&[request_id(&answer)]);
-    assert!(line.contains("request answered method=HEAD"), "{line}");
+    assert!(line.contains("request completed method=HEAD"), "{line}");
 
     // Neither one that waits for its answer nor one that reads a stream.
     for stream in [false, true] {
@@ -257,7 +257,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
         }
         drop(connection);
         let status = if stream { "status=200" } else { "path=/v1beta/interactions duration_ms" };
-        server.line(&["client went away", status]);
+        server.line(&["client disconnected", status]);
     }
 
     let answer = ask(&at, "GET /healthz", "");
@@ -286,7 +286,7 @@ fn the_log_is_json_where_somebody_says_so() {
     let all = server.all();
     let events: Vec<Value> =
         all.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let event = events.iter().find(|event| event["message"] == "request answered");
+    let event = events.iter().find(|event| event["message"] == "request completed");
     let event = event.expect(&all);
     assert_eq!((&event["status"], &event["runs"]), (&200.into(), &1.into()), "{event}");
     assert_eq!(event["request.id"], request_id(&answer));
@@ -301,7 +301,7 @@ fn colours_are_for_terminals_and_for_those_who_force_them() {
             command.env(variable, "1");
         });
         ask(&at, "GET /v1beta/models", "");
-        let line = server.line(&["request answered"]);
+        let line = server.line(&["request completed"]);
         assert_eq!(line.contains('\u{1b}'), has_colours, "{line}");
         server.signal(Signal::TERM);
         server.ends();
@@ -376,8 +376,8 @@ fn the_first_words_say_what_is_served_and_how_to_get_there() {
         format!("http://{at}/docs"),
         format!("2 in {}", text(folder.path())),
         "direct, *".to_owned(),
-        "it ends with the server".to_owned(),
-        "keys       1, asked for".to_owned(),
+        "deleted when the server stops".to_owned(),
+        "keys       1, required".to_owned(),
         "isolation  namespaced".to_owned(),
     ] {
         assert!(all.contains(&part), "{part} is missing in {all}");
@@ -393,7 +393,7 @@ fn a_server_without_scenarios_says_where_it_looked() {
         command.current_dir(folder.path());
     });
     let looked = folder.path().join("scenarios");
-    server.line(&["scenarios  none: there is no folder", text(&looked)]);
+    server.line(&["scenarios  none: ", text(&looked)]);
     let answer = ask(&at, CREATE, &interaction("m", "Hi", false));
     assert!(answer.contains("no folder ./scenarios"), "{answer}");
     server.signal(Signal::TERM);
@@ -438,7 +438,7 @@ fn a_command_that_does_not_end_is_waited_for_aloud_and_ended_at_the_second_signa
         let mut exec = Console::start(command);
         assert_eq!(exec.stdout_line(), "up");
         exec.signal(signal);
-        exec.line(&["belljar: waiting for sh to end"]);
+        exec.line(&["belljar: waiting for sh to exit"]);
         exec.signal(signal);
         assert_eq!(exec.ends(), Some(code));
     }
@@ -467,7 +467,7 @@ fn a_cause_is_told_once_with_the_next_step() {
         (&["--data-dir", "/proc/x"], &["could not use the data folder", enoent]),
         (&["--record", "/proc/x"], &["could not write recordings to /proc/x", enoent]),
         (&["--search", missing], &["could not read the folder of documents", enoent]),
-        (&["--libraries", text(folder.path())], &["is no folder of libraries", "--libraries DIR"]),
+        (&["--libraries", text(folder.path())], &["no sandbox libraries in", "--libraries DIR"]),
         (
             &["--listen", &taken],
             &["could not listen on", "Address already in use", "--listen PORT"],
@@ -476,7 +476,7 @@ fn a_cause_is_told_once_with_the_next_step() {
             &["--data-dir", text(&no_database)],
             &["could not open the database", text(&database), "file is not a database"],
         ),
-        (&["--listen", "0.0.0.0:0"], &["no keys", "BELLJAR_API_KEYS", "--no-auth"]),
+        (&["--listen", "0.0.0.0:0"], &["no API keys", "BELLJAR_API_KEYS", "--no-auth"]),
     ] {
         let mut all = vec!["serve"];
         for (flag, value) in [("--listen", "127.0.0.1:0"), ("--data-dir", text(&own))] {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Program, Reply, SmallDisk, direct};
 
-const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Deleting interactions or \
-                         files makes room.";
+const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Delete \
+                         interactions or files to free space.";
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("there is a place for temporary files")

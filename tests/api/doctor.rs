@@ -13,7 +13,7 @@ fn the_doctor_has_code_run_and_names_every_layer() {
         .expect("the server is a program");
     let text = String::from_utf8(said.stdout).expect("it is text");
     assert!(said.status.success(), "{text}");
-    for part in ["namespaces: ", "landlock: ", "seccomp: ", "says 42"] {
+    for part in ["namespaces: ", "landlock: ", "seccomp: ", "printed 42"] {
         assert!(text.contains(part), "nothing about {part}:\n{text}");
     }
     assert!(text.lines().all(|line| line.starts_with("ok     ")), "{text}");
@@ -73,12 +73,12 @@ fn the_doctor_says_which_failures_a_client_survives() {
     for (what, verdict) in [
         ("429 with Retry-After", "survived "),
         ("begins after 3 s", "survived "),
-        ("cut after 100 bytes", "falls "),
+        ("dropped after 100 bytes", "failed "),
         ("100 ms between its events", "not met "),
         ("stops for SAFETY", "survived "),
         ("quirk several_results", "survived "),
-        ("quirk stop_without_parts", "falls "),
-        ("quirk blocked_prompt", "falls "),
+        ("quirk stop_without_parts", "failed "),
+        ("quirk blocked_prompt", "failed "),
         ("quirk bare_error", "not met "),
         ("quirk finish_alone", "not met "),
     ] {
@@ -90,9 +90,9 @@ fn the_doctor_says_which_failures_a_client_survives() {
     let last = said.lines().last().expect("it has lines");
     let counted = |verdict: &str| said.lines().filter(|line| line.starts_with(verdict)).count();
     let wanted = format!(
-        "{} survived, {} not, {} not met",
+        "{} survived, {} failed, {} not met",
         counted("survived  "),
-        counted("falls  "),
+        counted("failed  "),
         counted("not met  ")
     );
     assert_eq!(last, wanted);
@@ -103,7 +103,7 @@ fn a_client_that_fails_anyway_is_not_tried_further() {
     let (code, said, _) = doctor(&["sh", "-c", "echo no >&2; exit 3"]);
     assert_eq!(
         (code, said.as_str()),
-        (Some(1), "falls     without any failure: exit code 3: no\n")
+        (Some(1), "failed    without any failure: exit code 3: no\n")
     );
     let (code, _, words) = doctor(&["no-such-command"]);
     assert_eq!(code, Some(1));
@@ -119,7 +119,7 @@ fn a_client_has_so_much_time() {
         .output()
         .expect("the server is a program");
     let said = String::from_utf8(said.stdout).expect("it is text");
-    assert_eq!(said, "falls     without any failure: it did not end within 1 s\n");
+    assert_eq!(said, "failed    without any failure: it did not exit within 1 s\n");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_client_that_asks_nothing_meets_nothing() {
     let (code, said, _) = doctor(&["true"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.lines().last().is_some_and(|line| line.starts_with("0 survived, 0 not, ")),
+        said.lines().last().is_some_and(|line| line.starts_with("0 survived, 0 failed, ")),
         "{said}"
     );
 }

@@ -33,7 +33,7 @@ async fn each_path_has_the_methods_of_the_document_and_no_others() {
             let documented = operations.get(method).is_some();
             assert_eq!(reply.status != 405, documented, "{method} {path}: {}", reply.body);
             // Of nothing that is documented there is nothing at its path.
-            let is_nothing = reply.message().starts_with("There is nothing at");
+            let is_nothing = reply.message().starts_with("Path not found:");
             assert!(!is_nothing, "{method} {path}: {}", reply.body);
         }
     }

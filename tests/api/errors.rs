@@ -47,7 +47,7 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         ),
         (
             json!({"continuation_token": "t", "input": null}),
-            "This server gives no continuation tokens.",
+            "Continuation tokens are not supported by this server.",
         ),
         (
             json!({"response_mime_type": "application/json"}),
@@ -60,12 +60,12 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         ),
         (
             json!({"response_modalities": ["TEXT"]}),
-            "Invalid value for 'response_modalities[0]': 'TEXT' is none of text, image, audio, video, \
+            "Invalid value for 'response_modalities[0]': 'TEXT' is not one of text, image, audio, video, \
              document.",
         ),
         (
             json!({"service_tier": "gold"}),
-            "Invalid value for 'service_tier': 'gold' is none of flex, standard, priority, deferred.",
+            "Invalid value for 'service_tier': 'gold' is not one of flex, standard, priority, deferred.",
         ),
         (
             json!({"response_format": {"type": "image", "size": "1K"}}),
@@ -74,8 +74,8 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
         (
             json!({"input": [{"text": "?"}, {"type": "function_call", "id": "f", "name": "f"},
                              {"type": "function_result", "call_id": "f", "result": "r"}]}),
-            "Invalid value for 'input[1]': a function call has to come back with the 'signature' that \
-             it came with, which is base64; send the steps of the model as they were.",
+            "Invalid value for 'input[1]': a function call must be sent back with its original \
+             'signature', which is base64; send the model's steps unchanged.",
         ),
         (
             json!({"tools": [{"type": "google_maps"}]}),

@@ -111,7 +111,7 @@ async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
         (json!({"code": "", "language": "c"}), "Unknown parameter 'language'.".into()),
         (
             json!({"code": "", "timeout_s": -1}),
-            "Invalid value for 'timeout_s': it is no number of seconds above 0.".into(),
+            "Invalid value for 'timeout_s': must be a number of seconds above 0.".into(),
         ),
         (
             json!({"code": "", "files": [{"name": "a"}]}),
@@ -119,17 +119,17 @@ async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
         ),
         (
             json!({"code": "", "files": [{"name": "a", "data": ""}, {"name": "a", "data": ""}]}),
-            "Invalid value for 'files[1]': there are two files named 'a'.".into(),
+            "Invalid value for 'files[1]': two files are named 'a'.".into(),
         ),
-        bad_name("../x", "it is a path, where a plain name is needed"),
-        bad_name("/abs", "it is a path, where a plain name is needed"),
-        bad_name("a/../../b", "it is a path, where a plain name is needed"),
-        bad_name("d/x", "it is a path, where a plain name is needed"),
-        bad_name("a\0b", "it has control characters"),
-        bad_name(&long, "it is longer than 255 bytes"),
-        bad_name(".hidden", "it starts with a dot"),
-        bad_name("..", "it starts with a dot"),
-        bad_name("", "it is empty"),
+        bad_name("../x", "must be a plain name, not a path"),
+        bad_name("/abs", "must be a plain name, not a path"),
+        bad_name("a/../../b", "must be a plain name, not a path"),
+        bad_name("d/x", "must be a plain name, not a path"),
+        bad_name("a\0b", "must not contain control characters"),
+        bad_name(&long, "longer than 255 bytes"),
+        bad_name(".hidden", "must not start with a dot"),
+        bad_name("..", "must not start with a dot"),
+        bad_name("", "must not be empty"),
     ];
     for (request, wanted) in cases {
         let reply = server.post(EXECUTE, &request).await;
@@ -214,7 +214,7 @@ async fn a_hundred_files_are_put_in_at_once_and_one_more_is_refused() {
     let answer = execute(&server, json!({"code": code, "files": files(100)})).await;
     assert_eq!((&answer["stdout"], &answer["files"]), (&json!("100\n"), &json!([])));
     let reply = server.post(EXECUTE, &json!({"code": code, "files": files(101)})).await;
-    let message = "Invalid value for 'files[100]': there are more than 100 files.";
+    let message = "Invalid value for 'files[100]': more than 100 files.";
     assert_eq!((reply.status, &reply.body["error"]["message"]), (400, &json!(message)));
 
     // The files of a conversation too.

@@ -112,7 +112,7 @@ async fn every_status_that_the_service_is_known_to_give_can_be_ordered() {
     let server = TestServer::start("").await;
     for status in [400, 401, 403, 404, 408, 409, 413, 429, 499, 500, 501, 502, 503, 504] {
         let reply = Reply::to(request(&server, &json!({"status": status}), false)).await;
-        assert_eq!((reply.status, reply.message()), (status, "A fault was ordered."));
+        assert_eq!((reply.status, reply.message()), (status, "A fault was requested."));
     }
 }
 
@@ -185,7 +185,7 @@ async fn a_server_can_be_bad_to_everybody() {
 async fn an_order_that_makes_no_sense_is_refused() {
     let server = TestServer::start("").await;
     for (fault, wanted) in [
-        (json!({"status": 200}), "200 is no status of Google's API"),
+        (json!({"status": 200}), "unknown status 200"),
         (json!({"drop": 1}), "unknown field `drop`"),
         (json!("all"), "Invalid value for 'x-belljar-fault'"),
     ] {

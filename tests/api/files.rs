@@ -397,7 +397,7 @@ async fn a_mistake_is_named() {
         assert_eq!(go_on(&server, &path, command, 0, "").await.status, 400, "{command}");
     }
     let reply = server.post(UPLOAD, &json!({})).await;
-    assert!(reply.message().contains("has no protocol"), "{}", reply.message());
+    assert!(reply.message().contains("Missing upload protocol"), "{}", reply.message());
 }
 
 #[tokio::test]

@@ -349,7 +349,7 @@ async fn only_a_method_that_is_there_of_a_model_that_is_there_is_found() {
         ("POST", "/v1/models/gone:generateContent", 404, "models/gone is not found"),
         ("POST", "/v1/models/direct:embedContent", 404, "'embedContent'"),
         ("POST", "/v1/models/direct", 405, "does not have this method"),
-        ("GET", "/v1/models/direct:generateContent", 405, "with POST"),
+        ("GET", "/v1/models/direct:generateContent", 405, "requires POST"),
         ("POST", "/v1/models/direct:generateContent?colour=red", 400, "Unknown name \"colour\""),
         ("POST", "/v1/models", 405, ""),
     ] {

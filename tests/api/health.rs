@@ -20,7 +20,7 @@ async fn a_server_without_a_sandbox_listens_and_says_what_it_waits_for() {
     let (server, mut is_ready) = TestServer::builder().sandbox(nobody).listen().await;
     assert_eq!(server.get("/healthz").await.status, 200);
     let reply = server.get("/readyz").await;
-    assert_eq!((reply.status, reply.message()), (503, "Not ready: the sandbox does not answer."));
+    assert_eq!((reply.status, reply.message()), (503, "Not ready: the sandbox is unreachable."));
     let reply = server.get("/x/isolation").await;
     assert_eq!((reply.status, reply.message()), (503, "The sandbox is not available."));
     assert!(is_ready.try_recv().is_err(), "it is not ready");

@@ -354,7 +354,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         "b.yaml:6:9: `text` is not a template",
         "b.yaml:7:9: unknown field `if_eror`",
         "b.yaml:9:5: unknown field `scrpt`",
-        "a time is written like `500ms`",
+        "expected a duration such as `500ms`",
         "`text` and `code` in one part",
         "c.json:1:52: scenario `two`: Python syntax error: ",
         "unknown variable `stdin`",

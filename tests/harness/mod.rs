@@ -29,7 +29,9 @@ use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
-use server::{Catalogue, Control, Door, Hosts, Keys, Parts, RunError, Settings, Visitors};
+use server::{
+    AllowedClients, Catalogue, Components, Control, Hosts, HttpConfig, Keys, RunError, Settings,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -197,7 +199,7 @@ impl Builder {
         let settings = Settings {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
             seed: self.seed,
-            door: Door {
+            http: HttpConfig {
                 control: self.control.unwrap_or(Control::default_with(!keys.is_empty())),
                 keys: match self.shared_keys {
                     true => Keys::new(&keys).shared(),
@@ -206,7 +208,7 @@ impl Builder {
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
-                visitors: Visitors::Everybody,
+                allowed_clients: AllowedClients::All,
             },
             faults: self.faults,
             models: self
@@ -220,7 +222,7 @@ impl Builder {
         };
         let additions = Arc::default();
         let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
-        let parts = Parts {
+        let parts = Components {
             listeners: listener.into(),
             sandbox: Arc::new(match self.output_bytes {
                 Some(bytes) => sandbox.with_output_bytes(bytes),

@@ -1,4 +1,4 @@
-//! What a server says of itself when it is ready.
+//! The lines that a server prints when it is ready.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,23 +7,23 @@ use protocol::Description;
 use server::config::{Config, DataDir, LogFormat, SandboxConfig, time_text};
 use tracing::Level;
 
-/// What is known once the server is made.
+/// Facts that are known once the server is built.
 pub struct Server<'s> {
     pub config: &'s Config,
-    /// One for each address; the first is the one to use.
+    /// One per address; the first is the preferred one.
     pub urls: &'s [String],
-    /// Scenarios that are loaded.
+    /// Number of loaded scenarios.
     pub scenarios: usize,
 }
 
 impl Server<'_> {
-    /// Where standard error is read by people, lines; else one event.
+    /// Prints lines for people, or logs one event in the JSON format.
     pub fn announce(&self, description: &Description) {
         if !tracing::enabled!(Level::INFO) {
             return;
         }
         match self.config.log_format {
-            // As one write: the warden writes to the same stderr.
+            // One write, because the warden writes to the same stderr.
             LogFormat::Plain => eprint!("{}", self.lines(description)),
             LogFormat::Json => tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
@@ -54,7 +54,7 @@ impl Server<'_> {
             ("address", self.urls.join(", ")),
             ("docs", format!("{}/docs", self.reachable())),
             ("models", self.models()),
-            ("scenarios", self.scenarios_told()),
+            ("scenarios", self.scenarios_line()),
             ("data", self.data()),
             ("keys", self.keys()),
             ("isolation", format!("{}{missing}", description.tier)),
@@ -63,7 +63,7 @@ impl Server<'_> {
         let mut lines =
             format!("\nBelljar {} ({})\n", env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
         for (name, value) in rows {
-            // A text cannot fail to be written to.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(lines, "  {name:<10} {value}");
         }
         let key = if self.config.api_keys.is_empty() { "anything" } else { "KEY" };
@@ -89,12 +89,12 @@ impl Server<'_> {
         self.config.scenarios.as_deref().map(absolute).unwrap_or_default()
     }
 
-    fn scenarios_told(&self) -> String {
+    fn scenarios_line(&self) -> String {
         match (&self.config.scenarios, self.scenarios) {
             (Some(folder), 1) => format!("1 in {}", absolute(folder)),
             (Some(folder), count) => format!("{count} in {}", absolute(folder)),
             (None, _) => format!(
-                "none: there is no folder {} (--scenarios DIR names another)",
+                "none: {} does not exist (pass --scenarios DIR for another folder)",
                 absolute(Path::new("scenarios"))
             ),
         }
@@ -105,15 +105,15 @@ impl Server<'_> {
             DataDir::Folder(folder) => {
                 format!("{}, kept for {}", absolute(folder), time_text(self.config.retention))
             }
-            DataDir::Scratch => "kept nowhere: it ends with the server".to_owned(),
+            DataDir::Scratch => "in a temporary folder, deleted when the server stops".to_owned(),
         }
     }
 
     fn keys(&self) -> String {
         match self.config.api_keys.len() {
             0 => "none: clients may send any key".to_owned(),
-            1 => "1, asked for".to_owned(),
-            count => format!("{count}, one of which is asked for"),
+            1 => "1, required".to_owned(),
+            count => format!("{count}, one of which is required"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The log: what is in it, in which form, with or without colours.
+//! Configures the log: filter, format and colours.
 
 use std::io::IsTerminal as _;
 
@@ -7,9 +7,9 @@ use server::config::{Colour, Config, LogFormat, nearest};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The crates of the project. A level alone is theirs.
+/// The project's crates. A level without a module applies to them.
 const OURS: [&str; 5] = ["belljar", "server", "belljar_warden", "jail", "protocol"];
-/// Crates that a word without a level may name.
+/// Other crates that a directive may name without a level.
 const OTHERS: [&str; 10] = [
     "sqlx",
     "globset",
@@ -39,14 +39,14 @@ pub fn set_up(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The filter that `BELLJAR_LOG` asks for.
+/// Parses `BELLJAR_LOG`.
 fn filter(text: &str) -> anyhow::Result<EnvFilter> {
     let read = || EnvFilter::try_new(directives(text)?).map_err(anyhow::Error::from);
     read().with_context(|| format!("invalid BELLJAR_LOG={text}"))
 }
 
-/// A level alone is about our own crates: what others log at `debug` would bury it. They have it where
-/// they are named, as in `debug,sqlx=debug`.
+/// A level without a module applies to our own crates only; other crates are verbose at `debug`. A
+/// directive for them names them, as in `debug,sqlx=debug`.
 pub fn directives(text: &str) -> anyhow::Result<String> {
     let mut directives = Vec::new();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -69,7 +69,7 @@ pub fn directives(text: &str) -> anyhow::Result<String> {
     Ok(directives.join(","))
 }
 
-/// Whether it is more than one word: a word alone would be the name of a module, which logs nothing.
+/// Whether it is a directive. An arbitrary single word would match no module and log nothing.
 fn is_directive(word: &str) -> bool {
     word.contains(['=', '['])
         || word.contains("::")
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_alone_is_about_our_own_crates() {
+    fn a_level_without_a_module_applies_to_our_own_crates() {
         let ours = |level| OURS.map(|name| format!("{name}={level}")).join(",");
         for (text, wanted) in [
             ("debug", format!("warn,{}", ours("debug"))),
@@ -98,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_does_not_exist_is_refused() {
+    fn an_unknown_level_is_rejected() {
         for (text, wanted) in [
             ("inof", "invalid BELLJAR_LOG=inof: unknown level `inof`: did you mean info?"),
             ("warning", "expected a level (off, error, warn, info, debug, trace) or MODULE=LEVEL"),
             ("server=loud", "invalid BELLJAR_LOG=server=loud: "),
         ] {
             let error = filter(text).expect_err(text);
-            let told = server::cause::in_a_line(&error);
-            assert!(told.contains(wanted), "{told}");
+            let message = server::cause::in_a_line(&error);
+            assert!(message.contains(wanted), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the program says at a terminal, and how it ends.
+//! Terminal output and the end of the program.
 
 pub mod banner;
 pub mod log;

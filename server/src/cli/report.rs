@@ -1,4 +1,4 @@
-//! Why the program ends: what failed, what caused it, and what to do about it.
+//! Reports a failure of the program with its causes and a hint.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use server::sandbox::SandboxError;
 use server::store::StoreError;
 use server::validate;
 
-/// A failure with what to do about it.
+/// A failure with a hint.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Hinted {
@@ -20,7 +20,7 @@ pub struct Hinted {
     pub source: Option<io::Error>,
 }
 
-/// A folder of scenarios that cannot be used.
+/// A folder of scenarios that could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[error("could not load the scenarios in {}: {source}", folder.display())]
 pub struct BrokenScenarios {
@@ -29,7 +29,7 @@ pub struct BrokenScenarios {
 }
 
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    // As one write: the warden writes to the same stderr, at the same time.
+    // One write, because the warden writes to the same stderr.
     eprint!("{}", text(error));
     ExitCode::FAILURE
 }
@@ -50,16 +50,16 @@ fn text(error: &anyhow::Error) -> String {
     text
 }
 
-/// Each mistake of each file as `belljar validate` shows it.
+/// The mistakes of each file, as `belljar validate` prints them.
 fn mistakes(broken: &BrokenScenarios) -> Option<String> {
     let ScenarioError::Invalid { .. } = broken.source else { return None };
     let mut files = server::backend::scripted::files(&broken.folder).ok()?;
     files.sort();
     let mut text = format!("belljar: invalid scenarios in {}\n\n", broken.folder.display());
     for file in files {
-        let mut told = Vec::new();
-        if !validate::check(&[file], &mut told).ok()? {
-            text += &String::from_utf8_lossy(&told);
+        let mut output = Vec::new();
+        if !validate::check(&[file], &mut output).ok()? {
+            text += &String::from_utf8_lossy(&output);
             text.push('\n');
         }
     }
@@ -67,7 +67,7 @@ fn mistakes(broken: &BrokenScenarios) -> Option<String> {
     Some(text)
 }
 
-/// What to do, where there is one thing to do.
+/// What to do about the error, if there is one thing to do.
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(hinted) = cause.downcast_ref::<Hinted>() {
@@ -81,15 +81,15 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         }
         if let Some(broken) = cause.downcast_ref::<BrokenScenarios>() {
             let folder = broken.folder.display();
-            return Some(format!("make the folder {folder}, or name another one: --scenarios DIR"));
+            return Some(format!("create the folder {folder}, or pass --scenarios DIR"));
         }
         if let Some(StoreError::InUse(_)) = cause.downcast_ref() {
-            let hint = "say --data-dir DIR for a folder of its own, or --ephemeral to keep nothing";
+            let hint = "pass --data-dir DIR for another folder, or --ephemeral for a temporary one";
             return Some(hint.to_owned());
         }
         if let Some(StoreError::Open { path, .. }) = cause.downcast_ref() {
             let folder = path.parent().unwrap_or(path).display();
-            return Some(format!("move {folder} away, or say --data-dir DIR for another folder"));
+            return Some(format!("move {folder} away, or pass --data-dir DIR for another folder"));
         }
         cause.downcast_ref::<SandboxError>().and_then(of_sandbox)
     })
@@ -98,15 +98,16 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 fn of_sandbox(error: &SandboxError) -> Option<String> {
     Some(match error {
         SandboxError::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            "belljar-warden belongs beside belljar; say --warden PATH where it is elsewhere, or \
-             --sandbox-socket PATH for a warden that runs already"
+            "install belljar-warden beside belljar, or pass --warden PATH, or \
+             --sandbox-socket PATH for a running warden"
                 .to_owned()
         }
         SandboxError::Ended(_) => {
-            "the warden has said why, above; `belljar doctor` tries the sandbox alone".to_owned()
+            "the warden's log above has the reason; `belljar doctor` checks the sandbox alone"
+                .to_owned()
         }
         SandboxError::TooThin { .. } => {
-            "`belljar doctor` says which layer is missing and why".to_owned()
+            "`belljar doctor` shows which layer is missing and why".to_owned()
         }
         SandboxError::Connect { .. } => {
             "start one: belljar-warden serve --socket PATH --libraries DIR".to_owned()
@@ -115,7 +116,8 @@ fn of_sandbox(error: &SandboxError) -> Option<String> {
     })
 }
 
-/// How the libraries get here. Their installer is in the repository, which may be elsewhere.
+/// How to install the libraries. The installer is in the repository, which may not be on this
+/// machine.
 pub fn get_libraries() -> String {
     let installer = std::env::current_exe().ok().and_then(|program| installer_near(&program));
     let install = match installer {
@@ -123,12 +125,12 @@ pub fn get_libraries() -> String {
         None => "run sandbox-image/install-libraries of Belljar's repository".to_owned(),
     };
     format!(
-        "{install} (2.3 GB, once), or say --libraries DIR for a folder that it has made, or \
-         --sandbox-socket PATH for a warden that runs already"
+        "{install} (2.3 GB, once), or pass --libraries DIR for an existing folder, or \
+         --sandbox-socket PATH for a running warden"
     )
 }
 
-/// In the checkout that the program was built in.
+/// Searches the checkout in which the program was built.
 fn installer_near(program: &Path) -> Option<PathBuf> {
     let mut folders = program.ancestors().skip(1).take(4);
     folders.find_map(|folder| {

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one stops the server in order, the second at once.
+//! SIGINT and SIGTERM: the first signal stops the server gracefully, the second immediately.
 
 use std::io;
 
@@ -12,7 +12,7 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// From here on neither ends this process by itself.
+    /// Installs the handlers. From then on neither signal ends the process by itself.
     pub fn catch() -> io::Result<Stops> {
         Ok(Stops {
             interrupt: unix::signal(SignalKind::interrupt())?,

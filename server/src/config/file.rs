@@ -1,4 +1,4 @@
-//! The file, in TOML.
+//! The configuration file, in TOML.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub struct File {
 }
 
 impl std::fmt::Debug for File {
-    /// Without the keys.
+    /// Omits the keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("File").field("listen", &self.listen).finish_non_exhaustive()
     }
@@ -77,7 +77,7 @@ impl File {
             .map_err(|source| ConfigError::File { path: path.to_owned(), source })
     }
 
-    /// The settings that are in the file.
+    /// The settings that the file contains.
     pub fn keys(path: &Path) -> Result<BTreeSet<String>, ConfigError> {
         let table: toml::Table = toml::from_str(&File::text(path)?).unwrap_or_default();
         Ok(table.into_iter().map(|(key, _)| key).collect())
@@ -93,7 +93,7 @@ impl File {
     }
 }
 
-/// What is wrong and where, without the line itself: it could be the one with the keys.
+/// The position and the error, without the line itself, which may contain keys.
 fn place(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return with_nearest(error.message());
@@ -103,7 +103,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {}", with_nearest(error.message()))
 }
 
-/// Says what was probably meant by an unknown name, instead of all that there are.
+/// Replaces the list of known names by the nearest one.
 fn with_nearest(message: &str) -> String {
     let nearest = || {
         let (before, after) = message.split_once('`')?;
@@ -116,7 +116,7 @@ fn with_nearest(message: &str) -> String {
     nearest().unwrap_or_else(|| message.to_owned())
 }
 
-/// A list of texts. What stands there instead is not repeated: it may be a key.
+/// A list of strings. Errors do not repeat the value, which may be a key.
 fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     let keys = match toml::Value::deserialize(from)? {
         toml::Value::Array(keys) => keys.into_iter().map(|key| match key {

@@ -1,4 +1,4 @@
-//! What `--help` says: which options a command has, in groups, and examples.
+//! Builds `--help`: the options of each command, in groups, and examples.
 
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
@@ -13,7 +13,8 @@ const MODEL: &str = "Model";
 const SANDBOX: &str = "Sandbox";
 const LIMITS: &str = "Limits";
 
-/// The group of each setting. One that is not here is in the group of the setting before it.
+/// Group of each setting. A setting that is not listed belongs to the group of the setting before
+/// it.
 const GROUPS: [(&str, &str); 29] = [
     ("listen", SERVER),
     ("data_dir", DATA),
@@ -46,7 +47,7 @@ const GROUPS: [(&str, &str); 29] = [
     ("log_format", SERVER),
 ];
 
-/// What `-h` shows of the settings; `--help` has all of them.
+/// Settings that `-h` shows; `--help` shows all.
 const SHORT: [&str; 12] = [
     "listen",
     "data_dir",
@@ -62,27 +63,28 @@ const SHORT: [&str; 12] = [
     "seed",
 ];
 
-/// Arguments of commands that are no settings.
+/// Arguments of commands that are not settings.
 const NO_SETTINGS: [&str; 9] =
     ["json", "update", "client", "client_within", "command", "paths", "of", "shell", "help"];
 
 const VARIABLES: &str = "\
 Settings:
-  Each option has a variable (--data-dir, BELLJAR_DATA_DIR) and a line in the file that --config names
-  (data_dir = \"…\"). The option comes first, then the variable, then the file. Sizes are written as
-  100MiB, 100MB or 104857600, durations as 500ms, 30s or 1h30m.
+  Every option can also be set by an environment variable (--data-dir, BELLJAR_DATA_DIR) or by a key in
+  the configuration file (data_dir = \"…\"). An option overrides the variable, and the variable
+  overrides the file. Examples of sizes: 100MiB, 100MB, 104857600. Examples of durations: 500ms, 30s,
+  1h30m.
 
-  Three have no option:
-    BELLJAR_API_KEYS=KEY,…     asks clients for one of these keys (api_keys in the file)
-    BELLJAR_FETCH_FROM=URL,…   lets requests name files below these addresses (fetch_from in the file)
-    BELLJAR_LOG=LEVEL          error, warn, info, debug or trace; or levels of modules, as in
+  Three settings have no option:
+    BELLJAR_API_KEYS=KEY,…     require one of these API keys (api_keys in the file)
+    BELLJAR_FETCH_FROM=URL,…   URL prefixes from which requests may fetch files (fetch_from in the file)
+    BELLJAR_LOG=LEVEL          error, warn, info, debug or trace; or levels of modules, such as
                                warn,server::http=debug";
 
 const SERVE: &str = "\
 Examples:
-  belljar serve                                    on 127.0.0.1:8080, with ./scenarios
-  belljar serve --listen 0 --ephemeral             on a free port, and keeps nothing
-  belljar serve --config belljar.toml              with a real model: [[model]] tables
+  belljar serve                                    listen on localhost:8080, answer from ./scenarios
+  belljar serve --listen 0 --ephemeral             use a free port, keep no data
+  belljar serve --config belljar.toml              use the models of the [[model]] tables
   BELLJAR_API_KEYS=secret belljar serve --listen 0.0.0.0:8080";
 
 const EXEC: &str = "\
@@ -91,8 +93,8 @@ Examples:
   belljar exec --scenarios tests/scenarios -- npx vitest run
   belljar exec --config gemini.toml --record scenarios -- pytest
 
-All other options of `belljar serve` are accepted too, and its variables, but for BELLJAR_LISTEN and
-BELLJAR_DATA_DIR. BELLJAR_LOG=info shows each request.";
+All other options and variables of `belljar serve` are accepted too, except BELLJAR_LISTEN and
+BELLJAR_DATA_DIR. BELLJAR_LOG=info logs each request.";
 
 const DOCTOR: &str = "\
 Examples:
@@ -109,7 +111,7 @@ const VERIFY: &str = "\
 Examples:
   belljar verify scenarios
   belljar verify --seed 7 scenarios/primes.yaml
-  belljar verify --update scenarios                as it is now is right";
+  belljar verify --update scenarios                accept the new results";
 
 const CONFIG: &str = "\
 Examples:
@@ -127,13 +129,13 @@ Examples:
   belljar man >~/.local/share/man/man1/belljar.1
   belljar man serve | man -l -";
 
-/// What a command has of the settings.
+/// Settings that a command shows in its help.
 struct Own {
     command: &'static str,
     groups: &'static [&'static str],
-    /// Of other groups.
+    /// Settings from other groups.
     others: &'static [&'static str],
-    /// Whether it refuses the rest, which would make no difference.
+    /// Whether the command rejects all other settings, which would have no effect.
     refuses: bool,
     examples: &'static str,
 }
@@ -176,7 +178,7 @@ const OWN: [Own; 5] = [
     },
 ];
 
-/// Defaults that another command than `serve` has.
+/// Defaults that differ from those of `serve`.
 const OTHER_DEFAULTS: [(&str, &str, &str); 4] = [
     ("exec", "listen", "a free port of 127.0.0.1"),
     ("exec", "data_dir", "a temporary folder"),
@@ -184,10 +186,10 @@ const OTHER_DEFAULTS: [(&str, &str, &str); 4] = [
     ("verify", "listen", "a free port of 127.0.0.1"),
 ];
 
-/// The command line.
+/// Builds the command line.
 pub fn command() -> Command {
     let mut command = Arguments::command().long_version(LONG_VERSION).after_help(
-        "`belljar COMMAND -h` has the usual options of a command, `belljar COMMAND --help` all of them.",
+        "Use `belljar COMMAND -h` for the common options of a command, `belljar COMMAND --help` for all.",
     );
     for own in &OWN {
         command = command.mut_subcommand(own.command, |command| tidy(command, own));
@@ -198,7 +200,7 @@ pub fn command() -> Command {
     command
 }
 
-/// Version, commit, and how it was built.
+/// Version, commit and build.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit: ",
@@ -209,7 +211,7 @@ const LONG_VERSION: &str = concat!(
     env!("BUILD_TARGET"),
 );
 
-/// Puts the settings into groups, and hides those that a command does not have.
+/// Sorts settings into groups and hides those that the command does not have.
 fn tidy(command: Command, own: &Own) -> Command {
     let mut group = SERVER;
     let settings: Vec<(String, &str)> = command
@@ -239,7 +241,7 @@ fn tidy(command: Command, own: &Own) -> Command {
         own.examples.to_owned()
     };
     command
-        .after_help("`--help` has all options, and examples.")
+        .after_help("Use `--help` for all options and examples.")
         .after_long_help(StyledStr::from(long))
 }
 
@@ -253,7 +255,7 @@ fn is_setting(arg: &Arg) -> bool {
     !NO_SETTINGS.contains(&arg.get_id().as_str())
 }
 
-/// The help with another default in its brackets.
+/// Replaces the default in the help text.
 fn with_default(arg: Arg, default: &str) -> Arg {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let help = help.split(" [default: ").next().unwrap_or_default();
@@ -261,7 +263,7 @@ fn with_default(arg: Arg, default: &str) -> Arg {
     arg.help(help.clone()).long_help(help)
 }
 
-/// Refuses a setting that makes no difference to the command.
+/// Rejects a setting that has no effect on the command.
 pub fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let Some((name, given)) = matches.subcommand() else { return Ok(()) };
     let Some(own) = OWN.iter().find(|own| own.command == name && own.refuses) else {
@@ -279,7 +281,7 @@ pub fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
         None => Ok(()),
         Some(id) => {
             let flag = id.replace('_', "-");
-            let why = format!("unexpected argument '--{flag}': it makes no difference to `{name}`");
+            let why = format!("unexpected argument '--{flag}': it has no effect on `{name}`");
             let _ = own;
             Err(command.error(ErrorKind::UnknownArgument, why))
         }

@@ -1,4 +1,4 @@
-//! Where the server listens, as people write it.
+//! Parses the address to listen on.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// The port, where none is written.
+/// The default port.
 pub const PORT: u16 = 8080;
 
 /// `127.0.0.1:8080`, `[::1]:0`, `localhost:0`; `:8091` and `8091` are ports of `localhost`.
@@ -19,7 +19,7 @@ pub struct ListenAddress {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenHost {
-    /// The loopback address of IPv4, and that of IPv6 where there is one.
+    /// 127.0.0.1, and ::1 if the machine has IPv6.
     Localhost,
     Address(IpAddr),
 }
@@ -72,7 +72,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<ListenAddress, String> {
         const EXAMPLES: &str = "expected an address and a port such as 127.0.0.1:8080, [::1]:8080 or \
-                                localhost:8080, or a port alone such as 8080; port 0 takes a free one";
+                                localhost:8080, or a port alone such as 8080; port 0 selects a free one";
         let text = text.trim();
         let wrong = || EXAMPLES.to_owned();
         if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for ListenAddress {
             Port(u16),
             Text(String),
         }
-        let wrong = |_| D::Error::custom("listen is an address and a port, or a port");
+        let wrong = |_| D::Error::custom("listen must be an address and a port, or a port");
         match Written::deserialize(from).map_err(wrong)? {
             Written::Port(port) => Ok(ListenAddress::localhost(port)),
             Written::Text(text) => text.parse().map_err(D::Error::custom),

@@ -1,7 +1,6 @@
-//! Every setting with its default. Nobody else reads the environment.
+//! Settings and their defaults. No other module reads the environment.
 //!
-//! A flag comes before its variable, the variable before the line of the file, and that before the
-//! default.
+//! Precedence: option, environment variable, configuration file, default.
 
 mod file;
 mod flags;
@@ -42,21 +41,21 @@ pub use listen::{ListenAddress, ListenHost};
 pub use names::{check as check_variables, nearest};
 pub use units::{size_text, time_text};
 
-/// Where scenarios are looked for when nobody names a folder.
+/// Default folder of scenarios, used only if it exists.
 const SCENARIOS: &str = "scenarios";
 
-/// As long as the real service keeps what it is paid for.
+/// The retention of Google's paid tier.
 const RETENTION: Duration = Duration::from_secs(55 * 24 * 60 * 60);
 
-/// How long a client that is tried may take.
+/// Time limit of a client under test.
 const CLIENT_WITHIN: Duration = Duration::from_secs(120);
 
-/// What the program is asked to do.
+/// Command to carry out.
 #[derive(Debug)]
 pub enum Task {
     Serve(Config),
     Doctor(Config),
-    /// A client's command is tried, each time for so long at most.
+    /// Tests a client's command; the duration is the time limit of each run.
     DoctorClient(Config, Exec, Duration),
     Exec(Config, Exec),
     /// Never empty.
@@ -64,99 +63,99 @@ pub enum Task {
     /// Never empty.
     Verify(Config, Vec<PathBuf>, Changes),
     Schema(Schema),
-    /// The settings of `serve`, a line each.
+    /// The effective settings, one per line.
     ShowConfig(String),
     Completions(clap_complete::Shell),
-    /// Of one command, or of all.
+    /// The manual page of a command, or of the program.
     Man(Option<String>),
 }
 
-/// A command that gets a server of its own.
+/// A command that runs against its own server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exec {
-    /// The program, and after it its arguments. Never empty.
+    /// The program and its arguments. Never empty.
     pub command: Vec<OsString>,
-    /// `NO_PROXY` for the command: what it was, and this machine.
+    /// `NO_PROXY` for the command: the inherited value plus this machine.
     pub no_proxy: String,
 }
 
-/// How a server is set up.
+/// Configuration of a server.
 #[derive(Debug)]
 pub struct Config {
     pub listen: ListenAddress,
     pub data_dir: DataDir,
-    /// Absent where nobody named a folder and there is no `./scenarios`.
+    /// `None` if no folder was given and `./scenarios` does not exist.
     pub scenarios: Option<PathBuf>,
-    /// Empty: everybody may come in.
+    /// If empty, clients need no key.
     pub api_keys: Vec<SecretString>,
-    /// Whether all keys are one tenant.
+    /// Whether all keys belong to one tenant.
     pub shared_keys: bool,
-    /// Whether tests may look at the server and make it fail.
+    /// Whether clients may use the test controls.
     pub control: Control,
-    /// Names of this server besides `localhost` and addresses, for requests without a key.
+    /// Accepted host names besides `localhost` and IP addresses, for requests without a key.
     pub hosts: Hosts,
     pub sandbox: SandboxConfig,
-    /// What ids, signatures and times follow from; that of the cells is the warden's.
+    /// Seed of ids, signatures and times. The warden seeds the cells.
     pub seed: Option<u64>,
-    /// The weakest wall to run code behind.
+    /// The weakest accepted isolation.
     pub min_isolation: Tier,
-    /// In the order in which they are tried.
+    /// In order of precedence.
     pub models: Vec<ModelRule>,
-    /// What becomes of recordings that are there.
+    /// How existing recordings are treated.
     pub record_mode: RecordMode,
-    /// What is left out of recordings.
+    /// Text that recordings omit.
     pub record_ignore: Ignore,
-    /// Whether clients on other machines may ask a server that records.
+    /// Whether a recording server accepts clients on other machines.
     pub record_from_anywhere: bool,
-    /// Where models look things up, if they may.
+    /// Where models search; `None` disables search.
     pub search: Option<SearchConfig>,
-    /// What befalls requests. Of the file alone.
+    /// Faults for all requests. Only the configuration file sets them.
     pub faults: Vec<Fault>,
     pub limits: Limits,
     pub request_bytes: usize,
-    /// How long a client may take nothing of its answer.
+    /// Write timeout: how long a client may read nothing of its response.
     pub stalled_after: Duration,
     pub files: FileLimits,
-    /// How long an interaction is kept.
+    /// How long interactions are kept.
     pub retention: Duration,
     pub fetch_from: FetchFrom,
     pub shutdown_grace: Duration,
-    /// What `BELLJAR_LOG` asks for.
+    /// Value of `BELLJAR_LOG`.
     pub log: String,
     pub log_format: LogFormat,
     pub colour: Colour,
 }
 
-/// Whether the log has colours: what `NO_COLOR` and `CLICOLOR_FORCE` say.
+/// Whether the log uses colours, from `NO_COLOR` and `CLICOLOR_FORCE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
-    /// Where standard error is a terminal.
+    /// If standard error is a terminal.
     Auto,
     Always,
     Never,
 }
 
-/// Where interactions are kept.
+/// Where interactions are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataDir {
     Folder(PathBuf),
-    /// In a folder that ends with the server.
+    /// A temporary folder, deleted when the server stops.
     Scratch,
 }
 
-/// Where the sandbox is.
+/// How to reach the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxConfig {
-    /// A warden that somebody else runs. It has limits of its own.
+    /// A warden that runs already, with its own limits.
     Socket(PathBuf),
-    /// A warden that is started, and ends with the server.
+    /// A warden that the server starts and stops.
     Warden { program: PathBuf, libraries: PathBuf, run: Duration, seed: Option<u64> },
 }
 
-/// Where models look things up.
+/// Where models search.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SearchConfig {
-    /// A folder of documents, and the address that they have for clients.
+    /// A folder of documents, and the base URL under which clients see them.
     Folder {
         folder: PathBuf,
         base_url: String,
@@ -170,13 +169,13 @@ pub enum SearchConfig {
     },
 }
 
-/// Which backend answers for which models.
+/// Maps models to a backend.
 #[derive(Debug, Clone)]
 pub struct ModelRule {
-    /// A glob over the name that a request asks for.
+    /// Glob pattern for the requested model name.
     pub name: String,
     pub backend: BackendConfig,
-    /// Where what it says is recorded, if it is.
+    /// Folder for recordings of its answers, if they are recorded.
     pub record: Option<PathBuf>,
 }
 
@@ -186,14 +185,14 @@ pub enum BackendConfig {
     Scripted,
     OpenAi(upstream::Address, openai::Model),
     Gemini(upstream::Address, gemini::Model),
-    /// What was recorded in this folder.
+    /// Replays the recordings of this folder.
     Replay(PathBuf),
 }
 
-/// Why the server cannot be started as it was asked to.
+/// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Also a wish for help. Prints itself.
+    /// Also a request for help. Prints itself.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
     #[error("invalid {name}={value}: {why}")]
@@ -210,25 +209,25 @@ pub enum ConfigError {
     FetchFrom(#[from] NoFolder),
     #[error("invalid record_ignore: {0}")]
     RecordIgnore(String),
-    #[error("--hosts (BELLJAR_HOSTS): {0}")]
+    #[error("invalid --hosts (BELLJAR_HOSTS): {0}")]
     Hosts(#[from] NotAHost),
     #[error("[search]: {0}")]
     Search(String),
     #[error("[[model]] {name}: {why}")]
     Model { name: String, why: String },
-    #[error("{0} can be reached from other machines, and there are no keys")]
+    #[error("{0} accepts connections from other machines, but no API keys are set")]
     Open(ListenAddress),
     #[error(
-        "recordings in {} would answer every API key with what another one asked: record into a \
-         folder that is not read while the server runs and without --record-mode new, or say \
+        "recordings in {} would expose the requests of one API key to the others: record into a \
+         folder that the server does not read and without --record-mode new, or pass \
          --shared-keys", .0.display()
     )]
     RecordingsAnswer(PathBuf),
-    #[error("there is no folder for data: HOME is not set")]
+    #[error("no data folder: HOME is not set")]
     NoDataDir,
     #[error("the sandbox's libraries are not installed")]
     NoLibraries,
-    #[error("could not find the program of the warden: {0}")]
+    #[error("could not find the warden program: {0}")]
     NoWarden(std::io::Error),
 }
 
@@ -237,24 +236,26 @@ fn did_you_mean(meant: Option<&str>) -> String {
 }
 
 impl ConfigError {
-    /// What to do about it, where there is one thing to do.
+    /// What to do about the error, if there is one thing to do.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ConfigError::UnknownVariable { meant: None, .. } => {
-                "`belljar serve --help` has every setting; unset a variable that is not one"
+                "`belljar serve --help` lists every setting; unset the variable if it is not one of them"
             }
             ConfigError::Open(_) => {
-                "set BELLJAR_API_KEYS=KEY,… to ask for keys, or say --no-auth to serve everybody"
+                "set BELLJAR_API_KEYS=KEY,… to require keys, or pass --no-auth to serve clients without one"
             }
-            ConfigError::NoDataDir => "say --data-dir DIR, or --ephemeral to keep nothing",
-            ConfigError::NoWarden(_) => "say --warden PATH, or --sandbox-socket PATH",
+            ConfigError::NoDataDir => {
+                "pass --data-dir DIR, or --ephemeral to use a temporary folder"
+            }
+            ConfigError::NoWarden(_) => "pass --warden PATH or --sandbox-socket PATH",
             _ => return None,
         })
     }
 }
 
 impl Task {
-    /// Reads the command line, the variables, and the file that one of them names.
+    /// Reads the command line, the environment and the configuration file.
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<String>,
@@ -301,7 +302,7 @@ impl Task {
 }
 
 impl Config {
-    /// All keys that it has, which are nobody's business.
+    /// All API keys, of clients and of backends, for redaction. Never log them.
     pub fn secrets(&self) -> Secrets {
         let of_models = self.models.iter().filter_map(|rule| match &rule.backend {
             BackendConfig::OpenAi(address, _) | BackendConfig::Gemini(address, _) => {
@@ -320,7 +321,7 @@ impl Config {
         Config::merge(flags, variables, file)?.with_recordings_apart()
     }
 
-    /// Where interactions are kept. On each level to keep nothing comes before a folder.
+    /// Selects the data folder. At each level of precedence, `ephemeral` wins over a folder.
     fn data_dir(
         flags: (bool, Option<PathBuf>),
         env: &Variables<'_>,
@@ -339,15 +340,15 @@ impl Config {
         env.platform_data_dir().map(DataDir::Folder).ok_or(ConfigError::NoDataDir)
     }
 
-    /// A server for one command: many of them may run at a time, so the port and the folder that
-    /// are set for `serve` are not for it. It is quiet, for the terminal is the command's.
+    /// Configuration for `exec`. Several servers may run at once, so the port and the folder of
+    /// `serve` are ignored. The log is quiet because the terminal belongs to the command.
     fn of_exec(mut flags: Flags, variables: &Variables<'_>) -> Result<Config, ConfigError> {
         flags.listen.get_or_insert(ListenAddress::loopback(0));
-        // Whoever would wait for an answer has ended.
+        // The command has ended, so no client waits for a response.
         flags.shutdown_grace.get_or_insert(Duration::ZERO);
         let data_dir = flags.data_dir.clone().map_or(DataDir::Scratch, DataDir::Folder);
-        flags.data_dir.get_or_insert_default(); // so that none is looked for
-        // A server for one command is for tests, whatever the one that is set up for `serve` is for.
+        flags.data_dir.get_or_insert_default(); // skips the search for a default
+        // A server for one command is for tests, so the `control` setting of `serve` is ignored.
         let control = Control::from(!flags.no_control);
         let config = Config::read(flags, variables)?;
         let log = (variables.0)("BELLJAR_LOG")
@@ -356,7 +357,7 @@ impl Config {
         Ok(Config { data_dir, log, control, ..config })
     }
 
-    /// Refuses to let one key be answered from the recordings of another.
+    /// Rejects settings under which one key would receive answers recorded for another.
     fn with_recordings_apart(self) -> Result<Config, ConfigError> {
         if self.shared_keys || self.api_keys.len() < 2 {
             return Ok(self);
@@ -374,7 +375,7 @@ impl Config {
             let folder = real(folder);
             read.iter().any(|read| read.starts_with(&folder) || folder.starts_with(read))
         };
-        // They answer without being read as scenarios.
+        // With `--record-mode new` recordings answer although they are not loaded as scenarios.
         let recorded = self.models.iter().filter_map(|rule| rule.record.as_ref());
         let answers = |folder: &&PathBuf| self.record_mode == RecordMode::New || is_read(folder);
         match recorded.into_iter().find(answers) {
@@ -529,11 +530,11 @@ impl Config {
     }
 }
 
-/// The environment, as a test may give it too.
+/// The environment; tests pass their own.
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Variables<'_> {
-    /// The flag, or else the variable. One that is empty is one that is not set.
+    /// The option, else the variable. An empty variable counts as unset.
     fn or<T>(
         &self,
         flag: Option<T>,
@@ -552,7 +553,7 @@ impl Variables<'_> {
         }
     }
 
-    /// Clients send even what is for this machine to the proxy, unless they are told.
+    /// Without it, clients send even loopback requests to the proxy.
     fn no_proxy(&self) -> String {
         let mut hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let before = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| (self.0)(name));
@@ -583,7 +584,7 @@ impl Variables<'_> {
         Some(data.join("belljar"))
     }
 
-    /// What `install-libraries` finished last, where it puts things when it is not told.
+    /// The newest complete folder of `install-libraries`, in its default location.
     fn installed_libraries(&self) -> Option<PathBuf> {
         let cache = self.folder("BELLJAR_CACHE").or_else(|| {
             let cache = self.folder("XDG_CACHE_HOME").or_else(|| self.home(".cache"))?;
@@ -607,7 +608,7 @@ impl Variables<'_> {
     }
 }
 
-/// A folder without links and dots, as far as it is there.
+/// The path without links and dots, as far as it exists.
 fn real(folder: &PathBuf) -> PathBuf {
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
     whole.canonicalize().unwrap_or(whole)
@@ -622,12 +623,12 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// A pattern on each line, for any other letter may be part of one.
+/// One pattern per line, because a pattern may contain any other character.
 fn lines(text: &str) -> Result<Vec<String>, String> {
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// `true` or `false`, as people write them in variables.
+/// A boolean of an environment variable.
 fn switch(text: &str) -> Result<bool, String> {
     match text.to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),

@@ -1,4 +1,4 @@
-//! The `[[model]]` tables: which backend answers for which models.
+//! The `[[model]]` tables, which map models to backends.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,24 +11,23 @@ use crate::backend::gemini::{self, Execution};
 use crate::backend::openai::{Has, Model};
 use crate::backend::upstream::Address;
 
-/// How long a model's server may say nothing, where nobody says otherwise. A big prompt on a small
-/// machine takes its time.
+/// Default idle timeout of a model's server. A long prompt on a small machine takes minutes.
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// A table.
+/// A `[[model]]` table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     name: String,
     backend: String,
-    // The rest is for backends that talk to other servers.
+    // The following fields are for backends that call other servers.
     base_url: Option<String>,
     model: Option<String>,
     api_key_env: Option<String>,
     tools: Option<ToolsWord>,
     images: Option<ImagesWord>,
     execution: Option<ExecutionWord>,
-    /// Of `replay`: where the recordings are.
+    /// For `replay`: the folder of recordings.
     folder: Option<PathBuf>,
     record: Option<RecordWord>,
     #[serde(default, deserialize_with = "super::units::in_file::duration")]
@@ -56,7 +55,7 @@ enum ExecutionWord {
     Upstream,
 }
 
-/// A folder, or `false` where all other models are recorded.
+/// A folder, or `false` to exclude the model from recording.
 #[derive(Clone)]
 struct RecordWord(Option<PathBuf>);
 
@@ -65,7 +64,7 @@ impl<'de> Deserialize<'de> for RecordWord {
         match toml::Value::deserialize(from)? {
             toml::Value::Boolean(false) => Ok(RecordWord(None)),
             toml::Value::String(folder) => Ok(RecordWord(Some(folder.into()))),
-            _ => Err(serde::de::Error::custom("record is a folder or false")),
+            _ => Err(serde::de::Error::custom("record must be a folder or false")),
         }
     }
 }
@@ -79,14 +78,14 @@ impl<'de> Deserialize<'de> for ImagesWord {
             toml::Value::Boolean(true) => Ok(ImagesWord(Has::Yes)),
             toml::Value::Boolean(false) => Ok(ImagesWord(Has::No)),
             toml::Value::String(word) if word == "auto" => Ok(ImagesWord(Has::Auto)),
-            _ => Err(serde::de::Error::custom("images is true, false or \"auto\"")),
+            _ => Err(serde::de::Error::custom("images must be true, false or \"auto\"")),
         }
     }
 }
 
-/// The rules of the file, and after them those that hold without one.
+/// The rules of the file, followed by the built-in ones.
 ///
-/// `record` is where all of them are recorded that say nothing else.
+/// `record` applies to every model that does not set its own.
 pub fn rules(
     tables: Vec<Table>,
     record: Option<&Path>,
@@ -115,12 +114,12 @@ impl Table {
             "openai" => self.openai(variable).map_err(wrong)?,
             "gemini" => self.gemini(variable).map_err(wrong)?,
             "replay" => {
-                let missing = || wrong("folder is missing: where its recordings are".to_owned());
+                let missing = || wrong("missing folder: the path of its recordings".to_owned());
                 BackendConfig::Replay(self.folder.ok_or_else(missing)?)
             }
             other => {
                 return Err(wrong(format!(
-                    "there is no backend {other}; there are direct, scripted, openai, gemini and \
+                    "unknown backend {other}: expected direct, scripted, openai, gemini or \
                      replay"
                 )));
             }
@@ -129,7 +128,7 @@ impl Table {
     }
 
     fn openai(self, variable: impl Fn(&str) -> Option<String>) -> Result<BackendConfig, String> {
-        let base_url = self.base_url.clone().ok_or("base_url is missing: where its server is")?;
+        let base_url = self.base_url.clone().ok_or("missing base_url: the URL of its server")?;
         let address = self.address(base_url, "http://127.0.0.1:11434/v1", variable)?;
         let tools = match self.tools.unwrap_or(ToolsWord::Auto) {
             ToolsWord::Native => Has::Yes,
@@ -159,13 +158,15 @@ impl Table {
         let is_http = reqwest::Url::parse(&base_url)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !is_http {
-            return Err(format!("base_url {base_url} is no URL such as {such_as}"));
+            return Err(format!("invalid base_url {base_url}: expected a URL such as {such_as}"));
         }
         let key = match &self.api_key_env {
             None => None,
             Some(name) => {
                 let key = variable(name).filter(|key| !key.is_empty());
-                Some(SecretString::from(key.ok_or(format!("{name} has no key in it"))?))
+                Some(SecretString::from(
+                    key.ok_or(format!("environment variable {name} contains no key"))?,
+                ))
             }
         };
         Ok(Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) })

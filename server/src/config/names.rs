@@ -1,4 +1,4 @@
-//! The names of variables, and what was probably meant by one that does not exist.
+//! Names of environment variables, and suggestions for misspelled ones.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,12 +11,12 @@ use super::flags::Flags;
 
 const PREFIX: &str = "BELLJAR_";
 
-/// What the server reads that is no flag. `BELLJAR_CACHE` is read by `install-libraries` too.
+/// Variables of the server without an option. `install-libraries` reads `BELLJAR_CACHE` too.
 const WITHOUT_A_FLAG: [&str; 4] =
     ["BELLJAR_API_KEYS", "BELLJAR_FETCH_FROM", "BELLJAR_LOG", "BELLJAR_CACHE"];
 
-/// What docker-compose.yml reads, and the server does not. They may stand in its environment, where
-/// `.env` was sourced.
+/// Variables that only docker-compose.yml reads. A sourced `.env` puts them into the server's
+/// environment.
 const OF_COMPOSE: [&str; 30] = [
     "BELLJAR_PUBLISH",
     "BELLJAR_SCENARIOS_DIR",
@@ -50,7 +50,7 @@ const OF_COMPOSE: [&str; 30] = [
     "BELLJAR_COMMIT",
 ];
 
-/// What the project's own tests and scripts read, beside everything that begins with `BELLJAR_TEST_`.
+/// Variables of the project's tests and scripts, besides those that begin with `BELLJAR_TEST_`.
 const OF_TESTS: [&str; 5] = [
     "BELLJAR_PROJECT",
     "BELLJAR_URL",
@@ -59,7 +59,7 @@ const OF_TESTS: [&str; 5] = [
     "BELLJAR_STACK_WITHOUT_SDK",
 ];
 
-/// Refuses a variable of ours that means nothing: it would be a setting that is not in force.
+/// Rejects unknown variables with our prefix: the user expects them to have an effect.
 pub fn check(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<(), ConfigError> {
     let settings = settings();
     let ours = variables.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
@@ -67,7 +67,7 @@ pub fn check(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<()
     for (name, value) in ours.filter(|(name, _)| name.starts_with(PREFIX)) {
         match value.to_str() {
             Some(value) if is_known(&name, value, &settings) => {}
-            // It would be taken for one that is not set.
+            // It would count as unset.
             None if settings.contains(&name) => return Err(ConfigError::NotText(name)),
             _ => unknown.push(name),
         }
@@ -97,8 +97,9 @@ fn is_known(name: &str, value: &str, settings: &BTreeSet<String>) -> bool {
         || is_of_kubernetes(name, value)
 }
 
-/// Kubernetes tells each pod of a service `belljar` where that is: `BELLJAR_SERVICE_HOST`,
-/// `BELLJAR_PORT=tcp://10.0.0.1:8080`, `BELLJAR_PORT_8080_TCP_ADDR`. `belljar-sandbox` is one as well.
+/// Whether Kubernetes sets this variable to describe a service named `belljar` or
+/// `belljar-sandbox`: `BELLJAR_SERVICE_HOST`, `BELLJAR_PORT=tcp://10.0.0.1:8080`,
+/// `BELLJAR_PORT_8080_TCP_ADDR`.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|kind| value.starts_with(kind));
     let of_port = name.split_once("_PORT_").is_some_and(|(_, rest)| {
@@ -113,10 +114,10 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         || of_port
 }
 
-/// What was probably meant: a name with few letters that differ.
+/// The known name that differs in the fewest characters, if any is close.
 pub fn nearest<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let letters = written.trim_start_matches(PREFIX).len();
-    // A short name differs from any other in few letters.
+    // A short name is within a few edits of any other.
     let typos = (letters / 3).clamp(1, 3);
     let distance = |name: &str| damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase());
     let known = known.into_iter().map(|name| (distance(name), name));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_variable_is_refused_with_the_nearest_name() {
+    fn an_unknown_variable_is_rejected_with_the_nearest_name() {
         for (name, meant) in [
             ("BELLJAR_LISEN", "BELLJAR_LISTEN"),
             ("BELLJAR_LIBARIES", "BELLJAR_LIBRARIES"),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_refused() {
+    fn a_value_that_is_not_utf8_is_rejected() {
         use std::os::unix::ffi::OsStringExt as _;
         let value = OsString::from_vec(vec![b'/', 0xff]);
         let error = check([("BELLJAR_DATA_DIR".into(), value)].into_iter()).expect_err("no text");
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_others_are_left_alone() {
+    fn variables_of_other_programs_are_accepted() {
         for (name, value) in [
             ("BELLJAR_LISTEN", "anything"),
             ("BELLJAR_TEST_ANSWERS", "/tmp"),
@@ -176,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Compose hands `.env` to itself; people source it too.
+    /// Compose passes `.env` to itself only, but users also source it.
     #[test]
     fn every_variable_of_compose_is_known() {
         let texts = [

@@ -1,4 +1,4 @@
-//! The `[search]` table, and what may stand in its place in short.
+//! The `[search]` table and its short form.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use serde::Deserialize;
 use super::{ConfigError, SearchConfig};
 use crate::search::FolderLimits;
 
-/// Pages that a query gives, and the most that it can.
+/// Default and maximum number of results of a query.
 const RESULTS: usize = 5;
 const MAX_RESULTS: usize = 20;
-/// For each query to a search engine.
+/// Timeout of a query to a search engine.
 const WITHIN: Duration = Duration::from_secs(10);
-/// What is searched of a folder.
+/// Limits of a searched folder.
 const LIMITS: FolderLimits = FolderLimits { files: 10_000, file_bytes: 10 << 20, bytes: 128 << 20 };
-/// The addresses of documents that can be read nowhere else.
+/// Base URL of documents that have no public address.
 const DOCUMENTS: &str = "document:///";
 
-/// The table.
+/// The `[search]` table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     provider: String,
     folder: Option<PathBuf>,
-    /// Of the search engine; of a folder's documents, where they have one.
+    /// URL of the search engine, or public base URL of the folder's documents.
     base_url: Option<String>,
     results: Option<usize>,
     #[serde(default, deserialize_with = "super::units::in_file::duration")]
@@ -36,8 +36,8 @@ pub struct Table {
     max_bytes: Option<u64>,
 }
 
-/// What the flag or the variable says, or else the table. An address is a search engine's, and all
-/// else a folder; `off` is neither.
+/// The option or variable, else the table. A URL means a search engine, `off` disables search, and
+/// any other text is a folder.
 pub fn setting(
     short: Option<String>,
     table: Option<Table>,
@@ -62,11 +62,11 @@ impl Table {
     fn setting(self) -> Result<SearchConfig, String> {
         let results = self.results.unwrap_or(RESULTS);
         if !(1..=MAX_RESULTS).contains(&results) {
-            return Err(format!("results lies between 1 and {MAX_RESULTS}; {results} does not"));
+            return Err(format!("invalid results {results}: expected 1 to {MAX_RESULTS}"));
         }
         match self.provider.as_str() {
             "folder" => Ok(SearchConfig::Folder {
-                folder: self.folder.ok_or("folder is missing: where the documents are")?,
+                folder: self.folder.ok_or("missing folder: the path of the documents")?,
                 base_url: self.base_url.unwrap_or_else(|| DOCUMENTS.to_owned()),
                 results,
                 limits: FolderLimits {
@@ -76,11 +76,11 @@ impl Table {
                 },
             }),
             "searxng" => Ok(SearchConfig::Searxng {
-                base_url: self.base_url.ok_or("base_url is missing: where the SearXNG is")?,
+                base_url: self.base_url.ok_or("missing base_url: the URL of SearXNG")?,
                 within: self.within.unwrap_or(WITHIN),
                 results,
             }),
-            other => Err(format!("there is no provider {other}; there are folder and searxng")),
+            other => Err(format!("unknown provider {other}: expected folder or searxng")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `belljar config`: the settings that are in force, and where each comes from. No key is shown.
+//! `belljar config`: the effective settings and the source of each. Keys are not shown.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::{
     path, size_text, time_text,
 };
 
-/// The settings that the command line has.
+/// The settings that the command line sets.
 pub fn given(matches: &ArgMatches) -> BTreeSet<String> {
     let ids = matches.ids().map(clap::Id::as_str);
     let is_given = |id: &&str| {
@@ -25,7 +25,7 @@ pub fn given(matches: &ArgMatches) -> BTreeSet<String> {
 }
 
 impl Config {
-    /// A line for each setting.
+    /// Formats one line per setting.
     pub(super) fn show(
         flags: Flags,
         variables: &Variables<'_>,
@@ -52,14 +52,14 @@ impl Config {
             .into_iter()
             .map(|(setting, value)| (setting.to_owned(), value, source(setting)))
             .collect();
-        // To keep nothing and a folder are one choice.
+        // `ephemeral` decides `data_dir`, so it is the source.
         if source("ephemeral") != "default" && config.data_dir == DataDir::Scratch {
             let from = source("ephemeral");
             rows.iter_mut()
                 .filter(|row| row.0 == "data_dir")
                 .for_each(|row| row.2.clone_from(&from));
         }
-        // Settings that are not shown above, where somebody sets them.
+        // Further settings that are not at their default.
         for variable in names::settings() {
             let setting = variable.trim_start_matches("BELLJAR_").to_lowercase();
             let from = source(&setting);
@@ -163,11 +163,11 @@ impl Config {
     }
 }
 
-/// An address may have a password in it.
+/// Removes the credentials from a URL.
 fn without_password(url: &str) -> String {
     match reqwest::Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
-            // Neither fails for an address that has them.
+            // Neither call fails for a URL with credentials.
             let _ = parsed.set_password(None);
             let _ = parsed.set_username("");
             parsed.to_string()
@@ -183,7 +183,7 @@ fn table(rows: &[(String, String, String)]) -> String {
     let (names, values) = (width(|row| &row.0), width(|row| &row.1).min(60));
     let mut table = String::new();
     for (name, value, from) in rows {
-        // A text cannot fail to be written to.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(table, "{name:names$}  {value:values$}  {from}");
     }
     table

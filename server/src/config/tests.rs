@@ -1,4 +1,4 @@
-//! Which setting wins, and what is refused.
+//! Precedence of settings, and rejected ones.
 
 use std::io::Write as _;
 
@@ -18,19 +18,19 @@ fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, Config
     let arguments: Vec<&str> = ["serve"].iter().chain(arguments).copied().collect();
     task(&arguments, variables).map(|task| match task {
         Task::Serve(config) => config,
-        other => panic!("it was asked to serve: {other:?}"),
+        other => panic!("expected the command `serve`: {other:?}"),
     })
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary folder can be created");
     file.write_all(text.as_bytes()).expect("it can be written");
     file
 }
 
 #[test]
-fn without_a_word_it_serves_this_machine_alone() {
-    let config = read(&[], &[]).expect("there is nothing wrong");
+fn the_default_server_listens_on_localhost_only() {
+    let config = read(&[], &[]).expect("the configuration is valid");
     assert_eq!(config.listen.to_string(), "localhost:8080");
     let folder = DataDir::Folder("/home/somebody/.local/share/belljar".into());
     assert_eq!(config.data_dir, folder);
@@ -44,7 +44,7 @@ fn without_a_word_it_serves_this_machine_alone() {
     let rules: Vec<_> = config.models.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(rules, ["direct", "*"]);
     let SandboxConfig::Warden { program, run, seed, .. } = config.sandbox else {
-        panic!("it must start a warden of its own");
+        panic!("expected a warden that the server starts");
     };
     assert_eq!(seed, None);
     assert!(program.ends_with("belljar-warden"));
@@ -52,21 +52,21 @@ fn without_a_word_it_serves_this_machine_alone() {
 }
 
 #[test]
-fn a_flag_comes_before_a_variable_and_that_before_the_file() {
+fn an_option_overrides_the_variable_and_that_overrides_the_file() {
     let file = file("model_turns = 1\nregenerations = 1\nrun_seconds = 0.5\nseed = 7\n");
-    let path = file.path().to_str().expect("it is text");
+    let path = file.path().to_str().expect("the path is UTF-8");
     let variables =
         [("BELLJAR_CONFIG", path), ("BELLJAR_MODEL_TURNS", "2"), ("BELLJAR_REGENERATIONS", "2")];
-    let config = read(&["--model-turns", "3"], &variables).expect("there is nothing wrong");
+    let config = read(&["--model-turns", "3"], &variables).expect("the configuration is valid");
     assert_eq!(config.limits, Limits { regenerations: 2, model_turns: 3 });
     let SandboxConfig::Warden { run, seed, .. } = config.sandbox else {
-        panic!("there is no socket")
+        panic!("expected a warden that the server starts")
     };
     assert_eq!((run, seed), (Duration::from_millis(500), Some(7)));
 }
 
 #[test]
-fn other_machines_are_let_in_with_keys_or_when_somebody_says_so() {
+fn other_machines_are_accepted_with_keys_or_with_no_auth() {
     let everywhere = ["--listen", "0.0.0.0:0"];
     assert!(matches!(read(&everywhere, &[]), Err(ConfigError::Open(_))));
     assert!(matches!(read(&everywhere, &[("BELLJAR_API_KEYS", " ,")]), Err(ConfigError::Open(_))));
@@ -85,60 +85,63 @@ fn other_machines_are_let_in_with_keys_or_when_somebody_says_so() {
 
 #[test]
 fn keys_are_in_no_error_and_no_debug_output() {
-    let config = read(&[], &[("BELLJAR_API_KEYS", "geheim")]).expect("there is nothing wrong");
+    let config = read(&[], &[("BELLJAR_API_KEYS", "geheim")]).expect("the configuration is valid");
     assert!(!format!("{config:?}").contains("geheim"));
     for text in ["api_keys = [\"geheim\", 7]", "api_keys = \"geheim\""] {
         let file = file(text);
-        let path = file.path().to_str().expect("it is text");
-        let error = read(&["--config", path], &[]).expect_err("it was accepted").to_string();
+        let path = file.path().to_str().expect("the path is UTF-8");
+        let error = read(&["--config", path], &[]).expect_err("it is rejected").to_string();
         assert!(!error.contains("geheim"), "{error}");
         assert!(error.contains("line 1, column"), "{error}");
     }
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name() {
+fn an_invalid_setting_is_rejected_by_name() {
     for (text, wanted) in [
         ("lisen = 1", "line 1, column 1: unknown field `lisen`: did you mean `listen`?"),
-        ("[[fault]]\nchance = 7", "line 2, column 10: a chance lies between 0 and 1"),
-        ("run_seconds = 0", "it must lie between"),
+        ("[[fault]]\nchance = 7", "line 2, column 10: invalid chance 7"),
+        ("run_seconds = 0", "expected a duration from"),
         ("shutdown_grace = \"soon\"", "line 1, column 18"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nbase_url = \"google\"",
-            "base_url google is no URL such as https://generativelanguage.googleapis.com",
+            "invalid base_url google: expected a URL such as https://generativelanguage.googleapis.com",
         ),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nexecution = \"here\"",
             "unknown variant `here`, expected `sandbox` or `upstream`",
         ),
-        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"", "[[model]] q*: base_url is missing"),
+        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"", "[[model]] q*: missing base_url"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"gopher://x\"",
-            "base_url gopher://x is no URL such as",
+            "invalid base_url gopher://x: expected a URL such as",
         ),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nbase_url = \"http://x\"\napi_key_env = \"NO\"",
-            "[[model]] q*: NO has no key in it",
+            "[[model]] q*: environment variable NO contains no key",
         ),
-        ("[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1", "images is true, false or"),
-        ("[[model]]\nname = \"q*\"\nbackend = \"replay\"", "[[model]] q*: folder is missing"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1",
+            "images must be true, false or",
+        ),
+        ("[[model]]\nname = \"q*\"\nbackend = \"replay\"", "[[model]] q*: missing folder"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecord = true",
-            "record is a folder or false",
+            "record must be a folder or false",
         ),
-        ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "there is no backend magic"),
-        ("[search]\nprovider = \"web\"", "[search]: there is no provider web"),
-        ("[search]\nprovider = \"folder\"", "[search]: folder is missing"),
-        ("[search]\nprovider = \"searxng\"", "[search]: base_url is missing"),
+        ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "unknown backend magic"),
+        ("[search]\nprovider = \"web\"", "[search]: unknown provider web"),
+        ("[search]\nprovider = \"folder\"", "[search]: missing folder"),
+        ("[search]\nprovider = \"searxng\"", "[search]: missing base_url"),
         (
             "[search]\nprovider = \"folder\"\nfolder = \"d\"\nresults = 0",
-            "[search]: results lies between 1 and 20",
+            "[search]: invalid results 0: expected 1 to 20",
         ),
         ("[[model]]\nname = \"[\"\nbackend = \"direct\"", "[[model]] [: "),
     ] {
         let file = file(text);
-        let path = file.path().to_str().expect("it is text");
-        let error = read(&["--config", path], &[]).expect_err("it was accepted").to_string();
+        let path = file.path().to_str().expect("the path is UTF-8");
+        let error = read(&["--config", path], &[]).expect_err("it is rejected").to_string();
         assert!(error.contains(wanted), "{text} gave {error}");
     }
     let error = read(&[], &[("BELLJAR_LISTEN", "home")]).expect_err("it is no address");
@@ -151,8 +154,9 @@ fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
         "[[model]]\nname = \"qwen*\"\nbackend = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
          model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nsilence = \"5s\"\n",
     );
-    let path = file.path().to_str().expect("it is text");
-    let config = read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("it is right");
+    let path = file.path().to_str().expect("the path is UTF-8");
+    let config =
+        read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("the configuration is valid");
     let BackendConfig::OpenAi(address, model) = &config.models[0].backend else {
         panic!("{config:?}");
     };
@@ -171,14 +175,15 @@ fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
 }
 
 #[test]
-fn geminis_models_are_googles_unless_somebody_says_otherwise() {
+fn gemini_models_use_googles_server_unless_base_url_is_set() {
     let file = file(
         "[[model]]\nname = \"gemini-*\"\nbackend = \"gemini\"\napi_key_env = \"KEY\"\n\
          [[model]]\nname = \"*\"\nbackend = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n\
          model = \"m\"\nexecution = \"upstream\"\nsilence = \"5s\"\n",
     );
-    let path = file.path().to_str().expect("it is text");
-    let config = read(&["--config", path], &[("KEY", "geheim")]).expect("it is right");
+    let path = file.path().to_str().expect("the path is UTF-8");
+    let config =
+        read(&["--config", path], &[("KEY", "geheim")]).expect("the configuration is valid");
     assert!(!format!("{config:?}").contains("geheim"));
     let [first, second, ..] = &config.models[..] else { panic!("{config:?}") };
     let BackendConfig::Gemini(address, model) = &first.backend else { panic!("{config:?}") };
@@ -193,8 +198,8 @@ fn geminis_models_are_googles_unless_somebody_says_otherwise() {
 }
 
 #[test]
-fn models_are_recorded_where_somebody_says_so_and_keys_are_known() {
-    let nothing = read(&[], &[]).expect("there is nothing wrong");
+fn models_are_recorded_in_the_configured_folder_without_keys() {
+    let nothing = read(&[], &[]).expect("the configuration is valid");
     assert!(nothing.models.iter().all(|rule| rule.record.is_none()));
     let file = file(
         "record = \"all\"\nrecord_from_anywhere = true\napi_keys = [\"the-servers-own\"]\n\
@@ -202,8 +207,9 @@ fn models_are_recorded_where_somebody_says_so_and_keys_are_known() {
          api_key_env = \"KEY\"\nrecord = \"some\"\n\
          [[model]]\nname = \"r*\"\nbackend = \"replay\"\nfolder = \"kept\"\nrecord = false\n",
     );
-    let path = file.path().to_str().expect("it is text");
-    let config = read(&["--config", path], &[("KEY", "the-models-own")]).expect("it is right");
+    let path = file.path().to_str().expect("the path is UTF-8");
+    let config = read(&["--config", path], &[("KEY", "the-models-own")])
+        .expect("the configuration is valid");
     assert!(config.record_from_anywhere);
     let folders: Vec<_> = config.models.iter().map(|rule| rule.record.as_deref()).collect();
     let all = Some(Path::new("all"));
@@ -214,19 +220,19 @@ fn models_are_recorded_where_somebody_says_so_and_keys_are_known() {
 
     let variables =
         [("BELLJAR_RECORD", "others"), ("BELLJAR_RECORD_FROM_ANYWHERE", "false"), ("KEY", "k")];
-    let config = read(&["--config", path], &variables).expect("it is right");
+    let config = read(&["--config", path], &variables).expect("the configuration is valid");
     assert!(!config.record_from_anywhere);
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("others")));
     let flags = ["--record", "these", "--record-from-anywhere", "--config", path];
-    let config = read(&flags, &variables).expect("it is right");
+    let config = read(&flags, &variables).expect("the configuration is valid");
     assert!(config.record_from_anywhere);
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("these")));
 }
 
 #[test]
-fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
+fn the_record_mode_comes_from_the_option_the_variable_or_the_file() {
     let file = file("record_mode = 'all'\nrecord_ignore = ['c']\n");
-    let path = file.path().to_str().expect("it is text");
+    let path = file.path().to_str().expect("the path is UTF-8");
     let variables = [
         ("BELLJAR_CONFIG", path),
         ("BELLJAR_RECORD_MODE", "replace"),
@@ -250,7 +256,7 @@ fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
             3,
         ),
     ] {
-        let config = read(arguments, variables).expect("it is right");
+        let config = read(arguments, variables).expect("the configuration is valid");
         assert_eq!((config.record_mode, config.record_ignore.len()), (mode, patterns));
     }
     assert!(matches!(read(&["--record-mode", "some"], &[]), Err(ConfigError::Arguments(_))));
@@ -258,34 +264,37 @@ fn what_becomes_of_recordings_comes_from_the_flag_the_variable_or_the_file() {
 }
 
 #[test]
-fn what_was_recorded_is_verified_by_name() {
+fn verify_takes_the_named_recordings() {
     let Ok(Task::Verify(config, paths, changes)) = task(&["verify", "--seed", "7", "a", "b"], &[])
     else {
-        panic!("there is nothing wrong");
+        panic!("the configuration is valid");
     };
     assert_eq!(paths, [Path::new("a"), Path::new("b")]);
     assert_eq!((config.data_dir, config.log.as_str()), (DataDir::Scratch, "warn"));
     assert_eq!(changes, Changes::Refuse);
     let update = task(&["verify", "--update", "a"], &[]);
     assert!(matches!(update, Ok(Task::Verify(_, _, Changes::Accept))));
-    assert!(matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))), "verify what?");
+    assert!(
+        matches!(task(&["verify"], &[]), Err(ConfigError::Arguments(_))),
+        "verify needs a path"
+    );
 }
 
 #[test]
-fn models_search_where_somebody_says_and_otherwise_nowhere() {
-    assert_eq!(read(&[], &[]).expect("there is nothing wrong").search, None);
+fn search_is_off_unless_configured() {
+    assert_eq!(read(&[], &[]).expect("the configuration is valid").search, None);
     let file = file(
         "[search]\nprovider = \"folder\"\nfolder = \"docs\"\nresults = 3\nmax_files = 7\n\
          base_url = \"https://wiki.example/\"\n",
     );
-    let path = file.path().to_str().expect("it is text");
+    let path = file.path().to_str().expect("the path is UTF-8");
     let wanted = SearchConfig::Folder {
         folder: "docs".into(),
         base_url: "https://wiki.example/".into(),
         results: 3,
         limits: FolderLimits { files: 7, file_bytes: 10 << 20, bytes: 128 << 20 },
     };
-    let found = read(&["--config", path], &[]).expect("there is nothing wrong").search;
+    let found = read(&["--config", path], &[]).expect("the configuration is valid").search;
     assert_eq!(found, Some(wanted));
     let variables = [("BELLJAR_SEARCH", "http://127.0.0.1:8888")];
     let wanted = SearchConfig::Searxng {
@@ -293,17 +302,17 @@ fn models_search_where_somebody_says_and_otherwise_nowhere() {
         within: Duration::from_secs(10),
         results: 5,
     };
-    let found = read(&["--config", path], &variables).expect("there is nothing wrong").search;
+    let found = read(&["--config", path], &variables).expect("the configuration is valid").search;
     assert_eq!(found, Some(wanted));
     let found = read(&["--config", path, "--search", "off"], &variables);
-    assert_eq!(found.expect("there is nothing wrong").search, None);
+    assert_eq!(found.expect("the configuration is valid").search, None);
 }
 
 #[test]
-fn a_client_is_tried_by_a_server_that_is_in_nobodys_way() {
+fn doctor_tests_a_client_with_a_server_of_its_own() {
     let arguments = ["doctor", "--client", "--client-within", "5s", "--", "pytest"];
     let Ok(Task::DoctorClient(config, exec, within)) = task(&arguments, &[]) else {
-        panic!("there is nothing wrong");
+        panic!("the configuration is valid");
     };
     assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!((exec.command, within), (vec!["pytest".into()], Duration::from_secs(5)));
@@ -313,7 +322,7 @@ fn a_client_is_tried_by_a_server_that_is_in_nobodys_way() {
 }
 
 #[test]
-fn a_command_gets_a_server_that_is_in_nobodys_way() {
+fn exec_gives_a_command_a_server_of_its_own() {
     let variables = [
         ("BELLJAR_LISTEN", "127.0.0.1:8080"),
         ("BELLJAR_DATA_DIR", "/data"),
@@ -321,7 +330,7 @@ fn a_command_gets_a_server_that_is_in_nobodys_way() {
     ];
     let arguments = ["exec", "--scenarios", "s", "--", "pytest", "--flag"];
     let Ok(Task::Exec(config, exec)) = task(&arguments, &variables) else {
-        panic!("there is nothing wrong");
+        panic!("the configuration is valid");
     };
     assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!(config.scenarios, Some("s".into()));
@@ -331,25 +340,28 @@ fn a_command_gets_a_server_that_is_in_nobodys_way() {
 }
 
 #[test]
-fn files_are_fetched_from_nowhere_unless_somebody_says_from_where() {
-    let nowhere = read(&[], &[]).expect("there is nothing wrong").fetch_from;
+fn files_are_fetched_only_from_configured_addresses() {
+    let nowhere = read(&[], &[]).expect("the configuration is valid").fetch_from;
     assert_eq!(nowhere, FetchFrom::default());
     let variable = [("BELLJAR_FETCH_FROM", "https://a.org/data/, https://b.org/")];
     let both = FetchFrom::new(["https://a.org/data/", "https://b.org/"]).expect("both are folders");
-    assert_eq!(read(&[], &variable).expect("there is nothing wrong").fetch_from, both);
+    assert_eq!(read(&[], &variable).expect("the configuration is valid").fetch_from, both);
     let file = file("fetch_from = ['https://a.org/data/', 'https://b.org/']\n");
-    let path = file.path().to_str().expect("it is text");
-    assert_eq!(read(&["--config", path], &[]).expect("there is nothing wrong").fetch_from, both);
+    let path = file.path().to_str().expect("the path is UTF-8");
+    assert_eq!(
+        read(&["--config", path], &[]).expect("the configuration is valid").fetch_from,
+        both
+    );
     let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
     assert!(error.to_string().contains("'a.org' is no address"), "{error}");
 }
 
 #[test]
-fn every_variable_that_is_asked_for_is_known_and_the_other_way_round() {
+fn every_known_variable_is_read_and_every_variable_read_is_known() {
     let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
     let file = file("[[model]]\nname = \"q*\"\nbackend = \"direct\"\n");
-    let file = file.path().to_str().expect("it is text").to_owned();
-    // Without libraries, so that the folder where they are installed is looked for.
+    let file = file.path().to_str().expect("the path is UTF-8").to_owned();
+    // Without libraries, to also exercise the search for the installed ones.
     let lookup = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
         match name {
@@ -361,7 +373,7 @@ fn every_variable_that_is_asked_for_is_known_and_the_other_way_round() {
     let arguments = ["belljar", "serve"].map(OsString::from);
     assert!(matches!(Task::read(arguments, lookup), Err(ConfigError::NoLibraries)));
     let arguments = ["belljar", "serve", "--libraries", "/l"].map(OsString::from);
-    Task::read(arguments, lookup).expect("there is nothing wrong");
+    Task::read(arguments, lookup).expect("the configuration is valid");
     let mut asked = asked.into_inner();
     asked.retain(|name| name.starts_with("BELLJAR_"));
     let known: std::collections::BTreeSet<String> = names::settings().into_iter().collect();
@@ -370,25 +382,25 @@ fn every_variable_that_is_asked_for_is_known_and_the_other_way_round() {
     assert_eq!(asked.into_iter().collect::<Vec<_>>(), known);
 }
 
-/// The defaults of `--help` are those in force: each, said as a flag, changes nothing.
+/// The defaults in `--help` are the effective ones: passing each as an option changes nothing.
 #[test]
-fn the_defaults_that_help_tells_are_those_in_force() {
+fn the_defaults_in_help_are_the_effective_defaults() {
     let defaults = |command: &str| -> Vec<(String, String)> {
         let mut all = help::command();
         let command = all.find_subcommand_mut(command).expect("it is a command");
-        let told = command.get_arguments().filter_map(|arg| {
+        let found = command.get_arguments().filter_map(|arg| {
             let help = arg.get_help()?.to_string();
             let default = help.split_once("[default: ")?.1.split(']').next()?.to_owned();
             Some((arg.get_long()?.to_owned(), default))
         });
-        told.collect()
+        found.collect()
     };
-    let usual = format!("{:?}", read(&[], &[]).expect("there is nothing wrong"));
+    let usual = format!("{:?}", read(&[], &[]).expect("the configuration is valid"));
     let mut tried = 0;
     for (flag, default) in defaults("serve") {
         let value = match flag.as_str() {
             "data-dir" => "/home/somebody/.local/share/belljar",
-            // In words, which the test of the bare start covers.
+            // Described in words; the test of the default server covers them.
             "scenarios" | "search" | "warden" | "libraries" | "control" | "hosts" => continue,
             _ => &default,
         };
@@ -405,33 +417,33 @@ fn the_defaults_that_help_tells_are_those_in_force() {
 #[test]
 fn help_of_each_command_lists_its_own_options_in_groups() {
     let mut all = help::command();
-    let mut told = |name: &str| {
+    let mut help_of = |name: &str| {
         let command = all.find_subcommand_mut(name).expect("it is a command");
         (command.render_help().to_string(), command.render_long_help().to_string())
     };
-    let (short, long) = told("serve");
+    let (short, long) = help_of("serve");
     assert!(short.len() < long.len() / 2, "{short}");
     for group in
         ["Server:", "Data:", "Model:", "Sandbox:", "Limits:", "Examples:", "BELLJAR_API_KEYS"]
     {
         assert!(long.contains(group), "{group} is missing in {long}");
     }
-    let (_, exec) = told("exec");
+    let (_, exec) = help_of("exec");
     for absent in ["--retention", "--file-bytes", "127.0.0.1:8080", "Limits:", "--no-auth"] {
         assert!(!exec.contains(absent), "{exec}");
     }
     assert!(exec.contains("--scenarios") && exec.contains("-- pytest"), "{exec}");
-    let (_, verify) = told("verify");
+    let (_, verify) = help_of("verify");
     assert!(!verify.contains("--listen") && verify.contains("--seed"), "{verify}");
-    let refused = task(&["verify", "--retention", "5d", "a"], &[]).expect_err("it is useless");
+    let refused = task(&["verify", "--retention", "5d", "a"], &[]).expect_err("it has no effect");
     assert!(refused.to_string().contains("unexpected argument '--retention'"), "{refused}");
-    assert!(task(&["exec", "--retention", "5d", "--", "a"], &[]).is_ok(), "it works, as ever");
+    assert!(task(&["exec", "--retention", "5d", "--", "a"], &[]).is_ok(), "it is accepted");
 }
 
 #[test]
-fn nothing_is_kept_where_somebody_says_so() {
+fn no_data_is_kept_with_ephemeral() {
     let dir = |arguments: &[&str], variables: &[(&str, &str)]| {
-        read(arguments, variables).expect("there is nothing wrong").data_dir
+        read(arguments, variables).expect("the configuration is valid").data_dir
     };
     let folder = |path: &str| DataDir::Folder(path.into());
     let (on, data) = (("BELLJAR_EPHEMERAL", "true"), ("BELLJAR_DATA_DIR", "/d"));
@@ -441,7 +453,7 @@ fn nothing_is_kept_where_somebody_says_so() {
     assert_eq!(dir(&["--data-dir", "/f"], &[on]), folder("/f"));
     assert_eq!(dir(&[], &[("BELLJAR_EPHEMERAL", "false"), data]), folder("/d"));
     let file = file("ephemeral = true\n");
-    let config = ("BELLJAR_CONFIG", file.path().to_str().expect("it is text"));
+    let config = ("BELLJAR_CONFIG", file.path().to_str().expect("the path is UTF-8"));
     assert_eq!(dir(&[], &[config]), DataDir::Scratch);
     assert_eq!(dir(&[], &[config, data]), folder("/d"));
     let both = read(&["--ephemeral", "--data-dir", "/f"], &[]);
@@ -455,16 +467,20 @@ fn sizes_and_durations_may_have_units_everywhere() {
          run_seconds = \"1m\"\nretention = \"1.5h\"\nlog_format = \"json\"\n\
          [search]\nprovider = \"folder\"\nfolder = \"d\"\nmax_file_bytes = \"1MB\"\nmax_bytes = 9\n",
     );
-    let path = file.path().to_str().expect("it is text");
-    let config = read(&["--config", path], &[]).expect("it is right");
+    let path = file.path().to_str().expect("the path is UTF-8");
+    let config = read(&["--config", path], &[]).expect("the configuration is valid");
     assert_eq!(config.listen.to_string(), "localhost:8091");
     let files = (config.request_bytes, config.files.file_bytes, config.files.total_bytes);
     assert_eq!(files, (1 << 20, 7, 1000));
     assert_eq!(config.retention, Duration::from_secs(5400));
     assert_eq!(config.log_format, LogFormat::Json);
-    let Some(SearchConfig::Folder { limits, .. }) = config.search else { panic!("it searches") };
+    let Some(SearchConfig::Folder { limits, .. }) = config.search else {
+        panic!("expected a folder")
+    };
     assert_eq!((limits.file_bytes, limits.bytes), (1_000_000, 9));
-    let SandboxConfig::Warden { run, .. } = config.sandbox else { panic!("it starts a warden") };
+    let SandboxConfig::Warden { run, .. } = config.sandbox else {
+        panic!("expected a warden that the server starts")
+    };
     assert_eq!(run, Duration::from_secs(60));
 
     let variables = [
@@ -472,7 +488,7 @@ fn sizes_and_durations_may_have_units_everywhere() {
         ("BELLJAR_REQUEST_BYTES", "2KiB"),
         ("BELLJAR_RUN_SECONDS", "500ms"),
     ];
-    let config = read(&["--file-bytes", "3MB"], &variables).expect("it is right");
+    let config = read(&["--file-bytes", "3MB"], &variables).expect("the configuration is valid");
     let shown = (config.listen.to_string(), config.request_bytes, config.files.file_bytes);
     assert_eq!(shown, ("localhost:0".to_owned(), 2048, 3_000_000));
     for (name, value, wanted) in [
@@ -487,8 +503,10 @@ fn sizes_and_durations_may_have_units_everywhere() {
 }
 
 #[test]
-fn colours_follow_the_variables_that_every_program_follows() {
-    let colour = |variables: &[(&str, &str)]| read(&[], variables).expect("it is right").colour;
+fn colours_follow_the_standard_variables() {
+    let colour = |variables: &[(&str, &str)]| {
+        read(&[], variables).expect("the configuration is valid").colour
+    };
     assert_eq!(colour(&[]), Colour::Auto);
     assert_eq!(colour(&[("NO_COLOR", "")]), Colour::Auto);
     assert_eq!(colour(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]), Colour::Never);
@@ -498,17 +516,17 @@ fn colours_follow_the_variables_that_every_program_follows() {
 }
 
 #[test]
-fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
+fn the_effective_settings_are_shown_with_their_source_and_without_keys() {
     let file = file(
         "model_turns = 7\nrequest_bytes = 2048\n[[model]]\nname = \"q*\"\nbackend = \"openai\"\n\
          base_url = \"http://user:geheim@h/v1\"\napi_key_env = \"KEY\"\n",
     );
-    let path = file.path().to_str().expect("it is text");
+    let path = file.path().to_str().expect("the path is UTF-8");
     let variables =
         [("BELLJAR_API_KEYS", "geheim,auch-geheim"), ("KEY", "geheim"), ("BELLJAR_LOG", "debug")];
     let arguments = ["config", "--config", path, "--run-seconds", "90", "--listen", ":0"];
     let Ok(Task::ShowConfig(table)) = task(&arguments, &variables) else {
-        panic!("there is nothing wrong");
+        panic!("the configuration is valid");
     };
     assert!(!table.contains("geheim"), "{table}");
     for (name, value, from) in [
@@ -530,11 +548,12 @@ fn the_settings_in_force_are_shown_with_their_source_and_without_keys() {
 }
 
 #[test]
-fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
+fn test_controls_are_off_with_keys_unless_enabled() {
     let keys = ("BELLJAR_API_KEYS", "a,b");
     let (on, off) = (file("control = true"), file("control = false"));
-    let path =
-        |file: &tempfile::NamedTempFile| file.path().to_str().expect("it is text").to_owned();
+    let path = |file: &tempfile::NamedTempFile| {
+        file.path().to_str().expect("the path is UTF-8").to_owned()
+    };
     let (on, off) = (path(&on), path(&off));
     for (arguments, variables, wanted) in [
         (&[][..], &[][..], Control::On),
@@ -551,7 +570,7 @@ fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
         (&["--config", &off], &[], Control::Off),
         (&["--config", &off], &[("BELLJAR_CONTROL", "true")], Control::On),
     ] {
-        let config = read(arguments, variables).expect("there is nothing wrong");
+        let config = read(arguments, variables).expect("the configuration is valid");
         assert_eq!(config.control, wanted, "{arguments:?} {variables:?}");
     }
     let exec = task(&["exec", "--", "true"], &[keys, ("BELLJAR_CONTROL", "false")]);
@@ -560,28 +579,34 @@ fn test_controls_are_off_where_there_are_keys_unless_somebody_says_so() {
 }
 
 #[test]
-fn keys_are_tenants_unless_somebody_says_so() {
+fn each_key_is_a_tenant_unless_keys_are_shared() {
     let file = file("shared_keys = true");
-    let path = file.path().to_str().expect("it is text");
-    assert!(!read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("it is right").shared_keys);
-    assert!(read(&["--shared-keys"], &[]).expect("it is right").shared_keys);
-    assert!(read(&[], &[("BELLJAR_SHARED_KEYS", "true")]).expect("it is right").shared_keys);
-    assert!(read(&["--config", path], &[]).expect("it is right").shared_keys);
+    let path = file.path().to_str().expect("the path is UTF-8");
+    assert!(
+        !read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("the configuration is valid").shared_keys
+    );
+    assert!(read(&["--shared-keys"], &[]).expect("the configuration is valid").shared_keys);
+    assert!(
+        read(&[], &[("BELLJAR_SHARED_KEYS", "true")])
+            .expect("the configuration is valid")
+            .shared_keys
+    );
+    assert!(read(&["--config", path], &[]).expect("the configuration is valid").shared_keys);
 }
 
 #[test]
-fn recordings_of_one_key_answer_no_other() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
-    let whole = folder.path().to_str().expect("it is text");
+fn recordings_of_one_key_do_not_answer_another() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
+    let whole = folder.path().to_str().expect("the path is UTF-8");
     let below = format!("{whole}/recorded");
-    let other = tempfile::tempdir().expect("there is a place for temporary files");
-    let other = other.path().to_str().expect("it is text");
+    let other = tempfile::tempdir().expect("a temporary folder can be created");
+    let other = other.path().to_str().expect("the path is UTF-8");
     let two = [("BELLJAR_API_KEYS", "a,b")];
     for record in [whole, &below, &format!("{whole}/./x/..")] {
         let arguments = ["--record", record, "--scenarios", whole];
         let refused = read(&arguments, &two);
         assert!(matches!(refused, Err(ConfigError::RecordingsAnswer(_))), "{record}");
-        assert!(read(&arguments, &[("BELLJAR_API_KEYS", "a")]).is_ok(), "there is no other");
+        assert!(read(&arguments, &[("BELLJAR_API_KEYS", "a")]).is_ok(), "there is only one key");
         let shared = [&arguments[..], &["--shared-keys"]].concat();
         assert!(read(&shared, &two).is_ok());
     }
@@ -595,7 +620,7 @@ fn recordings_of_one_key_answer_no_other() {
 #[test]
 fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
     let file = file("hosts = ['c']\n");
-    let path = file.path().to_str().expect("it is text");
+    let path = file.path().to_str().expect("the path is UTF-8");
     let variables = [("BELLJAR_CONFIG", path), ("BELLJAR_HOSTS", "b, server,")];
     let hosts = |names: &[&str]| Hosts::new(names.iter().copied()).expect("they are names");
     for (arguments, variables, wanted) in [
@@ -604,7 +629,7 @@ fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
         (&[], &variables[..1], &["c"]),
         (&[], &[], &[]),
     ] {
-        let config = read(arguments, variables).expect("there is nothing wrong");
+        let config = read(arguments, variables).expect("the configuration is valid");
         assert_eq!(config.hosts, hosts(wanted));
     }
     let error = read(&["--hosts", "http://a"], &[]).expect_err("it is an address");

@@ -1,15 +1,15 @@
-//! Sizes and durations, as people write them and as they are shown.
+//! Parses and formats sizes and durations.
 
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Limits of `run_seconds`.
+/// Range of `run_seconds`.
 const RUN_MIN: Duration = Duration::from_millis(1);
 const RUN_MAX: Duration = Duration::from_secs(86_400);
 
-/// Units of sizes, the largest first. A letter alone means a power of 1024, as in `dd` and `docker`.
+/// Units of sizes, the largest first. A letter alone is a power of 1024, as in `dd` and `docker`.
 const SIZES: [(&str, u64); 17] = [
     ("tib", 1 << 40),
     ("gib", 1 << 30),
@@ -43,7 +43,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
     let too_large = || format!("the largest size is {}", u64::MAX);
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_large())? };
-    // More digits than these make less than a byte.
+    // Further digits are less than a byte.
     let digits = &fraction[..fraction.len().min(18)];
     let part: u128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| wrong())? };
     let scale = 10_u128.pow(u32::try_from(digits.len()).unwrap_or_default());
@@ -52,7 +52,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     total.and_then(|total| u64::try_from(total).ok()).ok_or_else(too_large)
 }
 
-/// The same for what has to fit into memory.
+/// Parses a size that must fit into memory.
 pub fn bytes_in_memory(text: &str) -> Result<usize, String> {
     usize::try_from(bytes(text)?).map_err(|_| format!("the largest size is {}", usize::MAX))
 }
@@ -68,13 +68,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if unit.is_empty() {
         return Err(wrong(&format!(": write {number}s for seconds")));
     }
-    // A fraction, which humantime does not read.
+    // humantime does not parse fractions.
     let unit = humantime::parse_duration(&format!("1{unit}")).map_err(|_| wrong(""))?;
     let number: f64 = number.parse().map_err(|_| wrong(""))?;
     Duration::try_from_secs_f64(unit.as_secs_f64() * number).map_err(|_| wrong(""))
 }
 
-/// `30`, `0.5`, `30s`, `1m`: the limit of one run. A number alone is seconds.
+/// Parses the time limit of one run: `30`, `0.5`, `30s`, `1m`. A number without unit is seconds.
 pub fn seconds(text: &str) -> Result<f64, String> {
     let text = text.trim();
     let time = match text.parse::<f64>() {
@@ -85,10 +85,10 @@ pub fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn out_of_range() -> String {
-    format!("it must lie between {} and {}", time_text(RUN_MIN), time_text(RUN_MAX))
+    format!("expected a duration from {} to {}", time_text(RUN_MIN), time_text(RUN_MAX))
 }
 
-/// A number without its underscores, and what stands behind it.
+/// Splits a number, without its underscores, from its unit.
 fn split(text: &str) -> Option<(String, &str)> {
     let is_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '_');
     let end = text.find(|letter| !is_number(letter)).unwrap_or(text.len());
@@ -104,7 +104,7 @@ fn split(text: &str) -> Option<(String, &str)> {
     is_one.then(|| (number.replace('_', ""), unit))
 }
 
-/// A size in the largest unit that gives a whole number.
+/// Formats a size in the largest unit that gives a whole number.
 pub fn size_text(bytes: u64) -> String {
     let units = SIZES.iter().filter(|(name, _)| name.len() == 3 && name.ends_with("ib"));
     let unit = units.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
@@ -116,7 +116,7 @@ pub fn size_text(bytes: u64) -> String {
     }
 }
 
-/// A duration in the largest units that it fills: `30s`, `1h30m`. Days from a week on.
+/// Formats a duration in its largest units: `30s`, `1h30m`. Days are used from one week.
 pub fn time_text(time: Duration) -> String {
     const DAY: u64 = 86_400;
     let (mut seconds, millis) = (time.as_secs(), time.subsec_millis());
@@ -138,7 +138,7 @@ pub fn time_text(time: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A number or a text.
+/// A number or a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -157,7 +157,7 @@ impl Written {
     }
 }
 
-/// For the file: `104857600` or `"100MiB"`.
+/// Deserializers for the configuration file: `104857600` or `"100MiB"`.
 pub mod in_file {
     use super::*;
 
@@ -266,7 +266,7 @@ mod tests {
             assert_eq!(seconds(text), Ok(wanted), "{text}");
         }
         for text in ["0", "-1", "86401", "inf", "NaN", "25h", "0.1ms", "1e300"] {
-            assert_eq!(seconds(text), Err("it must lie between 1ms and 24h".into()), "{text}");
+            assert_eq!(seconds(text), Err("expected a duration from 1ms to 24h".into()), "{text}");
         }
         assert!(seconds("abc").expect_err("it is no time").contains("such as 500ms, 30s"));
     }

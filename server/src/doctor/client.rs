@@ -1,8 +1,8 @@
-//! `belljar doctor --client`: a client's command, run once without and then once with each failure
-//! and each quirk, and which of them it survived.
+//! `belljar doctor --client`: runs a client's command once without failures, then once with each
+//! failure and each quirk, and reports which it survived.
 //!
-//! What goes wrong is ordered at the server itself (`/x/faults`), for a command cannot be told to
-//! send a header. A failure that the command never met says nothing about it.
+//! Faults are set on the server (`/x/faults`), because an arbitrary command cannot be made to send
+//! a header. A fault that no request triggered proves nothing.
 
 use std::io::{self, Write};
 use std::process::{ExitStatus, Stdio};
@@ -16,12 +16,12 @@ use crate::config::Exec;
 use crate::exec;
 use crate::quirk::QUIRKS;
 
-/// What is kept of what a command wrote, from its end.
+/// Maximum size of a command's output that is kept, from its end.
 const KEPT_BYTES: usize = 4 << 10;
-/// What is shown of its last line.
+/// Maximum length of the line that is shown.
 const SHOWN_CHARS: usize = 200;
 
-/// Where the server is, and how it is asked.
+/// The server's address and API key.
 #[derive(Debug)]
 pub struct Server {
     client: Client,
@@ -29,7 +29,7 @@ pub struct Server {
     key: String,
 }
 
-/// Something that goes wrong.
+/// A failure to test.
 #[derive(Debug)]
 struct Trial {
     name: String,
@@ -37,41 +37,42 @@ struct Trial {
     issue: Option<&'static str>,
 }
 
-/// How it went.
+/// Result of a test.
 #[derive(Debug)]
 enum Verdict {
     Survived,
-    /// It ended badly, and with these words.
-    Fell(String),
-    /// What was to go wrong concerned nothing that it asked.
+    /// The command failed with this message.
+    Failed(String),
+    /// No request triggered the fault.
     NotMet,
 }
 
-/// Why nothing can be tried.
+/// Why the tests could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("could not run {command}: {source}")]
     Command { command: String, source: io::Error },
-    #[error("the server does not answer: {0}")]
+    #[error("could not reach the server: {0}")]
     Server(#[from] reqwest::Error),
     #[error(transparent)]
     Output(#[from] io::Error),
 }
 
-/// Tries a command, and says what came of it, a line each. Whether it survived all that it met.
+/// Tests a command and prints one line per test. Returns whether it survived every fault that
+/// occurred.
 pub async fn examine(
     command: &Exec,
     within: Duration,
     server: &Server,
     to: &mut impl Write,
 ) -> Result<bool, ClientError> {
-    server.order(&json!([])).await?;
+    server.set_faults(&json!([])).await?;
     if let Err(why) = run(command, within, server).await? {
-        writeln!(to, "falls     without any failure: {why}")?;
+        writeln!(to, "failed    without any failure: {why}")?;
         return Ok(false);
     }
     writeln!(to, "ok        without any failure")?;
-    let (mut survived, mut fell, mut not_met) = (0, 0, 0);
+    let (mut survived, mut failed, mut not_met) = (0, 0, 0);
     for trial in trials() {
         let Trial { name, issue, .. } = &trial;
         let issue = issue.map(|issue| format!(" ({issue})")).unwrap_or_default();
@@ -80,9 +81,9 @@ pub async fn examine(
                 survived += 1;
                 writeln!(to, "survived  {name}{issue}")?;
             }
-            Verdict::Fell(why) => {
-                fell += 1;
-                writeln!(to, "falls     {name}{issue}: {why}")?;
+            Verdict::Failed(why) => {
+                failed += 1;
+                writeln!(to, "failed    {name}{issue}: {why}")?;
             }
             Verdict::NotMet => {
                 not_met += 1;
@@ -90,29 +91,29 @@ pub async fn examine(
             }
         }
     }
-    server.order(&json!([])).await?;
-    writeln!(to, "{survived} survived, {fell} not, {not_met} not met")?;
-    Ok(fell == 0)
+    server.set_faults(&json!([])).await?;
+    writeln!(to, "{survived} survived, {failed} failed, {not_met} not met")?;
+    Ok(failed == 0)
 }
 
-/// What a service does now and then, and after it what users have met.
+/// Common failures of a service, then the quirks.
 fn trials() -> Vec<Trial> {
     let failures = [
         ("429 with Retry-After, once", json!({"status": 429, "retry_after": "1s", "times": 1})),
         ("500, once", json!({"status": 500, "times": 1})),
         ("503, once", json!({"status": 503, "times": 1})),
         ("504, once", json!({"status": 504, "times": 1})),
-        ("an answer that begins after 3 s", json!({"delay": "3s"})),
+        ("a response that begins after 3 s", json!({"delay": "3s"})),
         ("a stream with 100 ms between its events", json!({"between_events": "100ms"})),
         (
-            "a connection that is cut after 3 events, once",
+            "a connection that is dropped after 3 events, once",
             json!({"drop_after_events": 3, "times": 1}),
         ),
         (
-            "a connection that is cut after 100 bytes, once",
+            "a connection that is dropped after 100 bytes, once",
             json!({"drop_after_bytes": 100, "times": 1}),
         ),
-        ("an event that is no JSON, once", json!({"malformed_event": 3, "times": 1})),
+        ("an event that is not valid JSON, once", json!({"malformed_event": 3, "times": 1})),
         ("a model that stops for SAFETY", json!({"finish": "SAFETY"})),
         ("a model that stops for MAX_TOKENS", json!({"finish": "MAX_TOKENS"})),
     ];
@@ -135,17 +136,17 @@ async fn attempt(
     within: Duration,
     server: &Server,
 ) -> Result<Verdict, ClientError> {
-    server.order(&json!([trial.fault])).await?;
+    server.set_faults(&json!([trial.fault])).await?;
     let ended = run(command, within, server).await?;
     let happened = server.happened().await?;
     Ok(match ended {
         Ok(()) if happened == 0 => Verdict::NotMet,
         Ok(()) => Verdict::Survived,
-        Err(why) => Verdict::Fell(why),
+        Err(why) => Verdict::Failed(why),
     })
 }
 
-/// Runs the command to its end, or to the end of its time. What went wrong is in words.
+/// Runs the command to its end or its time limit. The error describes the failure.
 async fn run(
     exec: &Exec,
     within: Duration,
@@ -166,7 +167,7 @@ async fn run(
         status.map(|status| (status, if errors.is_empty() { out } else { errors }))
     });
     Ok(match ended.await {
-        Err(_) => Err(format!("it did not end within {} s", within.as_secs())),
+        Err(_) => Err(format!("it did not exit within {} s", within.as_secs())),
         Ok(ended) => match ended? {
             (status, _) if status.success() => Ok(()),
             (status, words) => Err(format!("{}{}", code(status), last_line(&words))),
@@ -174,12 +175,12 @@ async fn run(
     })
 }
 
-/// The end of what somebody writes.
+/// The end of a stream.
 async fn tail(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut kept = Vec::new();
     let Some(mut from) = from else { return kept };
     let mut piece = [0; KEPT_BYTES];
-    // One that cannot be read has nothing more to say.
+    // A read error counts as the end.
     while let Ok(count @ 1..) = from.read(&mut piece).await {
         kept.extend_from_slice(&piece[..count]);
         kept.drain(..kept.len().saturating_sub(KEPT_BYTES));
@@ -204,8 +205,8 @@ impl Server {
         Ok(Server { client, url: url.to_owned(), key: key.to_owned() })
     }
 
-    /// What is to go wrong from now on, and nothing of what was before.
-    async fn order(&self, faults: &Value) -> Result<(), ClientError> {
+    /// Replaces all faults of the server.
+    async fn set_faults(&self, faults: &Value) -> Result<(), ClientError> {
         for (path, body) in [("/x/reset", &json!({})), ("/x/faults", faults)] {
             let request = self.client.post(format!("{}{path}", self.url)).json(body);
             request.header("x-goog-api-key", &self.key).send().await?.error_for_status()?;
@@ -213,7 +214,7 @@ impl Server {
         Ok(())
     }
 
-    /// How often it has gone wrong since.
+    /// How often the fault has happened.
     async fn happened(&self) -> Result<u64, ClientError> {
         let request = self.client.get(format!("{}/x/faults", self.url));
         let answer = request.header("x-goog-api-key", &self.key).send().await?;

@@ -1,5 +1,5 @@
-//! `belljar doctor`: what this machine has of what a wall is made of, and the one thing to change
-//! where something is missing. It believes nothing but a cell that was made and has run code.
+//! `belljar doctor`: reports which isolation mechanisms this machine has, and what to change if one
+//! is missing. The proof is a cell that runs code.
 
 pub mod client;
 
@@ -10,7 +10,7 @@ use crate::sandbox::{Expected, Sandbox, SandboxError};
 
 const CODE: &str = "print(6 * 7)";
 
-/// Tries a sandbox and says what came of it, a line each. Whether the server would run code here.
+/// Tests a sandbox and prints one line per result. Returns whether code can run.
 pub async fn examine(
     sandbox: Result<&Sandbox, &anyhow::Error>,
     to: &mut impl Write,
@@ -26,7 +26,7 @@ pub async fn examine(
 }
 
 fn fails(error: &anyhow::Error, to: &mut impl Write) -> io::Result<bool> {
-    writeln!(to, "fails  {}", cause::in_a_line(error))?;
+    writeln!(to, "failed {}", cause::in_a_line(error))?;
     Ok(false)
 }
 
@@ -45,11 +45,11 @@ async fn try_it(sandbox: &Sandbox, to: &mut impl Write) -> io::Result<Result<boo
     match ran.await {
         Ok(output) if &output.stdout[..] == b"42\n" => {
             let ms = output.finished.usage.wall_us as f64 / 1000.0;
-            writeln!(to, "ok     code: {CODE} says 42, in {ms:.1} ms")?;
+            writeln!(to, "ok     code: {CODE} printed 42 in {ms:.1} ms")?;
             Ok(Ok(true))
         }
         Ok(output) => {
-            writeln!(to, "fails  code: {CODE} ended with {:?}", output.finished.outcome)?;
+            writeln!(to, "failed code: {CODE} ended with {:?}", output.finished.outcome)?;
             Ok(Ok(false))
         }
         Err(error) => Ok(Err(error)),

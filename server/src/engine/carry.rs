@@ -92,7 +92,7 @@ impl Engine {
             _ => {}
         }
         if run.log.head().in_background() {
-            let fate = run.prompt.note.fate_so_far();
+            let fate = run.prompt.note.outcome_so_far();
             tracing::info!(
                 interaction.id = %run.log.head().id,
                 interaction.status = fate.status.map(tracing::field::debug),

@@ -1,5 +1,5 @@
-//! Who may come in: any of the keys, in any of the three places where Google's clients put it. Each key
-//! is a tenant, unless all of them are to share everything.
+//! API keys: checks the key of a request, in each of the three places where Google's clients send
+//! it. Each key is a tenant, unless keys are shared.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::error::{ApiError, Code};
 use super::query::Upload;
 use crate::store::Owner;
 
-/// The texts of the real service.
+/// Messages of the real service.
 const NONE_GIVEN: &str = "Method doesn't allow unregistered callers (callers without established \
                           identity). Please use API Key or other form of API consumer identity to \
                           call this API.";
@@ -21,17 +21,16 @@ const NOT_VALID: &str = "API key not valid. Please pass a valid API key.";
 const SEVERAL: &str = "The request has several valid API keys that belong to different tenants. Send \
                        one of them.";
 
-/// The keys that open the server, as their hashes: comparing those tells nothing about a key, not
-/// even its length.
+/// The accepted keys, as hashes. Comparing hashes leaks nothing about a key, not even its length.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
     hashes: Arc<[[u8; 32]]>,
-    /// Whether all of them are one tenant.
+    /// Whether all keys are one tenant.
     are_shared: bool,
 }
 
-/// The tenant whose key came with a request; nothing where there are no keys, and with a piece of an
-/// upload that came without one.
+/// The tenant of a request. `None` if the server has no keys, and for a chunk of an upload without
+/// a key.
 #[derive(Debug, Clone)]
 pub struct Claimed(pub Option<Owner>);
 
@@ -41,7 +40,7 @@ impl Keys {
         Keys { hashes, are_shared: false }
     }
 
-    /// The same keys as one tenant, whichever of them a request has.
+    /// Makes all keys one tenant.
     #[must_use]
     pub fn shared(self) -> Keys {
         Keys { are_shared: true, ..self }
@@ -51,8 +50,8 @@ impl Keys {
         self.hashes.is_empty()
     }
 
-    /// A client that sends keys of other services beside its own is let in. One that sends two of ours
-    /// is not: whichever were taken could be the wrong one.
+    /// Keys of other services are ignored. Two different tenants' keys are an error, because either
+    /// choice could be wrong.
     fn claimed(&self, request: &Request) -> Result<Claimed, ApiError> {
         if self.are_none() {
             return Ok(Claimed(None));
@@ -62,13 +61,13 @@ impl Keys {
         match owners.next() {
             Some(owner) if owners.all(|other| other == owner) => Ok(Claimed(Some(owner))),
             Some(_) => Err(ApiError::invalid(SEVERAL)),
-            None if goes_on_with_an_upload(request) => Ok(Claimed(None)),
+            None if continues_an_upload(request) => Ok(Claimed(None)),
             None if given.is_empty() => Err(ApiError::new(Code::PermissionDenied, NONE_GIVEN)),
             None => Err(ApiError::new(Code::Unauthenticated, NOT_VALID)),
         }
     }
 
-    /// The tenant of a key. Takes as long for a key that is wrong at its first letter as at its last.
+    /// The tenant of a key. Constant time, so that the position of a wrong character is not leaked.
     fn owner(&self, given: &str) -> Option<Owner> {
         let given = hash(given);
         let none = Choice::from(0);
@@ -80,7 +79,7 @@ impl Keys {
     }
 }
 
-/// Lets a request through that has a key, or any, where there are no keys, and says whose it is.
+/// Rejects a request without a valid key, if the server has keys, and records its tenant.
 pub fn check(keys: &Keys, request: &mut Request) -> Result<(), ApiError> {
     let claimed = keys.claimed(request)?;
     request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
@@ -88,13 +87,13 @@ pub fn check(keys: &Keys, request: &mut Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The pieces of an upload come without a key from Python's SDK: its id, which nobody can guess, is
-/// the right to go on with it.
-fn goes_on_with_an_upload(request: &Request) -> bool {
+/// Python's SDK sends the chunks of an upload without a key. The upload's id, which cannot be
+/// guessed, authorizes them.
+fn continues_an_upload(request: &Request) -> bool {
     request.uri().path().starts_with(UPLOADS) && Upload::of(request.uri()).id.is_some()
 }
 
-/// All keys of a request. A client that sets `Authorization` sends its API key beside it.
+/// All keys of a request. A client that sets `Authorization` sends its API key in addition.
 fn given(request: &Request) -> Vec<String> {
     let values = |name: &'static str| {
         let values = request.headers().get_all(name).into_iter();

@@ -1,12 +1,12 @@
-//! The body of a request as JSON, whatever content type it claims to have.
+//! Reads request bodies as JSON, regardless of the content type.
 //!
 //! ```text
 //! announced size ──▶ bytes as they come ──▶ values in them ──▶ JSON
 //!      413              413, 503, 400           400, 503       400
 //! ```
 //!
-//! What is read takes its share of a budget until its answer has been sent, and large bodies are parsed
-//! beside the threads that answer others.
+//! A body holds its share of a memory budget until its response has been sent. Large bodies are
+//! parsed outside of the threads that handle requests.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,19 +26,19 @@ use super::error::{ApiError, Code};
 use crate::budget::{self, Budget, Share};
 use crate::json::{self, MAX_VALUES};
 
-/// How long a client may take to send its body.
+/// Timeout of a request body.
 const WITHIN: Duration = Duration::from_secs(120);
-/// What a value takes while it is read.
+/// Estimated memory of a value during parsing.
 const BYTES_PER_VALUE: usize = 200;
-/// Of all bodies that are on their way, and are being answered, whatever memory there is.
+/// Maximum memory of all bodies in progress, regardless of the machine's memory.
 const MAX_BUDGET_BYTES: usize = 256 << 20;
-/// A larger body is parsed on a thread of its own.
+/// Larger bodies are parsed on a separate thread.
 const LARGE_BYTES: usize = 1 << 20;
-/// And so is one of more values.
+/// Bodies with more values are too.
 const MANY_VALUES: usize = 20_000;
-/// Smaller bodies are not counted: the limit of requests at a time bounds them.
+/// Smaller bodies are not counted, because the number of concurrent requests is limited.
 const SMALL_BYTES: usize = 16 << 10;
-/// The least that is taken of the budget at once.
+/// Minimum amount taken from the budget at once.
 const STEP_BYTES: usize = 256 << 10;
 
 const BUSY: &str = "The server has no memory left for another request of this size. Try again.";
@@ -46,7 +46,7 @@ const BUSY: &str = "The server has no memory left for another request of this si
 #[derive(Debug)]
 pub struct Body(pub Value);
 
-/// How much may be read, for one request and for all of them.
+/// Limits of one body and of all bodies.
 #[derive(Debug, Clone)]
 pub struct Limits {
     request_bytes: usize,
@@ -54,7 +54,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// At least one of the largest requests can be read, and one with the most values.
+    /// The budget has room for at least one request of the maximum size, and for one with the most
+    /// values.
     pub fn new(request_bytes: usize) -> Limits {
         let eighth = usize::try_from(budget::memory_bytes() / 8).unwrap_or(usize::MAX);
         let bytes = eighth.min(MAX_BUDGET_BYTES).max(request_bytes);
@@ -63,7 +64,7 @@ impl Limits {
     }
 }
 
-/// What one request may read, and what it has taken of the budget.
+/// Limit of one request, and its share of the budget.
 #[derive(Debug, Clone)]
 struct Intake {
     limits: Limits,
@@ -79,7 +80,7 @@ impl Intake {
     }
 }
 
-/// Lets handlers read a body, and keeps what it takes until the answer has been sent.
+/// Makes the limits available to handlers, and holds the share until the response has been sent.
 pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response {
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
@@ -88,7 +89,7 @@ pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response
     if taken.is_empty() { response } else { holding(response, taken) }
 }
 
-/// An answer that holds something until it has been sent.
+/// A response that holds a value until it has been sent.
 pub fn holding<T: Unpin + Send + 'static>(response: Response, held: T) -> Response {
     response.map(|body| HttpBody::new(Holding { body, _held: held }))
 }
@@ -119,7 +120,7 @@ impl<T: Unpin> hyper::body::Body for Holding<T> {
 }
 
 impl Body {
-    /// The same, where nothing at all is an object without fields.
+    /// Like `Body`, but an empty body is an empty object.
     pub async fn or_empty(request: Request) -> Result<Body, ApiError> {
         let (bytes, intake) = read(request).await?;
         if bytes.is_empty() {
@@ -138,7 +139,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// A text, whatever content type it claims to have.
+/// A text body, regardless of the content type.
 #[derive(Debug)]
 pub struct Text(pub String);
 
@@ -147,11 +148,13 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 
     async fn from_request(request: Request, _: &S) -> Result<Text, ApiError> {
         let (bytes, _) = read(request).await?;
-        String::from_utf8(bytes).map(Text).map_err(|_| ApiError::invalid("The body is no UTF-8."))
+        String::from_utf8(bytes)
+            .map(Text)
+            .map_err(|_| ApiError::invalid("The body is not valid UTF-8."))
     }
 }
 
-/// Carries out work on a body, beside the threads that answer others where it may be long.
+/// Runs work on a body; large bodies are processed off the request threads.
 pub async fn aside<T: Send + 'static>(
     body: Value,
     work: impl FnOnce(Value) -> T + Send + 'static,
@@ -163,19 +166,19 @@ pub async fn aside<T: Send + 'static>(
     blocking(move || work(body)).await
 }
 
-/// Carries out work that may take long on a thread that answers nobody.
+/// Runs long work on a blocking thread.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and with it whoever waits here.
+            // The runtime is shutting down, which drops this future.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Whether there are no more values than are left. It looks at no more than that.
+/// Whether there are at most `left` values. Stops counting beyond that.
 fn has_at_most(value: &Value, left: &mut usize) -> bool {
     let Some(less) = left.checked_sub(1) else { return false };
     *left = less;
@@ -190,7 +193,7 @@ async fn read(request: Request) -> Result<(Vec<u8>, Intake), ApiError> {
     let intake = request.extensions().get::<Intake>().cloned();
     let no_limits = || ApiError::internal(anyhow::anyhow!("a route without a limit of bodies"));
     let intake = intake.ok_or_else(no_limits)?;
-    let late = format!("The body did not come within {} s.", WITHIN.as_secs());
+    let late = format!("The body did not arrive within {} s.", WITHIN.as_secs());
     let read = tokio::time::timeout(WITHIN, collect(request, &intake)).await;
     Ok((read.map_err(|_| ApiError::invalid(late))??, intake))
 }
@@ -204,12 +207,12 @@ async fn collect(request: Request, intake: &Intake) -> Result<Vec<u8>, ApiError>
         None => 0,
         Some(_) => return Err(ApiError::too_large()),
     };
-    // What is announced is not there yet, and not paid for.
+    // The announced size has no budget yet, so it is not allocated.
     let mut body = Vec::with_capacity(announced.min(SMALL_BYTES));
     let mut paid = SMALL_BYTES;
     let mut pieces = request.into_body().into_data_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| ApiError::invalid("The body broke off."))?;
+        let piece = piece.map_err(|_| ApiError::invalid("The body ended early."))?;
         let bytes = body.len() + piece.len();
         if bytes > most {
             return Err(ApiError::too_large());
@@ -264,13 +267,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_too_many_values_is_refused_before_it_is_parsed() {
+    async fn a_body_with_too_many_values_is_rejected_before_it_is_parsed() {
         let limits = Limits::new(100 << 20);
         for (open, item) in [("[0", ",0"), ("[[]", ",[]"), ("{\"a\":0", ",\"a\":0")] {
-            // It is no JSON at its end: whoever parses it says something else.
+            // The JSON is invalid at its end; a parser would report that instead.
             let body = format!("{open}{}", item.repeat(MAX_VALUES));
             let (request, _) = request(body, &limits);
-            let refused = Body::from_request(request, &()).await.expect_err("it is too much");
+            let refused =
+                Body::from_request(request, &()).await.expect_err("it has too many values");
             let text = format!("{refused:?}");
             assert!(text.contains("more than 500000 values"), "{text}");
         }
@@ -279,19 +283,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_together_take_no_more_than_their_budget() {
+    async fn all_bodies_together_stay_within_the_budget() {
         let limits = Limits { request_bytes: 3 << 20, all: Budget::new(3 << 20) };
         let body = || serde_json::to_vec(&json!(["a".repeat(2 << 20)])).expect("it is JSON");
         let (first, intake) = request(body(), &limits);
-        Body::from_request(first, &()).await.expect("there is room");
+        Body::from_request(first, &()).await.expect("the budget has room");
         assert_eq!(status(body(), &limits).await, Some(503));
-        assert_eq!(status("{}", &limits).await, None, "a small one takes nothing");
+        assert_eq!(status("{}", &limits).await, None, "a small body is not counted");
         drop(intake);
         assert_eq!(status(body(), &limits).await, None);
     }
 
     #[tokio::test]
-    async fn a_size_that_is_too_large_is_refused_before_anything_comes() {
+    async fn an_excessive_content_length_is_rejected_before_the_body_is_read() {
         let limits = Limits::new(1000);
         for length in ["1001", "9223372036854775807", "18446744073709551615"] {
             let never = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_large_is_worked_on_elsewhere() {
+    async fn large_bodies_are_processed_off_the_request_thread() {
         let here = std::thread::current().id();
         let thread = |_| std::thread::current().id();
         assert_eq!(aside(json!([1, 2]), thread).await, here);

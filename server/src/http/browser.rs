@@ -1,4 +1,4 @@
-//! What browsers and proxies are told: who may ask from a page, and in which form the answer comes.
+//! CORS, security headers and compression of responses.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use super::body::holding;
 use super::{Hosts, REQUEST_ID, UPLOAD_STATUS};
 
-/// A packet. Less than that is sent no faster when it is smaller.
+/// One packet: a smaller response is not faster when compressed.
 const MIN_BYTES: u64 = 1400;
-/// Answers that are packed at a time. Each packer takes 400 KiB.
+/// Maximum number of responses that are compressed at once. A compressor uses 400 KiB.
 const MAX_PACKERS: usize = 128;
-/// How long a browser may remember what it was told.
+/// How long browsers may cache a CORS preflight.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Pages of any origin may ask where a key is asked for, as with the real service. Where none is,
-/// whoever looks at a page would ask in the name of this machine, so the page has to come from it, or
-/// from one of the `hosts`.
+/// With keys, pages of any origin may send requests, as with the real service. Without keys, a
+/// foreign page would act for this machine, so only pages of this machine and of `hosts` are
+/// allowed.
 pub fn origins(hosts: Option<Hosts>) -> CorsLayer {
     let origin = match hosts {
         Some(hosts) => {
@@ -43,8 +43,7 @@ pub fn origins(hosts: Option<Hosts>) -> CorsLayer {
         .max_age(REMEMBERED)
 }
 
-/// As the real service has it: a browser takes an answer for what its content type says, and does not
-/// try to mend it.
+/// Disables content sniffing in browsers, as the real service does.
 pub fn as_it_says<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -52,12 +51,12 @@ pub fn as_it_says<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Packs what [`Packers`] have admitted, for clients that ask for it.
+/// Compresses responses admitted by [`Packers`], if the client accepts that.
 pub fn packing() -> CompressionLayer<Admitted> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(Admitted)
 }
 
-/// Places for answers that are packed while they are sent. One that finds none is sent as it is.
+/// Limits the number of concurrent compressions. A response above the limit is sent uncompressed.
 #[derive(Debug)]
 pub struct Packers(Arc<Semaphore>);
 
@@ -68,8 +67,8 @@ impl Default for Packers {
 }
 
 impl Packers {
-    /// Marks an answer that may be packed. JSON that is whole may be; streams never are, for what waits in
-    /// a packer has not been said.
+    /// Marks a response for compression. Complete JSON qualifies. Streams do not: a compressor
+    /// would delay their events.
     pub fn admit(&self, mut response: axum::response::Response) -> axum::response::Response {
         if !is_whole_json(&response) {
             return response;

@@ -1,11 +1,11 @@
-//! Which models there are, as far as their names tell.
+//! The model names that the server lists.
 
 use globset::{GlobSet, GlobSetBuilder};
 
 use crate::glob::{self, GlobError};
 
-/// Names of Gemini's that are listed where some model answers for them: clients let their users
-/// choose from such a list.
+/// Names of Gemini models that are listed if a configured pattern matches: clients offer such a
+/// list to their users.
 const GEMINIS: &[&str] = &[
     "gemini-2.5-flash",
     "gemini-2.5-flash-lite",
@@ -22,16 +22,16 @@ const GEMINIS: &[&str] = &[
     "gemini-pro-latest",
 ];
 
-/// The names that somebody answers for.
+/// The names that a backend answers for.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     patterns: GlobSet,
-    /// In the order of their letters.
+    /// In alphabetical order.
     names: Vec<String>,
 }
 
 impl Catalogue {
-    /// `patterns` are names and globs of names. One that is no glob is the error.
+    /// Builds the catalogue from names and glob patterns. Fails for an invalid pattern.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Catalogue, GlobError> {
         let mut globs = GlobSetBuilder::new();
         let mut names: Vec<String> = GEMINIS.iter().map(|name| (*name).to_owned()).collect();
@@ -48,12 +48,12 @@ impl Catalogue {
         Ok(Catalogue { patterns, names })
     }
 
-    /// Whether somebody answers for this name, listed or not.
+    /// Whether a backend answers for this name, listed or not.
     pub fn has(&self, name: &str) -> bool {
         self.patterns.is_match(name)
     }
 
-    /// The names that can be told.
+    /// The listed names.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_and_globs_are_not() {
+    fn names_are_listed_and_globs_are_not() {
         let catalogue =
             Catalogue::new(["direct", "qwen*", "gemini-2.5-*"]).expect("they are globs");
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Test controls: routes and a header with which tests look at the server and make it fail. They are on
-//! where there are no API keys, and off where there are some, unless the operator says otherwise.
+//! Test controls: routes and a header with which tests inspect the server and inject faults. By
+//! default they are on if the server has no API keys.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -7,11 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::{ApiError, Code};
 
-const OFF: &str = "The test controls of this server are switched off: /x/journal, /x/reset, \
-                   /x/faults, /x/scenarios and the header x-belljar-fault. --control switches them \
-                   on, as do BELLJAR_CONTROL=true and the line control = true.";
+const OFF: &str = "The test controls of this server are disabled: /x/journal, /x/reset, \
+                   /x/faults, /x/scenarios and the header x-belljar-fault. --control enables \
+                   them, as do BELLJAR_CONTROL=true and control = true in the configuration.";
 
-/// Whether there are test controls.
+/// Whether the test controls are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     On,
@@ -19,12 +19,12 @@ pub enum Control {
 }
 
 impl Control {
-    /// Where the operator says nothing.
+    /// The default if the configuration does not set it.
     pub fn default_with(has_keys: bool) -> Control {
         if has_keys { Control::Off } else { Control::On }
     }
 
-    /// What a request for a control is answered where there are none.
+    /// The error for a request to a control if they are off.
     pub fn allowed(self) -> Result<(), ApiError> {
         match self {
             Control::On => Ok(()),
@@ -39,7 +39,7 @@ impl From<bool> for Control {
     }
 }
 
-/// Lets a request for a control through where there are controls.
+/// Rejects requests to the controls if they are off.
 pub async fn check(State(control): State<Control>, request: Request, next: Next) -> Response {
     match control.allowed() {
         Ok(()) => next.run(request).await,

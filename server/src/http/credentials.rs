@@ -1,5 +1,5 @@
-//! The secrets that a request comes with, wherever they are: what is recorded of it must not have them.
-//! Whether a key opens the server is for [`super::auth`] to say.
+//! Collects the secrets of a request, for redaction in recordings. Authentication is in
+//! [`super::auth`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use secrecy::SecretString;
 
-/// Headers that hold nothing but a secret, with or without a scheme before it.
+/// Headers whose value is a secret, with or without a scheme.
 const HEADERS: [&str; 5] =
     ["x-goog-api-key", "x-api-key", "api-key", "authorization", "proxy-authorization"];
-/// Parameters of the address that do.
+/// Query parameters whose value is a secret.
 const PARAMETERS: [&str; 4] = ["key", "api_key", "access_token", "oauth_token"];
 
-/// All of them.
+/// All secrets of a request.
 #[derive(Debug)]
 pub struct Credentials(pub Arc<[SecretString]>);
 

@@ -1,5 +1,4 @@
-//! `X-Server-Timeout`: how long a client gives the server, in seconds. The SDKs send their own
-//! timeout in it.
+//! `X-Server-Timeout`: the client's deadline, in seconds. The SDKs send their own timeout in it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,12 +13,12 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{ApiError, Code};
 
 const HEADER: &str = "x-server-timeout";
-/// The real service's.
+/// Minimum of the real service.
 const MIN_SECONDS: f64 = 10.0;
-/// Longer than anything runs here.
+/// Longer than any request runs.
 const MAX_SECONDS: f64 = 1e9;
 
-/// When the client wants its answer; never, where it did not say.
+/// The client's deadline, if it sent one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Deadline(Option<Instant>);
 
@@ -31,8 +30,7 @@ impl Deadline {
         Ok(Deadline(seconds.map(|time| Instant::now() + time)))
     }
 
-    /// What the work gives, or the error if it is not done in time. Late work is dropped, and with it
-    /// what runs for it.
+    /// The result of the work, or an error at the deadline. The unfinished work is dropped.
     pub async fn hold<T>(self, work: impl Future<Output = T>) -> Result<T, ApiError> {
         match self.0 {
             Some(at) => timeout_at(at, work).await.map_err(|_| ApiError::late()),
@@ -41,8 +39,8 @@ impl Deadline {
     }
 }
 
-/// Holds a request to its deadline until its answer begins, whatever takes the time: the body, the
-/// work, or a fault that delays it. Streams go on under the same deadline.
+/// Enforces the deadline until the response begins, including the time for the body and for
+/// injected delays. Streams continue under the same deadline.
 pub async fn apply(mut request: Request, next: Next) -> Response {
     let deadline = match Deadline::of(request.headers()) {
         Ok(deadline) => deadline,
@@ -52,7 +50,7 @@ pub async fn apply(mut request: Request, next: Next) -> Response {
     deadline.hold(next.run(request)).await.unwrap_or_else(|late| late.into_response())
 }
 
-/// The deadline that [`apply`] read.
+/// Extracts the deadline that [`apply`] parsed.
 impl<S: Send + Sync> FromRequestParts<S> for Deadline {
     type Rejection = Infallible;
 
@@ -69,7 +67,7 @@ fn seconds(text: &str) -> Result<Option<Duration>, ApiError> {
     let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
     let Some(seconds) = number.filter(|number| number.is_finite()) else {
         let why =
-            format!("Invalid value for 'X-Server-Timeout': '{text}' is no number of seconds.");
+            format!("Invalid value for 'X-Server-Timeout': '{text}' is not a number of seconds.");
         return Err(ApiError::invalid(why));
     };
     if seconds < MIN_SECONDS {
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_is_a_number_of_seconds_that_is_long_enough() {
+    fn a_deadline_is_a_sufficient_number_of_seconds() {
         for (text, wanted) in [
             ("", None),
             ("10", Some(10.0)),

@@ -1,7 +1,7 @@
-//! Every failure as Google's envelope. The only file with status codes.
+//! Turns every failure into Google's error envelope. The only file with status codes.
 //!
-//! A handler gives an [`ApiError`] and knows nothing of envelopes; [`render`], outermost, writes
-//! the one that belongs to the path. What axum itself refuses goes the same way.
+//! A handler returns an [`ApiError`]; [`render`], the outermost layer, writes the envelope of the
+//! path's API. Rejections of axum are rendered the same way.
 
 use std::any::Any;
 use std::io;
@@ -26,13 +26,13 @@ use crate::interaction::{Failure, FailureKind, Manner};
 use crate::sandbox::SandboxError;
 use crate::store::{Log, StoreError, UploadError};
 
-/// The real service's text.
+/// Message of the real service.
 pub const LATE: &str = "Deadline expired before operation could complete.";
 const INTERNAL: &str = "Internal error encountered.";
-/// A request has waited in a queue before it is told this.
+/// A request has already waited in a queue before it gets this error.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// What kind of failure it is, in the words of both APIs.
+/// The kind of failure, with the names of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     InvalidRequest,
@@ -44,7 +44,7 @@ pub enum Code {
     RequestTimeout,
     ClientClosed,
     BadGateway,
-    /// What only the interactions API has a word for.
+    /// Only the interactions API has a name for this one.
     ProhibitedContent,
     TooLarge,
     ResourceExhausted,
@@ -74,7 +74,7 @@ impl Code {
             Code::RequestTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "request_timeout", "DEADLINE_EXCEEDED")
             }
-            // Google's number, which is no standard's.
+            // Google's status, which no standard defines.
             Code::ClientClosed => (
                 StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
                 "cancelled",
@@ -107,17 +107,17 @@ impl Code {
         self.row().0
     }
 
-    /// As the interactions API has it.
+    /// Its name in the interactions API.
     pub fn word(self) -> &'static str {
         self.row().1
     }
 
-    /// As the other APIs have it.
-    fn classic(self) -> &'static str {
+    /// Its name in the other APIs.
+    fn google_style(self) -> &'static str {
         self.row().2
     }
 
-    /// What ended an interaction that had begun.
+    /// The code for a failure of an interaction that had begun.
     pub fn of(kind: FailureKind) -> Code {
         match kind {
             FailureKind::InvalidRequest => Code::InvalidRequest,
@@ -130,7 +130,7 @@ impl Code {
             FailureKind::BadGateway => Code::BadGateway,
             FailureKind::TooLarge => Code::TooLarge,
             FailureKind::Unimplemented => Code::Unimplemented,
-            // Google has no word for it outside `finishReason`.
+            // Google has no name for it outside of `finishReason`.
             FailureKind::Stopped(_) => Code::Internal,
             FailureKind::Unavailable => Code::Unavailable,
             FailureKind::ResourceExhausted => Code::ResourceExhausted,
@@ -140,17 +140,16 @@ impl Code {
     }
 }
 
-/// A failure: a text for the caller, which says nothing about this machine, and for the log what
-/// was behind it.
+/// A failure: a message for the client, without details of this machine, and a source for the log.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,
     message: String,
     retry_after: Option<Duration>,
     manner: Manner,
-    /// Whether an upload has ended with this.
+    /// Whether the error ends an upload.
     ends_upload: bool,
-    /// The methods that there are, where the one that was asked for is not.
+    /// The allowed methods, if the requested one is not allowed.
     allow: Option<&'static str>,
     source: Option<Arc<anyhow::Error>>,
 }
@@ -168,7 +167,7 @@ impl ApiError {
         }
     }
 
-    /// A method that something does not have, whose path has others.
+    /// A method that the path does not support.
     pub fn method(allow: &'static str, message: impl Into<String>) -> ApiError {
         ApiError { allow: Some(allow), ..ApiError::new(Code::MethodNotAllowed, message) }
     }
@@ -181,7 +180,7 @@ impl ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
 
-    /// Answers of this size have taken what memory there is for them.
+    /// The memory budget for responses is exhausted.
     pub fn no_memory() -> ApiError {
         let why = "The server has no memory left for an answer of this size. Try again.";
         ApiError::new(Code::Unavailable, why)
@@ -191,7 +190,7 @@ impl ApiError {
         ApiError::new(Code::TooLarge, "The request is larger than this server accepts.")
     }
 
-    /// The disk has failed, and nobody knows how it would have gone on.
+    /// The disk has failed, so the log has no end.
     pub fn broken_off(log: &Log) -> ApiError {
         match log.failure() {
             Some(error) => error.into(),
@@ -208,21 +207,21 @@ impl ApiError {
         ApiError::new(Code::Unavailable, "The server is stopping.")
     }
 
-    /// The envelope of all APIs but that of interactions.
-    pub fn classic(&self) -> Value {
+    /// The envelope of all APIs except the interactions API.
+    pub fn google_style(&self) -> Value {
         json!({"error": {
             "code": self.code.status().as_u16(),
             "message": self.message,
-            "status": self.code.classic(),
+            "status": self.code.google_style(),
         }})
     }
 
-    /// A well-formed id that nothing is stored under.
+    /// No interaction is stored under this well-formed id.
     pub fn no_interaction(id: &str) -> ApiError {
         ApiError::new(Code::NotFound, format!("Interaction not found: interactions/{id}"))
     }
 
-    /// The real service's text, which tells nothing of other people's files.
+    /// Message of the real service, which does not reveal whether the file exists.
     pub fn no_file(id: &str) -> ApiError {
         let why =
             format!("You do not have permission to access the File {id} or it may not exist.");
@@ -298,7 +297,7 @@ impl From<FileError> for ApiError {
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
         let (code, message) = match &error {
-            SandboxError::Busy => (Code::ResourceExhausted, "All places for code are taken."),
+            SandboxError::Busy => (Code::ResourceExhausted, "All cells are in use. Try again."),
             SandboxError::NoMemory => return ApiError::no_memory(),
             SandboxError::Unavailable(_)
             | SandboxError::TooThin { .. }
@@ -308,7 +307,7 @@ impl From<SandboxError> for ApiError {
             | SandboxError::Frame(_)
             | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
             SandboxError::Invalid(why) => {
-                return ApiError::invalid(format!("The sandbox refuses this: {why}."));
+                return ApiError::invalid(format!("Invalid request to the sandbox: {why}."));
             }
             SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
         };
@@ -324,15 +323,15 @@ impl From<EngineError> for ApiError {
                 ApiError::invalid(format!("Interaction interactions/{id} is still in progress."))
             }
             EngineError::UnknownCall(id) => ApiError::invalid(format!(
-                "This conversation has no function call '{id}', which the 'call_id' of a \
-                 'function_result' names."
+                "This conversation has no function call '{id}', to which the 'call_id' \
+                 of a 'function_result' refers."
             )),
             EngineError::TooManyInBackground => {
                 ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
             }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
             EngineError::Schema(error) => {
-                ApiError::invalid(format!("The schema of the response is none: {error}."))
+                ApiError::invalid(format!("Invalid response schema: {error}."))
             }
             EngineError::File(error) => error.into(),
             EngineError::Backend(BackendError::Refused(why)) => ApiError::invalid(why),
@@ -347,7 +346,7 @@ impl From<EngineError> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// An answer without a body: [`render`] writes it.
+    /// A response without a body: [`render`] writes it.
     fn into_response(self) -> Response {
         if self.manner == Manner::Dropped {
             return dropped();
@@ -358,20 +357,20 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An answer whose body fails at its first byte, at which the connection is closed.
+/// A response whose body fails at its first byte, which closes the connection.
 fn dropped() -> Response {
     let broken = futures_util::stream::once(async { Err::<Bytes, _>(disconnected().await) });
     Response::new(Body::from_stream(broken))
 }
 
-/// Ends a connection in the middle of a body. What was said before is sent first: that happens when
-/// a body has nothing to give for a moment.
+/// Ends a connection in the middle of a body. Yields first, so that the data so far is sent: hyper
+/// flushes when the body is pending.
 pub async fn disconnected() -> io::Error {
     tokio::task::yield_now().await;
-    io::Error::new(io::ErrorKind::ConnectionAborted, "a script wants the connection dropped")
+    io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on request of a scenario")
 }
 
-/// A bug of ours must not close a connection without a word.
+/// A panic becomes an error response instead of a closed connection.
 pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic
         .downcast_ref::<&str>()
@@ -381,7 +380,7 @@ pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal(anyhow::anyhow!("a handler panicked: {what}")).into_response()
 }
 
-/// How a failure of this request would be told, which its path decides.
+/// How a failure of this request is rendered, depending on its path.
 #[derive(Debug)]
 pub struct Form {
     uri: Uri,
@@ -394,7 +393,7 @@ impl Form {
         Form { uri: request.uri().clone(), id }
     }
 
-    /// The answer as it is, or the envelope of whatever failed.
+    /// Renders a failed response; leaves others unchanged.
     pub fn render(&self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<ApiError>();
         match error.or_else(|| refused_below(response.status(), self.uri.path())) {
@@ -404,7 +403,7 @@ impl Form {
     }
 }
 
-/// The envelope instead of a response that says less.
+/// Replaces the body of a failed response by the envelope.
 fn rendered(path: &str, id: &RequestId, error: ApiError, response: &Response) -> Response {
     if let Some(source) = &error.source {
         let cause = cause::in_a_line(source);
@@ -421,7 +420,7 @@ fn rendered(path: &str, id: &RequestId, error: ApiError, response: &Response) ->
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     if error.ends_upload {
-        // Without it the SDKs would send the same piece again.
+        // Without it the SDKs would resend the chunk.
         headers.insert(UPLOAD_STATUS, HeaderValue::from_static("final"));
     }
     if let Some(allow) = error.allow {
@@ -435,30 +434,28 @@ fn rendered(path: &str, id: &RequestId, error: ApiError, response: &Response) ->
     rendered
 }
 
-/// What axum refuses by itself has a status and no envelope.
+/// axum's own rejections have a status but no envelope.
 fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
     let error = match status {
-        StatusCode::NOT_FOUND => {
-            ApiError::new(Code::NotFound, format!("There is nothing at {path}."))
-        }
+        StatusCode::NOT_FOUND => ApiError::new(Code::NotFound, format!("Path not found: {path}.")),
         StatusCode::METHOD_NOT_ALLOWED => {
-            ApiError::new(Code::MethodNotAllowed, format!("{path} does not have this method."))
+            ApiError::new(Code::MethodNotAllowed, format!("{path} does not support this method."))
         }
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
-        _ if status.is_client_error() => ApiError::invalid("The request does not read."),
+        _ if status.is_client_error() => ApiError::invalid("Malformed request."),
         _ => return None,
     };
     Some(error)
 }
 
-/// The interactions API has a word for a code, all others a number and a status.
+/// The interactions API uses a name as the code; the others use a number and a status.
 fn envelope(path: &str, error: &ApiError) -> String {
     let mut parts = path.split('/').skip(2);
     let body = match parts.next() {
         Some("interactions" | "environments") => {
             json!({"error": {"message": error.message, "code": error.code.word()}})
         }
-        _ => error.classic(),
+        _ => error.google_style(),
     };
     escaped(body.to_string())
 }
@@ -495,7 +492,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_answer_that_tells_nothing() {
+    async fn a_panic_gives_an_error_without_details() {
         let word = json!({"error": {"message": INTERNAL, "code": "internal"}});
         let number = json!({"error": {"code": 500, "message": INTERNAL, "status": "INTERNAL"}});
         for (path, wanted) in [("/v1/interactions", word), ("/v1/models", number)] {

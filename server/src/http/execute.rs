@@ -1,4 +1,4 @@
-//! `POST /x/execute`: the sandbox without a model, for those who bring their own agent.
+//! `POST /x/execute`: runs code without a model, for clients with their own agent.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -13,7 +13,7 @@ use super::{App, pieces};
 use crate::sandbox::{Again, Expected};
 use crate::trace;
 
-/// Runs code in a cell of its own. A client that goes away drops this future, and with it the cell.
+/// Runs code in a new cell. If the client disconnects, this future and the cell are dropped.
 pub async fn execute(
     State(app): State<App>,
     _: Parameters,
@@ -41,7 +41,7 @@ pub async fn execute(
     trace::answered_by("sandbox");
     trace::ran(!matches!(output.finished.outcome, Outcome::Ok));
     let answer = pieces::answer(app.sandbox.budget(), || Ok(execute::answer(&output).to_string()));
-    // Once the answer is on its way: the end of a cell is work for the same processors.
+    // Drops the cell after the response, because ending it uses the same processors.
     tokio::spawn(async move { drop(cell) });
     answer
 }

@@ -1,4 +1,4 @@
-//! Faults that were ordered: `x-belljar-fault` for one request, `/x/faults` for a namespace, the
+//! Applies requested faults: `x-belljar-fault` for one request, `/x/faults` for a namespace, the
 //! configuration for all.
 
 use std::sync::Arc;
@@ -15,41 +15,41 @@ use super::error::{self, ApiError};
 use super::namespace::InNamespace;
 use super::quirk::{self, Api, Oddity, Wanted};
 use crate::fault::{Counters, Damage, Fault, Stop};
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 use crate::trace;
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
 
-/// Faults that may stand in one namespace.
+/// Maximum number of faults set in one namespace.
 const MAX_STANDING: usize = 100;
 
-/// The faults that are ordered for everybody, and for a namespace, and how often each has happened.
+/// The faults for all requests and for each namespace, with their counters.
 #[derive(Debug)]
 pub struct Faults {
-    /// Whether clients may order any.
+    /// Whether clients may set faults.
     control: Control,
     everywhere: Vec<Fault>,
-    /// Each as it was ordered.
-    standing: Rooms<Vec<(Value, Fault)>>,
+    /// Each as the client sent it.
+    active: PerNamespace<Vec<(Value, Fault)>>,
     counters: Counters,
 }
 
-/// A fault, and the name under which it is counted.
+/// A fault with the name of its counter.
 type Named = (String, Fault);
 
 impl Faults {
     pub fn new(everywhere: Vec<Fault>, control: Control) -> Faults {
-        let (standing, counters) = (Rooms::default(), Counters::default());
-        Faults { control, everywhere, standing, counters }
+        let (active, counters) = (PerNamespace::default(), Counters::default());
+        Faults { control, everywhere, active, counters }
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.standing.clear(namespace);
+        self.active.clear(namespace);
         self.counters.clear(namespace);
     }
 
-    /// Orders faults for all requests of a namespace.
+    /// Sets faults for all requests of a namespace.
     pub fn order(&self, namespace: &Namespace, orders: Vec<Value>) -> Result<(), String> {
         let too_many = || format!("more than {MAX_STANDING} faults in one namespace");
         if orders.len() > MAX_STANDING {
@@ -60,23 +60,23 @@ impl Faults {
             Err(error) => Err(format!("Invalid fault {order}: {error}.")),
         };
         let faults = orders.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
-        self.standing.with(namespace, |standing| {
-            if standing.len() + faults.len() > MAX_STANDING {
+        self.active.with(namespace, |active| {
+            if active.len() + faults.len() > MAX_STANDING {
                 return Err(too_many());
             }
-            standing.extend(faults);
+            active.extend(faults);
             Ok(())
         })
     }
 
-    /// What stands in a namespace, and how often it has happened.
-    pub fn standing(&self, namespace: &Namespace) -> Vec<(Value, u64)> {
-        let orders = self.standing.with(namespace, |standing| standing.clone()).into_iter();
+    /// The faults of a namespace, and how often each happened.
+    pub fn active(&self, namespace: &Namespace) -> Vec<(Value, u64)> {
+        let orders = self.active.with(namespace, |active| active.clone()).into_iter();
         let happened = |at: usize| self.counters.happened(namespace, &standing_name(at));
         orders.enumerate().map(|(at, (order, _))| (order, happened(at))).collect()
     }
 
-    /// Those that a request may meet: first its own one, then its namespace's, then those of the
+    /// The faults that apply to a request: its own, then its namespace's, then those of the
     /// configuration.
     fn of(&self, namespace: &Namespace, request: &Request) -> Result<Vec<Named>, ApiError> {
         let mut faults = Vec::new();
@@ -87,9 +87,9 @@ impl Faults {
             })?;
             faults.push((String::from_utf8_lossy(header.as_bytes()).into_owned(), fault));
         }
-        let standing = self.standing.with(namespace, |standing| standing.clone());
-        let standing = standing.into_iter().enumerate();
-        faults.extend(standing.map(|(at, (_, fault))| (standing_name(at), fault)));
+        let active = self.active.with(namespace, |active| active.clone());
+        let active = active.into_iter().enumerate();
+        faults.extend(active.map(|(at, (_, fault))| (standing_name(at), fault)));
         let everywhere = self.everywhere.iter().cloned().enumerate();
         faults.extend(everywhere.map(|(at, fault)| (format!("#{at}"), fault)));
         Ok(faults)
@@ -102,10 +102,10 @@ impl Faults {
 }
 
 fn standing_name(at: usize) -> String {
-    format!("standing #{at}")
+    format!("active #{at}")
 }
 
-/// Lets a request through, late, or not at all, and changes its answer.
+/// Delays or fails a request, or changes its response.
 pub async fn apply(
     State(faults): State<Arc<Faults>>,
     InNamespace(namespace): InNamespace,
@@ -132,7 +132,7 @@ async fn answer(
         tokio::time::sleep(fault.1.delay()).await;
         if let Some(failure) = fault.1.failure() {
             trace::answered_by("fault");
-            return Err(failure.into()); // the others are not met
+            return Err(failure.into()); // the later faults are not evaluated
         }
         happening.push(fault.1);
     }
@@ -140,7 +140,7 @@ async fn answer(
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
 
-    // What a scenario wants for its answer comes first.
+    // The scenario's faults come first.
     let wanted = response.extensions_mut().remove::<Wanted>().unwrap_or_default().0;
     let wanted = wanted.into_iter().map(|fault| (format!("{fault:?}"), fault));
     let is_stream = quirk::is_stream(&path, &response);
@@ -163,7 +163,7 @@ async fn answer(
     Ok(damages.fold(response, |response, damage| damaged(response, damage, is_stream)))
 }
 
-/// Whether a fault is about an answer like this one. `is_stream` is nothing for one that is not good.
+/// Whether a fault applies to this response. `is_stream` is `None` for a failed response.
 fn concerns(fault: &Fault, api: Option<Api>, is_stream: Option<bool>) -> bool {
     let damage = fault.damage();
     let of_streams =
@@ -195,7 +195,7 @@ fn damaged(response: Response, damage: Damage, is_stream: Option<bool>) -> Respo
     Response::from_parts(parts, body)
 }
 
-/// A stream gives an event a piece, and a comment, which is none.
+/// Each item of a stream is an event or a comment; comments are not counted.
 fn damaged_events(body: Body, damage: Damage) -> impl Stream<Item = Result<Bytes, axum::Error>> {
     let mut pieces = body.into_data_stream();
     let events = async_stream::stream! {
@@ -217,7 +217,7 @@ fn damaged_events(body: Body, damage: Damage) -> impl Stream<Item = Result<Bytes
     cut(events, damage.drop_after_bytes)
 }
 
-/// The event with half of its data, and still with an end.
+/// The event with half of its data, but with its terminator.
 fn malformed(event: &Bytes) -> Bytes {
     let half = &event[..event.len() * 2 / 3];
     let letters = String::from_utf8_lossy(half);

@@ -1,4 +1,4 @@
-//! `GET`, `POST` and `DELETE /x/faults`: failures for every request of a namespace.
+//! `GET`, `POST` and `DELETE /x/faults`: faults for every request of a namespace.
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -9,15 +9,15 @@ use super::error::ApiError;
 use super::lines::Json;
 use super::namespace::InNamespace;
 
-/// What was ordered, and how often each of it has happened.
+/// The faults, and how often each happened.
 pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
-    let faults = app.faults.standing(&namespace).into_iter();
+    let faults = app.faults.active(&namespace).into_iter();
     let faults: Vec<Value> =
         faults.map(|(fault, happened)| json!({"fault": fault, "happened": happened})).collect();
     Json(json!({"namespace": namespace.name(), "faults": faults}))
 }
 
-/// Orders one more, or a list of them.
+/// Adds a fault, or a list of them.
 pub async fn order(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
@@ -31,7 +31,7 @@ pub async fn order(
     Ok(Json(json!({})))
 }
 
-/// Removes what was ordered here. What the configuration orders stays.
+/// Removes the faults of this namespace. Those of the configuration remain.
 pub async fn remove(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     app.faults.clear(&namespace);
     Json(json!({}))

@@ -1,31 +1,31 @@
-//! `/files`: what clients have sent ahead.
+//! `/files`: uploaded files.
 
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use serde_json::json;
 
 use super::App;
-use super::base::Base;
 use super::error::{ApiError, Code};
+use super::external_url::ExternalUrl;
 use super::generate::file::to_json;
 use super::generate::{json, proto};
-use super::page::Page;
-use super::query::Classic;
+use super::pagination::Page;
+use super::query::GoogleApiQuery;
 use crate::store::Owner;
 
-/// Google's numbers.
+/// Google's page sizes.
 const DEFAULT_PAGE: usize = 10;
 const MAX_PAGE: usize = 100;
 
 pub async fn list(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
-    base: Base,
-    Classic { page, enum_numbers, .. }: Classic,
+    base: ExternalUrl,
+    GoogleApiQuery { page, enum_numbers, .. }: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let size = page.size(DEFAULT_PAGE, MAX_PAGE);
     let after = page.after.as_deref().unwrap_or_default();
-    // One more than asked for tells whether there is another page.
+    // One more than requested, to find out whether there is another page.
     let found = app.files.list(&owner, after, size + 1).await?;
     let shown = &found[..found.len().min(size)];
     let mut body = json!({});
@@ -44,9 +44,9 @@ pub async fn list(
 pub async fn get(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
-    base: Base,
+    base: ExternalUrl,
     Path(rest): Path<String>,
-    query: Classic,
+    query: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let id = id_of(&rest);
     if id.ends_with(":download") {
@@ -66,7 +66,7 @@ pub async fn delete(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
     Path(rest): Path<String>,
-    _: Classic,
+    _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let id = id_of(&rest);
     if app.files.delete(&owner, id).await? {
@@ -76,12 +76,12 @@ pub async fn delete(
     }
 }
 
-/// Files that lie in somebody's cloud already.
-pub async fn register(_: Classic) -> ApiError {
+/// Registration of files in cloud storage.
+pub async fn register(_: GoogleApiQuery) -> ApiError {
     ApiError::new(Code::NotFound, "Files cannot be registered with this server. Upload them.")
 }
 
-/// `abc`, `files/abc`, or all of its address: the SDKs cut addresses down only where they begin with
+/// Accepts `abc`, `files/abc` and the whole URL: the SDKs shorten URLs only if they begin with
 /// `https`.
 pub fn id_of(rest: &str) -> &str {
     rest.rsplit_once("files/").map_or(rest, |(_, id)| id)

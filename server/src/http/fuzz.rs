@@ -1,7 +1,8 @@
-//! Readers of what strangers send, with anything: none may panic, and what they make of it holds.
+//! Fuzz tests of the parsers of untrusted input: they must not panic, and their results must
+//! satisfy their invariants.
 //!
-//! `make test` draws the same few hundred cases each time. With `FUZZ_WIRE_SECONDS` each reader is
-//! driven for so long with new ones (`make fuzz-wire`); a case that fails is made small and shown.
+//! `make test` runs the same few hundred cases each time. With `FUZZ_WIRE_SECONDS` each parser runs
+//! for that long with new cases (`make fuzz-wire`); a failing case is minimized and printed.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -19,11 +20,11 @@ use serde_json::{Map, Value, json};
 
 use super::document::{document, tests as samples};
 use super::generate::{file, part_of_url, request as generate};
-use super::query::{Classic, Parameters};
+use super::query::{GoogleApiQuery, Parameters};
 use super::upload::headers_read;
-use super::wire::content::{self, Strange};
+use super::wire::content::{self, UnknownContent};
 use super::wire::event::Place;
-use super::wire::node::Node;
+use super::wire::json_reader::Node;
 use super::wire::{execute, request as interactions, step};
 use super::{files, serve};
 use crate::fault::Fault;
@@ -32,12 +33,12 @@ use crate::namespace::Namespace;
 
 /// In `make test`.
 const CASES: u32 = 250;
-/// Between two looks at the clock.
+/// Cases between two checks of the time.
 const BATCH: u32 = 100;
 
 type Verdict = Result<(), TestCaseError>;
 
-/// Draws cases, and holds the reader to what is promised of it.
+/// Runs cases against a parser.
 fn drive<S: Strategy>(name: &str, cases: &S, reads: impl Fn(S::Value) -> Verdict) {
     let seconds = std::env::var("FUZZ_WIRE_SECONDS").ok().and_then(|text| text.parse().ok());
     let config = |cases| Config { cases, failure_persistence: None, ..Config::default() };
@@ -55,10 +56,10 @@ fn drive<S: Strategy>(name: &str, cases: &S, reads: impl Fn(S::Value) -> Verdict
     eprintln!("{name}: {count} cases in {} s", begun.elapsed().as_secs());
 }
 
-/// Made once: what is recursive makes its strategies anew for each case, those of words included.
+/// Built once: recursive strategies are rebuilt for each case.
 static WORDS: LazyLock<Vec<String>> = LazyLock::new(words);
 
-/// Every name and every word of the document.
+/// Every name and every enum value of the document.
 fn words() -> Vec<String> {
     fn collect(value: &Value, words: &mut Vec<String>) {
         match value {
@@ -82,7 +83,7 @@ fn word() -> impl Strategy<Value = String> {
     prop_oneof![4 => select(WORDS.as_slice()), 1 => letters()]
 }
 
-/// Any letters at all. The strategy of `String` itself is a hundred times slower.
+/// Arbitrary characters. The strategy of `String` is a hundred times slower.
 fn letters() -> impl Strategy<Value = String> {
     vec(any::<char>(), 0..10).prop_map(String::from_iter)
 }
@@ -100,7 +101,7 @@ fn leaf() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// JSON whose names are mostly those that are looked for.
+/// JSON whose names are mostly known ones.
 fn anything() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
@@ -111,7 +112,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A request that is right but for a few things.
+/// A valid request with a few changes.
 fn nearly(samples: Vec<Value>) -> impl Strategy<Value = Value> {
     let change = (any::<prop::sample::Index>(), prop::option::weighted(0.9, anything()));
     (select(samples), vec(change, 0..4)).prop_map(|(mut request, changes)| {
@@ -123,7 +124,7 @@ fn nearly(samples: Vec<Value>) -> impl Strategy<Value = Value> {
     })
 }
 
-/// Values in a value, itself included.
+/// Number of values in a value, itself included.
 fn size(value: &Value) -> usize {
     1 + match value {
         Value::Object(fields) => fields.values().map(size).sum(),
@@ -132,7 +133,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// Puts something else in one place, or takes away what is there.
+/// Replaces or removes the value at one place.
 fn change_at(value: &mut Value, mut place: usize, new: Option<Value>) {
     if place == 0 {
         *value = new.unwrap_or_default();
@@ -153,8 +154,8 @@ fn change_at(value: &mut Value, mut place: usize, new: Option<Value>) {
     }
 }
 
-fn told(error: &impl std::fmt::Display) -> Verdict {
-    prop_assert!(!error.to_string().is_empty(), "a refusal without a word");
+fn has_message(error: &impl std::fmt::Display) -> Verdict {
+    prop_assert!(!error.to_string().is_empty(), "an error without a message");
     Ok(())
 }
 
@@ -164,13 +165,13 @@ fn forms_of_the_input() {
     drive("input", &cases, |body| {
         let create = match interactions::create(body) {
             Ok(create) => create,
-            Err(error) => return told(&error),
+            Err(error) => return has_message(&error),
         };
         for read in create.request.input {
             let shown = step::to_json(&read);
             let fields = Node::root(shown.clone()).object();
             let again = fields.and_then(step::step);
-            prop_assert_eq!(again.as_ref(), Ok(&read), "{} reads otherwise", shown);
+            prop_assert_eq!(again.as_ref(), Ok(&read), "{} parses differently", shown);
         }
         Ok(())
     });
@@ -186,7 +187,7 @@ fn contents_to_generate_from() {
             execute::read(body.clone()).map(drop),
             file::announced(json!({"file": body}), &file::InHeaders::default()).map(drop),
         ] {
-            read.or_else(|error| told(&error))?;
+            read.or_else(|error| has_message(&error))?;
         }
         Ok(())
     });
@@ -266,7 +267,7 @@ fn queries() {
         let request = Request::builder().uri(uri.clone()).body(()).expect("it is an address");
         let (mut parts, ()) = request.into_parts();
         let _ = Parameters::from_request_parts(&mut parts, &()).now_or_never();
-        let _ = Classic::from_request_parts(&mut parts, &()).now_or_never();
+        let _ = GoogleApiQuery::from_request_parts(&mut parts, &()).now_or_never();
         let _ = super::query::Upload::of(&uri);
         Ok(())
     });
@@ -417,7 +418,7 @@ fn faults_and_namespaces() {
         if let Ok(namespace) = Namespace::named(&text) {
             prop_assert_eq!(namespace.name(), text.as_str());
         }
-        let contents = content::contents(Node::root(text.into()), Strange::Refuse);
+        let contents = content::contents(Node::root(text.into()), UnknownContent::Refuse);
         prop_assert_eq!(contents.map(|contents| contents.len()), Ok(1));
         Ok(())
     });

@@ -1,10 +1,10 @@
-//! Which requests are answered where there are no keys: those of programs, and of pages that come from
-//! this machine.
+//! Protects a server without API keys from foreign web pages: accepts only requests from programs
+//! and from pages of this machine.
 //!
-//! A browser sends requests of any page to any address. Three headers tell them apart, and no page can
-//! change them: `Host` is the name in the page's address after DNS rebinding, `Origin` is the page, and
-//! `Sec-Fetch-Site` is what both have to do with each other. Where there are keys, a page does not have
-//! one, and this is not asked.
+//! A browser sends requests of any page to any address. Three headers identify them, and no page
+//! can change them: `Host` is the name in the page's URL after DNS rebinding, `Origin` is the page,
+//! and `Sec-Fetch-Site` is the relation of both. With keys this check is unnecessary, because a
+//! foreign page has no key.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::error::{ApiError, Code};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Answered to everyone: supervisors ask these by any name, links lead to them, and they hold no data.
+/// Open to all requests: supervisors use any host name, links lead here, and these hold no data.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
 const OPEN_BELOW: &str = "/docs/";
 
-/// Names of this server besides `localhost`, `*.localhost` and IP addresses.
+/// Accepted host names besides `localhost`, `*.localhost` and IP addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts(Arc<[String]>);
 
-/// Why something cannot be the name of a host.
+/// Why a text is not a host name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid host '{0}': use a name without scheme and port, as in belljar.example.org")]
 pub struct NotAHost(String);
@@ -40,7 +40,7 @@ impl Hosts {
         Ok(Hosts(names.collect::<Result<_, _>>()?))
     }
 
-    /// Whether a page of this origin may send requests, wherever the server is.
+    /// Whether a page of this origin may send requests to any of the server's addresses.
     pub fn has_origin(&self, origin: &HeaderValue) -> bool {
         Place::of_origin(origin).is_some_and(|page| self.has_page(&page))
     }
@@ -53,8 +53,8 @@ impl Hosts {
         }
     }
 
-    /// Whether requests for this host are for this server. An attacker's name leads here after DNS
-    /// rebinding; an address is never rebound.
+    /// Whether this host is this server. DNS rebinding uses an attacker's name; an IP address
+    /// cannot be rebound.
     fn has(&self, host: &Host) -> bool {
         match host {
             Host::V4(_) | Host::V6(_) => true,
@@ -64,8 +64,7 @@ impl Hosts {
         }
     }
 
-    /// The error for a request that a foreign page sent or that names a foreign host, `None` for all
-    /// others. Reads headers alone, nothing of the body.
+    /// The error for a request from a foreign page or for a foreign host. Reads only headers.
     pub fn refuses(&self, request: &Request) -> Option<ApiError> {
         let path = request.uri().path();
         if OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
@@ -86,7 +85,7 @@ impl Hosts {
             }
             from_our_page = true;
         }
-        // `localhost:5173` and `127.0.0.1:8080` are sites of their own: `Origin` says more.
+        // `localhost:5173` and `127.0.0.1:8080` are different sites, so `Origin` decides.
         let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
         let is_cross_site = |site: &HeaderValue| {
             let sites = String::from_utf8_lossy(site.as_bytes()).to_ascii_lowercase();
@@ -94,7 +93,7 @@ impl Hosts {
         };
         if !from_our_page && sites.any(is_cross_site) {
             let why = format!(
-                "Requests of pages of other sites are refused ('{SEC_FETCH_SITE}: cross-site'): this \
+                "Requests from pages of other sites are rejected ('{SEC_FETCH_SITE}: cross-site'): this \
                  server has no API keys."
             );
             return Some(ApiError::new(Code::PermissionDenied, why));
@@ -102,10 +101,10 @@ impl Hosts {
         None
     }
 
-    /// The places that a request names as this server. All of them have to be it.
+    /// The hosts to which the request is addressed. All of them must be this server.
     fn asked(&self, request: &Request) -> Result<Vec<Place>, ApiError> {
         let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
-        // HTTP/2 has it in the address, and so have requests to a proxy.
+        // HTTP/2 and proxy requests have the host in the URI.
         let in_address = request.uri().authority().map(Authority::as_str).map(str::as_bytes);
         let mut asked = Vec::new();
         for name in named.chain(in_address) {
@@ -115,7 +114,7 @@ impl Hosts {
                 None => return Err(foreign_host(name)),
             }
         }
-        // A browser has always sent it; programs that speak HTTP/1.0 may not.
+        // Browsers always send it; HTTP/1.0 programs may not.
         if asked.is_empty() && request.version() > Version::HTTP_10 {
             return Err(ApiError::invalid("The request has no 'Host'."));
         }
@@ -135,13 +134,13 @@ fn foreign_host(name: &[u8]) -> ApiError {
 fn foreign_page(origin: &HeaderValue) -> ApiError {
     let origin = quoted(origin.as_bytes());
     let why = format!(
-        "Requests of pages from '{origin}' are refused: this server has no API keys. Pages from \
+        "Requests from pages of '{origin}' are rejected: this server has no API keys. Pages from \
          localhost may send requests, and pages from the names in --hosts (BELLJAR_HOSTS)."
     );
     ApiError::new(Code::PermissionDenied, why)
 }
 
-/// The first letters of what a client sent.
+/// The beginning of a client's text.
 fn quoted(sent: &[u8]) -> String {
     String::from_utf8_lossy(sent).chars().take(100).collect()
 }
@@ -150,7 +149,7 @@ fn quoted(sent: &[u8]) -> String {
 enum Host {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// In lower case, without the dot of the root.
+    /// In lower case, without the trailing dot.
     Name(String),
 }
 
@@ -171,7 +170,7 @@ impl Host {
     }
 }
 
-/// A host and a port. Where no port is named it is the scheme's, and a `Host` does not tell the scheme.
+/// A host and a port. Without a port it is the scheme's default, which `Host` does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     host: Host,
@@ -179,7 +178,7 @@ struct Place {
 }
 
 impl Place {
-    /// `belljar.example.org:8080`, `[::1]`
+    /// Parses `belljar.example.org:8080` or `[::1]`.
     fn parse(text: &str) -> Option<Place> {
         let end = text.rfind(']').unwrap_or(0);
         let (host, port) = match text[end..].rfind(':') {
@@ -194,7 +193,7 @@ impl Place {
         Some(Place { host: Host::parse(host)?, port })
     }
 
-    /// `https://belljar.example.org`: a scheme and a place, and nothing else.
+    /// Parses `https://belljar.example.org`: a scheme, a host and a port, nothing else.
     fn of_origin(origin: &HeaderValue) -> Option<Place> {
         let (scheme, place) = origin.to_str().ok()?.split_once("://")?;
         let default = match scheme.to_ascii_lowercase().as_str() {
@@ -208,7 +207,7 @@ impl Place {
         Some(Place { host, port: port.or(default) })
     }
 
-    /// Whether this page's origin is that of the server that was asked, under a name that it has.
+    /// Whether the page's origin is the requested server.
     fn is(&self, asked: &Place) -> bool {
         self.host == asked.host
             && match asked.port {
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_this_server_are_told_from_those_for_rebound_names() {
+    fn requests_for_rebound_names_are_rejected() {
         for (host, wanted) in [
             ("localhost", true),
             ("LOCALHOST:8080", true),
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_a_request_has_for_the_server_counts() {
+    fn every_host_in_a_request_is_checked() {
         let request = |uri: &str| Request::builder().uri(uri);
         for (request, wanted) in [
             (request("http://localhost:8080/v1/models"), true),
@@ -296,13 +295,13 @@ mod tests {
             (request("/v1/models").version(Version::HTTP_10), true),
             (request("/v1/models").version(Version::HTTP_10).header("host", "evil.example"), false),
         ] {
-            let told = format!("{request:?}");
-            assert_eq!(status(&hosts(), request).is_none(), wanted, "{told}");
+            let shown = format!("{request:?}");
+            assert_eq!(status(&hosts(), request).is_none(), wanted, "{shown}");
         }
     }
 
     #[test]
-    fn pages_of_this_machine_are_told_from_all_others() {
+    fn only_pages_of_this_machine_are_accepted() {
         for (host, origin, wanted) in [
             ("localhost:8080", "http://localhost:5173", true),
             ("127.0.0.1:8080", "http://LOCALHOST.:5173", true),
@@ -311,7 +310,7 @@ mod tests {
             ("127.0.0.1:8080", "https://[::1]:8443", true),
             ("127.0.0.1:8080", "https://server", true),
             ("127.0.0.1:8080", "tauri://localhost", true),
-            // The page of a server that is known by its address.
+            // The page of a server that is reached by its IP address.
             ("192.168.0.7:8080", "http://192.168.0.7:8080", true),
             ("192.168.0.7", "http://192.168.0.7", true),
             ("192.168.0.7", "https://192.168.0.7", true),
@@ -338,11 +337,11 @@ mod tests {
         }
         let two = Request::builder().uri("/x/execute").header("host", "localhost");
         let two = two.header("origin", "http://localhost").header("origin", "https://evil.example");
-        assert!(status(&hosts(), two).is_some(), "the second counts too");
+        assert!(status(&hosts(), two).is_some(), "the second is checked too");
     }
 
     #[test]
-    fn a_page_of_another_site_is_refused_unless_its_origin_is_known() {
+    fn a_page_of_another_site_is_rejected_unless_its_origin_is_known() {
         for (site, origin, wanted) in [
             ("none", None, true),
             ("same-origin", None, true),
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_data_is_answered_to_everyone() {
+    fn paths_without_data_are_open_to_all() {
         for (path, wanted) in [
             ("/healthz", true),
             ("/readyz", true),
@@ -384,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_cannot_be_a_host() {
+    fn an_invalid_host_name_is_rejected() {
         for wrong in ["", "*", "a b", "server:8080", "http://server", "10.0.0.1", "[::1]", "a/b"] {
             assert_eq!(Hosts::new([wrong]), Err(NotAHost(wrong.to_owned())));
         }

@@ -1,4 +1,4 @@
-//! Whether the server is there, whether it would serve, and how strong its wall is.
+//! Liveness, readiness and isolation of the server.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,13 +9,13 @@ use super::App;
 use super::error::{ApiError, Code};
 use super::lines::Json;
 
-/// The server listens.
+/// Liveness: the server accepts requests.
 pub async fn healthz() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// An execution would be served. Once it was so, only a sandbox that is gone changes it: that all
-/// places are taken for a moment is no reason to send nobody here any more.
+/// Readiness: code can run. After the first time, only an unreachable sandbox makes the server
+/// unready; cells that are temporarily in use do not.
 pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     let not_yet = |why: &str| ApiError::new(Code::Unavailable, format!("Not ready: {why}."));
     if app.stopping.is_cancelled() {
@@ -30,13 +30,13 @@ pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
         }
         Ok(now) => Err(not_yet(&format!("waiting for {}", now.waiting_for))),
         Err(error) => {
-            tracing::warn!(error = %error, "the sandbox does not answer");
-            Err(not_yet("the sandbox does not answer"))
+            tracing::warn!(error = %error, "sandbox unreachable");
+            Err(not_yet("the sandbox is unreachable"))
         }
     }
 }
 
-/// What the warden found out about its wall, layer by layer.
+/// The isolation that the warden reports, layer by layer.
 pub async fn isolation(State(app): State<App>) -> Result<Json<Description>, ApiError> {
     Ok(Json(app.sandbox.describe().await?))
 }

@@ -1,12 +1,12 @@
-//! Connections on which nothing is asked.
+//! Closes idle connections.
 //!
 //! ```text
 //!   accepted ──10 s──▶ first request ──▶ answered ──90 s──▶ next request …
 //!      └──▶ closed                          └──▶ closed
 //! ```
 //!
-//! hyper does the second for HTTP/1 by itself. On HTTP/2 a client that answers pings could stay for
-//! ever.
+//! hyper does the latter for HTTP/1. On HTTP/2, a client that answers pings could stay connected
+//! indefinitely.
 
 use axum::http::Version;
 use axum::response::Response;
@@ -16,19 +16,19 @@ use tokio::time::timeout;
 use super::body::holding;
 use super::serve::{FIRST_HEAD_WITHIN, HEAD_WITHIN};
 
-/// What is asked on one connection.
+/// Use of one connection.
 #[derive(Debug, Clone)]
 pub struct Use(watch::Sender<Asked>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Asked {
     requests: u64,
-    /// Of those, how many of HTTP/2 have not been answered to the end.
+    /// Number of HTTP/2 requests without a complete response.
     open: usize,
     is_http_2: bool,
 }
 
-/// A request that has no answer yet.
+/// A request without a response so far.
 #[derive(Debug)]
 pub struct Open(Option<Use>);
 
@@ -53,7 +53,7 @@ impl Use {
         Open(is_http_2.then(|| self.clone()))
     }
 
-    /// Comes to its end when the connection has been idle for too long, and says of what kind it was.
+    /// Completes when the connection has been idle for too long, and returns the reason.
     pub async fn ends(&self) -> &'static str {
         let mut asked = self.0.subscribe();
         let first = timeout(FIRST_HEAD_WITHIN, until(&mut asked, |asked| asked.requests > 0));
@@ -70,13 +70,13 @@ impl Use {
     }
 }
 
-/// The number of requests when this is so. The sender lives as long as whoever waits.
+/// The number of requests when the condition holds. The sender outlives the receiver.
 async fn until(asked: &mut watch::Receiver<Asked>, is_so: impl Fn(&Asked) -> bool) -> u64 {
     asked.wait_for(is_so).await.map_or(0, |asked| asked.requests)
 }
 
 impl Open {
-    /// The answer, which has been sent when its body is dropped.
+    /// Tracks the response, which is complete when its body is dropped.
     pub fn answered(self, response: Response) -> Response {
         match self.0 {
             None => response,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_of_http_2_is_closed_when_all_is_answered() {
+    async fn an_idle_http_2_connection_is_closed_after_the_last_response() {
         let began = Instant::now();
         let connection = Use::default();
         let first = connection.ask(Version::HTTP_2);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn on_http_1_it_is_not_closed_here() {
+    async fn http_1_connections_are_left_to_hyper() {
         let connection = Use::default();
         drop(connection.ask(Version::HTTP_11));
         assert!(timeout(HEAD_WITHIN * 10, connection.ends()).await.is_err());

@@ -1,4 +1,4 @@
-//! `GET /`: where everything is, as a page for browsers and as JSON for all others.
+//! `GET /`: an overview, as HTML for browsers and as JSON for other clients.
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, VARY};
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::generate::json as answer;
 
-/// Names, paths, and what is there.
+/// Name, path and description.
 const PLACES: [(&str, &str, &str); 7] = [
-    ("docs", "docs", "the API, to read and to try"),
-    ("openapi", "openapi.json", "the same as OpenAPI 3.1"),
-    ("health", "healthz", "whether the server listens"),
-    ("ready", "readyz", "whether code would run at once"),
-    ("journal", "x/journal", "what was asked, and which scenario answered"),
-    ("isolation", "x/isolation", "what the sandbox is made of"),
+    ("docs", "docs", "API documentation"),
+    ("openapi", "openapi.json", "the API as OpenAPI 3.1"),
+    ("health", "healthz", "liveness of the server"),
+    ("ready", "readyz", "readiness: whether code can run"),
+    ("journal", "x/journal", "requests, and the scenarios that answered"),
+    ("isolation", "x/isolation", "isolation of the sandbox"),
     ("models", "v1beta/models", "the models"),
 ];
 
-/// Browsers ask for HTML by name.
+/// Browsers accept HTML explicitly.
 pub async fn index(request: Request) -> Response {
     let accepts = request.headers().get_all(ACCEPT).iter();
     let wants_html = accepts.filter_map(|value| value.to_str().ok()).any(|value| {
@@ -37,7 +37,7 @@ fn document() -> Value {
     json!({"name": "Belljar", "version": env!("CARGO_PKG_VERSION"), "links": links})
 }
 
-/// Links are relative: the server may be below a prefix.
+/// Links are relative, because the server may be behind a path prefix.
 fn page() -> String {
     let links: String = PLACES
         .iter()
@@ -49,9 +49,9 @@ fn page() -> String {
          <style>body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 40em; margin: 3em auto; \
          padding: 0 1em; color-scheme: light dark; background: canvas; color: canvastext }}</style>\n\
          <h1>Belljar {version}</h1>\n\
-         <p>Gemini's code execution on your own machine. Clients are pointed here with \
+         <p>Self-hosted server for Gemini's code execution. Point clients here with \
          <code>GOOGLE_GEMINI_BASE_URL</code>.</p>\n<ul>\n{links}</ul>\n\
-         <p>Where the server asks for keys, the last three need one: \
+         <p>If the server requires API keys, the last three need one: \
          <code>?key=…</code></p>\n</html>\n",
         version = env!("CARGO_PKG_VERSION"),
     )

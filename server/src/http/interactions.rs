@@ -23,8 +23,8 @@ use crate::ids;
 use crate::interaction::{Manner, Status};
 use crate::store::{Log, Owner};
 
-/// Begins an interaction, and answers with its end or with all that happens until then. A client
-/// that goes away drops this future, and with it what runs.
+/// Creates an interaction, and responds with its result or a stream of its events. If the client
+/// disconnects, this future and the interaction are dropped.
 pub async fn create(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
@@ -80,7 +80,7 @@ pub async fn get(
     _: Revision,
     deadline: Deadline,
 ) -> Result<Response, ApiError> {
-    // What is in the log is in memory for as long as it is read.
+    // The log stays in memory while it is read.
     let share = memory_for(&app, &owner, &id).await?;
     let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
@@ -97,7 +97,7 @@ pub async fn get(
     }
 }
 
-/// `POST …/{id}:cancel`, the other spelling.
+/// `POST …/{id}:cancel`, the alternative form.
 pub async fn call(
     state: State<App>,
     owner: Extension<Owner>,
@@ -116,7 +116,7 @@ pub async fn call(
     }
 }
 
-/// Ends an interaction, wherever it runs. One that has ended is answered as it is.
+/// Cancels a running interaction. One that has ended is returned unchanged.
 pub async fn cancel(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
@@ -151,7 +151,7 @@ async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> 
     app.store.find(owner, id).await?.ok_or_else(|| ApiError::no_interaction(id))
 }
 
-/// The real service tells a name that cannot be one from one that it does not know.
+/// The real service distinguishes malformed ids from unknown ones.
 fn well_formed(id: &str) -> Result<(), ApiError> {
     if id.ends_with(":cancel") {
         Err(ApiError::method("POST", format!("interactions/{id} does not have this method.")))
@@ -162,13 +162,13 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Memory for the pictures and files of an interaction.
+/// Memory for the images and files of an interaction.
 async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
     let bytes = usize::try_from(app.store.blob_bytes(owner, id).await?).unwrap_or(usize::MAX);
     app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
 }
 
-/// All of an interaction, with its pictures and files.
+/// A complete interaction with its images and files.
 fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
     pieces::answer(app.sandbox.budget(), || {
         serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)

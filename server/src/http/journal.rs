@@ -1,4 +1,4 @@
-//! `GET /x/journal` and `POST /x/reset`: what was asked, and as if nothing had been.
+//! `GET /x/journal` and `POST /x/reset`.
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -
     }))
 }
 
-/// Forgets what this namespace asked and added, and nothing of any other.
+/// Removes the state of this namespace only: its journal, scenarios, faults and counters.
 pub async fn reset(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     app.engine.journal().clear(&namespace);
     app.engine.counts().clear(&namespace);
@@ -28,7 +28,7 @@ pub async fn reset(State(app): State<App>, InNamespace(namespace): InNamespace) 
 }
 
 fn entry(entry: &Entry) -> Value {
-    let Entry { number, at, asked, fate } = entry;
+    let Entry { number, at, asked, result } = entry;
     json!({
         "number": number,
         "at": at.to_string(),
@@ -41,16 +41,16 @@ fn entry(entry: &Entry) -> Value {
         "function_results": asked.function_results,
         "generation_config": asked.generation_config,
         "previous_interaction_id": asked.previous_interaction_id,
-        "interaction_id": fate.interaction_id,
-        "scenario": fate.scenario,
-        "take": fate.take.map(|take| take + 1),
-        "status": fate.status.map(word),
-        "error": fate.error,
-        "text": fate.text,
-        "runs": fate.code_runs.iter().map(run).collect::<Vec<_>>(),
-        "function_calls": fate.function_calls.iter().map(call).collect::<Vec<_>>(),
-        "warnings": fate.warnings,
-        "left_out": fate.left_out,
+        "interaction_id": result.interaction_id,
+        "scenario": result.scenario,
+        "take": result.take.map(|take| take + 1),
+        "status": result.status.map(word),
+        "error": result.error,
+        "text": result.text,
+        "runs": result.code_runs.iter().map(run).collect::<Vec<_>>(),
+        "function_calls": result.function_calls.iter().map(call).collect::<Vec<_>>(),
+        "warnings": result.warnings,
+        "left_out": result.left_out,
     })
 }
 

@@ -1,8 +1,8 @@
-//! Letters that end a line for some clients, kept out of what is sent in lines.
+//! Escapes line separators in responses that are sent line by line.
 //!
-//! JSON escapes those below U+0020 already. Python's `str.splitlines`, with which requests and httpx
-//! split streams, and JavaScript's parsers know three more. They occur only inside JSON's strings, where an
-//! escape says the same.
+//! JSON escapes the characters below U+0020 already. Python's `str.splitlines`, which requests and
+//! httpx use to split streams, and JavaScript's parsers know three more. They occur only inside
+//! JSON strings, where an escape is equivalent.
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
@@ -26,7 +26,7 @@ pub fn escaped(json: String) -> String {
     SEPARATORS.iter().fold(json, |json, (letter, escape)| json.replace(*letter, escape))
 }
 
-/// JSON without a raw separator, as an answer.
+/// A JSON response without a raw separator.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -39,7 +39,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// Escapes each piece of an answer that is streamed, whoever made it.
+/// Escapes every item of a streamed response.
 pub fn escape_stream(response: Response) -> Response {
     let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let is_stream = kind.starts_with(b"text/event-stream")
@@ -50,7 +50,7 @@ pub fn escape_stream(response: Response) -> Response {
     response.map(|body| Body::from_stream(body.into_data_stream().map(|piece| piece.map(piece_of))))
 }
 
-/// Pieces are whole events, so no letter is split between two of them, unless a test ordered that.
+/// Items are whole events, so no character is split between two, unless a fault does so.
 fn piece_of(bytes: Bytes) -> Bytes {
     match std::str::from_utf8(&bytes) {
         Ok(text) if text.contains(SEPARATORS.map(|(letter, _)| letter)) => {
@@ -66,11 +66,11 @@ mod tests {
 
     use super::*;
 
-    /// All that `str.splitlines` splits at, but for the end of a line itself.
+    /// All separators of `str.splitlines` except the line feed.
     const ALL: &str = "a\u{0b}\u{0c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}\r\nb";
 
     #[test]
-    fn no_separator_is_left_and_the_json_says_the_same() {
+    fn no_separator_is_left_and_the_json_is_equivalent() {
         let json = json!({ ALL: [ALL] });
         let text = escaped(json.to_string());
         assert!(!text.contains(|letter: char| ALL.contains(letter) && !"ab".contains(letter)));

@@ -1,7 +1,7 @@
-//! The table of URLs.
+//! Routes and layers of the HTTP server.
 
+mod allowed_clients;
 mod auth;
-mod base;
 mod body;
 mod browser;
 mod catalogue;
@@ -12,6 +12,7 @@ mod document;
 mod drain;
 mod error;
 mod execute;
+mod external_url;
 mod fault;
 mod faults;
 mod files;
@@ -27,7 +28,7 @@ mod journal;
 mod lines;
 mod models;
 mod namespace;
-mod page;
+mod pagination;
 mod pieces;
 mod query;
 mod quirk;
@@ -36,10 +37,9 @@ mod revision;
 mod scenarios;
 mod serve;
 mod sse;
-mod stall;
 mod upload;
-mod visitors;
 mod wire;
+mod write_timeout;
 
 use std::convert::Infallible;
 use std::ops::Deref;
@@ -63,6 +63,7 @@ use crate::engine::Engine;
 use crate::sandbox::Sandbox;
 use crate::store::{Files, Store};
 
+pub use allowed_clients::AllowedClients;
 pub use auth::Keys;
 pub use catalogue::Catalogue;
 pub use control::Control;
@@ -70,89 +71,89 @@ pub use fault::Faults;
 pub use guard::{Hosts, NotAHost};
 pub use request_log::InFlight;
 pub use serve::serve;
-pub use visitors::Visitors;
 
-/// All of them are the same API: which one a client calls depends on its age.
+/// All versions are the same API; the client's age decides which one it calls.
 const VERSIONS: [&str; 3] = ["v1", "v1beta", "v1alpha"];
 
 const JSON: &str = "application/json; charset=UTF-8";
-/// Before the version, where bytes come in.
+/// Prefix of upload paths, before the version.
 const UPLOADS: &str = "/upload/";
 const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What handlers need. It is copied for each layer that a request passes, and so it is one pointer.
+/// The state of the handlers. Cloned for each layer of a request, so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Components>);
 
-/// The application as it is put together at the start, each part once.
+/// The components behind [`App`].
 #[derive(Debug)]
-pub struct Parts {
+pub struct Components {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
     pub catalogue: Arc<Catalogue>,
     pub files: Files,
-    /// Scenarios that clients brought along.
+    /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
     pub faults: Arc<Faults>,
-    /// Whether an execution could be served at some time since the start.
+    /// Whether code could run at any time since the start.
     pub was_ready: watch::Receiver<bool>,
     pub stopping: CancellationToken,
     pub in_flight: InFlight,
 }
 
 impl App {
-    pub fn new(parts: Parts) -> App {
+    pub fn new(parts: Components) -> App {
         App(Arc::new(parts))
     }
 }
 
 impl Deref for App {
-    type Target = Parts;
+    type Target = Components;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &Components {
         &self.0
     }
 }
 
-/// Limits and keys of the front door.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct HttpConfig {
     pub keys: Keys,
-    /// Whether tests may look at the server and make it fail.
+    /// Whether the test controls are on.
     pub control: Control,
-    /// Names of this server, for requests without a key.
+    /// Accepted host names for requests without a key.
     pub hosts: Hosts,
     pub request_bytes: usize,
-    /// How long a client may take nothing of its answer.
+    /// Write timeout: how long a client may read nothing of its response.
     pub stalled_after: Duration,
-    pub visitors: Visitors,
+    pub allowed_clients: AllowedClients,
 }
 
-/// What answers requests.
+/// The complete HTTP service.
 pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 
-/// Everything that is served. What is the same for all of it lies around the router: a layer of the
-/// router would be there, and be copied for each request, once for every other one inside it.
-pub fn service(app: App, door: Door) -> Service {
-    let hosts = door.keys.are_none().then(|| door.hosts.clone());
+/// Builds the service. Layers that apply to all routes are outside of the router: a layer of the
+/// router would be copied for each request, once for every layer inside it.
+pub fn service(app: App, config: HttpConfig) -> Service {
+    let hosts = config.keys.are_none().then(|| config.hosts.clone());
     let in_flight = app.in_flight.clone();
-    let service = CatchPanicLayer::custom(error::panicked).layer(router(app, door));
+    let service = CatchPanicLayer::custom(error::panicked).layer(router(app, config));
     let packers = browser::Packers::default();
     let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), packers };
     let service = middleware::from_fn_with_state(Arc::new(front), answer).layer(service);
     let service = browser::packing().layer(service);
-    // Around the others: a browser asks who may ask without a key, and reads no error without an answer.
+    // Outside of the other layers: CORS preflights carry no key, and browsers hide error bodies
+    // without CORS headers.
     let service = browser::origins(hosts).layer(service);
     let service = service.map_response(|response| browser::as_it_says(response.into_response()));
-    // Around all of it: a line for each request, whoever answers it.
+    // Outermost: logs every request.
     Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
-/// What is decided for every request, whatever its route.
+/// Checks that apply to every request, regardless of its route.
 struct Front {
-    /// Present where there are no keys.
+    /// Set if the server has no keys.
     hosts: Option<Hosts>,
     in_flight: InFlight,
     packers: browser::Packers,
@@ -165,9 +166,9 @@ impl Front {
     }
 }
 
-/// What the router answers, unless the request is refused, as it is sent: failures in their envelope,
-/// streams escaped, marked where it may be packed. One layer for all, since each costs every request
-/// some copies.
+/// Rejects the request or passes it to the router, then finishes the response: error envelopes,
+/// escaped streams, a mark for compression. One layer for all, because each layer costs every
+/// request some copies.
 async fn answer(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let form = error::Form::of(&request);
     let response = match front.refuses(&request) {
@@ -177,7 +178,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request, next: Next) -
     front.packers.admit(lines::escape_stream(form.render(response)))
 }
 
-/// Lets a request in that has a key, or any where there are no keys, and bounds its body.
+/// Checks the API key, if the server has keys, and limits the body.
 async fn admit(
     State((keys, limits)): State<(Keys, body::Limits)>,
     mut request: Request,
@@ -192,10 +193,10 @@ async fn admit(
     drain::before(response, body).await
 }
 
-/// A path, and what is served there.
+/// A path and its handlers.
 type Route = (String, MethodRouter<App>);
 
-/// What is served below each version.
+/// Routes below each version.
 fn api() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/interactions", post(interactions::create)),
@@ -216,7 +217,7 @@ fn api() -> Vec<(&'static str, MethodRouter<App>)> {
     ]
 }
 
-/// What is served to those who have a key, but for what is below a version.
+/// Routes that require a key, except those below a version.
 fn routes() -> Vec<Route> {
     let uploads = VERSIONS.map(|version| {
         (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
@@ -226,7 +227,7 @@ fn routes() -> Vec<Route> {
     uploads.into_iter().chain(ours).collect()
 }
 
-/// What tests control the server with.
+/// Routes of the test controls.
 fn controls() -> Vec<Route> {
     let routes = [
         ("/x/journal", get(journal::read)),
@@ -237,8 +238,7 @@ fn controls() -> Vec<Route> {
     routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }
 
-/// What is served to everybody: whoever looks after the server has no key, and the document is no
-/// secret.
+/// Routes without a key: supervisors have none, and the document is not secret.
 fn keyless() -> Vec<Route> {
     let routes = [
         ("/", get(index::index)),
@@ -251,29 +251,29 @@ fn keyless() -> Vec<Route> {
     routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }
 
-fn router(app: App, door: Door) -> Router {
+fn router(app: App, config: HttpConfig) -> Router {
     let add = |router: Router<App>, (path, handlers): Route| router.route(&path, handlers);
     let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
     let api = api().into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
     let api = api.fold(Router::new(), add);
-    // Everybody is let in without being looked at.
-    let api = match door.visitors {
-        Visitors::Everybody => api,
-        Visitors::ThisMachine => api.layer(middleware::from_fn(visitors::check)),
+    // Without recording, all clients are accepted unchecked.
+    let api = match config.allowed_clients {
+        AllowedClients::All => api,
+        AllowedClients::ThisMachine => api.layer(middleware::from_fn(allowed_clients::check)),
     };
-    // Around the faults: a delay of theirs is time that the client waits.
+    // Outside of the faults, so that an injected delay counts towards the deadline.
     let api = api.layer(faults).layer(middleware::from_fn(deadline::apply));
     let controls = controls().into_iter().fold(Router::new(), add);
-    let controls = controls.layer(middleware::from_fn_with_state(door.control, control::check));
+    let controls = controls.layer(middleware::from_fn_with_state(config.control, control::check));
     let mut router = routes().into_iter().fold(controls, add);
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }
-    let limits = body::Limits::new(door.request_bytes);
-    let router = router.layer(middleware::from_fn_with_state((door.keys, limits), admit));
+    let limits = body::Limits::new(config.request_bytes);
+    let router = router.layer(middleware::from_fn_with_state((config.keys, limits), admit));
     keyless().into_iter().fold(router, add).with_state(app)
 }
 
-/// Stands in the log and in the answer, so that one can be found with the other.
+/// Appears in the log and in the response, to match one with the other.
 #[derive(Debug, Clone, Default)]
 struct RequestId(Arc<str>);

@@ -1,4 +1,4 @@
-//! `/models`: which there are, and `generateContent` with its kin, which are methods of a model.
+//! `/models`: the list of models, and `generateContent` and the other methods of a model.
 
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
@@ -16,19 +16,19 @@ use super::generate::request::{self, Generate};
 use super::generate::stream::{Framing, stream};
 use super::generate::{json, part_of_url, refusal};
 use super::namespace::InNamespace;
-use super::page::Page;
-use super::query::Classic;
+use super::pagination::Page;
+use super::query::GoogleApiQuery;
 use super::quirk::Wanted;
 use super::wire::WireError;
 use super::{App, pieces};
 use crate::engine::Running;
 use crate::store::Owner;
 
-/// Google's numbers.
+/// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);
 const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
 
-pub async fn list(State(app): State<App>, Classic { page, .. }: Classic) -> Response {
+pub async fn list(State(app): State<App>, GoogleApiQuery { page, .. }: GoogleApiQuery) -> Response {
     let after = page.after.as_deref().unwrap_or_default();
     let mut left = app.catalogue.names().iter().filter(|name| name.as_str() > after);
     let (default, most) = PAGE;
@@ -40,31 +40,31 @@ pub async fn list(State(app): State<App>, Classic { page, .. }: Classic) -> Resp
     json(&body)
 }
 
-/// There is no tuning, so nothing is tuned.
-pub async fn list_tuned(_: Classic) -> Response {
+/// Tuning is not supported, so the list is empty.
+pub async fn list_tuned(_: GoogleApiQuery) -> Response {
     json(&json!({"tunedModels": []}))
 }
 
 pub async fn get(
     State(app): State<App>,
     Path(name): Path<String>,
-    _: Classic,
+    _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let (_, method) = part_of_url(&name);
     if METHODS.contains(&method) {
-        let why = format!("The method '{method}' of models is asked for with POST.");
+        let why = format!("The method '{method}' of models requires POST.");
         return Err(ApiError::method("POST", why));
     }
     known(&app, &name, "getModel")?;
     Ok(json(&model(&name)))
 }
 
-/// `PATCH` and `DELETE`, which are for tuned models. Tests of Google's own ask them of others, and look
-/// for 404.
+/// `PATCH` and `DELETE` are for tuned models. Google's own tests call them for others and expect
+/// 404.
 pub async fn change(Path(name): Path<String>) -> ApiError {
     let (_, method) = part_of_url(&name);
     if METHODS.contains(&method) {
-        let why = format!("The method '{method}' of models is asked for with POST.");
+        let why = format!("The method '{method}' of models requires POST.");
         return ApiError::method("POST", why);
     }
     let why = format!("models/{name} is not found among those that can be changed or deleted.");
@@ -77,7 +77,7 @@ pub async fn call(
     InNamespace(namespace): InNamespace,
     (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
     Path(rest): Path<String>,
-    query: Classic,
+    query: GoogleApiQuery,
     deadline: Deadline,
     body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
@@ -128,7 +128,7 @@ pub async fn call(
     }
 }
 
-/// A reader of bodies, for a thread of its own.
+/// Parses a body, on a separate thread if it is large.
 fn read<T>(
     name: &str,
     reader: fn(&str, Value) -> Result<T, WireError>,
@@ -164,7 +164,7 @@ async fn whole(
     })
 }
 
-/// The real service's text.
+/// Message of the real service.
 fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
     if app.catalogue.has(name) {
         return Ok(());

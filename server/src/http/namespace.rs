@@ -1,4 +1,4 @@
-//! `x-belljar-namespace`: whose test a request belongs to.
+//! `x-belljar-namespace`: the namespace of a request.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -10,7 +10,7 @@ use crate::store::Owner;
 
 const HEADER: &str = "x-belljar-namespace";
 
-/// The namespace that the header names, or the one without a name, of the tenant that asks.
+/// The namespace in the header, or the default one, of the request's tenant.
 #[derive(Debug)]
 pub struct InNamespace(pub Namespace);
 
@@ -19,8 +19,9 @@ impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<InNamespace, Response> {
         let Some(owner) = parts.extensions.get::<Owner>().cloned() else {
-            // Only a route that no key is asked for has none, and it must not fall to everybody.
-            let why = anyhow::anyhow!("a namespace was asked for outside the keys");
+            // Only a route without authentication has no tenant; it must not use the shared
+            // namespace.
+            let why = anyhow::anyhow!("namespace requested on a route without authentication");
             return Err(ApiError::internal(why).into_response());
         };
         let Some(name) = parts.headers.get(HEADER) else {

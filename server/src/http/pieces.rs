@@ -1,4 +1,5 @@
-//! JSON with large values in base64, written piece by piece: what is encoded exists for a moment only.
+//! Writes JSON with large base64 values in pieces, so that only one encoded piece is in memory at a
+//! time.
 //!
 //! ```text
 //!   bytes ──▶ mark in the JSON ──▶ text up to the mark · the bytes · text after it ──▶ body
@@ -23,27 +24,27 @@ use super::error::ApiError;
 use super::lines::escaped;
 use crate::budget::{Budget, Share};
 
-/// Smaller values stand in the JSON itself.
+/// Smaller values are encoded in place.
 const SMALL_BYTES: usize = 64 << 10;
-/// Bytes that are encoded at a time. Each piece is encoded for itself, which takes a multiple of three.
+/// Bytes encoded at a time. Pieces are encoded independently, which requires a multiple of three.
 const PIECE_BYTES: usize = 48 << 10;
-/// Smaller answers are not counted: the limit of requests at a time bounds them.
+/// Smaller responses are not counted, because the number of concurrent requests is limited.
 const UNCOUNTED_BYTES: usize = 32 << 10;
 
 thread_local! {
-    /// The values of the JSON that is being made on this thread, where it is made in pieces.
+    /// The values of the JSON that this thread is writing in pieces, if any.
     static MADE: RefCell<Option<Made>> = const { RefCell::new(None) };
 }
 
-/// Values that stand outside of their JSON.
+/// Values outside of their JSON.
 #[derive(Debug)]
 struct Made {
-    /// What each mark begins with. No client can know it, so none can write one.
+    /// Prefix of the placeholders. It is random, so no client can forge one.
     mark: String,
     values: Vec<Bytes>,
 }
 
-/// JSON that is being made on this thread. Whatever ends it, the next one is made in one piece.
+/// JSON that this thread is writing in pieces. Dropping it ends that mode.
 struct Making;
 
 impl Making {
@@ -64,7 +65,7 @@ impl Drop for Making {
     }
 }
 
-/// A value in base64, or its mark.
+/// A value in base64, or its placeholder.
 pub fn base64(bytes: &Bytes) -> Value {
     let marked = MADE.with_borrow_mut(|made| {
         let made = made.as_mut().filter(|_| bytes.len() > SMALL_BYTES)?;
@@ -75,7 +76,8 @@ pub fn base64(bytes: &Bytes) -> Value {
     marked.unwrap_or_else(|| STANDARD.encode(bytes)).into()
 }
 
-/// An answer, where there is memory for it. `make` writes its JSON, in which large values are marks.
+/// Builds a response if there is memory for it. `make` writes its JSON, with placeholders for large
+/// values.
 pub fn answer(
     budget: &Budget,
     make: impl FnOnce() -> Result<String, ApiError>,
@@ -85,7 +87,7 @@ pub fn answer(
     let made = making.end().filter(|made| !made.values.is_empty());
     let headers = [(CONTENT_TYPE, JSON)];
     let values = made.iter().flat_map(|made| &made.values).map(Bytes::len).sum::<usize>();
-    // The text, and what of it is on its way.
+    // The text, and the pieces in transit.
     let bytes = values + 2 * json.len();
     let share = match bytes {
         ..UNCOUNTED_BYTES => Share::default(),
@@ -99,7 +101,7 @@ pub fn answer(
     Ok((headers, body).into_response())
 }
 
-/// The JSON between its marks, and the values in their places.
+/// Splits the JSON at its placeholders and inserts the values.
 fn split(json: String, made: Made) -> VecDeque<Piece> {
     let json = Bytes::from(json);
     let text = std::str::from_utf8(&json).unwrap_or_default();
@@ -130,7 +132,7 @@ impl Piece {
     }
 }
 
-/// A body whose size is known.
+/// A body of known size.
 struct Pieces {
     left: VecDeque<Piece>,
     _share: Share,
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_in_pieces_is_what_would_be_written_in_one() {
+    async fn json_written_in_pieces_equals_json_written_at_once() {
         let budget = Budget::new(100 << 20);
         let value = |bytes: usize| Bytes::from((0..bytes).map(|n| n as u8).collect::<Vec<_>>());
         for sizes in [
@@ -202,11 +204,11 @@ mod tests {
             let wanted: Vec<String> = values.iter().map(|value| STANDARD.encode(value)).collect();
             assert_eq!(made(&values, &budget).await, Ok(json!({"a": wanted, "b": "end"})));
         }
-        assert!(budget.take(100 << 20).is_some(), "all of it is free again");
+        assert!(budget.take(100 << 20).is_some(), "all memory is released");
     }
 
     #[tokio::test]
-    async fn answers_take_no_more_memory_than_there_is() {
+    async fn responses_stay_within_the_memory_budget() {
         let budget = Budget::new(3 << 20);
         let value = Bytes::from(vec![7; 2 << 20]);
         let (first, second) = (
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_in_one_is_encoded_at_once() {
+    fn without_pieces_values_are_encoded_in_place() {
         let bytes = Bytes::from(vec![0; SMALL_BYTES + 1]);
         assert_eq!(base64(&bytes), STANDARD.encode(&bytes));
     }

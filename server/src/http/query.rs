@@ -1,13 +1,13 @@
-//! What stands behind the `?` of a URL.
+//! Query strings.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
 
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 
-/// The parameters of the interactions' routes, in both spellings.
+/// Parameters of the interactions routes, in both spellings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     pub stream: bool,
@@ -19,7 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters, ApiError> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
-            return Err(ApiError::invalid("The query of the URL does not read."));
+            return Err(ApiError::invalid("Malformed query string."));
         };
         let mut parameters = Parameters::default();
         for (name, value) in pairs {
@@ -28,9 +28,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
                 "last_event_id" | "lastEventId" => {
                     parameters.last_event_id = Some(value).filter(|id| !id.is_empty());
                 }
-                // The input is shown whatever this says, as in recordings of the real service.
+                // The input is always included, as in recordings of the real service.
                 "include_input" | "includeInput" => drop(boolean(&name, &value)?),
-                // The first is for another API, the second was looked at before.
+                // `alt` belongs to another API; keys are checked elsewhere.
                 "alt" | "$alt" | "key" | "prettyPrint" | "$prettyPrint" => {}
                 _ => return Err(ApiError::invalid(format!("Unknown parameter '{name}'."))),
             }
@@ -39,32 +39,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     }
 }
 
-/// The parameters of all other routes of Google's, in both spellings.
+/// Parameters of Google's other routes, in both spellings.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Classic {
-    /// Whether a stream is wanted as server-sent events.
+pub struct GoogleApiQuery {
+    /// Whether a stream is requested as server-sent events.
     pub sse: bool,
-    /// Whether enums of the answer are to be numbers.
+    /// Whether enums of the response are numbers.
     pub enum_numbers: bool,
     pub page: Page,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Classic {
+impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Classic, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<GoogleApiQuery, ApiError> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
-            return Err(ApiError::invalid("The query of the URL does not read."));
+            return Err(ApiError::invalid("Malformed query string."));
         };
-        let mut classic = Classic::default();
+        let mut classic = GoogleApiQuery::default();
         for (name, value) in pairs {
             match name.as_str() {
                 "alt" | "$alt" => classic.form(&name, &value)?,
                 "pageSize" | "page_size" | "pageToken" | "page_token" => {
                     classic.page.read(&name, &value)?;
                 }
-                // Of all of Google's APIs, and without a meaning here, but for those that were
-                // looked at before.
+                // Parameters of all Google APIs. They have no effect here, except those that are
+                // checked elsewhere.
                 "key" | "prettyPrint" | "$prettyPrint" | "fields" | "$fields" | "quotaUser"
                 | "userIp" | "access_token" | "upload_id" | "upload_protocol" | "uploadType" => {}
                 _ => {
@@ -79,8 +79,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Classic {
     }
 }
 
-impl Classic {
-    /// `sse`, `json`, and behind a semicolon how: `json;enum-encoding=int`.
+impl GoogleApiQuery {
+    /// `sse` or `json`, optionally with an encoding: `json;enum-encoding=int`.
     fn form(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
         let mut words = value.split(';').map(str::trim);
         self.sse |= words.next() == Some("sse");
@@ -98,7 +98,7 @@ impl Classic {
     }
 }
 
-/// Where an upload goes on, or how it begins.
+/// Parameters of an upload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Upload {
     pub id: Option<String>,
@@ -106,7 +106,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Reads what is there; [`Classic`] says what may be.
+    /// Extracts the parameters without validation; [`GoogleApiQuery`] validates them.
     pub fn of(uri: &Uri) -> Upload {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).unwrap_or_default();
         let mut upload = Upload::default();
@@ -125,7 +125,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Upload {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Upload, ApiError> {
-        Classic::from_request_parts(parts, state).await?;
+        GoogleApiQuery::from_request_parts(parts, state).await?;
         Ok(Upload::of(&parts.uri))
     }
 }
@@ -134,8 +134,8 @@ fn boolean(name: &str, value: &str) -> Result<bool, ApiError> {
     match value {
         "true" | "True" | "1" => Ok(true),
         "false" | "False" | "0" | "" => Ok(false),
-        _ => {
-            Err(ApiError::invalid(format!("Invalid value for '{name}': '{value}' is no boolean.")))
-        }
+        _ => Err(ApiError::invalid(format!(
+            "Invalid value for '{name}': '{value}' is not a boolean."
+        ))),
     }
 }

@@ -1,5 +1,5 @@
-//! One line in the log for each request, when its answer has been sent: what was asked, how it ended,
-//! what answered it. Never keys, prompts, code or output: the path is without its query.
+//! Logs one line per request after its response: the request, its outcome and what answered. Never
+//! logs keys, prompts, code, output or the query string.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use super::wire::interaction::word;
 use super::{REQUEST_ID, RequestId};
 use crate::trace::{Found, Trace};
 
-/// The module, as `BELLJAR_LOG` has it.
+/// The log target, as used in `BELLJAR_LOG`.
 const TARGET: &str = "server::request";
-/// What is shown of a path, and of the name of a scenario.
+/// Maximum logged length of a path and of a scenario's name.
 const MAX_SHOWN_BYTES: usize = 256;
-/// What probes ask all day long.
+/// Paths of health checks, which are logged at a lower level.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Requests at a time, over all connections: as many as there can be connections of HTTP/1, each of which
-/// has one. On HTTP/2 one connection has many.
+/// Maximum number of concurrent requests over all connections, equal to the maximum number of
+/// connections. An HTTP/2 connection can have many requests.
 const MAX_IN_FLIGHT: usize = 8192;
 
-/// Requests that are being carried out or answered. Cheap to clone.
+/// Requests in progress. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight(Arc<AtomicUsize>);
 
@@ -41,21 +41,23 @@ impl InFlight {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The error for a request that is one too many, and no probe.
+    /// The error for a request above the limit. Health checks are exempt.
     pub fn refuses(&self, request: &Request) -> Option<ApiError> {
         let is_too_many = self.count() > MAX_IN_FLIGHT && !PROBES.contains(&request.uri().path());
         is_too_many.then(|| {
-            let why = format!("The server answers {MAX_IN_FLIGHT} requests at a time. Try again.");
+            let why = format!(
+                "Too many requests: this server handles {MAX_IN_FLIGHT} at a time. Try again."
+            );
             ApiError::new(Code::Unavailable, why)
         })
     }
 }
 
-/// The word for what failed, as the envelope has it. Stands in the extensions of the response.
+/// The error's name, as in the envelope. An extension of the response.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal(pub &'static str);
 
-/// Gives each request its id, which stands in the log and in the answer, and writes its line.
+/// Assigns a request id, for the log and the response, and logs the request.
 pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
@@ -74,17 +76,17 @@ pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: 
     })
 }
 
-/// How an answer ended.
+/// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Not yet.
+    /// Still in progress.
     Open,
     Sent,
-    /// By us, in the middle: a scenario or a fault wants that.
+    /// Aborted by the server, as a scenario or a fault requested.
     Cut,
 }
 
-/// What the line will say. It is written when this is dropped, which a client that goes away does too.
+/// Data of the log line. Dropping it writes the line, also if the client disconnects.
 #[derive(Debug)]
 struct Line {
     id: Arc<str>,
@@ -122,7 +124,7 @@ impl Line {
 
     fn level(&self, answered_by: &str) -> Level {
         let is_probe = PROBES.contains(&self.path.as_str());
-        // What a scenario or a fault lets fail is as somebody wants it.
+        // Failures that a scenario or a fault requested are not errors.
         let is_wanted = matches!(answered_by, "scenario" | "fault");
         match self.status {
             _ if is_probe => Level::DEBUG,
@@ -133,7 +135,7 @@ impl Line {
     }
 
     fn answered_by(&self, found: &Found) -> &'static str {
-        match (found.by, &found.fate.scenario, found.fate.backend, self.refusal) {
+        match (found.by, &found.result.scenario, found.result.backend, self.refusal) {
             (Some(by), ..) => by,
             (_, Some(_), ..) => "scenario",
             (_, _, Some(backend), _) => backend,
@@ -148,9 +150,9 @@ impl Line {
         }
         let found = self.trace.found();
         let by = self.answered_by(&found);
-        let fate = &found.fate;
+        let result = &found.result;
         let duration_ms = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        let ran = (fate.runs > 0).then_some(fate.runs);
+        let ran = (result.runs > 0).then_some(result.runs);
         macro_rules! line {
             ($level:expr, $event:literal) => {
                 tracing::event!(
@@ -161,12 +163,12 @@ impl Line {
                     status = self.status.map(|status| status.as_u16()),
                     duration_ms,
                     answered_by = by,
-                    scenario = fate.scenario.as_deref().map(shown),
+                    scenario = result.scenario.as_deref().map(shown),
                     error = self.refusal,
                     runs = ran,
-                    failed_runs = ran.map(|_| fate.failed_runs),
-                    interaction.id = fate.interaction_id.as_deref(),
-                    interaction.status = fate.status.map(word),
+                    failed_runs = ran.map(|_| result.failed_runs),
+                    interaction.id = result.interaction_id.as_deref(),
+                    interaction.status = result.status.map(word),
                     sent_bytes = self.status.map(|_| self.bytes),
                     events = self.is_stream.then_some(self.events),
                     request.id = %self.id,
@@ -176,12 +178,12 @@ impl Line {
         }
         let level = self.level(by);
         match self.end {
-            End::Open => line!(Level::INFO, "client went away"),
-            End::Cut => line!(Level::INFO, "answer cut off"),
+            End::Open => line!(Level::INFO, "client disconnected"),
+            End::Cut => line!(Level::INFO, "response aborted"),
             End::Sent if level == Level::ERROR => line!(Level::ERROR, "request failed"),
-            End::Sent if level == Level::WARN => line!(Level::WARN, "request refused"),
-            End::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request answered"),
-            End::Sent => line!(Level::INFO, "request answered"),
+            End::Sent if level == Level::WARN => line!(Level::WARN, "request rejected"),
+            End::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request completed"),
+            End::Sent => line!(Level::INFO, "request completed"),
         }
     }
 }
@@ -197,7 +199,7 @@ impl Drop for Line {
     }
 }
 
-/// An answer on its way.
+/// A response in progress.
 #[derive(Debug)]
 struct Logged {
     body: Body,
@@ -218,7 +220,7 @@ impl hyper::body::Body for Logged {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     line.bytes += data.len() as u64;
-                    // A comment that keeps a stream alive is no event.
+                    // A keep-alive comment is not an event.
                     line.events += u64::from(!data.starts_with(b":"));
                 }
             }
@@ -239,7 +241,7 @@ impl hyper::body::Body for Logged {
 
 impl Drop for Logged {
     fn drop(&mut self) {
-        // Whoever sends a body asks whether there is more, and not always for its end.
+        // A sender may skip the end of a body after it has checked `is_end_stream`.
         let has_no_body = self.line.method == Method::HEAD;
         if self.line.end == End::Open && (has_no_body || self.body.is_end_stream()) {
             self.line.end = End::Sent;

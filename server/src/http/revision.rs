@@ -1,4 +1,4 @@
-//! `Api-Revision`: which form of the interactions API a client reads.
+//! `Api-Revision`: the version of the interactions API that a client expects.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -6,15 +6,15 @@ use axum::http::request::Parts;
 use super::error::ApiError;
 
 const HEADER: &str = "api-revision";
-/// The first revision with `steps`. Those before it had `outputs`, and nothing here writes them.
+/// The first revision with `steps`. Earlier ones use `outputs`, which the server does not support.
 const STEPS: &str = "2026-05-20";
-/// The real service's advice.
+/// Message of the real service.
 const LEGACY: &str = "The legacy Interactions API schema is no longer supported. Please upgrade your \
                       client SDK to a version that supports the steps schema (google-genai 2.0.0 or \
                       newer, @google/genai 2.0.0 or newer), or send 'Api-Revision: 2026-05-20' or \
                       later.";
 
-/// A revision that the answers fit: a date of the steps schema, none, or a value that is no date.
+/// A supported revision: a date of the steps schema, no header, or a value that is not a date.
 #[derive(Debug)]
 pub struct Revision;
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_before_the_steps_is_legacy_and_nothing_else_is() {
+    fn only_a_date_before_the_steps_schema_is_legacy() {
         for (value, wanted) in [
             ("2025-11-01", true),
             ("2026-05-07", true),

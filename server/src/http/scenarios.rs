@@ -1,5 +1,4 @@
-//! `GET`, `POST` and `DELETE /x/scenarios`: which scenarios there are, and some for as long as a test
-//! needs them.
+//! `GET`, `POST` and `DELETE /x/scenarios`: lists scenarios, and adds temporary ones for a test.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::error::ApiError;
 use super::lines::Json;
 use super::namespace::InNamespace;
 
-/// All of them in the order in which they are tried, and how often each was used in this namespace.
+/// Lists the scenarios in the order of precedence, with their use counts in this namespace.
 pub async fn list(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     let tally = app.engine.counts().of(&namespace);
     let scenarios = app.additions.all(&namespace);
@@ -24,19 +23,19 @@ pub async fn list(State(app): State<App>, InNamespace(namespace): InNamespace) -
     Json(json!({"namespace": namespace.name(), "scenarios": scenarios}))
 }
 
-/// Adds the scenarios of a file, YAML or JSON, before all that are there.
+/// Adds the scenarios of a YAML or JSON file, before all existing ones.
 pub async fn add(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     Text(file): Text,
 ) -> Result<Json<Value>, ApiError> {
-    // Patterns and templates are compiled.
+    // Patterns and templates are compiled off the request threads.
     let (additions, room) = (Arc::clone(&app.additions), namespace.clone());
     let names = blocking(move || additions.add(&room, &file)).await.map_err(ApiError::invalid)?;
     Ok(Json(json!({"namespace": namespace.name(), "added": names})))
 }
 
-/// Removes what was added. The scenarios of the folder stay.
+/// Removes the added scenarios. Those of the folder remain.
 pub async fn remove(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
     app.additions.clear(&namespace);
     Json(json!({}))

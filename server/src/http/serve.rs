@@ -1,7 +1,7 @@
-//! Connections: accepting them, how many there may be, and letting them go at the end.
+//! Accepts connections, limits their number and drains them on shutdown.
 //!
-//! `axum::serve` has no deadline for a client that sends half a request and no limit on how many
-//! such clients there are, so this is hyper beneath the router.
+//! `axum::serve` has no timeout for a client that sends half a request and no limit on such
+//! clients, so this uses hyper directly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,27 +21,28 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::Service;
+use super::allowed_clients::Peer;
 use super::idle::Use;
-use super::stall::{self, Patient, PatientTasks};
-use super::visitors::Peer;
+use super::write_timeout::{self, WriteTimeoutExecutor, WriteTimeoutStream};
 use crate::listen::Listeners;
 
-/// Connections at a time, where there are descriptors for them. Whoever comes after that waits in the
+/// Maximum number of connections, if there are enough file descriptors. Further clients wait in the
 /// kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
-/// Requests at a time on one connection of HTTP/2: the least that the standard recommends.
+/// Maximum number of concurrent requests on one HTTP/2 connection: the minimum that the standard
+/// recommends.
 const MAX_STREAMS: u32 = 100;
-/// Descriptors that are not for connections of clients: of the store, of files, of libraries.
+/// File descriptors reserved for the store, files and libraries.
 const OTHER_DESCRIPTORS: usize = 128;
-/// How long a client may take over the head of its first request.
+/// Timeout of the head of a connection's first request.
 pub const FIRST_HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may take over the head of a later request, and stay without one. Longer than the
-/// clients' own pools keep an idle connection, so that theirs is the side that closes it.
+/// Timeout of the head of a later request, and of an idle connection. Longer than the clients'
+/// connection pools, so that the client closes first.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(90);
-/// After a failure to accept, which is mostly that this process has no file descriptors left.
+/// Delay after a failed `accept`, whose usual cause is a lack of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Serves until `stopping`, and then until the last answer that has begun is sent.
+/// Serves until `stopping`, then until the last started response is sent.
 pub async fn serve(
     listeners: Listeners,
     service: Service,
@@ -50,8 +51,8 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(places(raise_descriptors())));
     let connections = GracefulShutdown::new();
-    // The first bytes tell whether a client speaks HTTP/1.1 or, without being asked, HTTP/2.
-    let mut http = auto::Builder::new(PatientTasks(stalled_after));
+    // Detects HTTP/1.1 or HTTP/2 with prior knowledge from the first bytes.
+    let mut http = auto::Builder::new(WriteTimeoutExecutor(stalled_after));
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     http.http2()
         .timer(TokioTimer::new())
@@ -71,16 +72,20 @@ pub async fn serve(
             let mut request = tidy_path(request.map(Body::new));
             request.extensions_mut().insert(peer);
             let answer = service.clone().oneshot(request);
-            async move { answer.await.map(|response| stall::watched(version, asked.answered(response))) }
+            async move {
+                answer
+                    .await
+                    .map(|response| write_timeout::watched(version, asked.answered(response)))
+            }
         });
-        let stream = TokioIo::new(Patient::new(stream, stalled_after));
+        let stream = TokioIo::new(WriteTimeoutStream::new(stream, stalled_after));
         let connection = http.serve_connection(stream, service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
-                // A client that breaks off is no failure of ours.
+                // A client that disconnects is not a failure of the server.
                 ended = connection => if let Err(error) = ended {
-                    tracing::debug!(error = %error, "a connection broke off");
+                    tracing::debug!(error = %error, "connection failed");
                 },
                 why = use_of_it.ends() => tracing::debug!(why, "connection closed"),
             }
@@ -91,7 +96,7 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
-/// The descriptors that this process may have, after it has asked for as many as it is allowed.
+/// Raises the limit of file descriptors as far as allowed, and returns it.
 fn raise_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -102,7 +107,8 @@ fn raise_descriptors() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// Connections for which there are descriptors: each may need another one, to the sandbox.
+/// The number of connections for these descriptors: each may need another descriptor for the
+/// sandbox.
 fn places(descriptors: usize) -> usize {
     (descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).clamp(1, MAX_CONNECTIONS)
 }
@@ -115,20 +121,21 @@ async fn accept(
     loop {
         match listeners.accept().await {
             Ok((stream, address)) => {
-                // Events are small, and each is wanted now. One that cannot have it is only slower.
+                // Events are small and should be sent immediately. Without the option they are only
+                // slower.
                 let _ = stream.set_nodelay(true);
                 return (stream, Peer(address.ip()), place);
             }
             Err(error) => {
-                tracing::warn!(error = %error, "a connection could not be accepted");
+                tracing::warn!(error = %error, "could not accept connection");
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
         }
     }
 }
 
-/// `//v1beta//interactions/` is `/v1beta/interactions`: base URLs are written with and without a
-/// slash at the end.
+/// Normalizes `//v1beta//interactions/` to `/v1beta/interactions`: base URLs are used with and
+/// without a trailing slash.
 pub fn tidy_path(mut request: Request) -> Request {
     let path = request.uri().path();
     if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
@@ -150,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_for_what_answers_them() {
+    fn connections_leave_descriptors_for_the_sandbox() {
         for (descriptors, wanted) in
             [(0, 1), (64, 1), (256, 64), (1024, 448), (1 << 20, MAX_CONNECTIONS)]
         {

@@ -1,4 +1,4 @@
-//! A log as server-sent events: from its beginning or after an id, live to its end.
+//! Streams a log as server-sent events, from its beginning or after an event id, live to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::engine::Running;
 use crate::interaction::{Event as LogEvent, Failure, Manner, Tally};
 use crate::store::Log;
 
-/// Between two comments on a stream on which nothing else happens.
+/// Interval of comments on an idle stream.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Streams a log. `running` is held for as long as somebody reads: an interaction that was asked
-/// for as a stream is cancelled when its client goes away.
+/// Streams a log and holds `running` meanwhile: an interaction that was created with a stream is
+/// cancelled when its client disconnects.
 pub fn stream(
     log: &Arc<Log>,
     after: Option<Place>,
@@ -64,7 +64,7 @@ pub fn stream(
             // The real service closes after an error, without `done`.
             Some(Ended::Badly) => {}
             None if log.is_left() => yield Ok(wire(Frame::left(next))),
-            // The disk has failed, and nobody knows how it would have gone on.
+            // The disk has failed, so the log has no end.
             None => yield Ok(wire(Frame::broken_off(next))),
         }
     };
@@ -77,7 +77,7 @@ enum Ended {
     Badly,
 }
 
-/// Finds the place that a client wants to go on from.
+/// Finds the position from which a client resumes.
 pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
     let place = Place::of_id(last_event_id).filter(|place| {
         log.entry(place.entry).is_some_and(|entry| {
@@ -86,7 +86,7 @@ pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
         })
     });
     place.ok_or_else(|| {
-        ApiError::invalid(format!("'{last_event_id}' is no event of this interaction."))
+        ApiError::invalid(format!("'{last_event_id}' is not an event of this interaction."))
     })
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_on_which_nothing_happens_is_kept_alive() {
+    async fn an_idle_stream_is_kept_alive() {
         let log = Arc::new(Log::forgotten(head(), Timestamp::UNIX_EPOCH));
         let mut body = stream(&log, None, None, Deadline::default()).into_body().into_data_stream();
         let mut next = async || {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_log_that_closes_without_a_last_event_ends_in_an_error() {
+    async fn a_log_without_a_final_event_ends_in_an_error() {
         let log = Arc::new(Log::ended(head(), Timestamp::UNIX_EPOCH, Vec::new()));
         let body = stream(&log, None, None, Deadline::default()).into_body();
         let body = axum::body::to_bytes(body, 1000).await.expect("it is short");

@@ -1,19 +1,18 @@
-//! Asking again where a warden had just died.
+//! Retries after the warden has died.
 
 use std::time::{Duration, Instant};
 
 use super::SandboxError;
 use super::connection::LOOK_AGAIN_AFTER;
 
-/// How long a warden that is killed may take to die. Until then it accepts connections, and does nothing
-/// for them.
+/// How long a killed warden may take to die. Until then it accepts connections but does not serve
+/// them.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
-/// Connections that may be lost in that way, one after the other.
+/// Maximum number of consecutive retries.
 const MAX_TRIES: u32 = 5;
 
-/// How often the first code of a cell may be sent again. Nothing of it has been run where a warden was
-/// dying already, and what a warden had begun in that time is gone with its cell, which reaches nothing
-/// outside.
+/// Decides whether a cell's first code may be sent again. That is safe: a dying warden has not run
+/// it, and a cell's partial work is lost with the cell, which cannot reach anything outside.
 #[derive(Debug)]
 pub struct Again {
     sent: Instant,
@@ -25,7 +24,7 @@ impl Again {
         Again { sent: Instant::now(), left: MAX_TRIES }
     }
 
-    /// Whether to ask again after this failure. It waits a moment where that is so.
+    /// Whether to retry after this failure. If so, waits briefly first.
     pub async fn after(&mut self, error: &SandboxError) -> bool {
         let was_dying =
             matches!(error, SandboxError::Frame(_)) && self.sent.elapsed() < DEAD_WITHIN;

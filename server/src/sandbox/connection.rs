@@ -1,4 +1,4 @@
-//! A connection to the warden, and the one that is made before anybody needs it.
+//! Connections to the warden, and one that is opened in advance.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::{ANSWER_WITHIN, SandboxError};
 
-/// How long a warden that is gone may take to listen again.
+/// How long a restarting warden may take to listen.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Between two looks at a warden that is coming up.
+/// Interval of connection attempts while the warden starts.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Connects to one warden.
@@ -31,7 +31,7 @@ impl Dialer {
         Dialer { socket, spare: Arc::default() }
     }
 
-    /// A connection that nobody has used, with patience for a warden that is being started again.
+    /// An unused connection. Waits for a restarting warden.
     pub async fn connect(&self) -> Result<Connection, SandboxError> {
         match self.take().filter(Connection::is_alive) {
             Some(connection) => Ok(connection),
@@ -39,17 +39,17 @@ impl Dialer {
         }
     }
 
-    /// A connection now or never.
+    /// Connects without waiting.
     pub async fn connect_now(&self) -> Result<Connection, SandboxError> {
         Connection::to(&self.socket).await
     }
 
-    /// Connects ahead, for whoever comes next.
+    /// Opens a connection in advance.
     pub fn prepare(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let dialer = self.clone();
         runtime.spawn(async move {
-            // A warden that is gone is noticed by whoever needs it.
+            // A missing warden is reported when a connection is needed.
             if let Ok(connection) = dialer.connect_now().await {
                 *dialer.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
             }
@@ -76,7 +76,7 @@ impl Connection {
         Ok(Connection { reader: BufReader::new(reader), writer: BufWriter::new(writer) })
     }
 
-    /// The same, with patience for a warden that is being started again.
+    /// Connects; waits for a restarting warden.
     async fn patiently_to(socket: &Path) -> Result<Connection, SandboxError> {
         let until = Instant::now() + CONNECT_WITHIN;
         loop {
@@ -89,14 +89,14 @@ impl Connection {
         }
     }
 
-    /// Whether the warden has not hung up. It says nothing of itself.
+    /// Whether the connection is open. The warden never sends unrequested data.
     pub fn is_alive(&self) -> bool {
         let stream: &UnixStream = self.reader.get_ref().as_ref();
         let mut watched = [PollFd::new(stream, PollFlags::IN)];
         poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0)
     }
 
-    /// On its way with the next `flush`, at the latest.
+    /// Buffers a request; it is sent with the next `flush` at the latest.
     pub async fn send(&mut self, request: &Request, blob: &[u8]) -> Result<(), SandboxError> {
         Ok(protocol::write(&mut self.writer, request, blob).await?)
     }
@@ -105,12 +105,12 @@ impl Connection {
         Ok(self.writer.flush().await.map_err(FrameError::from)?)
     }
 
-    /// The next reply, however long it takes: the warden has clocks of its own.
+    /// The next reply, without a timeout: the warden enforces time limits.
     pub async fn reply(&mut self) -> Result<(Reply, Bytes), SandboxError> {
         Ok(protocol::read(&mut self.reader).await?)
     }
 
-    /// The next reply, to something that costs the warden nothing.
+    /// The next reply to a request that is cheap for the warden.
     pub async fn answer(&mut self) -> Result<(Reply, Bytes), SandboxError> {
         tokio::time::timeout(ANSWER_WITHIN, self.reply()).await.map_err(|_| SandboxError::Silent)?
     }

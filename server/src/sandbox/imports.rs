@@ -1,15 +1,15 @@
-//! What code imports, as far as a look at its lines tells: a hint for the choice of an interpreter that
-//! has it already.
+//! Finds the imports in code by a scan of its lines, as a hint for the choice of an interpreter
+//! that has them loaded.
 
-/// Code that is longer than that has begun with its imports.
+/// Only this much of the code is scanned; imports usually come first.
 const LOOKED_AT_BYTES: usize = 64 << 10;
-/// More packages are of no use to anybody's choice.
+/// Maximum number of packages; more do not help the choice.
 const MOST: usize = 64;
-/// A name that is longer is none.
+/// Longer names are ignored.
 const NAME_BYTES: usize = 64;
 
-/// The packages, each once, without what is below them: `["numpy", "matplotlib"]`. A line of a text
-/// that looks like an import counts as one.
+/// The imported top-level packages, without duplicates: `["numpy", "matplotlib"]`. A line of a
+/// string that looks like an import counts too.
 pub fn of(code: &str) -> Vec<String> {
     let start = code.floor_char_boundary(LOOKED_AT_BYTES);
     let mut found: Vec<String> = Vec::new();
@@ -27,13 +27,13 @@ pub fn of(code: &str) -> Vec<String> {
 fn named(statement: &str) -> impl Iterator<Item = &str> {
     let (modules, most) = match statement.split_once(char::is_whitespace) {
         Some(("import", modules)) => (modules, usize::MAX),
-        Some(("from", modules)) => (modules, 1), // what follows is what the module has
+        Some(("from", modules)) => (modules, 1), // the rest are names from the module
         _ => ("", 0),
     };
     modules.split(',').take(most).filter_map(package)
 }
 
-/// Of `scipy.stats as st` the first part.
+/// `scipy` of `scipy.stats as st`.
 fn package(module: &str) -> Option<&str> {
     let path = module.split_whitespace().next()?;
     let package = path.split('.').next()?;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn however_long_the_code_is_the_look_at_it_is_short() {
+    fn the_scan_of_long_code_is_bounded() {
         let many: String = (0..10_000).map(|n| format!("import module{n}\n")).collect();
         assert_eq!(of(&many).len(), MOST);
         let far = format!("{}\nimport numpy", "\u{e9}".repeat(LOOKED_AT_BYTES));

@@ -1,6 +1,6 @@
-//! The client of the warden: a cell, its files, its runs. Knows no interaction.
+//! Client of the warden: cells, their files, their runs. Independent of interactions.
 //!
-//! Without a socket in the configuration the warden is a child process of this one, and dies with
+//! If the configuration names no socket, the warden is a child process of the server and dies with
 //! it.
 
 mod again;
@@ -28,19 +28,19 @@ use crate::budget::{self, Budget, Share};
 
 pub use again::Again;
 
-/// How long a warden may take to answer what costs it nothing.
+/// Timeout of requests that are cheap for the warden.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How long one may take to clear up.
+/// How long the warden may take to clean up and exit.
 const END_WITHIN: Duration = Duration::from_secs(5);
-/// Pictures of one run together, and its files together: what is more is left out, whatever the warden's
-/// own limits are.
+/// Maximum total size of a run's images, and of its files. Further ones are dropped, independently
+/// of the warden's limits.
 pub const MAX_IMAGES_BYTES: usize = 32 << 20;
 pub const MAX_FILES_BYTES: usize = 32 << 20;
-/// What outputs may take at a time is this part of the memory that there is.
+/// Share of the memory for all outputs: one quarter.
 const PART_OF_MEMORY: u64 = 4;
-/// At least one output of the largest has room.
+/// Space for at least two outputs of the maximum size.
 const MIN_BUDGET_BYTES: usize = 2 * (MAX_IMAGES_BYTES + MAX_FILES_BYTES);
-/// What the warden's process gets of this one's environment. It has no use for keys.
+/// Variables that the warden inherits. It needs no keys.
 const ENVIRONMENT: [&str; 8] = [
     "PATH",
     "HOME",
@@ -51,122 +51,122 @@ const ENVIRONMENT: [&str; 8] = [
     "RUST_BACKTRACE",
     "LD_LIBRARY_PATH",
 ];
-/// Between the end of a warden and the start of the next.
+/// Delay before a warden that has exited is restarted.
 const START_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// The sandboxes of this machine.
+/// The sandbox of this machine.
 #[derive(Debug)]
 pub struct Sandbox {
     warden_at: Dialer,
-    /// The weakest wall behind which it runs anything.
+    /// The weakest isolation that it accepts.
     least: Tier,
-    /// The warden, where it is ours. Killed when this is dropped.
+    /// The warden, if the server started it. Killed on drop.
     warden: Option<Warden>,
-    /// Of outputs, and of answers that are made of them.
+    /// For outputs and for responses made of them.
     budget: Budget,
 }
 
 #[derive(Debug)]
 struct Warden {
-    /// Owns the process, and starts another one when it dies.
-    keeper: Mutex<AbortOnDropHandle<()>>,
+    /// Owns the process and restarts it when it dies.
+    supervisor: Mutex<AbortOnDropHandle<()>>,
     stopping: CancellationToken,
     _folder: Scratch,
 }
 
-/// How to start a warden of our own.
+/// How to start the warden.
 #[derive(Debug, Clone)]
 pub struct WardenCommand {
     pub program: PathBuf,
-    /// Handed on as they are.
+    /// Passed on unchanged.
     pub arguments: Vec<String>,
-    /// What its log is to hold, as `BELLJAR_LOG` says it.
+    /// Log filter, in the syntax of `BELLJAR_LOG`.
     pub log: String,
     /// `plain` or `json`.
     pub log_format: &'static str,
 }
 
-/// Why the sandbox did not do its work. Code that fails is no error but an output.
+/// Why the sandbox failed. Code that fails is an output, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    #[error("no place for another run")]
+    #[error("all cells are in use")]
     Busy,
-    #[error("sandbox isolation is {found}, and at least {wanted} is required (--min-isolation)")]
+    #[error("sandbox isolation is {found}, but --min-isolation requires {wanted}")]
     TooThin { found: Tier, wanted: Tier },
-    #[error("the request to the sandbox was wrong: {0}")]
+    #[error("invalid sandbox request: {0}")]
     Invalid(String),
-    #[error("the sandbox cannot make a cell: {0}")]
+    #[error("could not create a cell: {0}")]
     Unavailable(String),
     #[error("could not start the warden {}: {source}", program.display())]
     Start { program: PathBuf, source: std::io::Error },
-    #[error("the warden ended before it was ready ({0})")]
+    #[error("the warden exited before it was ready ({0})")]
     Ended(std::process::ExitStatus),
-    #[error("the warden at {} does not answer: {source}", socket.display())]
+    #[error("could not connect to the warden at {}: {source}", socket.display())]
     Connect { socket: PathBuf, source: std::io::Error },
-    #[error("the warden broke off: {0}")]
+    #[error("connection to the warden failed: {0}")]
     Frame(#[from] FrameError),
-    #[error("the warden did not answer within {} s", ANSWER_WITHIN.as_secs())]
+    #[error("the warden did not reply within {} s", ANSWER_WITHIN.as_secs())]
     Silent,
-    #[error("the warden answered out of turn")]
+    #[error("unexpected reply of the warden")]
     OutOfTurn,
-    #[error("no memory is left for the output of a run")]
+    #[error("no memory left for the output of a run")]
     NoMemory,
 }
 
-/// What one run left.
+/// Output of one run.
 #[derive(Debug, Clone)]
 pub struct RunOutput {
     pub finished: Finished,
-    /// How strong the wall around it was.
+    /// The isolation of its cell.
     pub tier: Tier,
-    /// What it could not have more of.
+    /// The limits of its cell.
     pub limits: CellLimits,
     pub stdout: Bytes,
-    /// Bytes that were left out in the middle.
+    /// Number of bytes omitted from the middle.
     pub stdout_left_out: u64,
     pub stderr: Bytes,
     pub stderr_left_out: u64,
     pub images: Vec<Image>,
     pub files: Vec<File>,
-    /// The memory that it takes, for as long as it is there.
+    /// Reserves the memory of the output while it exists.
     pub share: Arc<Share>,
 }
 
-/// A picture that a run showed or saved.
+/// An image that a run displayed or saved.
 #[derive(Debug, Clone)]
 pub struct Image {
     pub mime_type: String,
     pub data: Bytes,
 }
 
-/// A file that a run wrote or changed.
+/// A file that a run created or changed.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// In the work directory.
+    /// Relative to the work directory.
     pub path: String,
     pub content: Bytes,
 }
 
 impl Sandbox {
-    /// A warden that somebody else runs.
+    /// Uses a warden that runs already.
     pub fn at(socket: PathBuf, least: Tier) -> Sandbox {
         Sandbox { warden_at: Dialer::new(socket), least, warden: None, budget: budget() }
     }
 
-    /// The same with other memory for outputs.
+    /// Replaces the memory budget for outputs.
     pub fn with_output_bytes(self, bytes: usize) -> Sandbox {
         Sandbox { budget: Budget::new(bytes), ..self }
     }
 
-    /// The memory for outputs, and for answers that are made of them.
+    /// The memory budget for outputs and for responses made of them.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Starts a warden of our own. It listens when this returns, but need not be ready.
+    /// Starts a warden. It accepts connections when this returns, but may not be ready.
     pub async fn start(command: WardenCommand, least: Tier) -> Result<Sandbox, SandboxError> {
         let failed = |source| SandboxError::Start { program: command.program.clone(), source };
-        // Cells that have no root of their own have to get through it, and no further than they may.
+        // Cells without their own root need search permission on this folder, and nothing more.
         let folder = Scratch::new(0o711).map_err(failed)?;
         let socket = folder.path().join("warden.sock");
         let mut process = command.spawn(&socket).map_err(failed)?;
@@ -178,27 +178,26 @@ impl Sandbox {
         }
         let stopping = CancellationToken::new();
         let warden_at = Dialer::new(socket.clone());
-        let keeper = keep(process, command, socket, stopping.clone());
-        let keeper = Mutex::new(AbortOnDropHandle::new(tokio::spawn(keeper)));
-        let warden = Some(Warden { keeper, stopping, _folder: folder });
+        let supervisor = supervise(process, command, socket, stopping.clone());
+        let supervisor = Mutex::new(AbortOnDropHandle::new(tokio::spawn(supervisor)));
+        let warden = Some(Warden { supervisor, stopping, _folder: folder });
         Ok(Sandbox { warden_at, least, warden, budget: budget() })
     }
 
-    /// Has a warden of our own clear away what it has made, and end. One that was only dropped leaves
-    /// that to the next.
+    /// Lets the warden clean up and exit. After a drop without `stop`, the next warden cleans up.
     pub async fn stop(&self) {
         if let Some(warden) = &self.warden {
             warden.stopping.cancel();
-            drop((&mut *warden.keeper.lock().await).await); // one that panicked has said so
+            drop((&mut *warden.supervisor.lock().await).await); // a panic has been reported already
         }
     }
 
-    /// Whether the warden was started here, so that one which does not come up never will.
+    /// Whether the server started the warden, so that its exit is permanent.
     pub fn is_ours(&self) -> bool {
         self.warden.is_some()
     }
 
-    /// What the warden is, and whether a run would begin at once.
+    /// The warden's properties, and whether code can run without delay.
     pub async fn describe(&self) -> Result<Description, SandboxError> {
         let mut connection = self.warden_at.connect_now().await?;
         connection.send(&Request::Describe, &[]).await?;
@@ -209,7 +208,7 @@ impl Sandbox {
         }
     }
 
-    /// Waits until a run would begin at once.
+    /// Waits until code can run without delay.
     pub async fn ready(&self) -> Result<Description, SandboxError> {
         loop {
             let description = self.describe().await?;
@@ -225,8 +224,8 @@ impl Sandbox {
         let wanted = self.least;
         if found < wanted { Err(SandboxError::TooThin { found, wanted }) } else { Ok(()) }
     }
-    /// A fresh cell with these files in its work directory. Dropping it kills all that is in it.
-    /// Whether there is a place for it is known once something has been run.
+    /// Opens a new cell with these files in its work directory. Dropping the cell kills its
+    /// processes. The first run reports whether a cell was available.
     pub async fn open<'f>(
         &self,
         code: Expected<'_>,
@@ -250,12 +249,12 @@ impl Sandbox {
     }
 }
 
-/// What a cell is asked for. Something else may be run in it as well, and may take longer.
+/// The code that a cell is requested for.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected<'c> {
-    /// This code and no other.
+    /// This code only.
     Only(&'c str),
-    /// This code first.
+    /// This code first, then possibly code that needs more libraries or time.
     First(&'c str),
 }
 
@@ -266,7 +265,7 @@ impl<'c> Expected<'c> {
     }
 }
 
-/// One interpreter and its work directory, for the runs of one interaction.
+/// An interpreter and its work directory, for the runs of one interaction.
 #[derive(Debug)]
 pub struct Cell {
     connection: Connection,
@@ -277,7 +276,7 @@ pub struct Cell {
 
 #[derive(Debug)]
 enum CellState {
-    /// Asked for, and not answered yet.
+    /// Requested; the warden has not replied yet.
     Opening(Opening),
     Open {
         tier: Tier,
@@ -285,7 +284,7 @@ enum CellState {
     },
 }
 
-/// The answers that are still to come.
+/// Replies that are outstanding.
 #[derive(Debug, Clone, Copy)]
 struct Opening {
     least: Tier,
@@ -293,7 +292,7 @@ struct Opening {
 }
 
 impl Cell {
-    /// Puts one more file into the work directory.
+    /// Puts a file into the work directory.
     pub async fn put(&mut self, name: &str, content: &Bytes) -> Result<(), SandboxError> {
         self.connection.send(&Request::PutFile { name: name.to_owned() }, content).await?;
         match &mut self.state {
@@ -303,12 +302,12 @@ impl Cell {
         Ok(())
     }
 
-    /// Runs Python in the cell and waits for its end. The warden keeps the time.
+    /// Runs Python code and waits for its end. The warden enforces the time limit.
     pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
         self.ask(Request::Run { wall_ms: None, files: false }, code).await
     }
 
-    /// The same, in at most this time, and with the files that the code leaves.
+    /// Runs Python code with a lower time limit, and returns the files that it creates.
     pub async fn run_for_files(
         &mut self,
         code: &str,
@@ -376,7 +375,8 @@ impl Cell {
         }
     }
 
-    /// What came of asking for the cell. Where it was refused, nothing that was sent after it is done.
+    /// Waits for the reply to the request for the cell. If the warden refuses it, it ignores all
+    /// later requests.
     async fn opened(&mut self) -> Result<(Tier, CellLimits), SandboxError> {
         let opening = match self.state {
             CellState::Open { tier, limits } => return Ok((tier, limits)),
@@ -400,7 +400,7 @@ impl Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         if self.connection.is_alive() {
-            self.warden_at.prepare(); // or the warden may be about to die
+            self.warden_at.prepare(); // a closed connection means that the warden may be dying
         }
     }
 }
@@ -419,16 +419,17 @@ impl WardenCommand {
             .env("BELLJAR_LOG_FORMAT", self.log_format)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // A key typed at the terminal is for the server: it lets what runs come to its end.
+            // Keeps Ctrl-C in the terminal from reaching the warden: the server lets running code
+            // finish.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
     }
 }
 
-/// Waits for the end of the warden, which nobody wants before `stopping`, and starts another one.
-/// Nothing of what the old one had is left: its cells die with it.
-async fn keep(
+/// Supervises the warden: restarts it when it exits, until `stopping`. The cells of an exited
+/// warden die with it.
+async fn supervise(
     mut process: Child,
     command: WardenCommand,
     socket: PathBuf,
@@ -437,8 +438,8 @@ async fn keep(
     loop {
         tokio::select! {
             ended = process.wait() => match ended {
-                Ok(status) => tracing::error!(%status, "the warden has ended, and is started again"),
-                Err(error) => tracing::error!(%error, "the warden cannot be watched"),
+                Ok(status) => tracing::error!(%status, "warden exited, restarting"),
+                Err(error) => tracing::error!(%error, "could not wait for the warden"),
             },
             () = stopping.cancelled() => return terminate(process).await,
         }
@@ -449,18 +450,18 @@ async fn keep(
             }
             match command.spawn(&socket) {
                 Ok(process) => break process,
-                Err(error) => tracing::error!(%error, "the warden cannot be started"),
+                Err(error) => tracing::error!(%error, "could not start the warden"),
             }
         };
     }
 }
 
-/// Asks it to end, and kills it where it does not.
+/// Sends SIGTERM, and kills the warden after a timeout.
 async fn terminate(mut process: Child) {
     let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let asked = id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok());
     if !asked || tokio::time::timeout(END_WITHIN, process.wait()).await.is_err() {
-        tracing::warn!("the warden does not end by itself");
+        tracing::warn!("warden did not stop, killing it");
     }
 }
 

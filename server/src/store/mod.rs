@@ -166,8 +166,8 @@ impl StoreError {
     pub fn unwritable(&self) -> Option<&'static str> {
         match self {
             StoreError::Full => Some(
-                "The disk of this server is full, so nothing can be stored. Deleting interactions or \
-                 files makes room.",
+                "The disk of this server is full, so nothing can be stored. Delete \
+                 interactions or files to free space.",
             ),
             StoreError::ReadOnly => Some(
                 "The data folder of this server is read-only, so nothing can be stored or deleted.",

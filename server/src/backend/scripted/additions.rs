@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::library::Scenarios;
 use super::scenario::{self, Scenario};
 use super::template;
-use crate::namespace::{Namespace, Rooms};
+use crate::namespace::{Namespace, PerNamespace};
 
 /// Maximum size of all files that were added to one namespace.
 const MAX_BYTES: usize = 256 << 10;
@@ -22,7 +22,7 @@ const MAX_COMPILED: usize = 4 * MAX_PATTERNS;
 /// The added scenarios of each namespace.
 #[derive(Debug, Default)]
 pub struct AddedScenarios {
-    rooms: Rooms<Room>,
+    rooms: PerNamespace<Room>,
     /// The loaded scenarios, in the order of their models.
     loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
 }
@@ -156,7 +156,7 @@ mod tests {
     /// They took gigabytes before they were counted.
     #[test]
     fn patterns_that_are_too_many_are_refused_before_all_are_compiled() {
-        let additions = Additions::default();
+        let additions = AddedScenarios::default();
         let pattern = |number: usize| format!("^\\p{{L}}{{4}}|x{number}");
         let patterns: Vec<String> = (0..2500).map(pattern).collect();
         let scenario = |when: serde_json::Value| {

@@ -1,5 +1,4 @@
-//! What answers are made of. `tests/wire` holds everything that the tests of the API were answered
-//! against these.
+//! Schemas of responses. `tests/wire` checks every response of the API tests against them.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +7,7 @@ use super::schema::{
 };
 use crate::interaction::{Modality, ServiceTier};
 
-/// The components that answers are made of.
+/// The components of responses.
 pub fn components() -> Map<String, Value> {
     [interactions(), steps(), events(), generate(), files(), ours(), errors()]
         .into_iter()
@@ -35,33 +34,33 @@ fn interactions() -> Components {
         &[],
         json!({
             "modality": word(&Modality::ALL.map(Modality::word)),
-            "tokens": count("How many of it."),
+            "tokens": count("Number of tokens."),
         }),
     );
     let usage = answer(
         &["grounding_tool_count"],
         json!({
-            "total_tokens": count("Input, output, thoughts and the use of tools together."),
-            "total_input_tokens": count("The prompt, once."),
+            "total_tokens": count("Sum of input, output, thoughts and tool use."),
+            "total_input_tokens": count("The prompt, counted once."),
             "input_tokens_by_modality": list(modality.clone()),
-            "total_cached_tokens": count("Of the input."),
-            "total_output_tokens": count("Code and text."),
+            "total_cached_tokens": count("Cached part of the input."),
+            "total_output_tokens": count("Generated code and text."),
             "output_tokens_by_modality": list(modality.clone()),
-            "total_tool_use_tokens": count("Code and results that the model read again."),
+            "total_tool_use_tokens": count("Code and results that were sent to the model again."),
             "tool_use_tokens_by_modality": list(modality),
-            "total_thought_tokens": count("What it thought."),
-            "initial_input_tokens": count("The prompt, once."),
+            "total_thought_tokens": count("Thoughts."),
+            "initial_input_tokens": count("The prompt, counted once."),
             "grounding_tool_count": list(answer(&[], json!({
                 "type": only("google_search"), "count": count("Searches."),
             }))),
         }),
     );
     let fields = json!({
-        "id": text("Absent where it is not stored."),
+        "id": text("Absent if the interaction is not stored."),
         "status": word(&STATUSES),
         "usage": named("Usage"),
-        "created": time("To the second."),
-        "updated": time("To the second."),
+        "created": time("With a precision of seconds."),
+        "updated": time("With a precision of seconds."),
         "service_tier": tier(),
         "steps": list(named("ShownStep")),
         "errors": list(named("ErrorWord")),
@@ -98,7 +97,7 @@ fn shown_media(mut fields: Value) -> Value {
 }
 
 fn steps() -> Components {
-    let signature = || text("Opaque. It stays the same, and goes back as it is.");
+    let signature = || text("Opaque and constant. Send it back unchanged.");
     let shown_text = answer(
         &["annotations"],
         json!({
@@ -115,7 +114,7 @@ fn steps() -> Components {
         "signature": signature(), "is_error": {"type": "boolean"}, "result": {"type": "string"}})
     };
     let found = list(any_of(&[
-        answer(&[], json!({"search_suggestions": text("HTML to show beside the answer.")})),
+        answer(&[], json!({"search_suggestions": text("HTML to display with the answer.")})),
         answer(
             &[],
             json!({"title": {"type": "string"}, "url": {"type": "string"},
@@ -125,8 +124,8 @@ fn steps() -> Components {
     let citation = answer(
         &[],
         json!({"type": only("url_citation"), "url": {"type": "string"}, "title": {"type": "string"},
-               "start_index": count("Bytes of the text before it."),
-               "end_index": count("Bytes of the text until its end.")}),
+               "start_index": count("Start in the text, in bytes."),
+               "end_index": count("End in the text, in bytes.")}),
     );
     let contents = || list(named("ShownContent"));
     let queries = || answer(&[], json!({"queries": list(json!({"type": "string"}))}));
@@ -163,7 +162,7 @@ fn steps() -> Components {
         ),
         json!({
             "type": "object",
-            "description": "What the client sent of another server's, as it came.",
+            "description": "Data of another server that the client sent, unchanged.",
             "required": ["type"],
             "properties": {"type": {"type": "string", "not": {"enum": [
                 "user_input", "thought", "code_execution_result", "function_call",
@@ -174,7 +173,7 @@ fn steps() -> Components {
         answer(&[], json!({"type": only("thought_summary"), "content": shown_text.clone()})),
         answer(&[], json!({"type": only("thought_signature"), "signature": signature()})),
         answer(&[], json!({"type": only("text"), "text": {"type": "string"}})),
-        shown_media(json!({"data": base64("A picture that code made.")})),
+        shown_media(json!({"data": base64("An image that the code made.")})),
         without(call(), "id"),
         without(result(), "call_id"),
         answer(
@@ -188,7 +187,10 @@ fn steps() -> Components {
                            "is_error": {"type": "boolean"}, "result": found}),
         ),
         answer(&[], json!({"type": only("text_annotation_delta"), "annotations": list(citation)})),
-        answer(&[], json!({"type": only("arguments_delta"), "arguments": text("Piece of JSON.")})),
+        answer(
+            &[],
+            json!({"type": only("arguments_delta"), "arguments": text("A fragment of the JSON.")}),
+        ),
     ];
     vec![
         ("ShownStep", any_of(&known)),
@@ -196,11 +198,11 @@ fn steps() -> Components {
             "ShownContent",
             any_of(&[
                 shown_text,
-                shown_media(json!({"data": base64("Its bytes.")})),
+                shown_media(json!({"data": base64("The data.")})),
                 shown_media(json!({"uri": {"type": "string"}})),
                 json!({
                     "type": "object",
-                    "description": "Of another server's, as it came.",
+                    "description": "Data of another server, unchanged.",
                     "required": ["type"],
                     "properties": {"type": {"not": {
                         "enum": ["text", "image", "audio", "video", "document"]}}},
@@ -220,10 +222,10 @@ fn without(fields: Value, name: &str) -> Value {
 fn events() -> Components {
     let event = |kind: &str, optional: &[&str], mut fields: Value| {
         fields["event_type"] = only(kind);
-        fields["event_id"] = text("To go on after it.");
+        fields["event_id"] = text("For resuming the stream after this event.");
         answer(optional, fields)
     };
-    let index = || count("Of the model's steps.");
+    let index = || count("Index among the model's steps.");
     let shell = any_of(&[
         answer(&[], json!({"type": word(&["thought", "model_output"])})),
         answer(
@@ -279,20 +281,20 @@ fn generate() -> Components {
             &[],
             json!({
                 "modality": or_number(word(&["TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"])),
-                "tokenCount": count("How many of it."),
+                "tokenCount": count("Number of tokens."),
             }),
         ))
     };
     let usage = json!({
-        "promptTokenCount": count("The prompt, once."),
-        "candidatesTokenCount": count("Code and text."),
-        "totalTokenCount": count("All of them."),
+        "promptTokenCount": count("The prompt, counted once."),
+        "candidatesTokenCount": count("Generated code and text."),
+        "totalTokenCount": count("The total."),
         "promptTokensDetails": details(),
         "candidatesTokensDetails": details(),
-        "toolUsePromptTokenCount": count("In the last piece of a stream alone."),
+        "toolUsePromptTokenCount": count("In streams only in the last chunk."),
         "toolUsePromptTokensDetails": details(),
-        "thoughtsTokenCount": count("What it thought."),
-        "cachedContentTokenCount": count("Of the prompt."),
+        "thoughtsTokenCount": count("Thoughts."),
+        "cachedContentTokenCount": count("Cached part of the prompt."),
         "serviceTier": or_number(tier()),
     });
     let optional = [
@@ -301,11 +303,11 @@ fn generate() -> Components {
         "thoughtsTokenCount",
         "cachedContentTokenCount",
     ];
-    let signature = || text("Opaque. It goes back as it came.");
+    let signature = || text("Opaque. Send it back unchanged.");
     let blob = answer(
         &["mimeType"],
         json!({"mimeType": {"type": "string"},
-                                            "data": base64("Its bytes.")}),
+                                            "data": base64("The data.")}),
     );
     let part = any_of(&[
         answer(
@@ -343,11 +345,11 @@ fn generate() -> Components {
             "groundingChunks": list(answer(&[], json!({"web": answer(&[], json!({
                 "uri": {"type": "string"}, "title": {"type": "string"}}))}))),
             "groundingSupports": list(answer(&[], json!({
-                "groundingChunkIndices": list(count("From 0.")),
+                "groundingChunkIndices": list(count("Indices from 0.")),
                 "segment": answer(&["partIndex", "startIndex"], json!({
-                    "partIndex": count("Of the part, from 0."),
-                    "startIndex": count("Bytes of the part before it."),
-                    "endIndex": count("Bytes of the part until its end."),
+                    "partIndex": count("Index of the part, from 0."),
+                    "startIndex": count("Start in the part, in bytes."),
+                    "endIndex": count("End in the part, in bytes."),
                     "text": {"type": "string"}})),
             }))),
         }),
@@ -379,7 +381,7 @@ fn generate() -> Components {
             answer(
                 &[],
                 json!({
-                    "totalTokens": count("All of them."), "promptTokensDetails": details(),
+                    "totalTokens": count("The total."), "promptTokensDetails": details(),
                 }),
             ),
         ),
@@ -424,14 +426,14 @@ fn files() -> Components {
             answer(
                 &["displayName"],
                 json!({
-                    "name": text("`files/` and its id."),
+                    "name": text("`files/` and the id."),
                     "displayName": {"type": "string"},
                     "mimeType": {"type": "string"},
                     "sizeBytes": {"type": "string", "pattern": "^[0-9]+$"},
-                    "createTime": time("To the millisecond."),
-                    "updateTime": time("To the millisecond."),
-                    "expirationTime": time("When it will be gone."),
-                    "sha256Hash": base64("Of its hexadecimal digits."),
+                    "createTime": time("With a precision of milliseconds."),
+                    "updateTime": time("With a precision of milliseconds."),
+                    "expirationTime": time("When the file is deleted."),
+                    "sha256Hash": base64("Base64 of the hash's hexadecimal digits."),
                     "uri": {"type": "string"},
                     "state": or_number(only("ACTIVE")),
                     "source": or_number(only("UPLOADED")),
@@ -457,7 +459,7 @@ fn ours() -> Components {
         list(answer(
             &[],
             json!({
-                name: {"type": "string"}, "data": base64("Its bytes."),
+                name: {"type": "string"}, "data": base64("The data."),
             }),
         ))
     };
@@ -466,30 +468,30 @@ fn ours() -> Components {
         json!({
             "outcome": word(&["ok", "failed", "deadline_exceeded"]),
             "stdout": {"type": "string"},
-            "stdout_bytes_left_out": count("Of its middle."),
-            "stderr": text("With the traceback, and what was seen from outside."),
-            "stderr_bytes_left_out": count("Of its middle."),
+            "stdout_bytes_left_out": count("Bytes omitted from the middle."),
+            "stderr": text("Includes the traceback, and messages of the sandbox."),
+            "stderr_bytes_left_out": count("Bytes omitted from the middle."),
             "images": blob("mime_type"),
-            "images_left_out": count("Beyond the limits."),
+            "images_left_out": count("Number omitted because of the limits."),
             "files": blob("name"),
-            "files_left_out": count("Beyond the limits."),
+            "files_left_out": count("Number omitted because of the limits."),
             "usage": answer(&[], json!({"wall_ms": number(), "cpu_ms": number(),
-                                        "peak_memory_bytes": count("Beyond the libraries.")})),
+                                        "peak_memory_bytes": count("In addition to the libraries.")})),
             "isolation": answer(&[], json!({"tier": named("Tier")})),
-            "limit": answer(&[], json!({"name": {"type": "string"}, "value": count("In its unit.")})),
+            "limit": answer(&[], json!({"name": {"type": "string"}, "value": count("In the unit of the limit.")})),
         }),
     );
     let or_null = |kind: &str| json!({"type": [kind, "null"]});
     let entry = answer(
         &[],
         json!({
-            "number": count("Of all requests."),
-            "at": time("When it was asked."),
+            "number": count("Number of the request, from 1."),
+            "at": time("Time of the request."),
             "model": {"type": "string"},
             "input": {"type": "string"},
             "system_instruction": or_null("string"),
             "tools": list(json!({"type": "string"})),
-            "turn": count("Of the conversation."),
+            "turn": count("Number of the turn in the conversation."),
             "files": list(json!({"type": "string"})),
             "function_results": list(json!({})),
             "generation_config": or_null("object"),
@@ -498,25 +500,25 @@ fn ours() -> Components {
             "scenario": or_null("string"),
             "take": json!({
                 "type": ["integer", "null"],
-                "description": "Which recorded answer to the same question it got, from 1 on.",
+                "description": "Number of the recorded answer to the same question, from 1.",
             }),
             "status": any_of(&[word(&STATUSES), json!({"type": "null"})]),
             "error": or_null("string"),
-            "text": json!({"type": "string", "description": "Of the answer, 8 KiB at most."}),
+            "text": json!({"type": "string", "description": "The answer's text, at most 8 KiB."}),
             "runs": list(answer(&[], json!({
-                "code": {"type": "string", "description": "2 KiB of its beginning."},
+                "code": {"type": "string", "description": "The first 2 KiB."},
                 "outcome": word(&["ok", "failed", "deadline_exceeded"]),
-                "stdout": {"type": "string", "description": "2 KiB of its beginning."},
-                "stderr": {"type": "string", "description": "2 KiB of its end."},
-                "pictures": count("That came back."),
+                "stdout": {"type": "string", "description": "The first 2 KiB."},
+                "stderr": {"type": "string", "description": "The last 2 KiB."},
+                "pictures": count("Number of returned images."),
                 "wall_ms": number(),
             }))),
             "function_calls": list(answer(&[], json!({
                 "name": {"type": "string"},
-                "arguments": {"description": "JSON; a text of 2 KiB where it is longer."},
+                "arguments": {"description": "JSON; if longer than 2 KiB, its beginning as a string."},
             }))),
             "warnings": list(json!({"type": "string"})),
-            "left_out": count("Runs, calls and warnings after the first 32 of each."),
+            "left_out": count("Number of runs, calls and warnings beyond the first 32 of each."),
         }),
     );
     let scenario = answer(
@@ -525,9 +527,9 @@ fn ours() -> Components {
             "name": {"type": "string"},
             "file": json!({
                 "type": ["string", "null"],
-                "description": "Of the folder; null where a client added it.",
+                "description": "File in the folder; null if a client added the scenario.",
             }),
-            "uses": count("Interactions of this namespace that it answered, since the last reset."),
+            "uses": count("Number of interactions of this namespace that it answered since the last reset."),
         }),
     );
     let layer = answer(
@@ -544,7 +546,7 @@ fn ours() -> Components {
                 &[],
                 json!({
                     "namespace": {"type": "string"}, "entries": list(entry),
-                    "forgotten": count("Older entries."),
+                    "forgotten": count("Number of older entries that were dropped."),
                 }),
             ),
         ),
@@ -555,7 +557,7 @@ fn ours() -> Components {
                 json!({
                     "namespace": {"type": "string"},
                     "faults": list(answer(&[], json!({
-                        "fault": any_object("As it was ordered."), "happened": count("How often."),
+                        "fault": any_object("The fault as the client sent it."), "happened": count("How often it happened."),
                     }))),
                 }),
             ),
@@ -578,9 +580,9 @@ fn ours() -> Components {
             answer(
                 &[],
                 json!({
-                    "ready": flag("Code would run at once."), "waiting_for": {"type": "string"},
+                    "ready": flag("Whether code can run now."), "waiting_for": {"type": "string"},
                     "tier": named("Tier"), "layers": list(layer),
-                    "limits": any_object("Each with its unit in its name."),
+                    "limits": any_object("Limits, with the unit in the name."),
                     "python": {"type": "string"},
                 }),
             ),

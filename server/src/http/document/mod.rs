@@ -1,9 +1,9 @@
-//! The document of the API, OpenAPI 3.1, at `/openapi.json`, and a page to read it at `/docs`.
+//! The API's OpenAPI 3.1 document at `/openapi.json`, and Swagger UI at `/docs`.
 //!
-//! Requests are read by hand, field by field, and answers are made by hand, so there are no types to
-//! derive it from. What keeps it true are tests: every route is in it and every path of it is a
-//! route; every field that it names is asked for and every field that is asked for is named
-//! (`tests.rs`); everything that the tests of the API were answered fits it (`tests/wire`).
+//! Requests are parsed and responses are written by hand, so there are no types to derive it from.
+//! Tests keep it correct: every route is in it and every path in it is a route; every field in it is
+//! parsed and every parsed field is in it (`tests.rs`); every response in the API tests matches it
+//! (`tests/wire`).
 
 mod answers;
 pub mod page;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::JSON;
 
-/// The document, packed up once.
+/// The document, serialized once.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 
 pub async fn get() -> Response {
@@ -36,22 +36,22 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Belljar",
-            "summary": "Gemini's code execution on your own machine.",
-            "description": "The paths with a version are Gemini's, and the real service's \
-                documentation is theirs; what differs is in the README. Those below `/x/` are \
-                Belljar's own. Every path may have a slash at its end.",
+            "summary": "Self-hosted server for Gemini's code execution.",
+            "description": "Paths with a version are those of the Gemini API, and Google's \
+                documentation applies; the README lists the differences. Paths below `/x/` are \
+                Belljar's own. A trailing slash is accepted on every path.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        // Below whatever prefix this document was found.
+        // Relative to the path of this document, which may have a prefix.
         "servers": [{"url": "."}],
         "security": [{}, {"header": []}, {"query": []}, {"bearer": []}],
         "tags": [
-            {"name": "interactions", "description": "Questions, and all the steps they led to."},
-            {"name": "models", "description": "`generateContent` and its kin."},
-            {"name": "files", "description": "What is sent ahead."},
-            {"name": "belljar", "description": "The sandbox alone, and what tests ask for."},
-            {"name": "operators", "description": "For those who look after the server."},
+            {"name": "interactions", "description": "Requests to a model, with all the steps that they led to."},
+            {"name": "models", "description": "`generateContent` and related methods."},
+            {"name": "files", "description": "Uploaded files."},
+            {"name": "belljar", "description": "The sandbox without a model, and controls for tests."},
+            {"name": "operators", "description": "Health checks and documentation, for operators."},
         ],
         "paths": paths::paths(),
         "components": {

@@ -1,4 +1,4 @@
-//! The page: Swagger UI, out of this program and from nowhere else.
+//! The documentation page: Swagger UI, embedded in the program.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::error::{ApiError, Code};
 
-/// What the page asks for.
+/// The files that the page loads.
 pub const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
 pub async fn page() -> Html<&'static str> {
@@ -21,7 +21,7 @@ pub async fn file(Path(name): Path<String>) -> Result<Response, ApiError> {
     let found =
         known.then(|| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("")))).transpose();
     let found = found.map_err(|error| ApiError::internal(anyhow::anyhow!("{error}")))?.flatten();
-    let nothing = || ApiError::new(Code::NotFound, format!("There is nothing at /docs/{name}."));
+    let nothing = || ApiError::new(Code::NotFound, format!("Path not found: /docs/{name}."));
     let file = found.ok_or_else(nothing)?;
     let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=3600")];

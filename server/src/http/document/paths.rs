@@ -1,4 +1,4 @@
-//! What is served where.
+//! The paths of the API.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ struct Operation {
     keyless: bool,
 }
 
-/// How an answer comes.
+/// The form of a response.
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
@@ -94,7 +94,7 @@ impl Operation {
             .into_iter()
             .map(|(kind, schema)| (kind.to_owned(), json!({"schema": schema})))
             .collect();
-        let mut right = json!({"description": "As asked."});
+        let mut right = json!({"description": "Success."});
         if !content.is_empty() {
             right["content"] = content.into();
         }
@@ -108,8 +108,8 @@ impl Operation {
             "summary": self.summary,
             "responses": {
                 "200": right,
-                "4XX": wrong("The request cannot succeed as it is, or not now."),
-                "5XX": wrong("Something is not there, or went wrong. Asking again may help."),
+                "4XX": wrong("The request is invalid, or cannot succeed now."),
+                "5XX": wrong("A component is unavailable or failed. A retry may succeed."),
             },
         });
         if !self.description.is_empty() {
@@ -128,7 +128,7 @@ impl Operation {
     }
 }
 
-/// How a gapic client asks for its answers.
+/// The encoding that gapic clients request.
 fn alternative() -> Value {
     in_query("$alt", word(&["json", "json;enum-encoding=int"]))
 }
@@ -150,7 +150,7 @@ fn version() -> Value {
 }
 
 fn namespace() -> Value {
-    let mut name = text("Whose test this belongs to.");
+    let mut name = text("The namespace of the test that sends this request.");
     name["pattern"] = "^[!-~]{1,128}$".into();
     in_header("x-belljar-namespace", name)
 }
@@ -167,11 +167,11 @@ fn model() -> Value {
 fn page() -> [Value; 2] {
     [
         in_query("pageSize", json!({"type": "integer", "minimum": 0})),
-        in_query("pageToken", text("`nextPageToken` of the page before.")),
+        in_query("pageToken", text("`nextPageToken` of the previous page.")),
     ]
 }
 
-/// All paths, each with its methods.
+/// All paths with their methods.
 pub fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     let all = [interactions(), models(), files(), ours(), operators()];
@@ -192,8 +192,8 @@ fn interactions() -> Operations {
         (
             "/{version}/interactions",
             "post",
-            new("createInteraction", "Asks the model, runs its code, and answers with every step")
-                .about("With `stream` the answer is a stream of events that ends with `[DONE]`.")
+            new("createInteraction", "Asks the model, runs its code, and returns every step")
+                .about("With `stream` the response is a stream of events that ends with `[DONE]`.")
                 .with([namespace()])
                 .takes("CreateInteraction")
                 .answers("Interaction")
@@ -202,12 +202,12 @@ fn interactions() -> Operations {
         (
             "/{version}/interactions/{id}",
             "get",
-            new("getInteraction", "An interaction that was stored, its input first")
+            new("getInteraction", "Returns a stored interaction, including its input")
                 .with([
                     id(),
-                    in_query("stream", flag("Whether it comes as a stream.")),
-                    in_query("last_event_id", text("After which the stream begins.")),
-                    in_query("include_input", flag("The input is there whatever this says.")),
+                    in_query("stream", flag("Whether the response is a stream.")),
+                    in_query("last_event_id", text("The event after which the stream begins.")),
+                    in_query("include_input", flag("Ignored: the input is always included.")),
                 ])
                 .answers("Interaction")
                 .answers_as(EVENTS, frames("InteractionEvent")),
@@ -215,20 +215,22 @@ fn interactions() -> Operations {
         (
             "/{version}/interactions/{id}",
             "delete",
-            new("deleteInteraction", "Forgets an interaction").with([id()]).answers("Nothing"),
+            new("deleteInteraction", "Deletes an interaction").with([id()]).answers("Nothing"),
         ),
         (
             "/{version}/interactions/{id}/cancel",
             "post",
-            new("cancelInteraction", "Ends an interaction, wherever it runs")
-                .about("One that has ended is answered as it is.")
+            new("cancelInteraction", "Cancels a running interaction")
+                .about("An interaction that has ended is returned unchanged.")
                 .with([id()])
                 .answers("Interaction"),
         ),
         (
             "/{version}/interactions/{id}:cancel",
             "post",
-            new("cancelInteractionByColon", "The same").with([id()]).answers("Interaction"),
+            new("cancelInteractionByColon", "Cancels a running interaction")
+                .with([id()])
+                .answers("Interaction"),
         ),
     ]
 }
@@ -239,9 +241,7 @@ fn models() -> Operations {
         (
             "/{version}/models",
             "get",
-            new("listModels", "Names that are known to be answered for")
-                .with(page())
-                .answers("Models"),
+            new("listModels", "Lists the known models").with(page()).answers("Models"),
         ),
         (
             "/{version}/models/{model}",
@@ -251,17 +251,17 @@ fn models() -> Operations {
         (
             "/{version}/models/{model}",
             "patch",
-            new("changeModel", "Of tuned models, of which there is none: 404").with([model()]),
+            new("changeModel", "For tuned models, which do not exist here: 404").with([model()]),
         ),
         (
             "/{version}/models/{model}",
             "delete",
-            new("deleteModel", "Of tuned models, of which there is none: 404").with([model()]),
+            new("deleteModel", "For tuned models, which do not exist here: 404").with([model()]),
         ),
         (
             "/{version}/models/{model}:generateContent",
             "post",
-            new("generateContent", "Asks the model, runs its code, and answers with every part")
+            new("generateContent", "Asks the model, runs its code, and returns every part")
                 .about(
                     "Requests are protobuf's JSON: each name may be written in `camelCase` or in \
                      `snake_case`, numbers as strings, and values of enums as numbers.",
@@ -273,27 +273,25 @@ fn models() -> Operations {
         (
             "/{version}/models/{model}:streamGenerateContent",
             "post",
-            new("streamGenerateContent", "The same in pieces: events, or without `alt=sse` a list")
-                .with([
-                    model(),
-                    namespace(),
-                    in_query("alt", word(&["sse", "json"])),
-                    alternative(),
-                ])
-                .takes("GenerateContentRequest")
-                .answers_as(
-                    JSON,
-                    super::schema::list(super::schema::any_of(&[
-                        named("GenerateContentResponse"),
-                        named("ClassicError"),
-                    ])),
-                )
-                .answers_as(EVENTS, frames("GenerateContentResponse")),
+            new(
+                "streamGenerateContent",
+                "Like `generateContent`, but streamed: as events, or as a list without `alt=sse`",
+            )
+            .with([model(), namespace(), in_query("alt", word(&["sse", "json"])), alternative()])
+            .takes("GenerateContentRequest")
+            .answers_as(
+                JSON,
+                super::schema::list(super::schema::any_of(&[
+                    named("GenerateContentResponse"),
+                    named("ClassicError"),
+                ])),
+            )
+            .answers_as(EVENTS, frames("GenerateContentResponse")),
         ),
         (
             "/{version}/models/{model}:countTokens",
             "post",
-            new("countTokens", "How many tokens a request is estimated to be")
+            new("countTokens", "Estimates the number of tokens of a request")
                 .with([model()])
                 .takes("CountTokensRequest")
                 .answers("CountTokensResponse"),
@@ -301,7 +299,9 @@ fn models() -> Operations {
         (
             "/{version}/tunedModels",
             "get",
-            new("listTunedModels", "None: there is no tuning").with(page()).answers("TunedModels"),
+            new("listTunedModels", "Returns an empty list: tuning is not supported")
+                .with(page())
+                .answers("TunedModels"),
         ),
     ]
 }
@@ -312,15 +312,15 @@ fn files() -> Operations {
     let upload = |id| {
         let number = json!({"type": "integer", "minimum": 0});
         let binary = json!({"schema": {}});
-        Operation::new(id, "files", "Begins an upload, or goes on with it, or is all of it")
+        Operation::new(id, "files", "Starts or continues an upload, or uploads a file in one request")
             .about(
-                "`resumable` begins one: the answer has no body, and its header `x-goog-upload-url` \
-                 says where the pieces go. `raw` has the file for its body, `multipart` its \
-                 metadata before it.",
+                "`resumable` starts an upload: the response has no body, and its header `x-goog-upload-url` \
+                 is the URL for the chunks. With `raw` the body is the file, with `multipart` it is the \
+                 metadata and the file.",
             )
             .with([
                 version(),
-                in_query("upload_id", text("Of an upload that has begun.")),
+                in_query("upload_id", text("The id of an upload that has started.")),
                 in_query("upload_protocol", word(&["resumable", "raw", "multipart"])),
                 in_header("x-goog-upload-protocol", word(&["resumable", "raw", "multipart"])),
                 in_header("x-goog-upload-command", text("`start`, `upload, finalize`, `query`, …")),
@@ -340,31 +340,31 @@ fn files() -> Operations {
         (
             "/{version}/files",
             "get",
-            new("listFiles", "Files of this key").with(page()).answers("Files"),
+            new("listFiles", "Lists the files of this API key").with(page()).answers("Files"),
         ),
         (
             "/{version}/files/{file}",
             "get",
-            new("getFile", "What is known of a file").with([file()]).answers("File"),
+            new("getFile", "Returns the metadata of a file").with([file()]).answers("File"),
         ),
         (
             "/{version}/files/{file}",
             "delete",
-            new("deleteFile", "Forgets a file").with([file()]).answers("Nothing"),
+            new("deleteFile", "Deletes a file").with([file()]).answers("Nothing"),
         ),
         (
             "/{version}/files:register",
             "post",
-            new("registerFiles", "Always refused: files are uploaded"),
+            new("registerFiles", "Not supported: upload files instead"),
         ),
         ("/upload/{version}/files", "post", upload("uploadFile")),
         ("/upload/{version}/files", "put", upload("uploadFileByPut")),
     ]
 }
 
-/// Of what tests control the server with.
-const CONTROL: &str = "A test control, of this key alone: 404 where they are off, as they are by default \
-                       where there are keys.";
+/// Description of the test controls.
+const CONTROL: &str = "A test control, separate for each API key: 404 if the controls are off, which is the \
+                       default with API keys.";
 
 fn ours() -> Operations {
     let new = |id, summary| Operation::new(id, "belljar", summary);
@@ -372,15 +372,15 @@ fn ours() -> Operations {
         (
             "/x/execute",
             "post",
-            new("execute", "Runs code in a cell of its own, without a model")
+            new("execute", "Runs code in a new cell, without a model")
                 .takes("ExecuteRequest")
                 .answers("Executed"),
         ),
-        ("/x/isolation", "get", new("isolation", "What the wall is made of").answers("Isolation")),
+        ("/x/isolation", "get", new("isolation", "The isolation tier and mechanisms").answers("Isolation")),
         (
             "/x/journal",
             "get",
-            new("journal", "What was asked, which scenario answered, and what came of its code")
+            new("journal", "The requests, the scenarios that answered, and the results of their code")
                 .about(CONTROL)
                 .with([namespace()])
                 .answers("Journal"),
@@ -388,7 +388,7 @@ fn ours() -> Operations {
         (
             "/x/reset",
             "post",
-            new("reset", "An empty journal, no added scenarios, and everything counted from 0")
+            new("reset", "Clears the journal, the added scenarios, the faults and the counters")
                 .about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
@@ -396,17 +396,17 @@ fn ours() -> Operations {
         (
             "/x/faults",
             "get",
-            new("faults", "What was ordered to fail, and how often it has happened").about(CONTROL)
+            new("faults", "The faults, and how often each happened").about(CONTROL)
                 .with([namespace()])
                 .answers("StandingFaults"),
         ),
         (
             "/x/faults",
             "post",
-            new("orderFaults", "Failures for every request")
+            new("orderFaults", "Adds faults for every request")
                 .about(
-                    "One, or a list of them, as in the header `x-belljar-fault`. A test control: 404 \
-                     where they are off, as they are by default where there are keys.",
+                    "A fault or a list of faults, as in the header `x-belljar-fault`. A test control: 404 \
+                     if the controls are off, which is the default with API keys.",
                 )
                 .with([namespace()])
                 .takes_as(
@@ -418,14 +418,14 @@ fn ours() -> Operations {
         (
             "/x/faults",
             "delete",
-            new("removeFaults", "Takes away what was ordered").about(CONTROL)
+            new("removeFaults", "Removes the faults").about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
         (
             "/x/scenarios",
             "get",
-            new("scenarios", "All scenarios in their order, and how often each was used")
+            new("scenarios", "All scenarios in order of precedence, and how often each was used")
                 .about(CONTROL)
                 .with([namespace()])
                 .answers("Scenarios"),
@@ -433,10 +433,10 @@ fn ours() -> Operations {
         (
             "/x/scenarios",
             "post",
-            new("addScenarios", "Scenarios that are asked before all others")
+            new("addScenarios", "Adds scenarios that take precedence over all others")
                 .about(
                     "A scenario file. `belljar schema scenario` has its schema. A test control: 404 \
-                     where they are off, as they are by default where there are keys.",
+                     if the controls are off, which is the default with API keys.",
                 )
                 .with([namespace()])
                 .takes_as(
@@ -451,7 +451,7 @@ fn ours() -> Operations {
         (
             "/x/scenarios",
             "delete",
-            new("removeScenarios", "Takes away what was added").about(CONTROL)
+            new("removeScenarios", "Removes the added scenarios").about(CONTROL)
                 .with([namespace()])
                 .answers("Nothing"),
         ),
@@ -465,22 +465,22 @@ fn operators() -> Operations {
         (
             "/",
             "get",
-            new("index", "Where everything is: a page for browsers, JSON for all others")
+            new("index", "An overview: HTML for browsers, JSON for other clients")
                 .answers_as(JSON, json!({"type": "object"}))
                 .answers_as("text/html", page()),
         ),
-        ("/healthz", "get", new("healthz", "The server listens").answers("Health")),
-        ("/readyz", "get", new("readyz", "Code would run at once").answers("Health")),
+        ("/healthz", "get", new("healthz", "Whether the server is up").answers("Health")),
+        ("/readyz", "get", new("readyz", "Whether code can run now").answers("Health")),
         (
             "/openapi.json",
             "get",
             new("document", "This document").answers_as(JSON, json!({"type": "object"})),
         ),
-        ("/docs", "get", new("page", "A page to read it").answers_as("text/html", page())),
+        ("/docs", "get", new("page", "The documentation page").answers_as("text/html", page())),
         (
             "/docs/{file}",
             "get",
-            new("pageFile", "What the page is made of")
+            new("pageFile", "Files of the documentation page")
                 .with([in_path("file", word(&super::page::FILES))])
                 .answers_as("text/css", page())
                 .answers_as("text/javascript", page()),

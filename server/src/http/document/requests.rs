@@ -1,5 +1,4 @@
-//! What the bodies of requests may be. `tests` sees to it that each of these names is read, and
-//! that no other is.
+//! Schemas of request bodies. `tests` checks that exactly these fields are parsed.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +8,7 @@ use super::schema::{
 use crate::http::generate::proto;
 use crate::interaction::ServiceTier;
 
-/// The components that requests are made of.
+/// The components of requests.
 pub fn components() -> Map<String, Value> {
     [interactions(), steps(), tools(), generate(), parts(), ours()].into_iter().flatten().collect()
 }
@@ -37,11 +36,11 @@ fn interactions() -> Components {
                     "tools": list(json!({"type": "string"})),
                 })),
             }))]),
-            "image_config": any_object("Accepted; no model here makes pictures."),
-            "transcription_config": any_object("Accepted; no model here transcribes."),
-            "video_config": any_object("Accepted; no model here makes films."),
+            "image_config": any_object("Accepted and ignored: no model here generates images."),
+            "transcription_config": any_object("Accepted and ignored: no model here transcribes."),
+            "video_config": any_object("Accepted and ignored: no model here generates videos."),
             "speech_config": any_of(&[
-                any_object("Accepted; no model here speaks."),
+                any_object("Accepted and ignored: no model here generates speech."),
                 list(json!({})),
             ]),
         }),
@@ -52,16 +51,16 @@ fn interactions() -> Components {
             "model": {
                 "type": "string",
                 "minLength": 1,
-                "description": "With `models/` before it or without. `direct` runs what it is told.",
+                "description": "With or without the prefix `models/`. `direct` runs the input as code.",
                 "examples": ["direct"],
             },
             "input": named("Input"),
-            "system_instruction": text("What the model is told before the conversation."),
+            "system_instruction": text("Instructions for the model."),
             "tools": list(named("Tool")),
-            "previous_interaction_id": text("Whose conversation goes on. Its tools do not."),
-            "store": flag("Whether it can be had again. The default is yes."),
-            "stream": flag("Whether the answer is a stream of events."),
-            "background": flag("Whether it goes on without its client. Needs `store`."),
+            "previous_interaction_id": text("The interaction to continue. Its tools are not inherited."),
+            "store": flag("Whether to store the interaction. The default is true."),
+            "stream": flag("Whether the response is a stream of events."),
+            "background": flag("Whether the interaction runs without a connection. Requires `store`."),
             "generation_config": named("InteractionGenerationConfig"),
             "response_format": named("ResponseFormat"),
             "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
@@ -83,8 +82,8 @@ fn response_format() -> Value {
         &["type"],
         json!({
             "type": only("text"),
-            "mime_type": text("`application/json`, or `text/plain`."),
-            "schema": any_object("The JSON Schema that the answer fits."),
+            "mime_type": text("`application/json` or `text/plain`."),
+            "schema": any_object("The JSON Schema of the answer."),
         }),
     );
     let media = [
@@ -110,7 +109,7 @@ fn response_format() -> Value {
         fields["type"] = only(kind);
         forms.push(request(&["type"], fields));
     }
-    // Anything else is a schema itself.
+    // Any other object is a schema itself.
     let schema = json!({
         "type": "object",
         "description": "A JSON Schema.",
@@ -121,7 +120,7 @@ fn response_format() -> Value {
 }
 
 fn steps() -> Components {
-    let signature = || text("Opaque. It goes back as it came.");
+    let signature = || text("Opaque. Send it back unchanged.");
     let contents = |of: &str| any_of(&[json!({"type": "string"}), named(of), list(named(of))]);
     let content = any_of(&[
         request(
@@ -132,8 +131,11 @@ fn steps() -> Components {
                 "annotations": list(json!({})),
             }),
         ),
-        media(json!({"data": base64("Padded or not, in either alphabet.")}), "data"),
-        media(json!({"uri": text("Of an uploaded file, or where the operator allows it.")}), "uri"),
+        media(json!({"data": base64("With or without padding, in either alphabet.")}), "data"),
+        media(
+            json!({"uri": text("The URI of an uploaded file, or a URL that the operator allows.")}),
+            "uri",
+        ),
     ]);
     let other = |what: &str, known: &[&str]| {
         json!({
@@ -218,7 +220,7 @@ fn steps() -> Components {
                 "is_error": {"type": "boolean"},
             }),
         ),
-        other("Of a tool that this server does not have. Kept as it is.", &KNOWN_STEPS),
+        other("A step of a tool that this server does not have. Kept unchanged.", &KNOWN_STEPS),
     ];
     let element = any_of(&[named("Content"), named("Step"), named("Turn")]);
     all([
@@ -240,7 +242,7 @@ fn steps() -> Components {
                                            "annotations": list(json!({}))}),
                 ),
                 open_media(),
-                other("Of a type that this server does not know. Kept as it is.", &KNOWN_CONTENTS),
+                other("A content of an unknown type. Kept unchanged.", &KNOWN_CONTENTS),
             ]),
         ),
         ("Step", any_of(&known)),
@@ -274,7 +276,7 @@ fn media(source: Value, required: &str) -> Value {
 
 fn open_media() -> Value {
     let mut fields = media_fields();
-    fields["data"] = base64("Or `uri`.");
+    fields["data"] = base64("Alternative to `uri`.");
     fields["uri"] = json!({"type": "string"});
     open_request(&["type"], fields)
 }
@@ -282,7 +284,7 @@ fn open_media() -> Value {
 fn media_fields() -> Value {
     json!({
         "type": word(&["image", "audio", "video", "document"]),
-        "mime_type": text("`text/csv`. Seen from the bytes where it is missing."),
+        "mime_type": text("Such as `text/csv`. Derived from the bytes if missing."),
         "resolution": {}, "processing": {}, "channels": {}, "sample_rate": {}, "name": {},
     })
 }
@@ -319,7 +321,7 @@ fn generate() -> Components {
             "thinkingLevel":
                 enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
             "thinkingBudget": int32(json!({})),
-            "includeThoughts": flag("Whether the summaries of thoughts are parts of the answer."),
+            "includeThoughts": flag("Whether the answer includes thought summaries."),
         }),
     );
     let mut config = json!({
@@ -335,13 +337,13 @@ fn generate() -> Components {
         "responseLogprobs": {"type": "boolean", "const": false},
         "responseModalities": list(enumeration(proto::RESPONSE_MODALITY, &["text", "image", "audio"])),
         "responseMimeType": {"type": "string"},
-        "responseSchema": any_object("In this API's own dialect of JSON Schema."),
+        "responseSchema": any_object("A schema in this API's dialect of JSON Schema."),
         "responseJsonSchema": {"description": "JSON Schema."},
         "thinkingConfig": thinking,
         "mediaResolution": any_name(proto::MEDIA_RESOLUTION),
     });
     for name in crate::http::generate::IGNORED_CONFIG {
-        config[*name] = json!({"description": "Accepted, and not used."});
+        config[*name] = json!({"description": "Accepted and ignored."});
     }
     let safety = request(
         &["category", "threshold"],
@@ -359,7 +361,7 @@ fn generate() -> Components {
         "generationConfig": named("GenerationConfig"),
         "safetySettings": list(safety),
         "serviceTier": any_name(proto::SERVICE_TIER),
-        "labels": any_object("For bills. Accepted, and not used."),
+        "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},
         "store": {"type": "boolean"},
     });
@@ -382,8 +384,8 @@ fn generate() -> Components {
                 json!({
                     "codeExecution": request(&[], json!({})),
                     "googleSearch": request(&[], json!({
-                        "searchTypes": any_object("Accepted, and not used."),
-                        "timeRangeFilter": any_object("Accepted, and not used."),
+                        "searchTypes": any_object("Accepted and ignored."),
+                        "timeRangeFilter": any_object("Accepted and ignored."),
                     })),
                     "functionDeclarations": any_of(&[named("FunctionDeclaration"),
                                                      list(named("FunctionDeclaration"))]),
@@ -397,7 +399,7 @@ fn generate() -> Components {
                 json!({
                     "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$"},
                     "description": {"type": "string"},
-                    "parameters": any_object("In this API's own dialect of JSON Schema."),
+                    "parameters": any_object("A schema in this API's dialect of JSON Schema."),
                     "parametersJsonSchema": {"description": "JSON Schema."},
                     "response": {}, "responseJsonSchema": {}, "behavior": any_name(proto::BEHAVIOR),
                 }),
@@ -409,7 +411,7 @@ fn generate() -> Components {
                 &[],
                 json!({
                     "includeServerSideToolInvocations":
-                        flag("Needed where code execution and functions are offered together."),
+                        flag("Required with both code execution and functions."),
                     "functionCallingConfig": request(&[], json!({
                         "mode": enumeration(proto::FUNCTION_CALLING_MODE, &[]),
                         "allowedFunctionNames": list(json!({"type": "string"})),
@@ -422,7 +424,7 @@ fn generate() -> Components {
     ])
 }
 
-/// A value of an enum: one of its names, or a number, known or not.
+/// An enum value: one of its names, or any number.
 fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
     any_of(&[
         word(&[others, &words.names()].concat()),
@@ -430,37 +432,37 @@ fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
     ])
 }
 
-/// The same where other names are accepted too.
+/// An enum value for which other names are accepted too.
 fn any_name(words: proto::Enum) -> Value {
     let mut name = json!({"type": "string"});
     name["examples"] = words.names().into();
     any_of(&[name, json!({"type": "integer", "format": "int32"})])
 }
 
-/// A number, or a string of one, as protobuf's JSON has it.
+/// A number, or a string of one, as in protobuf's JSON.
 fn float(mut number: Value) -> Value {
     number["type"] = "number".into();
-    any_of(&[number, text("The same as a string.")])
+    any_of(&[number, text("The number as a string.")])
 }
 
 fn int32(mut number: Value) -> Value {
     number["type"] = "integer".into();
     number["format"] = "int32".into();
-    any_of(&[number, text("The same as a string.")])
+    any_of(&[number, text("The number as a string.")])
 }
 
 fn parts() -> Components {
     let mut part = json!({
         "thought": {"type": "boolean"},
-        "thoughtSignature": text("Opaque. It goes back as it came."),
+        "thoughtSignature": text("Opaque. Send it back unchanged."),
         "text": {"type": "string"},
         "inlineData": request(&["data"], json!({
-            "data": base64("Padded or not, in either alphabet."),
+            "data": base64("With or without padding, in either alphabet."),
             "mimeType": {"type": "string"},
             "displayName": {"type": "string"},
         })),
         "fileData": request(&["fileUri"], json!({
-            "fileUri": text("Of an uploaded file, or where the operator allows it."),
+            "fileUri": text("The URI of an uploaded file, or a URL that the operator allows."),
             "mimeType": {"type": "string"},
             "displayName": {"type": "string"},
         })),
@@ -488,11 +490,11 @@ fn parts() -> Components {
             "willContinue": {"type": "boolean"},
             "scheduling": any_name(proto::SCHEDULING),
         })),
-        "toolCall": any_object("Of a tool that this server does not have. Kept as it is."),
-        "toolResponse": any_object("Of a tool that this server does not have. Kept as it is."),
+        "toolCall": any_object("A part of a tool that this server does not have. Kept unchanged."),
+        "toolResponse": any_object("A part of a tool that this server does not have. Kept unchanged."),
     });
     for name in crate::http::generate::ABOUT_A_PART {
-        part[*name] = json!({"description": "Accepted, and not used."});
+        part[*name] = json!({"description": "Accepted and ignored."});
     }
     all([
         (
@@ -513,8 +515,8 @@ fn ours() -> Components {
     let file = request(
         &["name", "data"],
         json!({
-            "name": text("A plain name of up to 255 bytes, without a dot at its beginning."),
-            "data": base64("Padded or not, in either alphabet."),
+            "name": text("A plain name of at most 255 bytes that does not start with a dot."),
+            "data": base64("With or without padding, in either alphabet."),
         }),
     );
     let execute = request(
@@ -529,10 +531,10 @@ fn ours() -> Components {
         "name": {"type": "string", "pattern": "^(files/)?[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"},
         "displayName": {"type": "string", "maxLength": 512},
         "mimeType": {"type": "string"},
-        "sizeBytes": any_of(&[count("In bytes."), text("The same as a string.")]),
+        "sizeBytes": any_of(&[count("The size in bytes."), text("The number as a string.")]),
     });
     for name in super::super::generate::file::KNOWN_TO_THE_SERVER {
-        metadata[*name] = json!({"description": "Accepted, and not used: the server knows it."});
+        metadata[*name] = json!({"description": "Accepted and ignored: the server sets it."});
     }
     all([
         ("ExecuteRequest", execute),

@@ -1,4 +1,4 @@
-//! The words of JSON Schema that the document is made of.
+//! Builders of JSON Schema for the document.
 
 use serde_json::{Map, Value, json};
 
@@ -22,10 +22,10 @@ pub fn only(word: &str) -> Value {
     json!({"type": "string", "const": word})
 }
 
-/// A value of one of protobuf's enums in an answer.
+/// An enum value of a response: a name or a number.
 pub fn or_number(words: Value) -> Value {
     let number = json!({"type": "integer", "format": "int32",
-        "description": "Of a request with `$alt=json;enum-encoding=int`."});
+        "description": "For requests with `$alt=json;enum-encoding=int`."});
     json!({"anyOf": [words, number]})
 }
 
@@ -45,19 +45,19 @@ pub fn any_of(schemas: &[Value]) -> Value {
     json!({"anyOf": schemas})
 }
 
-/// One of the components.
+/// A reference to a component.
 pub fn named(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-/// An object of a request. Nothing else may be in it, and what need not be there may be `null`.
+/// An object of a request. Unknown fields are invalid, and optional fields may be `null`.
 pub fn request(required: &[&str], fields: Value) -> Value {
     let mut schema = open_request(required, fields);
     schema["additionalProperties"] = false.into();
     schema
 }
 
-/// The same of what a server said once: there may be more to it.
+/// An object of a request that came from a server: unknown fields are valid.
 pub fn open_request(required: &[&str], fields: Value) -> Value {
     let Value::Object(fields) = fields else { return fields };
     let fields = fields.into_iter().map(|(name, schema)| {
@@ -68,7 +68,7 @@ pub fn open_request(required: &[&str], fields: Value) -> Value {
     json!({"type": "object", "required": required, "properties": fields})
 }
 
-/// An object of an answer: nothing else is in it, and all of it is there but for what is optional.
+/// An object of a response, without unknown fields and with all fields that are not optional.
 pub fn answer(optional: &[&str], fields: Value) -> Value {
     let names = fields.as_object().into_iter().flat_map(Map::keys);
     let required: Vec<&String> = names.filter(|name| !optional.contains(&name.as_str())).collect();

@@ -1,5 +1,4 @@
-//! Whether the document is true: its paths, and what it says of requests. What it says of answers is
-//! tested from outside.
+//! Checks the document's paths and request schemas. `tests/wire` checks its response schemas.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use crate::http::generate::{ABSENT_TOOLS, file, request as generate};
-use crate::http::wire::node::ASKED;
+use crate::http::wire::json_reader::ASKED;
 use crate::http::wire::{execute, request as interactions};
 use crate::http::{api, controls, keyless, routes};
 
@@ -28,8 +27,8 @@ fn every_reference_leads_somewhere() {
     let mut found = BTreeSet::new();
     references(&document, &mut found);
     for reference in &found {
-        let pointer = reference.strip_prefix('#').expect("nothing is elsewhere");
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        let pointer = reference.strip_prefix('#').expect("it is a local reference");
+        assert!(document.pointer(pointer).is_some(), "{reference} has no target");
     }
     let components = document["components"]["schemas"].as_object().expect("it is one").keys();
     let unused: Vec<_> = components
@@ -38,7 +37,7 @@ fn every_reference_leads_somewhere() {
     assert!(unused.is_empty(), "nothing refers to {unused:?}");
 }
 
-/// `/files/{*rest}` as a pattern for paths of the document, in which `{file}` stands for anything.
+/// Converts `/files/{*rest}` to a pattern for paths of the document; `{file}` matches any segment.
 fn pattern(route: &str) -> Regex {
     let pattern = regex::escape(route)
         .replace(r"\{\*rest\}", ".+")
@@ -54,7 +53,7 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
     let paths: Vec<String> = paths.map(|path| path.replace("{version}", "v1")).collect();
     let versioned = api().into_iter().map(|(path, _)| format!("/v1{path}"));
     let others = routes().into_iter().chain(controls()).chain(keyless()).map(|(path, _)| path);
-    // The others of the same are not documented one by one.
+    // The other versions are not documented separately.
     let others = others.filter(|path| !path.contains("/v1beta/") && !path.contains("/v1alpha/"));
     let routes: Vec<(String, Regex)> =
         versioned.chain(others).map(|route| (route.clone(), pattern(&route))).collect();
@@ -62,15 +61,15 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
         assert!(paths.iter().any(|path| pattern.is_match(path)), "{route} is not documented");
     }
     for path in &paths {
-        assert!(routes.iter().any(|(_, route)| route.is_match(path)), "nothing is at {path}");
+        assert!(routes.iter().any(|(_, route)| route.is_match(path)), "{path} is not a route");
     }
 }
 
-/// Names of the fields of a schema and of all that is in it, as paths. Whether there is one of a
-/// thing or a list of them makes no difference.
+/// Names of the fields of a schema and of its nested schemas, as paths. Lists are treated like their
+/// elements.
 fn documented(document: &Value, schema: &Value, place: &str, found: &mut BTreeSet<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
-        let target = document.pointer(&reference[1..]).expect("it leads somewhere");
+        let target = document.pointer(&reference[1..]).expect("it has a target");
         return documented(document, target, place, found);
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
@@ -86,7 +85,7 @@ fn documented(document: &Value, schema: &Value, place: &str, found: &mut BTreeSe
     }
 }
 
-/// What these bodies make the reader ask for.
+/// The fields that the parser takes from these bodies.
 fn asked(samples: &[Value], read: &dyn Fn(Value) -> Result<(), String>) -> BTreeSet<String> {
     let index = Regex::new(r"\[\d+\]").expect("it is one");
     ASKED.with_borrow_mut(BTreeSet::clear);
@@ -111,22 +110,22 @@ fn is_true(
     let mut asked = asked(samples, &read);
     asked.retain(|path| !refused.contains(path));
     let unnamed: Vec<_> = asked.difference(&named).collect();
-    assert!(unnamed.is_empty(), "{component} reads what it does not document: {unnamed:?}");
+    assert!(unnamed.is_empty(), "{component} parses undocumented fields: {unnamed:?}");
     let unread: Vec<_> = named.difference(&asked).collect();
-    assert!(unread.is_empty(), "{component} documents what it does not read: {unread:?}");
+    assert!(unread.is_empty(), "{component} documents fields that it does not parse: {unread:?}");
 
     let mut whole = json!({"$ref": format!("#/components/schemas/{component}")});
     whole["components"] = document["components"].clone();
     let validator = jsonschema::validator_for(&whole).expect("it is a schema");
     for sample in samples {
         if let Some(error) = validator.iter_errors(sample).next() {
-            panic!("{sample} is accepted, and does not fit {component}: {error}");
+            panic!("{sample} is accepted, but does not match {component}: {error}");
         }
-        // Nothing is let through that is not documented either.
+        // Undocumented fields are rejected too.
         let Value::Object(fields) = sample else { continue };
         let mut more = Map::clone(fields);
         more.insert("not_documented".into(), 1.into());
-        assert!(!validator.is_valid(&more.clone().into()), "{component} has room for anything");
+        assert!(!validator.is_valid(&more.clone().into()), "{component} accepts unknown fields");
         read(more.into()).expect_err("an unknown field was accepted");
     }
 }
@@ -135,7 +134,7 @@ fn refused(table: &[(&str, &str)]) -> Vec<String> {
     table.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-/// Requests that have every field, and every form of those that have several.
+/// Requests with every field, and every form of fields that have several.
 pub fn of_interactions() -> Vec<Value> {
     let media = |kind: &str, source: &str| {
         json!({"type": kind, source: "AAAA", "mime_type": "a/b", "resolution": "low",
@@ -255,7 +254,7 @@ pub fn of_generate() -> [Value; 2] {
 fn content_is_generated_as_the_document_says() {
     let [every, other] = of_generate();
 
-    // An instruction is a content of which texts alone are taken: the others are read and refused.
+    // An instruction is a content with only texts; other parts are parsed and rejected.
     let contents = every["contents"].as_array().expect("it is one").iter();
     let parts = contents.flat_map(|content| content["parts"].as_array().expect("it is one"));
     let instructions: Vec<Value> = parts
@@ -281,7 +280,7 @@ fn content_is_generated_as_the_document_says() {
     });
 }
 
-/// What is looked for, below a place, only to be refused in words of its own.
+/// Fields that are taken only to reject them with a specific message.
 fn refused_here(place: &str) -> Vec<String> {
     let mut names = refused(generate::REFUSED);
     names.extend(ABSENT_TOOLS.iter().map(|name| format!("tools.{name}")));

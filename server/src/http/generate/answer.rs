@@ -1,15 +1,15 @@
-//! Answers: what happened, as the parts of one candidate.
+//! Builds answers: converts events into the parts of one candidate.
 
 use serde_json::{Value, json};
 
 use super::foreign::Foreign;
-use super::{proto, say};
+use super::{encode, proto};
 use crate::http::error::ApiError;
 use crate::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Shell, Status, Tokens, Usage,
 };
 
-/// What is said of every answer and of each of its pieces.
+/// Properties of an answer and of each of its chunks.
 #[derive(Debug, Clone)]
 pub struct About {
     pub model: String,
@@ -23,12 +23,12 @@ pub struct About {
 #[derive(Debug, Clone, Copy)]
 pub struct End {
     finish_reason: &'static str,
-    /// Absent where the model stopped without an answer: that is not counted.
+    /// `None` if the model stopped without an answer, which has no usage.
     pub usage: Option<Usage>,
 }
 
 impl End {
-    /// Of the event that is the last one, and of no other.
+    /// The end in the final event; `None` for all other events.
     pub fn of(event: &Event) -> Option<Result<End, ApiError>> {
         match event {
             Event::Finished { status: Status::Cancelled, .. } => Some(Err(ApiError::stopping())),
@@ -44,18 +44,18 @@ impl End {
     }
 }
 
-/// Makes parts of what happens, one at a time and in its order.
+/// Converts events into parts, one at a time and in order.
 #[derive(Debug)]
 pub struct Parts {
-    /// Whether the summaries of thoughts are shown.
+    /// Whether thought summaries are included.
     thoughts: bool,
-    /// Of a thought whose text is still coming.
+    /// Of a thought whose text is incomplete.
     signature: Option<String>,
-    /// Of the code that is about to come.
+    /// Of the code that follows.
     code_id: String,
-    /// A function call and the JSON text of its arguments so far.
+    /// A function call and the JSON of its arguments so far.
     call: Option<(FunctionCall, String)>,
-    /// Whether a call of this answer has had the signature, which is that of them all.
+    /// Whether a call of this answer has carried the signature, which all calls share.
     signed: bool,
     /// A step that another server runs.
     foreign: Option<Foreign>,
@@ -103,7 +103,7 @@ impl Parts {
                 if std::mem::replace(&mut self.signed, true) {
                     call.signature.clear();
                 }
-                Some(say::of_function_call(&call))
+                Some(encode::of_function_call(&call))
             }
             Event::StepStarted { .. }
             | Event::Created(_)
@@ -115,47 +115,47 @@ impl Parts {
 
     fn delta(&mut self, delta: &Delta) -> Option<Value> {
         match delta {
-            Delta::ThoughtSummary(summary) => self.thoughts.then(|| say::thought(summary)),
+            Delta::ThoughtSummary(summary) => self.thoughts.then(|| encode::thought(summary)),
             Delta::ThoughtSignature(signature) => {
                 self.signature = Some(signature.clone());
                 None
             }
-            Delta::Text(text) => Some(say::text(text)),
-            Delta::Media(media) => Some(say::of_media(media)),
+            Delta::Text(text) => Some(encode::text(text)),
+            Delta::Media(media) => Some(encode::of_media(media)),
             Delta::CodeCall { code, signature } => {
                 self.signature = None;
-                Some(say::of_code(&self.code_id, code, signature))
+                Some(encode::of_code(&self.code_id, code, signature))
             }
-            Delta::CodeResult(result) => Some(say::of_code_result(result)),
+            Delta::CodeResult(result) => Some(encode::of_code_result(result)),
             Delta::FunctionArguments(more) => {
                 if let Some((_, arguments)) = &mut self.call {
                     arguments.push_str(more);
                 }
                 None
             }
-            // It stands beside the parts: see `grounding`.
+            // Returned beside the parts: see `grounding`.
             Delta::SearchCall { .. }
             | Delta::SearchResult(_)
             | Delta::Citations(_)
-            // Here it is no part, and a request cannot ask for it.
+            // Not a part in this API, and a request cannot cause it.
             | Delta::Foreign(_) => None,
         }
     }
 
-    /// The last part, where there is something left to say: a thought's signature stands at the end
-    /// of the text that it led to.
+    /// The final part, if any: a thought's signature is sent after the text that the thought led
+    /// to.
     pub fn last(self) -> Option<Value> {
         let signature = self.signature?;
         Some(json!({"text": "", "thoughtSignature": signature}))
     }
 }
 
-/// Pieces of a text become one again, and a signature that stands alone joins it.
+/// Joins chunks of a text, and attaches a signature that is alone.
 pub fn join(pieces: impl Iterator<Item = Value>) -> Vec<Value> {
     let mut parts: Vec<Value> = Vec::new();
     for piece in pieces {
         match parts.last_mut() {
-            Some(last) if goes_on(last, &piece) => {
+            Some(last) if continues(last, &piece) => {
                 if let (Value::String(text), Some(more)) =
                     (&mut last["text"], piece["text"].as_str())
                 {
@@ -169,21 +169,21 @@ pub fn join(pieces: impl Iterator<Item = Value>) -> Vec<Value> {
         }
     }
     if parts.is_empty() {
-        // A model may have nothing to say, and clients look at the first part all the same.
-        parts.push(say::text(""));
+        // The model may return no text, but clients access the first part.
+        parts.push(encode::text(""));
     }
     parts
 }
 
-/// Whether a piece belongs to the part before it.
-pub fn goes_on(last: &Value, piece: &Value) -> bool {
+/// Whether a chunk continues the part before it.
+pub fn continues(last: &Value, piece: &Value) -> bool {
     last["text"].is_string()
         && piece["text"].is_string()
         && last.get("thought") == piece.get("thought")
 }
 
-/// An answer, or a piece of one, and what was used until then. `end` is there with the last one, and
-/// with it what was searched.
+/// An answer or a chunk of one, with the usage so far. The last one has `end` and the grounding
+/// metadata.
 pub fn answer(
     about: &About,
     parts: Vec<Value>,
@@ -212,14 +212,14 @@ pub fn answer(
 
 fn finish_reason(status: Status) -> &'static str {
     match status {
-        // Functions that wait for the client are a good end here.
+        // Calls for the client are a regular end in this API.
         Status::Completed | Status::RequiresAction => "STOP",
         Status::Incomplete => "MAX_TOKENS",
         Status::InProgress | Status::Failed | Status::Cancelled => "OTHER",
     }
 }
 
-/// What a whole answer used. What was not used is not counted, as with the real service.
+/// The usage of a complete answer. Like the real service, omits counts of zero.
 pub fn usage(about: &About, usage: &Usage) -> Value {
     let mut json = usage_so_far(about, usage);
     if usage.tool_use.total() > 0 {
@@ -230,8 +230,8 @@ pub fn usage(about: &About, usage: &Usage) -> Value {
     json
 }
 
-/// What was used until a piece of a stream. The real service tells of the use of tools at the end
-/// alone, so the sum leaves it out until then.
+/// The usage up to a chunk of a stream. The real service reports tool use only at the end, so the
+/// total excludes it until then.
 pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
     let before_tools = Usage { tool_use: Tokens::default(), ..*usage };
     let mut json = json!({
@@ -251,7 +251,7 @@ pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
     json
 }
 
-/// What `:countTokens` says.
+/// The response of `:countTokens`.
 pub fn counted(tokens: &Tokens) -> Value {
     json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)})
 }

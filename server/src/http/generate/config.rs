@@ -1,29 +1,29 @@
-//! `generationConfig`: checked, and handed to the model in the words of the interactions API, so
-//! that a model has one language to understand. What that API has no word for keeps its own.
+//! Validates `generationConfig` and converts it to the fields of the interactions API, so that
+//! backends handle one format. ObjectReader without an equivalent keep their names.
 
 use serde_json::{Map, Value};
 
 use super::proto;
 use super::schema::json_schema;
 use crate::http::wire::WireError;
-use crate::http::wire::node::{Fields, Node};
+use crate::http::wire::json_reader::{Node, ObjectReader};
 
 /// Limit of the real service.
 const MAX_STOP_SEQUENCES: usize = 5;
 
-/// An answer that is one word out of a list.
+/// A response that is one of several enum values.
 const ENUM: &str = "text/x.enum";
 
-/// How an answer is wanted.
+/// How the answer is requested.
 #[derive(Debug, Default, PartialEq)]
 pub struct Config {
-    /// For the model; `Null` where there was nothing.
+    /// For the model; `Null` if the request has none.
     pub generation: Value,
-    /// Whether the client wants to read the summaries of thoughts.
+    /// Whether the client requests thought summaries.
     pub thoughts: bool,
 }
 
-/// For services that make pictures and sound. Accepted, not used.
+/// Only for models that generate images and audio. Accepted and ignored.
 pub const IGNORED: &[&str] = &[
     "audioTimestamp",
     "audioTranscriptionConfig",
@@ -47,7 +47,7 @@ pub fn config(node: Node) -> Result<Config, WireError> {
     ] {
         if let Some(node) = fields.take(name) {
             if !(from..=to).contains(&proto::number(&node)?) {
-                return Err(node.wrong(format!("it must lie between {from} and {to}")));
+                return Err(node.wrong(format!("must be between {from} and {to}")));
             }
             config.insert(word.to_owned(), proto::json_number(&node)?);
         }
@@ -55,14 +55,14 @@ pub fn config(node: Node) -> Result<Config, WireError> {
     if let Some(node) = fields.take("maxOutputTokens") {
         let tokens = proto::int32(&node)?;
         if tokens < 1 {
-            return Err(node.wrong(format!("it must lie between 1 and {}", i32::MAX)));
+            return Err(node.wrong(format!("must be between 1 and {}", i32::MAX)));
         }
         config.insert("max_output_tokens".to_owned(), tokens.into());
     }
     if let Some(seed) = fields.take("seed") {
         config.insert("seed".to_owned(), proto::int32(&seed)?.into());
     }
-    // For services that see. Checked, not used.
+    // Only for models with vision. Validated and ignored.
     if let Some(node) = fields.take("mediaResolution") {
         proto::MEDIA_RESOLUTION.word(node)?;
     }
@@ -77,9 +77,12 @@ pub fn config(node: Node) -> Result<Config, WireError> {
     Ok(Config { generation, thoughts: thoughts.transpose()?.unwrap_or(false) })
 }
 
-fn stop_sequences(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), WireError> {
+fn stop_sequences(
+    fields: &mut ObjectReader,
+    config: &mut Map<String, Value>,
+) -> Result<(), WireError> {
     let Some(node) = fields.take("stopSequences") else { return Ok(()) };
-    let too_many = node.wrong(format!("there may be {MAX_STOP_SEQUENCES} at most"));
+    let too_many = node.wrong(format!("at most {MAX_STOP_SEQUENCES} are allowed"));
     let sequences: Vec<_> = node.list()?.into_iter().map(Node::string).collect::<Result<_, _>>()?;
     if sequences.len() > MAX_STOP_SEQUENCES {
         return Err(too_many);
@@ -90,15 +93,15 @@ fn stop_sequences(fields: &mut Fields, config: &mut Map<String, Value>) -> Resul
     Ok(())
 }
 
-/// The form of the answer.
-fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), WireError> {
+/// The response format.
+fn response(fields: &mut ObjectReader, config: &mut Map<String, Value>) -> Result<(), WireError> {
     if let Some(count) = fields.take("candidateCount")
         && proto::int32(&count)? != 1
     {
-        return Err(count.wrong("this server gives one candidate"));
+        return Err(count.wrong("this server returns one candidate"));
     }
     if fields.boolean("responseLogprobs")? == Some(true) || fields.has("logprobs") {
-        return Err(fields.wrong("'logprobs' are not given by this server"));
+        return Err(fields.wrong("'logprobs' are not supported by this server"));
     }
     if let Some(modalities) = fields.take("responseModalities") {
         for modality in modalities.list()? {
@@ -110,7 +113,7 @@ fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), 
     let schema = fields.take("responseJsonSchema").map(Node::into_value).or(own);
     let kind = schema.as_ref().and_then(|schema| schema["type"].as_str());
     if mime_type.as_deref() == Some(ENUM) && matches!(kind, Some("array" | "object")) {
-        return Err(fields.wrong(format!("'{ENUM}' needs a schema of one value out of an 'enum'")));
+        return Err(fields.wrong(format!("'{ENUM}' requires a schema with an 'enum'")));
     }
     if let Some(mime_type) = mime_type {
         config.insert("response_mime_type".to_owned(), mime_type.into());
@@ -121,11 +124,11 @@ fn response(fields: &mut Fields, config: &mut Map<String, Value>) -> Result<(), 
     Ok(())
 }
 
-/// Whether thoughts are shown.
+/// Whether thoughts are included.
 fn thinking(node: Node, config: &mut Map<String, Value>) -> Result<bool, WireError> {
     let mut fields = node.object()?.camel()?;
     if let Some(level) = fields.take("thinkingLevel") {
-        // Python's SDK takes either case and hands it on.
+        // Python's SDK accepts and forwards both cases.
         let others = ["XHIGH", "minimal", "low", "medium", "high"];
         let level = proto::THINKING_LEVEL.one_of(level, &others)?;
         if level != "THINKING_LEVEL_UNSPECIFIED" {
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_said_in_the_other_apis_words() {
+    fn a_valid_config_is_converted_to_the_interactions_api() {
         let config = read(json!({
             "temperature": 0.7, "topP": 1, "top_k": 40.0, "seed": 7, "maxOutputTokens": 100,
             "stopSequences": ["END"], "candidateCount": 1, "responseModalities": ["TEXT"],
@@ -164,7 +167,7 @@ mod tests {
             "thinkingConfig": {"thinking_level": "LOW", "includeThoughts": true},
             "speechConfig": {}, "presencePenalty": 0,
         }));
-        let config = config.expect("it is right");
+        let config = config.expect("it is valid");
         assert!(config.thoughts);
         assert_eq!(
             config.generation,
@@ -179,27 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (config, wanted) in [
             (json!({"temperature": "hot"}), "Invalid type for 'g.temperature'"),
-            (json!({"temperature": 3}), "it must lie between 0 and 2"),
+            (json!({"temperature": 3}), "must be between 0 and 2"),
             (json!({"max_output_tokens": 0}), "Invalid value for 'g.maxOutputTokens'"),
-            (json!({"candidateCount": 2}), "this server gives one candidate"),
+            (json!({"candidateCount": 2}), "this server returns one candidate"),
             (
                 json!({"responseMimeType": "text/x.enum", "responseSchema": {"type": "ARRAY"}}),
-                "needs a schema of one value",
+                "requires a schema with an 'enum'",
             ),
-            (json!({"responseLogprobs": true}), "'logprobs' are not given"),
-            (json!({"stopSequences": ["a", "b", "c", "d", "e", "f"]}), "there may be 5 at most"),
-            (json!({"responseModalities": ["SMELL"]}), "'SMELL' is none of text"),
-            (json!({"thinkingConfig": {"thinkingLevel": "some"}}), "'some' is none of XHIGH"),
+            (json!({"responseLogprobs": true}), "'logprobs' are not supported"),
+            (json!({"stopSequences": ["a", "b", "c", "d", "e", "f"]}), "at most 5 are allowed"),
+            (json!({"responseModalities": ["SMELL"]}), "'SMELL' is not one of text"),
+            (json!({"thinkingConfig": {"thinkingLevel": "some"}}), "'some' is not one of XHIGH"),
             (
                 json!({"thinkingConfig": {"level": 1}}),
                 "Unknown parameter 'g.thinkingConfig.level'.",
             ),
             (json!({"thinking_level": "low"}), "Unknown parameter 'g.thinkingLevel'."),
         ] {
-            let error = read(config.clone()).expect_err("it was accepted");
+            let error = read(config.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{config} gave {error}");
         }
     }

@@ -1,20 +1,20 @@
-//! Contents to steps: a conversation as this API has it, read into the one that the engine has.
+//! Converts contents to steps: a conversation in this API's form into the engine's.
 //!
-//! A part knows less than a step. Which call a result belongs to may have to be seen from the order,
-//! and a signature on a text is that of the thought before it.
+//! A part has less information than a step. The call of a result may follow only from the order,
+//! and the signature of a text is that of the thought before it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
-use super::part::{self, Part, Said};
+use super::part::{self, Part, PartData};
 use crate::http::wire::WireError;
 use crate::http::wire::input::{MAX_STEPS, too_many_steps};
-use crate::http::wire::node::Node;
+use crate::http::wire::json_reader::Node;
 use crate::ids;
 use crate::interaction::{CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Step};
 
-/// Texts of the real service.
+/// Messages of the real service.
 const NO_CONTENTS: &str = "* GenerateContentRequest.contents: contents is not specified\n";
 const NO_PARTS: &str = "must not be empty";
 
@@ -31,12 +31,12 @@ pub struct Turn {
     pub parts: Vec<Part>,
 }
 
-/// Reads a conversation, oldest first.
+/// Parses a conversation, oldest first.
 pub fn contents(node: Option<Node>) -> Result<Vec<Step>, WireError> {
     steps(turns(node)?)
 }
 
-/// The contents of a conversation as they came, oldest first.
+/// The contents of a conversation, oldest first.
 pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
     let nodes = node.map(one_or_many).transpose()?.unwrap_or_default();
     if nodes.is_empty() {
@@ -45,7 +45,7 @@ pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
     nodes.into_iter().map(turn).collect()
 }
 
-/// What happened in a conversation.
+/// The steps of a conversation.
 pub fn steps(turns: Vec<Turn>) -> Result<Vec<Step>, WireError> {
     let mut history = History::default();
     for Turn { role, parts } in turns {
@@ -60,14 +60,14 @@ pub fn steps(turns: Vec<Turn>) -> Result<Vec<Step>, WireError> {
     Ok(history.steps)
 }
 
-/// The texts of a content, joined by line breaks: an instruction has nothing else.
+/// The texts of a content, joined by line breaks. An instruction contains nothing else.
 pub fn instruction(node: Node) -> Result<String, WireError> {
     let (_, parts) = parts(node)?;
     let mut texts = Vec::new();
     for node in parts {
-        let mistake = node.wrong("an instruction is text");
-        match part::read(node)?.said {
-            Said::Content(Content::Text { text, .. }) => texts.push(text),
+        let mistake = node.wrong("an instruction must be text");
+        match part::read(node)?.data {
+            PartData::Content(Content::Text { text, .. }) => texts.push(text),
             _ => return Err(mistake),
         }
     }
@@ -84,7 +84,7 @@ fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {
     let mut fields = node.object()?.camel()?;
     let role = match fields.take("role") {
         Some(node) => match node.value().as_str() {
-            // `function` is how results came before they were the user's.
+            // `function` was the role of results before `user`.
             Some("user" | "function" | "") => Role::User,
             Some("model") => Role::Model,
             Some(_) => return Err(node.wrong("Please use a valid role: user, model")),
@@ -98,7 +98,7 @@ fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {
     if parts.is_empty() { Err(missing) } else { Ok((role, parts)) }
 }
 
-/// Old examples have one object where a list belongs.
+/// Old examples have one object instead of a list.
 pub fn one_or_many(node: Node) -> Result<Vec<Node>, WireError> {
     match node.value() {
         Value::Object(_) => Ok(vec![node]),
@@ -106,21 +106,21 @@ pub fn one_or_many(node: Node) -> Result<Vec<Node>, WireError> {
     }
 }
 
-/// The steps so far, and what the next part may have to know of them.
+/// The steps so far, and the state that later parts need.
 #[derive(Debug, Default)]
 struct History {
     steps: Vec<Step>,
-    /// Whether the next content begins a message of its own.
-    anew: bool,
+    /// Whether the next content starts a new message.
+    starts_message: bool,
     calls: Calls,
 }
 
-/// The calls so far, by what a later part may name them by.
+/// The calls so far, indexed by what a later part may refer to.
 #[derive(Debug, Default)]
 struct Calls {
     last_code: String,
     ids: HashSet<String>,
-    /// Of each function the calls in their order, with those in front that were answered.
+    /// For each function, its unanswered calls in order.
     by_function: HashMap<String, VecDeque<String>>,
     answered: HashSet<String>,
 }
@@ -131,7 +131,7 @@ impl Calls {
         self.by_function.entry(call.name.clone()).or_default().push_back(call.id.clone());
     }
 
-    /// The oldest call of this function that has no result yet.
+    /// The oldest unanswered call of this function.
     fn waiting_for(&mut self, result: &FunctionResult) -> String {
         let calls = result.name.as_ref().and_then(|name| self.by_function.get_mut(name));
         let Some(calls) = calls else { return String::new() };
@@ -144,43 +144,44 @@ impl Calls {
 
 impl History {
     fn turn(&mut self) {
-        self.anew = true;
+        self.starts_message = true;
     }
 
-    fn add(&mut self, role: Role, Part { said, signature }: Part) {
+    fn add(&mut self, role: Role, Part { data, signature }: Part) {
         let signature = signature.unwrap_or_default();
-        match said {
-            // There is nothing in it for anyone.
-            Said::Thought(summary) if summary.is_empty() && signature.is_empty() => {}
-            Said::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
-            Said::Content(content) => self.content(role, content, signature),
-            Said::Code(call) => {
+        match data {
+            // It carries no information.
+            PartData::Thought(summary) if summary.is_empty() && signature.is_empty() => {}
+            PartData::Thought(summary) => self.steps.push(Step::Thought { summary, signature }),
+            PartData::Content(content) => self.content(role, content, signature),
+            PartData::Code(call) => {
                 let call = CodeCall { id: or_fresh(call.id), signature, ..call };
                 self.calls.last_code.clone_from(&call.id);
                 self.steps.push(Step::CodeCall(call));
             }
-            Said::CodeResult(result) => {
+            PartData::CodeResult(result) => {
                 let call_id = Some(result.call_id).filter(|id| !id.is_empty());
                 let call_id = call_id.unwrap_or_else(|| self.calls.last_code.clone());
                 self.steps.push(Step::CodeResult(CodeResult { call_id, ..result }));
             }
-            Said::FunctionCall(call) => {
+            PartData::FunctionCall(call) => {
                 let call = FunctionCall { id: or_fresh(call.id), signature, ..call };
                 self.calls.called(&call);
                 self.steps.push(Step::FunctionCall(call));
             }
-            Said::FunctionResult(result) => {
-                // An id may be left out here, on both sides or on one: then the name tells.
+            PartData::FunctionResult(result) => {
+                // The id is optional in both the call and the result; without it, the name
+                // identifies the call.
                 let call_id = Some(result.call_id.clone()).filter(|id| self.calls.ids.contains(id));
                 let call_id = call_id.unwrap_or_else(|| self.calls.waiting_for(&result));
                 self.calls.answered.insert(call_id.clone());
                 self.steps.push(Step::FunctionResult(FunctionResult { call_id, ..result }));
             }
-            Said::Foreign(part) => self.steps.push(Step::Foreign(part)),
+            PartData::Foreign(part) => self.steps.push(Step::Foreign(part)),
         }
     }
 
-    /// Contents of one message stand together.
+    /// Contents of one message are grouped.
     fn content(&mut self, role: Role, content: Content, signature: String) {
         if !signature.is_empty() {
             self.steps.push(Step::Thought { summary: String::new(), signature });
@@ -189,10 +190,14 @@ impl History {
         if is_empty && role == Role::Model {
             return;
         }
-        let anew = std::mem::replace(&mut self.anew, false);
+        let starts_message = std::mem::replace(&mut self.starts_message, false);
         match (role, self.steps.last_mut()) {
-            (Role::User, Some(Step::UserInput(message))) if !anew => message.push(content),
-            (Role::Model, Some(Step::ModelOutput(message))) if !anew => message.push(content),
+            (Role::User, Some(Step::UserInput(message))) if !starts_message => {
+                message.push(content)
+            }
+            (Role::Model, Some(Step::ModelOutput(message))) if !starts_message => {
+                message.push(content)
+            }
             (Role::User, _) => self.steps.push(Step::UserInput(vec![content])),
             (Role::Model, _) => self.steps.push(Step::ModelOutput(vec![content])),
         }
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_step_and_its_role_says_whose() {
+    fn a_message_is_one_step_with_its_role() {
         let hello = json!([{"text": "a"}, {"text": "b"}]);
         let message = Step::UserInput(vec![Content::text("a"), Content::text("b")]);
         for role in [json!("user"), json!(null), json!(""), json!("function")] {
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_with_code_in_it_is_what_happened() {
+    fn a_history_with_code_becomes_its_steps() {
         let steps = read(json!([
             {"role": "user", "parts": [{"text": "6 * 7?"}]},
             {"role": "model", "parts": [
@@ -248,7 +253,7 @@ mod tests {
                 {"text": "It is 42."}, {"text": "", "thoughtSignature": "s2"}]},
             {"role": "user", "parts": [{"text": "And?"}]},
         ]));
-        let steps = steps.expect("it is right");
+        let steps = steps.expect("it is valid");
         let [
             _,
             Step::Thought { summary, .. },
@@ -261,16 +266,20 @@ mod tests {
         };
         assert_eq!((&**summary, &*call.signature), ("Hm.", "s1"));
         assert_eq!((result.outcome, &*result.stdout), (Outcome::Ok, "42\n"));
-        assert_eq!((call.id.len(), &call.id), (8, &result.call_id), "they belong together");
-        let [Step::ModelOutput(said), Step::Thought { signature, .. }, Step::UserInput(_)] = rest
+        assert_eq!(
+            (call.id.len(), &call.id),
+            (8, &result.call_id),
+            "the result refers to the call"
+        );
+        let [Step::ModelOutput(data), Step::Thought { signature, .. }, Step::UserInput(_)] = rest
         else {
             panic!("{rest:?}");
         };
-        assert_eq!((said.len(), &**signature), (2, "s2"));
+        assert_eq!((data.len(), &**signature), (2, "s2"));
     }
 
     #[test]
-    fn a_function_without_an_id_is_found_by_its_name() {
+    fn a_call_without_an_id_is_found_by_its_name() {
         let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
         let result = |name: &str| json!({"functionResponse": {"name": name, "response": {"a": 1}}});
         let steps = read(json!([
@@ -278,7 +287,7 @@ mod tests {
             {"role": "model", "parts": [call("f"), call("g"), call("f")]},
             {"role": "user", "parts": [result("f"), result("f"), result("g")]},
         ]));
-        let steps = steps.expect("it is right");
+        let steps = steps.expect("it is valid");
         let calls = steps.iter().filter_map(|step| match step {
             Step::FunctionCall(call) => Some(&call.id),
             _ => None,
@@ -292,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_no_call_has_is_as_good_as_none() {
+    fn an_unknown_id_counts_as_missing() {
         let answer = |call: Value, result: Value| {
             let steps = read(json!([
                 {"role": "user", "parts": [{"text": "?"}]},
                 {"role": "model", "parts": [{"functionCall": call}]},
                 {"role": "user", "parts": [{"functionResponse": result}]},
             ]));
-            match &steps.expect("it is right")[..] {
+            match &steps.expect("it is valid")[..] {
                 [_, Step::FunctionCall(call), Step::FunctionResult(result)] => {
                     (call.id.clone(), result.call_id.clone())
                 }
@@ -316,11 +325,11 @@ mod tests {
         }
         let (_, answered) =
             answer(json!({"name": "f", "id": "a"}), json!({"name": "g", "id": "b"}));
-        assert_eq!(answered, "", "it belongs to no call");
+        assert_eq!(answered, "", "it has no call");
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (json, wanted) in [
             (json!(null), "contents is not specified"),
             (json!([]), "contents is not specified"),
@@ -336,7 +345,7 @@ mod tests {
                 "Unknown parameter 'contents[0].parts[1].txt'.",
             ),
         ] {
-            let error = read(json.clone()).expect_err("it was accepted");
+            let error = read(json.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{json} gave {error}");
         }
     }

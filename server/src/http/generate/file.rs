@@ -1,20 +1,20 @@
-//! A file that was sent ahead, as clients announce it and as it is shown.
+//! The JSON of uploaded files: clients' metadata and the server's responses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::proto;
-use crate::http::base::Base;
+use crate::http::external_url::ExternalUrl;
 use crate::http::wire::WireError;
 use crate::http::wire::content;
-use crate::http::wire::node::Node;
+use crate::http::wire::json_reader::Node;
 use crate::store::{Announced, File};
 
 /// Limits of the real service, in characters.
 const MAX_ID: usize = 40;
 const MAX_DISPLAY_NAME: usize = 512;
-/// What types of files begin with. There are no others.
+/// Top-level MIME types; there are no others.
 const MEDIA: &[&str] = &[
     "application",
     "audio",
@@ -28,7 +28,7 @@ const MEDIA: &[&str] = &[
     "video",
 ];
 
-/// What only the server knows, and clients send back all the same.
+/// Fields that only the server sets, but that clients send back.
 pub const KNOWN_TO_THE_SERVER: &[&str] = &[
     "createTime",
     "updateTime",
@@ -42,7 +42,7 @@ pub const KNOWN_TO_THE_SERVER: &[&str] = &[
     "videoMetadata",
 ];
 
-/// What the headers of a request say of a file, beside its metadata.
+/// Properties of a file in the request's headers, in addition to its metadata.
 #[derive(Debug, Default)]
 pub struct InHeaders<'a> {
     pub mime_type: Option<&'a str>,
@@ -50,7 +50,7 @@ pub struct InHeaders<'a> {
     pub file_name: Option<&'a str>,
 }
 
-/// Reads `{"file": {…}}`.
+/// Parses `{"file": {…}}`.
 pub fn announced(body: Value, headers: &InHeaders<'_>) -> Result<Announced, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     let file = fields.take("file").map(|node| node.object()?.camel()).transpose()?;
@@ -96,21 +96,21 @@ fn name(node: Node) -> Result<String, WireError> {
         return Ok(id.to_owned());
     }
     Err(node.wrong(format!(
-        "a file's name is 'files/' and at most {MAX_ID} small letters, digits and dashes, with no dash \
-         at either end"
+        "a file name must be 'files/' and at most {MAX_ID} lower-case letters, digits and dashes, without a \
+         dash at either end"
     )))
 }
 
 fn display(node: Node) -> Result<String, WireError> {
-    let mistake = node.wrong(format!("it may have {MAX_DISPLAY_NAME} characters"));
+    let mistake = node.wrong(format!("at most {MAX_DISPLAY_NAME} characters are allowed"));
     let name = node.string()?;
     if name.chars().count() > MAX_DISPLAY_NAME { Err(mistake) } else { Ok(name) }
 }
 
-/// A number, or a text of one: JavaScript has no integers of this length.
+/// A number, or a string of one: JavaScript's integers are shorter.
 fn size(node: Node) -> Result<u64, WireError> {
     let size = proto::int64(&node).ok().and_then(|size| u64::try_from(size).ok());
-    size.ok_or_else(|| node.wrong("it is no number of bytes"))
+    size.ok_or_else(|| node.wrong("not a number of bytes"))
 }
 
 fn supported(mime_type: &str) -> Result<String, WireError> {
@@ -120,8 +120,8 @@ fn supported(mime_type: &str) -> Result<String, WireError> {
     if MEDIA.contains(&kind) { Ok(name) } else { Err(unsupported()) }
 }
 
-/// A file as Google spells it, for a client that knows the server by this address.
-pub fn to_json(file: &File, base: &Base) -> Value {
+/// A file in Google's format, with URLs below this base.
+pub fn to_json(file: &File, base: &ExternalUrl) -> Value {
     let mut json = json!({"name": format!("files/{}", file.id)});
     if let Some(name) = &file.display_name {
         json["displayName"] = name.as_str().into();
@@ -131,10 +131,10 @@ pub fn to_json(file: &File, base: &Base) -> Value {
     json["createTime"] = file.created.to_string().into();
     json["updateTime"] = file.created.to_string().into();
     json["expirationTime"] = file.expires.to_string().into();
-    // Of the digits, not of the bytes that they stand for.
+    // Encodes the hexadecimal digits, not the hash's bytes.
     json["sha256Hash"] = STANDARD.encode(&file.sha256).into();
     json["uri"] = base.join(&format!("/v1beta/files/{}", file.id)).into();
-    // Nothing is left to be done with a file that has come.
+    // An uploaded file needs no processing.
     json["state"] = "ACTIVE".into();
     json["source"] = "UPLOADED".into();
     json
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sdks_announce_the_same_file() {
+    fn both_sdks_formats_give_the_same_file() {
         let wanted = Announced {
             id: Some("my-data".to_owned()),
             display_name: Some("My data".to_owned()),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_stated_or_seen_from_the_name() {
+    fn the_type_is_given_or_derived_from_the_name() {
         let stated =
             InHeaders { mime_type: Some("Text/Plain; charset=utf-8"), ..InHeaders::default() };
         let named = InHeaders { file_name: Some("data.csv"), ..InHeaders::default() };
@@ -176,12 +176,12 @@ mod tests {
             (json!({"displayName": "a.png"}), &InHeaders::default(), "image/png"),
             (json!({}), &InHeaders::default(), "application/octet-stream"),
         ] {
-            assert_eq!(read(file, headers).expect("it is right").mime_type, wanted);
+            assert_eq!(read(file, headers).expect("it is valid").mime_type, wanted);
         }
     }
 
     #[test]
-    fn a_mistake_is_named() {
+    fn an_invalid_field_is_named() {
         let long = "x".repeat(MAX_ID + 1);
         for (file, wanted) in [
             (json!({"mimeType": "bad/mime_type"}), "Unsupported MIME type: bad/mime_type"),
@@ -191,11 +191,11 @@ mod tests {
             (json!({"name": "files/"}), "Invalid value for 'file.name'"),
             (json!({"name": "../etc"}), "Invalid value for 'file.name'"),
             (json!({"name": long}), "Invalid value for 'file.name'"),
-            (json!({"displayName": "x".repeat(513)}), "it may have 512 characters"),
-            (json!({"sizeBytes": -1}), "it is no number of bytes"),
+            (json!({"displayName": "x".repeat(513)}), "at most 512 characters are allowed"),
+            (json!({"sizeBytes": -1}), "not a number of bytes"),
             (json!({"colour": "red"}), "Unknown parameter 'file.colour'."),
         ] {
-            let error = read(file.clone(), &InHeaders::default()).expect_err("it was accepted");
+            let error = read(file.clone(), &InHeaders::default()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{file} gave {error}");
         }
     }

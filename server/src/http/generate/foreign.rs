@@ -1,14 +1,14 @@
-//! Steps that another server runs, as parts. They are in the words of the interactions API.
+//! Steps that another server runs, as parts. They arrive in the format of the interactions API.
 
 use serde_json::{Value, json};
 
-use super::say;
+use super::encode;
 use crate::interaction::{ForeignStep, FunctionCall};
 
-/// A step that is still coming.
+/// An incomplete step.
 #[derive(Debug)]
 pub struct Foreign {
-    /// Its id, or that of the call which it answers.
+    /// Its id, or that of the call to which it belongs.
     id: String,
     step: ForeignStep,
 }
@@ -19,13 +19,15 @@ impl Foreign {
         Foreign { id: id.to_owned(), step: ForeignStep::new(step.clone()) }
     }
 
-    /// What a delta is, where it is a part at all.
+    /// Converts a delta into a part, if it has an equivalent.
     pub fn part(&mut self, delta: &Value, thoughts: bool) -> Option<Value> {
         self.step.add(delta);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match delta["type"].as_str()? {
-            "text" => Some(say::text(delta["text"].as_str()?)),
-            "thought_summary" if thoughts => Some(say::thought(delta["content"]["text"].as_str()?)),
+            "text" => Some(encode::text(delta["text"].as_str()?)),
+            "thought_summary" if thoughts => {
+                Some(encode::thought(delta["content"]["text"].as_str()?))
+            }
             "image" | "audio" | "video" | "document" => Some(match delta.get("uri") {
                 Some(uri) => json!({"fileData": {"mimeType": delta["mime_type"], "fileUri": uri}}),
                 None => json!({"inlineData": {
@@ -34,7 +36,7 @@ impl Foreign {
             }),
             "code_execution_call" => {
                 let code = text(&delta["arguments"]["code"]);
-                Some(say::of_code(&self.id, &code, &text(&delta["signature"])))
+                Some(encode::of_code(&self.id, &code, &text(&delta["signature"])))
             }
             "code_execution_result" => {
                 let failed = delta["is_error"] == true;
@@ -47,13 +49,13 @@ impl Foreign {
         }
     }
 
-    /// What is known at the end alone.
+    /// The part that is known only at the end.
     pub fn end(self) -> Option<Value> {
         let step = self.step.into_value();
         if step["type"] != "function_call" {
             return None;
         }
-        Some(say::of_function_call(&FunctionCall {
+        Some(encode::of_function_call(&FunctionCall {
             id: self.id,
             name: step["name"].as_str()?.to_owned(),
             arguments: step["arguments"].clone(),

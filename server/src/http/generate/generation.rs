@@ -1,4 +1,4 @@
-//! What a model's name tells of its generation: rules of the service that differ by it.
+//! Derives a model's generation from its name, for rules of the service that depend on it.
 
 use serde_json::Value;
 
@@ -8,13 +8,14 @@ use crate::http::wire::WireError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
     BeforeThree,
-    /// And those after it.
+    /// And later ones.
     Three,
 }
 
 impl Generation {
-    /// Of `gemini-2.5-flash`, `gemini-3-pro-preview`, …; an alias is the newest model. Other names,
-    /// those of tuned models among them, tell nothing, and no rule of a generation holds for them.
+    /// Parses `gemini-2.5-flash`, `gemini-3-pro-preview` and the like; an alias is the newest
+    /// model. Other names, such as those of tuned models, have no generation, and no such rule
+    /// applies.
     pub fn of_model(name: &str) -> Option<Generation> {
         let name = name.to_ascii_lowercase();
         let rest = name.strip_prefix("models/").unwrap_or(&name).strip_prefix("gemini-")?;
@@ -29,7 +30,7 @@ impl Generation {
     }
 }
 
-/// The real service's rules of what models before Gemini 3 can do together, and its texts.
+/// The real service's rules and messages for combinations of features before Gemini 3.
 pub fn check(model: &str, offer: &Offer, generation_config: &Value) -> Result<(), WireError> {
     if Generation::of_model(model) != Some(Generation::BeforeThree) {
         return Ok(());
@@ -42,7 +43,7 @@ pub fn check(model: &str, offer: &Offer, generation_config: &Value) -> Result<()
     }
     let mime_type = match generation_config["response_mime_type"].as_str() {
         Some(mime_type) => Some(mime_type.to_ascii_lowercase()),
-        // A schema asks for JSON by itself.
+        // A schema implies JSON.
         None => {
             generation_config.get("response_json_schema").map(|_| "application/json".to_owned())
         }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_generation_or_nothing() {
+    fn the_generation_follows_from_the_name() {
         for (name, wanted) in [
             ("gemini-2.5-flash", Some(Generation::BeforeThree)),
             ("gemini-1.5-pro-002", Some(Generation::BeforeThree)),

@@ -1,13 +1,13 @@
-//! What was searched, and which parts of an answer were taken from what: it stands beside the parts.
+//! Grounding metadata: what was searched, and which parts of an answer cite which page.
 //!
-//! Places count bytes of a part, in the answer as a whole. A client that joins the pieces of a
-//! stream finds them in the same places.
+//! Positions count bytes of a part of the whole answer, so they also hold for a client that joins
+//! the chunks of a stream.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::answer::goes_on;
+use super::answer::continues;
 use crate::interaction::{Citation, Delta, Event, Found, SearchResult};
 
 #[derive(Debug, Default)]
@@ -18,17 +18,17 @@ pub struct Grounding {
     numbers: HashMap<String, usize>,
     suggestions: Option<String>,
     supports: Vec<Value>,
-    /// The last piece; its part's number, from 0, and how long the part is.
+    /// The last chunk, the index of its part, and the length of that part so far.
     last: Option<Value>,
     part: usize,
     bytes: usize,
-    /// Where the text of the step that is being written begins.
+    /// Start of the text of the current step.
     step: (usize, usize),
     text: String,
 }
 
 impl Grounding {
-    /// Takes in what happened, and the piece that it is to the client, if it is one.
+    /// Processes an event, and the chunk that the client gets for it, if any.
     pub fn add(&mut self, event: &Event, piece: Option<&Value>) {
         match event {
             Event::StepStarted { .. } => self.text.clear(),
@@ -65,7 +65,7 @@ impl Grounding {
         }
     }
 
-    /// One support for each statement, whatever many pages it was taken from.
+    /// One support for each statement, with all pages that it cites.
     fn cite(&mut self, citations: &[Citation]) {
         let (part, before) = self.step;
         for same in citations.chunk_by(|one, next| one.range == next.range) {
@@ -74,7 +74,7 @@ impl Grounding {
             let pages: Vec<usize> =
                 same.iter().filter_map(|citation| self.number(&citation.url)).collect();
             let mut segment = json!({});
-            // What is 0 is left out, as the real service does.
+            // Like the real service, omits zeros.
             for (name, at) in [("partIndex", part), ("startIndex", before + range.start)] {
                 if at > 0 {
                     segment[name] = at.into();
@@ -82,7 +82,7 @@ impl Grounding {
             }
             segment["endIndex"] = (before + range.end).into();
             segment["text"] = text.into();
-            // A page that an earlier interaction found is none of this answer's.
+            // A page of an earlier interaction is not part of this answer.
             if !pages.is_empty() {
                 self.supports.push(json!({"segment": segment, "groundingChunkIndices": pages}));
             }
@@ -93,11 +93,11 @@ impl Grounding {
         self.numbers.get(url).copied()
     }
 
-    /// The part that a piece will belong to, and what is in it already.
+    /// The part to which a chunk will belong, and its length so far.
     fn place_of(&self, piece: &Value) -> (usize, usize) {
         match &self.last {
             None => (0, 0),
-            Some(last) if goes_on(last, piece) => (self.part, self.bytes),
+            Some(last) if continues(last, piece) => (self.part, self.bytes),
             Some(_) => (self.part + 1, 0),
         }
     }
@@ -109,7 +109,7 @@ impl Grounding {
         self.last = Some(piece.clone());
     }
 
-    /// What the candidate gets. Nothing where nothing was searched.
+    /// The candidate's metadata; `None` without a search.
     pub fn metadata(self) -> Option<Value> {
         if self.queries.is_empty() {
             return None;

@@ -1,8 +1,8 @@
-//! What the service checks of a conversation before a model sees it: that the calls of functions
-//! and their responses belong together, and that models from Gemini 3 on get their signatures back.
+//! Validates a conversation as the service does before it calls a model: function calls and
+//! responses must match, and models from Gemini 3 on must get their signatures back.
 //!
-//! Contents of the model that follow each other are one turn: clients send back the pieces of a
-//! stream as they came. Contents of the user are not joined: all responses of a turn come in one.
+//! Consecutive contents of the model are one turn, because clients send back the chunks of a
+//! stream. Contents of the user are not joined: all responses of a turn arrive in one.
 
 use std::ops::Range;
 
@@ -10,32 +10,32 @@ use serde_json::Value;
 
 use super::content::{Role, Turn};
 use super::generation::Generation;
-use super::part::Said;
+use super::part::PartData;
 use crate::http::wire::WireError;
 use crate::http::wire::content::bytes_of;
 use crate::ids;
 
-/// Texts of the real service.
+/// Messages of the real service.
 const CALL_COMES_AFTER: &str = "Please ensure that function call turn comes immediately after a user \
                                 turn or after a function response turn.";
 const RESPONSE_COMES_AFTER: &str =
     "Please ensure that function response turn comes immediately after a function call turn.";
 const NUMBER: &str = "Please ensure that the number of function response parts is equal to the \
                       number of function call parts of the function call turn.";
-/// Ours: the real service only says that an argument is invalid.
+/// Our message: the real service only reports an invalid argument.
 const NAMES: &str = "Please ensure that the names of the function response parts are those of the function \
                      call parts of the function call turn.";
 const OTHER_SIGNATURE: &str = "Corrupted thought signature.";
 const DOCS: &str = "https://ai.google.dev/gemini-api/docs/thought-signatures";
 
-/// What Google documents for calls that no model made, instead of a signature.
+/// Values that Google documents for calls that no model made, instead of a signature.
 const DUMMIES: [&str; 2] =
     ["skip_thought_signature_validator", "context_engineering_is_the_way_to_go"];
 
-/// Whether signatures of this conversation are checked here, and how.
+/// Whether and how the signatures of this conversation are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signatures {
-    /// A model of before Gemini 3, or one that is not Google's.
+    /// A model before Gemini 3, or one of another vendor.
     Optional,
     Required,
 }
@@ -49,8 +49,9 @@ impl Signatures {
     }
 }
 
-/// Checks a conversation, oldest first. Before Gemini 3 a call may have another name than its response: it
-/// gets that of the response, which is the one that was declared. semantic-kernel sends such calls.
+/// Validates a conversation, oldest first. Before Gemini 3 a call may have another name than its
+/// response: it gets the response's name, which is the declared one. semantic-kernel sends such
+/// calls.
 pub fn check(turns: &mut [Turn], signatures: Signatures) -> Result<(), WireError> {
     let steps = order(turns).map_err(|text| WireError::Whole(text.to_owned()))?;
     match signatures {
@@ -67,19 +68,19 @@ pub fn check(turns: &mut [Turn], signatures: Signatures) -> Result<(), WireError
     }
 }
 
-/// Calls that follow each other, and what answers them: the model's turns, and the user's turn after them.
+/// Consecutive calls and their responses: the model's turns, and the user's turn after them.
 type Step = (Range<usize>, usize);
 
-/// The steps of a conversation in which functions are called and answered, where their order is right.
+/// The steps in which functions are called and answered, if their order is valid.
 fn order(turns: &[Turn]) -> Result<Vec<Step>, &'static str> {
     let mut steps = Vec::new();
-    // Where the model's turns that are read now begin, and how many calls they have.
+    // Start of the current turns of the model, and their number of calls.
     let (mut first, mut calls) = (0, 0);
     for (at, turn) in turns.iter().enumerate() {
         let (called, answered) = (calls_of(turn).count(), responses(turn).count());
         match turn.role {
             Role::Model if answered > 0 => return Err(RESPONSE_COMES_AFTER),
-            // A conversation that begins with the model's call has nobody who asked.
+            // A conversation that begins with the model's call has no user turn before it.
             Role::Model if at == 0 && called > 0 => return Err(CALL_COMES_AFTER),
             Role::Model => calls += called,
             Role::User if called > 0 => return Err(CALL_COMES_AFTER),
@@ -93,11 +94,11 @@ fn order(turns: &[Turn]) -> Result<Vec<Step>, &'static str> {
             }
         }
     }
-    // Nothing would answer the calls of a last turn.
+    // Calls in the last turn have no response.
     if calls == 0 { Ok(steps) } else { Err(NUMBER) }
 }
 
-/// Whether each response names a function that was called, as often as it was called.
+/// Whether the responses name exactly the called functions, with the same frequency.
 fn has_names_of_calls(turns: &[Turn], (calls, responses_at): &Step) -> bool {
     let mut called: Vec<&str> = turns[calls.clone()].iter().flat_map(calls_of).collect();
     let mut answered: Vec<&str> = responses(&turns[*responses_at]).collect();
@@ -106,7 +107,7 @@ fn has_names_of_calls(turns: &[Turn], (calls, responses_at): &Step) -> bool {
     called == answered
 }
 
-/// Calls get the names of their responses, in their order, where those are others.
+/// Renames calls to the names of their responses, in order.
 fn rename(turns: &mut [Turn], step: Step) {
     if has_names_of_calls(turns, &step) {
         return;
@@ -114,8 +115,8 @@ fn rename(turns: &mut [Turn], step: Step) {
     let (calls, responses_at) = step;
     let names: Vec<String> = responses(&turns[responses_at]).map(str::to_owned).collect();
     let parts = turns[calls].iter_mut().flat_map(|turn| &mut turn.parts);
-    let calls = parts.filter_map(|part| match &mut part.said {
-        Said::FunctionCall(call) => Some(call),
+    let calls = parts.filter_map(|part| match &mut part.data {
+        PartData::FunctionCall(call) => Some(call),
         _ => None,
     });
     let named = calls.zip(names).filter(|(_, name)| !name.is_empty());
@@ -123,20 +124,20 @@ fn rename(turns: &mut [Turn], step: Step) {
 }
 
 fn calls_of(turn: &Turn) -> impl Iterator<Item = &str> {
-    turn.parts.iter().filter_map(|part| match &part.said {
-        Said::FunctionCall(call) => Some(call.name.as_str()),
+    turn.parts.iter().filter_map(|part| match &part.data {
+        PartData::FunctionCall(call) => Some(call.name.as_str()),
         _ => None,
     })
 }
 
 fn responses(turn: &Turn) -> impl Iterator<Item = &str> {
-    turn.parts.iter().filter_map(|part| match &part.said {
-        Said::FunctionResult(result) => Some(result.name.as_deref().unwrap_or_default()),
+    turn.parts.iter().filter_map(|part| match &part.data {
+        PartData::FunctionResult(result) => Some(result.name.as_deref().unwrap_or_default()),
         _ => None,
     })
 }
 
-/// The first call of each step of the current turn carries the signature of them all.
+/// The first call of each step of the current turn carries the shared signature.
 fn signed(turns: &[Turn]) -> Result<(), WireError> {
     let is_input = |turn: &Turn| turn.role == Role::User && responses(turn).next().is_none();
     let current = turns.iter().rposition(is_input).map_or(0, |at| at + 1);
@@ -147,7 +148,7 @@ fn signed(turns: &[Turn]) -> Result<(), WireError> {
             continue;
         }
         for (place, part) in turn.parts.iter().enumerate() {
-            let Said::FunctionCall(call) = &part.said else { continue };
+            let PartData::FunctionCall(call) = &part.data else { continue };
             let signature = part.signature.as_deref();
             match signature {
                 None if is_first => return Err(missing(&call.name, at)),
@@ -195,7 +196,7 @@ mod tests {
 
     use super::super::content::turns;
     use super::*;
-    use crate::http::wire::node::Node;
+    use crate::http::wire::json_reader::Node;
 
     fn read(contents: Value, signatures: Signatures) -> Result<(), String> {
         let mut body = Node::root(json!({"contents": contents})).object().expect("it is one");
@@ -224,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn calls_and_responses_belong_together() {
+    fn calls_and_responses_must_match() {
         let ask = || user(json!([{"text": "?"}]));
         for (contents, wanted) in [
             (json!([ask(), model(json!([call("f")])), user(json!([response("f")]))]), None),
-            // In another order, and with a text beside them.
+            // In another order, and beside a text.
             (
                 json!([
                     ask(),
@@ -237,7 +238,7 @@ mod tests {
                 ]),
                 None,
             ),
-            // The pieces of a stream.
+            // Chunks of a stream.
             (
                 json!([
                     ask(),
@@ -290,12 +291,12 @@ mod tests {
         }
         let other = json!([ask(), model(json!([call("f")])), user(json!([response("g")]))]);
         assert_eq!(read(other.clone(), Signatures::Optional), Ok(()));
-        let error = read(other, Signatures::Required).expect_err("nobody called it");
+        let error = read(other, Signatures::Required).expect_err("it was not called");
         assert!(error.contains("names of the function response parts"), "{error}");
     }
 
     #[test]
-    fn a_signature_comes_back_with_the_first_call_of_each_step() {
+    fn the_first_call_of_each_step_needs_its_signature() {
         let ask = || user(json!([{"text": "?"}]));
         let own = ids::Ids::random().signature_of_call("f");
         let url_safe = own.replace('+', "-").replace('/', "_");
@@ -325,10 +326,10 @@ mod tests {
             assert!(error.unwrap_or_default().contains(wanted.unwrap_or_default()), "{parts}");
             read(contents, Signatures::Optional).expect("older models ask for none");
         }
-        // What was said in a turn before is not looked at.
+        // Earlier turns are not checked.
         let past = json!([ask(), model(json!([call("f")])), user(json!([response("f")])), ask()]);
         read(past, Signatures::Required).expect("it is over");
-        // The second step of one turn is.
+        // The second step of a turn is.
         let second = json!([
             ask(),
             model(json!([signed("f", &own)])),

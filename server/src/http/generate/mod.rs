@@ -1,11 +1,14 @@
-//! The JSON of `generateContent`, the older API on the same engine: the twin of [`super::wire`].
+//! The JSON of `generateContent`, the older API on the same engine, as [`super::wire`] is for the
+//! interactions API.
 //!
-//! A conversation is a list of contents, each with a role and parts; here they become steps, and the
-//! steps of an answer become parts again. It is protobuf's JSON, so each name has two spellings.
+//! A conversation is a list of contents, each with a role and parts. This module converts them to
+//! steps and the steps of an answer to parts. The format is protobuf's JSON, so each name has two
+//! spellings.
 
 pub mod answer;
 mod config;
 mod content;
+mod encode;
 pub mod file;
 mod foreign;
 mod generation;
@@ -15,7 +18,6 @@ pub mod model;
 mod part;
 pub mod proto;
 pub mod request;
-mod say;
 mod schema;
 pub mod stream;
 mod tool;
@@ -37,7 +39,7 @@ pub fn part_of_url(rest: &str) -> (&str, &str) {
     rest.rsplit_once(':').unwrap_or((rest, ""))
 }
 
-/// A mistake in the words of this API, where the real service's are known.
+/// The error in the words of this API, where the real service's are known.
 pub fn refusal(error: WireError) -> ApiError {
     ApiError::invalid(match error {
         WireError::Unknown(path) => match path.rsplit_once('.') {
@@ -48,7 +50,7 @@ pub fn refusal(error: WireError) -> ApiError {
     })
 }
 
-/// An answer.
+/// A JSON response.
 pub fn json(body: &Value) -> Response {
     Json(body).into_response()
 }

@@ -1,8 +1,8 @@
-//! What is said about a model.
+//! Describes a model.
 
 use serde_json::{Value, json};
 
-/// What Google says of its models. Here the bytes of a request are limited, not its tokens.
+/// Google's limits of its models. This server limits the bytes of a request, not its tokens.
 const INPUT_TOKENS: u64 = 1_048_576;
 const OUTPUT_TOKENS: u64 = 65_536;
 
@@ -11,7 +11,7 @@ pub fn model(name: &str) -> Value {
         "name": format!("models/{name}"),
         "version": name,
         "displayName": name,
-        "description": "A model that this server answers for.",
+        "description": "A model of this server.",
         "inputTokenLimit": INPUT_TOKENS,
         "outputTokenLimit": OUTPUT_TOKENS,
         "supportedGenerationMethods": ["generateContent", "countTokens"],

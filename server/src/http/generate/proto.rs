@@ -1,16 +1,16 @@
-//! Protobuf's JSON: what a field of a message may be written as.
+//! Protobuf's JSON: the accepted forms of fields.
 //!
-//! A number may be a string, an integer may be written `1e2` or `100.0`, and a value of an enum is a
-//! name or a number. Google's clients of the gapic family write numbers for all enums, and send back
-//! what they were answered.
+//! A number may be a string, an integer may be written `1e2` or `100.0`, and an enum value is a
+//! name or a number. Google's clients of the gapic family send numbers for all enums, and send back
+//! the values that they received.
 
 use serde_json::{Number, Value};
 
 use crate::http::wire::WireError;
-use crate::http::wire::node::Node;
+use crate::http::wire::json_reader::Node;
 
-/// The names of an enum and their numbers, as in the service's `.proto` files. The first is the one
-/// for nothing.
+/// The names and numbers of an enum, as in the service's `.proto` files. The first is the
+/// unspecified value.
 #[derive(Debug, Clone, Copy)]
 pub struct Enum(&'static [(&'static str, i32)]);
 
@@ -36,10 +36,10 @@ pub const TYPE: Enum = Enum(&[
     ("OBJECT", 6),
     ("NULL", 7),
 ]);
-/// Of an answer that is wanted.
+/// Requested modalities.
 pub const RESPONSE_MODALITY: Enum =
     Enum(&[("MODALITY_UNSPECIFIED", 0), ("TEXT", 1), ("IMAGE", 2), ("AUDIO", 3)]);
-/// Of tokens that are counted.
+/// Modalities of token counts.
 const MODALITY: Enum = Enum(&[
     ("MODALITY_UNSPECIFIED", 0),
     ("TEXT", 1),
@@ -62,7 +62,7 @@ pub const THINKING_LEVEL: Enum = Enum(&[
     ("HIGH", 3),
     ("MINIMAL", 4),
 ]);
-/// Not in the published `.proto` files: the numbers are the places in the service's own list.
+/// Not in the published `.proto` files: the numbers are the positions in the service's own list.
 pub const SERVICE_TIER: Enum =
     Enum(&[("unspecified", 0), ("standard", 1), ("flex", 2), ("priority", 3)]);
 pub const HARM_CATEGORY: Enum = Enum(&[
@@ -113,7 +113,7 @@ const FILE_SOURCE: Enum =
     Enum(&[("SOURCE_UNSPECIFIED", 0), ("UPLOADED", 1), ("GENERATED", 2), ("REGISTERED", 3)]);
 
 impl Enum {
-    /// The name for nothing.
+    /// The name of the unspecified value.
     pub fn unspecified(self) -> &'static str {
         self.0[0].0
     }
@@ -122,8 +122,8 @@ impl Enum {
         self.0.iter().map(|(name, _)| *name).collect()
     }
 
-    /// Enums of proto3 are open: a number without a name is kept by the service's parser, and says
-    /// as much as none.
+    /// Enums of proto3 are open: the service's parser keeps a number without a name, which means
+    /// the same as the unspecified value.
     fn name_of(self, number: i64) -> &'static str {
         let found = self.0.iter().find(|(_, other)| i64::from(*other) == number);
         found.map_or(self.unspecified(), |(name, _)| *name)
@@ -133,11 +133,11 @@ impl Enum {
         self.0.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
     }
 
-    /// The name of a value, whichever way it is written. A name need not be one of the enum.
+    /// The name of a value, given as a name or a number. The name may be unknown.
     pub fn word(self, node: Node) -> Result<String, WireError> {
         match node.value() {
             Value::Number(_) => Ok(self.name_of(i64::from(int32(&node)?)).to_owned()),
-            // A known number may be a string too.
+            // A known number may be a string.
             Value::String(text) => match text.parse::<i32>() {
                 Ok(number) if self.0.iter().any(|(_, known)| *known == number) => {
                     Ok(self.name_of(number.into()).to_owned())
@@ -148,10 +148,10 @@ impl Enum {
         }
     }
 
-    /// The same, and a name has to be one of the enum, or one of `others`.
+    /// Like [`Self::word`], but the name must be one of the enum or of `others`.
     pub fn one_of(self, node: Node, others: &[&str]) -> Result<String, WireError> {
         let names = [others, &self.names()].concat();
-        let wrong = |word: &str| node.wrong(format!("'{word}' is none of {}", names.join(", ")));
+        let wrong = |word: &str| node.wrong(format!("'{word}' is not one of {}", names.join(", ")));
         let word = self.word(node.clone())?;
         if names.contains(&word.as_str()) { Ok(word) } else { Err(wrong(&word)) }
     }
@@ -166,7 +166,7 @@ pub fn number(node: &Node) -> Result<f64, WireError> {
     number.ok_or_else(|| node.not("a number"))
 }
 
-/// The same as JSON, and as it came where it is one already.
+/// The number as JSON, unchanged if it is one already.
 pub fn json_number(node: &Node) -> Result<Value, WireError> {
     let Value::String(text) = node.value() else {
         number(node)?;
@@ -188,10 +188,11 @@ pub fn int64(node: &Node) -> Result<i64, WireError> {
 
 pub fn int32(node: &Node) -> Result<i32, WireError> {
     let integer = int64(node)?;
-    i32::try_from(integer).map_err(|_| node.wrong(format!("{integer} is no 32-bit integer")))
+    i32::try_from(integer).map_err(|_| node.wrong(format!("{integer} is not a 32-bit integer")))
 }
 
-/// What JSON allows for a number, and the three words for those that are none. Rust reads more.
+/// Accepts JSON's numbers and the three words for `NaN` and the infinities. Rust's parser accepts
+/// more.
 fn float_of(text: &str) -> Option<f64> {
     let is_word = matches!(text, "NaN" | "Infinity" | "-Infinity");
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
@@ -199,15 +200,15 @@ fn float_of(text: &str) -> Option<f64> {
     if is_word || is_number { text.parse().ok() } else { None }
 }
 
-/// A float that is an integer, where each integer around it has a float of its own.
+/// An integral float, in the range in which floats represent all integers.
 fn whole(number: f64) -> Option<i64> {
     const MOST: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, reason = "it is an integer of at most 53 bits")]
     (number.fract() == 0.0 && number.abs() <= MOST).then_some(number as i64)
 }
 
-/// Numbers for the enums of an answer, as `$alt=json;enum-encoding=int` asks for. A name without a
-/// number stays: parsers read both.
+/// Replaces the enum names of an answer by numbers, for `$alt=json;enum-encoding=int`. A name
+/// without a number remains, because parsers accept both.
 pub fn with_numbers(answer: &mut Value) {
     for candidate in items(answer, "candidates") {
         encode(candidate, "finishReason", FINISH_REASON);
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_float_may_be_a_string_and_three_words_are_no_numbers() {
+    fn a_float_may_be_a_string_nan_or_infinity() {
         for (value, wanted) in [
             (json!(0.5), Some(0.5)),
             (json!("0.5"), Some(0.5)),
@@ -320,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(json_number(&node(value)), Ok(wanted));
         }
-        json_number(&node(json!("NaN"))).expect_err("JSON has no such number");
+        json_number(&node(json!("NaN"))).expect_err("JSON has no NaN");
     }
 
     #[test]
@@ -331,7 +332,7 @@ mod tests {
             (json!(1.0), Some("PYTHON")),
             (json!("1"), Some("PYTHON")),
             (json!(0), Some("LANGUAGE_UNSPECIFIED")),
-            // The enum of a newer client.
+            // A value of a newer client's enum.
             (json!(99), Some("LANGUAGE_UNSPECIFIED")),
             (json!("BASH"), None),
             (json!("99"), None),
@@ -344,12 +345,12 @@ mod tests {
         }
         let error = LANGUAGE.one_of(node(json!("BASH")), &["python"]).expect_err("it is unknown");
         assert!(
-            error.to_string().contains("'BASH' is none of python, LANGUAGE_UNSPECIFIED, PYTHON")
+            error.to_string().contains("'BASH' is not one of python, LANGUAGE_UNSPECIFIED, PYTHON")
         );
     }
 
     #[test]
-    fn names_of_an_answer_become_numbers_and_texts_of_others_do_not() {
+    fn enum_names_of_an_answer_become_numbers_and_user_texts_do_not() {
         let mut answer = json!({
             "candidates": [{"finishReason": "STOP", "index": 0, "content": {"role": "model", "parts": [
                 {"text": "STOP"},

@@ -7,34 +7,34 @@ use super::history::Signatures;
 use super::{content, generation, history, proto, tool};
 use crate::engine::Request;
 use crate::http::wire::WireError;
-use crate::http::wire::node::{Fields, Node};
+use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::interaction::{ServiceTier, Step};
 use crate::store::{Keep, Owner};
 
-/// A request for an answer, and how it is wanted.
+/// A request for an answer, and its options.
 #[derive(Debug)]
 pub struct Generate {
     pub request: Request,
-    /// Whether the client wants to read what the model thought.
+    /// Whether the client requests thought summaries.
     pub thoughts: bool,
 }
 
-/// Fields that Google has and this server does not serve, each with what the client gets to read.
+/// ObjectReader of Google's API that this server rejects, each with its error message.
 pub const REFUSED: &[(&str, &str)] = &[
     ("cachedContent", "Cached contents are not supported by this server."),
-    ("continuationToken", "This server gives no continuation tokens."),
+    ("continuationToken", "Continuation tokens are not supported by this server."),
     ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
 ];
 
-/// Reads a request for the model that the URL names.
+/// Parses a request for the model in the URL.
 ///
-/// `own` says that the model checks its thought signatures itself.
+/// `own` means that the model checks its thought signatures itself.
 pub fn generate(model: &str, body: Value, own: bool) -> Result<Generate, WireError> {
     let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
     read(model, Node::root(body).object()?.camel()?, Some(signatures))
 }
 
-/// What is to be counted: some contents, or a whole request.
+/// The contents to count: a list of contents, or a whole request.
 pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     let whole = fields.take("generateContentRequest");
@@ -44,7 +44,7 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     }
     if let Some(whole) = whole {
         fields.done()?;
-        // Clients count parts of conversations, so what is said in them is not checked.
+        // Clients also count parts of conversations, so their order is not validated.
         return Ok(read(model, whole.object()?.camel()?, None)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
@@ -55,7 +55,7 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
 
 fn read(
     model: &str,
-    mut fields: Fields,
+    mut fields: ObjectReader,
     signatures: Option<Signatures>,
 ) -> Result<Generate, WireError> {
     for (name, why) in REFUSED {
@@ -100,14 +100,14 @@ fn request(model: &str, input: Vec<Step>) -> Request {
         keep: Keep::Forgotten,
         background: false,
         service_tier: ServiceTier::default(),
-        // Whoever comes with the request; the body has no say in it.
+        // Set from the request's key; the body cannot set it.
         owner: Owner::default(),
         keys: Default::default(),
     }
 }
 
-/// In either case, as the SDKs' own enum has it, and by its whole name. It makes no difference, but
-/// that the answer names it.
+/// Accepts both cases, as the SDKs' own enums do, and the full name. Only the response's
+/// `serviceTier` depends on it.
 fn tier(node: Node) -> Result<ServiceTier, WireError> {
     let name = proto::SERVICE_TIER.word(node.clone())?.to_lowercase();
     let word = name.strip_prefix("service_tier_").unwrap_or(&name);
@@ -115,16 +115,16 @@ fn tier(node: Node) -> Result<ServiceTier, WireError> {
         return Ok(ServiceTier::default());
     }
     let tier = ServiceTier::of_word(word).filter(|tier| *tier != ServiceTier::Deferred);
-    tier.ok_or_else(|| node.wrong(format!("'{word}' is none of flex, standard, priority")))
+    tier.ok_or_else(|| node.wrong(format!("'{word}' is not one of flex, standard, priority")))
 }
 
-/// What is checked as Google checks it, and makes no difference here.
-fn ignored(fields: &mut Fields) -> Result<(), WireError> {
-    // The URL says it, and some clients repeat it.
+/// ObjectReader that are validated like Google's, and then ignored.
+fn ignored(fields: &mut ObjectReader) -> Result<(), WireError> {
+    // Some clients repeat the model of the URL.
     fields.string("model")?;
-    // Whether Google may look at it later.
+    // Whether Google keeps the request.
     fields.boolean("store")?;
-    // For bills. Google's own tests send them here, whatever its documentation says.
+    // For billing. Google's own tests send them here, contrary to its documentation.
     fields.object("labels")?;
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_there_is_read() {
+    fn optional_fields_are_parsed() {
         let Generate { request, thoughts } = with(json!({
             "system_instruction": {"parts": [{"text": "Be brief."}, {"text": "Be kind."}]},
             "tools": [{"codeExecution": {}}],
@@ -164,7 +164,7 @@ mod tests {
             "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
             "model": "models/m", "serviceTier": "SERVICE_TIER_STANDARD", "cachedContent": null,
         }))
-        .expect("it is right");
+        .expect("it is valid");
         assert!(thoughts);
         assert_eq!(request.model, "m");
         assert_eq!(request.system_instruction.as_deref(), Some("Be brief.\nBe kind."));
@@ -175,32 +175,32 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_there_is_refused_with_its_name() {
+    fn an_unsupported_field_is_rejected_by_name() {
         for (change, wanted) in [
             (json!({"contents": null}), "contents is not specified"),
             (json!({"cachedContent": "c"}), "Cached contents are not supported"),
-            (json!({"continuation_token": "c"}), "no continuation tokens"),
+            (json!({"continuation_token": "c"}), "Continuation tokens are not supported"),
             (json!({"labels": "a"}), "Invalid type for 'labels'"),
             (json!({"input": "x"}), "Unknown parameter 'input'."),
             (json!({"systemInstruction": "x"}), "Invalid type for 'systemInstruction'"),
             (
                 json!({"systemInstruction": {"parts": [{"inlineData": {"data": ""}}]}}),
-                "Invalid value for 'systemInstruction.parts[0]': an instruction is text.",
+                "Invalid value for 'systemInstruction.parts[0]': an instruction must be text.",
             ),
             (json!({"safetySettings": [{}]}), "'safetySettings[0].category'"),
         ] {
-            let error = with(change.clone()).expect_err("it was accepted");
+            let error = with(change.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{change} gave {error}");
         }
     }
 
     #[test]
-    fn what_is_to_be_counted_is_contents_or_a_whole_request() {
+    fn contents_or_a_whole_request_can_be_counted() {
         let counted = |body| count("m", body).map_err(|error| error.to_string());
-        assert_eq!(counted(hello()).expect("it is right").input.len(), 1);
+        assert_eq!(counted(hello()).expect("it is valid").input.len(), 1);
         let mut whole = hello();
         whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});
-        let request = counted(json!({"generateContentRequest": whole})).expect("it is right");
+        let request = counted(json!({"generateContentRequest": whole})).expect("it is valid");
         assert_eq!(request.system_instruction.as_deref(), Some("Be brief."));
 
         let unknown = "Unknown parameter 'systemInstruction'.";

@@ -1,11 +1,11 @@
-//! The schema of a function's parameters: this API's own dialect to JSON Schema.
+//! Converts a function's parameter schema from this API's dialect to JSON Schema.
 
 use serde_json::{Map, Value};
 
 use super::proto;
-use crate::http::wire::node::{Node, camel};
+use crate::http::wire::json_reader::{Node, camel};
 
-/// Fields of the message whose name has more than one word, as JSON Schema spells them.
+/// Fields with names of more than one word, in the spelling of JSON Schema.
 const TWO_WORDS: [&str; 10] = [
     "additionalProperties",
     "anyOf",
@@ -18,15 +18,15 @@ const TWO_WORDS: [&str; 10] = [
     "prefixItems",
     "propertyOrdering",
 ];
-/// Integers of 64 bits, which protobuf writes as strings.
+/// 64-bit integers, which protobuf writes as strings.
 const INTEGERS: [&str; 6] =
     ["maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"];
 const FLOATS: [&str; 2] = ["maximum", "minimum"];
-/// Fields that hold a value of any kind, `null` among them.
+/// Fields that hold any value, including `null`.
 const VALUES: [&str; 3] = ["const", "default", "example"];
 
-/// `{"type": "OBJECT", "nullable": true}` is `{"type": ["object", "null"]}`. What protobuf writes in
-/// its own way is written as JSON Schema has it; all else is the same.
+/// Converts `{"type": "OBJECT", "nullable": true}` to `{"type": ["object", "null"]}`, and
+/// protobuf's spellings to those of JSON Schema. Everything else is unchanged.
 pub fn json_schema(schema: Value) -> Value {
     let Value::Object(fields) = schema else { return schema };
     let mut fields = known_spellings(fields);
@@ -55,14 +55,14 @@ pub fn json_schema(schema: Value) -> Value {
             schemas.iter_mut().for_each(|schema| *schema = json_schema(schema.take()));
         }
     }
-    // Names of properties, which are the client's, and may be those of any field.
+    // Property names belong to the client and may equal field names.
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         properties.values_mut().for_each(|schema| *schema = json_schema(schema.take()));
     }
     Value::Object(fields)
 }
 
-/// The fields without those that are `null`, which is protobuf's "not set".
+/// Removes fields that are `null`, which protobuf uses for "not set".
 fn known_spellings(fields: Map<String, Value>) -> Map<String, Value> {
     let fields = fields.into_iter();
     let set = fields.filter(|(name, value)| !value.is_null() || VALUES.contains(&name.as_str()));
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn protobufs_own_spellings_are_read() {
+    fn spellings_of_protobuf_are_converted() {
         let schema = json!({
             "type": 6, "description": null, "max_properties": "3",
             "properties": {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_within_is_turned_and_no_name_is() {
+    fn nested_schemas_are_converted_and_property_names_are_not() {
         let schema = json!({
             "type": "OBJECT",
             "properties": {

@@ -1,7 +1,7 @@
-//! An answer in pieces: as server-sent events, or as the elements of one JSON list.
+//! Streams an answer as server-sent events, or as the elements of one JSON list.
 //!
-//! The SDKs' parsers know nothing but `data:` lines here: no names, no comments, no `[DONE]`. An
-//! error that comes late is an object of its own, outside of them.
+//! The SDKs' parsers accept only `data:` lines here: no names, no comments, no `[DONE]`. A late
+//! error is a separate object outside of the events.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::http::deadline::Deadline;
 use crate::http::error::{self, ApiError};
 use crate::interaction::{Event, Failure, Manner, Tally};
 
-/// How pieces are told apart.
+/// How chunks are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     ServerSentEvents,
     List,
 }
 
-/// Streams an answer. A client that goes away ends it.
+/// Streams an answer. If the client disconnects, the interaction is cancelled.
 pub fn stream(
     running: Running,
     about: About,
@@ -60,7 +60,7 @@ pub fn stream(
             let part = parts.of(&entry.event);
             grounding.add(&entry.event, part.as_ref());
             if let Some(part) = part {
-                // A call of a function is held until it is known whether the end comes with it.
+                // A function call is held back until it is known whether the answer ends with it.
                 let is_call = part.get("functionCall").is_some();
                 let due = if is_call { held.replace(part) } else { Some(part) };
                 for part in held.take_if(|_| !is_call).into_iter().chain(due) {
@@ -79,7 +79,7 @@ pub fn stream(
                 let last = join(held.into_iter().chain(parts.last()));
                 frames.piece(&answer(&about, last, used, Some(end), grounding.metadata()))
             }
-            Err(error) => frames.error(&error.classic()),
+            Err(error) => frames.error(&error.google_style()),
         });
         if let Some(end) = frames.end() {
             yield Ok(end.to_owned());
@@ -122,7 +122,7 @@ impl Frames {
     fn end(&self) -> Option<&'static str> {
         match self.framing {
             Framing::ServerSentEvents => None,
-            // Without a line break at the end: google-api-core reads none there.
+            // Without a final line break, which google-api-core does not accept.
             Framing::List if self.begun => Some("]"),
             Framing::List => Some("[]"),
         }

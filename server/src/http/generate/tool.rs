@@ -7,14 +7,14 @@ use super::proto;
 use super::schema::json_schema;
 use crate::backend::{Function, Tools};
 use crate::http::wire::WireError;
-use crate::http::wire::node::{Fields, Node};
+use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::tool;
 
-/// The real service's text, and its rule.
+/// Message of the real service, and its rule.
 const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocations to use Built-in \
                      tools with Function calling.";
 
-/// Tools that Google has and this server has not.
+/// Google's tools that this server does not have.
 pub const ABSENT: &[&str] = &[
     "computerUse",
     "enterpriseWebSearch",
@@ -28,11 +28,11 @@ pub const ABSENT: &[&str] = &[
     "urlContext",
 ];
 
-/// What a request says about tools.
+/// The tools of a request.
 #[derive(Debug, Default)]
 pub struct Offer {
     pub tools: Tools,
-    /// Which of them the model has to use, in the words of the interactions API.
+    /// Which tools the model must use, in the format of the interactions API.
     pub choice: Option<Value>,
 }
 
@@ -72,7 +72,7 @@ fn read(node: Node) -> Result<Tools, WireError> {
     Ok(tools)
 }
 
-/// How Google is to search makes no difference here.
+/// How Google searches has no effect here.
 fn google_search(node: Node) -> Result<(), WireError> {
     let mut fields = node.object()?.camel()?;
     fields.object("searchTypes")?;
@@ -80,18 +80,18 @@ fn google_search(node: Node) -> Result<(), WireError> {
     fields.done()
 }
 
-fn function(mut fields: Fields) -> Result<Function, WireError> {
+fn function(mut fields: ObjectReader) -> Result<Function, WireError> {
     let name = tool::name(fields.require("name")?)?;
     let description = fields.string("description")?;
     let parameters = match (fields.object("parameters")?, fields.take("parametersJsonSchema")) {
         (Some(_), Some(_)) => {
-            return Err(fields.wrong("it has both 'parameters' and 'parametersJsonSchema'"));
+            return Err(fields.wrong("has both 'parameters' and 'parametersJsonSchema'"));
         }
         (Some(schema), None) => Some(json_schema(schema)),
         (None, Some(schema)) => Some(schema.into_value()),
         (None, None) => None,
     };
-    // What comes back is not checked, and nothing goes on beside the model's turn.
+    // Responses are not validated, and functions do not run beside the model's turn.
     for name in ["response", "responseJsonSchema"] {
         fields.take(name);
     }
@@ -100,11 +100,11 @@ fn function(mut fields: Fields) -> Result<Function, WireError> {
     Ok(Function { name, description, parameters })
 }
 
-/// What `toolConfig` says.
+/// Parsed `toolConfig`.
 #[derive(Debug, Default)]
 struct Settings {
     choice: Option<Value>,
-    /// Whether the client knows of tools that the server runs, beside those that it runs itself.
+    /// Whether the client can handle the server's tools beside its own functions.
     invocations: bool,
 }
 
@@ -112,7 +112,7 @@ fn settings(node: Node) -> Result<Settings, WireError> {
     let mut fields = node.object()?.camel()?;
     let invocations = fields.boolean("includeServerSideToolInvocations")?.unwrap_or(false);
     let choice = fields.take("functionCallingConfig").map(choice).transpose()?.flatten();
-    // For searches, which there are none of.
+    // For retrieval, which this server does not have.
     fields.object("retrievalConfig")?;
     fields.done()?;
     Ok(Settings { choice, invocations })
@@ -150,59 +150,59 @@ mod tests {
     }
 
     #[test]
-    fn tools_may_come_together_or_apart_and_in_both_spellings() {
+    fn tools_may_be_in_one_or_several_objects_and_in_both_spellings() {
         let config = json!({"includeServerSideToolInvocations": true});
         for tools in [
             json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]),
             json!([{"code_execution": {}, "function_declarations": [{"name": "f"}]}]),
             json!({"codeExecution": {}, "functionDeclarations": {"name": "f"}}),
         ] {
-            let offer = read(tools, config.clone()).expect("it is right");
+            let offer = read(tools, config.clone()).expect("it is valid");
             assert!(offer.tools.code_execution);
             assert_eq!(offer.tools.offered, ["code_execution", "f"]);
             assert_eq!(offer.choice, None);
         }
-        assert!(read(json!(null), json!({})).expect("it is right").tools.offered.is_empty());
+        assert!(read(json!(null), json!({})).expect("it is valid").tools.offered.is_empty());
     }
 
     #[test]
-    fn built_in_tools_beside_functions_need_the_flag() {
+    fn built_in_tools_with_functions_need_the_flag() {
         let tools = json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]);
         for config in
             [json!(null), json!({}), json!({"include_server_side_tool_invocations": false})]
         {
-            assert_eq!(read(tools.clone(), config).expect_err("it was accepted"), MIXED);
+            assert_eq!(read(tools.clone(), config).expect_err("it is rejected"), MIXED);
         }
         read(tools, json!({"include_server_side_tool_invocations": true})).expect("it is set");
     }
 
     #[test]
-    fn google_search_is_a_built_in_tool_too() {
+    fn google_search_is_a_built_in_tool() {
         for tool in [json!({"google_search": {}}), json!({"googleSearch": {"searchTypes": {}}})] {
             let offer =
-                read(json!([tool, {"codeExecution": {}}]), json!(null)).expect("it is right");
+                read(json!([tool, {"codeExecution": {}}]), json!(null)).expect("it is valid");
             assert!(offer.tools.google_search && offer.tools.code_execution);
             assert_eq!(offer.tools.offered, ["google_search", "code_execution"]);
         }
         let tools = json!([{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]);
-        assert_eq!(read(tools, json!(null)).expect_err("it was accepted"), MIXED);
+        assert_eq!(read(tools, json!(null)).expect_err("it is rejected"), MIXED);
     }
 
     #[test]
-    fn both_kinds_of_parameters_are_json_schema_in_the_end() {
+    fn both_kinds_of_parameters_become_json_schema() {
         let schema = json!({"type": "object"});
         for function in [
             json!({"name": "f", "parameters": {"type": "OBJECT"}}),
             json!({"name": "f", "parametersJsonSchema": schema}),
         ] {
             let offer = read(json!([{"functionDeclarations": [function]}]), json!(null));
-            let parameters = offer.expect("it is right").tools.functions[0].parameters.clone();
+            let parameters = offer.expect("it is valid").tools.functions[0].parameters.clone();
             assert_eq!(parameters, Some(schema.clone()));
         }
     }
 
     #[test]
-    fn a_choice_is_said_in_the_other_apis_words() {
+    fn a_choice_is_converted_to_the_interactions_api() {
         for (config, wanted) in [
             (json!({"mode": "AUTO"}), None),
             (json!({"mode": "MODE_UNSPECIFIED"}), None),
@@ -213,12 +213,12 @@ mod tests {
             ),
         ] {
             let offer = read(json!([]), json!({"functionCallingConfig": config}));
-            assert_eq!(offer.expect("it is right").choice, wanted, "{config}");
+            assert_eq!(offer.expect("it is valid").choice, wanted, "{config}");
         }
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (tools, wanted) in [
             (
                 json!([{"google_maps": {}}]),
@@ -235,17 +235,17 @@ mod tests {
             (
                 json!([{"functionDeclarations": [
                     {"name": "f", "parameters": {}, "parametersJsonSchema": {}}]}]),
-                "it has both",
+                "has both",
             ),
         ] {
-            let error = read(tools.clone(), json!(null)).expect_err("it was accepted");
+            let error = read(tools.clone(), json!(null)).expect_err("it is rejected");
             assert!(error.contains(wanted), "{tools} gave {error}");
         }
         let error = read(json!([]), json!({"functionCallingConfig": {"mode": "any"}}));
         assert!(
             error
-                .expect_err("it was accepted")
-                .contains("'any' is none of MODE_UNSPECIFIED, AUTO, ANY")
+                .expect_err("it is rejected")
+                .contains("'any' is not one of MODE_UNSPECIFIED, AUTO, ANY")
         );
     }
 }

@@ -8,10 +8,10 @@ use super::{Change, Oddity, changed, data_of};
 use crate::interaction::Reason;
 use crate::quirk::Quirk;
 
-/// A name that no client declares.
+/// An undeclared function name.
 const UNDECLARED: &str = "undeclaredTool";
 
-/// An answer as a whole.
+/// Changes a complete response.
 pub fn whole(oddity: Oddity, mut answer: Value) -> Value {
     if let Some(other) = instead(oddity, &answer) {
         return other;
@@ -23,7 +23,7 @@ pub fn whole(oddity: Oddity, mut answer: Value) -> Value {
     answer
 }
 
-/// The elements of a list.
+/// Changes the elements of a list.
 pub fn list(oddity: Oddity, chunks: Vec<Value>) -> Value {
     let mut stream = Chunks::new(oddity);
     let mut odd: Vec<Value> = chunks.into_iter().flat_map(|chunk| stream.next(chunk)).collect();
@@ -31,7 +31,7 @@ pub fn list(oddity: Oddity, chunks: Vec<Value>) -> Value {
     odd.into()
 }
 
-/// The same as events.
+/// Changes a stream of events.
 pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> {
     let mut stream = Chunks::new(oddity);
     changed(body, move |piece| {
@@ -39,7 +39,7 @@ pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, ax
             None => stream.end(),
             Some(piece) => match data_of(piece) {
                 Some((_, chunk)) => stream.next(chunk),
-                // An error that comes late is no event.
+                // A late error is not an event.
                 None => {
                     let text = String::from_utf8_lossy(piece).into_owned();
                     return Change { pieces: vec![text], is_over: false };
@@ -51,10 +51,10 @@ pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, ax
     })
 }
 
-/// A stream of answers, each a piece of one.
+/// A stream of chunks.
 struct Chunks {
     oddity: Oddity,
-    /// What waits for the piece after it.
+    /// A chunk that is held back until the next one arrives.
     held: Option<Value>,
     count: usize,
 }
@@ -65,7 +65,7 @@ impl Chunks {
     }
 
     fn next(&mut self, mut chunk: Value) -> Vec<Value> {
-        // An error that comes late.
+        // A late error.
         if chunk.pointer("/candidates/0").is_none() {
             return vec![chunk];
         }
@@ -91,7 +91,7 @@ impl Chunks {
                     return self.held.replace(chunk).into_iter().collect();
                 }
                 if has("inlineData") {
-                    return vec![chunk]; // the result waits until there are no more of them
+                    return vec![chunk]; // the result is held until no more of them arrive
                 }
                 self.held.take().into_iter().chain([chunk]).collect()
             }
@@ -118,22 +118,22 @@ impl Chunks {
                 if let Some(counts) = chunk.get("usageMetadata") {
                     last["usageMetadata"] = counts.clone();
                 }
-                // What the last one had to say is said before it.
+                // The content of the last chunk is sent before it.
                 let candidate = chunk["candidates"][0].as_object_mut();
                 candidate.and_then(|candidate| candidate.remove("finishReason"));
-                let said = (!is_silent(&chunk)).then_some(chunk);
+                let content = (!is_empty_chunk(&chunk)).then_some(chunk);
                 let before = (self.count == 1).then(|| vec![empty.clone(), empty.clone()]);
-                before.into_iter().flatten().chain(said).chain([empty, last]).collect()
+                before.into_iter().flatten().chain(content).chain([empty, last]).collect()
             }
             Quirk::FinishAlone if is_last => {
                 let reason = finish(&chunk).unwrap_or_default().to_owned();
                 let counts = chunk["usageMetadata"].clone();
                 let candidate = chunk["candidates"][0].as_object_mut();
                 candidate.and_then(|candidate| candidate.remove("finishReason"));
-                let said = (!is_silent(&chunk)).then_some(chunk);
+                let content = (!is_empty_chunk(&chunk)).then_some(chunk);
                 let last =
                     json!({"candidates": [{"finishReason": reason}], "usageMetadata": counts});
-                said.into_iter().chain([last]).collect()
+                content.into_iter().chain([last]).collect()
             }
             Quirk::CutShort if is_last => Vec::new(),
             _ if is_replaced(quirk) => {
@@ -152,7 +152,7 @@ impl Chunks {
     }
 }
 
-/// Whether nothing of what the server had to say is left.
+/// Whether the quirk replaces the whole answer.
 fn is_replaced(quirk: Quirk) -> bool {
     matches!(
         quirk,
@@ -164,8 +164,8 @@ fn is_replaced(quirk: Quirk) -> bool {
     )
 }
 
-/// What comes instead of an answer, where something does. Of the answer itself it has what was
-/// counted, its model and its id.
+/// The replacement of an answer, if the quirk replaces it. It keeps the answer's usage, model and
+/// id.
 fn instead(oddity: Oddity, answer: &Value) -> Option<Value> {
     let quirk = match oddity {
         Oddity::Stopped(reason) => return Some(stopped(reason, answer)),
@@ -233,7 +233,7 @@ fn instead(oddity: Oddity, answer: &Value) -> Option<Value> {
     })
 }
 
-/// As the server itself has it where a model stops without a word.
+/// As the server reports a model that stopped without output.
 fn stopped(reason: Reason, answer: &Value) -> Value {
     let content = json!({"parts": [{"text": ""}], "role": "model"});
     let candidate = json!({"content": content, "index": 0, "finishReason": reason.word()});
@@ -244,7 +244,7 @@ fn stopped(reason: Reason, answer: &Value) -> Value {
     odd
 }
 
-/// Quirks of the parts, in an answer or in a piece of one.
+/// Quirks of the parts of an answer or a chunk.
 fn reorder(oddity: Oddity, answer: &mut Value) {
     let parts = answer.pointer_mut("/candidates/0/content/parts").and_then(Value::as_array_mut);
     let Some(parts) = parts else { return };
@@ -267,7 +267,7 @@ fn reorder(oddity: Oddity, answer: &mut Value) {
     }
 }
 
-/// A result in two: what was printed, and the error; or the first line of it, and the rest.
+/// Splits a result in two: the output and the error, or its first line and the rest.
 fn several(mut part: Value) -> Vec<Value> {
     if let Some(code) = part.get_mut("executableCode").and_then(Value::as_object_mut) {
         code.remove("id");
@@ -297,11 +297,11 @@ fn finish(chunk: &Value) -> Option<&str> {
     chunk["candidates"][0]["finishReason"].as_str()
 }
 
-fn is_silent(chunk: &Value) -> bool {
+fn is_empty_chunk(chunk: &Value) -> bool {
     parts(chunk).iter().all(|part| *part == json!({"text": ""}))
 }
 
-/// Another candidate in a piece that counts nothing.
+/// A chunk with another candidate and without usage.
 fn with_candidate(chunk: &Value, candidate: Value) -> Value {
     let mut odd = json!({"candidates": [candidate]});
     for name in ["modelVersion", "responseId"] {

@@ -11,7 +11,7 @@ use crate::quirk::Quirk;
 
 const WHY_PROHIBITED: &str = "The request was blocked because it contains prohibited content.";
 
-/// The names that events had before they were made anew in May 2026.
+/// The names of events before the rename of May 2026.
 const BEFORE: [(&str, &str); 5] = [
     ("interaction.created", "interaction.start"),
     ("interaction.completed", "interaction.complete"),
@@ -20,7 +20,7 @@ const BEFORE: [(&str, &str); 5] = [
     ("step.stop", "content.stop"),
 ];
 
-/// An answer as a whole, or what is answered instead.
+/// Changes or replaces a complete response.
 pub fn whole(oddity: Oddity, mut answer: Value) -> Result<Value, ApiError> {
     match oddity {
         Oddity::Quirk(Quirk::BareError) => {
@@ -42,13 +42,13 @@ pub fn whole(oddity: Oddity, mut answer: Value) -> Result<Value, ApiError> {
     }
 }
 
-/// A stream of events.
+/// Changes a stream of events.
 pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> {
     changed(body, move |piece| {
         let Some(piece) = piece else { return Change::default() };
         let text = || String::from_utf8_lossy(&piece).into_owned();
         let Some((name, mut json)) = data_of(&piece) else {
-            // `done`, and comments.
+            // `done` and comments.
             let is_done = piece.starts_with(b"event: done");
             let is_left_out = is_done && oddity == Oddity::Quirk(Quirk::NoCompletedEvent);
             let pieces = if is_left_out { Vec::new() } else { vec![text()] };

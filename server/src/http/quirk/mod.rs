@@ -1,11 +1,11 @@
-//! Answers under a quirk: what the server really answered, in the form that its issue describes.
+//! Applies quirks: changes real responses into the form that the quirk's issue describes.
 //!
 //! ```text
 //!   answer ──▶ whole: JSON ────▶ generate · interactions ──▶ JSON
 //!          └─▶ stream: pieces ─▶        the same         ──▶ pieces
 //! ```
 //!
-//! Only good answers are changed, and only those of the API that a quirk was seen in.
+//! Only successful responses are changed, and only those of the API in which the quirk was seen.
 
 mod generate;
 mod interactions;
@@ -21,20 +21,20 @@ use crate::fault::Fault;
 use crate::interaction::{Failure, FailureKind, Reason};
 use crate::quirk::{Quirk, Where};
 
-/// Limit of an answer that is changed as a whole.
+/// Maximum size of a response that is changed as a whole.
 const MAX_WHOLE_BYTES: usize = 256 << 20;
 
-/// The faults that a scenario wants for its answer. Stands in the extensions of the response.
+/// The faults that a scenario requests for its response. An extension of the response.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted(pub Vec<Fault>);
 
-/// What may be wrong with an answer.
+/// A change of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oddity {
     Quirk(Quirk),
-    /// The model stops for this reason, and has said nothing.
+    /// The model stops for this reason, without output.
     Stopped(Reason),
-    /// What it says is cut short by the limit on its output.
+    /// The output limit cuts the model's output.
     MaxTokens,
 }
 
@@ -45,7 +45,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// By the path of a request; none for those that ask no model.
+    /// The API of a path. `None` for paths that call no model.
     pub fn of(method: &axum::http::Method, path: &str) -> Option<Api> {
         let asks = method == axum::http::Method::POST;
         if path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") {
@@ -57,7 +57,7 @@ impl Api {
 }
 
 impl Oddity {
-    /// Whether it is about this answer.
+    /// Whether the change applies to this response.
     pub fn concerns(self, api: Api, is_stream: bool) -> bool {
         match self {
             Oddity::Stopped(_) | Oddity::MaxTokens => true,
@@ -71,7 +71,8 @@ impl Oddity {
     }
 }
 
-/// Whether an answer is good, and a stream: of events, or one list.
+/// Whether a successful response is a stream, of events or of list elements. `None` for a failed
+/// response.
 pub fn is_stream(path: &str, response: &Response) -> Option<bool> {
     if response.status() != StatusCode::OK {
         return None;
@@ -80,7 +81,7 @@ pub fn is_stream(path: &str, response: &Response) -> Option<bool> {
     Some(kind.starts_with(b"text/event-stream") || path.ends_with(":streamGenerateContent"))
 }
 
-/// The answer with its oddity.
+/// Applies the change.
 pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let kind = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
@@ -94,7 +95,7 @@ pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
     parts.headers.remove(CONTENT_LENGTH);
     let whole = match axum::body::to_bytes(body, MAX_WHOLE_BYTES).await {
         Ok(whole) => whole,
-        // It is cut as it would have been.
+        // The error that an unchanged response would have had.
         Err(error) => {
             let cut = futures_util::stream::once(async { Err::<Bytes, _>(error) });
             return Response::from_parts(parts, Body::from_stream(cut));
@@ -114,7 +115,7 @@ pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
     }
 }
 
-/// The JSON of a piece of a stream, and of what kind it is: `event: …`, or nothing.
+/// The JSON of an item of a stream and its `event: …` line, if any.
 fn data_of(piece: &Bytes) -> Option<(&str, Value)> {
     let text = std::str::from_utf8(piece).ok()?;
     let (name, data) = match text.split_once("data: ")? {
@@ -124,13 +125,13 @@ fn data_of(piece: &Bytes) -> Option<(&str, Value)> {
     Some((name, serde_json::from_str(data.trim_end()).ok()?))
 }
 
-/// What the model's stop is to a client of interactions.
+/// The failure that a client of the interactions API gets when the model stops.
 fn stopped(reason: Reason) -> Failure {
     let why = format!("The model stopped without an answer: {}.", reason.word());
     Failure::new(FailureKind::Stopped(reason), why)
 }
 
-/// Pieces one after the other, each made into what comes in its place.
+/// Replaces each item of a stream.
 fn changed(
     body: Body,
     mut change: impl FnMut(Option<Bytes>) -> Change + Send + 'static,
@@ -157,10 +158,10 @@ fn changed(
     }
 }
 
-/// What comes in the place of a piece, or at the end.
+/// The replacement of an item or of the end.
 #[derive(Debug, Default)]
 struct Change {
     pieces: Vec<String>,
-    /// Nothing comes after it.
+    /// Ends the stream.
     is_over: bool,
 }

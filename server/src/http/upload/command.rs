@@ -1,11 +1,11 @@
-//! What is wanted of an upload.
+//! Commands of an upload.
 
 use axum::http::HeaderMap;
 
 use super::header;
 use crate::http::error::ApiError;
 
-/// What `X-Goog-Upload-Command` asks for.
+/// The commands in `X-Goog-Upload-Command`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Commands {
     pub start: bool,
@@ -42,8 +42,8 @@ impl Commands {
 
     fn unknown(text: &str) -> ApiError {
         ApiError::invalid(format!(
-            "Invalid 'X-Goog-Upload-Command: {text}': there are 'start', 'upload', 'finalize', 'upload, \
-             finalize', 'query' and 'cancel'."
+            "Invalid 'X-Goog-Upload-Command: {text}': expected 'start', 'upload', 'finalize', 'upload, \
+             finalize', 'query' or 'cancel'."
         ))
     }
 }

@@ -1,12 +1,11 @@
-//! Uploads: in pieces that may be gone on with, or all at once.
+//! Uploads of files: resumable in chunks, or in one request.
 //!
 //! ```text
-//! start ──▶ an address ──▶ upload, upload, … ──▶ upload, finalize ──▶ a file
-//!                              └── query says how far it is, cancel forgets it
+//! start ──▶ upload URL ──▶ upload, upload, … ──▶ upload, finalize ──▶ a file
+//!                              └── query returns the progress, cancel deletes it
 //! ```
 //!
-//! The address has the upload's id in it, which nobody can guess: Python's SDK sends no key with
-//! the pieces.
+//! The URL contains the upload's id, which cannot be guessed: Python's SDK sends no key with the chunks.
 
 mod command;
 mod multipart;
@@ -25,27 +24,27 @@ use command::Commands;
 use multipart::multipart;
 
 use super::auth::Claimed;
-use super::base::Base;
 use super::body::Body;
 use super::error::ApiError;
+use super::external_url::ExternalUrl;
 use super::generate::file::{InHeaders, announced, to_json};
 use super::generate::{json, refusal};
 use super::query::Upload;
 use super::{App, UPLOAD_STATUS};
 use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
 
-/// How long a client may be silent in the middle of a body.
+/// Idle timeout of an upload's body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);
-/// What may stand around a file in the body of its upload.
+/// Maximum size of the body of an upload in addition to its file.
 const MAX_AROUND_BYTES: u64 = 128 << 10;
-/// What the real service wants pieces to be a multiple of. Here any length will do.
+/// The real service requires chunks to be a multiple of this. This server accepts any length.
 const GRANULARITY: &str = "262144";
 
 pub async fn upload(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
     Extension(claimed): Extension<Claimed>,
-    base: Base,
+    base: ExternalUrl,
     query: Upload,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -60,7 +59,7 @@ pub async fn upload(
         Some("raw" | "media") => raw(&app, &owner, &base, request).await,
         Some("multipart") => multipart(&app, &owner, &base, request).await,
         _ => Err(ApiError::invalid(
-            "The upload has no protocol: say 'X-Goog-Upload-Protocol: resumable', 'raw' or 'multipart'.",
+            "Missing upload protocol: send 'X-Goog-Upload-Protocol: resumable', 'raw' or 'multipart'.",
         )),
     }
 }
@@ -68,12 +67,12 @@ pub async fn upload(
 async fn start(
     app: &App,
     owner: &Owner,
-    base: &Base,
+    base: &ExternalUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
     let commands = Commands::of(request.headers())?;
     if commands != Commands::START {
-        return Err(ApiError::invalid("An upload begins with 'X-Goog-Upload-Command: start'."));
+        return Err(ApiError::invalid("An upload must start with 'X-Goog-Upload-Command: start'."));
     }
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
@@ -94,22 +93,22 @@ async fn start(
     .into_response())
 }
 
-/// A piece, or a question about an upload. Its id is the right to go on with it, but not together with
-/// the key of another tenant.
+/// A chunk, or a query of an upload's state. The upload's id authorizes the request, unless it has the
+/// key of another tenant.
 async fn go_on(
     app: &App,
     Claimed(claimed): &Claimed,
-    base: &Base,
+    base: &ExternalUrl,
     id: &str,
     request: Request,
 ) -> Result<Response, ApiError> {
     let commands = Commands::of(request.headers())?;
     if commands == Commands::START {
-        return Err(ApiError::invalid("This upload has begun already."));
+        return Err(ApiError::invalid("This upload has already started."));
     }
     let offset = number(request.headers(), "x-goog-upload-offset")?;
     let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
-        // The client has missed the last answer.
+        // The client has missed the final response.
         Progress::Done(file) => return Ok(done(&file, base)),
         Progress::Coming(receiving) => receiving,
     };
@@ -133,11 +132,11 @@ async fn go_on(
     Ok(status("active", receiving.received()))
 }
 
-/// Nothing but the file.
+/// The body is only the file.
 async fn raw(
     app: &App,
     owner: &Owner,
-    base: &Base,
+    base: &ExternalUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut about = about(request.headers())?;
@@ -151,7 +150,7 @@ async fn raw(
     Ok(done(&at_once(app, owner, file, pieces).await?, base))
 }
 
-/// An upload that is begun, carried out and ended by one request.
+/// An upload in one request.
 async fn at_once(
     app: &App,
     owner: &Owner,
@@ -167,7 +166,7 @@ async fn at_once(
         Err(error) => Err(error),
     };
     if done.is_err()
-        // Nobody knows its name, so nobody could go on with it.
+        // No client knows its id, so none could resume it.
         && let Ok(Progress::Coming(receiving)) = app.files.progress(Some(owner), &id).await
         && let Err(error) = receiving.cancel().await
     {
@@ -176,14 +175,14 @@ async fn at_once(
     done
 }
 
-/// Writes what comes. What has come before a failure stays, unless it is the failure.
+/// Writes the data as it arrives. Data before a failure is kept, unless the data is invalid.
 async fn receive(
     mut receiving: Receiving,
     mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
 ) -> Result<Receiving, ApiError> {
     let silent = |_| {
         let seconds = PIECE_WITHIN.as_secs();
-        ApiError::invalid(format!("Nothing has come of the body for {seconds} s."))
+        ApiError::invalid(format!("No data of the body arrived for {seconds} s."))
     };
     loop {
         let piece = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(silent);
@@ -193,7 +192,7 @@ async fn receive(
             broken => {
                 receiving.flush().await?;
                 broken?;
-                return Err(ApiError::invalid("The body broke off."));
+                return Err(ApiError::invalid("The body ended early."));
             }
         };
         match receiving.write(&piece).await {
@@ -217,7 +216,7 @@ fn about(headers: &HeaderMap) -> Result<InHeaders<'_>, ApiError> {
     })
 }
 
-/// All that is read of headers, for the test that sends anything.
+/// Parses all headers of an upload, for the fuzz test.
 #[cfg(test)]
 pub fn headers_read(headers: &HeaderMap) {
     let _ = Commands::of(headers);
@@ -233,8 +232,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, ApiError> {
-    let wrong =
-        || ApiError::invalid(format!("Invalid value for '{name}': it is no number of bytes."));
+    let wrong = || ApiError::invalid(format!("Invalid value for '{name}': not a number of bytes."));
     header(headers, name).map(|text| text.parse().map_err(|_| wrong())).transpose()
 }
 
@@ -246,7 +244,7 @@ fn status(word: &'static str, received: u64) -> Response {
     .into_response()
 }
 
-fn done(file: &File, base: &Base) -> Response {
+fn done(file: &File, base: &ExternalUrl) -> Response {
     let file_json = json(&json!({"file": to_json(file, base)}));
     (status("final", file.bytes).headers().clone(), file_json).into_response()
 }

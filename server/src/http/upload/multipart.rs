@@ -8,37 +8,37 @@ use serde_json::Value;
 
 use super::{at_once, done, header};
 use crate::http::App;
-use crate::http::base::Base;
 use crate::http::error::ApiError;
+use crate::http::external_url::ExternalUrl;
 use crate::http::generate::file::{InHeaders, announced};
 use crate::http::generate::refusal;
 use crate::store::Owner;
 
-/// Of the part that tells about the file.
+/// Maximum size of the part with the file's metadata.
 const MAX_METADATA_BYTES: usize = 64 << 10;
 
-/// The metadata as JSON, and then the file.
+/// The first part is the metadata as JSON, the second is the file.
 pub async fn multipart(
     app: &App,
     owner: &Owner,
-    base: &Base,
+    base: &ExternalUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
     let broken = |why: &dyn std::fmt::Display| {
-        ApiError::invalid(format!("The multipart body does not read: {why}."))
+        ApiError::invalid(format!("Malformed multipart body: {why}."))
     };
     let kind = header(request.headers(), CONTENT_TYPE.as_str()).unwrap_or_default();
-    let boundary = boundary(kind).ok_or_else(|| broken(&"it has no boundary"))?;
+    let boundary = boundary(kind).ok_or_else(|| broken(&"no boundary"))?;
     let mut parts = multer::Multipart::new(request.into_body().into_data_stream(), boundary);
 
     let mut first = parts.next_field().await.map_err(|error| broken(&error))?;
     let metadata = match &mut first {
         Some(part) => read_metadata(part).await?,
-        None => return Err(broken(&"it has no parts")),
+        None => return Err(broken(&"no parts")),
     };
     drop(first);
     let part = parts.next_field().await.map_err(|error| broken(&error))?;
-    let part = part.ok_or_else(|| broken(&"it has no second part, which is the file"))?;
+    let part = part.ok_or_else(|| broken(&"no second part with the file"))?;
     let mime_type = part.content_type().map(ToString::to_string);
     let about = InHeaders { mime_type: mime_type.as_deref(), ..InHeaders::default() };
     let file = announced(metadata, &about).map_err(refusal)?;
@@ -47,12 +47,11 @@ pub async fn multipart(
 
 async fn read_metadata(part: &mut multer::Field<'_>) -> Result<Value, ApiError> {
     let mut text = Vec::new();
-    let broken =
-        |error: multer::Error| ApiError::invalid(format!("The body does not read: {error}."));
+    let broken = |error: multer::Error| ApiError::invalid(format!("Malformed body: {error}."));
     while let Some(piece) = part.chunk().await.map_err(broken)? {
         text.extend_from_slice(&piece);
         if text.len() > MAX_METADATA_BYTES {
-            let why = format!("The metadata of a file may have {MAX_METADATA_BYTES} bytes.");
+            let why = format!("File metadata is limited to {MAX_METADATA_BYTES} bytes.");
             return Err(ApiError::invalid(why));
         }
     }

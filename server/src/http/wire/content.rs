@@ -1,4 +1,4 @@
-//! Contents: text, pictures, documents and the like.
+//! Contents: text, images, documents and other media.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::WireError;
-use super::node::{Fields, Node};
+use super::json_reader::{Node, ObjectReader};
 use crate::http::pieces::base64;
 use crate::interaction::{Citation, Content, Media, MediaKind, Source};
 
-/// Padding or none, and bits that are left over: clients do all of it.
+/// Accepts missing padding and trailing bits, because clients send both.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -26,103 +26,107 @@ const KINDS: [(&str, MediaKind); 4] = [
     ("document", MediaKind::Document),
 ];
 
-/// What to do with a content that this server does not know.
+/// How a content of an unknown type is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strange {
-    /// In what a user says: a mistake.
+pub enum UnknownContent {
+    /// In user input it is an error.
     Refuse,
-    /// In what a model has said: it came from some server, and is kept for it.
+    /// In model output it came from another server, and is kept for it.
     Keep,
 }
 
-/// Whether a `type` is the type of a content. In a list of steps and contents, all others are steps.
+/// Whether a `type` is a content type. In a list of steps and contents, all other types are steps.
 pub fn is_content(kind: &str) -> bool {
     kind == "text" || media_kind(kind).is_some()
 }
 
-/// A string, one content, or a list of them.
-pub fn contents(node: Node, strange: Strange) -> Result<Vec<Content>, WireError> {
+/// Parses a string, a content, or a list of contents.
+pub fn contents(node: Node, unknown: UnknownContent) -> Result<Vec<Content>, WireError> {
     match node.value() {
         Value::String(_) => Ok(vec![Content::text(node.string()?)]),
-        Value::Object(_) => Ok(vec![content(node.object()?, strange)?]),
+        Value::Object(_) => Ok(vec![content(node.object()?, unknown)?]),
         Value::Array(_) => {
             let contents = node.list()?.into_iter();
-            contents.map(|node| content(node.object()?, strange)).collect()
+            contents.map(|node| content(node.object()?, unknown)).collect()
         }
         _ => Err(node.not("a string, an object or a list")),
     }
 }
 
-/// One content. `{"text": "…"}` needs no type.
-pub fn content(mut fields: Fields, strange: Strange) -> Result<Content, WireError> {
+/// Parses a content. `{"text": "…"}` needs no type.
+pub fn content(mut fields: ObjectReader, unknown: UnknownContent) -> Result<Content, WireError> {
     let kind = match fields.kind() {
         Some(kind) => kind.to_owned(),
         None if fields.has("text") && !fields.has("type") => "text".to_owned(),
         None => return Err(fields.require("type").map_or_else(|e| e, |node| node.not("a string"))),
     };
-    match (kind.as_str(), media_kind(&kind), strange) {
-        ("text", _, _) => text(fields, strange),
-        (_, Some(kind), _) => media(kind, fields, strange),
-        (_, None, Strange::Keep) => Ok(Content::Foreign(fields.into_value())),
-        (_, None, Strange::Refuse) => {
+    match (kind.as_str(), media_kind(&kind), unknown) {
+        ("text", _, _) => text(fields, unknown),
+        (_, Some(kind), _) => media(kind, fields, unknown),
+        (_, None, UnknownContent::Keep) => Ok(Content::Foreign(fields.into_value())),
+        (_, None, UnknownContent::Refuse) => {
             let known = "text, image, audio, video, document";
-            Err(fields.wrong(format!("'{kind}' is no type of content; there are {known}")))
+            Err(fields.wrong(format!("unknown content type '{kind}': expected one of {known}")))
         }
     }
 }
 
-fn text(mut fields: Fields, strange: Strange) -> Result<Content, WireError> {
+fn text(mut fields: ObjectReader, unknown: UnknownContent) -> Result<Content, WireError> {
     fields.take("type");
     let text = fields.require("text")?.string()?;
     let annotations = match fields.take("annotations") {
         Some(node) => node.list()?.into_iter().map(Node::into_value).collect(),
         None => Vec::new(),
     };
-    finish(fields, strange)?;
+    finish(fields, unknown)?;
     Ok(Content::Text { text, annotations, citations: Vec::new() })
 }
 
-fn media(kind: MediaKind, mut fields: Fields, strange: Strange) -> Result<Content, WireError> {
+fn media(
+    kind: MediaKind,
+    mut fields: ObjectReader,
+    unknown: UnknownContent,
+) -> Result<Content, WireError> {
     fields.take("type");
     let source = match (fields.take("data"), fields.take("uri")) {
         (Some(data), None) => Source::Inline(decode(data)?),
         (None, Some(uri)) => Source::Uri(uri.string()?),
-        (Some(_), Some(_)) => return Err(fields.wrong("it has both 'data' and 'uri'")),
-        (None, None) => return Err(fields.wrong("it needs 'data' or 'uri'")),
+        (Some(_), Some(_)) => return Err(fields.wrong("has both 'data' and 'uri'")),
+        (None, None) => return Err(fields.wrong("needs 'data' or 'uri'")),
     };
     let mime_type = match (fields.take("mime_type"), &source) {
         (Some(node), _) => Some(mime_type(node)?),
         (None, Source::Inline(bytes)) => infer::get(bytes).map(|kind| kind.mime_type().to_owned()),
         (None, Source::Uri(_)) => None,
     };
-    // These are for the eyes and ears of a model, which ours does not have. Accepted, not used.
+    // Hints for models with vision and hearing. Accepted and ignored.
     for name in ["resolution", "processing", "channels", "sample_rate", "name"] {
         fields.take(name);
     }
-    finish(fields, strange)?;
+    finish(fields, unknown)?;
     Ok(Content::Media(Media { kind, mime_type, source }))
 }
 
-/// Nothing may be left of what a user says; what a model has said may have more to it.
-fn finish(fields: Fields, strange: Strange) -> Result<(), WireError> {
-    match strange {
-        Strange::Refuse => fields.done(),
-        Strange::Keep => Ok(()),
+/// Rejects unknown fields in user input; accepts them in model output.
+fn finish(fields: ObjectReader, unknown: UnknownContent) -> Result<(), WireError> {
+    match unknown {
+        UnknownContent::Refuse => fields.done(),
+        UnknownContent::Keep => Ok(()),
     }
 }
 
-/// Base64 in any of its spellings.
+/// Decodes base64 in any of its variants.
 pub fn decode(node: Node) -> Result<Bytes, WireError> {
     let Value::String(text) = node.value() else {
         return Err(node.not("a string"));
     };
     match decoded(text) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(node.wrong(format!("it is not base64 ({error})"))),
+        Err(error) => Err(node.wrong(format!("not valid base64 ({error})"))),
     }
 }
 
-/// The bytes of base64 in any of its spellings; nothing for what is none.
+/// Decodes base64 in any of its variants; `None` if it is invalid.
 pub fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     decoded(value.as_str()?).ok()
 }
@@ -136,15 +140,15 @@ fn decoded(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     engine.decode(text)
 }
 
-/// Lower case, without parameters.
+/// A MIME type in lower case, without parameters.
 pub fn mime_type(node: Node) -> Result<String, WireError> {
     let Value::String(text) = node.value() else {
         return Err(node.not("a string"));
     };
-    mime_name(text).ok_or_else(|| node.wrong(format!("'{text}' is no MIME type")))
+    mime_name(text).ok_or_else(|| node.wrong(format!("'{text}' is not a MIME type")))
 }
 
-/// `Text/CSV; header=present` is `text/csv`. Nothing for what is no MIME type.
+/// Converts `Text/CSV; header=present` to `text/csv`. `None` if it is not a MIME type.
 pub fn mime_name(text: &str) -> Option<String> {
     let name = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_token = |part: &str| {
@@ -159,7 +163,7 @@ fn media_kind(kind: &str) -> Option<MediaKind> {
     KINDS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| *kind)
 }
 
-/// A content as Google spells it.
+/// A content in Google's format.
 pub fn to_json(content: &Content) -> Value {
     match content {
         Content::Text { text, annotations, citations } => {
@@ -175,7 +179,7 @@ pub fn to_json(content: &Content) -> Value {
     }
 }
 
-/// Its places count bytes, as the real service's do.
+/// Positions count bytes, as in the real service.
 pub fn citation_to_json(citation: &Citation) -> Value {
     json!({
         "type": "url_citation",
@@ -209,11 +213,11 @@ mod tests {
     fn read(json: Value) -> Result<Vec<Content>, String> {
         let body = Node::root(json!({"content": json}));
         let node = body.object().expect("it is one").require("content").expect("it is there");
-        contents(node, Strange::Refuse).map_err(|error| error.to_string())
+        contents(node, UnknownContent::Refuse).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn every_spelling_of_base64_is_read() {
+    fn every_variant_of_base64_is_accepted() {
         let bytes = [0xfb, 0xff, 0xfe, 0x01];
         for data in ["+//+AQ==", "+//+AQ", "-__-AQ==", "-__-AQ"] {
             let content =
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_the_client_left_out_is_read_off_the_bytes() {
+    fn a_missing_type_is_derived_from_the_bytes() {
         let png = STANDARD.encode(b"\x89PNG\r\n\x1a\n0000");
         let read = read(json!({"type": "image", "data": png})).expect("it is one");
         let [Content::Media(media)] = &read[..] else { panic!("{read:?}") };
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (content, wanted) in [
             (json!([{"type": "text"}]), "Missing required parameter 'content[0].text'."),
             (
@@ -245,19 +249,22 @@ mod tests {
             ),
             (
                 json!([{"text": "a"}, {"type": "image", "data": "€"}]),
-                "Invalid value for 'content[1].data': it is not base64",
+                "Invalid value for 'content[1].data': not valid base64",
             ),
-            (json!({"type": "image"}), "Invalid value for 'content': it needs 'data' or 'uri'."),
-            (json!({"type": "image", "data": "", "uri": "u"}), "it has both 'data' and 'uri'"),
+            (json!({"type": "image"}), "Invalid value for 'content': needs 'data' or 'uri'."),
+            (json!({"type": "image", "data": "", "uri": "u"}), "has both 'data' and 'uri'"),
             (
                 json!([{"type": "file", "uri": "u"}]),
-                "Invalid value for 'content[0]': 'file' is no type of content",
+                "Invalid value for 'content[0]': unknown content type 'file'",
             ),
             (
                 json!([{"type": "text", "text": "a", "mimeType": "x"}]),
                 "Unknown parameter 'content[0].mimeType'.",
             ),
-            (json!([{"type": "image", "data": "", "mime_type": "png"}]), "'png' is no MIME type"),
+            (
+                json!([{"type": "image", "data": "", "mime_type": "png"}]),
+                "'png' is not a MIME type",
+            ),
             (json!([{}]), "Missing required parameter 'content[0].type'."),
             (
                 json!([{"type": 7}]),
@@ -266,7 +273,7 @@ mod tests {
             (json!([7]), "Invalid type for 'content[0]': expected an object, got a number."),
             (json!(7), "expected a string, an object or a list, got a number."),
         ] {
-            let error = read(content.clone()).expect_err("it was accepted");
+            let error = read(content.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{content} gave {error}");
         }
     }

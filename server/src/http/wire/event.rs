@@ -1,8 +1,8 @@
-//! The events of a stream, made from the events of a log.
+//! Converts the events of a log to the events of a stream.
 //!
-//! One entry of the log is one frame at most, but for the first, which is two. A frame's id tells
-//! its place and nothing else: `v1_` and the base64url of `{entry}_{frame}`, in the form of the real
-//! service.
+//! An entry of the log becomes at most one frame, except the first, which becomes two. A frame's id
+//! encodes only its position: `v1_` and the base64url of `{entry}_{frame}`, in the format of the
+//! real service.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,21 +15,21 @@ use crate::http::error::{Code, LATE};
 use crate::interaction::{Delta, Event, Shell, Status, Summaries, Tally};
 use crate::store::Log;
 
-/// One event on the wire.
+/// An event on the wire.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
     pub name: &'static str,
-    /// An object, still without `event_id` and `event_type`.
+    /// An object without `event_id` and `event_type`.
     body: Value,
     place: Place,
 }
 
-/// Where a frame stands in the stream of an interaction.
+/// Position of a frame in the stream of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Number of the log's entry.
+    /// Index of the log's entry.
     pub entry: usize,
-    /// Among the frames of that entry.
+    /// Index among the frames of that entry.
     pub frame: usize,
 }
 
@@ -38,7 +38,7 @@ impl Place {
         format!("v1_{}", URL_SAFE_NO_PAD.encode(format!("{}_{}", self.entry, self.frame)))
     }
 
-    /// Reads an id that [`Place::id`] gave.
+    /// Parses an id of [`Place::id`].
     pub fn of_id(id: &str) -> Option<Place> {
         let text = URL_SAFE_NO_PAD.decode(id.strip_prefix("v1_")?).ok()?;
         let (entry, frame) = std::str::from_utf8(&text).ok()?.split_once('_')?;
@@ -48,7 +48,7 @@ impl Place {
 }
 
 impl Frame {
-    /// The line of JSON.
+    /// The event's JSON, in one line.
     pub fn into_json(mut self) -> String {
         self.body["event_id"] = self.place.id().into();
         self.body["event_type"] = self.name.into();
@@ -59,7 +59,7 @@ impl Frame {
         self.place
     }
 
-    /// The stream breaks off for a reason of its own. Such a frame has no place in the log.
+    /// The stream ends early, for a reason outside of the log. Such a frame has no position in it.
     pub fn broken_off(entry: usize) -> Frame {
         error_frame(entry, Code::Internal, "Internal error encountered.")
     }
@@ -69,14 +69,14 @@ impl Frame {
         error_frame(entry, Code::DeadlineExceeded, LATE)
     }
 
-    /// The server goes, and the interaction will go on without this stream.
+    /// The server is stopping; the interaction will continue without this stream.
     pub fn left(entry: usize) -> Frame {
-        let why = "The server is stopping. The interaction goes on when it is back.";
+        let why = "The server is stopping. The interaction continues after the restart.";
         error_frame(entry, Code::Unavailable, why)
     }
 }
 
-/// The frames of one entry. `tally` has heard it, and all before it.
+/// The frames of one entry. `tally` has counted it and all entries before it.
 pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Frame> {
     let one = |name, body| vec![Frame { name, body, place: Place { entry, frame: 0 } }];
     match event {
@@ -113,7 +113,7 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
             }
             one("step.stop", body)
         }
-        // The last event tells.
+        // Reported by the final event.
         Event::CountedElsewhere(_) => Vec::new(),
         Event::Finished { status, usage } => {
             let interaction = Interaction::without_steps(log, *status, Some(*usage));
@@ -130,7 +130,7 @@ fn error_frame(entry: usize, code: Code, message: &str) -> Frame {
     Frame { name: "error", body, place: Place { entry, frame: 0 } }
 }
 
-/// What a step is announced with. The payload of a server's tool comes in one delta.
+/// The announcement of a step. The payload of a server-side tool follows in one delta.
 fn shell(shell: &Shell) -> Value {
     match shell {
         Shell::Thought => json!({"type": "thought"}),
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_from_its_id_and_from_nothing_else() {
+    fn a_position_parses_only_from_its_id() {
         let place = Place { entry: 12, frame: 1 };
         assert_eq!(Place::of_id(&place.id()), Some(place));
         let foreign = URL_SAFE_NO_PAD.encode("3_text_0");

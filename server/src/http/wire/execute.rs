@@ -1,4 +1,4 @@
-//! The request and the answer of `/x/execute`. Not Google's: ours.
+//! The request and the response of `/x/execute`, which is not a Google API.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::WireError;
 use super::content::decode;
-use super::node::Node;
+use super::json_reader::Node;
 use crate::engine;
 use crate::http::pieces::base64;
 use crate::sandbox::RunOutput;
 
-/// What is to be run.
+/// The code to run, and its files.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Execute {
     pub code: String,
@@ -29,12 +29,12 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let (mut files, mut names) = (Vec::new(), HashSet::new());
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
         if files.len() == MAX_INPUT_FILES {
-            return Err(node.wrong(format!("there are more than {MAX_INPUT_FILES} files")));
+            return Err(node.wrong(format!("more than {MAX_INPUT_FILES} files")));
         }
         let mut file = node.object()?;
         let name = plain_name(file.require("name")?)?;
         if !names.insert(name.clone()) {
-            return Err(file.wrong(format!("there are two files named '{name}'")));
+            return Err(file.wrong(format!("two files are named '{name}'")));
         }
         files.push((name, decode(file.require("data")?)?));
         file.done()?;
@@ -46,21 +46,21 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
 fn seconds(node: Node) -> Result<Duration, WireError> {
     match Duration::try_from_secs_f64(node.number()?) {
         Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err(node.wrong("it is no number of seconds above 0")),
+        _ => Err(node.wrong("must be a number of seconds above 0")),
     }
 }
 
-/// Files lie side by side in the work directory.
+/// Files are stored directly in the work directory.
 fn plain_name(node: Node) -> Result<String, WireError> {
     let Value::String(name) = node.value() else {
         return Err(node.not("a string"));
     };
     let why = match name.as_str() {
-        "" => "it is empty",
-        name if name.len() > 255 => "it is longer than 255 bytes",
-        name if name.contains('/') => "it is a path, where a plain name is needed",
-        name if name.starts_with('.') => "it starts with a dot",
-        name if name.contains(char::is_control) => "it has control characters",
+        "" => "must not be empty",
+        name if name.len() > 255 => "longer than 255 bytes",
+        name if name.contains('/') => "must be a plain name, not a path",
+        name if name.starts_with('.') => "must not start with a dot",
+        name if name.contains(char::is_control) => "must not contain control characters",
         _ => return node.string(),
     };
     Err(node.wrong(why))
@@ -99,7 +99,7 @@ pub fn answer(output: &RunOutput) -> Value {
     answer
 }
 
-/// A limit by its name, which has its unit in it.
+/// A limit by name, which includes the unit.
 fn named(limit: Limit) -> (&'static str, u64) {
     match limit {
         Limit::WallMs(ms) => ("wall_ms", ms),

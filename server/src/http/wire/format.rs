@@ -1,45 +1,45 @@
-//! `response_format`: what form the answer is to have. It becomes a part of what the model is told in
-//! `generation_config`, in the words that `generateContent` has for it.
+//! `response_format`: the requested format of the answer. Converted to fields of `generation_config`, with
+//! the names of `generateContent`.
 
 use serde_json::{Map, Value, json};
 
 use super::WireError;
-use super::node::{Fields, Node};
+use super::json_reader::{Node, ObjectReader};
 
-/// Forms of media, and what is said of them. No model here makes any: they are checked, and make no
-/// difference.
+/// Media formats and their fields. No model here generates media, so they are validated and
+/// ignored.
 const MEDIA: [(&str, &[&str]); 3] = [
     ("image", &["aspect_ratio", "delivery", "image_size", "mime_type"]),
     ("audio", &["bit_rate", "delivery", "mime_type", "sample_rate"]),
     ("video", &["aspect_ratio", "delivery", "duration", "gcs_uri", "resolution"]),
 ];
-/// Those of them that are numbers.
+/// ObjectReader that are numbers.
 const NUMBERS: [&str; 2] = ["bit_rate", "sample_rate"];
 
-/// One form, a list of them, or a bare JSON Schema.
+/// Parses a format, a list of them, or a bare JSON Schema.
 pub fn add(format: Node, generation_config: &mut Value) -> Result<(), WireError> {
     let forms = match format.value() {
         Value::Object(_) => vec![format],
         Value::Array(_) => format.list()?,
         _ => return Err(format.not("an object or a list")),
     };
-    let mut told: Option<Map<String, Value>> = None;
+    let mut text_format: Option<Map<String, Value>> = None;
     for form in forms {
-        let again = form.wrong("a text has one form");
+        let again = form.wrong("only one format for text is allowed");
         let Some(form) = text(form)? else { continue };
-        if told.replace(form).is_some() {
+        if text_format.replace(form).is_some() {
             return Err(again);
         }
     }
-    let Some(told) = told else { return Ok(()) };
+    let Some(text_format) = text_format else { return Ok(()) };
     match generation_config {
-        Value::Object(fields) => fields.extend(told),
-        other => *other = told.into(),
+        Value::Object(fields) => fields.extend(text_format),
+        other => *other = text_format.into(),
     }
     Ok(())
 }
 
-/// The form of a text, in the words of `generation_config`.
+/// A text format, as fields of `generation_config`.
 fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
     let json = "application/json";
     let whole = form.value().clone();
@@ -49,7 +49,7 @@ fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
         Some(kind) if let Some((_, names)) = MEDIA.iter().find(|(name, _)| *name == kind) => {
             return media(names, fields).map(|()| None);
         }
-        // A type of JSON Schema, or none at all.
+        // A type of JSON Schema, or none.
         _ => return Ok(Some(words(json, Some(whole)))),
     }
     fields.take("type");
@@ -62,7 +62,7 @@ fn text(form: Node) -> Result<Option<Map<String, Value>>, WireError> {
     Ok((!is_text).then(|| words(&mime_type, schema)))
 }
 
-fn media(names: &[&str], mut fields: Fields) -> Result<(), WireError> {
+fn media(names: &[&str], mut fields: ObjectReader) -> Result<(), WireError> {
     fields.take("type");
     if let Some(delivery) = fields.take("delivery") {
         delivery.one_of(&["inline", "uri"])?;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_ask_for_json_is_the_same() {
+    fn every_way_to_request_json_is_equivalent() {
         let schema = json!({"type": "array", "items": {"type": "string"}});
         let wanted = json!({"seed": 1, "response_mime_type": "application/json",
                             "response_json_schema": schema});
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_text_or_media_asks_for_nothing() {
+    fn formats_for_plain_text_and_media_have_no_effect() {
         for format in [
             json!({"type": "text"}),
             json!({"type": "text", "mime_type": "text/plain"}),
@@ -126,12 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (format, wanted) in [
             (json!("json"), "Invalid type for 'f': expected an object or a list, got a string."),
             (json!([1]), "Invalid type for 'f[0]'"),
             (json!({"type": "text", "scheme": {}}), "Unknown parameter 'f.scheme'."),
-            (json!([{"type": "text", "schema": {}}, {"type": "array"}]), "a text has one form"),
+            (
+                json!([{"type": "text", "schema": {}}, {"type": "array"}]),
+                "only one format for text is allowed",
+            ),
             (json!({"type": "image", "size": "1K"}), "Unknown parameter 'f.size'."),
             (
                 json!({"type": "audio", "aspect_ratio": "1:1"}),
@@ -141,9 +144,9 @@ mod tests {
                 json!([{"type": "audio", "sample_rate": "high"}]),
                 "Invalid type for 'f[0].sample_rate'",
             ),
-            (json!({"type": "video", "delivery": "post"}), "'post' is none of inline, uri"),
+            (json!({"type": "video", "delivery": "post"}), "'post' is not one of inline, uri"),
         ] {
-            let error = read(format.clone()).expect_err("it was accepted");
+            let error = read(format.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{format} gave {error}");
         }
     }

@@ -1,9 +1,9 @@
-//! `generation_config`. Handed to the model as it came, once every field is of its type.
+//! `generation_config`. Passed to the model unchanged, after its fields have been validated.
 
 use serde_json::Value;
 
 use super::WireError;
-use super::node::{Fields, Node};
+use super::json_reader::{Node, ObjectReader};
 
 pub fn config(node: Node) -> Result<Value, WireError> {
     let value = node.value().clone();
@@ -16,7 +16,7 @@ pub fn config(node: Node) -> Result<Value, WireError> {
     if let Some(limit) = fields.take("max_output_tokens")
         && limit.integer()? < 1
     {
-        return Err(limit.wrong("it must be at least 1"));
+        return Err(limit.wrong("must be at least 1"));
     }
     if let Some(sequences) = fields.take("stop_sequences") {
         for sequence in sequences.list()? {
@@ -46,7 +46,7 @@ pub fn config(node: Node) -> Result<Value, WireError> {
 
 const MODES: &[&str] = &["auto", "any", "none", "validated"];
 
-/// A mode, or `{"allowed_tools": {"mode": …, "tools": […]}}`.
+/// Validates a mode, or `{"allowed_tools": {"mode": …, "tools": […]}}`.
 fn tool_choice(node: Node) -> Result<(), WireError> {
     if node.value().is_string() {
         return node.one_of(MODES).map(drop);
@@ -65,10 +65,10 @@ fn tool_choice(node: Node) -> Result<(), WireError> {
     choice.done()
 }
 
-fn range(fields: &mut Fields, name: &str, from: f64, to: f64) -> Result<(), WireError> {
+fn range(fields: &mut ObjectReader, name: &str, from: f64, to: f64) -> Result<(), WireError> {
     match fields.take(name) {
         Some(node) if !(from..=to).contains(&node.number()?) => {
-            Err(node.wrong(format!("it must lie between {from} and {to}")))
+            Err(node.wrong(format!("must be between {from} and {to}")))
         }
         _ => Ok(()),
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_kept_as_it_came() {
+    fn a_valid_config_is_unchanged() {
         let every = json!({
             "temperature": 0.7, "top_p": 1, "seed": -3, "max_output_tokens": 100,
             "stop_sequences": ["END"], "thinking_level": "low", "thinking_summaries": "auto",
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (config, wanted) in [
             (
                 json!({"temperature": "hot"}),
@@ -106,22 +106,22 @@ mod tests {
             ),
             (
                 json!({"temperature": 3}),
-                "Invalid value for 'g.temperature': it must lie between 0 and 2.",
+                "Invalid value for 'g.temperature': must be between 0 and 2.",
             ),
             (json!({"top_k": 3}), "Unknown parameter 'g.top_k'."),
             (json!({"maxOutputTokens": 3}), "Unknown parameter 'g.maxOutputTokens'."),
-            (json!({"max_output_tokens": 0}), "it must be at least 1"),
+            (json!({"max_output_tokens": 0}), "must be at least 1"),
             (json!({"seed": 1.5}), "expected an integer"),
             (json!({"stop_sequences": [1]}), "Invalid type for 'g.stop_sequences[0]'"),
-            (json!({"thinking_level": "THINKING_LEVEL_LOW"}), "is none of minimal, low"),
-            (json!({"tool_choice": "some"}), "'some' is none of auto, any"),
+            (json!({"thinking_level": "THINKING_LEVEL_LOW"}), "is not one of minimal, low"),
+            (json!({"tool_choice": "some"}), "'some' is not one of auto, any"),
             (
                 json!({"tool_choice": {"mode": "any"}}),
                 "Missing required parameter 'g.tool_choice.allowed_tools'.",
             ),
             (json!([]), "expected an object, got a list"),
         ] {
-            let error = read(config.clone()).expect_err("it was accepted");
+            let error = read(config.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{config} gave {error}");
         }
     }

@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use super::WireError;
-use super::content::{self, Strange};
-use super::node::{Fields, Node};
+use super::content::{self, UnknownContent};
+use super::json_reader::{Node, ObjectReader};
 use super::step;
 use crate::interaction::{Content, Step};
 
-/// What a client reads that has lost what it was to send back.
-const UNSIGNED: &str = "a function call has to come back with the 'signature' that it came with, which \
-                        is base64; send the steps of the model as they were";
+/// The error for a client that lost a signature.
+const UNSIGNED: &str = "a function call must be sent back with its original 'signature', which \
+                        is base64; send the model's steps unchanged";
 
-/// Steps of one request, and contents of one step.
+/// Maximum number of steps of a request, and of contents of a step.
 pub const MAX_STEPS: usize = 10_000;
 
-/// Reads the input. Contents in a row are one message of the user's.
+/// Parses the input. Consecutive contents are one user message.
 pub fn input(node: Node) -> Result<Vec<Step>, WireError> {
     let steps = match node.value() {
         Value::String(_) => vec![Step::UserInput(vec![Content::text(node.string()?)])],
@@ -26,7 +26,7 @@ pub fn input(node: Node) -> Result<Vec<Step>, WireError> {
     if steps.len() > MAX_STEPS {
         return Err(too_many_steps());
     }
-    if steps.iter().any(says_something) {
+    if steps.iter().any(has_content) {
         Ok(steps)
     } else {
         Err(WireError::Whole("Request has empty input.".to_owned()))
@@ -37,7 +37,7 @@ pub fn too_many_steps() -> WireError {
     WireError::Whole(format!("A request can have at most {MAX_STEPS} steps."))
 }
 
-/// What an element of the list turned out to be.
+/// A parsed element of the list.
 enum Element {
     Content(Content),
     Step(Step),
@@ -53,7 +53,7 @@ fn together(nodes: impl IntoIterator<Item = Node>) -> Result<Vec<Step>, WireErro
         match element(fields)? {
             Element::Content(content) => message.push(content),
             Element::Step(step) => {
-                steps.extend(said(&mut message));
+                steps.extend(user_message(&mut message));
                 if let Some(unsigned) = unsigned
                     && !is_signed(&step, steps.last())
                 {
@@ -63,12 +63,12 @@ fn together(nodes: impl IntoIterator<Item = Node>) -> Result<Vec<Step>, WireErro
             }
         }
     }
-    steps.extend(said(&mut message));
+    steps.extend(user_message(&mut message));
     Ok(steps)
 }
 
-/// Whether a call of a function may come back as it is. The real service signs the first of several
-/// that stand side by side, and refuses a history without it. Other steps may come without.
+/// Whether a function call has the signature that it needs. Like the real service, which signs the
+/// first of several adjacent calls, rejects a history without it. Other steps need none.
 fn is_signed(step: &Step, before: Option<&Step>) -> bool {
     match step {
         Step::FunctionCall(call) if call.signature.is_empty() => {
@@ -79,37 +79,37 @@ fn is_signed(step: &Step, before: Option<&Step>) -> bool {
     }
 }
 
-fn element(fields: Fields) -> Result<Element, WireError> {
+fn element(fields: ObjectReader) -> Result<Element, WireError> {
     let is_content = match fields.kind() {
         Some(kind) => content::is_content(kind),
         None if fields.has("role") => return Ok(Element::Step(turn(fields)?)),
         None => fields.has("text"),
     };
     if is_content {
-        content::content(fields, Strange::Refuse).map(Element::Content)
+        content::content(fields, UnknownContent::Refuse).map(Element::Content)
     } else {
         step::step(fields).map(Element::Step)
     }
 }
 
 /// `{"role": …, "content": …}`, as clients of 2025 sent it.
-fn turn(mut fields: Fields) -> Result<Step, WireError> {
+fn turn(mut fields: ObjectReader) -> Result<Step, WireError> {
     let role = fields.require("role")?.one_of(&["user", "model"])?;
     let content = fields.require("content")?;
     let turn = match role.as_str() {
-        "user" => Step::UserInput(content::contents(content, Strange::Refuse)?),
-        _ => Step::ModelOutput(content::contents(content, Strange::Keep)?),
+        "user" => Step::UserInput(content::contents(content, UnknownContent::Refuse)?),
+        _ => Step::ModelOutput(content::contents(content, UnknownContent::Keep)?),
     };
     fields.done()?;
     Ok(turn)
 }
 
-fn said(message: &mut Vec<Content>) -> Option<Step> {
+fn user_message(message: &mut Vec<Content>) -> Option<Step> {
     (!message.is_empty()).then(|| Step::UserInput(std::mem::take(message)))
 }
 
-/// Whether there is anything in a step that a model could answer.
-fn says_something(step: &Step) -> bool {
+/// Whether a step has content for a model to answer.
+fn has_content(step: &Step) -> bool {
     match step {
         Step::FunctionResult(_) => true,
         Step::UserInput(contents) => contents
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_message_is_the_same_message() {
+    fn every_form_of_a_message_gives_the_same_message() {
         let wanted = vec![Step::UserInput(vec![Content::text("hello")])];
         for form in [
             json!("hello"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_in_a_row_are_one_message_and_steps_stand_between() {
+    fn consecutive_contents_are_one_message_and_steps_separate_them() {
         let steps = read(json!([
             {"text": "a"}, {"text": "b"},
             {"role": "model", "content": "c"},
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_comes_back_with_its_signature_and_the_ones_beside_it_without() {
+    fn the_first_of_adjacent_calls_needs_its_signature() {
         let call = |signature: Value| json!({"type": "function_call", "id": "f", "name": "f", "signature": signature});
         let result = json!({"type": "function_result", "call_id": "f", "result": "r"});
         for input in [
@@ -184,28 +184,28 @@ mod tests {
             (json!([{"text": "?"}, call(json!("¡no!")), result]), "input[1]"),
             (json!([{"text": "?"}, call(json!("c2ln")), call(json!("¡no!")), result]), "input[2]"),
         ] {
-            let error = read(input.clone()).expect_err("it was accepted");
-            let wanted = format!("Invalid value for '{place}': a function call has to come back");
+            let error = read(input.clone()).expect_err("it is rejected");
+            let wanted = format!("Invalid value for '{place}': a function call must be sent back");
             assert!(error.starts_with(&wanted), "{input} gave {error}");
         }
     }
 
     #[test]
-    fn an_input_that_says_nothing_is_refused() {
+    fn an_empty_input_is_rejected() {
         for empty in [
             json!(""),
             json!([]),
             json!({"text": ""}),
             json!([{"type": "user_input", "content": []}]),
-            json!([{"role": "model", "content": "I said."}]),
+            json!([{"role": "model", "content": "I user_message."}]),
         ] {
-            let error = read(empty.clone()).expect_err("it was accepted");
+            let error = read(empty.clone()).expect_err("it is rejected");
             assert_eq!(error, "Request has empty input.", "{empty}");
         }
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (input, wanted) in [
             (
                 json!(7),
@@ -217,19 +217,19 @@ mod tests {
             ),
             (
                 json!([{"role": "robot", "content": "a"}]),
-                "Invalid value for 'input[0].role': 'robot' is none of user, model.",
+                "Invalid value for 'input[0].role': 'robot' is not one of user, model.",
             ),
             (json!([{}]), "Missing required parameter 'input[0].type'."),
             (
                 json!([{"type": "user_input", "content": [{"type": "text", "text": "a"}, {"type": "image", "data": "?"}]}]),
-                "Invalid value for 'input[0].content[1].data': it is not base64",
+                "Invalid value for 'input[0].content[1].data': not valid base64",
             ),
             (
                 json!([{"type": "user_input", "content": "a", "id": "x"}]),
                 "Unknown parameter 'input[0].id'.",
             ),
         ] {
-            let error = read(input.clone()).expect_err("it was accepted");
+            let error = read(input.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{input} gave {error}");
         }
     }

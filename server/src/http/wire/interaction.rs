@@ -1,4 +1,4 @@
-//! The Interaction object: the answer to `POST` and `GET`.
+//! The Interaction object: the response of `POST` and `GET`.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,10 +13,10 @@ use crate::store::{Keep, Log};
 /// 2026-01-01 00:00:00 UTC.
 const SEEDED_AT: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
-/// An interaction as Google spells it, in the order of the recorded answers.
+/// An interaction in Google's format, with the fields in the order of recorded responses.
 #[derive(Debug, Serialize)]
 pub struct Interaction<'a> {
-    /// Absent where the interaction was not stored; in streams it is empty then.
+    /// Absent if the interaction is not stored, but empty in streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     status: &'static str,
@@ -34,22 +34,22 @@ pub struct Interaction<'a> {
     errors: Option<[Value; 1]>,
     object: &'static str,
     model: &'a str,
-    /// Not in streams: the SDKs do not know it there.
+    /// Omitted in streams, where the SDKs do not know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_interaction_id: Option<&'a str>,
 }
 
-/// Which steps are shown.
+/// Which steps are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// `POST`: what the model did.
+    /// `POST`: the model's steps.
     ModelSteps,
-    /// `GET`: the input before it.
+    /// `GET`: also the input.
     Everything,
 }
 
 impl<'a> Interaction<'a> {
-    /// All that is known.
+    /// The complete object.
     pub fn of(log: &'a Log, show: Show) -> Interaction<'a> {
         let fold = log.fold();
         let head = log.head();
@@ -71,7 +71,7 @@ impl<'a> Interaction<'a> {
         }
     }
 
-    /// As the last event of a stream has it.
+    /// As in the final event of a stream.
     pub fn without_steps(log: &'a Log, status: Status, counted: Option<Usage>) -> Interaction<'a> {
         let elsewhere = || log.fold().counted_elsewhere().cloned();
         Interaction {
@@ -83,7 +83,7 @@ impl<'a> Interaction<'a> {
         }
     }
 
-    /// As the first event of a stream has it.
+    /// As in the first event of a stream.
     pub fn begun(log: &'a Log, status: Status) -> Interaction<'a> {
         Interaction {
             id: Some(id_in_stream(log)),
@@ -101,13 +101,12 @@ impl<'a> Interaction<'a> {
     }
 }
 
-/// When something happened; where the server has a seed, always the moment at which the clocks of its
-/// cells begin.
+/// The time of an event. With a seed, always the start time of the cells' clocks.
 fn dated(log: &Log, at: Timestamp) -> Timestamp {
     if ids::is_seeded(&log.head().id) { SEEDED_AT } else { at }
 }
 
-/// A step of the model's. What the client did not want to read of it is not there.
+/// A step of the model, without summaries that the client did not request.
 fn shown(step: &Step, summaries: Summaries) -> Value {
     match (step, summaries) {
         (Step::Thought { signature, .. }, Summaries::Hidden) => {
@@ -118,7 +117,7 @@ fn shown(step: &Step, summaries: Summaries) -> Value {
     }
 }
 
-/// What will not be found again has no name in a stream.
+/// An interaction that is not stored has an empty id in a stream.
 pub fn id_in_stream(log: &Log) -> &str {
     match log.keep() {
         Keep::Stored => &log.head().id,

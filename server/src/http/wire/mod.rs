@@ -1,7 +1,7 @@
-//! Google's JSON, spelled Google's way, and our types. No behaviour.
+//! Converts between Google's JSON and our types.
 //!
-//! Requests are read by hand, field by field: what a client gets to read about its mistake says
-//! where it is (`input[0].content[1].data`), and no field is ignored that nobody decided on.
+//! Requests are parsed by hand, field by field: an error names the path of the field
+//! (`input[0].content[1].data`), and unknown fields are errors.
 
 pub mod content;
 pub mod event;
@@ -10,10 +10,10 @@ pub mod format;
 pub mod generation;
 pub mod input;
 pub mod interaction;
-pub mod node;
+pub mod json_reader;
 pub mod request;
 pub mod step;
 pub mod tool;
 pub mod usage;
 
-pub use node::WireError;
+pub use json_reader::WireError;

@@ -1,30 +1,30 @@
 //! The body of `POST /interactions`.
 //!
-//! Each field that Google has is read, refused, or ignored on purpose, and says so here. Any other
-//! is a mistake of the client's.
+//! Every field of Google's API is parsed, rejected, or ignored on purpose. Any other field is an
+//! error.
 
 use serde_json::Value;
 
-use super::node::{Fields, Node};
+use super::json_reader::{Node, ObjectReader};
 use super::{WireError, format, generation, input, tool};
 use crate::backend::Tools;
 use crate::engine::Request;
 use crate::interaction::ServiceTier;
 use crate::store::{Keep, Owner};
 
-/// A request to begin an interaction, and how the answer is wanted.
+/// A request to create an interaction, and its options.
 #[derive(Debug)]
 pub struct Create {
     pub request: Request,
     pub stream: bool,
 }
 
-/// Fields that Google has and this server does not serve, each with what the client gets to read.
+/// ObjectReader of Google's API that this server rejects, each with its error message.
 pub const REFUSED: &[(&str, &str)] = &[
     ("agent", "Agents are not supported by this server. Use 'model'."),
     ("agent_config", "Agents are not supported by this server. Use 'model'."),
     ("environment", "Environments are not supported by this server."),
-    ("continuation_token", "This server gives no continuation tokens."),
+    ("continuation_token", "Continuation tokens are not supported by this server."),
     ("webhook_config", "Webhooks are not supported by this server. Poll with GET."),
     ("labels", "'labels' is not supported by the Gemini API."),
     ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
@@ -73,7 +73,7 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         keep: if store { Keep::Stored } else { Keep::Forgotten },
         background,
         service_tier: fields.take("service_tier").map(tier).transpose()?.unwrap_or_default(),
-        // Whoever comes with the request; the body has no say in it.
+        // Set from the request's key; the body cannot set it.
         owner: Owner::default(),
         keys: Default::default(),
     };
@@ -83,22 +83,22 @@ pub fn create(body: Value) -> Result<Create, WireError> {
 }
 
 /// With or without `models/`.
-fn model(fields: &mut Fields) -> Result<String, WireError> {
+fn model(fields: &mut ObjectReader) -> Result<String, WireError> {
     let node = fields.require("model")?;
-    let empty = node.wrong("it is empty");
+    let empty = node.wrong("must not be empty");
     let name = node.string()?;
     let name = name.strip_prefix("models/").unwrap_or(&name);
     if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
 }
 
-/// It makes no difference, but that the answer names it.
+/// Only the response's `service_tier` depends on it.
 fn tier(node: Node) -> Result<ServiceTier, WireError> {
     let word = node.one_of(&ServiceTier::ALL.map(ServiceTier::word))?;
     Ok(ServiceTier::of_word(&word).unwrap_or_default())
 }
 
-/// What is checked as Google checks it, and makes no difference here.
-fn ignored(fields: &mut Fields) -> Result<(), WireError> {
+/// ObjectReader that are validated like Google's, and then ignored.
+fn ignored(fields: &mut ObjectReader) -> Result<(), WireError> {
     if let Some(modalities) = fields.take("response_modalities") {
         for modality in modalities.list()? {
             modality.one_of(&["text", "image", "audio", "video", "document"])?;
@@ -122,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn the_least_request_has_googles_defaults() {
-        let Create { request, stream } = read(json!({})).expect("it is right");
+    fn a_minimal_request_has_googles_defaults() {
+        let Create { request, stream } = read(json!({})).expect("it is valid");
         assert!(!stream);
         assert_eq!(request.keep, Keep::Stored);
         assert_eq!(request.model, "m");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_there_is_read() {
+    fn optional_fields_are_parsed() {
         let every = json!({
             "model": "models/gemini-x", "stream": true, "store": false, "background": false,
             "previous_interaction_id": "v1_x", "system_instruction": "Be brief.",
@@ -140,7 +140,7 @@ mod tests {
             "response_format": {"type": "array"}, "response_modalities": ["text"],
             "service_tier": "flex", "agent": null, "cached_content": null,
         });
-        let Create { request, stream } = read(every).expect("it is right");
+        let Create { request, stream } = read(every).expect("it is valid");
         assert!(stream && !request.background);
         assert_eq!(request.keep, Keep::Forgotten);
         assert_eq!(request.model, "gemini-x");
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_there_is_refused_with_its_name() {
+    fn an_unsupported_field_is_rejected_by_name() {
         for (change, wanted) in [
             (json!({"model": null}), "Missing required parameter 'model'."),
-            (json!({"model": "models/"}), "Invalid value for 'model': it is empty."),
+            (json!({"model": "models/"}), "Invalid value for 'model': must not be empty."),
             (json!({"model": 7}), "Invalid type for 'model'"),
             (json!({"input": null}), "Missing input."),
             (json!({"input": ""}), "Request has empty input."),
@@ -163,7 +163,7 @@ mod tests {
             (json!({"safety_settings": []}), "'safety_settings' is not supported"),
             (json!({"cached_content": "c"}), "'cached_content' is not supported"),
             (json!({"webhook_config": {}}), "Webhooks are not supported"),
-            (json!({"continuation_token": "c"}), "no continuation tokens"),
+            (json!({"continuation_token": "c"}), "Continuation tokens are not supported"),
             (
                 json!({"response_mime_type": "text/plain"}),
                 "legacy Interactions API schema is no longer supported",
@@ -183,10 +183,10 @@ mod tests {
             (json!({"systemInstruction": "x"}), "Unknown parameter 'systemInstruction'."),
             (json!({"contents": []}), "Unknown parameter 'contents'."),
         ] {
-            let error = read(change.clone()).expect_err("it was accepted");
+            let error = read(change.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{change} gave {error}");
         }
-        let error = create(json!([])).expect_err("it was accepted").to_string();
-        assert_eq!(error, "The body of the request must be an object, and is a list.");
+        let error = create(json!([])).expect_err("it is rejected").to_string();
+        assert_eq!(error, "The request body must be an object, got a list.");
     }
 }

@@ -1,25 +1,25 @@
-//! Steps, as clients send them back and as they are shown.
+//! Parses the steps that clients send back, and writes steps.
 
 use serde_json::{Value, json};
 
 use super::WireError;
-use super::content::{self, Strange};
-use super::node::{Fields, Node};
+use super::content::{self, UnknownContent};
+use super::json_reader::{Node, ObjectReader};
 use crate::interaction::{
     CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Outcome, SearchCall,
     SearchResult, Step,
 };
 
-/// Reads a step that has a `type`. Fields that nobody knows are no mistake in what a model has
-/// said: a client sends back what some server gave it.
-pub fn step(mut fields: Fields) -> Result<Step, WireError> {
+/// Parses a step that has a `type`. Unknown fields in a model's step are accepted: clients send
+/// back what a server gave them.
+pub fn step(mut fields: ObjectReader) -> Result<Step, WireError> {
     let Some(kind) = fields.kind().map(str::to_owned) else {
         return Err(fields.require("type").map_or_else(|error| error, |node| node.not("a string")));
     };
     match kind.as_str() {
         "user_input" => user_input(fields),
         "model_output" if fields.has("content") => {
-            let contents = content::contents(fields.require("content")?, Strange::Keep)?;
+            let contents = content::contents(fields.require("content")?, UnknownContent::Keep)?;
             Ok(Step::ModelOutput(contents))
         }
         "thought" => thought(fields),
@@ -33,32 +33,33 @@ pub fn step(mut fields: Fields) -> Result<Step, WireError> {
     }
 }
 
-fn foreign(fields: Fields) -> Step {
+fn foreign(fields: ObjectReader) -> Step {
     Step::Foreign(fields.into_value())
 }
 
-fn user_input(mut fields: Fields) -> Result<Step, WireError> {
+fn user_input(mut fields: ObjectReader) -> Result<Step, WireError> {
     fields.take("type");
-    let contents = content::contents(fields.require("content")?, Strange::Refuse)?;
+    let contents = content::contents(fields.require("content")?, UnknownContent::Refuse)?;
     fields.done()?;
     Ok(Step::UserInput(contents))
 }
 
-fn thought(mut fields: Fields) -> Result<Step, WireError> {
+fn thought(mut fields: ObjectReader) -> Result<Step, WireError> {
     let summary = match fields.take("summary") {
-        Some(node) => text_of(content::contents(node, Strange::Keep)?),
+        Some(node) => text_of(content::contents(node, UnknownContent::Keep)?),
         None => String::new(),
     };
     Ok(Step::Thought { summary, signature: fields.string("signature")?.unwrap_or_default() })
 }
 
-fn code_call(mut fields: Fields) -> Result<Step, WireError> {
+fn code_call(mut fields: ObjectReader) -> Result<Step, WireError> {
     let whole = fields.clone();
     let mut arguments = fields.require("arguments")?.object()?;
     let code = arguments.require("code")?.string()?;
     let language = arguments.string("language")?.unwrap_or_else(|| "python".to_owned());
     if !language.eq_ignore_ascii_case("python") {
-        // Agents run bash. It is part of their history, and nothing that we could have written.
+        // Agents of other services run bash. It is kept as part of their history; this server never
+        // writes it.
         return Ok(Step::Foreign(whole.into_value()));
     }
     Ok(Step::CodeCall(CodeCall {
@@ -68,8 +69,8 @@ fn code_call(mut fields: Fields) -> Result<Step, WireError> {
     }))
 }
 
-fn code_result(mut fields: Fields) -> Result<Step, WireError> {
-    let result = text_of(content::contents(fields.require("result")?, Strange::Keep)?);
+fn code_result(mut fields: ObjectReader) -> Result<Step, WireError> {
+    let result = text_of(content::contents(fields.require("result")?, UnknownContent::Keep)?);
     let failed = fields.boolean("is_error")?.unwrap_or(false);
     Ok(Step::CodeResult(CodeResult {
         call_id: fields.string("call_id")?.unwrap_or_default(),
@@ -81,7 +82,7 @@ fn code_result(mut fields: Fields) -> Result<Step, WireError> {
     }))
 }
 
-fn function_call(mut fields: Fields) -> Result<Step, WireError> {
+fn function_call(mut fields: ObjectReader) -> Result<Step, WireError> {
     Ok(Step::FunctionCall(FunctionCall {
         id: fields.require("id")?.string()?,
         name: fields.require("name")?.string()?,
@@ -90,8 +91,8 @@ fn function_call(mut fields: Fields) -> Result<Step, WireError> {
     }))
 }
 
-/// A search of ours; one of another service, which says other things of it, is kept as it came.
-fn search_call(fields: &Fields) -> Option<Step> {
+/// A search by this server. Searches of other services have other fields and are kept unchanged.
+fn search_call(fields: &ObjectReader) -> Option<Step> {
     let value = fields.clone().into_value();
     let call = Step::SearchCall(SearchCall {
         id: value["id"].as_str()?.to_owned(),
@@ -101,7 +102,7 @@ fn search_call(fields: &Fields) -> Option<Step> {
     (to_json(&call) == value).then_some(call)
 }
 
-fn search_result(fields: &Fields) -> Option<Step> {
+fn search_result(fields: &ObjectReader) -> Option<Step> {
     let value = fields.clone().into_value();
     let mut result = SearchResult {
         call_id: value["call_id"].as_str()?.to_owned(),
@@ -127,7 +128,7 @@ fn strings(list: &Value) -> Option<Vec<String>> {
     list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-fn function_result(mut fields: Fields) -> Result<Step, WireError> {
+fn function_result(mut fields: ObjectReader) -> Result<Step, WireError> {
     let result = fields.require("result")?;
     if !matches!(result.value(), Value::String(_) | Value::Object(_) | Value::Array(_)) {
         return Err(result.not("a string, an object or a list"));
@@ -135,11 +136,11 @@ fn function_result(mut fields: Fields) -> Result<Step, WireError> {
     if let Value::Array(parts) = result.value()
         && parts.iter().any(|part| part["type"].as_str().is_some_and(content::is_content))
     {
-        content::contents(result.clone(), Strange::Keep)?;
+        content::contents(result.clone(), UnknownContent::Keep)?;
     }
     let call_id = fields.require("call_id")?;
     if call_id.value() == "" {
-        return Err(call_id.wrong("it is empty"));
+        return Err(call_id.wrong("must not be empty"));
     }
     Ok(Step::FunctionResult(FunctionResult {
         call_id: call_id.string()?,
@@ -157,7 +158,7 @@ fn text_of(contents: Vec<Content>) -> String {
     texts.collect()
 }
 
-/// A step as Google spells it.
+/// A step in Google's format.
 pub fn to_json(step: &Step) -> Value {
     match step {
         Step::UserInput(contents) => json!({"type": "user_input", "content": list(contents)}),
@@ -215,8 +216,8 @@ pub fn to_json(step: &Step) -> Value {
     }
 }
 
-/// What a search found: Google's suggestions, and the pages, which are ours. The SDKs keep what they
-/// have no field for.
+/// The result of a search: Google's suggestions, and the pages, which are our extension. The SDKs
+/// keep unknown fields.
 pub fn found(result: &SearchResult) -> Vec<Value> {
     let suggestions = result.suggestions.iter().map(|html| json!({"search_suggestions": html}));
     let page =
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_shown_reads_as_what_it_was() {
+    fn a_step_that_the_server_wrote_parses_back() {
         for json in [
             json!({"type": "user_input", "content": [{"type": "text", "text": "6 * 7?"}]}),
             json!({"type": "thought", "signature": "c2ln", "summary": [{"type": "text", "text": "Hm."}]}),
@@ -256,13 +257,13 @@ mod tests {
             json!({"type": "code_execution_call", "id": "b", "arguments": {"language": "bash", "code": "ls"}}),
             json!({"type": "model_output", "error": {"code": 500, "message": "m"}}),
         ] {
-            let step = read(json.clone()).expect("it is one of ours");
+            let step = read(json.clone()).expect("it is a known step");
             assert_eq!(to_json(&step), json);
         }
     }
 
     #[test]
-    fn ids_and_signatures_may_be_missing_and_strange_fields_there() {
+    fn ids_and_signatures_are_optional_and_unknown_fields_are_accepted() {
         let call = json!({"type": "code_execution_call", "arguments": {"code": "1"}, "extra": 1});
         assert!(matches!(read(call), Ok(Step::CodeCall(call)) if call.code == "1"));
         let result = json!({"type": "code_execution_result", "call_id": "c",
@@ -271,14 +272,16 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_a_function_names_its_call() {
+    fn a_function_result_must_name_its_call() {
         let result = |call_id: Value| {
             let step = read(json!({"type": "function_result", "call_id": call_id, "result": "r"}));
             step.map_err(|error| error.to_string())
         };
         assert!(matches!(result(json!("c")), Ok(Step::FunctionResult(_))));
-        for (call_id, wanted) in [(json!(""), "it is empty"), (json!(null), "Missing required")] {
-            let error = result(call_id).expect_err("it was accepted");
+        for (call_id, wanted) in
+            [(json!(""), "must not be empty"), (json!(null), "Missing required")]
+        {
+            let error = result(call_id).expect_err("it is rejected");
             assert!(error.contains(wanted), "{error}");
         }
     }

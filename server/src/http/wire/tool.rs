@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::WireError;
-use super::node::{Fields, Node};
+use super::json_reader::{Node, ObjectReader};
 use crate::backend::{Function, Tools};
 
 const CODE_EXECUTION: &str = "code_execution";
 const GOOGLE_SEARCH: &str = "google_search";
 
-/// Limit of a function's name, in bytes.
+/// Maximum length of a function's name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Functions that one request may declare, as the real service has it.
+/// Maximum number of functions in a request, as in the real service.
 const MAX_FUNCTIONS: usize = 128;
 
 pub fn tools(node: Node) -> Result<Tools, WireError> {
@@ -39,9 +39,9 @@ pub fn tools(node: Node) -> Result<Tools, WireError> {
     Ok(tools)
 }
 
-/// `{"type": "code_execution"}`; and `{"code_execution": {}}`, the way of `generateContent`, which
-/// some clients use here too.
-fn kind(fields: &mut Fields) -> Result<String, WireError> {
+/// The type of `{"type": "code_execution"}`, or of `{"code_execution": {}}`, the form of
+/// `generateContent`, which some clients use here too.
+fn kind(fields: &mut ObjectReader) -> Result<String, WireError> {
     for classic in [CODE_EXECUTION, "codeExecution"] {
         if !fields.has("type") && fields.has(classic) {
             let node = fields.require(classic)?;
@@ -52,20 +52,20 @@ fn kind(fields: &mut Fields) -> Result<String, WireError> {
     fields.require("type")?.string()
 }
 
-fn function(mut fields: Fields) -> Result<Function, WireError> {
+fn function(mut fields: ObjectReader) -> Result<Function, WireError> {
     let function = Function {
         name: name(fields.require("name")?)?,
         description: fields.string("description")?,
         parameters: fields.object("parameters")?,
     };
-    // For services that choose among many functions. Accepted, not used.
+    // For services that choose among many functions. Accepted and ignored.
     fields.string("short_description")?;
     fields.boolean("defer_loading")?;
     fields.done()?;
     Ok(function)
 }
 
-/// A function's name.
+/// Parses a function's name.
 pub fn name(node: Node) -> Result<String, WireError> {
     let Value::String(name) = node.value() else {
         return Err(node.not("a string"));
@@ -77,8 +77,8 @@ pub fn name(node: Node) -> Result<String, WireError> {
         return node.string();
     }
     Err(node.wrong(format!(
-        "a function's name begins with a letter or '_', goes on with letters, digits, '_', '.', ':' \
-         or '-', and has at most {MAX_NAME_BYTES} characters"
+        "a function name must begin with a letter or '_', continue with letters, digits, '_', '.', ':' \
+         or '-', and have at most {MAX_NAME_BYTES} characters"
     )))
 }
 
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn code_execution_may_be_asked_for_in_both_ways() {
+    fn code_execution_may_be_requested_in_both_forms() {
         for tool in [
             json!({"type": "code_execution"}),
             json!({"code_execution": {}}),
             json!({"codeExecution": {}}),
         ] {
-            let tools = read(json!([tool])).expect("it is right");
+            let tools = read(json!([tool])).expect("it is valid");
             assert!(tools.code_execution);
             assert_eq!(tools.offered, ["code_execution"]);
         }
@@ -141,22 +141,25 @@ mod tests {
     fn a_function_is_offered_by_its_name() {
         let weather = json!({"type": "function", "name": "weather", "description": "d",
                              "parameters": {"type": "object"}});
-        let tools = read(json!([weather, {"type": "code_execution"}])).expect("it is right");
+        let tools = read(json!([weather, {"type": "code_execution"}])).expect("it is valid");
         assert_eq!(tools.offered, ["weather", "code_execution"]);
         assert_eq!(tools.functions[0].parameters, Some(json!({"type": "object"})));
     }
 
     #[test]
-    fn functions_have_a_limit() {
+    fn the_number_of_functions_is_limited() {
         let function = |number| json!({"type": "function", "name": format!("f{number}")});
         let all = |count: usize| Value::Array((0..count).map(function).collect());
-        assert_eq!(read(all(MAX_FUNCTIONS)).expect("so many may be").offered.len(), MAX_FUNCTIONS);
+        assert_eq!(
+            read(all(MAX_FUNCTIONS)).expect("this many are allowed").offered.len(),
+            MAX_FUNCTIONS
+        );
         let error = read(all(MAX_FUNCTIONS + 1)).expect_err("it is one too many");
         assert!(error.contains("At most 128 functions"), "{error}");
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_invalid_field_is_named_with_its_path() {
         for (tools, wanted) in [
             (
                 json!([{"type": "google_maps"}]),
@@ -175,7 +178,7 @@ mod tests {
                 "Function 'a' is declared twice.",
             ),
         ] {
-            let error = read(tools.clone()).expect_err("it was accepted");
+            let error = read(tools.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{tools} gave {error}");
         }
     }

@@ -16,7 +16,7 @@ pub fn to_json(usage: &Usage) -> Value {
         "tool_use_tokens_by_modality": by_modality(&usage.tool_use),
         "total_thought_tokens": usage.thought,
     });
-    // What is asked later within an interaction is counted as the use of tools.
+    // Tokens of later turns of the same interaction are counted as tool use.
     json["initial_input_tokens"] = usage.input.total().into();
     if usage.searches > 0 {
         json["grounding_tool_count"] = json!([{"type": "google_search", "count": usage.searches}]);

@@ -1,4 +1,5 @@
-//! Who is served while a server records: what others ask is not written down behind their backs.
+//! Restricts a recording server to clients on this machine, so that other people's requests are not
+//! recorded without their knowledge.
 
 use std::net::IpAddr;
 
@@ -9,26 +10,26 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::{ApiError, Code};
 
-/// What a proxy says about whom it asks for.
+/// Headers in which a proxy names its client.
 const FORWARDED: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
 
-const RECORDS: &str = "This server records what it is asked, and that of clients on its own machine \
-                       alone. --record-from-anywhere lets it record others too.";
+const RECORDS: &str = "This server records requests, and accepts only clients on its own machine. \
+                       --record-from-anywhere accepts other clients too.";
 
-/// Who may ask.
+/// Which clients are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Visitors {
+pub enum AllowedClients {
     #[default]
-    Everybody,
-    /// Clients on a loopback address, and not those whom a proxy on one speaks for.
+    All,
+    /// Clients on a loopback address, except those behind a proxy.
     ThisMachine,
 }
 
-/// Where a connection comes from.
+/// The address of a connection's client.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Lets a request through that comes from this machine.
+/// Rejects requests from other machines.
 pub async fn check(request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     if !is_here(peer, request.headers()) {
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_asks_from_elsewhere_is_told_apart() {
+    fn clients_on_other_machines_are_recognized() {
         for (peer, forwarded, here) in [
             ("127.0.0.1", None, true),
             ("::1", None, true),
@@ -73,6 +74,6 @@ mod tests {
                 assert_eq!(is_here(Some(peer), &headers), here, "{peer:?} {name} {forwarded:?}");
             }
         }
-        assert!(!is_here(None, &HeaderMap::new()), "nobody knows");
+        assert!(!is_here(None, &HeaderMap::new()), "an unknown address is not local");
     }
 }

@@ -1,4 +1,4 @@
-//! The address under which a client knows this server: what it is told to go to begins with it.
+//! The external URL of the server: the URL under which the client reached it.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::HOST;
@@ -7,29 +7,29 @@ use axum::http::uri::Authority;
 
 use super::error::ApiError;
 
-/// `https://example.org/prefix`, without a slash at the end.
+/// `https://example.org/prefix`, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base(String);
+pub struct ExternalUrl(String);
 
-impl Base {
-    /// The address of something that lies below.
+impl ExternalUrl {
+    /// The URL of a path.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Base {
+impl<S: Send + Sync> FromRequestParts<S> for ExternalUrl {
     type Rejection = ApiError;
 
-    /// The client's own `Host`, and what a proxy says of the way there. All of it goes back to the
-    /// same client, so nothing is lost where it lies.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Base, ApiError> {
+    /// Uses the client's `Host` and a proxy's headers without verification: the URL is returned
+    /// only to the same client, so a false value harms no other.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ExternalUrl, ApiError> {
         let header = |name: &str| {
             let value = parts.headers.get(name)?.to_str().ok()?;
-            // Of several proxies the first is the client's.
+            // With several proxies, the first value is the client's.
             Some(value.split(',').next().unwrap_or_default().trim())
         };
-        // HTTP/2 has it in the address.
+        // HTTP/2 sends it in the URI.
         let authority = parts.uri.authority().map(Authority::as_str);
         let host = header("x-forwarded-host").or_else(|| header(HOST.as_str())).or(authority);
         let host = host.filter(|host| host.parse::<Authority>().is_ok());
@@ -37,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Base {
         let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "https");
         let prefix = header("x-forwarded-prefix").filter(|prefix| is_path(prefix));
         let prefix = prefix.unwrap_or_default().trim_end_matches('/');
-        Ok(Base(format!("{}://{host}{prefix}", scheme.unwrap_or("http"))))
+        Ok(ExternalUrl(format!("{}://{host}{prefix}", scheme.unwrap_or("http"))))
     }
 }
 
@@ -58,11 +58,11 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).expect("they are headers").into_parts();
-        Base::from_request_parts(&mut parts, &()).await.ok().map(|base| base.0)
+        ExternalUrl::from_request_parts(&mut parts, &()).await.ok().map(|base| base.0)
     }
 
     #[tokio::test]
-    async fn an_address_is_the_clients_own() {
+    async fn the_url_is_the_one_that_the_client_used() {
         for (headers, wanted) in [
             (&[("host", "127.0.0.1:8080")][..], Some("http://127.0.0.1:8080")),
             (&[("host", "[::1]:8080")], Some("http://[::1]:8080")),

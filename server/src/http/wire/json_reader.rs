@@ -1,8 +1,8 @@
-//! A JSON value of a request that knows where it stands.
+//! A JSON value of a request that knows its path, for error messages.
 
 use serde_json::{Map, Value};
 
-/// Why a request does not read. The text is for the client.
+/// Why a request is invalid. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error("Unknown parameter '{0}'.")]
@@ -13,21 +13,21 @@ pub enum WireError {
     Type { path: String, wanted: &'static str, got: &'static str },
     #[error("Invalid value for '{path}': {why}.")]
     Value { path: String, why: String },
-    /// What has no single place in the request.
+    /// Not about a single place in the request.
     #[error("{0}")]
     Whole(String),
 }
 
-/// A value and its path, as in `input[0].content`.
+/// A value and its path, such as `input[0].content`.
 #[derive(Debug, Clone)]
 pub struct Node {
     path: String,
     value: Value,
 }
 
-/// The fields of an object that nobody has asked for yet.
+/// An object whose fields are taken one by one, so that unknown fields remain.
 #[derive(Debug, Clone)]
-pub struct Fields {
+pub struct ObjectReader {
     path: String,
     left: Map<String, Value>,
 }
@@ -45,9 +45,9 @@ impl Node {
         self.value
     }
 
-    pub fn object(self) -> Result<Fields, WireError> {
+    pub fn object(self) -> Result<ObjectReader, WireError> {
         match self.value {
-            Value::Object(left) => Ok(Fields { path: self.path, left }),
+            Value::Object(left) => Ok(ObjectReader { path: self.path, left }),
             _ => Err(self.not("an object")),
         }
     }
@@ -82,18 +82,18 @@ impl Node {
         self.value.as_f64().ok_or_else(|| self.not("a number"))
     }
 
-    /// One of these words.
+    /// A string out of a list.
     pub fn one_of(self, words: &[&str]) -> Result<String, WireError> {
         let path = self.path.clone();
         let word = self.string()?;
         if words.contains(&word.as_str()) {
             return Ok(word);
         }
-        let why = format!("'{word}' is none of {}", words.join(", "));
+        let why = format!("'{word}' is not one of {}", words.join(", "));
         Err(WireError::Value { path, why })
     }
 
-    /// The value is of the right type and makes no sense all the same.
+    /// The value has the right type but is invalid.
     pub fn wrong(&self, why: impl Into<String>) -> WireError {
         WireError::Value { path: self.path.clone(), why: why.into() }
     }
@@ -108,15 +108,15 @@ impl Node {
             Value::Object(_) => "an object",
         };
         if self.path.is_empty() {
-            let why = format!("The body of the request must be {wanted}, and is {got}.");
+            let why = format!("The request body must be {wanted}, got {got}.");
             return WireError::Whole(why);
         }
         WireError::Type { path: self.path.clone(), wanted, got }
     }
 }
 
-impl Fields {
-    /// The field, where it is there and not `null`, which clients send for "not set".
+impl ObjectReader {
+    /// The field, unless it is absent or `null`, which clients send for "not set".
     pub fn take(&mut self, name: &str) -> Option<Node> {
         self.note(name);
         let value = self.left.remove(name).filter(|value| !value.is_null())?;
@@ -127,17 +127,17 @@ impl Fields {
         self.take(name).ok_or_else(|| WireError::Missing(self.path_of(name)))
     }
 
-    /// The same fields in `camelCase`: where JSON stands for a protobuf message, each name has two
-    /// spellings, and clients mix them.
-    pub fn camel(self) -> Result<Fields, WireError> {
-        let mut fields = Fields { path: self.path, left: Map::new() };
+    /// Converts the names to `camelCase`: protobuf's JSON has two spellings of each name, and
+    /// clients mix them.
+    pub fn camel(self) -> Result<ObjectReader, WireError> {
+        let mut fields = ObjectReader { path: self.path, left: Map::new() };
         for (name, value) in self.left {
             let name = camel(name);
             if value.is_null() {
                 continue;
             }
             if fields.left.insert(name.clone(), value).is_some() {
-                return Err(fields.wrong(format!("it has '{name}' twice")));
+                return Err(fields.wrong(format!("has '{name}' twice")));
             }
         }
         Ok(fields)
@@ -159,7 +159,7 @@ impl Fields {
         }
     }
 
-    /// `type`, where it is a string.
+    /// `type`, if it is a string.
     pub fn kind(&self) -> Option<&str> {
         self.note("type");
         self.left.get("type").and_then(Value::as_str)
@@ -170,12 +170,12 @@ impl Fields {
         self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// The object with all that is left in it.
+    /// The object with its remaining fields.
     pub fn into_value(self) -> Value {
         Value::Object(self.left)
     }
 
-    /// Nothing may be left that nobody asked for.
+    /// Fails if a field remains.
     pub fn done(self) -> Result<(), WireError> {
         match self.left.iter().find(|(_, value)| !value.is_null()) {
             Some((name, _)) => Err(WireError::Unknown(self.path_of(name))),
@@ -187,7 +187,7 @@ impl Fields {
         WireError::Value { path: self.path.clone(), why: why.into() }
     }
 
-    /// For the test that holds the API's document against what is really read.
+    /// Records the name, for the test that compares the API's document with the parsers.
     #[cfg(test)]
     fn note(&self, name: &str) {
         ASKED.with_borrow_mut(|asked| asked.insert(self.path_of(name)));
@@ -203,13 +203,13 @@ impl Fields {
 
 #[cfg(test)]
 thread_local! {
-    /// Every name that was asked for on this thread, whether it was there or not.
+    /// Every field name that this thread has taken, present or not.
     pub static ASKED: std::cell::RefCell<std::collections::BTreeSet<String>> = const {
         std::cell::RefCell::new(std::collections::BTreeSet::new())
     };
 }
 
-/// `file_data` is `fileData`, and `fileData` stays what it is.
+/// Converts `file_data` to `fileData`; leaves `fileData` unchanged.
 pub fn camel(name: String) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_two_spellings_and_may_be_there_once() {
+    fn a_field_in_both_spellings_is_rejected() {
         let read = |json| Node::root(json).object().expect("it is one").camel();
         let fields = read(json!({"file_uri": 1, "mimeType": 2, "a_b_c": 3, "_x": 4, "no": null}));
         let left = fields.expect("each is there once").into_value();

@@ -1,4 +1,4 @@
-//! Parts, as clients get them.
+//! Writes parts.
 
 use serde_json::{Value, json};
 

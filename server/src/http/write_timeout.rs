@@ -1,8 +1,8 @@
-//! Clients that take nothing of their answers any more.
+//! Write timeout: disconnects clients that stop reading.
 //!
-//! What is sent waits in memory until its client takes it. A reader that stalls would hold that,
-//! and the interaction behind it, for as long as it likes. On HTTP/1 nothing can be written to its
-//! connection. On HTTP/2 the connection may be in use, and one stream of it stands still.
+//! A response waits in memory until its client reads it. A stalled reader would hold that memory,
+//! and the interaction, indefinitely. On HTTP/1 its connection becomes unwritable. On HTTP/2 the
+//! connection may be active while one of its streams stalls.
 
 use std::io;
 use std::pin::Pin;
@@ -19,24 +19,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// The largest piece of an answer that HTTP/2 is given at once: a frame. It shows how much a slow client
-/// has taken, and is the most that waits for a client outside of the answer.
+/// Largest piece of a response for HTTP/2 at once: one frame. It measures a slow client's progress,
+/// and is the most data that is buffered outside of the response.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A connection that fails when nothing of what waits is taken for too long. One that is read from
-/// costs nothing.
+/// A connection that fails if pending data is not read for too long. Costs nothing while the client
+/// reads.
 #[derive(Debug)]
-pub struct Patient {
+pub struct WriteTimeoutStream {
     stream: TcpStream,
     patience: Duration,
-    /// Runs while something waits. Made when that happens for the first time.
+    /// Runs while data is pending. Created on first use.
     waiting: Option<Pin<Box<Sleep>>>,
     waits: bool,
 }
 
-impl Patient {
-    pub fn new(stream: TcpStream, patience: Duration) -> Patient {
-        Patient { stream, patience, waiting: None, waits: false }
+impl WriteTimeoutStream {
+    pub fn new(stream: TcpStream, patience: Duration) -> WriteTimeoutStream {
+        WriteTimeoutStream { stream, patience, waiting: None, waits: false }
     }
 
     fn watch<T>(
@@ -58,12 +58,12 @@ impl Patient {
             return Poll::Pending;
         }
         let seconds = self.patience.as_secs_f64();
-        tracing::warn!(seconds, "a client took nothing of its answer, and was dropped");
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        tracing::warn!(seconds, "client write timeout");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeoutStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -73,7 +73,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeoutStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,11 +110,11 @@ impl AsyncWrite for Patient {
 }
 
 tokio::task_local! {
-    /// The answer of the HTTP/2 stream that this task serves.
+    /// The response of the HTTP/2 stream that this task serves.
     static OFFER: Offer;
 }
 
-/// Since when something of an answer has waited for its client.
+/// Since when data of a response has been pending.
 #[derive(Debug, Clone, Default)]
 struct Offer(Arc<Mutex<Option<Instant>>>);
 
@@ -123,7 +123,7 @@ impl Offer {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
-    /// Comes to its end when something has waited for so long.
+    /// Completes when data has been pending for this long.
     async fn stalls(&self, patience: Duration) {
         loop {
             let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,12 +136,12 @@ impl Offer {
     }
 }
 
-/// Runs each stream of HTTP/2 as a task, and ends it when its client has taken nothing for too long.
-/// hyper resets a stream whose task has ended.
+/// Runs each HTTP/2 stream as a task, and ends it after the write timeout. hyper resets a stream
+/// whose task has ended.
 #[derive(Debug, Clone, Copy)]
-pub struct PatientTasks(pub Duration);
+pub struct WriteTimeoutExecutor(pub Duration);
 
-impl<F> Executor<F> for PatientTasks
+impl<F> Executor<F> for WriteTimeoutExecutor
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -152,14 +152,14 @@ where
                 _ = stream => {}
                 () = offer.stalls(patience) => {
                     let seconds = patience.as_secs_f64();
-                    tracing::warn!(seconds, "a client took nothing of its answer, and its stream was reset");
+                    tracing::warn!(seconds, "client write timeout, stream reset");
                 }
             }
         }));
     }
 }
 
-/// The answer, which has been taken when its body is dropped. Others than those of HTTP/2 stay as they are.
+/// Tracks an HTTP/2 response, which is complete when its body is dropped. Others are unchanged.
 pub fn watched(version: Version, response: Response) -> Response {
     if version != Version::HTTP_2 {
         return response;
@@ -174,10 +174,10 @@ pub fn watched(version: Version, response: Response) -> Response {
     })
 }
 
-/// An answer on HTTP/2. hyper asks for the next piece when its client has room for it.
+/// An HTTP/2 response. hyper polls for the next piece when the client's window has space.
 struct Watched {
     body: Body,
-    /// Of the last piece, what was too much.
+    /// The part of the last item that exceeded the piece size.
     rest: Bytes,
     offer: Offer,
 }
@@ -193,7 +193,7 @@ impl hyper::body::Body for Watched {
         let this = self.get_mut();
         if this.rest.is_empty() {
             match Pin::new(&mut this.body).poll_frame(context) {
-                // It is the server's turn.
+                // The server has no data yet, so the client is not stalled.
                 Poll::Pending => {
                     this.offer.set(None);
                     return Poll::Pending;
@@ -210,8 +210,8 @@ impl hyper::body::Body for Watched {
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    /// Not before the end has been asked for, which hyper does when the client has room for more: until
-    /// then the last piece may still wait.
+    /// Not before hyper has polled for the end, which it does when the window has space: until then
+    /// the last piece may be pending.
     fn is_end_stream(&self) -> bool {
         false
     }
