@@ -1,18 +1,18 @@
-//! Messages on the wire: two lengths, JSON, and bytes that are not worth being JSON.
+//! Message framing: two lengths, a JSON header and a binary blob.
 //!
 //! ```text
 //! u32 header length │ u32 blob length │ header: JSON │ blob
 //! ```
-//! Both lengths are big-endian. What is too long is refused before it is read.
+//! Both lengths are big-endian. A length over the limit is refused before anything is read.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Limit of a header: a few short fields.
+/// Limit of a header, which holds a few short fields.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
-/// Limit of a blob: code and input files may be as large as a request.
+/// Limit of a blob. Code and input files can be as large as a request.
 pub const MAX_BLOB_BYTES: usize = 100 << 20;
 
 /// Why a message could not be read or written.
@@ -38,7 +38,7 @@ impl From<std::io::Error> for FrameError {
     }
 }
 
-/// Writes one message in one go. Does not flush a buffered writer.
+/// Writes one message. Does not flush a buffered writer.
 pub async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     message: &T,
@@ -59,7 +59,7 @@ pub async fn write<T: Serialize>(
     Ok(())
 }
 
-/// Reads one message and the bytes that came with it.
+/// Reads one message and its blob.
 pub async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<(T, Bytes), FrameError> {
@@ -86,10 +86,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_written_is_read() {
+    async fn a_written_message_is_read_back() {
         let (mut here, mut there) = tokio::io::duplex(1 << 16);
         write(&mut here, &"header", b"blob").await.expect("a duplex takes 18 bytes");
-        let (header, blob): (String, Bytes) = read(&mut there).await.expect("it is whole");
+        let (header, blob): (String, Bytes) =
+            read(&mut there).await.expect("the message is complete");
         assert_eq!((header.as_str(), &blob[..]), ("header", &b"blob"[..]));
     }
 
