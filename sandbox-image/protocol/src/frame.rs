@@ -18,11 +18,11 @@ pub const MAX_BLOB_BYTES: usize = 100 << 20;
 /// Why a message could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    #[error("the other side is gone")]
+    #[error("connection closed")]
     Closed,
-    #[error("{what} of {bytes} bytes is over the limit of {limit}")]
+    #[error("{what} too long: {bytes} bytes, limit {limit}")]
     TooLong { what: &'static str, bytes: usize, limit: usize },
-    #[error("a message is not what was expected: {0}")]
+    #[error("invalid message: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error(transparent)]
     Io(std::io::Error),
@@ -46,8 +46,8 @@ pub async fn write<T: Serialize>(
 ) -> Result<(), FrameError> {
     let header = serde_json::to_vec(message)?;
     let lengths = [
-        within("a header", header.len(), MAX_HEADER_BYTES)?,
-        within("a blob", blob.len(), MAX_BLOB_BYTES)?,
+        within("header", header.len(), MAX_HEADER_BYTES)?,
+        within("blob", blob.len(), MAX_BLOB_BYTES)?,
     ];
     let mut frame = Vec::with_capacity(8 + header.len());
     for length in lengths {
@@ -65,8 +65,8 @@ pub async fn read<T: DeserializeOwned>(
 ) -> Result<(T, Bytes), FrameError> {
     let header_bytes = from.read_u32().await? as usize;
     let blob_bytes = from.read_u32().await? as usize;
-    within("a header", header_bytes, MAX_HEADER_BYTES)?;
-    within("a blob", blob_bytes, MAX_BLOB_BYTES)?;
+    within("header", header_bytes, MAX_HEADER_BYTES)?;
+    within("blob", blob_bytes, MAX_BLOB_BYTES)?;
     let mut header = vec![0; header_bytes];
     from.read_exact(&mut header).await?;
     let mut blob = vec![0; blob_bytes];

@@ -317,6 +317,6 @@ impl FromStr for Tier {
         let known = rest.iter().find(|(name, _)| *name == text);
         known
             .map(|(_, tier)| *tier)
-            .ok_or_else(|| format!("it is one of {}", rest.map(|(name, _)| name).join(", ")))
+            .ok_or_else(|| format!("expected one of {}", rest.map(|(name, _)| name).join(", ")))
     }
 }
