@@ -1,4 +1,4 @@
-"""Prints the licence of each library in a folder of packages, as the library itself says it."""
+"""Prints the licence of each library in a folder of packages, from the library's metadata."""
 
 import sys
 from importlib.metadata import distributions
@@ -7,7 +7,7 @@ from importlib.metadata import distributions
 def licence(about):
     for name in ("License-Expression", "License"):
         text = (about.get(name) or "").strip()
-        if text and "\n" not in text:  # some put the whole text there
+        if text and "\n" not in text:  # some contain the whole licence text
             return text
     classifiers = about.get_all("Classifier") or []
     names = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License ::")]

@@ -1,6 +1,5 @@
-//! No start-up code, no loader that would look for libraries, for there are none, and nothing whose address
-//! has to be put in at the start. What the standard library brings along lies in the file, and nobody looks
-//! at it.
+//! Linker arguments: no start-up code, no dynamic loader (there are no libraries to load) and no
+//! relocations. The parts of the standard library that end up in the file are never used.
 
 fn main() {
     for argument in ["-nostartfiles", "-no-pie", "-Wl,--no-dynamic-linker"] {

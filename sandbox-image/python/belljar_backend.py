@@ -1,4 +1,4 @@
-"""Matplotlib's side of `belljar_display`: Agg, with a `show` that shows."""
+"""The Matplotlib backend for `belljar_display`: Agg, with a `show` that sends images."""
 
 import belljar_display
 import matplotlib
@@ -12,7 +12,7 @@ _shown = None
 
 class FigureManager(FigureManagerBase):
     def show(self):
-        """`figure.show()`: this one, and no other. It never blocks, so the figure stays."""
+        """`figure.show()` sends only this figure. It never blocks, so the figure stays open."""
         belljar_display.draw(self.canvas.figure)
 
 
@@ -20,16 +20,16 @@ class FigureCanvas(FigureCanvasAgg):
     manager_class = FigureManager
 
     def print_figure(self, *arguments, **options):
-        """`plt.savefig` right after `plt.show()` would save a new and empty figure. It saves the one that was
-        shown, which is what such code means."""
+        """`plt.savefig` right after `plt.show()` would save a new, empty figure. Saves the figure that was
+        shown instead, as such code intends."""
         if _shown is not None and belljar_display.is_empty(self.figure):
             return _shown.canvas.print_figure(*arguments, **options)
         return super().print_figure(*arguments, **options)
 
 
 def show(*, block=None):
-    """`plt.show()`. Nobody is there to close a window, so it never waits. Where it would block in a script, the
-    windows would be closed when it returns, and so are the figures; otherwise they stay."""
+    """`plt.show()`. It never waits, because there are no windows to close. If it would block in a script, the
+    windows would be closed when it returns, so the figures are closed; otherwise they stay open."""
     global _shown
     closes = block if block is not None else not matplotlib.is_interactive()
     figure = Gcf.get_active()

@@ -1,7 +1,7 @@
-"""The dice of a cell: all that the zygote's libraries have inherited is thrown anew.
+"""Reseeds the random generators that a cell inherits from the zygote.
 
-Where the warden was given a seed, the bytes that they ask for are the same in every cell (`libdice`
-sees to that), and so is everything that is made from them here.
+If the warden has a seed, the bytes that they are seeded with are the same in every cell (`libdice`
+supplies them), and so are the random numbers.
 """
 
 import ctypes
@@ -15,22 +15,22 @@ import belljar_imports
 _libc = ctypes.CDLL(None)
 _libc.getrandom.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
 _libc.getrandom.restype = ctypes.c_ssize_t
-#: Generators that libraries made when they were imported.
+#: Generators that libraries created on import.
 _generators: list[random.Random] = []
-#: Where the state of NumPy's own generator lies, address and length, if that is known.
+#: Address and length of the state of NumPy's own generator, if known.
 _numpy_state: tuple[int, int] | None = None
 
 
 def find() -> None:
-    """Called in the zygote, once all is imported."""
+    """Called in the zygote, after all imports."""
     global _numpy_state
     _generators[:] = [o for o in gc.get_objects() if issubclass(type(o), random.Random)]
     _numpy_state = find_numpy_state() if "numpy" in sys.modules else None
 
 
 def find_numpy_state() -> tuple[int, int] | None:
-    """To have NumPy seed its generator takes half a millisecond in a fresh fork, most of it faults. What it
-    comes to is 624 words of noise."""
+    """Seeding NumPy's generator takes half a millisecond in a fresh fork, most of it page faults. The
+    result is just 624 random words, so the cell writes them directly."""
     numpy = sys.modules["numpy"]
     numpy.random.seed()
     generator = numpy.random.get_bit_generator()
@@ -38,7 +38,7 @@ def find_numpy_state() -> tuple[int, int] | None:
     return (address, len(key)) if ctypes.string_at(address, len(key)) == key else None
 
 
-def throw() -> None:
+def reseed() -> None:
     """Called in a cell, before its first code."""
     begin = getattr(_libc, "belljar_begin", None)
     if begin is not None:
@@ -53,5 +53,5 @@ def throw() -> None:
 
 
 def seed_tensorflow(tensorflow) -> None:
-    """It asks a device for its dice, which nobody can seed."""
+    """TensorFlow gets its seed from a device, which cannot be seeded."""
     tensorflow.random.set_seed(int(os.environ.get("BELLJAR_SEED", 0)) % 2**31)

@@ -1,7 +1,7 @@
-"""Pictures on their way out: a Matplotlib backend, and a viewer for Pillow.
+"""Sends images out of the cell: a Matplotlib backend, and a viewer for Pillow.
 
-A figure is drawn as it is (`savefig` with nothing set), so that one which the code has saved as well
-is the same to the byte, and comes out once.
+A figure is drawn unchanged (`savefig` without options), so that if the code has saved it too, both
+images are identical and the image is returned once.
 """
 
 import io
@@ -17,25 +17,25 @@ import belljar_imports
 DISPLAY = 4
 BACKEND = "module://belljar_backend"
 
-#: A PNG that has fewer bytes than a pixel for each of so many may be one colour all over.
+#: A PNG with fewer than one byte per this many pixels may be blank.
 BLANK_PIXELS_PER_BYTE = 90
-#: The picture that was sent last of each figure that is still there.
+#: The last image sent of each living figure.
 _sent: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-#: One line of a script that shows a figure shows it once.
+#: Bound here, before code can replace it.
 _write = os.write
 
 
 def install() -> None:
-    """Makes this the way out, of libraries that are imported later as well."""
+    """Installs this output for libraries, also for those that are imported later."""
     belljar_fonts.install()
     belljar_imports.after("matplotlib", show_figures)
     belljar_imports.after("PIL.ImageShow", show_images)
 
 
 def show_figures(matplotlib) -> None:
-    # Set where `plt.show()` looks last, so that a script which asks for Agg gets Agg, and its figures
-    # are shown at its end.
+    # Set in the last place that `plt.show()` checks, so that a script that selects Agg gets Agg, and its
+    # figures are shown at its end.
     matplotlib.rcParams["backend"] = BACKEND
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].switch_backend(BACKEND)
@@ -53,17 +53,17 @@ def show_images(image_show) -> None:
 
 
 def send(picture: bytes) -> None:
-    """One picture. Whoever reads it looks at the bytes, not at what we say about them."""
+    """Sends one image. The warden detects the type from its bytes."""
     data = memoryview(struct.pack("!I", len(picture)) + picture)
     while data:
         data = data[_write(DISPLAY, data) :]
 
 
 def draw(figure) -> None:
-    """Unless it is one colour all over, or has been sent as it is."""
+    """Sends a figure, unless it is blank or unchanged since it was last sent."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a letter that no font has is seen in the picture
+        warnings.simplefilter("ignore")  # a missing glyph is visible in the image
         figure.savefig(buffer, format="png")
     picture = buffer.getvalue()
     if picture != _sent.get(figure) and not is_blank(figure, picture):
@@ -72,7 +72,7 @@ def draw(figure) -> None:
 
 
 def is_empty(figure) -> bool:
-    """Whether there is nothing but its background."""
+    """Whether it contains nothing but its background."""
     return all(child is figure.patch for child in figure.get_children())
 
 
@@ -88,8 +88,8 @@ def is_blank(figure, picture: bytes) -> bool:
 
 
 def show_open_figures(close: bool = True) -> None:
-    """Each figure that is open, in the order of its making; then it is closed. One that cannot be drawn
-    does not keep the others from being shown."""
+    """Shows each open figure, in the order of creation, and closes it. If one cannot be drawn, the others
+    are still shown."""
     helpers = sys.modules.get("matplotlib._pylab_helpers")
     if helpers is None:
         return

@@ -1,8 +1,8 @@
-"""Files that code leaves open: at the end of a run they hold all that was written to them.
+"""Completes files that code leaves open, so that at the end of a run they hold everything written.
 
-A script's files are closed when its interpreter ends. A cell's interpreter goes on, so buffers are written out
-and compressed files and archives get their end, and the code can go on writing in the next run. Videos have
-no such state between: they are closed.
+A script's files are closed when its interpreter exits. A cell's interpreter continues, so buffers are flushed,
+compressed files and archives get their trailers, and the code can continue writing in the next run. Videos do not
+support that: they are closed.
 """
 
 import bz2
@@ -20,9 +20,9 @@ from collections.abc import Callable
 
 import belljar_imports
 
-#: Types that are no files: all that the zygote has.
+#: Types that are not files: all types of the zygote.
 _others: set[type] = set()
-#: How far each compressed file or archive was when it got its end, so that it is not touched for nothing.
+#: Position of each compressed file or archive at its last trailer, to skip unchanged ones.
 _ended: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def learn() -> None:
-    """Called in the zygote, when its libraries are there: a cell need not look at their types."""
+    """Called in the zygote, after its libraries are imported, so that cells can skip their types."""
     files = {kind for kind, _ in kinds()}
     seen, todo = set(), [object]
     while todo:
@@ -42,12 +42,12 @@ def learn() -> None:
             todo += type.__subclasses__(one)
             try:
                 _others.add(one)
-            except TypeError:  # some compare by more than identity, and have no hash
+            except TypeError:  # some metaclasses define equality and are not hashable
                 pass
 
 
 def track_videos(cv2) -> None:
-    """Objects of OpenCV cannot be found. Those of a Python class can."""
+    """The collector does not track objects of OpenCV, but it tracks those of a Python class."""
 
     class VideoWriter(cv2.VideoWriter):
         pass
@@ -57,8 +57,8 @@ def track_videos(cv2) -> None:
 
 
 def kinds() -> list[tuple[type, Callable]]:
-    """Types of files that are written to and what completes one, in their order: what is above another
-    file comes first."""
+    """Types of writable files and the function that completes each, in order: a file that writes to
+    another comes first."""
     found: list[tuple[type, Callable]] = [(io.TextIOWrapper, flush_text)]
     for module, name, act in (
         ("imageio.core.format", "Format.Writer", close),
@@ -83,7 +83,7 @@ def kinds() -> list[tuple[type, Callable]]:
 
 
 def complete() -> list[OSError]:
-    """Called at the end of a run. What could not be written, and why."""
+    """Called at the end of a run. Returns the errors of files that could not be written."""
     failures = []
     objects = gc.get_objects()
     try:
@@ -96,11 +96,11 @@ def complete() -> list[OSError]:
             for file in [one for one in objects if id(type(one)) in fit] if fit else ():
                 try:
                     act(file)
-                except io.UnsupportedOperation:  # it has no descriptor: what lies below it is looked at by itself
+                except io.UnsupportedOperation:  # it has no descriptor; the file below it is handled separately
                     pass
                 except OSError as error:
                     failures.append(error)
-                except Exception:  # noqa: BLE001: it is closed, or an object of the code's own
+                except Exception:  # noqa: BLE001: it is closed, or an object of the code
                     pass
     hdf = sys.modules.get("h5py.h5f")
     if hdf is not None:
@@ -109,7 +109,7 @@ def complete() -> list[OSError]:
 
 
 def is_safe(file) -> bool:
-    """Whether a write to it cannot wait for anybody: a file, or one of this cell's own outputs."""
+    """Whether a write cannot block: a regular file, or one of this cell's own outputs."""
     descriptor = file.fileno()
     return descriptor in (1, 2) or stat.S_ISREG(os.fstat(descriptor).st_mode)
 
@@ -132,7 +132,7 @@ def flush_buffer(file: io.BufferedWriter | io.BufferedRandom) -> None:
 
 
 def end_zip(file: zipfile.ZipFile) -> None:
-    """The table of contents lies at the end, and the next member is written over it."""
+    """The central directory is at the end, and the next member overwrites it."""
     if file.fp is None or file._writing or not (file.mode in "wxa" and file._didModify and file._seekable):
         return
     with file._lock:
@@ -144,7 +144,7 @@ def end_zip(file: zipfile.ZipFile) -> None:
 
 
 def end_gzip(file: gzip.GzipFile) -> None:
-    """What comes next is written over the end."""
+    """The next write overwrites the trailer."""
     if file.fileobj is None or file.mode != gzip.WRITE or not file.fileobj.seekable():
         return
     pending = getattr(file, "_buffer", None)
@@ -159,7 +159,7 @@ def end_gzip(file: gzip.GzipFile) -> None:
 
 
 def end_bz2(file: bz2.BZ2File) -> None:
-    """What comes next is a stream of its own, as several in one file may be."""
+    """The next write begins a new stream; a file can hold several."""
     if file._mode == bz2._MODE_WRITE and is_new(file, file.tell()):
         file._fp.write(file._compressor.flush())
         file._compressor = bz2.BZ2Compressor()
@@ -194,5 +194,5 @@ def flush_hdf(hdf) -> None:
     try:
         for file in hdf.get_obj_ids(hdf.OBJ_ALL, hdf.OBJ_FILE):
             hdf.flush(file)
-    except Exception:  # noqa: BLE001: of a file that was opened to be read
+    except Exception:  # noqa: BLE001: a file opened for reading
         pass

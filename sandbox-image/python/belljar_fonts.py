@@ -1,4 +1,4 @@
-"""Fonts: names that code asks for and this machine lacks, and letters that the chosen font lacks.
+"""Fonts: substitutes for families that are not installed, and fallbacks for glyphs that a font lacks.
 
 Runs once in the zygote, after the import of `matplotlib.font_manager`.
 """
@@ -8,7 +8,7 @@ import logging
 
 import belljar_imports
 
-#: A family that is here, and families that are drawn with it where they are not installed.
+#: An installed family, and the families that it replaces where they are not installed.
 STAND_INS = {
     "DejaVu Sans": (
         "Arial", "Arial Unicode MS", "Helvetica", "Helvetica Neue", "Liberation Sans", "Verdana",
@@ -53,15 +53,15 @@ def arrange(font_manager) -> None:
             if name not in installed:
                 manager.ttflist += [dataclasses.replace(e, name=name) for e in installed.get(family, ())]
     fall_back(manager, [installed[name][0].fname for name in FALLBACKS if name in installed])
-    # What it says of a family that is missing goes to standard error, once for each text that is drawn.
+    # Otherwise Matplotlib logs each missing family to standard error, once for each text drawn.
     logging.getLogger("matplotlib.font_manager").addFilter(is_no_search)
 
 
 def fall_back(manager, fallbacks: list[str]) -> None:
-    """Matplotlib takes from a list of fonts the first that has the letter. The list ends with fonts that have
-    nearly all letters, whichever family the code has chosen."""
+    """From a list of fonts Matplotlib uses the first that has the glyph. Appends fonts that have nearly all
+    glyphs, regardless of the family that the code has chosen."""
     find = getattr(manager, "_find_fonts_by_props", None)
-    if find is None:  # a version of Matplotlib that has another way
+    if find is None:  # another version of Matplotlib
         return
 
     def find_with_fallbacks(*arguments, **options):

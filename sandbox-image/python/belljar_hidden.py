@@ -1,16 +1,16 @@
-"""Modules that the zygote has imported and the code has not: `import matplotlib` alone brings no `pyplot`.
+"""Hides modules that the zygote has imported and the code has not: `import matplotlib` alone must not provide `pyplot`.
 
-A cell takes them out of `sys.modules` and off their packages before it runs the first code that imports something,
-so that code which forgets an import fails here as it does elsewhere. What the code names with its dots stays: the
-import system would take 200 µs to bring it back. All other imports, those of libraries too, go through `_Finder`. They
-bring back all of a package at once, since what a module imports itself has to be there with it.
+A cell removes them from `sys.modules` and from their packages before it runs the first code that imports anything, so
+that code with a missing import fails here as it does elsewhere. Modules that the code names with dots stay, because
+the import system would take 200 µs to restore them. All other imports, also those of libraries, go through `_Finder`.
+It restores a whole package at once, because a module's own imports have to be present with it.
 """
 
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-#: Packages whose own import brings none of these, nor does that of any other package among the kits.
+#: Packages and modules that neither they nor other packages of the kits import themselves.
 HIDDEN = {
     "matplotlib": ("pyplot", "style"),
     "PIL": ("ImageDraw", "ImageShow"),
@@ -22,9 +22,9 @@ HIDDEN = {
         "neural_network", "pipeline", "preprocessing", "semi_supervised", "svm", "tree",
     ),
 }  # fmt: skip
-#: Packages that are taken away whole, since their import brings what is hidden of another.
+#: Packages that are hidden whole, because their import imports hidden modules of another package.
 BRINGS = {"seaborn": "matplotlib"}
-#: Its import brings Matplotlib's modules too, and it is too large to be taken away. Where it is, they stay.
+#: Its import imports Matplotlib's modules too, and it is too large to hide. If it is imported, they stay.
 BROUGHT_BY = "tensorflow"
 
 #: The package of each module that can be hidden.
@@ -47,17 +47,18 @@ def prepare() -> None:
             members[package].modules[package] = sys.modules[package]
     for package, one in members.items():
         _packages.update(dict.fromkeys(one.modules, package))
-        # The memory that is written to becomes the cell's own now, while it waits.
+        # Writing here, while the cell waits, makes the memory pages the cell's own.
         one.hide()
         one.bring_back()
     _finder = _Finder(members)
 
 
 def hide_from(names: tuple[str, ...]) -> None:
-    """All but what code with these names imports, or earlier code has imported. A name has a dot in it only where
-    it is imported: `import a.b` and `from a.b import c` have `a.b`, and the use of `a.b` has `a` and `b`."""
+    """Hides all modules except those that code with these names imports or earlier code has imported. A name
+    contains a dot only if it is imported: `import a.b` and `from a.b import c` have `a.b`, and the use of `a.b`
+    has `a` and `b`."""
     if _finder is None:
-        return  # it is the zygote, which acts as code does
+        return  # this is the zygote, warming up
     for name in names:
         if name in _packages:
             _finder.show(_packages[name])
@@ -66,7 +67,7 @@ def hide_from(names: tuple[str, ...]) -> None:
 
 
 class _Members:
-    """What can be hidden of one package."""
+    """The modules of one package that can be hidden."""
 
     def __init__(self, parent: dict[str, object], names: dict[str, ModuleType]):
         self.parent, self.names = parent, names
@@ -84,7 +85,7 @@ class _Members:
 
 
 class _Finder:
-    """Finds what is hidden, and gives back what there is already."""
+    """Finds hidden modules and restores the existing module objects."""
 
     def __init__(self, members: dict[str, _Members]):
         self.members = members
@@ -98,7 +99,7 @@ class _Finder:
             sys.meta_path.insert(0, self)
 
     def show(self, package: str) -> None:
-        """From now on this package is whole, and what its import brings."""
+        """Restores this package, and those that its import imports."""
         for one in (package, BRINGS.get(package)):
             members = self.members.pop(one, None)
             if members is not None and self.hides:
@@ -118,7 +119,7 @@ class _Finder:
 
 
 class _Loader:
-    """The import system gives each module that it loads its own spec; this one has one, which stays."""
+    """The import system gives each module that it loads a new spec; this one restores the original."""
 
     def __init__(self, finder: _Finder, module: ModuleType):
         self.finder, self.module, self.spec = finder, module, module.__spec__
@@ -128,5 +129,5 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
-        # Not earlier: a module that is there when it has been found would be executed again.
+        # Not earlier: a module that is already in `sys.modules` when it is found would be executed again.
         self.finder.show(_packages[self.spec.name])

@@ -1,4 +1,4 @@
-"""Acts on a library right after its import, which has happened already or happens later, or never."""
+"""Runs a function on a library right after its import, whether that has happened already or happens later."""
 
 import importlib.util
 import sys
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def after(name: str, act: Callable[[ModuleType], None]) -> None:
-    """`act` gets the module, once."""
+    """Calls `act` with the module, once."""
     if name in sys.modules:
         act(sys.modules[name])
     else:
@@ -15,7 +15,7 @@ def after(name: str, act: Callable[[ModuleType], None]) -> None:
 
 
 class _Watch:
-    """Finds nothing itself: it has the others find the module, and acts when that has been run."""
+    """Delegates to the other finders, and calls `act` after the module has been executed."""
 
     def __init__(self, name: str, act: Callable[[ModuleType], None]):
         self.name, self.act = name, act

@@ -1,11 +1,11 @@
-"""Pages that code is likely to need, made ready in a standby before its code comes.
+"""Prepares pages that code is likely to need, in a standby before its code arrives.
 
-A fork shares its memory with the zygote until one of them writes, and each first write to a page is a
-fault and a copy: a table's `describe()` has two thousand of them, a plot five thousand. Which pages
-they are hardly depends on the code. Nor are pages of files, such as the text of programs, mapped in a
-fork before it has looked at them. So a fork of the zygote that is thrown away does a little of what
-code does, the kernel tells which pages have become its own or have been mapped, and each standby has
-copies made of the former, and the latter mapped, while it waits.
+A fork shares its memory with the zygote until one of them writes, and each first write to a page costs a
+fault and a copy: a table's `describe()` causes two thousand, a plot five thousand. Which pages these are
+hardly depends on the code. Pages of files, such as program text, are not mapped in a fork either until
+it accesses them. So a temporary fork of the zygote runs some typical code, and the kernel reports
+which pages have been copied or mapped. Each standby then copies the former and maps the latter while it
+waits.
 """
 
 import array
@@ -16,26 +16,26 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-#: `madvise`: into large pages, now. Since Linux 6.1.
+#: `madvise`: MADV_COLLAPSE, into large pages at once. Since Linux 6.1.
 COLLAPSE, LARGE = 25, 2 << 20
-#: An entry of `/proc/self/pagemap` in bytes, and of its bits: in memory, of a file or shared, mapped by
-#: nobody else.
+#: Size of an entry of `/proc/self/pagemap` in bytes, and its bits: in memory, file-backed or shared,
+#: mapped exclusively.
 ENTRY = 8
 PRESENT, OF_A_FILE, EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
-#: Bits that are looked at, and those of them that are set.
+#: Bits that are tested, and those of them that must be set.
 OWN = (PRESENT | EXCLUSIVE | OF_A_FILE, PRESENT | EXCLUSIVE)
 MAPPED = (PRESENT | OF_A_FILE, PRESENT | OF_A_FILE)
-#: Pages between two that are hot, which are taken with them: one call is dearer than some pages. To map
-#: one costs a tenth of what it costs to copy it.
+#: Cold pages between two hot ones that are included: one call costs more than some pages. Mapping a
+#: page costs a tenth of copying it.
 GAP_OWN, GAP_MAPPED = 1, 16
-#: Pages of one range at most.
+#: Maximum number of pages in one range.
 AT_ONCE = 16
-#: Of an answer that is whole.
+#: Marks a complete answer.
 END = b"."
-#: How long the fork that is thrown away may take, in seconds.
+#: Time limit of the temporary fork, in seconds.
 LEARN_WITHIN = 60
 
-#: Addresses and lengths, one after the other: of what is copied, and of what is mapped.
+#: Addresses and lengths, alternating: of memory that is copied, and of memory that is mapped.
 _own, _mapped = array.array("L"), array.array("L")
 _jail: ctypes.PyDLL | None = None
 _madvise = ctypes.CDLL(None).madvise
@@ -43,8 +43,8 @@ _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def collapse(proc: int) -> None:
-    """Has the zygote's memory in large pages, of which a fork copies one entry instead of 512. Those
-    that a cell writes to are copied by themselves all the same. Where the kernel has none to spare it
+    """Collapses the zygote's memory into large pages, of which a fork copies one entry instead of 512. Pages
+    that a cell writes to are still copied one by one. If the kernel has no large pages to spare, the memory
     stays as it is."""
     for start, end in writable(proc):
         first, last = -(-start // LARGE) * LARGE, end // LARGE * LARGE
@@ -53,11 +53,10 @@ def collapse(proc: int) -> None:
 
 
 class Lesson:
-    """A fork that is thrown away, and what is learned from it. `answer` can be read when it is
-    over."""
+    """A temporary fork, and what is learned from it. `answer` becomes readable when the fork ends."""
 
     def __init__(self, proc: int, act: Callable[[], None]):
-        """`proc` is an open `/proc`, `act` what code does."""
+        """`proc` is an open `/proc`, `act` runs typical code."""
         self.answer, writer = os.pipe()
         if os.fork() == 0:
             try:
@@ -67,11 +66,11 @@ class Lesson:
         os.close(writer)
 
     def end(self) -> None:
-        """Where it failed there is nothing to learn, and standbys are what forks are."""
+        """If the fork failed, nothing is learned, and standbys are plain forks."""
         with open(self.answer, "rb") as answer:
-            told = answer.read()
-        if told[-1:] == END:
-            both = array.array("L", told[: -len(END)])
+            data = answer.read()
+        if data[-1:] == END:
+            both = array.array("L", data[: -len(END)])
             count = both[0]
             _own.extend(both[1 : 1 + count])
             _mapped.extend(both[1 + count :])
@@ -89,12 +88,12 @@ def teach(proc: int, act: Callable[[], None], answer: int) -> None:
 
 
 def writable(proc: int) -> list[tuple[int, int]]:
-    """Memory of this process that a fork would have to copy, from address to address."""
+    """Memory of this process that a fork would have to copy, as pairs of start and end."""
     return [(start, end) for start, end, rights, _ in mappings(proc) if rights == "rw-p"]
 
 
 def of_files(proc: int) -> list[tuple[int, int]]:
-    """Memory that is read from files, from address to address."""
+    """File-backed memory, as pairs of start and end."""
     return [
         (start, end)
         for start, end, rights, inode in mappings(proc)
@@ -103,7 +102,7 @@ def of_files(proc: int) -> list[tuple[int, int]]:
 
 
 def mappings(proc: int) -> Iterator[tuple[int, int, str, str]]:
-    """First address and the one behind the last, rights and inode of each."""
+    """Start, end (exclusive), permissions and inode of each mapping."""
     with open(os.open("self/maps", os.O_RDONLY, dir_fd=proc)) as maps:
         for line in maps:
             place, rights, _, _, inode, *_ = line.split()
@@ -112,14 +111,14 @@ def mappings(proc: int) -> Iterator[tuple[int, int, str, str]]:
 
 
 def hot(table: io.FileIO, memory: list[tuple[int, int]], kind: tuple, gap: int) -> array.array:
-    """The pages of this memory that are of this kind, in ranges."""
+    """The pages of this memory that have these bits, in ranges."""
     ranges = array.array("L")
     marks, wanted = kind
     for start, end in memory:
         first, count = start // mmap.PAGESIZE, (end - start) // mmap.PAGESIZE
         table.seek(first * ENTRY)
         entries = array.array("Q", table.read(count * ENTRY))
-        run = None  # first and last page of those that lie together
+        run = None  # first and last page of the current range
         for page, entry in enumerate(entries, first):
             if entry & marks != wanted:
                 continue
@@ -139,7 +138,7 @@ def add(ranges: array.array, run: tuple[int, int] | None) -> None:
 
 
 def make_ready(channel: int) -> None:
-    """Called in a standby. Returns at the latest when something has come on this channel."""
+    """Called in a standby. Returns no later than when data arrives on this channel."""
     if _jail is not None:
         (mapped, mapped_length), (own, own_length) = _mapped.buffer_info(), _own.buffer_info()
         _jail.belljar_make_ready(mapped, mapped_length // 2, own, own_length // 2, channel)
@@ -152,7 +151,7 @@ class ArenaAllocator(ctypes.Structure):
 
 
 def use(jail: ctypes.PyDLL) -> None:
-    """Called in the zygote before anything large is imported: from here on objects lie side by side."""
+    """Called in the zygote before anything large is imported: from here on arenas are contiguous."""
     global _jail
     _jail = jail
     ranges = (ctypes.c_void_p, ctypes.c_size_t)

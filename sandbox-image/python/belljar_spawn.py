@@ -1,8 +1,8 @@
-"""Processes that `multiprocessing` starts from nothing (`spawn`, `forkserver`) find the code's own functions.
+"""Lets processes that `multiprocessing` starts without a fork (`spawn`, `forkserver`) find the code's functions.
 
-In a script they import its file, which keeps them from starting processes in turn by
-`if __name__ == "__main__":`. Code in a cell has no file, so it gets one when the first such process is started. It has
-the code of this run where that has the line, and otherwise what it defines; and what earlier runs have defined, which
+In a script they import its file, and `if __name__ == "__main__":` keeps them from starting processes in turn. Code in
+a cell has no file, so one is created when the first such process starts. It contains the whole code of this run if that
+has the guard, otherwise only its definitions; and the definitions of earlier runs, because running their whole code
 would print and compute again. It is removed at the end of the run.
 """
 
@@ -11,13 +11,13 @@ import tempfile
 
 import belljar_imports
 
-#: The code of each run, up to the one that goes on.
+#: The code of each run, the current one included.
 codes: list[str] = []
-#: Where it is, if a process was started.
+#: Path of the created file, if a process was started.
 file: str | None = None
 
-#: What a new process begins with. Imports, functions, classes and assignments are definitions. One that fails is
-#: left out: it may need what a statement between them has made.
+#: Prelude of a new process. Imports, functions, classes and assignments count as definitions. One that fails is
+#: skipped: it may depend on a statement between them.
 DEFINE = """\
 def _define(code):
     import ast
@@ -41,7 +41,7 @@ def install() -> None:
 
 
 def remove_file() -> None:
-    """At the end of the run."""
+    """Called at the end of the run."""
     global file
     path, file = file, None
     try:

@@ -1,7 +1,7 @@
-"""The standard streams: what `sys.stdin`, `sys.stdout` and `sys.stderr` are in a script whose output is piped.
+"""The standard streams: `sys.stdin`, `sys.stdout` and `sys.stderr` as in a script whose output is piped.
 
-They are made once, in the zygote. A stream notes at its creation whether its file can seek, and a cell's are
-pipes: so they are made while the descriptors are pipes.
+They are created once, in the zygote. A stream records at creation whether its file can seek, and a cell's streams
+are pipes: so they are created while the descriptors are pipes.
 """
 
 import io
@@ -28,8 +28,8 @@ def install() -> None:
 
 
 def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> None:
-    """As the interpreter makes them where it is told not to buffer (`-u`): what is printed is out, however the
-    process ends."""
+    """Creates a stream as the interpreter does without buffering (`-u`), so that printed output is written
+    however the process ends."""
     writes = mode == "w"
     binary = io.open(descriptor, mode + "b", buffering=0 if writes else -1, closefd=False)
     (binary if writes else binary.raw).name = f"<{name}>"
@@ -46,7 +46,7 @@ def make(name: str, descriptor: int, mode: str, encoding: str, errors: str) -> N
 
 
 def flush() -> None:
-    """What the code made of them, and the first ones, which it may still write to."""
+    """Flushes the current streams and the original ones, which the code may still write to."""
     for name in ("stdout", "__stdout__", "stderr", "__stderr__"):
         try:
             getattr(sys, name).flush()
@@ -55,7 +55,7 @@ def flush() -> None:
 
 
 def repair() -> None:
-    """The next run has streams that can be used, whatever the last one closed or detached."""
+    """Gives the next run usable streams if the last one closed or detached them."""
     for name, descriptor, mode in STREAMS:
         try:
             if not is_usable(getattr(sys, name, None)):

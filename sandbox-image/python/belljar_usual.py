@@ -1,5 +1,5 @@
-"""A little of what code usually does: what it imports, caches and compiles on the way is there when a
-cell's own code comes, and `belljar_pages` sees which memory it writes to.
+"""Runs some typical code: its imports, caches and compiled parts are then ready when a cell's own code
+arrives, and `belljar_pages` observes which memory it writes to.
 """
 
 import os
@@ -9,8 +9,8 @@ import belljar_display
 import belljar_hidden
 import runner
 
-#: What has to be there, and what is done with it. Nothing here may start a thread, since no fork of
-#: a process with threads is sound, or warn, since some warnings are given only once.
+#: The module that is required, and the code. It must not start a thread, because forking a process with
+#: threads is unsound, or warn, because some warnings are given only once.
 USUAL = [
     (
         "sys",
@@ -70,7 +70,7 @@ plt.title("Title"); plt.xlabel("x"); plt.ylabel("y"); plt.legend(); plt.grid(Tru
     ),
     ("PIL.Image", "from PIL import Image\nprint(Image.new('RGB', (64, 64), 'red').resize((9, 9)))\n"),
 ]
-#: Of libraries that do start threads: for a fork that is thrown away.
+#: Code of libraries that do start threads, for a temporary fork.
 IN_A_FORK = [
     (
         "tensorflow",
@@ -84,14 +84,14 @@ print(tf.matmul(a, a), tf.reduce_sum(a), (a + 1).numpy())
 
 
 def act_all() -> None:
-    """In a fork that is thrown away."""
+    """Called in a temporary fork."""
     belljar_hidden.prepare()
     for module, code in USUAL + IN_A_FORK:
         act(module, code)
 
 
 def act(module: str, code: str) -> None:
-    """What is written goes nowhere, and so do figures."""
+    """Runs the code and discards its output and figures."""
     if module not in sys.modules:
         return
     kept = [(stream, os.dup(stream)) for stream in (1, 2)]
@@ -114,8 +114,8 @@ def act(module: str, code: str) -> None:
 
 
 def close_fonts() -> None:
-    """Of Matplotlib's cache: each fork does that too, when their files are closed already, and then
-    they complain."""
+    """Clears Matplotlib's font cache. Otherwise each fork would do so after the fonts' files are closed,
+    which causes warnings."""
     fonts = sys.modules.get("matplotlib.font_manager")
     if fonts is not None:
         fonts._get_font.cache_clear()

@@ -1,12 +1,12 @@
 """Runs code inside a cell, one piece after another, in one namespace.
 
-It trusts nothing that it runs and is trusted by nobody: the code shares its interpreter and can do
-with it what it likes. That the code raised, or did not, and which limit its exception was about, is
-all it says, and whoever wants to lie about that could have caught the exception. How a process
-ended, how long it took and what it wrote is seen from outside.
+It does not trust the code that it runs, and the warden does not trust it: the code shares its interpreter and can
+manipulate it. It reports only whether the code raised an exception, and which limit that was about; code
+that wants to fake this could as well catch the exception. How a process ended, how long it took and what
+it wrote are observed from outside.
 
-    control, descriptor 3:  u32 length + code in, one byte out: 0 ended, 1 raised, or what of (`LIMITS`)
-    display, descriptor 4:  u32 length + picture out
+    control, descriptor 3:  u32 length + code in, one byte out: 0 ended, 1 raised, or the limit (`LIMITS`)
+    display, descriptor 4:  u32 length + image out
 """
 
 import _thread
@@ -31,11 +31,11 @@ import belljar_spawn
 import belljar_streams
 
 CONTROL = 3
-#: The name of all code from outside, as in the tracebacks of Gemini's own environment.
+#: File name of all code, as in the tracebacks of Gemini's own environment.
 FILE = "<string>"
 
 ENDED, RAISED = 0, 1
-#: What an exception was about, where it came of a limit.
+#: The limit that an exception was about.
 MEMORY, PROCESSES, OPEN_FILES, FILE_BYTES, DISK = 2, 3, 4, 5, 6
 LIMITS = {
     errno.ENOMEM: MEMORY,
@@ -43,49 +43,49 @@ LIMITS = {
     errno.EFBIG: FILE_BYTES,
     errno.ENOSPC: DISK,
 }
-#: Each of them as it is sent.
-WORDS = [bytes([word]) for word in range(DISK + 1)]
-#: Of a chain of exceptions, as many are looked at.
+#: Each status as it is sent.
+STATUSES = [bytes([status]) for status in range(DISK + 1)]
+#: Maximum number of chained exceptions that are examined.
 CHAIN = 100
-#: Where the code is, which it may leave.
+#: The initial work directory. The code may change to another.
 workspace = ""
 
-#: Where the standard library and joblib note the threads that they end when the interpreter does.
+#: Where the standard library and joblib register threads that they join when the interpreter exits.
 EXECUTORS = [
     ("concurrent.futures.thread", "_threads_queues"),
     ("concurrent.futures.process", "_threads_wakeups"),
     ("joblib.externals.loky.process_executor", "_threads_wakeups"),
 ]
 
-#: Bound before any code can replace them, as is all of `builtins` that this file uses.
+#: Bound here, before code can replace them, with all of `builtins` that this file uses.
 globals().update({name: one for name, one in vars(builtins).items() if not name.startswith("__")})
 _read, _write, _exit, _getpid = os.read, os.write, os._exit, os.getpid
 _set_blocking = os.set_blocking
 _exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
-_Told, _Stack = traceback.TracebackException, traceback.StackSummary
+_Traceback, _Stack = traceback.TracebackException, traceback.StackSummary
 _count_threads, _flush_all = _thread._count, ctypes.CDLL(None).fflush
 
 
 def prepare() -> None:
-    """The part that needs no cell: called in the zygote."""
+    """The part that does not need a cell. Called in the zygote."""
     belljar_streams.install()
     belljar_display.install()
     belljar_files.install()
     belljar_spawn.install()
-    # Of the code, not of the zygote: arguments of a script, no script.
+    # For the code: the arguments of a script, without a script.
     sys.argv = [""]
 
 
 def serve() -> None:
-    """Runs what comes in until nothing comes any more. Never returns."""
+    """Runs code until the control channel is closed. Never returns."""
     settle_in()
-    belljar_dice.throw()
+    belljar_dice.reseed()
     for channel in (CONTROL, belljar_display.DISPLAY):
-        os.set_inheritable(channel, False)  # another program in this process has no part in it
+        os.set_inheritable(channel, False)  # not inherited by programs that the code executes
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     belljar_hidden.prepare()
-    gc.freeze()  # what is there already is none of the code's, and is not looked through at the end
+    gc.freeze()  # existing objects are not the code's, so `complete` skips them
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
     while (code := receive()) is not None:
@@ -94,29 +94,29 @@ def serve() -> None:
         if count > 1:
             belljar_streams.repair()
         belljar_spawn.codes.append(code)
-        word = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
+        status = run(code, FILE if count == 1 else f"<string {count}>", main.__dict__)
         if _getpid() != home:
             write_out()
-            _exit(int(word != ENDED))  # a fork of the code that came to the code's end
+            _exit(int(status != ENDED))  # a fork that reached the end of the code
         try:
             failure = finish()
-        except BaseException:  # noqa: BLE001: the code has broken what it needs
+        except BaseException:  # noqa: BLE001: the code may have broken its dependencies
             _exit(1)
-        if word == ENDED and failure is not None:
-            word = reason(failure)
+        if status == ENDED and failure is not None:
+            status = reason(failure)
         if belljar_spawn.file is not None:
             belljar_spawn.remove_file()
-        _audit("belljar.end")  # a hook of the code's that breaks everything breaks this
+        _audit("belljar.end")  # an audit hook of the code that always fails fails here
         try:
-            _write(CONTROL, WORDS[word])
+            _write(CONTROL, STATUSES[status])
         except OSError:
-            _exit(int(word != ENDED))  # the code closed it; how this process ends says as much
+            _exit(int(status != ENDED))  # the code closed it; the exit code carries the status
     _exit(0)
 
 
 def settle_in() -> None:
-    """Modules beside the code are found, and on a shared root the cell's own folder for what does not
-    last."""
+    """Makes modules in the work directory importable and, on a shared root, uses the cell's own folder for
+    temporary files."""
     global workspace
     workspace = sys.path[0] = os.getcwd()
     scratch = os.path.join(os.path.dirname(workspace), "tmp")
@@ -125,10 +125,10 @@ def settle_in() -> None:
 
 
 def receive() -> str | None:
-    _set_blocking(CONTROL, True)  # the code may have made it otherwise
+    _set_blocking(CONTROL, True)  # the code may have changed it
     header = read_exactly(4)
     code = header and read_exactly(struct.unpack("!I", header)[0])
-    # Not by the codec `utf-8-sig`, which is a module that would have to be found first.
+    # Not with the codec `utf-8-sig`, which is a module that would have to be imported first.
     return None if code is None else code.decode().removeprefix("\ufeff")
 
 
@@ -137,7 +137,7 @@ def read_exactly(length: int) -> bytes | None:
     while len(data) < length:
         try:
             piece = _read(CONTROL, length - len(data))
-        except Exception:  # noqa: BLE001: of a signal handler that the code has left
+        except Exception:  # noqa: BLE001: raised by a signal handler of the code
             continue
         if not piece:
             return None
@@ -146,11 +146,11 @@ def read_exactly(length: int) -> bytes | None:
 
 
 def run(code: str, name: str, scope: dict) -> int:
-    """How it ended. Where it raised, the traceback is on standard error."""
+    """Returns the status. After an exception the traceback is on standard error."""
     try:
-        # Tracebacks and `inspect` find the source here.
+        # Tracebacks and `inspect` read the source from here.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    except Exception:  # noqa: BLE001: the code before this one may have broken it
+    except Exception:  # noqa: BLE001: earlier code may have broken it
         pass
     try:
         compiled = _compile(code, name, "exec", dont_inherit=True)
@@ -160,18 +160,18 @@ def run(code: str, name: str, scope: dict) -> int:
         if _count_threads() > 0:
             join_threads()
     except SystemExit as end:
-        words = last_words(end.code)
-        if words is not None:
-            complain(words)
-        return ENDED if words is None else RAISED
-    except BaseException as error:  # noqa: BLE001: whatever it is, it is the code's own
+        message = exit_message(end.code)
+        if message is not None:
+            complain(message)
+        return ENDED if message is None else RAISED
+    except BaseException as error:  # noqa: BLE001: raised by the code
         complain(explain(error))
         return reason(error)
     return ENDED
 
 
 def reason(error: BaseException | None) -> int:
-    """Which limit an exception, or the one that it came of, is about."""
+    """The limit that an exception, or one in its chain, is about."""
     try:
         for _ in range(CHAIN):
             if error is None:
@@ -180,17 +180,17 @@ def reason(error: BaseException | None) -> int:
                 return MEMORY
             if isinstance(error, OSError) and error.errno in LIMITS:
                 return LIMITS[error.errno]
-            if isinstance(error, (BlockingIOError, RuntimeError)) and is_of_starting(error):
+            if isinstance(error, (BlockingIOError, RuntimeError)) and is_failed_start(error):
                 return PROCESSES
             error = error.__cause__ or error.__context__
-    except BaseException:  # noqa: BLE001: the code's own classes may do anything
+    except BaseException:  # noqa: BLE001: the code's classes may do anything
         pass
     return RAISED
 
 
-def is_of_starting(error: BaseException) -> bool:
-    """Whether it comes of a process or a thread that could not be started. The error number of the
-    former is also that of a read that would have to wait."""
+def is_failed_start(error: BaseException) -> bool:
+    """Whether a process or a thread could not be started. The error number of the former is also that of a
+    read that would block."""
     if isinstance(error, RuntimeError):
         return error.args == ("can't start new thread",)
     *_, last = traceback.walk_tb(error.__traceback__)
@@ -199,20 +199,20 @@ def is_of_starting(error: BaseException) -> bool:
     return any(word in source for word in ("fork", "spawn"))
 
 
-def last_words(code: object) -> str | None:
-    """What `sys.exit` was given, a number or a text that says why; `None` where it went well."""
+def exit_message(code: object) -> str | None:
+    """The message for the argument of `sys.exit`, a number or a text; `None` on success."""
     if code is None or (isinstance(code, int) and code == 0):
         return None
     try:
         text = "" if isinstance(code, int) else str(code)
         return text or f"Exited with code {int(code or 1)}"
-    except BaseException:  # noqa: BLE001: any object will do for `sys.exit`
+    except BaseException:  # noqa: BLE001: `sys.exit` accepts any object
         return "Exited with code 1"
 
 
 def join_threads() -> None:
-    """A script does not end before its threads do: daemons excepted, and the workers of executors,
-    which wait for more work for as long as the interpreter lives."""
+    """A script does not end before its threads do, except daemons and the workers of executors, which wait
+    for work until the interpreter exits."""
     workers = set()
     for module, threads in EXECUTORS:
         workers.update(getattr(sys.modules.get(module), threads, ()))
@@ -222,16 +222,16 @@ def join_threads() -> None:
 
 
 def explain(error: BaseException) -> str:
-    """A traceback of the code's own lines: none of ours, none of the libraries'."""
+    """A traceback with the code's own lines only."""
     try:
         return "".join(own_lines(error).format()).rstrip("\n")
-    except BaseException:  # noqa: BLE001: the code may have broken what this is made of
+    except BaseException:  # noqa: BLE001: the code may have broken `traceback`
         return f"{type(error).__name__} (its traceback could not be made)"
 
 
 def own_lines(error: BaseException) -> traceback.TracebackException:
-    told = _Told.from_exception(error, compact=True)
-    seen, todo = set(), [told]
+    traceback = _Traceback.from_exception(error, compact=True)
+    seen, todo = set(), [traceback]
     while todo:
         one = todo.pop()
         if one is None or id(one) in seen:
@@ -240,9 +240,9 @@ def own_lines(error: BaseException) -> traceback.TracebackException:
         one.stack = _Stack.from_list([f for f in one.stack if is_own(f.filename)])
         for frame in one.stack:
             if frame.line is not None and frame.filename.startswith("<string "):
-                frame.filename = FILE  # its source has been looked up by now
+                frame.filename = FILE  # its source has been read by now
         todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
-    return told
+    return traceback
 
 
 def is_own(name: str) -> bool:
@@ -250,7 +250,7 @@ def is_own(name: str) -> bool:
 
 
 def complain(text: str) -> None:
-    """Below what the code wrote to standard error, whatever it made of `sys.stderr`."""
+    """Writes after the code's own standard error, even if it has replaced `sys.stderr`."""
     try:
         sys.stderr.flush()
     except BaseException:  # noqa: BLE001: the code may have closed, replaced or deleted it
@@ -261,7 +261,7 @@ def complain(text: str) -> None:
 
 
 def finish() -> BaseException | None:
-    """What would happen at the end of a script: figures are shown, buffers written. What went wrong."""
+    """What happens at the end of a script: shows figures and flushes buffers. Returns the first error."""
     failure = None
     display = sys.modules.get("belljar_display")
     try:
@@ -277,10 +277,10 @@ def finish() -> BaseException | None:
 
 
 def write_out() -> list[OSError]:
-    """All that waits in buffers: of files first, for one of them may be another way to standard output."""
+    """Flushes all buffers: files first, because one of them may write to standard output."""
     try:
         failures = belljar_files.complete()
-    except BaseException:  # noqa: BLE001: the code may have broken what this is made of
+    except BaseException:  # noqa: BLE001: the code may have broken its dependencies
         failures = []
     belljar_streams.flush()
     _flush_all(None)
@@ -290,5 +290,5 @@ def write_out() -> list[OSError]:
 def describe(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except BaseException:  # noqa: BLE001: the code's own classes may do anything
+    except BaseException:  # noqa: BLE001: the code's classes may do anything
         return type(error).__name__

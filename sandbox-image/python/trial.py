@@ -1,7 +1,7 @@
-"""What no cell may be able to do, tried by one: a line of JSON for each layer of the wall.
+"""Tries from inside a cell what must be impossible there. Prints a line of JSON for each layer of the isolation.
 
-Runs as anybody's code would, before anybody's code does. `OUTSIDE`, a file of the machine that all
-its users may read, is put in front by the warden.
+Runs like a client's code, before any client's code. The warden prepends `OUTSIDE`, a file of the machine that all its
+users may read.
 """
 
 import ctypes
@@ -18,26 +18,26 @@ GET_SECCOMP, GET_NO_NEW_PRIVS, DROP_FROM_BOUNDING_SET = 21, 39, 24
 FILTERED = 2
 
 
-def told(answer: int) -> int:
-    """What the kernel said to a call that C makes."""
+def checked(answer: int) -> int:
+    """The result of a C call, or its error as an exception."""
     if answer == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return answer
 
 
 def attempt(act, *refusals: int) -> str:
-    """Nothing where it is refused as it should be, or else what came of it."""
+    """Empty if the call is refused with an expected error, otherwise a description of the result."""
     try:
         act()
     except OSError as error:
-        return "" if error.errno in refusals else f"{error.strerror} came instead"
+        return "" if error.errno in refusals else f"unexpected error: {error.strerror}"
     return "it was not refused"
 
 
 def namespaces() -> str:
     if os.getpid() != 2 or os.getppid() != 0:
-        return f"processes of others can be named: this one is {os.getpid()}"
-    return "" if socket.gethostname() == "sandbox" else "the machine's name can be seen"
+        return f"other processes are visible: this one has id {os.getpid()}"
+    return "" if socket.gethostname() == "sandbox" else "the machine's host name is visible"
 
 
 def root() -> str:
@@ -58,8 +58,8 @@ def capabilities() -> str:
     if opened:
         return f"opening a locked file: {opened}"
     if libc.prctl(GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
-        return "new ones can be had"
-    return attempt(lambda: told(libc.prctl(DROP_FROM_BOUNDING_SET, 0, 0, 0, 0)), errno.EPERM)
+        return "no_new_privs is not set"
+    return attempt(lambda: checked(libc.prctl(DROP_FROM_BOUNDING_SET, 0, 0, 0, 0)), errno.EPERM)
 
 
 def network() -> str:
@@ -69,26 +69,26 @@ def network() -> str:
 
 
 def landlock() -> str:
-    # Without Landlock the lack of a capability would be the reason, which is another error.
+    # Without Landlock it would fail for lack of a capability, which is another error.
     device = attempt(lambda: os.mknod("device", stat.S_IFCHR, os.makedev(1, 3)), errno.EACCES)
     return device or attempt(lambda: os.open(OUTSIDE, os.O_RDONLY), errno.EACCES, errno.ENOENT)
 
 
 def seccomp() -> str:
     if libc.prctl(GET_SECCOMP, 0, 0, 0, 0) != FILTERED:
-        return "no filter is there"
-    unknown = attempt(lambda: told(libc.syscall(NO_SUCH_CALL)), errno.ENOSYS)
-    return unknown or attempt(lambda: told(libc.unshare(NEW_USERS)), errno.EPERM)
+        return "no filter is installed"
+    unknown = attempt(lambda: checked(libc.syscall(NO_SUCH_CALL)), errno.ENOSYS)
+    return unknown or attempt(lambda: checked(libc.unshare(NEW_USERS)), errno.EPERM)
 
 
 def rlimits() -> str:
     for name in ("NPROC", "NOFILE", "DATA", "FSIZE", "CORE"):
         soft, hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
         if resource.RLIM_INFINITY in (soft, hard):
-            return f"there is none on {name}"
+            return f"no limit on {name}"
         try:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (hard + 1, hard + 1))
-            return f"that on {name} can be raised"
+            return f"the limit on {name} can be raised"
         except (OSError, ValueError):
             pass
     return ""
@@ -98,5 +98,5 @@ for layer in (namespaces, root, users, capabilities, network, landlock, seccomp,
     try:
         why = layer()
     except Exception as error:
-        why = f"it could not be tried: {error}"
+        why = f"could not be tested: {error}"
     print(json.dumps({"name": layer.__name__, "why": why}))

@@ -1,8 +1,8 @@
-"""The zygote: imports the libraries once, runs nobody's code, and is forked.
+"""The zygote: imports the libraries once, runs no client's code, and is forked.
 
-It is started in a root that holds nothing but Python, as a user who has nothing. It has one thread,
-asks nobody anything, and waits on standard input, which is a socket: each message there has the
-descriptors of a cell to be, and each is answered by a fork that has locked itself up.
+It runs in a root that contains nothing but Python, as an unprivileged user. It has one thread, makes no
+requests, and waits on standard input, which is a socket: each message carries the descriptors of a new
+cell, and each is answered by a fork that has confined itself.
 
     zygote.py JAIL SPEC PROC WARM MODULE...
 """
@@ -28,28 +28,28 @@ import runner
 #: control, stdout, stderr, display, status, and on a shared root the cell's folder: the order of
 #: `belljar_fork`.
 CHANNELS, WITH_FOLDER = 5, 6
-#: Nobody has asked for a cell for so long, in milliseconds: time for what can wait.
+#: After this time without a request, in milliseconds, the zygote does deferred work.
 IDLE_MS = 100
-#: Where somebody always asks, what can wait has waited long enough then.
+#: If requests never stop, deferred work is done after this time.
 BUSY_SECONDS = 5
 
 
 def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> None:
-    """Returns in a cell that is ready for code, and never in the zygote. `warm` are cells that have
-    the pages of their own which code is likely to write to."""
-    # PyDLL, not CDLL: with the lock on the interpreter held, no other thread can come between.
+    """Returns in a cell that is ready for code, and never in the zygote. With `warm`, cells get private
+    copies of the pages that code is likely to write to."""
+    # PyDLL, not CDLL: it keeps the GIL, so no other thread can run in between.
     jail = ctypes.PyDLL(path)
     if jail.belljar_prepare(spec, proc):
         sys.exit(1)
     belljar_pages.use(jail)
-    gc.disable()  # until all is there: what an import makes stays
+    gc.disable()  # until all imports are done: their objects stay
     for module in modules:
         importlib.import_module(module)
     runner.prepare()
     settle()
     if jail.belljar_enclose():
         sys.exit(1)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps children
 
     orders = socket.socket(fileno=os.dup(0))
     orders.send(b"ready")
@@ -77,7 +77,7 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
 def work_ahead(
     jail: ctypes.PyDLL, proc: int, warm: bool, modules: list[str]
 ) -> Iterator[belljar_pages.Lesson | None]:
-    """What makes for better cells and can wait, a piece at a time."""
+    """Deferred work that speeds up cells, in steps."""
     if modules:
         for one in belljar_usual.USUAL:
             yield belljar_usual.act(*one)
@@ -89,8 +89,8 @@ def work_ahead(
 
 
 def settle() -> None:
-    """What is alive now is alive in every cell: no collector needs to look at it, and its pages stay
-    shared. Nor is any of its dice."""
+    """Freezes all living objects: they live in every cell, so the collector need not visit them, and their
+    pages stay shared. Finds the random generators, which cells reseed."""
     gc.collect()
     keep()
 
@@ -103,8 +103,8 @@ def keep() -> None:
 
 
 def all_objects() -> Iterator[list]:
-    """Settles once more, and hands out what there is to settle, some thousands at a time."""
-    gc.collect()  # only what has come since the last time
+    """Freezes all objects once more, and yields them in batches."""
+    gc.collect()  # only objects created since the last time
     gc.unfreeze()
     objects = gc.get_objects()
     keep()
@@ -113,10 +113,10 @@ def all_objects() -> Iterator[list]:
 
 
 def obey(jail: ctypes.PyDLL, orders: socket.socket) -> bool:
-    """Forks. Whether this is the cell."""
+    """Handles one request: forks. Returns whether this is the cell."""
     order, files, _, _ = socket.recv_fds(orders, 64, WITH_FOLDER)
     if not order:
-        os._exit(0)  # the warden is gone
+        os._exit(0)  # the warden has exited
     if fork(jail, order, files):
         orders.detach()  # closed with everything else
         return True
@@ -127,8 +127,8 @@ def obey(jail: ctypes.PyDLL, orders: socket.socket) -> bool:
 
 
 def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
-    """Whether this is the cell, locked up already. The fork itself is the jail's, so Python's own
-    hooks go around it. Where it fails the warden notices that nobody answers."""
+    """Returns whether this is the cell, already confined. The jail makes the fork, so Python's own fork
+    hooks are called here. If it fails, the warden detects that no process answers."""
     _, _, user = order.partition(b" ")
     channels, folder = files[:CHANNELS], files[CHANNELS:] or [-1]
     ctypes.pythonapi.PyOS_BeforeFork()

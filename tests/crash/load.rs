@@ -1,4 +1,4 @@
-//! What clients do until their server dies, and what it told them.
+//! The clients' requests until the server dies, and the responses that they received.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Event, Reply, Stream, direct};
 
-/// What a server has said that it did.
+/// What a server has acknowledged.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
-    /// Whole answers.
+    /// Complete responses.
     pub answers: Vec<Value>,
-    /// Streams, as far as they came.
+    /// Streams, as far as they were received.
     pub streams: Vec<Seen>,
-    /// Ids that are gone.
+    /// Ids of deleted interactions.
     pub deleted: Vec<String>,
-    /// Files, as they were described.
+    /// Files, as the server described them.
     pub files: Vec<Value>,
-    /// Uploads that have not come to their end.
+    /// Incomplete uploads.
     pub uploads: Vec<Upload>,
-    /// Every id that was ever given out.
+    /// Every id that the server has assigned.
     ids: HashSet<String>,
 }
 
@@ -28,25 +28,25 @@ pub struct Acknowledged {
 pub struct Seen {
     pub id: String,
     pub events: Vec<Event>,
-    /// Whether it goes on without its client.
+    /// Whether it continues without its client.
     pub background: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Path and query of its address.
+    /// Path and query of its URL.
     pub path: String,
-    /// Bytes that the server has taken.
+    /// Bytes that the server has acknowledged.
     pub taken: usize,
 }
 
-/// All that an upload is to have.
+/// Total size of an upload.
 pub const UPLOAD_BYTES: usize = 3 << 18;
 
 impl Acknowledged {
-    /// An id is given out once, whatever happened in between.
+    /// Records an id. The server must not assign an id twice.
     fn named(&mut self, id: &str) {
-        assert!(self.ids.insert(id.to_owned()), "{id} was given out twice");
+        assert!(self.ids.insert(id.to_owned()), "{id} was assigned twice");
     }
 
     pub fn add(&mut self, other: Acknowledged) {
@@ -57,17 +57,17 @@ impl Acknowledged {
         other.ids.iter().for_each(|id| self.named(id));
     }
 
-    /// A few of each.
-    pub fn some_of(&self, dice: &mut Dice) -> Acknowledged {
-        fn some<T: Clone>(all: &[T], dice: &mut Dice) -> Vec<T> {
+    /// A random sample of each kind.
+    pub fn some_of(&self, rng: &mut SeededRng) -> Acknowledged {
+        fn some<T: Clone>(all: &[T], rng: &mut SeededRng) -> Vec<T> {
             let many = if all.is_empty() { 0 } else { 5 };
-            (0..many).map(|_| all[dice.below(all.len() as u64) as usize].clone()).collect()
+            (0..many).map(|_| all[rng.below(all.len() as u64) as usize].clone()).collect()
         }
         Acknowledged {
-            answers: some(&self.answers, dice),
-            streams: some(&self.streams, dice),
-            deleted: some(&self.deleted, dice),
-            files: some(&self.files, dice),
+            answers: some(&self.answers, rng),
+            streams: some(&self.streams, rng),
+            deleted: some(&self.deleted, rng),
+            files: some(&self.files, rng),
             ..Acknowledged::default()
         }
     }
@@ -85,14 +85,14 @@ impl Acknowledged {
 
 /// SplitMix64: the same numbers for the same seed.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct SeededRng(u64);
 
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
+impl SeededRng {
+    pub fn new(seed: u64) -> SeededRng {
+        SeededRng(seed)
     }
 
-    pub fn throw(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -101,20 +101,20 @@ impl Dice {
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.throw() % limit
+        self.next() % limit
     }
 }
 
-/// Asks for one thing after another, until nobody answers any more.
-pub async fn ask(client: Client, mut dice: Dice, told: Arc<Mutex<Acknowledged>>) {
+/// Sends one request after another until the server stops responding.
+pub async fn ask(client: Client, mut rng: SeededRng, acknowledged: Arc<Mutex<Acknowledged>>) {
     loop {
-        let kind = dice.below(6);
+        let kind = rng.below(6);
         let alive = match kind {
-            0 => answer(&client, &mut dice, &told).await,
-            1 | 2 => stream(&client, false, &told).await,
-            3 => stream(&client, true, &told).await,
-            4 => deleted(&client, &mut dice, &told).await,
-            _ => upload(&client, &mut dice, &told).await,
+            0 => answer(&client, &mut rng, &acknowledged).await,
+            1 | 2 => stream(&client, false, &acknowledged).await,
+            3 => stream(&client, true, &acknowledged).await,
+            4 => deleted(&client, &mut rng, &acknowledged).await,
+            _ => upload(&client, &mut rng, &acknowledged).await,
         };
         if alive.is_none() {
             return;
@@ -122,29 +122,37 @@ pub async fn ask(client: Client, mut dice: Dice, told: Arc<Mutex<Acknowledged>>)
     }
 }
 
-fn noted(told: &Mutex<Acknowledged>, note: impl FnOnce(&mut Acknowledged)) {
-    note(&mut told.lock().expect("no client has panicked"));
+fn noted(acknowledged: &Mutex<Acknowledged>, note: impl FnOnce(&mut Acknowledged)) {
+    note(&mut acknowledged.lock().expect("no client has panicked"));
 }
 
-/// Nothing where the server is gone. All that it does say has to be a success.
+/// `None` if the server is gone. A response must be a success.
 async fn reply(request: reqwest::RequestBuilder) -> Option<Reply> {
     let reply = Reply::try_to(request).await?;
     assert_eq!(reply.status, 200, "{}", reply.body);
     Some(reply)
 }
 
-async fn answer(client: &Client, dice: &mut Dice, told: &Mutex<Acknowledged>) -> Option<()> {
-    let code = format!("import matplotlib\nprint({})", dice.below(1000));
+async fn answer(
+    client: &Client,
+    rng: &mut SeededRng,
+    acknowledged: &Mutex<Acknowledged>,
+) -> Option<()> {
+    let code = format!("import matplotlib\nprint({})", rng.below(1000));
     let request = client.request("POST", "/v1beta/interactions").json(&direct(&code));
     let answer = reply(request).await?.body;
-    noted(told, |told| {
-        told.named(answer["id"].as_str().expect("it has one"));
-        told.answers.push(answer);
+    noted(acknowledged, |acknowledged| {
+        acknowledged.named(answer["id"].as_str().expect("it has one"));
+        acknowledged.answers.push(answer);
     });
     Some(())
 }
 
-async fn stream(client: &Client, background: bool, told: &Mutex<Acknowledged>) -> Option<()> {
+async fn stream(
+    client: &Client,
+    background: bool,
+    acknowledged: &Mutex<Acknowledged>,
+) -> Option<()> {
     let body = json!({"model": "m", "input": "?", "stream": true, "background": background,
                       "tools": [{"type": "code_execution"}]});
     let request = client.request("POST", "/v1beta/interactions").json(&body);
@@ -156,43 +164,51 @@ async fn stream(client: &Client, background: bool, told: &Mutex<Acknowledged>) -
     let over = events.last().is_some_and(|event| event.name == "done");
     let first = events.first()?;
     let id = first.data["interaction"]["id"].as_str().expect("it has one").to_owned();
-    noted(told, |told| {
-        told.named(&id);
-        told.streams.push(Seen { id, events, background });
+    noted(acknowledged, |acknowledged| {
+        acknowledged.named(&id);
+        acknowledged.streams.push(Seen { id, events, background });
     });
     over.then_some(())
 }
 
-async fn deleted(client: &Client, dice: &mut Dice, told: &Mutex<Acknowledged>) -> Option<()> {
-    let code = format!("print({})", dice.below(1000));
+async fn deleted(
+    client: &Client,
+    rng: &mut SeededRng,
+    acknowledged: &Mutex<Acknowledged>,
+) -> Option<()> {
+    let code = format!("print({})", rng.below(1000));
     let request = client.request("POST", "/v1beta/interactions").json(&direct(&code));
     let answer = reply(request).await?.body;
     let id = answer["id"].as_str().expect("it has one").to_owned();
-    noted(told, |told| told.named(&id));
+    noted(acknowledged, |acknowledged| acknowledged.named(&id));
     reply(client.request("DELETE", &format!("/v1beta/interactions/{id}"))).await?;
-    noted(told, |told| told.deleted.push(id));
+    noted(acknowledged, |acknowledged| acknowledged.deleted.push(id));
     Some(())
 }
 
-/// In pieces, as the SDKs do it.
-async fn upload(client: &Client, dice: &mut Dice, told: &Mutex<Acknowledged>) -> Option<()> {
+/// In pieces, as the SDKs upload.
+async fn upload(
+    client: &Client,
+    rng: &mut SeededRng,
+    acknowledged: &Mutex<Acknowledged>,
+) -> Option<()> {
     let start = client
         .request("POST", "/upload/v1beta/files")
         .header("x-goog-upload-protocol", "resumable")
         .header("x-goog-upload-command", "start")
         .header("x-goog-upload-header-content-length", UPLOAD_BYTES)
         .header("x-goog-upload-header-content-type", "text/csv")
-        .json(&json!({"file": {"displayName": format!("{}", dice.throw())}}));
+        .json(&json!({"file": {"displayName": format!("{}", rng.next())}}));
     let begun = reply(start).await?;
     let url = begun.headers["x-goog-upload-url"].to_str().expect("it is text");
     let path = url.strip_prefix(client.url()).expect("it is below our address").to_owned();
     let piece = UPLOAD_BYTES / 3;
     for offset in (0..UPLOAD_BYTES).step_by(piece) {
-        noted(told, |told| {
-            let known = told.uploads.iter_mut().find(|upload| upload.path == path);
+        noted(acknowledged, |acknowledged| {
+            let known = acknowledged.uploads.iter_mut().find(|upload| upload.path == path);
             match known {
                 Some(upload) => upload.taken = offset,
-                None => told.uploads.push(Upload { path: path.clone(), taken: offset }),
+                None => acknowledged.uploads.push(Upload { path: path.clone(), taken: offset }),
             }
         });
         let is_last = offset + piece == UPLOAD_BYTES;
@@ -204,9 +220,9 @@ async fn upload(client: &Client, dice: &mut Dice, told: &Mutex<Acknowledged>) ->
             .body(vec![b'a'; piece]);
         let sent = reply(request).await?;
         if is_last {
-            noted(told, |told| {
-                told.uploads.retain(|upload| upload.path != path);
-                told.files.push(sent.body["file"].clone());
+            noted(acknowledged, |acknowledged| {
+                acknowledged.uploads.retain(|upload| upload.path != path);
+                acknowledged.files.push(sent.body["file"].clone());
             });
         }
     }

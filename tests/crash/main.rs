@@ -1,7 +1,7 @@
-//! Kills the server at random moments under load, and looks after each restart: what was
-//! acknowledged is there, and nothing is half there.
+//! Kills the server at random moments under load, and checks after each restart that everything that was
+//! acknowledged is present, and nothing is incomplete.
 //!
-//! `CRASHES=200` says how often, `CRASH_SEED=7` when and with what.
+//! `CRASHES=200` sets the number of crashes, `CRASH_SEED=7` the seed of their times and requests.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::Program;
-use load::{Acknowledged, Dice};
+use load::{Acknowledged, SeededRng};
 
-/// Without a word about it: enough to find what is broken every time.
+/// Default number of crashes: enough to find a regression every time.
 const CRASHES: u64 = 15;
-/// Clients at the same time.
+/// Number of concurrent clients.
 const CLIENTS: u64 = 6;
-/// The longest life of a server.
+/// Maximum time before a crash.
 const LIFE_MS: u64 = 700;
 
 const SCENARIOS: &str = r#"
@@ -38,7 +38,7 @@ scenarios:
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_and_nothing_is_half_there() {
+async fn acknowledged_data_survives_and_no_data_is_incomplete() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("it is a number"))
     };
@@ -52,7 +52,7 @@ async fn what_was_acknowledged_is_there_and_nothing_is_half_there() {
     let scenarios = scenarios.path().to_str().expect("a temporary path is text");
     let start = || Program::start(data.path(), &["--scenarios", scenarios]);
 
-    let mut dice = Dice::new(seed);
+    let mut rng = SeededRng::new(seed);
     let mut before = Acknowledged::default();
     let mut server = start();
     for crash in 0..crashes {
@@ -60,21 +60,21 @@ async fn what_was_acknowledged_is_there_and_nothing_is_half_there() {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 let (client, now) = ((*server).clone(), Arc::clone(&now));
-                tokio::spawn(load::ask(client, Dice::new(dice.throw()), now))
+                tokio::spawn(load::ask(client, SeededRng::new(rng.next()), now))
             })
             .collect();
-        // No event to wait for: any moment is as good as any other, and that is the point.
-        tokio::time::sleep(Duration::from_millis(dice.below(LIFE_MS))).await;
+        // No event to wait for: the moment has to be random.
+        tokio::time::sleep(Duration::from_millis(rng.below(LIFE_MS))).await;
         server.kill();
         for client in clients {
-            client.await.expect("a client found something wrong");
+            client.await.expect("a client found an error");
         }
 
         server = start();
         let now = std::mem::take(&mut *now.lock().expect("no client has panicked"));
         look::after(&server, &now).await;
         before.add(now);
-        look::after(&server, &before.some_of(&mut dice)).await;
+        look::after(&server, &before.some_of(&mut rng)).await;
         eprintln!("crash {}: {}", crash + 1, before.count());
     }
     look::after(&server, &before).await;

@@ -1,6 +1,6 @@
-# What runs in each cell, below SEED, ALLOWED and SECONDS: system calls with numbers and arguments
-# that are drawn from dice, made by one child after another. The same seed draws the same calls.
-# Each child's are counted, and a line a child tells how many there were.
+# The code of each cell, after SEED, ALLOWED and SECONDS: makes system calls with random numbers and
+# arguments, in one child after another. The same seed makes the same calls.
+# Prints a line for each child with the number of its calls.
 
 import ctypes
 import mmap
@@ -15,15 +15,15 @@ import tempfile
 import time
 
 CALLS_A_CHILD = 2000
-#: A call that waits is interrupted after this long, and a child that still waits is killed.
+#: A blocked call is interrupted after this long; a child that stays blocked is killed.
 INTERRUPT_S = 0.005
 PATIENCE_S = 0.2
 ARENA_BYTES = 1 << 20
 MACHINE = os.uname().machine
-#: What the filter lets through only with the right arguments: `clone` and `ioctl`.
+#: Calls that the filter allows with certain arguments only: `clone` and `ioctl`.
 SOMETIMES = {"x86_64": [56, 16], "aarch64": [220, 29]}[MACHINE]
-#: What ends or stops the caller; drawn once in a while is enough: `exit`, `exit_group`, `pause`,
-#: `rt_sigreturn`, `rt_sigsuspend`.
+#: Calls that end or block the caller, used rarely: `exit`, `exit_group`, `pause`, `rt_sigreturn`,
+#: `rt_sigsuspend`.
 ENDS = {"x86_64": [60, 231, 34, 15, 130], "aarch64": [93, 94, 139, 133]}[MACHINE]
 AT_FDCWD = -100
 PATHS = [b"f", b"d", b"d/f", b"..", b"/", b"/tmp/x", b"/dev/zero", b"/dev/shm/s", b"/proc/self/exe"]
@@ -33,17 +33,17 @@ libc = ctypes.CDLL(None)
 counter = mmap.mmap(-1, 8)
 
 
-def child(dice: random.Random) -> None:
+def child(rng: random.Random) -> None:
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, INTERRUPT_S, INTERRUPT_S)
-    things = Things(dice)
+    things = Things(rng)
     calls = 0
     while calls < CALLS_A_CHILD:
-        number, arguments = draw(dice, things)
+        number, arguments = draw(rng, things)
         calls += 1
         counter[:] = struct.pack("Q", calls)
         libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, arguments))
@@ -51,13 +51,13 @@ def child(dice: random.Random) -> None:
 
 
 class Things:
-    """What arguments can name: memory, and open files of every kind there is."""
+    """Objects that arguments can refer to: memory, and open files of every type."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, rng: random.Random) -> None:
         self.arena = mmap.mmap(-1, ARENA_BYTES)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.arena))
-        # Words that could be pointers, lengths or flags, so that structures have a meaning.
-        words = [self.word(dice) & (1 << 64) - 1 for _ in range(512)]
+        # Words that could be pointers, lengths or flags, so that structures are plausible.
+        words = [self.word(rng) & (1 << 64) - 1 for _ in range(512)]
         self.arena[: 8 * len(words)] = struct.pack(f"{len(words)}Q", *words)
         for at, path in enumerate(PATHS):
             start = ARENA_BYTES // 2 + 64 * at
@@ -67,47 +67,47 @@ class Things:
         self.kept += [os.pipe(), os.eventfd(0), os.open("f", os.O_RDWR | os.O_CREAT)]
         self.kept += [os.open("d", os.O_RDONLY), os.open("/dev/zero", os.O_RDWR)]
 
-    def word(self, dice: random.Random) -> int:
-        match dice.randrange(12):
+    def word(self, rng: random.Random) -> int:
+        match rng.randrange(12):
             case 0 | 1:
-                return dice.randrange(24)  # a descriptor, a signal, a small flag
+                return rng.randrange(24)  # a descriptor, a signal, a small flag
             case 2:
-                return self.base + ARENA_BYTES // 2 + 64 * dice.randrange(len(PATHS))
+                return self.base + ARENA_BYTES // 2 + 64 * rng.randrange(len(PATHS))
             case 3:
-                return self.base + dice.randrange(0, ARENA_BYTES, 8)
+                return self.base + rng.randrange(0, ARENA_BYTES, 8)
             case 4:
-                return self.base + dice.randrange(0, ARENA_BYTES, 4096)
+                return self.base + rng.randrange(0, ARENA_BYTES, 4096)
             case 5:
-                return dice.choice([0, 8, 16, 64, 128, 4096, 65536, ARENA_BYTES])
+                return rng.choice([0, 8, 16, 64, 128, 4096, 65536, ARENA_BYTES])
             case 6:
-                return 1 << dice.randrange(64)
+                return 1 << rng.randrange(64)
             case 7:
-                return dice.getrandbits(6) << dice.randrange(0, 32, 4)
+                return rng.getrandbits(6) << rng.randrange(0, 32, 4)
             case 8:
-                return dice.choice([-1, AT_FDCWD, -4096, 1 << 47, 0xFFFF800000000000])
+                return rng.choice([-1, AT_FDCWD, -4096, 1 << 47, 0xFFFF800000000000])
             case 9:
-                return dice.choice([1, 2, os.getpid(), os.getppid()])
+                return rng.choice([1, 2, os.getpid(), os.getppid()])
             case 10:
-                return dice.choice(IOCTLS)
+                return rng.choice(IOCTLS)
             case _:
-                return dice.getrandbits(64)
+                return rng.getrandbits(64)
 
 
-def draw(dice: random.Random, things: Things) -> tuple[int, list[int]]:
-    number = dice.choice(ALLOWED + SOMETIMES)
-    match dice.randrange(20):
+def draw(rng: random.Random, things: Things) -> tuple[int, list[int]]:
+    number = rng.choice(ALLOWED + SOMETIMES)
+    match rng.randrange(20):
         case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8:
-            number = dice.randrange(600)
+            number = rng.randrange(600)
         case 9:
-            number |= dice.choice([1 << 30, 1 << 31, 1 << 32])
-    if number in ENDS and dice.randrange(50):
-        number = dice.choice(ALLOWED)
-    return number, [things.word(dice) for _ in range(6)]
+            number |= rng.choice([1 << 30, 1 << 31, 1 << 32])
+    if number in ENDS and rng.randrange(50):
+        number = rng.choice(ALLOWED)
+    return number, [things.word(rng) for _ in range(6)]
 
 
 end, round, home = time.monotonic() + SECONDS, 0, ""
 while time.monotonic() < end:
-    # What the child before has done to its files is not in the way of this one.
+    # Changes of the previous child to its files must not affect this one.
     os.chmod("/workspace", 0o700)
     shutil.rmtree(home, ignore_errors=True)
     os.chdir(home := tempfile.mkdtemp(dir="/workspace"))
@@ -119,7 +119,7 @@ while time.monotonic() < end:
     select.select([gone], [], [], PATIENCE_S)
     os.close(gone)
     try:
-        os.kill(-1, signal.SIGKILL)  # the child, and whatever it has started
+        os.kill(-1, signal.SIGKILL)  # the child and its descendants
         while True:
             os.wait()
     except OSError:

@@ -1,8 +1,7 @@
-//! System calls drawn from dice, from many cells: whoever is on the other side of the wall is
-//! unharmed.
+//! Makes random system calls in many cells: processes outside the cells are unaffected.
 //!
-//! Some seconds of it by default; `make fuzz` for an hour. A failure tells the seed, and
-//! `FUZZ_SEED` draws the same calls again.
+//! Some seconds by default; `make fuzz` for an hour. A failure reports the seed, and `FUZZ_SEED` repeats
+//! the same calls.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -17,19 +16,19 @@ use serde_json::{Value, json};
 
 use harness::{Client, Household, Program, Warden};
 
-/// How long, unless `FUZZ_SECONDS` says otherwise.
+/// Duration, unless `FUZZ_SECONDS` is set.
 const SECONDS: u64 = 10;
-/// Cells at a time, unless `FUZZ_CELLS` says otherwise.
+/// Concurrent cells, unless `FUZZ_CELLS` is set.
 const CELLS: u64 = 4;
-/// After which a cell makes room for a fresh one.
+/// Time after which a cell is replaced by a new one.
 const CELL_SECONDS: u64 = 5;
-/// How often somebody else's code runs meanwhile.
+/// Interval of the ordinary runs beside the fuzzed cells.
 const NEIGHBOUR_EVERY: Duration = Duration::from_millis(100);
-/// Not zero once the kernel has complained of itself: of a bug, a warning, a processor that hung.
+/// Not zero after a kernel bug, warning or lockup.
 const TAINTED: &str = "/proc/sys/kernel/tainted";
 
 #[tokio::test]
-async fn calls_drawn_from_dice_harm_nobody_else() {
+async fn random_calls_harm_no_other_run() {
     let seconds = setting("FUZZ_SECONDS", SECONDS);
     let seed = setting("FUZZ_SEED", RandomState::new().hash_one(0)).to_string();
     let cells = setting("FUZZ_CELLS", CELLS);
@@ -39,11 +38,11 @@ async fn calls_drawn_from_dice_harm_nobody_else() {
     let server = Program::start_on(data.path(), &warden.socket());
     let household = Household::of(&server, &warden.socket());
 
-    // Its connections are closed before anything is counted.
+    // The connections of this client are closed before resources are counted.
     let client = Client::new(server.url().to_owned());
     let allowed = execute(&client, include_str!("probe.py")).await;
     let allowed = allowed["stdout"].as_str().expect("an answer has it").trim_end();
-    fuzz(&client, "warm-up", 1, cells, allowed).await; // what is opened at its first use stays
+    fuzz(&client, "warm-up", 1, cells, allowed).await; // resources opened on first use stay open
     drop(client);
     let (before, tainted) = (household.settled(None).await, fs::read(TAINTED).ok());
     let client = Client::new(server.url().to_owned());
@@ -58,26 +57,26 @@ async fn calls_drawn_from_dice_harm_nobody_else() {
     let Fuzzed { cells, survived, calls } = fuzzed;
     eprintln!(
         "fuzz: FUZZ_SEED={seed}, {seconds} s: {calls} calls from {cells} cells, of which {survived} \
-         came to their end; beside them {} runs of somebody else, the slowest in {} ms; {after:?}",
+         completed; beside them {} ordinary runs, the slowest in {} ms; {after:?}",
         neighbours.runs,
         neighbours.slowest.as_millis()
     );
     assert!(calls > 0, "no call was made");
     assert_eq!(after, before, "FUZZ_SEED={seed}");
-    assert!(household.is_whole(), "somebody had to be replaced, FUZZ_SEED={seed}");
-    assert_eq!(fs::read(TAINTED).ok(), tainted, "the kernel complains, FUZZ_SEED={seed}");
+    assert!(household.is_whole(), "a process was replaced, FUZZ_SEED={seed}");
+    assert_eq!(fs::read(TAINTED).ok(), tainted, "the kernel is tainted, FUZZ_SEED={seed}");
 }
 
-/// What was done to the wall.
+/// Counts of the fuzzed cells.
 #[derive(Debug, Default)]
 struct Fuzzed {
     cells: u64,
-    /// Those that lived on to their end. The others drew a call that ended them.
+    /// Cells that completed. The others made a call that ended them.
     survived: u64,
     calls: u64,
 }
 
-/// One cell after another, each with dice of its own, as many at a time as there are to be.
+/// Runs one cell after another, each with its own seed, with this many at a time.
 async fn fuzz(client: &Client, seed: &str, seconds: u64, cells: u64, allowed: &str) -> Fuzzed {
     let end = Instant::now() + Duration::from_secs(seconds);
     let fuzzed = RefCell::new(Fuzzed::default());
@@ -101,14 +100,14 @@ async fn fuzz(client: &Client, seed: &str, seconds: u64, cells: u64, allowed: &s
     fuzzed.into_inner()
 }
 
-/// What others had of it.
+/// Results of the ordinary runs.
 #[derive(Debug, Default)]
 struct Neighbours {
     runs: u64,
     slowest: Duration,
 }
 
-/// A fresh cell answers, again and again, and it is always the same household that makes it.
+/// Runs ordinary code repeatedly in new cells, and checks that no process of the server is replaced.
 async fn neighbours(client: &Client, end: Instant, household: &Household) -> Neighbours {
     let mut neighbours = Neighbours::default();
     let mut paced = tokio::time::interval(NEIGHBOUR_EVERY);
@@ -118,7 +117,7 @@ async fn neighbours(client: &Client, end: Instant, household: &Household) -> Nei
         let began = Instant::now();
         let answer = execute(client, "print(1)").await;
         assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("ok"), &json!("1\n")));
-        assert!(household.is_whole(), "somebody had to be replaced");
+        assert!(household.is_whole(), "a process was replaced");
         neighbours.runs += 1;
         neighbours.slowest = neighbours.slowest.max(began.elapsed());
     }
@@ -133,6 +132,6 @@ async fn execute(client: &Client, code: &str) -> Value {
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |number| {
-        number.parse().unwrap_or_else(|_| panic!("{name} is a number, and not {number:?}"))
+        number.parse().unwrap_or_else(|_| panic!("invalid {name}: {number:?} is not a number"))
     })
 }

@@ -1,4 +1,4 @@
-//! What came of a snippet, on either side of the wall.
+//! The result of a snippet, inside or outside a cell.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Came {
     pub stdout: String,
-    /// The last line of standard error, where it did not end well.
+    /// The last line of standard error, if the snippet failed.
     pub failure: Option<String>,
 }
 
@@ -19,12 +19,12 @@ impl Came {
         Came { stdout: text("stdout"), failure }
     }
 
-    /// Whether the filter of system calls ended it.
+    /// Whether the system-call filter ended it.
     pub fn is_forbidden(&self) -> bool {
         self.failure.as_deref().is_some_and(|failure| failure.contains("SIGSYS"))
     }
 
-    /// Code that fails before it has printed anything shows nothing.
+    /// Code that fails before it prints anything shows nothing.
     pub fn is_nothing(&self) -> bool {
         self.stdout.is_empty() && self.failure.is_some()
     }

@@ -17,7 +17,7 @@ pub struct Snippet {
     pub code: String,
 }
 
-/// Reads on as it is asked for more.
+/// Reads snippets on demand.
 #[derive(Debug)]
 pub struct Examples {
     lines: Lines<BufReader<ChildStdout>>,

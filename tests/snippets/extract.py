@@ -1,8 +1,8 @@
-"""Makes scripts of the examples that come with Python and its libraries, one JSON object a line.
+"""Makes scripts from the examples in the documentation of Python and its libraries, one JSON object per line.
 
-Each stands for itself: it begins with the names that its documentation takes for granted, and
-prints what an interactive interpreter would show. Their order has nothing to do with where they
-come from, and is the same on every machine that has the same libraries.
+Each is self-contained: it begins with the names that its documentation assumes, and prints what an interactive
+interpreter would show. Their order is unrelated to where they come from, and is the same on every machine with the
+same libraries.
 
     extract.py SITE-PACKAGES
 """
@@ -19,11 +19,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Not read: the import alone takes longer than a snippet may, or there is nothing to draw on.
+#: Skipped: the import alone exceeds a snippet's time limit, or a display is needed.
 LEFT_OUT = {"tensorflow", "keras", "turtle.py", "turtledemo", "tkinter", "idlelib", "lib2to3"}
-#: Where documentation is found: examples are never in any other kind of string.
+#: Documentation strings. Examples are in no other kind of string.
 STRING = re.compile(r'[rR]?"""(?:[^"\\]|\\.|"(?!""))*"""|[rR]?\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\'', re.DOTALL)
-#: What every script begins with, after the names of the module that it is about.
+#: The beginning of every script, after the names of its module.
 PROLOGUE = "import numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt\n"
 #: What an interactive interpreter does with a value.
 SHOW = "def show(value):\n    if value is not None:\n        print(repr(value))\n\n"
@@ -33,7 +33,7 @@ Example = doctest.Example
 
 
 def main(site_packages: Path) -> None:
-    warnings.simplefilter("ignore")  # of other people's escapes
+    warnings.simplefilter("ignore")  # about invalid escapes in the libraries
     seen = set()
     for name, code in snippets([site_packages, Path(sysconfig.get_path("stdlib"))]):
         if code not in seen:
@@ -58,12 +58,12 @@ def snippets(roots: list[Path]) -> Iterator[tuple[str, str]]:
 
 
 def shuffled(name: str) -> bytes:
-    """An order that has nothing to do with the alphabet."""
+    """A key for an order unrelated to the alphabet."""
     return hashlib.sha256(name.encode()).digest()
 
 
 def pieces(literal: str) -> list[list[Example]]:
-    """The examples of one documentation, cut wherever what follows needs nothing from before."""
+    """The examples of one docstring, split where the following ones do not depend on the earlier ones."""
     if ">>> " not in literal:
         return []
     try:
@@ -104,7 +104,7 @@ def stands_alone(paragraph: list[Example]) -> bool:
 
 
 def script(module: str, piece: list[Example]) -> str | None:
-    """A script that prints what the examples would show; none where they are no Python."""
+    """A script that prints what the examples would show; `None` if they are not valid Python."""
     lines = []
     for example in piece:
         try:
@@ -112,18 +112,18 @@ def script(module: str, piece: list[Example]) -> str | None:
         except SyntaxError:
             return None
         code = ast.unparse(ast.fix_missing_locations(tree))
-        if example.exc_msg is not None:  # it is meant to raise
+        if example.exc_msg is not None:  # the example raises
             code = code.replace("\n", "\n    ")
             code = f"try:\n    {code}\nexcept Exception as error:\n    print(type(error).__name__, error)"
         lines.append(code)
     if all("://" not in line for line in lines):
         names = f"try:\n    from {module} import *\nexcept Exception:\n    pass\n"
         return names + PROLOGUE + SHOW + "\n".join(lines) + "\n"
-    return None  # it needs a network
+    return None  # it needs the network
 
 
 class Shown(ast.NodeTransformer):
-    """Every expression that stands for itself is shown; not so in functions, where it is not."""
+    """Shows the value of every expression statement, except in functions and classes."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr:
         return ast.Expr(ast.Call(ast.Name("show", ast.Load()), [node.value], []))

@@ -1,10 +1,10 @@
-//! Ordinary code does in a cell what it does anywhere else.
+//! Checks that ordinary code has the same results in a cell as elsewhere.
 //!
-//! The code is that of the examples in the documentation of Python and its libraries
-//! (`extract.py`). It runs in a cell and where nothing confines it (`outside.py`), and what it
-//! prints and how it ends must be the same, but for what is meant to differ (`meant.rs`).
+//! The code is from the examples in the documentation of Python and its libraries (`extract.py`). It runs
+//! in a cell and in an unconfined interpreter (`outside.py`), and its output and end must be the same,
+//! except for intended differences (`meant.rs`).
 //!
-//! A sample of it by default; `make snippets` for 10 000.
+//! A sample by default; `make snippets` for 10 000.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -24,9 +24,9 @@ use harness::{TestServer, Warden};
 use outside::{Outside, World};
 use tally::{Tally, Verdict};
 
-/// How many are compared, unless `SNIPPETS` says otherwise.
+/// Number of snippets compared, unless `SNIPPETS` is set.
 const SAMPLE: usize = 500;
-/// Interpreters with nothing imported and other hash seeds, which must agree that a cell is wrong.
+/// Interpreters without preloaded modules and with other hash seeds, which must confirm a difference.
 const WITNESSES: usize = 12;
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn ordinary_code_does_the_same_inside_as_outside() {
     assert_eq!(tally.differing(), 0);
 }
 
-/// Where snippets are run on both sides of the wall.
+/// Runs snippets inside and outside a cell.
 struct Bench {
     server: TestServer,
     world: World,
@@ -62,16 +62,16 @@ struct Bench {
 
 impl Bench {
     async fn start(server: TestServer) -> Bench {
-        let told = inside(&server, World::QUESTION).await.stdout;
-        Bench { server, world: World::told(&told) }
+        let answer = inside(&server, World::QUESTION).await.stdout;
+        Bench { server, world: World::from_answer(&answer) }
     }
 
     async fn outside(&self) -> Outside {
         Outside::start(&self.world, &self.world.modules)
     }
 
-    /// Runs it inside and outside, and more often outside where that is not the same: what has no
-    /// one answer there cannot be wrong in a cell.
+    /// Runs a snippet inside and outside, and repeatedly outside if the results differ: code without a
+    /// deterministic result there is not compared.
     async fn compare(
         &self,
         snippet: &Snippet,
@@ -92,12 +92,12 @@ impl Bench {
             return Verdict::Meant(reason);
         }
         if other.lock().await.run(&self.world, &snippet.code).await.as_ref() != Ok(&outside) {
-            return Verdict::LeftOut("has no one answer".into());
+            return Verdict::LeftOut("not deterministic".into());
         }
         for _ in 0..WITNESSES {
             let mut witness = Outside::start(&self.world, &[]);
             if witness.run(&self.world, &snippet.code).await.as_ref() != Ok(&outside) {
-                return Verdict::LeftOut("has no one answer".into());
+                return Verdict::LeftOut("not deterministic".into());
             }
         }
         Verdict::Differs { inside, outside }

@@ -1,17 +1,17 @@
-//! What is meant to differ, and why.
+//! Intended differences, and their reasons.
 
-const BELOW: &str = "a debugger tells whose frames lie below those of the code";
+const BELOW: &str = "a debugger shows the frames below those of the code";
 
-/// A word of the code, and the reason why a cell answers differently.
+/// A part of the code, and the reason why its result differs in a cell.
 const MEANT: &[(&str, &str)] = &[
-    ("'-l', '/dev/null'", "files of the system belong to nobody who has a name in a cell"),
-    ("/bin/kill", "a cell has a few tools, and this is none of them"),
-    ("show_versions", "what answers to pip is our own, and has a version of its own"),
+    ("'-l', '/dev/null'", "system files have no named owner in a cell"),
+    ("/bin/kill", "a cell does not have this tool"),
+    ("show_versions", "the cell's pip is a stub with its own version"),
     ("PdbTestInput(['w',", BELOW),
     ("'bt', 'list', 'down'", BELOW),
 ];
 
-/// The reason for which this code may do something else in a cell.
+/// The reason why this code may have another result in a cell.
 pub fn to_differ(code: &str) -> Option<&'static str> {
     MEANT.iter().find(|(word, _)| code.contains(word)).map(|(_, reason)| *reason)
 }

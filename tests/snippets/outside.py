@@ -1,9 +1,8 @@
-"""Runs scripts where nothing confines them: what comes of them there is what should come of them
-in a cell. One JSON object a line in, `{"code": …}`, and one out.
+"""Runs scripts in an unconfined interpreter: their results are the expected ones for a cell. Reads one JSON object
+per line, `{"code": …}`, and writes one.
 
-What a cell has, scripts have here too: the same variables, the same modules imported beforehand, a
-process and an empty folder of their own. But they must stay where they are: one that reaches out of
-its folder, for the network or for other processes is no ordinary script, and is ended.
+Scripts get the environment of a cell: the same variables, the same preloaded modules, a process and an empty folder of
+their own. A script that writes outside its folder, or uses the network or other processes, is ended.
 
     outside.py MODULE...
 """
@@ -26,18 +25,18 @@ import types
 import warnings
 from pathlib import Path
 
-#: What takes longer is left out: time of the processor, and of the clock on a busy machine.
+#: Slower scripts are skipped: CPU time, and wall-clock time for a busy machine.
 CPU_LIMIT_S = 5
 LIMIT_S = 25
-#: What is told of standard output, and of standard error.
+#: Maximum of standard output, and of standard error, that is reported.
 OUTPUT_BYTES = 1 << 20
-#: Memory that a script may write to, on top of what the modules have.
+#: Memory that a script may use in addition to the modules'.
 MEMORY_BYTES = 2 << 30
-#: Where a cell has what is a script's own folder here.
+#: The path in a cell that corresponds to the script's own folder.
 WORKSPACE = "/workspace"
-#: How a script ends that reached for what is not its own.
+#: Exit code of a script that accessed anything outside.
 REACHED_OUT = 77
-#: Events of an interpreter that have a path in front.
+#: Audit events whose first argument is a path.
 CHANGES = {"os.remove", "os.rmdir", "os.rename", "os.mkdir", "os.chmod", "os.chown", "os.link"}
 CHANGES |= {"os.symlink", "os.truncate", "os.utime", "shutil.rmtree"}
 TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -45,20 +44,20 @@ HERE = (None, "", "localhost", "127.0.0.1", "::1")
 
 
 def main(modules: list[str]) -> None:
-    # Whoever runs the tests in the background has that ignored.
+    # SIGINT is ignored if the tests run in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception:  # noqa: BLE001: a cell has some that are its own
+        except Exception:  # noqa: BLE001: some modules exist only in cells
             pass
     warnings.resetwarnings()
     gc.collect()
     gc.freeze()
     gc.disable()
     for line in sys.stdin:
-        # No TemporaryDirectory: at their ends, scripts would clear it away as well.
+        # Not a TemporaryDirectory: scripts would remove it too when they end.
         folder = tempfile.mkdtemp()
         try:
             print(json.dumps(run(json.loads(line)["code"], Path(folder))), flush=True)
@@ -70,11 +69,11 @@ def run(code: str, folder: Path) -> dict:
     (folder / "work").mkdir()
     child = os.fork()
     if child == 0:
-        be(code, folder)
+        run_script(code, folder)
     handle = os.pidfd_open(child)
     ended = select.select([handle], [], [], LIMIT_S)[0]
     os.close(handle)
-    for end in (os.killpg, os.kill):  # what it started, and itself where it had no time to lead
+    for end in (os.killpg, os.kill):  # its descendants, and itself if it is not a group leader yet
         try:
             end(child, signal.SIGKILL)
         except ProcessLookupError:
@@ -93,8 +92,8 @@ def run(code: str, folder: Path) -> dict:
     return {"came": {"stdout": stdout, "failure": None if status == 0 else last}}
 
 
-def be(code: str, folder: Path) -> None:
-    """Is the script. Never returns."""
+def run_script(code: str, folder: Path) -> None:
+    """Runs the script in this process. Never returns."""
     os.setsid()
     for number, name in enumerate((os.devnull, folder / "stdout", folder / "stderr")):
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -117,7 +116,7 @@ def be(code: str, folder: Path) -> None:
         exec(compile(code, "<string>", "exec", dont_inherit=True), main.__dict__)
     except SystemExit as end:
         failed = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001: whatever it is, it is the script's own
+    except BaseException:  # noqa: BLE001: raised by the script
         traceback.print_exc()
         failed = 1
     threading._shutdown()
@@ -146,7 +145,7 @@ def guard(folder: Path, event: str, arguments: tuple) -> None:
 
 
 def beneath(folder: Path, path: object) -> bool:
-    """Whether it is in the script's own folder. A descriptor is one that it could open."""
+    """Whether it is in the script's own folder. Descriptors are allowed, because the script has opened them."""
     if isinstance(path, int):
         return True
     path = os.path.realpath(os.fsdecode(path))

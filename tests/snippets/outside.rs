@@ -1,4 +1,4 @@
-//! An interpreter that nothing confines.
+//! An unconfined interpreter.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::harness::libraries;
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/snippets/outside.py");
 
-/// What a cell has, as it said itself.
+/// The environment of a cell, as reported by the cell.
 #[derive(Debug, Deserialize)]
 pub struct World {
     pub variables: HashMap<String, String>,
@@ -24,17 +24,17 @@ pub struct World {
 }
 
 impl World {
-    /// Code that prints it.
+    /// Code that prints the environment.
     pub const QUESTION: &str = "import json, os, pathlib, sys, numpy, pandas, matplotlib.pyplot\n\
         packages = pathlib.Path(numpy.__file__).parents[1]\n\
         print(json.dumps({'variables': dict(os.environ), 'modules': [*sys.modules],\n\
         \x20    'packages': str(packages), 'prefix': sys.base_prefix}))";
 
-    pub fn told(answer: &str) -> World {
-        serde_json::from_str(answer).expect("a cell says what it has")
+    pub fn from_answer(answer: &str) -> World {
+        serde_json::from_str(answer).expect("a cell reports its environment")
     }
 
-    /// The same text with the names that places have in a cell.
+    /// Replaces paths in the text by their paths in a cell.
     fn renamed(&self, text: &str) -> String {
         let libraries = libraries();
         let [packages, python] = ["site-packages", "python"]
@@ -45,13 +45,13 @@ impl World {
     }
 }
 
-/// Runs one script at a time, each in a fork of its own. Its scripts are killed with it.
+/// Runs one script at a time, each in its own fork. Dropping it kills its script.
 #[derive(Debug)]
 pub struct Outside {
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     _process: Child,
-    /// For whatever does not last.
+    /// Temporary files.
     _folder: tempfile::TempDir,
 }
 
@@ -63,11 +63,11 @@ enum Answer {
 }
 
 impl Outside {
-    /// One that has imported these modules before any script.
+    /// Starts an interpreter that imports these modules before any script.
     pub fn start(world: &World, modules: &[String]) -> Outside {
         let libraries = libraries();
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        // By its own name, for it tells that name.
+        // By its real path, because scripts can print it.
         let python = libraries.join("python").canonicalize().expect("the libraries are complete");
         let mut process = Command::new(python)
             .args(["-s", DRIVER])
@@ -91,12 +91,12 @@ impl Outside {
         }
     }
 
-    /// What comes of it, or why it is not to be compared.
+    /// The result of a script, or the reason why it is not compared.
     pub async fn run(&mut self, world: &World, code: &str) -> Result<Came, String> {
         let order = format!("{}\n", json!({"code": code}));
         self.orders.write_all(order.as_bytes()).await.expect("it reads");
         let line = self.answers.next_line().await.expect("it is text").expect("it answers");
-        match serde_json::from_str(&line).expect("an answer is what it always is") {
+        match serde_json::from_str(&line).expect("an answer has a known form") {
             Answer::LeftOut(why) => Err(why),
             Answer::Came(Came { stdout, failure }) => Ok(Came {
                 stdout: world.renamed(&stdout),

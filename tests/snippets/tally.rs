@@ -1,4 +1,4 @@
-//! What all comparisons came to.
+//! Counts the results of all comparisons.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,25 +6,25 @@ use std::fmt;
 use crate::came::Came;
 use crate::examples::Snippet;
 
-/// How often something is said in a long run.
-const TELL_EVERY: usize = 1000;
+/// Number of equal results between two progress lines.
+const REPORT_EVERY: usize = 1000;
 
 #[derive(Debug)]
 pub enum Verdict {
     Same {
         failed: bool,
     },
-    /// As it should, for this reason.
+    /// Differs as intended, for this reason.
     Meant(&'static str),
     Differs {
         inside: Came,
         outside: Came,
     },
-    /// It says nothing about the wall, for this reason.
+    /// Not comparable, for this reason.
     LeftOut(String),
 }
 
-/// Printed as one line.
+/// Displayed as one line.
 #[derive(Debug, Default)]
 pub struct Tally {
     same: usize,
@@ -32,18 +32,18 @@ pub struct Tally {
     meant: BTreeMap<&'static str, usize>,
     left_out: BTreeMap<String, usize>,
     differing: usize,
-    /// Ended by the filter of system calls.
+    /// Ended by the system-call filter.
     forbidden: usize,
 }
 
 impl Tally {
-    /// Shows a difference at once.
+    /// Prints a difference at once.
     pub fn add(&mut self, snippet: &Snippet, verdict: Verdict) {
         match verdict {
             Verdict::Same { failed } => {
                 self.same += 1;
                 self.failed_alike += usize::from(failed);
-                if self.same.is_multiple_of(TELL_EVERY) {
+                if self.same.is_multiple_of(REPORT_EVERY) {
                     eprintln!("{self}");
                 }
             }

@@ -1,4 +1,4 @@
-//! What is run: half of it ordinary, half of it hostile, each with an end of its own.
+//! The kinds of code that are run: half ordinary, half hostile, each with its expected end.
 
 use serde_json::{Value, json};
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 pub enum End {
     Ok,
     Failed,
-    /// Stopped after a second, or it gave up before that.
+    /// Stopped after a second, or fails before that.
     Stopped,
-    /// The code may say whatever it likes.
+    /// Any result is valid.
     Any,
-    /// The client does not wait for it.
+    /// The client disconnects without waiting.
     Left,
 }
 
-/// Code of which one line, `nonce …`, is printed before it does anything else.
+/// Code that prints one line, `nonce …`, before anything else.
 #[derive(Debug)]
 pub struct Kind {
     pub name: &'static str,
@@ -24,7 +24,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// A request whose answer can belong to no other.
+    /// A request whose response can be matched to it.
     pub fn request(&self, nonce: u64) -> Value {
         let code = self.code.replace("NONCE", &nonce.to_string());
         let limit_s = if matches!(self.end, End::Stopped) { 1 } else { 30 };
@@ -35,7 +35,7 @@ impl Kind {
         })
     }
 
-    /// What is wrong with this answer to it, if anything.
+    /// The fault in the response, if any.
     pub fn fault(&self, nonce: u64, answer: &Value) -> Option<String> {
         let fault = |what: &str| Some(format!("{} {nonce}: {what}: {answer}", self.name));
         let is_end = match self.end {
@@ -51,13 +51,13 @@ impl Kind {
         if !stdout.starts_with(&format!("nonce {nonce}\n")) {
             return fault("it did not begin with its own line");
         }
-        // Pictures are as long as they are, and may have any letters in them.
+        // Images can contain any letters.
         let texts = ["stdout", "stderr"].map(|name| answer[name].as_str().unwrap_or_default());
         let numbers = texts.iter().flat_map(|text| text.split("nonce ").skip(1));
         let own = nonce.to_string();
         let mut read = numbers.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
         if read.any(|number| number != Some(&own)) {
-            return fault("it has somebody else's line");
+            return fault("it contains a line of another run");
         }
         None
     }
@@ -111,21 +111,17 @@ pub const KINDS: &[Kind] = &[
     kind("kills itself", End::Failed, "import os\nos.kill(os.getpid(), 9)"),
     kind("kills all", End::Any, "import os\nos.kill(-1, 9)"),
     kind("closes all", End::Any, "import os\nos.closerange(0, 1024)"),
-    kind(
-        "speaks for the runner",
-        End::Any,
-        "import os\nfor _ in range(99): os.write(3, b'\\0\\1')",
-    ),
+    kind("forges the status", End::Any, "import os\nfor _ in range(99): os.write(3, b'\\0\\1')"),
     kind("sends no pictures", End::Any, "import os\nos.write(4, b'\\xff' * 4096)"),
     kind(
-        "keeps what it gets",
+        "keeps its memory",
         End::Ok,
         "import os, socket\n\
          kept = [os.open('/dev/null', 0) for _ in range(200)]\n\
          a, b = socket.socketpair()\nsocket.send_fds(a, [b'x'], kept[:100])",
     ),
     kind(
-        "tries the wall",
+        "makes forbidden calls",
         End::Ok,
         "import ctypes\nlibc = ctypes.CDLL(None)\n\
          print([libc.syscall(n, 0, 0, 0, 0, 0, 0) for n in (101, 155, 161, 165, 272, 298, 308, 321, 425)])",

@@ -1,7 +1,7 @@
-//! Hostile and ordinary code, many at a time, for a while: every answer belongs to its own run, and
-//! in the end everything is as it was.
+//! Runs hostile and ordinary code concurrently for a while: every response belongs to its own run, and
+//! resource usage returns to its initial level.
 //!
-//! Some seconds of it by default; `make soak` for two minutes.
+//! Some seconds by default; `make soak` for two minutes.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -18,18 +18,18 @@ use harness::{Client, Household, Program, Warden};
 use kinds::{End, KINDS};
 use tally::Tally;
 
-/// How long, unless `SOAK_SECONDS` says otherwise.
+/// Duration, unless `SOAK_SECONDS` is set.
 const SECONDS: u64 = 10;
-/// As many as a warden has places.
+/// The warden's limit on concurrent cells.
 const AT_A_TIME: usize = 64;
-/// After which a client goes away that does not wait.
+/// Time after which an impatient client disconnects.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// What server, warden and zygote may have more in the end. It is what an allocator keeps, most of it
-/// after runs that made thousands of files; rounds that follow add less and less.
+/// Allowed memory growth of server, warden and zygote. Allocators keep it, most of it after runs that
+/// created thousands of files; further rounds add less and less.
 const GROWTH_KIB: [u64; 3] = [32 << 10, 64 << 10, 4 << 10];
 
 #[tokio::test]
-async fn everything_is_as_it_was_after_a_soak() {
+async fn resource_usage_is_unchanged_after_a_soak() {
     let seconds = std::env::var("SOAK_SECONDS")
         .map_or(SECONDS, |number| number.parse().expect("SOAK_SECONDS is a number"));
     let data = tempfile::tempdir().expect("there is a place for temporary files");
@@ -37,7 +37,7 @@ async fn everything_is_as_it_was_after_a_soak() {
     let server = Program::start_on(data.path(), &warden.socket());
     let household = Household::of(&server, &warden.socket());
 
-    // Every kind once or more, for what is opened at its first use and stays.
+    // Every kind at least once, for resources that are opened on first use and stay open.
     soak(server.url(), Duration::ZERO).await;
     let before = household.settled(None).await;
     household.at_rest().await;
@@ -55,13 +55,13 @@ async fn everything_is_as_it_was_after_a_soak() {
         assert!(tally.runs_of(kind.name) > 0, "no run of: {}", kind.name);
     }
     assert_eq!(after, before);
-    assert!(household.is_whole(), "somebody had to be replaced");
+    assert!(household.is_whole(), "a process was replaced");
     for ((after, before), growth) in memory_after.iter().zip(memory_before).zip(GROWTH_KIB) {
         assert!(*after < before + growth, "{memory_before:?} KiB became {memory_after:?}");
     }
 }
 
-/// Keeps all places busy until the time is over, and with at least two of each kind.
+/// Keeps all cells busy until the time is over, with at least two runs of each kind.
 async fn soak(url: &str, time: Duration) -> Tally {
     let end = Instant::now() + time;
     let (next, tally) = (Cell::new(0), RefCell::new(Tally::default()));

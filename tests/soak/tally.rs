@@ -1,16 +1,16 @@
-//! How many runs of which kind, and what was wrong with them.
+//! Counts runs per kind, and records faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Shown of what is wrong. One would do.
+/// Number of faults shown.
 const FAULTS_SHOWN: usize = 5;
 
-/// Printed as one line.
+/// Displayed as one line.
 #[derive(Debug, Default)]
 pub struct Tally {
     by_kind: BTreeMap<&'static str, u32>,
-    /// Told to come back later, with 429.
+    /// Requests refused with status 429.
     refused: u32,
     faults: Vec<String>,
 }

@@ -1,7 +1,7 @@
-"""What the engine says of the containers: no privilege, no capability, no network, limits on all.
+"""The containers as the engine reports them: no privileges, no capabilities, no network, limits on all resources.
 
-Needs only that they have been created. `mutations` shows that each line of the hardening is seen
-here: without it, one of these tests fails.
+The containers only have to exist. `mutations` checks that removing any line of the hardening makes one of these
+tests fail.
 
     BELLJAR_PROJECT=… python3 -m unittest containers
 """
@@ -37,18 +37,18 @@ def inspect(service):
 
 
 class Hardened:
-    """What holds for both containers."""
+    """Tests for both containers."""
 
     service: str
     user: str
-    mounts: dict  # where, and whether it can be written
+    mounts: dict  # path, and whether it is writable
 
     @classmethod
     def setUpClass(cls):
         cls.container = inspect(cls.service)
         cls.host = cls.container["HostConfig"]
 
-    def test_it_runs_as_nobody_in_particular(self):
+    def test_it_runs_as_an_unprivileged_user(self):
         self.assertEqual(self.container["Config"]["User"], self.user)
 
     def test_it_has_no_capability(self):
@@ -57,7 +57,7 @@ class Hardened:
 
     def test_it_is_not_privileged_and_cannot_become_so(self):
         self.assertFalse(self.host["Privileged"])
-        # Either spelling, as Compose 1 and 2 have it.
+        # Compose 1 and 2 spell it differently.
         options = [option.replace("=", ":") for option in self.host["SecurityOpt"] or []]
         self.assertIn("no-new-privileges:true", options)
 
@@ -72,13 +72,13 @@ class Hardened:
     def test_its_files_are_read_only(self):
         self.assertTrue(self.host["ReadonlyRootfs"])
 
-    def test_what_it_can_write_to_is_limited_and_executes_nothing(self):
+    def test_writable_folders_are_limited_and_noexec(self):
         options = (self.host["Tmpfs"] or {}).get("/tmp", "").split(",")
         self.assertIn("noexec", options)
         self.assertTrue(any(option.startswith("size=") for option in options))
         self.assertEqual(list(self.host["Tmpfs"]), ["/tmp"])
 
-    def test_it_sees_nothing_else(self):
+    def test_it_has_no_other_mounts(self):
         mounts = {mount["Destination"]: mount["RW"] for mount in self.container["Mounts"]}
         self.assertEqual(mounts, self.mounts)
 
@@ -88,7 +88,7 @@ class Hardened:
     def test_its_processes_are_limited(self):
         self.assertGreater(self.host["PidsLimit"] or 0, 0)
 
-    def test_it_comes_back(self):
+    def test_it_is_restarted(self):
         self.assertEqual(self.host["RestartPolicy"]["Name"], "unless-stopped")
 
 
@@ -102,7 +102,7 @@ class Sandbox(Hardened, unittest.TestCase):
         self.assertEqual(list(self.container["NetworkSettings"]["Networks"] or ["none"]), ["none"])
         self.assertFalse(self.host["PortBindings"])
 
-    def test_its_system_calls_are_those_of_our_list(self):
+    def test_it_has_our_seccomp_profile(self):
         ours = json.loads((ROOT / "sandbox-image/seccomp/container.json").read_text())
         self.assertEqual(ours["defaultAction"], "SCMP_ACT_ERRNO")
         options = [option for option in self.host["SecurityOpt"] if option.startswith("seccomp")]
@@ -112,7 +112,7 @@ class Sandbox(Hardened, unittest.TestCase):
     def test_its_processors_are_limited(self):
         self.assertGreater(self.host["NanoCpus"], 0)
 
-    def test_its_socket_lies_in_memory_and_is_open_to_two(self):
+    def test_its_socket_is_on_a_tmpfs_and_open_to_both_users(self):
         name = self.container["Mounts"][0]["Name"]
         volume = json.loads(docker("volume", "inspect", name))[0]
         options = volume["Options"] or {}
@@ -136,23 +136,23 @@ class Server(Hardened, unittest.TestCase):
         bindings = [binding for port in self.host["PortBindings"].values() for binding in port]
         self.assertEqual([binding["HostIp"] for binding in bindings], ["127.0.0.1"])
 
-    def test_it_has_the_engine_s_list_of_system_calls(self):
+    def test_it_has_the_default_seccomp_profile(self):
         self.assertFalse([o for o in self.host["SecurityOpt"] if "unconfined" in o])
 
 
 class Networks(unittest.TestCase):
-    def test_the_one_of_a_model_leads_nowhere(self):
+    def test_the_models_network_is_internal(self):
         network = json.loads(docker("network", "inspect", f"{PROJECT}_models"))[0]
         self.assertTrue(network["Internal"])
 
 
 class Settings(unittest.TestCase):
-    def test_each_is_explained_with_its_default(self):
+    def test_each_is_documented_with_its_default(self):
         file = (ROOT / "docker-compose.yml").read_text()
         uses = re.findall(r"\$\{(\w+):-([^}]*)\}", file)
         self.assertEqual(len(uses), file.count("${"), "each has a default")
         used = dict(uses)
-        self.assertEqual(len(used), len(set(uses)), "and the same one wherever it is used")
+        self.assertEqual(len(used), len(set(uses)), "with the same default everywhere")
         explained = (ROOT / ".env.example").read_text()
         self.assertEqual(dict(re.findall(r"^(\w+)=(.*)$", explained, re.M)), used)
 

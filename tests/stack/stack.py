@@ -1,4 +1,4 @@
-"""The stack as its users see it: through the published port, and from inside a cell.
+"""Tests of the stack through the published port and from inside a cell.
 
     BELLJAR_PROJECT=… BELLJAR_URL=http://127.0.0.1:… BELLJAR_COMPOSE="docker compose …" \
         python3 -m unittest stack
@@ -20,11 +20,11 @@ from containers import container_id, docker, inspect
 
 URL = os.environ["BELLJAR_URL"]
 BACK_WITHIN_S = 90
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for this machine
 
 
 def call(method, path, content=None):
-    """Status and decoded body, whatever the status is."""
+    """Status and decoded body, also of errors."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(URL + path, data, {"Content-Type": "application/json"}, method=method)
     try:
@@ -35,7 +35,7 @@ def call(method, path, content=None):
 
 
 def body(code, **more):
-    """A request whose model says this code."""
+    """A request to the model `direct` with this code."""
     text = f"```python\n{textwrap.dedent(code)}\n```"
     return {"model": "direct", "input": text, "tools": [{"type": "code_execution"}], **more}
 
@@ -45,7 +45,7 @@ def interact(code):
 
 
 def stream(code):
-    """The events of an interaction, as they come."""
+    """The events of an interaction, as they arrive."""
     data = json.dumps(body(code, stream=True)).encode()
     request = urllib.request.Request(URL + "/v1beta/interactions", data, {"Content-Type": "application/json"})
     with OPENER.open(request, timeout=120) as reply:
@@ -59,7 +59,7 @@ def step(interaction, kind):
 
 
 def run(code):
-    """What a cell printed, where nothing went wrong."""
+    """The output of a cell. Raises an error if the run failed."""
     status, interaction = interact(code)
     if (status, interaction.get("status")) != (200, "completed"):
         raise AssertionError(f"{status}: {interaction}")
@@ -81,7 +81,7 @@ def eventually(attempt, what):
 
 
 def kill_9(service):
-    """From outside, as an accident would: the engine must not think that somebody wanted it."""
+    """Kills a container's main process from outside, so that the engine does not treat it as a requested stop."""
     main_process = str(inspect(service)["State"]["Pid"])
     image = inspect("server")["Image"]
     docker("run", "--rm", "--pid=host", "--network=none", "--user=0", "--security-opt=apparmor=unconfined",
@@ -92,19 +92,19 @@ class Answers(unittest.TestCase):
     def test_code_runs_and_its_output_comes_back(self):
         self.assertEqual(run("print(6 * 7)"), "42\n")
 
-    def test_the_wall_is_the_namespace_tier_and_every_layer_holds(self):
-        status, wall = call("GET", "/x/isolation")
+    def test_the_tier_is_namespaced_and_every_layer_is_effective(self):
+        status, isolation = call("GET", "/x/isolation")
         self.assertEqual(status, 200)
-        self.assertEqual(wall["tier"], "namespaced")
-        open_to = [layer["name"] for layer in wall["layers"] if not layer["holds"]]
-        # A container may make no control groups before Engine 29; cells are watched instead.
-        self.assertIn(open_to, ([], ["cgroup"]))
-        self.assertGreaterEqual(len(wall["layers"]), 5)
+        self.assertEqual(isolation["tier"], "namespaced")
+        ineffective = [layer["name"] for layer in isolation["layers"] if not layer["holds"]]
+        # Containers cannot create cgroups before Engine 29; the warden polls cells instead.
+        self.assertIn(ineffective, ([], ["cgroup"]))
+        self.assertGreaterEqual(len(isolation["layers"]), 5)
 
-    def test_pictures_come_back_and_chinese_japanese_korean_and_emoji_are_drawn(self):
+    def test_images_are_returned_and_chinese_japanese_korean_and_emoji_are_drawn(self):
         code = """
             import warnings
-            warnings.simplefilter("error")  # matplotlib warns of each glyph that it has not
+            warnings.simplefilter("error")  # Matplotlib warns about each missing glyph
             import matplotlib.pyplot as plt
             plt.title("汉字 漢字 ひらがな 한국어 😀")
             plt.savefig("plot.png")
@@ -121,17 +121,17 @@ class Answers(unittest.TestCase):
             for found in _values(interaction, "data")
             if isinstance(found, str) and found.startswith("iVBOR")
         ]
-        self.assertTrue(pictures, "no picture in the answer")
+        self.assertTrue(pictures, "no image in the response")
         self.assertTrue(pictures[0].startswith(b"\x89PNG"))
 
-    def test_the_heavy_libraries_are_there(self):
-        said = run("""
+    def test_the_large_libraries_are_installed(self):
+        output = run("""
             import os
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
             import tensorflow, geopandas, reportlab, docx, pptx, openpyxl, sklearn
             print(float(tensorflow.reduce_sum(tensorflow.ones((3, 3)))))
         """)
-        self.assertEqual(said, "9.0\n")
+        self.assertEqual(output, "9.0\n")
 
 
 def _values(node, name):
@@ -146,10 +146,10 @@ def _values(node, name):
 
 
 class Inside(unittest.TestCase):
-    """Attacks on nothing but this stack."""
+    """Attacks on this stack from inside a cell."""
 
-    def test_there_is_python_and_the_work_directory_and_nothing_of_the_container(self):
-        said = json.loads(run("""
+    def test_only_python_and_the_work_directory_are_visible(self):
+        output = json.loads(run("""
             import json, os
             def names(folder):
                 return sorted(os.listdir(folder)) if os.path.isdir(folder) else None
@@ -162,22 +162,22 @@ class Inside(unittest.TestCase):
                 "programs": [p for p in ("belljar-warden", "belljar") if os.path.exists("/usr/local/bin/" + p)],
             }))
         """))
-        self.assertEqual(said["run"], [])
-        self.assertEqual(said["opt"], ["belljar"])
-        self.assertNotIn("libraries", said["belljar"])
-        self.assertNotIn("bin", said["belljar"])
-        self.assertEqual(said["share"], ["fonts", "zoneinfo"])
-        self.assertIsNone(said["sys"])
-        self.assertIsNone(said["home"])
-        self.assertEqual(said["var"], [])
-        self.assertEqual(said["programs"], [])
-        self.assertEqual([p for p in said["proc"] if p.isdigit()], [])
-        for file in set(said["rest"]) - {"/sbin"}:  # a link to nothing
+        self.assertEqual(output["run"], [])
+        self.assertEqual(output["opt"], ["belljar"])
+        self.assertNotIn("libraries", output["belljar"])
+        self.assertNotIn("bin", output["belljar"])
+        self.assertEqual(output["share"], ["fonts", "zoneinfo"])
+        self.assertIsNone(output["sys"])
+        self.assertIsNone(output["home"])
+        self.assertEqual(output["var"], [])
+        self.assertEqual(output["programs"], [])
+        self.assertEqual([p for p in output["proc"] if p.isdigit()], [])
+        for file in set(output["rest"]) - {"/sbin"}:  # a dangling link
             self.assertTrue(file.startswith(("/dev/", "/etc/", "/proc/", "/opt/belljar/", "/tmp/")), file)
-        self.assertEqual([name for name in said["environment"] if "BELLJAR" in name], [])
+        self.assertEqual([name for name in output["environment"] if "BELLJAR" in name], [])
 
     def test_there_is_no_network(self):
-        said = json.loads(run("""
+        output = json.loads(run("""
             import json, socket
             def error(act):
                 try:
@@ -194,12 +194,12 @@ class Inside(unittest.TestCase):
             ]))
         """))
         unsupported, missing = 97, 2
-        self.assertEqual(said[:4], [unsupported] * 4)
-        self.assertIsNotNone(said[4])
-        self.assertEqual(said[5], missing)
+        self.assertEqual(output[:4], [unsupported] * 4)
+        self.assertIsNotNone(output[4])
+        self.assertEqual(output[5], missing)
 
     def test_no_other_process_can_be_seen_or_reached(self):
-        said = json.loads(run("""
+        output = json.loads(run("""
             import json, os
             def there(process):
                 try:
@@ -212,11 +212,11 @@ class Inside(unittest.TestCase):
             print(json.dumps({"me": os.getpid(), "parent": os.getppid(),
                               "there": [p for p in range(1, 40000) if there(p)]}))
         """))
-        self.assertEqual(said["parent"], 0)  # it is outside
-        self.assertEqual(said["there"], [1, said["me"]])
+        self.assertEqual(output["parent"], 0)  # the parent is outside the namespace
+        self.assertEqual(output["there"], [1, output["me"]])
 
-    def test_no_power_is_left_or_to_be_had(self):
-        said = json.loads(run("""
+    def test_the_code_has_no_privileges_and_cannot_gain_any(self):
+        output = json.loads(run("""
             import ctypes, json, os, socket
             libc = ctypes.CDLL(None, use_errno=True)
             def error(call, *arguments):
@@ -237,21 +237,21 @@ class Inside(unittest.TestCase):
                           ("/x", "/usr/x", "/usr/local/x", "/etc/passwd", "/opt/belljar/runner.py")],
             }))
         """))
-        self.assertEqual(said["user"], [1000, 1000])
-        self.assertEqual(said["host"], "sandbox")
+        self.assertEqual(output["user"], [1000, 1000])
+        self.assertEqual(output["host"], "sandbox")
         for name in ("unshare", "mount", "chroot", "ptrace", "setuid"):
-            self.assertEqual(said[name], 1, name)
-        for error in said["write"]:
+            self.assertEqual(output[name], 1, name)
+        for error in output["write"]:
             self.assertIn(error, (13, 30))
 
-    def test_what_eats_memory_or_processes_stops_itself_alone(self):
-        said = run("""
+    def test_exceeding_memory_or_processes_stops_only_its_own_run(self):
+        output = run("""
             try:
                 kept = bytearray(64 << 30)
             except MemoryError:
                 print("memory refused")
         """)
-        self.assertEqual(said, "memory refused\n")
+        self.assertEqual(output, "memory refused\n")
         _, interaction = interact("""
             import os, time
             for _ in range(200):
@@ -264,7 +264,7 @@ class Inside(unittest.TestCase):
         self.assertEqual(result, "OSError: stopped, used more than 64 processes\n")
         self.assertEqual(run("print('next')"), "next\n")
 
-    def test_what_fills_the_container_s_memory_ends_itself_alone(self):
+    def test_filling_the_container_s_memory_ends_only_its_own_run(self):
         before = inspect("sandbox")["State"]
         status, interaction = interact("""
             import os, time
@@ -284,21 +284,21 @@ class Inside(unittest.TestCase):
         self.assertEqual(run("print('next')"), "next\n")
         self.assertEqual(inspect("sandbox")["State"]["StartedAt"], before["StartedAt"])
 
-    def test_a_run_without_an_end_is_ended(self):
+    def test_an_endless_run_is_stopped(self):
         status, interaction = interact("import subprocess\nsubprocess.Popen(['sleep', '600'])\nwhile True: pass")
         self.assertEqual(status, 200)
         self.assertIn("TimeoutError", step(interaction, "code_execution_result")["result"])
-        said = docker("top", container_id("sandbox"), "-eo", "pid,comm")
-        self.assertNotIn("sleep", said)
+        output = docker("top", container_id("sandbox"), "-eo", "pid,comm")
+        self.assertNotIn("sleep", output)
 
     def test_one_cell_leaves_nothing_to_another(self):
         run("open('/workspace/left', 'w').write('x'); open('/tmp/left', 'w').write('x'); import builtins; builtins.left = 1")
-        said = run("import os, builtins; print(os.path.exists('/workspace/left'), os.path.exists('/tmp/left'), hasattr(builtins, 'left'))")
-        self.assertEqual(said, "False False False\n")
+        output = run("import os, builtins; print(os.path.exists('/workspace/left'), os.path.exists('/tmp/left'), hasattr(builtins, 'left'))")
+        self.assertEqual(output, "False False False\n")
 
 
 class Around(unittest.TestCase):
-    """The sandbox's container, as the kernel has it."""
+    """The sandbox's container, as the kernel reports it."""
 
     def test_its_main_process_has_no_capability_and_a_filter(self):
         text = docker("exec", container_id("sandbox"), "cat", "/proc/1/status")
@@ -312,10 +312,10 @@ class Around(unittest.TestCase):
     def test_it_has_no_interface_but_the_loopback(self):
         text = docker("exec", container_id("sandbox"), "cat", "/proc/1/net/dev")
         names = [line.split(":")[0].strip() for line in text.splitlines() if ":" in line]
-        # Tunnels of the kernel are there in every new network, and lead nowhere.
+        # The kernel creates unused tunnel interfaces in every new network namespace.
         self.assertEqual([n for n in names if n.startswith(("eth", "en", "veth", "wl"))], [])
 
-    def test_calls_that_nothing_in_it_needs_are_refused(self):
+    def test_unneeded_system_calls_are_refused(self):
         code = (
             "import ctypes, os, socket\n"
             "libc = ctypes.CDLL(None, use_errno=True)\n"
@@ -324,15 +324,15 @@ class Around(unittest.TestCase):
             "try:\n    socket.socket(socket.AF_INET)\n"
             "except OSError as error:\n    print(error.errno)\n"
         )
-        said = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code)
-        self.assertEqual(said, "97\n")
+        output = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code)
+        self.assertEqual(output, "97\n")
 
     def test_its_files_cannot_be_written(self):
         with self.assertRaises(AssertionError) as refused:
             docker("exec", container_id("sandbox"), "touch", "/opt/belljar/x")
         self.assertIn("Read-only file system", str(refused.exception))
 
-    def test_cells_are_the_kernel_s_first_choice_where_memory_runs_out(self):
+    def test_the_oom_killer_selects_cells_first(self):
         code = (
             "import os\n"
             "for p in filter(str.isdigit, os.listdir('/proc')):\n"
@@ -340,24 +340,24 @@ class Around(unittest.TestCase):
             "    inside = len(status['NSpid'].split()) > 1\n"
             "    print(inside, status['NSpid'].split()[-1], open(f'/proc/{p}/oom_score_adj').read().strip())\n"
         )
-        said = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code).split("\n")
-        self.assertIn("True 2 1000", said)
-        self.assertNotIn("True 2 0", said)
-        self.assertNotIn("False 1 1000", said)
+        output = docker("exec", container_id("sandbox"), "/usr/local/bin/python3", "-I", "-c", code).split("\n")
+        self.assertIn("True 2 1000", output)
+        self.assertNotIn("True 2 0", output)
+        self.assertNotIn("False 1 1000", output)
 
-    def test_nobody_else_can_open_the_socket(self):
-        said = docker("exec", container_id("sandbox"), "stat", "-c", "%a %u %g", "/run/belljar",
+    def test_other_users_cannot_open_the_socket(self):
+        output = docker("exec", container_id("sandbox"), "stat", "-c", "%a %u %g", "/run/belljar",
                       "/run/belljar/warden.sock")
-        self.assertEqual(said.split("\n")[:2], ["770 10001 10001", "660 10002 10001"])
+        self.assertEqual(output.split("\n")[:2], ["770 10001 10001", "660 10002 10001"])
 
 
-class Accidents(unittest.TestCase):
-    """In the order of their names, since each leaves the stack as it found it."""
+class Recovery(unittest.TestCase):
+    """Run in the order of their names; each leaves the stack running."""
 
-    def test_1_a_sandbox_that_is_killed_in_the_middle_of_a_run(self):
+    def test_1_a_sandbox_killed_during_a_run_is_restarted(self):
         server = inspect("server")["State"]["StartedAt"]
-        run("print('ready')")  # a test before may have restarted it, and code waits for that
-        # The first code of a cell is sent again; what the second one had is gone.
+        run("print('ready')")  # an earlier test may have restarted it; this waits until it is ready
+        # The first code of a cell is retried; the second is not, because the cell's state is lost.
         blocks = "```python\nprint('first')\n```\n```python\nimport time\ntime.sleep(25)\nprint('fin' + 'ished')\n```"
         events, calls = [], 0
         for event in stream(blocks):
@@ -375,37 +375,37 @@ class Accidents(unittest.TestCase):
         eventually(lambda: self.assertEqual(run("print('back')"), "back\n"), "the sandbox is back")
         self.assertEqual(inspect("server")["State"]["StartedAt"], server, "the server was restarted")
 
-    def test_2_a_server_that_is_killed_keeps_what_it_said(self):
+    def test_2_a_killed_server_keeps_finished_interactions(self):
         _, interaction = interact("print('kept')")
         path = f"/v1beta/interactions/{interaction['id']}"
         kill_9("server")
-        self.assertEqual(eventually(lambda: self._said(path), "the server is back"), interaction["steps"])
+        self.assertEqual(eventually(lambda: self._steps(path), "the server is back"), interaction["steps"])
         self.assertEqual(run("print('back')"), "back\n")
 
     def test_3_an_upgrade_keeps_the_data(self):
         _, interaction = interact("print('kept')")
         compose("up", "--detach", "--force-recreate", "--no-build")
         path = f"/v1beta/interactions/{interaction['id']}"
-        self.assertEqual(eventually(lambda: self._said(path), "the server is back"), interaction["steps"])
+        self.assertEqual(eventually(lambda: self._steps(path), "the server is back"), interaction["steps"])
 
-    def test_4_a_restart_of_everything(self):
+    def test_4_the_stack_can_be_restarted(self):
         compose("restart")
         eventually(lambda: self.assertEqual(run("print('back')"), "back\n"), "the stack is back")
 
     def test_5_nothing_is_left_of_the_cells(self):
-        """What was run above is gone: the warden, its zygote and the cells that wait, and no zombie."""
+        """Only the warden, its zygotes and standbys are left, and no zombie."""
         def processes():
             text = docker("top", container_id("sandbox"), "-eo", "pid,stat,comm")
             rows = [line.split(None, 2) for line in text.splitlines()[1:]]
             self.assertEqual([row for row in rows if row[1].startswith("Z")], [])
-            # The warden and three zygotes; init and code of the cells that wait, after a crowd too.
+            # The warden and three zygotes; two processes for each standby, of which a burst leaves more.
             self.assertLessEqual(len(rows), 4 + 2 * (10 + 4 + 1))
-        eventually(processes, "no zombies, no leftovers")
+        eventually(processes, "no leftover processes")
 
-    def _said(self, path):
+    def _steps(self, path):
         status, interaction = call("GET", path)
         self.assertEqual(status, 200, interaction)
-        return interaction["steps"][1:]  # after what was asked
+        return interaction["steps"][1:]  # without the user's input
 
 
 def compose(*arguments):

@@ -1,4 +1,4 @@
-//! System calls that are allowed with some arguments only, and those that are answered and not made.
+//! System calls that are allowed with some arguments only, and calls that succeed without effect.
 
 use crate::harness::{TestServer, Warden};
 use crate::{execute, is_namespaced, python, run};
@@ -8,7 +8,7 @@ const EINVAL: i32 = 22;
 const ENOPROTOOPT: i32 = 92;
 const EOPNOTSUPP: i32 = 95;
 
-/// What each call needs: a pair of sockets, a page of shared memory and a file.
+/// Objects that the calls need: a pair of sockets, a page of shared memory and a file.
 const SETUP: &str = "import ctypes, mmap, os, socket\n\
     libc = ctypes.CDLL(None, use_errno=True)\n\
     a, b = socket.socketpair()\n\
@@ -27,23 +27,23 @@ const SETUP: &str = "import ctypes, mmap, os, socket\n\
     \x20   if done == 0 and number == 56: os._exit(0)  # a child that should not be\n\
     \x20   print(done, ctypes.get_errno())\n";
 
-/// Arguments of a call by its number on x86-64, and the error that it is refused with.
+/// Arguments of a call by its number on x86-64, and the expected error.
 const REFUSED: &[(&str, i32)] = &[
-    // A child whose end sends a signal of choice: SIGCONT, SIGKILL, SIGHUP, the bits of SIGCHLD, the last.
+    // A child with an exit signal of choice: SIGCONT, SIGKILL, SIGHUP, the bits of SIGCHLD, the last.
     ("56, 18, 0, 0, 0, 0", EPERM),
     ("56, 9, 0, 0, 0, 0", EPERM),
     ("56, 1, 0, 0, 0, 0", EPERM),
     ("56, 16, 0, 0, 0, 0", EPERM),
     ("56, 255, 0, 0, 0, 0", EPERM),
-    // A signal at the end of the parent: SIGCONT, SIGSTOP, a real-time one.
+    // A signal at the parent's end: SIGCONT, SIGSTOP, a real-time one.
     ("157, 1, 18, 0, 0, 0", EPERM),
     ("157, 1, 19, 0, 0, 0", EPERM),
     ("157, 1, 34, 0, 0, 0", EPERM),
-    // A signal when a file is ready, and whose it is: F_SETSIG, F_SETOWN, F_SETOWN_EX.
+    // A signal when a file is ready, and its recipient: F_SETSIG, F_SETOWN, F_SETOWN_EX.
     ("72, file, 10, 18", EPERM),
     ("72, file, 8, os.getpid()", EPERM),
     ("72, file, 15, value", EPERM),
-    // F_NOTIFY, F_SETLEASE, and one that no kernel has yet.
+    // F_NOTIFY, F_SETLEASE, and one that no kernel knows yet.
     ("72, file, 1026, 1", EPERM),
     ("72, file, 1024, 1", EPERM),
     ("72, file, 4000, 0", EINVAL),
@@ -101,16 +101,16 @@ const REFUSED: &[(&str, i32)] = &[
     ("45, b.fileno(), value, 1, 0x41, 0, 0", EOPNOTSUPP),
     ("46, a.fileno(), value, 1", EOPNOTSUPP),
     ("47, b.fileno(), value, 0x41", EOPNOTSUPP),
-    // A backlog that holds gigabytes.
+    // A backlog that could hold gigabytes.
     ("50, a.fileno(), 129", EINVAL),
     ("50, a.fileno(), -1", EINVAL),
-    // Schedulers that go before others: FIFO, RR, DEADLINE.
+    // Schedulers with priority over others: FIFO, RR, DEADLINE.
     ("144, 0, 1, value", EPERM),
     ("144, 0, 2, value", EPERM),
     ("144, 0, 6, value", EPERM),
 ];
 
-/// Calls that are answered with 0 and not made: with arguments that the kernel would refuse.
+/// Calls that return 0 without effect, with arguments that the kernel would refuse.
 const DONE: &[&str] = &[
     "74, 999",                   // fsync
     "75, 999",                   // fdatasync
@@ -133,22 +133,22 @@ const DONE: &[&str] = &[
 
 /// [H13] [H17] [F12]
 #[tokio::test]
-async fn arguments_that_nobody_needs_are_refused_with_an_error() {
+async fn unneeded_arguments_are_refused_with_an_error() {
     let server = TestServer::start("").await;
     let calls: String = REFUSED.iter().map(|(call, _)| format!("call({call})\n")).collect();
-    let told = run(&server, &format!("{SETUP}{calls}")).await.ok();
-    assert_eq!(told.lines().count(), REFUSED.len(), "{told}");
-    for (line, (call, errno)) in told.lines().zip(REFUSED) {
+    let output = run(&server, &format!("{SETUP}{calls}")).await.ok();
+    assert_eq!(output.lines().count(), REFUSED.len(), "{output}");
+    for (line, (call, errno)) in output.lines().zip(REFUSED) {
         assert_eq!(line, format!("-1 {errno}"), "{call}");
     }
 }
 
 #[tokio::test]
-async fn calls_that_libraries_make_for_no_reason_and_flushes_are_answered_and_not_made() {
+async fn unneeded_calls_and_flushes_succeed_without_effect() {
     let server = TestServer::start("").await;
     let calls: String = DONE.iter().map(|call| format!("call({call})\n")).collect();
-    let told = run(&server, &format!("{SETUP}{calls}")).await.ok();
-    assert_eq!(told, "0 0\n".repeat(DONE.len()));
+    let output = run(&server, &format!("{SETUP}{calls}")).await.ok();
+    assert_eq!(output, "0 0\n".repeat(DONE.len()));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn ordinary_arguments_of_the_same_calls_work() {
 }
 
 #[tokio::test]
-async fn questions_to_the_scheduler_are_answered() {
+async fn scheduler_queries_are_answered() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -197,10 +197,10 @@ async fn questions_to_the_scheduler_are_answered() {
     assert_eq!(run(&server, &code).await.ok(), expected);
 }
 
-/// Case: each lock that is waited for asks the scheduler, and says so where that fails.
+/// Every contended lock queries the scheduler, and logs a warning if that fails.
 #[tokio::test]
 async fn tensorflow_writes_nothing_to_standard_error() {
-    // Its gigabyte may come from a cold disk.
+    // Its gigabyte may have to be read from a cold disk.
     let warden = Warden::start(&["--wall-ms", "60000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = python(
@@ -220,7 +220,7 @@ async fn tensorflow_writes_nothing_to_standard_error() {
 }
 
 #[tokio::test]
-async fn tools_that_make_files_in_the_old_way_work() {
+async fn tools_that_use_older_file_calls_work() {
     let server = TestServer::start("").await;
     let code = "import subprocess\n\
         command = 'echo x > f; tar cf a.tar f; tar tf a.tar; gzip a.tar; gunzip -c a.tar.gz | tar t; sort f; sed -i s/x/y/ f; cat f'\n\

@@ -1,4 +1,4 @@
-//! What is small and becomes large, and pictures and names that are made to hurt whoever handles them.
+//! Decompression bombs, and images and file names that are crafted to harm the code that processes them.
 
 use serde_json::json;
 
@@ -7,12 +7,12 @@ use crate::{alive, execute, python};
 
 /// [C23] [C28]
 #[tokio::test]
-async fn an_archive_that_is_larger_than_the_disk_ends_in_an_error_in_the_code() {
+async fn an_archive_larger_than_the_disk_is_an_error_in_the_code() {
     let server = TestServer::start("").await;
     let code = python(
         r"
         import gzip, os, shutil
-        # Twelve times 64 MiB of nothing, one after another, as the format allows.
+        # Twelve times 64 MiB of zeros, one after another, as the format allows.
         open('bomb.gz', 'wb').write(gzip.compress(bytes(64 << 20), 1) * 12)
         print(os.path.getsize('bomb.gz') < 8 << 20)
         try: shutil.copyfileobj(gzip.open('bomb.gz'), open('out', 'wb'), 1 << 20)
@@ -23,16 +23,16 @@ async fn an_archive_that_is_larger_than_the_disk_ends_in_an_error_in_the_code() 
     alive(&server).await;
 }
 
-/// [B14] Nobody of ours decodes pictures.
+/// [B14] Belljar decodes no images.
 #[tokio::test]
-async fn a_picture_that_is_huge_once_it_is_drawn_comes_back_as_the_few_bytes_it_is() {
+async fn an_image_bomb_is_returned_without_decoding() {
     let server = TestServer::start("").await;
     let code = python(
         r"
         import struct, zlib
         def chunk(kind, data): return struct.pack('!I', len(data)) + kind + data + struct.pack('!I', zlib.crc32(kind + data))
         side = 60_000
-        # As many rows as fit into the time; the header promises 3.6 GB.
+        # As many rows as fit into the time; the header declares 3.6 GB.
         header = struct.pack('!IIBBBBB', side, side, 8, 0, 0, 0, 0)
         rows = zlib.compress(bytes(64 << 20), 1)
         png = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', rows) + chunk(b'IEND', b'')
@@ -49,7 +49,7 @@ async fn a_picture_that_is_huge_once_it_is_drawn_comes_back_as_the_few_bytes_it_
 
 /// [B14]
 #[tokio::test]
-async fn a_picture_that_is_too_large_is_left_out_and_counted_however_it_comes() {
+async fn images_over_the_size_limit_are_omitted_and_counted() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -68,7 +68,7 @@ async fn a_picture_that_is_too_large_is_left_out_and_counted_however_it_comes() 
 
 /// [C02] [B14]
 #[tokio::test]
-async fn names_that_are_made_to_deceive_come_back_as_they_are() {
+async fn deceptive_file_names_are_returned_unchanged() {
     let server = TestServer::start("").await;
     let names = [
         "\u{202e}gnp.exe",
@@ -102,9 +102,9 @@ async fn names_that_are_made_to_deceive_come_back_as_they_are() {
     assert_eq!(found, written);
 }
 
-/// [B14] Byte for byte what an image library makes of it, in somebody else's cell.
+/// [B14] Byte for byte as an image library writes them, decoded in another cell.
 #[tokio::test]
-async fn pictures_that_come_back_can_be_decoded() {
+async fn returned_images_can_be_decoded() {
     let server = TestServer::start("").await;
     let code = "import matplotlib.pyplot as plt\nfrom PIL import Image\nimport cv2, numpy\n\
         plt.figure(figsize=(2, 1)); plt.plot([1, 2]); plt.show()\n\

@@ -1,4 +1,4 @@
-//! `/dev` in a cell: the devices that are harmless, and the names of the process's own descriptors.
+//! `/dev` in a cell: harmless devices, and the names of the process's own descriptors.
 
 use crate::harness::TestServer;
 use crate::{execute, is_namespaced, python, run};
@@ -45,7 +45,7 @@ async fn standard_streams_have_their_names() {
 
 /// [I06]
 #[tokio::test]
-async fn harmless_devices_are_there_and_no_terminal() {
+async fn harmless_devices_exist_and_no_terminal() {
     let server = TestServer::start("").await;
     let code = python(
         r"

@@ -1,5 +1,5 @@
-//! Ways out that somebody finds who has read our source: each of them is a dead end for the run that
-//! tries it, and for nobody else.
+//! Escapes that an attacker with our source might try: each fails, and affects only the run that tries
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::{alive, execute, execute_within, python, run, run_all};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// [F06] [F09] Such a child would be the warden's, which does not know it, and init would wait for
-/// the warden to reap it.
+/// [F06] [F09] Such a child would be the warden's, which does not know it, and init would wait for the
+/// warden to reap it.
 #[tokio::test]
-async fn no_child_can_be_left_with_the_parent_of_the_code() {
+async fn no_child_can_be_reparented_to_the_codes_parent() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -36,13 +36,13 @@ async fn no_child_can_be_left_with_the_parent_of_the_code() {
 
 /// [F06] [H01]
 #[tokio::test]
-async fn no_other_flag_of_clone_keeps_a_run_from_ending() {
+async fn no_clone_flag_prevents_a_run_from_ending() {
     let server = TestServer::start("").await;
     let code = python(
         r"
         import ctypes, os
         libc = ctypes.CDLL(None, use_errno=True)
-        alone = {8, 19}  # shared memory and registers of its own, with which only a thread can live
+        alone = {8, 19}  # shared memory and private registers, possible only for a thread
         made = 0
         for bit in range(8, 32):
             if bit in alone: continue
@@ -63,7 +63,7 @@ async fn no_other_flag_of_clone_keeps_a_run_from_ending() {
 
 /// [G07]
 #[tokio::test]
-async fn a_run_that_hangs_up_on_us_has_the_same_limits() {
+async fn a_run_that_closes_its_channels_has_the_same_limits() {
     let server = TestServer::start("").await;
     let hang_up = "import os, socket\nsocket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RDWR)\n";
     let cases =
@@ -81,7 +81,7 @@ async fn a_run_that_hangs_up_on_us_has_the_same_limits() {
 
 /// [G07] [D06]
 #[tokio::test]
-async fn a_runner_that_takes_no_more_code_does_not_hold_its_interaction_up() {
+async fn a_runner_that_accepts_no_more_code_does_not_block_its_interaction() {
     let server = TestServer::start("").await;
     let deaf = "import os, runner, socket, time\nrunner.receive = lambda: time.sleep(1e6)\n\
         socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RD)";
@@ -93,7 +93,7 @@ async fn a_runner_that_takes_no_more_code_does_not_hold_its_interaction_up() {
 
 /// [G07]
 #[tokio::test]
-async fn words_in_the_runners_name_are_believed_once_and_reach_nobody_else() {
+async fn a_forged_status_is_used_once_and_affects_no_other_run() {
     let server = TestServer::start("").await;
     let flood = python(
         r"
@@ -110,10 +110,10 @@ async fn words_in_the_runners_name_are_believed_once_and_reach_nobody_else() {
     alive(&server).await;
 }
 
-/// [H08] The page at 0xffffffffff600000, where old programs call the kernel without an instruction
-/// for it.
+/// [H08] The page at 0xffffffffff600000, through which old programs call the kernel without a system-call
+/// instruction.
 #[tokio::test]
-async fn calls_by_the_old_fixed_page_are_filtered_like_all_others() {
+async fn calls_through_the_vsyscall_page_are_filtered_too() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -130,7 +130,7 @@ async fn calls_by_the_old_fixed_page_are_filtered_like_all_others() {
     alive(&server).await;
 }
 
-/// [H08] Where the kernel itself would follow a pointer that is zero.
+/// [H08] Where a null pointer in the kernel would point.
 #[tokio::test]
 async fn nothing_can_be_mapped_at_the_address_zero() {
     let server = TestServer::start("").await;
@@ -146,7 +146,7 @@ async fn nothing_can_be_mapped_at_the_address_zero() {
 
 /// [G18] [G04]
 #[tokio::test]
-async fn a_picture_channel_that_is_closed_or_reversed_harms_nobody() {
+async fn a_closed_or_redirected_image_channel_harms_no_other_run() {
     let server = TestServer::start("").await;
     for tampering in [
         "s.shutdown(socket.SHUT_RDWR)",
@@ -161,8 +161,8 @@ async fn a_picture_channel_that_is_closed_or_reversed_harms_nobody() {
              os.write(2, b'on')"
         );
         let answer = execute(&server, &code).await;
-        let told = answer["stderr"].as_str().expect("it is text");
-        assert!(told.starts_with("on"), "{tampering}: {answer}");
+        let output = answer["stderr"].as_str().expect("it is text");
+        assert!(output.starts_with("on"), "{tampering}: {answer}");
         assert_eq!(answer["images"], json!([]), "{tampering}");
     }
     alive(&server).await;

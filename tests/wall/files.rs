@@ -1,4 +1,4 @@
-//! Files: nothing of the machine can be read, and nothing but the scratch space can be written.
+//! Files: the machine's files cannot be read, and only the scratch space can be written.
 
 use serde_json::json;
 
@@ -7,9 +7,9 @@ use crate::{PLACES, alive, execute, is_namespaced, python, run, try_each};
 
 /// [I01] [I03] [I04] [I05]
 #[tokio::test]
-async fn nothing_of_the_machine_can_be_read() {
+async fn no_file_of_the_machine_can_be_read() {
     let server = TestServer::start("").await;
-    // Files of this very test, which are there outside.
+    // Files of this test, which exist outside the cell.
     let secret = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
     let outside = secret.path().to_str().expect("a temporary path is text");
     let program = env!("CARGO_BIN_EXE_belljar");
@@ -46,10 +46,10 @@ async fn nothing_of_the_machine_can_be_read() {
     ));
 
     assert!(secret.path().exists(), "the test has something to hide");
-    let told = run(&server, &code).await.ok();
-    assert!(told.starts_with("[] "), "{told}");
+    let output = run(&server, &code).await.ok();
+    assert!(output.starts_with("[] "), "{output}");
     if is_namespaced(&server).await {
-        assert_eq!(told, "[] []\n", "nor is it there");
+        assert_eq!(output, "[] []\n", "nor is it there");
     }
 }
 
@@ -71,17 +71,17 @@ async fn only_the_scratch_space_can_be_written() {
         print(written == PLACES, len(refused), sorted({*refused}))
         ",
     );
-    let told = run(&server, &format!("{PLACES}{code}")).await.ok();
+    let output = run(&server, &format!("{PLACES}{code}")).await.ok();
     match is_namespaced(&server).await {
-        true => assert_eq!(told, "True 16 [30]\n"), // EROFS
-        // Of these some are not there: ENOENT; the others are refused: EACCES.
-        false => assert_eq!(told, "True 19 [2, 13]\n"),
+        true => assert_eq!(output, "True 16 [30]\n"), // EROFS
+        // Some of these do not exist: ENOENT; the others are refused: EACCES.
+        false => assert_eq!(output, "True 19 [2, 13]\n"),
     }
 }
 
 /// [C20] [C21] [H14]
 #[tokio::test]
-async fn nothing_that_was_written_can_be_executed() {
+async fn written_files_cannot_be_executed() {
     let server = TestServer::start("").await;
     let code = try_each(
         &format!(
@@ -100,15 +100,15 @@ async fn nothing_that_was_written_can_be_executed() {
         ],
     );
 
-    let told = run(&server, &code).await.ok();
+    let output = run(&server, &code).await.ok();
 
-    let lines: Vec<_> = told.lines().collect();
+    let lines: Vec<_> = output.lines().collect();
     assert_eq!(lines, [["PermissionError 13"; 4].as_slice(), &["PermissionError 1"]].concat());
 }
 
 /// [C23]
 #[tokio::test]
-async fn a_full_disk_is_an_error_in_the_code_and_nobodys_trouble() {
+async fn a_full_disk_is_an_error_in_its_own_code_only() {
     let server = TestServer::start("").await;
     let code = "n = 0\n\
         try:\n\
@@ -116,15 +116,15 @@ async fn a_full_disk_is_an_error_in_the_code_and_nobodys_trouble() {
         \x20       while n < 2000:\n\
         \x20           f.write(bytes(1 << 20)); n += 1\n\
         except OSError as e: print(e.errno, n > 400)";
-    // 28 is ENOSPC, 27 is EFBIG: whichever limit is met first.
-    let told = run(&server, code).await.ok();
-    assert!(told == "28 True\n" || told == "27 True\n", "{told}");
+    // 28 is ENOSPC, 27 is EFBIG: whichever limit is reached first.
+    let output = run(&server, code).await.ok();
+    assert!(output == "28 True\n" || output == "27 True\n", "{output}");
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }
 
 /// [C24]
 #[tokio::test]
-async fn there_is_an_end_to_the_number_of_files() {
+async fn the_number_of_files_is_limited() {
     let server = TestServer::start("").await;
     let code = "import time\nn = 0\n\
         try:\n\
@@ -135,7 +135,7 @@ async fn there_is_an_end_to_the_number_of_files() {
 }
 
 #[tokio::test]
-async fn files_are_copied_moved_and_removed_as_anywhere() {
+async fn files_can_be_copied_moved_and_removed() {
     let server = TestServer::start("").await;
     let code = "import os, pathlib, shutil, subprocess, tarfile, tempfile, zipfile\n\
         os.makedirs('a/b'); pathlib.Path('a/b/c.txt').write_text('text')\n\
@@ -158,7 +158,7 @@ async fn files_are_copied_moved_and_removed_as_anywhere() {
 
 /// [C20] [C21]
 #[tokio::test]
-async fn no_way_around_runs_what_was_written() {
+async fn written_files_cannot_be_executed_indirectly() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -170,7 +170,7 @@ async fn no_way_around_runs_what_was_written() {
             except OSError as e: return type(e).__name__
         loaders = glob.glob('/lib*/ld-linux*') + glob.glob('/lib/*/ld-linux*')
         print(len(loaders) > 0, {returns(loader, '/usr/bin/true') for loader in loaders}, {returns(loader, './t') for loader in loaders})
-        print(returns('./s.sh'), returns('sh', 's.sh'))  # a shell that reads a script runs nothing new
+        print(returns('./s.sh'), returns('sh', 's.sh'))  # the shell only reads the script
         file = os.open('t', os.O_RDWR)
         for protection in (mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_READ):
             try: mmap.mmap(file, 4096, prot=protection, flags=mmap.MAP_PRIVATE); print('mapped')
@@ -179,13 +179,13 @@ async fn no_way_around_runs_what_was_written() {
         except OSError as e: print('failed to map' in str(e))
         ",
     );
-    let told = run(&server, &code).await.ok();
-    assert_eq!(told, "True {0} {127}\nPermissionError 0\n1\nmapped\nTrue\n");
+    let output = run(&server, &code).await.ok();
+    assert_eq!(output, "True {0} {127}\nPermissionError 0\n1\nmapped\nTrue\n");
 }
 
 /// [C08] [C19]
 #[tokio::test]
-async fn what_is_not_the_codes_own_cannot_be_linked_moved_or_replaced() {
+async fn files_of_others_cannot_be_linked_moved_or_replaced() {
     let server = TestServer::start("").await;
     let code = try_each(
         &format!("{PLACES}import runner, sys"),
@@ -203,12 +203,12 @@ async fn what_is_not_the_codes_own_cannot_be_linked_moved_or_replaced() {
             "open('/dev/null.x', 'w')",
         ],
     );
-    let told = run(&server, &code).await.ok();
-    assert_eq!(told.lines().count(), 11);
+    let output = run(&server, &code).await.ok();
+    assert_eq!(output.lines().count(), 11);
     // 18 is EXDEV, 30 is EROFS, 16 is EBUSY, 1 is EPERM, 13 is EACCES.
     let refusals =
         ["OSError 18", "OSError 30", "OSError 16", "PermissionError 1", "PermissionError 13"];
-    assert!(told.lines().all(|line| refusals.contains(&line)), "{told}");
+    assert!(output.lines().all(|line| refusals.contains(&line)), "{output}");
 }
 
 /// [C24]
@@ -248,8 +248,8 @@ async fn the_three_scratch_folders_share_one_disk() {
     alive(&server).await;
 }
 
-/// A disk of the cell's own is full, and the code is told: 28 is ENOSPC. On a disk of all somebody
-/// counts, and a run that has too much is stopped.
+/// If the cell has its own disk, the code gets ENOSPC (28). On a shared disk the warden measures usage and
+/// stops the run.
 async fn ends_at(server: &TestServer, code: &str, limit: &str, value: u64) {
     let answer = execute(server, code).await;
     if is_namespaced(server).await {

@@ -1,4 +1,4 @@
-//! Fonts by the names that code uses, and the locale that the environment names.
+//! Fonts under the names that code uses, and the locale that the environment names.
 
 use serde_json::json;
 
@@ -21,11 +21,11 @@ async fn pillow_and_reportlab_find_fonts_by_name() {
         ",
     );
     let answer = execute(&server, &code).await;
-    let told = "DejaVu Sans\nDejaVu Sans\nDejaVu Sans\nDejaVu Sans\nNoto Sans CJK JP\nNoto Sans CJK JP\n\
+    let output = "DejaVu Sans\nDejaVu Sans\nDejaVu Sans\nDejaVu Sans\nNoto Sans CJK JP\nNoto Sans CJK JP\n\
         DejaVu Sans\nDejaVu Serif\ncannot open resource\nDejaVuSans\n";
-    let said =
+    let printed =
         answer["stdout"].as_str().expect("it is text").replace("b'DejaVuSans'", "DejaVuSans");
-    assert_eq!((said.as_str(), &answer["stderr"]), (told, &json!("")));
+    assert_eq!((printed.as_str(), &answer["stderr"]), (output, &json!("")));
     if is_namespaced(&server).await {
         let path = "from PIL import ImageFont\n\
             for f in ('truetype/dejavu/DejaVuSans.ttf', 'opentype/noto/NotoSansCJK-Regular.ttc'):\n\
@@ -34,9 +34,9 @@ async fn pillow_and_reportlab_find_fonts_by_name() {
     }
 }
 
-/// Letters that no font had would all be the same box.
+/// Missing glyphs would all be the same box.
 #[tokio::test]
-async fn chinese_japanese_and_korean_are_drawn_whichever_font_is_asked_for() {
+async fn chinese_japanese_and_korean_are_drawn_with_any_requested_font() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -57,7 +57,7 @@ async fn chinese_japanese_and_korean_are_drawn_whichever_font_is_asked_for() {
 }
 
 #[tokio::test]
-async fn the_locale_of_the_environment_is_there() {
+async fn the_locale_of_the_environment_is_installed() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -71,6 +71,6 @@ async fn the_locale_of_the_environment_is_there() {
         ",
     );
     let answer = execute(&server, &code).await;
-    let told = "C.UTF-8 1234567\nC C C.UTF-8\nunsupported locale setting\nUTF-8 utf-8 user\nAsia/Tokyo True\n";
-    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(told), &json!("")));
+    let output = "C.UTF-8 1234567\nC C C.UTF-8\nunsupported locale setting\nUTF-8 utf-8 user\nAsia/Tokyo True\n";
+    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(output), &json!("")));
 }

@@ -1,4 +1,4 @@
-//! What the machine's own process table says of cells: who they are, and that they are gone.
+//! Cells as seen in the machine's process table: their attributes, and that they are gone.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use tokio::time::interval;
 use crate::harness::{Program, below};
 use crate::{alive, is_namespaced, python};
 
-/// Processes of others send no events when they begin and end.
+/// There are no events for the start and end of other processes' children.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long something that will happen may take to do so.
+/// Time limit for an expected change.
 const SOON: Duration = Duration::from_secs(90);
 
-/// A tree of processes with this name, of each kind that could outlive its run.
+/// Code that starts processes with this name, of each kind that could outlive the run.
 fn family(name: &str) -> String {
     python(&format!(
         r"
@@ -37,7 +37,7 @@ fn family(name: &str) -> String {
     ))
 }
 
-/// Processes of the machine with this name, those excepted that only wait to be reaped.
+/// Processes of the machine with this name, without zombies.
 pub(crate) fn named(name: &str) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").expect("it is there").flatten();
     let mut found: Vec<i32> =
@@ -49,11 +49,11 @@ pub(crate) fn named(name: &str) -> Vec<i32> {
     found
 }
 
-/// Looks again and again until it has come to that.
+/// Polls until the condition holds.
 pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let (began, mut looks) = (Instant::now(), interval(LOOK_EVERY));
     while !done() {
-        assert!(began.elapsed() < SOON, "it did not come to that: {what}");
+        assert!(began.elapsed() < SOON, "timed out: {what}");
         looks.tick().await;
     }
 }
@@ -65,7 +65,7 @@ async fn whole() -> (Program, tempfile::TempDir) {
 
 /// [D19] [D07] [D09] [F09]
 #[tokio::test]
-async fn half_a_second_after_the_deadline_no_process_of_the_run_is_there() {
+async fn half_a_second_after_the_deadline_no_process_is_left() {
     let (server, _data) = whole().await;
     let name = "battery-late";
     let request = json!({"code": family(name) + "while True: pass", "timeout_s": 1});
@@ -80,9 +80,9 @@ async fn half_a_second_after_the_deadline_no_process_of_the_run_is_there() {
     alive(&server).await;
 }
 
-/// [D07] [F05] The code ends by itself, and leaves its children behind.
+/// [D07] [F05] The code ends normally, and leaves its children running.
 #[tokio::test]
-async fn half_a_second_after_its_end_nothing_that_a_run_left_is_there() {
+async fn half_a_second_after_a_run_none_of_its_processes_is_left() {
     let (server, _data) = whole().await;
     let name = "battery-left";
     let request = json!({"code": family(name) + "time.sleep(1); os._exit(0)"});
@@ -96,7 +96,7 @@ async fn half_a_second_after_its_end_nothing_that_a_run_left_is_there() {
 
 /// [D17]
 #[tokio::test]
-async fn a_second_after_its_client_hung_up_no_process_of_a_run_is_there() {
+async fn one_second_after_the_client_disconnects_no_process_is_left() {
     let (server, _data) = whole().await;
     let name = "battery-alone";
     let request = json!({"code": family(name) + "while True: pass"});
@@ -109,13 +109,17 @@ async fn a_second_after_its_client_hung_up_no_process_of_a_run_is_there() {
     assert!(over.elapsed() < Duration::from_secs(1), "it took {:?}", over.elapsed());
 }
 
-/// [I12] [I07] [H22] Nothing of it is told by the cell.
+/// [I12] [I07] [H22] Checked from outside the cell.
 #[tokio::test]
-async fn what_the_server_says_of_its_wall_is_what_the_kernel_says() {
+async fn the_reported_isolation_matches_what_the_kernel_reports() {
     let (server, _data) = whole().await;
-    let said = server.get("/x/isolation").await.body;
+    let reported = server.get("/x/isolation").await.body;
     let namespaced = is_namespaced(&server).await;
-    assert_eq!(said["tier"], if namespaced { "namespaced" } else { "landlocked" }, "{said}");
+    assert_eq!(
+        reported["tier"],
+        if namespaced { "namespaced" } else { "landlocked" },
+        "{reported}"
+    );
     let name = "battery-who";
     let code =
         format!("import ctypes, time\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(25)");
@@ -130,7 +134,7 @@ async fn what_the_server_says_of_its_wall_is_what_the_kernel_says() {
     };
     let ask = || server.post("/x/execute", &request);
     let namespaces_of_cells = tokio::select! {
-        replies = async { tokio::join!(ask(), ask()) } => panic!("nobody looked: {replies:?}"),
+        replies = async { tokio::join!(ask(), ask()) } => panic!("not observed: {replies:?}"),
         seen = look => seen, // and the requests are dropped
     };
     let ours = namespaces("self");
@@ -159,19 +163,19 @@ fn assert_status(process: i32) {
     ] {
         assert_eq!(field(&status, name), wanted, "{name}");
     }
-    // Root's cells are nobody's; those of a user are that user's, without the groups of root.
+    // With a root warden, cells have users without privileges; otherwise the warden's, without root's groups.
     let users: Vec<_> = ["Uid", "Gid"].iter().map(|name| field(&status, name)).collect();
     assert!(users.iter().all(|ids| ids.split(' ').all(|id| id != "0")), "{users:?}");
     if rustix::process::geteuid().is_root() {
         assert_eq!(field(&status, "Groups"), "");
     }
-    // No switch of the processor is set otherwise than it is on this machine.
+    // Speculation controls are as elsewhere on this machine.
     for name in ["Speculation_Store_Bypass", "SpeculationIndirectBranch"] {
         assert_eq!(field(&status, name), field(&own, name), "{name}");
     }
 }
 
-/// Those that this process may look at: an ordinary user sees none of a cell.
+/// The namespaces that this process may read: an ordinary user sees none of a cell.
 fn namespaces(process: &str) -> std::collections::BTreeMap<String, String> {
     let root = rustix::process::geteuid().is_root();
     let kinds = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"].iter().filter(|_| root);
@@ -183,9 +187,9 @@ fn namespaces(process: &str) -> std::collections::BTreeMap<String, String> {
         .collect()
 }
 
-/// [E13] What has too much is stopped, and neither warden nor zygote is another one afterwards.
+/// [E13] Cells over a limit are stopped, and warden and zygote are not replaced.
 #[tokio::test]
-async fn warden_and_zygote_outlive_whatever_their_cells_do() {
+async fn warden_and_zygote_survive_attacks_of_their_cells() {
     let (server, _data) = whole().await;
     let before: Vec<_> = below(server.id()).into_iter().take(2).collect();
     let attacks = [
@@ -204,7 +208,7 @@ async fn warden_and_zygote_outlive_whatever_their_cells_do() {
 
 /// [K15] [K07]
 #[tokio::test]
-async fn a_stop_with_twenty_runs_is_over_in_time_and_leaves_no_process() {
+async fn a_shutdown_during_twenty_runs_is_in_time_and_leaves_no_process() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let mut server = Program::start_whole(data.path(), &["--shutdown-grace", "2s"]);
     let name = "battery-stop";
@@ -232,9 +236,9 @@ async fn a_stop_with_twenty_runs_is_over_in_time_and_leaves_no_process() {
     until("nor any other", || !processes.iter().any(there)).await;
 }
 
-/// [H23] Which is documented: what is random about addresses is thrown once a zygote.
+/// [H23] As documented: address-space layout is randomized once per zygote.
 #[tokio::test]
-async fn addresses_are_thrown_anew_with_each_zygote() {
+async fn each_zygote_has_a_new_random_address_layout() {
     let code = json!({"code": "import ctypes; print(ctypes.cast(ctypes.CDLL(None).printf, ctypes.c_void_p).value)"});
     let mut seen = Vec::new();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! What can be learned of the machine: little, and nothing of neighbours.
+//! Information about the machine: little, and nothing about other cells.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{execute, is_namespaced, python, run, try_each};
 
 /// [I01]
 #[tokio::test]
-async fn proc_is_a_handful_of_made_up_files() {
+async fn proc_contains_only_a_few_static_files() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -25,7 +25,7 @@ async fn proc_is_a_handful_of_made_up_files() {
 
 /// [I04] [I06]
 #[tokio::test]
-async fn the_root_holds_what_python_needs_and_no_more() {
+async fn the_root_contains_only_what_python_needs() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -63,13 +63,13 @@ async fn devices_are_the_harmless_ones() {
         print([device for device in others if opens(device)])
         found = []
         for folder, folders, files in os.walk('/'):
-            folders[:] = [f for f in folders if f != 'site-packages']  # many, and all of them wheels'
+            folders[:] = [f for f in folders if f != 'site-packages']  # many, and all from wheels
             found += [os.path.join(folder, f) for f in files]
         kinds = [f for f in found if stat.S_IFMT(os.lstat(f).st_mode) in (stat.S_IFBLK, stat.S_IFCHR)]
         print(sorted(kinds))
         ",
     );
-    // What cannot be listed is not found.
+    // Paths that cannot be listed are not checked.
     let found = match is_namespaced(&server).await {
         true => "['/dev/full', '/dev/null', '/dev/random', '/dev/urandom', '/dev/zero']",
         false => "[]",
@@ -80,7 +80,7 @@ async fn devices_are_the_harmless_ones() {
 
 /// [I10]
 #[tokio::test]
-async fn every_file_system_is_mounted_so_that_it_gives_no_rights() {
+async fn every_file_system_is_mounted_nosuid_and_nodev() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -99,7 +99,7 @@ async fn every_file_system_is_mounted_so_that_it_gives_no_rights() {
 
 /// [F15]
 #[tokio::test]
-async fn what_setuid_programs_there_are_give_nothing() {
+async fn setuid_programs_give_no_privileges() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -118,9 +118,9 @@ async fn what_setuid_programs_there_are_give_nothing() {
 
 /// [I12]
 #[tokio::test]
-async fn what_the_server_says_of_its_wall_is_what_the_code_finds() {
+async fn the_reported_isolation_matches_what_the_code_observes() {
     let server = TestServer::start("").await;
-    let said = server.get("/x/isolation").await.body;
+    let reported = server.get("/x/isolation").await.body;
     let answer = execute(
         &server,
         "import ctypes, os\nprctl = ctypes.CDLL(None).prctl\n\
@@ -132,19 +132,19 @@ async fn what_the_server_says_of_its_wall_is_what_the_code_finds() {
         false => ("landlocked", "False 2 1 True\n", ["users", "landlock"]),
     };
     assert_eq!(answer["stdout"], found);
-    assert_eq!((&answer["isolation"]["tier"], &said["tier"]), (&json!(tier), &json!(tier)));
-    let layers = said["layers"].as_array().expect("a list");
+    assert_eq!((&answer["isolation"]["tier"], &reported["tier"]), (&json!(tier), &json!(tier)));
+    let layers = reported["layers"].as_array().expect("a list");
     let holds =
         |name: &str| layers.iter().any(|layer| layer["name"] == name && layer["holds"] == true);
     for name in holding.into_iter().chain(["capabilities", "network", "seccomp", "rlimits"]) {
-        assert!(holds(name), "{name}: {said}");
+        assert!(holds(name), "{name}: {reported}");
     }
-    assert_eq!(holds("namespaces"), tier == "namespaced", "{said}");
+    assert_eq!(holds("namespaces"), tier == "namespaced", "{reported}");
 }
 
 /// [I09]
 #[tokio::test]
-async fn no_text_of_the_server_names_its_own_files() {
+async fn no_message_of_the_server_contains_its_paths() {
     let server = TestServer::start("").await;
     let target =
         std::path::Path::new(env!("CARGO_BIN_EXE_belljar")).parent().expect("it is in a folder");
@@ -152,12 +152,12 @@ async fn no_text_of_the_server_names_its_own_files() {
         (std::env::var("HOME").unwrap_or("/nowhere".into()), target.display().to_string());
     let mut codes = vec!["1/0", "import os; os.abort()", "import nothing", "x = ("];
     if is_namespaced(&server).await {
-        // Elsewhere Python lies where it lies.
+        // With other tiers Python's path is the machine's.
         codes.push("import sys; print(sys.path, sys.flags, sys.orig_argv)");
     }
     for code in codes {
-        let told = run(&server, code).await.result;
-        assert!(!told.contains(&target) && !told.contains(&format!("{home}/")), "{told}");
+        let output = run(&server, code).await.result;
+        assert!(!output.contains(&target) && !output.contains(&format!("{home}/")), "{output}");
     }
     for (path, body) in
         [("/x/execute", json!({"code": 1})), ("/v1beta/interactions", json!({"model": []}))]
@@ -172,9 +172,9 @@ async fn no_text_of_the_server_names_its_own_files() {
     }
 }
 
-/// [I08] What the machine has to do is told by `sysinfo` alone, which docs/src/concepts/isolation.md says.
+/// [I08] Only `sysinfo` reveals the machine's load, as docs/src/concepts/isolation.md states.
 #[tokio::test]
-async fn how_busy_the_machine_is_stands_in_no_file() {
+async fn no_file_reveals_the_machines_load() {
     let server = TestServer::start("").await;
     let code = try_each(
         "import os",
@@ -187,10 +187,10 @@ async fn how_busy_the_machine_is_stands_in_no_file() {
             "assert os.sysconf('SC_NPROCESSORS_ONLN') == os.cpu_count() == len(os.sched_getaffinity(0))",
         ],
     );
-    let told = run(&server, &code).await.ok();
+    let output = run(&server, &code).await.ok();
     let namespaced = is_namespaced(&server).await;
     let refused = if namespaced { "FileNotFoundError 2\n" } else { "PermissionError 13\n" };
-    assert_eq!(told, format!("{}ModuleNotFoundError None\nok\n", refused.repeat(4)));
+    assert_eq!(output, format!("{}ModuleNotFoundError None\nok\n", refused.repeat(4)));
     if namespaced {
         let memory = "print(open('/proc/meminfo').read())";
         let first = run(&server, memory).await.ok();
@@ -200,7 +200,7 @@ async fn how_busy_the_machine_is_stands_in_no_file() {
 
 /// [F11] [I10]
 #[tokio::test]
-async fn of_sixty_five_thousand_numbers_only_ones_own_are_processes() {
+async fn only_own_processes_exist_among_65_thousand_ids() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -215,13 +215,13 @@ async fn of_sixty_five_thousand_numbers_only_ones_own_are_processes() {
         print(child)
         ",
     );
-    // 3 is ESRCH. Numbers begin anew in each cell.
+    // 3 is ESRCH. Process ids start from 1 in each cell.
     assert_eq!(run(&server, &code).await.ok(), "2 {3} {3} {3}\n3\n");
 }
 
 /// [H22]
 #[tokio::test]
-async fn the_switches_against_speculation_are_those_of_the_machine_and_stay_on() {
+async fn speculation_controls_are_the_machines_and_cannot_be_disabled() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -229,7 +229,7 @@ async fn the_switches_against_speculation_are_those_of_the_machine_and_stay_on()
         prctl = ctypes.CDLL(None).prctl
         for which in (0, 1):  # store bypass, indirect branches
             before = prctl(52, which, 0, 0, 0)
-            if prctl(53, which, 8, 0, 0) == 0:  # off for good
+            if prctl(53, which, 8, 0, 0) == 0:  # force-disabled
                 print(prctl(53, which, 2, 0, 0) < 0, prctl(52, which, 0, 0, 0) & 8 == 8)
             else: print(True, prctl(52, which, 0, 0, 0) == before)
         ",

@@ -1,15 +1,15 @@
-//! Ways from process to process: all of them work within a cell, none leads out of it.
+//! Communication between processes: everything works within a cell, nothing leads out of it.
 
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::TestServer;
 use crate::{alive, is_namespaced, python, run, try_each};
 
-/// The kernel counts descriptors on their way for all cells together. Those who want to send some,
-/// and those who see to it that nobody can, take turns.
-static ON_THEIR_WAY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// The kernel counts descriptors in flight for all cells together. Tests that send descriptors, and the
+/// one that exhausts the count, run one at a time.
+static IN_FLIGHT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A local socket in a folder of the test's own, which others may or may not enter.
+/// A local socket in a folder of the test, with this mode.
 async fn listener(mode: u32) -> (tempfile::TempDir, tokio::net::UnixListener) {
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let path = folder.path().join("s");
@@ -38,8 +38,8 @@ async fn a_local_socket_that_is_open_to_all_of_this_machine_cannot_be_reached() 
         ],
     );
     assert_eq!(run(&server, &code).await.ok(), "FileNotFoundError 2\n".repeat(4));
-    let heard = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
-    assert!(heard.is_err(), "something knocked");
+    let accepted = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+    assert!(accepted.is_err(), "a connection was accepted");
 }
 
 /// [J02] [J05]
@@ -66,23 +66,23 @@ async fn a_local_socket_of_the_servers_user_or_without_a_path_cannot_be_reached(
             "s().connect('/var/run/docker.sock')",
         ],
     );
-    let told = run(&server, &code).await.ok();
-    // Not there, 2 is ENOENT, or refused, 13 is EACCES; 111 is ECONNREFUSED, 1 is EPERM.
+    let output = run(&server, &code).await.ok();
+    // Missing is ENOENT (2), refused is EACCES (13); 111 is ECONNREFUSED, 1 is EPERM.
     let by_path = ["FileNotFoundError 2", "PermissionError 13"];
     let by_name = ["ConnectionRefusedError 111", "PermissionError 1"];
-    let lines: Vec<_> = told.lines().collect();
+    let lines: Vec<_> = output.lines().collect();
     for (line, refusals) in lines.iter().zip([by_path, by_path, by_name, by_path]) {
-        assert!(refusals.contains(line), "{told}");
+        assert!(refusals.contains(line), "{output}");
     }
-    assert_eq!(lines.len(), 4, "{told}");
-    let heard = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
-    assert!(heard.is_err() && nameless.accept().is_err(), "something knocked");
+    assert_eq!(lines.len(), 4, "{output}");
+    let accepted = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+    assert!(accepted.is_err() && nameless.accept().is_err(), "a connection was accepted");
 }
 
 /// [J06]
 #[tokio::test]
-async fn no_descriptor_comes_in_or_is_taken_through_the_runners_sockets() {
-    let _turn = ON_THEIR_WAY.lock().await;
+async fn no_descriptor_can_be_passed_through_the_runners_sockets() {
+    let _turn = IN_FLIGHT.lock().await;
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -99,8 +99,8 @@ async fn no_descriptor_comes_in_or_is_taken_through_the_runners_sockets() {
         except OSError as e: print('enough')
         ",
     );
-    let told = run(&server, &code).await.ok();
-    assert!(told.starts_with("'' ''\nnothing\n'' ''\nnothing\n"), "{told}");
+    let output = run(&server, &code).await.ok();
+    assert!(output.starts_with("'' ''\nnothing\n'' ''\nnothing\n"), "{output}");
     for _ in 0..3 {
         run(&server, &code).await.ok();
     }
@@ -109,8 +109,8 @@ async fn no_descriptor_comes_in_or_is_taken_through_the_runners_sockets() {
 
 /// [J09]
 #[tokio::test]
-async fn what_multiprocessing_builds_on_works() {
-    let _turn = ON_THEIR_WAY.lock().await;
+async fn multiprocessing_primitives_work() {
+    let _turn = IN_FLIGHT.lock().await;
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -136,7 +136,7 @@ async fn what_multiprocessing_builds_on_works() {
 
 /// [J07] [J08]
 #[tokio::test]
-async fn a_server_in_the_code_gets_a_clear_refusal() {
+async fn a_server_started_by_the_code_gets_a_clear_error() {
     let server = TestServer::start("").await;
     let code = try_each(
         "import http.server, socketserver, urllib.request, time\nbegan = time.monotonic()",
@@ -152,7 +152,7 @@ async fn a_server_in_the_code_gets_a_clear_refusal() {
 
 /// [J07]
 #[tokio::test]
-async fn two_cells_that_use_the_same_names_do_not_meet() {
+async fn two_cells_that_use_the_same_names_do_not_interact() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -164,7 +164,7 @@ async fn two_cells_that_use_the_same_names_do_not_meet() {
             a = local(); a.bind('\0the same'); a.listen()
             c = shared_memory.SharedMemory('the_same', create=True, size=16)
         except OSError as e:
-            # Another one has the name, and is out of reach.
+            # The name is taken by another cell, and out of reach.
             print(e.errno in (errno.EADDRINUSE, errno.EEXIST))
             for reach in (lambda: local().connect('\0the same'), lambda: shared_memory.SharedMemory('the_same')):
                 try: reach(); print('met')
@@ -190,10 +190,10 @@ async fn two_cells_that_use_the_same_names_do_not_meet() {
 
 /// [G09]
 #[tokio::test]
-async fn descriptors_that_one_cell_leaves_on_their_way_keep_no_other_from_coming_up() {
-    let _turn = ON_THEIR_WAY.lock().await;
+async fn descriptors_in_flight_in_one_cell_do_not_prevent_new_cells() {
+    let _turn = IN_FLIGHT.lock().await;
     let server = TestServer::start("").await;
-    // As many as the kernel lets a user have; it counts those of all cells together.
+    // The kernel's limit per user; it counts those of all cells together.
     let hoarder = python(
         r"
         import socket, time
@@ -211,7 +211,7 @@ async fn descriptors_that_one_cell_leaves_on_their_way_keep_no_other_from_coming
         ",
     );
     let others = async {
-        // More than there are standbys.
+        // More often than there are standbys.
         for _ in 0..12 {
             assert_eq!(run(&server, "import time; time.sleep(0.05); print(1)").await.ok(), "1\n");
         }

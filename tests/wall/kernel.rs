@@ -1,11 +1,11 @@
-//! The kernel: what could open the wall from inside is refused, with an error and not with death.
+//! The kernel: calls that could break the isolation fail with an error and do not kill the process.
 
 use crate::harness::TestServer;
 use crate::{is_namespaced, run};
 
 /// [H01] [H02] [H03] [H04] [H05]
 #[tokio::test]
-async fn what_could_open_the_wall_is_refused() {
+async fn calls_that_could_break_the_isolation_are_refused() {
     let server = TestServer::start("").await;
     // Number on x86-64, name, arguments, and the error: 1 EPERM, 38 ENOSYS, 95 EOPNOTSUPP,
     // 97 EAFNOSUPPORT.
@@ -38,7 +38,7 @@ async fn what_could_open_the_wall_is_refused() {
         (41, "socket(AF_VSOCK)", "40, 1, 0", 97),
         (29, "shmget", "0, 4096, 0o1600", 1),
         (16, "ioctl(TIOCSTI)", "0, 0x5412, 0", 1),
-        (9999, "a number that nobody knows", "0", 38),
+        (9999, "an unknown number", "0", 38),
     ];
     let tries: String = calls
         .iter()
@@ -56,7 +56,7 @@ async fn what_could_open_the_wall_is_refused() {
 
 /// [I07]
 #[tokio::test]
-async fn the_code_is_nobody_and_can_become_nobody_else() {
+async fn the_code_is_unprivileged_and_cannot_change_its_user() {
     let server = TestServer::start("").await;
     let code = "import os, ctypes\n\
         prctl = ctypes.CDLL(None).prctl\n\
@@ -65,14 +65,14 @@ async fn the_code_is_nobody_and_can_become_nobody_else() {
         print({os.getuid(), os.geteuid(), os.getgid(), os.getegid()})";
     let mut users = std::collections::HashSet::new();
     for _ in 0..2 {
-        let told = run(&server, code).await.ok();
-        let user = told.strip_prefix("False [] 2 1\n{").and_then(|rest| rest.strip_suffix("}\n"));
-        let user: u32 = user.and_then(|user| user.parse().ok()).expect(&told);
-        assert!(user >= 1000, "{told}");
+        let output = run(&server, code).await.ok();
+        let user = output.strip_prefix("False [] 2 1\n{").and_then(|rest| rest.strip_suffix("}\n"));
+        let user: u32 = user.and_then(|user| user.parse().ok()).expect(&output);
+        assert!(user >= 1000, "{output}");
         users.insert(user);
     }
     match is_namespaced(&server).await {
-        true => assert_eq!(users, [1000].into(), "what it is outside it cannot see"),
-        false => assert_eq!(users.len(), 2, "each cell is somebody else: {users:?}"),
+        true => assert_eq!(users, [1000].into(), "its user outside is not visible"),
+        false => assert_eq!(users.len(), 2, "each cell has its own user: {users:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What was imported before the code came: it is there, it is warm, and it has left no trace.
+//! Kits, libraries that are imported before the code arrives: they are present, fast, and leave no trace.
 
 use std::time::{Duration, Instant};
 
@@ -8,34 +8,34 @@ use tokio::time::interval;
 use crate::harness::{TestServer, Warden};
 use crate::{execute, python};
 
-/// How long a zygote may take to learn what code writes to, beside other tests.
+/// Time limit for a zygote to learn which pages code writes to, beside other tests.
 const LEARNS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Time for a standby to come up and to get ready.
+/// Time for a standby to start and to prepare its pages.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 const BARE: &str = "import sys, numpy\n";
 const SCIENCE: &str = "import sys, pandas\n";
 
 #[tokio::test]
-async fn code_gets_the_kit_that_has_what_it_imports() {
+async fn code_gets_the_kit_with_its_imports() {
     let server = TestServer::start("").await;
     let question = "print('numpy' in sys.modules, 'sympy' in sys.modules)";
     let science = execute(&server, &format!("{SCIENCE}{question}")).await;
     assert_eq!((&science["stdout"], &science["stderr"]), (&json!("True True\n"), &json!("")));
-    // Where no other standby is left it gets one that has imported more.
-    let mut said = Vec::new();
-    while said.last() != Some(&json!("True False\n")) {
-        assert!(said.len() < 50, "{said:?}");
-        said.push(execute(&server, &format!("{BARE}{question}")).await["stdout"].clone());
+    // If no other standby is left, code gets one that has imported more.
+    let mut answers = Vec::new();
+    while answers.last() != Some(&json!("True False\n")) {
+        assert!(answers.len() < 50, "{answers:?}");
+        answers.push(execute(&server, &format!("{BARE}{question}")).await["stdout"].clone());
     }
-    // A hint and no more: what it does not see is imported by the code.
+    // Only a hint: imports that the detection misses are done by the code.
     let hidden = "exec('import sympy'); print(sympy.sqrt(16))";
     assert_eq!(execute(&server, hidden).await["stdout"], "4\n");
 }
 
 #[tokio::test]
-async fn what_the_zygote_did_before_shows_in_no_cell() {
+async fn the_zygotes_warm_up_leaves_no_trace_in_cells() {
     let server = TestServer::start("").await;
     let look = "import os, tempfile\n\
         print(os.listdir(), os.listdir(tempfile.gettempdir()), os.getcwd() == sys.path[0])\n";
@@ -45,7 +45,7 @@ async fn what_the_zygote_did_before_shows_in_no_cell() {
         (format!("{BARE}{look}"), "[] [] True\n"),
         (format!("{SCIENCE}{look}{figures}"), "[] [] True\n[] 1 None\n"),
     ] {
-        // More often than there are standbys, so that some of them come of a zygote that has done it.
+        // More often than there are standbys, so that some come from a warmed-up zygote.
         for _ in 0..8 {
             let answer = execute(&server, &code).await;
             assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(wanted), &json!("")));
@@ -54,9 +54,9 @@ async fn what_the_zygote_did_before_shows_in_no_cell() {
     }
 }
 
-/// Some warnings are given only once, and that once would be the zygote's.
+/// Some warnings are given only once; the zygote would consume them.
 #[tokio::test]
-async fn what_the_zygote_does_warns_of_nothing() {
+async fn the_zygotes_warm_up_causes_no_warnings() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -87,7 +87,7 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
         number.unwrap_or_else(|| panic!("{answer}"))
     };
     let deadline = Instant::now() + LEARNS_WITHIN;
-    // Nobody is told when a standby has them. One that is asked for too soon has stopped in the middle.
+    // There is no event when a standby is prepared. One that is taken too soon is only partly prepared.
     let mut looks = interval(LOOK_EVERY);
     while of(&warm).await < 3 * of(&cool).await {
         assert!(Instant::now() < deadline, "no standby has pages of its own");
@@ -95,7 +95,7 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
     }
 }
 
-/// Nor has code to wait for text of programs that it has not looked at before.
+/// Code does not wait for program text to be mapped on first access either.
 #[tokio::test]
 async fn standbys_have_mapped_the_pages_that_code_reads() {
     let warden = Warden::start(&["--kits", "science", "--standbys", "1"]);
@@ -113,9 +113,9 @@ async fn standbys_have_mapped_the_pages_that_code_reads() {
     let mut looks = interval(LOOK_EVERY);
     loop {
         let answer = execute(&server, &code).await;
-        let said = answer["stdout"].as_str().and_then(|text| text.trim().parse::<u64>().ok());
-        // Some hundred where only what is written to has been copied, thousands without that.
-        match said {
+        let printed = answer["stdout"].as_str().and_then(|text| text.trim().parse::<u64>().ok());
+        // Some hundred if only written pages are copied, thousands without any preparation.
+        match printed {
             Some(faults) if faults < 50 => break,
             Some(faults) => assert!(Instant::now() < deadline, "{faults} faults are left"),
             None => panic!("{answer}"),
@@ -124,9 +124,9 @@ async fn standbys_have_mapped_the_pages_that_code_reads() {
     }
 }
 
-/// And their pages stay shared; what the code makes is counted, and freed, as ever.
+/// Their pages stay shared; objects that the code creates are counted and freed as usual.
 #[tokio::test]
-async fn references_to_what_libraries_have_made_are_not_counted() {
+async fn references_to_objects_of_libraries_are_not_counted() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -147,8 +147,8 @@ async fn references_to_what_libraries_have_made_are_not_counted() {
     let mut looks = interval(LOOK_EVERY);
     loop {
         let answer = execute(&server, &code).await;
-        let said = answer["stdout"].as_str().unwrap_or_default();
-        let (counts, own) = said.split_once('\n').unwrap_or_default();
+        let printed = answer["stdout"].as_str().unwrap_or_default();
+        let (counts, own) = printed.split_once('\n').unwrap_or_default();
         assert_eq!(own, "2 True\n", "{answer}");
         if ["4294967295", "not known"].contains(&counts) {
             break;
@@ -158,9 +158,9 @@ async fn references_to_what_libraries_have_made_are_not_counted() {
     }
 }
 
-/// What the zygote has imported is not there by accident: code that forgets an import fails, as elsewhere.
+/// Modules that only the zygote has imported are hidden: code with a missing import fails, as elsewhere.
 #[tokio::test]
-async fn modules_that_the_code_has_not_imported_are_not_there() {
+async fn modules_that_the_code_has_not_imported_are_hidden() {
     let server = TestServer::start("").await;
     let alone = "import PIL, matplotlib, sklearn, sys\n\
         print(hasattr(matplotlib, 'pyplot'), hasattr(matplotlib, 'style'), hasattr(PIL, 'ImageDraw'),\n\

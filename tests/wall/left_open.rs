@@ -1,4 +1,4 @@
-//! Files that code leaves open are whole when the run is over, and can be written to in the next.
+//! Files that code leaves open are complete at the end of the run, and can be written in the next one.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -15,9 +15,9 @@ fn file(answer: &Value, name: &str) -> Vec<u8> {
         .expect("it is base64")
 }
 
-/// Wherever the code keeps them, and however it ends.
+/// Wherever the code stores them, and however it ends.
 #[tokio::test]
-async fn files_that_are_left_open_come_back_whole() {
+async fn files_left_open_are_returned_completely() {
     let server = TestServer::start("").await;
     let keep = [
         "f = open('a', 'w'); f.write('text')",
@@ -41,9 +41,9 @@ async fn files_that_are_left_open_come_back_whole() {
     }
 }
 
-/// What has an end gets one at the end of each run.
+/// Formats with a trailer get it at the end of each run.
 #[tokio::test]
-async fn compressed_files_and_archives_that_are_left_open_can_be_read_after_every_run() {
+async fn compressed_files_and_archives_left_open_are_readable_after_every_run() {
     let server = TestServer::start("").await;
     let first = python(
         r"
@@ -69,7 +69,7 @@ async fn compressed_files_and_archives_that_are_left_open_can_be_read_after_ever
 }
 
 #[tokio::test]
-async fn files_of_libraries_that_are_left_open_come_back_whole() {
+async fn files_left_open_by_libraries_are_returned_completely() {
     let server = TestServer::start("").await;
     let code = python(
         r"

@@ -1,11 +1,11 @@
-//! The libraries of Gemini's own environment: all of them, and at work.
+//! The libraries of Gemini's own environment: all are present and work.
 
 use serde_json::json;
 
 use crate::harness::{Program, TestServer, Warden, direct};
 use crate::{execute, ran};
 
-/// Each of the page's 37: its name there, some of what it is for, and what comes of that.
+/// Each of the 37 on Google's page: its name there, code for its main purpose, and the output.
 const WORKS: &[(&str, &str, &str)] = &[
     (
         "attrs",
@@ -190,9 +190,9 @@ const WORKS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// [A29] Each in a cell of its own, so that each is used for the first time.
+/// [A29] Each in its own cell, so that each is used for the first time.
 #[tokio::test]
-async fn each_library_does_what_it_is_for_within_a_run() {
+async fn each_library_works_within_a_run() {
     assert_eq!(WORKS.len(), 37);
     let warden = Warden::start(&[]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
@@ -209,7 +209,7 @@ async fn each_library_does_what_it_is_for_within_a_run() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each of the page's 37, by the name that code imports it under.
+/// The import names of all 37.
 const NAMES: &[&str] = &[
     "attrs",
     "chess",
@@ -250,7 +250,7 @@ const NAMES: &[&str] = &[
     "xlrd",
 ];
 
-/// With the thirty seconds that everybody has: TensorFlow alone takes seconds to import.
+/// With the default limit of thirty seconds: TensorFlow alone takes seconds to import.
 #[tokio::test]
 async fn all_libraries_can_be_imported_and_keras_learns() {
     assert_eq!(NAMES.len(), 37);
@@ -264,13 +264,13 @@ async fn all_libraries_can_be_imported_and_keras_learns() {
         losses = model.fit(x, 2 * x, epochs=3, verbose=0).history['loss']\n\
         print(len(losses), losses[-1] < losses[0])";
 
-    let told = ran(&server.create(direct(&format!("{imports}{fit}"))).await).remove(0).ok();
+    let output = ran(&server.create(direct(&format!("{imports}{fit}"))).await).remove(0).ok();
 
-    assert_eq!(told, "3 True\n");
+    assert_eq!(output, "3 True\n");
 }
 
-/// What the versions of the lock were chosen by, with docs/src/reference/libraries.md: ordinary code that newer major versions
-/// refuse. Each line is one way to write it that is common.
+/// Ordinary code that newer major versions reject, by which the versions of the lock were chosen; see
+/// docs/src/reference/libraries.md. Each line is one common idiom.
 const IDIOMS: &str = "
 assert len(pd.date_range('2024-01-01', periods=3, freq='M')) == 3
 assert len(pd.date_range('2024-01-01', periods=3, freq='H')) == 3
@@ -316,7 +316,7 @@ from scipy.special import sph_harm
 ";
 
 #[tokio::test]
-async fn what_most_code_in_the_world_says_works() {
+async fn common_idioms_work() {
     let server = TestServer::start("").await;
     let lines: Vec<&str> = IDIOMS.lines().filter(|line| !line.is_empty()).collect();
     let lines = serde_json::to_string(&lines).expect("they are text");

@@ -1,4 +1,4 @@
-//! Every limit that a run meets is told in words, and by its name and number.
+//! Every exceeded limit is reported in text, and by name and value.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::harness::{TestServer, Warden};
 use crate::{alive, execute, execute_within, is_namespaced, python, run};
 
 #[track_caller]
-fn told(answer: &Value) -> &str {
+fn stderr_of(answer: &Value) -> &str {
     answer["stderr"].as_str().expect("it is text")
 }
 
 #[tokio::test]
-async fn an_exception_that_comes_of_a_limit_is_followed_by_the_limit() {
-    // To use up a limit can take a busy machine longer than tests have.
+async fn an_exception_caused_by_a_limit_is_followed_by_the_limit() {
+    // Exhausting a limit can take a busy machine longer than the tests' time limit.
     let warden = Warden::start(&["--standbys", "2"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let cases: [(&str, (&str, u64, &str)); 13] = [
@@ -69,24 +69,24 @@ async fn an_exception_that_comes_of_a_limit_is_followed_by_the_limit() {
     ];
     let namespaced = is_namespaced(&server).await;
     for (code, (name, value, words)) in cases {
-        // Where somebody counts files, and no disk is full, the run may be stopped instead.
+        // If the warden measures files, and no disk is full, the run may be stopped instead.
         let counted = name.starts_with("disk") && !namespaced || name == "processes";
         let then = if counted { "\nimport time; time.sleep(60)" } else { "" };
         let answer = execute(&server, &format!("print('before', flush=True)\n{code}{then}")).await;
         assert_eq!(answer["outcome"], "failed", "{code}: {answer}");
         assert_eq!(answer["stdout"], "before\n", "{code}");
         assert_eq!(answer["limit"], json!({"name": name, "value": value}), "{code}: {answer}");
-        let told = told(&answer);
-        let stopped = told.starts_with(&format!("OSError: stopped, used more than {words}\n"));
-        let raised =
-            told.starts_with("Traceback") && told.contains(&format!("\nThe limit is {words}\n"));
-        assert!(raised || counted && stopped, "{code}: {told}");
+        let stderr = stderr_of(&answer);
+        let stopped = stderr.starts_with(&format!("OSError: stopped, used more than {words}\n"));
+        let raised = stderr.starts_with("Traceback")
+            && stderr.contains(&format!("\nThe limit is {words}\n"));
+        assert!(raised || counted && stopped, "{code}: {stderr}");
         alive(&server).await;
     }
 }
 
 #[tokio::test]
-async fn an_exception_that_comes_of_something_else_is_not_blamed_on_a_limit() {
+async fn an_exception_with_another_cause_is_not_attributed_to_a_limit() {
     let server = TestServer::start("").await;
     for code in [
         "1/0",
@@ -99,24 +99,24 @@ async fn an_exception_that_comes_of_something_else_is_not_blamed_on_a_limit() {
         let answer = execute(&server, code).await;
         assert_eq!(answer["outcome"], "failed", "{code}: {answer}");
         assert_eq!(answer.get("limit"), None, "{code}: {answer}");
-        assert!(!told(&answer).contains("The limit is"), "{code}: {answer}");
+        assert!(!stderr_of(&answer).contains("The limit is"), "{code}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn what_the_code_says_of_itself_chooses_words_and_nothing_else() {
+async fn a_status_forged_by_the_code_only_selects_the_message() {
     let server = TestServer::start("").await;
     for byte in [2, 6, 7, 255] {
         let code = format!("import os\nos.write(3, bytes([{byte}]))\nwhile True: pass");
         let answer = execute(&server, &code).await;
         assert_eq!(answer["outcome"], "failed", "{byte}: {answer}");
-        assert_ne!(told(&answer), "", "{byte}");
+        assert_ne!(stderr_of(&answer), "", "{byte}");
     }
     alive(&server).await;
 }
 
 #[tokio::test]
-async fn many_processors_are_not_more_time() {
+async fn parallel_work_uses_up_the_cpu_time_limit_faster() {
     let warden = Warden::start(&["--cpu-ms", "1000", "--wall-ms", "20000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let hogs = [
@@ -135,17 +135,17 @@ async fn many_processors_are_not_more_time() {
         assert_eq!(answer["outcome"], "deadline_exceeded", "{hog}: {answer}");
         assert_eq!(answer["limit"], json!({"name": "cpu_ms", "value": 1000}), "{hog}");
         let words = "TimeoutError: stopped, used more than 1 s of processor time\n";
-        assert_eq!((&answer["stdout"], told(&answer)), (&json!("before\n"), words), "{hog}");
+        assert_eq!((&answer["stdout"], stderr_of(&answer)), (&json!("before\n"), words), "{hog}");
         let cpu_ms = answer["usage"]["cpu_ms"].as_f64().expect("a number");
         assert!((1000.0..2500.0).contains(&cpu_ms), "{hog}: {cpu_ms} ms");
     }
     alive(&server).await;
     let slept = execute(&server, "import time; time.sleep(1.5); print('slept')").await;
-    assert_eq!(slept["stdout"], "slept\n", "to wait costs no processor: {slept}");
+    assert_eq!(slept["stdout"], "slept\n", "waiting uses no CPU time: {slept}");
 }
 
 #[tokio::test]
-async fn what_a_run_used_is_told() {
+async fn resource_usage_of_a_run_is_reported() {
     let server = TestServer::start("").await;
     let number = |answer: &Value, name: &str| answer["usage"][name].as_f64().expect("a number");
 
@@ -165,11 +165,11 @@ async fn what_a_run_used_is_told() {
     let sleeps = execute(&server, "import time; time.sleep(0.3)").await;
     assert!(number(&sleeps, "wall_ms") >= 300.0 && number(&sleeps, "cpu_ms") < 200.0, "{sleeps}");
 
-    // Gone again before the end, and faster than anybody looks.
+    // Freed before the end, and faster than the warden polls.
     let peak = execute(&server, "x = b'x' * (300 << 20); del x").await;
     let bytes = number(&peak, "peak_memory_bytes");
     assert!((f64::from(295 << 20)..f64::from(360 << 20)).contains(&bytes), "{peak}");
-    // Shared by three processes, and there once.
+    // Shared by three processes, counted once.
     let shared = python(
         r"
         import os, time
@@ -193,26 +193,26 @@ async fn what_a_run_used_is_told() {
 }
 
 #[tokio::test]
-async fn pictures_that_do_not_come_back_are_counted_where_model_and_person_look() {
+async fn omitted_images_are_reported_to_model_and_client() {
     let server = TestServer::start("").await;
     let many = "from PIL import Image\nfor n in range(30): Image.new('L', (n + 1, 1)).show()\nprint('shown')";
     let words = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n";
     assert_eq!(run(&server, many).await.ok(), format!("shown\n{words}"));
     let answer = execute(&server, many).await;
     assert_eq!((&answer["images_left_out"], &answer["stdout"]), (&json!(10), &json!("shown\n")));
-    assert_eq!(told(&answer), words);
+    assert_eq!(stderr_of(&answer), words);
     let large = "open('large.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(11 << 20))";
-    let told = run(&server, large).await.ok();
-    assert_eq!(told, "[… 1 picture left out: the limit is 20, 10 MiB each, 32 MiB together …]\n");
+    let output = run(&server, large).await.ok();
+    assert_eq!(output, "[… 1 picture left out: the limit is 20, 10 MiB each, 32 MiB together …]\n");
 }
 
 #[tokio::test]
-async fn files_and_output_that_do_not_come_back_are_counted() {
+async fn omitted_files_and_output_are_counted() {
     let server = TestServer::start("").await;
     let code = "for i in range(103): open(str(i), 'w')\nprint('x' * (3 << 20))";
     let answer = execute(&server, code).await;
     assert_eq!((&answer["outcome"], &answer["files_left_out"]), (&json!("ok"), &json!(3)));
-    assert_eq!(told(&answer), "[… 3 files left out: the limit is 100, 32 MiB together …]\n");
+    assert_eq!(stderr_of(&answer), "[… 3 files left out: the limit is 100, 32 MiB together …]\n");
     assert_eq!(answer["stdout_bytes_left_out"], (2 << 20) + 1);
     assert_eq!(answer["stderr_bytes_left_out"], 0);
 }

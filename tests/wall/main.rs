@@ -1,27 +1,24 @@
-//! What the wall promises, each promise attacked as a client would: through the API, with code.
+//! Isolation tests: each promise is attacked as a client would, through the API, with code.
 //!
-//! Every attack reaches only for what the test itself has set up, and carries its own end. What the
-//! marks above them mean, such as `[C06]`, stands in `cases.rs`; `run` beside it tries all of it as
-//! root and as an ordinary user.
+//! Attacks target only objects that the test itself has created, and each ends by itself. `cases.rs`
+//! explains the marks above the tests, such as `[C06]`; the script `run` runs all tests as root and as an
+//! ordinary user.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod accidents;
 mod arguments;
 mod bombs;
 mod cases;
-mod collected;
-mod crowd;
+mod cleanup;
+mod concurrency;
 mod degraded;
+mod determinism;
 mod devices;
-mod dice;
-mod drawing;
 mod escapes;
 mod files;
 mod fonts;
-mod growth;
-mod hoards;
+mod freezing;
 mod host;
 mod information;
 mod ipc;
@@ -31,15 +28,18 @@ mod left_open;
 mod libraries;
 mod limits;
 mod memory;
+mod memory_growth;
 mod neighbours;
 mod network;
-mod nothing_left;
 mod out_of_memory;
 mod output;
+mod output_collection;
 mod pictures;
+mod plotting;
 mod processes;
 mod races;
-mod rest;
+mod recovery;
+mod resource_hoarding;
 mod results;
 mod secrets;
 mod shared;
@@ -58,15 +58,15 @@ use std::time::{Duration, Instant};
 use harness::{Client, direct};
 use serde_json::{Value, json};
 
-/// For a run that needs milliseconds, on a machine that has other things to do.
+/// Time limit of a run that needs milliseconds, on a busy machine.
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Debug)]
 struct Ran {
     is_error: bool,
     result: String,
-    /// MIME type and bytes of the pictures that came back, in their order.
+    /// MIME type and bytes of the returned images, in order.
     pictures: Vec<(String, Vec<u8>)>,
 }
 
@@ -84,7 +84,7 @@ impl Ran {
     }
 }
 
-/// Runs code in a cell of its own.
+/// Runs code in its own cell.
 async fn run(client: &Client, code: &str) -> Ran {
     let reply = client.create(direct(code)).await;
     let mut runs = ran(&reply);
@@ -92,12 +92,12 @@ async fn run(client: &Client, code: &str) -> Ran {
     runs.remove(0)
 }
 
-/// Runs code without a model: what came of it is told in more detail.
+/// Runs code without a model, which returns more details.
 async fn execute(client: &Client, code: &str) -> Value {
     execute_within(client, code, Duration::MAX).await
 }
 
-/// The same, in less time than everybody has.
+/// The same with a shorter time limit.
 async fn execute_within(client: &Client, code: &str, limit: Duration) -> Value {
     let limit = if limit == Duration::MAX { Value::Null } else { limit.as_secs_f64().into() };
     let reply = client.post("/x/execute", &json!({"code": code, "timeout_s": limit})).await;
@@ -105,7 +105,7 @@ async fn execute_within(client: &Client, code: &str, limit: Duration) -> Value {
     reply.body
 }
 
-/// After an attack: the next run works, before a time limit would end it, and has all that code needs.
+/// After an attack: the next run works, well within a time limit, and has every resource that code needs.
 async fn alive(client: &Client) {
     let began = Instant::now();
     assert_eq!(run(client, "print(1)").await.ok(), "1\n");
@@ -119,19 +119,22 @@ async fn alive(client: &Client) {
     assert_eq!(run(client, needs).await.ok(), "[]\n1048576\ndone\n");
 }
 
-/// Where code may write: what it is called on a root of the cell's own, and elsewhere on the machine's.
+/// Where code may write: the fixed paths of a private root, and other paths on a shared root.
 const PLACES: &str =
     "import os, tempfile\nPLACES = [os.getcwd(), tempfile.gettempdir(), '/dev/shm']\n";
 
-/// Whether cells have namespaces and a root of their own, as the server says. Where they have not, some
-/// promises are others: `sandbox-image/TIERS.md` has them all.
+/// Whether cells have namespaces and a private root, as the server reports. Without them some promises
+/// differ: see `sandbox-image/TIERS.md`.
 async fn is_namespaced(client: &Client) -> bool {
     let tier = client.get("/x/isolation").await.body["tier"].clone();
-    assert!(tier == "namespaced" || tier == "landlocked", "the battery is not for {tier}");
+    assert!(
+        tier == "namespaced" || tier == "landlocked",
+        "these tests do not support the tier {tier}"
+    );
     tier == "namespaced"
 }
 
-/// Python as it stands in a test, without the test's own indentation.
+/// Python code without the indentation of the test around it.
 fn python(text: &str) -> String {
     let lines = || text.lines().skip_while(|line| line.trim().is_empty());
     let indent = lines().next().map_or(0, |line| line.len() - line.trim_start().len());
@@ -173,8 +176,8 @@ fn ran(reply: &Value) -> Vec<Ran> {
     runs
 }
 
-/// Code that tries each expression of a list and prints what came of it, a line each: `ok` or the
-/// name of the exception.
+/// Code that evaluates each expression of a list and prints a line for each: `ok`, or the name of the
+/// exception and its error number.
 fn try_each(setup: &str, expressions: &[&str]) -> String {
     let tries: String = expressions
         .iter()

@@ -1,4 +1,4 @@
-//! Memory: what is too much is an error in the code that wanted it.
+//! Memory: allocating too much is an error in the code.
 
 use serde_json::json;
 
@@ -10,18 +10,18 @@ use crate::{PLACES, alive, execute, is_namespaced, python, run};
 async fn too_much_memory_is_a_memory_error() {
     let server = TestServer::start("").await;
     for code in ["x = bytearray(3 << 30)", "import numpy as np\nx = np.ones((10**6, 10**4))"] {
-        let told = run(&server, code).await.failed();
-        assert!(told.contains("MemoryError"), "{code}:\n{told}");
+        let output = run(&server, code).await.failed();
+        assert!(output.contains("MemoryError"), "{code}:\n{output}");
     }
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }
 
 /// [E05]
 ///
-/// Each of them has less than a process may have.
+/// Each of them uses less than the limit of a process.
 #[tokio::test]
-async fn the_processes_of_a_cell_have_their_memory_together() {
-    // So much memory takes a busy machine longer than tests have.
+async fn the_memory_limit_applies_to_all_processes_of_a_cell_together() {
+    // Filling so much memory takes a busy machine longer than the tests' time limit.
     let warden = Warden::start(&["--standbys", "1"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = "import os, time\n\
@@ -31,17 +31,17 @@ async fn the_processes_of_a_cell_have_their_memory_together() {
         \x20       x = bytearray(b'x') * (600 << 20)\n\
         \x20       time.sleep(60)\n\
         time.sleep(60)";
-    let told = run(&server, code).await.failed();
-    assert_eq!(told, "before\nMemoryError: stopped, used more than 2048 MiB of memory\n");
+    let output = run(&server, code).await.failed();
+    assert_eq!(output, "before\nMemoryError: stopped, used more than 2048 MiB of memory\n");
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }
 
-/// Memory that no process asks for, or that all of them have, counts like any other.
+/// Memory that is not allocated by one process counts like any other.
 #[tokio::test]
-async fn shared_memory_and_files_in_memory_count_as_well() {
+async fn shared_memory_and_files_in_memory_count_as_memory() {
     let warden = Warden::start(&["--memory-mib", "512", "--scratch-mib", "256"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
-    // On the machine's root the others are on a disk.
+    // On a shared root the other folders are on a disk.
     let in_memory = if is_namespaced(&server).await { "PLACES" } else { "PLACES[2:] * 3" };
     let with_files = format!(
         "{PLACES}for n, d in enumerate({in_memory}):\n\
@@ -50,16 +50,16 @@ async fn shared_memory_and_files_in_memory_count_as_well() {
     );
     let cases = [
         "import mmap, numpy as np\nx = np.frombuffer(mmap.mmap(-1, 1 << 30), 'u1')\nx[::4096] = 1",
-        // Neither the files nor the process alone is too much.
+        // Neither the files nor the process alone exceeds the limit.
         &with_files,
-        // What is mapped is not counted twice, and what is not is not forgotten.
+        // Mapped files count once, and files that are not mapped count too.
         "import mmap, os, time\n\
          f = open(f'/dev/shm/f-{os.getpid()}', 'w+b'); f.truncate(150 << 20)\n\
          m = mmap.mmap(f.fileno(), 150 << 20); m.write(bytes(150 << 20))\n\
          x = b'x' * (250 << 20); time.sleep(0.5); print('both fit', flush=True)\n\
          open(f'/dev/shm/g-{os.getpid()}', 'wb').write(bytes(100 << 20)); y = b'y' * (100 << 20)\n\
          time.sleep(60)",
-        // Each has less than a process may have.
+        // Each uses less than the limit of a process.
         "import os, time\n\
          for _ in range(8):\n\
          \x20   if os.fork() == 0: x = b'x' * (100 << 20); time.sleep(60)\n\
@@ -69,9 +69,9 @@ async fn shared_memory_and_files_in_memory_count_as_well() {
         let answer = execute(&server, &format!("print('before', flush=True)\n{code}")).await;
         assert_eq!(answer["outcome"], "failed", "{code}: {answer}");
         assert_eq!(answer["limit"], json!({"name": "memory_bytes", "value": 512 << 20}), "{code}");
-        let told = answer["stderr"].as_str().expect("it is text");
+        let output = answer["stderr"].as_str().expect("it is text");
         let words = "MemoryError: stopped, used more than 512 MiB of memory\n";
-        assert!(told.starts_with(words), "{code}: {answer}");
+        assert!(output.starts_with(words), "{code}: {answer}");
         let stdout = if code.contains("both fit") { "before\nboth fit\n" } else { "before\n" };
         assert_eq!(answer["stdout"], stdout, "{code}");
         alive(&server).await;
@@ -81,9 +81,9 @@ async fn shared_memory_and_files_in_memory_count_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_promised_can_be_had() {
+async fn the_promised_memory_is_available() {
     let server = TestServer::start("").await;
-    // Not touched, so that the test needs no memory either.
+    // Not touched, so that the test uses no memory.
     assert_eq!(
         run(&server, "import mmap\nm = mmap.mmap(-1, 1900 << 20)\nprint(len(m) >> 20)").await.ok(),
         "1900\n"
@@ -105,12 +105,12 @@ async fn limits_cannot_be_raised() {
 
 /// [E02]
 #[tokio::test]
-async fn memory_that_grows_ends_in_an_error_that_says_so_and_keeps_what_was_printed() {
+async fn growing_memory_ends_in_a_memory_error_and_keeps_the_output() {
     let server = TestServer::start("").await;
     let code = "import numpy as np\na, n = [], 0\n\
         while n < 4000: a.append(np.empty(50 << 20, 'u1')); n += 50; print(n, flush=True)";
-    let told = run(&server, code).await.failed();
-    assert!(told.starts_with("50\n100\n") && told.contains("MemoryError"), "{told}");
+    let output = run(&server, code).await.failed();
+    assert!(output.starts_with("50\n100\n") && output.contains("MemoryError"), "{output}");
     alive(&server).await;
 }
 
@@ -125,10 +125,10 @@ async fn one_text_or_number_that_is_too_large_is_an_error() {
         "' ' * (3 << 30)",
         "' ' * ((2 << 30) + 1024)",
     ] {
-        let told = run(&server, code).await.failed();
+        let output = run(&server, code).await.failed();
         assert!(
-            told.ends_with("MemoryError\nThe limit is 2048 MiB of memory\n"),
-            "{code}:\n{told}"
+            output.ends_with("MemoryError\nThe limit is 2048 MiB of memory\n"),
+            "{code}:\n{output}"
         );
     }
     alive(&server).await;
@@ -136,7 +136,7 @@ async fn one_text_or_number_that_is_too_large_is_an_error() {
 
 /// [E09]
 #[tokio::test]
-async fn no_memory_can_be_held_so_that_others_cannot_have_it() {
+async fn memory_cannot_be_locked() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -154,7 +154,7 @@ async fn no_memory_can_be_held_so_that_others_cannot_have_it() {
 
 /// [E11]
 #[tokio::test]
-async fn reading_all_there_is_to_read_harms_nobody() {
+async fn reading_all_readable_files_harms_no_other_run() {
     let server = TestServer::start("").await;
     let code = python(
         r"

@@ -1,7 +1,7 @@
-//! Those who run beside an attack: none of them may be kept from going on for half a second.
+//! Runs beside an attack: none may be delayed by half a second.
 //!
-//! Eight of them say a number every 50 ms and measure how long each took. How long it takes them
-//! without an attack is measured in the same test, and is the machine's affair and not the wall's.
+//! Eight of them print a number every 50 ms and measure the gaps. The gaps without an attack are measured
+//! in the same test; they depend on the machine and not on the isolation.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::harness::TestServer;
 use crate::{alive, execute_within, python, run};
 
 const NEIGHBOURS: usize = 8;
-/// What nobody may lose to an attack.
+/// The longest delay that an attack may cause.
 const MOST: Duration = Duration::from_millis(500);
-/// Between two numbers.
+/// Time between two numbers.
 const STEP: Duration = Duration::from_millis(50);
-/// An attack is repeated for as long as there are neighbours to be hurt.
+/// An attack is repeated as long as the other runs last.
 const ATTACK: Duration = Duration::from_secs(3);
 
 const COUNT: &str = "import time\n\
@@ -27,22 +27,22 @@ const COUNT: &str = "import time\n\
     \x20   now = time.monotonic(); worst = max(worst, now - last); last = now\n\
     print(worst)";
 
-/// The longest time that one of them did not get on.
+/// The longest gap of any of them.
 async fn worst_gap(server: &TestServer) -> Duration {
     let neighbours = join_all((0..NEIGHBOURS).map(|_| run(server, COUNT))).await;
     let gaps = neighbours.into_iter().map(|neighbour| {
-        let told = neighbour.ok();
-        let lines: Vec<_> = told.lines().collect();
+        let output = neighbour.ok();
+        let lines: Vec<_> = output.lines().collect();
         assert_eq!((lines.len(), lines[49]), (51, "49"), "nothing is lost");
         Duration::from_secs_f64(lines[50].parse().expect("a number"))
     });
     gaps.max().expect("there are some")
 }
 
-/// Whether an attack was one.
+/// Checks that an attack really happened.
 type Proof = fn(&Value) -> bool;
 
-/// Attacks again and again while neighbours count, and it has to have been an attack.
+/// Repeats the attack while the other runs count, and checks that it really happened.
 async fn worst_gap_beside(server: &TestServer, attack: &str, proof: Proof) -> Duration {
     let over = Cell::new(false);
     let neighbours = async {
@@ -62,7 +62,7 @@ async fn worst_gap_beside(server: &TestServer, attack: &str, proof: Proof) -> Du
     gap
 }
 
-async fn nobody_loses_more_than_half_a_second(attacks: &[(&str, Proof)]) {
+async fn no_run_is_delayed_by_half_a_second(attacks: &[(&str, Proof)]) {
     let server = TestServer::start("").await;
     let mut lost = Vec::new();
     for (attack, proof) in attacks {
@@ -76,7 +76,7 @@ async fn nobody_loses_more_than_half_a_second(attacks: &[(&str, Proof)]) {
     assert!(lost.is_empty(), "neighbours stood still for\n{}", lost.join("\n"));
 }
 
-fn says(answer: &Value, words: &str) -> bool {
+fn prints(answer: &Value, words: &str) -> bool {
     answer["stdout"].as_str().is_some_and(|stdout| stdout.contains(words))
 }
 
@@ -85,17 +85,17 @@ fn out_of_time(answer: &Value) -> bool {
 }
 
 fn did_it(answer: &Value) -> bool {
-    says(answer, "did it")
+    prints(answer, "did it")
 }
 
 /// [D16] [D15]
 #[tokio::test]
-async fn those_who_take_all_processors_or_processes_hold_nobody_up() {
-    nobody_loses_more_than_half_a_second(&[
+async fn runs_that_use_all_processors_or_processes_delay_no_other_run() {
+    no_run_is_delayed_by_half_a_second(&[
         ("import os\nos.fork(); os.fork(); os.fork()\nwhile True: pass", out_of_time),
         (
             "import os\nwhile True:\n  try: os.fork() == 0 and os.write(1, b'.')\n  except OSError: pass",
-            |answer| says(answer, &".".repeat(10)),
+            |answer| prints(answer, &".".repeat(10)),
         ),
         (
             "import hashlib, threading\ndata, go = bytes(1 << 20), threading.Event()\ndef work():\n  go.wait()\n  while True: hashlib.sha256(data)  # beside all other threads\ntry:\n  while True: threading.Thread(target=work).start()\nexcept RuntimeError: print('did it', flush=True); go.set()",
@@ -107,7 +107,7 @@ async fn those_who_take_all_processors_or_processes_hold_nobody_up() {
         ),
         (
             "import signal, time\nn = 0\ndef f(*a):\n  global n; n += 1; n == 1000 and print('did it', flush=True)\nsignal.signal(signal.SIGALRM, f); signal.setitimer(signal.ITIMER_REAL, 1e-5, 1e-5)\nwhile True: pass",
-            // On a slow machine it does not get on for signals, which is as much of an attack.
+            // On a slow machine it is busy with signals only, which is as much of an attack.
             |answer| did_it(answer) || out_of_time(answer),
         ),
     ])
@@ -116,8 +116,8 @@ async fn those_who_take_all_processors_or_processes_hold_nobody_up() {
 
 /// [G01] [G03]
 #[tokio::test]
-async fn those_who_flood_us_hold_nobody_up() {
-    nobody_loses_more_than_half_a_second(&[
+async fn runs_that_flood_their_output_delay_no_other_run() {
+    no_run_is_delayed_by_half_a_second(&[
         ("while True: print('x' * 100_000)", |answer| answer["limit"]["name"] == "output_bytes"),
         ("while True: print()", |answer| out_of_time(answer) || answer["limit"]["name"] == "output_bytes"),
         ("import os\nwhile True: os.write(2, bytes(1 << 16))", |answer| {
@@ -137,8 +137,8 @@ async fn those_who_flood_us_hold_nobody_up() {
 
 /// [C15] [C23] [C24]
 #[tokio::test]
-async fn those_who_fill_their_disk_hold_nobody_up() {
-    nobody_loses_more_than_half_a_second(&[
+async fn runs_that_fill_their_disk_delay_no_other_run() {
+    no_run_is_delayed_by_half_a_second(&[
         (
             "import os, tempfile\nos.chdir(tempfile.gettempdir())\nwhile True:\n  for n in range(2000): open(f'{n}', 'w').close()\n  for n in range(2000): os.remove(f'{n}')\n  print('did it', flush=True)",
             did_it,
@@ -160,8 +160,8 @@ async fn those_who_fill_their_disk_hold_nobody_up() {
 
 /// [E11] [G09]
 #[tokio::test]
-async fn those_who_take_memory_hold_nobody_up() {
-    nobody_loses_more_than_half_a_second(&[
+async fn runs_that_fill_their_memory_delay_no_other_run() {
+    no_run_is_delayed_by_half_a_second(&[
         ("while True:\n  x = bytearray(b'x') * (200 << 20); print('did it', flush=True)", did_it),
         (
             "import mmap\nm = mmap.mmap(-1, 1 << 30)\nwhile True:\n  for at in range(0, 1 << 30, 4096): m[at] = 1\n  m.madvise(mmap.MADV_REMOVE if hasattr(mmap, 'MADV_REMOVE') else 9)",
@@ -185,7 +185,7 @@ async fn those_who_take_memory_hold_nobody_up() {
 
 /// [D16]
 #[tokio::test]
-async fn short_runs_stay_short_beside_those_who_take_all_processors() {
+async fn short_runs_stay_short_beside_runs_that_use_all_processors() {
     let server = TestServer::start("").await;
     let worst_of_thirty = async || {
         let mut worst = Duration::ZERO;

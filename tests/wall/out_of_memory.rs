@@ -1,5 +1,5 @@
-//! A machine, or a container, whose memory is full before that of a cell is: made with a cgroup,
-//! which needs root.
+//! A machine or container that runs out of memory before a cell reaches its limit: simulated with a
+//! cgroup, which requires root.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::harness::{TestServer, Warden, below, warden_program};
 use crate::{alive, execute, run};
 
-/// Room for warden, zygote and standbys, and not for what a cell may have.
+/// Enough for warden, zygote and standbys, but less than a cell's limit.
 const MEMORY_BYTES: u64 = 1 << 30;
 
-/// Gone when dropped, after the last process in it.
+/// Removed when dropped, after its last process.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
@@ -30,20 +30,20 @@ impl Cgroup {
         cgroup
     }
 
-    /// How often somebody wanted more than there was.
+    /// How often an allocation failed.
     fn refusals(&self) -> u64 {
-        let told =
+        let output =
             [("memory.failcnt", ""), ("memory.events", "max ")].iter().find_map(|(file, line)| {
                 let text = std::fs::read_to_string(self.0.join(file)).ok()?;
                 text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
             });
-        told.expect("a memory cgroup counts them")
+        output.expect("a memory cgroup counts them")
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The kernel takes a moment to clear away what was killed, and tells nobody.
+        // The kernel takes a moment to remove killed processes, and sends no event.
         while std::fs::remove_dir(&self.0)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
         {
@@ -55,7 +55,7 @@ impl Drop for Cgroup {
 /// [E13]
 #[tokio::test]
 async fn when_memory_is_full_the_cell_dies_and_neither_warden_nor_zygote() {
-    // Cells have control groups of their own, or none: who counts the kills differs.
+    // Cells have their own cgroups, or none: the kills are counted in different places.
     for hide in ["", "mount -t tmpfs none /sys/fs/cgroup\n"] {
         let cgroup = Cgroup::new();
         let mut program = Command::new("unshare");
@@ -77,7 +77,7 @@ async fn when_memory_is_full_the_cell_dies_and_neither_warden_nor_zygote() {
         assert_eq!(answer["limit"], json!({"name": "sandbox_memory", "value": 0}), "{answer}");
         assert_eq!(below(warden.id())[0], zygote);
         alive(&server).await;
-        // A process that kills itself is told as before, whatever was killed earlier.
+        // A process that kills itself is reported as usual, regardless of earlier kills.
         let crashed = run(&server, "import os; os.kill(os.getpid(), 9)").await.failed();
         assert_eq!(crashed, "Crashed: killed (SIGKILL)\n");
         drop((server, warden));

@@ -1,11 +1,11 @@
-//! What is written comes back, as far as it fits, whatever it is and however it is written.
+//! Output is returned up to the limit, regardless of its content and of the way it is written.
 
 use serde_json::json;
 
 use crate::harness::TestServer;
 use crate::{alive, execute, python, run};
 
-/// What is kept of each of the two outputs, and a line for what is not.
+/// Bytes kept of each of the two outputs, plus the line about omitted bytes.
 const KEPT: usize = (1 << 20) + 100;
 
 /// [G02]
@@ -31,7 +31,7 @@ async fn every_way_to_write_is_captured_and_in_order() {
 
 /// [G01] [G02]
 #[tokio::test]
-async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
+async fn one_huge_write_is_stopped_like_endless_output() {
     let server = TestServer::start("").await;
     for flood in
         ["print('x' * (1 << 27))", "import os\nd = bytes(50 << 20)\nwhile True: os.write(1, d)"]
@@ -46,7 +46,7 @@ async fn however_much_comes_at_once_it_is_stopped_like_any_flood() {
 
 /// [G03]
 #[tokio::test]
-async fn a_flood_of_errors_is_cut_and_the_run_goes_on() {
+async fn excess_standard_error_is_truncated_and_the_run_continues() {
     let server = TestServer::start("").await;
     let code =
         "import sys\nfor i in range(300_000): sys.stderr.write('e' * 100 + '\\n')\nprint('end')";
@@ -58,16 +58,16 @@ async fn a_flood_of_errors_is_cut_and_the_run_goes_on() {
 }
 
 #[tokio::test]
-async fn an_exception_is_told_however_long_it_is() {
+async fn a_long_exception_message_is_reported() {
     let server = TestServer::start("").await;
-    let told = run(&server, "print('before')\nraise ValueError('x' * (5 << 20))").await.failed();
-    assert!(told.starts_with("before\nTraceback (most recent call last):\n"));
-    assert!(told.len() < KEPT + 100 && told.ends_with("xxx\n"), "{} bytes", told.len());
+    let output = run(&server, "print('before')\nraise ValueError('x' * (5 << 20))").await.failed();
+    assert!(output.starts_with("before\nTraceback (most recent call last):\n"));
+    assert!(output.len() < KEPT + 100 && output.ends_with("xxx\n"), "{} bytes", output.len());
 }
 
 /// [G04]
 #[tokio::test]
-async fn any_bytes_make_a_valid_answer() {
+async fn any_output_bytes_give_a_valid_response() {
     let server = TestServer::start("").await;
     let cases = [
         (r"print('a\0b\x1b[31m\rc\u202e')", "a\0b\u{1b}[31m\rc\u{202e}\n"),
@@ -96,7 +96,7 @@ async fn lines_keep_their_order_within_each_output() {
 
 /// [A10]
 #[tokio::test]
-async fn what_was_printed_before_the_end_is_there_however_it_ends() {
+async fn output_is_kept_however_the_run_ends() {
     let server = TestServer::start("").await;
     for end in ["1/0", "import os; os.abort()", "import os; os._exit(9)", "while True: pass"] {
         let answer =
@@ -108,15 +108,15 @@ async fn what_was_printed_before_the_end_is_there_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_failure_that_the_code_forges_is_not_without_a_word() {
+async fn a_forged_failure_has_an_error_message() {
     let server = TestServer::start("").await;
-    let told = run(&server, "import os\nos.write(3, b'\\1')\nwhile True: pass").await.failed();
-    assert_eq!(told, "Failed without a word\n");
+    let output = run(&server, "import os\nos.write(3, b'\\1')\nwhile True: pass").await.failed();
+    assert_eq!(output, "Failed without a word\n");
 }
 
-/// [G19] C's own output waits in no buffer that could be lost with its process.
+/// [G19] C's own output stays in no buffer that could be lost with its process.
 #[tokio::test]
-async fn what_c_has_written_is_there_however_its_process_ends() {
+async fn output_of_c_is_kept_however_its_process_ends() {
     let server = TestServer::start("").await;
     let writes = "import ctypes, os, signal\nlibc = ctypes.CDLL(None)\n\
         libc.puts(b'by C'); libc.printf(b'half a line')\nprint('.')\n";

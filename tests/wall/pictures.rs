@@ -1,9 +1,9 @@
-//! Pictures: what is shown or saved comes back, in order, each once.
+//! Images: each shown or saved image is returned once, in order.
 
 use crate::harness::TestServer;
 use crate::{Ran, run};
 
-/// Width and height, read off a PNG's first bytes.
+/// Width and height from the first bytes of a PNG.
 fn size(png: &[u8]) -> (u32, u32) {
     let number = |at: usize| {
         u32::from_be_bytes(png[at..at + 4].try_into().expect("a PNG is longer than its header"))
@@ -18,7 +18,7 @@ fn sizes(ran: &Ran) -> Vec<(u32, u32)> {
 
 /// [B01] [B02] [B03] [B04] [B06] [B13]
 #[tokio::test]
-async fn figures_come_back_however_they_are_left() {
+async fn figures_are_returned_whether_shown_saved_or_left_open() {
     let server = TestServer::start("").await;
     let cases = [
         ("plt.plot([1, 2]); plt.show()", vec![(640, 480)]),
@@ -54,7 +54,7 @@ async fn figures_come_back_however_they_are_left() {
 
 /// [B14]
 #[tokio::test]
-async fn other_kinds_of_pictures_are_told_by_their_bytes() {
+async fn image_types_are_detected_from_their_bytes() {
     let server = TestServer::start("").await;
     let code = "from PIL import Image\nimport time\n\
                 for name, kind in (('a.bin', 'JPEG'), ('b', 'GIF'), ('c.txt', 'WEBP')):\n\
@@ -66,7 +66,7 @@ async fn other_kinds_of_pictures_are_told_by_their_bytes() {
 
 /// [B09]
 #[tokio::test]
-async fn there_is_an_end_to_the_number_of_pictures() {
+async fn the_number_of_images_is_limited() {
     let server = TestServer::start("").await;
     let code = "from PIL import Image\nfor n in range(30): Image.new('L', (n + 1, 1)).show()";
     let ran = run(&server, code).await;
@@ -74,9 +74,9 @@ async fn there_is_an_end_to_the_number_of_pictures() {
     assert_eq!(size(&ran.pictures[19].1), (20, 1), "the first ones are kept");
 }
 
-/// Eight of them are within every other limit.
+/// Eight of them are within all other limits.
 #[tokio::test]
-async fn there_is_an_end_to_the_bytes_of_pictures_together() {
+async fn the_total_size_of_images_is_limited() {
     let server = TestServer::start("").await;
     let head = "import os, struct\ndef picture(n): return b'\\x89PNG\\r\\n\\x1a\\n' + bytes([n]) + os.urandom(6 << 20)\n";
     let shown = "for n in range(8):\n\

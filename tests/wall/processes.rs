@@ -1,4 +1,4 @@
-//! Processes: a cell sees its own, reaches no other, and has only so many.
+//! Processes: a cell sees its own, reaches no other, and their number is limited.
 
 use crate::harness::TestServer;
 use crate::{alive, is_namespaced, python, run, try_each};
@@ -15,18 +15,18 @@ async fn no_process_of_the_machine_can_be_signalled() {
          print(reach({}), reach(os.getppid()), reach(1), {{reach(p) for p in range(3, 5000) if p != os.getpid()}})",
         std::process::id()
     );
-    let told = run(&server, &code).await.ok();
+    let output = run(&server, &code).await.ok();
     match is_namespaced(&server).await {
-        // 3 is ESRCH, 1 is EPERM: init is there, and out of reach. Nobody is the parent, so that 0 is oneself.
-        true => assert_eq!(told, "3 reached 1 {3}\n"),
-        // All of them are there, and out of reach.
-        false => assert_eq!(told, "1 1 1 {1, 3}\n"),
+        // 3 is ESRCH, 1 is EPERM: init exists, and is out of reach. The parent id is 0, which addresses the own group.
+        true => assert_eq!(output, "3 reached 1 {3}\n"),
+        // All of them exist, and are out of reach.
+        false => assert_eq!(output, "1 1 1 {1, 3}\n"),
     }
 }
 
 /// [F01]
 #[tokio::test]
-async fn a_fork_bomb_ends_in_an_error_and_hurts_nobody() {
+async fn a_fork_bomb_ends_in_an_error_and_harms_no_other_run() {
     let server = TestServer::start("").await;
     let bomb = "import os, time\n\
                 n = 0\n\
@@ -36,15 +36,15 @@ async fn a_fork_bomb_ends_in_an_error_and_hurts_nobody() {
                 \x20       n += 1\n\
                 except OSError as e: print(n, type(e).__name__)";
     let (bombed, neighbour) = tokio::join!(run(&server, bomb), run(&server, "print(1)"));
-    let told = bombed.failed();
-    assert!(told.ends_with("OSError: stopped, used more than 64 processes\n"), "{told}");
+    let output = bombed.failed();
+    assert!(output.ends_with("OSError: stopped, used more than 64 processes\n"), "{output}");
     assert_eq!(neighbour.ok(), "1\n");
     assert_eq!(run(&server, "print(2)").await.ok(), "2\n");
 }
 
 /// [F03]
 #[tokio::test]
-async fn honest_parallel_code_works() {
+async fn ordinary_parallel_code_works() {
     let server = TestServer::start("").await;
     let code = "import asyncio, multiprocessing, subprocess, threading\n\
                 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor\n\
@@ -58,8 +58,8 @@ async fn honest_parallel_code_works() {
                 \x20   return (await c.communicate())[0]\n\
                 print(asyncio.run(child()))\n\
                 t = threading.Timer(0.05, print, ['at the end']); t.start()";
-    let told = run(&server, code).await.ok();
-    assert_eq!(told, "[1, 2]\n[3]\n4\n[5]\nb'6\\n'\nat the end\n");
+    let output = run(&server, code).await.ok();
+    assert_eq!(output, "[1, 2]\n[3]\n4\n[5]\nb'6\\n'\nat the end\n");
 }
 
 /// [F03]
@@ -79,7 +79,7 @@ async fn hundreds_of_threads_can_wait_at_once() {
 }
 
 #[tokio::test]
-async fn a_fork_that_comes_to_the_codes_end_does_not_speak_for_it() {
+async fn a_fork_that_reaches_the_end_of_the_code_does_not_report_for_it() {
     let server = TestServer::start("").await;
     let code = "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0); print('parent')\nelse: print('child')";
     assert_eq!(run(&server, code).await.ok(), "child\nparent\n");
@@ -87,7 +87,7 @@ async fn a_fork_that_comes_to_the_codes_end_does_not_speak_for_it() {
 
 /// [F02] [F05]
 #[tokio::test]
-async fn threads_and_children_that_nobody_waits_for_have_an_end_too() {
+async fn threads_and_children_without_a_wait_are_limited_too() {
     let server = TestServer::start("").await;
     let threads = python(
         r"
@@ -111,20 +111,20 @@ async fn threads_and_children_that_nobody_waits_for_have_an_end_too() {
         except BlockingIOError: print(n)
         ",
     );
-    let told = run(&server, &children).await.failed();
-    assert!(told.ends_with("OSError: stopped, used more than 64 processes\n"), "{told}");
+    let output = run(&server, &children).await.failed();
+    assert!(output.ends_with("OSError: stopped, used more than 64 processes\n"), "{output}");
     alive(&server).await;
 }
 
 /// [F02]
 #[tokio::test]
-async fn a_bomb_of_the_shell_ends_with_its_run() {
+async fn a_shell_fork_bomb_ends_with_its_run() {
     let server = TestServer::start("").await;
     let bomb = "import subprocess\n\
         subprocess.run(['bash', '-c', 'n=0; f() { f | f & [ $((n+=1)) -lt 9 ] && f; }; f'], timeout=1, stderr=subprocess.DEVNULL)";
     run(&server, bomb).await;
     alive(&server).await;
-    // Each becomes the next: always one process.
+    // Each process replaces itself: there is always one process.
     let chain = python(
         r"
         import os, sys
@@ -139,7 +139,7 @@ async fn a_bomb_of_the_shell_ends_with_its_run() {
 
 /// [F17]
 #[tokio::test]
-async fn another_program_in_the_place_of_ours_is_jailed_all_the_same() {
+async fn a_program_that_replaces_the_runner_is_confined_too() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -155,18 +155,18 @@ async fn another_program_in_the_place_of_ours_is_jailed_all_the_same() {
         os.execv(sys.executable, [sys.executable, '-c', '\n'.join(look)])
         ",
     );
-    let told = run(&server, &code).await.failed();
-    assert!(told.starts_with("before\nTrue [0, 1, 2] 2 1\n-1 (513, 513) True -1\n"), "{told}");
+    let output = run(&server, &code).await.failed();
+    assert!(output.starts_with("before\nTrue [0, 1, 2] 2 1\n-1 (513, 513) True -1\n"), "{output}");
     let why = match is_namespaced(&server).await {
         true => "Read-only file system",
         false => "Permission denied",
     };
-    assert!(told.ends_with(&format!("{why}: '/x'\nExited with code 1\n")), "{told}");
+    assert!(output.ends_with(&format!("{why}: '/x'\nExited with code 1\n")), "{output}");
 }
 
 /// [F11]
 #[tokio::test]
-async fn nothing_is_told_of_processes_that_are_not_the_codes_own() {
+async fn nothing_is_revealed_about_other_processes() {
     let server = TestServer::start("").await;
     let code = try_each("import os", &["os.sched_getaffinity(7)", "os.getpgid(7)"]);
     // 3 is ESRCH.
@@ -175,7 +175,7 @@ async fn nothing_is_told_of_processes_that_are_not_the_codes_own() {
 
 /// [F11] [F12]
 #[tokio::test]
-async fn nobody_goes_before_others_or_gets_hold_of_them() {
+async fn priorities_cannot_be_raised_and_other_processes_cannot_be_scheduled() {
     let server = TestServer::start("").await;
     let code = try_each(
         "import os",
@@ -200,7 +200,7 @@ async fn the_shell_works() {
     let server = TestServer::start("").await;
     let code = "import os, subprocess\n\
         command = 'for i in 1 2 3; do echo $i; done | sort -r | head -2; echo $HOME > f; cat f; false || echo or'\n\
-        told = subprocess.run(command, shell=True, capture_output=True, text=True).stdout\n\
-        print(told.replace(os.environ['HOME'], 'home'), os.system('exit 3') >> 8)";
+        output = subprocess.run(command, shell=True, capture_output=True, text=True).stdout\n\
+        print(output.replace(os.environ['HOME'], 'home'), os.system('exit 3') >> 8)";
     assert_eq!(run(&server, code).await.ok(), "3\n2\nhome\nor\n 3\n");
 }

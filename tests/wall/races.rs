@@ -1,11 +1,11 @@
-//! The collector looks at a work directory while whoever is left in the cell turns it over.
+//! Files are collected while processes left in the cell rearrange the work directory.
 
 use serde_json::Value;
 
 use crate::harness::TestServer;
 use crate::{alive, execute, python};
 
-/// In no cell's own files, and in the one that links point to.
+/// Text that is in no file of a cell, but in the file that the links point to.
 const OF_THE_SYSTEM: &str = "user:x:1000";
 
 fn contents(answer: &Value) -> Vec<String> {
@@ -20,7 +20,7 @@ fn contents(answer: &Value) -> Vec<String> {
 
 /// [C06] [C17]
 #[tokio::test]
-async fn a_folder_that_becomes_a_link_while_we_look_leads_nowhere() {
+async fn a_folder_replaced_by_a_link_during_collection_is_not_followed() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -49,9 +49,9 @@ async fn a_folder_that_becomes_a_link_while_we_look_leads_nowhere() {
     }
 }
 
-/// [C17] The word that ends a run is forged, and the code goes on.
+/// [C17] The code forges the end of the run and continues.
 #[tokio::test]
-async fn files_that_change_after_the_end_of_a_run_hold_nobody_up() {
+async fn files_that_change_after_a_run_delay_no_other_run() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -78,7 +78,7 @@ async fn files_that_change_after_the_end_of_a_run_hold_nobody_up() {
 
 /// [C13] [C15]
 #[tokio::test]
-async fn as_many_and_as_deep_as_the_disk_allows_is_looked_at_in_little_time() {
+async fn the_largest_possible_folder_trees_are_collected_quickly() {
     let server = TestServer::start("").await;
     let wide = "import os\nfor i in range(90):\n  os.mkdir(f'{i}')\n  for j in range(100): os.mkdir(f'{i}/{j}')\nprint(j)";
     let long = "import os\nfor i in range(9000): open('x' * 240 + f'{i}', 'w')\nprint(99)";
@@ -95,7 +95,7 @@ async fn as_many_and_as_deep_as_the_disk_allows_is_looked_at_in_little_time() {
 
 /// [C05] [C04]
 #[tokio::test]
-async fn a_file_that_was_changed_comes_back_and_one_that_was_read_does_not() {
+async fn changed_files_are_returned_and_files_only_read_are_not() {
     let server = TestServer::start("").await;
     let code = "open('grown', 'a').write('!'); open('read').read()\n\
         f = open('replaced', 'w'); f.write('xy'); f.close()\n\

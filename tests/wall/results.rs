@@ -1,4 +1,4 @@
-//! What a run tells about itself.
+//! The results of runs.
 
 use crate::harness::TestServer;
 use crate::{run, run_all};
@@ -44,16 +44,17 @@ async fn a_last_expression_is_not_shown_whatever_it_is() {
 
 /// [A08] [A10]
 #[tokio::test]
-async fn a_traceback_shows_the_codes_own_lines_and_none_of_ours() {
+async fn a_traceback_shows_only_the_codes_own_lines() {
     let server = TestServer::start("").await;
 
-    let told = run(&server, "print('before')\ndef f(x):\n    return 1 / x\nf(0)").await.failed();
+    let output = run(&server, "print('before')\ndef f(x):\n    return 1 / x\nf(0)").await.failed();
 
-    // Which part of a line is marked below it differs from one Python to the next.
+    // Which part of a line is marked below it differs between Python versions.
     let marks =
         |line: &&str| !line.trim().is_empty() && line.trim().chars().all(|c| "~^".contains(c));
-    let lines: String = told.lines().filter(|line| !marks(line)).flat_map(|l| [l, "\n"]).collect();
-    assert!(told.lines().any(|line| marks(&line)), "nothing is marked:\n{told}");
+    let lines: String =
+        output.lines().filter(|line| !marks(line)).flat_map(|l| [l, "\n"]).collect();
+    assert!(output.lines().any(|line| marks(&line)), "nothing is marked:\n{output}");
     assert_eq!(
         lines,
         "before\n\
@@ -68,7 +69,7 @@ async fn a_traceback_shows_the_codes_own_lines_and_none_of_ours() {
 
 /// [A07] [A13] [F08]
 #[tokio::test]
-async fn each_way_to_fail_has_its_words() {
+async fn each_kind_of_failure_has_its_message() {
     let server = TestServer::start("").await;
     let cases = [
         ("int a = 1", "SyntaxError: invalid syntax\n"),
@@ -85,58 +86,59 @@ async fn each_way_to_fail_has_its_words() {
         ("input()", "EOFError: EOF when reading a line\n"),
     ];
     for (code, expected) in cases {
-        let told = run(&server, code).await.failed();
-        assert!(told.ends_with(expected), "{code}:\n{told}");
-        assert!(!told.contains("runner"), "our own frames are shown:\n{told}");
+        let output = run(&server, code).await.failed();
+        assert!(output.ends_with(expected), "{code}:\n{output}");
+        assert!(!output.contains("runner"), "our own frames are shown:\n{output}");
     }
 }
 
 /// [A09]
 #[tokio::test]
-async fn a_chain_of_exceptions_is_told_whole() {
+async fn a_chain_of_exceptions_is_reported_completely() {
     let server = TestServer::start("").await;
     let code = "try:\n    {}['a']\nexcept KeyError as e:\n    raise ValueError('b') from e";
 
-    let told = run(&server, code).await.failed();
+    let output = run(&server, code).await.failed();
 
     let parts = ["KeyError: 'a'", "was the direct cause of", "ValueError: b"];
-    let places = parts.map(|part| told.find(part).unwrap_or_else(|| panic!("no {part}:\n{told}")));
-    assert!(places.is_sorted(), "{told}");
+    let places =
+        parts.map(|part| output.find(part).unwrap_or_else(|| panic!("no {part}:\n{output}")));
+    assert!(places.is_sorted(), "{output}");
 }
 
 /// [G01]
 #[tokio::test]
-async fn of_a_flood_the_head_and_the_tail_are_kept() {
+async fn long_output_keeps_its_head_and_tail() {
     let server = TestServer::start("").await;
-    // In a few pieces, for what is told here is not how fast the machine is.
+    // In few pieces, because this test is not about the machine's speed.
     let code = "print('first')\n\
         for i in range(0, 400_000, 1000): print(*range(i, i + 1000), sep='\\n', flush=True)\n\
         print('last')";
 
-    let told = run(&server, code).await.ok();
+    let output = run(&server, code).await.ok();
 
-    assert!(told.starts_with("first\n0\n1\n") && told.ends_with("399999\nlast\n"));
-    assert!(told.contains(" bytes left out …]"), "nothing says that something is missing");
-    assert!(told.len() < (1 << 20) + 100, "{} bytes were kept", told.len());
+    assert!(output.starts_with("first\n0\n1\n") && output.ends_with("399999\nlast\n"));
+    assert!(output.contains(" bytes left out …]"), "no note about omitted bytes");
+    assert!(output.len() < (1 << 20) + 100, "{} bytes were kept", output.len());
 }
 
 /// [G01]
 #[tokio::test]
-async fn a_flood_without_end_is_stopped() {
+async fn endless_output_is_stopped() {
     let server = TestServer::start("").await;
 
-    let told = run(&server, "while True: print('abcdefghij' * 1000)").await.failed();
+    let output = run(&server, "while True: print('abcdefghij' * 1000)").await.failed();
 
     assert!(
-        told.ends_with("OutputError: stopped, wrote more than 10 MiB\n"),
+        output.ends_with("OutputError: stopped, wrote more than 10 MiB\n"),
         "{}",
-        &told[told.len() - 200..]
+        &output[output.len() - 200..]
     );
 }
 
 /// [A12] [A13] [A15] [A18] [A27] [A28] [G16]
 #[tokio::test]
-async fn ordinary_habits_of_scripts_work() {
+async fn common_idioms_of_scripts_work() {
     let server = TestServer::start("").await;
     let cases = [
         ("import warnings; warnings.warn('old'); print('x')", "x\n"),
@@ -182,9 +184,9 @@ async fn ordinary_habits_of_scripts_work() {
     }
 }
 
-/// [A15] One run is not the end of the interpreter, which the next one finds as it was left.
+/// [A15] The end of a run is not the end of the interpreter, which the next run finds unchanged.
 #[tokio::test]
-async fn what_is_to_happen_at_the_end_of_the_interpreter_does_not_happen_between_two_runs() {
+async fn exit_handlers_do_not_run_between_two_runs() {
     let server = TestServer::start("").await;
     let leave = "import atexit, threading, weakref\n\
         class A:\n  def __del__(self): print('gone')\n\
@@ -194,25 +196,25 @@ async fn what_is_to_happen_at_the_end_of_the_interpreter_does_not_happen_between
         def forever():\n  while True: pass\n\
         print('registered')";
     let runs = run_all(&server, &[leave, "print(a is not None, b.alive)"]).await;
-    let told: Vec<_> = runs.iter().map(|run| (run.is_error, run.result.as_str())).collect();
-    assert_eq!(told, [(false, "registered\n"), (false, "True True\n")]);
+    let output: Vec<_> = runs.iter().map(|run| (run.is_error, run.result.as_str())).collect();
+    assert_eq!(output, [(false, "registered\n"), (false, "True True\n")]);
 }
 
 /// [A09]
 #[tokio::test]
-async fn a_group_of_exceptions_is_told_whole() {
+async fn an_exception_group_is_reported_completely() {
     let server = TestServer::start("").await;
-    let told = run(&server, "raise ExceptionGroup('many', [ValueError('v'), KeyError('k')])")
+    let output = run(&server, "raise ExceptionGroup('many', [ValueError('v'), KeyError('k')])")
         .await
         .failed();
     for part in ["ExceptionGroup: many (2 sub-exceptions)", "ValueError: v", "KeyError: 'k'"] {
-        assert!(told.contains(part), "no {part}:\n{told}");
+        assert!(output.contains(part), "no {part}:\n{output}");
     }
 }
 
 /// [A30]
 #[tokio::test]
-async fn the_same_sum_comes_out_of_every_cell() {
+async fn linear_algebra_gives_the_same_result_in_every_cell() {
     let server = TestServer::start("").await;
     let code = "import numpy as np\na = np.random.RandomState(0).rand(300, 300)\nprint(repr(np.linalg.solve(a, a @ a).sum()))";
     let first = run(&server, code).await.ok();

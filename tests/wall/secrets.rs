@@ -1,4 +1,4 @@
-//! What the code can learn: what it was given, and nothing of the machine or of others.
+//! Secrets: the code can read its own input, and nothing of the machine or of other clients.
 
 use crate::harness::TestServer;
 use crate::{is_namespaced, run};
@@ -15,29 +15,29 @@ async fn the_environment_is_the_documented_one() {
         print(set(os.environ) - known - libraries_own, known - set(os.environ))\n\
         print(os.path.basename(os.getcwd()), os.listdir('.'), sys.argv, '__file__' in globals())\n\
         print(os.getcwd(), socket.gethostname())";
-    let told = run(&server, code).await.ok();
-    assert!(told.starts_with("set() set()\nworkspace [] [''] False\n"), "{told}");
+    let output = run(&server, code).await.ok();
+    assert!(output.starts_with("set() set()\nworkspace [] [''] False\n"), "{output}");
     if is_namespaced(&server).await {
-        assert!(told.ends_with("False\n/workspace sandbox\n"), "{told}");
+        assert!(output.ends_with("False\n/workspace sandbox\n"), "{output}");
     }
 }
 
 /// [G09] [J06]
 #[tokio::test]
-async fn no_descriptor_is_open_but_the_codes_own() {
+async fn only_the_codes_own_descriptors_are_open() {
     let server = TestServer::start("").await;
     let code = "import os, stat\n\
         def kind(fd):\n\
         \x20   try: return stat.filemode(os.fstat(fd).st_mode)[0]\n\
         \x20   except OSError: return ''\n\
         print([kind(fd) for fd in range(5)], [fd for fd in range(5, 1024) if kind(fd)])";
-    // Standard input is /dev/null; two pipes; two sockets of the runner's.
+    // Standard input is /dev/null; two pipes; the runner's two sockets.
     assert_eq!(run(&server, code).await.ok(), "['c', 'p', 'p', 's', 's'] []\n");
 }
 
 /// [G07]
 #[tokio::test]
-async fn a_forged_word_of_the_runner_changes_only_the_liars_own_result() {
+async fn a_forged_status_changes_only_the_result_of_its_own_run() {
     let server = TestServer::start("").await;
     let lie = "import os\nprint('lying', flush=True)\nos.write(3, b'\\0')\nwhile True: pass";
     assert_eq!(run(&server, lie).await.ok(), "lying\n");

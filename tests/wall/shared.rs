@@ -1,12 +1,12 @@
-//! What all cells see: the files of Python and its libraries, which nobody can change. Nobody can
-//! watch through them who reads what, or hold a reader up.
+//! Files that all cells see: those of Python and its libraries. No cell can change them, observe through
+//! them who reads what, or delay a reader.
 
 use crate::harness::TestServer;
 use crate::{PLACES, alive, python, run, try_each};
 
 /// [J10]
 #[tokio::test]
-async fn nobody_can_watch_or_hold_up_those_who_read_the_libraries() {
+async fn readers_of_the_libraries_cannot_be_observed_or_delayed() {
     let server = TestServer::start("").await;
     let code = try_each(
         "import ctypes, fcntl, json, os\nlibc = ctypes.CDLL(None, use_errno=True)\n\
@@ -28,16 +28,16 @@ async fn nobody_can_watch_or_hold_up_those_who_read_the_libraries() {
             "fcntl.fcntl(own, fcntl.F_SETFD, 0)",
         ],
     );
-    let told = run(&server, &code).await.ok();
+    let output = run(&server, &code).await.ok();
     // 1 is EPERM, 38 is ENOSYS.
     let expected = "PermissionError 1\n".repeat(3)
         + "OSError 38\nOSError 38\nPermissionError 1\nOSError 38\nOSError 38\nok\nok\n";
-    assert_eq!(told, expected);
+    assert_eq!(output, expected);
 }
 
-/// [J10] That there is a lock can be seen by others, which docs/src/concepts/isolation.md says; it is all there is to it.
+/// [J10] Others can see that there is a lock, as docs/src/concepts/isolation.md states, and nothing more.
 #[tokio::test]
-async fn a_lock_on_what_all_share_holds_no_reader_up_and_ends_with_its_run() {
+async fn a_lock_on_a_shared_file_delays_no_reader_and_ends_with_its_run() {
     let server = TestServer::start("").await;
     let holder = python(
         r"
@@ -57,7 +57,7 @@ async fn a_lock_on_what_all_share_holds_no_reader_up_and_ends_with_its_run() {
     };
     let (held, ()) = tokio::join!(run(&server, &holder), readers);
     assert_eq!(held.ok(), "locked\n");
-    // What the run has left is on its way to its end.
+    // Processes that the run has left are being ended.
     let next = "import fcntl, json, os, time\n\
         file, end = os.open(json.__file__, os.O_RDONLY), time.monotonic() + 2\n\
         while True:\n\
@@ -70,7 +70,7 @@ async fn a_lock_on_what_all_share_holds_no_reader_up_and_ends_with_its_run() {
 
 /// [C27] [I10]
 #[tokio::test]
-async fn two_cells_at_once_see_no_file_of_each_other() {
+async fn concurrent_cells_do_not_see_each_others_files() {
     let looker = python(
         r"
         import time
@@ -91,7 +91,7 @@ async fn two_cells_at_once_see_no_file_of_each_other() {
 
 /// [I10]
 #[tokio::test]
-async fn two_cells_at_once_do_not_see_how_full_the_disk_of_the_other_is() {
+async fn concurrent_cells_do_not_see_each_others_disk_usage() {
     let looker = python(
         r"
         import time
@@ -106,7 +106,7 @@ async fn two_cells_at_once_do_not_see_how_full_the_disk_of_the_other_is() {
     beside_a_writer(&format!("{PLACES}{looker}")).await;
 }
 
-/// A cell that looks around while another one writes, and finds nothing.
+/// A cell searches while another one writes, and finds nothing.
 async fn beside_a_writer(looker: &str) {
     let server = TestServer::start("").await;
     let writer = python(

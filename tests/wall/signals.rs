@@ -1,4 +1,4 @@
-//! Signals: none leaves the cell, and an end by one is called by its name.
+//! Signals: none leaves the cell, and a run ended by one is reported with its name.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{alive, execute, is_namespaced, python, run, try_each};
 
 /// [F08]
 #[tokio::test]
-async fn a_run_that_a_signal_ends_says_which() {
+async fn a_run_ended_by_a_signal_names_the_signal() {
     let server = TestServer::start("").await;
     let cases = [
         ("SIGHUP", "hung up (SIGHUP)"),
@@ -30,14 +30,14 @@ async fn a_run_that_a_signal_ends_says_which() {
             "import os, signal\nsignal.signal(signal.{name}, signal.SIG_DFL)\nprint('before')\n\
              os.kill(os.getpid(), signal.{name})"
         );
-        let told = run(&server, &code).await.failed();
-        assert_eq!(told, format!("before\nCrashed: {words}\n"), "{name}");
+        let output = run(&server, &code).await.failed();
+        assert_eq!(output, format!("before\nCrashed: {words}\n"), "{name}");
     }
 }
 
 /// [F08]
 #[tokio::test]
-async fn real_crashes_are_seen_for_what_they_are() {
+async fn real_crashes_are_reported_with_their_signal() {
     let server = TestServer::start("").await;
     let shrunk = python(
         r"
@@ -49,8 +49,8 @@ async fn real_crashes_are_seen_for_what_they_are() {
         memory[0]
         ",
     );
-    let told = run(&server, &shrunk).await.failed();
-    assert_eq!(told, "Crashed: bus error (SIGBUS)\n");
+    let output = run(&server, &shrunk).await.failed();
+    assert_eq!(output, "Crashed: bus error (SIGBUS)\n");
     let core =
         "import os\nif os.fork() == 0: os.abort()\nprint(os.wait()[1] & 0x80, os.listdir('.'))";
     assert_eq!(run(&server, core).await.ok(), "0 []\n", "no core is dumped");
@@ -58,7 +58,7 @@ async fn real_crashes_are_seen_for_what_they_are() {
 
 /// [F06]
 #[tokio::test]
-async fn no_signal_reaches_init_or_anybody_outside() {
+async fn no_signal_reaches_init_or_a_process_outside() {
     let server = TestServer::start("").await;
     let test = std::process::id();
     let code = try_each(
@@ -78,9 +78,9 @@ async fn no_signal_reaches_init_or_anybody_outside() {
             &format!("os.pidfd_open({test})"),
         ],
     );
-    let told = run(&server, &code).await.ok();
-    // On the machine's root others are there, and a signal to all of one's own, of which there are no
-    // others, goes well; group 1 is another word for all.
+    let output = run(&server, &code).await.ok();
+    // On a shared root other processes exist, and a signal to all own processes, of which there are no others,
+    // succeeds; group 1 also means all.
     let (all, absent) = match is_namespaced(&server).await {
         true => ("ProcessLookupError 3", "ProcessLookupError 3"),
         false => ("ok", "PermissionError 1"),
@@ -98,13 +98,13 @@ async fn no_signal_reaches_init_or_anybody_outside() {
         absent,
         "OSError 38",
     ];
-    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(output.lines().collect::<Vec<_>>(), expected);
     alive(&server).await;
 }
 
 /// [F06]
 #[tokio::test]
-async fn a_run_that_kills_everything_it_can_kills_itself_and_no_neighbour() {
+async fn a_run_that_kills_all_processes_kills_only_its_own() {
     let server = TestServer::start("").await;
     let neighbour = "import time\nfor _ in range(20): time.sleep(0.02)\nprint('unharmed')";
     let killer = "import os, signal\nprint('before')\nos.kill(0, signal.SIGKILL)";
@@ -116,7 +116,7 @@ async fn a_run_that_kills_everything_it_can_kills_itself_and_no_neighbour() {
 
 /// [D02]
 #[tokio::test]
-async fn a_run_that_stops_itself_is_ended_by_the_clock() {
+async fn a_run_that_stops_itself_is_ended_at_the_time_limit() {
     let server = TestServer::start("").await;
     let code = "import os, signal\nprint('before')\nos.kill(os.getpid(), signal.SIGSTOP)";
     let answer = execute(&server, code).await;
@@ -129,7 +129,7 @@ async fn a_run_that_stops_itself_is_ended_by_the_clock() {
 
 /// [D07] [F09]
 #[tokio::test]
-async fn nobody_survives_by_leaving_its_parents() {
+async fn no_process_survives_by_leaving_its_parent() {
     let server = TestServer::start("").await;
     let code = python(
         r"

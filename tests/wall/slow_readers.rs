@@ -1,5 +1,5 @@
-//! Clients that take their answers slowly: what they have asked for is kept for them, and costs no
-//! more than it is large.
+//! Clients that read their responses slowly: the response is kept for them, and uses no more memory than
+//! its size.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::alive;
 use crate::harness::Program;
 
 const READERS: usize = 12;
-/// For each of them: an answer as text, as JSON, and on its way, of 2 MiB at most.
+/// Limit for each of them: a response as text, as JSON, and being sent, of 2 MiB each.
 const MOST_BYTES: u64 = 12 << 20;
 
 fn resident_bytes(process: u32) -> u64 {
@@ -20,7 +20,7 @@ fn resident_bytes(process: u32) -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
 }
 
-/// A connection that takes in as little as there can be at once, and its request is sent.
+/// A connection with the smallest possible receive buffer, after its request is sent.
 async fn ask(url: &str, body: &str) -> TcpStream {
     let address = url.strip_prefix("http://").expect("it is no TLS").parse().expect("an address");
     let socket = TcpSocket::new_v4().expect("there are sockets");
@@ -37,7 +37,7 @@ async fn ask(url: &str, body: &str) -> TcpStream {
 
 /// [G18]
 #[tokio::test]
-async fn slow_readers_cost_what_they_asked_for_and_hold_nobody_up() {
+async fn slow_readers_use_bounded_memory_and_delay_no_other_client() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
     let code = "import sys\nprint('x' * 2_000_000)\nsys.stderr.write('y' * 2_000_000)";
@@ -48,7 +48,7 @@ async fn slow_readers_cost_what_they_asked_for_and_hold_nobody_up() {
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let mut reader = ask(server.url(), &body).await;
-        // The answer has begun; from now on it comes a kilobyte at a time.
+        // The response has begun; from now on it is read one kilobyte at a time.
         let mut start = [0; 64];
         reader.read_exact(&mut start).await.expect("there is an answer");
         assert!(start.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&start));

@@ -1,11 +1,11 @@
-//! Code as text: whatever comes gets a result.
+//! Source code: any text gets a result.
 
 use crate::harness::TestServer;
 use crate::{alive, execute};
 
 /// [A07] [A17] [A20] [K12]
 #[tokio::test]
-async fn every_kind_of_text_is_run_or_told_what_is_wrong_with_it() {
+async fn any_source_text_runs_or_gets_an_error() {
     let server = TestServer::start("").await;
     let large = format!("x = '{}'\nprint(len(x))", "a".repeat(900_000));
     let lines = "x = 1\n".repeat(100_000) + "print(x)";
@@ -39,31 +39,31 @@ async fn every_kind_of_text_is_run_or_told_what_is_wrong_with_it() {
         (&nested, "failed", "IndentationError: too many levels of indentation\n"),
         (&sum, "failed", "RecursionError: maximum recursion depth exceeded during compilation\n"),
     ];
-    for (code, outcome, said) in cases {
+    for (code, outcome, expected) in cases {
         let answer = execute(&server, code).await;
         let start: String = code.chars().take(40).collect();
         assert_eq!(answer["outcome"], outcome, "{start:?}: {answer}");
         let field = if outcome == "ok" { "stdout" } else { "stderr" };
-        let told = answer[field].as_str().expect("it is text");
-        assert!(told.ends_with(said), "{start:?}: {told}");
-        assert!(!told.contains("runner"), "{start:?}: {told}");
+        let output = answer[field].as_str().expect("it is text");
+        assert!(output.ends_with(expected), "{start:?}: {output}");
+        assert!(!output.contains("runner"), "{start:?}: {output}");
     }
 }
 
 /// [K12]
 #[tokio::test]
-async fn code_that_is_too_long_is_told_so_like_any_other_mistake() {
+async fn code_over_the_size_limit_gets_an_error_result() {
     let server = TestServer::start("").await;
     for bytes in [(1 << 20) + 1, 10 << 20] {
-        let told = crate::run(&server, &"#".repeat(bytes)).await.failed();
-        assert_eq!(told, "CodeError: not run, the code is longer than 1048576 bytes\n");
+        let output = crate::run(&server, &"#".repeat(bytes)).await.failed();
+        assert_eq!(output, "CodeError: not run, the code is longer than 1048576 bytes\n");
     }
     alive(&server).await;
 }
 
 /// [E08]
 #[tokio::test]
-async fn what_is_nested_beyond_reason_is_an_error_or_a_crash_with_a_name() {
+async fn excessive_nesting_is_an_error_or_a_named_crash() {
     let server = TestServer::start("").await;
     let cases = [
         "import json; json.loads('[' * 10**6)",
@@ -76,11 +76,11 @@ async fn what_is_nested_beyond_reason_is_an_error_or_a_crash_with_a_name() {
     ];
     for code in cases {
         let answer = execute(&server, code).await;
-        let told = answer["stderr"].as_str().expect("it is text");
-        assert_eq!(answer["outcome"], "failed", "{code}: {told}");
+        let output = answer["stderr"].as_str().expect("it is text");
+        assert_eq!(answer["outcome"], "failed", "{code}: {output}");
         assert!(
-            told.contains("Error") || told.contains("Crashed: segmentation fault"),
-            "{code}: {told}"
+            output.contains("Error") || output.contains("Crashed: segmentation fault"),
+            "{code}: {output}"
         );
     }
     alive(&server).await;

@@ -1,4 +1,4 @@
-//! Processes that `multiprocessing` starts from nothing.
+//! Processes that `multiprocessing` starts without a fork.
 
 use serde_json::json;
 
@@ -27,8 +27,8 @@ async fn each_way_to_start_processes_finds_the_functions_of_the_code() {
         )
         .replace("METHOD", method);
         let answer = execute(&server, &format!("{DEFINE}{code}")).await;
-        let told = json!("[0, 1, 4, 9] 4\n[25]\n0\n");
-        assert_eq!((&answer["stdout"], &answer["stderr"]), (&told, &json!("")), "{method}");
+        let output = json!("[0, 1, 4, 9] 4\n[25]\n0\n");
+        assert_eq!((&answer["stdout"], &answer["stderr"]), (&output, &json!("")), "{method}");
     }
     let joblib = format!(
         "{DEFINE}from joblib import Parallel, delayed\n\
@@ -37,7 +37,7 @@ async fn each_way_to_start_processes_finds_the_functions_of_the_code() {
     assert_eq!(execute(&server, &joblib).await["stdout"], "[0, 1, 4]\n");
 }
 
-/// Functions of an earlier run too, whatever became of that run; and no file of ours is left.
+/// Also functions of an earlier run, however it ended; and the temporary file is removed.
 #[tokio::test]
 async fn processes_find_what_earlier_runs_defined() {
     let server = TestServer::start("").await;
@@ -49,7 +49,8 @@ async fn processes_find_what_earlier_runs_defined() {
     assert_eq!((runs[1].result.as_str(), runs[2].result.as_str()), ("[9]\n", "[]\n"));
 }
 
-/// A script would start processes without end. Code that has no guard is not run again: what it defines is there.
+/// A script would start processes endlessly. Code without a guard is not run again: only its definitions are
+/// available.
 #[tokio::test]
 async fn code_without_a_guard_does_not_start_itself_again() {
     let server = TestServer::start("").await;
@@ -61,7 +62,7 @@ async fn code_without_a_guard_does_not_start_itself_again() {
              with ProcessPoolExecutor(1, mp_context=context) as more: print(list(more.map(times, [2])))"
         );
         let answer = execute(&server, &code).await;
-        let told = json!("once\n[1, 4] [3]\n[6]\n");
-        assert_eq!((&answer["stdout"], &answer["stderr"]), (&told, &json!("")), "{method}");
+        let output = json!("once\n[1, 4] [3]\n[6]\n");
+        assert_eq!((&answer["stdout"], &answer["stderr"]), (&output, &json!("")), "{method}");
     }
 }

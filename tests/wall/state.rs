@@ -1,4 +1,4 @@
-//! What stays between two runs, and what does not.
+//! State that is kept between two runs, and state that is not.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{PLACES, python, run, run_all};
 
 /// [K01] [K02]
 #[tokio::test]
-async fn variables_files_and_imports_stay_within_an_interaction() {
+async fn variables_files_and_imports_persist_within_an_interaction() {
     let server = TestServer::start("").await;
 
     let runs = run_all(
@@ -21,21 +21,21 @@ async fn variables_files_and_imports_stay_within_an_interaction() {
     )
     .await;
 
-    let told: Vec<_> = runs.iter().map(|run| (run.is_error, run.result.as_str())).collect();
-    assert_eq!(told[1], (false, "42 True kept\n"));
-    assert!(told[2].0);
-    assert_eq!(told[3], (false, "41\n"), "an exception loses nothing");
+    let output: Vec<_> = runs.iter().map(|run| (run.is_error, run.result.as_str())).collect();
+    assert_eq!(output[1], (false, "42 True kept\n"));
+    assert!(output[2].0);
+    assert_eq!(output[3], (false, "41\n"), "an exception loses nothing");
 }
 
 #[tokio::test]
-async fn the_line_that_is_shown_is_of_the_code_that_it_is_in() {
+async fn tracebacks_show_source_lines_of_the_right_run() {
     let server = TestServer::start("").await;
 
     let runs = run_all(&server, &["def f():\n    raise ValueError(1)", "x = 1\nf()"]).await;
 
-    let told = &runs[1].result;
-    assert!(told.contains("line 2, in <module>\n    f()"), "{told}");
-    assert!(told.contains("line 2, in f\n    raise ValueError(1)"), "{told}");
+    let output = &runs[1].result;
+    assert!(output.contains("line 2, in <module>\n    f()"), "{output}");
+    assert!(output.contains("line 2, in f\n    raise ValueError(1)"), "{output}");
 }
 
 /// [K02]
@@ -64,20 +64,20 @@ async fn nothing_is_left_for_the_next_interaction() {
         import json, numpy
         def found(d):
             try: return os.listdir(d)
-            except PermissionError: return []  # what all cells have nobody may look through
+            except PermissionError: return []  # the folder shared by all cells cannot be listed
         print(json.dumps(numpy.array([1]).tolist()), os.environ.get('LEFT'), [found(d) for d in PLACES])
         ",
     );
-    // More often than there are standbys, so that each has been looked at.
+    // More often than there are standbys, so that each is checked.
     for _ in 0..6 {
         run(&server, &format!("{PLACES}{poison}")).await.ok();
-        let told = run(&server, &format!("{PLACES}{look}")).await.ok();
-        assert_eq!(told, "[1] None [[], [], []]\n");
+        let output = run(&server, &format!("{PLACES}{look}")).await.ok();
+        assert_eq!(output, "[1] None [[], [], []]\n");
     }
 }
 
 #[tokio::test]
-async fn every_cell_throws_its_own_dice() {
+async fn every_cell_has_its_own_random_numbers() {
     let server = TestServer::start("").await;
     let code = "import random, uuid, secrets, ctypes, numpy as np\n\
                 print(random.random()); print(np.random.rand()); print(uuid.uuid4())\n\
@@ -92,7 +92,7 @@ async fn every_cell_throws_its_own_dice() {
 
 /// [C01]
 #[tokio::test]
-async fn the_inputs_files_lie_there_in_every_turn_of_a_chain() {
+async fn input_files_are_present_in_every_turn_of_a_chain() {
     let server = TestServer::start("").await;
     let look = "import os\nprint(sorted(os.listdir('.')), open('input_file_0.csv').read())";
     let first = server
@@ -125,7 +125,7 @@ async fn the_inputs_files_lie_there_in_every_turn_of_a_chain() {
 }
 
 #[tokio::test]
-async fn the_input_can_be_changed_and_is_the_codes_own() {
+async fn input_files_can_be_changed_and_belong_to_the_code() {
     let server = TestServer::start("").await;
     let code = "```python\nimport os\nopen('input_file_0.txt', 'a').write('!')\n\
                 print(open('input_file_0.txt').read(), os.stat('input_file_0.txt').st_uid == os.getuid())\n```";
@@ -144,7 +144,7 @@ async fn the_input_can_be_changed_and_is_the_codes_own() {
 
 /// [K03]
 #[tokio::test]
-async fn what_cannot_be_written_down_stays_as_well() {
+async fn objects_that_cannot_be_pickled_persist_too() {
     let server = TestServer::start("").await;
     let runs = run_all(
         &server,

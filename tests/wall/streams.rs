@@ -1,4 +1,4 @@
-//! Standard streams: what they are under `python -u` into a pipe, and in which order they write.
+//! Standard streams: as under `python -u` into a pipe, and in which order they write.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::harness::TestServer;
 use crate::{execute, python, run_all};
 
 #[tokio::test]
-async fn standard_streams_say_what_they_are() {
+async fn standard_streams_have_the_usual_attributes() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -21,11 +21,11 @@ async fn standard_streams_say_what_they_are() {
         ",
     );
     let answer = execute(&server, &code).await;
-    let told = "<stdin> 0 r utf-8 surrogateescape False False False False\n\
+    let output = "<stdin> 0 r utf-8 surrogateescape False False False False\n\
         <stdout> 1 w utf-8 surrogateescape False False True False\n\
         <stderr> 2 w utf-8 backslashreplace False False True False\n\
         False False False\nno place\n";
-    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(told), &json!("")));
+    assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(output), &json!("")));
 }
 
 #[tokio::test]
@@ -51,9 +51,9 @@ async fn standard_output_can_be_replaced_in_every_usual_way() {
     }
 }
 
-/// The next run finds streams that it can use.
+/// The next run finds usable streams.
 #[tokio::test]
-async fn a_stream_that_was_closed_detached_or_deleted_is_there_again_in_the_next_run() {
+async fn closed_detached_or_deleted_streams_are_restored_for_the_next_run() {
     let server = TestServer::start("").await;
     for code in [
         "print('x'); sys.stdout.close()",
@@ -72,9 +72,9 @@ async fn a_stream_that_was_closed_detached_or_deleted_is_there_again_in_the_next
     }
 }
 
-/// The code shares our interpreter. What it breaks there is no error in its own lines.
+/// The code shares the runner's interpreter. Damage to the runner is no error in the code's own lines.
 #[tokio::test]
-async fn code_that_breaks_the_interpreters_own_objects_sees_no_traceback_of_ours() {
+async fn code_that_breaks_the_runners_objects_sees_no_traceback_of_the_runner() {
     let server = TestServer::start("").await;
     for code in [
         "import sys; print('x'); del sys.stdout, sys.__stderr__",
@@ -85,13 +85,13 @@ async fn code_that_breaks_the_interpreters_own_objects_sees_no_traceback_of_ours
         "import linecache; print('x'); linecache.cache = None",
     ] {
         let answer = execute(&server, code).await;
-        let told = (&answer["outcome"], &answer["stdout"], &answer["stderr"]);
-        assert_eq!(told, (&json!("ok"), &json!("x\n"), &json!("")), "{code}");
+        let output = (&answer["outcome"], &answer["stdout"], &answer["stderr"]);
+        assert_eq!(output, (&json!("ok"), &json!("x\n"), &json!("")), "{code}");
     }
 }
 
 #[tokio::test]
-async fn what_is_written_comes_in_the_order_of_its_flushes() {
+async fn output_is_in_the_order_of_its_flushes() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -108,23 +108,23 @@ async fn what_is_written_comes_in_the_order_of_its_flushes() {
     );
     let answer = execute(&server, &code).await;
     let stdout = "python\nprogram\ndescriptor\nbytes\nkept\nlast\nc\n";
-    let told = answer["stdout"].as_str().expect("it is text");
-    let (python, c): (Vec<&str>, Vec<&str>) = told.lines().partition(|line| *line != "c");
+    let output = answer["stdout"].as_str().expect("it is text");
+    let (python, c): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| *line != "c");
     let expected: Vec<&str> = stdout.lines().filter(|line| *line != "c").collect();
     assert_eq!((python, c, &answer["stderr"]), (expected, vec!["c"], &json!("error\n")));
 }
 
 #[tokio::test]
-async fn text_that_cannot_be_encoded_is_an_error_and_loses_nothing_before_it() {
+async fn an_encoding_error_loses_no_earlier_output() {
     let server = TestServer::start("").await;
     let answer = execute(&server, "print('before')\nprint('\\ud800')").await;
     assert_eq!(answer["stdout"], "before\n");
-    let told = answer["stderr"].as_str().expect("it is text");
-    assert!(told.contains("UnicodeEncodeError"), "{told}");
+    let output = answer["stderr"].as_str().expect("it is text");
+    assert!(output.contains("UnicodeEncodeError"), "{output}");
 }
 
 #[tokio::test]
-async fn a_fork_that_comes_to_the_end_of_the_code_has_written_all() {
+async fn a_fork_that_reaches_the_end_of_the_code_flushes_its_output() {
     let server = TestServer::start("").await;
     let code = "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\n\
         print('child' if pid == 0 else 'parent')";

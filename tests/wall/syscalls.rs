@@ -1,4 +1,4 @@
-//! System calls by their numbers on x86-64: all that could open the wall is refused with an error.
+//! System calls by number on x86-64: all that could break the isolation fail with an error.
 
 use crate::harness::TestServer;
 use crate::{alive, python, run};
@@ -7,7 +7,7 @@ const EPERM: i32 = 1;
 const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
 
-/// Number, name, and how it is refused with zeros for arguments.
+/// Number, name and expected error with zeros for arguments.
 const REFUSED: &[(i32, &str, i32)] = &[
     (272, "unshare", EPERM),
     (308, "setns", EPERM),
@@ -96,7 +96,7 @@ const REFUSED: &[(i32, &str, i32)] = &[
     (153, "vhangup", EPERM),
     (435, "clone3", ENOSYS),
     (0x4000_0000 + 39, "getpid in the way of x32", ENOSYS),
-    (600, "a number that nobody knows", ENOSYS),
+    (600, "an unknown number", ENOSYS),
 ];
 
 /// [F10] [F16] [H02] [H03] [H04] [H05] [H06] [H07] [H08] [H09] [H14] [H15] [H18] [H19] [H20]
@@ -109,9 +109,9 @@ async fn each_dangerous_call_is_refused_with_an_error() {
          \x20   ctypes.set_errno(0); print(libc.syscall(number, 0, 0, 0, 0, 0, 0), ctypes.get_errno())",
         REFUSED.iter().map(|(number, ..)| number).collect::<Vec<_>>()
     );
-    let told = run(&server, &code).await.ok();
-    assert_eq!(told.lines().count(), REFUSED.len());
-    for (line, (_, name, errno)) in told.lines().zip(REFUSED) {
+    let output = run(&server, &code).await.ok();
+    assert_eq!(output.lines().count(), REFUSED.len());
+    for (line, (_, name, errno)) in output.lines().zip(REFUSED) {
         assert_eq!(line, format!("-1 {errno}"), "{name}");
     }
     alive(&server).await;
@@ -119,7 +119,7 @@ async fn each_dangerous_call_is_refused_with_an_error() {
 
 /// [H01]
 #[tokio::test]
-async fn no_flag_makes_a_namespace_and_ordinary_forks_and_threads_work() {
+async fn no_clone_flag_creates_a_namespace_and_forks_and_threads_work() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -141,7 +141,7 @@ async fn no_flag_makes_a_namespace_and_ordinary_forks_and_threads_work() {
 
 /// [H10] [J03]
 #[tokio::test]
-async fn no_family_of_sockets_but_the_local_one_can_be_had() {
+async fn only_local_sockets_can_be_created() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -163,7 +163,7 @@ async fn no_family_of_sockets_but_the_local_one_can_be_had() {
 
 /// [H17]
 #[tokio::test]
-async fn only_harmless_questions_can_be_asked_with_ioctl() {
+async fn only_harmless_ioctl_requests_are_allowed() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -171,7 +171,7 @@ async fn only_harmless_questions_can_be_asked_with_ioctl() {
         libc = ctypes.CDLL(None, use_errno=True)
         file = os.open('f', os.O_CREAT | os.O_RDWR)
         # TIOCSTI, TIOCLINUX, SIOCGIFCONF, SIOCGIFHWADDR, KVM, FIBMAP, FS_IOC_SETFLAGS, BTRFS, BLKFLSBUF,
-        # and the first again with a bit that the kernel does not look at
+        # and the first again with a bit that the kernel ignores
         for request in (0x5412, 0x541C, 0x8912, 0x8927, 0xAE00, 1, 0x40086602, 0x50009417, 0x1261, 0x100005412):
             ctypes.set_errno(0)
             print(libc.syscall(16, file, ctypes.c_ulong(request), None), ctypes.get_errno())
@@ -184,7 +184,7 @@ async fn only_harmless_questions_can_be_asked_with_ioctl() {
 
 /// [H13]
 #[tokio::test]
-async fn no_filter_can_be_added_or_taken_off() {
+async fn no_filter_can_be_added_or_removed() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -204,7 +204,7 @@ async fn no_filter_can_be_added_or_taken_off() {
 }
 
 #[tokio::test]
-async fn a_call_in_the_way_of_another_architecture_ends_the_run_and_nothing_else() {
+async fn a_call_through_a_foreign_architectures_entry_point_ends_only_its_run() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -214,16 +214,16 @@ async fn a_call_in_the_way_of_another_architecture_ends_the_run_and_nothing_else
         ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
         ",
     );
-    let told = run(&server, &code).await.failed();
-    assert_eq!(told, "Crashed: forbidden system call (SIGSYS)\n");
+    let output = run(&server, &code).await.failed();
+    assert_eq!(output, "Crashed: forbidden system call (SIGSYS)\n");
     alive(&server).await;
 }
 
 /// [K11]
 ///
-/// A second of it; what runs for an hour is the same code.
+/// One second of it; longer runs use the same code.
 #[tokio::test]
-async fn random_calls_with_random_arguments_harm_nobody_else() {
+async fn random_calls_with_random_arguments_harm_no_other_run() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -248,7 +248,7 @@ async fn random_calls_with_random_arguments_harm_nobody_else() {
         ",
     );
     let neighbour = "import time\nfor _ in range(20): time.sleep(0.05)\nprint('unharmed')";
-    // What the calls do to the process that makes them is its own affair.
+    // The calls may harm only the process that makes them.
     let (a, b, unharmed) =
         tokio::join!(run(&server, &code), run(&server, &code), run(&server, neighbour));
     assert!(a.result.contains("True") || a.is_error, "{a:?}");

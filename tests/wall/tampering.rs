@@ -1,4 +1,4 @@
-//! The code shares its interpreter with our runner, and may break it: for itself, and nobody else.
+//! Sabotage of the runner by code that shares its interpreter: it affects only the code's own interaction.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{PLACES, alive, execute, python, run, run_all};
 
 /// [G13] [G14]
 #[tokio::test]
-async fn what_the_code_does_to_its_interpreter_does_not_hide_how_it_ended() {
+async fn sabotage_of_the_interpreter_does_not_hide_an_exception() {
     let server = TestServer::start("").await;
     let cases = [
         "import sys; sys.excepthook = sys.unraisablehook = lambda *a: 1/0",
@@ -22,16 +22,16 @@ async fn what_the_code_does_to_its_interpreter_does_not_hide_how_it_ended() {
         "import gc; gc.disable(); gc.freeze()",
     ];
     for tampering in cases {
-        let told = run(&server, &format!("{tampering}\nraise ValueError('told')")).await.failed();
-        assert!(told.contains("ValueError"), "{tampering}:\n{told}");
-        assert!(!told.contains("runner.py"), "our own frames are shown: {tampering}:\n{told}");
+        let output = run(&server, &format!("{tampering}\nraise ValueError('x')")).await.failed();
+        assert!(output.contains("ValueError"), "{tampering}:\n{output}");
+        assert!(!output.contains("runner.py"), "our own frames are shown: {tampering}:\n{output}");
     }
     alive(&server).await;
 }
 
 /// [G13]
 #[tokio::test]
-async fn a_runner_that_is_broken_on_purpose_is_a_failure_and_not_a_hang() {
+async fn a_sabotaged_runner_is_a_failure_and_not_a_hang() {
     let server = TestServer::start("").await;
     let cases = [
         "import runner; runner.finish = lambda: 1/0",
@@ -40,15 +40,15 @@ async fn a_runner_that_is_broken_on_purpose_is_a_failure_and_not_a_hang() {
         "import os; os.closerange(0, 1000); 1/0",
     ];
     for tampering in cases {
-        let told = run(&server, tampering).await.failed();
-        assert!(told.contains("Exited with code 1"), "{tampering}:\n{told}");
+        let output = run(&server, tampering).await.failed();
+        assert!(output.contains("Exited with code 1"), "{tampering}:\n{output}");
     }
     alive(&server).await;
 }
 
 /// [A13] [G14]
 #[tokio::test]
-async fn exceptions_that_do_not_let_themselves_be_told_are_told_all_the_same() {
+async fn exceptions_that_cannot_be_printed_are_still_reported() {
     let server = TestServer::start("").await;
     let cases = [
         (
@@ -72,14 +72,14 @@ async fn exceptions_that_do_not_let_themselves_be_told_are_told_all_the_same() {
         ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded\n"),
     ];
     for (code, end) in cases {
-        let told = run(&server, code).await.failed();
-        assert!(told.ends_with(end) && !told.contains("runner.py"), "{code}:\n{told}");
+        let output = run(&server, code).await.failed();
+        assert!(output.ends_with(end) && !output.contains("runner.py"), "{code}:\n{output}");
     }
 }
 
 /// [G11] [G12]
 #[tokio::test]
-async fn an_interpreter_that_was_tampered_with_serves_only_its_own_interaction() {
+async fn a_sabotaged_interpreter_serves_only_its_own_interaction() {
     let server = TestServer::start("").await;
     let poison = python(
         r"
@@ -106,13 +106,13 @@ async fn an_interpreter_that_was_tampered_with_serves_only_its_own_interaction()
 
 /// [K11]
 #[tokio::test]
-async fn fresh_interpreters_are_the_same_whatever_others_have_done() {
+async fn new_interpreters_are_unaffected_by_earlier_runs() {
     let server = TestServer::start("").await;
     let look = python(
         r"
         import builtins, hashlib, os, sys
         seen = repr((sorted(sys.modules), sorted(vars(builtins)), sorted(os.environ.items()), sys.path, sys.argv))
-        # On the machine's root each cell's own folders have a name of their own.
+        # On a shared root each cell's own folders have different names.
         for own in (os.getcwd(), os.environ['HOME']): seen = seen.replace(own, 'own')
         print(hashlib.sha256(seen.encode()).hexdigest())
         ",
@@ -137,9 +137,9 @@ async fn fresh_interpreters_are_the_same_whatever_others_have_done() {
 
 /// [G10]
 #[tokio::test]
-async fn nothing_of_ours_or_of_others_is_in_the_interpreter() {
+async fn no_data_of_the_server_or_of_others_is_in_the_interpreter() {
     let server = TestServer::start("").await;
-    // Put together at run time, so that the code's own text does not hold it.
+    // Assembled at run time, so that the code's own text does not contain it.
     run(&server, "secret = 'of the-' + 'other one'").await.ok();
     let code = python(
         r"
@@ -159,7 +159,7 @@ async fn nothing_of_ours_or_of_others_is_in_the_interpreter() {
 
 /// [G07]
 #[tokio::test]
-async fn a_channel_that_was_changed_harms_only_the_one_who_did() {
+async fn a_modified_channel_affects_only_the_run_that_modified_it() {
     let server = TestServer::start("").await;
     let runs = run_all(
         &server,
@@ -176,7 +176,7 @@ async fn a_channel_that_was_changed_harms_only_the_one_who_did() {
 
 /// [G09]
 #[tokio::test]
-async fn descriptors_that_were_all_used_up_are_back_in_the_next_run_of_others() {
+async fn exhausting_descriptors_does_not_affect_other_interactions() {
     let server = TestServer::start("").await;
     let storm = python(
         r"

@@ -1,4 +1,4 @@
-//! Time: every run ends when its time is over, whatever it does.
+//! Time: every run ends at its time limit, regardless of what it does.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::{alive, execute_within, ran, run};
 
 /// [D01] [D02] [D04] [D11]
 #[tokio::test]
-async fn nothing_outlasts_the_limit() {
+async fn no_run_exceeds_the_time_limit() {
     let server = TestServer::start("").await;
     let hogs = [
         "while True: pass",
@@ -21,10 +21,10 @@ async fn nothing_outlasts_the_limit() {
     ];
     for hog in hogs {
         let began = Instant::now();
-        let told = run(&server, &format!("print('before', end='')\n{hog}")).await.failed();
+        let output = run(&server, &format!("print('before', end='')\n{hog}")).await.failed();
         let took = began.elapsed();
         assert_eq!(
-            told, "before\nTimeoutError: stopped after 5 s (the limit of one run)\n",
+            output, "before\nTimeoutError: stopped after 5 s (the limit of one run)\n",
             "{hog}"
         );
         assert!(took >= RUN_LIMIT && took < RUN_LIMIT + Duration::from_secs(1), "{took:?}: {hog}");
@@ -33,7 +33,7 @@ async fn nothing_outlasts_the_limit() {
 
 /// [D07] [D09]
 #[tokio::test]
-async fn a_run_ends_with_its_process_and_not_with_what_it_left_behind() {
+async fn a_run_ends_with_its_process_even_if_children_remain() {
     let server = TestServer::start("").await;
     let code = "import os, subprocess\n\
                 subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
@@ -45,9 +45,9 @@ async fn a_run_ends_with_its_process_and_not_with_what_it_left_behind() {
     assert!(began.elapsed() < RUN_LIMIT);
 }
 
-/// The one test with the limit as everybody has it.
+/// The one test with the default limit.
 #[tokio::test]
-async fn thirty_seconds_are_thirty_seconds() {
+async fn the_default_time_limit_is_thirty_seconds() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
 
@@ -55,14 +55,14 @@ async fn thirty_seconds_are_thirty_seconds() {
     let reply = server.create(direct("print('before')\nwhile True: pass")).await;
     let took = began.elapsed().as_secs_f64();
 
-    let told = ran(&reply).remove(0).failed();
-    assert_eq!(told, "before\nTimeoutError: stopped after 30 s (the limit of one run)\n");
+    let output = ran(&reply).remove(0).failed();
+    assert_eq!(output, "before\nTimeoutError: stopped after 30 s (the limit of one run)\n");
     assert!((29.0..31.0).contains(&took), "it took {took} s");
 }
 
 /// [D02] [D04] [D06]
 #[tokio::test]
-async fn no_kind_of_waiting_or_working_gets_more_time() {
+async fn no_kind_of_waiting_or_work_extends_the_time_limit() {
     let server = TestServer::start("").await;
     let limit = Duration::from_millis(500);
     let hogs = [
@@ -93,7 +93,7 @@ async fn no_kind_of_waiting_or_working_gets_more_time() {
 
 /// [D03]
 #[tokio::test]
-async fn all_that_was_printed_until_the_deadline_is_there() {
+async fn output_before_the_deadline_is_kept() {
     let server = TestServer::start("").await;
     let code = "import time\ni = 0\nwhile True: print(i); i += 1; time.sleep(0.05)";
     let answer = execute_within(&server, code, Duration::from_secs(1)).await;
@@ -104,7 +104,7 @@ async fn all_that_was_printed_until_the_deadline_is_there() {
 
 /// [D13]
 #[tokio::test]
-async fn a_run_that_is_almost_too_long_is_not_too_long() {
+async fn a_run_just_below_the_time_limit_succeeds() {
     let server = TestServer::start("").await;
     let almost = RUN_LIMIT.as_secs_f64() - 0.3;
     let code = format!("import time; time.sleep({almost}); print('done')");

@@ -1,6 +1,6 @@
-//! Paths that name a descriptor of the process that opens them.
+//! Paths that refer to a descriptor of the calling process.
 
-/// The number of the descriptor, where the path names one.
+/// The number of the descriptor, if the path refers to one.
 pub(crate) fn descriptor(path: &[u8]) -> Option<i32> {
     match path.strip_prefix(b"/dev/") {
         Some(b"stdin") => return Some(0),
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_of_descriptors_are_taken() {
+    fn only_paths_of_descriptors_match() {
         for (path, wanted) in [
             ("/dev/stdin", Some(0)),
             ("/dev/stdout", Some(1)),

@@ -1,17 +1,17 @@
-//! The time of day.
+//! The virtual time of day.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// When every cell begins: 2026-01-01T00:00:00Z, in seconds.
+/// Start time of every cell: 2026-01-01T00:00:00Z, in seconds.
 const ORIGIN_S: i64 = 1_767_225_600;
 const NOT_YET: i64 = i64::MIN;
 
-/// Begins at the same instant in every cell, with the first reading. Each reading is a microsecond
-/// later than the one before, and whole seconds pass as they do outside: so a short run reads the
-/// same times in every cell, and one that waits for the clock does not wait for ever.
+/// Starts at the same instant in every cell, with the first reading. Each reading is a microsecond
+/// later than the one before, and whole seconds pass in real time: so a short run reads the same times
+/// in every cell, and code that polls the clock terminates.
 #[derive(Debug)]
-pub struct Clock {
-    /// Of the machine's clock, in nanoseconds.
+pub struct VirtualClock {
+    /// Monotonic time of the first reading, in nanoseconds.
     began: AtomicI64,
     readings: AtomicU64,
 }
@@ -23,24 +23,24 @@ pub struct Time {
     pub microseconds: i64,
 }
 
-impl Clock {
-    pub const fn new() -> Clock {
-        Clock { began: AtomicI64::new(NOT_YET), readings: AtomicU64::new(0) }
+impl VirtualClock {
+    pub const fn new() -> VirtualClock {
+        VirtualClock { began: AtomicI64::new(NOT_YET), readings: AtomicU64::new(0) }
     }
 
-    /// The next reading is the first.
+    /// Resets the clock, so that the next reading is the first.
     pub fn begin(&self) {
         self.began.store(NOT_YET, Relaxed);
         self.readings.store(0, Relaxed);
     }
 
-    /// Reads the clock. `monotonic_ns` is a clock of the machine that nobody sets.
+    /// Reads the clock. `monotonic_ns` is a monotonic clock of the machine.
     pub fn read(&self, monotonic_ns: i64) -> Time {
         self.at(monotonic_ns, self.readings.fetch_add(1, Relaxed))
     }
 
-    /// The same, without making the next reading any later.
-    pub fn glance(&self, monotonic_ns: i64) -> Time {
+    /// Reads the clock without counting as a reading.
+    pub fn peek(&self, monotonic_ns: i64) -> Time {
         self.at(monotonic_ns, self.readings.load(Relaxed))
     }
 
@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_read_the_same_whenever_they_begin() {
+    fn two_runs_read_the_same_times_regardless_of_their_start() {
         let times = |start: i64| {
-            let clock = Clock::new();
+            let clock = VirtualClock::new();
             clock.begin();
-            // Some milliseconds apart, and never the same.
+            // Some milliseconds apart, with different offsets.
             [0, 3, 40, 999, 1001].map(|ms| clock.read(start + ms * 1_000_000 + start % 99))
         };
         assert_eq!(times(0), times(123_456_789_000));
@@ -74,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back_and_a_loop_that_waits_ends() {
-        let clock = Clock::new();
-        let mut last = clock.glance(0);
+    fn time_is_monotonic_and_a_polling_loop_terminates() {
+        let clock = VirtualClock::new();
+        let mut last = clock.peek(0);
         for reading in 0..3_000_000 {
             let time = clock.read(reading * 1000);
             assert!(time >= last, "{time:?} after {last:?}");

@@ -1,15 +1,15 @@
-//! The dice and the clock of cells that can be repeated.
+//! Seeded random numbers and a virtual clock for reproducible cells.
 //!
-//! The zygote of a warden that was given a seed is started with this library before the C library,
-//! so that Python and whatever it imports ask us where they would ask the kernel: `getrandom` for
-//! bytes, `clock_gettime` and its older sisters for the time. Without a seed it is not there at all.
+//! If the warden has a seed, the dynamic loader loads this library into the zygote before the C
+//! library. Python and its imports then get random bytes (`getrandom`) and the time (`clock_gettime`
+//! and its older variants) from here instead of the kernel. Without a seed it is not loaded.
 //!
-//! It is no part of the wall: code that wants real dice or the real time makes the system call.
+//! It is not part of the sandbox: code that makes the system calls itself gets the kernel's values.
 
 #![deny(unsafe_code)]
 
 mod clock;
-mod dice;
-#[cfg(not(test))] // or the tests would have no clock
+#[cfg(not(test))] // otherwise the tests would have no clock
 #[expect(unsafe_code, reason = "functions of the C library, with pointers for arguments")]
-mod door;
+mod ffi;
+mod rng;

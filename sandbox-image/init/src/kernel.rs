@@ -1,12 +1,12 @@
-//! The system calls of a program that has no C library.
+//! System calls for a program without the C library.
 //!
-//! Nothing here, nor in all of the program, may panic: that would need the standard library, and that one
-//! the C library. So nothing is indexed, and nothing added; and the compiler always optimises it, or it
-//! would have the C library copy what is passed on.
+//! Nothing in this program may panic: panicking needs the standard library, which needs the C library.
+//! So the code uses no indexing and no addition. The compiler always optimises it, because unoptimised
+//! code would call the C library to copy arguments.
 
 use std::arch::{asm, naked_asm};
 
-/// Where the kernel begins.
+/// Entry point, called by the kernel.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
@@ -16,15 +16,15 @@ extern "C" fn _start() -> ! {
     naked_asm!("mov x29, xzr", "mov x30, xzr", "bl {main}", main = sym crate::main);
 }
 
-/// The kernel has refused.
+/// The kernel returned an error.
 #[derive(Debug)]
 pub(crate) struct Failed;
 
 const STDIN: usize = 0;
-/// Bytes of a set of signals, as the kernel counts them.
+/// Size of the kernel's signal set, in bytes.
 const SET_BYTES: usize = 8;
 
-/// Has the kernel reap children, this process's own and those it takes in.
+/// Makes the kernel reap all children, adopted ones included.
 pub(crate) fn ignore_children() -> Result<(), Failed> {
     // The kernel's own layout: handler, flags, restorer, mask.
     let ignore: [usize; 4] = [libc::SIG_IGN, 0, 0, 0];
@@ -33,7 +33,7 @@ pub(crate) fn ignore_children() -> Result<(), Failed> {
     done(unsafe { call(libc::SYS_rt_sigaction, signal, address(&raw const ignore), 0, SET_BYTES) })
 }
 
-/// All that can be blocked.
+/// Blocks every signal that can be blocked.
 pub(crate) fn block_signals() -> Result<(), Failed> {
     let all = u64::MAX;
     let how = libc::SIG_BLOCK as usize;
@@ -41,13 +41,13 @@ pub(crate) fn block_signals() -> Result<(), Failed> {
     done(unsafe { call(libc::SYS_rt_sigprocmask, how, address(&raw const all), 0, SET_BYTES) })
 }
 
-/// Waits for one byte from the warden. `None` where it has hung up.
+/// Waits for one byte from the warden. `None` if the connection is closed.
 pub(crate) fn receive() -> Result<Option<u8>, Failed> {
     const INTERRUPTED: isize = -(libc::EINTR as isize);
     let mut byte = 0u8;
     loop {
         let to = address(&raw mut byte);
-        // SAFETY: there is room for the one byte that is asked for, and nobody else looks at it.
+        // SAFETY: there is room for the one byte that is read, and there is no other reference to it.
         match unsafe { call(libc::SYS_recvfrom, STDIN, to, 1, 0) } {
             0 => return Ok(None),
             1 => return Ok(Some(byte)),
@@ -57,31 +57,32 @@ pub(crate) fn receive() -> Result<Option<u8>, Failed> {
     }
 }
 
-/// Sends one byte to the warden, if it is there.
+/// Sends one byte to the warden. A closed connection is ignored.
 pub(crate) fn send(byte: u8) {
     let flags = libc::MSG_NOSIGNAL as usize;
     // SAFETY: the byte lives until the call is over.
     unsafe { call(libc::SYS_sendto, STDIN, address(&raw const byte), 1, flags) };
 }
 
-/// Sends a signal to all processes that this one may signal, but for itself. None is as good.
+/// Sends a signal to all processes that this one may signal, except itself. It is no error if there
+/// are none.
 pub(crate) fn signal_all(signal: libc::c_int) -> Result<(), Failed> {
-    const NOBODY: isize = -(libc::ESRCH as isize);
+    const NO_PROCESS: isize = -(libc::ESRCH as isize);
     const ALL: usize = usize::MAX;
     // SAFETY: the call takes no pointers.
     match unsafe { call(libc::SYS_kill, ALL, signal as usize, 0, 0) } {
-        0 | NOBODY => Ok(()),
+        0 | NO_PROCESS => Ok(()),
         _ => Err(Failed),
     }
 }
 
-/// This process's number in its namespace.
+/// This process's id in its namespace.
 pub(crate) fn process() -> isize {
     // SAFETY: the call takes no arguments.
     unsafe { call(libc::SYS_getpid, 0, 0, 0, 0) }
 }
 
-/// The user that this process is, in its namespace.
+/// This process's user id in its namespace.
 pub(crate) fn user() -> isize {
     // SAFETY: the call takes no arguments.
     unsafe { call(libc::SYS_geteuid, 0, 0, 0, 0) }
@@ -102,17 +103,15 @@ fn done(answer: isize) -> Result<(), Failed> {
     if answer == 0 { Ok(()) } else { Err(Failed) }
 }
 
-/// Calls the kernel, with zero for what comes after the fourth argument. The answer is negative where it is
-/// an error.
+/// Makes a system call, with zeros after the fourth argument. A negative result is an error.
 ///
 /// # Safety
 ///
-/// As safe as the call with these arguments: what it takes for addresses has to be memory that it may
-/// read or write.
+/// As safe as the system call with these arguments: memory at the addresses passed must be readable or
+/// writable as the call requires.
 unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
     let answer: isize;
-    // SAFETY: the kernel changes no register but those that are named, and the memory that the caller
-    // has promised.
+    // SAFETY: the kernel changes only the registers named here, and memory that the caller has promised.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!(

@@ -1,15 +1,15 @@
-//! What the warden may ask a cell's init for.
+//! The commands that the warden sends to a cell's init.
 
-/// One byte, in a message of its own.
+/// One byte, sent in a message of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Order {
-    /// Stop every other process of the cell. Answered by the same byte once that is done, and by
-    /// [`REFUSED`] where it cannot be.
+    /// Stop every other process of the cell. Answered by the same byte once that is done, or by
+    /// [`REFUSED`] if it is impossible.
     Stop = b's',
-    /// Let them go on. Not answered.
+    /// Let them continue. Not answered.
     GoOn = b'g',
 }
 
-/// The answer to what cannot be done, or is no order.
+/// The answer to a command that failed or is unknown.
 pub const REFUSED: u8 = b'-';

@@ -1,31 +1,31 @@
-//! PID 1 of a cell: takes orphans in, stops everything between two runs, and ends everything when
-//! the warden is gone. Its one descriptor is standard input: a socket to the warden.
+//! PID 1 of a cell: reaps orphans, stops all processes between two runs, and ends all of them when the
+//! warden exits. Its one descriptor is standard input: a socket to the warden.
 //!
-//! On a shared root it has another number, and its cell is all that its user has.
+//! On a shared root it has another process id, and its cell consists of all processes of its user.
 //!
-//! It is a program of its own, so that it shares no memory with anybody, and there is one for each cell,
-//! so it has no library: to load the C library took longer than all that a cell's namespaces take. How
-//! the code's process ends is not its business: that one is the warden's own child.
+//! It is a separate program, so that it shares no memory with other processes. It uses no libraries,
+//! because each cell starts one, and loading the C library took longer than creating the cell's
+//! namespaces. It does not track how the code's process ends: that one is the warden's child.
 
 #![no_main]
 #![deny(unsafe_code)]
 
-#[expect(unsafe_code, reason = "system calls, one a function, and where the kernel begins")]
+#[expect(unsafe_code, reason = "one function per system call, and the entry point")]
 mod kernel;
 
 use init::{Order, REFUSED};
 use kernel::Failed;
 
 extern "C" fn main() -> ! {
-    // Where it fails nobody is there to be told, and the cell ends with this process.
+    // An error cannot be reported to any process, so this one exits, which ends the cell.
     kernel::exit(match run() {
         Ok(()) => 0,
         Err(Failed) => 1,
     })
 }
 
-/// Returns when the warden has hung up, and everything else in the cell is dead or dies with this
-/// process.
+/// Returns when the warden has closed the connection and all other processes of the cell are dead, or
+/// die with this process.
 fn run() -> Result<(), Failed> {
     kernel::ignore_children()?;
     kernel::block_signals()?;
@@ -44,23 +44,23 @@ fn obey(order: u8) {
         _ => Err(Failed),
     };
     if order != GO_ON {
-        // A warden that is gone is noticed in the next round.
+        // If the warden is gone, the next read detects it.
         kernel::send(if done.is_ok() { order } else { REFUSED });
     }
 }
 
-/// Signals every process of the cell but this one. The kernel does it in one go, and a fork that is
-/// under way gets the signal too, so nobody can run away from it.
+/// Signals every process of the cell but this one. The kernel does it atomically, and a fork in
+/// progress gets the signal too, so no process can escape it.
 fn signal_all(signal: libc::c_int) -> Result<(), Failed> {
-    // "All" are the namespace's for PID 1, and the user's for a cell's user. For anybody else they
-    // would be the machine's.
+    // For PID 1, "all" means its namespace; for a cell's user, all processes of that user. For any other
+    // process it would mean the whole machine.
     if kernel::process() != 1 && kernel::user() == 0 {
         return Err(Failed);
     }
     kernel::signal_all(signal)
 }
 
-/// As PID 1 it need only end, and the kernel ends the rest.
+/// As PID 1 it only needs to exit; the kernel ends the rest.
 fn end_all() -> Result<(), Failed> {
     match kernel::process() {
         1 => Ok(()),

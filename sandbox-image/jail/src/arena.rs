@@ -1,26 +1,26 @@
-//! Where Python's objects live: side by side, so that the kernel can have them in large pages.
+//! Allocates Python's arenas side by side, so that the kernel can back them with large pages.
 //!
-//! Python asks for its memory in arenas of a megabyte. The kernel puts each where there is room, which
-//! is between the hundreds of libraries, and no large page fits in there. So they are cut from regions
-//! here. With large pages a fork of the zygote copies a tenth of the entries, and so does its end.
+//! Python requests memory in arenas of 1 MiB. The kernel maps each into a free gap between the
+//! hundreds of libraries, where no large page fits. So this module cuts arenas from larger regions.
+//! With large pages, forking the zygote copies a tenth of the page-table entries, and tearing a cell
+//! down frees a tenth.
 
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use crate::sys;
 
-/// A large page.
+/// Size of a large page.
 const LARGE: usize = 2 << 20;
-/// Asked for at once. Counts as the cell's memory from then on, as far as the kernel's limit on the
-/// size of one process goes.
+/// Bytes mapped at once. They count at once towards the kernel's limit on the data size of a process.
 const REGION: usize = 8 << 20;
 
-/// What has been asked for, and not been handed out.
+/// Memory that is mapped but not handed out.
 #[derive(Debug)]
 struct Arenas {
-    /// The rest of the newest region: address and length.
+    /// The unused part of the newest region: address and length.
     rest: (usize, usize),
-    /// Arenas that were given back, all of one size, and that size.
+    /// Arenas that were freed, all of the same size, and that size.
     free: Vec<usize>,
     size: usize,
 }
@@ -28,7 +28,7 @@ struct Arenas {
 static ARENAS: Mutex<Arenas> = Mutex::new(Arenas { rest: (0, 0), free: Vec::new(), size: 0 });
 
 impl Arenas {
-    /// Python has one size of arenas. Whatever else it may ask for is none of our business.
+    /// Python uses one arena size. Requests of other sizes are mapped separately.
     fn take(&mut self, size: usize) -> Option<usize> {
         if size == 0 || !LARGE.is_multiple_of(size) || (self.size != 0 && self.size != size) {
             return sys::map(size, 1);
@@ -45,8 +45,8 @@ impl Arenas {
         Some(start)
     }
 
-    /// Gives memory back to the kernel, and keeps the place. Of an arena that came from elsewhere it is
-    /// no loss to keep the place as well.
+    /// Gives the memory back to the kernel and keeps the address range, also for an arena that was mapped
+    /// separately.
     fn give_back(&mut self, arena: usize, size: usize) {
         if size == self.size && sys::forget(arena, size) {
             self.free.push(arena);
@@ -56,16 +56,16 @@ impl Arenas {
     }
 }
 
-/// For `PyObject_SetArenaAllocator`.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+/// Allocation function for `PyObject_SetArenaAllocator`.
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_arena_alloc(_: *mut c_void, size: usize) -> *mut c_void {
     let arena = ARENAS.lock().unwrap_or_else(PoisonError::into_inner).take(size);
     arena.map_or(std::ptr::null_mut(), std::ptr::with_exposed_provenance_mut)
 }
 
-/// The same.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+/// Free function for `PyObject_SetArenaAllocator`.
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_arena_free(_: *mut c_void, arena: *mut c_void, size: usize) {
     ARENAS
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arenas_lie_side_by_side_and_are_used_again() {
+    fn arenas_are_contiguous_and_reused() {
         let mut arenas = Arenas { rest: (0, 0), free: Vec::new(), size: 0 };
         let taken: Vec<_> =
             (0..9).map(|_| arenas.take(1 << 20).expect("there is memory")).collect();

@@ -1,4 +1,4 @@
-//! The tables for people: what code in a cell can ask the kernel, and why.
+//! Renders the system-call tables as documentation: what code in a cell can call, and why.
 
 use crate::table::{
     ADVICE, ALLOWED_NAMES, DONE_NAMES, FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS,
@@ -14,7 +14,7 @@ Whatever is not named here does not exist (ENOSYS), and libraries fall back. Not
 a call, but for one in the way of a foreign architecture.
 ";
 
-/// Everything in Markdown.
+/// The whole document, in Markdown.
 pub fn document() -> String {
     let note = format!(
         "`clone` makes no namespace, no sibling and no child whose end sends another signal than \
@@ -73,9 +73,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_the_repository_is_what_the_tables_say() {
+    fn the_file_in_the_repository_matches_the_tables() {
         let file = include_str!("../../seccomp/calls.md");
         let again = "belljar-warden calls > sandbox-image/seccomp/calls.md";
-        assert_eq!(file, document(), "make it again: {again}");
+        assert_eq!(file, document(), "regenerate it: {again}");
     }
 }

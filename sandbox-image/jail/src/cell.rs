@@ -1,12 +1,12 @@
-//! A cell comes to be: a fork of the zygote that has given up what it had left.
+//! Creates a cell: a fork of the zygote that gives up its remaining privileges.
 //!
 //! ```text
 //! zygote ┄┄ borrowed memory ┄┄▶ builder ── vfork, exec ──▶ init   PID 1
 //!                                  └────── fork ─────────▶ code   PID 2, the only copy of the zygote
 //! ```
 //!
-//! The builder makes the namespaces and is gone; the warden, as the nearest reaper, is then the
-//! parent of both others.
+//! The builder creates the namespaces and exits; the warden, as the nearest subreaper, then becomes
+//! the parent of the other two.
 
 use std::ffi::CString;
 use std::mem;
@@ -23,38 +23,38 @@ use crate::spec::{CellSpec, Ground};
 use crate::sys::{self, Fork};
 use crate::{landlock, mounts, namespaces, rlimits, shared, users};
 
-/// The descriptors of one cell. What is not in here is closed in it.
+/// The descriptors of one cell. All others are closed.
 #[derive(Debug, Clone, Copy)]
 pub struct Channels<'a> {
-    /// Code comes in, one byte goes out at the end of each run.
+    /// Receives code; sends one byte at the end of each run.
     pub control: BorrowedFd<'a>,
     pub stdout: BorrowedFd<'a>,
     pub stderr: BorrowedFd<'a>,
-    /// Pictures. The code can write to it as it likes, and nobody believes what it says.
+    /// Carries images. The code can write to it, so its content is untrusted.
     pub display: BorrowedFd<'a>,
-    /// For the builder and for init, closed before any code runs: what is said here is believed.
+    /// For the builder and init. Closed before any code runs, so its content is trusted.
     pub status: BorrowedFd<'a>,
 }
 
-/// What one cell is given that no other has.
+/// Resources that belong to one cell only.
 #[derive(Debug, Clone, Copy)]
 pub struct Own<'a> {
-    /// Its user and group outside, where the warden may choose.
+    /// User and group outside the cell, where the warden can assign one.
     pub user: Option<u32>,
-    /// Where it may write, on a shared root.
+    /// Writable folder, on a shared root.
     pub folder: Option<BorrowedFd<'a>>,
 }
 
-/// On which side of the fork the caller finds itself.
+/// Which side of the fork the caller is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Zygote,
-    /// With standard input, output and error at 0, 1 and 2, control at 3, display at 4, nothing
-    /// else open, and nothing left to give up.
+    /// Standard input, output and error are at 0, 1 and 2, control at 3, display at 4; no other
+    /// descriptor is open and no privilege is left.
     Cell,
 }
 
-/// Forks a cell. What goes wrong in the new processes is said on `status`, and ends them.
+/// Forks a cell. An error in the new processes is reported on `status` and ends them.
 pub fn fork_cell(
     spec: &CellSpec,
     filters: &CellFilters,
@@ -68,7 +68,7 @@ pub fn fork_cell(
             .and_then(|workspace| confine(spec, filters, proc, own, workspace, channels));
         if let Err(error) = jailed {
             let report = Report::Broken { why: error.to_string() };
-            // A warden that is gone needs no report.
+            // If the warden has exited, there is no reader for the report.
             drop(sys::send(channels.status, &report, &[]));
             sys::exit_now(1);
         }
@@ -79,8 +79,8 @@ pub fn fork_cell(
     })
 }
 
-/// Called in the builder, returns in the code's process: with the work directory, and with every
-/// capability over the cell's own namespaces, which [`confine`] takes away.
+/// Runs in the builder and returns in the code's process, with the work directory and with every
+/// capability over the cell's own namespaces, which [`confine`] drops.
 fn build(
     spec: &CellSpec,
     proc: BorrowedFd<'_>,
@@ -100,11 +100,11 @@ fn build(
             return Err(JailError::new("entering", "the work directory", "none was given"));
         }
     };
-    let init = start_init(&spec.ground, status)?; // the first in the new namespace, so PID 1
+    let init = start_init(&spec.ground, status)?; // first process of the new namespace, so PID 1
     if let Fork::Parent { child: code } = sys::fork()? {
         let handles = [handle(init)?, handle(code)?];
         sys::send(status, &Report::Born, &handles.each_ref().map(AsFd::as_fd))?;
-        sys::exit_now(0); // its work is done
+        sys::exit_now(0); // the builder has finished
     }
     Ok(workspace)
 }
@@ -115,7 +115,7 @@ fn start_init(ground: &Ground, status: BorrowedFd<'_>) -> Result<Pid, JailError>
         if sys::keep_only([status]).is_ok() {
             drop(sys::become_program(&program));
         }
-        sys::exit_now(127) // the namespace is dead then, and the next fork in it says so
+        sys::exit_now(127) // ends the namespace, so the next fork in it fails
     })?;
     match side {
         Fork::Parent { child } => Ok(child),
@@ -123,13 +123,13 @@ fn start_init(ground: &Ground, status: BorrowedFd<'_>) -> Result<Pid, JailError>
     }
 }
 
-/// What the warden needs to watch a process and to end it, whatever happens in it.
+/// A pidfd, with which the warden watches and kills a process.
 fn handle(process: Pid) -> Result<OwnedFd, JailError> {
     let pid = rustix::process::Pid::from_raw(process.as_raw()).expect("a child's id is positive");
     pidfd_open(pid, PidfdFlags::empty()).doing("opening", "a process of the cell")
 }
 
-/// Gives up everything, in the order in which it can be given up.
+/// Gives up every privilege, in an order in which each step is still permitted.
 fn confine(
     spec: &CellSpec,
     filters: &CellFilters,
@@ -142,25 +142,25 @@ fn confine(
     let null = sys::null()?;
     rlimits::set(proc, spec)?;
     if spec.ground == Ground::Own {
-        drop_capabilities()?; // on a shared root they have gone with the user
+        drop_capabilities()?; // on a shared root the change of user dropped them
     }
-    rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // for the two below
+    rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // required by the next two steps
     let landlock = landlock::confine(&spec.ground, own.folder)?;
-    filters.install()?; // last, for it forbids what every line above did
+    filters.install()?; // last: it forbids the calls of every line above
 
     let entered = Entered { landlock, seccomp: filters.summary() };
     sys::send(channels.status, &Report::Ready { entered }, &[workspace.as_fd()])?;
-    rlimits::limit_open_files(spec)?; // after the last descriptor has been sent
+    rlimits::limit_open_files(spec)?; // after the last descriptor is sent
 
     let Channels { control, stdout, stderr, display, .. } = channels;
     sys::keep_only([null.as_fd(), stdout, stderr, control, display])?;
-    mem::forget((null, workspace)); // closed with all the others
+    mem::forget((null, workspace)); // `keep_only` has closed them
     Ok(())
 }
 
 fn drop_capabilities() -> Result<(), JailError> {
     use caps::CapSet::{Ambient, Bounding, Effective, Inheritable, Permitted};
-    // The bounding set first: taking from it needs a capability.
+    // The bounding set first: dropping from it requires a capability.
     for set in [Bounding, Ambient, Inheritable, Effective, Permitted] {
         caps::clear(None, set).doing("dropping", format!("{set:?} capabilities"))?;
     }

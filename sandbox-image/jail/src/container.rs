@@ -1,9 +1,9 @@
-//! The system-call filter of the container that the warden runs in: what cells may call, and what it
-//! takes to build a cell. A file for Docker, Podman and Kubernetes, made from the same table as the
-//! cells' own filter.
+//! The system-call filter of the warden's container: the calls that cells may make and those that
+//! creating a cell requires. A file for Docker, Podman and Kubernetes, generated from the same table
+//! as the cells' own filter.
 //!
-//! It guards the kernel from a warden that was taken over, and from a cell that got out: neither
-//! has a call with which to load a module, to trace a neighbour or to open a socket to anywhere.
+//! It protects the kernel from a compromised warden and from code that escaped its cell: neither can
+//! load a module, trace another process or open a network socket.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::table::{
     ALLOWED_NAMES, EXIT_SIGNAL_BITS, EXIT_SIGNALS, IOCTLS, MAKING_NAMES, NAMESPACES,
 };
 
-/// What the warden needs besides, and what it takes to make a zygote.
+/// Further calls that the warden makes, or that creating a zygote requires.
 const BUILDING: &[(&str, &str)] = &[
     ("memfd_create", "the cells' specification, from the warden to the zygote"),
     ("mount_setattr", "makes what is shown read-only, with all that is mounted below"),
@@ -22,7 +22,7 @@ const BUILDING: &[(&str, &str)] = &[
     ("umount2", "the zygote lets go of the container's files"),
 ];
 
-/// The filter as JSON, one rule a line.
+/// The filter as JSON, one rule per line.
 pub fn profile() -> String {
     let rules: Vec<String> = rules().iter().map(|rule| format!("    {rule}")).collect();
     format!(
@@ -64,9 +64,9 @@ fn rules() -> Vec<Value> {
     .concat()
 }
 
-/// Calls of the tables that are allowed with some arguments only.
+/// Calls of the tables that are allowed with certain arguments only.
 const LIMITED: &[&str] = &["clone", "ioctl", "socket", "socketpair", "unshare"];
-/// What only a warden needs that is root, and in the container it is not.
+/// Calls that only a warden with root makes; in the container it is not root.
 const OF_ROOT: &[&str] = &["setgroups", "setresgid", "setresuid"];
 
 const ROOT: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
@@ -97,7 +97,7 @@ fn differs(index: u32, value: u64) -> Value {
     json!({"index": index, "value": value, "op": "SCMP_CMP_NE"})
 }
 
-/// Of these bits, those of `value` and no others.
+/// Matches if `value` is exactly the bits set under the mask `bits`.
 fn masked(index: u32, bits: u64, value: u64) -> Value {
     json!({"index": index, "value": bits, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"})
 }
@@ -107,22 +107,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_the_repository_is_what_the_tables_say() {
+    fn the_file_in_the_repository_matches_the_tables() {
         let file = include_str!("../../seccomp/container.json");
         let again = "belljar-warden seccomp-profile > sandbox-image/seccomp/container.json";
-        assert_eq!(file, profile(), "make it again: {again}");
+        assert_eq!(file, profile(), "regenerate it: {again}");
     }
 
     #[test]
-    fn it_reads_as_json() {
+    fn the_profile_is_valid_json() {
         serde_json::from_str::<Value>(&profile()).expect("every line is made by serde_json");
     }
 
     #[test]
-    fn nothing_is_allowed_twice() {
+    fn no_call_is_listed_twice() {
         for (call, _) in BUILDING {
             let others = ALLOWED_NAMES.iter().chain(MAKING_NAMES);
-            assert!(!others.into_iter().any(|(other, _)| other == call), "{call} stands twice");
+            assert!(!others.into_iter().any(|(other, _)| other == call), "{call} is listed twice");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong while giving up power: which step, on what, and what the kernel said.
+//! Errors while privileges are given up: the step, its object and the kernel's error.
 
 use std::fmt;
 
@@ -26,10 +26,10 @@ impl fmt::Display for JailError {
     }
 }
 
-// Its cause is in its own words, and is not told a second time as its source.
+// `Display` includes the cause, so `source` does not return it again.
 impl std::error::Error for JailError {}
 
-/// Says what was being done when a call failed.
+/// Adds the step that failed to an error.
 pub(crate) trait Doing<T> {
     fn doing(self, doing: &'static str, what: impl Into<String>) -> Result<T, JailError>;
 }

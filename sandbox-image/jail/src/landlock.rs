@@ -1,5 +1,5 @@
-//! Landlock: a second opinion on files, and the only one on abstract sockets and signals. Holds
-//! without any namespace.
+//! Landlock: a second check on files, and the only one on abstract sockets and signals. Works without
+//! namespaces.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,17 +12,17 @@ use crate::error::{Doing, JailError};
 use crate::shared;
 use crate::spec::{Ground, WORKSPACE};
 
-/// The newest ABI that is asked for; an older kernel gives what it has.
+/// The newest ABI that is requested; an older kernel enforces the part that it supports.
 const WANTED: ABI = ABI::V6;
 
-/// Lets the code read Python, write where its folder is, and do nothing else with a file. Says what
-/// this kernel guards, which may be nothing.
+/// Lets the code read Python and write in its folder, and denies all other file access. Returns a
+/// description of what this kernel enforces, which may be nothing.
 pub(crate) fn confine(
     ground: &Ground,
     folder: Option<BorrowedFd<'_>>,
 ) -> Result<String, JailError> {
     let read = AccessFs::from_read(WANTED);
-    // Nothing is ever executed from where the code can write.
+    // Code cannot execute files in places where it can write.
     let write = AccessFs::from_all(WANTED)
         & !AccessFs::Execute
         & !AccessFs::MakeChar

@@ -1,15 +1,14 @@
-//! The steps in which a process gives up its power.
+//! The steps in which a process gives up its privileges.
 //!
 //! ```text
 //! warden ── starts ──▶ enter_root ── exec ──▶ zygote (Python) ── fork ──▶ fork_cell ──▶ cell
 //!                      root.rs                                            cell.rs
 //! ```
 //!
-//! [`enter_root`] turns a fresh child of the warden into a process that sees nothing but Python:
-//! the zygote becomes that. [`fork_cell`] is what each fork of the zygote does to itself before
-//! any stranger's code comes near. Both read from top to bottom, both run in a process with one
-//! thread, and neither knows what a request is. One file a kernel facility; all `unsafe` is in
-//! [`sys`].
+//! [`enter_root`] turns a new child of the warden into the zygote, a process that sees nothing but
+//! Python. Each fork of the zygote calls [`fork_cell`] before it receives untrusted code. Both are
+//! linear, run in a process with one thread, and know nothing of requests. There is one file per
+//! kernel facility; all `unsafe` is in [`sys`] and in symbols that Python looks up.
 
 #![deny(unsafe_code)]
 
@@ -17,8 +16,8 @@ mod arena;
 mod calls;
 mod cell;
 mod container;
-mod door;
 mod error;
+mod ffi;
 mod immortal;
 mod landlock;
 mod mounts;

@@ -1,4 +1,4 @@
-//! Mounts: of the zygote's root while it is built, and of a cell's scratch space.
+//! Mounts: the zygote's root while it is built, and a cell's scratch space.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -11,44 +11,44 @@ use crate::spec::{CellSpec, WORKSPACE};
 use crate::sys;
 
 const NONE: Option<&str> = None;
-/// Nothing is executed, and nothing is a device, where the code can write.
+/// Where the code can write, no file is executable and no file is a device.
 const SCRATCH: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
-/// An empty folder of the root, for as long as a mount takes to be put where it belongs.
+/// An empty folder of the root, used while a mount is moved into place.
 const HOLD: &str = "/mnt";
-/// Another one, which stays empty.
+/// Another folder of the root, which stays empty.
 const EMPTY: &str = "/run";
 
-/// From here on nothing that is mounted shows outside, or comes in.
+/// From here on mounts do not propagate to or from the outside.
 pub(crate) fn detach_from_outside() -> Result<(), JailError> {
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).doing("making private", "/")
 }
 
-/// A small file system in memory, for the root's own folders and files.
+/// A small tmpfs for the root's own folders and files.
 pub(crate) fn empty_root(at: &Path) -> Result<(), JailError> {
     mount(Some("root"), at, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755,size=64m"))
         .doing("mounting an empty root at", at.display().to_string())
 }
 
-/// What a mount may be used for.
+/// Purpose of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Files,
     Device,
 }
 
-/// Shows what is at `from` at `to` as well, read-only.
+/// Bind-mounts `from` at `to`, read-only.
 pub(crate) fn show(from: &Path, to: &Path, what_for: Use) -> Result<(), JailError> {
-    // Recursive, since the kernel refuses to uncover what a mount below may hide.
+    // Recursive, because the kernel refuses to uncover files that a mount below hides.
     mount(Some(from), to, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
         .doing("showing", from.display().to_string())?;
     sys::tighten(to, what_for == Use::Device)
 }
 
-/// Makes `root` the root, and lets go of everything that was outside it.
+/// Makes `root` the root and detaches everything outside it.
 pub(crate) fn pivot_into(root: &Path) -> Result<(), JailError> {
     let what = root.display().to_string();
     rustix::process::chdir(root).doing("entering", &what)?;
-    // With both the same, the old root ends up on top of the new one, and is taken off.
+    // With both paths the same, the old root is stacked on the new one and can be unmounted.
     nix::unistd::pivot_root(".", ".").doing("pivoting into", &what)?;
     umount2(".", MntFlags::MNT_DETACH).doing("letting go of", "the old root")?;
     rustix::process::chdir("/").doing("entering", "/")?;
@@ -62,8 +62,8 @@ pub(crate) fn pivot_into(root: &Path) -> Result<(), JailError> {
     .doing("making read-only", "/")
 }
 
-/// What the libraries write while they are imported: caches and semaphores. A cell's own scratch
-/// space lies on top of it.
+/// Scratch space for files that libraries write on import: caches and semaphores. A cell mounts its
+/// own scratch space over it.
 pub(crate) fn zygote_scratch() -> Result<(), JailError> {
     for target in ["/tmp", "/dev/shm"] {
         mount(Some("scratch"), target, Some("tmpfs"), SCRATCH, Some("mode=1777,size=64m"))
@@ -72,8 +72,8 @@ pub(crate) fn zygote_scratch() -> Result<(), JailError> {
     Ok(())
 }
 
-/// The only places where a cell can write, all on one file system of its own, so that one limit
-/// covers them. Ends with the cell.
+/// All places where a cell can write, on one file system, so that one limit covers them. Destroyed
+/// with the cell.
 pub(crate) fn scratch(spec: &CellSpec) -> Result<OwnedFd, JailError> {
     let options = format!(
         "mode=755,size={},nr_inodes={}",
@@ -88,7 +88,7 @@ pub(crate) fn scratch(spec: &CellSpec) -> Result<OwnedFd, JailError> {
         rustix::fs::mkdir(&from, Mode::RWXU).doing("making", target)?;
         mount(Some(&from), target, NONE, MsFlags::MS_BIND, NONE).doing("mounting", target)?;
     }
-    // Covered, not unmounted: that would wait for every processor of the machine, some 10 ms.
+    // Covered, not unmounted: unmounting waits for every processor of the machine, about 10 ms.
     mount(Some(EMPTY), HOLD, NONE, MsFlags::MS_BIND, NONE).doing("covering", HOLD)?;
     rustix::process::chdir(WORKSPACE).doing("entering", WORKSPACE)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,4 +1,4 @@
-//! Users, mounts, processes, network, IPC and host name of one's own.
+//! Private namespaces: user, mount, process, network, IPC and host name.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -8,18 +8,18 @@ use rustix::io::write;
 
 use crate::error::{Doing, JailError};
 
-/// User and group of the code, as it sees itself. Nobody outside.
+/// User and group of the code inside the cell. Unprivileged outside.
 pub(crate) const INNER_ID: u32 = 1000;
 
-/// A user namespace in which the caller, and nobody else, is [`INNER_ID`], and mounts of its own.
-/// Gives the caller every capability, over what belongs to the new namespaces only.
+/// A user namespace that maps only the caller, as [`INNER_ID`], and a mount namespace. The caller gets
+/// every capability, over objects of the new namespaces only.
 ///
-/// `proc` is an open `/proc` of the namespace that the caller's process id counts in.
+/// `proc` is an open `/proc` of the PID namespace that contains the caller.
 pub(crate) fn users_and_mounts(proc: BorrowedFd<'_>) -> Result<(), JailError> {
     enter(proc, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
 }
 
-/// All that a cell gets of its own. The process namespace begins with the caller's next child.
+/// All namespaces of a cell. The PID namespace begins with the caller's next child.
 pub(crate) fn all(proc: BorrowedFd<'_>) -> Result<(), JailError> {
     enter(
         proc,
@@ -37,14 +37,14 @@ pub(crate) fn all(proc: BorrowedFd<'_>) -> Result<(), JailError> {
 fn enter(proc: BorrowedFd<'_>, flags: CloneFlags) -> Result<(), JailError> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     unshare(flags).doing("unsharing", format!("{flags:?}"))?;
-    // Without a privilege outside, a group map is only accepted once setgroups() is off for good.
-    tell(proc, "self/setgroups", "deny")?;
-    tell(proc, "self/uid_map", &format!("{INNER_ID} {uid} 1"))?;
-    tell(proc, "self/gid_map", &format!("{INNER_ID} {gid} 1"))
+    // An unprivileged process may write a group map only after it has disabled setgroups() for good.
+    write_proc(proc, "self/setgroups", "deny")?;
+    write_proc(proc, "self/uid_map", &format!("{INNER_ID} {uid} 1"))?;
+    write_proc(proc, "self/gid_map", &format!("{INNER_ID} {gid} 1"))
 }
 
-/// Writes to one of the kernel's small files about this process.
-pub(crate) fn tell(proc: BorrowedFd<'_>, file: &str, text: &str) -> Result<(), JailError> {
+/// Writes one of the caller's own files in `/proc`.
+pub(crate) fn write_proc(proc: BorrowedFd<'_>, file: &str, text: &str) -> Result<(), JailError> {
     let open: OwnedFd = openat(proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         .doing("opening", format!("/proc/{file}"))?;
     let written = write(&open, text.as_bytes()).doing("writing", format!("/proc/{file}"))?;

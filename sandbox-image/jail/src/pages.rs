@@ -1,5 +1,4 @@
-//! Pages of a standby, mapped or copied before its code comes, and not when it looks at them or writes
-//! to them.
+//! Maps or copies pages of a standby before its code arrives, instead of on first access.
 
 use std::os::fd::BorrowedFd;
 
@@ -7,15 +6,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys;
 
-/// Bytes that are mapped or copied between two looks whether the code has come: some tenth of a millisecond.
+/// Bytes that are mapped or copied between two checks for the code: about a tenth of a millisecond.
 const AT_ONCE: usize = 64 << 10;
 
-/// Where somebody waits for this cell the code comes at once, in milliseconds. Most code needs few of the
-/// pages, and to copy and to free them takes longer than all else that a cell costs.
+/// If a client already waits for this cell, the code arrives within this time, in milliseconds. Most
+/// code needs few of the pages, and copying and freeing them takes longer than everything else in a
+/// cell.
 const COMES_WITHIN: u16 = 20;
 
-/// Maps what lies in the first of these ranges, address and length, and copies what lies in the second,
-/// until something has come on this channel.
+/// Maps the first ranges (address and length) and copies the second, until data arrives on the
+/// channel.
 fn make_ready(mapped: &[(usize, usize)], own: &[(usize, usize)], channel: BorrowedFd<'_>) {
     if comes_within(COMES_WITHIN, channel) {
         return;
@@ -36,13 +36,13 @@ fn make_ready(mapped: &[(usize, usize)], own: &[(usize, usize)], channel: Borrow
 }
 
 fn comes_within(milliseconds: u16, channel: BorrowedFd<'_>) -> bool {
-    // By way of the C library: the call that it makes is one that a cell has.
+    // Uses the C library's function, because a cell is allowed the system call that it makes.
     poll(&mut [PollFd::new(channel, PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
 }
 
-/// Called in a standby. Both are pairs of addresses and lengths of its memory, in bytes, and so many of
-/// them; what is not mapped by then is left out.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+/// Called in a standby. Both arrays hold pairs of address and length of its memory, in bytes, with
+/// their counts. Stops early when code arrives.
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_make_ready(
     mapped: *const (usize, usize),

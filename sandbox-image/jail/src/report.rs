@@ -1,25 +1,25 @@
-//! What a cell's trusted part says to the warden, each as one message of JSON on a socket that the
-//! code in the cell never had.
+//! Reports from a cell's trusted part to the warden, each one JSON message on a socket that is closed
+//! before the cell's code runs.
 
 use serde::{Deserialize, Serialize};
 
-/// One message.
+/// One report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Report {
-    /// The cell's processes exist. Handles on them come along as descriptors: on init, whose end is
-    /// the end of everything in the cell, and on the process that will run the code.
+    /// The cell's processes exist. Two pidfds come along: of init, whose end ends everything in the
+    /// cell, and of the process that will run the code.
     Born,
-    /// The cell stands, jailed and waiting. The work directory comes along as a descriptor.
+    /// The cell is confined and waits for code. The work directory's descriptor comes along.
     Ready { entered: Entered },
-    /// The cell could not be made.
+    /// The cell could not be created.
     Broken { why: String },
 }
 
-/// What the kernel said while the cell locked itself up. Whether a layer holds is for the warden to
-/// try.
+/// What the kernel reported while the cell was confined. The warden tests whether each layer is
+/// effective.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entered {
-    /// What Landlock guards on this kernel.
+    /// What Landlock enforces on this kernel.
     pub landlock: String,
     pub seccomp: String,
 }

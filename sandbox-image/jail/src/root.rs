@@ -1,6 +1,6 @@
-//! A fresh child of the warden gives up the machine: what is left to see is Python.
+//! A new child of the warden gives up access to the machine and sees only Python.
 //!
-//! Where the machine does not allow that, it gives up what it can do, and its cells the rest.
+//! Where the machine does not allow that, it gives up what it can, and its cells the rest.
 
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -14,15 +14,15 @@ use crate::mounts::{self, Use};
 use crate::spec::{PythonHome, RootSpec};
 use crate::{namespaces, sys, users};
 
-/// Turns this process into one that may become a zygote: a root of its own, next to no rights.
+/// Prepares this process to become a zygote: a private root and almost no privileges.
 ///
-/// `proc` is an open `/proc`; it stays open, since a cell has to write its own user map later.
+/// `proc` is an open `/proc`; it stays open, because each cell writes its own user map later.
 pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError> {
     sys::require_one_thread(proc)?;
     if let Some(user) = spec.user {
         users::become_user(user)?;
     }
-    // Root builds the tree as root, since an interpreter may lie where only root can look.
+    // Root builds the tree as root, because the interpreter may be in a folder that only root can read.
     let as_root = rustix::process::geteuid().is_root() && unshare(CloneFlags::CLONE_NEWNS).is_ok();
     if !as_root {
         namespaces::users_and_mounts(proc)?;
@@ -35,7 +35,7 @@ pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError
     give_up_rights()
 }
 
-/// The same on the root that is there already.
+/// The same on the machine's own root.
 pub fn stay_on_root(proc: BorrowedFd<'_>) -> Result<(), JailError> {
     sys::require_one_thread(proc)?;
     give_up_rights()
@@ -46,7 +46,7 @@ fn give_up_rights() -> Result<(), JailError> {
     rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")
 }
 
-/// Folders that are there for something to be mounted on, or for programs that look.
+/// Folders that are mount points, or that programs expect.
 const FOLDERS: &[&str] = &[
     "dev/shm",
     "etc",
@@ -63,11 +63,11 @@ const FOLDERS: &[&str] = &[
     "workspace",
 ];
 
-/// Harmless devices, and no others.
+/// The harmless devices. A cell has no others.
 pub(crate) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
-/// Links of `/dev`, as every Linux has them. Here they lead to nothing that can be opened: a library that
-/// every program is started with answers for them.
+/// Links in `/dev`, as on every Linux. Their targets do not exist here: the library `devfd`, which is
+/// preloaded into every program, handles them.
 const DEVICE_LINKS: &[(&str, &str)] = &[
     ("dev/fd", "/proc/self/fd"),
     ("dev/stdin", "/proc/self/fd/0"),
@@ -75,7 +75,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
     ("dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Where shared objects of the system lie, on Debian's relatives and on the others.
+/// Folders of the system's shared objects, on Debian and its derivatives and on others.
 pub(crate) const LIBRARIES: &[&str] = &[
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
@@ -141,10 +141,10 @@ pub(crate) const TOOLS: &[&str] = &[
     "xargs",
 ];
 
-/// The program of that name: it asks our own module, which says that nothing can be installed.
+/// The program `pip`. It runs Belljar's own module, which prints that nothing can be installed.
 pub const PIP: &str = "#!/bin/sh\nexec python3 -m pip \"$@\"\n";
 
-/// Small files, so that programs that ask get an answer, and learn nothing of the machine.
+/// Small files that programs read. They reveal nothing about the machine.
 const TEXTS: &[(&str, &str)] = &[
     ("etc/passwd", "user:x:1000:1000:user:/tmp:/bin/sh\n"),
     ("etc/group", "user:x:1000:\n"),
@@ -152,7 +152,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("etc/hostname", "sandbox\n"),
     ("usr/bin/pip", PIP),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
-    // TensorFlow aborts without these; they need not be true.
+    // TensorFlow aborts without these; their values do not matter.
     ("proc/self/cmdline", "python3\0"),
     ("proc/self/maps", ""),
     ("proc/cpuinfo", "processor\t: 0\nmodel name\t: sandbox\n"),
@@ -162,10 +162,10 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Data of the system that Python reads: the locale is the one that `LANG` names.
+/// System data that Python reads. The locale is the one in `LANG`.
 const DATA: &[&str] = &["usr/share/zoneinfo", "usr/share/fonts/belljar", "usr/lib/locale/C.utf8"];
 
-/// Where Debian keeps fonts that code opens by their path: Matplotlib's own, and the one of the libraries.
+/// Folders where Debian installs fonts that code opens by path: Matplotlib's, and the libraries' own.
 const FONT_FOLDERS: &[&str] = &["truetype/dejavu", "opentype/noto"];
 
 fn build(spec: &RootSpec) -> Result<(), JailError> {
@@ -187,7 +187,7 @@ fn build(spec: &RootSpec) -> Result<(), JailError> {
     for (link, target) in DEVICE_LINKS {
         symlink(target, root.join(link)).doing("linking", *link)?;
     }
-    // `/lib` and `/bin` are links on most systems, and folders on the rest.
+    // `/lib` and `/bin` are links on most systems, and folders on the others.
     for link in ["bin", "lib", "lib64", "sbin"] {
         if let Ok(target) = fs::read_link(Path::new("/").join(link)) {
             symlink(target, root.join(link)).doing("linking", link)?;
@@ -223,7 +223,7 @@ fn font_folders(root: &Path, python: &PythonHome) -> Result<(), JailError> {
     Ok(())
 }
 
-/// Shows a folder of the system where it is, unless this system has none, or has it by a link.
+/// Shows a folder of the system at the same path, unless it is missing or reached through a link.
 fn show_folder(root: &Path, folder: &str) -> Result<(), JailError> {
     let (from, to) = (Path::new("/").join(folder), root.join(folder));
     if !from.is_dir() || from.canonicalize().is_ok_and(|real| real != from) {
@@ -237,7 +237,7 @@ fn copy_tool(root: &Path, tool: &str) -> Result<(), JailError> {
     let Some(from) =
         ["/usr/bin", "/bin"].iter().map(|dir| Path::new(dir).join(tool)).find(|p| p.is_file())
     else {
-        return Ok(()); // this system does not have it
+        return Ok(()); // not installed on this system
     };
     copy(&from, &root.join("usr/bin").join(tool), 0o555)
 }
@@ -248,11 +248,11 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Result<(), JailError> {
     fs::set_permissions(to, fs::Permissions::from_mode(mode)).doing("copying", what)
 }
 
-/// The interpreter, and over its own packages those that were installed for the sandbox.
+/// Shows the interpreter, and mounts the packages installed for the sandbox over its own.
 fn python(root: &Path, home: &PythonHome) -> Result<(), JailError> {
     let library = format!("lib/python{}", home.version);
     if home.prefix == Path::new("/usr") {
-        // The system's own interpreter: its library and itself, not all of /usr.
+        // The system's own interpreter: show its library and executable, not all of /usr.
         show_folder(root, &format!("usr/{library}"))?;
     } else {
         mounts::show(&home.prefix, &root.join("usr/local"), Use::Files)?;
@@ -269,7 +269,7 @@ fn python(root: &Path, home: &PythonHome) -> Result<(), JailError> {
     mounts::show(&home.site_packages, &packages, Use::Files)
 }
 
-/// Where the interpreter is once the root has been entered.
+/// Path of the interpreter inside the new root.
 pub(crate) fn inside(home: &PythonHome) -> PathBuf {
     match home.executable.strip_prefix(&home.prefix) {
         Ok(below) if home.prefix != Path::new("/usr") => Path::new("/usr/local").join(below),
@@ -278,7 +278,7 @@ pub(crate) fn inside(home: &PythonHome) -> PathBuf {
 }
 
 impl PythonHome {
-    /// Where the interpreter is once the root has been entered.
+    /// Path of the interpreter inside the new root.
     pub fn executable_inside(&self) -> PathBuf {
         inside(self)
     }

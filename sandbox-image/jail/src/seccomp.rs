@@ -1,15 +1,14 @@
-//! The system-call filter: everything is refused that the table does not allow.
+//! The system-call filter: everything that the table does not allow is refused.
 //!
-//! Several filters lie on top of one another, and the one installed last decides between two refusals:
-//! a call that the table does not know does not exist (ENOSYS, on which libraries fall back); one
-//! that is known to be bad is not permitted (EPERM); a socket that is not local has an unsupported
-//! family (EAFNOSUPPORT), and marks on files are not supported (EOPNOTSUPP). An argument that the table does
-//! not know is refused as an older kernel refuses it (EINVAL, ENOPROTOOPT). Some calls are answered with
-//! "done" and are not done. Nothing is ever killed but a call in a foreign architecture's
-//! way, so that an honest program gets an error it can handle.
+//! Several filters are stacked, and the one installed last decides between two refusals: a call that
+//! the table does not list fails with ENOSYS, on which libraries fall back; a call that is known to be
+//! dangerous fails with EPERM; a socket that is not local fails with EAFNOSUPPORT; extended attributes
+//! fail with EOPNOTSUPP. An argument that the table does not list fails as on an older kernel (EINVAL,
+//! ENOPROTOOPT). Some calls return success and do nothing. Only a call through a foreign architecture's
+//! entry point kills the process, so an honest program gets an error that it can handle.
 //!
-//! Most of it the zygote lays upon itself before its first fork, and each cell has it from there: for the
-//! kernel to take a filter in is as much work as to fork. What a cell adds is short.
+//! The zygote installs most filters before its first fork, and each cell inherits them: installing a
+//! filter costs the kernel as much as a fork. The filters that a cell adds are short.
 
 use std::collections::BTreeMap;
 
@@ -30,14 +29,14 @@ use crate::table::{
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Filters for a zygote and its cells, in the order of their installation.
+/// Filters for a zygote and its cells, in the order of installation.
 #[derive(Debug)]
 pub struct Filters {
     zygote: [BpfProgram; 7],
     cell: CellFilters,
 }
 
-/// What a cell adds to what its zygote has laid upon itself. There are none without that.
+/// The filters that a cell adds to those of its zygote. They can only be made with the zygote's.
 #[derive(Debug)]
 pub struct CellFilters([BpfProgram; 2]);
 
@@ -55,14 +54,14 @@ impl Filters {
             ],
             cell: CellFilters([
                 refusing(making(|is_forbidden| !is_forbidden), libc::ENOSYS)?,
-                // Last, for it forbids to install another.
+                // Last, because it forbids installing another filter.
                 refusing(making(|is_forbidden| is_forbidden), libc::EPERM)?,
             ]),
         })
     }
 
-    /// From here on this process, and whatever comes of it, has the calls of a cell and those that it
-    /// takes to make one. There is no way back: filters can be added, never taken off.
+    /// From here on this process and its descendants have only the calls of a cell and those that
+    /// create one. This is irreversible: filters can be added, not removed.
     pub fn enclose(self) -> Result<CellFilters, JailError> {
         install(&self.zygote)?;
         Ok(self.cell)
@@ -86,15 +85,15 @@ fn install(programs: &[BpfProgram]) -> Result<(), JailError> {
     Ok(())
 }
 
-/// The kernel is not asked, and the caller reads that all went well.
+/// The call is not made, and the caller gets success.
 const DONE_WITHOUT_AN_ERROR: i32 = 0;
 
-/// Refuses all but these, with this error.
+/// Refuses all calls but these, with this error.
 fn allowing(rules: Rules, error: i32) -> Result<BpfProgram, JailError> {
     program(rules, SeccompAction::Errno(error.cast_unsigned()), SeccompAction::Allow)
 }
 
-/// Refuses these, with this error.
+/// Refuses these calls, with this error.
 fn refusing(rules: Rules, error: i32) -> Result<BpfProgram, JailError> {
     program(rules, SeccompAction::Allow, SeccompAction::Errno(error.cast_unsigned()))
 }
@@ -111,7 +110,7 @@ fn program(
         .doing("compiling", "a system-call filter")
 }
 
-/// Every row, whatever the arguments.
+/// Every call of the table, with any arguments.
 fn whole(table: &[(libc::c_long, &str)]) -> Rules {
     table.iter().map(|(call, _)| (*call, Vec::new())).collect()
 }
@@ -119,7 +118,7 @@ fn whole(table: &[(libc::c_long, &str)]) -> Rules {
 fn allowed() -> Result<Rules, JailError> {
     let mut rules = whole(ALLOWED);
     rules.extend(whole(MAKING));
-    // Not more than one of them has to be equal, so the exit signal is looked at with the flags.
+    // The rules of one call are alternatives, so the exit signal is checked together with the flags.
     let flags =
         |signal| rule([(0, Len::Qword, Op::MaskedEq(BAD_FLAGS | EXIT_SIGNAL_BITS), signal)]);
     let clones: Result<_, _> = EXIT_SIGNALS.into_iter().map(flags).collect();
@@ -131,14 +130,14 @@ fn allowed() -> Result<Rules, JailError> {
     Ok(rules)
 }
 
-/// Of what it takes to make a cell, that which is known to be bad, or the rest.
+/// The calls that create a cell: those that are otherwise forbidden, or the others.
 fn making(wanted: impl Fn(bool) -> bool) -> Rules {
     let mut rules = whole(MAKING);
     rules.retain(|call, _| wanted(FORBIDDEN.iter().any(|(other, _)| other == call)));
     rules
 }
 
-/// But for what it takes to make a cell.
+/// Forbidden calls, without those that create a cell.
 fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     let mut rules = whole(FORBIDDEN);
     rules.retain(|call, _| !MAKING.iter().any(|(other, _)| other == call));
@@ -159,7 +158,7 @@ fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
         libc::SYS_prlimit64,
         vec![match ground {
             Ground::Own => rule([(0, Len::Dword, Op::Eq, INIT)])?,
-            // Init has any number there.
+            // On a shared root, init can have any process id.
             Ground::Shared { .. } => rule([(0, Len::Dword, Op::Ne, 0)])?,
         }],
     );
@@ -175,8 +174,8 @@ fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     Ok(rules)
 }
 
-/// Bits of `clone`'s flags, and the value of them that no allowed exit signal has: each bit that no such
-/// signal has, and what is left of the others.
+/// Masks of `clone`'s flags with a value that no allowed exit signal has: each bit that no allowed
+/// signal uses, and every other combination of the remaining bits.
 fn forbidden_exit_signals() -> impl Iterator<Item = (u64, u64)> {
     let known = EXIT_SIGNALS.into_iter().fold(0, |bits, signal| bits | signal);
     let foreign =
@@ -196,7 +195,7 @@ fn invalid(ground: &Ground) -> Result<Rules, JailError> {
         (libc::SYS_listen, vec![rule([(1, Len::Dword, Op::Gt, MAX_BACKLOG)])?]),
     ]);
     if let Ground::Shared { .. } = ground {
-        // There files lie on the machine's disk, and each write to one would flush it.
+        // On a shared root files are on the machine's disk, and each write to such a file would flush it.
         let flushing = Op::MaskedEq(libc::O_DSYNC as u64);
         rules.insert(
             libc::SYS_openat,
@@ -206,7 +205,7 @@ fn invalid(ground: &Ground) -> Result<Rules, JailError> {
     Ok(rules)
 }
 
-/// Options of sockets, as of a family that does not have them.
+/// Socket options that are refused, as by a family that does not have them.
 fn foreign_options() -> Result<Rules, JailError> {
     let other_level = || rule([(1, Len::Dword, Op::Ne, SOCKET_LEVEL)]);
     let kept = SOCKET_OPTIONS_KEPT.map(|option| condition(2, Len::Dword, Op::Ne, option));
@@ -227,7 +226,7 @@ fn unsupported() -> Result<Rules, JailError> {
     Ok(rules)
 }
 
-/// Calls, and some with these arguments only, that are answered and not made.
+/// Calls, some with these arguments only, that return success without any effect.
 fn done() -> Result<Rules, JailError> {
     let mut rules = whole(DONE);
     let waiting = libc::MS_SYNC as u64;
@@ -255,7 +254,7 @@ fn foreign_sockets() -> Result<Rules, JailError> {
 /// Flags that no `clone` may have.
 const BAD_FLAGS: u64 = NAMESPACES | CHILD_OF_PARENT;
 
-/// The one family of sockets: it reaches no further than this cell's own files and namespaces.
+/// The one allowed family of sockets: it reaches only this cell's own files and namespaces.
 const LOCAL: u64 = libc::AF_UNIX as u64;
 
 fn rule<const N: usize>(conditions: [(u8, Len, Op, u64); N]) -> Result<SeccompRule, JailError> {
@@ -266,7 +265,7 @@ fn rule<const N: usize>(conditions: [(u8, Len, Op, u64); N]) -> Result<SeccompRu
     SeccompRule::new(conditions).doing("ruling on", "arguments")
 }
 
-/// Where an argument is none of these.
+/// Matches if an argument is none of these values.
 fn none_of(argument: u8, values: &[(u64, &str)]) -> Result<SeccompRule, JailError> {
     all_of(values.iter().map(|(value, _)| condition(argument, Len::Dword, Op::Ne, *value)))
 }
@@ -298,8 +297,8 @@ mod tests {
         }
     }
 
-    /// To add a row, take another one out. What ordinary code needs is worth more than the number: the last
-    /// that came ask the scheduler about oneself.
+    /// To add a row, remove another. What ordinary code needs is worth more than the number: the last
+    /// rows added query the caller's own scheduling.
     #[test]
     fn no_more_than_135_calls_can_be_made() {
         assert!(ALLOWED.len() <= 135, "{} are", ALLOWED.len());
@@ -313,11 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn every_row_has_a_reason_and_stands_once() {
+    fn every_row_has_a_reason_and_is_unique() {
         for table in [ALLOWED, MAKING, DONE, UNSUPPORTED, FORBIDDEN] {
             for (at, (call, why)) in table.iter().enumerate() {
                 assert!(!why.is_empty(), "call {call} has no reason");
-                assert!(!table[..at].iter().any(|(other, _)| other == call), "call {call} twice");
+                assert!(
+                    !table[..at].iter().any(|(other, _)| other == call),
+                    "call {call} is listed twice"
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
-//! A cell on the machine's own root: what it may read there, and where it may write.
+//! A cell on the machine's own root: what it may read, and where it may write.
 //!
-//! There is no mount to hide behind, so everything here is permission: the cell's own user, and
-//! Landlock, which refuses whatever is not named.
+//! Without mounts, isolation here consists of permissions: the cell's own user, and Landlock, which
+//! refuses every path that is not listed.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -12,19 +12,19 @@ use crate::error::{Doing, JailError};
 use crate::root::{DEVICES, LIBRARIES, TOOLS};
 use crate::spec::PythonHome;
 
-/// Below a cell's folder: what stands for `/workspace` and `/tmp` on a root of its own.
+/// Folders in a cell's folder that take the place of `/workspace` and `/tmp`.
 pub const FOLDERS: [&str; 2] = ["workspace", "tmp"];
 
-/// Where semaphores and shared memory have to lie. All cells have the same, and none can list it: a
-/// file there is known to whom its name is told, and open to its own user.
+/// Where semaphores and shared memory must be. All cells share it, and none can list it: a file there
+/// can be opened only by its own user, who has to know its name.
 pub const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Files of the system that libraries read. They tell little, and nothing of others. Libraries do
-/// without one that is not there, but not without one that is there and closed.
+/// System files that libraries read. They reveal little, and nothing about other users. Libraries
+/// tolerate a missing file, but not one that exists and cannot be read.
 const TEXTS: &[&str] = &[
     "/etc/ld.so.cache",
     "/etc/localtime",
-    "/etc/mime.types", // the standard library's `mimetypes`, which openpyxl asks, and these with it
+    "/etc/mime.types", // and those below: `mimetypes`, used by openpyxl
     "/etc/apache/mime.types",
     "/etc/apache2/mime.types",
     "/etc/httpd/mime.types",
@@ -33,31 +33,31 @@ const TEXTS: &[&str] = &[
     "/proc/meminfo",
     "/proc/self/cmdline",
     "/proc/self/maps",
-    "/sys/fs/cgroup/cpu.max", // joblib, for the number of its workers, and these with it
+    "/sys/fs/cgroup/cpu.max", // and those below: joblib, for its number of workers
     "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
     "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
-    "/usr/lib/locale", // the one that `LANG` names
+    "/usr/lib/locale", // the locale in `LANG`
     "/usr/share/zoneinfo",
     "/usr/share/fonts",
     "/usr/local/share/fonts",
 ];
 
-/// Goes to where the code works, and hands it out open.
+/// Enters the code's work directory and returns it open.
 pub(crate) fn enter(folder: BorrowedFd<'_>) -> Result<OwnedFd, JailError> {
     let [workspace, _] = FOLDERS;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let workspace =
         openat(folder, workspace, flags, Mode::empty()).doing("opening", "the work directory")?;
     rustix::process::fchdir(&workspace).doing("entering", "the work directory")?;
-    // What lies in shared memory is the cell's own, whoever guesses its name.
+    // Files in shared memory belong to the cell's user, even if another user guesses a name.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Ok(workspace)
 }
 
-/// What may be read and executed. Without Python there is no cell; of the rest, what is there.
+/// What may be read and executed. Python is required; of the rest, what exists.
 pub(crate) fn readable(python: &PythonHome, ours: &[PathBuf]) -> Result<Vec<PathBuf>, JailError> {
     let library = match python.prefix.to_str() {
-        // The system's own interpreter: its library and itself, not all of /usr.
+        // The system's own interpreter: its library and executable, not all of /usr.
         Some("/usr") => Path::new("/usr/lib").join(format!("python{}", python.version)),
         _ => python.prefix.clone(),
     };
@@ -77,7 +77,7 @@ pub(crate) fn readable(python: &PythonHome, ours: &[PathBuf]) -> Result<Vec<Path
     Ok(all)
 }
 
-/// What may be read and written, and is no file.
+/// Devices that may be read and written.
 pub(crate) fn devices() -> impl Iterator<Item = PathBuf> {
     DEVICES.iter().map(|device| Path::new("/dev").join(device))
 }

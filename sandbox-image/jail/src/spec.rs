@@ -1,25 +1,25 @@
-//! What a zygote and its cells are told: made by the warden, handed over as JSON.
+//! Settings of a zygote and its cells, written by the warden and passed as JSON.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Where the code finds itself, and the only place that survives from one run to the next.
+/// The code's work directory, and the only folder that is kept from one run to the next.
 pub const WORKSPACE: &str = "/workspace";
 
-/// Where the program of a cell's first process lies on a root of our own.
+/// Path of init's program on a private root.
 pub const INIT: &str = "/opt/belljar/init";
 
-/// Where a zygote and its cells stand.
+/// The root file system of a zygote and its cells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ground {
-    /// A root of their own, made of nothing but Python, and namespaces for each cell.
+    /// A private root with nothing but Python, and namespaces for each cell.
     Own,
-    /// The machine's root, of which Landlock leaves next to nothing to see: for machines without
-    /// user namespaces. Each cell needs a user of its own, to be kept from the others.
+    /// The machine's root, restricted by Landlock: for machines without user namespaces. Each cell
+    /// needs its own user, to be isolated from the others.
     Shared {
         python: PythonHome,
-        /// Our own files, and folders of them, which cells may read.
+        /// Belljar's own files and folders, which cells may read.
         ours: Vec<PathBuf>,
         /// The program of a cell's init.
         init: PathBuf,
@@ -27,7 +27,7 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// Where the program of a cell's first process lies.
+    /// Path of init's program.
     pub(crate) fn init(&self) -> &Path {
         match self {
             Ground::Own => Path::new(INIT),
@@ -36,33 +36,33 @@ impl Ground {
     }
 }
 
-/// What the zygote's root is made of.
+/// Contents of the zygote's root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RootSpec {
-    /// An empty folder of the warden's that serves as a mount point while the root is built.
+    /// An empty folder of the warden, used as a mount point while the root is built.
     pub staging: PathBuf,
     pub python: PythonHome,
-    /// Our own files, path in the root and content: zygote, runner, this library.
+    /// Belljar's own files, as path in the root and source: zygote, runner, this library.
     pub files: Vec<(PathBuf, PathBuf)>,
-    /// User and group to become first, where the warden is root but may not mount: root without the
-    /// capability for it. Anyone else stays who it is.
+    /// User and group to change to first, if the warden is root but may not mount, because it lacks the
+    /// capability. Otherwise the user stays the same.
     pub user: Option<u32>,
 }
 
-/// An interpreter and its libraries, as they lie on this machine.
+/// An interpreter and its libraries, as installed on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonHome {
     /// `sys.base_prefix`
     pub prefix: PathBuf,
-    /// The interpreter itself, no link.
+    /// The executable itself, not a link.
     pub executable: PathBuf,
     /// `3.12`
     pub version: String,
-    /// A plain folder of packages. Laid over the interpreter's own `site-packages`.
+    /// A plain folder of packages, mounted over the interpreter's own `site-packages`.
     pub site_packages: PathBuf,
 }
 
-/// What each cell of a zygote may use up, and what it is told about itself.
+/// Limits of each cell of a zygote, and the root that it is on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CellSpec {
     pub ground: Ground,

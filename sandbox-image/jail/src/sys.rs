@@ -1,4 +1,4 @@
-//! The system calls that need `unsafe`, each behind a function that does not.
+//! The system calls that need `unsafe`, each wrapped in a safe function.
 
 use std::fs::File;
 use std::io::{IoSlice, Read};
@@ -14,7 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use crate::error::{Doing, JailError};
 use crate::report::Report;
 
-/// `fork()` and `unshare(CLONE_NEWUSER)` are unsound, or refused, with more than one thread.
+/// `fork()` and `unshare(CLONE_NEWUSER)` are unsound, or fail, with more than one thread.
 pub(crate) fn require_one_thread(proc: BorrowedFd<'_>) -> Result<(), JailError> {
     let tasks = openat(
         proc,
@@ -40,7 +40,7 @@ pub(crate) fn data_bytes(proc: BorrowedFd<'_>) -> Result<u64, JailError> {
         .doing("opening", "/proc/self/status")?;
     let mut text = String::new();
     File::from(status).read_to_string(&mut text).doing("reading", "/proc/self/status")?;
-    // Not of `statm`, which adds the stack.
+    // Not from `statm`, which includes the stack.
     let kib: u64 = text
         .lines()
         .find_map(|line| line.strip_prefix("VmData:")?.strip_suffix("kB")?.trim().parse().ok())
@@ -49,31 +49,31 @@ pub(crate) fn data_bytes(proc: BorrowedFd<'_>) -> Result<u64, JailError> {
     Ok(kib << 10)
 }
 
-/// Takes over a descriptor that Python handed in.
+/// Takes ownership of a descriptor that Python passed in.
 pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller is `door`, whose contract with the zygote is that each number is an open
-    // descriptor which the zygote's Python has detached and will not close.
+    // SAFETY: the caller is `ffi`, whose contract with the zygote is that each number is an open
+    // descriptor that the zygote's Python has detached and will not close.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Puts these at 0, 1, 2, … and closes everything else.
+/// Moves these descriptors to 0, 1, 2, … and closes all others.
 pub(crate) fn keep_only<const N: usize>(files: [BorrowedFd<'_>; N]) -> Result<(), JailError> {
     let end = RawFd::try_from(N).expect("a handful of files");
-    // Out of the way first, so that none is overwritten before it is in its place.
+    // Moved above `end` first, so that none is overwritten before it is in its place.
     let mut lifted = Vec::with_capacity(N);
     for file in files {
         lifted.push(rustix::io::fcntl_dupfd_cloexec(file, end).doing("lifting", "a descriptor")?);
     }
     for (number, file) in (0..).zip(lifted) {
-        // SAFETY: dup2() takes two numbers. What it closes at `number` has no owner that will use
-        // it again: whoever calls this has no more use for any file but `files`.
+        // SAFETY: dup2() takes two numbers. The descriptor that it closes at `number` is not used again:
+        // every caller has no further use for any descriptor but `files`.
         Errno::result(unsafe { libc::dup2(file.into_raw_fd(), number) })
             .doing("moving", format!("a file to descriptor {number}"))?;
     }
     close_from(end)
 }
 
-/// Closes every descriptor from this one on, whoever opened it.
+/// Closes every descriptor from this one on, regardless of its owner.
 fn close_from(first: RawFd) -> Result<(), JailError> {
     // SAFETY: close_range() takes no pointers. No `OwnedFd` at or above `first` is dropped after it:
     // `keep_only` is the last step of both processes, and they forget what they still own.
@@ -87,7 +87,7 @@ pub(crate) enum Fork {
     Child,
 }
 
-/// Forks. The child goes on with everything, Python included.
+/// Forks. The child is a full copy, Python included.
 pub(crate) fn fork() -> Result<Fork, JailError> {
     // SAFETY: this process has one thread (`require_one_thread` is the first step of both entries),
     // so no lock can be held by a thread that the child does not have.
@@ -97,17 +97,17 @@ pub(crate) fn fork() -> Result<Fork, JailError> {
     }
 }
 
-/// Calls `act` in a new process that borrows this one's memory, while this one stands still, as
-/// `vfork` does: nothing is copied, however large this process is. All else (files, namespaces,
+/// Calls `act` in a new process that borrows this one's memory, while this one is suspended, as with
+/// `vfork`: nothing is copied, however large this process is. Everything else (files, namespaces,
 /// credentials, signals) is the new process's own.
 ///
-/// `act` must end the new process, and does not return in it. Where `act` has forked, it may return
-/// in the child of that fork, which has a copy of everything: there, and only there, this returns
+/// `act` must end the new process, and must not return in it. If `act` has forked, it may return in
+/// the child of that fork, which has a copy of everything: only there does this function return
 /// [`Fork::Child`].
 pub(crate) fn in_borrowed_memory<F: FnOnce()>(act: F) -> Result<Fork, JailError> {
     extern "C" fn call<F: FnOnce()>(act: *mut Option<F>) {
-        // SAFETY: `act` below lives until the process that called this is gone, and nobody else
-        // touches it, since that process is the only one that runs.
+        // SAFETY: `act` below lives until the calling process is gone, and there is no other access to
+        // it, because that process is the only one that runs.
         if let Some(act) = unsafe { (*act).take() } {
             act();
         }
@@ -116,10 +116,10 @@ pub(crate) fn in_borrowed_memory<F: FnOnce()>(act: F) -> Result<Fork, JailError>
     let mut act = Some(act);
     let call: extern "C" fn(*mut Option<F>) = call::<F>;
     let child: libc::c_long;
-    // SAFETY: with a stack of null the new process goes on where this one stands still, with the
-    // same stack. It calls `call`, whose frames lie below this one, and never comes back; so when
-    // this process goes on, its own frame and those above are as it left them. A fork of the new
-    // process that does come back does so in a copy.
+    // SAFETY: with a null stack the new process continues where this one is suspended, on the same
+    // stack. It calls `call`, whose frames are below this one, and never returns from it; so when this
+    // process continues, its own frame and those above are unchanged. A fork of the new process that
+    // does return does so in a copy.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         std::arch::asm!(
@@ -167,7 +167,7 @@ pub(crate) fn in_borrowed_memory<F: FnOnce()>(act: F) -> Result<Fork, JailError>
     }
 }
 
-/// Becomes another program, with no argument but its name, and no environment.
+/// Executes another program, with its name as the only argument and an empty environment.
 pub(crate) fn become_program(path: &std::ffi::CStr) -> JailError {
     let arguments = [path.as_ptr(), std::ptr::null()];
     let environment = [std::ptr::null()];
@@ -176,14 +176,14 @@ pub(crate) fn become_program(path: &std::ffi::CStr) -> JailError {
     JailError::new("starting", path.to_string_lossy(), Errno::last())
 }
 
-/// Ends this process without a word to anyone: no destructors, no Python.
+/// Ends this process at once: no destructors, no Python cleanup.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit() has no preconditions and does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// Makes a mount and all below it read-only, without set-user-id programs, and without devices
-/// unless they are wanted. Only adds: flags that an outer namespace has locked stay.
+/// Makes a mount and all mounts below it read-only and nosuid, and nodev unless devices are wanted.
+/// Only adds flags: those that an outer namespace has locked stay.
 pub(crate) fn tighten(mount: &Path, devices: bool) -> Result<(), JailError> {
     #[repr(C)]
     struct MountAttr {
@@ -218,7 +218,7 @@ pub(crate) fn tighten(mount: &Path, devices: bool) -> Result<(), JailError> {
     Errno::result(done).map(drop).doing("making read-only", what)
 }
 
-/// Sends a report, and with it descriptors.
+/// Sends a report with descriptors.
 pub(crate) fn send(
     to: BorrowedFd<'_>,
     report: &Report,
@@ -235,23 +235,23 @@ pub(crate) fn send(
         .doing("sending", "a report")
 }
 
-/// `/dev/null`, for reading and writing.
+/// Opens `/dev/null` for reading and writing.
 pub(crate) fn null() -> Result<OwnedFd, JailError> {
     openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .doing("opening", "/dev/null")
 }
 
-/// A descriptor that Python lends: open for as long as the call lasts.
+/// A descriptor that Python lends for the duration of the call.
 pub(crate) fn lend<'a>(fd: RawFd) -> BorrowedFd<'a> {
-    // SAFETY: the caller is `door`, whose contract with the zygote is that each number is an open
-    // descriptor which Python closes only after the call.
+    // SAFETY: the caller is `ffi`, whose contract with the zygote is that each number is an open
+    // descriptor that Python closes only after the call.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Memory of this size at a multiple of `align`, or nothing.
+/// Maps memory of this size, aligned to `align`. `None` on failure.
 pub(crate) fn map(size: usize, align: usize) -> Option<usize> {
     let slack = if align > 1 { align } else { 0 };
-    // SAFETY: a new mapping, where the kernel has room for it, touches nobody's memory.
+    // SAFETY: a new mapping, at an address that the kernel chooses, overlaps no existing memory.
     let start = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -267,38 +267,38 @@ pub(crate) fn map(size: usize, align: usize) -> Option<usize> {
     }
     let start = start.expose_provenance();
     let aligned = start.next_multiple_of(align);
-    // What is left over on both sides.
+    // Unmap the surplus on both sides.
     unmap(start, aligned - start);
     unmap(aligned + size, start + slack - aligned);
     Some(aligned)
 }
 
-/// Gives memory from [`map`], or Python's own, back for good.
+/// Unmaps memory from [`map`] or from Python.
 pub(crate) fn unmap(start: usize, size: usize) {
     if size > 0 {
-        // SAFETY: the callers pass what they have been given and nobody uses any more.
+        // SAFETY: the callers pass memory that they own and that is no longer used.
         unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(start), size) };
     }
 }
 
-/// Gives back what is in this memory, and keeps the place. Whether that worked.
+/// Frees the pages and keeps the address range. Returns whether that succeeded.
 pub(crate) fn forget(start: usize, size: usize) -> bool {
     let start = std::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the caller passes memory that nobody uses any more; it is empty from then on.
+    // SAFETY: the caller passes memory that is no longer used; it reads as zeros from now on.
     unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
 }
 
-/// As if each of these pages had been read.
+/// Has the effect of reading each of these pages.
 pub(crate) fn read_ahead(start: usize, size: usize) {
     let start = std::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the content of the memory stays as it is.
+    // SAFETY: the content of the memory does not change.
     unsafe { libc::madvise(start, size, libc::MADV_POPULATE_READ) };
 }
 
-/// As if each of these pages had been written to. It changes nothing but who has a copy.
+/// Has the effect of writing to each of these pages: only makes private copies.
 pub(crate) fn write_ahead(start: usize, size: usize) {
     let start = std::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the content of the memory stays as it is, whoever it belongs to.
+    // SAFETY: the content of the memory does not change, regardless of its owner.
     unsafe { libc::madvise(start, size, libc::MADV_POPULATE_WRITE) };
 }
 
@@ -307,22 +307,22 @@ pub(crate) fn write_words(addresses: &[usize], word: usize) {
     for &address in addresses {
         let to = std::ptr::with_exposed_provenance_mut(address);
         // SAFETY: the caller is `immortal`, whose contract with the zygote is that each is the address of a
-        // Python object, which begins with a word that only says how many references there are.
+        // Python object, which begins with a word that holds only the reference count.
         unsafe { std::ptr::write(to, word) };
     }
 }
 
-/// Words, or pairs of them, that Python lends for as long as the call lasts.
+/// Words, or pairs of words, that Python lends for the duration of the call.
 pub(crate) fn lend_array<'a, T: Words>(array: *const T, count: usize) -> &'a [T] {
     if array.is_null() || count == 0 {
         return &[];
     }
-    // SAFETY: the callers are `pages` and `immortal`, whose contract with Python is that there are `count`
-    // of them, in an array that Python holds on to.
+    // SAFETY: the callers are `pages` and `immortal`, whose contract with Python is that there are
+    // `count` elements, in an array that Python keeps alive.
     unsafe { std::slice::from_raw_parts(array, count) }
 }
 
-/// What an array of Python's may be of.
+/// Element types of Python's arrays.
 pub(crate) trait Words {}
 
 impl Words for usize {}

@@ -1,7 +1,7 @@
-//! Policy as data: every system call that a cell may make, and every one whose refusal is worth a
-//! clear word, each with its reason. A row without a reason goes.
+//! Policy as data: every system call that a cell may make, and every one that is refused with a
+//! specific error, each with its reason. A row without a reason is not allowed.
 
-/// Flags of `clone` that would make a namespace.
+/// Flags of `clone` that create a namespace.
 pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
@@ -10,8 +10,8 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
-/// The flag of `clone` that would make a child of the caller's own parent. That one is outside, knows
-/// of no such child and reaps none, and without that the cell could never end.
+/// The flag of `clone` that makes the child a sibling of the caller. Its parent would be outside the
+/// cell and would not reap it, so the cell could never end.
 pub(crate) const CHILD_OF_PARENT: u64 = libc::CLONE_PARENT as u64;
 
 /// Flags of `clone` of which no caller may have the first without the second: a thread with descriptors of its own,
@@ -20,18 +20,18 @@ pub(crate) const THREAD: u64 = libc::CLONE_THREAD as u64;
 pub(crate) const FILES: u64 = libc::CLONE_FILES as u64;
 
 /// The signals that a child may send to its parent when it ends: the lowest byte of `clone`'s flags. The
-/// kernel sends them by itself, to stopped processes too, and any other could be `SIGCONT`.
+/// kernel sends them itself, also to stopped processes, and any other could be `SIGCONT`.
 pub(crate) const EXIT_SIGNALS: [u64; 2] = [0, libc::SIGCHLD as u64];
-/// The bits of `clone`'s flags that are the exit signal.
+/// The bits of `clone`'s flags that hold the exit signal.
 pub(crate) const EXIT_SIGNAL_BITS: u64 = 0xff;
 
-/// The signals that a process may ask for at the end of its parent, with `prctl`: those that end it. Any
+/// The signals that a process may request with `prctl` for its parent's end: those that end it. Any
 /// other could be `SIGCONT`.
 pub(crate) const PARENT_DEATH_SIGNALS: &[u64] =
     &[0, libc::SIGHUP as u64, libc::SIGINT as u64, libc::SIGKILL as u64, libc::SIGTERM as u64];
 
-/// What may not be asked with `fcntl`: it reaches other cells through the files that all of them see, or
-/// makes the kernel send signals.
+/// Forbidden operations of `fcntl`: they affect other cells through files that all of them see, or make
+/// the kernel send signals.
 pub(crate) const FCNTLS_FORBIDDEN: &[(u64, &str)] = &[
     (libc::F_NOTIFY as u64, "watching who reads which library"),
     (libc::F_SETLEASE as u64, "holding up whoever opens a file of one's own user"),
@@ -43,7 +43,7 @@ const F_SETSIG: u64 = 10;
 const F_GETSIG: u64 = 11;
 const F_SETOWN_EX: u64 = 15;
 
-/// The questions that may be asked with `fcntl`. The kernel has more of them with each year.
+/// The allowed operations of `fcntl`. New kernels keep adding others.
 pub(crate) const FCNTLS: &[(u64, &str)] = &[
     (libc::F_DUPFD as u64, "redirections of the shell"),
     (libc::F_DUPFD_CLOEXEC as u64, "os.dup"),
@@ -61,7 +61,7 @@ pub(crate) const FCNTLS: &[(u64, &str)] = &[
     (libc::F_GET_SEALS as u64, "whether a file can still change"),
 ];
 
-/// What may be asked with `prctl`.
+/// The allowed operations of `prctl`.
 pub(crate) const PRCTLS: &[(u64, &str)] = &[
     (libc::PR_SET_PDEATHSIG as u64, "ending with the parent, by a signal that ends"),
     (libc::PR_GET_PDEATHSIG as u64, "the same, asked"),
@@ -88,8 +88,8 @@ pub(crate) const PRCTLS: &[(u64, &str)] = &[
 /// The value of `PR_SET_DUMPABLE` that closes a process to its own user.
 pub(crate) const NOT_DUMPABLE: u64 = 0;
 
-/// The advice that may be given with `madvise`. What is missing merges pages with other cells', evicts
-/// pages that other cells use, or breaks memory on purpose.
+/// The allowed values for `madvise`. The others merge pages with other cells', evict pages that other
+/// cells use, or corrupt memory on purpose.
 pub(crate) const ADVICE: &[(u64, &str)] = &[
     (libc::MADV_NORMAL as u64, "read-ahead"),
     (libc::MADV_RANDOM as u64, "read-ahead"),
@@ -112,10 +112,9 @@ pub(crate) const ADVICE: &[(u64, &str)] = &[
 ];
 const MADV_COLLAPSE: u64 = 25;
 
-/// The one level of options of a socket.
+/// The one allowed level of socket options.
 pub(crate) const SOCKET_LEVEL: u64 = libc::SOL_SOCKET as u64;
-/// What may be asked of a socket. What is missing tells who is at the other end, or loads programs into
-/// the kernel.
+/// Socket options that may be read. The others reveal the peer, or load programs into the kernel.
 pub(crate) const SOCKET_OPTIONS_READ: &[(u64, &str)] = &[
     (libc::SO_TYPE as u64, "Python's socket objects"),
     (libc::SO_DOMAIN as u64, "Python's socket objects"),
@@ -132,7 +131,7 @@ pub(crate) const SOCKET_OPTIONS_READ: &[(u64, &str)] = &[
     (libc::SO_RCVBUF as u64, "sizes of buffers"),
     (libc::SO_SNDBUF as u64, "sizes of buffers"),
 ];
-/// What may be set of a socket.
+/// Socket options that may be set.
 pub(crate) const SOCKET_OPTIONS_SET: &[(u64, &str)] = &[
     (libc::SO_REUSEADDR as u64, "servers"),
     (libc::SO_REUSEPORT as u64, "servers"),
@@ -142,12 +141,12 @@ pub(crate) const SOCKET_OPTIONS_SET: &[(u64, &str)] = &[
     (libc::SO_RCVTIMEO as u64, "timeouts"),
     (libc::SO_SNDTIMEO as u64, "timeouts"),
 ];
-/// What may be set of a socket, and stays as it is: buffers are memory that is counted for nobody.
+/// Socket options whose setting succeeds without effect: buffers are memory that no cgroup counts.
 pub(crate) const SOCKET_OPTIONS_KEPT: [u64; 2] = [libc::SO_SNDBUF as u64, libc::SO_RCVBUF as u64];
 
-/// The one flag that no message may have: the kernel's code for it is a long list of holes.
+/// The one forbidden flag of messages: its code in the kernel has had many vulnerabilities.
 pub(crate) const OUT_OF_BAND: u64 = libc::MSG_OOB as u64;
-/// Calls with flags of messages, and which argument they are.
+/// Calls with message flags, and the index of that argument.
 pub(crate) const MESSAGE_CALLS: &[(libc::c_long, u8)] = &[
     (libc::SYS_sendto, 3),
     (libc::SYS_recvfrom, 3),
@@ -155,23 +154,23 @@ pub(crate) const MESSAGE_CALLS: &[(libc::c_long, u8)] = &[
     (libc::SYS_recvmsg, 2),
 ];
 
-/// Connections that may wait at a listening socket. What they have sent is memory.
+/// Maximum backlog of a listening socket. Data in waiting connections uses memory.
 pub(crate) const MAX_BACKLOG: u64 = 128;
 
-/// The largest flag of `renameat2` that may be asked for: not to replace, and to exchange. The next one
-/// leaves a device behind.
+/// The largest allowed flag of `renameat2`: no-replace and exchange are allowed. The next one leaves a
+/// device behind.
 pub(crate) const MAX_RENAME_FLAG: u64 = libc::RENAME_EXCHANGE as u64;
 
-/// The one device that everybody may make, by its kind and its number. The others take a capability.
+/// The one device that any process may create, by type and number. The others need a capability.
 pub(crate) const CHARACTER_DEVICE: u64 = libc::S_IFCHR as u64;
 pub(crate) const WHITEOUT: u64 = 0;
-/// The bits of a mode that are the kind of file.
+/// The bits of a mode that hold the file type.
 pub(crate) const KIND_OF_FILE: u64 = libc::S_IFMT as u64;
 
-/// The number of a cell's init in its own namespace.
+/// Process id of a cell's init in its own namespace.
 pub(crate) const INIT: u64 = 1;
 
-/// The questions that may be asked with `ioctl`.
+/// The allowed requests of `ioctl`.
 pub(crate) const IOCTLS: &[(u64, &str)] = &[
     (libc::TCGETS, "isatty"),
     (libc::TIOCGWINSZ, "shutil.get_terminal_size"),
@@ -181,8 +180,8 @@ pub(crate) const IOCTLS: &[(u64, &str)] = &[
     (libc::FIONCLEX, "files that a child may have"),
 ];
 
-/// A table of calls twice: by number, as this machine has them, and by name, as any machine does.
-/// The filter of the container is a file, the same for every machine, and wants names.
+/// A table of calls in two forms: by number, for this machine, and by name, for any machine. The
+/// container's filter is one file for all machines, and needs names.
 macro_rules! calls {
     (
         $(#[$doc:meta])* $numbers:ident, $names:ident:
@@ -191,14 +190,14 @@ macro_rules! calls {
         $(#[$doc])*
         pub(crate) const $numbers: &[(libc::c_long, &str)] =
             &[$($(#[$machine])* (libc::$call, $why),)*];
-        /// The same by name, without the `SYS_`.
+        /// The same by name, without the prefix `SYS_`.
         pub(crate) const $names: &[(&str, &str)] =
             &[$((stringify!($call).split_at("SYS_".len()).1, $why),)*];
     };
 }
 
 calls! {
-/// What Python and its libraries need.
+/// Calls that Python and its libraries need.
 ALLOWED, ALLOWED_NAMES:
     (libc::SYS_read, "every file and pipe"),
     (libc::SYS_write, "every file and pipe"),
@@ -363,7 +362,7 @@ ALLOWED, ALLOWED_NAMES:
 }
 
 calls! {
-/// What it takes to make a cell: the zygote has it, and no cell.
+/// Calls that create a cell: the zygote has them, and no cell does.
 MAKING, MAKING_NAMES:
     (libc::SYS_unshare, "the cell's own namespaces"),
     (libc::SYS_mount, "the cell's scratch space"),
@@ -381,8 +380,8 @@ MAKING, MAKING_NAMES:
 }
 
 calls! {
-/// What is answered with "done", and not done. Saving: scratch space does not outlive its cell, and a
-/// flush would be one of the machine's own disk. Scheduling and placing memory: all cells are alike.
+/// Calls that return success without effect. Flushing: scratch space does not outlive its cell, and a
+/// flush would be one of the machine's disk. Scheduling and memory placement: all cells are alike.
 DONE, DONE_NAMES:
     (libc::SYS_fsync, "saving"),
     (libc::SYS_fdatasync, "databases"),
@@ -399,7 +398,7 @@ DONE, DONE_NAMES:
 }
 
 calls! {
-/// What the scratch space need not support: `shutil.copystat` and `cp -a` are content with that.
+/// Calls that scratch space does not support: `shutil.copystat` and `cp -a` tolerate that.
 UNSUPPORTED, UNSUPPORTED_NAMES:
     (libc::SYS_getxattr, "marks on files"),
     (libc::SYS_lgetxattr, "marks on files"),
@@ -413,7 +412,7 @@ UNSUPPORTED, UNSUPPORTED_NAMES:
 }
 
 calls! {
-/// What is refused as not permitted, where anything unknown is refused as not there.
+/// Calls that are refused as not permitted; unknown calls are refused as nonexistent.
 FORBIDDEN, FORBIDDEN_NAMES:
     (libc::SYS_unshare, "a namespace of one's own is a kernel of one's own to attack"),
     (libc::SYS_setns, "another's namespace"),

@@ -1,5 +1,5 @@
-//! Who a process is outside. A warden that is root gives each cell a user and group that nobody else
-//! has; one that is not has only itself to give.
+//! The user of a process outside its namespace. A warden with root assigns each cell a user and group
+//! of its own; one without root runs all cells as its own user.
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::setgroups;
@@ -7,11 +7,11 @@ use rustix::process::{Gid, Uid};
 
 use crate::error::{Doing, JailError};
 
-/// What a zygote needs to make its cells somebody else, and somebody who can get nothing back.
+/// Capabilities with which a zygote changes the user of its cells irreversibly.
 const NEEDED: [Capability; 3] =
     [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP];
 
-/// Gives up what root can do, but for becoming others. A warden that can do nothing keeps nothing.
+/// Drops root's capabilities except those for changing users. Without capabilities, does nothing.
 pub(crate) fn keep_only_changing_them() -> Result<(), JailError> {
     let held = caps::read(None, CapSet::Permitted).doing("reading", "capabilities")?;
     let kept: CapsHashSet = NEEDED.into_iter().filter(|one| held.contains(one)).collect();
@@ -21,12 +21,12 @@ pub(crate) fn keep_only_changing_them() -> Result<(), JailError> {
     caps::clear(None, CapSet::Inheritable).doing("dropping", "what would be handed on")
 }
 
-/// Becomes this user, for good, and loses every capability outside with that.
+/// Changes to this user, irreversibly, and so loses every capability outside.
 ///
-/// Of this thread only, as the kernel does it: the caller may be in borrowed memory, where the
-/// library's own call would look for other threads.
+/// Affects only this thread, as the raw system call does: the caller may be in borrowed memory, where
+/// the C library's wrapper would signal other threads.
 pub(crate) fn become_user(id: u32) -> Result<(), JailError> {
-    // The kernel asks for a capability even for this, and without it one that nobody can use stays.
+    // The kernel requires a capability even for this. Without it, an unusable one stays.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {
         caps::clear(None, CapSet::Bounding).doing("dropping", "what could be had again")?;
     }
@@ -35,7 +35,7 @@ pub(crate) fn become_user(id: u32) -> Result<(), JailError> {
     setgroups(&[]).doing("leaving", "all groups")?;
     rustix::thread::set_thread_res_gid(group, group, group).doing("becoming", &what)?;
     rustix::thread::set_thread_res_uid(user, user, user).doing("becoming", &what)?;
-    // Or the kernel would give the files about this process, its user map among them, to root.
+    // Otherwise the kernel would make root the owner of this process's files in `/proc`, its user map among them.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
         .doing("staying", "readable to itself")
 }

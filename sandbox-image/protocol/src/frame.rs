@@ -1,28 +1,28 @@
-//! Messages on the wire: two lengths, JSON, and bytes that are not worth being JSON.
+//! Message framing: two lengths, a JSON header and a binary blob.
 //!
 //! ```text
 //! u32 header length │ u32 blob length │ header: JSON │ blob
 //! ```
-//! Both lengths are big-endian. What is too long is refused before it is read.
+//! Both lengths are big-endian. A length over the limit is refused before anything is read.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Limit of a header: a few short fields.
+/// Limit of a header, which holds a few short fields.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
-/// Limit of a blob: code and input files may be as large as a request.
+/// Limit of a blob. Code and input files can be as large as a request.
 pub const MAX_BLOB_BYTES: usize = 100 << 20;
 
 /// Why a message could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    #[error("the other side is gone")]
+    #[error("connection closed")]
     Closed,
-    #[error("{what} of {bytes} bytes is over the limit of {limit}")]
+    #[error("{what} too long: {bytes} bytes, limit {limit}")]
     TooLong { what: &'static str, bytes: usize, limit: usize },
-    #[error("a message is not what was expected: {0}")]
+    #[error("invalid message: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error(transparent)]
     Io(std::io::Error),
@@ -38,7 +38,7 @@ impl From<std::io::Error> for FrameError {
     }
 }
 
-/// Writes one message in one go. Does not flush a buffered writer.
+/// Writes one message. Does not flush a buffered writer.
 pub async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     message: &T,
@@ -46,8 +46,8 @@ pub async fn write<T: Serialize>(
 ) -> Result<(), FrameError> {
     let header = serde_json::to_vec(message)?;
     let lengths = [
-        within("a header", header.len(), MAX_HEADER_BYTES)?,
-        within("a blob", blob.len(), MAX_BLOB_BYTES)?,
+        within("header", header.len(), MAX_HEADER_BYTES)?,
+        within("blob", blob.len(), MAX_BLOB_BYTES)?,
     ];
     let mut frame = Vec::with_capacity(8 + header.len());
     for length in lengths {
@@ -59,14 +59,14 @@ pub async fn write<T: Serialize>(
     Ok(())
 }
 
-/// Reads one message and the bytes that came with it.
+/// Reads one message and its blob.
 pub async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<(T, Bytes), FrameError> {
     let header_bytes = from.read_u32().await? as usize;
     let blob_bytes = from.read_u32().await? as usize;
-    within("a header", header_bytes, MAX_HEADER_BYTES)?;
-    within("a blob", blob_bytes, MAX_BLOB_BYTES)?;
+    within("header", header_bytes, MAX_HEADER_BYTES)?;
+    within("blob", blob_bytes, MAX_BLOB_BYTES)?;
     let mut header = vec![0; header_bytes];
     from.read_exact(&mut header).await?;
     let mut blob = vec![0; blob_bytes];
@@ -86,10 +86,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_written_is_read() {
+    async fn a_written_message_is_read_back() {
         let (mut here, mut there) = tokio::io::duplex(1 << 16);
         write(&mut here, &"header", b"blob").await.expect("a duplex takes 18 bytes");
-        let (header, blob): (String, Bytes) = read(&mut there).await.expect("it is whole");
+        let (header, blob): (String, Bytes) =
+            read(&mut there).await.expect("the message is complete");
         assert_eq!((header.as_str(), &blob[..]), ("header", &b"blob"[..]));
     }
 

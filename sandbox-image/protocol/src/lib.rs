@@ -1,7 +1,7 @@
-//! What server and warden say to each other: each message with its reply.
+//! The messages between server and warden: each request with its reply.
 //!
-//! One connection is one cell. The server asks, the warden answers in order; when the connection
-//! ends, for whatever reason, the cell dies with all that is in it.
+//! One connection is one cell. The warden replies to the server's requests in order. When the
+//! connection ends, for any reason, the cell is destroyed with all its contents.
 //!
 //! ```text
 //! server                         warden
@@ -9,12 +9,12 @@
 //!   PutFile input_file_0.csv ─────▶        writes it into the work directory
 //!   Run ──────────────────────────▶        hands the code over, watches the clock
 //!        ◀─────────── Opened, FilePut      (answers may arrive together)
-//!        ◀──── Stdout, Stderr, Image…      what the run left
-//!        ◀─────────────────── Finished     how it ended, as seen from outside
+//!        ◀──── Stdout, Stderr, Image…      the run's output
+//!        ◀─────────────────── Finished     how it ended, as observed from outside
 //!   Run … (the same interpreter)
 //! ```
 //!
-//! `Describe` may be asked on a connection of its own, before any `Open`.
+//! `Describe` may be sent on a connection of its own, before any `Open`.
 
 mod frame;
 mod message;

@@ -1,47 +1,47 @@
-//! The messages.
+//! Requests, replies and their parts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Files that may be put into one cell.
+/// Maximum number of input files of one cell.
 pub const MAX_INPUT_FILES: usize = 100;
 
-/// What the server asks for.
+/// A request from the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
-    /// What the warden is and whether it could serve at once. Answered by [`Reply::Description`].
+    /// Asks for the warden's state and isolation. Answered by [`Reply::Description`].
     Describe,
-    /// A fresh cell. Answered by [`Reply::Opened`] or [`Reply::Refused`]; what was sent along after a
-    /// refusal is refused as well.
+    /// Opens a new cell. Answered by [`Reply::Opened`] or [`Reply::Refused`]; requests that were sent
+    /// after a refused one are refused as well.
     Open {
-        /// The weakest wall that will do.
+        /// The weakest acceptable tier.
         least: Tier,
-        /// Packages that the code is likely to import. What is wrong here costs time, and nothing
-        /// else.
+        /// Packages that the code is likely to import. An error here costs time only.
         #[serde(default)]
         imports: Vec<String>,
-        /// Whether other code is likely to follow, which may import more.
+        /// Whether more code is likely to follow, which may import more packages.
         #[serde(default)]
         more: bool,
     },
-    /// Puts the blob into the work directory under this plain name, for the code to read and
-    /// write. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
+    /// Writes the blob to the work directory under this plain name, readable and writable by the code.
+    /// Answered by [`Reply::FilePut`] or [`Reply::Refused`].
     PutFile { name: String },
-    /// Runs the blob, Python in UTF-8, in the cell. Answered by [`Reply::Stdout`], [`Reply::Stderr`], any number of
-    /// [`Reply::Image`] and [`Reply::File`], and [`Reply::Finished`]; or by [`Reply::Refused`].
+    /// Runs the blob, Python source in UTF-8, in the cell. Answered by [`Reply::Stdout`],
+    /// [`Reply::Stderr`], any number of [`Reply::Image`] and [`Reply::File`], and [`Reply::Finished`]; or
+    /// by [`Reply::Refused`].
     Run {
-        /// Less time than the limit, in milliseconds.
+        /// A time limit below the cell's, in milliseconds.
         #[serde(default)]
         wall_ms: Option<u64>,
-        /// Give back the files that the run leaves new or changed in the work directory.
+        /// Return the files that the run creates or changes in the work directory.
         #[serde(default)]
         files: bool,
     },
 }
 
-/// What the warden answers.
+/// A reply of the warden.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Reply {
     Description(Description),
@@ -50,24 +50,24 @@ pub enum Reply {
         limits: CellLimits,
     },
     FilePut,
-    /// The blob is what the run wrote to its standard output: raw bytes, head and tail where it was
-    /// more than the limit.
+    /// The blob is the run's standard output: raw bytes; head and tail if the output exceeded the
+    /// limit.
     Stdout {
-        /// Bytes that were left out between head and tail.
+        /// Bytes omitted between head and tail.
         left_out: u64,
     },
     /// As [`Reply::Stdout`]; the traceback of a failed run is at its end.
     Stderr {
         left_out: u64,
     },
-    /// The blob is a picture that the run showed or saved. The type was read off its first bytes,
-    /// outside the cell.
+    /// The blob is an image that the run showed or saved. The warden detects its type from the first
+    /// bytes, outside the cell.
     Image {
         mime_type: String,
     },
-    /// The blob is a file of the work directory; only where files were asked for.
+    /// The blob is a file of the work directory. Sent only if files were requested.
     File {
-        /// Its path in the work directory. Bytes that are no text are replaced.
+        /// Path in the work directory. Bytes that are not UTF-8 are replaced.
         path: String,
     },
     Finished(Finished),
@@ -80,25 +80,24 @@ pub enum Reply {
 pub struct Finished {
     pub outcome: Outcome,
     pub usage: Usage,
-    /// The cell did not survive: the next `Run` on this connection is refused, and another
-    /// connection is needed.
+    /// The cell is lost: the next `Run` on this connection is refused. Open another connection.
     pub cell_lost: bool,
-    /// Pictures that were beyond the limits on their number or size.
+    /// Images omitted because of the limits on number or size.
     pub images_left_out: u32,
-    /// Files that were asked for, beyond the limits on their number or size.
+    /// Requested files omitted because of the limits on number or size.
     #[serde(default)]
     pub files_left_out: u32,
 }
 
-/// The verdict. All but `Ok` and `Raised` are observed from outside the cell; those two are the
-/// code's own word, which it could choose freely anyway by catching what it raised.
+/// The result of a run. All but `Ok` and `Raised` are observed from outside the cell. Those two are
+/// reported by the code's process, which could fake them anyway by catching the exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Ok,
-    /// An exception reached the top; its traceback is on stderr.
+    /// An uncaught exception; its traceback is on stderr.
     Raised {
-        /// What the exception was about, where it came of a limit. Which one is the code's word too;
-        /// how much it is, is not.
+        /// The limit that caused the exception, if any. The kind of limit is reported from inside the cell;
+        /// its value is not.
         limit: Option<Limit>,
     },
     /// The process ended itself.
@@ -115,7 +114,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What the run ran into, if that is what ended it.
+    /// The limit that ended the run, if any.
     pub fn limit(&self) -> Option<Limit> {
         match self {
             Outcome::Raised { limit } => *limit,
@@ -125,7 +124,7 @@ impl Outcome {
     }
 }
 
-/// What a run ran into.
+/// A limit that a run exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// Wall-clock time of one run, in milliseconds.
@@ -134,63 +133,63 @@ pub enum Limit {
     CpuMs(u64),
     /// Memory of the whole cell, in bytes.
     MemoryBytes(u64),
-    /// Memory of all cells together: the container's or the machine's was full, and the kernel killed this
-    /// cell, though it was within its own limit.
+    /// Memory of all cells together: the container or the machine ran out of memory, and the kernel
+    /// killed this cell although it was within its own limit.
     SandboxMemory,
     /// Processes of the whole cell.
     Processes(u64),
-    /// Threads of all processes of the cell together, of which each has one at least.
+    /// Threads of all processes of the cell together; each process has at least one.
     Threads(u64),
     /// Open files of one process.
     OpenFiles(u64),
-    /// Mappings of memory of all processes of the cell together.
+    /// Memory mappings of all processes of the cell together.
     Mappings(u64),
-    /// Locks of files, and of ranges of them, of the whole cell.
+    /// File locks, including those of ranges, of the whole cell.
     Locks(u64),
-    /// Registrations with epoll of the whole cell, and descriptors in its sockets, each as several of them.
+    /// epoll registrations of the whole cell. A descriptor in a socket counts as several.
     Watches(u64),
-    /// Files of the whole cell, together and each, in bytes.
+    /// Files of the whole cell, in total and each, in bytes.
     DiskBytes(u64),
     /// Files and folders of the whole cell.
     DiskFiles(u64),
-    /// Output of one run, in bytes; reached only far beyond what is kept.
+    /// Output of one run, in bytes. Far above the limit on output that is kept.
     OutputBytes(u64),
-    /// The code itself, in bytes. It has not been run.
+    /// Size of the code, in bytes. The code was not run.
     CodeBytes(u64),
-    /// What the run before had left could not be stopped between the two, so the cell was ended. The code
-    /// has not been run.
+    /// Processes of the previous run could not be frozen between the two runs, so the cell was ended.
+    /// The code was not run.
     Rest,
 }
 
-/// What a run used up.
+/// Resources that a run used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     pub wall_us: u64,
     /// Processor time of all processes together.
     pub cpu_us: u64,
-    /// The most memory that the cell's processes have had so far, beyond what the libraries take.
+    /// Peak memory of the cell's processes so far, without the libraries.
     pub peak_memory_bytes: u64,
 }
 
-/// Why nothing was executed.
+/// Why no code was executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The wall is weaker than was asked for.
+    /// The isolation is weaker than requested.
     TooThin { found: Tier },
-    /// All cells are taken and the queue's deadline has passed.
+    /// All cells are in use, and the queue's deadline has passed.
     Busy,
-    /// No cell could be made; the text is for the operator.
+    /// No cell could be created. The text is for the operator.
     Unavailable { why: String },
-    /// The request itself is wrong: the text says how.
+    /// The request is invalid. The text gives the reason.
     Invalid { why: String },
     /// The cell of this connection is gone.
     CellLost,
 }
 
-/// What one cell may use up. There is no default: whoever starts a warden decides.
+/// Limits of one cell. There is no default: the caller that starts a warden sets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellLimits {
-    /// Wall-clock time of one run, counted from handing the code over, in milliseconds.
+    /// Wall-clock time of one run, from the moment it receives the code, in milliseconds.
     pub wall_ms: u64,
     /// Processor time of one run, of all processes together, in milliseconds.
     pub cpu_ms: u64,
@@ -198,34 +197,33 @@ pub struct CellLimits {
     pub memory_bytes: u64,
     /// Processes of one cell.
     pub processes: u64,
-    /// Threads of all its processes together, of which each has one at least.
+    /// Threads of all its processes together; each process has at least one.
     pub threads: u64,
     /// Open files of one process.
     pub open_files: u64,
-    /// Mappings of memory of all its processes together.
+    /// Memory mappings of all its processes together.
     #[serde(default = "no_limit")]
     pub mappings: u64,
-    /// Locks of files, and of ranges of them, of the whole cell.
+    /// File locks, including those of ranges, of the whole cell.
     #[serde(default = "no_limit")]
     pub locks: u64,
-    /// Registrations with epoll of the whole cell, and descriptors in its sockets, each as several of them.
+    /// epoll registrations of the whole cell. A descriptor in a socket counts as several.
     #[serde(default = "no_limit")]
     pub watches: u64,
     /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
     pub scratch_bytes: u64,
     /// Files and directories in them.
     pub scratch_files: u64,
-    /// Kept of each of stdout and stderr, in bytes. A run that writes ten times as much to stdout
-    /// is stopped.
+    /// Bytes kept of each of stdout and stderr. A run that writes ten times as much to stdout is stopped.
     pub output_bytes: u64,
-    /// Pictures that one run may give back.
+    /// Images that one run may return.
     pub images: u32,
-    /// Bytes of one picture.
+    /// Bytes of one image.
     pub image_bytes: u64,
-    /// Bytes of those pictures together.
+    /// Bytes of all images of a run together.
     #[serde(default)]
     pub all_images_bytes: u64,
-    /// Files that one run may give back.
+    /// Files that one run may return.
     pub files: u32,
     /// Bytes of those files together.
     pub files_bytes: u64,
@@ -233,13 +231,13 @@ pub struct CellLimits {
     pub code_bytes: u64,
 }
 
-/// Of a warden that has no such limit.
+/// Default for the message of a warden that does not have such a limit.
 fn no_limit() -> u64 {
     u64::MAX
 }
 
 impl CellLimits {
-    /// Of everything, for a test to change what it is about.
+    /// All limits zero. Tests set the ones they need.
     pub const NOTHING: CellLimits = CellLimits {
         wall_ms: 0,
         cpu_ms: 0,
@@ -262,12 +260,12 @@ impl CellLimits {
     };
 }
 
-/// What a warden is.
+/// State and isolation of a warden.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description {
-    /// A cell stands ready, so that a run would begin at once.
+    /// A standby cell is ready, so a run would begin at once.
     pub ready: bool,
-    /// What is being waited for, where it is not ready.
+    /// What the warden waits for, if it is not ready.
     pub waiting_for: String,
     pub tier: Tier,
     pub layers: Vec<Layer>,
@@ -276,28 +274,28 @@ pub struct Description {
     pub python: String,
 }
 
-/// How strong the wall is, weakest first.
+/// Strength of the isolation, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// No cell has come up yet, or none can.
+    /// No cell has started yet, or none can.
     None,
-    /// A system-call filter and a user for each cell. Not for code of people whom you do not trust.
+    /// A system-call filter and a user for each cell. Not for untrusted code.
     SeccompOnly,
-    /// Landlock as well, on the machine's own root: files and signals of others are out of reach,
-    /// and can be seen to exist.
+    /// Landlock in addition, on the machine's own root: files and signals of other processes are out of
+    /// reach, but their existence is visible.
     Landlocked,
-    /// Namespaces, a root of its own, no capabilities, Landlock and a system-call filter; one kernel.
+    /// Namespaces, a private root, no capabilities, Landlock and a system-call filter; shared kernel.
     Namespaced,
 }
 
-/// One layer of the wall, as a cell found it when it tried.
+/// One layer of the isolation, as tested from inside a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// `user namespace`, `landlock`, …
     pub name: String,
     pub holds: bool,
-    /// What was found, or why it does not hold and what would change that.
+    /// What was found; or why the layer is not effective, and what would change that.
     pub detail: String,
 }
 
@@ -321,10 +319,10 @@ impl FromStr for Tier {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Tier, String> {
-        let [_, rest @ ..] = Tier::NAMES; // none is no wall to ask for
+        let [_, rest @ ..] = Tier::NAMES; // `none` cannot be required
         let known = rest.iter().find(|(name, _)| *name == text);
         known
             .map(|(_, tier)| *tier)
-            .ok_or_else(|| format!("it is one of {}", rest.map(|(name, _)| name).join(", ")))
+            .ok_or_else(|| format!("expected one of {}", rest.map(|(name, _)| name).join(", ")))
     }
 }

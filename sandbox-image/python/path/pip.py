@@ -1,4 +1,4 @@
-"""What answers to `pip` in a cell. Code that only asks whether it is there, and which, may go on."""
+"""The module `pip` of a cell. Code that only checks for pip and its version can continue."""
 
 import sys
 
@@ -7,8 +7,8 @@ __version__ = "0"
 
 def main(arguments: list[str] | None = None) -> None:
     sys.exit(
-        "ERROR: nothing can be installed here: the sandbox has no network, and its libraries are fixed. "
-        "Use one that is there, or write what you need in plain Python."
+        "ERROR: packages cannot be installed: the sandbox has no network, and its libraries are fixed. "
+        "Use an installed library, or write what you need in plain Python."
     )
 
 

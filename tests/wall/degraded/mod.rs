@@ -1,5 +1,5 @@
-//! Machines that lack something, each made from this one, which only root can do: where the wall
-//! holds a warden starts, and where it does not it says why.
+//! Machines that lack a feature, simulated on this one, which requires root: where isolation is possible
+//! the warden starts, and otherwise it reports why not.
 
 mod uncounted;
 
@@ -12,7 +12,7 @@ use crate::harness::{TestServer, Warden, below, warden_program};
 use crate::host::until;
 use crate::{alive, execute, python, run};
 
-/// A warden in a view of the files that a line of the shell has changed before. Nobody else sees it.
+/// A warden in a mount namespace of its own, which a shell command has changed before.
 fn warden_after(change: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-euc", change, "sh"]);
@@ -20,9 +20,9 @@ fn warden_after(change: &str) -> Command {
     command
 }
 
-/// [K14] To a process in a `chroot` Linux gives no user namespace.
+/// [K14] Linux creates no user namespace for a process in a `chroot`.
 #[test]
-fn without_user_namespaces_nothing_starts_that_is_to_have_them_and_the_reason_is_told() {
+fn a_warden_that_requires_user_namespaces_does_not_start_without_them() {
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let path = folder.path().display();
     let mut warden =
@@ -32,9 +32,9 @@ fn without_user_namespaces_nothing_starts_that_is_to_have_them_and_the_reason_is
     assert!(last.contains("CLONE_NEWUSER") && last.contains("EPERM"), "{words}");
 }
 
-/// [K14] As in a container, where `/proc` has covers and little else is there.
+/// [K14] As in a container, where parts of `/proc` are masked and little else exists.
 #[tokio::test]
-async fn neither_proc_nor_shared_memory_nor_sys_is_needed_outside() {
+async fn the_warden_needs_neither_proc_nor_shared_memory_nor_sys() {
     let changes = "mount --bind /dev/null /proc/kallsyms\nmount -t tmpfs -o ro cover /proc/sys\n\
         mount -t tmpfs -o ro cover /dev/shm\nmount -t tmpfs -o ro cover /sys\nexec \"$@\"";
     let warden = Warden::start_by(warden_after(changes), &[]);
@@ -46,9 +46,9 @@ async fn neither_proc_nor_shared_memory_nor_sys_is_needed_outside() {
     alive(&server).await;
 }
 
-/// A warden on a machine without user namespaces, and with these options of `poor.py` without more.
-fn poor(arguments: &[&str]) -> Command {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wall/poor.py");
+/// A warden on a machine without user namespaces, with these options of `without_user_namespaces.py`.
+fn without_user_namespaces(arguments: &[&str]) -> Command {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wall/without_user_namespaces.py");
     let mut command = Command::new("python3");
     command.arg(script).args(arguments).arg(warden_program());
     command
@@ -56,8 +56,8 @@ fn poor(arguments: &[&str]) -> Command {
 
 /// [K14] [I12]
 #[tokio::test]
-async fn without_namespaces_users_and_landlock_keep_cells_apart() {
-    let warden = Warden::start_by(poor(&[]), &[]);
+async fn without_namespaces_users_and_landlock_isolate_cells() {
+    let warden = Warden::start_by(without_user_namespaces(&[]), &[]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let wall = server.get("/x/isolation").await.body;
     let layer = |name: &str| {
@@ -72,7 +72,7 @@ async fn without_namespaces_users_and_landlock_keep_cells_apart() {
         (&true.into(), &true.into())
     );
 
-    // Standbys have their folders already, and the one that reaches for the others is one of them.
+    // Standbys already have their folders, and the cell that tries to reach the others is one of them.
     let cells = cell_folders(&warden);
     assert!(cells.len() > 1, "{cells:?}");
     let code = python(&format!(
@@ -100,7 +100,7 @@ async fn without_namespaces_users_and_landlock_keep_cells_apart() {
     alive(&server).await;
 }
 
-/// What cells on a shared root have for a disk.
+/// The scratch folders of cells on a shared root.
 fn cell_folders(warden: &Warden) -> Vec<String> {
     let within = |folder: &Path, prefix: &str| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).expect("it is ours").flatten();
@@ -113,11 +113,11 @@ fn cell_folders(warden: &Warden) -> Vec<String> {
     cells.map(|cell| cell.display().to_string()).collect()
 }
 
-/// [C23] [C24] Nobody but the warden counts there.
+/// [C23] [C24] There only the warden limits scratch space.
 #[tokio::test]
-async fn without_namespaces_room_for_files_ends_as_well() {
+async fn without_namespaces_scratch_space_is_limited() {
     let arguments = ["--scratch-mib", "50", "--scratch-files", "2000", "--wall-ms", "20000"];
-    let warden = Warden::start_by(poor(&[]), &arguments);
+    let warden = Warden::start_by(without_user_namespaces(&[]), &arguments);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let cases = [
         ("for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))", "disk_bytes", 50 << 20),
@@ -132,11 +132,11 @@ async fn without_namespaces_room_for_files_ends_as_well() {
     }
 }
 
-/// [E04] [E05] Nobody but the warden counts, and it may not look closely at processes of others.
+/// [E04] [E05] There only the warden counts memory, and it may not inspect other users' processes.
 #[tokio::test]
-async fn with_the_rights_of_a_containers_root_memory_of_all_processes_ends_as_well() {
+async fn with_the_privileges_of_a_containers_root_total_memory_is_limited() {
     let arguments = ["--memory-mib", "512", "--wall-ms", "20000"];
-    let warden = Warden::start_by(poor(&["--as-in-docker"]), &arguments);
+    let warden = Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &arguments);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let many = |each_mib: u32, seconds: u32| {
         python(&format!(
@@ -149,7 +149,7 @@ async fn with_the_rights_of_a_containers_root_memory_of_all_processes_ends_as_we
             "
         ))
     };
-    // What all of them have from the libraries is nobody's own, and eight times as much as there is.
+    // Memory that all processes share with the libraries, eight times the limit, does not count.
     let honest = execute(&server, &many(20, 2)).await;
     assert_eq!((&honest["outcome"], &honest["stdout"]), (&json!("ok"), &json!("before\n")));
     let closed = format!("import ctypes; ctypes.CDLL(None).prctl(4, 0)\n{}", many(100, 60));
@@ -171,15 +171,15 @@ async fn with_the_rights_of_a_containers_root_memory_of_all_processes_ends_as_we
 /// [D07] [F05] [K07]
 #[tokio::test]
 async fn without_namespaces_nothing_is_left_of_a_run_either() {
-    let warden = Warden::start_by(poor(&[]), &[]);
+    let warden = Warden::start_by(without_user_namespaces(&[]), &[]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     alive(&server).await;
     let code = "import os, time\nopen('/dev/shm/left', 'w').write('x'); os.mkdir('closed', 0)\n\
         for _ in range(5):\n\
         \x20   if os.fork() == 0: os.setsid(); os.fork(); time.sleep(1000)\n\
         print(os.getuid(), os.getcwd())";
-    let told = run(&server, code).await.ok();
-    let (user, work) = told.trim().split_once(' ').expect("it prints two words");
+    let output = run(&server, code).await.ok();
+    let (user, work) = output.trim().split_once(' ').expect("it prints two words");
     let folder = Path::new(work).parent().expect("it is a folder in one").to_owned();
     let of_user = |process: &i32| {
         let status = std::fs::read_to_string(format!("/proc/{process}/status"));
@@ -194,32 +194,32 @@ async fn without_namespaces_nothing_is_left_of_a_run_either() {
     alive(&server).await;
 }
 
-/// [K14] Nothing that is weaker than was asked for, and the words to ask for it.
+/// [K14] The warden does not start with weaker isolation than requested, and names the flag to allow it.
 #[tokio::test]
-async fn without_landlock_as_well_it_starts_only_for_whoever_says_so() {
-    let words = Warden::fail_by(&mut poor(&["--without-landlock"]), &[]);
+async fn without_landlock_the_warden_starts_only_if_allowed_explicitly() {
+    let words = Warden::fail_by(&mut without_user_namespaces(&["--without-landlock"]), &[]);
     let last = words.lines().last().expect("there are some");
     for part in ["seccomp-only", "at least landlocked", "landlock: this kernel has none", "sysctl"]
     {
         assert!(last.contains(part), "nothing about {part}: {words}");
     }
     let asked = ["--min-isolation", "seccomp-only"];
-    let warden = Warden::start_by(poor(&["--without-landlock"]), &asked);
+    let warden = Warden::start_by(without_user_namespaces(&["--without-landlock"]), &asked);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     alive(&server).await;
     assert_eq!(server.get("/x/isolation").await.body["tier"], "seccomp-only");
 }
 
-/// [E12] Limits of each cell as a whole, as the kernel keeps them, and gone with the cell.
+/// [E12] The kernel enforces each cell's limits, and removes them with the cell.
 #[tokio::test]
-async fn where_control_groups_can_be_made_the_kernel_keeps_the_limits() {
+async fn with_cgroups_the_kernel_enforces_the_limits() {
     let warden = Warden::start(&["--memory-mib", "600", "--processes", "40"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let wall = server.get("/x/isolation").await.body;
     let layers = wall["layers"].as_array().expect("it has layers");
     let group = layers.iter().find(|layer| layer["name"] == "cgroup").expect("it is named");
     assert_eq!(group["holds"], true, "{group}");
-    // Faster than anybody looks, and not to be had by asking: what is shared is nobody's own.
+    // Faster than the warden's polling, and with shared memory, which belongs to no single process.
     let code = "import mmap\nprint('before', flush=True)\nx = mmap.mmap(-1, 1 << 30)\n\
         for at in range(0, 1 << 30, 1 << 20): x[at : at + (1 << 20)] = bytes(1 << 20)";
     let answer = execute(&server, code).await;
@@ -252,7 +252,7 @@ fn groups_named(folder: &Path, prefix: &str, depth: usize) -> Vec<PathBuf> {
     found
 }
 
-/// How much of what is in a group may be swapped out. `None` where the kernel counts no swap.
+/// How much of a group's memory may be swapped out. `None` if the kernel does not account for swap.
 fn swap_bytes(group: &Path) -> Option<u64> {
     let read = |file: &str| std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
     let both: Option<u64> = read("memory.memsw.limit_in_bytes");
@@ -260,9 +260,9 @@ fn swap_bytes(group: &Path) -> Option<u64> {
     second.or_else(|| read("memory.swap.max"))
 }
 
-/// [E04] [G09] No process has it, and the kernel holds it for them.
+/// [E04] [G09] It belongs to no process; the kernel holds it.
 #[tokio::test]
-async fn where_control_groups_can_be_made_what_waits_in_sockets_counts_as_memory() {
+async fn with_cgroups_data_in_sockets_counts_as_memory() {
     let warden = Warden::start(&["--memory-mib", "512", "--wall-ms", "20000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = python(
@@ -289,16 +289,16 @@ async fn where_control_groups_can_be_made_what_waits_in_sockets_counts_as_memory
     alive(&server).await;
 }
 
-/// Nothing that a process says of itself hides it: a name need not be UTF-8, and a child of one that has
-/// such a name is found as well.
+/// A process cannot hide by its name: names need not be UTF-8, and children of a process with such a name
+/// are found as well.
 #[tokio::test]
-async fn a_name_that_is_not_utf_8_hides_neither_memory_nor_processor_time() {
+async fn a_process_name_that_is_not_utf_8_hides_neither_memory_nor_cpu_time() {
     let limits = ["--memory-mib", "512", "--cpu-ms", "1500", "--wall-ms", "20000"];
     let hidden = "mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\"";
     let wardens = [
         Warden::start(&limits),
         Warden::start_by(warden_after(hidden), &limits),
-        Warden::start_by(poor(&["--as-in-docker"]), &limits),
+        Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &limits),
     ];
     let name = "import ctypes, os, time\nlibc = ctypes.CDLL(None); libc.prctl(15, b'\\xff', 0, 0, 0)\n\
         print('before', flush=True)\n";
@@ -320,9 +320,9 @@ async fn a_name_that_is_not_utf_8_hides_neither_memory_nor_processor_time() {
     }
 }
 
-/// [E04] Page tables are memory that no limit of a process counts.
+/// [E04] Page tables are memory that no limit on a process covers.
 #[tokio::test]
-async fn without_control_groups_page_tables_count_as_memory() {
+async fn without_cgroups_page_tables_count_as_memory() {
     let limits = ["--memory-mib", "512", "--wall-ms", "20000"];
     let hidden = "mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\"";
     let warden = Warden::start_by(warden_after(hidden), &limits);
@@ -348,18 +348,19 @@ async fn without_control_groups_page_tables_count_as_memory() {
     alive(&server).await;
 }
 
-/// A warden that may make no control groups, with these limits.
+/// A warden that cannot create cgroups, with these limits.
 fn watched(limits: &[&str]) -> Warden {
     Warden::start_by(warden_after("mount -t tmpfs none /sys/fs/cgroup\nexec \"$@\""), limits)
 }
 
-/// [E04] What is resident of a shared mapping can be hidden, and stays in memory.
+/// [E04] Resident pages of a shared mapping can be hidden, and still use memory.
 #[tokio::test]
-async fn without_control_groups_shared_memory_that_is_hidden_counts() {
+async fn without_cgroups_hidden_shared_memory_counts() {
     let limits = ["--memory-mib", "512", "--wall-ms", "20000"];
-    let wardens = [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)];
-    // By a process that can be looked at, by one that has closed itself to others, and as what may be
-    // executed, which the kernel counts with the libraries.
+    let wardens =
+        [watched(&limits), Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &limits)];
+    // By a readable process, by one that is not dumpable, and with an executable mapping, which the kernel
+    // counts with the libraries.
     let ways = [
         "hide(m)",
         "libc.prctl(4, 0, 0, 0, 0); hide(m)",
@@ -393,7 +394,7 @@ async fn without_control_groups_shared_memory_that_is_hidden_counts() {
                 "{way}: {answer:.500}"
             );
         }
-        // One mapping of several processes counts once, and a large one that fits is no reason.
+        // A mapping of several processes counts once, and a large mapping within the limit is allowed.
         let code = python(
             r"
             import mmap, os, time
@@ -412,9 +413,9 @@ async fn without_control_groups_shared_memory_that_is_hidden_counts() {
     }
 }
 
-/// [E04] [G09] Connections that wait hold what was sent, and take no descriptor.
+/// [E04] [G09] Pending connections hold the data sent, and need no descriptor.
 #[tokio::test]
-async fn without_control_groups_what_waits_in_sockets_counts_as_memory() {
+async fn without_cgroups_data_in_sockets_counts_as_memory() {
     let warden = watched(&["--memory-mib", "512", "--wall-ms", "20000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = python(
@@ -446,9 +447,9 @@ async fn without_control_groups_what_waits_in_sockets_counts_as_memory() {
     assert_eq!(run(&server, some).await.ok(), "110\n");
 }
 
-/// [E09] Each mapping makes a look at the memory of the cell longer.
+/// [E09] Each mapping makes it slower to measure the cell's memory.
 #[tokio::test]
-async fn without_control_groups_mappings_of_all_processes_together_have_an_end() {
+async fn without_cgroups_mappings_of_all_processes_together_are_limited() {
     let limits = ["--memory-mib", "512", "--wall-ms", "20000", "--mappings", "50000"];
     let warden = watched(&limits);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
@@ -477,9 +478,9 @@ async fn without_control_groups_mappings_of_all_processes_together_have_an_end()
     alive(&server).await;
 }
 
-/// Limits that the warden was started with are named before anything fails for them.
+/// The warden names limits that are too low when it starts, before a cell fails because of them.
 #[test]
-fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
+fn limits_too_low_to_start_are_named_with_the_minimum() {
     for (set, words) in [
         ("-n 64", "`ulimit -Hn` is 64, and 256 is needed"),
         ("-u 100", "`ulimit -Hu` is 100, and 513 is needed"),
@@ -491,17 +492,17 @@ fn limits_that_are_too_low_to_start_are_named_with_what_is_needed() {
         command.args(["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]);
         command.args(["bash", "-euc", &format!("ulimit {set}\nexec \"$@\""), "bash"]);
         command.arg(warden_program());
-        let told = Warden::fail_by(&mut command, &[]);
-        let last = told.lines().last().expect("there are some");
-        assert!(last.contains("too low: ") && last.contains(words), "{set}: {told}");
+        let output = Warden::fail_by(&mut command, &[]);
+        let last = output.lines().last().expect("there are some");
+        assert!(last.contains("too low: ") && last.contains(words), "{set}: {output}");
     }
 }
 
-/// [E09] Mappings of a process's own are no memory, and make each look at its memory longer: meanwhile it
+/// [E09] A process's mappings use no memory, but each makes it slower to measure its memory: meanwhile it
 /// could be filled.
 #[tokio::test]
-async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
-    // Once with the limit on mappings, and once with what is left when there is none.
+async fn without_cgroups_slow_measurements_hide_no_memory() {
+    // Once with the limit on mappings, and once with no limit but the other measures.
     for (most, limit) in [("400000", "mappings"), ("100000000", "memory_bytes")] {
         let limits = ["--memory-mib", "1024", "--wall-ms", "30000", "--mappings", most];
         let warden = watched(&[&limits[..], &["--kits", "bare"]].concat());
@@ -510,7 +511,7 @@ async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
             r"
             import ctypes, os, time
             libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
-            # Two kinds in turn, which the kernel does not join.
+            # Two kinds alternate, so that the kernel does not merge them.
             for n in range(60_000): libc.mmap(None, ctypes.c_size_t(4096), 3, 0x22 + n % 2 * 0x4000, -1, 0)
             begin, begun = os.pipe()
             for _ in range(25):
@@ -526,22 +527,24 @@ async fn without_control_groups_looks_that_are_slow_hide_no_memory() {
         let value = if limit == "mappings" { 400_000 } else { 1 << 30 };
         assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
         let stdout = answer["stdout"].as_str().expect("it is text");
-        // Too many mappings may be noticed while they are made; memory comes when all are forked.
-        let told = stdout.strip_prefix("before\n");
-        assert!(told.is_some() || limit == "mappings", "all were forked before: {answer:.500}");
-        let allocated = told.unwrap_or(stdout).len() * 5;
-        // The limit, and what may come during one look. With looks that end when
-        // they have seen all, 1900 MiB came.
+        // Mappings may be counted while they are created; memory grows only after all forks.
+        let output = stdout.strip_prefix("before\n");
+        assert!(output.is_some() || limit == "mappings", "all were forked before: {answer:.500}");
+        let allocated = output.unwrap_or(stdout).len() * 5;
+        // The limit, and what can be allocated during one measurement. When each measurement
+        // was complete, 1900 MiB were allocated.
         assert!(allocated < 1500, "{limit}: {allocated} MiB");
         alive(&server).await;
     }
 }
 
-/// What busy processes share counts once, however long it takes to find out.
+/// Memory that busy processes share counts once, however long it takes to measure.
 #[tokio::test]
-async fn without_control_groups_many_busy_processes_that_share_memory_are_not_stopped() {
+async fn without_cgroups_many_busy_processes_that_share_memory_are_not_stopped() {
     let limits = ["--wall-ms", "60000", "--cpu-ms", "120000"];
-    for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
+    for warden in
+        [watched(&limits), Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &limits)]
+    {
         let server = TestServer::builder().sandbox(&warden.socket()).start().await;
         let code = python(
             r"

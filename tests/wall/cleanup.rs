@@ -1,4 +1,4 @@
-//! Two hundred interactions, and nothing is left of them.
+//! Two hundred interactions leave nothing behind.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::interval;
 use crate::harness::{Household, Program, Warden, below, direct};
 use crate::ran;
 
-/// The process table of others sends no events; it has to be looked at.
+/// There are no events for other processes, so the process table is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 const CODE: &str = "import os, subprocess, tempfile\n\
@@ -34,11 +34,11 @@ async fn two_hundred_interactions_leave_nothing_behind() {
 
     let after = household.settled(Some(&before)).await;
     assert_eq!(after, before);
-    assert!(household.is_whole(), "somebody had to be replaced");
+    assert!(household.is_whole(), "a process was replaced");
 }
 
 #[tokio::test]
-async fn a_server_that_is_asked_to_end_leaves_nothing_behind() {
+async fn a_server_that_shuts_down_leaves_nothing_behind() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let scratch = tempfile::tempdir().expect("there is a place for temporary files");
     let mut server = Program::start_whole_in(data.path(), scratch.path());

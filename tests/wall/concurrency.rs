@@ -1,4 +1,4 @@
-//! Many at once: everybody gets a turn, and those who misbehave hurt only themselves.
+//! Concurrency: every run gets its turn, and misbehaving runs harm only themselves.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{alive, execute, python, run};
 
 /// [D15]
 #[tokio::test]
-async fn past_the_queue_one_is_told_to_come_back_and_nothing_was_run() {
+async fn a_request_beyond_the_queue_gets_retry_after_and_is_not_run() {
     let warden = Warden::start(&["--places", "2", "--standbys", "2", "--queue-ms", "500"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let request = json!({"code": "import time; time.sleep(2); print('slept')"});
@@ -29,33 +29,33 @@ async fn past_the_queue_one_is_told_to_come_back_and_nothing_was_run() {
 
 /// [D14]
 #[tokio::test]
-async fn a_run_that_had_to_wait_has_all_of_its_time_left() {
+async fn time_in_the_queue_does_not_count_against_the_time_limit() {
     let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "2000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = "import time; time.sleep(1.5); print('slept')";
     let began = Instant::now();
     let (one, other) = tokio::join!(execute(&server, code), execute(&server, code));
     assert_eq!((&one["stdout"], &other["stdout"]), (&json!("slept\n"), &json!("slept\n")));
-    assert!(began.elapsed() >= Duration::from_secs(3), "they took turns");
+    assert!(began.elapsed() >= Duration::from_secs(3), "one waited for the other");
 }
 
 /// [D17]
 #[tokio::test]
-async fn a_client_that_goes_away_frees_its_place_at_once() {
+async fn a_client_that_disconnects_frees_its_cell_at_once() {
     let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "20000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     for _ in 0..3 {
         let request = json!({"code": "import time; time.sleep(15)"});
         let gone = server.post("/x/execute", &request);
         let gone = tokio::time::timeout(Duration::from_millis(300), gone).await;
-        assert!(gone.is_err(), "it sleeps");
+        assert!(gone.is_err(), "the code still sleeps");
         alive(&server).await;
     }
 }
 
 /// [D15]
 #[tokio::test]
-async fn sleepers_hold_nobody_up() {
+async fn sleeping_runs_delay_no_other_run() {
     let server = TestServer::start("").await;
     let sleeper = "import time; time.sleep(2); print('slept')";
     let sleepers = join_all((0..16).map(|_| run(&server, sleeper)));
@@ -73,7 +73,7 @@ async fn sleepers_hold_nobody_up() {
 
 /// [D15]
 #[tokio::test]
-async fn sixty_four_sleepers_leave_the_next_place_to_others() {
+async fn sixty_four_sleepers_do_not_block_the_queue() {
     let warden = Warden::start(&["--places", "65", "--queue-ms", "90000", "--wall-ms", "300000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let name = "battery-sleeps";
@@ -91,7 +91,7 @@ async fn sixty_four_sleepers_leave_the_next_place_to_others() {
         slept = sleepers => panic!("they slept out before the others were done: {slept:?}"),
         () = others => {} // and the sleepers are dropped
     }
-    until("nobody sleeps", || named(name).is_empty()).await;
+    until("no process sleeps", || named(name).is_empty()).await;
 }
 
 #[tokio::test]

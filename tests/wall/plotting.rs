@@ -1,4 +1,4 @@
-//! Drawing: every usual way, the odd ones, and those that go wrong.
+//! Plotting: all common ways, unusual ones, and failures.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn count(answer: &Value) -> usize {
 
 /// [B06] [B07] [B12] [B13]
 #[tokio::test]
-async fn each_way_to_draw_gives_its_pictures() {
+async fn each_way_to_plot_returns_its_images() {
     let server = TestServer::start("").await;
     let cases = [
         ("import seaborn as sns; sns.histplot([1, 2, 2, 3])", 1),
@@ -45,7 +45,7 @@ async fn each_way_to_draw_gives_its_pictures() {
 
 /// [B06] [B07]
 #[tokio::test]
-async fn what_needs_a_screen_says_so_at_once() {
+async fn code_that_needs_a_screen_fails_at_once() {
     let server = TestServer::start("").await;
     let cases = [
         ("matplotlib.use('TkAgg')", "ImportError: Cannot load backend 'TkAgg'"),
@@ -57,13 +57,13 @@ async fn what_needs_a_screen_says_so_at_once() {
     ];
     for (code, words) in cases {
         let answer = execute(&server, &format!("{PLOT}{code}")).await;
-        let told = answer["stderr"].as_str().expect("it is text");
-        assert!(answer["outcome"] == "failed" && told.contains(words), "{code}: {told}");
+        let output = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == "failed" && output.contains(words), "{code}: {output}");
     }
 }
 
 #[tokio::test]
-async fn drawing_that_goes_wrong_is_told_and_harms_nobody() {
+async fn plotting_errors_are_reported_and_harm_no_other_run() {
     let server = TestServer::start("").await;
     let cases = [
         (
@@ -85,16 +85,16 @@ async fn drawing_that_goes_wrong_is_told_and_harms_nobody() {
     ];
     for (code, outcome, words) in cases {
         let answer = execute(&server, &format!("{PLOT}{code}")).await;
-        let told = answer["stderr"].as_str().expect("it is text");
-        assert!(answer["outcome"] == outcome && told.contains(words), "{code}: {answer}");
+        let output = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == outcome && output.contains(words), "{code}: {answer}");
         assert_eq!(count(&answer), 0, "{code}");
         alive(&server).await;
     }
 }
 
-/// A figure that cannot be drawn is an error that the model reads, whichever way it is shown.
+/// A figure that cannot be drawn is an error that the model sees, however it is shown.
 #[tokio::test]
-async fn the_other_figures_come_where_one_cannot_be_drawn() {
+async fn other_figures_are_returned_if_one_cannot_be_drawn() {
     let server = TestServer::start("").await;
     let bad = "plt.figure(); plt.plot([1]); plt.figure(); plt.title(r'$\\frac{1}{$'); plt.figure(); plt.plot([1, 2])\n";
     for (end, words) in [
@@ -103,15 +103,15 @@ async fn the_other_figures_come_where_one_cannot_be_drawn() {
         ("plt.show(block=False); plt.close('all')", "plt.show(block=False)"),
     ] {
         let answer = execute(&server, &format!("{PLOT}{bad}{end}")).await;
-        let told = answer["stderr"].as_str().expect("it is text");
-        assert!(answer["outcome"] == "failed" && told.contains(words), "{end}: {told}");
+        let output = answer["stderr"].as_str().expect("it is text");
+        assert!(answer["outcome"] == "failed" && output.contains(words), "{end}: {output}");
         assert_eq!(count(&answer), 2, "{end}");
     }
 }
 
-/// Where `show` does not block, the figure stays the current one, as on a screen.
+/// If `show` does not block, the figure stays the current one, as with a window.
 #[tokio::test]
-async fn a_figure_that_is_shown_can_be_saved_and_drawn_on() {
+async fn a_shown_figure_can_be_saved_and_modified() {
     let server = TestServer::start("").await;
     let size = "import os; print(os.path.getsize('a.png') > 5000)";
     for (code, pictures) in [
@@ -126,14 +126,14 @@ async fn a_figure_that_is_shown_can_be_saved_and_drawn_on() {
         ("plt.plot([3, 1]); plt.savefig('a.png'); plt.show(); plt.show()", 1),
     ] {
         let answer = execute(&server, &format!("{PLOT}{code}\n{size}")).await;
-        let told = (&answer["stdout"], &answer["stderr"]);
-        assert_eq!(told, (&json!("True\n"), &json!("")), "{code}");
+        let output = (&answer["stdout"], &answer["stderr"]);
+        assert_eq!(output, (&json!("True\n"), &json!("")), "{code}");
         assert_eq!(count(&answer), pictures, "{code}");
     }
 }
 
 #[tokio::test]
-async fn a_picture_of_nothing_does_not_come_back() {
+async fn a_blank_image_is_not_returned() {
     let server = TestServer::start("").await;
     for code in [
         "plt.figure()",
@@ -149,7 +149,7 @@ async fn a_picture_of_nothing_does_not_come_back() {
 
 /// [B10]
 #[tokio::test]
-async fn a_letter_that_no_font_has_is_no_storm_of_warnings() {
+async fn missing_glyphs_cause_no_repeated_warnings() {
     let server = TestServer::start("").await;
     let answer = execute(&server, &format!("{PLOT}plt.title('日本' * 20); plt.plot([1])")).await;
     assert_eq!((count(&answer), &answer["stderr"]), (1, &json!("")));
@@ -157,7 +157,7 @@ async fn a_letter_that_no_font_has_is_no_storm_of_warnings() {
 
 /// [G07]
 #[tokio::test]
-async fn a_flood_on_the_way_of_pictures_is_cut_and_counted() {
+async fn excess_data_on_the_image_channel_is_dropped_and_counted() {
     let server = TestServer::start("").await;
     let empty = python(
         r"
@@ -189,7 +189,7 @@ async fn a_flood_on_the_way_of_pictures_is_cut_and_counted() {
 
 /// [G07]
 #[tokio::test]
-async fn half_a_picture_does_not_swallow_that_of_the_next_run() {
+async fn an_incomplete_image_does_not_consume_the_next_runs_image() {
     let server = TestServer::start("").await;
     let half = "import os, struct; os.write(4, struct.pack('!I', 1000) + b'half')";
     let runs = crate::run_all(&server, &[half, &format!("{PLOT}plt.plot([1])")]).await;

@@ -1,4 +1,4 @@
-//! Dice and clock: every cell has its own, unless somebody asks for the same in each.
+//! Random numbers and clock: different in every cell, unless the warden has a seed.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::harness::{TestServer, Warden};
 use crate::{python, run};
 
-/// A line for each kind of dice.
-fn dice() -> String {
+/// Code that prints a line for each source of random numbers.
+fn random_numbers() -> String {
     python(
         r"
         import ctypes, os, random, secrets, subprocess, sys, uuid
@@ -38,7 +38,7 @@ const TENSORFLOW: &str = "import tensorflow as tf\n\
     print(tf.random.normal([3]).numpy().tolist())\n\
     print(tf.keras.layers.Dense(2)(tf.ones([1, 2])).numpy().tolist())";
 
-/// What time it is, and in which order a set is.
+/// Code that prints the time, and the order of a set.
 fn clock() -> String {
     python(
         r"
@@ -55,7 +55,7 @@ fn clock() -> String {
 }
 
 fn seeded(seed: &str) -> Warden {
-    // The kit with TensorFlow takes a while to come up, and nothing else will do.
+    // The kit with TensorFlow takes a while to start, and this test needs it.
     Warden::start(&[
         "--seed",
         seed,
@@ -73,11 +73,11 @@ async fn server(warden: &Warden) -> TestServer {
 }
 
 #[tokio::test]
-async fn without_a_seed_no_two_throws_are_the_same() {
+async fn without_a_seed_no_random_number_repeats() {
     let warden = Warden::start(&["--wall-ms", "60000"]);
     let server = server(&warden).await;
     let mut seen = HashSet::new();
-    for code in [&dice(), &dice(), &dice(), TENSORFLOW, TENSORFLOW] {
+    for code in [&random_numbers(), &random_numbers(), &random_numbers(), TENSORFLOW, TENSORFLOW] {
         for line in run(&server, code).await.ok().lines() {
             assert!(seen.insert(line.to_owned()), "{line} came twice");
         }
@@ -85,10 +85,10 @@ async fn without_a_seed_no_two_throws_are_the_same() {
 }
 
 #[tokio::test]
-async fn with_a_seed_all_cells_are_alike_and_with_another_they_throw_something_else() {
+async fn all_cells_with_the_same_seed_are_alike_and_other_seeds_differ() {
     let (one, again, other) = (seeded("7"), seeded("7"), seeded("8"));
     let (one, again, other) = (server(&one).await, server(&again).await, server(&other).await);
-    for code in [&dice(), TENSORFLOW] {
+    for code in [&random_numbers(), TENSORFLOW] {
         let thrown = run(&one, code).await.ok();
         assert_eq!(run(&one, code).await.ok(), thrown, "in another cell");
         assert_eq!(run(&again, code).await.ok(), thrown, "in a cell of another warden");
@@ -98,15 +98,15 @@ async fn with_a_seed_all_cells_are_alike_and_with_another_they_throw_something_e
             assert!(!lines.contains(line), "{line} with either seed");
         }
     }
-    let told = run(&one, &clock()).await.ok();
-    assert!(told.starts_with("1767225600.0\n2026-01-01 00:00:00.000001\n"), "{told}");
-    assert!(told.contains("stdout='2026-01-01 00:00:00\\n', stderr=''"), "{told}");
-    assert_eq!(run(&one, &clock()).await.ok(), told, "in another cell");
-    assert_eq!(run(&again, &clock()).await.ok(), told, "in a cell of another warden");
+    let output = run(&one, &clock()).await.ok();
+    assert!(output.starts_with("1767225600.0\n2026-01-01 00:00:00.000001\n"), "{output}");
+    assert!(output.contains("stdout='2026-01-01 00:00:00\\n', stderr=''"), "{output}");
+    assert_eq!(run(&one, &clock()).await.ok(), output, "in another cell");
+    assert_eq!(run(&again, &clock()).await.ok(), output, "in a cell of another warden");
 }
 
 #[tokio::test]
-async fn with_a_seed_time_still_passes() {
+async fn time_passes_with_a_seed() {
     let warden = seeded("7");
     let server = server(&warden).await;
     let code = python(
@@ -125,18 +125,18 @@ async fn with_a_seed_time_still_passes() {
         print(time.time() - times[-1] >= 1)
         ",
     );
-    let told = run(&server, &code).await.ok();
-    assert_eq!(told, "True\nFalse True\nFalse True\nTrue\nTrue\n");
+    let output = run(&server, &code).await.ok();
+    assert_eq!(output, "True\nFalse True\nFalse True\nTrue\nTrue\n");
 }
 
 #[tokio::test]
 async fn without_a_seed_the_clock_is_right() {
     let server = TestServer::start("").await;
-    let told = run(&server, "import os, time; print(time.time(), os.environ.get('LD_PRELOAD'))");
-    let told = told.await.ok();
-    let (seconds, preload) = told.trim().split_once(' ').expect("there are two words");
+    let output = run(&server, "import os, time; print(time.time(), os.environ.get('LD_PRELOAD'))");
+    let output = output.await.ok();
+    let (seconds, preload) = output.trim().split_once(' ').expect("there are two words");
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
     let seconds = Duration::from_secs_f64(seconds.parse().expect("it is a number"));
-    assert!(now.abs_diff(seconds) < Duration::from_secs(60), "{told}");
+    assert!(now.abs_diff(seconds) < Duration::from_secs(60), "{output}");
     assert_eq!(preload, "None");
 }

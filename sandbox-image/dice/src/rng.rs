@@ -1,32 +1,32 @@
-//! Bytes that are random to whoever does not know the seed, and the same for whoever has it.
+//! Random bytes that are reproducible with the seed and unpredictable without it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// One stream of bytes for each process of a cell, so that the workers of a pool do not all throw
-/// the same.
+/// One stream of bytes for each process of a cell, so that the workers of a pool do not all draw the
+/// same numbers.
 #[derive(Debug)]
-pub struct Dice {
-    /// Number of the process in which the stream began.
+pub struct SeededRng {
+    /// Id of the process in which the stream began.
     first: AtomicI64,
-    /// How many words have been drawn.
+    /// Number of words drawn.
     drawn: AtomicU64,
 }
 
 const NONE: i64 = -1;
 
-impl Dice {
-    pub const fn new() -> Dice {
-        Dice { first: AtomicI64::new(NONE), drawn: AtomicU64::new(0) }
+impl SeededRng {
+    pub const fn new() -> SeededRng {
+        SeededRng { first: AtomicI64::new(NONE), drawn: AtomicU64::new(0) }
     }
 
-    /// The stream begins anew. A fork goes on with one of its own.
+    /// Restarts the stream. A fork continues with a stream of its own.
     pub fn begin(&self, process: u32) {
         self.first.store(process.into(), Relaxed);
         self.drawn.store(0, Relaxed);
     }
 
     pub fn fill(&self, seed: u64, process: u32, bytes: &mut [u8]) {
-        // Counted from the first one: its own number is not the same everywhere.
+        // Relative to the first process: absolute process ids differ between machines.
         let process = match self.first.load(Relaxed) {
             NONE => 0,
             first => i64::from(process).wrapping_sub(first).cast_unsigned(),
@@ -39,7 +39,7 @@ impl Dice {
     }
 }
 
-/// The step of SplitMix64: neighbours in, strangers out.
+/// The step of SplitMix64: adjacent inputs give unrelated outputs.
 fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -51,32 +51,32 @@ fn mix(number: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// What a process throws first, whose stream began in process `first`.
-    fn throw(seed: u64, first: u32, process: u32) -> [u8; 35] {
-        let dice = Dice::new();
-        dice.fill(9, 9, &mut [0; 100]); // of the zygote, which is forgotten
-        dice.begin(first);
+    /// The first bytes that `process` draws, if the stream began in process `first`.
+    fn draw(seed: u64, first: u32, process: u32) -> [u8; 35] {
+        let rng = SeededRng::new();
+        rng.fill(9, 9, &mut [0; 100]); // drawn in the zygote, discarded by `begin`
+        rng.begin(first);
         let mut bytes = [0; 35];
-        dice.fill(seed, process, &mut bytes);
+        rng.fill(seed, process, &mut bytes);
         bytes
     }
 
     #[test]
-    fn the_same_seed_throws_the_same_and_everything_else_does_not() {
-        assert_eq!(throw(7, 2, 2), throw(7, 4000, 4000));
-        assert_eq!(throw(7, 2, 5), throw(7, 4000, 4003));
-        let others = [throw(8, 2, 2), throw(7, 2, 3), throw(7, 2, 4), throw(0, 2, 2)];
+    fn the_same_seed_draws_the_same_bytes_and_other_seeds_do_not() {
+        assert_eq!(draw(7, 2, 2), draw(7, 4000, 4000));
+        assert_eq!(draw(7, 2, 5), draw(7, 4000, 4003));
+        let others = [draw(8, 2, 2), draw(7, 2, 3), draw(7, 2, 4), draw(0, 2, 2)];
         for (at, other) in others.iter().enumerate() {
-            assert_ne!(*other, throw(7, 2, 2), "{at}");
+            assert_ne!(*other, draw(7, 2, 2), "{at}");
             assert!(!others[..at].contains(other), "{at}");
         }
     }
 
     #[test]
-    fn every_number_comes_about_as_often_as_any_other() {
-        let dice = Dice::new();
+    fn every_byte_is_equally_frequent() {
+        let rng = SeededRng::new();
         let mut bytes = vec![0; 1 << 18];
-        dice.fill(1, 2, &mut bytes);
+        rng.fill(1, 2, &mut bytes);
         let mut counts = [0u32; 256];
         bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
         // 1024 of each, give or take five standard deviations.

@@ -1,4 +1,4 @@
-//! Between two runs of a cell nothing in it moves, and what it has left still counts.
+//! Between two runs all processes of a cell are frozen, and still count against its limits.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use server::sandbox::{Cell, Expected, RunOutput, Sandbox};
 use crate::harness::{Warden, below};
 use crate::python;
 
-/// Runs of which each leaves something that goes on for a moment.
+/// Number of runs that each leave processes running for a moment.
 const RUNS: u32 = 20;
-/// How long the model thinks.
+/// Time that the model takes.
 const IDLE: Duration = Duration::from_millis(1500);
 
-/// What writes down the longest time that it did not get on.
+/// Code that records the longest time in which it made no progress.
 const WATCH: &str = "import os, sys, threading, time\n\
     def watch(name):\n\
     \x20   last, longest = time.monotonic(), 0\n\
@@ -37,7 +37,7 @@ fn stdout(output: &RunOutput) -> &str {
     std::str::from_utf8(&output.stdout).expect("it is text")
 }
 
-/// State and processor time of a process, as the kernel tells.
+/// State and CPU time of a process, from the kernel.
 fn state(process: i32) -> Option<(char, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -45,7 +45,7 @@ fn state(process: i32) -> Option<(char, u64)> {
     Some((fields[0].chars().next()?, ticks))
 }
 
-/// The processes that stand still, as soon as there are so many of them.
+/// The stopped processes, as soon as there are this many.
 async fn stopped(warden: &Warden, count: usize) -> Vec<(i32, u64)> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -57,14 +57,14 @@ async fn stopped(warden: &Warden, count: usize) -> Vec<(i32, u64)> {
         if found.len() >= count {
             return found;
         }
-        assert!(Instant::now() < deadline, "only {found:?} stand still");
+        assert!(Instant::now() < deadline, "only {found:?} are stopped");
         tokio::task::yield_now().await;
     }
 }
 
 /// [K06]
 #[tokio::test]
-async fn threads_children_and_orphans_stand_still_between_two_runs_and_then_go_on() {
+async fn threads_children_and_orphans_are_frozen_between_two_runs_and_then_continue() {
     let warden = Warden::start(&["--standbys", "1"]);
     let mut cell = open(&warden).await;
     let leave = format!(
@@ -85,7 +85,7 @@ async fn threads_children_and_orphans_stand_still_between_two_runs_and_then_go_o
     assert_eq!(stdout(&left), "left\n");
 
     let still = stopped(&warden, 3).await;
-    tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+    tokio::time::sleep(IDLE).await; // the test depends on real time
     for (process, ticks) in still {
         assert_eq!(state(process), Some(('T', ticks)), "process {process} moved");
     }
@@ -103,11 +103,11 @@ async fn threads_children_and_orphans_stand_still_between_two_runs_and_then_go_o
 
 /// [K06]
 #[tokio::test]
-async fn nobody_runs_away_from_it() {
+async fn no_process_escapes_freezing() {
     let runaways = [
-        // Says that it is at its end, and goes on.
+        // Signals its end, and continues.
         "import os\nos.write(3, b'\\0')\nwhile True: pass",
-        // Is always another process.
+        // Forks continually, so that its process id always changes.
         "import os\n\
          if os.fork() == 0:\n\
          \x20   while True:\n\
@@ -136,7 +136,7 @@ async fn nobody_runs_away_from_it() {
 
 /// [K06]
 #[tokio::test]
-async fn what_a_run_has_left_counts_in_the_next_one() {
+async fn processes_left_by_a_run_count_in_the_next_one() {
     let warden = Warden::start(&["--standbys", "1"]);
     let mut cell = open(&warden).await;
     let sleepers =
@@ -172,7 +172,7 @@ async fn what_a_run_has_left_counts_in_the_next_one() {
     }
 }
 
-/// A process that dies slowly when the run ends, since it has memory to give back.
+/// A process that takes long to die after the end of the run, because it has memory to free.
 const DYING: &str = "import ctypes, fcntl, mmap, os, signal, socket, threading, time\n\
     libc = ctypes.CDLL(None, use_errno=True)\n\
     def hold():\n\
@@ -182,8 +182,8 @@ const DYING: &str = "import ctypes, fcntl, mmap, os, signal, socket, threading, 
     \x20   open('held', 'w').close()\n\
     \x20   while True: time.sleep(60)\n";
 
-/// What has the kernel send SIGCONT when the process dies, to the one that `watch` runs in. The number of
-/// the one that dies goes into `dying`.
+/// Ways to make the kernel send SIGCONT, when the process `dying` dies, to the process in which `watch`
+/// runs.
 const WAKING: &[(&str, &str)] = &[
     (
         "the signal of a child's end",
@@ -229,7 +229,7 @@ const WAKING: &[(&str, &str)] = &[
 
 /// [K06]
 #[tokio::test]
-async fn what_dies_while_all_are_stopped_wakes_nothing() {
+async fn processes_dying_while_frozen_wake_no_other_process() {
     let mut woken = Vec::new();
     for (way, wake) in WAKING {
         let warden = Warden::start(&["--standbys", "1"]);
@@ -240,8 +240,8 @@ async fn what_dies_while_all_are_stopped_wakes_nothing() {
         );
         let left = cell.run(&code).await.expect("the warden is there");
         assert_eq!(stdout(&left), "left\n", "{way}: {}", String::from_utf8_lossy(&left.stderr));
-        tokio::time::sleep(IDLE).await; // the time that passes is what this is about
-        // It has written down its longest pause when it has gone on.
+        tokio::time::sleep(IDLE).await; // the test depends on real time
+        // It has recorded its longest pause once it runs again.
         let look = "def longest(): return float(open('watch').read())\n\
             until = time.monotonic() + 1\n\
             while longest() < 1 and time.monotonic() < until: time.sleep(0.001)\n\
@@ -251,12 +251,12 @@ async fn what_dies_while_all_are_stopped_wakes_nothing() {
             woken.push(way);
         }
     }
-    assert!(woken.is_empty(), "these went on between two runs: {woken:?}");
+    assert!(woken.is_empty(), "these continued between two runs: {woken:?}");
 }
 
 /// [K06]
 #[tokio::test]
-async fn processor_time_between_two_runs_counts_in_the_second() {
+async fn cpu_time_between_two_runs_counts_for_the_second() {
     let warden = Warden::start(&["--standbys", "1"]);
     let mut cell = open(&warden).await;
     let burn = "import threading, time\n\
@@ -266,21 +266,21 @@ async fn processor_time_between_two_runs_counts_in_the_second() {
         threading.Thread(target=burn, daemon=True).start()";
     let mut counted = cell.run(burn).await.expect("the warden is there").finished.usage.cpu_us;
     for _ in 0..RUNS {
-        tokio::time::sleep(IDLE / 50).await; // the time that passes is what this is about
+        tokio::time::sleep(IDLE / 50).await; // the test depends on real time
         counted += cell.run("pass").await.expect("the cell is there").finished.usage.cpu_us;
     }
     let last = cell.run("print(time.process_time() - before)").await.expect("the cell is there");
     counted += last.finished.usage.cpu_us;
     let used: f64 = stdout(&last).trim().parse().expect("it is a number");
-    // What the last run used after it had looked is not in `used`, and is in what was counted.
+    // CPU time that the last run used after its measurement is not in `used`, but was counted.
     assert!(counted as f64 / 1e6 >= used, "{counted} µs were counted of {used} s");
 }
 
 /// [K06]
 ///
-/// It waits for its child in a way that no signal interrupts, and the child stands still.
+/// It waits for its child uninterruptibly, and the child is stopped.
 #[tokio::test]
-async fn a_parent_that_waits_for_a_new_program_to_start_keeps_its_cell() {
+async fn a_parent_waiting_for_exec_in_its_child_does_not_lose_its_cell() {
     let warden = Warden::start(&["--standbys", "1"]);
     let mut cell = open(&warden).await;
     let code = python(
@@ -300,7 +300,7 @@ async fn a_parent_that_waits_for_a_new_program_to_start_keeps_its_cell() {
     );
     let left = cell.run(&code).await.expect("the warden is there");
     assert!(!left.finished.cell_lost, "{:?}", left.finished);
-    tokio::time::sleep(IDLE).await; // the time that passes is what this is about
+    tokio::time::sleep(IDLE).await; // the test depends on real time
     let go_on = "os.close(os.open('p', os.O_WRONLY)); thread.join(); print(kept)";
     let went_on = cell.run(go_on).await.expect("the cell is still there");
     assert_eq!(stdout(&went_on), "0\n1\n");

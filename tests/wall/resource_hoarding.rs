@@ -1,12 +1,11 @@
-//! What the kernel keeps for a cell: as much as there is to be had, and others have theirs all the
-//! same.
+//! Kernel resources: a cell that takes all that it can get does not deprive others.
 
 use serde_json::json;
 
 use crate::harness::TestServer;
 use crate::{alive, execute, python, run};
 
-/// What each run of another needs of it.
+/// Code that uses each of these resources in another cell.
 const HONEST: &str = "import asyncio, os, select, subprocess\n\
     async def child():\n\
     \x20   c = await asyncio.create_subprocess_exec('echo', 'hi', stdout=subprocess.PIPE)\n\
@@ -16,7 +15,7 @@ const HONEST: &str = "import asyncio, os, select, subprocess\n\
 
 /// [G09] [F14]
 #[tokio::test]
-async fn whatever_one_hoards_others_have_theirs() {
+async fn a_cell_that_hoards_a_resource_does_not_deprive_others() {
     let server = TestServer::start("").await;
     let hoards = [
         "kept += os.pipe(); fill(kept[-1])",
@@ -55,9 +54,9 @@ async fn whatever_one_hoards_others_have_theirs() {
     }
 }
 
-/// [F14] Timers of a process are three, and there is no way to make more.
+/// [F14] A process has three timers and cannot create more.
 #[tokio::test]
-async fn timers_are_few_and_a_storm_of_their_signals_is_ones_own() {
+async fn timers_are_limited_and_their_signals_affect_only_their_run() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -88,7 +87,7 @@ async fn timers_are_few_and_a_storm_of_their_signals_is_ones_own() {
 
 /// [F02]
 #[tokio::test]
-async fn arguments_and_environments_without_end_are_refused() {
+async fn oversized_arguments_and_environments_are_refused() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -105,7 +104,7 @@ async fn arguments_and_environments_without_end_are_refused() {
 
 /// [E09]
 #[tokio::test]
-async fn pieces_of_memory_have_an_end_however_small_they_are() {
+async fn the_number_of_memory_mappings_is_limited() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -113,7 +112,7 @@ async fn pieces_of_memory_have_an_end_however_small_they_are() {
         libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
         n = 0
         while n < 200_000 and libc.mmap(None, 4096, 1 + n % 2 * 2, 0x22, -1, 0) > 0: n += 1
-        # Too little is left for Python itself: no words that need memory.
+        # Too little memory is left for Python to format a message.
         libc.write(1, b'enough\n' if 10_000 < n < 200_000 else b'endless\n', 8 if n == 200_000 else 7)
         libc._exit(0)
         ",
@@ -122,9 +121,9 @@ async fn pieces_of_memory_have_an_end_however_small_they_are() {
     alive(&server).await;
 }
 
-/// [E09] Locks are memory of the kernel's that no limit on memory counts.
+/// [E09] Locks use kernel memory that no memory limit covers.
 #[tokio::test]
-async fn locks_of_files_have_an_end() {
+async fn file_locks_are_limited() {
     let server = TestServer::start("").await;
     let lock = |locks: u32| {
         python(&format!(
@@ -146,9 +145,9 @@ async fn locks_of_files_have_an_end() {
     assert_eq!(run(&server, &lock(90)).await.ok(), "before\n");
 }
 
-/// [E09] They belong to no process, so they could not be counted for a cell. SQLite makes the others.
+/// [E09] They belong to no process, so they cannot be counted per cell. SQLite uses the other kind.
 #[tokio::test]
-async fn locks_that_belong_to_an_open_file_are_refused_and_databases_work() {
+async fn open_file_description_locks_are_refused_and_databases_work() {
     let server = TestServer::start("").await;
     let code = python(
         r"

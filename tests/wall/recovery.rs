@@ -1,4 +1,4 @@
-//! Accidents: whatever is killed, what runs gets a truthful answer, and the next request works.
+//! Recovery: when a process is killed, its client gets a correct error, and the next request works.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use tokio::time::{interval, timeout};
 use crate::harness::{Program, TestServer, Warden, below, direct};
 use crate::{ran, run};
 
-/// A zygote takes seconds to come up.
+/// Starting a zygote takes seconds.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 fn kill(process: i32) {
     let pid = Pid::from_raw(process).expect("no process is 0");
     match kill_process(pid, Signal::KILL) {
-        // Of a cell one process dies with the other.
+        // When one of a cell's two processes dies, the other dies too.
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => panic!("{process} cannot be killed: {error}"),
     }
 }
 
-/// Whether it is gone, or nothing but an entry that waits: to be reaped, or as init for that.
+/// Whether the process is gone, or a zombie: waiting to be reaped, or an init waiting for that.
 fn has_ended(process: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.contains("(init)") || stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
 
-/// The warden is the server's only child, and the zygote the eldest of the warden's.
+/// The warden is the server's only child, and the zygote is the warden's oldest.
 fn warden_and_zygote(server: &Program) -> (i32, i32) {
     let processes = below(server.id());
     (processes[0], processes[1])
@@ -38,7 +38,7 @@ fn warden_and_zygote(server: &Program) -> (i32, i32) {
 
 /// [K07]
 #[tokio::test]
-async fn a_warden_that_is_killed_is_started_again() {
+async fn a_killed_warden_is_restarted() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
     let (warden, _) = warden_and_zygote(&server);
@@ -47,17 +47,19 @@ async fn a_warden_that_is_killed_is_started_again() {
 
     kill(warden);
 
-    // The run was lost, and that is said; or it had not begun yet, and ran under the next warden.
+    // Either the run was lost, and the error reports that; or it had not begun, and the next warden ran it.
     let rest = stream.rest().await;
-    let told = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
+    let output = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
     let failed = rest.iter().find_map(|event| event.data["error"]["code"].as_str());
-    assert!(failed == Some("service_unavailable") || told == Some("on\n"), "{rest:?}");
-    let next = timeout(BACK_WITHIN, run(&server, "print(1)")).await.expect("it is back by then");
+    assert!(failed == Some("service_unavailable") || output == Some("on\n"), "{rest:?}");
+    let next = timeout(BACK_WITHIN, run(&server, "print(1)"))
+        .await
+        .expect("the warden is restarted in time");
     assert_eq!(next.ok(), "1\n");
 }
 
 #[tokio::test]
-async fn a_zygote_that_is_killed_is_replaced_and_its_cells_live_on() {
+async fn a_killed_zygote_is_replaced_and_its_cells_keep_running() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
     let (_, zygote) = warden_and_zygote(&server);
@@ -67,18 +69,19 @@ async fn a_zygote_that_is_killed_is_replaced_and_its_cells_live_on() {
     kill(zygote);
 
     let rest = stream.rest().await;
-    let told = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
-    assert_eq!(told, Some("on\n"), "{rest:?}");
+    let output = rest.iter().find_map(|event| event.data["delta"]["result"].as_str());
+    assert_eq!(output, Some("on\n"), "{rest:?}");
     for _ in 0..6 {
-        let next =
-            timeout(BACK_WITHIN, run(&server, "print(1)")).await.expect("it is back by then");
+        let next = timeout(BACK_WITHIN, run(&server, "print(1)"))
+            .await
+            .expect("the zygote is replaced in time");
         assert_eq!(next.ok(), "1\n");
     }
 }
 
 /// [K07]
 #[tokio::test]
-async fn standbys_that_are_killed_are_noticed() {
+async fn killed_standbys_are_replaced() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start_whole(data.path(), &[]);
     let (warden, zygote) = warden_and_zygote(&server);
@@ -89,9 +92,9 @@ async fn standbys_that_are_killed_are_noticed() {
     for standby in &standbys {
         kill(*standby);
     }
-    // Killing takes the kernel a moment. Nobody sends an event about others' processes.
+    // Killing takes the kernel a moment. There is no event for the end of another process's child.
     let mut looks = interval(Duration::from_millis(5));
-    // Of each cell's two, init waits for the other to be reaped, which is done by whoever notices.
+    // Of each cell's two processes, init stays until the warden has reaped the other.
     while !standbys.iter().all(|process| has_ended(*process)) {
         looks.tick().await;
     }
@@ -100,10 +103,9 @@ async fn standbys_that_are_killed_are_noticed() {
     assert_eq!(ran(&reply).remove(0).ok(), "1\n");
 }
 
-/// Whoever asks meanwhile does not notice: the next one has imported everything before the old one
-/// goes.
+/// Requests are not delayed: the next zygote has imported everything before the old one exits.
 #[tokio::test]
-async fn a_zygote_that_was_forked_often_enough_is_replaced_without_a_pause() {
+async fn a_zygote_is_replaced_after_many_forks_without_interruption() {
     let warden = Warden::start(&["--kits", "science", "--zygote-forks", "8", "--standbys", "2"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
@@ -117,7 +119,7 @@ async fn a_zygote_that_was_forked_often_enough_is_replaced_without_a_pause() {
     assert_eq!(run(&server, "print(1)").await.ok(), "1\n");
 }
 
-/// Processes that run code or wait for it: the kernel takes them first when memory is short.
+/// Processes that run code or wait for it: the OOM killer selects them first.
 fn standbys(warden: &Warden) -> Vec<i32> {
     let mut found = below(warden.id());
     found.retain(|process| {
@@ -127,8 +129,8 @@ fn standbys(warden: &Warden) -> Vec<i32> {
     found
 }
 
-/// The kernel ends standbys first when memory is short, also between the time when one is taken and the
-/// time when it has its code.
+/// When memory is short, the OOM killer selects standbys first, also between assignment to a client and
+/// the arrival of the code.
 #[tokio::test]
 async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
     let warden = Warden::start(&["--kits", "bare", "--standbys", "1"]);
@@ -170,7 +172,7 @@ async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
     assert!(!finished.cell_lost);
 }
 
-/// It ends itself with its first code, which is the code's own doing.
+/// It kills itself with its first code, so the code is the cause.
 #[tokio::test]
 async fn code_that_kills_itself_is_not_run_again() {
     let server = TestServer::start("").await;

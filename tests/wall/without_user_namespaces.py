@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Runs a command on a machine that is poorer than this one: user namespaces are switched off, nothing
-can be mounted. With `--without-landlock` there is no Landlock either; with `--as-in-docker` no control
-group can be made, and root has what Docker's root has. Root only; everything that it changes is its
-own.
+"""Runs a command as on a machine with fewer features: without user namespaces and without permission to
+mount. With `--without-landlock` there is no Landlock either; with `--as-in-docker` no cgroup can be
+created, and root has the capabilities of Docker's root. Requires root; changes only its own namespaces.
 
-    poor.py [--without-landlock | --as-in-docker] COMMAND...
+    without_user_namespaces.py [--without-landlock | --as-in-docker] COMMAND...
 """
 
 import ctypes
@@ -17,8 +16,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 NEW_USERS, NEW_MOUNTS, BIND, REC = 0x10000000, 0x20000, 0x1000, 0x4000
 SYS_ADMIN, DROP, NO_NEW_PRIVS, SET_SECCOMP, FILTER = 21, 24, 38, 22, 2
 ENOSYS = 38
-#: What Docker gives to root, where it is asked for nothing else, by their numbers.
-DOCKERS = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
+#: The capabilities of Docker's root by default, by number.
+DOCKER_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 
 
 def must(answer: int) -> None:
@@ -27,7 +26,7 @@ def must(answer: int) -> None:
 
 
 def become_root_of_a_namespace() -> None:
-    """All users are who they were, and nothing outside can be administered."""
+    """Keeps all user ids, and loses every privilege outside the namespace."""
     ready, go = os.pipe()
     me = os.getpid()
     if os.fork() == 0:
@@ -39,13 +38,13 @@ def become_root_of_a_namespace() -> None:
     must(libc.unshare(NEW_USERS | NEW_MOUNTS))
     os.write(go, b"!")
     _, status = os.wait()
-    assert status == 0, "the maps could not be written"
+    assert status == 0, "could not write the maps"
     os.close(ready)
     os.close(go)
 
 
-def show_what_root_has() -> None:
-    """The interpreter and its libraries may lie where only root can look, and we as well."""
+def show_home() -> None:
+    """The interpreter, its libraries and this checkout may be in folders that only root can read."""
     home, here = os.path.expanduser("~"), os.getcwd()
     kept = os.open(home, os.O_PATH)
     must(libc.mount(b"home", home.encode(), b"tmpfs", 0, b"mode=755"))
@@ -60,8 +59,8 @@ def show_what_root_has() -> None:
     os.chdir(here)
 
 
-def forget_landlock() -> None:
-    """Its three calls do not exist."""
+def disable_landlock() -> None:
+    """Makes its three system calls fail with ENOSYS."""
     load, equal, give = 0x20, 0x15, 0x06
     first, last = 444, 446
     program = [
@@ -77,26 +76,26 @@ def forget_landlock() -> None:
     must(libc.prctl(SET_SECCOMP, FILTER, ctypes.create_string_buffer(head), 0, 0))
 
 
-def be_as_in_docker() -> None:
+def restrict_as_in_docker() -> None:
     must(libc.mount(b"none", b"/sys/fs/cgroup", b"tmpfs", 0, None))
     with open("/proc/sys/kernel/cap_last_cap") as file:
         last = int(file.read())
-    for capability in set(range(last + 1)) - DOCKERS:
+    for capability in set(range(last + 1)) - DOCKER_CAPABILITIES:
         must(libc.prctl(DROP, capability, 0, 0, 0))
 
 
 def main(arguments: list[str]) -> None:
-    assert platform.machine() in ("x86_64", "aarch64"), "numbers of calls are known for these"
+    assert platform.machine() in ("x86_64", "aarch64"), "unsupported machine"
     become_root_of_a_namespace()
     with open("/proc/sys/user/max_user_namespaces", "w") as file:
         file.write("0")
-    show_what_root_has()
+    show_home()
     option, *command = arguments if arguments[0].startswith("--") else ["", *arguments]
     if option == "--as-in-docker":
-        be_as_in_docker()
+        restrict_as_in_docker()
     must(libc.prctl(DROP, SYS_ADMIN, 0, 0, 0))
     if option == "--without-landlock":
-        forget_landlock()
+        disable_landlock()
     os.execvp(command[0], command)
 
 

@@ -1,5 +1,5 @@
-//! The functions of the C library that take a path to open or to look at. On Linux the ones with `64` in
-//! their names are the same functions, as `off_t` has 64 bits.
+//! Replacements for C library functions that open or examine a path. On Linux the names with `64` are
+//! the same functions, because `off_t` has 64 bits.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use libc::{AT_EMPTY_PATH, FILE, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, mode_t};
 
 use crate::path::descriptor;
 
-/// The descriptor that a path names.
+/// The descriptor that a path refers to.
 ///
 /// # Safety
 /// `path` is null or a C string.
@@ -20,13 +20,13 @@ unsafe fn named(path: *const c_char) -> Option<c_int> {
     descriptor(unsafe { CStr::from_ptr(path) }.to_bytes())
 }
 
-/// A copy of a descriptor, as if it had been opened with these flags.
+/// Duplicates a descriptor, as if it had been opened with these flags.
 fn copy(fd: c_int, flags: c_int) -> c_int {
     let how = if flags & O_CLOEXEC != 0 { libc::F_DUPFD_CLOEXEC } else { libc::F_DUPFD };
     // SAFETY: the call takes numbers, and a descriptor that is not open is an error.
     let copy = unsafe { libc::fcntl(fd, how, 0) };
     if copy >= 0 && flags & O_TRUNC != 0 {
-        // As an opened file would be. What has no length to cut, as a pipe, stays as it is.
+        // Truncates, as opening a file would. An object without a length, such as a pipe, stays unchanged.
         let errno = errno();
         // SAFETY: as above, and the pointer is to this thread's own error number.
         unsafe {
@@ -35,7 +35,7 @@ fn copy(fd: c_int, flags: c_int) -> c_int {
         }
     }
     if copy < 0 && errno() == libc::EBADF {
-        set_errno(libc::ENOENT); // there is no such file
+        set_errno(libc::ENOENT); // no such file
     }
     copy
 }
@@ -51,7 +51,7 @@ fn set_errno(errno: c_int) {
 }
 
 /// # Safety
-/// That of `open`. The mode is read where the flags ask for it; else it is any number.
+/// As for `open`. The mode is used only if the flags require one; otherwise it can be any number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: mode_t) -
 }
 
 /// # Safety
-/// That of `open`.
+/// As for `open`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t)
 }
 
 /// # Safety
-/// That of `openat`.
+/// As for `openat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn openat64(
     folder: c_int,
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn openat64(
 }
 
 /// # Safety
-/// That of `creat`.
+/// As for `creat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn creat(path: *const c_char, mode: mode_t) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn creat(path: *const c_char, mode: mode_t) -> c_int {
 }
 
 /// # Safety
-/// That of `openat`.
+/// As for `openat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn openat(
     folder: c_int,
@@ -104,14 +104,14 @@ pub unsafe extern "C" fn openat(
     }
     // SAFETY: the symbol, where there is one, is the function of POSIX.
     match REAL.get_or_init(|| unsafe { std::mem::transmute(real(c"openat")) }) {
-        // SAFETY: the caller keeps the contract. A mode that is not asked for is not read.
+        // SAFETY: the caller keeps the contract. A mode that the flags do not require is not read.
         Some(real) => unsafe { real(folder, path, flags, mode) },
         None => missing(),
     }
 }
 
 /// # Safety
-/// That of `fopen`.
+/// As for `fopen`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut FILE {
     // SAFETY: the caller keeps the contract.
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *m
 }
 
 /// # Safety
-/// That of `fopen`.
+/// As for `fopen`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut FILE {
     type Function = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut FILE;
@@ -141,16 +141,16 @@ pub unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut
     if copy < 0 {
         return std::ptr::null_mut();
     }
-    // SAFETY: the descriptor is open and nobody else's, and `mode` is the caller's.
+    // SAFETY: the descriptor is open and owned by this function; `mode` is the caller's.
     let file = unsafe { libc::fdopen(copy, mode) };
     if file.is_null() {
-        // SAFETY: it is open still, and nobody else's.
+        // SAFETY: it is still open and owned by this function.
         unsafe { libc::close(copy) };
     }
     file
 }
 
-/// Whether a call on a path is about the descriptor instead: the kernel takes an empty path for it.
+/// Whether a call applies to a descriptor instead of a path: the kernel takes an empty path for that.
 macro_rules! on_descriptor {
     ($path:ident) => {
         // SAFETY: the caller keeps the contract.
@@ -159,7 +159,7 @@ macro_rules! on_descriptor {
 }
 
 /// # Safety
-/// That of `stat`.
+/// As for `stat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stat(path: *const c_char, about: *mut libc::stat) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn stat(path: *const c_char, about: *mut libc::stat) -> c_
 }
 
 /// # Safety
-/// That of `stat`.
+/// As for `stat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stat64(path: *const c_char, about: *mut libc::stat) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn stat64(path: *const c_char, about: *mut libc::stat) -> 
 }
 
 /// # Safety
-/// That of `fstatat`.
+/// As for `fstatat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fstatat64(
     folder: c_int,
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn fstatat64(
 }
 
 /// # Safety
-/// That of `fstatat`.
+/// As for `fstatat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fstatat(
     folder: c_int,
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn fstatat(
 }
 
 /// # Safety
-/// That of `statx`.
+/// As for `statx`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn statx(
     folder: c_int,
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn statx(
 }
 
 /// # Safety
-/// That of `access`.
+/// As for `access`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
     // SAFETY: the caller keeps the contract.
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of `faccessat`.
+/// As for `faccessat`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn faccessat(
     folder: c_int,
@@ -245,7 +245,7 @@ pub unsafe extern "C" fn faccessat(
 ) -> c_int {
     let fd = on_descriptor!(path);
     if let Some(fd) = fd {
-        // What is open can be used as it was opened, whatever its mode says.
+        // An open descriptor can be used as it was opened, regardless of the file's mode.
         // SAFETY: the call takes numbers.
         return ended(unsafe { libc::fcntl(fd, libc::F_GETFD) }.min(0).into(), fd.into());
     }
@@ -253,7 +253,7 @@ pub unsafe extern "C" fn faccessat(
     ended(unsafe { libc::syscall(libc::SYS_faccessat2, folder, path, mode, flags) }, None)
 }
 
-/// What a call has answered. A descriptor that is not open is a file that is not there.
+/// The result of a call. A descriptor that is not open is reported as a missing file.
 fn ended(done: libc::c_long, of: Option<c_int>) -> c_int {
     if done < 0 && of.is_some() && errno() == libc::EBADF {
         set_errno(libc::ENOENT);

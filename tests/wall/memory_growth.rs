@@ -1,30 +1,30 @@
-//! Memory by every way in which there is more of it: all of them are counted, and end alike.
+//! Memory of every kind: all of it counts, and exceeding the limit always has the same result.
 
 use serde_json::{Value, json};
 
 use crate::harness::{TestServer, Warden};
 use crate::{PLACES, alive, execute, python};
 
-/// Less memory than others have, so that it is full in no time.
+/// Less memory than the default, so that it fills quickly.
 fn small() -> Warden {
     Warden::start(&["--memory-mib", "512", "--wall-ms", "20000"])
 }
 
-/// An error in the code, or a run that was stopped for it. In either case somebody is told.
+/// Either an error in the code, or a run that was stopped. Both name the cause.
 #[track_caller]
 fn ended_for_memory(answer: &Value, way: &str) {
-    let told = answer["stderr"].as_str().expect("it is text");
+    let output = answer["stderr"].as_str().expect("it is text");
     let stopped = answer["limit"]["name"] == "memory_bytes";
-    assert!(answer["outcome"] == "failed" && told.contains("emory"), "{way}: {answer:.500}");
+    assert!(answer["outcome"] == "failed" && output.contains("emory"), "{way}: {answer:.500}");
     assert!(
-        stopped || told.contains("MemoryError") || told.contains("[Errno 12]"),
-        "{way}: {told}"
+        stopped || output.contains("MemoryError") || output.contains("[Errno 12]"),
+        "{way}: {output}"
     );
 }
 
 /// [E04] [E01]
 #[tokio::test]
-async fn memory_is_counted_whatever_it_is_called() {
+async fn memory_of_every_kind_is_counted() {
     let warden = small();
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let ways = [
@@ -43,7 +43,7 @@ async fn memory_is_counted_whatever_it_is_called() {
         let code = format!(
             "import mmap, os, threading, time\ndef fill(m):\n\
              \x20   for at in range(0, len(m), 1 << 24): m[at:at + (1 << 24)] = bytes(1 << 24)\n\
-             print('before', flush=True)\n{way}\ntime.sleep(60)  # who counts may look a little later"
+             print('before', flush=True)\n{way}\ntime.sleep(60)  # the warden may measure a little later"
         );
         let answer = execute(&server, &code).await;
         assert_eq!(answer["stdout"], "before\n", "{way}: {answer:.500}");
@@ -52,9 +52,9 @@ async fn memory_is_counted_whatever_it_is_called() {
     }
 }
 
-/// [E04] The disk has a limit of its own; mapping its files makes them memory as well.
+/// [E04] The disk has its own limit; mapped files are memory as well.
 #[tokio::test]
-async fn files_in_memory_end_where_the_disk_does() {
+async fn files_in_memory_are_limited_by_the_disk() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -80,8 +80,8 @@ async fn files_in_memory_end_where_the_disk_does() {
 
 /// [C25]
 #[tokio::test]
-async fn a_full_disk_and_full_memory_together_have_an_end() {
-    // What lies on the disk is memory too, and counts once.
+async fn disk_and_memory_filled_together_are_limited() {
+    // Files on this disk are memory too, and count once.
     let warden = Warden::start(&["--memory-mib", "512", "--scratch-mib", "200"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let fill = python(
@@ -104,9 +104,9 @@ async fn a_full_disk_and_full_memory_together_have_an_end() {
     alive(&server).await;
 }
 
-/// [G07] [E05] The code closes the channel on which the runner would say that it is done.
+/// [G07] [E05] The code closes the channel on which the runner would report the end.
 #[tokio::test]
-async fn nobody_has_more_memory_for_hanging_up_on_us() {
+async fn closing_the_control_channel_does_not_raise_the_memory_limit() {
     let warden = small();
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = python(
@@ -125,7 +125,7 @@ async fn nobody_has_more_memory_for_hanging_up_on_us() {
 
 /// [E15]
 #[tokio::test]
-async fn keys_that_are_made_to_collide_cost_only_the_time_of_their_run() {
+async fn colliding_keys_use_only_their_own_runs_time() {
     let server = TestServer::start("").await;
     let code = "class K(int):\n  def __hash__(self): return 1\nprint('before', flush=True)\n\
         d = {K(i): i for i in range(10**6)}";

@@ -1,4 +1,4 @@
-//! Files come back by descriptor: what they are, never what they point to.
+//! Files are read through descriptors: links are never followed.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn names(answer: &Value) -> Vec<&str> {
 
 /// [C06]
 #[tokio::test]
-async fn what_a_link_points_to_never_comes_back() {
+async fn targets_of_links_are_never_returned() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -32,7 +32,7 @@ async fn what_a_link_points_to_never_comes_back() {
 
 /// [C09]
 #[tokio::test]
-async fn pipes_sockets_and_devices_are_left_alone_and_block_nobody() {
+async fn pipes_sockets_and_devices_are_skipped_without_blocking() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -53,7 +53,7 @@ async fn pipes_sockets_and_devices_are_left_alone_and_block_nobody() {
 
 /// [C11] [C12]
 #[tokio::test]
-async fn a_file_that_is_larger_than_it_is_costs_nothing() {
+async fn sparse_files_over_the_limits_are_refused_or_omitted() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -74,7 +74,7 @@ async fn a_file_that_is_larger_than_it_is_costs_nothing() {
 
 /// [C26]
 #[tokio::test]
-async fn a_limit_of_the_file_size_is_an_error_even_where_it_is_a_signal() {
+async fn the_file_size_limit_is_an_error_and_not_a_signal() {
     let server = TestServer::start("").await;
     let code = "import os\nfile = os.open('x', os.O_CREAT | os.O_RDWR)\n\
                 for size in (1 << 40, 600 << 20):\n\
@@ -86,7 +86,7 @@ async fn a_limit_of_the_file_size_is_an_error_even_where_it_is_a_signal() {
 
 /// [C13]
 #[tokio::test]
-async fn a_thousand_folders_deep_is_not_followed_to_the_end() {
+async fn folders_nested_a_thousand_deep_are_not_collected_completely() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -107,7 +107,7 @@ async fn a_thousand_folders_deep_is_not_followed_to_the_end() {
 
 /// [C15]
 #[tokio::test]
-async fn of_many_files_the_first_hundred_come_back_and_the_rest_is_counted() {
+async fn the_first_hundred_files_are_returned_and_the_others_counted() {
     let server = TestServer::start("").await;
     let code = "for i in range(9000): open(f'{i:04}', 'w').write('x')";
     let answer = execute(&server, code).await;
@@ -119,7 +119,7 @@ async fn of_many_files_the_first_hundred_come_back_and_the_rest_is_counted() {
 
 /// [B09]
 #[tokio::test]
-async fn of_many_pictures_the_first_twenty_come_back_and_the_rest_is_counted() {
+async fn the_first_twenty_images_are_returned_and_the_others_counted() {
     let server = TestServer::start("").await;
     let code = "head = b'\\x89PNG\\r\\n\\x1a\\n'\nfor i in range(5000): open(str(i), 'wb').write(head + b'%d' % i)";
     let answer = execute(&server, code).await;
@@ -130,7 +130,7 @@ async fn of_many_pictures_the_first_twenty_come_back_and_the_rest_is_counted() {
 
 /// [C16]
 #[tokio::test]
-async fn what_nobody_may_read_is_collected_or_counted_and_cleared_away() {
+async fn unreadable_files_are_returned_or_counted_and_removed() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -148,12 +148,12 @@ async fn what_nobody_may_read_is_collected_or_counted_and_cleared_away() {
     assert_eq!(answer["stdout"], "PermissionError\nPermissionError\n", "{answer}");
     let mut found = names(&answer);
     found.sort_unstable();
-    // The wardens of root, and only they, read what the code itself may not.
+    // Only wardens with root can read files that the code itself cannot.
     let all = (vec!["d/g", "e/h", "f", "own"], json!(0));
     let some = (vec!["own"], json!(1));
     let found = (found, answer["files_left_out"].clone());
     assert!(found == all || found == some, "{answer}");
-    // Nor may one look around.
+    // Nor may the folder be listed.
     let closed = execute(&server, "import os; os.chmod('.', 0o300); open('x', 'w')").await;
     assert_eq!(closed["outcome"], "ok", "{closed}");
     alive(&server).await;
@@ -161,7 +161,7 @@ async fn what_nobody_may_read_is_collected_or_counted_and_cleared_away() {
 
 /// [C17]
 #[tokio::test]
-async fn a_file_that_is_still_being_written_or_swapped_holds_nobody_up() {
+async fn a_file_that_is_being_written_or_replaced_delays_no_other_run() {
     let server = TestServer::start("").await;
     let grows = "import os, time\n\
                  if os.fork() == 0:\n\
@@ -194,7 +194,7 @@ async fn a_file_that_is_still_being_written_or_swapped_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn names_that_are_no_text_or_odd_are_told_as_well_as_can_be() {
+async fn file_names_that_are_not_utf_8_or_unusual_are_returned_readably() {
     let server = TestServer::start("").await;
     let code =
         r"open('a\nb', 'w'); open('x' * 255, 'w'); open(b'\xff', 'w'); open('../workspace/q', 'w')";
@@ -206,7 +206,7 @@ async fn names_that_are_no_text_or_odd_are_told_as_well_as_can_be() {
 
 /// [C28]
 #[tokio::test]
-async fn archives_that_reach_out_of_their_folder_do_not() {
+async fn archives_with_paths_outside_cannot_write_outside() {
     let server = TestServer::start("").await;
     let code = python(
         r"
@@ -227,5 +227,5 @@ async fn archives_that_reach_out_of_their_folder_do_not() {
     );
     let answer = execute(&server, &code).await;
     assert_eq!(answer["stdout"], "refused\n");
-    assert_eq!(names(&answer), ["etc/evil"], "what zipfile made of it, in the work directory");
+    assert_eq!(names(&answer), ["etc/evil"], "zipfile has put it in the work directory");
 }

@@ -1,5 +1,4 @@
-//! The door through which the zygote's Python comes in: three functions with C names and nothing but
-//! numbers for arguments.
+//! The C interface for the zygote's Python: functions with C names that take only numbers.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +11,7 @@ use crate::seccomp::{CellFilters, Filters};
 use crate::spec::CellSpec;
 use crate::sys;
 
-/// What does not depend on the cell, made once in the zygote.
+/// State that is the same for all cells, prepared once in the zygote.
 #[derive(Debug)]
 struct Prepared {
     spec: CellSpec,
@@ -23,8 +22,8 @@ static PREPARED: OnceLock<Prepared> = OnceLock::new();
 static ENCLOSED: OnceLock<CellFilters> = OnceLock::new();
 
 /// Called once in the zygote. `spec` is a file with a [`CellSpec`] as JSON, `proc` an open `/proc`;
-/// both are taken over. 0, or 1 with the reason on standard error.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+/// this function takes ownership of both. Returns 0, or 1 with the reason on standard error.
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
     let (spec, proc) = (sys::adopt(spec), sys::adopt(proc));
@@ -37,9 +36,9 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
     }
 }
 
-/// Called once in the zygote, when it has imported everything and before it is forked. 0, or 1 with the
+/// Called once in the zygote, after all imports and before the first fork. Returns 0, or 1 with the
 /// reason on standard error.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_enclose() -> i32 {
     let Some(prepared) = PREPARED.get() else { return 1 };
@@ -52,10 +51,10 @@ pub extern "C" fn belljar_enclose() -> i32 {
     }
 }
 
-/// Called in the zygote, between Python's fork hooks. Returns 0 in the cell, 1 in the zygote when
-/// the cell is on its way, and 2 in the zygote when nothing was forked, with the reason on standard
-/// error. `user` and `folder` are -1 where the cell is given none. The descriptors stay the caller's.
-#[expect(unsafe_code, reason = "a name for Python to find; there is no unsafe block")]
+/// Called in the zygote, between Python's fork hooks. Returns 0 in the cell, 1 in the zygote if the
+/// cell is being created, and 2 in the zygote if the fork failed, with the reason on standard error.
+/// `user` and `folder` are -1 if the cell has none. The caller keeps ownership of the descriptors.
+#[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_fork(
     control: i32,

@@ -1,25 +1,25 @@
-//! The functions of the C library that are answered here. Those that are asked for something else
-//! than bytes or the time of day go on to the C library's own.
+//! Replacements for functions of the C library. Requests for anything but random bytes or the time of
+//! day are passed on to the C library.
 
 use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::sync::OnceLock;
 
 use libc::{CLOCK_MONOTONIC, clockid_t, size_t, ssize_t, time_t, timespec, timeval};
 
-use crate::clock::{Clock, Time};
-use crate::dice::Dice;
+use crate::clock::{Time, VirtualClock};
+use crate::rng::SeededRng;
 
-static CLOCK: Clock = Clock::new();
-static DICE: Dice = Dice::new();
+static CLOCK: VirtualClock = VirtualClock::new();
+static RNG: SeededRng = SeededRng::new();
 
-/// Called in a cell before its first code. Clock and dice begin here.
+/// Called in a cell before its first code. Starts the clock and the random numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_begin() {
     CLOCK.begin();
-    DICE.begin(std::process::id());
+    RNG.begin(std::process::id());
 }
 
-/// Programs that the code starts find the seed in their environment too.
+/// Programs started by the code inherit the seed in their environment.
 fn seed() -> u64 {
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| {
@@ -40,10 +40,10 @@ fn monotonic_ns() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// The C library's own.
+/// The C library's own function.
 ///
 /// # Safety
-/// That of `clock_gettime`.
+/// As for `clock_gettime`.
 unsafe fn real_clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
     type Function = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
     static REAL: OnceLock<Option<Function>> = OnceLock::new();
@@ -63,7 +63,7 @@ unsafe fn real_clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
 }
 
 /// # Safety
-/// That of the C library's: `time` may be written to.
+/// As for the C library's function: `time` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
     match clock {
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) ->
 }
 
 /// # Safety
-/// That of the C library's: `time` is null or may be written to. The time zone is of no use.
+/// As for the C library's function: `time` is null or may be written to. The time zone is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gettimeofday(time: *mut timeval, _zone: *mut c_void) -> c_int {
     let Time { seconds, microseconds } = CLOCK.read(monotonic_ns());
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn gettimeofday(time: *mut timeval, _zone: *mut c_void) ->
 }
 
 /// # Safety
-/// That of the C library's: `time` is null or may be written to.
+/// As for the C library's function: `time` is null or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn time(time: *mut time_t) -> time_t {
     let Time { seconds, .. } = CLOCK.read(monotonic_ns());
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn time(time: *mut time_t) -> time_t {
 }
 
 /// # Safety
-/// That of the C library's: `time` may be written to.
+/// As for the C library's function: `time` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn timespec_get(time: *mut timespec, base: c_int) -> c_int {
     const TIME_UTC: c_int = 1;
@@ -119,20 +119,20 @@ unsafe extern "C" {
     fn sem_clockwait(sem: *mut libc::sem_t, clock: clockid_t, until: *const timespec) -> c_int;
 }
 
-/// `multiprocessing` waits until a time of day that it has read from us.
+/// `multiprocessing` waits until a time of day that it has read from this library.
 ///
 /// # Safety
-/// That of the C library's: both pointers are to live values.
+/// As for the C library's function: both pointers are to live values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sem_timedwait(sem: *mut libc::sem_t, until: *const timespec) -> c_int {
     const SECOND: c_long = 1_000_000_000;
     // SAFETY: the caller keeps the contract.
     let until = unsafe { *until };
     if !(0..SECOND).contains(&until.tv_nsec) {
-        // SAFETY: as above; it knows what to say to that.
+        // SAFETY: as above; it returns the right error for invalid nanoseconds.
         return unsafe { sem_clockwait(sem, CLOCK_MONOTONIC, &raw const until) };
     }
-    let (ours, machine) = (CLOCK.glance(monotonic_ns()), monotonic());
+    let (ours, machine) = (CLOCK.peek(monotonic_ns()), monotonic());
     let nanoseconds = machine.tv_nsec + until.tv_nsec - ours.microseconds * 1000;
     let until = timespec {
         tv_sec: (machine.tv_sec + nanoseconds.div_euclid(SECOND))
@@ -145,24 +145,24 @@ pub unsafe extern "C" fn sem_timedwait(sem: *mut libc::sem_t, until: *const time
 }
 
 /// # Safety
-/// That of the C library's: `length` bytes at `bytes` may be written to.
+/// As for the C library's function: `length` bytes at `bytes` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getrandom(bytes: *mut c_void, length: size_t, _flags: c_uint) -> ssize_t {
     if length == 0 {
         return 0;
     }
-    // SAFETY: the caller keeps the contract; that what was there is no `u8` yet does not matter to
-    // the bytes that are only written.
+    // SAFETY: the caller keeps the contract. The bytes may be uninitialised before, because they are only
+    // written.
     let filled = unsafe {
         bytes.write_bytes(0, length);
         std::slice::from_raw_parts_mut(bytes.cast::<u8>(), length)
     };
-    DICE.fill(seed(), std::process::id(), filled);
+    RNG.fill(seed(), std::process::id(), filled);
     ssize_t::try_from(length).unwrap_or(ssize_t::MAX)
 }
 
 /// # Safety
-/// That of the C library's: `length` bytes at `bytes` may be written to.
+/// As for the C library's function: `length` bytes at `bytes` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getentropy(bytes: *mut c_void, length: size_t) -> c_int {
     // SAFETY: the caller keeps the contract.
