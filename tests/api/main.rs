@@ -1,4 +1,4 @@
-//! The API, through the front door. A file a subject.
+//! Tests of the API through HTTP, one file per subject.
 
 #[path = "../harness/mod.rs"]
 mod harness;

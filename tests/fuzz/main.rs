@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use harness::{Client, Household, Program, Warden};
+use harness::{Client, ProcessGroup, Program, Warden};
 
 /// How long, unless `FUZZ_SECONDS` says otherwise.
 const SECONDS: u64 = 10;
@@ -35,9 +35,9 @@ async fn calls_drawn_from_dice_harm_nobody_else() {
     let cells = setting("FUZZ_CELLS", CELLS);
     eprintln!("fuzz: FUZZ_SEED={seed}");
     let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let warden = Warden::start(Household::ONE_ZYGOTE);
+    let warden = Warden::start(ProcessGroup::ONE_ZYGOTE);
     let server = Program::start_on(data.path(), &warden.socket());
-    let household = Household::of(&server, &warden.socket());
+    let household = ProcessGroup::of(&server, &warden.socket());
 
     // Its connections are closed before anything is counted.
     let client = Client::new(server.url().to_owned());
@@ -109,7 +109,7 @@ struct Neighbours {
 }
 
 /// A fresh cell answers, again and again, and it is always the same household that makes it.
-async fn neighbours(client: &Client, end: Instant, household: &Household) -> Neighbours {
+async fn neighbours(client: &Client, end: Instant, household: &ProcessGroup) -> Neighbours {
     let mut neighbours = Neighbours::default();
     let mut paced = tokio::time::interval(NEIGHBOUR_EVERY);
     paced.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -34,7 +34,7 @@ struct House {
 async fn house(template: Template, tools: &str) -> House {
     let turn = ONE_AT_A_TIME.lock().await;
     let llama = Llama::start(template);
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let config = data.path().join("belljar.toml");
     let settings = format!(
         "model_turns = 4\nregenerations = 2\n\
@@ -195,7 +195,7 @@ async fn a_conversation_that_is_too_long_is_said_to_be_so() {
 
 /// A story of all its context takes minutes; its only slot is free at once.
 #[tokio::test]
-async fn a_client_that_goes_away_stops_the_model() {
+async fn the_model_request_is_cancelled_when_the_client_disconnects() {
     let house = house(Template::Own, "fenced").await;
     let mut request = ask("Tell me a very long story, and do not stop.");
     request["generation_config"] =
