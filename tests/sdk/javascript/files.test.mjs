@@ -1,4 +1,4 @@
-// Files that are sent ahead: upload, get, list, delete, and what code finds of them.
+// Uploaded files: upload, get, list, delete, and their use by code.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

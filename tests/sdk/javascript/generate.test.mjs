@@ -1,4 +1,4 @@
-// generateContent and its kin: whole, streamed, chats, functions, counting, and which models there are.
+// generateContent and related methods: whole, streamed, chats, functions, counting, and the list of models.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

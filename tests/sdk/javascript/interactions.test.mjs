@@ -1,4 +1,4 @@
-// What the page tells in prose, and what every client does beside it: mending, functions, keeping, refusing.
+// Features that the page describes in prose, and common uses: fixing code, functions, history, errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -89,7 +89,7 @@ for (const [way, connect] of WAYS) {
     const second = await ask();
     assert.match(second.steps.at(-1).content.at(-1).text, /5117/);
 
-    // With a call, its result and thoughts in the history, ids and signatures as they came.
+    // The history includes a call, its result and thoughts, with ids and signatures as received.
     steps.push(...second.steps, says("I have a math question for you."));
     const third = await ask();
     assert.deepEqual(third.steps.at(-1), first.steps.at(-1));
@@ -111,7 +111,7 @@ for (const [way, connect] of WAYS) {
     assert.deepEqual(results(interaction).map((result) => result.result), ["", "42\n"]);
   });
 
-  test(`direct tells an error, ${way}`, async () => {
+  test(`direct returns an error, ${way}`, async () => {
     const interaction = await direct(connect(), "1/0");
 
     assert.deepEqual(results(interaction).map((result) => result.is_error), [true]);
@@ -183,12 +183,12 @@ test("a deleted interaction is gone", async () => {
   await refused("NotFoundError", () => client.interactions.delete(made.id));
 });
 
-test("an id that never was is refused", async () => {
+test("an unknown id is refused", async () => {
   const client = plainClient();
   const refusal = await refused("BadRequestError", () => client.interactions.get("nonsense"));
   assert.match(refusal.message, /nonsense/);
 
-  // Of the right form: the bytes 0A 17 <23 characters> 12 17 <the same>.
+  // A well-formed id: the bytes 0A 17 <23 characters> 12 17 <the same>.
   const half = "x".repeat(23);
   const unknown = "v1_" + Buffer.from(`\x0a\x17${half}\x12\x17${half}`, "latin1").toString("base64url");
   await refused("NotFoundError", () => client.interactions.get(unknown));
@@ -218,8 +218,8 @@ test("a prompt that no scenario knows is refused, whole and streamed", async () 
   }
 });
 
-const askedForKeys = Boolean(process.env.BELLJAR_API_KEYS);
-test("a wrong key is refused", { skip: !askedForKeys && "the server asks for no keys" }, async () => {
+const requiresKeys = Boolean(process.env.BELLJAR_API_KEYS);
+test("a wrong key is refused", { skip: !requiresKeys && "the server requires no keys" }, async () => {
   const stranger = new GoogleGenAI({ apiKey: "not-one-of-them" });
   await refused("AuthenticationError", () => direct(stranger, "print(6*7)"));
 });
