@@ -152,7 +152,7 @@ async fn each_api_has_its_own_envelope() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_model_has_its_own_status() {
+async fn a_request_without_a_matching_scenario_is_refused_whole_and_streamed() {
     let server = TestServer::start("").await;
     let mut request = direct("print(1)");
     request["model"] = "gemini-3-flash-preview".into();

@@ -37,7 +37,7 @@ def test_a_file_is_uploaded_found_and_deleted(plain):
 
 
 def test_a_file_of_several_chunks_arrives_complete(plain):
-    content = b"0123456789abcdef" * (1 << 20)  # 16 MiB, which are two pieces, and one more byte
+    content = b"0123456789abcdef" * (1 << 20)  # 16 MiB, which are two chunks and one byte
     file = plain.files.upload(file=io.BytesIO(content + b"!"), config={"mime_type": "text/plain"})
     try:
         assert file.size_bytes == len(content) + 1

@@ -175,7 +175,7 @@ def test_get_shows_the_input_and_the_steps(plain):
     assert (stored.created, stored.updated) == (made.created, made.updated)
 
 
-def test_a_stream_can_be_read_again_from_any_event(plain):
+def test_a_stream_can_be_resumed_from_any_event(plain):
     events = list(direct(plain, "print(6*7)", stream=True))
     made = events[0].interaction.id
 
@@ -223,7 +223,7 @@ def test_a_running_interaction_can_be_cancelled(plain):
     assert plain.interactions.get(made.id).status == "cancelled"
 
 
-def test_a_deleted_interaction_is_gone(plain, refused):
+def test_a_deleted_interaction_cannot_be_fetched(plain, refused):
     made = direct(plain, "print(6*7)")
 
     plain.interactions.delete(made.id)
@@ -266,7 +266,7 @@ def test_an_empty_input_is_refused(plain, refused):
         direct(plain, "")
 
 
-def test_a_prompt_that_no_scenario_knows_is_refused_whole_and_streamed(plain, refused):
+def test_a_prompt_without_a_matching_scenario_is_refused_whole_and_streamed(plain, refused):
     for stream in [False, True]:
         with refused("BadRequestError") as refusal:
             list(
