@@ -110,7 +110,7 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line)?;
         let took = began.elapsed();
         let Some(url) = line.trim_end().strip_prefix("belljar listening on ") else {
-            bail!("the server did not get ready; its own words are above");
+            bail!("the server did not get ready; its output is above");
         };
         let client = Client::new(url.to_owned())?;
         Ok(Server { client, took, _process: process, _data: data })
@@ -145,7 +145,7 @@ impl Program {
 
     fn is_alive(&mut self) -> anyhow::Result<()> {
         match self.0.try_wait()? {
-            Some(status) => bail!("the warden ended with {status}; its own words are above"),
+            Some(status) => bail!("the warden ended with {status}; its output is above"),
             None => Ok(()),
         }
     }

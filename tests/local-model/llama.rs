@@ -29,7 +29,7 @@ impl Llama {
         let here = Path::new(HERE);
         let installed = Command::new(here.join("install")).stderr(Stdio::inherit()).output();
         let installed = installed.expect("the script is there");
-        assert!(installed.status.success(), "it cannot be installed; pip's own words are above");
+        assert!(installed.status.success(), "could not install llama.cpp; pip's output is above");
         let python = String::from_utf8(installed.stdout).expect("a path in our cache is text");
         let mut command = Command::new(python.trim_end());
         command.arg(here.join("serve.py"));

@@ -32,7 +32,7 @@ fn googles_sdks_run_the_programs_of_googles_page() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "an SDK is not content; its own words are above");
+    assert!(passed.success(), "an SDK test failed; its output is above");
 }
 
 /// Runs the code of `docs/clients.md`.
@@ -46,7 +46,7 @@ fn other_clients_run_the_code_of_their_page() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "a client is not content; its own words are above");
+    assert!(passed.success(), "a client test failed; its output is above");
 }
 
 /// The doctor's report about a client with minimal error handling.
@@ -72,7 +72,7 @@ fn an_agent_is_tested_with_one_command() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "the agent's tests failed; their own words are above");
+    assert!(passed.success(), "the agent's tests failed; their output is above");
 }
 
 /// Recorded from another server, then tested without it.

@@ -81,7 +81,7 @@ fn every_answer_is_known_to_googles_sdks() {
     let passed = Command::new(Path::new(HERE).join("known")).arg(&file).status();
     assert!(
         passed.expect("the script is there").success(),
-        "an SDK does not know something; its own words are above"
+        "an SDK does not know a member; its output is above"
     );
 }
 
