@@ -29,7 +29,8 @@ pub enum Does {
 pub const PRINT: Code = Code { text: "print(1)", does: Does::Print("1\n") };
 
 /// The same with imports that need an interpreter with all libraries.
-pub const SCIENCE: Code = Code { text: concat!(imports!(), "\nprint(1)"), does: Does::Print("1\n") };
+pub const SCIENCE: Code =
+    Code { text: concat!(imports!(), "\nprint(1)"), does: Does::Print("1\n") };
 
 pub const NUMPY: Code =
     Code { text: "import numpy\nprint(numpy.arange(5).sum())", does: Does::Print("10\n") };

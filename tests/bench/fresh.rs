@@ -59,7 +59,9 @@ async fn at_the_socket(plan: &Plan, sandbox: &Sandbox, code: Code) -> anyhow::Re
         let mut cell = sandbox.open(Expected::Only(code.text), []).await?;
         let output = cell.run(code.text).await?;
         let took = began.elapsed();
-        let Does::Print(expected) = code.does else { unreachable!("only code that prints is measured here") };
+        let Does::Print(expected) = code.does else {
+            unreachable!("only code that prints is measured here")
+        };
         let did = output.finished.outcome == Outcome::Ok && output.stdout == expected.as_bytes();
         ensure!(did, "unexpected result of a run: {output:?}");
         if at >= plan.discarded {
