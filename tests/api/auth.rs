@@ -1,11 +1,11 @@
-//! Who may come in.
+//! Authentication with API keys.
 
 use crate::harness::{Reply, TestServer};
 
 const PATH: &str = "/v1/interactions/v1_gone";
 
 #[tokio::test]
-async fn a_key_is_asked_for_where_there_are_keys_and_taken_in_each_of_its_places() {
+async fn a_configured_key_is_required_and_accepted_in_each_place() {
     let server = TestServer::builder().keys(&["right", "other"]).start().await;
     for (query, headers, wanted) in [
         ("", &[][..], 403),
@@ -32,7 +32,7 @@ async fn a_key_is_asked_for_where_there_are_keys_and_taken_in_each_of_its_places
 }
 
 #[tokio::test]
-async fn a_missing_key_is_told_apart_from_a_wrong_one_in_each_envelope() {
+async fn a_missing_key_and_a_wrong_key_have_different_errors_in_each_envelope() {
     let server = TestServer::builder().keys(&["right"]).start().await;
     for (path, missing, wrong) in [
         (PATH, "permission_denied", "unauthenticated"),
@@ -47,7 +47,7 @@ async fn a_missing_key_is_told_apart_from_a_wrong_one_in_each_envelope() {
 }
 
 #[tokio::test]
-async fn health_needs_no_key_and_the_wall_does() {
+async fn health_needs_no_key_and_isolation_needs_one() {
     let server = TestServer::builder().keys(&["right"]).start().await;
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(server.get("/readyz").await.status, 200);
@@ -55,7 +55,7 @@ async fn health_needs_no_key_and_the_wall_does() {
 }
 
 #[tokio::test]
-async fn without_keys_anything_may_be_sent_as_one() {
+async fn without_configured_keys_any_key_is_accepted() {
     let server = TestServer::start("").await;
     let request = server.request("GET", PATH).header("x-goog-api-key", "anything");
     assert_eq!(Reply::to(request).await.status, 404);

@@ -1,4 +1,4 @@
-//! Interactions that go on without their client, and cancelling any of them.
+//! Interactions in the background, and cancelling interactions of either kind.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn id(interaction: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn the_answer_comes_at_once_and_the_end_is_polled_for() {
+async fn a_background_interaction_returns_at_once_and_can_be_polled() {
     let server = TestServer::start("").await;
     let code = "import time\ntime.sleep(0.3)\nprint(42)";
     let begun = server.create(in_background(direct(code))).await;
@@ -43,7 +43,7 @@ async fn the_answer_comes_at_once_and_the_end_is_polled_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_nothing() {
+async fn a_background_interaction_continues_after_its_client_disconnects() {
     let server = TestServer::start("").await;
     let code = "import time\ntime.sleep(0.3)\nprint(42)";
     let mut stream = server.create_stream(in_background(direct(code))).await;
@@ -58,7 +58,7 @@ async fn a_client_that_goes_away_ends_nothing() {
 }
 
 #[tokio::test]
-async fn what_needs_to_be_stored_is_refused_without() {
+async fn background_without_store_is_refused() {
     let server = TestServer::start("").await;
     let mut request = in_background(direct("print(1)"));
     request["store"] = false.into();
@@ -66,14 +66,14 @@ async fn what_needs_to_be_stored_is_refused_without() {
     assert_eq!((reply.status, &reply.body["error"]["code"]), (400, &json!("invalid_request")));
     assert!(reply.message().contains("'store'"), "{}", reply.message());
 
-    // What can never begin is told now, and not to whoever polls.
+    // An invalid request fails when it is created, not when it is polled.
     let mut request = in_background(direct("?"));
-    request["model"] = "nobody".into();
+    request["model"] = "missing".into();
     assert_eq!(server.post("/v1/interactions", &request).await.status, 400);
 }
 
 #[tokio::test]
-async fn a_key_has_a_thousand_in_the_background_and_another_key_as_many() {
+async fn each_key_may_have_a_thousand_background_interactions() {
     const SLOW: &str = "scenarios: [{name: slow, script: [{delay: 600s}, {text: done}]}]";
     let server = TestServer::builder().scenarios(SLOW).keys(&["one", "other"]).start().await;
     let begin = |key: &'static str| {
@@ -95,7 +95,7 @@ async fn a_key_has_a_thousand_in_the_background_and_another_key_as_many() {
     let cancel = format!("{}/cancel", path(&begun[0].body));
     let request = server.request("POST", &cancel).header("x-goog-api-key", "one").json(&json!({}));
     assert_eq!(Reply::to(request).await.body["status"], "cancelled");
-    // The place is free a moment after the end is told.
+    // The slot is free a moment after the end is reported.
     let mut looks = interval(Duration::from_millis(10));
     while begin("one").await.status != 200 {
         looks.tick().await;
@@ -103,7 +103,7 @@ async fn a_key_has_a_thousand_in_the_background_and_another_key_as_many() {
 }
 
 #[tokio::test]
-async fn both_spellings_cancel_what_runs() {
+async fn both_spellings_cancel_a_running_interaction() {
     let server = TestServer::start("").await;
     for (way, body) in [("/cancel", None), (":cancel", Some(json!({})))] {
         let begun = server.create(in_background(direct("while True: pass"))).await;
@@ -118,7 +118,7 @@ async fn both_spellings_cancel_what_runs() {
         assert_eq!(reply.status, 200, "{way}: {}", reply.body);
         assert_eq!(reply.body["status"], "cancelled", "{way}");
         assert_eq!(reply.body["steps"][0]["type"], "user_input", "{way}");
-        // One that has ended stays as it is.
+        // A completed interaction stays as it is.
         assert_eq!(Reply::to(cancel()).await.body, reply.body, "{way}");
         assert_eq!(server.get(&path(&begun)).await.body, reply.body, "{way}");
         let events = server.events(id(&begun), None).await;
@@ -129,7 +129,7 @@ async fn both_spellings_cancel_what_runs() {
 }
 
 #[tokio::test]
-async fn what_has_ended_well_cannot_be_cancelled_any_more() {
+async fn a_completed_interaction_cannot_be_cancelled() {
     let server = TestServer::start("").await;
     let done = server.create(direct("print(1)")).await;
     let found = server.get(&path(&done)).await.body;
@@ -138,7 +138,7 @@ async fn what_has_ended_well_cannot_be_cancelled_any_more() {
 }
 
 #[tokio::test]
-async fn somebody_else_may_cancel_what_a_client_waits_for() {
+async fn another_client_may_cancel_an_interaction_in_the_foreground() {
     let server = TestServer::start("").await;
     let mut stream = server.create_stream(direct("while True: pass")).await;
     let created = stream.until("interaction.created").await;
@@ -150,7 +150,7 @@ async fn somebody_else_may_cancel_what_a_client_waits_for() {
 }
 
 #[tokio::test]
-async fn only_what_is_there_is_cancelled_and_only_so() {
+async fn only_existing_interactions_can_be_cancelled_and_only_by_post() {
     let server = TestServer::start("").await;
     let done = path(&server.create(direct("print(1)")).await);
     for (method, path, status) in [
@@ -169,7 +169,7 @@ async fn only_what_is_there_is_cancelled_and_only_so() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_does_not_go_on() {
+async fn a_deleted_interaction_is_stopped() {
     let server = TestServer::start("").await;
     let begun = server.create(in_background(direct("while True: pass"))).await;
     let mut reader =
@@ -183,9 +183,9 @@ async fn what_is_deleted_does_not_go_on() {
 
 /// [K07]
 #[tokio::test]
-async fn what_is_cancelled_is_killed_within_a_second() {
+async fn code_of_a_cancelled_interaction_is_killed_within_a_second() {
     let warden = Warden::start(&[]);
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let server = Program::start_on(data.path(), &warden.socket());
     let before = ticks(warden.id());
     let begun = server.create(in_background(direct("while True: pass"))).await;
@@ -207,7 +207,7 @@ async fn what_is_cancelled_is_killed_within_a_second() {
     tokio::time::timeout(Duration::from_secs(1), killed).await.expect("it is killed in time");
 }
 
-/// Processor time of all that lives below a process.
+/// Processor time of all descendants of a process.
 fn ticks(root: u32) -> HashMap<i32, u64> {
     let ticks = |process: i32| {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -228,9 +228,9 @@ scenarios:
       - text: "It is {{ stdout | trim }}. One could have known that: Gauss did, as a child, in his head."
 "#;
 
-/// Cuts the stream after every third event, and goes on from the last one that came.
+/// Cuts the stream after every third event, and resumes after the last event received.
 #[tokio::test]
-async fn resuming_loses_no_event_and_doubles_none() {
+async fn resuming_a_stream_neither_loses_nor_repeats_events() {
     let server = TestServer::start(LONG).await;
     let mut request = in_background(direct("?"));
     request["model"] = "m".into();

@@ -1,4 +1,4 @@
-//! Requests and answers that would take the server's time or its memory from all others.
+//! Requests and answers that would use up the server's time or memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::harness::{self, Reply, TestServer, direct};
 
-/// The answer to a request, while which `/healthz` is asked as well: it has to be answered first, or
-/// the other one was no work at all.
+/// Sends a request, and `/healthz` while it is processed. The latter must be answered first, or the
+/// request took no time and the test shows nothing.
 async fn while_healthy(server: &TestServer, path: &str, body: Vec<u8>) -> Reply {
     let request = server.request("POST", path).header("content-type", "application/json");
     let answer = Box::pin(Reply::to(request.body(body)));
@@ -37,7 +37,7 @@ async fn refused(server: &TestServer, path: &str, body: &Value, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_comes_to_a_trillion_schemas_is_refused() {
+async fn a_schema_that_expands_to_a_trillion_schemas_is_refused() {
     let server = TestServer::start("").await;
     let next = |number: usize| json!({"$ref": format!("#/$defs/d{number}")});
     let twice = |n: usize| (format!("d{n}"), json!({"allOf": [next(n + 1), next(n + 1)]}));
@@ -98,7 +98,7 @@ async fn a_long_text_full_of_brackets_and_backticks_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_without_an_end_are_refused() {
+async fn lists_of_excessive_length_are_refused() {
     let server = TestServer::start("").await;
     let many = |count: usize, item: &dyn Fn(usize) -> Value| -> Value {
         (0..count).map(item).collect::<Vec<_>>().into()
@@ -149,7 +149,7 @@ async fn json_of_millions_of_values_is_refused_before_it_is_parsed() {
 }
 
 #[tokio::test]
-async fn a_size_that_nobody_can_send_is_refused_at_once() {
+async fn an_excessive_content_length_is_refused_at_once() {
     let server = TestServer::builder().keys(&["right"]).control(Control::On).start().await;
     for path in [
         "/v1beta/interactions",
@@ -182,7 +182,7 @@ for n in range(20):
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_of_a_run_have_a_limit_together() {
+async fn pictures_of_a_run_have_a_total_limit() {
     let server = TestServer::start("").await;
     let code = json!({"code": PICTURES});
     let reply = while_healthy(&server, "/x/execute", code.to_string().into_bytes()).await;
@@ -197,7 +197,7 @@ async fn pictures_of_a_run_have_a_limit_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_answers_are_the_same_whole_stored_and_streamed() {
+async fn large_answers_are_identical_in_replies_store_and_streams() {
     let server = TestServer::start("").await;
     let code = r#"
 import random
@@ -231,7 +231,7 @@ for n in range(3):
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_for_which_there_is_no_memory_are_refused_and_the_next_one_is_not() {
+async fn answers_beyond_the_memory_budget_are_refused_and_later_ones_are_not() {
     let server = TestServer::builder().output_bytes(4 << 20).start().await;
     let save = |bytes: usize| {
         format!("open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes({bytes})) and None")
@@ -248,11 +248,11 @@ async fn answers_for_which_there_is_no_memory_are_refused_and_the_next_one_is_no
     }
 }
 
-/// A warden that is being killed accepts connections for a while, and closes them with all others of
-/// its own.
+/// A warden that is being killed still accepts connections for a while, and closes them with all
+/// its others.
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_a_dying_warden_has_not_run_is_run_by_the_next_one() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+async fn code_that_a_dying_warden_did_not_start_is_run_by_the_next_warden() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let socket = folder.path().join("warden.sock");
     let listener = UnixListener::bind(&socket).expect("the folder is ours");
     let dying = Arc::new(AtomicUsize::new(0));
@@ -263,7 +263,7 @@ async fn code_that_a_dying_warden_has_not_run_is_run_by_the_next_one() {
                 left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             tokio::spawn(async move {
                 if is_dying.is_ok() {
-                    // All that was sent is read, so that it is no mistake of the connection's.
+                    // All that was sent is read: otherwise the kernel would reset the connection.
                     let mut sent = [0; 16];
                     let _ = client.read(&mut sent).await;
                     return;
@@ -288,7 +288,7 @@ async fn code_that_a_dying_warden_has_not_run_is_run_by_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
+async fn templates_with_excessive_output_are_an_error() {
     let server = TestServer::start("").await;
     for (name, text) in [
         ("indent", "{{ 'a\\nb' | indent(500000000) }}".to_owned()),
@@ -333,7 +333,7 @@ async fn templates_that_make_more_than_there_is_memory_for_are_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_are_bounded_before_they_are_compiled() {
+async fn patterns_have_a_size_limit_before_they_are_compiled() {
     let server = TestServer::start("").await;
     let add = |when: Value| json!({"scenarios": [{"name": "a", "when": when, "script": [{"text": "x"}]}]});
     let (deep, long) = ("more than 8 braces `{`", "more than 256 bytes");
@@ -350,7 +350,7 @@ async fn patterns_are_bounded_before_they_are_compiled() {
     ] {
         refused(&server, "/x/scenarios", &add(when), "exceeds size limit").await;
     }
-    // All kinds count together.
+    // Patterns of all kinds count together.
     let one = json!({"model": "m*", "ignore": ["a+"], "input": {"matches": "a"},
                      "system_instruction": {"matches": "a"}});
     for _ in 0..8 {
@@ -368,7 +368,7 @@ fn address_space_kib() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_only_announced_takes_no_memory() {
+async fn an_announced_body_takes_no_memory_before_it_arrives() {
     const HALF_BODIES: u64 = 60;
     const ANNOUNCED: u64 = 100_000_000;
     let server = TestServer::start("").await;
@@ -382,7 +382,7 @@ async fn a_body_that_is_only_announced_takes_no_memory() {
              Expect: 100-continue\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("it reads");
-        // It says so when it waits for the body.
+        // `100 Continue` shows that it waits for the body.
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).await.expect("it answers");
         assert_eq!(&answer, b"HTTP/1.1 100");

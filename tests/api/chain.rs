@@ -1,4 +1,4 @@
-//! One interaction after another.
+//! Interactions that continue a previous one.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn weather() -> Value {
 }
 
 #[tokio::test]
-async fn a_function_waits_for_the_client_and_the_model_goes_on_with_its_result() {
+async fn a_function_call_waits_for_the_client_and_its_result_continues_the_turn() {
     let server = TestServer::start(WEATHER).await;
     let asked = server.create(weather()).await;
     assert_eq!(asked["status"], "requires_action");
@@ -48,7 +48,7 @@ async fn a_function_waits_for_the_client_and_the_model_goes_on_with_its_result()
 }
 
 #[tokio::test]
-async fn a_stateless_client_gets_the_same_by_sending_everything_back() {
+async fn a_stateless_client_continues_by_sending_its_history() {
     let server = TestServer::start(WEATHER).await;
     let mut request = weather();
     request["store"] = false.into();
@@ -63,7 +63,7 @@ async fn a_stateless_client_gets_the_same_by_sending_everything_back() {
 }
 
 #[tokio::test]
-async fn a_result_without_its_call_is_refused_by_its_id() {
+async fn a_function_result_with_an_unknown_call_id_is_refused() {
     let server = TestServer::start(WEATHER).await;
     let asked = server.create(weather()).await;
     let result = |id: &Value| json!({"type": "function_result", "call_id": id, "result": "rain"});
@@ -90,7 +90,7 @@ async fn a_result_without_its_call_is_refused_by_its_id() {
 }
 
 #[tokio::test]
-async fn files_of_the_chain_are_there_again_and_files_of_the_code_are_not() {
+async fn input_files_persist_along_the_chain_and_files_written_by_code_do_not() {
     let server = TestServer::start("").await;
     let list = "import os\nprint(sorted(os.listdir('.')))";
     let mut request = direct("");
@@ -110,7 +110,7 @@ async fn files_of_the_chain_are_there_again_and_files_of_the_code_are_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_continued_is_refused() {
+async fn an_invalid_previous_interaction_is_refused() {
     let server = TestServer::start("").await;
     let deleted = server.create(direct("print(1)")).await["id"].clone();
     let path = format!("/v1/interactions/{}", deleted.as_str().expect("it was stored"));
@@ -137,7 +137,7 @@ async fn what_cannot_be_continued_is_refused() {
 }
 
 #[tokio::test]
-async fn an_interaction_in_progress_can_be_looked_at() {
+async fn an_interaction_in_progress_can_be_fetched() {
     let server = TestServer::start("").await;
     let mut running = server.create_stream(direct("while True: pass")).await;
     let created = running.until("interaction.created").await;
@@ -151,7 +151,7 @@ async fn an_interaction_in_progress_can_be_looked_at() {
 }
 
 #[tokio::test]
-async fn signatures_stay_the_same_and_are_asked_back() {
+async fn signatures_are_stable_and_required_in_histories() {
     let scenario = r#"
 scenarios:
   - name: all kinds
@@ -182,7 +182,7 @@ scenarios:
     }
     assert_eq!(streamed.iter().collect::<Vec<_>>(), signatures);
 
-    // Back they go, with everything and without what may be missing.
+    // All parts are sent back, then without the optional ones.
     let mut input = vec![json!({"type": "user_input", "content": "?"})];
     input.extend(steps.iter().cloned());
     input.push(json!({"type": "function_result", "call_id": steps[3]["id"], "result": "r"}));

@@ -1,5 +1,5 @@
-//! Rules of the real service that clients meet: histories, generations of models, deadlines,
-//! revisions, and the form of what is sent in lines.
+//! Rules of the real service that clients run into: histories, generations of models, deadlines,
+//! revisions of the API, and line separators in event streams.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn response(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_call_of_a_function_needs_its_response_in_the_next_turn() {
+async fn every_function_call_needs_its_response_in_the_next_turn() {
     let server = TestServer::start(CALLS).await;
     let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
     let ask = json!({"role": "user", "parts": [{"text": "?"}]});
@@ -55,7 +55,7 @@ async fn every_call_of_a_function_needs_its_response_in_the_next_turn() {
 }
 
 #[tokio::test]
-async fn parallel_calls_have_one_signature_that_has_to_come_back() {
+async fn parallel_calls_share_one_signature_that_must_be_sent_back() {
     let server = TestServer::start(CALLS).await;
     let ask = json!({"role": "user", "parts": [{"text": "?"}]});
     let path = format!("{GEMINI_3}:generateContent");
@@ -86,7 +86,7 @@ async fn parallel_calls_have_one_signature_that_has_to_come_back() {
 }
 
 #[tokio::test]
-async fn models_before_gemini_3_use_tools_neither_beside_json_nor_beside_functions() {
+async fn models_before_gemini_3_combine_tools_with_neither_json_nor_functions() {
     let server = TestServer::start("scenarios: [{name: any, script: [{text: '{}'}]}]").await;
     let code = json!([{"codeExecution": {}}]);
     let both = json!([{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]);
@@ -119,8 +119,8 @@ async fn models_before_gemini_3_use_tools_neither_beside_json_nor_beside_functio
 }
 
 #[tokio::test]
-async fn a_client_gets_no_answer_after_its_deadline() {
-    // Each run is within its limit; together they are not within the deadline.
+async fn an_interaction_is_stopped_at_the_clients_deadline() {
+    // Each run is within its limit; together they exceed the deadline.
     let run = "      - code: \"import time; time.sleep(4)\"\n";
     let slow =
         format!("scenarios:\n  - name: slow\n    script:\n{}      - text: late\n", run.repeat(5));
@@ -159,7 +159,7 @@ async fn a_client_gets_no_answer_after_its_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(20), "the runs were stopped");
 }
 
-/// Sends a body that does not end, a byte at a time, and gives the answer.
+/// Sends an endless body, one byte at a time, and returns the answer.
 async fn answer_to_a_slow_body(server: &TestServer, path: &str) -> String {
     let address = server.url().strip_prefix("http://").expect("it is one");
     let connection = TcpStream::connect(address).await.expect("the server listens");
@@ -192,7 +192,7 @@ async fn answer_to_a_slow_body(server: &TestServer, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_deadline_holds_for_a_slow_body_and_for_a_delay_that_was_ordered() {
+async fn the_deadline_covers_a_slow_body_and_a_requested_delay() {
     let server = TestServer::start("").await;
     let delayed = async |path: &str, body: Value| {
         let request = server.request("POST", path).json(&body);
@@ -224,7 +224,7 @@ async fn the_deadline_holds_for_a_slow_body_and_for_a_delay_that_was_ordered() {
 }
 
 #[tokio::test]
-async fn a_client_of_the_schema_before_the_steps_is_advised_to_upgrade() {
+async fn a_client_of_the_schema_without_steps_is_advised_to_upgrade() {
     let server = TestServer::start("").await;
     let ask = async |revision: &str| {
         let request = server.request("POST", "/v1beta/interactions").json(&direct("print(1)"));
@@ -241,7 +241,7 @@ async fn a_client_of_the_schema_before_the_steps_is_advised_to_upgrade() {
 }
 
 #[tokio::test]
-async fn every_operation_on_an_interaction_knows_the_schema_before_the_steps() {
+async fn every_interaction_operation_refuses_the_schema_without_steps() {
     let server = TestServer::start("").await;
     let created = server.create(direct("print(1)")).await;
     let id = created["id"].as_str().expect("it has a name");
@@ -256,7 +256,7 @@ async fn every_operation_on_an_interaction_knows_the_schema_before_the_steps() {
         assert_eq!(reply.body["error"]["code"], "invalid_request", "{method} {end}");
         assert!(reply.message().contains("upgrade your client SDK"), "{}", reply.message());
     }
-    // It is still there.
+    // The interaction still exists.
     for (method, end) in operations {
         let reply = ask(method, end, "2026-05-20").await;
         assert_eq!(reply.status, 200, "{method} {end}: {}", reply.body);
@@ -264,7 +264,7 @@ async fn every_operation_on_an_interaction_knows_the_schema_before_the_steps() {
 }
 
 #[tokio::test]
-async fn nothing_that_ends_a_line_for_some_clients_is_sent_in_a_line() {
+async fn unusual_line_separators_are_escaped_in_answers() {
     let server = TestServer::start("").await;
     let separators = "\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
     let code = separators.chars().fold(String::from("print('a'"), |code, letter| {
@@ -290,7 +290,7 @@ async fn nothing_that_ends_a_line_for_some_clients_is_sent_in_a_line() {
 }
 
 #[tokio::test]
-async fn answers_of_the_test_controls_have_no_raw_separators_either() {
+async fn unusual_line_separators_are_escaped_in_test_controls() {
     let letters = ['\u{85}', '\u{2028}', '\u{2029}'];
     let text: String = letters.iter().collect();
     let server = TestServer::start("").await;
@@ -306,7 +306,7 @@ async fn answers_of_the_test_controls_have_no_raw_separators_either() {
         ("POST", "/v1beta/interactions", &asked),
         ("GET", "/x/journal", &Value::Null),
         ("POST", "/x/execute", &code),
-        // An error repeats what it does not know.
+        // An error quotes the unknown name.
         ("POST", "/x/faults", &json!({text.clone(): 1})),
     ] {
         let request = server.request(method, path);

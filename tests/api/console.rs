@@ -1,4 +1,4 @@
-//! What the program says at a terminal: the log, the first words, and the last.
+//! The program's output at a terminal: its log, its first lines and its last lines.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::harness::{libraries, socket};
 
-/// How long a line may take to be written, and a program to end that was told to end at once.
+/// Limit for a line to be written, and for a program that was asked to end at once.
 const WITHIN: Duration = Duration::from_secs(20);
-/// A stop that waits for what runs takes the whole of this.
+/// A stop that waits for running interactions takes all of this.
 const GRACE: &str = "60s";
 
 const SCENARIOS: &str = "
@@ -35,7 +35,7 @@ struct Console {
     process: Child,
     stdout: BufReader<std::process::ChildStdout>,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
-    /// For whatever it leaves when it is killed.
+    /// Temporary files, removed after the program is killed.
     scratch: Option<tempfile::TempDir>,
 }
 
@@ -49,10 +49,10 @@ fn belljar(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    said(&mut belljar(arguments))
+    output_of(&mut belljar(arguments))
 }
 
-fn said(command: &mut Command) -> (Option<i32>, String, String) {
+fn output_of(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("it is a program");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
     (status.code(), text(stdout), text(stderr))
@@ -64,23 +64,23 @@ impl Console {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is a program");
         let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
-        let heard = Arc::clone(&lines);
+        let received = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                heard.0.lock().expect("nobody panics").push(line);
-                heard.1.notify_all();
+                received.0.lock().expect("the lock is not poisoned").push(line);
+                received.1.notify_all();
             }
         });
         let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
         Console { process, stdout, lines, scratch: None }
     }
 
-    /// A server that keeps nothing, on the tests' warden, and where it is.
+    /// A server with no data folder that uses the tests' warden, and its address.
     fn serve(arguments: &[&str], change: impl FnOnce(&mut Command)) -> (Console, String) {
         Console::serve_on("127.0.0.1:0", arguments, change)
     }
 
-    /// The same with this for `--listen`.
+    /// The same with this value for `--listen`.
     fn serve_on(
         listen: &str,
         arguments: &[&str],
@@ -88,7 +88,7 @@ impl Console {
     ) -> (Console, String) {
         let mut command = belljar(&["serve", "--listen", listen, "--ephemeral"]);
         command.arg("--sandbox-socket").arg(socket()).args(arguments);
-        let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+        let scratch = tempfile::tempdir().expect("the temporary folder can be created");
         command.env("TMPDIR", scratch.path());
         change(&mut command);
         let mut console = Console::start(command);
@@ -104,11 +104,11 @@ impl Console {
         line.trim_end().to_owned()
     }
 
-    /// Waits for a line with all of these words.
+    /// Waits for a line that contains all of these words.
     fn line(&self, words: &[&str]) -> String {
         let (lines, changed) = &*self.lines;
         let deadline = Instant::now() + WITHIN;
-        let mut lines = lines.lock().expect("nobody panics");
+        let mut lines = lines.lock().expect("the lock is not poisoned");
         loop {
             let fits = |line: &&String| words.iter().all(|word| line.contains(word));
             if let Some(line) = lines.iter().find(fits) {
@@ -116,12 +116,12 @@ impl Console {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no line has {words:?}:\n{}", lines.join("\n"));
-            lines = changed.wait_timeout(lines, left).expect("nobody panics").0;
+            lines = changed.wait_timeout(lines, left).expect("the lock is not poisoned").0;
         }
     }
 
     fn all(&self) -> String {
-        self.lines.0.lock().expect("nobody panics").join("\n")
+        self.lines.0.lock().expect("the lock is not poisoned").join("\n")
     }
 
     fn signal(&self, signal: Signal) {
@@ -130,7 +130,7 @@ impl Console {
         kill_process(id, signal).expect("it is our child");
     }
 
-    /// Waits for its end.
+    /// Waits for the program to end.
     fn ends(&mut self) -> Option<i32> {
         let deadline = Instant::now() + WITHIN;
         loop {
@@ -181,7 +181,7 @@ fn interaction(model: &str, input: &str, stream: bool) -> String {
 }
 
 fn scenarios() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     std::fs::write(folder.path().join("a.yaml"), SCENARIOS).expect("the folder is ours");
     folder
 }
@@ -193,7 +193,7 @@ fn text(path: &Path) -> &str {
 const CREATE: &str = "POST /v1beta/interactions";
 
 #[test]
-fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
+fn each_request_is_logged_once_with_its_outcome_and_responder() {
     let folder = scenarios();
     let (mut server, at) = Console::serve(&["--scenarios", text(folder.path())], |_| {});
 
@@ -213,7 +213,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     assert!(line.contains(" WARN ") && line.contains("request rejected"), "{line}");
     assert!(line.contains("status=400") && line.contains("error=\"invalid_request\""), "{line}");
 
-    // A failure that the scenario wants is none of the server's.
+    // A failure that the scenario orders is not an error of the server.
     let answer = ask(&at, CREATE, &interaction("m", "and again", false));
     let line = server.line(&[request_id(&answer)]);
     assert!(line.contains(" INFO ") && line.contains("status=429"), "{line}");
@@ -245,14 +245,14 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
     let line = server.line(&[request_id(&answer)]);
     assert!(line.contains("request completed method=HEAD"), "{line}");
 
-    // Neither one that waits for its answer nor one that reads a stream.
+    // Neither a client that waits for its reply nor one that reads a stream.
     for stream in [false, true] {
         let body = interaction("direct", "while True: pass", stream);
         let mut connection = send(&at, CREATE, &body);
         if stream {
             connection.read_exact(&mut [0; 15]).expect("it has begun");
         } else {
-            // Nothing is said before its end, so the journal is asked whether it has begun.
+            // Nothing is logged before the end, so the journal shows whether it has begun.
             while !ask(&at, "GET /x/journal", "").contains("while True: pass") {}
         }
         drop(connection);
@@ -277,7 +277,7 @@ fn each_request_has_one_line_that_says_how_it_ended_and_what_answered() {
 }
 
 #[test]
-fn the_log_is_json_where_somebody_says_so() {
+fn the_log_is_json_when_configured() {
     let (mut server, at) = Console::serve(&["--log-format", "json"], |_| {});
     let answer = ask(&at, CREATE, &interaction("direct", "print(1)", false));
     server.line(&[request_id(&answer)]);
@@ -295,7 +295,7 @@ fn the_log_is_json_where_somebody_says_so() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_those_who_force_them() {
+fn colours_are_used_on_terminals_and_when_forced() {
     for (variable, has_colours) in [("CLICOLOR_FORCE", true), ("NO_COLOR", false)] {
         let (mut server, at) = Console::serve(&[], |command| {
             command.env(variable, "1");
@@ -309,7 +309,7 @@ fn colours_are_for_terminals_and_for_those_who_force_them() {
 }
 
 #[test]
-fn debug_has_what_we_say_and_not_what_our_dependencies_say() {
+fn debug_level_excludes_dependencies() {
     let folder = scenarios();
     let flags = ["--scenarios", text(folder.path())];
     let (mut server, at) = Console::serve(&flags, |command| {
@@ -347,7 +347,7 @@ fn localhost_answers_on_both_loopback_addresses() {
 }
 
 #[test]
-fn a_port_that_another_program_has_on_one_family_is_named_with_its_address() {
+fn a_port_in_use_on_one_address_family_is_reported_with_its_address() {
     let taken = ["127.0.0.1:0", "[::1]:0"].map(std::net::TcpListener::bind);
     for other in taken.into_iter().flatten() {
         let address = other.local_addr().expect("it is bound");
@@ -361,7 +361,7 @@ fn a_port_that_another_program_has_on_one_family_is_named_with_its_address() {
 }
 
 #[test]
-fn the_first_words_say_what_is_served_and_how_to_get_there() {
+fn the_banner_lists_models_settings_and_the_address() {
     let folder = scenarios();
     let (mut server, at) = Console::serve(&["--scenarios", text(folder.path())], |command| {
         command.env("BELLJAR_API_KEYS", "geheim");
@@ -387,8 +387,8 @@ fn the_first_words_say_what_is_served_and_how_to_get_there() {
 }
 
 #[test]
-fn a_server_without_scenarios_says_where_it_looked() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+fn a_server_without_scenarios_names_the_searched_folders() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let (mut server, at) = Console::serve(&[], |command| {
         command.current_dir(folder.path());
     });
@@ -406,7 +406,7 @@ fn a_server_without_scenarios_says_where_it_looked() {
 }
 
 #[test]
-fn a_stop_says_what_it_waits_for_and_a_second_signal_ends_it_at_once() {
+fn a_stop_reports_running_interactions_and_a_second_signal_ends_it() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let (mut server, at) = Console::serve(&["--shutdown-grace", GRACE], |_| {});
         let body = interaction("direct", "while True: pass", true);
@@ -420,18 +420,18 @@ fn a_stop_says_what_it_waits_for_and_a_second_signal_ends_it_at_once() {
         assert_eq!(server.ends(), Some(code));
         assert!(began.elapsed() < WITHIN, "it waited for what runs");
     }
-    // Where nothing runs there is nothing to wait for.
+    // With nothing running, the stop is immediate.
     let (mut server, _) = Console::serve(&[], |_| {});
     server.signal(Signal::INT);
     assert_eq!(server.ends(), Some(0));
     server.line(&[" stopping"]);
 }
 
-/// Says `up`, and does not end.
+/// Prints `up`, and does not end.
 const DEAF: &str = "trap '' INT TERM; echo up; while :; do read -r x <&0 || exec sleep 600; done";
 
 #[test]
-fn a_command_that_does_not_end_is_waited_for_aloud_and_ended_at_the_second_signal() {
+fn waiting_for_a_command_is_reported_and_a_second_signal_kills_it() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut command = belljar(&["exec", "--sandbox-socket"]);
         command.arg(socket()).args(["--", "sh", "-c", DEAF]);
@@ -445,8 +445,8 @@ fn a_command_that_does_not_end_is_waited_for_aloud_and_ended_at_the_second_signa
 }
 
 #[test]
-fn a_cause_is_told_once_with_the_next_step() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+fn an_error_shows_each_cause_once_with_a_hint() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let missing = folder.path().join("missing");
     let missing = text(&missing);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
@@ -486,40 +486,41 @@ fn a_cause_is_told_once_with_the_next_step() {
         }
         all.extend(arguments);
         // Folders that killed servers left in the temporary folder are removed, and logged, first.
-        let (code, stdout, stderr) =
-            said(belljar(&all).env("BELLJAR_LIBRARIES", libraries()).env("BELLJAR_LOG", "warn"));
+        let (code, stdout, stderr) = output_of(
+            belljar(&all).env("BELLJAR_LIBRARIES", libraries()).env("BELLJAR_LOG", "warn"),
+        );
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("belljar: "), "{stderr}");
         for part in parts {
             assert_eq!(stderr.matches(part).count(), 1, "{part}: {stderr}");
         }
     }
-    let (code, _, stderr) = said(belljar(&["serve"]).env("BELLJAR_LOG", "inof"));
+    let (code, _, stderr) = output_of(belljar(&["serve"]).env("BELLJAR_LOG", "inof"));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("did you mean info?"), "{stderr}");
-    // A program that is installed, and nothing else is.
-    let (_, _, stderr) = said(
+    // A program installed without its libraries.
+    let (_, _, stderr) = output_of(
         belljar(&["serve", "--ephemeral"]).env("BELLJAR_LIBRARIES", "").env("HOME", folder.path()),
     );
     assert!(stderr.contains("libraries are not installed\n  hint: "), "{stderr}");
 }
 
 #[test]
-fn a_variable_that_means_nothing_is_refused_before_all_else() {
+fn an_invalid_variable_is_refused_first() {
     let wrong = ("BELLJAR_LIBARIES", "/libraries");
     for command in [&["serve"][..], &["exec", "--", "true"], &["config"], &["doctor"]] {
         let (code, _, stderr) =
-            said(belljar(command).env(wrong.0, wrong.1).env("BELLJAR_LIBRARIES", ""));
+            output_of(belljar(command).env(wrong.0, wrong.1).env("BELLJAR_LIBRARIES", ""));
         assert_eq!(code, Some(1), "{command:?}");
         let wanted = "unknown variable BELLJAR_LIBARIES: did you mean BELLJAR_LIBRARIES?";
         assert!(stderr.contains(wanted), "{stderr}");
     }
-    let (code, ..) = said(belljar(&["--help"]).env(wrong.0, wrong.1));
+    let (code, ..) = output_of(belljar(&["--help"]).env(wrong.0, wrong.1));
     assert_eq!(code, Some(0), "help is there all the same");
 }
 
 #[test]
-fn every_broken_scenario_file_is_shown_with_its_line() {
+fn every_invalid_scenario_file_is_reported_with_its_line() {
     let folder = scenarios();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("the folder is ours");
@@ -528,7 +529,7 @@ fn every_broken_scenario_file_is_shown_with_its_line() {
     write("c.yaml", "scenarios:\n  - name: y\n    when: {}\n    skript: [text: hi]\n");
     let folder = text(folder.path());
     let flags = ["serve", "--listen", "0", "--ephemeral", "--scenarios", folder];
-    let (code, _, stderr) = said(belljar(&flags).env("BELLJAR_LIBRARIES", libraries()));
+    let (code, _, stderr) = output_of(belljar(&flags).env("BELLJAR_LIBRARIES", libraries()));
     assert_eq!(code, Some(1));
     for part in [
         "b.yaml:3:5: ",
@@ -544,9 +545,9 @@ fn every_broken_scenario_file_is_shown_with_its_line() {
 }
 
 #[test]
-fn two_servers_that_keep_nothing_run_side_by_side_and_leave_nothing() {
-    let home = tempfile::tempdir().expect("there is a place for temporary files");
-    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+fn two_ephemeral_servers_run_side_by_side_and_leave_no_files() {
+    let home = tempfile::tempdir().expect("the temporary folder can be created");
+    let scratch = tempfile::tempdir().expect("the temporary folder can be created");
     let start = || {
         Console::serve(&[], |command| {
             command.env("HOME", home.path()).env("TMPDIR", scratch.path());
@@ -567,7 +568,7 @@ fn two_servers_that_keep_nothing_run_side_by_side_and_leave_nothing() {
 }
 
 #[test]
-fn the_first_page_leads_everywhere() {
+fn the_first_page_links_to_all_pages() {
     let (_server, at) = Console::serve(&[], |_| {});
     let answer = ask(&at, "GET /", "");
     let body = answer.split("\r\n\r\n").nth(1).expect(&answer);
@@ -607,8 +608,9 @@ fn the_program_documents_itself() {
     let (code, page, _) = run(&["man", "serve"]);
     assert_eq!(code, Some(0));
     assert!(page.contains("data\\-dir"), "{page}");
-    let (code, table, _) =
-        said(belljar(&["config", "--request-bytes", "1MiB"]).env("BELLJAR_LIBRARIES", libraries()));
+    let (code, table, _) = output_of(
+        belljar(&["config", "--request-bytes", "1MiB"]).env("BELLJAR_LIBRARIES", libraries()),
+    );
     assert_eq!(code, Some(0));
     let row = table.lines().find(|line| line.starts_with("request_bytes ")).expect(&table);
     assert!(row.contains(" 1MiB ") && row.ends_with("--request-bytes"), "{row}");

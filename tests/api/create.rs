@@ -1,4 +1,4 @@
-//! What comes back when an interaction has ended.
+//! The reply to a completed interaction.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn types(interaction: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn code_runs_and_its_output_goes_back_to_the_model() {
+async fn code_runs_and_its_output_is_returned_to_the_model() {
     let server = TestServer::start(SIX_TIMES_SEVEN).await;
     let answer = server
         .create(json!({"model": "gemini-3-flash-preview", "input": "What is 6 * 7?",
@@ -40,7 +40,7 @@ async fn code_runs_and_its_output_goes_back_to_the_model() {
 }
 
 #[tokio::test]
-async fn summaries_of_thoughts_are_for_those_who_want_to_read_them() {
+async fn thought_summaries_are_returned_on_request() {
     let server = TestServer::start(SIX_TIMES_SEVEN).await;
     let ask = |summaries: &str| {
         json!({"model": "m", "input": "What is 6 * 7?", "tools": [{"type": "code_execution"}],
@@ -70,7 +70,7 @@ async fn summaries_of_thoughts_are_for_those_who_want_to_read_them() {
 }
 
 #[tokio::test]
-async fn the_answer_has_the_fields_of_the_real_service_in_its_order() {
+async fn the_reply_has_the_fields_of_the_real_service_in_the_same_order() {
     let server = TestServer::start("").await;
     let answer = server.create(direct("print(1)")).await;
 
@@ -87,7 +87,7 @@ async fn the_answer_has_the_fields_of_the_real_service_in_its_order() {
 }
 
 #[tokio::test]
-async fn what_is_fetched_later_begins_with_the_input() {
+async fn a_fetched_interaction_begins_with_the_input() {
     let server = TestServer::start("").await;
     let created = server.create(direct("print(1)")).await;
     let id = created["id"].as_str().expect("it was stored");
@@ -105,7 +105,7 @@ async fn what_is_fetched_later_begins_with_the_input() {
 }
 
 #[tokio::test]
-async fn every_version_and_every_slash_leads_to_the_same_place() {
+async fn every_api_version_and_trailing_slash_is_accepted() {
     let server = TestServer::start("").await;
     for path in [
         "/v1/interactions",
@@ -122,7 +122,7 @@ async fn every_version_and_every_slash_leads_to_the_same_place() {
 }
 
 #[tokio::test]
-async fn what_is_not_to_be_stored_has_no_id_and_cannot_be_found() {
+async fn an_interaction_without_store_has_no_id_and_cannot_be_fetched() {
     let server = TestServer::start("").await;
     let mut request = direct("print(1)");
     request["store"] = false.into();
@@ -135,7 +135,7 @@ async fn what_is_not_to_be_stored_has_no_id_and_cannot_be_found() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone() {
+async fn a_deleted_interaction_cannot_be_fetched() {
     let server = TestServer::start("").await;
     let answer = server.create(direct("print(1)")).await;
     let path = format!("/v1beta/interactions/{}", answer["id"].as_str().expect("it was stored"));
@@ -147,7 +147,7 @@ async fn what_is_deleted_is_gone() {
 }
 
 #[tokio::test]
-async fn code_that_fails_is_a_result_with_the_traceback() {
+async fn failing_code_returns_a_result_with_the_traceback() {
     let server = TestServer::start("").await;
     let answer = server.create(direct("print('before')\n1 / 0")).await;
     assert_eq!(answer["status"], "completed");
@@ -159,7 +159,7 @@ async fn code_that_fails_is_a_result_with_the_traceback() {
 }
 
 #[tokio::test]
-async fn variables_and_files_stay_within_an_interaction_and_not_beyond() {
+async fn variables_and_files_persist_within_an_interaction_only() {
     let server = TestServer::start("").await;
     let first = "```python\nx = 6\nopen('note.txt', 'w').write('7')\n```";
     let second = "```python\nprint(x * int(open('note.txt').read()))\n```";
@@ -171,7 +171,7 @@ async fn variables_and_files_stay_within_an_interaction_and_not_beyond() {
 }
 
 #[tokio::test]
-async fn files_of_the_input_lie_in_the_working_directory_under_geminis_names() {
+async fn input_files_are_in_the_working_directory_under_geminis_names() {
     let server = TestServer::start("").await;
     let code = "import os\nprint(sorted(os.listdir('.')), open('input_file_0.csv').read())";
     let mut request = direct("");
@@ -186,7 +186,7 @@ async fn files_of_the_input_lie_in_the_working_directory_under_geminis_names() {
 }
 
 #[tokio::test]
-async fn a_picture_stands_before_the_answer_in_a_step_of_its_own() {
+async fn a_picture_precedes_the_answer_in_its_own_step() {
     let server = TestServer::start("").await;
     let code = "from PIL import Image\nImage.new('RGB', (2, 2)).save('dot.png')";
     let answer = server.create(direct(code)).await;
@@ -205,7 +205,7 @@ async fn a_picture_stands_before_the_answer_in_a_step_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_what_it_asked_for() {
+async fn a_foreground_interaction_ends_when_its_client_disconnects() {
     let server = TestServer::start("").await;
     let mut stream = server.create_stream(direct("while True: pass")).await;
     let created = stream.until("interaction.created").await;

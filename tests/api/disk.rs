@@ -1,4 +1,4 @@
-//! What is on the disk: one that is full, a clock that jumps, and what a kill leaves.
+//! The disk: a full one, a clock that jumps, and files left by a killed server.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,14 +12,14 @@ const DISK_FULL: &str = "The disk of this server is full, so nothing can be stor
                          interactions or files to free space.";
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
+    tempfile::tempdir().expect("the temporary folder can be created")
 }
 
 fn path(interaction: &Value) -> String {
     format!("/v1beta/interactions/{}", interaction["id"].as_str().expect("it was stored"))
 }
 
-/// Writes until nothing fits.
+/// Writes until the disk is full.
 fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).expect("the folder is the server's");
     for size in [64 << 10, 1 << 10, 1] {
@@ -28,7 +28,7 @@ fn fill(path: &Path) {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_of_and_room_can_be_made() {
+async fn a_full_disk_is_reported_and_space_can_be_freed() {
     let data = folder();
     let server = Program::start_on_small_disk(data.path(), 12);
     let kept = server.create(direct("print('kept')")).await;
@@ -40,7 +40,7 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
     let file = Reply::to(upload.body("x".repeat(3 << 20))).await.body["file"]["name"].clone();
     assert_eq!(server.get("/readyz").await.status, 200);
 
-    fill(&server.sees(data.path()).join("of-somebody-else"));
+    fill(&server.sees(data.path()).join("of-another-program"));
     let reason = DISK_FULL;
     let upload = server
         .request("POST", "/upload/v1beta/files")
@@ -58,7 +58,7 @@ async fn a_full_disk_is_told_of_and_room_can_be_made() {
         last = server.post("/v1beta/interactions", &direct(&format!("print(1) # {long}"))).await;
     }
     assert_eq!((last.status, last.message()), (503, reason), "{}", last.body);
-    // What was begun and could not be stored has let go of its room.
+    // An interaction that began and could not be stored releases its space.
     fill(&server.sees(data.path()).join("of-another"));
     let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.message()), (503, "Not ready: the disk is full."));
@@ -217,7 +217,7 @@ async fn a_read_only_data_folder_is_named_as_the_reason() {
 }
 
 #[tokio::test]
-async fn a_server_whose_clock_has_jumped_deletes_nothing() {
+async fn a_clock_jump_deletes_no_interactions() {
     let data = folder();
     let server = Program::start(data.path(), &[]);
     let kept = path(&server.create(direct("print(42)")).await);
@@ -232,7 +232,7 @@ async fn a_server_whose_clock_has_jumped_deletes_nothing() {
         std::fs::write(&clock, (last - jump).to_string()).expect("the folder is the test's");
         let log = data.path().join("log");
         let server = Program::start_with_log(data.path(), &["--retention", "1ms"], &log, "info");
-        // The first look at the clock comes with the start, and is told.
+        // The first look at the clock comes with the start, and is logged.
         let mut looks = tokio::time::interval(Duration::from_millis(10));
         while !std::fs::read_to_string(&log).expect("it is there").contains("clock jumped") {
             looks.tick().await;
@@ -243,7 +243,7 @@ async fn a_server_whose_clock_has_jumped_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_killed_server_left_in_the_temporary_folder_goes_with_the_next_start() {
+async fn temporary_files_of_a_killed_server_are_removed_at_the_next_start() {
     let (data, scratch) = (folder(), folder());
     let left = || {
         let entries = std::fs::read_dir(scratch.path()).expect("it is the test's").flatten();

@@ -1,18 +1,18 @@
-//! What the program says about the machine that it is on.
+//! `belljar doctor`: the report about the machine and about clients.
 
 use std::process::Command;
 
 use crate::harness::{libraries, socket};
 
 #[test]
-fn the_doctor_has_code_run_and_names_every_layer() {
-    let said = Command::new(env!("CARGO_BIN_EXE_belljar"))
+fn doctor_runs_code_and_lists_every_isolation_layer() {
+    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
         .args(["doctor", "--libraries"])
         .arg(libraries())
         .output()
         .expect("the server is a program");
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert!(said.status.success(), "{text}");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert!(output.status.success(), "{text}");
     for part in ["namespaces: ", "landlock: ", "seccomp: ", "printed 42"] {
         assert!(text.contains(part), "nothing about {part}:\n{text}");
     }
@@ -20,19 +20,19 @@ fn the_doctor_has_code_run_and_names_every_layer() {
 }
 
 #[test]
-fn the_doctor_says_what_is_missing() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
-    let said = Command::new(env!("CARGO_BIN_EXE_belljar"))
+fn doctor_reports_missing_libraries() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
+    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
         .args(["doctor", "--libraries"])
         .arg(folder.path())
         .output()
         .expect("the server is a program");
-    let words = String::from_utf8(said.stderr).expect("it is text");
-    assert!(!said.status.success());
-    assert!(words.contains("install-libraries"), "{words}");
+    let stderr = String::from_utf8(output.stderr).expect("it is text");
+    assert!(!output.status.success());
+    assert!(stderr.contains("install-libraries"), "{stderr}");
 }
 
-/// A client that asks twice where that may help, and believes that an answer has parts.
+/// A client that retries where that may help, and assumes that an answer has parts.
 const CARELESS: &str = r#"
 import json, os, sys, time, urllib.error, urllib.request
 body = {"contents": [{"parts": [{"text": "print(6 * 7)"}]}], "tools": [{"codeExecution": {}}]}
@@ -49,7 +49,7 @@ sys.exit(0 if parts else "no parts")
 "#;
 
 fn doctor(client: &[&str]) -> (Option<i32>, String, String) {
-    let said = Command::new(env!("CARGO_BIN_EXE_belljar"))
+    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
         .args(["doctor", "--client", "--client-within", "20s", "--sandbox-socket"])
         .arg(socket())
         .arg("--")
@@ -58,18 +58,18 @@ fn doctor(client: &[&str]) -> (Option<i32>, String, String) {
         .output()
         .expect("the server is a program");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
-    (said.status.code(), text(said.stdout), text(said.stderr))
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
-fn the_doctor_says_which_failures_a_client_survives() {
-    let (code, said, words) = doctor(&["python3", "-c", CARELESS]);
-    assert_eq!((code, words.as_str()), (Some(1), ""), "{said}");
+fn doctor_reports_which_failures_a_client_survives() {
+    let (code, stdout, stderr) = doctor(&["python3", "-c", CARELESS]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
     let of = |what: &str| {
-        let line = said.lines().find(|line| line.contains(what));
-        line.unwrap_or_else(|| panic!("nothing about {what}:\n{said}"))
+        let line = stdout.lines().find(|line| line.contains(what));
+        line.unwrap_or_else(|| panic!("nothing about {what}:\n{stdout}"))
     };
-    assert!(said.starts_with("ok        without any failure\n"), "{said}");
+    assert!(stdout.starts_with("ok        without any failure\n"), "{stdout}");
     for (what, verdict) in [
         ("429 with Retry-After", "survived "),
         ("begins after 3 s", "survived "),
@@ -87,8 +87,8 @@ fn the_doctor_says_which_failures_a_client_survives() {
     let blocked = of("quirk blocked_prompt");
     assert!(blocked.contains("https://github.com/vercel/ai/issues/19758"), "{blocked}");
     assert!(blocked.ends_with("exit code 1: KeyError: 'candidates'"), "{blocked}");
-    let last = said.lines().last().expect("it has lines");
-    let counted = |verdict: &str| said.lines().filter(|line| line.starts_with(verdict)).count();
+    let last = stdout.lines().last().expect("it has lines");
+    let counted = |verdict: &str| stdout.lines().filter(|line| line.starts_with(verdict)).count();
     let wanted = format!(
         "{} survived, {} failed, {} not met",
         counted("survived  "),
@@ -99,35 +99,35 @@ fn the_doctor_says_which_failures_a_client_survives() {
 }
 
 #[test]
-fn a_client_that_fails_anyway_is_not_tried_further() {
-    let (code, said, _) = doctor(&["sh", "-c", "echo no >&2; exit 3"]);
+fn a_client_that_fails_without_a_fault_is_not_tested_further() {
+    let (code, stdout, _) = doctor(&["sh", "-c", "echo no >&2; exit 3"]);
     assert_eq!(
-        (code, said.as_str()),
+        (code, stdout.as_str()),
         (Some(1), "failed    without any failure: exit code 3: no\n")
     );
-    let (code, _, words) = doctor(&["no-such-command"]);
+    let (code, _, stderr) = doctor(&["no-such-command"]);
     assert_eq!(code, Some(1));
-    assert!(words.contains("could not run no-such-command"), "{words}");
+    assert!(stderr.contains("could not run no-such-command"), "{stderr}");
 }
 
 #[test]
-fn a_client_has_so_much_time() {
-    let said = Command::new(env!("CARGO_BIN_EXE_belljar"))
+fn a_client_has_a_time_limit() {
+    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
         .args(["doctor", "--client", "--client-within", "1s", "--sandbox-socket"])
         .arg(socket())
         .args(["--", "sleep", "60"])
         .output()
         .expect("the server is a program");
-    let said = String::from_utf8(said.stdout).expect("it is text");
-    assert_eq!(said, "failed    without any failure: it did not exit within 1 s\n");
+    let stdout = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(stdout, "failed    without any failure: it did not exit within 1 s\n");
 }
 
 #[test]
-fn a_client_that_asks_nothing_meets_nothing() {
-    let (code, said, _) = doctor(&["true"]);
-    assert_eq!(code, Some(0), "{said}");
+fn a_client_that_sends_no_request_gets_no_verdict() {
+    let (code, stdout, _) = doctor(&["true"]);
+    assert_eq!(code, Some(0), "{stdout}");
     assert!(
-        said.lines().last().is_some_and(|line| line.starts_with("0 survived, 0 failed, ")),
-        "{said}"
+        stdout.lines().last().is_some_and(|line| line.starts_with("0 survived, 0 failed, ")),
+        "{stdout}"
     );
 }

@@ -1,10 +1,10 @@
-//! The document of the API, and the page to read it.
+//! The OpenAPI document, and the page that shows it.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Reply, TestServer};
 
-/// A path with something in its gaps.
+/// A path with its parameters filled in.
 fn filled(path: &str) -> String {
     path.replace("{version}", "v1beta")
         .replace("{id}", "v1_gone")
@@ -13,7 +13,7 @@ fn filled(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_document_is_there_for_everybody() {
+async fn the_document_needs_no_key() {
     let server = TestServer::builder().keys(&["secret"]).start().await;
     let reply = server.get("/openapi.json").await;
     assert_eq!((reply.status, &reply.body["openapi"]), (200, &json!("3.1.0")));
@@ -21,7 +21,7 @@ async fn the_document_is_there_for_everybody() {
 }
 
 #[tokio::test]
-async fn each_path_has_the_methods_of_the_document_and_no_others() {
+async fn each_path_accepts_exactly_the_documented_methods() {
     let server = TestServer::start("").await;
     let document = server.get("/openapi.json").await.body;
     let paths = document["paths"].as_object().expect("it is one");
@@ -32,7 +32,7 @@ async fn each_path_has_the_methods_of_the_document_and_no_others() {
                 Reply::to(server.request(method.to_uppercase().as_str(), &filled(path))).await;
             let documented = operations.get(method).is_some();
             assert_eq!(reply.status != 405, documented, "{method} {path}: {}", reply.body);
-            // Of nothing that is documented there is nothing at its path.
+            // A path without documented methods is not routed.
             let is_nothing = reply.message().starts_with("Path not found:");
             assert!(!is_nothing, "{method} {path}: {}", reply.body);
         }
@@ -40,7 +40,7 @@ async fn each_path_has_the_methods_of_the_document_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_page_is_made_of_what_the_server_has() {
+async fn the_page_loads_nothing_from_other_hosts() {
     let server = TestServer::builder().keys(&["secret"]).start().await;
     for path in ["/docs", "/docs/"] {
         let page = server.request("GET", path).send().await.expect("the server answers");
@@ -48,7 +48,7 @@ async fn the_page_is_made_of_what_the_server_has() {
         let page = page.text().await.expect("it is text");
         assert!(
             !page.contains("http://") && !page.contains("https://"),
-            "it asks elsewhere: {page}"
+            "it loads from another host: {page}"
         );
         for file in ["swagger-ui.css", "swagger-ui-bundle.js"] {
             assert!(page.contains(file), "{page}");

@@ -1,4 +1,4 @@
-//! What is refused, and with which words.
+//! Requests that are refused, and the texts of the errors.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ const INTERACTIONS: &str = "/v1beta/interactions";
 
 /// [K13]
 #[tokio::test]
-async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
+async fn an_invalid_request_is_refused_before_any_work_begins() {
     let server = TestServer::start("").await;
     for (change, wanted) in [
         (json!({"model": null}), "Missing required parameter 'model'."),
@@ -106,7 +106,7 @@ async fn a_request_that_is_wrong_is_refused_before_anything_happens() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_refused_and_its_content_type_does_not_matter() {
+async fn a_body_that_is_not_json_is_refused_with_any_content_type() {
     let server = TestServer::start("").await;
     for body in ["", "{", "nonsense", "[]", "\u{0}"] {
         let reply = Reply::to(server.request("POST", INTERACTIONS).body(body)).await;
@@ -152,7 +152,7 @@ async fn each_api_has_its_own_envelope() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_is_an_answer_of_its_own() {
+async fn a_request_without_a_matching_scenario_is_refused_whole_and_streamed() {
     let server = TestServer::start("").await;
     let mut request = direct("print(1)");
     request["model"] = "gemini-3-flash-preview".into();
@@ -164,17 +164,17 @@ async fn a_model_that_refuses_is_an_answer_of_its_own() {
     }
 }
 
-/// The first turn is right, and the second needs a name that nobody gave.
+/// The first turn is valid; the second uses an undefined name.
 const BREAKS_OFF: &str = r#"
 scenarios:
   - name: breaks off
     script:
       - code: print(1)
-      - text: "{{ nobody }}"
+      - text: "{{ undefined }}"
 "#;
 
 #[tokio::test]
-async fn an_interaction_that_breaks_off_has_failed_and_keeps_what_had_happened() {
+async fn an_interrupted_interaction_is_failed_and_keeps_its_steps() {
     let server = TestServer::start(BREAKS_OFF).await;
     let mut request = direct("?");
     request["model"] = "m".into();
@@ -191,7 +191,7 @@ async fn an_interaction_that_breaks_off_has_failed_and_keeps_what_had_happened()
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_says_why_and_is_not_done() {
+async fn an_interrupted_stream_ends_with_an_error_and_without_done() {
     let server = TestServer::start(BREAKS_OFF).await;
     let mut request = direct("?");
     request["model"] = "m".into();

@@ -1,4 +1,4 @@
-//! A command with a server of its own.
+//! `belljar exec`: a command with a server of its own.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,7 +11,7 @@ use crate::harness::{below, libraries, socket};
 
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Asks the server that the two variables name, as any client would, and says what came back.
+/// Sends a request to the server that the two variables name, as any client would, and prints the reply.
 const ASK: &str = r#"
 import json, os, urllib.request
 assert "GOOGLE_API_KEY" not in os.environ and "GOOGLE_GENAI_USE_VERTEXAI" not in os.environ
@@ -40,11 +40,11 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn a_command_finds_its_server_and_has_the_terminal_for_itself() {
+fn a_command_gets_its_server_and_exclusive_use_of_the_terminal() {
     for keys in ["", "first,second"] {
         let Output { status, stdout, stderr } = exec(&["python3", "-c", ASK])
             .env("BELLJAR_API_KEYS", keys)
-            // Neither may lead the client past the server.
+            // Proxy settings must not lead the client past the server.
             .env("http_proxy", "http://127.0.0.1:9")
             .env("GOOGLE_API_KEY", "a real one")
             .env("GOOGLE_GENAI_USE_VERTEXAI", "true")
@@ -70,25 +70,25 @@ fn the_exit_code_is_that_of_the_command() {
     }
 }
 
-/// Says `up`, and for every signal its name; ends with 3 after it.
-const LISTENS: &str = r#"
+/// Prints `up`, and the name of each signal; ends with 3 after it.
+const REPORTS_SIGNALS: &str = r#"
 import signal, sys
-def told(number, _):
+def on_signal(number, _):
     print(signal.Signals(number).name, flush=True)
     sys.exit(3)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, told)
+    signal.signal(number, on_signal)
 print("up", flush=True)
 while True:
     signal.pause()
 "#;
 
-/// It and the lines that its command says.
+/// The process, and the lines that its command prints.
 fn until_up(mut belljar: Command) -> (Child, std::io::Lines<BufReader<std::process::ChildStdout>>) {
     let mut child = belljar.stdout(Stdio::piped()).spawn().expect("it is a program");
     let stdout = child.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(stdout).lines();
-    let first = lines.next().expect("the command says something").expect("it is text");
+    let first = lines.next().expect("the command prints something").expect("it is text");
     assert_eq!(first, "up");
     (child, lines)
 }
@@ -99,26 +99,26 @@ fn send(signal: Signal, child: &Child) {
 }
 
 #[test]
-fn signals_are_handed_on() {
+fn signals_are_forwarded_to_the_command() {
     for (signal, name) in
         [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")]
     {
-        let (mut child, mut lines) = until_up(exec(&["python3", "-c", LISTENS]));
+        let (mut child, mut lines) = until_up(exec(&["python3", "-c", REPORTS_SIGNALS]));
         send(signal, &child);
-        assert_eq!(lines.next().expect("it was told").expect("it is text"), name);
+        assert_eq!(lines.next().expect("it got the signal").expect("it is text"), name);
         assert_eq!(child.wait().expect("it is our child").code(), Some(3));
     }
 }
 
 #[test]
-fn nothing_is_left_behind() {
-    let scratch = tempfile::tempdir().expect("there is a place for temporary files");
-    let home = tempfile::tempdir().expect("there is a place for temporary files");
+fn no_files_or_processes_remain() {
+    let scratch = tempfile::tempdir().expect("the temporary folder can be created");
+    let home = tempfile::tempdir().expect("the temporary folder can be created");
     let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
     belljar
         .args(["exec", "--libraries"])
         .arg(libraries())
-        .args(["--", "python3", "-c", LISTENS])
+        .args(["--", "python3", "-c", REPORTS_SIGNALS])
         .env("TMPDIR", scratch.path())
         .env("HOME", home.path())
         .env_remove("XDG_DATA_HOME");
@@ -130,7 +130,7 @@ fn nothing_is_left_behind() {
     let status = child.wait().expect("it is our child");
 
     assert_eq!((status.code(), status.signal()), (Some(3), None));
-    // What was killed is cleared away a moment after its parent.
+    // Processes killed with their parent are reaped a moment after it.
     let deadline = Instant::now() + GONE_WITHIN;
     let is_there = |id: i32| Pid::from_raw(id).is_some_and(|id| test_kill_process(id).is_ok());
     while let Some(left) = processes.iter().find(|id| is_there(**id)) {

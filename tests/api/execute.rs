@@ -1,4 +1,4 @@
-//! The sandbox without a model.
+//! `/x/execute`: the sandbox without a model.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,7 @@ fn decoded(value: &Value) -> Vec<u8> {
 
 /// [C04] [C05]
 #[tokio::test]
-async fn code_runs_and_everything_that_it_left_comes_back() {
+async fn code_runs_and_its_output_pictures_and_files_are_returned() {
     let server = TestServer::start("").await;
     let code = "import os, sys\n\
                 from PIL import Image\n\
@@ -44,7 +44,7 @@ async fn code_runs_and_everything_that_it_left_comes_back() {
     assert_eq!((&names[0]["name"], decoded(&names[0]["data"])), (&json!("in.txt"), b"hi!".into()));
     assert_eq!(names[1]["name"], "d/out.bin");
     assert_eq!(decoded(&names[1]["data"]), [0, 0xff]);
-    // What the code takes of the memory that its standby had made its own already counts as none.
+    // Memory that the standby allocated before the code came is not charged to the code.
     for (used, least) in
         [("wall_ms", 0.001), ("cpu_ms", 0.001), ("peak_memory_bytes", f64::from(8 << 20))]
     {
@@ -58,12 +58,12 @@ async fn code_runs_and_everything_that_it_left_comes_back() {
 }
 
 #[tokio::test]
-async fn code_that_fails_is_an_answer_and_not_an_error() {
+async fn failing_code_is_an_answer_and_not_an_error() {
     let server = TestServer::start("").await;
     let answer = execute(&server, json!({"code": "print(1)\nopen('x', 'w')\n1/0"})).await;
     assert_eq!((&answer["outcome"], &answer["stdout"]), (&json!("failed"), &json!("1\n")));
-    let told = answer["stderr"].as_str().expect("it is text");
-    assert!(told.ends_with("ZeroDivisionError: division by zero\n"), "{told}");
+    let stderr = answer["stderr"].as_str().expect("it is text");
+    assert!(stderr.ends_with("ZeroDivisionError: division by zero\n"), "{stderr}");
     assert_eq!(answer["files"], json!([{"name": "x", "data": ""}]));
 
     let answer = execute(&server, json!({"code": "import os; os.abort()"})).await;
@@ -71,7 +71,7 @@ async fn code_that_fails_is_an_answer_and_not_an_error() {
 }
 
 #[tokio::test]
-async fn time_can_be_made_shorter_and_never_longer() {
+async fn the_time_limit_can_be_lowered_and_not_raised() {
     let server = TestServer::start("").await;
     let limit = u32::try_from(RUN_LIMIT.as_millis()).expect("it is short");
     for (asked, given) in [(0.5, 500), (1000.0, limit)] {
@@ -86,7 +86,7 @@ async fn time_can_be_made_shorter_and_never_longer() {
 }
 
 #[tokio::test]
-async fn each_limit_that_stops_a_run_is_named() {
+async fn the_limit_that_stopped_a_run_is_named() {
     let server = TestServer::start("").await;
     let flood = json!({"code": "while True: print('x' * 10_000)"});
     let answer = execute(&server, flood).await;
@@ -98,7 +98,7 @@ async fn each_limit_that_stops_a_run_is_named() {
 
 /// [C02] [C03]
 #[tokio::test]
-async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
+async fn an_invalid_request_is_refused_and_runs_no_code() {
     let server = TestServer::start("").await;
     let long = "x".repeat(256);
     let bad_name = |name: &str, why: &str| {
@@ -139,9 +139,9 @@ async fn a_request_that_is_wrong_is_refused_and_nothing_is_run() {
 }
 
 #[tokio::test]
-async fn odd_names_that_harm_nobody_are_files_like_any_other() {
+async fn unusual_but_harmless_file_names_are_accepted() {
     let server = TestServer::start("").await;
-    // The last two look the same, and are not.
+    // The last two look the same, but differ.
     let names = ["-rf", "CON", "a b", "日本.csv", "\u{e9}", "e\u{301}"];
     let files: Vec<_> = names.iter().map(|name| json!({"name": name, "data": "eA=="})).collect();
     let code = format!(
@@ -154,7 +154,7 @@ async fn odd_names_that_harm_nobody_are_files_like_any_other() {
 }
 
 #[tokio::test]
-async fn it_asks_for_the_same_key_as_everything_else() {
+async fn execute_requires_an_api_key() {
     let server = TestServer::builder().keys(&["secret"]).start().await;
     let request = json!({"code": "print(1)"});
     assert_eq!(server.post(EXECUTE, &request).await.status, 403);
@@ -164,8 +164,8 @@ async fn it_asks_for_the_same_key_as_everything_else() {
 }
 
 #[tokio::test]
-async fn without_a_sandbox_it_says_so() {
-    let nowhere = tempfile::tempdir().expect("there is a place for temporary files");
+async fn execute_without_a_sandbox_is_unavailable() {
+    let nowhere = tempfile::tempdir().expect("the temporary folder can be created");
     let (server, _never_ready) =
         TestServer::builder().sandbox(&nowhere.path().join("none.sock")).listen().await;
     let reply = server.post(EXECUTE, &json!({"code": "print(1)"})).await;
@@ -174,7 +174,7 @@ async fn without_a_sandbox_it_says_so() {
 
 /// [K13]
 #[tokio::test]
-async fn a_body_that_is_no_request_is_refused_whatever_it_is() {
+async fn a_body_of_any_other_form_is_refused() {
     let server = TestServer::start("").await;
     let deep = "[".repeat(100_000);
     let bodies = [
@@ -205,7 +205,7 @@ async fn a_body_that_is_no_request_is_refused_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn a_hundred_files_are_put_in_at_once_and_one_more_is_refused() {
+async fn a_hundred_files_are_accepted_and_one_more_is_refused() {
     let server = TestServer::start("").await;
     let files = |count: usize| -> Vec<Value> {
         (0..count).map(|n| json!({"name": format!("f{n}"), "data": "eA=="})).collect()
@@ -217,7 +217,7 @@ async fn a_hundred_files_are_put_in_at_once_and_one_more_is_refused() {
     let message = "Invalid value for 'files[100]': more than 100 files.";
     assert_eq!((reply.status, &reply.body["error"]["message"]), (400, &json!(message)));
 
-    // The files of a conversation too.
+    // The limit also counts the files of a conversation.
     let content = |count: usize| -> Vec<Value> {
         let document = json!({"type": "document", "mime_type": "text/plain", "data": "eA=="});
         vec![document; count]

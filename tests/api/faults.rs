@@ -1,4 +1,4 @@
-//! Failures that are ordered by a header, or for a whole server.
+//! Faults requested by a header, or for the whole server.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn request(server: &TestServer, fault: &Value, stream: bool) -> reqwest::Request
     server.request("POST", INTERACTIONS).header("x-belljar-fault", fault.to_string()).json(&body)
 }
 
-/// All that comes of a stream, and whether it was cut.
+/// The bytes of a stream, and whether it was cut.
 async fn stream(server: &TestServer, fault: Value) -> (String, bool) {
     let mut response = request(server, &fault, true).send().await.expect("it begins");
     let mut seen = Vec::new();
@@ -27,7 +27,7 @@ async fn stream(server: &TestServer, fault: Value) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn a_request_fails_so_often_and_then_succeeds() {
+async fn a_fault_applies_the_requested_number_of_times() {
     let server = TestServer::start("").await;
     let fault = json!({"status": 429, "message": "Slow down.", "retry_after": "2s", "times": 2});
     for _ in 0..2 {
@@ -40,11 +40,15 @@ async fn a_request_fails_so_often_and_then_succeeds() {
     assert_eq!(server.get("/x/journal").await.body["entries"][0]["number"], 1, "nothing was run");
 
     server.post("/x/reset", &Value::Null).await;
-    assert_eq!(Reply::to(request(&server, &fault, false)).await.status, 429, "it is counted anew");
+    assert_eq!(
+        Reply::to(request(&server, &fault, false)).await.status,
+        429,
+        "the count starts again"
+    );
 }
 
 #[tokio::test]
-async fn a_seed_draws_the_same_lots_in_every_namespace() {
+async fn a_seed_gives_the_same_random_faults_in_every_namespace() {
     let server = TestServer::start("").await;
     let fault = json!({"status": 503, "chance": 0.5, "seed": 3});
     let mut drawn = Vec::new();
@@ -77,7 +81,7 @@ async fn a_stream_is_cut_after_events_or_bytes() {
 }
 
 #[tokio::test]
-async fn one_event_is_no_json_and_all_others_are() {
+async fn only_the_requested_event_is_malformed() {
     let server = TestServer::start("").await;
     let (seen, was_cut) = stream(&server, json!({"malformed_event": 2})).await;
     assert!(!was_cut);
@@ -95,7 +99,7 @@ async fn one_event_is_no_json_and_all_others_are() {
 }
 
 #[tokio::test]
-async fn what_was_ordered_late_comes_late() {
+async fn a_requested_delay_is_applied() {
     let server = TestServer::start("").await;
     let start = Instant::now();
     Reply::to(request(&server, &json!({"delay": "300ms"}), false)).await;
@@ -108,7 +112,7 @@ async fn what_was_ordered_late_comes_late() {
 }
 
 #[tokio::test]
-async fn every_status_that_the_service_is_known_to_give_can_be_ordered() {
+async fn every_status_of_the_real_service_can_be_requested() {
     let server = TestServer::start("").await;
     for status in [400, 401, 403, 404, 408, 409, 413, 429, 499, 500, 501, 502, 503, 504] {
         let reply = Reply::to(request(&server, &json!({"status": status}), false)).await;
@@ -117,7 +121,7 @@ async fn every_status_that_the_service_is_known_to_give_can_be_ordered() {
 }
 
 #[tokio::test]
-async fn a_model_may_be_made_to_stop_for_any_reason() {
+async fn every_finish_reason_can_be_requested() {
     let server = TestServer::start("").await;
     let classic = json!({"contents": [{"role": "user", "parts": [{"text": "print(1)"}]}],
                          "tools": [{"codeExecution": {}}]});
@@ -153,7 +157,7 @@ async fn a_model_may_be_made_to_stop_for_any_reason() {
 }
 
 #[tokio::test]
-async fn a_list_is_a_stream_too() {
+async fn stream_faults_apply_to_streams_in_list_form() {
     let server = TestServer::start("").await;
     let classic = json!({"contents": [{"role": "user", "parts": [{"text": "print(1)"}]}],
                          "tools": [{"codeExecution": {}}]});
@@ -168,21 +172,21 @@ async fn a_list_is_a_stream_too() {
 }
 
 #[tokio::test]
-async fn a_server_can_be_bad_to_everybody() {
+async fn faults_can_be_set_for_the_whole_server() {
     let faults = json!([{"status": 500, "times": 1}, {"status": 503, "times": 1}]);
     let server = TestServer::builder().faults(faults).start().await;
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(server.post(INTERACTIONS, &direct("print(1)")).await.status);
     }
-    // The second one has not been met while the first one answered.
+    // The second fault is not used up while the first one applies.
     assert_eq!(statuses, [500, 503, 200]);
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(server.get("/x/journal").await.status, 200, "what is ours is spared");
 }
 
 #[tokio::test]
-async fn an_order_that_makes_no_sense_is_refused() {
+async fn an_invalid_fault_is_refused() {
     let server = TestServer::start("").await;
     for (fault, wanted) in [
         (json!({"status": 200}), "unknown status 200"),

@@ -1,4 +1,4 @@
-//! Files that are sent ahead, and what becomes of them.
+//! The Files API: uploads, and files in the working directory.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::harness::{Client, FILE_LIMITS, Program, Reply, TestServer, direct};
 const UPLOAD: &str = "/upload/v1beta/files";
 const STATUS: &str = "x-goog-upload-status";
 
-/// Begins an upload as the SDKs do, and gives the path to go on at.
+/// Begins an upload as the SDKs do, and returns the path to continue at.
 async fn start(server: &Client, headers: &[(&str, &str)], file: Value) -> Reply {
     let mut request = server
         .request("POST", UPLOAD)
@@ -47,7 +47,7 @@ async fn go_on(
     Reply::to(request.body(bytes)).await
 }
 
-/// A small file, sent all at once.
+/// A small file, sent in one request.
 async fn sent(server: &Client, key: &str, mime_type: &str, content: &'static str) -> Value {
     let request = server
         .request("POST", UPLOAD)
@@ -68,7 +68,7 @@ fn name(file: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn an_upload_is_what_the_golden_exchange_says() {
+async fn an_upload_matches_the_golden_exchange() {
     let golden: Value =
         serde_json::from_str(include_str!("../golden/upload.json")).expect("it is JSON");
     let server = TestServer::start("").await;
@@ -101,11 +101,14 @@ async fn an_upload_is_what_the_golden_exchange_says() {
     assert_eq!(uri, wanted);
     let length = |name: &str| names[name].as_str().expect("it is text").len();
     assert!(length("<name>") <= "files/".len() + 40);
-    assert!(length("<upload>") > server.url().len() + UPLOAD.len() + 40, "nobody can guess it");
+    assert!(
+        length("<upload>") > server.url().len() + UPLOAD.len() + 40,
+        "the id cannot be guessed"
+    );
 }
 
 #[tokio::test]
-async fn a_file_may_come_in_pieces_without_a_key_and_the_first_word_needs_one() {
+async fn starting_an_upload_needs_a_key_and_its_chunks_need_none() {
     let server = TestServer::builder().keys(&["right"]).start().await;
     let refused = start(&server, &[], json!({})).await;
     assert_eq!(refused.status, 403);
@@ -127,7 +130,7 @@ async fn a_file_may_come_in_pieces_without_a_key_and_the_first_word_needs_one() 
 }
 
 #[tokio::test]
-async fn a_client_goes_on_where_it_was_cut_off() {
+async fn an_interrupted_upload_can_be_resumed() {
     let server = TestServer::start("").await;
     let started = start(&server, &[], json!({"mimeType": "text/plain"})).await;
     let path = path(&started, &server);
@@ -147,8 +150,8 @@ async fn a_client_goes_on_where_it_was_cut_off() {
 }
 
 #[tokio::test]
-async fn a_half_done_upload_survives_a_kill() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+async fn a_partial_upload_survives_a_killed_server() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let server = Program::start(data.path(), &[]);
     let started = start(&server, &[], json!({"mimeType": "text/csv", "sizeBytes": "6"})).await;
     let path = path(&started, &server);
@@ -188,7 +191,7 @@ async fn a_size_that_does_not_match_ends_the_upload() {
 }
 
 #[tokio::test]
-async fn a_file_may_come_all_at_once_alone_or_beside_its_metadata() {
+async fn a_file_may_be_uploaded_in_one_request_with_or_without_metadata() {
     let server = TestServer::start("").await;
     let raw = sent(&server, "", "text/csv", "a,b").await;
     assert_eq!((&raw["mimeType"], &raw["sizeBytes"]), (&json!("text/csv"), &json!("3")));
@@ -226,7 +229,7 @@ async fn a_file_may_come_all_at_once_alone_or_beside_its_metadata() {
 }
 
 #[tokio::test]
-async fn files_are_listed_in_pages_found_by_any_name_and_deleted() {
+async fn files_are_listed_in_pages_fetched_by_name_and_deleted() {
     let server = TestServer::start("").await;
     assert_eq!(server.get("/v1beta/files").await.body, json!({}));
     for content in ["a", "b", "c"] {
@@ -264,7 +267,7 @@ async fn files_are_listed_in_pages_found_by_any_name_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_file_belongs_to_the_key_that_it_came_with() {
+async fn a_file_belongs_to_the_key_that_uploaded_it() {
     let server = TestServer::builder().keys(&["one", "other"]).start().await;
     let file = sent(&server, "one", "text/plain", "secret").await;
     let path = format!("/v1beta/{}", name(&file));
@@ -285,7 +288,7 @@ async fn a_file_belongs_to_the_key_that_it_came_with() {
 }
 
 #[tokio::test]
-async fn a_file_lies_in_the_working_directory_of_whoever_names_it() {
+async fn a_referenced_file_is_in_the_working_directory() {
     let server = TestServer::start("").await;
     let file = sent(&server, "", "text/csv", "a,b").await;
     let (uri, code) =
@@ -310,7 +313,7 @@ async fn a_file_lies_in_the_working_directory_of_whoever_names_it() {
 }
 
 #[tokio::test]
-async fn a_file_of_an_earlier_turn_is_there_again_until_it_is_gone() {
+async fn a_file_of_an_earlier_turn_is_available_until_it_is_deleted() {
     let server = TestServer::start("").await;
     let file = sent(&server, "", "text/csv", "a,b").await;
     let code = "print(open('input_file_0.csv').read())";
@@ -327,7 +330,7 @@ async fn a_file_of_an_earlier_turn_is_there_again_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn an_upload_has_limits_of_its_own_and_not_those_of_a_request() {
+async fn uploads_have_separate_size_limits() {
     let limits = FileLimits { file_bytes: 1 << 20, total_bytes: 3 << 19, ..FILE_LIMITS };
     let server = TestServer::builder().request_bytes(1000).files(limits).start().await;
     let raw = async |bytes: usize| {
@@ -345,7 +348,7 @@ async fn an_upload_has_limits_of_its_own_and_not_those_of_a_request() {
     assert_eq!((full.status, &full.body["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
     server.delete(&format!("/v1/{}", name(&whole.body["file"]))).await;
 
-    // A client that does not say how much will come.
+    // A client that does not announce the size.
     let started = start(&server, &[], json!({})).await;
     let path = path(&started, &server);
     let reply = go_on(&server, &path, "upload", 0, vec![b'x'; (1 << 20) + 1]).await;
@@ -357,7 +360,7 @@ async fn an_upload_has_limits_of_its_own_and_not_those_of_a_request() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_old_is_gone() {
+async fn an_expired_file_is_deleted() {
     let limits = FileLimits { lifetime: Duration::ZERO, ..FILE_LIMITS };
     let server = TestServer::builder().files(limits).start().await;
     let file = sent(&server, "", "text/csv", "a").await;
@@ -374,7 +377,7 @@ async fn a_file_that_is_too_old_is_gone() {
 }
 
 #[tokio::test]
-async fn a_mistake_is_named() {
+async fn each_invalid_upload_has_a_specific_error() {
     let server = TestServer::start("").await;
     for (file, wanted) in [
         (json!({"mimeType": "bad/mime_type"}), "Unsupported MIME type: bad/mime_type"),
@@ -401,7 +404,7 @@ async fn a_mistake_is_named() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_addresses_are_the_clients() {
+async fn behind_a_proxy_upload_addresses_use_the_clients_host() {
     let server = TestServer::start("").await;
     let headers = [
         ("x-forwarded-proto", "https"),
@@ -413,7 +416,7 @@ async fn behind_a_proxy_the_addresses_are_the_clients() {
     assert!(url.starts_with("https://example.org/gemini/upload/v1beta/files?upload_id="), "{url}");
 }
 
-/// In pieces that no server would want to hold all of.
+/// A body in pieces, too large to hold in memory.
 fn pieces(count: usize) -> Body {
     let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
     let pieces = std::iter::repeat_n(piece, count).map(Ok::<_, std::io::Error>);
@@ -421,8 +424,8 @@ fn pieces(count: usize) -> Body {
 }
 
 #[tokio::test]
-async fn a_large_file_is_never_whole_in_memory() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+async fn a_large_upload_is_not_held_in_memory() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let server = Program::start(data.path(), &[]);
     let most_used = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()));
@@ -449,7 +452,7 @@ async fn a_large_file_is_never_whole_in_memory() {
     assert!(refused.message().contains("a file for code may have 104857600"), "{}", refused.body);
 }
 
-/// A server of somebody else's, with one small file and a redirect to it.
+/// Another server with one small file and a redirect to it.
 async fn elsewhere() -> (String, tokio::task::JoinHandle<()>) {
     use axum::Router;
     use axum::response::Redirect;
@@ -466,7 +469,7 @@ async fn elsewhere() -> (String, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn a_file_elsewhere_is_fetched_from_where_the_operator_allows_it_and_nowhere_else() {
+async fn remote_files_are_fetched_only_from_allowed_addresses() {
     let (url, serving) = elsewhere().await;
     let server = TestServer::builder().fetch_from(&format!("{url}/data/")).start().await;
     let ask = async |uri: String| {

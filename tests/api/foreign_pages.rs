@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::TestServer;
 
-/// Every kind of route that does something or tells something.
+/// Every kind of route that has an effect or discloses something.
 const ROUTES: [&str; 17] = [
     "POST /x/execute",
     "POST /x/scenarios",
@@ -27,7 +27,7 @@ const ROUTES: [&str; 17] = [
     "POST /nothing",
 ];
 
-/// What a request says about where it comes from; the server listens at `127.0.0.1`.
+/// Headers that name the origin of a request; the server listens at `127.0.0.1`.
 const FOREIGN: [&str; 5] = [
     "Host: rebound.evil.example\r\n",
     "Host: localhost\r\nOrigin: https://evil.example\r\n",
@@ -48,7 +48,7 @@ async fn answer_to(server: &TestServer, head: &str) -> (u16, Value) {
     (status.expect("it has a status"), serde_json::from_str(body).unwrap_or_default())
 }
 
-/// The head of a request whose body never comes: whoever waits for it never answers.
+/// The head of a request whose body never comes: a handler that waits for the body never answers.
 fn head(route: &str, lines: &str) -> String {
     format!(
         "{route} HTTP/1.1\r\n{lines}Content-Type: text/plain\r\nContent-Length: 30\r\n\
@@ -69,7 +69,7 @@ async fn a_foreign_page_is_refused_on_every_route_before_its_body_is_read() {
             assert!(is_enveloped, "{route}: {body}");
         }
     }
-    // In the address of a request to a proxy as well, and in HTTP/1.0.
+    // Also where the request line has an absolute address, and in HTTP/1.0.
     let absolute = "GET http://evil.example/x/journal HTTP/1.1\r\nHost: localhost\r\n\
                     Connection: close\r\n\r\n";
     let old = "GET /x/journal HTTP/1.0\r\nHost: evil.example\r\n\r\n";
@@ -90,7 +90,7 @@ async fn programs_and_pages_of_this_machine_are_answered() {
         "Host: 192.168.0.7\r\n",
         "Host: server:8080\r\n",
         "Host: app.localhost\r\nOrigin: http://app.localhost:3000\r\nSec-Fetch-Site: same-site\r\n",
-        // A page of a development server, which asks the same machine by another name.
+        // A page of a development server, which uses another name of the same machine.
         "Host: 127.0.0.1:8080\r\nOrigin: http://localhost:5173\r\nSec-Fetch-Site: cross-site\r\n",
         "Host: server:8080\r\nOrigin: https://server\r\n",
     ] {
@@ -100,7 +100,7 @@ async fn programs_and_pages_of_this_machine_are_answered() {
     assert_eq!(answer_to(&server, "GET /x/journal HTTP/1.0\r\n\r\n").await.0, 200);
     let nameless = "GET /x/journal HTTP/1.1\r\nConnection: close\r\n\r\n";
     assert_eq!(answer_to(&server, nameless).await.0, 400);
-    // A probe asks by any name, and gets to know nothing.
+    // A probe may use any name, and learns nothing.
     for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n");
@@ -123,7 +123,7 @@ async fn a_page_of_a_development_server_may_ask_and_read() {
 }
 
 #[tokio::test]
-async fn http_2_is_no_way_around() {
+async fn http_2_requests_are_checked_too() {
     let server = TestServer::start("").await;
     let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
     let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
@@ -136,9 +136,9 @@ async fn http_2_is_no_way_around() {
     }
 }
 
-/// A page does not have one.
+/// A foreign page has no key.
 #[tokio::test]
-async fn a_key_is_proof_enough() {
+async fn a_page_with_a_key_is_accepted() {
     let server = TestServer::builder().keys(&["right"]).start().await;
     let request = "GET /v1beta/models HTTP/1.1\r\nHost: gemini.example.org\r\n\
                    Origin: https://app.example.org\r\nSec-Fetch-Site: cross-site\r\n";

@@ -1,4 +1,4 @@
-//! Answers in a form that was asked for.
+//! Structured output: answers that must match a requested schema.
 
 use serde_json::{Value, json};
 
@@ -56,12 +56,12 @@ fn texts(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_answer_that_fits_is_json_and_nothing_else() {
+async fn an_answer_that_matches_the_schema_is_returned_as_json_only() {
     let server = TestServer::start(SCENARIOS).await;
     let answer = server.create(ask("It fits?")).await;
     assert_eq!(texts(&answer), ["{\"name\": \"Ada\", \"age\": 36}"]);
 
-    // A bare schema, in a list, and as `generateContent` has it: the same.
+    // A bare schema, one in a list, and one in `generateContent`'s form are equivalent.
     let mut request = ask("It fits?");
     request["response_format"] = json!([schema()]);
     assert_eq!(texts(&server.create(request).await), texts(&answer));
@@ -76,22 +76,26 @@ async fn an_answer_that_fits_is_json_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_model_that_misses_the_form_gets_one_more_turn() {
+async fn an_answer_that_violates_the_schema_is_retried_once() {
     let server = TestServer::start(SCENARIOS).await;
     let answer = server.create(ask("In prose?")).await;
     assert_eq!(answer["status"], "completed");
-    assert_eq!(texts(&answer), ["{\"name\": \"Ada\", \"age\": 36}"], "the first try is not told");
+    assert_eq!(
+        texts(&answer),
+        ["{\"name\": \"Ada\", \"age\": 36}"],
+        "the first attempt is not shown"
+    );
     let counted = |name: &str| answer["usage"][name].as_u64().expect("it is a number");
     assert!(counted("total_tool_use_tokens") > 0, "the second turn is counted");
 
     let events = server.create_stream(ask("In prose?")).await.rest().await;
-    let said: Vec<_> = events.iter().filter(|event| event.name == "step.delta").collect();
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0].data["delta"]["text"], texts(&answer)[0]);
+    let deltas: Vec<_> = events.iter().filter(|event| event.name == "step.delta").collect();
+    assert_eq!(deltas.len(), 1, "{deltas:?}");
+    assert_eq!(deltas[0].data["delta"]["text"], texts(&answer)[0]);
 }
 
 #[tokio::test]
-async fn a_model_that_misses_it_again_has_failed() {
+async fn a_second_schema_violation_fails_the_interaction() {
     let server = TestServer::start(STUBBORN).await;
     let answer = server.create(ask("?")).await;
     assert_eq!(answer["status"], "failed");
@@ -101,7 +105,7 @@ async fn a_model_that_misses_it_again_has_failed() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_needs_no_form() {
+async fn function_calls_need_not_match_the_schema() {
     let server = TestServer::start(SCENARIOS).await;
     let answer = server.create(ask("Call the function")).await;
     assert_eq!(answer["status"], "requires_action");
@@ -109,7 +113,7 @@ async fn what_is_no_answer_needs_no_form() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_none_is_refused() {
+async fn an_invalid_schema_is_refused() {
     let server = TestServer::start(SCENARIOS).await;
     let mut request = ask("It fits?");
     request["response_format"]["schema"] = json!({"type": "nonsense"});

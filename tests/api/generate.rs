@@ -15,7 +15,7 @@ fn golden() -> Value {
     serde_json::from_str(include_str!("../golden/generate_content.json")).expect("it is JSON")
 }
 
-/// A request to the model that runs what it is told.
+/// A request to the model that runs the code it is sent.
 fn run(code: &str) -> Value {
     json!({"contents": [{"role": "user", "parts": [{"text": code}]}], "tools": [{"codeExecution": {}}]})
 }
@@ -30,7 +30,7 @@ fn parts(answer: &Value) -> &Vec<Value> {
     answer["candidates"][0]["content"]["parts"].as_array().expect("it has parts")
 }
 
-/// A streamed answer as text, once its connection has ended.
+/// A streamed answer as text, after its connection has ended.
 async fn streamed(server: &Client, path: &str, request: &Value) -> (String, String) {
     let request = server.request("POST", path).json(request);
     let response = request.send().await.expect("the server answers");
@@ -46,7 +46,7 @@ async fn streamed(server: &Client, path: &str, request: &Value) -> (String, Stri
     (kind, text)
 }
 
-/// The objects of the `data:` lines; there is nothing else.
+/// The objects of the `data:` lines. A stream has no other lines.
 fn events(text: &str) -> Vec<Value> {
     let frames = text.split_terminator("\r\n\r\n");
     let data = frames.map(|frame| frame.strip_prefix("data: ").expect("nothing but data"));
@@ -54,7 +54,7 @@ fn events(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_answer_is_what_the_golden_exchange_says() {
+async fn a_reply_matches_the_golden_exchange() {
     let golden = golden();
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
     for version in ["v1", "v1beta", "v1alpha"] {
@@ -70,7 +70,7 @@ async fn an_answer_is_what_the_golden_exchange_says() {
 }
 
 #[tokio::test]
-async fn a_stream_has_the_same_parts_and_counts_as_it_goes() {
+async fn a_stream_has_the_same_parts_and_running_counts() {
     let golden = golden();
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
     let path = format!("{MODEL}:streamGenerateContent?alt=sse");
@@ -91,7 +91,7 @@ async fn a_stream_has_the_same_parts_and_counts_as_it_goes() {
         assert_eq!(counts.0, 4, "{usage}");
         assert!(counts.1 >= before.1 && counts.2 >= before.2, "{counts:?} after {before:?}");
         assert_eq!(count("total"), counts.0 + counts.1 + counts.2);
-        assert_eq!(usage["toolUsePromptTokenCount"], Value::Null, "that is told at the end");
+        assert_eq!(usage["toolUsePromptTokenCount"], Value::Null, "only the last piece has it");
         before = counts;
     }
     let counts = &last["usageMetadata"];
@@ -114,9 +114,9 @@ scenarios:
 ";
 
 /// As recorded. Google's JavaScript SDK sends back each piece of a turn that calls functions, and a
-/// piece without a part would be refused; its Python SDK forgets a turn that has one.
+/// piece without a part would be refused. Its Python SDK drops a turn that has one.
 #[tokio::test]
-async fn the_last_piece_of_a_stream_has_the_last_call_of_a_function_and_none_is_empty() {
+async fn the_last_chunk_has_the_last_function_call_and_no_chunk_is_empty() {
     let server = TestServer::start(FUNCTIONS).await;
     let functions = json!([{"functionDeclarations": [{"name": "f"}, {"name": "g"}]}]);
     let request = json!({"contents": [{"parts": [{"text": "?"}]}], "tools": functions});
@@ -156,7 +156,7 @@ async fn without_alt_sse_a_stream_is_one_list() {
 }
 
 #[tokio::test]
-async fn thoughts_are_shown_to_those_who_ask() {
+async fn thoughts_are_returned_on_request() {
     let golden = golden();
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
     let mut request = golden["request"].clone();
@@ -171,7 +171,7 @@ async fn thoughts_are_shown_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn each_outcome_has_its_word() {
+async fn each_outcome_has_its_enum_value() {
     let server = TestServer::start("").await;
     let seconds = RUN_LIMIT.as_secs();
     let too_long =
@@ -184,15 +184,15 @@ async fn each_outcome_has_its_word() {
         let answer = generate(&server, "direct", &run(code)).await;
         let result = &parts(&answer)[1]["codeExecutionResult"];
         assert_eq!(result["outcome"], outcome);
-        let said = result["output"].as_str().expect("it is text");
-        assert!(said.ends_with(output), "{said}");
+        let text = result["output"].as_str().expect("it is text");
+        assert!(text.ends_with(output), "{text}");
         assert_eq!(result["id"], parts(&answer)[0]["executableCode"]["id"]);
         assert_eq!(answer["candidates"][0]["finishReason"], "STOP", "{code}");
     }
 }
 
 #[tokio::test]
-async fn files_go_in_and_pictures_come_out() {
+async fn input_files_are_accepted_and_pictures_are_returned() {
     let server = TestServer::start("").await;
     let code = "from PIL import Image\nprint(open('input_file_0.csv').read())\n\
                 Image.new('RGB', (2, 2)).save('dot.png')";
@@ -211,7 +211,7 @@ async fn files_go_in_and_pictures_come_out() {
 }
 
 #[tokio::test]
-async fn a_chat_sends_its_history_back_with_code_and_pictures_in_it() {
+async fn a_history_may_contain_code_and_pictures() {
     let server = TestServer::start(
         "scenarios:\n  - name: second\n    when: { turn: 2 }\n    script:\n      - code: print(2)\n      \
          - text: \"again {{ stdout | trim }}\"\n  - name: first\n    script:\n      - thought: Hm.\n      \
@@ -239,7 +239,7 @@ scenarios:
 "#;
 
 #[tokio::test]
-async fn a_function_waits_for_the_client_with_or_without_its_id() {
+async fn a_function_response_is_accepted_with_or_without_its_id() {
     let server = TestServer::start(WEATHER).await;
     let mut request = run("What is the weather like?");
     request["tools"] = json!([{"functionDeclarations": [{"name": "get_weather"}]}]);
@@ -263,7 +263,7 @@ async fn a_function_waits_for_the_client_with_or_without_its_id() {
 
 /// semantic-kernel writes `plugin-function` in the call that it sends back, and `plugin__function` in its response.
 #[tokio::test]
-async fn before_gemini_3_a_call_comes_back_under_any_name() {
+async fn before_gemini_3_a_function_call_may_be_sent_back_under_another_name() {
     let scenarios = WEATHER.replace("get_weather", "weather__get");
     let server = TestServer::builder().scenarios(&scenarios).catalogue(&["gemini-*"]).start().await;
     let mut request = run("What is the weather like?");
@@ -288,7 +288,7 @@ async fn before_gemini_3_a_call_comes_back_under_any_name() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_short_says_so() {
+async fn a_truncated_answer_has_its_finish_reason() {
     let cut = "scenarios:\n  - name: cut\n    script: [{text: Once upon}, {finish: MAX_TOKENS}]\n";
     let server = TestServer::start(cut).await;
     let answer = generate(&server, "m", &run("?")).await;
@@ -296,7 +296,7 @@ async fn an_answer_that_is_cut_short_says_so() {
 }
 
 #[tokio::test]
-async fn a_mistake_has_this_apis_envelope_and_nothing_begins() {
+async fn an_invalid_request_is_refused_in_this_apis_envelope() {
     let server = TestServer::builder().catalogue(&["direct", "gemini-*"]).start().await;
     let both = json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]);
     for (change, wanted) in [
@@ -343,7 +343,7 @@ async fn a_mistake_has_this_apis_envelope_and_nothing_begins() {
 }
 
 #[tokio::test]
-async fn only_a_method_that_is_there_of_a_model_that_is_there_is_found() {
+async fn unknown_models_and_methods_are_not_found() {
     let server = TestServer::builder().catalogue(&["direct"]).start().await;
     for (method, path, status, wanted) in [
         ("POST", "/v1/models/gone:generateContent", 404, "models/gone is not found"),
@@ -360,11 +360,11 @@ async fn only_a_method_that_is_there_of_a_model_that_is_there_is_found() {
     }
 }
 
-/// The first turn is right, and the second needs a name that nobody gave.
-const BREAKS_OFF: &str = "scenarios:\n  - name: breaks off\n    script:\n      - code: print(1)\n      - text: \"{{ nobody }}\"\n";
+/// The first turn is valid; the second uses an undefined name.
+const BREAKS_OFF: &str = "scenarios:\n  - name: breaks off\n    script:\n      - code: print(1)\n      - text: \"{{ undefined }}\"\n";
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_an_error_even_late() {
+async fn an_interrupted_answer_is_an_error_even_late_in_a_stream() {
     let server = TestServer::start(BREAKS_OFF).await;
     let reply = server.post(&format!("{MODEL}:generateContent"), &run("?")).await;
     assert_eq!((reply.status, &reply.body["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
@@ -382,7 +382,7 @@ async fn an_answer_that_breaks_off_is_an_error_even_late() {
 }
 
 #[tokio::test]
-async fn the_limits_of_the_engine_hold_here_too() {
+async fn the_engines_limits_apply_to_generate_content() {
     let limits = Limits { regenerations: 1, model_turns: 20 };
     let never = "scenarios:\n  - name: n\n    script:\n      - repeat_code_until_ok: 1 / 0\n      - text: no\n";
     let server = TestServer::builder().scenarios(never).limits(limits).start().await;
@@ -392,7 +392,7 @@ async fn the_limits_of_the_engine_hold_here_too() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_as_the_answer_counts_them() {
+async fn count_tokens_matches_the_answers_usage() {
     let server = TestServer::start("").await;
     let count = async |body: &Value| server.post("/v1beta/models/m:countTokens", body).await;
     let contents = json!([{"role": "user", "parts": [{"text": "print(6 * 7)"}]}]);

@@ -1,4 +1,4 @@
-//! What a test orders holds for `generateContent` too: failures, ends, faults, namespaces.
+//! Test controls with `generateContent`: failures, finish reasons, faults, namespaces.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn ask(input: &str) -> Value {
     json!({"contents": [{"parts": [{"text": input}]}], "tools": [{"codeExecution": {}}]})
 }
 
-/// The last object of a stream that came to its end.
+/// The last object of a stream that ends normally.
 async fn last_of_stream(server: &TestServer, input: &str) -> Value {
     let request = server.request("POST", STREAM).json(&ask(input));
     let text = request.send().await.expect("it begins").text().await.expect("it is not cut");
@@ -51,7 +51,7 @@ async fn a_failure_after_code_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_connection_is_dropped_without_an_end() {
+async fn a_scripted_drop_closes_the_connection() {
     let server = TestServer::start(ORDERS).await;
     let whole = server.request("POST", GENERATE).json(&ask("cut")).send().await;
     let whole = match whole {
@@ -71,7 +71,7 @@ async fn a_connection_is_dropped_without_an_end() {
 }
 
 #[tokio::test]
-async fn a_model_that_stops_says_why() {
+async fn a_finish_reason_is_returned() {
     let server = TestServer::start(ORDERS).await;
     let reply = server.post(GENERATE, &ask("unsafe")).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -82,7 +82,7 @@ async fn a_model_that_stops_says_why() {
 }
 
 #[tokio::test]
-async fn a_fault_befalls_it_and_its_stream() {
+async fn faults_apply_to_replies_and_streams() {
     let server = TestServer::start("").await;
     let ask = |path: &str, fault: Value| {
         let request = server.request("POST", path).header("x-belljar-fault", fault.to_string());
@@ -103,8 +103,8 @@ async fn a_fault_befalls_it_and_its_stream() {
 #[tokio::test]
 async fn a_namespace_has_its_own_scenarios_and_journal() {
     let server = TestServer::start("").await;
-    let send = |method: &str, path: &str, room: &str, body: Value| {
-        let request = server.request(method, path).header("x-belljar-namespace", room);
+    let send = |method: &str, path: &str, namespace: &str, body: Value| {
+        let request = server.request(method, path).header("x-belljar-namespace", namespace);
         Reply::to(request.json(&body))
     };
     let hello = json!({"scenarios": [{"name": "hello", "script": [{"text": "Hello."}]}]});
@@ -114,9 +114,9 @@ async fn a_namespace_has_its_own_scenarios_and_journal() {
     let answer = send("POST", GENERATE, "a", ask("?")).await.body;
     assert_eq!(answer["candidates"][0]["content"]["parts"][0]["text"], "Hello.");
     let elsewhere = send("POST", GENERATE, "b", ask("?")).await;
-    assert_eq!(elsewhere.status, 400, "nobody answers there: {}", elsewhere.body);
-    for room in ["a", "b"] {
-        let journal = send("GET", "/x/journal", room, Value::Null).await.body;
+    assert_eq!(elsewhere.status, 400, "no scenario matches there: {}", elsewhere.body);
+    for namespace in ["a", "b"] {
+        let journal = send("GET", "/x/journal", namespace, Value::Null).await.body;
         assert_eq!(journal["entries"].as_array().map(Vec::len), Some(1), "{journal}");
     }
 }

@@ -1,20 +1,20 @@
-//! What is documented of the API, told as stories: `tests/golden` has them.
+//! The golden exchanges in `tests/golden`, compared with the server's answers.
 
-use crate::harness::golden::tell;
+use crate::harness::golden::check;
 
-/// A test for each, and the list of all.
-macro_rules! stories {
+/// A test for each file, and the list of all.
+macro_rules! golden_files {
     ($($name:ident),* $(,)?) => {
         $(#[tokio::test]
         async fn $name() {
-            tell(include_str!(concat!("../golden/", stringify!($name), ".json"))).await;
+            check(include_str!(concat!("../golden/", stringify!($name), ".json"))).await;
         })*
 
-        const STORIES: &[&str] = &[$(stringify!($name)),*];
+        const TESTED_HERE: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
-stories! {
+golden_files! {
     count_tokens,
     files,
     generate_chat,
@@ -34,20 +34,23 @@ stories! {
     models,
 }
 
-/// Their tests look at more than an order of exchanges: `stream.rs`, `generate.rs`, `files.rs`.
-const TOLD_ELSEWHERE: [&str; 3] = ["code_execution_stream", "generate_content", "upload"];
+/// Tests of these check more than a sequence of exchanges: `stream.rs`, `generate.rs`, `files.rs`.
+const TESTED_ELSEWHERE: [&str; 3] = ["code_execution_stream", "generate_content", "upload"];
 
 #[test]
-fn every_story_is_told_and_names_its_source() {
+fn every_golden_file_is_tested_and_names_its_source() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
     for entry in std::fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("it can be read").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("it is text");
-        assert!(STORIES.contains(&name) || TOLD_ELSEWHERE.contains(&name), "nobody tells {name}");
-        let story = std::fs::read(&path).expect("it can be read");
-        let story: serde_json::Value = serde_json::from_slice(&story).expect("it is JSON");
+        assert!(
+            TESTED_HERE.contains(&name) || TESTED_ELSEWHERE.contains(&name),
+            "no test uses {name}"
+        );
+        let exchanges = std::fs::read(&path).expect("it can be read");
+        let exchanges: serde_json::Value = serde_json::from_slice(&exchanges).expect("it is JSON");
         for field in ["source", "date"] {
-            assert_ne!(story[field].as_str().unwrap_or_default(), "", "{name} has no {field}");
+            assert_ne!(exchanges[field].as_str().unwrap_or_default(), "", "{name} has no {field}");
         }
     }
 }

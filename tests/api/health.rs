@@ -1,23 +1,23 @@
-//! Whether the server is there, and whether it would serve.
+//! Health and readiness.
 
 use std::path::Path;
 
 use crate::harness::{TestServer, direct};
 
 #[tokio::test]
-async fn a_server_that_is_ready_says_so_and_tells_of_its_wall() {
+async fn a_ready_server_reports_readiness_and_isolation() {
     let server = TestServer::start("").await;
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(server.get("/readyz").await.status, 200);
-    let wall = server.get("/x/isolation").await.body;
-    assert_eq!(wall["tier"], "namespaced");
-    assert!(wall["layers"].as_array().is_some_and(|layers| !layers.is_empty()), "{wall}");
+    let isolation = server.get("/x/isolation").await.body;
+    assert_eq!(isolation["tier"], "namespaced");
+    assert!(isolation["layers"].as_array().is_some_and(|layers| !layers.is_empty()), "{isolation}");
 }
 
 #[tokio::test]
-async fn a_server_without_a_sandbox_listens_and_says_what_it_waits_for() {
-    let nobody = Path::new("/nonexistent/warden.sock");
-    let (server, mut is_ready) = TestServer::builder().sandbox(nobody).listen().await;
+async fn a_server_without_a_sandbox_listens_and_reports_the_missing_part() {
+    let missing = Path::new("/nonexistent/warden.sock");
+    let (server, mut is_ready) = TestServer::builder().sandbox(missing).listen().await;
     assert_eq!(server.get("/healthz").await.status, 200);
     let reply = server.get("/readyz").await;
     assert_eq!((reply.status, reply.message()), (503, "Not ready: the sandbox is unreachable."));

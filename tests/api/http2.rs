@@ -1,4 +1,4 @@
-//! HTTP/2, where one connection has many requests: how many there may be, and what stalls.
+//! HTTP/2, where one connection has many requests: their limit, and stalled streams.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use tokio::time::timeout;
 
 use crate::harness::{TestServer, direct};
 
-/// Requests at a time on one connection, and on all of them.
+/// Concurrent requests on one connection, and on all of them.
 const STREAMS: usize = 100;
 const IN_FLIGHT: usize = 8192;
-/// Answers that are packed at a time.
+/// Answers compressed at the same time.
 const PACKERS: usize = 128;
-/// Far more than anything here takes.
+/// Far longer than any step of these tests.
 const SOON: Duration = Duration::from_secs(30);
 /// An answer of some 10 KB that needs no sandbox.
 const DOCUMENT: &str = "/openapi.json";
 
-/// A client whose streams take so many bytes before it says that they may take more.
+/// A client whose streams have a flow-control window of this many bytes.
 struct Client {
     requests: SendRequest<Bytes>,
     url: String,
@@ -39,7 +39,7 @@ impl Client {
         Client { requests, url: server.url().to_owned() }
     }
 
-    /// The head of an answer. Nothing of its body is taken yet.
+    /// The head of an answer. None of its body is read yet.
     async fn get(&self, path: &str, encoding: &str) -> Response<RecvStream> {
         let request = Request::get(format!("{}{path}", self.url));
         let request = request.header("accept-encoding", encoding).body(()).expect("it is one");
@@ -49,7 +49,7 @@ impl Client {
     }
 }
 
-/// All of a body, as a client takes it that has room for a window at a time.
+/// Reads a whole body, and releases window as it reads.
 async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut all = Vec::new();
     while let Some(piece) = timeout(SOON, body.data()).await.expect("it goes on or ends") {
@@ -60,7 +60,7 @@ async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
     Ok(all)
 }
 
-/// An interaction that has so many letters in it.
+/// An interaction with this many letters.
 async fn large(server: &TestServer, letters: usize) -> String {
     let mut request = direct("");
     request["input"] = json!([
@@ -71,16 +71,16 @@ async fn large(server: &TestServer, letters: usize) -> String {
     format!("/v1/interactions/{}", interaction["id"].as_str().expect("it was stored"))
 }
 
-/// Whatever room it leaves: none, less than a frame, less than the answer.
+/// For each window: none, less than a frame, less than the answer.
 #[tokio::test]
-async fn a_stream_whose_client_takes_nothing_is_reset_and_the_others_go_on() {
+async fn a_stream_whose_client_reads_nothing_is_reset_and_others_continue() {
     let patience = Duration::from_millis(500);
     let server = TestServer::builder().stalled_after(patience).start().await;
     let path = large(&server, 4 << 20).await;
     for window in [0, 1, 65_535] {
         let client = Client::connect(&server, window).await;
         let mut answer = client.get(&path, "identity").await;
-        // Its place on the connection is free again when it is reset.
+        // A reset stream no longer counts on the connection.
         let mut pieces = 0;
         let reset = loop {
             match timeout(SOON, answer.body_mut().data()).await.expect("it is reset") {
@@ -94,15 +94,15 @@ async fn a_stream_whose_client_takes_nothing_is_reset_and_the_others_go_on() {
         let other = client.get("/healthz", "identity").await;
         assert_eq!(other.status(), 200, "{window}");
     }
-    // One that reads, however little at a time, gets everything.
+    // A client that reads slowly gets everything.
     let slow = Client::connect(&server, 1000).await;
     let taken = read(slow.get(&path, "identity").await.into_body()).await.expect("it is whole");
     assert!(taken.len() > 4 << 20);
 }
 
-/// The budget of answers is free again too.
+/// The budget of answers is released too.
 #[tokio::test]
-async fn answers_that_nobody_takes_do_not_keep_others_from_theirs() {
+async fn unread_answers_do_not_block_other_answers() {
     let server =
         TestServer::builder().stalled_after(Duration::from_secs(8)).output_bytes(100 << 20);
     let server = server.start().await;
@@ -125,7 +125,7 @@ async fn answers_that_nobody_takes_do_not_keep_others_from_theirs() {
 }
 
 #[tokio::test]
-async fn requests_at_a_time_are_limited_on_a_connection_and_on_all() {
+async fn concurrent_requests_are_limited_per_connection_and_in_total() {
     let server = TestServer::start("").await;
     let mut clients = Vec::new();
     let mut held = Vec::new();
@@ -146,19 +146,19 @@ async fn requests_at_a_time_are_limited_on_a_connection_and_on_all() {
     let refused = String::from_utf8(refused).expect("it is text");
     assert!(refused.contains("8192 at a time"), "{refused}");
     assert_eq!(client.get("/healthz", "identity").await.status(), 200);
-    // The clients go away, and the server notices.
+    // The clients disconnect, and the server notices.
     drop((held, clients));
     let again = async {
         while client.get("/v1beta/models", "identity").await.status() != 200 {
             tokio::task::yield_now().await;
         }
     };
-    timeout(SOON, again).await.expect("there is room again");
+    timeout(SOON, again).await.expect("requests are accepted again");
 }
 
-/// Each packer takes memory for as long as its answer is not taken.
+/// Each compressor holds memory until its answer is read.
 #[tokio::test]
-async fn only_so_many_answers_are_packed_at_a_time() {
+async fn concurrent_compressions_are_limited() {
     let server = TestServer::start("").await;
     let mut clients = Vec::new();
     let mut packed = 0;

@@ -1,4 +1,4 @@
-//! What a test can look at afterwards, and what it can bring along; each in a room of its own.
+//! The journal and added scenarios, each in its namespace.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ fn ask(input: &str) -> Value {
     json!({"model": "gemini-3-flash-preview", "input": input, "tools": [{"type": "code_execution"}]})
 }
 
-/// A client that sends its namespace with everything.
-struct Room<'a> {
+/// A client that sends its namespace with every request.
+struct InNamespace<'a> {
     server: &'a TestServer,
     name: &'a str,
 }
 
-impl Room<'_> {
+impl InNamespace<'_> {
     async fn send(&self, method: &str, path: &str, body: Value) -> Reply {
         let request = self.server.request(method, path).header("x-belljar-namespace", self.name);
         Reply::to(request.json(&body)).await
@@ -43,12 +43,12 @@ impl Room<'_> {
     }
 }
 
-fn room<'a>(server: &'a TestServer, name: &'a str) -> Room<'a> {
-    Room { server, name }
+fn in_namespace<'a>(server: &'a TestServer, name: &'a str) -> InNamespace<'a> {
+    InNamespace { server, name }
 }
 
 #[tokio::test]
-async fn the_journal_says_what_was_asked_and_which_scenario_answered() {
+async fn the_journal_lists_requests_and_the_scenarios_that_answered() {
     let server = TestServer::start(FOLDER).await;
     let mut request = ask("Hello, you");
     request["system_instruction"] = "Be short.".into();
@@ -83,9 +83,9 @@ async fn the_journal_says_what_was_asked_and_which_scenario_answered() {
 }
 
 #[tokio::test]
-async fn a_scenario_is_there_for_one_test_and_gone_with_it() {
+async fn an_added_scenario_exists_in_its_namespace_until_the_reset() {
     let server = TestServer::start(FOLDER).await;
-    let (mine, other) = (room(&server, "mine"), room(&server, "other"));
+    let (mine, other) = (in_namespace(&server, "mine"), in_namespace(&server, "other"));
     let scenario = json!({"scenarios": [
         {"name": "mine", "when": {"input": {"contains": "hello"}}, "script": [{"text": "Mine."}]}
     ]});
@@ -104,7 +104,7 @@ async fn a_scenario_is_there_for_one_test_and_gone_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_addition_is_told() {
+async fn an_invalid_added_scenario_is_reported() {
     let server = TestServer::start(FOLDER).await;
     let yaml = "scenarios:\n  - name: a\n    script:\n      - txt: hi\n";
     let reply = Reply::to(server.request("POST", "/x/scenarios").body(yaml)).await;
@@ -119,11 +119,11 @@ async fn what_is_wrong_with_an_addition_is_told() {
     assert!(reply.message().contains("x-belljar-namespace"), "{}", reply.message());
 }
 
-/// One test of somebody's suite: scenarios of its own, code that runs, a second turn, the journal.
+/// One test of a suite: scenarios of its own, code that runs, a second turn, the journal.
 async fn suite(server: &TestServer, number: usize) -> Vec<Value> {
     let name = format!("suite-{number}");
-    let room = room(server, &name);
-    room.add(json!({"scenarios": [
+    let suite = in_namespace(server, &name);
+    suite.add(json!({"scenarios": [
         {"name": format!("square {number}"), "when": {"input": {"contains": "square"}}, "script": [
             {"thought": "I'll compute it."},
             {"code": format!("number = {number}\nprint(number * number)")},
@@ -132,19 +132,19 @@ async fn suite(server: &TestServer, number: usize) -> Vec<Value> {
         {"name": "again", "when": {"turn": 2}, "script": [{"text": format!("{number}: {{{{ input }}}}")}]},
     ]}))
     .await;
-    let first = room.ask("The square?").await.body;
+    let first = suite.ask("The square?").await.body;
     let mut request = ask("And again?");
     request["previous_interaction_id"] = first["id"].clone();
-    let second = room.send("POST", "/v1beta/interactions", request).await.body;
-    let missed = room.ask("hollow").await.body;
-    let mut told = vec![first, second, missed];
-    told.extend(room.journal().await);
-    told.iter_mut().for_each(without_chance);
-    room.send("POST", "/x/reset", Value::Null).await;
-    told
+    let second = suite.send("POST", "/v1beta/interactions", request).await.body;
+    let missed = suite.ask("hollow").await.body;
+    let mut results = vec![first, second, missed];
+    results.extend(suite.journal().await);
+    results.iter_mut().for_each(without_chance);
+    suite.send("POST", "/x/reset", Value::Null).await;
+    results
 }
 
-/// Ids, signatures and times are never the same twice.
+/// Removes ids, signatures and times, which differ each time.
 fn without_chance(value: &mut Value) {
     const CHANCE: [&str; 9] = [
         "wall_ms",
@@ -168,7 +168,7 @@ fn without_chance(value: &mut Value) {
 }
 
 #[tokio::test]
-async fn a_hundred_suites_at_a_time_get_what_they_get_one_after_another() {
+async fn a_hundred_concurrent_suites_get_the_same_results_as_sequential_ones() {
     const SUITES: usize = 100;
     let server = TestServer::start(FOLDER).await;
     let together = join_all((0..SUITES).map(|number| suite(&server, number))).await;
@@ -201,7 +201,7 @@ scenarios:
 "#;
 
 #[tokio::test]
-async fn the_journal_says_what_came_of_code_and_what_was_said() {
+async fn the_journal_has_results_of_code_and_the_models_text() {
     let server = TestServer::start(FAILS).await;
     server.create(ask("The average?")).await;
     let mut request = ask("The weather?");
@@ -214,7 +214,7 @@ async fn the_journal_says_what_came_of_code_and_what_was_said() {
     let run = &failed["runs"][0];
     assert_eq!((&run["outcome"], &run["stdout"]), (&json!("failed"), &json!("before\n")));
     assert!(run["code"].as_str().is_some_and(|code| code.contains("['sales']")), "{run}");
-    assert!(run["stderr"].as_str().is_some_and(|said| said.contains("KeyError: 'sales'")), "{run}");
+    assert!(run["stderr"].as_str().is_some_and(|text| text.contains("KeyError: 'sales'")), "{run}");
     assert!(run["wall_ms"].as_f64().is_some_and(|ms| ms > 0.0) && run["pictures"] == 0, "{run}");
     assert_eq!(failed["text"], "The average is before.");
     let warning = failed["warnings"][0].as_str().expect("there is one");
@@ -229,7 +229,7 @@ async fn the_journal_says_what_came_of_code_and_what_was_said() {
 #[tokio::test]
 async fn scenarios_are_listed_with_their_uses_in_each_namespace() {
     let server = TestServer::start(FAILS).await;
-    let mine = room(&server, "mine");
+    let mine = in_namespace(&server, "mine");
     mine.add(json!({"scenarios": [{"name": "added", "when": {"input": {"contains": "added"}}, "script": [{"text": "a"}]}]})).await;
     for input in ["added", "average", "average"] {
         assert_eq!(mine.ask(input).await.status, 200);
@@ -250,7 +250,11 @@ async fn scenarios_are_listed_with_their_uses_in_each_namespace() {
     );
     assert_eq!(uses(&listed)[0], ("added".to_owned(), 1));
     assert_eq!(uses(&listed)[1..], used([2, 0, 0]));
-    assert_eq!(uses(&server.get("/x/scenarios").await), used([0, 0, 0]), "of nobody else");
+    assert_eq!(
+        uses(&server.get("/x/scenarios").await),
+        used([0, 0, 0]),
+        "other namespaces are not counted"
+    );
     mine.send("POST", "/x/reset", Value::Null).await;
     assert_eq!(uses(&mine.send("GET", "/x/scenarios", Value::Null).await), used([0, 0, 0]));
 }

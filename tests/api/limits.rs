@@ -1,4 +1,4 @@
-//! Every limit has a test.
+//! The engine's limits.
 
 use serde_json::json;
 use server::interaction::Limits;
@@ -14,7 +14,7 @@ async fn a_request_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_run_that_takes_too_long_is_stopped_and_keeps_what_it_printed() {
+async fn a_run_over_the_time_limit_is_stopped_and_keeps_its_output() {
     let server = TestServer::start("").await;
     let answer = server.create(direct("print('so far', flush=True)\nwhile True: pass")).await;
     assert_eq!(answer["status"], "completed");
@@ -36,7 +36,7 @@ scenarios:
 
 /// [D20]
 #[tokio::test]
-async fn a_model_that_never_learns_is_stopped_by_the_limit_on_regenerations() {
+async fn repeated_failing_code_is_stopped_by_the_limit_on_regenerations() {
     for regenerations in [0, 2] {
         let limits = Limits { regenerations, model_turns: 20 };
         let server = TestServer::builder().scenarios(NEVER_LEARNS).limits(limits).start().await;
@@ -51,7 +51,7 @@ async fn a_model_that_never_learns_is_stopped_by_the_limit_on_regenerations() {
 }
 
 #[tokio::test]
-async fn a_model_is_asked_no_more_often_than_allowed() {
+async fn model_turns_are_limited() {
     let limits = Limits { regenerations: 5, model_turns: 3 };
     let server = TestServer::builder().limits(limits).start().await;
     let block = "```python\nprint(1)\n```\n";
@@ -61,7 +61,7 @@ async fn a_model_is_asked_no_more_often_than_allowed() {
 }
 
 #[tokio::test]
-async fn direct_says_how_many_blocks_it_did_not_run() {
+async fn direct_reports_how_many_blocks_it_did_not_run() {
     let server = TestServer::start("").await;
     let blocks: String = (0..60).map(|n| format!("```python\nprint({n})\n```\n")).collect();
     let answer = server.create(crate::harness::direct(&blocks)).await;

@@ -1,4 +1,4 @@
-//! What is not in the log: keys, prompts, code, output, and what models say.
+//! Data that must not be in the log: keys, prompts, code, output, and the models' text.
 
 use serde_json::{Value, json};
 
@@ -21,15 +21,15 @@ scenarios:
 "#;
 
 #[tokio::test]
-async fn nothing_that_clients_or_models_say_is_in_the_log() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+async fn the_log_contains_no_text_of_clients_or_models() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let at = |name: &str| folder.path().join(name);
     let text = |name: &str| at(name).to_str().expect("it is text").to_owned();
     std::fs::create_dir(at("scenarios")).expect("the folder is the test's");
     std::fs::write(at("scenarios/a.yaml"), SCENARIOS).expect("the folder is the test's");
     std::fs::write(at("config.toml"), "api_keys = [\"SECRET-KEY\"]").expect("the same");
     let (scenarios, record, config) = (text("scenarios"), text("record"), text("config.toml"));
-    // Nobody listens there.
+    // No server listens there.
     let arguments = [
         "--scenarios",
         &scenarios,

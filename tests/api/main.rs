@@ -1,4 +1,4 @@
-//! The API, through the front door. A file a subject.
+//! Tests of the API through HTTP, one file per subject.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -26,10 +26,10 @@ mod generate_ordered;
 mod golden;
 mod health;
 mod http2;
+mod http_protocol;
 mod journal;
 mod limits;
 mod logs;
-mod manners;
 mod models;
 mod openai;
 mod profiles;

@@ -1,4 +1,4 @@
-//! Which models there are.
+//! The list of models.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn names(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_has_the_names_that_somebody_answers_for_in_pages() {
+async fn the_list_has_the_served_models_in_pages() {
     let server =
         TestServer::builder().catalogue(&["direct", "qwen*", "gemini-2.5-*"]).start().await;
     let whole = server.get("/v1/models").await.body;
@@ -38,7 +38,7 @@ async fn a_list_has_the_names_that_somebody_answers_for_in_pages() {
 }
 
 #[tokio::test]
-async fn a_model_is_found_by_its_name_and_what_nobody_answers_for_is_not() {
+async fn a_served_model_is_found_by_name_and_others_are_not() {
     let server = TestServer::builder().catalogue(&["direct", "qwen*"]).start().await;
     for name in ["direct", "qwen3:8b", "qwen/qwen3"] {
         let reply = server.get(&format!("/v1beta/models/{name}")).await;

@@ -1,4 +1,4 @@
-//! The profiles of docker-compose.yml, as far as they can be looked at without an engine.
+//! The profiles of docker-compose.yml, as far as they can be checked without a container engine.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ fn compose() -> Value {
 }
 
 #[test]
-fn nobody_but_the_server_reaches_a_model_or_a_search_engine() {
+fn only_the_server_can_reach_models_and_search_engines() {
     let compose = compose();
     let mut seen = Vec::new();
     for (name, service) in compose["services"].as_object().expect("there are services") {
@@ -24,7 +24,7 @@ fn nobody_but_the_server_reaches_a_model_or_a_search_engine() {
         assert_eq!(service.get("ports"), None, "{name}");
         assert_eq!(service["cap_drop"], json!(["ALL"]), "{name}");
         let networks = match name.as_str() {
-            "ollama-pull" => Value::Null, // it serves nobody
+            "ollama-pull" => Value::Null, // it has no clients
             "searxng" => json!(["search"]),
             _ => json!(["models"]),
         };
@@ -39,7 +39,7 @@ fn nobody_but_the_server_reaches_a_model_or_a_search_engine() {
 }
 
 #[tokio::test]
-async fn the_settings_of_a_profile_name_its_model_and_the_server_takes_them() {
+async fn profile_settings_name_their_model_and_are_valid() {
     let compose = compose();
     for (settings, service) in
         [("deploy/ollama.toml", "ollama"), ("deploy/llama.cpp.toml", "llama-cpp")]
@@ -51,7 +51,7 @@ async fn the_settings_of_a_profile_name_its_model_and_the_server_takes_them() {
         assert!(url.starts_with(&format!("http://{service}:")), "{settings}: {url}");
         assert!(!compose["services"][service].is_null(), "{service}");
 
-        let data = tempfile::tempdir().expect("there is a place for temporary files");
+        let data = tempfile::tempdir().expect("the temporary folder can be created");
         let path = path.to_str().expect("the repository's path is text");
         let server = Program::start(data.path(), &["--config", path]);
         let answer = server.create(direct("print(6 * 7)")).await;

@@ -1,4 +1,4 @@
-//! `generateContent` and its kin in the spellings of protobuf's JSON.
+//! `generateContent` and related methods with protobuf's JSON spellings.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn path(model: &str, method: &str) -> String {
     format!("/v1beta/models/{model}:{method}")
 }
 
-/// A conversation with code in it, as the client was answered it.
+/// A conversation that includes code, as the client received it.
 fn history(language: Value, outcome: Value) -> Value {
     json!({
         "contents": [
@@ -25,7 +25,7 @@ fn history(language: Value, outcome: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_numbers_gets_them_and_may_send_them_back() {
+async fn numeric_enums_are_returned_on_request_and_accepted() {
     let server = TestServer::start("").await;
     let asked = path("direct", "generateContent") + NUMBERS;
     let reply = server.post(&asked, &history(json!(1), json!(1))).await;
@@ -38,7 +38,7 @@ async fn a_client_that_asks_for_numbers_gets_them_and_may_send_them_back() {
     assert_eq!(parts[1]["codeExecutionResult"]["output"], "2\n");
     assert_eq!(reply.body["usageMetadata"]["promptTokensDetails"][0]["modality"], 1);
 
-    // Its own history, and one with other spellings.
+    // The client's own history, and one with other spellings.
     let mut next = history(json!("1"), json!("OUTCOME_FAILED"));
     let contents = next["contents"].as_array_mut().expect("it is a list");
     contents.push(json!({"role": "model", "parts": parts}));
@@ -58,7 +58,7 @@ async fn a_client_that_asks_for_numbers_gets_them_and_may_send_them_back() {
     let last = pieces.last().expect("there are pieces");
     assert_eq!(last["candidates"][0]["finishReason"], 1);
 
-    // Whoever asks for nothing gets names, and a stream of events may have numbers.
+    // The default is enum names, and streams of events may have numbers.
     let reply = server.post(&path("direct", "generateContent"), &next).await;
     assert_eq!(reply.body["candidates"][0]["finishReason"], "STOP");
     for query in ["?alt=sse&$alt=json;enum-encoding=int", "?$alt=sse;enum-encoding=int"] {
@@ -72,7 +72,7 @@ async fn a_client_that_asks_for_numbers_gets_them_and_may_send_them_back() {
 }
 
 #[tokio::test]
-async fn numbers_may_be_strings_and_enums_numbers_wherever_they_stand() {
+async fn numbers_may_be_strings_and_enums_numbers_everywhere() {
     let server = TestServer::start("").await;
     let with = |change: Value| {
         let mut body = json!({"contents": [{"parts": [{"text": "print(1)"}]}]});
@@ -121,7 +121,7 @@ async fn numbers_may_be_strings_and_enums_numbers_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn a_schema_with_numbers_for_types_holds_for_the_answer() {
+async fn a_schema_with_numeric_types_is_enforced() {
     let body = json!({"contents": [{"parts": [{"text": "?"}]}], "generationConfig": {
         "responseMimeType": "application/json", "responseSchema":
             {"type": 5, "items": {"type": 1, "max_length": "3", "format": null}, "minItems": "1"}}});
@@ -134,7 +134,7 @@ async fn a_schema_with_numbers_for_types_holds_for_the_answer() {
 }
 
 #[tokio::test]
-async fn bytes_are_base64_in_every_spelling_and_files_have_numbers_too() {
+async fn bytes_may_use_either_base64_alphabet_and_file_states_may_be_numbers() {
     let server = TestServer::start("").await;
     // `a?>~` has both letters in which the alphabets differ.
     for data in ["YT8+fg==", "YT8-fg==", "YT8+fg", "YT8-fg"] {

@@ -1,4 +1,4 @@
-//! Answers that broke somebody's client, as their issues describe them: byte for byte, but for ids,
+//! Answers that broke real clients, as their issues describe them: byte for byte, except ids,
 //! signatures and counts.
 
 use regex::Regex;
@@ -17,7 +17,7 @@ fn classic(code: &str) -> Value {
     json!({"contents": [{"role": "user", "parts": [{"text": code}]}], "tools": [{"codeExecution": {}}]})
 }
 
-/// The whole answer as it came, with `…` for what differs each time.
+/// The whole answer, with `…` for the parts that differ each time.
 async fn asked(server: &TestServer, path: &str, body: &Value, quirk: &str) -> (u16, String) {
     let fault = json!({"quirk": quirk}).to_string();
     let request = server.request("POST", path).header("x-belljar-fault", fault).json(body);
@@ -57,7 +57,7 @@ fn counts() -> Value {
            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 0}]})
 }
 
-/// As they are while an answer comes.
+/// Counts of an answer that is not finished.
 fn counts_so_far() -> Value {
     json!({"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0,
            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 0}],
@@ -72,13 +72,13 @@ fn all_counts() -> Value {
     counts
 }
 
-/// An answer of the server with these parts.
+/// A whole answer with these parts.
 fn whole(parts: Value) -> Value {
     json!({"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0, "finishReason": "STOP"}],
            "usageMetadata": all_counts(), "modelVersion": "direct", "responseId": "…"})
 }
 
-/// A piece of one.
+/// A piece of a streamed answer.
 fn piece(parts: Value) -> Value {
     json!({"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
            "usageMetadata": counts_so_far(), "modelVersion": "direct", "responseId": "…"})
@@ -172,7 +172,7 @@ async fn whole_answers_of_generate_content() {
                 "usageMetadata": blocked, "modelVersion": "direct", "responseId": "…",
             }),
         ),
-        // Those that are about streams leave a whole answer alone.
+        // Quirks of streams do not change a whole answer.
         (
             "cut_short",
             FAILS,
@@ -221,12 +221,12 @@ async fn streams_of_generate_content() {
     ] {
         let (status, answer) = asked(&server, STREAM, &classic("print(1)"), quirk).await;
         assert_eq!((status, answer), (200, events(wanted.clone())), "{quirk}");
-        // As one list it is the same.
+        // The stream as one list has the same content.
         let path = STREAM.trim_end_matches("?alt=sse");
         let (_, list) = asked(&server, path, &classic("print(1)"), quirk).await;
         assert_eq!(list, Value::from(wanted).to_string(), "{quirk} as a list");
     }
-    // What replaces an answer comes in one piece.
+    // A quirk that replaces the answer sends one piece.
     let (_, answer) = asked(&server, STREAM, &classic(FAILS), "malformed_function_call").await;
     let only = json!({"candidates": [{"content": {}, "finishReason": "MALFORMED_FUNCTION_CALL"}],
                       "usageMetadata": counts(), "modelVersion": "direct"});
@@ -280,7 +280,7 @@ async fn interactions() {
 }
 
 #[tokio::test]
-async fn a_scenario_may_want_a_quirk_or_damage_for_its_answer() {
+async fn a_scenario_may_set_a_quirk_or_fault_for_its_answer() {
     let server = TestServer::start(
         r#"
 scenarios:
@@ -318,7 +318,7 @@ scenarios:
 }
 
 #[tokio::test]
-async fn a_namespace_has_faults_of_its_own_that_are_counted() {
+async fn faults_are_counted_per_namespace() {
     let server = TestServer::start("").await;
     recorder::leave_out();
     let order = json!([{"quirk": "blocked_prompt", "times": 1}, {"quirk": "bare_error"}]);
@@ -338,7 +338,7 @@ async fn a_namespace_has_faults_of_its_own_that_are_counted() {
         standing,
         json!([
             {"fault": order[0], "happened": 1},
-            // Nobody has asked for an interaction.
+            // No interaction was requested.
             {"fault": order[1], "happened": 0},
         ])
     );
@@ -352,7 +352,7 @@ async fn a_namespace_has_faults_of_its_own_that_are_counted() {
     assert_eq!(Reply::to(at("GET", "/x/faults")).await.body["faults"], json!([]));
 }
 
-/// Editors complete what is there.
+/// Editors offer these names as completions.
 #[test]
 fn the_schema_has_every_quirk() {
     let schema: Value =

@@ -1,15 +1,15 @@
-//! The start of the program, its end, and what is there afterwards.
+//! Start and stop of the program, and the data that survives them.
 
 use std::net::SocketAddr;
 
 use crate::harness::{Program, below, direct};
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
+    tempfile::tempdir().expect("the temporary folder can be created")
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_kill() {
+async fn completed_interactions_survive_a_killed_server() {
     let data = folder();
     let server = Program::start(data.path(), &[]);
     let code = "from PIL import Image\nImage.new('RGB', (2, 2)).save('dot.png')\nprint(42)";
@@ -24,7 +24,7 @@ async fn what_was_answered_survives_a_kill() {
 
 /// [K07]
 #[tokio::test]
-async fn what_ran_during_a_kill_has_failed() {
+async fn an_interaction_interrupted_by_a_kill_is_failed() {
     let data = folder();
     let server = Program::start(data.path(), &[]);
     let mut stream = server.create_stream(direct("while True: pass")).await;
@@ -43,7 +43,7 @@ async fn what_ran_during_a_kill_has_failed() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_the_retention_is_forgotten() {
+async fn interactions_older_than_the_retention_are_deleted() {
     let data = folder();
     let server = Program::start(data.path(), &[]);
     let answer = server.create(direct("print(42)")).await;
@@ -55,21 +55,21 @@ async fn what_is_older_than_the_retention_is_forgotten() {
     server.kill();
 
     let server = Program::start(data.path(), &["--retention", "1ms"]);
-    // The sweeper begins when the server does, and tells nobody.
+    // The retention sweep begins with the server, and sends no signal when it is done.
     let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
     while server.get(&path).await.status != 404 {
         looks.tick().await;
     }
-    // A new one is safe until the next sweep.
+    // A new interaction is safe until the next sweep.
     server.create(direct("print(42)")).await;
 }
 
 /// [K15]
 #[tokio::test]
-async fn a_stop_lets_what_runs_come_to_its_end() {
+async fn a_stop_lets_running_interactions_finish() {
     let data = folder();
     let mut server = Program::start(data.path(), &[]);
-    // Long enough that the signal comes before its end, which is all that matters.
+    // Long enough that the signal comes before the end, and no longer.
     let code = "import time\ntime.sleep(0.5)\nprint(42)";
     let mut stream = server.create_stream(direct(code)).await;
     stream.until("step.stop").await;
@@ -83,7 +83,7 @@ async fn a_stop_lets_what_runs_come_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_no_longer_than_it_was_told_to() {
+async fn a_stop_waits_at_most_the_drain_timeout() {
     let data = folder();
     let mut server = Program::start(data.path(), &["--shutdown-grace", "100ms"]);
     let mut stream = server.create_stream(direct("while True: pass")).await;
@@ -97,7 +97,7 @@ async fn a_stop_waits_no_longer_than_it_was_told_to() {
 }
 
 #[test]
-fn other_machines_are_not_let_in_without_keys() {
+fn listening_for_other_machines_requires_keys() {
     let data = folder();
     let address = SocketAddr::from(([0, 0, 0, 0], 0)).to_string();
     let data = data.path().to_str().expect("it is text");
@@ -109,12 +109,12 @@ fn other_machines_are_not_let_in_without_keys() {
 }
 
 #[test]
-fn a_flag_that_nobody_knows_is_refused() {
+fn an_unknown_flag_is_refused() {
     let output = Program::fail(&["--colour", "red"]);
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// The warden of this server, which is a child of it.
+/// The warden of this server, which is its child.
 fn warden_of(server: &Program) -> i32 {
     let name = |process: &i32| std::fs::read_to_string(format!("/proc/{process}/comm"));
     let found = below(server.id()).into_iter();
@@ -123,16 +123,16 @@ fn warden_of(server: &Program) -> i32 {
     wardens.next().expect("it has one")
 }
 
-/// What names a key, names it for all that a process starts.
+/// A variable that names a key is inherited by child processes unless it is removed.
 #[tokio::test]
-async fn the_warden_gets_nothing_of_the_servers_environment_that_it_does_not_read() {
+async fn the_warden_inherits_only_the_environment_that_it_reads() {
     let data = folder();
     let server = Program::start_whole(data.path(), &[]);
     let environment = |process: &dyn std::fmt::Display| {
         let text = std::fs::read(format!("/proc/{process}/environ")).expect("it is ours");
         String::from_utf8_lossy(&text).into_owned()
     };
-    // A variable of this test that says nothing to either.
+    // A variable of this test that neither program reads.
     let name = "CARGO_MANIFEST_DIR=";
     assert!(environment(&server.id()).contains(name), "the test has to have it");
     let given = environment(&warden_of(&server));

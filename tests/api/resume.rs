@@ -1,4 +1,4 @@
-//! Interactions in the background, and the end of their server.
+//! Interactions in the background when the server restarts.
 
 use std::path::Path;
 
@@ -44,18 +44,18 @@ scenarios:
       - function_call: { name: second, arguments: { b: 2 } }
 "#;
 
-struct House {
+struct Setup {
     data: tempfile::TempDir,
     scenarios: tempfile::TempDir,
 }
 
-impl House {
-    fn new() -> House {
-        let folder = || tempfile::tempdir().expect("there is a place for temporary files");
-        let house = House { data: folder(), scenarios: folder() };
-        let file = house.scenarios.path().join("test.yaml");
+impl Setup {
+    fn new() -> Setup {
+        let folder = || tempfile::tempdir().expect("the temporary folder can be created");
+        let setup = Setup { data: folder(), scenarios: folder() };
+        let file = setup.scenarios.path().join("test.yaml");
         std::fs::write(file, SCENARIOS).expect("the folder is ours");
-        house
+        setup
     }
 
     fn serve(&self, arguments: &[&str]) -> Program {
@@ -75,9 +75,9 @@ fn request(input: &str) -> Value {
     ]})
 }
 
-/// What is told, without what is never the same twice.
-fn told(events: &[Event]) -> Vec<Value> {
-    let mut told = Vec::new();
+/// The events, without the fields that differ each time.
+fn comparable(events: &[Event]) -> Vec<Value> {
+    let mut comparable = Vec::new();
     for event in events {
         let mut data = event.data.clone();
         match event.name.as_str() {
@@ -90,9 +90,9 @@ fn told(events: &[Event]) -> Vec<Value> {
             "interaction.completed" => data = data["interaction"]["usage"].clone(),
             _ => data = Value::Null,
         }
-        told.push(json!([event.name, data]));
+        comparable.push(json!([event.name, data]));
     }
-    told
+    comparable
 }
 
 async fn follow(server: &Program, id: &str) -> Stream {
@@ -105,18 +105,18 @@ async fn begin(server: &Program, input: &str) -> String {
 }
 
 #[tokio::test]
-async fn it_goes_on_from_any_of_its_events() {
-    let house = House::new();
-    let server = house.serve(&[]);
+async fn a_background_interaction_resumes_from_any_event() {
+    let setup = Setup::new();
+    let server = setup.serve(&[]);
     let id = begin(&server, "a long one").await;
     let whole = server.events(&id, None).await;
     server.kill();
     assert_eq!(whole[whole.len() - 2].data["interaction"]["status"], "completed");
 
-    // After every fourth event, and after the last one but `done`.
+    // After every fourth event, and after the last one before `done`.
     let mut kills: Vec<usize> = (1..whole.len() - 1).step_by(4).collect();
     kills.push(whole.len() - 1);
-    let mut server = house.serve(&[]);
+    let mut server = setup.serve(&[]);
     for count in kills {
         let id = begin(&server, "a long one").await;
         let mut stream = follow(&server, &id).await;
@@ -126,23 +126,23 @@ async fn it_goes_on_from_any_of_its_events() {
         }
         server.kill();
 
-        server = house.serve(&[]);
+        server = setup.serve(&[]);
         let rest = server.events(&id, Some(seen[count - 1].id())).await;
         let all = server.events(&id, None).await;
         assert_eq!([seen.clone(), rest].concat(), all, "killed after {count} events");
-        assert_eq!(told(&all), told(&whole), "killed after {count} events");
+        assert_eq!(comparable(&all), comparable(&whole), "killed after {count} events");
         let ids: std::collections::HashSet<&str> = all.iter().map(Event::id).collect();
         assert_eq!(ids.len(), all.len(), "no id twice");
     }
 }
 
 #[tokio::test]
-async fn what_was_searched_and_cited_stays_as_it_was() {
-    let house = House::new();
-    let documents = tempfile::tempdir().expect("there is a place for temporary files");
+async fn searches_and_citations_are_kept_when_resuming() {
+    let setup = Setup::new();
+    let documents = tempfile::tempdir().expect("the temporary folder can be created");
     std::fs::write(documents.path().join("moss.txt"), "Moss is green.").expect("it is ours");
     let search = ["--search", text(documents.path())];
-    let server = house.serve(&search);
+    let server = setup.serve(&search);
     let whole = server.events(&begin(&server, "looked up").await, None).await;
     let cited = whole.iter().filter(|e| e.data["delta"]["type"] == "text_annotation_delta");
     assert_eq!(cited.count(), 1);
@@ -155,17 +155,17 @@ async fn what_was_searched_and_cited_stays_as_it_was() {
             stream.next().await.expect("it is not over");
         }
         server.kill();
-        server = house.serve(&search);
+        server = setup.serve(&search);
         let all = server.events(&id, None).await;
-        assert_eq!(told(&all), told(&whole), "killed after {count} events");
+        assert_eq!(comparable(&all), comparable(&whole), "killed after {count} events");
     }
 }
 
-/// What stands in a variable would not be what was printed.
+/// A replay would give variables other values than those already printed.
 #[tokio::test]
-async fn code_that_goes_otherwise_the_second_time_ends_it() {
-    let house = House::new();
-    let server = house.serve(&[]);
+async fn nondeterministic_code_ends_a_resumed_interaction() {
+    let setup = Setup::new();
+    let server = setup.serve(&[]);
     let id = begin(&server, "throw the dice").await;
     let mut stream = follow(&server, &id).await;
     for _ in 0..3 {
@@ -173,7 +173,7 @@ async fn code_that_goes_otherwise_the_second_time_ends_it() {
     }
     server.kill();
 
-    let server = house.serve(&[]);
+    let server = setup.serve(&[]);
     let events = server.events(&id, None).await;
     let last = events.last().expect("there are some");
     assert_eq!(last.name, "error");
@@ -184,16 +184,16 @@ async fn code_that_goes_otherwise_the_second_time_ends_it() {
 }
 
 #[tokio::test]
-async fn a_call_of_a_function_that_was_seen_stays_the_same_call() {
-    let house = House::new();
-    let server = house.serve(&[]);
+async fn a_published_function_call_is_kept_when_resuming() {
+    let setup = Setup::new();
+    let server = setup.serve(&[]);
     let id = begin(&server, "call them").await;
     let mut stream = follow(&server, &id).await;
     let seen = stream.until("step.start").await;
     stream.until("step.stop").await;
     server.kill();
 
-    let server = house.serve(&[]);
+    let server = setup.serve(&[]);
     server.events(&id, None).await;
     let found = server.get(&format!("/v1/interactions/{id}")).await.body;
     assert_eq!(found["status"], "requires_action");
@@ -204,9 +204,9 @@ async fn a_call_of_a_function_that_was_seen_stays_the_same_call() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_leaves_it_to_the_next() {
-    let house = House::new();
-    let mut server = house.serve(&["--shutdown-grace", "100ms"]);
+async fn a_stopped_server_leaves_background_interactions_to_the_next() {
+    let setup = Setup::new();
+    let mut server = setup.serve(&["--shutdown-grace", "100ms"]);
     let mut body = direct("import time\ntime.sleep(1.5)\nprint(42)");
     body["background"] = true.into();
     let begun = server.create(body).await;
@@ -221,7 +221,7 @@ async fn a_server_that_is_stopped_leaves_it_to_the_next() {
     );
     assert!(server.wait().success());
 
-    let server = house.serve(&[]);
+    let server = setup.serve(&[]);
     assert_eq!(server.events(id, None).await.last().expect("there are some").name, "done");
     let found = server.get(&format!("/v1/interactions/{id}")).await.body;
     assert_eq!(
@@ -231,9 +231,9 @@ async fn a_server_that_is_stopped_leaves_it_to_the_next() {
 }
 
 #[tokio::test]
-async fn what_goes_on_can_be_cancelled() {
-    let house = House::new();
-    let server = house.serve(&[]);
+async fn a_resumed_interaction_can_be_cancelled() {
+    let setup = Setup::new();
+    let server = setup.serve(&[]);
     let mut body = direct("while True: pass");
     body["background"] = true.into();
     let begun = server.create(body).await;
@@ -241,7 +241,7 @@ async fn what_goes_on_can_be_cancelled() {
     follow(&server, id).await.until("step.stop").await;
     server.kill();
 
-    let server = house.serve(&[]);
+    let server = setup.serve(&[]);
     let path = format!("/v1/interactions/{id}");
     assert_eq!(server.get(&path).await.body["status"], "in_progress");
     let reply = server.post(&format!("{path}/cancel"), &json!({})).await;

@@ -1,4 +1,4 @@
-//! What scenario files can have a model do that no model would, and how they are checked.
+//! Scenario files: failures that they order, and how they are checked.
 
 use std::process::{Command, Output};
 
@@ -54,7 +54,7 @@ fn streamed(input: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_fails_as_the_script_wants_it() {
+async fn a_scripted_failure_is_returned() {
     let server = TestServer::start(FAILURES).await;
     for request in [ask("at once"), streamed("at once")] {
         let reply = server.post(INTERACTIONS, &request).await;
@@ -70,7 +70,7 @@ async fn a_request_fails_as_the_script_wants_it() {
 }
 
 #[tokio::test]
-async fn a_stream_fails_in_its_place() {
+async fn a_scripted_stream_failure_comes_in_its_place() {
     let server = TestServer::start(FAILURES).await;
     let events = server.create_stream(ask("in the middle")).await.rest().await;
     let result = events.iter().position(|event| event.data["delta"]["result"] == "1\n");
@@ -83,7 +83,7 @@ async fn a_stream_fails_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_connection_is_dropped_without_an_end() {
+async fn a_scripted_drop_closes_the_connection() {
     let server = TestServer::start(FAILURES).await;
     for request in [ask("gone"), streamed("gone"), ask("cut")] {
         let sent = server.request("POST", INTERACTIONS).json(&request).send().await;
@@ -110,7 +110,7 @@ async fn a_connection_is_dropped_without_an_end() {
     let journal = server.get("/x/journal").await.body;
     let id = journal["entries"][3]["interaction_id"].as_str().expect("it was begun");
     let found = server.get(&format!("{INTERACTIONS}/{id}")).await.body;
-    assert_eq!(found["status"], "failed", "who looks later is told");
+    assert_eq!(found["status"], "failed", "a later GET shows the failure");
 }
 
 #[tokio::test]
@@ -166,14 +166,14 @@ fn belljar(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn files_are_checked_with_place_and_hint() {
+fn validation_reports_positions_and_hints() {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
-    let said = belljar(&["validate", repository]);
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert!(said.status.success(), "{text}");
+    let output = belljar(&["validate", repository]);
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert!(output.status.success(), "{text}");
     assert!(text.contains("primes.yaml: 1 scenario\n"), "{text}");
 
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("the folder is ours");
     };
@@ -181,9 +181,9 @@ fn files_are_checked_with_place_and_hint() {
     write("b.json", "{\"scenarios\": [{\"name\": \"b\", \"script\": [{\"text\": \"{{ x\"}]}]}");
     write("c.yaml", "scenarios: [{ name: c, script: [text: c] }]");
     let path = folder.path().to_str().expect("it is text");
-    let said = belljar(&["validate", path]);
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert_eq!(said.status.code(), Some(1));
+    let output = belljar(&["validate", path]);
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(output.status.code(), Some(1));
     for wanted in [
         "a.yaml:4:9: unknown field `cod`",
         "did you mean `code`?",
@@ -197,9 +197,9 @@ fn files_are_checked_with_place_and_hint() {
 
 #[test]
 fn the_schema_is_printed() {
-    let said = belljar(&["schema", "scenario"]);
-    assert!(said.status.success());
-    let schema: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
+    let output = belljar(&["schema", "scenario"]);
+    assert!(output.status.success());
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!(schema["required"], json!(["scenarios"]));
 }
 
@@ -217,9 +217,9 @@ scenarios:
     script: [code: print(1), text: "{{ stdout | trim }}"]
 "#;
 
-/// A client that has lost its tools must not stay green.
+/// A test of a client that no longer sends its tools must fail.
 #[tokio::test]
-async fn what_the_request_does_not_offer_is_refused_in_both_apis() {
+async fn tools_missing_from_the_request_are_refused_in_both_apis() {
     let server = TestServer::start(UNOFFERED).await;
     let code = json!([{"type": "code_execution"}]);
     let other = json!([{"type": "function", "name": "get_weather"}]);
@@ -256,10 +256,10 @@ async fn what_the_request_does_not_offer_is_refused_in_both_apis() {
     assert_eq!(may["steps"][2]["content"][0]["text"], "1");
     let mut direct = crate::harness::direct("print(1)");
     direct["generation_config"] = json!({"tool_choice": "none"});
-    let said = server.create(direct).await;
+    let answer = server.create(direct).await;
     assert!(
-        said["steps"][0]["content"][0]["text"].as_str().is_some_and(|t| t.contains("needs")),
-        "{said}"
+        answer["steps"][0]["content"][0]["text"].as_str().is_some_and(|t| t.contains("needs")),
+        "{answer}"
     );
 }
 
@@ -298,7 +298,7 @@ const FORMS: &str = r#"scenarios:
   - { name: one, script: [code: print(1)] }
 "#;
 
-/// What is right although a look at a part of it would not say so.
+/// Valid files that a check of single parts would reject.
 const RIGHT: &str = r#"scenarios:
   - name: holes
     when: { input: { contains: a } }
@@ -320,8 +320,8 @@ const RIGHT: &str = r#"scenarios:
 "#;
 
 #[test]
-fn all_mistakes_of_all_files_are_told_at_once() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+fn all_errors_of_all_files_are_reported_together() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("the folder is ours");
     };
@@ -333,9 +333,9 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     );
     write("d.yaml", "scenarios:\n\t- name: x\n");
     let path = folder.path().to_str().expect("it is text");
-    let said = belljar(&["validate", path]);
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert_eq!(said.status.code(), Some(1));
+    let output = belljar(&["validate", path]);
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(output.status.code(), Some(1));
     for wanted in [
         "a.yaml:6:15: scenario `one`: unknown variable `stdot`",
         "unknown filter `regexfind`",
@@ -365,8 +365,8 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     ] {
         assert!(text.contains(wanted), "{wanted}:\n{text}");
     }
-    let said = belljar(&["validate", "--json", path]);
-    let json: Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
+    let output = belljar(&["validate", "--json", path]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let mistakes = json["mistakes"].as_array().expect("it is a list");
     assert_eq!(
         mistakes.len(),
@@ -377,23 +377,23 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     let shadowed = shadowed.unwrap_or_else(|| panic!("{json}"));
     assert_eq!((&shadowed["line"], &shadowed["scenario"]), (&json!(8), &json!("two")));
 
-    let right = tempfile::tempdir().expect("there is a place for temporary files");
+    let right = tempfile::tempdir().expect("the temporary folder can be created");
     std::fs::write(right.path().join("a.yaml"), RIGHT).expect("the folder is ours");
-    let said = belljar(&["validate", right.path().to_str().expect("it is text")]);
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert!(said.status.success(), "{text}");
+    let output = belljar(&["validate", right.path().to_str().expect("it is text")]);
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert!(output.status.success(), "{text}");
 }
 
 #[test]
-fn without_python_code_is_not_checked_and_that_is_said() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+fn without_python_the_skipped_code_check_is_reported() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     let file = folder.path().join("a.yaml");
     std::fs::write(&file, "scenarios: [{ name: a, script: [code: '(', text: a] }]")
         .expect("it is ours");
     let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
     let belljar = belljar.arg("validate").arg(&file).env("PATH", folder.path());
-    let said = belljar.env("BELLJAR_LIBRARIES", folder.path()).output().expect("it is a program");
-    let text = String::from_utf8(said.stdout).expect("it is text");
-    assert!(said.status.success() && text.contains("1 scenario\n"), "{text}");
+    let output = belljar.env("BELLJAR_LIBRARIES", folder.path()).output().expect("it is a program");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert!(output.status.success() && text.contains("1 scenario\n"), "{text}");
     assert!(text.ends_with("note: code was not checked: no Python found\n"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Google Search: who looks, what is found, and how a model's text cites it.
+//! Google Search: the search, its results, and the citations of a model's text.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{Program, TestServer};
-use crate::openai::fake::{Fake, says, status, text};
+use crate::openai::fake::{Fake, status, stream_of, text};
 
 const LIMITS: FolderLimits = FolderLimits { files: 10, file_bytes: 10_000, bytes: 100_000 };
 
@@ -30,9 +30,9 @@ scenarios:
       - text: "Moos ist grün [1]. Es wächst auf Steinen [2][1], {{ stdout | trim }} mm [7]."
 "#;
 
-/// Two documents about moss, and where they are to be read.
+/// Two documents about moss, and their addresses.
 fn documents() -> (tempfile::TempDir, Folder) {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
     for (name, content) in [
         ("moss.md", "# Moss\n\nMoss, moss is green."),
         ("stones.html", "<title>Stones</title><p>Some moss grows on stones."),
@@ -124,21 +124,21 @@ async fn a_folder_is_searched_and_its_documents_are_cited() {
     let path = format!("/v1beta/interactions/{}", answer["id"].as_str().expect("it was stored"));
     assert_eq!(server.get(&path).await.body["steps"][6]["content"][0], *content, "it is kept");
 
-    // In a stream, the citations come after the text that they are about.
+    // In a stream, the citations come after the text that they belong to.
     let events = server.create_stream(request).await.rest().await;
     let deltas: Vec<&Value> = events.iter().map(|event| &event.data["delta"]).collect();
     let at = deltas.iter().position(|delta| delta["type"] == "text_annotation_delta");
     let at = at.expect("there is one");
     let begun = deltas[..at].iter().rposition(|delta| delta["type"] != "text");
-    let told = deltas[begun.map_or(0, |begun| begun + 1)..at].iter();
-    let told: String = told.filter_map(|delta| delta["text"].as_str()).collect();
-    let streamed = json!({"text": told, "annotations": deltas[at]["annotations"]});
+    let text = deltas[begun.map_or(0, |begun| begun + 1)..at].iter();
+    let text: String = text.filter_map(|delta| delta["text"].as_str()).collect();
+    let streamed = json!({"text": text, "annotations": deltas[at]["annotations"]});
     assert_eq!(cited(&streamed), CITED);
     assert_eq!(events[at + 1].name, "step.stop");
 }
 
 #[tokio::test]
-async fn generate_content_says_what_its_answer_is_grounded_on() {
+async fn generate_content_returns_grounding_metadata() {
     let (_folder, search) = documents();
     let server = TestServer::builder().scenarios(SCENARIO).search(search).start().await;
     let request = json!({
@@ -184,14 +184,15 @@ async fn generate_content_says_what_its_answer_is_grounded_on() {
 }
 
 #[tokio::test]
-async fn a_model_with_tools_searches_and_is_told_what_was_found() {
+async fn a_model_with_tools_searches_and_gets_the_results() {
     let (_folder, search) = documents();
     let call = json!({"tool_calls": [
         {"index": 0, "id": "a", "function": {"name": "google_search", "arguments": "{\"queries\": [\"moss\"]}"}},
         {"index": 1, "id": "b", "function": {"name": "google_search", "arguments": {"query": "fern"}}},
     ]});
     let fake =
-        Fake::start([says([call]), text("Moss is green [1]."), text("Fern is tall [3].")]).await;
+        Fake::start([stream_of([call]), text("Moss is green [1]."), text("Fern is tall [3].")])
+            .await;
     let server = TestServer::builder().model("m*", fake.model()).search(search).start().await;
     let answer = server.create(ask("m1", &["google_search"])).await;
     assert_eq!(
@@ -224,7 +225,7 @@ async fn a_model_with_tools_searches_and_is_told_what_was_found() {
     assert!(found.starts_with("[1] Moss\nhttps://wiki.example/moss.md\n# Moss"), "{found}");
     assert!(found.contains("\n\n[2] Stones\n"), "{found}");
 
-    // A page keeps its number for as long as the conversation goes on.
+    // A page keeps its number throughout the conversation.
     let mut request = ask("m1", &["google_search"]);
     request["previous_interaction_id"] = answer["id"].clone();
     let answer = server.create(request.clone()).await;
@@ -235,11 +236,11 @@ async fn a_model_with_tools_searches_and_is_told_what_was_found() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_its_history_back_loses_no_page() {
+async fn page_numbers_survive_a_history_sent_by_the_client() {
     let (_folder, search) = documents();
     let call = json!({"tool_calls": [
         {"index": 0, "id": "a", "function": {"name": "google_search", "arguments": {"queries": ["fern"]}}}]});
-    let fake = Fake::start([says([call]), text("Tall [1]."), text("Again: tall [1].")]).await;
+    let fake = Fake::start([stream_of([call]), text("Tall [1]."), text("Again: tall [1].")]).await;
     let server = TestServer::builder().model("m*", fake.model()).search(search).start().await;
     let mut request = ask("m1", &["google_search"]);
     request["store"] = false.into();
@@ -264,7 +265,7 @@ async fn a_model_without_tools_searches_in_a_block() {
     let block = ["I look.\n```goo", "gle_search\nmoss\n\nfern\n", "```\n[1] made up"];
     let fake = Fake::start([
         status(400, "m1 does not support tools"),
-        says(block.map(|piece| json!({"content": piece}))),
+        stream_of(block.map(|piece| json!({"content": piece}))),
         text("Moss is green [1]."),
     ])
     .await;
@@ -287,12 +288,12 @@ async fn a_model_without_tools_searches_in_a_block() {
 }
 
 #[tokio::test]
-async fn without_something_to_search_nothing_is_looked_up() {
+async fn without_a_search_source_the_tool_is_not_offered() {
     let fake = Fake::start([text("I do not know.")]).await;
     let server = TestServer::builder().model("m1", fake.model()).scenarios(SCENARIO).start().await;
     let answer = server.create(ask("m1", &["google_search"])).await;
     assert_eq!(types(&answer), ["model_output"]);
-    assert_eq!(fake.asked()[0].get("tools"), None, "it is not told of it");
+    assert_eq!(fake.asked()[0].get("tools"), None, "the tool is not offered");
     assert_eq!(answer["usage"].get("grounding_tool_count"), None);
 
     let answer = server.create(ask("m", &["google_search", "code_execution"])).await;
@@ -302,10 +303,10 @@ async fn without_something_to_search_nothing_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_model_that_only_searches_has_to_answer_in_the_end() {
+async fn a_model_that_only_searches_loses_the_tool() {
     let (_folder, search) = documents();
     let call = || {
-        says([json!({"tool_calls": [
+        stream_of([json!({"tool_calls": [
             {"index": 0, "id": "a", "function": {"name": "google_search", "arguments": {"queries": ["moss"]}}}]})])
     };
     let fake = Fake::start([call(), call(), text("Green.")]).await;
@@ -322,7 +323,7 @@ async fn a_model_that_only_searches_has_to_answer_in_the_end() {
 async fn a_search_that_was_not_offered_is_an_unexpected_tool_call() {
     let call = json!({"tool_calls": [
         {"index": 0, "id": "a", "function": {"name": "google_search", "arguments": "{}"}}]});
-    let fake = Fake::start([says([call])]).await;
+    let fake = Fake::start([stream_of([call])]).await;
     let server = TestServer::builder().model("m*", fake.model()).start().await;
     let answer = server.create(ask("m1", &["code_execution"])).await;
     assert_eq!(answer["status"], "failed");
@@ -330,23 +331,23 @@ async fn a_search_that_was_not_offered_is_an_unexpected_tool_call() {
     assert!(why.contains("UNEXPECTED_TOOL_CALL"), "{why}");
 }
 
-/// A SearXNG on loopback that answers as it is told to.
+/// A SearXNG on loopback with a fixed answer.
 struct Engine {
     url: String,
     asked: Arc<std::sync::Mutex<Vec<String>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-type Told = (u16, String, Duration);
+type FixedAnswer = (u16, String, Duration);
 
 impl Engine {
-    async fn start(told: Told) -> Engine {
+    async fn start(fixed: FixedAnswer) -> Engine {
         async fn answer(
-            State((told, asked)): State<(Told, Arc<std::sync::Mutex<Vec<String>>>)>,
+            State((fixed, asked)): State<(FixedAnswer, Arc<std::sync::Mutex<Vec<String>>>)>,
             RawQuery(query): RawQuery,
         ) -> Response {
-            asked.lock().expect("nobody panicked").push(query.unwrap_or_default());
-            let (status, body, wait) = told;
+            asked.lock().expect("the lock is not poisoned").push(query.unwrap_or_default());
+            let (status, body, wait) = fixed;
             tokio::time::sleep(wait).await;
             let location = ("location", "http://127.0.0.1:9/");
             let response = Response::builder().status(status).header(location.0, location.1);
@@ -354,7 +355,7 @@ impl Engine {
         }
         let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
         let router =
-            Router::new().route("/in/search", get(answer)).with_state((told, Arc::clone(&asked)));
+            Router::new().route("/in/search", get(answer)).with_state((fixed, Arc::clone(&asked)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         let url = format!("http://{}/in/", listener.local_addr().expect("it is bound"));
         let serving = tokio::spawn(async move {
@@ -373,7 +374,7 @@ scenarios:
 "#;
 
 #[tokio::test]
-async fn a_searxng_is_asked_and_read_leniently() {
+async fn searxng_is_queried_and_parsed_leniently() {
     let results = json!({"query": 7, "results": [
         {"url": "https://a.example/", "title": " A ", "content": "About a.", "engines": ["x"]},
         {"title": "no address"}, null, 7, {"url": "javascript:alert(1)"}, {"url": "nonsense"},
@@ -393,12 +394,12 @@ async fn a_searxng_is_asked_and_read_leniently() {
         ]
     );
     assert_eq!(cited(&answer["steps"][2]["content"][0]), ["https://a.example/: So"]);
-    let asked = engine.asked.lock().expect("nobody panicked").clone();
+    let asked = engine.asked.lock().expect("the lock is not poisoned").clone();
     assert_eq!(asked, ["q=moss+%26+fern&format=json"]);
 }
 
 #[tokio::test]
-async fn a_search_that_fails_is_a_result_and_the_model_goes_on() {
+async fn a_failed_search_is_a_result_and_the_turn_continues() {
     let long = "x".repeat((4 << 20) + 1);
     for (status, body, wait) in [
         (500, "", Duration::ZERO),
@@ -418,13 +419,17 @@ async fn a_search_that_fails_is_a_result_and_the_model_goes_on() {
         assert_eq!(result["is_error"], true, "{status}: {result}");
         assert_eq!(result["result"].get(1), None);
         assert_eq!((&answer["status"], types(&answer)[2]), (&json!("completed"), "model_output"));
-        assert_eq!(engine.asked.lock().expect("nobody panicked").len(), 1, "{status}: once");
+        assert_eq!(
+            engine.asked.lock().expect("the lock is not poisoned").len(),
+            1,
+            "{status}: once"
+        );
     }
 }
 
 #[test]
-fn the_program_searches_where_it_is_told_to() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+fn the_program_uses_the_configured_search_source() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let (folder, _) = documents();
     let scenarios = data.path().join("scenarios");
     std::fs::create_dir(&scenarios).expect("the folder is ours");
@@ -437,16 +442,16 @@ fn the_program_searches_where_it_is_told_to() {
     let found = &answer["steps"][1]["result"];
     assert_eq!(found[1]["url"], "document:///fern.txt", "{found}");
 
-    // No warden is started for a configuration that is wrong: this one would fail sooner.
+    // The settings are checked before a warden is started: this one would fail at once.
     let wrong = ["--search", "/no/such/folder", "--warden", "/no/such/warden"];
     let failed = Program::fail(&[&["--listen", "127.0.0.1:0"], &wrong[..]].concat());
     let words = String::from_utf8_lossy(&failed.stderr);
     assert!(words.contains("could not read the folder of documents /no/such/folder"), "{words}");
 }
 
-/// A stream of `generateContent` as events keeps its form beside the metadata.
+/// A stream of events of `generateContent` stays valid when it has grounding metadata.
 #[tokio::test]
-async fn a_grounded_stream_is_made_of_data_lines() {
+async fn a_stream_with_grounding_has_only_data_lines() {
     let (_folder, search) = documents();
     let server = TestServer::builder().scenarios(SCENARIO).search(search).start().await;
     let request = json!({

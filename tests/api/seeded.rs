@@ -1,4 +1,4 @@
-//! With a seed the same requests have the same answers, byte by byte: ids, signatures and times too.
+//! With a seed, equal requests get equal answers, byte by byte, including ids, signatures and times.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ scenarios:
   - name: calls
     when: { input: { contains: weather } }
     script:
-      - thought: Ask.
+      - thought: Think.
       - function_call: { name: get_weather, arguments: { city: Paris } }
   - name: runs
     when: { input: { contains: sum } }
@@ -27,7 +27,7 @@ async fn server(seed: Option<u64>) -> TestServer {
     }
 }
 
-/// What a suite is answered: code, a function, the turn after that, the other API, and the first again.
+/// The answers that a suite gets: code, a function, the next turn, the other API, and the first again.
 async fn suite(server: &TestServer) -> Vec<Value> {
     let sum = || json!({"model": "m", "input": "the sum?", "tools": [{"type": "code_execution"}]});
     let first = server.create(sum()).await;
@@ -51,7 +51,7 @@ async fn suite(server: &TestServer) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_requests_have_the_same_answers_with_the_same_seed() {
     let (one, two) = (server(Some(7)).await, server(Some(7)).await);
-    // What another test does meanwhile makes no difference.
+    // Requests of another namespace make no difference.
     let elsewhere = two.request("POST", "/v1beta/interactions");
     let elsewhere = elsewhere.header("x-belljar-namespace", "elsewhere");
     elsewhere.json(&json!({"model": "direct", "input": "1"})).send().await.expect("it answers");

@@ -6,20 +6,20 @@ use crate::harness::TestServer;
 
 const PROCESSES: usize = 100;
 
-/// A test as somebody would write one, in a process of its own: it brings its scenarios along, has a
-/// conversation with code and a function in it, orders a fault, reads the journal, and clears up. It
-/// prints all that it got to see but for what is named anew each time.
+/// A user's test in a process of its own: it adds its scenarios, has a conversation with code and a
+/// function, requests a fault, reads the journal, and cleans up. It prints all that it received,
+/// without the fields that differ each time.
 const TEST: &str = r#"
 import json, sys, urllib.error, urllib.request
 url = sys.argv[1]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 tools = [{"type": "code_execution"}, {"type": "function", "name": "look"}]
-anew = {"id", "call_id", "signature", "created", "updated", "at", "wall_ms", "interaction_id", "previous_interaction_id"}
+volatile = {"id", "call_id", "signature", "created", "updated", "at", "wall_ms", "interaction_id", "previous_interaction_id"}
 
-def told(value):
+def stable(value):
     if isinstance(value, dict):
-        return {name: told(value) for name, value in value.items() if name not in anew}
-    return [told(item) for item in value] if isinstance(value, list) else value
+        return {name: stable(value) for name, value in value.items() if name not in volatile}
+    return [stable(item) for item in value] if isinstance(value, list) else value
 
 def test(number):
     def call(method, path, body=None, **headers):
@@ -29,7 +29,7 @@ def test(number):
             answer = [200, json.load(opener.open(request))]
         except urllib.error.HTTPError as error:
             answer = [error.code, json.load(error)]
-        seen.append(told(answer))
+        seen.append(stable(answer))
         return answer[1]
 
     def ask(input, last=None, **headers):
@@ -51,7 +51,7 @@ scenarios:
     first = ask("double it", **fault)
     result = {"type": "function_result", "call_id": first["steps"][-1]["id"], "result": {"seen": number + 1}}
     second = ask([result], first["id"])
-    ask("what nobody knows", second["id"])
+    ask("no such scenario", second["id"])
     call("GET", "/x/journal")
     call("POST", "/x/reset")
     call("GET", "/x/journal")
@@ -61,7 +61,7 @@ for number in map(int, sys.argv[2:]):
     test(number)
 "#;
 
-/// A process that makes these tests, one after the other.
+/// A process that runs these tests, one after the other.
 fn tests(server: &TestServer, numbers: std::ops::Range<usize>) -> Child {
     Command::new("python3")
         .args(["-I", "-S", "-c", TEST, server.url()])
@@ -79,7 +79,7 @@ fn transcript(child: Child) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_tests_at_a_time_see_what_each_sees_alone() {
+async fn a_hundred_concurrent_tests_get_the_results_of_single_ones() {
     let server = TestServer::start("").await;
     let alone = transcript(tests(&server, 0..PROCESSES));
     let alone: Vec<&str> = alone.lines().collect();

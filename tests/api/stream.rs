@@ -8,7 +8,7 @@ use crate::harness::golden::same;
 use crate::harness::{Event, TestServer, direct};
 
 #[tokio::test]
-async fn a_stream_is_what_the_golden_exchange_says() {
+async fn a_stream_matches_the_golden_exchange() {
     let golden = include_str!("../golden/code_execution_stream.json");
     let golden: Value = serde_json::from_str(golden).expect("it is JSON");
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
@@ -23,7 +23,7 @@ async fn a_stream_is_what_the_golden_exchange_says() {
             let fields = data.as_object_mut().expect("it is one");
             assert_ne!(fields.remove("event_id"), None, "event {at} has no id");
             fields.remove("event_type");
-            // Counts, which recordings do not have and the SDKs know: see usage.rs.
+            // Counts are not in the recordings, but the SDKs know them: see usage.rs.
             fields.remove("metadata");
             fields.remove("usage");
             fields.remove("step_usage");
@@ -39,7 +39,7 @@ fn ids(events: &[Event]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_after_any_of_its_events() {
+async fn a_stream_can_be_resumed_after_any_event() {
     let server = TestServer::start("").await;
     let events = server.create_stream(direct("print(1)")).await.rest().await;
     let id = events[0].data["interaction"]["id"].as_str().expect("it has one");
@@ -66,7 +66,7 @@ async fn a_second_reader_may_join_while_it_runs() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_never_there_cannot_be_gone_on_after() {
+async fn an_unknown_last_event_id_is_refused() {
     let server = TestServer::start("").await;
     let answer = server.create(direct("print(1)")).await;
     let path = format!("/v1/interactions/{}", answer["id"].as_str().expect("it was stored"));
@@ -86,7 +86,7 @@ async fn an_event_that_was_never_there_cannot_be_gone_on_after() {
 }
 
 #[tokio::test]
-async fn arguments_of_a_function_come_as_json_text() {
+async fn function_arguments_are_streamed_as_json_text() {
     let server = TestServer::start(
         "scenarios:\n  - name: f\n    script:\n      - function_call: { name: f, arguments: { a: 1 } }\n",
     )

@@ -48,7 +48,7 @@ async fn send(server: &Client, key: &str, method: &str, path: &str, body: &Value
         .await
 }
 
-/// What a client can tell two answers apart by, where each is about the name it was asked with.
+/// The parts in which a client could see a difference between two answers, without the name it sent.
 fn seen(reply: &Reply, name: &str) -> (u16, Vec<(String, String)>, String) {
     let headers = reply
         .headers
@@ -86,7 +86,7 @@ async fn every_operation_that_takes_a_name_is_tried_with_two_keys() {
 }
 
 #[tokio::test]
-async fn an_interaction_of_another_key_is_answered_as_one_that_does_not_exist() {
+async fn an_interaction_of_another_key_does_not_exist() {
     let server = server().await;
     let done =
         send(&server, OURS, "POST", "/v1beta/interactions", &direct("x = 42\nprint(x)")).await;
@@ -207,7 +207,7 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
 }
 
 #[tokio::test]
-async fn journals_faults_and_scenarios_are_each_keys_own_in_namespaces_of_the_same_name() {
+async fn keys_have_separate_journals_faults_and_scenarios_in_equal_namespaces() {
     const SECRET: &str = "the secret of the first key";
     for namespace in ["", "same"] {
         let server = server().await;
@@ -301,7 +301,7 @@ async fn shared_keys_are_one_tenant() {
 }
 
 #[tokio::test]
-async fn test_controls_are_off_where_there_are_keys_and_say_which_setting_it_is() {
+async fn test_controls_are_off_by_default_with_keys_and_name_the_setting() {
     for (builder, key) in [
         (TestServer::builder().keys(&[OURS]), OURS),
         (TestServer::builder().control(Control::Off), ""),
@@ -331,5 +331,5 @@ async fn test_controls_are_off_where_there_are_keys_and_say_which_setting_it_is(
         assert_eq!(Reply::to(request).await.status, 200);
     }
     let server = TestServer::builder().keys(&[OURS]).start().await;
-    assert_eq!(server.get("/x/journal").await.status, 403, "a key is asked for first");
+    assert_eq!(server.get("/x/journal").await.status, 403, "authentication comes first");
 }

@@ -1,5 +1,5 @@
-//! Tokens: how they add up, by kind, by step and while it runs. The first test has the numbers of
-//! docs/src/concepts/tokens.md.
+//! Token counts: how they add up, by kind, by step and while the interaction runs. The first test
+//! checks the numbers of docs/src/concepts/tokens.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ scenarios:
       - text: "It is 42."
 "#;
 
-/// As much of a PNG as has its measures.
+/// The head of a PNG, which has its dimensions.
 fn png(width: u32, height: u32) -> String {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     bytes.extend(width.to_be_bytes());
@@ -81,7 +81,7 @@ fn of_name<'a>(events: &'a [Event], name: &'a str) -> impl Iterator<Item = &'a V
 }
 
 #[tokio::test]
-async fn what_is_counted_while_it_runs_grows_to_what_is_counted_at_the_end() {
+async fn running_counts_grow_to_the_final_counts() {
     let server = TestServer::start(EXAMPLE).await;
     let events = server.create_stream(prompt()).await.rest().await;
     let mut before = 0;
@@ -94,7 +94,7 @@ async fn what_is_counted_while_it_runs_grows_to_what_is_counted_at_the_end() {
 }
 
 #[tokio::test]
-async fn pictures_that_code_made_are_read_in_every_later_turn() {
+async fn pictures_from_code_are_counted_in_every_later_turn() {
     let server = TestServer::start("").await;
     let draw = "from PIL import Image\nImage.new('RGB', (800, 10)).save('wide.png')";
     let code = format!("```python\n{draw}\n```\n```python\nprint(1)\n```");
@@ -110,7 +110,7 @@ async fn pictures_that_code_made_are_read_in_every_later_turn() {
 }
 
 #[tokio::test]
-async fn a_file_counts_the_same_wherever_it_lies() {
+async fn a_file_counts_the_same_from_every_source() {
     let server = TestServer::start("").await;
     let pdf = b"%PDF-1.4 <</Type/Pages>> <</Type/Page>> <</Type /Page>>";
     let picture = STANDARD.decode(png(800, 10)).expect("it is base64");
@@ -158,7 +158,7 @@ async fn a_file_counts_the_same_wherever_it_lies() {
 }
 
 #[tokio::test]
-async fn the_other_api_counts_the_same_and_by_kind() {
+async fn generate_content_has_the_same_counts_by_modality() {
     let server = TestServer::start(EXAMPLE).await;
     let text = prompt()["input"][0]["text"].clone();
     let inline = json!({"inlineData": {"mimeType": "image/png", "data": png(1000, 800)}});
@@ -184,7 +184,7 @@ async fn the_other_api_counts_the_same_and_by_kind() {
 }
 
 #[tokio::test]
-async fn the_tier_is_the_one_that_was_asked_for() {
+async fn the_service_tier_is_the_requested_one() {
     let server = TestServer::start(EXAMPLE).await;
     for tier in ["flex", "standard", "priority", "deferred"] {
         let mut request = prompt();
@@ -209,7 +209,7 @@ async fn the_tier_is_the_one_that_was_asked_for() {
         let tools = json!([{"codeExecution": {}}]);
         json!({"contents": contents, "tools": tools, "serviceTier": tier})
     };
-    for (asked_for, told) in [
+    for (asked_for, reported) in [
         (json!("flex"), "flex"),
         (json!("PRIORITY"), "priority"),
         (json!("SERVICE_TIER_STANDARD"), "standard"),
@@ -217,7 +217,7 @@ async fn the_tier_is_the_one_that_was_asked_for() {
         (json!(null), "standard"),
     ] {
         let reply = server.post("/v1beta/models/m:generateContent", &asked(asked_for)).await;
-        assert_eq!(reply.body["usageMetadata"]["serviceTier"], told);
+        assert_eq!(reply.body["usageMetadata"]["serviceTier"], reported);
     }
     let reply = server.post("/v1beta/models/m:generateContent", &asked(json!("gold"))).await;
     assert_eq!(reply.status, 400, "{}", reply.body);

@@ -1,4 +1,4 @@
-//! Many at once who find the pool empty.
+//! Bursts of concurrent requests that exhaust the pool of standbys.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::rest::until_at_rest;
 use crate::times::{Times, ms};
 
 const SIZES: [usize; 2] = [50, 200];
-/// One standby of each kind, and no room for more.
+/// One standby of each kit, and no memory for more.
 const EMPTY: [&str; 6] = ["--standbys", "1", "--standby-mib", "1", "--kits", "science,bare"];
-/// After which the last burst has left nothing.
+/// Pause after which a burst no longer affects the next one.
 const REST: Duration = Duration::from_secs(2);
 
 pub async fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Table> {

@@ -1,4 +1,4 @@
-//! A client of the server that keeps its connection, and takes nothing for an answer but the right one.
+//! A client of the server with a persistent connection. A wrong answer ends the bench.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::code::{Code, Does};
 use crate::times::Times;
 
-/// So that a pool of standbys is full again before the next request: this is about how long one takes, and not
-/// about how many there can be.
+/// Pause in which the pool of standbys is refilled before the next request: the bench measures latency, and not
+/// throughput.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Client {
     url: String,
 }
 
-/// One request, made ready before it is measured.
+/// One request, serialized before it is measured.
 #[derive(Debug, Clone)]
 pub struct Ask {
     path: &'static str,
@@ -28,7 +28,7 @@ pub struct Ask {
     does: Does,
 }
 
-/// Whether the server is to keep an interaction.
+/// Whether the server stores the interaction.
 #[derive(Debug, Clone, Copy)]
 pub enum Keep {
     Yes,
@@ -36,13 +36,13 @@ pub enum Keep {
 }
 
 impl Ask {
-    /// To run it without a model.
+    /// Runs the code without a model.
     pub fn execute(code: Code) -> Ask {
         let body = json!({"code": code.text});
         Ask { path: "/x/execute", body: body.to_string().into(), does: code.does }
     }
 
-    /// To have a model run it, which says this code without thinking about it.
+    /// Runs the code through the model `direct`, which returns the code of the input.
     pub fn interaction(code: Code, keep: Keep) -> Ask {
         let body = json!({
             "model": "direct",
@@ -54,8 +54,8 @@ impl Ask {
     }
 
     fn check(&self, answer: &Bytes) -> anyhow::Result<()> {
-        let answer: Value = serde_json::from_slice(answer).context("an answer is no JSON")?;
-        let (went_well, said, drew) = if self.path == "/x/execute" {
+        let answer: Value = serde_json::from_slice(answer).context("an answer is not JSON")?;
+        let (went_well, text, drew) = if self.path == "/x/execute" {
             (answer["outcome"] == "ok", &answer["stdout"], answer["images"][0]["data"].is_string())
         } else {
             let result = answer["steps"].as_array().and_then(|steps| {
@@ -64,13 +64,13 @@ impl Ask {
             let result = result.context("an answer has no result of its code")?;
             (result["is_error"] == false, &result["result"], false)
         };
-        let said = said.as_str().unwrap_or_default();
+        let text = text.as_str().unwrap_or_default();
         let did = match self.does {
-            Does::Say(words) => said == words,
-            Does::Mention(words) => said.contains(words),
+            Does::Print(expected) => text == expected,
+            Does::Contain(expected) => text.contains(expected),
             Does::Draw => drew,
         };
-        ensure!(went_well && did, "a run did not do its work: {answer:.2000}");
+        ensure!(went_well && did, "unexpected result of a run: {answer:.2000}");
         Ok(())
     }
 }
@@ -81,7 +81,7 @@ impl Client {
         Ok(Client { http, url })
     }
 
-    /// Asks, and says how long it took from the request to the last byte of the answer.
+    /// Sends the request, and returns the time to the last byte of the answer.
     pub async fn time(&self, ask: &Ask) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let answer = self.post(ask.path, ask.body.clone()).await?;
@@ -90,7 +90,7 @@ impl Client {
         Ok(took)
     }
 
-    /// Asks again and again, each time a moment after the last answer.
+    /// Sends the request repeatedly, each time a pause after the last answer.
     pub async fn time_paced(
         &self,
         ask: &Ask,
@@ -108,7 +108,7 @@ impl Client {
         Ok(times)
     }
 
-    /// What the server itself answers without a cell: the price of HTTP and of this client.
+    /// Measures requests without a cell: the cost of HTTP and of this client.
     pub async fn time_health(&self, count: usize, discarded: usize) -> anyhow::Result<Times> {
         let mut times = Times::new();
         for at in 0..discarded + count {
@@ -127,10 +127,10 @@ impl Client {
         &self.url
     }
 
-    /// Runs code with files beside it, however it ends.
+    /// Sends a request to `/x/execute`, with any outcome of the run.
     pub async fn execute(&self, request: &Value) -> anyhow::Result<Value> {
         let answer = self.post("/x/execute", request.to_string().into()).await?;
-        serde_json::from_slice(&answer).context("an answer is no JSON")
+        serde_json::from_slice(&answer).context("an answer is not JSON")
     }
 
     async fn post(&self, path: &str, body: Bytes) -> anyhow::Result<Bytes> {

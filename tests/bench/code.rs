@@ -1,4 +1,4 @@
-//! What is run, by us and by the others, to the letter.
+//! The code that is run, identical for Belljar and its peers.
 
 macro_rules! imports {
     () => {
@@ -6,10 +6,10 @@ macro_rules! imports {
     };
 }
 
-/// What code that works with data begins with.
+/// Usual imports of code that works with data.
 pub const IMPORTS: &str = imports!();
 
-/// Code, and what shows that it did its work.
+/// Code, and the result that is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Code {
     pub text: &'static str,
@@ -18,25 +18,26 @@ pub struct Code {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Does {
-    /// Writes this and nothing else.
-    Say(&'static str),
-    /// Writes this among other things.
-    Mention(&'static str),
-    /// Leaves a picture.
+    /// Prints exactly this text.
+    Print(&'static str),
+    /// Prints a text that contains this one.
+    Contain(&'static str),
+    /// Writes a picture.
     Draw,
 }
 
-pub const PRINT: Code = Code { text: "print(1)", does: Does::Say("1\n") };
+pub const PRINT: Code = Code { text: "print(1)", does: Does::Print("1\n") };
 
-/// The same for an interpreter that has to have imported everything.
-pub const SCIENCE: Code = Code { text: concat!(imports!(), "\nprint(1)"), does: Does::Say("1\n") };
+/// The same with imports that need an interpreter with all libraries.
+pub const SCIENCE: Code =
+    Code { text: concat!(imports!(), "\nprint(1)"), does: Does::Print("1\n") };
 
 pub const NUMPY: Code =
-    Code { text: "import numpy\nprint(numpy.arange(5).sum())", does: Does::Say("10\n") };
+    Code { text: "import numpy\nprint(numpy.arange(5).sum())", does: Does::Print("10\n") };
 
 pub const DESCRIBE: Code = Code {
     text: "import pandas as pd\nprint(pd.DataFrame({'a': range(100), 'b': range(100)}).describe())",
-    does: Does::Mention("mean"),
+    does: Does::Contain("mean"),
 };
 
 pub const PLOT: Code = Code {
@@ -53,5 +54,5 @@ pub const MATMUL: Code = Code {
     text: "import tensorflow as tf\n\
            a = tf.ones((256, 256))\n\
            print(tf.matmul(a, a)[0, 0].numpy())",
-    does: Does::Say("256.0\n"),
+    does: Does::Print("256.0\n"),
 };

@@ -1,4 +1,4 @@
-//! One request after another, each in a cell of its own.
+//! Sequential requests, each in a cell of its own.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use crate::process::{Server, Warden};
 use crate::report::Latency;
 use crate::times::Times;
 
-/// The pool has one standby with TensorFlow, and it takes a while to make another.
+/// The pool has one standby with TensorFlow, which takes longer to replace.
 const TENSORFLOW_PAUSE: Duration = Duration::from_millis(500);
 
-/// What the summary and the picture are about.
+/// The rows of the table, and the plot for the summary.
 #[derive(Debug)]
 pub struct Fresh {
     pub rows: Vec<Latency>,
     pub plot: Times,
 }
 
-/// With everything up, TensorFlow included.
+/// Measures with all kits ready, TensorFlow included.
 pub async fn measure(plan: &Plan, warden: &Warden, server: &Server) -> anyhow::Result<Fresh> {
     let client = server.client();
     let sandbox = warden.sandbox();
@@ -50,7 +50,7 @@ pub async fn measure(plan: &Plan, warden: &Warden, server: &Server) -> anyhow::R
     Ok(Fresh { rows, plot })
 }
 
-/// What the warden takes, without HTTP and whatever the server does besides.
+/// Measures the warden alone, without HTTP and the server.
 async fn at_the_socket(plan: &Plan, sandbox: &Sandbox, code: Code) -> anyhow::Result<Times> {
     let mut times = Times::new();
     for at in 0..plan.discarded + plan.fast {
@@ -59,9 +59,11 @@ async fn at_the_socket(plan: &Plan, sandbox: &Sandbox, code: Code) -> anyhow::Re
         let mut cell = sandbox.open(Expected::Only(code.text), []).await?;
         let output = cell.run(code.text).await?;
         let took = began.elapsed();
-        let Does::Say(words) = code.does else { unreachable!("it is for code that only prints") };
-        let did = output.finished.outcome == Outcome::Ok && output.stdout == words.as_bytes();
-        ensure!(did, "a run did not do its work: {output:?}");
+        let Does::Print(expected) = code.does else {
+            unreachable!("only code that prints is measured here")
+        };
+        let did = output.finished.outcome == Outcome::Ok && output.stdout == expected.as_bytes();
+        ensure!(did, "unexpected result of a run: {output:?}");
         if at >= plan.discarded {
             times.record(took);
         }

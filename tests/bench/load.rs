@@ -1,6 +1,5 @@
-//! A client that costs little, for it shares the processors with the server that it measures: one thread,
-//! connections that are kept, requests that are bytes already, and of an answer no more is read than where it ends
-//! and whether it is the right one.
+//! A client with little overhead, because it shares the processors with the server: one thread, persistent
+//! connections, serialized requests. Of an answer it checks only its end and whether it contains the expected text.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,11 +11,11 @@ use rustix::fd::OwnedFd;
 
 use crate::times::Times;
 
-/// Longer than an answer may take.
+/// Limit for an answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// The same request again and again, and what its answer has to contain.
+/// A repeated request, and the text that its answer must contain.
 #[derive(Debug)]
 pub struct Question {
     bytes: Vec<u8>,
@@ -41,7 +40,7 @@ impl Question {
     }
 }
 
-/// Connections to one server, of which each has at most one request on its way.
+/// Connections to one server, each with at most one outstanding request.
 #[derive(Debug)]
 pub struct Load {
     epoll: OwnedFd,
@@ -52,7 +51,7 @@ pub struct Load {
 struct Connection {
     stream: TcpStream,
     asked: Instant,
-    /// What has come of the answer.
+    /// The bytes of the answer received so far.
     answer: Vec<u8>,
     length: usize,
 }
@@ -79,8 +78,8 @@ impl Load {
         Ok(Load { epoll, connections })
     }
 
-    /// Asks so many times in all, on each connection as soon as it has been answered. Says how long each took from
-    /// the request to the last byte of its answer, and all together.
+    /// Sends `count` requests in total, on each connection as soon as it has its answer. Returns the times from each
+    /// request to the last byte of its answer, and the total time.
     pub fn ask(&mut self, question: &Question, count: usize) -> anyhow::Result<(Times, Duration)> {
         let mut times = Times::new();
         let mut left = count;
@@ -100,7 +99,7 @@ impl Load {
             for event in &events {
                 let at = usize::try_from(event.data.u64())?;
                 let connection = self.connections.get_mut(at).context("it is one of ours")?;
-                let Some(took) = connection.hear(question)? else { continue };
+                let Some(took) = connection.receive(question)? else { continue };
                 times.record(took);
                 if left > 0 {
                     left -= 1;
@@ -118,12 +117,12 @@ impl Connection {
     fn ask(&mut self, question: &Question) -> anyhow::Result<()> {
         self.length = 0;
         self.asked = Instant::now();
-        // A request is small, and nothing else waits to be sent.
+        // The request fits into the socket's buffer, so the write does not block.
         self.stream.write_all(&question.bytes).context("sending a request")
     }
 
-    /// Reads what has come, and says how long the answer took if that was the last of it.
-    fn hear(&mut self, question: &Question) -> anyhow::Result<Option<Duration>> {
+    /// Reads the available bytes, and returns the time of the answer if it is complete.
+    fn receive(&mut self, question: &Question) -> anyhow::Result<Option<Duration>> {
         match self.stream.read(&mut self.answer[self.length..]) {
             Ok(0) => bail!("the server has closed a connection, or an answer is too long"),
             Ok(bytes) => self.length += bytes,
@@ -142,7 +141,7 @@ impl Connection {
     }
 }
 
-/// Whether all of a body is there. In pieces it ends with an empty one, which no JSON contains.
+/// Whether the body is complete. A chunked body ends with an empty chunk, whose bytes do not occur in JSON.
 fn is_whole(head: &str, body: &str) -> anyhow::Result<bool> {
     for line in head.lines().skip(1) {
         let Some((name, value)) = line.split_once(": ") else { continue };
@@ -153,7 +152,7 @@ fn is_whole(head: &str, body: &str) -> anyhow::Result<bool> {
             return Ok(body.ends_with("\r\n0\r\n\r\n"));
         }
     }
-    bail!("an answer does not say where it ends: {head}")
+    bail!("an answer without a length: {head}")
 }
 
 fn host(url: &str) -> anyhow::Result<&str> {

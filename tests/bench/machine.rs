@@ -1,4 +1,4 @@
-//! Where and when it was measured.
+//! The machine, the commit and the date of a measurement.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,8 +13,8 @@ pub fn describe(root: &Path, command: &str) -> Table {
         ("commit", commit(root)),
         ("processor", processor()),
         ("memory", memory()),
-        ("kernel", said_by("uname", &["-sr"])),
-        ("virtualised", said_by("systemd-detect-virt", &["--vm"])),
+        ("kernel", output_of("uname", &["-sr"])),
+        ("virtualised", output_of("systemd-detect-virt", &["--vm"])),
     ] {
         table.row([what.to_owned(), value]);
     }
@@ -23,8 +23,8 @@ pub fn describe(root: &Path, command: &str) -> Table {
 
 fn commit(root: &Path) -> String {
     let root = root.to_string_lossy();
-    let commit = said_by("git", &["-C", &root, "rev-parse", "--short=12", "HEAD"]);
-    let changed = said_by("git", &["-C", &root, "status", "--porcelain", "-uno"]);
+    let commit = output_of("git", &["-C", &root, "rev-parse", "--short=12", "HEAD"]);
+    let changed = output_of("git", &["-C", &root, "status", "--porcelain", "-uno"]);
     if changed.is_empty() { commit } else { format!("{commit}, and changes to it") }
 }
 
@@ -44,8 +44,8 @@ fn memory() -> String {
     format!("{:.1} GiB", kib as f64 / f64::from(1 << 20))
 }
 
-/// What a program says, or that it says nothing.
-fn said_by(program: &str, arguments: &[&str]) -> String {
+/// The output of a program, or `unknown`.
+fn output_of(program: &str, arguments: &[&str]) -> String {
     match Command::new(program).args(arguments).output() {
         Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         Err(_) => "unknown".to_owned(),

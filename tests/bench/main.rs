@@ -1,15 +1,15 @@
-//! How fast a fresh, jailed Python is, beside what others do, in one run on one machine.
+//! The speed of a fresh, isolated Python, compared with alternatives in one run on one machine.
 //!
 //! ```text
-//! make bench                 the whole, some minutes; writes BENCH.md and its picture
-//! make bench-quick           three ratios against those that are kept; for CI
-//! … --bench bench -- --few   everything, but little of it: whether the bench itself works
-//! … -- --quick --keep        measures the ratios and keeps them from now on
-//! … -- --scripted            scripted answers alone, half a minute; writes nothing
+//! make bench                 everything, some minutes; writes BENCH.md and its picture
+//! make bench-quick           three ratios, compared with the stored ones; for CI
+//! … --bench bench -- --few   everything, with few repetitions: tests the bench itself
+//! … -- --quick --keep        measures the ratios and stores them
+//! … -- --scripted            scripted answers only, half a minute; writes no file
 //! ```
 //!
-//! A request that fails, or answers anything but what it has to, ends the bench with its words. Whoever
-//! reads a figure wants to know that it is of something that worked.
+//! A request with an error or an unexpected answer ends the bench with an error, so every figure is of
+//! runs that worked.
 
 mod burst;
 mod client;
@@ -39,14 +39,14 @@ use anyhow::{Context, bail};
 
 use plan::Plan;
 
-/// Where everything is that is not measured but needed.
+/// The folders that the bench needs.
 #[derive(Debug, Clone)]
 struct Place {
-    /// As `install-libraries` prints it.
+    /// The folder that `install-libraries` prints.
     libraries: PathBuf,
     /// The folder that BENCH.md goes to.
     root: PathBuf,
-    /// Where peers are installed.
+    /// The folder in which peers are installed.
     cache: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! What one more cell that waits costs.
+//! The memory of one more standby.
 
 use anyhow::{Context, ensure};
 use protocol::Outcome;
@@ -12,13 +12,13 @@ use crate::rest::{below, until_at_rest};
 
 const FEW: u64 = 2;
 const MANY: u64 = 12;
-/// Of all processes below a warden.
+/// Memory of all processes below a warden.
 #[derive(Debug, Clone, Copy, Default)]
-struct Household {
+struct Usage {
     processes: u64,
-    /// What they share counts once.
+    /// Shared memory counts once.
     memory_bytes: u64,
-    /// The kernel's own, which says where their memory is.
+    /// Page tables, in kernel memory.
     tables_bytes: u64,
 }
 
@@ -53,8 +53,8 @@ pub async fn measure(place: &Place) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// With so many standbys, all of them made when the zygote had learned what it can.
-async fn settled(place: &Place, standbys: u64, more: &[&str]) -> anyhow::Result<Household> {
+/// Measures with this number of standbys, all of them forked after the zygote's background work.
+async fn settled(place: &Place, standbys: u64, more: &[&str]) -> anyhow::Result<Usage> {
     let count = standbys.to_string();
     let arguments = ["--kits", "science", "--standby-mib", "1", "--standbys", &count];
     let warden = Warden::start(place, &[&arguments[..], more].concat()).await?;
@@ -66,12 +66,12 @@ async fn settled(place: &Place, standbys: u64, more: &[&str]) -> anyhow::Result<
         ensure!(output.finished.outcome == Outcome::Ok, "a run failed: {output:?}");
     }
     until_at_rest(&warden).await?;
-    Household::of(&warden)
+    Usage::of(&warden)
 }
 
-impl Household {
-    fn of(warden: &Warden) -> anyhow::Result<Household> {
-        let mut all = Household::default();
+impl Usage {
+    fn of(warden: &Warden) -> anyhow::Result<Usage> {
+        let mut all = Usage::default();
         for process in below(warden.id())? {
             let (memory, tables) = memory(process)?;
             all.processes += 1;
@@ -87,7 +87,7 @@ fn memory(process: u32) -> anyhow::Result<(u64, u64)> {
     let of = |file: &str, name: &str| {
         let path = format!("/proc/{process}/{file}");
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("reading {path}, which is for the owner of a cell: measure as root")
+            format!("reading {path}, which only a cell's owner may read: measure as root")
         })?;
         field(&text, name).with_context(|| format!("{path} has no {name}"))
     };

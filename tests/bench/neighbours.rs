@@ -1,4 +1,4 @@
-//! How long a fresh `print(1)` takes while somebody else's cell does its worst.
+//! The latency of a fresh `print(1)` while another cell attacks the machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,11 +13,11 @@ use crate::process::Server;
 use crate::report::Table;
 use crate::times::{Times, ms};
 
-/// What somebody runs, and what shows that it was an attack.
+/// Code of the other cell, and the limits that show that the attack worked.
 struct Attack {
     what: &'static str,
     code: &'static str,
-    /// It begins anew until the measuring is over, and may not outlast it by much.
+    /// Time limit of one run. The attack is repeated until the measurement ends, which waits for the last run.
     seconds: u32,
     ends_by: &'static [&'static str],
 }
@@ -32,7 +32,7 @@ const ATTACKS: [Attack; 3] = [
     Attack {
         what: "a memory bomb",
         code: "held = []\nwhile True: held.append(bytearray(b'x') * (16 << 20))",
-        seconds: 20, // for two gigabytes, on a machine that has other things to do
+        seconds: 20, // for two gigabytes, on a busy machine
         ends_by: &["memory_bytes"],
     },
     Attack {
@@ -59,7 +59,7 @@ pub async fn measure(plan: &Plan, server: &Server) -> anyhow::Result<Table> {
         let what = attack.what;
         let attacker = Attacker::start(client, attack);
         let times = client.time_paced(&ask, plan.fast, plan.discarded).await?;
-        let attacks = attacker.stop().with_context(|| format!("{what} was none"))?;
+        let attacks = attacker.stop().with_context(|| format!("{what} failed"))?;
         table.row(cells(what, attacks.to_string(), &times, &alone));
     }
     Ok(table)
@@ -78,7 +78,7 @@ fn cells(what: &str, attacks: String, times: &Times, alone: &Times) -> [String; 
     ]
 }
 
-/// On a thread of its own, so that whoever measures does not have to read a flood first.
+/// Runs the attacks on a separate thread, so that reading their output does not delay the measurement.
 struct Attacker {
     thread: std::thread::JoinHandle<anyhow::Result<()>>,
     over: Arc<AtomicBool>,
@@ -105,7 +105,7 @@ impl Attacker {
         Attacker { thread, over, attacks }
     }
 
-    /// Waits for the end of the last one, and says how many there were.
+    /// Waits for the last attack to end, and returns their number.
     fn stop(self) -> anyhow::Result<usize> {
         self.over.store(true, Ordering::Relaxed);
         let Ok(ended) = self.thread.join() else { anyhow::bail!("the attacker panicked") };
@@ -119,7 +119,7 @@ impl Attack {
         let request = json!({"code": self.code, "timeout_s": self.seconds});
         let answer: Value = client.execute(&request).await?;
         let limit = answer["limit"]["name"].as_str().unwrap_or_default();
-        ensure!(self.ends_by.contains(&limit), "it ended otherwise: {answer:.1000}");
+        ensure!(self.ends_by.contains(&limit), "unexpected end of an attack: {answer:.1000}");
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
-"""The medians of bars.json, on a logarithmic scale: ours beside the others'. Runs in a cell."""
+"""The medians of bars.json, on a logarithmic scale, ours and the peers'. Runs in a cell."""
 
 import json
 
 import matplotlib
 
-matplotlib.rcParams["svg.hashsalt"] = "bench"  # the same figures give the same file
+matplotlib.rcParams["svg.hashsalt"] = "bench"  # makes the file reproducible
 matplotlib.rcParams["svg.fonttype"] = "none"
 import matplotlib.pyplot as plt
 

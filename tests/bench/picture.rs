@@ -1,4 +1,4 @@
-//! The medians as bars, drawn by the sandbox itself.
+//! A bar chart of the medians, drawn in the sandbox.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How much of everything is measured.
+//! The number of repetitions of each measurement.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use std::time::Duration;
 pub struct Plan {
     /// Requests that take about a millisecond.
     pub fast: usize,
-    /// Those that take tens of them.
+    /// Requests that take tens of milliseconds.
     pub slow: usize,
-    /// Those that take seconds.
+    /// Requests that take seconds.
     pub cold: usize,
-    /// Of each the first ones, which find caches cold that no later one does, and are not counted.
+    /// The first requests of each series, which are not counted because caches are cold.
     pub discarded: usize,
     pub bursts: usize,
-    /// How long throughput is measured at each width.
+    /// Time for which throughput is measured at each number of clients.
     pub throughput: Duration,
     pub starts: usize,
     /// Rounds of scripted answers, and the requests of each.
     pub rounds: usize,
     pub scripted: usize,
-    /// Whether what comes out is worth being kept.
+    /// Whether the results are written to BENCH.md.
     pub is_whole: bool,
 }
 

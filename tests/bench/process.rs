@@ -1,4 +1,4 @@
-//! Our programs, as a user starts them. Each ends when it is dropped.
+//! Belljar's programs, as a user starts them. Each ends when it is dropped.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,9 @@ use server::sandbox::Sandbox;
 use crate::Place;
 use crate::client::Client;
 
-/// Much longer than it takes.
+/// Limit for a program to become ready, much longer than needed.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
-/// How long a program may take to clear up.
+/// Limit for a program to end after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
@@ -35,7 +35,7 @@ pub struct Server {
 }
 
 impl Warden {
-    /// Returns when a run would begin at once.
+    /// Starts a warden and waits until a run would begin at once.
     pub async fn start(place: &Place, arguments: &[&str]) -> anyhow::Result<Warden> {
         let folder = tempfile::tempdir()?;
         let program = Path::new(env!("CARGO_BIN_EXE_belljar")).with_file_name("belljar-warden");
@@ -67,19 +67,19 @@ impl Warden {
         self.folder.path().join("s")
     }
 
-    /// A client of it.
+    /// A client of the warden.
     pub fn sandbox(&self) -> Sandbox {
         Sandbox::at(self.socket(), Tier::Namespaced)
     }
 
-    /// Number of its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.process.0.id()
     }
 }
 
 impl Server {
-    /// One that uses this warden.
+    /// Starts a server that uses this warden.
     pub fn over(warden: &Warden) -> anyhow::Result<Server> {
         let mut command = command();
         command.arg("--sandbox-socket").arg(warden.socket());
@@ -87,13 +87,13 @@ impl Server {
     }
 
     /// The same, with these scenarios.
-    pub fn saying(warden: &Warden, scenarios: &Path) -> anyhow::Result<Server> {
+    pub fn with_scenarios(warden: &Warden, scenarios: &Path) -> anyhow::Result<Server> {
         let mut command = command();
         command.arg("--sandbox-socket").arg(warden.socket()).arg("--scenarios").arg(scenarios);
         Server::start(command)
     }
 
-    /// One with a warden of its own, as `make run` starts it.
+    /// Starts a server with a warden of its own, as `make run` does.
     pub fn whole(place: &Place) -> anyhow::Result<Server> {
         let mut command = command();
         command.arg("--libraries").arg(&place.libraries);
@@ -110,7 +110,7 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line)?;
         let took = began.elapsed();
         let Some(url) = line.trim_end().strip_prefix("belljar listening on ") else {
-            bail!("the server did not get ready; its own words are above");
+            bail!("the server did not get ready; its output is above");
         };
         let client = Client::new(url.to_owned())?;
         Ok(Server { client, took, _process: process, _data: data })
@@ -120,7 +120,7 @@ impl Server {
         &self.client
     }
 
-    /// From the start of the program to the line that it is ready.
+    /// Time from the start of the program to its readiness line.
     pub fn took(&self) -> Duration {
         self.took
     }
@@ -132,20 +132,20 @@ fn command() -> Command {
     command
 }
 
-/// Asked to end, and waited for, when it is dropped: a warden that is killed leaves its control groups behind.
+/// Ended with SIGTERM, and waited for, when dropped: a killed warden leaves its control groups behind.
 #[derive(Debug)]
 struct Program(Child);
 
 impl Program {
     fn spawn(mut command: Command) -> anyhow::Result<Program> {
-        // What it warns of is part of a bench; that it is well is not.
+        // Warnings of the program belong to the bench's output; its other logs do not.
         command.env("BELLJAR_LOG", "warn").stdin(Stdio::null());
         Ok(Program(command.spawn()?))
     }
 
     fn is_alive(&mut self) -> anyhow::Result<()> {
         match self.0.try_wait()? {
-            Some(status) => bail!("the warden ended with {status}; its own words are above"),
+            Some(status) => bail!("the warden ended with {status}; its output is above"),
             None => Ok(()),
         }
     }
@@ -154,10 +154,10 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if let Ok(Some(status)) = self.0.try_wait() {
-            eprintln!("bench: a program of ours had ended already, with {status}");
+            eprintln!("bench: a program has already ended, with {status}");
             return;
         }
-        // Whatever goes wrong here, there is nobody to tell.
+        // A drop cannot return an error.
         let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let deadline = Instant::now() + ENDS_WITHIN;
         while Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {

@@ -1,7 +1,7 @@
-//! Three ratios that do not depend much on the machine, against those that are kept.
+//! Three ratios that do not depend much on the machine, compared with stored ones.
 //!
-//! What is measured beside ours, in the same minute, is the start of an empty interpreter. Both are paced alike: after
-//! a pause nothing is in the processor's caches, which costs some machines twice as much as others.
+//! The reference, measured in the same minute, is the start of an empty interpreter. Both have the same pauses: after
+//! a pause the processor's caches are cold, which costs some machines twice as much as others.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -16,12 +16,12 @@ use crate::process::{Server, Warden};
 use crate::rest::until_at_rest;
 use crate::times::{Times, ms};
 
-/// How much worse a ratio may be than the one that is kept.
+/// Factor by which a ratio may exceed the stored one.
 const WORSE: f64 = 1.5;
-/// Of several rounds the best counts: what else the machine does only ever makes things slower.
+/// Rounds, of which the best counts: other load on the machine only makes a round slower.
 const ROUNDS: usize = 3;
-/// So many are tried before something is called slower: on a machine that others use as well, a few
-/// minutes in a row may all be bad ones.
+/// Rounds before a ratio counts as slower: on a shared machine, several minutes in a row may all be
+/// slow.
 const MOST_ROUNDS: usize = 12;
 const COUNT: usize = 60;
 const DISCARDED: usize = 10;
@@ -30,32 +30,32 @@ const STARTS: usize = 30;
 const ROWS: [(&str, Code); 3] =
     [("print(1)", PRINT), ("print(1) below eight imports", SCIENCE), ("describe()", DESCRIBE)];
 
-/// How many starts of an empty interpreter each takes.
+/// Each time as a multiple of the start of an empty interpreter.
 type Ratios = BTreeMap<String, f64>;
 
-/// Fails where one has become worse by half.
+/// Fails if a ratio has become worse by more than half.
 pub async fn compare(place: &Place) -> anyhow::Result<()> {
     let path = path(place);
     let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let kept: Ratios = serde_json::from_slice(&kept).context("the ratios that are kept")?;
+    let kept: Ratios = serde_json::from_slice(&kept).context("could not read the stored ratios")?;
     for (name, _) in ROWS {
         ensure!(
             kept.contains_key(name),
-            "no ratio is kept for {name}: keep them anew with --quick --keep"
+            "no stored ratio for {name}: store the ratios with --quick --keep"
         );
     }
     let best = measure(place, MOST_ROUNDS, |best| worse(best, &kept).is_empty()).await?;
     for (name, now) in &best {
-        eprintln!("bench: {name}: {now:.3}, and {:.3} is kept", kept[name]);
+        eprintln!("bench: {name}: {now:.3}, stored {:.3}", kept[name]);
     }
     let worse = worse(&best, &kept);
     if !worse.is_empty() {
-        bail!("it has become slower by more than half: {}", worse.join("; "));
+        bail!("slower by more than half: {}", worse.join("; "));
     }
     Ok(())
 }
 
-/// Those that are too much worse than what is kept, in words.
+/// Describes the ratios that exceed the stored ones too far.
 fn worse(best: &Ratios, kept: &Ratios) -> Vec<String> {
     let too_slow = best.iter().filter(|(name, now)| **now > kept[*name] * WORSE);
     too_slow
@@ -68,7 +68,7 @@ fn worse(best: &Ratios, kept: &Ratios) -> Vec<String> {
         .collect()
 }
 
-/// Keeps what is measured now.
+/// Measures the ratios and stores them.
 pub async fn keep(place: &Place) -> anyhow::Result<()> {
     let ratios = measure(place, ROUNDS, |_| false).await?;
     let path = path(place);
@@ -82,7 +82,7 @@ fn path(place: &Place) -> std::path::PathBuf {
     place.root.join("tests/bench/ratios.json")
 }
 
-/// The best of some rounds, which may be enough sooner.
+/// The best of several rounds. Stops early when `enough` holds.
 async fn measure(
     place: &Place,
     most_rounds: usize,
@@ -97,7 +97,7 @@ async fn measure(
         for (name, code) in ROWS {
             let ask = Ask::execute(code);
             let ours = server.client().time_paced(&ask, COUNT, DISCARDED).await?.p50();
-            // Beside each, the mean of what was measured before and after it.
+            // The reference is the mean of the measurements before and after.
             let after = empty_interpreters(place).await?;
             let theirs = (beside + after) / 2;
             beside = after;
@@ -113,7 +113,7 @@ async fn measure(
     Ok(best)
 }
 
-/// The median of some starts, each a moment after the last.
+/// The median of several starts, with pauses between them.
 async fn empty_interpreters(place: &Place) -> anyhow::Result<Duration> {
     let mut times = Times::new();
     for _ in 0..STARTS {

@@ -12,7 +12,7 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// How long something took, or why that is not known here.
+/// Measured times, or why there are none.
 #[derive(Debug)]
 pub struct Latency {
     pub what: String,
@@ -26,7 +26,7 @@ pub enum Whose {
     Theirs,
 }
 
-/// Something to compare with that this machine does not have.
+/// Why a peer could not be measured on this machine.
 #[derive(Debug)]
 pub struct NotHere(pub String);
 

@@ -1,7 +1,7 @@
-//! The processes below a warden, and when they have nothing more to do.
+//! Waits until the processes below a warden are idle.
 //!
-//! A zygote learns what code usually does once nobody has asked for a cell for a while, and the cells that it makes
-//! from then on are better. What is measured before says nothing.
+//! A zygote runs typical code in the background when no cell has been requested for a while, and the cells that it
+//! makes afterwards are faster. Measurements before that are not representative.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use anyhow::ensure;
 use crate::process::Warden;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks in a row that found nobody at work. Several times as long as a zygote waits.
+/// Idle samples in sequence. They take several times as long as a zygote's pause.
 const IDLE: u32 = 4;
 const RESTS_WITHIN: Duration = Duration::from_secs(120);
 
-/// Waits until no process below a warden does anything.
+/// Waits until all processes below a warden are idle.
 pub async fn until_at_rest(warden: &Warden) -> anyhow::Result<()> {
     let deadline = Instant::now() + RESTS_WITHIN;
     let (mut last, mut idle) = (BTreeMap::new(), 0);
@@ -44,9 +44,9 @@ pub fn below(root: u32) -> anyhow::Result<Vec<u32>> {
 
 fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
     let mut found = Vec::new();
-    // Whoever has ended meanwhile has none.
+    // A process that has ended has no children.
     let Ok(threads) = std::fs::read_dir(format!("/proc/{parent}/task")) else { return Ok(found) };
-    // Each thread has children of its own.
+    // Each thread has its own list of children.
     for thread in threads.flatten() {
         let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
         for number in list.split_ascii_whitespace() {
@@ -56,10 +56,10 @@ fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// What a process has done so far.
+/// Processor time of a process so far.
 #[derive(Debug, PartialEq, Eq)]
 struct Work {
-    /// In ticks, of a hundredth of a second.
+    /// In clock ticks of a hundredth of a second.
     processor: u64,
     is_running: bool,
 }
@@ -67,7 +67,7 @@ struct Work {
 impl Work {
     fn of(process: u32) -> Option<Work> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name before it may have spaces of its own.
+        // The process name before it may contain spaces.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
         let is_running = matches!(*fields.first()?, "R" | "D");

@@ -1,4 +1,4 @@
-//! Scripted answers without code, many at a time: what the server itself costs.
+//! Concurrent scripted answers without code: the cost of the server itself.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -17,25 +17,25 @@ use crate::times::{Times, ms};
 
 const QUESTION: &str = "capital of France";
 const ANSWER: &str = "The capital of France is Paris.";
-/// Requests that are on their way at the same time.
+/// Concurrent requests.
 const WIDTH: usize = 32;
 const PATH: &str = "/v1beta/interactions";
 const ABOUT: &str = "One scenario, one text, 32 requests at a time, each on a connection of its own that is kept. \
-    aimock is the npm package `@copilotkit/aimock` with the same answer; it keeps nothing. They take turns, round by \
+    aimock is the npm package `@copilotkit/aimock` with the same answer; it stores nothing. They take turns, round by \
     round, and the client is the same: one thread, on the same processors. The ratio is the median of the rounds'.";
 
-/// Somebody who answers, and what came of asking.
+/// A server, and its measurements.
 struct Subject<'a> {
     what: &'static str,
     url: &'a str,
     question: Question,
     times: Times,
     took: Duration,
-    /// Requests in a second, of each round.
+    /// Requests per second, of each round.
     rates: Vec<f64>,
 }
 
-/// Alone, and for the eyes.
+/// Measures scripted answers only, and prints the table.
 pub async fn show(place: &Place, plan: &Plan) -> anyhow::Result<()> {
     let warden = Warden::start(place, &["--kits", "bare"]).await?;
     until_at_rest(&warden).await?;
@@ -54,7 +54,7 @@ pub fn measure(place: &Place, plan: &Plan, warden: &Warden) -> anyhow::Result<Ta
                           "script": [{"text": ANSWER}]});
     let file = json!({"scenarios": [scenario]}).to_string();
     std::fs::write(folder.path().join("capital.json"), file)?;
-    let server = Server::saying(warden, folder.path())?;
+    let server = Server::with_scenarios(warden, folder.path())?;
     let aimock = Aimock::start(place, QUESTION, ANSWER)?;
 
     let ours = server.client().url();
@@ -65,7 +65,7 @@ pub fn measure(place: &Place, plan: &Plan, warden: &Warden) -> anyhow::Result<Ta
     if let Ok(aimock) = &aimock {
         subjects.push(Subject::new("the same text by aimock", aimock.url(), Keep::No)?);
     }
-    // The first round is not counted: it finds caches cold, and Node has not compiled what it runs.
+    // The first round is not counted: caches are cold, and Node has not compiled its code yet.
     for round in 0..=plan.rounds {
         eprintln!("bench: scripted answers, round {round}");
         for subject in &mut subjects {
@@ -88,7 +88,7 @@ impl<'a> Subject<'a> {
         let body = json!({
             "model": "gemini-3-flash-preview",
             "input": format!("What is the {QUESTION}?"),
-            "stream": false, // which is what it is where nothing is said, but not for aimock
+            "stream": false, // the default, but not in aimock
             "store": matches!(keep, Keep::Yes),
         });
         let question = Question::post(url, PATH, &body.to_string(), ANSWER)?;
@@ -97,7 +97,7 @@ impl<'a> Subject<'a> {
     }
 
     fn ask(&mut self, count: usize, counts: bool) -> anyhow::Result<()> {
-        // Anew each round: who has to wait meanwhile may close a connection.
+        // New connections in each round: an idle server may close them in between.
         let mut load = Load::open(self.url, WIDTH)?;
         let (times, took) = load.ask(&self.question, count)?;
         if counts {

@@ -1,4 +1,4 @@
-//! From the start of the program to the first code.
+//! The time from the start of the program to the first code.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use crate::times::{Times, seconds};
 const TENSORFLOW_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Looks as if it needed TensorFlow, so it gets an interpreter that has it as soon as there is one, and costs
-/// nothing before.
+/// Seems to need TensorFlow, so it gets an interpreter with TensorFlow as soon as there is one. Before that, it costs
+/// little.
 const HAS_TENSORFLOW: &str = "import sys\n\
                               print('tensorflow' in sys.modules)\n\
                               if False:\n    import tensorflow";
@@ -46,7 +46,7 @@ pub async fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// Waits until all that a server has is up.
+/// Waits until all kits of a server are ready.
 pub async fn until_tensorflow(client: &Client) -> anyhow::Result<()> {
     let deadline = Instant::now() + TENSORFLOW_WITHIN;
     loop {
@@ -55,7 +55,7 @@ pub async fn until_tensorflow(client: &Client) -> anyhow::Result<()> {
         if answer["stdout"] == "True\n" {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "TensorFlow's interpreter does not come up");
+        ensure!(Instant::now() < deadline, "TensorFlow's interpreter is not ready in time");
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
 }

@@ -1,4 +1,4 @@
-//! How many cells there can be in a second, where as many clients as that ask without a pause.
+//! The number of cells per second, with several clients that send requests without a pause.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use crate::report::Table;
 use crate::times::{Times, ms};
 
 const WIDTHS: [usize; 3] = [1, 2, 8];
-/// After which the pool has what it is to have.
+/// Pause in which the pool is refilled.
 const REST: Duration = Duration::from_secs(2);
 
 pub async fn measure(plan: &Plan, server: &Server) -> anyhow::Result<Table> {
     let mut table = Table::new(
         "Throughput",
-        "`/x/execute`, as many clients at once as said, each asking again as soon as it is \
-         answered.",
+        "`/x/execute`, with this number of concurrent clients, each of which sends its next \
+         request as soon as it has its answer.",
         &["code", "clients", "cells", "cells/s", "p50 ms", "p99 ms"],
     );
     for (what, code) in [("`import numpy`", NUMPY), ("eight imports", SCIENCE)] {
@@ -41,7 +41,7 @@ pub async fn measure(plan: &Plan, server: &Server) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// Of those that are asked for within this time, how long each took, and all together.
+/// Sends requests for this time. Returns the times of the requests, and the total time.
 async fn crowd(
     client: &Client,
     code: Code,

@@ -1,10 +1,10 @@
-//! How long something took, many times over.
+//! A distribution of times.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Kept in microseconds, to three digits.
+/// Stored in microseconds, with three significant digits.
 #[derive(Debug, Clone)]
 pub struct Times(Histogram<u64>);
 
@@ -49,7 +49,7 @@ impl Times {
     }
 }
 
-/// In milliseconds, with as many digits as mean something.
+/// In milliseconds, with the significant digits.
 pub fn ms(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1000.0;
     match ms {

@@ -1,4 +1,4 @@
-//! Everything, in one run, and BENCH.md.
+//! The whole bench in one run, written to BENCH.md.
 
 use std::io::Write as _;
 
@@ -14,14 +14,14 @@ use crate::{
 
 const ABOUT_OURS: &str = "The whole wall, the release build, HTTP over loopback on one connection that is \
     kept, each request 50 ms after the last answer, so that there is always a standby; the first ones are not counted. \
-    Each has a cell of its own that has seen nobody's code. From the request to the last byte of the answer, the \
+    Each has a cell of its own that has run no other code. From the request to the last byte of the answer, the \
     client's own work included.";
-const ABOUT_OTHERS: &str = "The same code on the same machine in the same run, with the same libraries where it \
-    says nothing else. The long-lived process and the kernel are neither fresh nor jailed.";
+const ABOUT_OTHERS: &str = "The same code on the same machine in the same run, with the same libraries \
+    unless stated. The long-lived process and the kernel are neither fresh nor jailed.";
 
 pub async fn measure(place: &Place, plan: &Plan) -> anyhow::Result<()> {
     let command = if plan.is_whole { "make bench" } else { "make bench, and little of it" };
-    // Before anything is written.
+    // Before files are written, which would change the commit's state.
     let machine = machine::describe(&place.root, command);
     let (ours, throughput, scripted, neighbours) = {
         let warden = Warden::start(place, &[]).await?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use harness::{Client, Household, Program, Warden};
+use harness::{Client, ProcessGroup, Program, Warden};
 
 /// Duration, unless `FUZZ_SECONDS` is set.
 const SECONDS: u64 = 10;
@@ -34,9 +34,9 @@ async fn random_calls_harm_no_other_run() {
     let cells = setting("FUZZ_CELLS", CELLS);
     eprintln!("fuzz: FUZZ_SEED={seed}");
     let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let warden = Warden::start(Household::ONE_ZYGOTE);
+    let warden = Warden::start(ProcessGroup::ONE_ZYGOTE);
     let server = Program::start_on(data.path(), &warden.socket());
-    let household = Household::of(&server, &warden.socket());
+    let household = ProcessGroup::of(&server, &warden.socket());
 
     // The connections of this client are closed before resources are counted.
     let client = Client::new(server.url().to_owned());
@@ -108,7 +108,7 @@ struct Neighbours {
 }
 
 /// Runs ordinary code repeatedly in new cells, and checks that no process of the server is replaced.
-async fn neighbours(client: &Client, end: Instant, household: &Household) -> Neighbours {
+async fn neighbours(client: &Client, end: Instant, household: &ProcessGroup) -> Neighbours {
     let mut neighbours = Neighbours::default();
     let mut paced = tokio::time::interval(NEIGHBOUR_EVERY);
     paced.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

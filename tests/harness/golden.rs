@@ -1,7 +1,7 @@
-//! Documented exchanges, compared with what the server says.
+//! Golden exchanges, compared with the server's answers.
 //!
-//! A story is a list of requests, each with its answer, against a server with the story's scenarios.
-//! The files are in `tests/golden`, and each says how it is read.
+//! A golden file is a list of requests, each with its answer, and the scenarios of the server. The
+//! files are in `tests/golden`, and each of them describes its format.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,15 +10,15 @@ use serde_json::Value;
 use super::TestServer;
 use super::reply::{Client, Event, Stream};
 
-/// What the made-up things of a story turned out to be, by their names.
+/// The values of a file's placeholders, by name.
 type Names = HashMap<String, Value>;
 
-/// Asks what a story asks, in its order, and sees to it that it is answered as it says.
-pub async fn tell(story: &str) {
-    let story: Value = serde_json::from_str(story).expect("a golden file is JSON");
-    let server = TestServer::start(text(&story["scenarios"])).await;
+/// Sends the requests of a golden file in order, and compares the answers.
+pub async fn check(file: &str) {
+    let file: Value = serde_json::from_str(file).expect("a golden file is JSON");
+    let server = TestServer::start(text(&file["scenarios"])).await;
     let mut names = Names::new();
-    let exchanges = story["exchanges"].as_array().expect("it is a list");
+    let exchanges = file["exchanges"].as_array().expect("it is a list");
     for (at, exchange) in exchanges.iter().enumerate() {
         let (asked, wanted) = (&exchange["request"], &exchange["answer"]);
         let place = format!("exchange {at}, {} {}", text(&asked["method"]), text(&asked["path"]));
@@ -56,18 +56,19 @@ fn request(server: &Client, asked: &Value, names: &Names) -> reqwest::RequestBui
     }
 }
 
-/// Each event has an id, which matters where the story gives it a name.
+/// Compares the events. An id is compared where the file names it.
 fn compare_events(found: &[Event], wanted: &Value, names: &mut Names, place: &str) {
     let wanted = wanted.as_array().expect("it is a list");
-    let told: Vec<_> = found.iter().map(|event| event.name.as_str()).collect();
+    let names_found: Vec<_> = found.iter().map(|event| event.name.as_str()).collect();
     let order: Vec<_> = wanted.iter().map(|event| text(&event[0])).collect();
-    assert_eq!(told, order, "{place}");
+    assert_eq!(names_found, order, "{place}");
     for (at, (event, wanted)) in found.iter().zip(wanted).enumerate() {
         let place = format!("{place}, event {at}");
         let mut data = event.data.clone();
         if let Some(fields) = data.as_object_mut() {
             assert_eq!(fields.remove("event_type"), Some(event.name.as_str().into()), "{place}");
-            let id = fields.remove("event_id").unwrap_or_else(|| panic!("{place}: it has no id"));
+            let id =
+                fields.remove("event_id").unwrap_or_else(|| panic!("{place}: the event has no id"));
             if let Some(name) = wanted.get(2) {
                 same(&id, name, names, &place);
             }
@@ -85,7 +86,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("it is text")
 }
 
-/// The text with everything in place of its name that is known by it.
+/// The text with the known placeholders replaced by their values.
 fn known(text: &str, names: &Names) -> String {
     let texts = names.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
     texts.fold(text.to_owned(), |text, (name, value)| text.replace(name.as_str(), value))
@@ -104,11 +105,11 @@ fn filled(body: &Value, names: &Names) -> Value {
     }
 }
 
-/// Counts of tokens as they come, of which a story need not speak: `api/usage.rs` does.
+/// Token counts, which a golden file may omit: `api/usage.rs` tests them.
 const COUNTS: [&str; 4] = ["metadata", "usage", "step_usage", "usageMetadata"];
 
-/// `<name>` stands for anything, and for the same thing wherever it is repeated; `<any thing>` for
-/// anything each time. Within a text a name stands for a part of it.
+/// `<name>` stands for any value, and for the same value wherever it is repeated; `<any thing>` for
+/// any value each time. A placeholder may stand for a part of a text.
 pub fn same(found: &Value, wanted: &Value, names: &mut Names, place: &str) {
     match (found, wanted) {
         (_, Value::String(name)) if name.starts_with("<any ") && name.ends_with('>') => {}
@@ -141,7 +142,7 @@ pub fn same(found: &Value, wanted: &Value, names: &mut Names, place: &str) {
 fn same_text(found: &str, wanted: &str, names: &mut Names, place: &str) {
     let wanted = known(wanted, names);
     let name = wanted.find('<').zip(wanted.find('>')).filter(|(start, end)| start < end);
-    // At most one name is new here: what stands around it tells where it is.
+    // At most one placeholder here is new: the text around it gives its position.
     let Some((start, end)) = name.filter(|_| found != wanted) else {
         assert_eq!(found, wanted, "{place}");
         return;

@@ -1,16 +1,16 @@
-//! A server for a test: port 0, a data folder of its own, given scenarios, the real sandbox, gone
-//! when dropped.
+//! A server for a test: port 0, a data folder of its own, given scenarios, the real sandbox. It is
+//! stopped when dropped.
 //!
-//! Tests of the outside world share one warden per program, for its interpreter takes seconds to
-//! come up, and every interaction gets a cell of its own anyway.
+//! Tests share one warden per program: its interpreter takes seconds to start, and every interaction
+//! gets a cell of its own anyway.
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
-mod census;
 pub mod golden;
 mod program;
 pub mod recorder;
 mod reply;
+mod resource_usage;
 mod warden;
 
 use std::path::{Path, PathBuf};
@@ -36,22 +36,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use census::Household;
 pub use program::{Program, SmallDisk, below};
 pub use reply::{Client, Event, Reply, Stream};
+pub use resource_usage::ProcessGroup;
 pub use warden::{RUN_LIMIT, Warden, libraries, program as warden_program, socket};
 
-/// How long the sandbox may take to be ready: some seconds, on a machine that does nothing else.
+/// Limit for the sandbox to become ready. It takes some seconds on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// Of uploaded files, where a test says nothing else.
+/// Limits of uploaded files, unless a test sets others.
 pub const FILE_LIMITS: FileLimits = FileLimits {
     file_bytes: 2 << 30,
     total_bytes: 20 << 30,
     lifetime: Duration::from_secs(48 * 60 * 60),
 };
 
-/// What a test may want otherwise.
+/// Settings of a test's server.
 #[derive(Debug, Default)]
 pub struct Builder {
     scenarios: String,
@@ -100,13 +100,13 @@ impl Builder {
         self
     }
 
-    /// Other test controls than those that the keys make the default.
+    /// Overrides the default for test controls, which depends on whether there are keys.
     pub fn control(mut self, control: Control) -> Builder {
         self.control = Some(control);
         self
     }
 
-    /// More names that the server has.
+    /// Additional host names of the server.
     pub fn hosts(mut self, hosts: &[&str]) -> Builder {
         self.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         self
@@ -127,38 +127,38 @@ impl Builder {
         self
     }
 
-    /// What befalls requests, as JSON.
+    /// Faults for all requests, as JSON.
     pub fn faults(mut self, faults: Value) -> Builder {
         self.faults = serde_json::from_value(faults).expect("the test's faults are right");
         self
     }
 
-    /// A model that is asked before all others.
+    /// A model that takes precedence over all others.
     pub fn model(mut self, pattern: &str, model: impl Backend) -> Builder {
         self.models.push((pattern.to_owned(), Arc::new(model)));
         self
     }
 
-    /// Where models look things up.
+    /// The search source of models.
     pub fn search(mut self, search: impl Search) -> Builder {
         self.search = Some(Arc::new(search));
         self
     }
 
-    /// Memory for what runs give back, and for answers that are made of it.
+    /// Memory for the output of runs, and for answers that are made of it.
     pub fn output_bytes(mut self, bytes: usize) -> Builder {
         self.output_bytes = Some(bytes);
         self
     }
 
-    /// Other names of models than `direct` and all.
+    /// The names of models, instead of `direct` and `*`.
     pub fn catalogue(mut self, patterns: &[&str]) -> Builder {
         let catalogue = Catalogue::new(patterns.iter().copied());
         self.catalogue = Some(catalogue.expect("the test's patterns are globs"));
         self
     }
 
-    /// Names and times that are the same each time.
+    /// Seeded ids and times.
     pub fn seed(mut self, seed: u64) -> Builder {
         self.seed = Some(seed);
         self
@@ -174,25 +174,25 @@ impl Builder {
         self
     }
 
-    /// Another warden than the one that all tests share.
+    /// The socket of another warden than the shared one.
     pub fn sandbox(mut self, socket: &Path) -> Builder {
         self.socket = Some(socket.to_owned());
         self
     }
 
-    /// Starts it and waits until code would run at once.
+    /// Starts the server and waits until the sandbox is ready.
     pub async fn start(self) -> TestServer {
         let (server, is_ready) = self.listen().await;
-        // A warden that ended, or whose zygotes do, would be waited for without an end.
+        // A warden that has ended, or whose zygotes fail, never becomes ready.
         let ready = tokio::time::timeout(READY_WITHIN, is_ready).await;
-        let ready = ready.expect("the sandbox does not come up; the warden's own words are above");
+        let ready = ready.expect("the sandbox is not ready; the warden's log is above");
         ready.expect("the server ended before it was ready");
         server
     }
 
-    /// Starts it. It listens, and will say when it is ready.
+    /// Starts the server, which listens, and returns a channel that signals readiness.
     pub async fn listen(self) -> (TestServer, oneshot::Receiver<()>) {
-        let data = tempfile::tempdir().expect("there is a place for temporary files");
+        let data = tempfile::tempdir().expect("the temporary folder can be created");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let keys: Vec<_> = self.keys.into_iter().map(Into::into).collect();
@@ -237,10 +237,10 @@ impl Builder {
         let (shutdown, asked) = oneshot::channel();
         let task = tokio::spawn(async move {
             let ready = |_: &_| {
-                // A test that does not wait for it has dropped its end.
+                // The receiver is dropped in tests that do not wait for it.
                 let _ = ready.send(());
             };
-            // Dropping the sender asks as well.
+            // Dropping the sender stops the server too.
             let shutdown = async move {
                 let _ = asked.await;
             };
@@ -257,7 +257,7 @@ impl Builder {
 }
 
 impl TestServer {
-    /// One whose models are `direct` and what these scenarios say.
+    /// A server whose models are `direct` and these scenarios.
     pub async fn start(scenarios: &str) -> TestServer {
         TestServer::builder().scenarios(scenarios).start().await
     }
@@ -266,7 +266,7 @@ impl TestServer {
         Builder::default()
     }
 
-    /// Stops it as a signal would, and waits for its end.
+    /// Stops the server as a signal would, and waits for its end.
     pub async fn stop(mut self) -> Result<(), RunError> {
         drop(self.shutdown.take());
         (&mut self.task).await.expect("the server does not panic")
@@ -303,7 +303,7 @@ fn models(
     Arc::new(Router::new(routes).expect("all are globs"))
 }
 
-/// A request to the model that runs what it is told.
+/// A request to the model that runs the code it is sent.
 pub fn direct(code: &str) -> Value {
     serde_json::json!({
         "model": "direct",

@@ -1,4 +1,4 @@
-//! The server as a program of its own, for stories about its start and its end.
+//! The server as a separate process, for tests of its start and stop.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,33 +14,33 @@ use super::warden;
 pub struct Program {
     process: Child,
     client: Client,
-    /// For whatever it leaves when it is killed.
+    /// Temporary files, removed after the process is killed.
     scratch: Option<tempfile::TempDir>,
 }
 
 impl Program {
-    /// Starts it on this data folder and waits for its one line. It uses the tests' warden.
+    /// Starts the server on this data folder and waits for its line with the address. Uses the tests' warden.
     pub fn start(data: &Path, arguments: &[&str]) -> Program {
         let mut command = command(arguments);
         command.arg("--sandbox-socket").arg(warden::socket());
         Program::ready(command, data)
     }
 
-    /// The same with a warden of its own and nothing but defaults, as `make run` starts it.
+    /// The same with a warden of its own and default settings, as `make run` starts it.
     pub fn start_whole(data: &Path, arguments: &[&str]) -> Program {
-        let scratch = tempfile::tempdir().expect("there is a place for temporary files");
+        let scratch = tempfile::tempdir().expect("the temporary folder can be created");
         let mut server = Program::whole(data, scratch.path(), arguments);
         server.scratch = Some(scratch);
         server
     }
 
-    /// The same, with this folder for whatever does not last.
+    /// The same, with this folder for temporary files.
     pub fn start_whole_in(data: &Path, scratch: &Path) -> Program {
         Program::whole(data, scratch, &[])
     }
 
     fn whole(data: &Path, scratch: &Path, arguments: &[&str]) -> Program {
-        warden::only_without_a_foreign_one();
+        warden::require_no_external_warden();
         let mut command = command(arguments);
         command.env("TMPDIR", scratch).arg("--libraries").arg(warden::libraries());
         Program::ready(command, data)
@@ -60,12 +60,12 @@ impl Program {
         let url = line
             .trim_end()
             .strip_prefix("belljar listening on ")
-            .unwrap_or_else(|| panic!("it is ready with the words {line:?}"));
+            .unwrap_or_else(|| panic!("unexpected first line {line:?}"));
         Program { client: Client::new(url.to_owned()), process, scratch: None }
     }
 
-    /// The same with a data folder on a disk of its own, which has so many MiB. [`Program::sees`] is
-    /// where it can be seen.
+    /// The same with a data folder on a file system of its own with this size in MiB. [`Program::sees`]
+    /// maps its paths.
     pub fn start_on_small_disk(data: &Path, mib: u32) -> Program {
         let mount = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
@@ -75,7 +75,7 @@ impl Program {
         Program::ready(command, data)
     }
 
-    /// Starts it on a data folder that outlives it.
+    /// Starts it on a data folder that is kept after it.
     pub fn start_on_disk(disk: &SmallDisk, arguments: &[&str]) -> Program {
         let mut command = disk.enter();
         command.arg(env!("CARGO_BIN_EXE_belljar")).args(["serve", "--sandbox-socket"]);
@@ -84,13 +84,13 @@ impl Program {
         Program::ready(command, disk.folder.path())
     }
 
-    /// A path as the program has it.
+    /// The test's path of a path in the program's mount namespace.
     pub fn sees(&self, path: &Path) -> PathBuf {
         let inside = path.strip_prefix("/").expect("it is a whole path");
         PathBuf::from(format!("/proc/{}/root", self.process.id())).join(inside)
     }
 
-    /// Starts it with this file for its log.
+    /// Starts the server with this file for its log.
     pub fn start_with_log(data: &Path, arguments: &[&str], log: &Path, level: &str) -> Program {
         let log = std::fs::File::create(log).expect("the folder is the test's");
         let mut command = command(arguments);
@@ -98,25 +98,25 @@ impl Program {
         Program::ready(command, data)
     }
 
-    /// Runs it to its end, which comes by itself.
+    /// Runs a server that is expected to fail at its start.
     pub fn fail(arguments: &[&str]) -> Output {
         command(arguments).output().expect("the server is a program")
     }
 
-    /// Starts it on this data folder with the warden that listens there.
+    /// Starts the server on this data folder with the warden at this socket.
     pub fn start_on(data: &Path, socket: &Path) -> Program {
         let mut command = command(&[]);
         command.arg("--sandbox-socket").arg(socket);
         Program::ready(command, data)
     }
 
-    /// As `kill -9` does, or a machine that is out of memory.
+    /// Kills the server as `kill -9` or the out-of-memory killer does.
     pub fn kill(mut self) {
         self.process.kill().expect("it is our child");
         self.process.wait().expect("it is our child");
     }
 
-    /// Number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -200,7 +200,7 @@ impl std::ops::Deref for Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already, which is what was wanted.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -212,14 +212,14 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// All descendants of a process, of the children of each the eldest first.
+/// All descendants of a process, breadth first; the children of a process in order of their start.
 pub fn below(root: u32) -> Vec<i32> {
     let mut found = vec![i32::try_from(root).expect("Linux has smaller numbers")];
     let mut all: Vec<Entry> = std::fs::read_dir("/proc")
         .expect("it is there")
         .filter_map(|entry| Entry::read(entry.ok()?.file_name().to_str()?))
         .collect();
-    // Numbers begin anew when they have come to their end; times do not.
+    // Process ids wrap around, so the start time comes first.
     all.sort_by_key(|entry| (entry.started, entry.process));
     let mut at = 0;
     while let Some(&parent) = found.get(at) {
@@ -230,11 +230,11 @@ pub fn below(root: u32) -> Vec<i32> {
     found
 }
 
-/// Of the table of processes.
+/// An entry of the process table.
 struct Entry {
     process: i32,
     parent: i32,
-    /// In ticks since the machine was started.
+    /// In clock ticks since boot.
     started: u64,
 }
 
@@ -242,7 +242,7 @@ impl Entry {
     fn read(number: &str) -> Option<Entry> {
         let process = number.parse().ok()?;
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name before it may have spaces of its own.
+        // The process name before it may contain spaces.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let parent = fields.nth(1)?.parse().ok()?;
         Some(Entry { process, parent, started: fields.nth(17)?.parse().ok()? })

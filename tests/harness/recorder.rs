@@ -1,4 +1,4 @@
-//! Keeps what servers answered in tests, one of each shape, so that `tests/wire` can look at it.
+//! Records the server's answers in tests, one of each shape, so that `tests/wire` can check them.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -11,11 +11,11 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
-/// Shapes that one program keeps.
+/// Limit of shapes for each program.
 const MAX_SHAPES: usize = 2000;
-/// Longer texts are cut to this: bytes of a picture in base64, still base64 when they are cut here.
+/// Longer texts are cut to this length, at which base64 data stays valid base64.
 const MAX_TEXT: usize = 4096;
-/// Whose values make another shape, and not only whether they are there.
+/// Fields whose value is a part of the shape. Of other fields only the type counts.
 const WORDS: [&str; 9] = [
     "type",
     "status",
@@ -28,8 +28,8 @@ const WORDS: [&str; 9] = [
     "language",
 ];
 
-/// Where the programs leave it, a file each. Whoever runs them as somebody else, to whom nothing here
-/// belongs, names another place in `BELLJAR_TEST_ANSWERS`.
+/// The folder with one file for each program. `BELLJAR_TEST_ANSWERS` names another one, for a user
+/// who cannot write here.
 pub fn folder() -> PathBuf {
     match std::env::var_os("BELLJAR_TEST_ANSWERS") {
         Some(folder) => folder.into(),
@@ -37,13 +37,13 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// What kind of JSON it is.
+/// The kind of JSON.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Answer,
-    /// Of a stream of the interactions API.
+    /// From a stream of the interactions API.
     Event,
-    /// Of a stream of `generateContent`.
+    /// From a stream of `generateContent`.
     Piece,
 }
 
@@ -54,11 +54,11 @@ struct Recorder {
 }
 
 thread_local! {
-    /// Whether this thread's test has somebody else's words answered, or wrong ones on purpose.
+    /// Whether this thread's test gets answers of another server, or deliberately wrong ones.
     static LEAVES_OUT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From here on nothing that this test is answered is kept: it is not the server's own.
+/// Stops recording for this test, whose answers are not the server's own.
 pub fn leave_out() {
     LEAVES_OUT.set(true);
 }
@@ -70,7 +70,7 @@ fn has_enum_numbers(query: &str) -> bool {
     query.contains("enum-encoding")
 }
 
-/// Keeps an answer if there was none of its shape. `path` may have a query.
+/// Records an answer if it is the first of its shape. `path` may have a query.
 pub fn record(kind: Kind, method: &str, path: &str, status: u16, body: &Value) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if has_enum_numbers(query) || LEAVES_OUT.get() || !body.is_object() && !body.is_array() {
@@ -93,7 +93,7 @@ pub fn record(kind: Kind, method: &str, path: &str, status: u16, body: &Value) {
 }
 
 impl Recorder {
-    /// A program that was built anew begins anew.
+    /// A new build of a program replaces the file of the old one.
     fn open() -> Recorder {
         let program = std::env::current_exe().expect("it runs");
         let built = fs::metadata(&program).and_then(|about| about.modified()).expect("it is there");
@@ -107,7 +107,7 @@ impl Recorder {
             let file = other.file_name();
             let file = file.to_string_lossy();
             if file != own && file.starts_with(&format!("{name}-")) {
-                // Somebody else may have been faster.
+                // Another process may have removed it first.
                 let _ = fs::remove_file(other.path());
             }
         }
@@ -115,15 +115,15 @@ impl Recorder {
         Recorder { file: file.expect("the folder is ours"), shapes: HashSet::new() }
     }
 
-    /// Tests may be programs of their own, all of which write here.
+    /// Several test processes append to this file.
     fn write(&mut self, line: &str) {
         self.file.lock().expect("it can be locked");
-        self.file.write_all(line.as_bytes()).expect("there is room");
+        self.file.write_all(line.as_bytes()).expect("the disk has space");
         self.file.unlock().expect("it was locked");
     }
 }
 
-/// `/v1beta/interactions/v1_…/cancel` is the same as any other.
+/// The fixed parts of a path. Ids, as in `/v1beta/interactions/v1_…/cancel`, are removed.
 fn route(path: &str) -> Vec<&str> {
     let names = path.split(['/', ':']).filter(|part| part.len() < 30);
     names.filter(|part| !part.contains('_')).collect()

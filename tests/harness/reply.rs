@@ -1,23 +1,23 @@
-//! The client's side: requests, answers and streams.
+//! The client: requests, replies and streams.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::recorder::{self, Kind};
 
-/// Speaks to one server.
+/// A client of one server.
 #[derive(Debug, Clone)]
 pub struct Client {
     url: String,
     http: reqwest::Client,
 }
 
-/// A whole answer.
+/// A whole reply.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
-    /// `Null` where it was no JSON.
+    /// `Null` if the body is not JSON.
     pub body: Value,
 }
 
@@ -49,20 +49,20 @@ impl Client {
         Reply::to(self.request("POST", path).json(body)).await
     }
 
-    /// An interaction that must begin.
+    /// Creates an interaction, which must succeed.
     pub async fn create(&self, request: Value) -> Value {
         let reply = self.post("/v1beta/interactions", &request).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         reply.body
     }
 
-    /// The same as a stream.
+    /// Creates an interaction as a stream.
     pub async fn create_stream(&self, mut request: Value) -> Stream {
         request["stream"] = true.into();
         Stream::of(self.request("POST", "/v1beta/interactions").json(&request)).await
     }
 
-    /// All events of an interaction that is there already, or those after one.
+    /// All events of an existing interaction, or those after an event.
     pub async fn events(&self, id: &str, after: Option<&str>) -> Vec<Event> {
         let after = after.map(|id| format!("&last_event_id={id}")).unwrap_or_default();
         let path = format!("/v1beta/interactions/{id}?stream=true{after}");
@@ -72,10 +72,10 @@ impl Client {
 
 impl Reply {
     pub async fn to(request: reqwest::RequestBuilder) -> Reply {
-        Reply::read(request).await.expect("the server answers, with all of it")
+        Reply::read(request).await.expect("the server sends a whole answer")
     }
 
-    /// Nothing where nobody answers, or the answer is cut.
+    /// `None` if the server does not answer, or the answer is cut.
     pub async fn try_to(request: reqwest::RequestBuilder) -> Option<Reply> {
         Reply::read(request).await.ok()
     }
@@ -93,7 +93,7 @@ impl Reply {
         Ok(Reply { status, headers, body })
     }
 
-    /// The text for the client, in either envelope.
+    /// The error message in either envelope.
     pub fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
@@ -103,7 +103,7 @@ impl Reply {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub name: String,
-    /// The text itself where it was no JSON.
+    /// The text itself if it is not JSON.
     pub data: Value,
 }
 
@@ -129,7 +129,7 @@ impl Stream {
         Stream { response, buffer: String::new() }
     }
 
-    /// Nothing where nobody answers.
+    /// `None` if the server does not answer.
     pub async fn try_of(request: reqwest::RequestBuilder) -> Option<Stream> {
         let response = request.send().await.ok()?;
         assert_eq!(response.status().as_u16(), 200);
@@ -140,7 +140,7 @@ impl Stream {
         self.piece().await.expect("the stream is not cut")
     }
 
-    /// The same of a stream that may be cut, which is its end.
+    /// The same for a stream that may be cut; a cut is its end.
     pub async fn next_or_cut(&mut self) -> Option<Event> {
         self.piece().await.ok().flatten()
     }
@@ -156,11 +156,13 @@ impl Stream {
                 return Ok(Some(event));
             }
             let Some(chunk) = self.response.chunk().await? else { return Ok(None) };
-            self.buffer.push_str(std::str::from_utf8(&chunk).expect("the tests speak ASCII"));
+            self.buffer.push_str(
+                std::str::from_utf8(&chunk).expect("the chunks of the tests are valid UTF-8"),
+            );
         }
     }
 
-    /// Reads on to the first event of this name.
+    /// Reads to the first event of this name.
     pub async fn until(&mut self, name: &str) -> Event {
         loop {
             let event = self.next().await.unwrap_or_else(|| panic!("no {name} in the stream"));
@@ -180,7 +182,7 @@ impl Stream {
     }
 }
 
-/// A comment is no event.
+/// Parses an event. A comment is not an event.
 fn parse(frame: &str) -> Option<Event> {
     let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name));
     let name = field("event: ")?.to_owned();

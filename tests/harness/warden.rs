@@ -1,4 +1,4 @@
-//! The warden that all tests of a program share.
+//! The warden that the tests of a program share.
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -10,31 +10,31 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Limit of one run, so that a test of it is short. A warden that somebody else runs needs the same.
+/// Time limit of one run, low so that its test is short. An external warden needs the same limit.
 pub const RUN_LIMIT: Duration = Duration::from_secs(5);
-/// Names the socket of a warden that somebody else runs: in a container, say.
-const FOREIGN: &str = "BELLJAR_TEST_SANDBOX";
-/// How long a warden may take to clear up when it is asked to end.
+/// The variable with the socket of an external warden, such as one in a container.
+const EXTERNAL: &str = "BELLJAR_TEST_SANDBOX";
+/// Limit for a warden to clean up after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
-/// How long a warden may take to listen.
+/// Limit for a warden to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where it listens.
+/// The socket of the shared warden.
 pub fn socket() -> PathBuf {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
-    SOCKET.get_or_init(|| foreign().unwrap_or_else(start)).clone()
+    SOCKET.get_or_init(|| external().unwrap_or_else(start)).clone()
 }
 
-fn foreign() -> Option<PathBuf> {
-    std::env::var_os(FOREIGN).map(PathBuf::from)
+fn external() -> Option<PathBuf> {
+    std::env::var_os(EXTERNAL).map(PathBuf::from)
 }
 
-/// For what a test starts itself: it would say nothing about the warden that is to be tested.
-pub(super) fn only_without_a_foreign_one() {
-    assert_eq!(foreign(), None, "a test with a warden of its own; tests/wall/run leaves it out");
+/// Fails with an external warden, which a warden started by the test would not test.
+pub(super) fn require_no_external_warden() {
+    assert_eq!(external(), None, "a test with a warden of its own; tests/wall/run leaves it out");
 }
 
-/// Programs that are built together lie together.
+/// The warden's program, which is built into the same folder as the server's.
 pub fn program() -> PathBuf {
     let belljar = Path::new(env!("CARGO_BIN_EXE_belljar"));
     let warden = belljar.with_file_name("belljar-warden");
@@ -57,15 +57,15 @@ fn start() -> PathBuf {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let (spawned, is_spawned) = mpsc::channel();
-    // The kernel takes the thread that starts a child for its parent, and a test's thread ends with
-    // the test. This one stays.
+    // With PDEATHSIG, the parent of a child is the thread that started it, and a test's thread ends
+    // with the test. This thread stays.
     std::thread::spawn(move || {
         let child = command.spawn().expect("the warden is a program");
         spawned.send(()).expect("the test waits for it");
         let status = child.wait_with_output().expect("it is our child").status;
-        panic!("the warden ended with {status}; its own words are above");
+        panic!("the warden ended with {status}; its log is above");
     });
-    is_spawned.recv().expect("the thread says so or panics");
+    is_spawned.recv().expect("the thread sends or panics");
     until_it_listens(&socket);
     socket
 }
@@ -78,7 +78,7 @@ fn until_it_listens(socket: &Path) {
     }
 }
 
-/// A warden of its own, for a test of its settings. Killed when dropped.
+/// A separate warden, for a test of its settings. Killed when dropped.
 #[derive(Debug)]
 pub struct Warden {
     process: Child,
@@ -86,38 +86,38 @@ pub struct Warden {
 }
 
 impl Warden {
-    /// Starts it and waits until it listens. It need not be ready.
+    /// Starts a warden and waits until it listens. It may not be ready yet.
     pub fn start(arguments: &[&str]) -> Warden {
         Warden::start_by(Command::new(program()), arguments)
     }
 
-    /// The same by way of another program, which becomes the warden with the arguments that follow
+    /// The same through another program, which executes the warden with the arguments that follow
     /// its own.
     pub fn start_by(mut program: Command, arguments: &[&str]) -> Warden {
         let mut warden = Warden::spawn(&mut program, arguments);
         let deadline = Instant::now() + LISTENS_WITHIN;
         while UnixStream::connect(warden.socket()).is_err() {
             let ended = warden.process.try_wait().expect("it is our child");
-            assert!(ended.is_none(), "the warden ended with {ended:?}; its own words are above");
+            assert!(ended.is_none(), "the warden ended with {ended:?}; its log is above");
             assert!(Instant::now() < deadline, "the warden does not listen");
             std::thread::yield_now();
         }
         warden
     }
 
-    /// Starts one that cannot do its work, and returns its last words.
+    /// Starts a warden that is expected to fail, and returns its error output.
     pub fn fail_by(program: &mut Command, arguments: &[&str]) -> String {
         let mut warden = Warden::spawn(program.stderr(Stdio::piped()), arguments);
-        let mut words = String::new();
+        let mut text = String::new();
         let stderr = warden.process.stderr.as_mut().expect("it is piped");
-        stderr.read_to_string(&mut words).expect("they are text");
-        assert!(!warden.process.wait().expect("it is our child").success(), "{words}");
-        words
+        stderr.read_to_string(&mut text).expect("the log is text");
+        assert!(!warden.process.wait().expect("it is our child").success(), "{text}");
+        text
     }
 
     fn spawn(program: &mut Command, arguments: &[&str]) -> Warden {
-        only_without_a_foreign_one();
-        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        require_no_external_warden();
+        let folder = tempfile::tempdir().expect("the temporary folder can be created");
         let process = program
             .args(["serve", "--libraries"])
             .arg(libraries())
@@ -135,7 +135,7 @@ impl Warden {
         self.folder.path().join("s")
     }
 
-    /// Number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -143,8 +143,8 @@ impl Warden {
 
 impl Drop for Warden {
     fn drop(&mut self) {
-        // It may have ended already, which is what was wanted. One that is only killed leaves its
-        // control groups behind.
+        // It may have ended already. SIGTERM comes first, because a killed warden leaves its control
+        // groups behind.
         let id = Pid::from_raw(self.process.id().cast_signed()).expect("no process is 0");
         let _ = kill_process(id, Signal::TERM);
         let deadline = Instant::now() + ENDS_WITHIN;
@@ -156,7 +156,7 @@ impl Drop for Warden {
     }
 }
 
-/// What `install-libraries` made: named by `BELLJAR_LIBRARIES`, or the newest in the cache.
+/// The folder made by `install-libraries`: named by `BELLJAR_LIBRARIES`, or the newest in the cache.
 pub fn libraries() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     if let Some(folder) = variable("BELLJAR_LIBRARIES") {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/local-model");
 
-/// Which chat template it has.
+/// The chat template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
-    /// The model's own, in which there is no place for tools.
+    /// The model's own, which does not support tools.
     Own,
-    /// One that describes tools, and has calls in it as JSON.
+    /// One that describes tools, with calls as JSON.
     WithTools,
 }
 
@@ -29,7 +29,7 @@ impl Llama {
         let here = Path::new(HERE);
         let installed = Command::new(here.join("install")).stderr(Stdio::inherit()).output();
         let installed = installed.expect("the script is there");
-        assert!(installed.status.success(), "it cannot be installed; pip's own words are above");
+        assert!(installed.status.success(), "could not install llama.cpp; pip's output is above");
         let python = String::from_utf8(installed.stdout).expect("a path in our cache is text");
         let mut command = Command::new(python.trim_end());
         command.arg(here.join("serve.py"));
@@ -53,8 +53,8 @@ impl Llama {
         &self.url
     }
 
-    /// Asks it directly for one token, for which its only slot has to be free.
-    pub async fn say_a_word(&self) -> Value {
+    /// Requests one token from llama.cpp directly, for which its only slot has to be free.
+    pub async fn one_token(&self) -> Value {
         let request = json!({"max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]});
         let client = reqwest::Client::builder().no_proxy().build().expect("no TLS is set up");
         let reply = client.post(format!("{}/v1/chat/completions", self.url)).json(&request);
@@ -64,7 +64,7 @@ impl Llama {
 
 impl Drop for Llama {
     fn drop(&mut self) {
-        // It may have ended already, which is what was wanted.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

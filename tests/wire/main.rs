@@ -1,5 +1,5 @@
-//! The wire as others see it: whether Google's SDKs know everything that the server says, whether
-//! the document of the API is true of it, and what a tool makes of that document.
+//! The wire format: whether Google's SDKs know everything that the server sends, whether the answers
+//! conform to the OpenAPI document, and whether Schemathesis finds errors with that document.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wire");
 
-/// What has to be among the answers, or they are not those of the tests of the API.
+/// Answers that must be present; otherwise the answers are not those of the API tests.
 const NEEDED: [&str; 14] = [
     "/interactions answer 200",
     "/interactions answer 400",
@@ -34,7 +34,7 @@ const NEEDED: [&str; 14] = [
     "/x/execute answer 200",
 ];
 
-/// What the tests of this build were answered, a line each. The programs before this one leave it.
+/// The answers that the API tests of this build recorded. They have to run before this program.
 fn answers() -> Vec<Value> {
     let built = |path: &Path| {
         let built = fs::metadata(path).and_then(|about| about.modified()).expect("it is there");
@@ -43,25 +43,25 @@ fn answers() -> Vec<Value> {
     let server = built(Path::new(env!("CARGO_BIN_EXE_belljar")));
     let mut answers = Vec::new();
     for file in fs::read_dir(recorder::folder()).into_iter().flatten().flatten() {
-        // Of a server that was built since, nothing is known from it.
+        // Answers of an older build are not used.
         if built(&file.path()) > server {
             let text = fs::read_to_string(file.path()).expect("it is text");
             let lines = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON"));
             answers.extend(lines);
         }
     }
-    let seen: BTreeSet<String> = answers.iter().filter_map(what_it_is).collect();
+    let seen: BTreeSet<String> = answers.iter().filter_map(kind_of).collect();
     let missing: Vec<_> = NEEDED.iter().filter(|name| !seen.contains(**name)).collect();
     assert!(
         missing.is_empty(),
-        "there is no {missing:?} among {} answers. The tests of the API leave them: run `cargo test -p \
+        "there is no {missing:?} among {} answers. The API tests record them: run `cargo test -p \
          server --test api` before this, or all of them",
         answers.len(),
     );
     answers
 }
 
-fn what_it_is(answer: &Value) -> Option<String> {
+fn kind_of(answer: &Value) -> Option<String> {
     let path = answer["path"].as_str()?;
     let place = ["/interactions", "/models", "/files", "/x/execute"];
     let place = place.iter().find(|place| path.contains(**place))?;
@@ -73,15 +73,15 @@ fn what_it_is(answer: &Value) -> Option<String> {
 }
 
 #[test]
-fn everything_that_was_answered_is_known_to_googles_sdks() {
+fn every_answer_is_known_to_googles_sdks() {
     let lines: Vec<String> = answers().iter().map(Value::to_string).collect();
     let scratch = tempfile::tempdir().expect("there is a place for temporary files");
     let file = scratch.path().join("answers.jsonl");
-    fs::write(&file, lines.join("\n")).expect("there is room");
+    fs::write(&file, lines.join("\n")).expect("the disk has space");
     let passed = Command::new(Path::new(HERE).join("known")).arg(&file).status();
     assert!(
         passed.expect("the script is there").success(),
-        "an SDK does not know something; its own words are above"
+        "an SDK does not know a member; its output is above"
     );
 }
 
@@ -91,7 +91,7 @@ async fn everything_in_the_newest_sdk_is_served_or_declined_with_a_reason() {
     let document = server.get("/openapi.json").await.body;
     let scratch = tempfile::tempdir().expect("there is a place for temporary files");
     let file = scratch.path().join("openapi.json");
-    fs::write(&file, document.to_string()).expect("there is room");
+    fs::write(&file, document.to_string()).expect("the disk has space");
     let passed = Command::new(Path::new(HERE).join("newest")).arg(&file).status();
     assert!(
         passed.expect("the script is there").success(),
@@ -107,7 +107,7 @@ fn pattern(path: &str) -> Regex {
 }
 
 #[tokio::test]
-async fn everything_that_was_answered_is_as_the_document_says() {
+async fn every_answer_conforms_to_the_document() {
     let server = harness::TestServer::start("").await;
     let document = server.get("/openapi.json").await.body;
     let paths = document["paths"].as_object().expect("it is one");
@@ -125,10 +125,10 @@ async fn everything_that_was_answered_is_as_the_document_says() {
         }
     }
     assert!(unlike.is_empty(), "{} of {held}:\n{}", unlike.len(), unlike.join("\n"));
-    assert!(held > 200, "{held} answers are none to speak of");
+    assert!(held > 200, "only {held} answers were checked");
 }
 
-/// What the document says of an answer; nothing where it says nothing, for nobody is to ask there.
+/// The schema of an answer in the document, or `None` for an undocumented request.
 fn schema_of<'a>(answer: &Value, paths: &[(Regex, &'a Value)]) -> Option<&'a Value> {
     let path = answer["path"].as_str()?;
     let mut of_path = paths.iter().filter(|(pattern, _)| pattern.is_match(path));
@@ -136,7 +136,7 @@ fn schema_of<'a>(answer: &Value, paths: &[(Regex, &'a Value)]) -> Option<&'a Val
     let method = answer["method"].as_str()?.to_lowercase();
     let kind = answer["kind"].as_str()?;
     let operation = match kind {
-        // A stream may have been asked for or looked at.
+        // A stream is of a new interaction or of an existing one.
         "event" => operations.get("get").or_else(|| operations.get("post")),
         _ => operations.get(&method),
     }?;
@@ -148,21 +148,21 @@ fn schema_of<'a>(answer: &Value, paths: &[(Regex, &'a Value)]) -> Option<&'a Val
         _ => ("5XX", "application/json"),
     };
     if kind == "piece" && answer["body"].get("error").is_some() {
-        return None; // the classic envelope, as the answer of its own that it would have been
+        return None; // the classic envelope, as in a whole reply
     }
     let schema = &operation["responses"][status]["content"][media]["schema"];
-    // Of an event it is about what is in its data.
+    // For an event, the schema of its data.
     Some(schema.pointer("/anyOf/0/properties/data/contentSchema").unwrap_or(schema))
 }
 
-/// Bounded here; `make schemathesis` takes its time.
+/// One minute here; `make schemathesis` runs for ten.
 #[test]
 fn schemathesis_finds_nothing() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let server = Program::start(data.path(), &[]);
     let passed = Command::new(Path::new(HERE).join("schemathesis")).arg(server.url()).status();
     assert!(passed.expect("the script is there").success(), "it found something; see above");
-    // It is still there, and has not panicked on the way.
+    // The server is still running.
     let runtime = tokio::runtime::Runtime::new().expect("there are threads");
     let alive = runtime.block_on(Client::new(server.url().to_owned()).get("/healthz"));
     assert_eq!(alive.body, json!({"status": "ok"}));

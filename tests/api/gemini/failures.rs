@@ -1,4 +1,4 @@
-//! What no server should do, and what becomes of it.
+//! Failures of an upstream Gemini server, and the errors that clients get.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ fn ends(interaction: Value) -> Act {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_said_for_what_it_is() {
-    let many = || Act::Say(format!("data: {}\n\n", "x".repeat(17 << 20)));
+async fn each_upstream_failure_has_a_specific_error() {
+    let many = || Act::Send(format!("data: {}\n\n", "x".repeat(17 << 20)));
     for (answer, status_wanted, wanted) in [
         (status(401, "API key not valid: AIza-geheim"), 503, "rejects the configured API key"),
         (status(403, "no"), 503, "rejects the configured API key"),
@@ -38,9 +38,9 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
             400,
             "refuses the request",
         ),
-        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "invalid response"),
-        (Answer::Stream(vec![Act::Say("data: 7\n\n".into())]), 503, "invalid response"),
-        (Answer::Stream(vec![Act::Say("data: {}\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Send("data: nonsense\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Send("data: 7\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Send("data: {}\n\n".into())]), 503, "invalid response"),
         (Answer::Stream(vec![start(json!({"content": []}))]), 503, "a step without a type"),
         (
             Answer::Stream(vec![event(
@@ -70,7 +70,7 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
             503,
             "invalid response",
         ),
-        (Answer::Stream(vec![Act::Say("data: [DONE]\n\n".into())]), 503, "ended early"),
+        (Answer::Stream(vec![Act::Send("data: [DONE]\n\n".into())]), 503, "ended early"),
         (Answer::Stream(vec![Act::Cut]), 503, "ended early"),
         (Answer::Stream(vec![]), 503, "ended early"),
         (Answer::Stream(vec![Act::Hang]), 503, "no data for 1 s"),
@@ -95,7 +95,7 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_asked_again_after_the_time_that_was_named() {
+async fn transient_errors_are_retried_after_the_requested_delay() {
     let busy = || Answer::Whole(429, ("retry-after", "1"), "busy".into());
     let fake = Fake::start([busy(), status(503, "overloaded"), answers("Here.")]).await;
     let start = Instant::now();
@@ -106,7 +106,7 @@ async fn what_may_pass_is_asked_again_after_the_time_that_was_named() {
 }
 
 #[tokio::test]
-async fn how_it_ended_is_how_it_ended() {
+async fn the_upstream_status_is_passed_on() {
     let call = |arguments: &str| {
         step(
             0,
@@ -121,21 +121,21 @@ async fn how_it_ended_is_how_it_ended() {
         (call("[1]"), "requires_action", "failed"),
         (call("{\"code\": \""), "requires_action", "failed"),
     ] {
-        let fake = Fake::start([super::says([steps], status, json!({}))]).await;
+        let fake = Fake::start([super::stream_of([steps], status, json!({}))]).await;
         let answer = server(&fake, Execution::Sandbox).await.create(ask("?")).await;
         assert_eq!(answer["status"], wanted, "{status}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn what_was_said_before_it_broke_off_is_kept_and_it_is_not_asked_again() {
+async fn text_before_an_interruption_is_kept_and_the_request_is_not_retried() {
     for execution in [Execution::Sandbox, Execution::Upstream] {
-        for last in [Act::Cut, Act::Hang, Act::Say("data: {\"broken\n\n".into())] {
-            let said = event(
+        for last in [Act::Cut, Act::Hang, Act::Send("data: {\"broken\n\n".into())] {
+            let text = event(
                 "step.delta",
                 json!({"index": 0, "delta": {"type": "text", "text": "Well, "}}),
             );
-            let acts = vec![start(json!({"type": "model_output"})), said, last.clone()];
+            let acts = vec![start(json!({"type": "model_output"})), text, last.clone()];
             let fake = Fake::start([Answer::Stream(acts)]).await;
             let server = server(&fake, execution).await;
             let events = server.create_stream(ask("?")).await.rest().await;
@@ -152,9 +152,9 @@ async fn what_was_said_before_it_broke_off_is_kept_and_it_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_stops_the_model() {
-    let said = event("step.delta", json!({"index": 0, "delta": {"type": "text", "text": "Once "}}));
-    let acts = vec![start(json!({"type": "model_output"})), said, Act::Hang];
+async fn the_model_request_is_cancelled_when_the_client_disconnects() {
+    let text = event("step.delta", json!({"index": 0, "delta": {"type": "text", "text": "Once "}}));
+    let acts = vec![start(json!({"type": "model_output"})), text, Act::Hang];
     let fake = Fake::start([Answer::Stream(acts)]).await;
     let server = server(&fake, Execution::Sandbox).await;
     let mut stream = server.create_stream(ask("A story?")).await;
@@ -174,11 +174,11 @@ scenarios:
       - text: The end.
 ";
 
-/// A real server, and a real `kill -9` in the middle of its stream.
+/// A real server, killed with `kill -9` in the middle of its stream.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_server_that_is_killed_leaves_an_error_and_nothing_else() {
-    let data = tempfile::tempdir().expect("there is a place for temporary files");
-    let scenarios = tempfile::tempdir().expect("there is a place for temporary files");
+async fn a_killed_upstream_server_produces_an_error() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
+    let scenarios = tempfile::tempdir().expect("the temporary folder can be created");
     std::fs::write(scenarios.path().join("slow.yaml"), SLOW).expect("the folder is ours");
     let folder = scenarios.path().to_str().expect("a temporary path is text");
     let upstream = Program::start(data.path(), &["--scenarios", folder]);

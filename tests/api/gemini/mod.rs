@@ -1,4 +1,4 @@
-//! Gemini as the model: a second server like this one, and a fake for what no server should do.
+//! Gemini as the model: a second Belljar server, and a fake server for faulty answers.
 
 mod failures;
 
@@ -14,7 +14,7 @@ use crate::openai::fake::{Act, Answer, Fake};
 
 const MODEL: &str = "gemini-3-flash-preview";
 
-/// A model that is another server.
+/// A model on another server.
 fn behind(url: &str, execution: Execution, name: Option<&str>) -> Gemini {
     let silence = Duration::from_secs(20);
     let address = Address { base_url: url.to_owned(), key: None, silence };
@@ -32,10 +32,10 @@ fn ask(input: &str) -> Value {
 
 fn event(event_type: &str, mut event: Value) -> Act {
     event["event_type"] = event_type.into();
-    Act::Say(format!("event: {event_type}\ndata: {event}\n\n"))
+    Act::Send(format!("event: {event_type}\ndata: {event}\n\n"))
 }
 
-/// A step of a stream: how it begins, and what is added.
+/// A step of a stream: its start and its deltas.
 fn step(index: usize, step: Value, deltas: &[Value]) -> Vec<Act> {
     let mut acts = vec![event("step.start", json!({"index": index, "step": step}))];
     acts.extend(
@@ -45,13 +45,13 @@ fn step(index: usize, step: Value, deltas: &[Value]) -> Vec<Act> {
     acts
 }
 
-/// A stream of these steps that ends as it should.
-fn says(steps: impl IntoIterator<Item = Vec<Act>>, status: &str, usage: Value) -> Answer {
+/// A stream of these steps that ends normally.
+fn stream_of(steps: impl IntoIterator<Item = Vec<Act>>, status: &str, usage: Value) -> Answer {
     let begun = json!({"interaction": {"id": "", "status": "in_progress"}});
-    let mut acts = vec![event("interaction.created", begun), Act::Say(": keep-alive\n\n".into())];
+    let mut acts = vec![event("interaction.created", begun), Act::Send(": keep-alive\n\n".into())];
     acts.extend(steps.into_iter().flatten());
     let ended = json!({"interaction": {"status": status, "usage": usage, "object": "interaction"}});
-    acts.extend([event("interaction.completed", ended), Act::Say("data: [DONE]\n\n".into())]);
+    acts.extend([event("interaction.completed", ended), Act::Send("data: [DONE]\n\n".into())]);
     Answer::Stream(acts)
 }
 
@@ -59,8 +59,8 @@ fn text(text: &str) -> Vec<Act> {
     step(9, json!({"type": "model_output"}), &[json!({"type": "text", "text": text})])
 }
 
-fn answers(said: &str) -> Answer {
-    says([text(said)], "completed", json!({}))
+fn answers(content: &str) -> Answer {
+    stream_of([text(content)], "completed", json!({}))
 }
 
 /// The call of the function that runs code here.
@@ -76,7 +76,7 @@ fn runs(code: &str) -> Vec<Act> {
 }
 
 #[tokio::test]
-async fn our_sandbox_runs_what_the_model_calls_for_and_signatures_go_back_unchanged() {
+async fn the_sandbox_runs_the_models_code_and_signatures_are_sent_back_unchanged() {
     let thought = |signature: &str| {
         step(
             0,
@@ -95,8 +95,8 @@ async fn our_sandbox_runs_what_the_model_calls_for_and_signatures_go_back_unchan
     );
     let counted = |input: u64| json!({"total_input_tokens": input, "total_output_tokens": 3, "total_thought_tokens": 2});
     let fake = Fake::start([
-        says([thought("dGhvdWdodA=="), runs("print(6 * 7)")], "requires_action", counted(100)),
-        says([silent, text("It is 42.")], "completed", counted(130)),
+        stream_of([thought("dGhvdWdodA=="), runs("print(6 * 7)")], "requires_action", counted(100)),
+        stream_of([silent, text("It is 42.")], "completed", counted(130)),
         answers("Again."),
     ])
     .await;
@@ -159,10 +159,11 @@ async fn our_sandbox_runs_what_the_model_calls_for_and_signatures_go_back_unchan
 }
 
 #[tokio::test]
-async fn what_the_code_drew_is_shown_to_the_model() {
+async fn pictures_from_code_are_sent_to_the_model() {
     let draw = "from PIL import Image\nImage.new('RGB', (2, 2)).save('dot.png')\nprint('drawn')";
     let fake =
-        Fake::start([says([runs(draw)], "requires_action", json!({})), answers("A dot.")]).await;
+        Fake::start([stream_of([runs(draw)], "requires_action", json!({})), answers("A dot.")])
+            .await;
     let answer = server(&fake, Execution::Sandbox).await.create(ask("Draw.")).await;
     assert_eq!(answer["steps"][2]["content"][0]["type"], "image");
     let shown = &fake.asked()[1]["input"][2]["result"];
@@ -170,7 +171,7 @@ async fn what_the_code_drew_is_shown_to_the_model() {
     assert_eq!(shown[1], answer["steps"][2]["content"][0]);
 }
 
-/// A stream with whatever the other server may have that this one has never heard of.
+/// A stream with fields and steps that this server does not know.
 pub fn whole_stream() -> (Answer, Vec<Value>, Value) {
     let usage = json!({"total_tokens": 150, "total_input_tokens": 12, "total_output_tokens": 60,
         "total_thought_tokens": 30, "total_tool_use_tokens": 48, "total_cached_tokens": 0,
@@ -185,7 +186,7 @@ pub fn whole_stream() -> (Answer, Vec<Value>, Value) {
     let picture = json!({"type": "image", "mime_type": "image/png", "data": "iVBORw0="});
     let future = json!({"type": "telepathy_call", "id": "t", "strength": 0.5});
     let text = |text: &str| json!({"type": "text", "text": text});
-    let stream = says(
+    let stream = stream_of(
         [
             step(
                 0,
@@ -224,7 +225,7 @@ pub fn whole_stream() -> (Answer, Vec<Value>, Value) {
 }
 
 #[tokio::test]
-async fn what_runs_elsewhere_is_handed_on_as_it_came_and_goes_back_as_it_came() {
+async fn steps_run_upstream_are_forwarded_and_sent_back_unchanged() {
     let (stream, steps, usage) = whole_stream();
     let fake = Fake::start([stream.clone(), answers("Again."), stream.clone(), stream]).await;
     let server = server(&fake, Execution::Upstream).await;
@@ -267,7 +268,7 @@ async fn what_runs_elsewhere_is_handed_on_as_it_came_and_goes_back_as_it_came() 
 }
 
 #[tokio::test]
-async fn a_function_of_the_clients_is_called_with_its_own_id_and_signature_whoever_runs_code() {
+async fn client_function_calls_keep_their_id_and_signature_with_either_execution() {
     for execution in [Execution::Sandbox, Execution::Upstream] {
         let call = step(
             0,
@@ -275,10 +276,11 @@ async fn a_function_of_the_clients_is_called_with_its_own_id_and_signature_whoev
                    "signature": "c2ln"}),
             &[json!({"type": "arguments_delta", "arguments": "{\"city\": \"Rome\"}"})],
         );
-        // Code that was asked for beside it is asked for again.
+        // Code that was requested beside it is requested again.
         let steps =
             if execution == Execution::Sandbox { vec![runs("1"), call] } else { vec![call] };
-        let fake = Fake::start([says(steps, "requires_action", json!({})), answers("Rain.")]).await;
+        let fake =
+            Fake::start([stream_of(steps, "requires_action", json!({})), answers("Rain.")]).await;
         let server = server(&fake, execution).await;
         let mut request = ask("The weather?");
         request["tools"] = json!([{"type": "code_execution"},
@@ -359,7 +361,7 @@ async fn a_second_server_is_the_model_and_runs_the_code() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_second_server_is_handed_on() {
+async fn an_upstream_refusal_is_passed_on() {
     let upstream = TestServer::start(UPSTREAM).await;
     let model = behind(upstream.url(), Execution::Sandbox, None);
     let front = TestServer::builder().model("gemini-*", model).start().await;

@@ -1,5 +1,5 @@
-//! A server that speaks chat completions, or as Gemini does, as it is told to: slow, broken, hostile,
-//! or well.
+//! A fake model server that speaks chat completions or Gemini's API, with answers that are slow, broken,
+//! hostile or correct.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -21,28 +21,28 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::recorder;
 
-/// What is answered to one request.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// Status, a header, body.
     Whole(u16, (&'static str, &'static str), String),
     Stream(Vec<Act>),
-    /// Nothing: the connection is closed.
+    /// No answer: the connection is closed.
     HangUp,
 }
 
 #[derive(Debug, Clone)]
 pub enum Act {
-    Say(String),
-    /// Says nothing more, and does not end.
+    Send(String),
+    /// Sends nothing more, and keeps the connection open.
     Hang,
-    /// Ends the connection in the middle.
+    /// Closes the connection in the middle.
     Cut,
-    /// The same, without end.
+    /// Repeats a text without end.
     Repeat(Bytes),
 }
 
-/// A server on loopback. Gone when dropped.
+/// A server on loopback, stopped when dropped.
 #[derive(Debug)]
 pub struct Fake {
     url: String,
@@ -75,7 +75,7 @@ impl Fake {
         Fake { url, shared, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// The model behind it, with a key.
+    /// A backend with a key for this server.
     pub fn model(&self) -> OpenAi {
         self.model_with(Has::Auto, Has::Auto)
     }
@@ -90,10 +90,10 @@ impl Fake {
         OpenAi::new(address, model).expect("there is no TLS to set up")
     }
 
-    /// The same as Gemini, with another key.
+    /// The same as a Gemini backend, with another key.
     pub fn gemini(&self, execution: Execution) -> Gemini {
         if execution == Execution::Upstream {
-            recorder::leave_out(); // what it says is handed on as it comes
+            recorder::leave_out(); // its answers are forwarded unchanged
         }
         let address = Address {
             base_url: self.url.clone(),
@@ -106,23 +106,23 @@ impl Fake {
 
     /// A header of the first request.
     pub fn header(&self, name: &str) -> String {
-        let asked = self.shared.asked.lock().expect("nobody panicked");
+        let asked = self.shared.asked.lock().expect("the lock is not poisoned");
         asked[0].0[name].to_str().expect("it is text").to_owned()
     }
 
     /// All requests, oldest first.
     pub fn asked(&self) -> Vec<Value> {
-        let asked = self.shared.asked.lock().expect("nobody panicked");
+        let asked = self.shared.asked.lock().expect("the lock is not poisoned");
         asked.iter().map(|(_, body)| body.clone()).collect()
     }
 
-    /// Waits until a client has gone away in the middle of a stream.
+    /// Waits until a client has disconnected in the middle of a stream.
     pub async fn left(&self) {
         self.shared.left.notified().await;
     }
 }
 
-/// Says that it was dropped.
+/// Signals that it was dropped.
 struct Leaving(Arc<Shared>);
 
 impl Drop for Leaving {
@@ -132,16 +132,16 @@ impl Drop for Leaving {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
-    let body = serde_json::from_str(&body).expect("it is asked in JSON");
-    shared.asked.lock().expect("nobody panicked").push((headers, body));
-    let next = shared.answers.lock().expect("nobody panicked").pop_front();
+    let body = serde_json::from_str(&body).expect("the request is JSON");
+    shared.asked.lock().expect("the lock is not poisoned").push((headers, body));
+    let next = shared.answers.lock().expect("the lock is not poisoned").pop_front();
     match next.unwrap_or_else(|| status(500, "the test has no more answers")) {
         Answer::Whole(status, (name, value), body) => Response::builder()
             .status(status)
             .header(name, value)
             .body(Body::from(body))
             .expect("it is a response"),
-        // What ends the task of a connection ends the connection, without a word.
+        // A panic in the connection's task closes the connection without an answer.
         Answer::HangUp => std::panic::resume_unwind(Box::new("hung up")),
         Answer::Stream(acts) => {
             let leaving = Leaving(shared);
@@ -149,7 +149,7 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
                 let _leaving = leaving;
                 for act in acts {
                     match act {
-                        Act::Say(text) => yield Ok(Bytes::from(text)),
+                        Act::Send(text) => yield Ok(Bytes::from(text)),
                         Act::Hang => std::future::pending::<()>().await,
                         Act::Cut => {
                             tokio::task::yield_now().await;
@@ -175,11 +175,11 @@ pub fn status(status: u16, message: &str) -> Answer {
     Answer::Whole(status, ("content-type", "application/json"), body.to_string())
 }
 
-/// A stream of these deltas that ends as it should.
-pub fn says(deltas: impl IntoIterator<Item = Value>) -> Answer {
+/// A stream of these deltas that ends normally.
+pub fn stream_of(deltas: impl IntoIterator<Item = Value>) -> Answer {
     let mut acts: Vec<Act> = deltas.into_iter().map(delta).collect();
     acts.push(data(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})));
-    acts.push(Act::Say("data: [DONE]\n\n".into()));
+    acts.push(Act::Send("data: [DONE]\n\n".into()));
     Answer::Stream(acts)
 }
 
@@ -188,16 +188,16 @@ pub fn delta(delta: Value) -> Act {
 }
 
 pub fn data(chunk: &Value) -> Act {
-    Act::Say(format!("data: {chunk}\n\n"))
+    Act::Send(format!("data: {chunk}\n\n"))
 }
 
 /// The call of the tool that runs code.
 pub fn code(code: &str) -> Answer {
     let arguments = json!({"code": code}).to_string();
-    says([json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function",
+    stream_of([json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function",
                                  "function": {"name": "run_python", "arguments": arguments}}]})])
 }
 
 pub fn text(text: &str) -> Answer {
-    says([json!({"content": text})])
+    stream_of([json!({"content": text})])
 }

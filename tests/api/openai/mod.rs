@@ -1,4 +1,4 @@
-//! Models on other servers. The server behind them is the only thing here that is not real.
+//! Models on other servers. Only the model server is fake.
 
 pub mod fake;
 mod ways;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use server::backend::openai::Has;
 
 use crate::harness::{Reply, TestServer};
-use fake::{Act, Answer, Fake, code, data, delta, says, status, text};
+use fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 
@@ -33,7 +33,7 @@ fn roles(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_model_with_tools_thinks_runs_code_and_answers() {
+async fn a_model_with_tools_thinks_calls_code_and_answers() {
     let counted = |input: u64, output: u64| {
         data(&json!({"choices": [], "usage": {"prompt_tokens": input, "completion_tokens": output,
             "completion_tokens_details": {"reasoning_tokens": 2}}}))
@@ -48,14 +48,14 @@ async fn a_model_with_tools_thinks_runs_code_and_answers() {
             piece(json!({"index": 0, "function": {"arguments": "6 * 7)\"}"}})),
             data(&json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})),
             counted(100, 12),
-            Act::Say("data: [DONE]\n\n".into()),
+            Act::Send("data: [DONE]\n\n".into()),
         ]),
         Answer::Stream(vec![
             delta(json!({"content": "It is "})),
             delta(json!({"content": "42."})),
             data(&json!({"choices": [{"delta": {}, "finish_reason": "stop"}]})),
             counted(130, 7),
-            Act::Say("data: [DONE]\n\n".into()),
+            Act::Send("data: [DONE]\n\n".into()),
         ]),
     ])
     .await;
@@ -103,10 +103,10 @@ async fn a_model_with_tools_thinks_runs_code_and_answers() {
 }
 
 #[tokio::test]
-async fn a_model_without_tools_writes_blocks_and_that_is_remembered() {
+async fn a_model_without_tools_uses_code_blocks_and_the_mode_is_remembered() {
     let fake = Fake::start([
         status(400, "registry.ollama.ai/library/m1 does not support tools"),
-        says(
+        stream_of(
             ["Let me see.\n``", "`python\nprint(6 ", "* 7)\n", "```\n", "```output\n41\n```"]
                 .map(|piece| json!({"content": piece})),
         ),
@@ -129,7 +129,7 @@ async fn a_model_without_tools_writes_blocks_and_that_is_remembered() {
 
     let asked = fake.asked();
     assert!(asked[0].get("tools").is_some());
-    assert!(asked[1..].iter().all(|body| body.get("tools").is_none()), "it was told once");
+    assert!(asked[1..].iter().all(|body| body.get("tools").is_none()), "tools were refused once");
     let messages = asked[3]["messages"].as_array().expect("it has messages");
     assert_eq!(roles(&asked[3]), ["system", "user", "assistant", "user", "assistant", "user"]);
     assert_eq!(messages[2]["content"], "Let me see.\n\n```python\nprint(6 * 7)\n```\n");
@@ -137,7 +137,7 @@ async fn a_model_without_tools_writes_blocks_and_that_is_remembered() {
 }
 
 #[tokio::test]
-async fn pictures_go_to_a_model_that_sees_and_to_no_other() {
+async fn pictures_are_sent_only_to_models_with_vision() {
     let draw = "from PIL import Image\nImage.new('RGB', (2, 2)).save('dot.png')";
     let fake = Fake::start([
         code(draw),
@@ -169,9 +169,9 @@ async fn pictures_go_to_a_model_that_sees_and_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_function_of_the_clients_is_called_and_answered() {
+async fn a_client_function_is_called_and_its_result_is_used() {
     let call = json!({"tool_calls": [{"id": "x", "function": {"name": "weather", "arguments": {"city": "Rome"}}}]});
-    let fake = Fake::start([says([call]), text("Rain.")]).await;
+    let fake = Fake::start([stream_of([call]), text("Rain.")]).await;
     let server = server(&fake).await;
     let mut request = ask("The weather?");
     request["tools"] =
@@ -195,16 +195,16 @@ async fn a_function_of_the_clients_is_called_and_answered() {
     );
 }
 
-/// What servers really send, and what it means.
+/// Variants that real servers send, and their meaning.
 #[tokio::test]
-async fn what_servers_say_in_their_own_ways_is_understood() {
+async fn variants_of_real_servers_are_parsed() {
     let end = |finish: &str| data(&json!({"choices": [{"delta": {}, "finish_reason": finish}]}));
     let whole = |message: Value| {
         let body = json!({"choices": [{"message": message, "finish_reason": "stop"}]});
         Answer::Whole(200, ("content-type", "application/json"), body.to_string())
     };
     let call = |arguments: Value| {
-        says([
+        stream_of([
             json!({"tool_calls": [{"function": {"name": "run_python", "arguments": arguments}}]}),
         ])
     };
@@ -213,13 +213,13 @@ async fn what_servers_say_in_their_own_ways_is_understood() {
         (
             vec![Answer::Stream(vec![
                 delta(json!({"content": "A"})),
-                Act::Say("data: [DONE]\n\n".into()),
+                Act::Send("data: [DONE]\n\n".into()),
             ])],
             "A, completed",
         ),
         (
             vec![Answer::Stream(vec![
-                Act::Say(": ping\r\n\r\ndata:{\"choices\":[]}\r\n\r\n".into()),
+                Act::Send(": ping\r\n\r\ndata:{\"choices\":[]}\r\n\r\n".into()),
                 data(&json!({"choices": [{"delta": null, "finish_reason": null}], "usage": null})),
                 data(
                     &json!({"choices": [{"delta": {"content": [{"type": "text", "text": "A"}], "tool_calls": null}}]}),
@@ -256,18 +256,18 @@ async fn what_servers_say_in_their_own_ways_is_understood() {
         let what = format!("{answers:?}");
         let fake = Fake::start(answers).await;
         let answer = server(&fake).await.create(ask("?")).await;
-        let mut told = String::new();
+        let mut shown = String::new();
         for step in answer["steps"].as_array().expect("it has steps") {
-            told += step["result"].as_str().unwrap_or_default();
-            told += step["content"][0]["text"].as_str().unwrap_or_default();
+            shown += step["result"].as_str().unwrap_or_default();
+            shown += step["content"][0]["text"].as_str().unwrap_or_default();
         }
         let status = answer["status"].as_str().expect("it has one");
-        assert_eq!(format!("{told}, {status}"), wanted, "{what}");
+        assert_eq!(format!("{shown}, {status}"), wanted, "{what}");
     }
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_said_for_what_it_is() {
+async fn each_upstream_failure_has_a_specific_error() {
     for (answer, status_wanted, wanted) in [
         (
             status(401, "Incorrect API key provided: sk-geheim"),
@@ -291,7 +291,7 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
             400,
             "refuses the request",
         ),
-        (Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())]), 503, "invalid response"),
+        (Answer::Stream(vec![Act::Send("data: nonsense\n\n".into())]), 503, "invalid response"),
         (
             Answer::Stream(vec![data(&json!({"error": {"message": "out of memory"}}))]),
             503,
@@ -320,7 +320,7 @@ async fn what_goes_wrong_is_said_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_asked_again_after_the_time_that_was_named() {
+async fn transient_errors_are_retried_after_the_requested_delay() {
     let busy = || Answer::Whole(429, ("retry-after", "1"), "busy".into());
     let fake = Fake::start([busy(), status(503, "loading"), text("Here.")]).await;
     let start = Instant::now();
@@ -331,7 +331,7 @@ async fn what_may_pass_is_asked_again_after_the_time_that_was_named() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_it_broke_off_is_kept() {
+async fn text_before_an_interruption_is_kept() {
     let fake =
         Fake::start([Answer::Stream(vec![delta(json!({"content": "Well, "})), Act::Cut])]).await;
     let server = server(&fake).await;
@@ -341,11 +341,11 @@ async fn what_was_said_before_it_broke_off_is_kept() {
         (&json!("failed"), &json!("service_unavailable"))
     );
     assert_eq!(answer["steps"][0]["content"][0]["text"], "Well, ");
-    assert_eq!(fake.asked().len(), 1, "what has begun is not asked again");
+    assert_eq!(fake.asked().len(), 1, "a reply that has begun is not requested again");
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_stops_the_model() {
+async fn the_model_request_is_cancelled_when_the_client_disconnects() {
     let fake =
         Fake::start([Answer::Stream(vec![delta(json!({"content": "Once upon "})), Act::Hang])])
             .await;
@@ -360,7 +360,7 @@ async fn a_client_that_goes_away_stops_the_model() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_said_to_be_so() {
+async fn an_unreachable_model_server_is_reported() {
     let fake = Fake::start([]).await;
     let model = fake.model();
     drop(fake);

@@ -1,9 +1,9 @@
-//! How it is found out in which way a model runs code, and what is made of answers that are cut.
+//! How the server detects in which way a model runs code, and how it treats truncated answers.
 
 use serde_json::{Value, json};
 use server::backend::openai::Has;
 
-use super::fake::{Act, Answer, Fake, code, data, delta, says, status, text};
+use super::fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};
 use super::{INTERACTIONS, ask, roles, server, types};
 use crate::harness::TestServer;
 
@@ -24,9 +24,9 @@ fn offers_tools(body: &Value) -> bool {
     body.get("tools").is_some()
 }
 
-/// As llama.cpp does, where the template of a model has no place for them.
+/// llama.cpp does this when the model's chat template has no tools.
 #[tokio::test]
-async fn tools_that_were_left_out_without_a_word_are_not_offered_again() {
+async fn tools_that_the_server_ignored_are_not_offered_again() {
     let made_up = "The output is:\n```\n41\n```\n";
     let fake = Fake::start([text(&format!("{BLOCK}{made_up}")), text("It is 42."), text("Yes.")]);
     let fake = fake.await;
@@ -45,11 +45,11 @@ async fn tools_that_were_left_out_without_a_word_are_not_offered_again() {
 }
 
 #[tokio::test]
-async fn a_block_of_a_model_that_calls_the_tool_is_text() {
+async fn a_code_block_of_a_model_that_calls_tools_is_text() {
     let arguments = json!({"code": "print(1)"}).to_string();
     let call = json!({"tool_calls": [{"index": 0, "id": "c", "function":
         {"name": "run_python", "arguments": arguments}}]});
-    let both = says([json!({"content": BLOCK}), json!({"content": "So:"}), call]);
+    let both = stream_of([json!({"content": BLOCK}), json!({"content": "So:"}), call]);
     let fake = Fake::start([both, text("One.\n"), text(BLOCK)]).await;
     let server = server(&fake).await;
     let answer = server.create(ask("?")).await;
@@ -62,10 +62,10 @@ async fn a_block_of_a_model_that_calls_the_tool_is_text() {
 }
 
 #[tokio::test]
-async fn a_model_that_writes_blocks_can_be_asked_to_call_functions() {
+async fn a_model_that_uses_code_blocks_can_call_functions() {
     let call =
         json!({"tool_calls": [{"id": "x", "function": {"name": "weather", "arguments": ""}}]});
-    let fake = Fake::start([text(BLOCK), text("42."), says([call])]).await;
+    let fake = Fake::start([text(BLOCK), text("42."), stream_of([call])]).await;
     let server = server(&fake).await;
     server.create(ask("6 * 7?")).await;
     let mut request = ask("The weather?");
@@ -76,9 +76,9 @@ async fn a_model_that_writes_blocks_can_be_asked_to_call_functions() {
 }
 
 #[tokio::test]
-async fn a_model_whose_first_call_cannot_be_read_is_asked_for_blocks() {
+async fn a_malformed_first_call_switches_to_code_blocks() {
     let function = json!({"name": "run_python", "arguments": "{\"code\": "});
-    let broken = says([json!({"tool_calls": [{"index": 0, "function": function}]})]);
+    let broken = stream_of([json!({"tool_calls": [{"index": 0, "function": function}]})]);
     let fake = Fake::start([broken, text(BLOCK), text("42.")]).await;
     let server = server(&fake).await;
     assert_eq!(server.create(ask("6 * 7?")).await["status"], "failed");
@@ -87,7 +87,7 @@ async fn a_model_whose_first_call_cannot_be_read_is_asked_for_blocks() {
 }
 
 #[tokio::test]
-async fn where_somebody_has_said_the_way_it_is_not_looked_for() {
+async fn a_configured_mode_is_not_detected() {
     let fake = Fake::start([text(BLOCK)]).await;
     let model = fake.model_with(Has::Yes, Has::No);
     let server = TestServer::builder().model("m*", model).start().await;
@@ -95,9 +95,9 @@ async fn where_somebody_has_said_the_way_it_is_not_looked_for() {
     assert_eq!((types(&answer), texts(&answer)), (vec!["model_output"], BLOCK.to_owned()));
 }
 
-/// Half a program is not run, and not the model's mistake.
+/// Incomplete code is not run, and is not counted as the model's mistake.
 #[tokio::test]
-async fn code_that_the_limit_on_tokens_cut_is_not_run() {
+async fn code_truncated_by_the_token_limit_is_not_run() {
     let call = |arguments: &str| {
         let function = json!({"name": "run_python", "arguments": arguments});
         cut([json!({"tool_calls": [{"index": 0, "function": function}]})])
@@ -121,9 +121,9 @@ async fn code_that_the_limit_on_tokens_cut_is_not_run() {
     }
 }
 
-/// A grammar that lets it call more than once, and a model that does not come to an end.
+/// A grammar that allows several calls, and a model that does not stop.
 #[tokio::test]
-async fn what_a_model_says_after_its_arguments_is_left_out() {
+async fn text_after_a_calls_arguments_is_dropped() {
     let arguments = "{\"code\": \"print(1)\"}{\n\t\t\"code\": \"pri";
     let function = json!({"name": "run_python", "arguments": arguments});
     let fake = Fake::start([cut([json!({"tool_calls": [{"function": function}]})]), text("A")]);
@@ -133,7 +133,7 @@ async fn what_a_model_says_after_its_arguments_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_too_long_is_said_to_be_so_in_whichever_words() {
+async fn context_length_errors_are_recognised_in_each_wording() {
     let body = |error: Value| {
         let body = json!({"error": error}).to_string();
         Answer::Whole(400, ("content-type", "application/json"), body)
@@ -162,16 +162,16 @@ async fn a_conversation_that_is_too_long_is_said_to_be_so_in_whichever_words() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_before_the_first_word_is_made_again() {
+async fn a_connection_closed_before_the_first_byte_is_retried() {
     let fake = Fake::start([Answer::HangUp, code("print(1)"), text("One.")]).await;
     let answer = server(&fake).await.create(ask("?")).await;
     assert_eq!(texts(&answer), "One.");
     assert_eq!(fake.asked().len(), 3);
 }
 
-/// However a model spells a block, its code runs.
+/// Code runs however a model formats the block.
 #[tokio::test]
-async fn code_runs_in_whichever_block_a_model_writes_it() {
+async fn code_blocks_are_recognised_in_every_spelling() {
     for block in [
         "1. Compute it:\n\n   ```python\n   for n in [42]:\n       print(n)\n   ```\n",
         "- ```Python\n  print(42)\n  ```",
@@ -194,10 +194,10 @@ async fn code_runs_in_whichever_block_a_model_writes_it() {
     }
 }
 
-/// What an answer shows is not run: neither output, nor code in another language, nor a program that is
-/// shown after code has run.
+/// Blocks that only illustrate are not run: output, code in another language, or a program shown
+/// after code has run.
 #[tokio::test]
-async fn what_a_model_merely_shows_is_not_run() {
+async fn illustrative_code_blocks_are_not_run() {
     for shown in ["It is:\n```\n42\n```\n", "```js\nprint(42)\n```\n", "```\nprint(42)\n```"] {
         let fake = Fake::start([text("```python\nprint(1)\n```"), text(shown)]).await;
         let model = fake.model_with(Has::No, Has::No);
@@ -208,9 +208,9 @@ async fn what_a_model_merely_shows_is_not_run() {
     }
 }
 
-/// A model that runs the same code again and again is told so, and has no tool after the third time.
+/// A model that runs the same code repeatedly gets a note, and loses the tool after the third time.
 #[tokio::test]
-async fn a_model_that_repeats_itself_is_told_so_and_loses_the_tool() {
+async fn repeated_identical_code_gets_a_note_and_then_removes_the_tool() {
     let again = || code("print(6 * 7)");
     let fake = Fake::start([again(), again(), again(), again()]).await;
     let server = server(&fake).await;
@@ -219,7 +219,7 @@ async fn a_model_that_repeats_itself_is_told_so_and_loses_the_tool() {
     assert_eq!((runs, &answer["status"]), (3, &json!("completed")), "{answer}");
     let asked = fake.asked();
     let system = |body: &Value| body["messages"][0]["content"].as_str().unwrap_or("").to_owned();
-    let told: Vec<bool> = asked.iter().map(|body| system(body).contains("same code")).collect();
-    assert_eq!(told, [false, false, true, true]);
+    let noted: Vec<bool> = asked.iter().map(|body| system(body).contains("same code")).collect();
+    assert_eq!(noted, [false, false, true, true]);
     assert_eq!(asked.iter().map(offers_tools).collect::<Vec<_>>(), [true, true, true, false]);
 }

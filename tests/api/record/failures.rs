@@ -1,4 +1,4 @@
-//! What goes wrong is recorded too, and what is half of something is not.
+//! Failures are recorded too; incomplete answers are not.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -12,20 +12,20 @@ async fn asked(server: &TestServer) -> Reply {
 }
 
 #[tokio::test]
-async fn a_failure_is_recorded_and_fails_again() {
+async fn a_recorded_failure_is_replayed() {
     let end = |finish: &str| data(&json!({"choices": [{"delta": {}, "finish_reason": finish}]}));
-    let said = || delta(json!({"content": "Well, "}));
+    let begin = || delta(json!({"content": "Well, "}));
     for (answers, wanted) in [
         (vec![Answer::Whole(429, ("retry-after", "60"), "slow down".into())], "status: 429"),
         (vec![status(400, "no such {{ parameter }}")], "status: 400"),
         (vec![status(401, "Incorrect API key provided: sk-geheim")], "status: 503"),
-        (vec![Answer::Stream(vec![Act::Say("data: nonsense\n\n".into())])], "status: 503"),
-        (vec![Answer::Stream(vec![said(), Act::Cut])], "told: true"),
-        (vec![Answer::Stream(vec![said(), Act::Hang])], "told: true"),
+        (vec![Answer::Stream(vec![Act::Send("data: nonsense\n\n".into())])], "status: 503"),
+        (vec![Answer::Stream(vec![begin(), Act::Cut])], "told: true"),
+        (vec![Answer::Stream(vec![begin(), Act::Hang])], "told: true"),
         (vec![code("print(6 * 7)"), Answer::Stream(vec![])], "told: true"),
         (vec![code("1 / 0"), text("It cannot be.")], "is_error: true"),
-        (vec![Answer::Stream(vec![said(), end("length")])], "finish: MAX_TOKENS"),
-        (vec![Answer::Stream(vec![said(), end("content_filter")])], "finish: SAFETY"),
+        (vec![Answer::Stream(vec![begin(), end("length")])], "finish: MAX_TOKENS"),
+        (vec![Answer::Stream(vec![begin(), end("content_filter")])], "finish: SAFETY"),
         (vec![Answer::Stream(vec![end("stop")])], "finish: STOP"),
         (vec![Answer::Stream(vec![Act::Repeat(Bytes::from(vec![b'x'; 1 << 20]))])], "status: 503"),
     ] {
@@ -49,7 +49,7 @@ async fn a_failure_is_recorded_and_fails_again() {
 }
 
 #[tokio::test]
-async fn a_client_that_asked_again_has_its_answer_at_once() {
+async fn a_retried_request_is_replayed_without_its_failure() {
     let folder = Folder::new();
     let busy = Answer::Whole(429, ("retry-after", "60"), "slow down".into());
     let fake = Fake::start([busy, text("Here.")]).await;
@@ -60,7 +60,7 @@ async fn a_client_that_asked_again_has_its_answer_at_once() {
 }
 
 #[tokio::test]
-async fn a_model_that_never_learns_does_not_learn_from_being_recorded() {
+async fn repeated_failing_code_is_replayed_the_same() {
     let folder = Folder::new();
     let fake = Fake::start(vec![code("1 / 0"); 7]).await;
     let recorded = folder.recording(fake.model()).await.create(ask("?")).await;
@@ -70,7 +70,7 @@ async fn a_model_that_never_learns_does_not_learn_from_being_recorded() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_leaves_nothing() {
+async fn a_cancelled_interaction_is_not_recorded() {
     let folder = Folder::new();
     let fake =
         Fake::start([Answer::Stream(vec![delta(json!({"content": "Once "})), Act::Hang])]).await;
@@ -80,7 +80,7 @@ async fn what_was_cancelled_leaves_nothing() {
     stream.until("step.delta").await;
     drop(stream);
     let id = created.data["interaction"]["id"].as_str().expect("it has one").to_owned();
-    // Its end is written down after whatever is recorded of it.
+    // The end of the interaction is stored after its recording.
     let events = server.events(&id, None).await;
     let end: &Value = &events.last().expect("there is one").data;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Recording what a model says, and having it said again without the model.
+//! Recording a model's answers, and replaying them without the model.
 
 mod failures;
 mod questions;
@@ -17,23 +17,23 @@ use server::recording::{RecordMode, RecordingWriter, Secrets};
 
 use crate::gemini::{self, Execution};
 use crate::harness::{Program, TestServer};
-use crate::openai::fake::{Act, Answer, Fake, data, delta, says, text};
+use crate::openai::fake::{Act, Answer, Fake, data, delta, stream_of, text};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 
-/// A folder for recordings, and what tests do with it.
+/// A folder for recordings, and helpers for tests.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn new() -> Folder {
-        Folder(tempfile::tempdir().expect("there is a place for temporary files"))
+        Folder(tempfile::tempdir().expect("the temporary folder can be created"))
     }
 
     fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// A server whose models `m*` are this one, with somebody who writes it down.
+    /// A server with this model as `m*`, which records it.
     async fn recording(&self, model: impl Backend) -> TestServer {
         self.recording_as(model, RecordMode::default(), Ignore::default()).await
     }
@@ -48,17 +48,17 @@ impl Folder {
         let writer = RecordingWriter::open(self.path(), secrets).expect("the folder is ours");
         let writer = writer.with_settings(mode, ignore);
         let model =
-            RecordingBackend::new(Arc::new(model), Arc::new(writer)).expect("it records anew");
+            RecordingBackend::new(Arc::new(model), Arc::new(writer)).expect("the recording mode is valid");
         TestServer::builder().model("m*", model).start().await
     }
 
-    /// A server that has nothing but the recordings.
+    /// A server that has only the recordings.
     async fn replaying(&self) -> TestServer {
         let model = Scripted::replay(self.path()).expect("all recordings can be read");
         TestServer::builder().model("m*", model).start().await
     }
 
-    /// The recordings, in their order.
+    /// The recordings, in order.
     fn files(&self) -> Vec<PathBuf> {
         let files = self.path().read_dir().expect("it is there");
         let files = files.map(|file| file.expect("it is there").path());
@@ -93,7 +93,7 @@ fn ask(input: &str) -> Value {
     json!({"model": "m1", "input": input, "tools": [{"type": "code_execution"}]})
 }
 
-/// What was said and done, without the names that are given anew each time.
+/// Texts and results of an answer, without the ids that differ each time.
 fn transcript(answer: &Value) -> Value {
     let mut steps = answer["steps"].clone();
     for step in steps.as_array_mut().expect("it has steps") {
@@ -102,7 +102,7 @@ fn transcript(answer: &Value) -> Value {
             step.remove(name);
         }
     }
-    // How a count is shared out over the modalities is an estimate, and no part of a recording.
+    // The split of a count by modality is an estimate, and not part of a recording.
     let mut usage = answer["usage"].clone();
     if let Some(usage) = usage.as_object_mut() {
         usage.retain(|name, _| !name.ends_with("_by_modality"));
@@ -117,7 +117,7 @@ fn counted(input: u64) -> Act {
     data(&json!({"choices": [], "usage": {"prompt_tokens": input, "completion_tokens": 5}}))
 }
 
-/// A model that thinks, draws, and answers with what would be a template.
+/// A model that thinks, draws, and answers with text that looks like a template.
 async fn painter() -> Fake {
     let end = || data(&json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}));
     let call = json!({"tool_calls": [{"index": 0, "id": "c", "function": {
@@ -146,7 +146,7 @@ fn picture_and_table() -> Value {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_said_again_without_the_model() {
+async fn recordings_are_replayed_without_the_model() {
     let folder = Folder::new();
     let fake = painter().await;
     let server = folder.recording(fake.model()).await;
@@ -180,7 +180,7 @@ async fn what_was_recorded_is_said_again_without_the_model() {
 }
 
 #[tokio::test]
-async fn what_is_asked_must_be_what_was_asked() {
+async fn a_replay_requires_the_recorded_prompt() {
     let folder = Folder::new();
     let fake = Fake::start([text("Hello."), text("3.")]).await;
     let server = folder.recording(fake.model()).await;
@@ -217,7 +217,7 @@ async fn what_is_asked_must_be_what_was_asked() {
 }
 
 fn calls(city: &str) -> Answer {
-    says([json!({"tool_calls": [{"id": "x", "function": {"name": "weather",
+    stream_of([json!({"tool_calls": [{"id": "x", "function": {"name": "weather",
         "arguments": {"city": city, "format": "{{ celsius }}"}}}]})])
 }
 
@@ -240,7 +240,7 @@ async fn converse(server: &TestServer, city: &str, sky: Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn conversations_are_told_apart_by_all_that_was_said() {
+async fn conversations_are_distinguished_by_their_whole_history() {
     let folder = Folder::new();
     let fake = Fake::start([
         calls("Rome"),
@@ -283,7 +283,7 @@ async fn conversations_are_told_apart_by_all_that_was_said() {
 }
 
 #[tokio::test]
-async fn a_search_and_the_form_of_an_answer_are_recorded() {
+async fn searches_and_structured_output_are_recorded() {
     let folder = Folder::new();
     let scenarios = "
 scenarios:
@@ -300,7 +300,7 @@ scenarios:
     let recorded = server.create(ask("Look for bells.")).await;
     assert_eq!(recorded["steps"][1]["result"][1]["snippet"], "2 bells");
 
-    // What does not fit is not said again either.
+    // An answer that does not match the schema is not replayed either.
     let fake = Fake::start([text("One."), text("{\"n\": 1}")]).await;
     let server = folder.recording(fake.model()).await;
     let mut in_form = ask("A number?");
@@ -313,7 +313,7 @@ scenarios:
 }
 
 #[tokio::test]
-async fn what_ran_elsewhere_runs_here_when_it_is_replayed() {
+async fn code_run_upstream_is_run_locally_in_a_replay() {
     let folder = Folder::new();
     let (stream, _, _) = gemini::whole_stream();
     let fake = Fake::start([stream]).await;
@@ -332,12 +332,13 @@ async fn what_ran_elsewhere_runs_here_when_it_is_replayed() {
 }
 
 #[tokio::test]
-async fn keys_are_not_recorded_and_are_not_needed_to_be_understood() {
+async fn keys_are_redacted_from_recordings_and_replays_still_match() {
     let folder = Folder::new();
     let google = format!("AIza{}", "k".repeat(35));
     let secret = "My key is correct-horse-battery, or";
-    let said = format!("Send 'Authorization: Bearer abcdefgh' and x-goog-api-key: {google}");
-    let fake = Fake::start([text(&said)]).await;
+    let text_with_keys =
+        format!("Send 'Authorization: Bearer abcdefgh' and x-goog-api-key: {google}");
+    let fake = Fake::start([text(&text_with_keys)]).await;
     let server = folder.recording(fake.model()).await;
     server.create(ask(&format!("{secret} {google}?"))).await;
 
@@ -355,9 +356,9 @@ async fn keys_are_not_recorded_and_are_not_needed_to_be_understood() {
     assert_eq!(server.post(INTERACTIONS, &ask("Another question?")).await.status, 400);
 }
 
-/// The program, as it is started: a flag, a file, and both.
+/// Started as a program, with recording set by a flag, by a file, and by both.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_is_told_what_to_record_and_from_whom() {
+async fn recording_is_set_by_flags_and_files_and_limited_to_allowed_clients() {
     let (all, some, data) = (Folder::new(), Folder::new(), Folder::new());
     let scenarios = Folder::new();
     let spoken = "scenarios: [{ name: hi, script: [text: hi] }]";
@@ -401,7 +402,7 @@ async fn a_server_is_told_what_to_record_and_from_whom() {
         (200, 1),
         "what was recorded before is replaced"
     );
-    // It was recorded as `a1`, and that is who says it.
+    // It was recorded as `a1`, and `a1` answers.
     let reply = server.post(INTERACTIONS, &hi("r1")).await;
     assert!(reply.message().contains("`model` wants a1, and got r1"), "{}", reply.message());
 }

@@ -1,5 +1,5 @@
-//! Which recording answers: prompts are told apart by all that the model was given, and the same question
-//! is answered in the order in which it was recorded.
+//! Which recording answers: prompts are distinguished by all that the model was given, and the same
+//! question gets its answers in the order of recording.
 
 use serde_json::{Value, json};
 use server::backend::scripted::Ignore;
@@ -12,7 +12,7 @@ use crate::openai::fake::{Answer, Fake, status, text};
 const GENERATE: &str = "/v1beta/models/m1:generateContent";
 
 fn numbers(count: usize) -> Vec<Answer> {
-    // Each fits the form that some of the prompts ask for.
+    // Each matches the schema that some of the prompts request.
     (1..=count).map(|number| text(&format!("{{\"n\": {number}}}"))).collect()
 }
 
@@ -58,7 +58,7 @@ fn function(description: &str) -> Value {
            "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}})
 }
 
-fn said_before(text: &str) -> Value {
+fn earlier_turn(text: &str) -> Value {
     json!([{"type": "user_input", "content": [{"type": "text", "text": "hi"}]},
            {"type": "model_output", "content": [{"type": "text", "text": text}]},
            {"type": "user_input", "content": [{"type": "text", "text": "title?"}]}])
@@ -79,8 +79,8 @@ fn prompts() -> Vec<(&'static str, Value)> {
         with(
             json!({"response_format": {"type": "object", "properties": {"n": {"type": "integer"}}}}),
         ),
-        with(json!({"input": said_before("one")})),
-        with(json!({"input": said_before("two")})),
+        with(json!({"input": earlier_turn("one")})),
+        with(json!({"input": earlier_turn("two")})),
         generate(json!({"systemInstruction": {"parts": [{"text": "You write tables."}]}})),
         generate(json!({"generationConfig": {"topP": 0.5}})),
         generate(json!({"tools": [{"functionDeclarations": [{"name": "g"}]}]})),
@@ -94,7 +94,7 @@ fn prompts() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn prompts_are_told_apart_by_all_that_the_model_was_given() {
+async fn prompts_are_distinguished_by_all_that_the_model_was_given() {
     let folder = Folder::new();
     let prompts = prompts();
     let fake = Fake::start(numbers(prompts.len())).await;
@@ -120,30 +120,30 @@ async fn prompts_are_told_apart_by_all_that_the_model_was_given() {
     }
 }
 
-async fn in_room(server: &TestServer, room: &str) -> String {
-    let request = server.request("POST", INTERACTIONS).header("x-belljar-namespace", room);
+async fn in_namespace(server: &TestServer, namespace: &str) -> String {
+    let request = server.request("POST", INTERACTIONS).header("x-belljar-namespace", namespace);
     answer(&Reply::to(request.json(&ask("Is the job done?"))).await)
 }
 
 #[tokio::test]
-async fn the_same_question_is_answered_in_the_recorded_order() {
+async fn a_repeated_question_gets_its_answers_in_the_recorded_order() {
     let folder = Folder::new();
     let fake = Fake::start([text("no"), text("soon"), text("yes")]).await;
     let server = folder.recording(fake.model()).await;
     for wanted in ["no", "soon", "yes"] {
-        assert_eq!(in_room(&server, "a").await, wanted);
+        assert_eq!(in_namespace(&server, "a").await, wanted);
     }
     let server = folder.replaying().await;
-    // Rooms of others do not disturb, and the last answer stays.
-    for (room, wanted) in
+    // Other namespaces have no influence, and the last answer is repeated.
+    for (namespace, wanted) in
         [("a", "no"), ("b", "no"), ("a", "soon"), ("a", "yes"), ("b", "soon"), ("a", "yes")]
     {
-        assert_eq!(in_room(&server, room).await, wanted, "{room}");
+        assert_eq!(in_namespace(&server, namespace).await, wanted, "{namespace}");
     }
     let reset = server.request("POST", "/x/reset").header("x-belljar-namespace", "a");
     assert_eq!(Reply::to(reset).await.status, 200);
     assert_eq!(
-        (in_room(&server, "a").await, in_room(&server, "b").await),
+        (in_namespace(&server, "a").await, in_namespace(&server, "b").await),
         ("no".into(), "yes".into())
     );
     let journal = server.request("GET", "/x/journal").header("x-belljar-namespace", "b");
@@ -158,7 +158,7 @@ async fn the_same_question_is_answered_in_the_recorded_order() {
 }
 
 #[tokio::test]
-async fn what_differs_each_time_makes_no_difference() {
+async fn ids_and_times_in_prompts_do_not_affect_matching() {
     let folder = Folder::new();
     let fake = Fake::start([text("Hello."), text("Again.")]).await;
     let patterns = [r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?)?", r"(?i)session [0-9a-f]{8}"];
@@ -191,7 +191,7 @@ async fn what_differs_each_time_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn the_same_questions_have_the_same_files_whenever_they_are_recorded() {
+async fn recorded_file_names_are_stable() {
     let folder = Folder::new();
     let long = "What is the median of the sales in the north, and in the south?";
     let both = || [text("A."), text("B."), text("C.")];
@@ -221,7 +221,7 @@ async fn the_same_questions_have_the_same_files_whenever_they_are_recorded() {
     let written = times(&folder);
     record(both(), RecordMode::Replace).await;
     assert_eq!((names(), folder.texts()), before, "what is recorded as it was is left alone");
-    // The second take of the short question is written anew, for its end is not known before.
+    // The second recording of the short question is rewritten, for its end was not known before.
     assert_eq!(times(&folder).iter().filter(|time| written.contains(time)).count(), 2);
 
     record([text("A."), text("B!"), text("C.")], RecordMode::Replace).await;
@@ -229,14 +229,14 @@ async fn the_same_questions_have_the_same_files_whenever_they_are_recorded() {
     assert_eq!(folder.texts().concat().matches("B!").count(), 1);
 
     let asked = record(both(), RecordMode::New).await;
-    assert_eq!((asked, names()), (0, before.0.clone()), "all of it is known");
+    assert_eq!((asked, names()), (0, before.0.clone()), "every question was recorded");
     record(both(), RecordMode::All).await;
     assert_eq!(names().len(), 6);
     validates(&folder);
 }
 
 #[tokio::test]
-async fn only_what_is_new_is_asked() {
+async fn record_mode_new_requests_only_unrecorded_questions() {
     let folder = Folder::new();
     let fake = Fake::start([status(400, "busy"), text("one")]).await;
     let server = folder.recording(fake.model()).await;
@@ -246,12 +246,12 @@ async fn only_what_is_new_is_asked() {
 
     let fake = Fake::start([text("two"), text("three"), text("four")]).await;
     let server = folder.recording_as(fake.model(), RecordMode::New, Ignore::default()).await;
-    let mut said = Vec::new();
-    // What failed is asked again, and so is what is asked more often than it was recorded.
+    let mut texts = Vec::new();
+    // A failed question is sent again, and so is one asked more often than it was recorded.
     for input in ["Old?", "New?", "Failed?", "Old?"] {
-        said.push(answer(&server.post(INTERACTIONS, &ask(input)).await));
+        texts.push(answer(&server.post(INTERACTIONS, &ask(input)).await));
     }
-    assert_eq!(said, ["one", "two", "three", "four"]);
+    assert_eq!(texts, ["one", "two", "three", "four"]);
     let server = folder.replaying().await;
     let mut replayed = Vec::new();
     for input in ["Old?", "New?", "Failed?", "Old?", "Old?"] {
@@ -260,9 +260,9 @@ async fn only_what_is_new_is_asked() {
     assert_eq!(replayed, ["one", "two", "three", "four", "four"]);
 }
 
-/// A folder for recordings and scenarios alike, which is not there yet; and what the flags do.
+/// One folder for recordings and scenarios, which does not exist yet; and the flags.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_is_not_there_is_made() {
+async fn a_missing_recording_folder_is_created() {
     let (place, data) = (Folder::new(), Folder::new());
     let folder = place.path().join("a/b");
     let at = folder.to_str().expect("a temporary path is text").to_owned();
@@ -274,12 +274,12 @@ async fn a_folder_that_is_not_there_is_made() {
         server.create(direct(code)).await;
     }
     let files = folder.read_dir().expect("it was made").count();
-    assert_eq!(files, 3, "a question that is asked twice, and another one");
+    assert_eq!(files, 3, "one question twice, and another one");
 
     let bad = Program::fail(&["--record", &at, "--record-ignore", "x*"]);
-    let said = String::from_utf8(bad.stderr).expect("it is text");
-    assert!(said.contains("`x*` matches the empty text"), "{said}");
+    let stderr = String::from_utf8(bad.stderr).expect("it is text");
+    assert!(stderr.contains("`x*` matches the empty text"), "{stderr}");
     let bad = Program::fail(&["--record", &at, "--record-mode", "some"]);
-    let said = String::from_utf8(bad.stderr).expect("it is text");
-    assert!(said.contains("expected replace, new or all"), "{said}");
+    let stderr = String::from_utf8(bad.stderr).expect("it is text");
+    assert!(stderr.contains("expected replace, new or all"), "{stderr}");
 }

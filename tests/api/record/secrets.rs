@@ -1,4 +1,4 @@
-//! What is recorded has no secrets in it, and replays all the same.
+//! Recordings contain no secrets, and can still be replayed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Folder, INTERACTIONS, ask, transcript, validates};
 use crate::harness::{Reply, TestServer};
-use crate::openai::fake::{Fake, code, says, status, text};
+use crate::openai::fake::{Fake, code, status, stream_of, text};
 
 const OWN: &str = "AQ.Own0KeyOfThisRequest000000000000000000000000000000";
 const BODY: &str = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ0";
@@ -41,12 +41,12 @@ fn github() -> String {
 }
 
 #[tokio::test]
-async fn the_key_of_a_request_is_not_recorded_wherever_it_came_from() {
+async fn the_requests_key_is_not_recorded_from_any_source() {
     let keys = ["own-key-in-the-header-1", "own-key-of-a-bearer-2", "own-key/in+query-3"];
     for (number, key) in keys.iter().enumerate() {
         let folder = Folder::new();
-        let said = format!("Your key is {key}, as in http://h/?k=own-key%2Fin%2Bquery-3");
-        let fake = Fake::start([text(&said)]).await;
+        let reply = format!("Your key is {key}, as in http://h/?k=own-key%2Fin%2Bquery-3");
+        let fake = Fake::start([text(&reply)]).await;
         let server = folder.recording(fake.model()).await;
         let path = match number {
             2 => format!("{INTERACTIONS}?key=own-key%2Fin%2Bquery-3"),
@@ -70,7 +70,7 @@ async fn the_key_of_a_request_is_not_recorded_wherever_it_came_from() {
 }
 
 #[tokio::test]
-async fn a_word_that_is_used_for_a_key_stays_in_the_texts() {
+async fn a_common_word_used_as_a_key_is_not_redacted() {
     let folder = Folder::new();
     let fake = Fake::start([text("Is there anything else?")]).await;
     let server = folder.recording(fake.model()).await;
@@ -80,8 +80,8 @@ async fn a_word_that_is_used_for_a_key_stays_in_the_texts() {
     assert_eq!(answer["steps"][0]["content"][0]["text"], "Is there anything else?");
 }
 
-/// In the instruction, in a function's arguments and in its result, in code and in what it prints, in a
-/// file of the input, in an error.
+/// Secrets in the instruction, in a function's arguments and result, in code and its output, in an
+/// input file, and in an error.
 async fn converse(server: &TestServer) -> Vec<Value> {
     let github = github();
     let account = json!({"type": "service_account", "private_key_id": format!("0f{BODY}"),
@@ -113,7 +113,7 @@ async fn secrets_of_a_whole_conversation_are_not_recorded() {
     let call = json!({"tool_calls": [{"id": "x", "function": {"name": "login",
         "arguments": {"password": "hunter22", "key": github}}}]});
     let fake = Fake::start([
-        says([call]),
+        stream_of([call]),
         code(&format!("api_key = 'k{BODY}'\nprint(len(api_key), api_key)")),
         text(&format!("It printed k{BODY}, and {aws} is AWS's.")),
         status(400, &format!("invalid key sk-proj-{BODY}")),
@@ -135,7 +135,7 @@ async fn secrets_of_a_whole_conversation_are_not_recorded() {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_key_in_generate_content_is_not_recorded() {
+async fn key_patterns_in_generate_content_are_not_recorded() {
     let folder = Folder::new();
     let fake = Fake::start([text("noted")]).await;
     let server = folder.recording(fake.model()).await;

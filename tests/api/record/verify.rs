@@ -1,4 +1,4 @@
-//! `belljar verify`: the code of recordings runs again.
+//! `belljar verify`: runs the code of recordings again.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -25,21 +25,21 @@ fn run(options: &[&str], paths: &[&Path]) -> (Option<i32>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_runs_again_and_what_changed_is_shown() {
+async fn verify_runs_code_again_and_shows_differences() {
     let folder = Folder::new();
     let fake = painter().await;
     folder.recording(fake.model()).await.create(picture_and_table()).await;
     drop(fake);
-    let (code, said) = verify(&[folder.path()]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{output}");
     assert!(
-        said.ends_with(
+        output.ends_with(
             "  run 1: unchanged\n1 runs unchanged, 0 changed, 0 without an expected result\n"
         ),
-        "{said}"
+        "{output}"
     );
 
-    // What a library would have said before it was upgraded.
+    // Output of a library before it was upgraded.
     let path = folder.files().remove(0);
     let text = std::fs::read_to_string(&path).expect("it is text");
     let changed = text
@@ -54,8 +54,8 @@ async fn code_runs_again_and_what_changed_is_shown() {
     let drawn = drawn.expect("there is one");
     let kept = std::fs::read(&drawn).expect("it is there");
     std::fs::write(&drawn, b"another picture").expect("the folder is ours");
-    let (code, said) = verify(&[&path]);
-    assert_eq!(code, Some(1), "{said}");
+    let (code, output) = verify(&[&path]);
+    assert_eq!(code, Some(1), "{output}");
     for wanted in [
         "  run 1: changed\n",
         "    expected an error, got no error\n",
@@ -64,26 +64,26 @@ async fn code_runs_again_and_what_changed_is_shown() {
         "): expected 15 bytes, got ",
         "0 runs unchanged, 1 changed, 0 without an expected result\n",
     ] {
-        assert!(said.contains(wanted), "no {wanted} in {said}");
+        assert!(output.contains(wanted), "no {wanted} in {output}");
     }
 
-    // The same pixels, written by another version of whatever writes them.
+    // The same pixels, written by another version of the encoder.
     std::fs::write(&path, text).expect("the folder is ours");
     let mut with_words = kept[..kept.len() - 12].to_vec();
     with_words.extend_from_slice(b"\x00\x00\x00\x04tEXtab\x00c");
     with_words.extend_from_slice(&crc(b"tEXtab\x00c").to_be_bytes());
     with_words.extend_from_slice(&kept[kept.len() - 12..]);
     std::fs::write(&drawn, with_words).expect("the folder is ours");
-    let (code, said) = verify(&[folder.path()]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{output}");
 
     std::fs::remove_file(&drawn).expect("it is there");
-    let (code, said) = verify(&[folder.path()]);
-    assert!(code == Some(1) && said.contains("No such file"), "{said}");
+    let (code, output) = verify(&[folder.path()]);
+    assert!(code == Some(1) && output.contains("No such file"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changed_is_expected_from_then_on_where_somebody_says_so() {
+async fn verify_update_accepts_differences() {
     let folder = Folder::new();
     let fake = painter().await;
     folder.recording(fake.model()).await.create(picture_and_table()).await;
@@ -97,18 +97,18 @@ async fn what_changed_is_expected_from_then_on_where_somebody_says_so() {
     std::fs::write(&path, &changed).expect("the folder is ours");
     std::fs::remove_file(folder.path().join(&picture)).expect("it is there");
 
-    let (code, said) = run(&["--update"], &[folder.path()]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("    - {braces} 41\n    + {braces} 42\n"), "{said}");
-    assert!(said.ends_with("0 changed, 0 without an expected result, 1 updated\n"), "{said}");
+    let (code, output) = run(&["--update"], &[folder.path()]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("    - {braces} 41\n    + {braces} 42\n"), "{output}");
+    assert!(output.ends_with("0 changed, 0 without an expected result, 1 updated\n"), "{output}");
     assert_eq!(std::fs::read_to_string(&path).expect("it is text"), text, "and nothing else");
-    let (code, said) = verify(&[folder.path()]);
-    assert_eq!(code, Some(0), "{said}");
-    let (code, said) = run(&["--update"], &[folder.path()]);
-    assert!(code == Some(0) && said.ends_with(" 0 updated\n"), "{said}");
+    let (code, output) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{output}");
+    let (code, output) = run(&["--update"], &[folder.path()]);
+    assert!(code == Some(0) && output.ends_with(" 0 updated\n"), "{output}");
 }
 
-/// Of a chunk of a PNG.
+/// Checksum of a PNG chunk.
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
@@ -116,7 +116,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scenarios_that_a_person_wrote_can_be_verified_too() {
+async fn handwritten_scenarios_can_be_verified() {
     let folder = Folder::new();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("the folder is ours");
@@ -130,16 +130,16 @@ async fn scenarios_that_a_person_wrote_can_be_verified_too() {
          - expect: { result: \"366 2 days of 2028\\n\" }\n      - code: 1 / 0\n      - if_error: [code: print(2)]\n      \
          - text: done\n",
     );
-    let (code, said) = verify(&[folder.path()]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = verify(&[folder.path()]);
+    assert_eq!(code, Some(0), "{output}");
     assert!(
-        said.contains("run 1: unchanged\n  run 2: no expected result\n  run 3: no expected"),
-        "{said}"
+        output.contains("run 1: unchanged\n  run 2: no expected result\n  run 3: no expected"),
+        "{output}"
     );
 
     write("hole.yaml", "scenarios: [{ name: a, script: [code: print(1), text: '{{ nothing }}'] }]");
     write("broken.yaml", "scenarios: [{ name: a }]");
-    let (code, said) = verify(&[folder.path(), Path::new("/nowhere/at/all")]);
+    let (code, output) = verify(&[folder.path(), Path::new("/nowhere/at/all")]);
     assert_eq!(code, Some(1));
     for wanted in [
         "broken.yaml:1:",
@@ -147,6 +147,6 @@ async fn scenarios_that_a_person_wrote_can_be_verified_too() {
         "the script cannot continue: The scenario `a` has a `text` that fails",
         "/nowhere/at/all: ",
     ] {
-        assert!(said.contains(wanted), "no {wanted} in {said}");
+        assert!(output.contains(wanted), "no {wanted} in {output}");
     }
 }

@@ -1,4 +1,4 @@
-//! Those that need a container engine, where one answers, with an image that it has already.
+//! Peers that need a container engine, with an image that the engine already has.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::report::{Latency, NotHere};
 use crate::times::Times;
 
-/// Images that are looked at for a Python.
+/// Images that may have a Python.
 const LOOKED_AT: usize = 10;
 
 pub fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Vec<Latency>> {
@@ -38,7 +38,7 @@ pub fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Vec<Latency>> {
     Ok(rows)
 }
 
-/// It has needs of its own that an image which is just there may not meet.
+/// Measures `llm-sandbox`, whose requirements the image may not meet.
 fn sessions(
     place: &Place,
     plan: &Plan,
@@ -50,10 +50,10 @@ fn sessions(
     let task = Task { name: "print", code: PRINT, count: plan.cold.div_ceil(2), discarded: 1 };
     let results = script(place, session, &[task], &std::env::temp_dir());
     let mut results = results.map_err(|error| NotHere(format!("does not work here: {error:#}")))?;
-    results.remove("print").ok_or_else(|| NotHere("says nothing".to_owned()))
+    results.remove("print").ok_or_else(|| NotHere("no results".to_owned()))
 }
 
-/// One that is there and has a Python.
+/// An image that the engine has and that has a Python.
 fn image() -> Result<String, NotHere> {
     let not_here = |why: &str| NotHere(why.to_owned());
     let engine = Command::new("docker").arg("info").stderr(Stdio::null()).output();

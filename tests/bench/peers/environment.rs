@@ -1,4 +1,4 @@
-//! An environment for a peer that needs one, installed once, exactly as locked, into the cache folder.
+//! The environment of a peer, installed once, exactly as locked, into the cache folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ impl Environment {
         })
     }
 
-    /// A folder of npm's.
+    /// A folder with npm packages.
     pub fn of_node(place: &Place, name: &str, package: &str, lock: &str) -> Found {
         let node = match Command::new("node").arg("--version").output() {
             Ok(output) if output.status.success() => output.stdout,
@@ -54,8 +54,8 @@ impl Environment {
         })
     }
 
-    /// The one that was made for exactly this key, or a new one. `steps` says how it is made in a folder that is
-    /// there for that, and where in it it is then.
+    /// The environment for exactly this key, which is made if it does not exist. `steps` makes it in a temporary
+    /// folder, and returns its path there.
     fn find(
         place: &Place,
         name: &str,
@@ -79,7 +79,7 @@ impl Environment {
                 return Ok(Err(NotHere("could not be installed".to_owned())));
             }
         }
-        // It is renamed when it is complete, so what is there can be used.
+        // It is renamed when it is complete, so an existing folder can be used.
         std::fs::rename(made, &folder)?;
         Ok(Ok(Environment(folder)))
     }

@@ -1,4 +1,4 @@
-"""A Jupyter kernel that has imported everything, by way of its own client: neither fresh nor jailed."""
+"""A Jupyter kernel that has imported everything, through its own client: neither fresh nor isolated."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from jupyter_client.manager import start_new_kernel
 
 order = json.load(sys.stdin)
 environment = dict(os.environ, PYTHONPATH=order["site_packages"])
-environment.pop("MPLBACKEND")  # a kernel has one of its own
+environment.pop("MPLBACKEND")  # the kernel sets its own backend
 manager, client = start_new_kernel(env=environment, extra_arguments=["--log-level=ERROR"])
 
 
@@ -17,12 +17,12 @@ def once(code):
     began = time.perf_counter()
     asked = client.execute(code)
     while True:
-        said = client.get_iopub_msg(timeout=120)
-        if said["parent_header"].get("msg_id") != asked:
+        message = client.get_iopub_msg(timeout=120)
+        if message["parent_header"].get("msg_id") != asked:
             continue
-        if said["msg_type"] == "error":
-            sys.exit("\n".join(said["content"]["traceback"]))
-        if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+        if message["msg_type"] == "error":
+            sys.exit("\n".join(message["content"]["traceback"]))
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
             break
     while client.get_shell_msg(timeout=120)["parent_header"].get("msg_id") != asked:
         pass

@@ -12,10 +12,10 @@ order = json.load(sys.stdin)
 
 def once(code):
     began = time.perf_counter()
-    # Without what needs the network: an upgrade of pip in each new container.
+    # Skips the upgrade of pip in each new container, which needs the network.
     with SandboxSession(lang="python", image=image, keep_template=True, skip_environment_setup=True) as session:
         result = session.run(code)
-        took = time.perf_counter() - began  # its end takes ten seconds, for which nobody waits
+        took = time.perf_counter() - began  # closing the session takes ten seconds, which are not counted
     if result.exit_code != 0:
         sys.exit(result.stderr)
     return took

@@ -1,4 +1,4 @@
-"""One process that has imported everything and does each thing many times: neither fresh nor jailed."""
+"""One process that has imported everything and runs each task many times: neither fresh nor isolated."""
 
 import contextlib
 import io
@@ -13,9 +13,9 @@ exec(order["imports"])
 
 def once(code):
     began = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})
-        said.getvalue()
+        output.getvalue()
     return time.perf_counter() - began
 
 

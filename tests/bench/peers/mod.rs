@@ -1,4 +1,4 @@
-//! What others do, each as its user would run it, in the same run.
+//! The peers, each as its user would run it, in the same run.
 
 pub mod aimock;
 mod containers;
@@ -20,15 +20,15 @@ use crate::report::{Latency, NotHere};
 use crate::times::Times;
 use environment::Environment;
 
-/// The others, and the one of them that is the floor of ours.
+/// The peers' rows, and the plot that ours is compared with.
 #[derive(Debug)]
 pub struct Peers {
     pub rows: Vec<Latency>,
-    /// A plot in a process that has drawn many before.
+    /// A plot in a process that has already drawn many.
     pub plot: Times,
 }
 
-/// How often something is to be done, for a script that does it.
+/// A task of a script, with its number of repetitions.
 #[derive(Debug, Clone, Copy)]
 struct Task {
     name: &'static str,
@@ -86,7 +86,7 @@ pub fn measure(place: &Place, plan: &Plan) -> anyhow::Result<Peers> {
             bwrap
                 .args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"])
                 .args(["--tmpfs", "/tmp", "--unshare-all", "--die-with-parent"])
-                // Matplotlib looks through all fonts each time where it cannot remember them.
+                // Without a cache folder, Matplotlib scans all fonts at each start.
                 .arg("--bind")
                 .arg(scratch.path())
                 .args(["/tmp/matplotlib", "--setenv", "MPLCONFIGDIR", "/tmp/matplotlib"])
@@ -116,7 +116,7 @@ fn tasks(plan: &Plan) -> [Task; 3] {
     ]
 }
 
-/// Has a script of this folder do all of them, and gets how long each took.
+/// Runs all tasks with a script of this folder, and returns the times of each.
 fn script(
     place: &Place,
     mut command: Command,
@@ -148,14 +148,14 @@ fn script(
         .with_context(|| format!("starting {command:?}"))?;
     child.stdin.take().context("it is piped")?.write_all(input.to_string().as_bytes())?;
     let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "a peer failed; its own words are above");
+    ensure!(output.status.success(), "a peer failed; its output is above");
     let results: BTreeMap<String, Vec<f64>> =
-        serde_json::from_slice(&output.stdout).context("a peer's results are no JSON")?;
+        serde_json::from_slice(&output.stdout).context("a peer's results are not JSON")?;
     let times = |seconds: Vec<f64>| Times::of(seconds.into_iter().map(Duration::from_secs_f64));
     Ok(results.into_iter().map(|(name, seconds)| (name, times(seconds))).collect())
 }
 
-/// Starts a program anew each time, and waits for its end. It has to print 1.
+/// Starts a program repeatedly, and waits for its end. It has to print 1.
 fn repeat(place: &Place, count: usize, make: impl Fn() -> Command) -> anyhow::Result<Times> {
     let mut times = Times::new();
     for at in 0..=count {

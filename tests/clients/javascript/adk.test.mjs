@@ -73,7 +73,7 @@ test("the page's code prints the sum", () => {
 for (const [way, mode] of Object.entries(WAYS)) {
   test(`a conversation continues after code ran, ${way}`, async () => {
     const ask = await session(coder, mode);
-    // Streamed, the SDK sends the result of code back as a turn of the user.
+    // In a stream, the SDK sends the result of code back as a turn of the user.
     const turns = mode === StreamingMode.SSE ? 4 : 3;
     await converse(async (question) => {
       const parts = await ask(question);
@@ -112,6 +112,6 @@ for (const [way, mode] of Object.entries(WAYS)) {
     const { agent, calls } = withFunction(interactions, { codeExecutor: new BuiltInCodeExecutor() });
     assert.match(textOf(await (await session(agent, mode))(FAHRENHEIT)), /69\.8 °F in Paris/);
     const repeats = mode === StreamingMode.SSE ? 3 : 1;
-    assert.equal(calls.length, repeats, "the SDK repeats another number of events: the page says three");
+    assert.equal(calls.length, repeats, "the SDK repeats another number of events: the page names three");
   });
 }

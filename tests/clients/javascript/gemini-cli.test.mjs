@@ -1,4 +1,4 @@
-// gemini-cli: the page's code in a home of its own, and what the CLI can do with a model that it is given.
+// gemini-cli: the page's code with a separate home folder, and the CLI's features with the given model.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -15,7 +15,7 @@ scenarios:
     when: { input: { contains: what is in the note }, tools: [read_file] }
     script:
       - function_call: { name: read_file, arguments: { file_path: note.txt } }
-      - text: "It says {{ function_result }}"
+      - text: "The note reads {{ function_result }}"
 `;
 after(() => fetch(`${server}/x/scenarios`, { method: "DELETE" }));
 
@@ -38,15 +38,15 @@ test("the code of the page has an answer", async () => {
   assert.match(run("bash", "page.sh"), /I'd be glad to help/);
   const asked = await lastRequest();
   assert.equal(asked.turn, 1);
-  assert.ok(!asked.tools.includes("code_execution"), "the CLI offers the tool now: the page says it does not");
+  assert.ok(!asked.tools.includes("code_execution"), "the CLI offers the tool now: the page claims the opposite");
 });
 
-test("the next turn calls a function of the CLI's and goes on with what it found", async () => {
+test("the next turn calls a function of the CLI and uses its result", async () => {
   writeFileSync(join(home, "note.txt"), "six times seven is 42\n");
   const added = await fetch(`${server}/x/scenarios`, { method: "POST", body: SCENARIO });
   assert.equal(added.status, 200);
   const model = ["--skip-trust", "--model", "gemini-3-flash-preview"];
   const answer = run("gemini", ...model, "--resume", "latest", "--prompt", "Tell me what is in the note.");
-  assert.match(answer, /It says .*six times seven is 42/s);
+  assert.match(answer, /The note reads .*six times seven is 42/s);
   assert.equal((await lastRequest()).turn, 2);
 });

@@ -4,6 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { interaction } from "./page.mjs";
 
-test("the code of the page does what it is there for", () => {
+test("the code of the page works", () => {
   assert.match(interaction.output_text, /5117/);
 });

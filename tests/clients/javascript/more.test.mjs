@@ -1,4 +1,4 @@
-// LangChain, Mastra and TanStack AI. They keep the history of a conversation in forms of their own, so their
+// LangChain, Mastra and TanStack AI. They keep the history of a conversation in their own formats, so their
 // requests differ from those of Google's SDK.
 
 import assert from "node:assert/strict";
@@ -41,7 +41,7 @@ const langchainWays = {
   streamed: async (model, messages) => {
     const chunks = [];
     for await (const chunk of await model.stream(messages)) chunks.push(chunk);
-    // A call of a function comes in one chunk.
+    // A function call comes in one chunk.
     assert.ok(chunks.length > 1 || chunks[0].tool_calls.length > 0);
     return chunks.reduce((sum, chunk) => sum.concat(chunk));
   },
@@ -166,7 +166,7 @@ for (const [way, ask] of Object.entries(tanstackWays)) {
   });
 }
 
-test("TanStack AI continues an interaction that the server keeps", async () => {
+test("TanStack AI continues an interaction that the server stores", async () => {
   let previous_interaction_id;
   await converse(async (content) => {
     const request = { adapter: tanstackInteractions, messages: [{ role: "user", content }], tools: [tanstackCode] };

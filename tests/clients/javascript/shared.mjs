@@ -1,9 +1,9 @@
-// What the tests of several clients share: the questions, a table, scenarios with a function, and the journal.
+// Shared by the tests of several clients: the questions, a table, scenarios with a function, and the journal.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
-// The scenarios of the repository answer these: a conversation, code that prints a sum, a function and then
+// Questions for the scenarios of the repository: a conversation, code that prints a sum, a function and then
 // code, code that draws a table.
 export const ANNOUNCEMENT = "I have a math question for you.";
 export const PRIMES = "What is the sum of the first 50 prime numbers?";

@@ -1,5 +1,5 @@
-// The Vercel AI SDK. `page.mjs` is the page's own code, and what it makes is what is asked here: of
-// the page's two ways, the one over generateContent sends the conversation, the other names it.
+// The Vercel AI SDK. `page.mjs` is the page's own code, and the tests use its exports. Of the page's two
+// variants, the one over generateContent sends the conversation, the other refers to it by id.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -34,7 +34,7 @@ async function streamed(request) {
   };
 }
 
-/** Asks with everything that was said before: sent along, or named. */
+/** The next request, with the conversation sent along or referred to by id. */
 function next(last, messages, prompt) {
   const user = { role: "user", content: prompt };
   if (!KEPT) return { model, messages: [...messages, ...last.messages, user] };
@@ -46,7 +46,7 @@ function of(type, answer) {
   return answer.content.filter((part) => part.type === type);
 }
 
-test("the code of the page does what it is there for", () => {
+test("the code of the page works", () => {
   assert.match(printed, /5117/);
 });
 
@@ -85,7 +85,7 @@ for (const ask of [whole, streamed]) {
     assert.match(text, /greenhouse.*22\.0/);
   });
 
-  test(`code that fails and is mended, ${ask.name}`, async () => {
+  test(`failing code is fixed, ${ask.name}`, async () => {
     const answer = await ask({ model, prompt: "What is the average speed of each lap?" });
     const outputs = of("tool-result", answer).map((result) => result.output);
     if (!KEPT) assert.deepEqual(outputs.map((output) => output.outcome), ["OUTCOME_FAILED", "OUTCOME_OK"]);
@@ -95,10 +95,10 @@ for (const ask of [whole, streamed]) {
     assert.match(answer.text, /4\.00 m\/s/);
   });
 
-  test(`whose code it is to run depends on the name of the model, ${ask.name}`, async () => {
+  test(`the SDK or the server runs code, depending on the name of the model, ${ask.name}`, async () => {
     const direct = KEPT ? google.interactions("direct") : google("direct");
     const { text } = await ask({ model: direct, prompt: "print(6 * 7)" });
     if (KEPT) assert.equal(text, "done");
-    else assert.match(text, /code_execution/, "the SDK offers the tool to other models now: the page says it does not");
+    else assert.match(text, /code_execution/, "the SDK offers the tool to other models now: the page claims the opposite");
   });
 }

@@ -1,4 +1,4 @@
-"""What the clients' tests share: the page's own code, the questions, a table, and what a picture is."""
+"""Shared by the clients' tests: the page's own code, the questions, a table, and a check of pictures."""
 
 import contextlib
 import io
@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-# The scenarios of the repository have the answers: of a conversation, of code that prints a sum, of
-# code that draws a table.
+# Questions for the scenarios of the repository: a conversation, code that prints a sum, code that
+# draws a table.
 ANNOUNCEMENT = "I have a math question for you."
 PRIMES = "What is the sum of the first 50 prime numbers?"
 SKY = "Tell me about the sky over Bern."
@@ -29,7 +29,7 @@ TABLE = (Path(__file__).parents[2] / "sdk/assets/measurements.csv").read_bytes()
 
 @pytest.fixture(scope="module")
 def page(request):
-    """What the page's code leaves behind when it has run as it stands there: its names, and what it printed."""
+    """Runs the page's code unchanged. Returns its names and its output."""
     code = Path(os.environ["PAGES"]) / f"{request.module.HEADING}.py"
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -43,10 +43,10 @@ def way(request):
 
 
 def test_of_the_page(page):
-    """Each client's file imports it: the code of the page does what it is there for."""
+    """Each client's file imports this test: the code of the page works."""
     assert "5117" in page.printed
 
 
 def is_picture(data):
-    """Whether it is a PNG from its first byte to its last."""
+    """Whether it is a complete PNG file."""
     return data.startswith(b"\x89PNG\r\n\x1a\n") and data[-8:-4] == b"IEND"

@@ -24,7 +24,7 @@ def get_weather(city: str) -> str:
 
 root_agent = LlmAgent(name="forecaster", model="gemini-3-flash-preview", tools=[get_weather])
 '''
-# The program `adk` is not called by its name: its first line names the folder that it was installed into.
+# The script `adk` cannot be used: its first line names the folder that it was installed into.
 ADK = [sys.executable, "-W", "ignore", "-m", "google.adk.cli"]
 IN_MEMORY = ["--session_service_uri", "memory://", "--artifact_service_uri", "memory://"]
 
@@ -76,20 +76,20 @@ def test_adk_run_answers_one_question_with_code(agents):
 
 
 def test_adk_run_continues_a_conversation(agents):
-    said = adk_run(agents, "coder", input="\n".join([ANNOUNCEMENT, PRIMES, ANNOUNCEMENT, "exit", ""]))
-    assert said.count("glad to help") == 2
-    assert "5117" in said
+    output = adk_run(agents, "coder", input="\n".join([ANNOUNCEMENT, PRIMES, ANNOUNCEMENT, "exit", ""]))
+    assert output.count("glad to help") == 2
+    assert "5117" in output
     assert last_turn() == 3
 
 
 def test_adk_run_calls_a_function(agents):
-    said = adk_run(agents, "forecaster", SKY)
-    assert "The function said" in said and "clear over Bern, 21 degrees" in said
+    output = adk_run(agents, "forecaster", SKY)
+    assert "The function said" in output and "clear over Bern, 21 degrees" in output
 
 
 @pytest.fixture(scope="module")
 def web(agents):
-    """The address of `adk web`, which names its port when it accepts requests."""
+    """The address of `adk web`, which prints its port when it accepts requests."""
     command = [*ADK, "web", "--port", "0", *IN_MEMORY, str(agents)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         running = next((line for line in server.stderr if "Uvicorn running on " in line), "")
@@ -105,7 +105,7 @@ def post(address, body):
 
 
 def ask(web, agent):
-    """Returns a function that asks this agent in one session, and returns all events of the answer."""
+    """Returns a function that sends messages to this agent in one session, and returns all events of the answer."""
     session = json.loads(post(f"{web}/apps/{agent}/users/me/sessions", {}))["id"]
 
     def ask(text, way):

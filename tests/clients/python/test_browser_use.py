@@ -1,4 +1,4 @@
-"""browser-use's client for Gemini, and what an agent asks of it. No browser is started."""
+"""browser-use's client for Gemini, and the requests of an agent. No browser is started."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ def scenarios():
 
 @pytest.fixture(params=[True, False], ids=["schema", "prompt"])
 def model(request):
-    """Without tools, with the two variables. The schema of an object goes along as such, or in the prompt."""
+    """Without tools, with the two variables. The schema of an object is sent as such, or in the prompt."""
     return ChatGoogle(model="gemini-3-flash-preview", supports_structured_output=request.param)
 
 

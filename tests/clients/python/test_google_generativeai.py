@@ -1,5 +1,5 @@
-"""google-generativeai over REST, and with it every client that Google's gapic generator made: it sends
-enums as numbers, asks for numbers, and reads a stream that is one list."""
+"""google-generativeai over REST, as an example of clients made by Google's gapic generator: it sends
+enums as numbers, requests numbers, and reads a stream that is one list."""
 
 import google.generativeai as genai
 import pytest
@@ -36,7 +36,7 @@ def test_a_conversation_with_code_in_it(chat):
     assert "5117" in result.output and "5117" in second.text
     assert second.candidates[0].finish_reason == protos.Candidate.FinishReason.STOP
 
-    # With the code and its result in it, as this client writes them.
+    # The history has the code and its result, in this client's format.
     third = ask(ANNOUNCEMENT)
     assert third.text and len(chat.history) == 6
 
@@ -50,7 +50,7 @@ def test_a_picture_that_code_drew(chat):
     assert "greenhouse" in "".join(part.text for part in parts)
 
 
-def test_numbers_and_schemas_as_protobuf_writes_them(page):
+def test_numbers_and_schemas_in_protobufs_format(page):
     model = genai.GenerativeModel(
         "direct",
         generation_config={
@@ -66,7 +66,7 @@ def test_numbers_and_schemas_as_protobuf_writes_them(page):
         },
         safety_settings={"HARASSMENT": "BLOCK_NONE", "DANGEROUS": "BLOCK_ONLY_HIGH"},
     )
-    # The whole request is sent to be counted; the answer would have to fit the schema.
+    # The whole request is sent to be counted; an answer would have to match the schema.
     assert model.count_tokens(ANNOUNCEMENT).total_tokens > 0
 
 

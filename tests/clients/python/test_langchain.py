@@ -1,4 +1,4 @@
-"""LangChain's client, over generateContent: the whole conversation goes along each time."""
+"""LangChain's client, over generateContent: each request sends the whole conversation."""
 
 import base64
 import functools

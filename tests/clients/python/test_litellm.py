@@ -1,4 +1,4 @@
-"""LiteLLM in OpenAI's form: text and pictures. Code and result have no place in it."""
+"""LiteLLM in OpenAI's format: text and pictures. The format cannot represent code and results."""
 
 import base64
 
@@ -33,9 +33,9 @@ def test_a_conversation_with_code_in_it(ask):
     first = ask(messages)
     messages += [first, user(PRIMES)]
     second = ask(messages)
-    # The scenario takes the number from what the code printed.
+    # The scenario takes the number from the output of the code.
     assert "5117" in second.content
-    assert "is_prime" not in str(second), "LiteLLM shows code now: the page says that it does not"
+    assert "is_prime" not in str(second), "LiteLLM shows code now: the page claims the opposite"
 
     messages += [second, user(ANNOUNCEMENT)]
     assert ask(messages).content == first.content

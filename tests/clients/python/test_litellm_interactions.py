@@ -1,4 +1,4 @@
-"""LiteLLM's interactions: Gemini's own steps and events, and the server keeps the conversation."""
+"""LiteLLM's interactions: Gemini's own steps and events, and the server stores the conversation."""
 
 import base64
 
@@ -13,7 +13,7 @@ HEADING = "LiteLLM with interactions"
 @pytest.fixture
 def ask(way, page):
     def ask(prompt, model="gemini-3-flash-preview", **more):
-        """The id, and all that the model gave: steps of a whole answer, deltas of a stream."""
+        """The id and the model's output: steps of a whole reply, deltas of a stream."""
         request = {"model": f"gemini/{model}", "input": prompt, **more, **page.server}
         request["tools"] = [{"type": "code_execution"}]
         if way == "whole":

@@ -1,5 +1,5 @@
-"""The frameworks for agents. Most of them write the history of a conversation themselves, so the requests
-differ from those of Google's SDKs: a conversation goes on after code ran, and functions are called."""
+"""Agent frameworks. Most of them build the history of a conversation themselves, so their requests
+differ from those of Google's SDKs. Tested are conversations that continue after code ran, and function calls."""
 
 import asyncio
 import json
@@ -163,12 +163,12 @@ def converse(ask):
 
 
 @pytest.mark.parametrize("client", CONVERSATIONS)
-def test_a_conversation_goes_on_after_code_ran(client, way, page):
+def test_a_conversation_continues_after_code_ran(client, way, page):
     converse(CONVERSATIONS[client](page, way == "streamed"))
 
 
 @pytest.mark.parametrize("client", IN_ONE_WAY)
-def test_a_conversation_goes_on_in_the_only_way(client, page):
+def test_a_conversation_continues_in_the_only_mode(client, page):
     converse(IN_ONE_WAY[client](page))
 
 

@@ -1,4 +1,4 @@
-"""pydantic-ai, over generateContent: the whole conversation goes along each time."""
+"""pydantic-ai, over generateContent: each request sends the whole conversation."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ def ask(way, page):
         answer = await agent.run(prompt, message_history=history)
         return answer.output, answer.response, answer.all_messages()
 
-    # One loop for all of a test: the provider keeps its connections.
+    # One event loop for each test: the provider keeps its connections.
     with asyncio.Runner() as runner:
 
         def ask(prompt, history=(), agent=page.agent):

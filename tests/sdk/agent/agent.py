@@ -1,4 +1,4 @@
-"""An agent as anyone would begin one: it lets the model compute, and keeps its answer and its proof."""
+"""A minimal agent: it lets the model compute, and keeps the answer and the code that produced it."""
 
 from google import genai
 

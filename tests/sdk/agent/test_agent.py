@@ -1,4 +1,4 @@
-"""Its tests. Nothing in them knows where the model is: `belljar exec -- pytest` says so."""
+"""The agent's tests. `belljar exec -- pytest` sets the address of the model."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def test_the_same_question_about_another_year_runs_other_code():
     assert ask("How many days has the year 2027?") == ("It has 365 days.", ["365\n"])
 
 
-def test_a_question_that_nobody_foresaw_is_told_what_was_foreseen():
+def test_an_unexpected_question_is_refused_with_the_expected_ones():
     with pytest.raises(Exception, match="The nearest is `days of a year`"):
         ask("How many weeks has the year 2028?")

@@ -1,8 +1,8 @@
-"""Draws the picture that the tests and the examples look at: an organ's console with its pedals.
+"""Draws the picture that the tests and the examples use: an organ's console with its pedals.
 
     python draw.py            writes instrument.jpeg beside this file
 
-Nothing in it is random, so that everyone who runs it with the same Pillow gets the same picture,
+Nothing in it is random, so the same version of Pillow always draws the same picture,
 and the number of pedals is known here rather than guessed from a photograph.
 """
 

@@ -1,4 +1,4 @@
-"""A client as one writes it in a hurry: it asks again where the SDK does, and looks at the first candidate."""
+"""A client with minimal error handling: it retries as the SDK does, and reads the first candidate."""
 
 from google import genai
 from google.genai import types

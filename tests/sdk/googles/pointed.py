@@ -1,8 +1,8 @@
 """Google's own tests, of google-genai, against the server that GOOGLE_GEMINI_BASE_URL names.
 
-A plugin for pytest. The tests make their clients past the place where the SDK reads that variable,
-and would ask Google. What cannot pass here is listed in GOOGLES.md with its reason, and is expected
-to fail.
+A plugin for pytest. The tests construct their clients in a way that bypasses that variable, and would
+send their requests to Google. GOOGLES.md lists the tests that cannot pass here, with the reasons; they are
+expected to fail.
 """
 
 import os
@@ -31,7 +31,7 @@ build = _api_client.BaseApiClient._build_request
 
 
 def build_here(self, *args, **more):
-    """Some tests name a host of Google's for a single request. Nothing is let out to it."""
+    """Some tests name a host of Google's for a single request. No request is sent to it."""
     request = build(self, *args, **more)
     if not self.vertexai and not request.url.startswith(os.environ["GOOGLE_GEMINI_BASE_URL"]):
         raise ConnectionError(f"{request.url} is Google's own host")
@@ -55,6 +55,6 @@ def pytest_collection_modifyitems(items):
         place = item.nodeid.split("genai/tests/")[-1].split("[")[0]
         for pattern, reason in listed:
             if fnmatch(place, pattern):
-                # One that passes all the same has to leave the page.
+                # A test that passes must be removed from the page.
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
                 break

@@ -1,4 +1,5 @@
-"""Makes the files that Google's tests send: of the right names and kinds, and nothing of theirs.
+"""Makes replacements for the files that Google's tests send: with the same names and types, but without their
+content.
 
 stand_ins.py FOLDER_OF_TESTS
 """

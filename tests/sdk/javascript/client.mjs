@@ -1,17 +1,17 @@
-// What the tests share: a client of the installed SDK, asked whole or streamed.
+// Shared by the tests: a client of the installed SDK, with whole or streamed replies.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { GoogleGenAI } from "@google/genai";
 import { assemble, canonical } from "./streams.mjs";
 
-// Without it the SDK would go to Google.
+// Without it the SDK would use Google's server.
 assert(
   process.env.GOOGLE_GEMINI_BASE_URL && process.env.GEMINI_API_KEY,
-  "GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY say which server to test",
+  "GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY must name the server to test",
 );
 
-// Steps that the client wrote: `get` shows them, the answer to `create` does not.
+// Steps that the client wrote: `get` shows them, the reply to `create` does not.
 const INPUTS = ["user_input", "function_result"];
 
 /** The two ways to ask, each with the client that asks so. */
@@ -26,7 +26,7 @@ export function plainClient() {
   return client;
 }
 
-/** A client whose `create` streams, and gives back the interaction that the stream told. */
+/** A client whose `create` streams, and returns the interaction assembled from the stream. */
 class StreamingClient {
   constructor(client) {
     this.client = client;
@@ -35,15 +35,15 @@ class StreamingClient {
 
   async create(request) {
     const events = await collect(await this.client.interactions.create({ ...request, stream: true }));
-    const told = assemble(events);
-    if (!told.id) return told; // a stream of `store: false` has no id, and nothing to compare with
+    const streamed = assemble(events);
+    if (!streamed.id) return streamed; // a stream of `store: false` has no id, and nothing to compare with
 
-    const stored = await this.client.interactions.get(told.id);
+    const stored = await this.client.interactions.get(streamed.id);
     const kept = stored.steps.filter((step) => !INPUTS.includes(step.type));
-    assert.deepEqual(canonical(told.steps), canonical(kept));
-    assert.equal(told.status, stored.status);
-    assert.deepEqual(told.usage, stored.usage);
-    return { ...stored, steps: told.steps };
+    assert.deepEqual(canonical(streamed.steps), canonical(kept));
+    assert.equal(streamed.status, stored.status);
+    assert.deepEqual(streamed.usage, stored.usage);
+    return { ...stored, steps: streamed.steps };
   }
 }
 

@@ -1,4 +1,4 @@
-// Files that are sent ahead: upload, get, list, delete, and what code finds of them.
+// Uploaded files: upload, get, list, delete, and their use by code.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -23,9 +23,9 @@ test("a file is uploaded, found and deleted", async () => {
   assert.equal(gone.status, 403);
 });
 
-test("a file of several pieces arrives whole", async () => {
+test("a file of several chunks arrives complete", async () => {
   const client = plainClient();
-  const content = Buffer.alloc((16 << 20) + 1, "0123456789abcdef"); // two pieces, and one more byte
+  const content = Buffer.alloc((16 << 20) + 1, "0123456789abcdef"); // two chunks and one byte
   const file = await client.files.upload({ file: new Blob([content], { type: "text/plain" }) });
   assert.equal(Number(file.sizeBytes), content.length);
   const code = "import hashlib\nprint(hashlib.sha256(open('input_file_0.txt', 'rb').read()).hexdigest())";

@@ -1,4 +1,4 @@
-// generateContent and its kin: whole, streamed, chats, functions, counting, and which models there are.
+// generateContent and related methods: whole, streamed, chats, functions, counting, and the list of models.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -24,7 +24,7 @@ function results(response) {
   return parts(response).flatMap((part) => part.codeExecutionResult ?? []);
 }
 
-test("code execution as Google's page asks for it", async () => {
+test("code execution as on Google's page", async () => {
   const response = await plainClient().models.generateContent({ model: MODEL, contents: PRIMES, config: CODE });
 
   assert.match(response.executableCode, /print/);
@@ -73,7 +73,7 @@ test("a chat with code in its history", async () => {
   assert.equal(chat.getHistory()[0].role, "user");
 });
 
-test("a file goes in", async () => {
+test("a file is accepted", async () => {
   const response = await plainClient().models.generateContent({
     model: "direct",
     contents: [
@@ -85,7 +85,7 @@ test("a file goes in", async () => {
   assert.equal(response.codeExecutionResult, "a,b\n1,2\n");
 });
 
-test("code that fails has failed", async () => {
+test("failing code has a failed outcome", async () => {
   const response = await plainClient().models.generateContent({ model: "direct", contents: "1 / 0", config: CODE });
   assert.equal(results(response)[0].outcome, "OUTCOME_FAILED");
   assert.match(results(response)[0].output, /ZeroDivisionError/);

@@ -1,4 +1,4 @@
-// What the page tells in prose, and what every client does beside it: mending, functions, keeping, refusing.
+// Features that the page describes in prose, and common uses: fixing code, functions, history, errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,12 +25,12 @@ function direct(client, input, more = {}) {
   return client.interactions.create({ model: "direct", input, tools: CODE_EXECUTION, ...more });
 }
 
-function says(text) {
+function userInput(text) {
   return { type: "user_input", content: [{ type: "text", text }] };
 }
 
 for (const [way, connect] of WAYS) {
-  test(`code that fails is mended, ${way}`, async () => {
+  test(`failing code is fixed, ${way}`, async () => {
     const interaction = await connect().interactions.create({
       model: MODEL,
       input: "What is the average speed of each lap?",
@@ -45,7 +45,7 @@ for (const [way, connect] of WAYS) {
     assert.match(interaction.output_text, /4\.00 m\/s/);
   });
 
-  test(`a function is called and its result goes back, ${way}`, async () => {
+  test(`a function is called and its result is sent back, ${way}`, async () => {
     const client = connect();
     const interaction = await client.interactions.create({
       model: MODEL,
@@ -77,20 +77,20 @@ for (const [way, connect] of WAYS) {
     assert.match(answer.output_text, /64\.4 °F/);
   });
 
-  test(`a conversation that the server does not keep, ${way}`, async () => {
+  test(`a conversation that the server does not store, ${way}`, async () => {
     const client = connect();
-    const steps = [says("I have a math question for you.")];
+    const steps = [userInput("I have a math question for you.")];
     const ask = () => client.interactions.create({ model: MODEL, input: steps, tools: CODE_EXECUTION, store: false });
 
     const first = await ask();
     assert.ok(!first.id);
 
-    steps.push(...first.steps, says(PRIMES));
+    steps.push(...first.steps, userInput(PRIMES));
     const second = await ask();
     assert.match(second.steps.at(-1).content.at(-1).text, /5117/);
 
-    // With a call, its result and thoughts in the history, ids and signatures as they came.
-    steps.push(...second.steps, says("I have a math question for you."));
+    // The history includes a call, its result and thoughts, with ids and signatures as received.
+    steps.push(...second.steps, userInput("I have a math question for you."));
     const third = await ask();
     assert.deepEqual(third.steps.at(-1), first.steps.at(-1));
   });
@@ -111,7 +111,7 @@ for (const [way, connect] of WAYS) {
     assert.deepEqual(results(interaction).map((result) => result.result), ["", "42\n"]);
   });
 
-  test(`direct tells an error, ${way}`, async () => {
+  test(`direct returns an error, ${way}`, async () => {
     const interaction = await direct(connect(), "1/0");
 
     assert.deepEqual(results(interaction).map((result) => result.is_error), [true]);
@@ -126,7 +126,7 @@ for (const [way, connect] of WAYS) {
     assert.match(interaction.output_text, /code_execution/);
   });
 
-  test(`files of the input lie in the working directory, ${way}`, async () => {
+  test(`input files are in the working directory, ${way}`, async () => {
     const table = asset("measurements.csv");
     const picture = asset("instrument.jpeg");
 
@@ -152,7 +152,7 @@ test("get shows the input and the steps", async () => {
 
   const stored = await client.interactions.get(made.id);
 
-  assert.deepEqual(stored.steps[0], says("print(6*7)"));
+  assert.deepEqual(stored.steps[0], userInput("print(6*7)"));
   assert.deepEqual(stored.steps.slice(1), made.steps);
   for (const key of ["id", "status", "created", "updated", "service_tier", "object", "model", "output_text"]) {
     assert.equal(stored[key], made[key], key);
@@ -160,7 +160,7 @@ test("get shows the input and the steps", async () => {
   assert.equal(stored.usage.total_tokens, made.usage.total_tokens);
 });
 
-test("a stream can be read again from any event", async () => {
+test("a stream can be resumed from any event", async () => {
   const client = plainClient();
   const events = await collect(await direct(client, "print(6*7)", { stream: true }));
   const made = events[0].interaction.id;
@@ -173,7 +173,7 @@ test("a stream can be read again from any event", async () => {
   }
 });
 
-test("a deleted interaction is gone", async () => {
+test("a deleted interaction cannot be fetched", async () => {
   const client = plainClient();
   const made = await direct(client, "print(6*7)");
 
@@ -183,12 +183,12 @@ test("a deleted interaction is gone", async () => {
   await refused("NotFoundError", () => client.interactions.delete(made.id));
 });
 
-test("an id that never was is refused", async () => {
+test("an unknown id is refused", async () => {
   const client = plainClient();
   const refusal = await refused("BadRequestError", () => client.interactions.get("nonsense"));
   assert.match(refusal.message, /nonsense/);
 
-  // Of the right form: the bytes 0A 17 <23 characters> 12 17 <the same>.
+  // A well-formed id: the bytes 0A 17 <23 characters> 12 17 <the same>.
   const half = "x".repeat(23);
   const unknown = "v1_" + Buffer.from(`\x0a\x17${half}\x12\x17${half}`, "latin1").toString("base64url");
   await refused("NotFoundError", () => client.interactions.get(unknown));
@@ -210,7 +210,7 @@ test("a missing and an empty input are refused", async () => {
   await refused("BadRequestError", () => direct(plainClient(), ""));
 });
 
-test("a prompt that no scenario knows is refused, whole and streamed", async () => {
+test("a prompt without a matching scenario is refused, whole and streamed", async () => {
   for (const stream of [false, true]) {
     const request = { model: MODEL, input: "xyzzy plugh", tools: CODE_EXECUTION, stream };
     const { code } = await refused("BadRequestError", () => plainClient().interactions.create(request));
@@ -218,8 +218,8 @@ test("a prompt that no scenario knows is refused, whole and streamed", async () 
   }
 });
 
-const askedForKeys = Boolean(process.env.BELLJAR_API_KEYS);
-test("a wrong key is refused", { skip: !askedForKeys && "the server asks for no keys" }, async () => {
+const requiresKeys = Boolean(process.env.BELLJAR_API_KEYS);
+test("a wrong key is refused", { skip: !requiresKeys && "the server requires no keys" }, async () => {
   const stranger = new GoogleGenAI({ apiKey: "not-one-of-them" });
   await refused("AuthenticationError", () => direct(stranger, "print(6*7)"));
 });

@@ -1,13 +1,13 @@
-// The programs of Google's page about code execution, as near to the letter as a test can be.
+// The programs of Google's page about code execution, with as few changes as a test allows.
 //
-// https://ai.google.dev/gemini-api/docs/code-execution (2026-11). What differs: the pictures come
-// from `assets` and not from the network, and `client` is asked whole as well as streamed.
+// https://ai.google.dev/gemini-api/docs/code-execution (2026-11). Differences: the pictures come
+// from `assets` and not from the network, and `client` uses whole as well as streamed replies.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WAYS, asset, pictures, printed, results, stepTypes } from "./client.mjs";
 
-// In the picture: `assets/draw.py` drew them.
+// Shown in the picture, which `assets/draw.py` draws.
 const PEDALS = /4/;
 
 for (const [way, connect] of WAYS) {
@@ -40,7 +40,7 @@ for (const [way, connect] of WAYS) {
     assert.equal(interaction.status, "completed");
     const types = stepTypes(interaction);
     assert.deepEqual(types.slice(-3), ["code_execution_call", "code_execution_result", "model_output"]);
-    assert.ok(types.slice(0, -3).includes("model_output"), "it says what it is going to do");
+    assert.ok(types.slice(0, -3).includes("model_output"), "a text announces the code");
     const [call, result] = interaction.steps.slice(-3);
     assert.match(call.id, /^[a-z0-9]{8}$/);
     assert.equal(result.call_id, call.id);

@@ -1,4 +1,4 @@
-// Answers that broke somebody's client, and what Google's SDK makes of each. The issues are in
+// Answers that broke real clients, and how Google's SDK presents each. The issues are in
 // server/src/quirk.rs.
 
 import assert from "node:assert/strict";
@@ -17,8 +17,8 @@ function client(quirk) {
   return new GoogleGenAI({ httpOptions: { headers: { "x-belljar-fault": JSON.stringify({ quirk }) } } });
 }
 
-/** The reason, and what there is of a content: `undefined`, or the kinds of its parts. */
-function told(response) {
+/** The finish reason, and the content: `undefined`, or the kinds of its parts. */
+function content(response) {
   if (!response.candidates) return undefined;
   const [{ finishReason, content }] = response.candidates;
   const kinds = content?.parts?.flatMap((part) => Object.keys(part).filter((key) => key !== "thoughtSignature"));
@@ -33,12 +33,12 @@ async function whole(quirk, contents = FAILS) {
 async function streamed(quirk) {
   const asking = client(quirk);
   const request = { model: "direct", contents: "print(1)", config: CONFIG };
-  return (await collect(await asking.models.generateContentStream(request))).map(told);
+  return (await collect(await asking.models.generateContentStream(request))).map(content);
 }
 
-test("of several results the shortcut gives the first", async () => {
+test("of several results the shortcut returns the first", async () => {
   const response = await whole("several_results");
-  assert.deepEqual(told(response), ["STOP", [...CODE, ...RESULT, ...RESULT, ...TEXT]]);
+  assert.deepEqual(content(response), ["STOP", [...CODE, ...RESULT, ...RESULT, ...TEXT]]);
   const [, printed, failed] = response.candidates[0].content.parts;
   assert.equal(response.codeExecutionResult, "ok\n");
   assert.deepEqual(printed.codeExecutionResult, { outcome: "OUTCOME_OK", output: "ok\n" });
@@ -48,7 +48,7 @@ test("of several results the shortcut gives the first", async () => {
 
 test("a picture may come before the result", async () => {
   const response = await whole("picture_before_result", DRAWS);
-  assert.deepEqual(told(response), ["STOP", [...CODE, "inlineData", ...RESULT, ...TEXT]]);
+  assert.deepEqual(content(response), ["STOP", [...CODE, "inlineData", ...RESULT, ...TEXT]]);
   assert.equal(response.codeExecutionResult, "drawn\n");
 });
 
@@ -59,16 +59,16 @@ for (const [quirk, wanted] of [
   ["unexpected_tool_call", ["UNEXPECTED_TOOL_CALL", ["functionCall"]]],
   ["blocked_prompt", undefined],
 ]) {
-  test(`what has no text has none and throws nothing: ${quirk}`, async () => {
+  test(`an answer without text has no text and throws nothing: ${quirk}`, async () => {
     const response = await whole(quirk);
-    assert.deepEqual(told(response), wanted);
+    assert.deepEqual(content(response), wanted);
     assert.equal(response.text, undefined);
     assert.equal(response.codeExecutionResult, undefined);
   });
 }
 
-test("of the reasons the words are lost", async () => {
-  // The SDK drops `finishMessage`, so only the call itself says what it was.
+test("the finish message is lost", async () => {
+  // The SDK drops `finishMessage`, so only the call itself shows the cause.
   const [candidate] = (await whole("unexpected_tool_call")).candidates;
   assert.equal(candidate.finishMessage, undefined);
   assert.equal(candidate.content.parts[0].functionCall.name, "undeclaredTool");
@@ -76,23 +76,23 @@ test("of the reasons the words are lost", async () => {
   assert.equal(blocked.promptFeedback.blockReason, "PROHIBITED_CONTENT");
 });
 
-const SAID = [undefined, CODE];
+const CODE_CHUNK = [undefined, CODE];
 const RAN = [undefined, RESULT];
 const ANSWERED = [undefined, TEXT];
 const STOP = ["STOP", []];
 const LAST = ["STOP", TEXT];
 for (const [quirk, wanted] of [
-  ["code_twice", [SAID, SAID, RAN, ANSWERED, LAST]],
-  ["chunk_without_content", [SAID, [undefined, undefined], RAN, ANSWERED, LAST]],
+  ["code_twice", [CODE_CHUNK, CODE_CHUNK, RAN, ANSWERED, LAST]],
+  ["chunk_without_content", [CODE_CHUNK, [undefined, undefined], RAN, ANSWERED, LAST]],
   ["stop_in_every_chunk", [["STOP", CODE], ["STOP", RESULT], ["STOP", TEXT], LAST]],
-  ["early_finish", [SAID, ["STOP", RESULT], ANSWERED, LAST]],
-  ["leading_finish", [STOP, STOP, SAID, RAN, ANSWERED, STOP, STOP]],
-  ["finish_alone", [SAID, RAN, ANSWERED, ["STOP", undefined]]],
-  ["cut_short", [SAID, RAN, ANSWERED]],
+  ["early_finish", [CODE_CHUNK, ["STOP", RESULT], ANSWERED, LAST]],
+  ["leading_finish", [STOP, STOP, CODE_CHUNK, RAN, ANSWERED, STOP, STOP]],
+  ["finish_alone", [CODE_CHUNK, RAN, ANSWERED, ["STOP", undefined]]],
+  ["cut_short", [CODE_CHUNK, RAN, ANSWERED]],
   ["malformed_function_call", [["MALFORMED_FUNCTION_CALL", undefined]]],
   ["blocked_prompt", [undefined]],
 ]) {
-  test(`a stream is handed on chunk by chunk to its end: ${quirk}`, async () => {
+  test(`every chunk of a stream is passed on: ${quirk}`, async () => {
     assert.deepEqual(await streamed(quirk), wanted);
   });
 }
@@ -108,7 +108,7 @@ async function names(quirk) {
   return (await events(quirk)).map((event) => event.event_type);
 }
 
-test("an error that is no event is not seen in a stream", async () => {
+test("an error that is not an event is ignored in a stream", async () => {
   assert.deepEqual(await names("bare_error"), ["interaction.created", "interaction.status_update"]);
   const asking = client("bare_error");
   await assert.rejects(asking.interactions.create(REQUEST), (error) => {
@@ -118,7 +118,7 @@ test("an error that is no event is not seen in a stream", async () => {
   });
 });
 
-test("unknown events are handed on as they are", async () => {
+test("unknown events are passed on unchanged", async () => {
   const step = ["content.start", "content.delta", "content.stop"];
   const wanted = ["interaction.start", "interaction.status_update", ...step, ...step, ...step, "interaction.complete"];
   assert.deepEqual(await names("unknown_events"), wanted);

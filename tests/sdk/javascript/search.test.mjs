@@ -1,4 +1,4 @@
-// Google Search beside code: what was found, and where the answer cites it, in bytes.
+// Google Search with code: the results, and the citations in the answer, in bytes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -38,7 +38,7 @@ for (const [way, client] of WAYS) {
   });
 }
 
-test("generateContent says what it is grounded on", async () => {
+test("generateContent returns grounding metadata", async () => {
   const request = { model: MODEL, contents: QUESTION, config: { tools: [{ googleSearch: {} }, { codeExecution: {} }] } };
   const response = await plainClient().models.generateContent(request);
   const [candidate] = response.candidates;

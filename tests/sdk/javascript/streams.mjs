@@ -1,11 +1,11 @@
-// From the events of a stream to the interaction that they tell, strict about their order.
+// Assembles an interaction from the events of a stream, and is strict about their order.
 
 import assert from "node:assert/strict";
 
 /** The interaction, in the shape that a whole answer has. */
 export function assemble(events) {
-  const [created, started, ...told] = events;
-  const completed = told.pop();
+  const [created, started, ...middle] = events;
+  const completed = middle.pop();
   assert.equal(created.event_type, "interaction.created");
   assert.equal(created.interaction.status, "in_progress");
   assert.equal(started.event_type, "interaction.status_update");
@@ -17,7 +17,7 @@ export function assemble(events) {
 
   const steps = [];
   let isOpen = false;
-  for (const event of told) {
+  for (const event of middle) {
     switch (event.event_type) {
       case "interaction.status_update":
         assert.ok(!isOpen, "a status inside of a step");
@@ -88,7 +88,7 @@ function grow(step, delta) {
     case "code_execution_result":
     case "google_search_call":
     case "google_search_result":
-      // In one delta, for clients concatenate several.
+      // In one delta, because clients concatenate several.
       assert.equal(delta.type, step.type);
       assert.ok(!("arguments" in step) && !("result" in step), "the payload came twice");
       Object.assign(step, delta);

@@ -1,4 +1,4 @@
-"""What the tests share: a client of the installed SDK, asked whole and streamed, and ears for surprises."""
+"""Shared by the tests: a client of the installed SDK, with whole and streamed replies, and checks of all that it receives."""
 
 import os
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from recorder import check_event, check_interaction
 from streams import assemble, canonical
 
 ASSETS = Path(__file__).parent.parent / "assets"
-# Steps that the client wrote: `get` shows them, the answer to `create` does not.
+# Steps that the client wrote: `get` shows them, the reply to `create` does not.
 INPUTS = ["user_input", "function_result"]
 
 
@@ -20,62 +20,62 @@ def pytest_report_header():
 
 
 def pytest_sessionstart():
-    # Without it the SDK would go to Google.
+    # Without it the SDK would use Google's server.
     if not os.environ.get("GOOGLE_GEMINI_BASE_URL") or not os.environ.get("GEMINI_API_KEY"):
-        pytest.exit("GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY say which server to test", 2)
+        pytest.exit("GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY must name the server to test", 2)
 
 
 @pytest.fixture(autouse=True)
 def recorder(plain, monkeypatch):
-    """Looks at everything that any client of this process receives."""
+    """Checks everything that a client of this process receives."""
     resource = type(plain.interactions)
 
-    def listen(method):
-        def listening(self, *args, **kwargs):
+    def watch(method):
+        def watching(self, *args, **kwargs):
             answer = method(self, *args, **kwargs)
             if kwargs.get("stream"):
                 return (check_event(event) for event in answer)
             return check_interaction(answer)
 
-        return listening
+        return watching
 
     for name in ["create", "get"]:
-        monkeypatch.setattr(resource, name, listen(getattr(resource, name)))
+        monkeypatch.setattr(resource, name, watch(getattr(resource, name)))
 
 
 @pytest.fixture
 def plain():
-    """The client as everyone makes it: nothing set but two environment variables."""
+    """The client as users make it: configured by two environment variables only."""
     client = genai.Client()
     return client
 
 
 @pytest.fixture(params=["whole", "streamed"])
 def client(request, plain):
-    """The same, asked once for whole answers and once for streamed ones."""
+    """The same, once with whole and once with streamed replies."""
     return plain if request.param == "whole" else StreamingClient(plain)
 
 
 class StreamingClient:
-    """A client whose `create` streams, and gives back the interaction that the stream told."""
+    """A client whose `create` streams, and returns the interaction assembled from the stream."""
 
     def __init__(self, client):
         self.client = client
         self.interactions = self
 
     def create(self, **request):
-        told = assemble(self.client.interactions.create(stream=True, **request))
-        if told["id"]:  # a stream of store=False has no id, and nothing to compare with
-            stored = self.client.interactions.get(told["id"])
+        streamed = assemble(self.client.interactions.create(stream=True, **request))
+        if streamed["id"]:  # a stream of store=False has no id, and nothing to compare with
+            stored = self.client.interactions.get(streamed["id"])
             kept = [step.to_dict() for step in stored.steps if step.type not in INPUTS]
-            assert canonical(told["steps"]) == canonical(kept)
-            assert told["status"] == stored.status
-            # google-genai 2 keeps what it does not know in one of the two, and loses it in the other.
-            told["usage"].pop("initial_input_tokens", None)
+            assert canonical(streamed["steps"]) == canonical(kept)
+            assert streamed["status"] == stored.status
+            # google-genai 2 keeps unknown fields in one of the two, and loses them in the other.
+            streamed["usage"].pop("initial_input_tokens", None)
             kept = stored.usage.to_dict()
             kept.pop("initial_input_tokens", None)
-            assert told["usage"] == kept
-        return check_interaction(genai.interactions.Interaction.model_validate(told))
+            assert streamed["usage"] == kept
+        return check_interaction(genai.interactions.Interaction.model_validate(streamed))
 
     def get(self, *args, **kwargs):
         return self.client.interactions.get(*args, **kwargs)

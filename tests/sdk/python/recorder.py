@@ -1,5 +1,5 @@
-"""Is everything that the server says known to the SDK? The SDKs swallow what they do not know, so
-that a misspelt field would be silently absent for a user. Here it is a failure."""
+"""Checks that the SDK knows everything that the server sends. The SDKs ignore unknown members, so a
+misspelt field would be silently absent for a user. Here it is a failure."""
 
 import base64
 import io
@@ -8,17 +8,17 @@ import re
 import pydantic
 from PIL import Image
 
-# What the real service says although the SDK's types do not know it.
+# Members that the real service sends although the SDK's types do not have them.
 UNDECLARED = {
     ("Interaction", "object"),  # on the wire of every interaction, always "interaction"
     ("FunctionCallStep", "signature"),  # needed when steps are sent back
-    # What a search found, which the real service keeps for itself.
+    # Results of a search, which the real service does not return.
     ("GoogleSearchResult", "title"),
     ("GoogleSearchResult", "url"),
     ("GoogleSearchResult", "snippet"),
     ("Usage", "initial_input_tokens"),  # since google-genai 3; here for 2
 }
-# Enums that are open on purpose: any name of a model is a good one, and types of media come back as they came.
+# Open enums: any model name is valid, and media types come back as they were sent.
 OPEN = {"model", "mime_type"}
 
 
@@ -33,7 +33,7 @@ def check_interaction(interaction):
 
 def check_event(event):
     _known(event)
-    if event.event_type != "step.start":  # which announces a shell: its required payload comes in a delta
+    if event.event_type != "step.start":  # a step begins without its required payload, which comes in a delta
         type(event).model_validate(event.to_dict(exclude_none=True))
     return event
 
@@ -44,8 +44,8 @@ def _known(value):
 
 
 def unknown(value, foreign=None, path=""):
-    """What the SDK does not know of a value, in words. Steps and contents whose type matches `foreign` came
-    from another server, and are nobody's to know."""
+    """Describes the members of a value that the SDK does not know. Steps and contents whose type matches
+    `foreign` came from another server and are skipped."""
     where = f"{path or type(value).__name__}: {value!r}"[:500]
     mistakes = []
     if isinstance(value, pydantic.BaseModel):
@@ -71,13 +71,13 @@ def unknown(value, foreign=None, path=""):
 
 
 def _check_steps(steps, status):
-    """What holds for the steps of every interaction."""
+    """Properties of the steps of every interaction."""
     for step, following in zip(steps, [*steps[1:], None], strict=False):
         if step.type == "code_execution_call":
             assert re.fullmatch("[a-z0-9]{8}", step.id)
             assert step.arguments.language == "python"
             if following is None:
-                # It runs, or was cut short while it ran.
+                # It is running, or was interrupted while it ran.
                 assert status in ["in_progress", "cancelled", "failed"]
                 continue
             assert following.type == "code_execution_result", "a call is followed by its result at once"

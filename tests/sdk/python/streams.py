@@ -1,24 +1,24 @@
-"""From the events of a stream to the interaction that they tell, strict about their order."""
+"""Assembles an interaction from the events of a stream, and is strict about their order."""
 
 import copy
 import json
 
 
 def assemble(events):
-    """The interaction as a dict, in the shape that a whole answer has."""
-    created, started, *told, completed = events
+    """The interaction as a dict, in the form of a whole reply."""
+    created, started, *middle, completed = events
     assert created.event_type == "interaction.created", created
     assert created.interaction.status == "in_progress"
     assert started.event_type == "interaction.status_update", started
     assert started.interaction_id == created.interaction.id
     assert completed.event_type == "interaction.completed", completed
     assert completed.interaction.id == created.interaction.id
-    ids = [event.event_id for event in [created, started, *told, completed]]
+    ids = [event.event_id for event in [created, started, *middle, completed]]
     assert all(ids) and len(set(ids)) == len(ids), "every event has an id of its own"
 
     steps = []
     is_open = False
-    for event in told:
+    for event in middle:
         if event.event_type == "interaction.status_update":
             assert not is_open, "a status inside of a step"
         elif event.event_type == "step.start":
@@ -40,7 +40,7 @@ def assemble(events):
 
 
 def canonical(steps):
-    """Steps without the freedoms of the wire: texts in one piece, nothing that is empty."""
+    """Steps in a canonical form: texts in one piece, no empty members."""
     steps = copy.deepcopy(steps)
     for step in steps:
         for key in ["content", "summary"]:
@@ -67,7 +67,7 @@ def _grow(step, delta):
     elif kind == "arguments_delta":
         assert step["type"] == "function_call"
         step["json"] = step.get("json", "") + delta["arguments"]
-    else:  # a step of the server's own tools comes in one delta, which clients would otherwise concatenate
+    else:  # a step of the server's own tools comes in one delta, because clients would concatenate several
         assert kind == step["type"]
         assert not step.get("arguments") and "result" not in step, "the payload came twice"
         step.update(delta)
@@ -81,7 +81,7 @@ def _append(contents, content):
 
 
 def _plain(value):
-    """What was on the wire: without the empty members that the SDK adds to a step which only begins."""
+    """The members on the wire, without the empty ones that the SDK adds to a step that has only begun."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, dict):

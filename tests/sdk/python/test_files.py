@@ -1,4 +1,4 @@
-"""Files that are sent ahead: upload, get, list, delete, and what code finds of them."""
+"""Uploaded files: upload, get, list, delete, and their use by code."""
 
 import asyncio
 import hashlib
@@ -36,8 +36,8 @@ def test_a_file_is_uploaded_found_and_deleted(plain):
     assert gone.value.code == 403 and gone.value.status == "PERMISSION_DENIED"
 
 
-def test_a_file_of_several_pieces_arrives_whole(plain):
-    content = b"0123456789abcdef" * (1 << 20)  # 16 MiB, which are two pieces, and one more byte
+def test_a_file_of_several_chunks_arrives_complete(plain):
+    content = b"0123456789abcdef" * (1 << 20)  # 16 MiB, which are two chunks and one byte
     file = plain.files.upload(file=io.BytesIO(content + b"!"), config={"mime_type": "text/plain"})
     try:
         assert file.size_bytes == len(content) + 1
@@ -51,7 +51,7 @@ def test_a_file_of_several_pieces_arrives_whole(plain):
         plain.files.delete(name=file.name)
 
 
-def test_an_empty_file_is_a_file(plain):
+def test_an_empty_file_is_accepted(plain):
     file = plain.files.upload(file=io.BytesIO(b""), config={"mime_type": "text/plain"})
     assert not file.size_bytes
     plain.files.delete(name=file.name)
@@ -84,7 +84,7 @@ def test_files_are_listed_in_pages(plain, uploaded):
         plain.files.delete(name=name)
 
 
-def test_a_name_of_ones_own(plain):
+def test_a_file_may_have_a_chosen_name(plain):
     file = plain.files.upload(file=CSV, config={"name": "a-name-of-my-own", "mime_type": "text/csv"})
     try:
         assert file.name == "files/a-name-of-my-own"

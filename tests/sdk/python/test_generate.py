@@ -1,4 +1,4 @@
-"""generate_content and its kin: whole, streamed, chats, functions, counting, and which models there are."""
+"""generate_content and related methods: whole, streamed, chats, functions, counting, and the list of models."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ def kinds(parts):
     return [next(name for name in names if getattr(part, name) is not None) for part in parts]
 
 
-def test_code_execution_as_googles_page_asks_for_it(plain):
+def test_code_execution_as_on_googles_page(plain):
     response = plain.models.generate_content(model=MODEL, contents=PRIMES, config=with_code())
 
     assert response.executable_code and "print" in response.executable_code
@@ -86,7 +86,7 @@ def test_the_async_client_gets_the_same():
     assert any("5117" in (chunk.code_execution_result or "") for chunk in chunks)
 
 
-def test_thoughts_are_shown_to_those_who_ask(plain):
+def test_thoughts_are_returned_on_request(plain):
     config = with_code(thinking_config=types.ThinkingConfig(include_thoughts=True))
     shown = plain.models.generate_content(model=MODEL, contents=PRIMES, config=config)
     assert [part.thought for part in shown.candidates[0].content.parts].count(True) == 1
@@ -100,13 +100,13 @@ def test_a_chat_with_code_in_its_history(plain):
     assert "5117" in chat.send_message(PRIMES).code_execution_result
     again = [chunk.code_execution_result for chunk in chat.send_message_stream(PRIMES)]
     assert any("5117" in result for result in again if result)
-    # The SDK keeps a turn only where each piece of it has something in it.
+    # The SDK keeps a turn only if each of its chunks has content.
     assert chat.get_history(curated=True) == chat.get_history()
     roles = [content.role for content in chat.get_history()]
     assert roles[:4] == ["user", "model", "user", "model"]
 
 
-def test_a_file_goes_in_and_a_picture_comes_out(plain):
+def test_a_file_is_accepted_and_a_picture_returned(plain):
     response = plain.models.generate_content(
         model="direct",
         contents=[
@@ -134,7 +134,7 @@ def test_a_file_goes_in_and_a_picture_comes_out(plain):
     "code, outcome",
     [("print(1)", types.Outcome.OUTCOME_OK), ("1 / 0", types.Outcome.OUTCOME_FAILED)],
 )
-def test_each_outcome_has_its_word(plain, code, outcome):
+def test_each_outcome_has_its_enum_value(plain, code, outcome):
     response = plain.models.generate_content(model="direct", contents=code, config=with_code())
     assert response.candidates[0].content.parts[1].code_execution_result.outcome == outcome
 
@@ -163,7 +163,7 @@ def test_a_function_beside_code_execution(plain):
     assert "64.4 °F" in answer.text
 
 
-def test_a_function_of_pythons_is_called_by_the_sdk_itself(plain):
+def test_the_sdk_calls_a_python_function_itself(plain):
     asked = []
 
     def get_weather(city: str) -> dict:

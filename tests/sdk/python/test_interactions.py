@@ -1,4 +1,4 @@
-"""What the page tells in prose, and what every client does beside it: mending, functions, keeping, refusing."""
+"""Features that the page describes in prose, and common uses: fixing code, functions, history, errors."""
 
 import asyncio
 import base64
@@ -41,7 +41,7 @@ def direct(client, code, **request):
     return client.interactions.create(model="direct", input=code, tools=CODE_EXECUTION, **request)
 
 
-def test_code_that_fails_is_mended(client):
+def test_failing_code_is_fixed(client):
     interaction = client.interactions.create(
         model="gemini-3-flash-preview", input="What is the average speed of each lap?", tools=CODE_EXECUTION
     )
@@ -53,7 +53,7 @@ def test_code_that_fails_is_mended(client):
     assert "4.00 m/s" in interaction.output_text
 
 
-def test_a_function_is_called_and_its_result_goes_back(client):
+def test_a_function_is_called_and_its_result_is_sent_back(client):
     interaction = client.interactions.create(
         model="gemini-3-flash-preview",
         input="What is the weather in Paris in Fahrenheit?",
@@ -84,7 +84,7 @@ def test_a_function_is_called_and_its_result_goes_back(client):
     assert "64.4 °F" in answer.output_text
 
 
-def test_a_conversation_that_the_server_does_not_keep(client):
+def test_a_conversation_that_the_server_does_not_store(client):
     steps = [{"type": "user_input", "content": [{"type": "text", "text": "I have a math question for you."}]}]
     first = client.interactions.create(
         model="gemini-3-flash-preview", input=steps, tools=CODE_EXECUTION, store=False
@@ -98,7 +98,7 @@ def test_a_conversation_that_the_server_does_not_keep(client):
     )
     assert "5117" in second.output_text
 
-    # With a call, its result and thoughts in the history, ids and signatures as they came.
+    # The history includes a call, its result and thoughts, with ids and signatures as received.
     steps += [step.to_dict() for step in second.steps]
     steps += [{"type": "user_input", "content": [{"type": "text", "text": "I have a math question for you."}]}]
     third = client.interactions.create(
@@ -123,7 +123,7 @@ def test_direct_runs_two_blocks_in_one_interpreter(client):
     assert [result.result for result in results(interaction)] == ["", "42\n"]
 
 
-def test_direct_tells_an_error(client):
+def test_direct_returns_an_error(client):
     interaction = direct(client, "1/0")
 
     assert [result.is_error for result in results(interaction)] == [True]
@@ -138,7 +138,7 @@ def test_direct_without_the_tool_runs_nothing(client):
     assert "code_execution" in interaction.output_text
 
 
-def test_files_of_the_input_lie_in_the_working_directory(client):
+def test_input_files_are_in_the_working_directory(client):
     table = (ASSETS / "measurements.csv").read_bytes()
     picture = (ASSETS / "instrument.jpeg").read_bytes()
 
@@ -175,7 +175,7 @@ def test_get_shows_the_input_and_the_steps(plain):
     assert (stored.created, stored.updated) == (made.created, made.updated)
 
 
-def test_a_stream_can_be_read_again_from_any_event(plain):
+def test_a_stream_can_be_resumed_from_any_event(plain):
     events = list(direct(plain, "print(6*7)", stream=True))
     made = events[0].interaction.id
 
@@ -185,7 +185,7 @@ def test_a_stream_can_be_read_again_from_any_event(plain):
         assert list(rest) == events[position + 1 :]
 
 
-def test_the_asynchronous_client_hears_the_same(plain):
+def test_the_asynchronous_client_gets_the_same(plain):
     async def ask():
         whole = await plain.aio.interactions.create(model="direct", input="print(6*7)", tools=CODE_EXECUTION)
         stream = await plain.aio.interactions.create(
@@ -196,16 +196,16 @@ def test_the_asynchronous_client_hears_the_same(plain):
     whole, events = asyncio.run(ask())
 
     assert whole.output_text == "done"
-    told = canonical(assemble(events)["steps"])
-    assert [step["type"] for step in told] == step_types(whole)
-    assert told[1]["result"] == whole.steps[1].result == "42\n"
+    steps = canonical(assemble(events)["steps"])
+    assert [step["type"] for step in steps] == step_types(whole)
+    assert steps[1]["result"] == whole.steps[1].result == "42\n"
 
 
-def test_one_in_the_background_is_polled_for(plain):
+def test_a_background_interaction_is_polled(plain):
     made = direct(plain, "print(6*7)", background=True)
     assert made.status == "in_progress"
 
-    # It ends when its stream does.
+    # The interaction ends when its stream does.
     events = list(plain.interactions.get(made.id, stream=True))
 
     assert events[0].interaction.id == made.id
@@ -214,7 +214,7 @@ def test_one_in_the_background_is_polled_for(plain):
     assert results(ended)[0].result == "42\n"
 
 
-def test_what_runs_can_be_cancelled(plain):
+def test_a_running_interaction_can_be_cancelled(plain):
     made = direct(plain, "while True: pass", background=True)
 
     ended = check_interaction(plain.interactions.cancel(made.id))
@@ -223,7 +223,7 @@ def test_what_runs_can_be_cancelled(plain):
     assert plain.interactions.get(made.id).status == "cancelled"
 
 
-def test_a_deleted_interaction_is_gone(plain, refused):
+def test_a_deleted_interaction_cannot_be_fetched(plain, refused):
     made = direct(plain, "print(6*7)")
 
     plain.interactions.delete(made.id)
@@ -234,12 +234,12 @@ def test_a_deleted_interaction_is_gone(plain, refused):
         plain.interactions.delete(made.id)
 
 
-def test_an_id_that_never_was_is_refused(plain, refused):
+def test_an_unknown_id_is_refused(plain, refused):
     with refused("BadRequestError") as refusal:
         plain.interactions.get("nonsense")
     assert "nonsense" in refusal["message"]
 
-    # Of the right form: the bytes 0A 17 <23 characters> 12 17 <the same>.
+    # A well-formed id: the bytes 0A 17 <23 characters> 12 17 <the same>.
     form = b"\x0a\x17" + b"x" * 23 + b"\x12\x17" + b"x" * 23
     unknown = "v1_" + base64.urlsafe_b64encode(form).decode().rstrip("=")
     with refused("NotFoundError"):
@@ -256,7 +256,7 @@ def test_an_unknown_field_is_refused(plain, refused):
 
 def test_an_unknown_tool_is_refused(plain, refused):
     with refused("BadRequestError"):
-        # Past the types of the SDK, which from 2.34 on refuses it by itself.
+        # Bypasses the types of the SDK, which refuses it itself from 2.34 on.
         tools = [{"type": "code_execution"}, {"type": "time_travel"}]
         plain.interactions.create(model="direct", input="print(6*7)", extra_body={"tools": tools})
 
@@ -266,7 +266,7 @@ def test_an_empty_input_is_refused(plain, refused):
         direct(plain, "")
 
 
-def test_a_prompt_that_no_scenario_knows_is_refused_whole_and_streamed(plain, refused):
+def test_a_prompt_without_a_matching_scenario_is_refused_whole_and_streamed(plain, refused):
     for stream in [False, True]:
         with refused("BadRequestError") as refusal:
             list(

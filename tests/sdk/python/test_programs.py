@@ -1,7 +1,7 @@
-"""The programs of Google's page about code execution, as near to the letter as a test can be.
+"""The programs of Google's page about code execution, with as few changes as a test allows.
 
-https://ai.google.dev/gemini-api/docs/code-execution (2026-11). What differs: the pictures come from
-`assets` and not from the network, and `client` is asked whole as well as streamed.
+https://ai.google.dev/gemini-api/docs/code-execution (2026-11). Differences: the pictures come from
+`assets` and not from the network, and `client` uses whole as well as streamed replies.
 """
 
 import base64
@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import ASSETS
 
-# In the picture: `assets/draw.py` drew them.
+# Shown in the picture, which `assets/draw.py` draws.
 PEDALS = "4"
 
 
@@ -26,7 +26,7 @@ def results(interaction):
 
 @pytest.fixture
 def display():
-    """The notebook's function of this name, for a test: it remembers."""
+    """A replacement for the notebook's function of this name, which records its calls."""
     shown = []
 
     def show(picture):
@@ -58,7 +58,7 @@ def test_the_sum_of_the_first_50_primes(client, capsys):
     printed = capsys.readouterr().out
     assert interaction.status == "completed"
     assert step_types(interaction)[-3:] == ["code_execution_call", "code_execution_result", "model_output"]
-    assert "model_output" in step_types(interaction)[:-3], "it says what it is going to do"
+    assert "model_output" in step_types(interaction)[:-3], "a text announces the code"
     assert [result.is_error for result in results(interaction)] == [False]
     assert "5117" in results(interaction)[0].result
     assert "5117" in interaction.output_text

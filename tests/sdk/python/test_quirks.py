@@ -1,4 +1,4 @@
-"""Answers that broke somebody's client, and what Google's SDK makes of each. The issues are in server/src/quirk.rs."""
+"""Answers that broke real clients, and how Google's SDK presents each. The issues are in server/src/quirk.rs."""
 
 import json
 import warnings
@@ -14,15 +14,15 @@ CODE, RESULT, TEXT = ["executable_code"], ["code_execution_result"], ["text"]
 
 @pytest.fixture(autouse=True)
 def recorder():
-    """Nothing listens for surprises here: they are what is wanted."""
+    """Disables the checks of received values, because these tests request invalid ones."""
 
 
 def client(quirk):
     return genai.Client(http_options={"headers": {"x-belljar-fault": json.dumps({"quirk": quirk})}})
 
 
-def told(response):
-    """The reason, and what there is of a content: `None`, or the kinds of its parts."""
+def content(response):
+    """The finish reason, and the content: `None`, or the kinds of its parts."""
     if not response.candidates:
         return None
     (candidate,) = response.candidates
@@ -46,12 +46,12 @@ def whole(quirk, code=FAILS):
 
 def streamed(quirk):
     asking = client(quirk)
-    return [told(chunk) for chunk in asking.models.generate_content_stream(model="direct", contents="print(1)", config=CONFIG)]
+    return [content(chunk) for chunk in asking.models.generate_content_stream(model="direct", contents="print(1)", config=CONFIG)]
 
 
-def test_of_several_results_the_shortcut_gives_the_first():
+def test_of_several_results_the_shortcut_returns_the_first():
     response = whole("several_results")
-    assert told(response) == ("STOP", CODE + RESULT + RESULT + TEXT)
+    assert content(response) == ("STOP", CODE + RESULT + RESULT + TEXT)
     _, printed, failed, _ = response.candidates[0].content.parts
     assert response.code_execution_result == printed.code_execution_result.output == "ok\n"
     assert printed.code_execution_result.id is None
@@ -61,7 +61,7 @@ def test_of_several_results_the_shortcut_gives_the_first():
 
 def test_a_picture_may_come_before_the_result():
     response = whole("picture_before_result", DRAWS)
-    assert told(response) == ("STOP", CODE + ["inline_data"] + RESULT + TEXT)
+    assert content(response) == ("STOP", CODE + ["inline_data"] + RESULT + TEXT)
     assert response.code_execution_result == "drawn\n"
 
 
@@ -75,14 +75,14 @@ def test_a_picture_may_come_before_the_result():
         ("blocked_prompt", None),
     ],
 )
-def test_what_has_no_text_has_none_and_raises_nothing(quirk, wanted):
+def test_an_answer_without_text_has_no_text_and_raises_nothing(quirk, wanted):
     response = whole(quirk)
-    assert told(response) == wanted
+    assert content(response) == wanted
     assert response.text is None and response.code_execution_result is None
 
 
-def test_of_the_reasons_the_words_are_lost():
-    # The SDK drops `finishMessage` (googleapis/python-genai#1789), so only the call itself says what it was.
+def test_the_finish_message_is_lost():
+    # The SDK drops `finishMessage` (googleapis/python-genai#1789), so only the call itself shows the cause.
     candidate = whole("unexpected_tool_call").candidates[0]
     assert candidate.finish_message is None
     assert candidate.content.parts[0].function_call.name == "undeclaredTool"
@@ -106,7 +106,7 @@ def test_of_the_reasons_the_words_are_lost():
         ("blocked_prompt", [None]),
     ],
 )
-def test_a_stream_is_handed_on_chunk_by_chunk_to_its_end(quirk, wanted):
+def test_every_chunk_of_a_stream_is_passed_on(quirk, wanted):
     assert streamed(quirk) == wanted
 
 
@@ -119,7 +119,7 @@ def events(quirk):
     )
 
 
-def test_an_error_that_is_no_event_is_not_seen_in_a_stream():
+def test_an_error_that_is_not_an_event_is_ignored_in_a_stream():
     assert [event.event_type for event in events("bare_error")] == [
         "interaction.created",
         "interaction.status_update",
@@ -131,9 +131,9 @@ def test_an_error_that_is_no_event_is_not_seen_in_a_stream():
     assert caught.value.body["error"]["code"] == "prohibited_content"
 
 
-def test_unknown_events_are_handed_on_as_unknown():
-    told = [type(event).__name__ for event in events("unknown_events")]
-    assert told == ["UnknownInteractionSSEEvent", "InteractionStatusUpdate"] + ["UnknownInteractionSSEEvent"] * 10
+def test_unknown_events_are_passed_on_as_unknown():
+    names = [type(event).__name__ for event in events("unknown_events")]
+    assert names == ["UnknownInteractionSSEEvent", "InteractionStatusUpdate"] + ["UnknownInteractionSSEEvent"] * 10
 
 
 def test_the_last_event_has_no_steps():

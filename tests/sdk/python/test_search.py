@@ -1,4 +1,4 @@
-"""Google Search beside code: what was found, and where the answer cites it, in bytes."""
+"""Google Search with code: the results, and the citations in the answer, in bytes."""
 
 from google.genai import types
 
@@ -26,7 +26,7 @@ def test_a_search_is_a_step_and_its_pages_are_cited(client):
     assert (grounding.type, grounding.count) == ("google_search", 1)
 
 
-def test_generate_content_says_what_it_is_grounded_on(plain):
+def test_generate_content_returns_grounding_metadata(plain):
     config = types.GenerateContentConfig(
         tools=[
             types.Tool(google_search=types.GoogleSearch()),

@@ -1,16 +1,16 @@
-// Writes everything that the server answered as TypeScript, in the types of Google's SDK, and has
-// the compiler look at it: a literal may have no member that its type does not have.
+// Writes all recorded answers as TypeScript literals, in the types of Google's SDK, and runs the
+// compiler: a literal may have no member that its type does not have.
 //
 //   node known.mjs ANSWERS.jsonl
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import ts from 'typescript';
 
-// What the real service says although the SDK's types do not know it: a name, and where it stands.
+// Members that the real service sends although the SDK's types lack them: the name, and its place.
 const UNDECLARED = [
   ['object', 'Interaction'], // on the wire of every interaction, always "interaction"
   ['signature', 'function_call'], // needed when steps are sent back
-  ['title', 'result'], // what a scenario says was found
+  ['title', 'result'], // results given by a scenario
   ['url', 'result'],
   ['snippet', 'result'],
   ['serviceTier', 'usageMetadata'], // recorded from the real service
@@ -36,7 +36,7 @@ function typeOf({ kind, path, status, body }) {
   return null;
 }
 
-// Steps and contents of other servers, which come back as they came, are nobody's to know.
+// Steps and contents of other servers are passed on unchanged, and not checked.
 const KNOWN = new Set([
   ...['user_input', 'model_output', 'thought', 'code_execution_call', 'code_execution_result', 'function_call'],
   ...['function_result', 'google_search_call', 'google_search_result', 'text', 'image', 'audio', 'video', 'document'],
@@ -54,7 +54,7 @@ function without(value, place) {
       !(name === 'finishReason' && REASONS.has(inside)) &&
       !UNDECLARED.some(([member, where]) => member === name && here.includes(where)),
   );
-  // Arguments of a function and what it answered are the client's.
+  // A function's arguments and result are the client's data.
   const free = new Set(['arguments', 'args', 'result', 'annotations']);
   return Object.fromEntries(
     members
@@ -67,7 +67,7 @@ const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean).
 const counts = {};
 let program = `import type { CountTokensResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
   ListModelsResponse, Model } from '@google/genai';
-// What is there has to be known; what is missing is no concern of this.
+// Members that are present must be known; missing ones are not checked.
 type Loose<T> =
   T extends string ? (string extends T ? string : \`\${T}\`) :
   T extends (...given: any[]) => any ? never :

@@ -1,4 +1,4 @@
-"""What Schemathesis would not come upon: a model that answers, and code that ends soon."""
+"""Values that Schemathesis would not generate: a model that answers, and code that ends soon."""
 
 import schemathesis
 
@@ -7,7 +7,7 @@ CODE = "print(6 * 7)"
 
 @schemathesis.hook
 def map_body(context, body):
-    """Half of the requests go to the model that runs what it is told, and are to be short."""
+    """Half of the requests use `direct` or short code."""
     if not isinstance(body, dict) or len(str(body)) % 2:
         return body
     if "model" in body and "input" in body:
@@ -19,5 +19,5 @@ def map_body(context, body):
 
 @schemathesis.hook
 def map_headers(context, headers):
-    """Whatever stands in an order for a fault would be done."""
+    """Removes the fault header, because any valid fault would be applied."""
     return {name: value for name, value in (headers or {}).items() if name.lower() != "x-belljar-fault"}

@@ -1,5 +1,5 @@
-"""Reads everything that the server answered with the types of Google's SDK, which swallow what they
-do not know: here it is a failure.
+"""Reads all recorded answers with the types of Google's SDK. The SDK ignores unknown members; here they
+are failures.
 
     python known.py ANSWERS.jsonl
 """
@@ -20,13 +20,13 @@ from google.genai._gaos.types.interactions.interactionsseevent import Interactio
 from recorder import UNDECLARED as UNDECLARED_MEMBERS  # noqa: E402
 from recorder import unknown  # noqa: E402
 
-# Of the older API: what the real service says although the SDK's types do not know it.
+# generateContent: members that the real service sends although the SDK's types lack them.
 UNDECLARED = {
     ("GenerateContentResponseUsageMetadata", "serviceTier"),  # recorded from the real service
     ("Model", "supportedGenerationMethods"),  # the SDK calls it supported_actions, and renames it
     ("CountTokensResponse", "promptTokensDetails"),  # documented, and dropped by the SDK
 }
-# Steps and contents of other servers, which come back as they came, are nobody's to know.
+# Steps and contents of other servers are passed on unchanged, and not checked.
 FOREIGN = re.compile("^(tool_call|from_the_future|of_tomorrow|.*_of_tomorrow)$")
 
 EVENT = pydantic.TypeAdapter(InteractionSSEEvent)
@@ -41,7 +41,7 @@ PAYLOADS = {
 
 def interaction(body):
     if "object" not in body:
-        return "nothing", []  # `{}`, for what was deleted
+        return "nothing", []  # `{}`, after a deletion
     return "Interaction", unknown(genai.interactions.Interaction.model_validate(body), FOREIGN)
 
 
@@ -92,7 +92,7 @@ ROUTES = [
 
 def check(answer):
     if answer["status"] != 200 or "error" in answer["body"] and answer["kind"] == "piece":
-        return None  # the SDK has classes for the status alone
+        return None  # the SDK's error classes depend on the status only
     for kind, path, read in ROUTES:
         if answer["kind"] == kind and re.search(path, answer["path"]) and answer["body"]:
             return read(answer["body"])

@@ -29,7 +29,7 @@ ALIASES = (typing.TypeAliasType, typing_extensions.TypeAliasType) if sys.version
     typing_extensions.TypeAliasType,
 )
 
-# Each type of the SDK, and the places of the document that are the same thing.
+# Each type of the SDK, and its equivalents in the document.
 REQUESTS = [
     ("GenerateContentConfig", types.GenerateContentConfig, ["GenerateContentRequest", "GenerationConfig"]),
     ("Content", types.Content, ["GenerateContent"]),
@@ -39,7 +39,7 @@ REQUESTS = [
     ("File", types.File, ["File"]),
     ("interactions.create", CreateModelInteraction, ["CreateInteraction"]),
 ]
-# What the SDK takes in more forms than it sends.
+# Types that the SDK accepts in more forms than it sends.
 ELSEWHERE = {"GenerateContentConfig.systemInstruction", "GenerateContentConfig.tools"}
 ANSWERS = [
     ("GenerateContentResponse", types.GenerateContentResponse, ["GenerateContentResponse"]),
@@ -74,7 +74,7 @@ class Document:
         return [schema["properties"][name] for schema in variants if name in schema.get("properties", {})]
 
     def words(self, schemas):
-        """The values that a string may have; nothing where it may have any."""
+        """The values that a string may have; empty if it is unrestricted."""
         words = set()
         for schema in self.variants(schemas):
             words.update(schema.get("enum", []))
@@ -82,7 +82,7 @@ class Document:
         return words
 
     def tagged(self, variants, tag, word):
-        """The alternatives with this word for their tag, and nothing that merely lets others through."""
+        """The alternatives with this value of their tag, without those that accept any value."""
         return [
             schema
             for schema in variants
@@ -91,7 +91,7 @@ class Document:
 
 
 def plain(kind):
-    """A type without what is said about it."""
+    """A type without its annotations."""
     while True:
         if isinstance(kind, ALIASES):
             kind = kind.__value__
@@ -147,7 +147,7 @@ class Comparison:
         kinds = members(kind)
         known = self.document.words(variants)
         words = set().union(*map(words_of, kinds))
-        # A string that may be anything is said to be any of them.
+        # An unrestricted string includes all values.
         if known and words:
             self.new |= {f"{path}={word}" for word in words - known - {word.upper() for word in known}}
         for model in filter(is_model, kinds):
@@ -184,17 +184,17 @@ def routes_of_sdk():
         text = module.read_text()
         blocks = re.split(r"\n\s+if self\._api_client\.vertexai:", text)
         for block in blocks:
-            # Behind `else` stands what goes to the Gemini API.
+            # The `else` branch is for the Gemini API.
             _, _, gemini = block.partition("\n    else:")
             found |= set(re.findall(r"path = '([^']+)'\.format_map", gemini or ""))
     for module in (folder / "_gaos").rglob("*.py"):
         found |= set(re.findall(r'\bpath="(/\{api_version\}[^"]+)"', module.read_text()))
-    # Some are a name and nothing else: `models/x` and `files/x` among them.
+    # Some paths are only a name, such as `models/x` and `files/x`.
     return {path for path in map(normal, found) if not path.startswith("{}")}
 
 
 def normal(path):
-    """Without the version, a query and the names of what is put in."""
+    """Without the version, the query and the names of parameters."""
     path = re.sub(r"^(upload/)?\{+(api_version|version)\}+/", r"\1", path.lstrip("/")).partition("?")[0]
     path = re.sub(r"^\{model\}:", "models/{}:", path)
     return re.sub(r"\{[^}]*\}", "{}", path)

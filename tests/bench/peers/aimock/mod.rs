@@ -1,4 +1,4 @@
-//! aimock, the npm package that answers for many models, Gemini's interactions among them, and keeps nothing.
+//! aimock, the npm package that imitates many models, Gemini's interactions among them, and stores nothing.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use super::environment::Environment;
 use crate::Place;
 use crate::report::NotHere;
 
-/// One that is ready. It ends when its input does, which is when this is dropped.
+/// A process that is ready. It ends with its standard input, which is closed when this is dropped.
 #[derive(Debug)]
 pub struct Aimock {
     process: Child,
@@ -17,7 +17,7 @@ pub struct Aimock {
 }
 
 impl Aimock {
-    /// One that has this answer to whatever contains this question.
+    /// Starts aimock with this answer to any input that contains the question.
     pub fn start(
         place: &Place,
         question: &str,
@@ -50,7 +50,7 @@ impl Aimock {
 impl Drop for Aimock {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        // Whatever goes wrong here, there is nobody to tell.
+        // A drop cannot return an error.
         let _ = self.process.wait();
     }
 }

@@ -1,4 +1,4 @@
-// aimock with its defaults and one answer, as a test suite starts it. Says where it is, and ends with its input.
+// aimock with its defaults and one answer, as a test suite starts it. Prints its address, and ends with its standard input.
 
 import { LLMock } from "@copilotkit/aimock";
 

@@ -1,4 +1,4 @@
-//! What HTTP asks of a server, whoever its client is.
+//! The HTTP protocol: compression, headers, CORS, HTTP/2, slow clients.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn json_is_packed_where_that_is_wanted_and_worth_it() {
+async fn json_is_compressed_when_accepted_and_worthwhile() {
     let server = TestServer::start("").await;
     let long = server.create(direct("print('x' * 5000)")).await;
     let short = server.create(direct("print(1)")).await;
@@ -48,9 +48,9 @@ async fn json_is_packed_where_that_is_wanted_and_worth_it() {
     }
 }
 
-/// A test of Google's own asks for these two.
+/// A test of Google's requires these two headers.
 #[tokio::test]
-async fn browsers_are_told_to_take_every_answer_for_what_it_says() {
+async fn every_answer_has_browser_security_headers() {
     let server = TestServer::start("").await;
     for (path, status) in
         [("/healthz", 200), ("/v1beta/models", 200), ("/v1beta/interactions/nonsense", 400)]
@@ -63,7 +63,7 @@ async fn browsers_are_told_to_take_every_answer_for_what_it_says() {
 }
 
 #[tokio::test]
-async fn no_stream_is_ever_packed() {
+async fn streams_are_not_compressed() {
     let server = TestServer::start("").await;
     let mut streamed = direct("print('x' * 5000)");
     streamed["stream"] = true.into();
@@ -84,7 +84,7 @@ async fn no_stream_is_ever_packed() {
 }
 
 #[tokio::test]
-async fn pages_of_this_machine_may_ask_and_with_keys_all_pages() {
+async fn cors_allows_local_pages_and_with_keys_all_pages() {
     let open = TestServer::start("").await;
     let keyed = TestServer::builder().keys(&["right"]).start().await;
     for (server, origin, wanted) in [
@@ -92,7 +92,7 @@ async fn pages_of_this_machine_may_ask_and_with_keys_all_pages() {
         (&open, "https://example.org", None),
         (&keyed, "https://example.org", Some("*")),
     ] {
-        // A browser asks first, and has no key for that.
+        // A preflight request has no key.
         let asked = server
             .request("OPTIONS", "/v1beta/interactions")
             .header("origin", origin)
@@ -106,7 +106,7 @@ async fn pages_of_this_machine_may_ask_and_with_keys_all_pages() {
             let headers = header("access-control-allow-headers").expect("it is there");
             assert!(headers.contains("x-goog-api-key"), "{headers}");
         }
-        // An error has to be readable too.
+        // A page must be able to read an error, too.
         let request = server.request("GET", "/v1/interactions/nonsense").header("origin", origin);
         let refused = request.send().await.expect("the server answers");
         assert!(refused.status().is_client_error());
@@ -116,7 +116,7 @@ async fn pages_of_this_machine_may_ask_and_with_keys_all_pages() {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_of_its_own() {
+async fn every_answer_has_a_unique_request_id() {
     let server = TestServer::start("").await;
     let id = async || {
         let reply = server.get("/v1/interactions/nonsense").await;
@@ -127,9 +127,9 @@ async fn every_answer_has_an_id_of_its_own() {
     assert_ne!(first, second);
 }
 
-/// The preface and an empty SETTINGS frame are what HTTP/2 begins with, and so is the answer.
+/// HTTP/2 begins with the preface and an empty SETTINGS frame, and so does the answer.
 #[tokio::test]
-async fn a_client_may_begin_with_http_2() {
+async fn http_2_with_prior_knowledge_is_served() {
     let server = TestServer::start("").await;
     let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -141,7 +141,7 @@ async fn a_client_may_begin_with_http_2() {
     stream.read_exact(&mut head).await.expect("it answers");
     assert_eq!(head[3], 4, "its first frame is SETTINGS");
 
-    // And a whole request, as a client of this kind makes it.
+    // And a whole request with prior knowledge of HTTP/2.
     let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build();
     let http2 = http2.expect("there is no TLS to set up");
     let url = format!("{}//v1beta//interactions/", server.url());
@@ -149,7 +149,7 @@ async fn a_client_may_begin_with_http_2() {
     assert_eq!(response.version(), reqwest::Version::HTTP_2);
     let body: Value = response.json().await.expect("it is JSON");
     assert_eq!(body["steps"][1]["result"], "42\n");
-    // An upload is told an address, which comes from the request's own.
+    // The upload address is derived from the request's own.
     let start = http2
         .post(format!("{}/upload/v1beta/files", server.url()))
         .header("x-goog-upload-protocol", "resumable")
@@ -161,7 +161,7 @@ async fn a_client_may_begin_with_http_2() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_dropped() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let patience = Duration::from_millis(300);
     let server = TestServer::builder().stalled_after(patience).start().await;
     let mut request = direct("");
@@ -176,7 +176,7 @@ async fn a_client_that_takes_nothing_is_dropped() {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let head = format!("GET /v1/interactions/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("it reads");
-    // From the first byte on, nothing is to be seen until it is dropped: it is about time that passes.
+    // Until the client is dropped, only time passes: there is no event to wait for.
     let mut buffer = vec![0; 1 << 16];
     stream.read_exact(&mut buffer[..1]).await.expect("it answers");
     tokio::time::sleep(patience * 4).await;
@@ -186,7 +186,7 @@ async fn a_client_that_takes_nothing_is_dropped() {
     }
     assert!(taken < large.len(), "it got all of it");
 
-    // One that reads, however slowly, gets everything.
+    // A client that reads slowly gets everything.
     let found = server.get(&format!("/v1/interactions/{id}")).await;
     assert_eq!(found.status, 200);
 }

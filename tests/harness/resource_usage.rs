@@ -1,5 +1,4 @@
-//! What a server, its warden and its zygote hold, counted from outside: for stories in which nothing
-//! may pile up.
+//! Resources held by a server, its warden and its zygote, measured from outside: for tests of leaks.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -11,49 +10,49 @@ use tokio::time::interval;
 
 use super::program::{Program, below};
 
-/// The process table of others sends no events; it has to be looked at.
+/// The process table sends no events, so it is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Looks that have to find the same.
+/// Equal counts in sequence that end the wait.
 const CALM: usize = 25;
-/// How long what has been killed may take to be cleared away, and standbys to be replaced, on a busy machine.
+/// Limit for killed processes to be cleaned up, and standbys to be replaced, on a busy machine.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
-/// The three that live on while cells come and go: server, warden, zygote.
+/// The three processes that outlive cells: server, warden, zygote.
 #[derive(Debug)]
-pub struct Household {
+pub struct ProcessGroup {
     members: [Member; 3],
-    /// Where the warden puts what does not last.
+    /// The warden's runtime folder.
     folder: PathBuf,
 }
 
-/// A process. Numbers are given out anew, moments are not.
+/// A process. Process ids are reused, so the start time identifies it as well.
 #[derive(Debug)]
 struct Member {
     process: i32,
     started: String,
 }
 
-/// Ten times as long as a zygote waits between two pieces.
+/// Ten times the pause of a zygote between two pieces of its background work.
 const RESTS_FOR: Duration = Duration::from_secs(1);
 
-/// Groups that a warden keeps: sixteen, each of which is two folders where limits have a tree each.
+/// Empty control groups that a warden keeps: sixteen, each of which is two folders with cgroups v1.
 const KEPT_CGROUPS: usize = 32;
 
-/// What could pile up. Where there are three: of the server, the warden and the zygote.
+/// Resources that could leak. Arrays are of the server, the warden and the zygote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// Below the warden: the zygote and standbys.
     pub processes: usize,
     pub files: [usize; 3],
     pub mounts: [usize; 3],
-    /// Of this warden, with nobody in them, beyond those that it keeps for cells to come.
+    /// Empty groups of this warden, beyond those that it keeps for later cells.
     pub cgroups: usize,
     pub temporary: usize,
 }
 
-impl Household {
-    /// Settings of a warden that keeps its one zygote, where it would be replaced from time to time,
-    /// and its number of standbys, which would grow with the crowd.
+impl ProcessGroup {
+    /// Options for a warden that keeps one zygote, which would otherwise be replaced at intervals, and a
+    /// fixed number of standbys, which would otherwise grow with the load.
     pub const ONE_ZYGOTE: &[&str] = &[
         "--kits",
         "science",
@@ -65,21 +64,21 @@ impl Household {
         "1",
     ];
 
-    /// Of a server that is ready and its warden, which has a folder of its own around its socket.
-    pub fn of(server: &Program, socket: &Path) -> Household {
+    /// For a ready server and its warden, whose socket is in a folder of its own.
+    pub fn of(server: &Program, socket: &Path) -> ProcessGroup {
         let server = i32::try_from(server.id()).expect("Linux has smaller numbers");
         let stream = UnixStream::connect(socket).expect("the warden listens");
         let warden = socket_peercred(stream).expect("the kernel knows").pid.as_raw_nonzero().get();
-        // Cells look the same, but for the namespace in which they have a number of their own.
+        // Cells look the same, except that they have a process id in one more namespace.
         let is_zygote = |process: &i32| numbers(*process) == 1 && started(*process).is_some();
         let zygote = below(number(warden)).into_iter().find(is_zygote);
         let members = [server, warden, zygote.expect("the warden has a zygote")]
             .map(|process| Member { process, started: started(process).expect("it lives") });
         let folder = socket.parent().expect("it is a file").to_owned();
-        Household { members, folder }
+        ProcessGroup { members, folder }
     }
 
-    /// Whether none of them had to be replaced.
+    /// Whether none of the processes was replaced.
     pub fn is_whole(&self) -> bool {
         self.members.iter().all(|member| started(member.process).as_ref() == Some(&member.started))
     }
@@ -100,9 +99,9 @@ impl Household {
         }
     }
 
-    /// Counts until the numbers are those that are expected, or have had their time. Without such, until they
-    /// stay the same while warden and zygote have nothing to do: on a busy machine standbys that are still to
-    /// come may take longer than numbers that stay the same for a while.
+    /// Counts until the numbers equal `expected`, or the time limit is reached. Without `expected`, first
+    /// waits until warden and zygote are idle, then counts until the numbers stay the same: on a busy
+    /// machine, standbys may take longer to come than any fixed period of equal numbers.
     pub async fn settled(&self, expected: Option<&Count>) -> Count {
         if expected.is_none() {
             self.at_rest().await;
@@ -123,8 +122,8 @@ impl Household {
         last
     }
 
-    /// Waits until the zygote has done what it does ahead, a piece at a time, when nobody asks it for cells,
-    /// and the warden has all its standbys.
+    /// Waits until the zygote has finished its background work, which it does in pieces while no cells are
+    /// requested, and the warden has all its standbys.
     pub async fn at_rest(&self) {
         let [_, warden, zygote] = &self.members;
         let worked = || (processor_ticks(zygote.process), below(number(warden.process)));
@@ -139,7 +138,7 @@ impl Household {
         }
     }
 
-    /// Resident memory of each in KiB. What a zygote shares with its cells is its own as well.
+    /// Resident memory of each in KiB. Pages that a zygote shares with its cells are included.
     pub fn memory_kib(&self) -> [u64; 3] {
         self.each(|process| {
             let text = text(process, "status");
@@ -150,7 +149,7 @@ impl Household {
     }
 }
 
-/// Of user and system together, in the kernel's unit.
+/// User and system time, in clock ticks.
 fn processor_ticks(process: i32) -> Option<(String, String)> {
     let stat = text(process, "stat");
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::to_owned);
@@ -165,7 +164,7 @@ fn text(process: i32, file: &str) -> String {
     fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default()
 }
 
-/// When it started, in the kernel's words. Nothing where it has ended.
+/// The start time in clock ticks, as the kernel formats it. `None` for an ended process.
 fn started(process: i32) -> Option<String> {
     let stat = text(process, "stat");
     let mut after_name = stat.rsplit_once(')')?.1.split_whitespace();
@@ -173,7 +172,7 @@ fn started(process: i32) -> Option<String> {
     (!matches!(state, "Z" | "X")).then_some(after_name.nth(18)?.to_owned())
 }
 
-/// How many numbers a process has: one in each namespace that it can be seen from.
+/// The number of process ids of a process: one for each namespace in which it is visible.
 fn numbers(process: i32) -> usize {
     let status = text(process, "status");
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
@@ -184,7 +183,7 @@ fn entries(folder: impl AsRef<Path>) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
-/// Those below this one whose names begin so. Whoever still is in one is at work.
+/// Counts the empty groups below this folder with this prefix. A group with processes is in use.
 fn cgroups(folder: &Path, prefix: &str) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
