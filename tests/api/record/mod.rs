@@ -47,8 +47,8 @@ impl Folder {
         let secrets = Secrets::new(["correct-horse-battery".to_owned().into()]);
         let writer = RecordingWriter::open(self.path(), secrets).expect("the folder is ours");
         let writer = writer.with_settings(mode, ignore);
-        let model =
-            RecordingBackend::new(Arc::new(model), Arc::new(writer)).expect("the recording mode is valid");
+        let model = RecordingBackend::new(Arc::new(model), Arc::new(writer))
+            .expect("the recording mode is valid");
         TestServer::builder().model("m*", model).start().await
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{poor, watched};
+use super::{watched, without_user_namespaces};
 use crate::harness::{TestServer, Warden};
 use crate::host::until;
 use crate::{alive, execute, python, run};
@@ -55,7 +55,9 @@ async fn epoll_registrations_of_a_cell_have_an_end() {
          except OSError: pass",
         "null = os.open('/dev/null', 0)\nfor _ in range(2): kept.append(send([null] * 120))",
     ];
-    for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
+    for warden in
+        [watched(&limits), Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &limits)]
+    {
         let server = TestServer::builder().sandbox(&warden.socket()).start().await;
         for way in ways {
             let answer = execute(&server, &format!("{EPOLL}{way}\ntime.sleep(60)")).await;
@@ -115,7 +117,9 @@ async fn programs_that_use_epoll_and_send_descriptors_are_not_stopped() {
     );
     let wanted = "{b'hello'}\nEpollSelector 100\nTrue None\nTrue None\nTrue None\n100\n";
     let limits = ["--wall-ms", "20000", "--kits", "bare"];
-    for warden in [watched(&limits), Warden::start_by(poor(&["--as-in-docker"]), &limits)] {
+    for warden in
+        [watched(&limits), Warden::start_by(without_user_namespaces(&["--as-in-docker"]), &limits)]
+    {
         let server = TestServer::builder().sandbox(&warden.socket()).start().await;
         assert_eq!(run(&server, &code).await.ok(), wanted);
     }
@@ -130,7 +134,9 @@ fn kill(warden: &Warden) {
 /// one has there stays.
 #[tokio::test]
 async fn shared_memory_of_a_killed_warden_is_removed_by_the_next_one() {
-    let start = || Warden::start_by(poor(&[]), &["--wall-ms", "20000", "--kits", "bare"]);
+    let start = || {
+        Warden::start_by(without_user_namespaces(&[]), &["--wall-ms", "20000", "--kits", "bare"])
+    };
     let names = [format!("killed-{}", std::process::id()), format!("alive-{}", std::process::id())];
     let paths = names.each_ref().map(|name| Path::new("/dev/shm").join(name));
     let code = |name: &str| {
