@@ -21,7 +21,7 @@ pub fn document() -> String {
          SIGCHLD; `prctl` asks for no other signal at the parent's end than one that ends; `socket` and \
          `socketpair` make local sockets only; `listen` has a backlog of {MAX_BACKLOG} at most; no message \
          is out of band (EOPNOTSUPP); `mknodat` makes no device and `renameat2` leaves none; `prlimit64` \
-         is not for init; `msync` waits for no disk. `ioctl`, `fcntl`, `prctl`, `madvise`, `getsockopt` and \
+         is not for init; `msync` waits for no disk; `close_range` gives no thread a table of its own (EINVAL). `ioctl`, `fcntl`, `prctl`, `madvise`, `getsockopt` and \
          `setsockopt` ask only what the next tables have.",
     );
     let allowed = section("Allowed", &note, ALLOWED_NAMES);

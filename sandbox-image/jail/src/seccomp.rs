@@ -24,7 +24,7 @@ use crate::table::{
     FCNTLS, FCNTLS_FORBIDDEN, FILES, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
     MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, NOT_DUMPABLE, OUT_OF_BAND, PARENT_DEATH_SIGNALS,
     PRCTLS, SOCKET_LEVEL, SOCKET_OPTIONS_KEPT, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, THREAD,
-    UNSUPPORTED, WHITEOUT,
+    UNSHARE, UNSUPPORTED, WHITEOUT,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -193,6 +193,8 @@ fn invalid(ground: &Ground) -> Result<Rules, JailError> {
         (libc::SYS_madvise, vec![none_of(2, ADVICE)?]),
         (libc::SYS_renameat2, vec![rule([(4, Len::Dword, Op::Gt, MAX_RENAME_FLAG)])?]),
         (libc::SYS_listen, vec![rule([(1, Len::Dword, Op::Gt, MAX_BACKLOG)])?]),
+        // The caller's thread would get a descriptor table of its own, as with `clone`.
+        (libc::SYS_close_range, vec![rule([(2, Len::Dword, Op::MaskedEq(UNSHARE), UNSHARE)])?]),
     ]);
     if let Ground::Shared { .. } = ground {
         // On a shared root files are on the machine's disk, and each write to such a file would flush it.

@@ -14,10 +14,12 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
 /// cell and would not reap it, so the cell could never end.
 pub(crate) const CHILD_OF_PARENT: u64 = libc::CLONE_PARENT as u64;
 
-/// Flags of `clone` of which no caller may have the first without the second: a thread with descriptors of its own,
-/// which the warden would not count.
+/// Flags of `clone`. The first requires the second: the warden counts the descriptors of a process in
+/// one table, and a thread with a table of its own would not be counted.
 pub(crate) const THREAD: u64 = libc::CLONE_THREAD as u64;
 pub(crate) const FILES: u64 = libc::CLONE_FILES as u64;
+/// The flag of `close_range` that gives the calling thread its own descriptor table.
+pub(crate) const UNSHARE: u64 = libc::CLOSE_RANGE_UNSHARE as u64;
 
 /// The signals that a child may send to its parent when it ends: the lowest byte of `clone`'s flags. The
 /// kernel sends them itself, also to stopped processes, and any other could be `SIGCONT`.

@@ -12,12 +12,16 @@ use super::weight::{Own, Sizes};
 
 /// How many schemas may lead from one to the next, so that who follows them has a stack for it.
 const MAX_DEPTH: usize = 300;
-/// Keywords whose value is a schema for the same value.
-const SAME: [&str; 4] = ["not", "if", "then", "else"];
-/// Keywords with a list of such schemas.
-const SAME_LIST: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// Keywords with such schemas by name.
-const SAME_MAP: [&str; 2] = ["dependentSchemas", "dependencies"];
+/// Keywords whose value is a schema of which only the result is used.
+const TESTS: [&str; 2] = ["not", "if"];
+/// Keywords whose value is a schema that applies depending on `if`.
+const CONDITIONAL: [&str; 2] = ["then", "else"];
+/// Keywords with a list of schemas of which one has to apply.
+const ALTERNATIVES: [&str; 2] = ["anyOf", "oneOf"];
+/// Keywords with schemas that apply if a property exists.
+const DEPENDENT: [&str; 2] = ["dependentSchemas", "dependencies"];
+/// Keywords whose schema applies to what no other schema has evaluated.
+const UNEVALUATED: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
 /// Keywords with a schema for each element or each other field.
 const EACH: [&str; 7] = [
     "items",
@@ -46,19 +50,26 @@ pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64)
         sizes: Sizes::default(),
         left: most,
     };
-    let count = comparing.compare(schema, answer, 0)?;
+    let count = comparing.compare(Pass::Explain, schema, answer, 0)?;
     (count <= most).then_some(count)
 }
 
 /// A part of a schema or of an answer, told from all others by where it lies.
 type Part = *const Value;
 
-/// Schemas for the same value as this one is for, but for those that its references lead to.
-fn beside(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    let same = SAME.iter().filter_map(|keyword| fields.get(*keyword));
-    let lists = SAME_LIST.iter().filter_map(|keyword| fields.get(*keyword)?.as_array());
-    let maps = SAME_MAP.iter().filter_map(|keyword| fields.get(*keyword)?.as_object());
-    same.chain(lists.flatten()).chain(maps.flat_map(Map::values))
+/// Schemas for the same value as this one, except those of its references.
+fn branches(fields: &Map<String, Value>) -> impl Iterator<Item = (Branch, &Value)> {
+    let get = |branch: Branch| move |value| (branch, value);
+    let tests = TESTS.iter().filter_map(|keyword| fields.get(*keyword)).map(get(Branch::Test));
+    let conditional = CONDITIONAL.iter().filter_map(|keyword| fields.get(*keyword));
+    let all = fields.get("allOf").and_then(Value::as_array).into_iter().flatten();
+    let alternatives = ALTERNATIVES.iter().filter_map(|keyword| fields.get(*keyword)?.as_array());
+    let dependent = DEPENDENT.iter().filter_map(|keyword| fields.get(*keyword)?.as_object());
+    tests
+        .chain(conditional.map(get(Branch::Conditional)))
+        .chain(all.map(get(Branch::Always)))
+        .chain(alternatives.flatten().map(get(Branch::Alternative)))
+        .chain(dependent.flat_map(Map::values).map(get(Branch::Always)))
 }
 
 /// Schemas for each element or each other field of the value.
@@ -89,7 +100,8 @@ impl<'s> Counting<'s> {
         let own = Own::of(fields, &self.places);
         let by_name = ["properties", "patternProperties"].iter();
         let by_name = by_name.filter_map(|keyword| fields.get(*keyword)?.as_object());
-        let parts = beside(fields).chain(each(fields)).chain(by_name.flat_map(Map::values));
+        let beside = branches(fields).map(|(_, schema)| schema);
+        let parts = beside.chain(each(fields)).chain(by_name.flat_map(Map::values));
         let parts = parts.chain(own.references.iter().copied());
         let count = parts
             .fold(own.schemas(), |sum: u64, part| sum.saturating_add(self.count(part, depth + 1)));
@@ -98,11 +110,48 @@ impl<'s> Counting<'s> {
     }
 }
 
+/// What the validator does with a schema and a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Pass {
+    /// Finds out whether the value is valid.
+    Validate,
+    /// Collects the errors of a value. Each `anyOf` and `oneOf` first validates its schemas.
+    Explain,
+    /// Marks the parts of the value that a schema has evaluated, for the `unevaluatedProperties` or
+    /// `unevaluatedItems` of a schema around it. It validates each alternative again.
+    Mark,
+}
+
+/// A schema for the same value as the schema that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Branch {
+    /// It always applies: `allOf`, a dependent schema, a reference.
+    Always,
+    /// It is one of several: `anyOf`, `oneOf`.
+    Alternative,
+    /// Only its result is used: `if`, `not`.
+    Test,
+    /// It applies depending on a test.
+    Conditional,
+}
+
+impl Branch {
+    /// The passes over it that one pass over the schema around it takes.
+    fn passes(self, pass: Pass) -> &'static [Pass] {
+        match (pass, self) {
+            (Pass::Validate, _) | (Pass::Explain, Branch::Test) => &[Pass::Validate],
+            (Pass::Explain, Branch::Alternative) => &[Pass::Validate, Pass::Explain],
+            (Pass::Explain, Branch::Always | Branch::Conditional) => &[Pass::Explain],
+            (Pass::Mark, _) => &[Pass::Validate, Pass::Mark],
+        }
+    }
+}
+
 struct Comparing<'s> {
     places: Places<'s>,
     patterns: &'s Patterns,
     own: HashMap<Part, Rc<Own<'s>>>,
-    known: HashMap<(Part, Part), u64>,
+    known: HashMap<(Pass, Part, Part), u64>,
     sizes: Sizes,
     /// Comparisons that may still be made.
     left: u64,
@@ -110,36 +159,53 @@ struct Comparing<'s> {
 
 impl<'s> Comparing<'s> {
     /// Nothing where that takes more than is left.
-    fn compare(&mut self, schema: &'s Value, answer: &Value, depth: usize) -> Option<u64> {
+    fn compare(
+        &mut self,
+        pass: Pass,
+        schema: &'s Value,
+        answer: &Value,
+        depth: usize,
+    ) -> Option<u64> {
         if depth > MAX_DEPTH {
             return None;
         }
         self.left = self.left.checked_sub(1)?;
         let Value::Object(fields) = schema else { return Some(1) };
-        let pair = (std::ptr::from_ref(schema), std::ptr::from_ref(answer));
-        if let Some(count) = self.known.get(&pair) {
+        let key = (pass, std::ptr::from_ref(schema), std::ptr::from_ref(answer));
+        if let Some(count) = self.known.get(&key) {
             return Some(*count);
         }
         let own = self.own(schema, fields);
         let mut count = own.comparisons(answer, self.patterns, &mut self.sizes);
         self.left = self.left.checked_sub(count - 1)?;
-        self.known.insert(pair, 1);
-        for part in beside(fields).chain(own.references.iter().copied()) {
-            count = count.saturating_add(self.compare(part, answer, depth + 1)?);
+        self.known.insert(key, 1);
+        let references = own.references.iter().map(|schema| (Branch::Always, *schema));
+        for (branch, part) in branches(fields).chain(references) {
+            for pass in branch.passes(pass) {
+                count = count.saturating_add(self.compare(*pass, part, answer, depth + 1)?);
+            }
         }
-        count = count.saturating_add(self.compare_children(fields, answer, depth)?);
-        self.known.insert(pair, count);
+        if pass != Pass::Mark && UNEVALUATED.iter().any(|keyword| fields.contains_key(*keyword)) {
+            count = count.saturating_add(self.compare(Pass::Mark, schema, answer, depth + 1)?);
+        }
+        count = count.saturating_add(self.compare_children(pass, fields, answer, depth)?);
+        self.known.insert(key, count);
         Some(count)
     }
 
     fn compare_children(
         &mut self,
+        pass: Pass,
         fields: &'s Map<String, Value>,
         answer: &Value,
         depth: usize,
     ) -> Option<u64> {
         let properties = fields.get("properties").and_then(Value::as_object);
         let patterns = fields.get("patternProperties").and_then(Value::as_object);
+        let pass = match pass {
+            Pass::Mark => Pass::Validate,
+            pass => pass,
+        };
         let mut count: u64 = 0;
         match answer {
             Value::Object(children) => {
@@ -147,14 +213,14 @@ impl<'s> Comparing<'s> {
                     let own = properties.and_then(|properties| properties.get(name));
                     let matching = patterns.into_iter().flat_map(Map::values);
                     for part in own.into_iter().chain(matching).chain(each(fields)) {
-                        count = count.saturating_add(self.compare(part, child, depth + 1)?);
+                        count = count.saturating_add(self.compare(pass, part, child, depth + 1)?);
                     }
                 }
             }
             Value::Array(children) => {
                 for child in children {
                     for part in each(fields) {
-                        count = count.saturating_add(self.compare(part, child, depth + 1)?);
+                        count = count.saturating_add(self.compare(pass, part, child, depth + 1)?);
                     }
                 }
             }
@@ -253,6 +319,41 @@ mod tests {
         let schema = json!({"$defs": definitions, "$ref": "#/$defs/0"});
         assert_eq!(of_schema(&schema), u64::MAX);
         assert_eq!(of_answer(&schema, &json!(1), 1_000_000), None);
+    }
+
+    /// Each level of these makes the validator validate the next one twice or more.
+    #[test]
+    fn schemas_that_are_validated_again_at_each_level_are_too_much() {
+        let nested = |wrap: fn(Value) -> Value| (0..40).fold(json!({"type": "object"}), |s, _| wrap(s));
+        for wrap in [
+            |next| json!({"allOf": [next], "unevaluatedProperties": {"type": "object"}}),
+            |next| json!({"anyOf": [next], "unevaluatedProperties": {"type": "object"}}),
+            |next| json!({"oneOf": [next], "unevaluatedProperties": false}),
+            |next| json!({"if": next, "unevaluatedProperties": false}),
+            |next| json!({"if": {}, "then": next, "unevaluatedItems": {}}),
+            |next| json!({"allOf": [next], "unevaluatedItems": {"type": "object"}}),
+            |next| json!({"dependentSchemas": {"a": next}, "unevaluatedProperties": {}}),
+        ] as [fn(Value) -> Value; 7]
+        {
+            for answer in [json!({}), json!({"a": 1}), json!([]), json!([1])] {
+                assert_eq!(of_answer(&nested(wrap), &answer, 1_000_000), None, "{}", wrap(json!({})));
+            }
+        }
+        let recursive = json!({"unevaluatedProperties": {"$ref": "#"}, "not": {"type": "integer"}});
+        let answer = (0..40).fold(json!(1), |answer, _| json!({"a": answer}));
+        assert_eq!(of_answer(&recursive, &answer, 1_000_000), None);
+    }
+
+    /// Errors of nested alternatives are quadratic in their depth, not exponential.
+    #[test]
+    fn ordinary_alternatives_and_closed_objects_are_little_work() {
+        let nested = (0..20).fold(json!({"type": "object"}), |next, _| json!({"anyOf": [next]}));
+        assert!(of_answer(&nested, &json!(1), 10_000).is_some_and(|count| count < 500));
+        let closed = json!({
+            "allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "string"}}}],
+            "unevaluatedProperties": false
+        });
+        assert!(of_answer(&closed, &json!({"a": "", "b": ""}), 1_000).is_some());
     }
 
     #[test]
