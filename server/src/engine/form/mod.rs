@@ -33,6 +33,8 @@ const FEW_LOCATION_BYTES: u64 = 32 << 10;
 const FEW_PATTERN_BYTES: usize = 32 << 10;
 /// An answer of fewer bytes is parsed at once.
 const SMALL_BYTES: usize = 16 << 10;
+/// Memory of the errors of one answer. If more is possible, the answer's error has no details.
+const MAX_ERROR_BYTES: u64 = 16 << 20;
 /// Of an error that repeats a part of a schema or of an answer.
 const MAX_ERROR_LETTERS: usize = 1000;
 
@@ -45,6 +47,7 @@ static SMALL_AT_A_TIME: Semaphore = Semaphore::const_new(2);
 static BACKTRACKING_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 const TOO_LONG: &str = "comparing it with the schema takes too long";
+const DOES_NOT_MATCH: &str = "it does not match the schema";
 
 /// What an answer is checked against.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct Form {
 #[derive(Debug)]
 struct Schema {
     source: Value,
+    /// Bytes of the paths to all its keywords.
+    location_bytes: u64,
     patterns: Patterns,
     /// Where it is small.
     compiled: Option<Validator>,
@@ -115,8 +120,8 @@ impl Form {
         };
         let Some(schema) = &self.schema else { return Some(Ok(())) };
         let validator = schema.compiled.as_ref()?;
-        work::of_answer(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
-        Some(compare(validator, &value))
+        let work = work::of_answer(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
+        Some(schema.compare(validator, &value, &work))
     }
 }
 
@@ -141,18 +146,33 @@ impl Schema {
             && location_bytes <= FEW_LOCATION_BYTES
             && patterns.bytes() <= FEW_PATTERN_BYTES
             && !patterns.backtrack;
-        Ok(Schema { compiled: is_small.then_some(compiled), source, patterns })
+        Ok(Schema { compiled: is_small.then_some(compiled), source, location_bytes, patterns })
     }
 
     fn check(&self, value: &Value) -> Result<(), String> {
-        work::of_answer(&self.source, &self.patterns, value, MAX_COMPARISONS)
+        let work = work::of_answer(&self.source, &self.patterns, value, MAX_COMPARISONS)
             .ok_or_else(|| TOO_LONG.to_owned())?;
         match &self.compiled {
-            Some(compiled) => compare(compiled, value),
+            Some(compiled) => self.compare(compiled, value, &work),
             None => {
                 let compiled = self.patterns.build(&self.source);
-                compare(&compiled.map_err(|error| error.to_string())?, value)
+                self.compare(&compiled.map_err(|error| error.to_string())?, value, &work)
             }
+        }
+    }
+
+    fn compare(
+        &self,
+        validator: &Validator,
+        value: &Value,
+        work: &work::Work,
+    ) -> Result<(), String> {
+        if work.error_bytes(value, self.location_bytes) <= MAX_ERROR_BYTES {
+            return compare(validator, value);
+        }
+        match validator.is_valid(value) {
+            true => Ok(()),
+            false => Err(DOES_NOT_MATCH.to_owned()),
         }
     }
 }
@@ -377,7 +397,10 @@ mod tests {
         let strings = json!({"items": {"enum": names}});
         let patterns = Patterns::default();
         let work = work::of_answer(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
-        assert!(work.is_some_and(|work| work < 10_000), "texts are found at once: {work:?}");
+        assert!(
+            work.is_some_and(|work| work.comparisons < 10_000),
+            "texts are found at once: {work:?}"
+        );
     }
 
     /// A client that goes away, or a timeout, ends the waiting and not the work.

@@ -24,6 +24,8 @@ const BACKTRACKED_BYTES_PER_STEP: u64 = 1 << 10;
 const PARSED_BYTES_PER_STEP: u64 = 16;
 /// How often a value is looked at to see that it is the only one of its kind in a list.
 const LOOKS_PER_UNIQUE_ITEM: u64 = 8;
+/// Memory of a value of a schema that an error repeats, for each step of it.
+const BYTES_PER_VALUE: u64 = 128;
 /// Keywords whose value is a list of names that are looked up, or has such lists in it.
 const LOOKED_UP: [&str; 3] = ["required", "dependentRequired", "dependencies"];
 /// Keywords that lead elsewhere.
@@ -34,6 +36,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 pub struct Own<'s> {
     /// Where its references lead.
     pub references: Vec<&'s Value>,
+    keywords: u64,
     /// To look at all values of its keywords.
     value_steps: u64,
     /// For any value.
@@ -66,6 +69,7 @@ impl<'s> Own<'s> {
         let constant = steps(fields.get("const"));
         Own {
             references: references.filter_map(|reference| places.find(reference)).collect(),
+            keywords: fields.len() as u64,
             value_steps: steps(alternatives) + constant + looked_up,
             any_steps: alternatives_steps(alternatives) + constant,
             object_steps: looked_up,
@@ -80,6 +84,15 @@ impl<'s> Own<'s> {
     /// In schemas, for the memory that the keywords of this one take.
     pub fn schemas(&self) -> u64 {
         1 + self.value_steps / STEPS_PER_COMPARISON
+    }
+
+    /// An upper bound of the errors of one value, and of the bytes of the values in them.
+    pub fn errors(&self) -> (u64, u64) {
+        let pattern = self.pattern.map_or(0, str::len) as u64;
+        (
+            self.keywords + self.object_steps,
+            self.value_steps.saturating_mul(BYTES_PER_VALUE) + pattern,
+        )
     }
 
     /// In comparisons.

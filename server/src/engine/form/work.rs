@@ -12,6 +12,10 @@ use super::weight::{Own, Sizes};
 
 /// How many schemas may lead from one to the next, so that who follows them has a stack for it.
 const MAX_DEPTH: usize = 300;
+/// Memory of an error without its paths and values.
+const BYTES_PER_ERROR: u64 = 512;
+/// Digits of a position in a list.
+const DIGITS: u64 = 10;
 /// Keywords whose value is a schema of which only the result is used.
 const TESTS: [&str; 2] = ["not", "if"];
 /// Keywords whose value is a schema that applies depending on `if`.
@@ -39,9 +43,9 @@ pub fn of_schema(schema: &Value) -> u64 {
     Counting { places, known: HashMap::new() }.count(schema, 0)
 }
 
-/// How much it takes to compare an answer with a schema, where that is no more than `most`: how often a
-/// part of the answer is compared with a part of the schema, and each time more for what is large.
-pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<u64> {
+/// The work of comparing an answer with a schema, or nothing if it is more than `most` comparisons. A large
+/// value counts as several.
+pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<Work> {
     let mut comparing = Comparing {
         places: Places::of(schema),
         patterns,
@@ -50,8 +54,52 @@ pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64)
         sizes: Sizes::default(),
         left: most,
     };
-    let count = comparing.compare(Pass::Explain, schema, answer, 0)?;
-    (count <= most).then_some(count)
+    let work = comparing.compare(Pass::Explain, schema, answer, 0)?;
+    (work.comparisons <= most).then_some(work)
+}
+
+/// The work of comparing an answer with a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// How often a part of the answer is compared with a part of the schema.
+    pub comparisons: u64,
+    /// Errors of alternatives that are in memory together, at most.
+    pub errors: u64,
+    /// Bytes of the schema's values in these errors.
+    pub value_bytes: u64,
+}
+
+impl Work {
+    const ONE: Work = Work { comparisons: 1, errors: 0, value_bytes: 0 };
+
+    fn add(&mut self, other: Work) {
+        self.comparisons = self.comparisons.saturating_add(other.comparisons);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.value_bytes = self.value_bytes.saturating_add(other.value_bytes);
+    }
+
+    /// Memory that the errors take at most: each has a path in the answer and paths in the schema.
+    pub fn error_bytes(&self, answer: &Value, location_bytes: u64) -> u64 {
+        let (depth, path) = longest_path(answer);
+        let paths = path.saturating_add(location_bytes.saturating_mul(depth + 1));
+        self.errors.saturating_mul(BYTES_PER_ERROR + paths).saturating_add(self.value_bytes)
+    }
+}
+
+/// The depth of a value, and the bytes of the longest path to a part of it.
+fn longest_path(value: &Value) -> (u64, u64) {
+    let below = |(depth, bytes): (u64, u64), (name, child): (u64, &Value)| {
+        let (child_depth, child_bytes) = longest_path(child);
+        // A slash and an escaped name.
+        (depth.max(child_depth + 1), bytes.max(1 + 2 * name + child_bytes))
+    };
+    match value {
+        Value::Array(items) => items.iter().map(|item| (DIGITS, item)).fold((0, 0), below),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.len() as u64, field)).fold((0, 0), below)
+        }
+        _ => (0, 0),
+    }
 }
 
 /// A part of a schema or of an answer, told from all others by where it lies.
@@ -79,6 +127,22 @@ fn each(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
         .flat_map(|schema| schema.as_array().map_or(std::slice::from_ref(schema), Vec::as_slice));
     let first = fields.get("prefixItems").and_then(Value::as_array);
     each.chain(first.into_iter().flatten())
+}
+
+/// The parts of an answer, each with the schemas that apply to it.
+fn children<'s, 'a>(
+    fields: &'s Map<String, Value>,
+    answer: &'a Value,
+) -> impl Iterator<Item = (&'s Value, &'a Value)> {
+    let properties = fields.get("properties").and_then(Value::as_object);
+    let patterns = fields.get("patternProperties").and_then(Value::as_object);
+    let named = answer.as_object().into_iter().flatten().flat_map(move |(name, child)| {
+        let own = properties.and_then(|properties| properties.get(name));
+        let matching = patterns.into_iter().flat_map(Map::values);
+        own.into_iter().chain(matching).chain(each(fields)).map(move |schema| (schema, child))
+    });
+    let items = answer.as_array().into_iter().flatten();
+    named.chain(items.flat_map(|child| each(fields).map(move |schema| (schema, child))))
 }
 
 struct Counting<'s> {
@@ -115,8 +179,10 @@ impl<'s> Counting<'s> {
 enum Pass {
     /// Finds out whether the value is valid.
     Validate,
-    /// Collects the errors of a value. Each `anyOf` and `oneOf` first validates its schemas.
+    /// Finds the first error of a value.
     Explain,
+    /// Collects all errors of a value, for the error of an `anyOf` or `oneOf` around it.
+    Collect,
     /// Marks the parts of the value that a schema has evaluated, for the `unevaluatedProperties` or
     /// `unevaluatedItems` of a schema around it. It validates each alternative again.
     Mark,
@@ -127,7 +193,7 @@ enum Pass {
 enum Branch {
     /// It always applies: `allOf`, a dependent schema, a reference.
     Always,
-    /// It is one of several: `anyOf`, `oneOf`.
+    /// It is one of several, all of which are validated before errors are collected: `anyOf`, `oneOf`.
     Alternative,
     /// Only its result is used: `if`, `not`.
     Test,
@@ -139,10 +205,11 @@ impl Branch {
     /// The passes over it that one pass over the schema around it takes.
     fn passes(self, pass: Pass) -> &'static [Pass] {
         match (pass, self) {
-            (Pass::Validate, _) | (Pass::Explain, Branch::Test) => &[Pass::Validate],
-            (Pass::Explain, Branch::Alternative) => &[Pass::Validate, Pass::Explain],
-            (Pass::Explain, Branch::Always | Branch::Conditional) => &[Pass::Explain],
             (Pass::Mark, _) => &[Pass::Validate, Pass::Mark],
+            (Pass::Validate, _) | (_, Branch::Test) => &[Pass::Validate],
+            (_, Branch::Alternative) => &[Pass::Validate, Pass::Collect],
+            (Pass::Explain, _) => &[Pass::Explain],
+            (Pass::Collect, _) => &[Pass::Collect],
         }
     }
 }
@@ -151,7 +218,7 @@ struct Comparing<'s> {
     places: Places<'s>,
     patterns: &'s Patterns,
     own: HashMap<Part, Rc<Own<'s>>>,
-    known: HashMap<(Pass, Part, Part), u64>,
+    known: HashMap<(Pass, Part, Part), Work>,
     sizes: Sizes,
     /// Comparisons that may still be made.
     left: u64,
@@ -165,68 +232,39 @@ impl<'s> Comparing<'s> {
         schema: &'s Value,
         answer: &Value,
         depth: usize,
-    ) -> Option<u64> {
+    ) -> Option<Work> {
         if depth > MAX_DEPTH {
             return None;
         }
         self.left = self.left.checked_sub(1)?;
-        let Value::Object(fields) = schema else { return Some(1) };
+        let Value::Object(fields) = schema else {
+            return Some(Work { errors: u64::from(pass == Pass::Collect), ..Work::ONE });
+        };
         let key = (pass, std::ptr::from_ref(schema), std::ptr::from_ref(answer));
-        if let Some(count) = self.known.get(&key) {
-            return Some(*count);
+        if let Some(work) = self.known.get(&key) {
+            return Some(*work);
         }
         let own = self.own(schema, fields);
-        let mut count = own.comparisons(answer, self.patterns, &mut self.sizes);
-        self.left = self.left.checked_sub(count - 1)?;
-        self.known.insert(key, 1);
+        let comparisons = own.comparisons(answer, self.patterns, &mut self.sizes);
+        let (errors, value_bytes) = if pass == Pass::Collect { own.errors() } else { (0, 0) };
+        let mut work = Work { comparisons, errors, value_bytes };
+        self.left = self.left.checked_sub(comparisons - 1)?;
+        self.known.insert(key, Work::ONE);
         let references = own.references.iter().map(|schema| (Branch::Always, *schema));
         for (branch, part) in branches(fields).chain(references) {
             for pass in branch.passes(pass) {
-                count = count.saturating_add(self.compare(*pass, part, answer, depth + 1)?);
+                work.add(self.compare(*pass, part, answer, depth + 1)?);
             }
         }
         if pass != Pass::Mark && UNEVALUATED.iter().any(|keyword| fields.contains_key(*keyword)) {
-            count = count.saturating_add(self.compare(Pass::Mark, schema, answer, depth + 1)?);
+            work.add(self.compare(Pass::Mark, schema, answer, depth + 1)?);
         }
-        count = count.saturating_add(self.compare_children(pass, fields, answer, depth)?);
-        self.known.insert(key, count);
-        Some(count)
-    }
-
-    fn compare_children(
-        &mut self,
-        pass: Pass,
-        fields: &'s Map<String, Value>,
-        answer: &Value,
-        depth: usize,
-    ) -> Option<u64> {
-        let properties = fields.get("properties").and_then(Value::as_object);
-        let patterns = fields.get("patternProperties").and_then(Value::as_object);
-        let pass = match pass {
-            Pass::Mark => Pass::Validate,
-            pass => pass,
-        };
-        let mut count: u64 = 0;
-        match answer {
-            Value::Object(children) => {
-                for (name, child) in children {
-                    let own = properties.and_then(|properties| properties.get(name));
-                    let matching = patterns.into_iter().flat_map(Map::values);
-                    for part in own.into_iter().chain(matching).chain(each(fields)) {
-                        count = count.saturating_add(self.compare(pass, part, child, depth + 1)?);
-                    }
-                }
-            }
-            Value::Array(children) => {
-                for child in children {
-                    for part in each(fields) {
-                        count = count.saturating_add(self.compare(pass, part, child, depth + 1)?);
-                    }
-                }
-            }
-            _ => {}
+        let pass = if pass == Pass::Mark { Pass::Validate } else { pass };
+        for (part, child) in children(fields, answer) {
+            work.add(self.compare(pass, part, child, depth + 1)?);
         }
-        Some(count)
+        self.known.insert(key, work);
+        Some(work)
     }
 
     fn own(&mut self, schema: &'s Value, fields: &'s Map<String, Value>) -> Rc<Own<'s>> {
@@ -243,7 +281,7 @@ mod tests {
 
     fn of_answer(schema: &Value, answer: &Value, most: u64) -> Option<u64> {
         let patterns = Patterns::of(schema).expect("they are patterns");
-        super::of_answer(schema, &patterns, answer, most)
+        super::of_answer(schema, &patterns, answer, most).map(|work| work.comparisons)
     }
 
     /// A chain of definitions, each of which names the next one twice.
@@ -324,7 +362,8 @@ mod tests {
     /// Each level of these makes the validator validate the next one twice or more.
     #[test]
     fn schemas_that_are_validated_again_at_each_level_are_too_much() {
-        let nested = |wrap: fn(Value) -> Value| (0..40).fold(json!({"type": "object"}), |s, _| wrap(s));
+        let nested =
+            |wrap: fn(Value) -> Value| (0..40).fold(json!({"type": "object"}), |s, _| wrap(s));
         for wrap in [
             |next| json!({"allOf": [next], "unevaluatedProperties": {"type": "object"}}),
             |next| json!({"anyOf": [next], "unevaluatedProperties": {"type": "object"}}),
@@ -336,7 +375,12 @@ mod tests {
         ] as [fn(Value) -> Value; 7]
         {
             for answer in [json!({}), json!({"a": 1}), json!([]), json!([1])] {
-                assert_eq!(of_answer(&nested(wrap), &answer, 1_000_000), None, "{}", wrap(json!({})));
+                assert_eq!(
+                    of_answer(&nested(wrap), &answer, 1_000_000),
+                    None,
+                    "{}",
+                    wrap(json!({}))
+                );
             }
         }
         let recursive = json!({"unevaluatedProperties": {"$ref": "#"}, "not": {"type": "integer"}});
@@ -354,6 +398,19 @@ mod tests {
             "unevaluatedProperties": false
         });
         assert!(of_answer(&closed, &json!({"a": "", "b": ""}), 1_000).is_some());
+    }
+
+    #[test]
+    fn errors_of_alternatives_take_the_memory_of_their_paths() {
+        let schema = json!({"anyOf": [{"additionalProperties": {"items": {"type": "integer"}}}]});
+        let answer = json!({"n".repeat(10_000): vec!["a"; 2000]});
+        let patterns = Patterns::of(&schema).expect("they are patterns");
+        let work =
+            super::of_answer(&schema, &patterns, &answer, 1_000_000).expect("it is not much");
+        assert!(work.error_bytes(&answer, 100) > 2000 * 10_000, "{work:?}");
+        let short = json!({"n": vec!["a"; 20]});
+        let work = super::of_answer(&schema, &patterns, &short, 1_000_000).expect("it is not much");
+        assert!(work.error_bytes(&short, 100) < 100 << 10, "{work:?}");
     }
 
     #[test]
