@@ -200,6 +200,19 @@ async fn uploads_of_any_size_to_a_full_disk_get_503() {
     assert_eq!(left.expect("it is there").count(), 0, "nothing is left of failed uploads");
 }
 
+/// A request that does not fit must not take the space that smaller ones need.
+#[tokio::test]
+async fn an_interaction_larger_than_the_disk_leaves_room_for_others() {
+    let disk = SmallDisk::new(60);
+    let server = start(&disk);
+    let input = |bytes| json!({"model": "m", "input": "x".repeat(bytes)});
+    let large = server.post("/v1beta/interactions", &input(60_000_000)).await;
+    assert_eq!((large.status, large.message()), (503, DISK_FULL), "{}", large.body);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let other = server.post("/v1beta/interactions", &input(10_000_000)).await;
+    assert_eq!(other.status, 200, "{}", other.body);
+}
+
 #[tokio::test]
 async fn a_read_only_data_folder_is_named_as_the_reason() {
     let disk = SmallDisk::new(12);

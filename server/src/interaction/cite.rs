@@ -11,6 +11,8 @@ use super::step::{Citation, Found, Step};
 
 /// Citations in one text. The numbers behind the last of them stay in the text and cite nothing.
 const MAX_CITATIONS: usize = 1000;
+/// Titles and addresses of the citations in one text. Each citation repeats those of its page.
+const MAX_BYTES: usize = 1 << 20;
 
 /// The pages that were found in a conversation, each with its number.
 #[derive(Debug, Default)]
@@ -58,6 +60,7 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
     let mut last: Option<(Range<usize>, usize)> = None;
     // The pages that are cited for that statement.
     let mut cited: HashSet<&str> = HashSet::new();
+    let mut bytes = 0;
     let mut in_code = false;
     let mut at = 0;
     while let Some(open) = text[at..].find('[').map(|found| at + found) {
@@ -81,7 +84,8 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
         }
         let pages = pages.into_iter().filter(|_| !range.is_empty());
         for page in pages.filter(|page| cited.insert(&page.url)) {
-            if found.len() == MAX_CITATIONS {
+            bytes += page.title.len() + page.url.len();
+            if found.len() == MAX_CITATIONS || bytes > MAX_BYTES {
                 return found;
             }
             found.push(Citation {
@@ -200,6 +204,15 @@ mod tests {
         ] {
             assert_eq!(cited(text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn citations_repeat_no_more_than_a_mebibyte_of_titles_and_addresses() {
+        let long = Found { title: "a".repeat(100_000), ..page("a") };
+        let steps =
+            [Step::SearchResult(SearchResult { found: vec![long], ..SearchResult::default() })];
+        let text = "It is so [1]. ".repeat(1000);
+        assert_eq!(citations(&text, &Sources::of(&steps)).len(), 10);
     }
 
     #[test]

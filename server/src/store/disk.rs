@@ -89,7 +89,7 @@ impl Disk {
             disk.compact(connection).await;
         }
         disk.pages = pages(connection).await?;
-        disk.reserve.restore();
+        disk.settle();
         Ok(disk)
     }
 
@@ -152,7 +152,7 @@ impl Disk {
     ) {
         self.room.note(result);
         if result.is_err() {
-            self.reserve.restore();
+            self.settle();
         } else if self.room.problem().is_some() || !self.reserve.is_whole() {
             self.reclaim(connection).await;
         } else if self.is_short_of_room() {
@@ -164,7 +164,7 @@ impl Disk {
     pub async fn reclaim(&mut self, connection: &mut SqliteConnection) {
         self.move_log().await;
         self.compact(connection).await;
-        self.reserve.restore();
+        self.settle();
         if self.reserve.is_whole() {
             self.room.check(&self.folder).await;
         } else {
@@ -181,6 +181,12 @@ impl Disk {
 
     pub async fn returned(&mut self) {
         self.move_log().await;
+        self.settle();
+    }
+
+    /// Brings the reserve to its usual size. A transaction that did not fit may have left it larger.
+    fn settle(&mut self) {
+        self.reserve.shrink(self.growth());
         self.reserve.restore();
     }
 
