@@ -33,8 +33,8 @@ pub(crate) const PARENT_DEATH_SIGNALS: &[u64] =
 /// Forbidden operations of `fcntl`: they affect other cells through files that all of them see, or make
 /// the kernel send signals.
 pub(crate) const FCNTLS_FORBIDDEN: &[(u64, &str)] = &[
-    (libc::F_NOTIFY as u64, "watching who reads which library"),
-    (libc::F_SETLEASE as u64, "holding up whoever opens a file of one's own user"),
+    (libc::F_NOTIFY as u64, "notifications about reads of libraries by other cells"),
+    (libc::F_SETLEASE as u64, "delays other processes that open a file of the same user"),
     (libc::F_SETOWN as u64, "a signal when a file is ready, between two runs too"),
     (F_SETOWN_EX, "a signal when a file is ready, between two runs too"),
     (F_SETSIG, "a signal of the code's choice, such as SIGCONT, when a file is ready"),
@@ -54,7 +54,7 @@ pub(crate) const FCNTLS: &[(u64, &str)] = &[
     (libc::F_GETLK as u64, "databases"),
     (libc::F_SETLK as u64, "databases"),
     (libc::F_SETLKW as u64, "databases"),
-    (libc::F_GETOWN as u64, "nobody: it cannot be set"),
+    (libc::F_GETOWN as u64, "no process: it cannot be set"),
     (F_GETSIG, "no signal: it cannot be set"),
     (libc::F_GETPIPE_SZ as u64, "the size of a pipe"),
     (libc::F_SETPIPE_SZ as u64, "the size of a pipe"),
@@ -64,7 +64,7 @@ pub(crate) const FCNTLS: &[(u64, &str)] = &[
 /// The allowed operations of `prctl`.
 pub(crate) const PRCTLS: &[(u64, &str)] = &[
     (libc::PR_SET_PDEATHSIG as u64, "ending with the parent, by a signal that ends"),
-    (libc::PR_GET_PDEATHSIG as u64, "the same, asked"),
+    (libc::PR_GET_PDEATHSIG as u64, "reading that setting"),
     (libc::PR_GET_DUMPABLE as u64, "crash handlers"),
     (libc::PR_SET_DUMPABLE as u64, "crash handlers; off is answered and not done"),
     (libc::PR_SET_NAME as u64, "names of threads"),
@@ -76,7 +76,7 @@ pub(crate) const PRCTLS: &[(u64, &str)] = &[
     (libc::PR_SET_TIMERSLACK as u64, "precision of sleeps"),
     (libc::PR_GET_TIMERSLACK as u64, "precision of sleeps"),
     (libc::PR_SET_CHILD_SUBREAPER as u64, "process managers take their orphans in"),
-    (libc::PR_GET_CHILD_SUBREAPER as u64, "the same, asked"),
+    (libc::PR_GET_CHILD_SUBREAPER as u64, "reading that setting"),
     (libc::PR_SET_NO_NEW_PRIVS as u64, "set already"),
     (libc::PR_GET_NO_NEW_PRIVS as u64, "whether it is set"),
     (libc::PR_SET_THP_DISABLE as u64, "large pages of its own"),
@@ -400,21 +400,21 @@ DONE, DONE_NAMES:
 calls! {
 /// Calls that scratch space does not support: `shutil.copystat` and `cp -a` tolerate that.
 UNSUPPORTED, UNSUPPORTED_NAMES:
-    (libc::SYS_getxattr, "marks on files"),
-    (libc::SYS_lgetxattr, "marks on files"),
-    (libc::SYS_fgetxattr, "marks on files"),
-    (libc::SYS_listxattr, "marks on files"),
-    (libc::SYS_llistxattr, "marks on files"),
-    (libc::SYS_flistxattr, "marks on files"),
-    (libc::SYS_setxattr, "marks on files"),
-    (libc::SYS_lsetxattr, "marks on files"),
-    (libc::SYS_fsetxattr, "marks on files"),
+    (libc::SYS_getxattr, "extended attributes"),
+    (libc::SYS_lgetxattr, "extended attributes"),
+    (libc::SYS_fgetxattr, "extended attributes"),
+    (libc::SYS_listxattr, "extended attributes"),
+    (libc::SYS_llistxattr, "extended attributes"),
+    (libc::SYS_flistxattr, "extended attributes"),
+    (libc::SYS_setxattr, "extended attributes"),
+    (libc::SYS_lsetxattr, "extended attributes"),
+    (libc::SYS_fsetxattr, "extended attributes"),
 }
 
 calls! {
 /// Calls that are refused as not permitted; unknown calls are refused as nonexistent.
 FORBIDDEN, FORBIDDEN_NAMES:
-    (libc::SYS_unshare, "a namespace of one's own is a kernel of one's own to attack"),
+    (libc::SYS_unshare, "new namespaces expose more kernel code to attacks"),
     (libc::SYS_setns, "another's namespace"),
     (libc::SYS_mount, "changing what is seen"),
     (libc::SYS_umount2, "uncovering what is hidden"),
@@ -428,7 +428,7 @@ FORBIDDEN, FORBIDDEN_NAMES:
     (libc::SYS_fspick, "the new way to mount"),
     (libc::SYS_mount_setattr, "the new way to mount"),
     (libc::SYS_bpf, "code for the kernel"),
-    (libc::SYS_perf_event_open, "watching neighbours, and a long list of holes"),
+    (libc::SYS_perf_event_open, "observing other processes; many vulnerabilities"),
     (libc::SYS_userfaultfd, "stopping the kernel in the middle of a copy"),
     (libc::SYS_kcmp, "comparing kernel objects of others"),
     (libc::SYS_add_key, "the keyring is shared"),
@@ -508,9 +508,9 @@ FORBIDDEN, FORBIDDEN_NAMES:
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_kexec_file_load, "another kernel"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_uselib, "a loader nobody uses"),
+    (libc::SYS_uselib, "an obsolete loader"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_ustat, "a call nobody uses"),
+    (libc::SYS_ustat, "an obsolete call"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_sysfs, "a call nobody uses"),
+    (libc::SYS_sysfs, "an obsolete call"),
 }

@@ -1,16 +1,15 @@
-//! How long one look at a cell may take, where the cell decides how much there is to read.
+//! Time limit of one sample of a cell. The cell decides how much there is to read.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of one look. 63 processes with the science libraries and files that they have mapped
-/// take a third of it.
+/// CPU time of one sample. 63 processes with the science libraries and mapped files take a third of it.
 const LOOK_CPU: Duration = Duration::from_millis(250);
-/// The same by the clock, on a machine that has other things to do.
+/// Wall-clock time of one sample, for a busy machine.
 const LOOK_WALL: Duration = Duration::from_secs(2);
 
-/// What is left of it. It belongs to the thread that has made it.
+/// The remaining time. Valid only in the thread that created it.
 #[derive(Debug)]
 pub struct Budget {
     cpu_until: Duration,
@@ -18,7 +17,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// One look's, of this thread.
+    /// The budget of one sample in this thread.
     pub fn new() -> Budget {
         Budget::of(LOOK_CPU, LOOK_WALL)
     }
@@ -32,7 +31,7 @@ impl Budget {
     }
 }
 
-/// Processor time of this thread.
+/// CPU time of this thread.
 pub fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_clocks_end_it() {
+    fn either_clock_spends_the_budget() {
         let long = Duration::from_secs(600);
         assert!(!Budget::of(long, long).is_spent());
         assert!(Budget::of(long, Duration::ZERO).is_spent());

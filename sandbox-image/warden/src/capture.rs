@@ -1,8 +1,8 @@
-//! What a run wrote, as far as it is kept: the head and the tail.
+//! Captured output of a run: its head and its tail, up to a limit.
 
 use std::collections::VecDeque;
 
-/// Keeps at most `limit` bytes: the first half as it came, and the last half as it ended.
+/// Keeps at most `limit` bytes: the first half from the start of the output, the second from its end.
 #[derive(Debug)]
 pub struct Capture {
     half: usize,
@@ -20,7 +20,7 @@ impl Capture {
         let to_head = bytes.len().min(self.half - self.head.len());
         self.head.extend_from_slice(&bytes[..to_head]);
         let rest = &bytes[to_head..];
-        // What would be pushed out at once need not go in.
+        // Skip bytes that would be dropped again at once.
         let skipped = rest.len().saturating_sub(self.half);
         self.tail.extend(&rest[skipped..]);
         let pushed_out = self.tail.len().saturating_sub(self.half);
@@ -28,12 +28,12 @@ impl Capture {
         self.left_out += (skipped + pushed_out) as u64;
     }
 
-    /// All that was written, kept or not.
+    /// Number of bytes written, kept or not.
     pub fn total(&self) -> u64 {
         (self.head.len() + self.tail.len()) as u64 + self.left_out
     }
 
-    /// Head and tail with a line between where something is missing, and how many bytes that is.
+    /// Head and tail, with a line between them if bytes are missing, and the number of missing bytes.
     pub fn finish(mut self) -> (Vec<u8>, u64) {
         if self.left_out > 0 {
             let line = format!("\n[… {} bytes left out …]\n", self.left_out);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_comes_out_as_it_went_in() {
+    fn output_within_the_limit_is_unchanged() {
         for pieces in [vec!["0123456789"], vec!["01234", "56789"], vec!["0"; 10]] {
             let mut capture = Capture::new(10);
             pieces.iter().for_each(|piece| capture.add(piece.as_bytes()));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_keeps_its_head_and_its_tail() {
+    fn output_beyond_the_limit_keeps_its_head_and_its_tail() {
         for size in [1, 3, 7, 26] {
             let mut capture = Capture::new(10);
             b"abcdefghijklmnopqrstuvwxyz".chunks(size).for_each(|piece| capture.add(piece));

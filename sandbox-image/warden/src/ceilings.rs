@@ -1,19 +1,19 @@
-//! Limits that this process was started with and that cells could not come up under: raised where that is
-//! permitted, and named before anything else fails for them.
+//! Resource limits (`ulimit`) of this process that are too low for cells. Raised if permitted; otherwise
+//! reported at the start, before they make something else fail.
 
 use anyhow::bail;
 use protocol::CellLimits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors of the warden's own, and of each standby.
+/// Descriptors of the warden itself, and of each standby.
 const OWN_FILES: u64 = 64;
 const FILES_OF_A_STANDBY: u64 = 16;
-/// Address space of an interpreter with its libraries, beyond the memory of its cell.
+/// Address space of an interpreter with its libraries, in addition to the memory of its cell.
 const LIBRARIES_BYTES: u64 = 4 << 30;
-/// What a cell is allowed to lock, and signals that may wait for it, as the jail sets them.
+/// Memory that a cell may lock, as the jail sets it.
 const LOCKED_BYTES: u64 = 64 << 10;
 
-/// A limit: how a shell names it, with how many bytes to one of its unit, and the least there has to be.
+/// A limit: its option in the shell's `ulimit`, the bytes in one of its units, and the required minimum.
 struct Ceiling {
     resource: Resource,
     option: &'static str,
@@ -34,7 +34,7 @@ fn ceilings(limits: &CellLimits, standbys: u64) -> [Ceiling; 5] {
     ]
 }
 
-/// The error names every limit that is too low, and the number that it takes.
+/// The error names every limit that is too low, and the required value.
 pub fn check(limits: &CellLimits, standbys: usize) -> anyhow::Result<()> {
     let standbys = u64::try_from(standbys).unwrap_or(u64::MAX);
     let too_low: Vec<_> =
@@ -42,7 +42,7 @@ pub fn check(limits: &CellLimits, standbys: usize) -> anyhow::Result<()> {
     if too_low.is_empty() {
         return Ok(());
     }
-    bail!("limits of this process are too low: {}", too_low.join("; "))
+    bail!("resource limits of this process are too low: {}", too_low.join("; "))
 }
 
 impl Ceiling {
@@ -60,7 +60,7 @@ impl Ceiling {
         Some(self.words(found.maximum.unwrap_or(u64::MAX)))
     }
 
-    /// With the unit, as shells do not agree on it.
+    /// Includes the unit, because shells use different ones.
     fn words(&self, has: u64) -> String {
         let Ceiling { option, unit, needed, .. } = self;
         let name = if *unit == 1 { "" } else { " KiB" };
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_with_their_unit() {
+    fn sizes_are_reported_with_their_unit() {
         let [files, _, size, ..] = ceilings(&CellLimits::NOTHING, 4);
         assert_eq!(files.words(64), "`ulimit -Hn` is 64, and 128 is needed");
         let size = Ceiling { needed: 512 << 20, ..size };
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_is_what_cells_and_standbys_take() {
+    fn each_limit_covers_cells_and_standbys() {
         let limits = CellLimits {
             open_files: 256,
             threads: 512,

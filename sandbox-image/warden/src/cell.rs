@@ -1,4 +1,10 @@
-//! One cell, from its fork to its death.
+//! One cell, from its fork to its end.
+//!
+//! ```text
+//! pending ──jailed──▶ standby ──run──▶ running ──run ended──▶ frozen ──next run──▶ running
+//! ```
+//!
+//! A cell whose run did not end by itself is killed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,24 +37,24 @@ use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
 use crate::{pump, rest};
 
-/// How long a fork may take to be jailed.
+/// Maximum time from the fork until the cell is jailed.
 const UP_WITHIN: Duration = Duration::from_secs(10);
-/// How long it may take to hear of one that has been made. Where its maker was killed nobody tells.
+/// Maximum wait for the report of a fork. If the process that forks is killed, no report comes.
 const BORN_WITHIN: Duration = Duration::from_secs(2);
-/// A run that writes so many times what is kept is stopped.
+/// A run is stopped when it has written this many times the output that is kept.
 const FLOOD_FACTOR: u64 = 10;
 
-/// A jailed process tree that waits for code, or has run some.
+/// A jailed process tree that waits for code or has run code.
 #[derive(Debug)]
 pub struct Cell {
-    /// When it dies all others of the cell do.
+    /// First process of the cell. Its death kills all others.
     init: Process,
     /// Runs the code.
     code: Process,
-    /// Init's ear. While it is open, init lives.
+    /// Init's control socket. Closing it makes init exit.
     orders: Channel,
     leftovers: Leftovers,
-    /// Shared with the look that is being taken.
+    /// Shared with the sample that is being taken.
     meter: Arc<Mutex<Meter>>,
     control: UnixStream,
     stdout: OwnedFd,
@@ -58,11 +64,11 @@ pub struct Cell {
     pub workspace: Workspace,
     pub entered: Entered,
     limits: CellLimits,
-    /// Last, for what is dropped above is killed by it.
+    /// Dropped last: it kills what is left of the fields above.
     pub lodging: Lodging,
 }
 
-/// A cell that has been forked and locks itself up.
+/// A cell that has been forked and is not jailed yet.
 #[derive(Debug)]
 pub struct Coming {
     status: Channel,
@@ -71,50 +77,50 @@ pub struct Coming {
     stderr: OwnedFd,
     display: OwnedFd,
     limits: CellLimits,
-    /// Last, as in [`Cell`].
+    /// Dropped last, as in [`Cell`].
     lodging: Lodging,
 }
 
-/// What the runs so far have left in the cell.
+/// State of the processes that earlier runs have left in the cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leftovers {
-    /// There was no run yet.
+    /// No run has begun yet.
     None,
     Running,
     Stopped,
 }
 
-/// What a run left.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub finished: Finished,
     pub stdout: (Vec<u8>, u64),
     pub stderr: (Vec<u8>, u64),
     pub pictures: Vec<Picture>,
-    /// The cell died before it had taken the code: nothing was run.
+    /// The cell died before it had received the code, so nothing was executed.
     pub never_began: bool,
 }
 
-/// What a run has written so far.
+/// Output of the run so far.
 struct Written {
     stdout: Capture,
     stderr: Capture,
     shown: Vec<Picture>,
 }
 
-/// What ended a run.
+/// Why a run ended.
 enum End {
-    /// The code came to its end, and says how.
+    /// The code ended, and the runner reported how.
     Word(Word),
-    /// The code's process is gone.
+    /// The code's process exited without a report.
     Exited,
-    /// The same, before it had taken all of the code.
+    /// The code's process exited before it had received all of the code.
     NeverBegan,
     Stopped(Limit),
 }
 
 impl Coming {
-    /// Has a zygote fork one.
+    /// Asks a zygote to fork a cell.
     pub async fn fork(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<Coming> {
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
@@ -125,24 +131,24 @@ impl Coming {
         let lodging = zygote
             .fork([control_end, stdout_end, stderr_end, display_end, status_end])
             .await
-            .context("asking the zygote for a cell")?;
+            .context("could not ask the zygote for a cell")?;
         Ok(Coming { status, control, stdout, stderr, display, limits, lodging })
     }
 
-    /// Waits until it is jailed.
+    /// Waits until the cell is jailed.
     pub async fn come_up(self) -> anyhow::Result<Cell> {
         let Coming { status, control, stdout, stderr, display, limits, lodging } = self;
         let (init, code, workspace, entered) = hear(&status).await?;
         let user = lodging.folder().and_then(|_| lodging.user());
         let tree = Tree { init: init.id(), code: code.id(), user };
         for process in [init.id(), code.id()] {
-            lodging.admit(process).context("putting a cell under its limits")?;
+            lodging.admit(process).context("could not apply limits to a cell")?;
         }
         let disk = match lodging.folder() {
             Some(folder) => Disk::shared(folder),
             None => Disk::own(&workspace),
         };
-        let disk = disk.context("finding the disk")?;
+        let disk = disk.context("could not open a cell's disk")?;
         let mut meter = Meter::new(tree, disk, lodging.group(), limits);
         if lodging.user().is_none() || lodging.group().is_none() {
             meter.count_watches(lodging.owner);
@@ -171,21 +177,21 @@ impl Coming {
 }
 
 impl Cell {
-    /// Has a zygote fork one, and waits until it is jailed.
+    /// Asks a zygote to fork a cell, and waits until it is jailed.
     pub async fn make(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<Cell> {
         Coming::fork(zygote, limits).await?.come_up().await
     }
 
-    /// Whether it still waits for code.
+    /// Whether the cell can take code.
     pub fn is_alive(&self) -> bool {
         self.init.is_alive() && self.code.is_alive()
     }
 
-    /// Runs one piece of code. The verdict is made here: from the clock, from how processes ended,
-    /// and from the bytes in the pipes. It gets `wall_ms`, and never more than the limit.
+    /// Runs one piece of code. Decides the outcome from the clock, the exit of the processes and the
+    /// bytes in the pipes. The time limit is `wall_ms` or the cell's limit, whichever is less.
     pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
         if self.leftovers != Leftovers::None {
-            self.workspace.remember(); // what came between two runs belongs to neither
+            self.workspace.remember(); // files written between two runs belong to neither
         }
         self.frames.begin();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
@@ -203,7 +209,7 @@ impl Cell {
         let never_began = is_first && matches!(end, End::NeverBegan);
         let wall = began.elapsed();
         let used = self.last_look(wall).await;
-        // More processes than there may be can have come since somebody last looked.
+        // The limit on processes can have been exceeded since the last sample.
         let end = match end {
             End::Word(Word::Ended) if self.meter.lock().await.has_too_many_processes() => {
                 End::Stopped(Limit::Processes(self.limits.processes))
@@ -230,13 +236,13 @@ impl Cell {
         Ok(Ran { finished, stdout, stderr, pictures, never_began })
     }
 
-    /// Whether there was a run, so that there may be something to stop.
+    /// Whether a run has begun, so that processes may have to be stopped.
     pub fn has_run(&self) -> bool {
         self.leftovers != Leftovers::None
     }
 
-    /// Stops all that the runs so far have left, until the next one. An error is why the cell cannot be
-    /// kept.
+    /// Stops all processes that earlier runs have left, until the next run. After an error the cell cannot
+    /// be kept.
     pub async fn rest(&mut self) -> io::Result<()> {
         self.leftovers = Leftovers::Stopped;
         let tree = self.meter.lock().await.tree();
@@ -251,7 +257,7 @@ impl Cell {
         let (is_handed_over, is_unread) = (AtomicBool::new(false), AtomicBool::new(false));
         let handed_over = async {
             let length = u32::try_from(code.len()).unwrap_or(u32::MAX).to_be_bytes();
-            // Where that fails the code has closed its side, or died before it had read it all.
+            // An error means that the code has closed its end, or died before it had read everything.
             let written = to_code.write_all(&[&length, code.as_bytes()].concat()).await;
             is_handed_over.store(written.is_ok(), Ordering::Relaxed);
             std::future::pending().await
@@ -259,7 +265,7 @@ impl Cell {
         let word = async {
             match from_code.read_u8().await {
                 Ok(byte) => Word::read(byte),
-                // The code closed its side. How the process ends is the only word left.
+                // The code closed its end. Only the exit of the process can now show how the run ended.
                 Err(error) => {
                     is_unread.store(is_reset(&error), Ordering::Relaxed);
                     std::future::pending().await
@@ -281,10 +287,10 @@ impl Cell {
             () = pump::pictures(&self.display, &mut self.frames, shown) => {
                 unreachable!("pictures never stop a run")
             }
-            () = handed_over => unreachable!("to hand over code is not the end of it"),
+            () = handed_over => unreachable!("sending the code does not end a run"),
         };
         match end {
-            // The kernel says so once, to whoever asks first.
+            // The kernel reports a reset once, to the first read or write.
             End::Exited
                 if !is_handed_over.load(Ordering::Relaxed)
                     || is_unread.load(Ordering::Relaxed)
@@ -296,21 +302,21 @@ impl Cell {
         }
     }
 
-    /// Whether the code's side was closed with something in it that nobody had read.
+    /// Whether the code's end was closed with unread bytes in it.
     fn has_unread_code(&self) -> bool {
         self.control.try_read(&mut [0]).is_err_and(|error| is_reset(&error))
     }
 
-    /// While whatever there is still lives.
+    /// Must be called while the processes still exist.
     async fn last_look(&self, wall: Duration) -> Used {
         let mut meter = self.meter.lock().await;
         match wall < meter::LOOK_EVERY {
-            true => meter.last_look(), // in so short a time there is not much to look at
+            true => meter.last_look(), // after so short a run there are few processes
             false => block_in_place(|| meter.last_look()),
         }
     }
 
-    /// The verdict. Only a run that came to its own end leaves a cell.
+    /// Decides the outcome. The cell survives only if the code ended by itself.
     async fn outcome(&mut self, end: End) -> Outcome {
         if let End::Word(word) = end {
             let meter = self.meter.lock().await;
@@ -319,8 +325,8 @@ impl Cell {
         }
         self.init.kill();
         self.lodging.kill();
-        // In this order: init is not gone before its last process has been reaped, and that one is
-        // ours to reap.
+        // In this order: init does not end before its last process has been reaped, and the warden is the
+        // one that reaps it.
         let ended = self.code.ended().await;
         self.init.ended().await;
         let meter = self.meter.lock().await;
@@ -331,7 +337,7 @@ impl Cell {
             (_, Ended::Signalled(_)) if was_out_of_memory => {
                 Outcome::Stopped { limit: Limit::MemoryBytes(self.limits.memory_bytes) }
             }
-            // Not by the warden, which had not sent it yet.
+            // The kernel sent SIGKILL: the warden had not sent one yet.
             (_, _) if is_killed && meter.was_memory_full() => {
                 Outcome::Stopped { limit: Limit::SandboxMemory }
             }
@@ -341,7 +347,7 @@ impl Cell {
         }
     }
 
-    /// What was shown and what was written, in the order of their making, each once.
+    /// Displayed and written pictures in order of creation, without duplicates.
     fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
         let CellLimits { images, image_bytes, all_images_bytes, .. } = self.limits;
         let most = images as usize;
@@ -367,23 +373,23 @@ impl Cell {
     }
 }
 
-/// Listens to a cell that is being made. Its parent announces it and it announces itself, and
-/// either may be first.
+/// Receives the two reports about a new cell: its parent sends `Born`, the cell itself sends `Ready`,
+/// in either order.
 async fn hear(status: &Channel) -> anyhow::Result<(Process, Process, OwnedFd, Entered)> {
     let (mut born, mut ready) = (None, None);
     loop {
         let patience = if born.is_none() { BORN_WITHIN } else { UP_WITHIN };
         let next = tokio::time::timeout(patience, next_report(status));
-        let (report, mut files) = next.await.context("a cell did not come up in time")??;
+        let (report, mut files) = next.await.context("a cell was not ready in time")??;
         match (report, files.next(), files.next()) {
-            // From here on they are killed if anything goes wrong.
+            // From here on they are killed on any error.
             (Report::Born, Some(init), Some(code)) => {
                 born = Some((Process::new(init)?, Process::new(code)?));
             }
             (Report::Ready { entered }, Some(workspace), None) => {
                 ready = Some((workspace, entered))
             }
-            _ => bail!("a cell spoke out of turn"),
+            _ => bail!("unexpected report from a cell"),
         }
         match (born, ready) {
             (Some((init, code)), Some((workspace, entered))) => {
@@ -397,11 +403,13 @@ async fn hear(status: &Channel) -> anyhow::Result<(Process, Process, OwnedFd, En
 async fn next_report(
     status: &Channel,
 ) -> anyhow::Result<(Report, impl Iterator<Item = OwnedFd> + use<>)> {
-    let Some((text, files)) = status.receive().await.context("listening to a cell")? else {
-        bail!("a cell died while it was being made");
+    let Some((text, files)) =
+        status.receive().await.context("could not receive a cell's report")?
+    else {
+        bail!("a cell died during its start");
     };
-    match serde_json::from_slice(&text).context("reading a cell's report")? {
-        Report::Broken { why } => bail!("a cell could not be made: {why}"),
+    match serde_json::from_slice(&text).context("invalid report from a cell")? {
+        Report::Broken { why } => bail!("could not start a cell: {why}"),
         report => Ok((report, files.into_iter())),
     }
 }
@@ -415,16 +423,16 @@ async fn deadline(wall_ms: u64) -> Limit {
     Limit::WallMs(wall_ms)
 }
 
-/// Our end, which does not block, and the cell's.
+/// The warden's end, which does not block, and the cell's end.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
-    // The cell has another user, and opens it again by `/dev/stdout`. Nobody else can get to it.
+    // The cell has another user, and reopens the pipe through `/dev/stdout`. Nothing else can reach it.
     rustix::fs::fchmod(&theirs, Mode::from_raw_mode(0o666))?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((ours, theirs))
 }
 
-/// The same, for both directions.
+/// The same for both directions.
 fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

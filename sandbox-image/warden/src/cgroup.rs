@@ -1,8 +1,8 @@
-//! A control group for each cell, where the warden may make them: the kernel's own limit on memory
-//! and processes of the cell as a whole, exact where looking from time to time is not.
+//! A control group (cgroup) for each cell, if the warden may create them. The kernel then limits memory
+//! and processes of the cell as a whole, exactly, where sampling can miss a short peak.
 //!
-//! Both generations of the interface are known. Whoever runs as nobody in particular can write to
-//! neither, as a rule, and cells are watched only.
+//! Supports both versions of the interface. An unprivileged user usually can write to neither; cells are
+//! then only sampled.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,61 +14,60 @@ use std::time::{Duration, Instant};
 
 use protocol::CellLimits;
 
-/// Groups that are kept for cells to come, at most: to make one and to remove it is a tenth of what all
-/// else takes that a cell is given.
+/// Maximum number of groups that are kept for later cells. Creating and removing a group takes a tenth of
+/// the time that all other resources of a cell take.
 const KEPT: usize = 16;
-/// What the kernel may still count in a group that nothing is in any more: names of files that it
-/// remembers. A group with more is not used again.
+/// Memory that the kernel may still count in an empty group, mainly cached file names. A group with more
+/// is not reused.
 const LEFT_BYTES: u64 = 1 << 20;
-/// How long a group may take to be empty after everything in it was killed. One that takes longer is
-/// tried again when the next one goes.
+/// How long a group may take to become empty after all its processes were killed. Removal of a slower
+/// group is retried when the next group is released.
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
-/// How long it may take to be as good as new. One that takes longer is removed.
+/// How long a group may take to become reusable. A slower one is removed.
 const CLEARED_WITHIN: Duration = Duration::from_millis(500);
-/// Between two looks. The kernel tells of an empty group only where there is a file to watch.
+/// Polling interval. The kernel announces an empty group only where there is a file to watch.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Where groups are made.
+/// Creates, reuses and removes groups.
 #[derive(Debug)]
 pub struct Cgroups {
     parents: Vec<Parent>,
     made: AtomicU64,
-    /// Wait for groups to be empty. Joined at the end, so that none is left.
+    /// Threads that wait for groups to become empty. Joined at the end, so that no group is left.
     clearing: Mutex<Vec<JoinHandle<()>>>,
     left: Arc<Left>,
 }
 
-/// Groups of cells that are gone.
+/// Groups of cells that have ended.
 #[derive(Debug, Default)]
 struct Left {
-    /// Empty, and as good as new.
+    /// Empty and reusable.
     kept: Mutex<Vec<Vec<PathBuf>>>,
-    /// Folders of those that were not empty in time.
+    /// Folders of groups that did not become empty in time.
     late: Mutex<Vec<PathBuf>>,
 }
 
-/// A folder in which a group is a folder, and what is written into each.
+/// A folder in which each group is a folder, with the settings of each group.
 #[derive(Debug)]
 struct Parent {
     folder: PathBuf,
     settings: Vec<(&'static str, String)>,
-    /// What tells that the kernel has ended something in the group for want of memory.
+    /// Counters that grow when the kernel kills a process because the group reached its memory limit.
     signs: &'static [Sign],
 }
 
-/// Files that tell whether a group is as good as new, by either generation's name, and the most that
-/// each may say.
+/// Files that show whether a group is reusable, of both versions, with the maximum value of each.
 const LEAVINGS: [(&str, u64); 3] =
     [("pids.current", 0), ("memory.current", LEFT_BYTES), ("memory.usage_in_bytes", LEFT_BYTES)];
 
-/// A file of a group, and the line of it that begins like this and ends with a count.
+/// A file of a group, and the prefix of the line in it that ends with a count.
 type Sign = (&'static str, &'static str);
 
-/// One cell's. When it is dropped, another cell's as soon as it is empty, or removed.
+/// The group of one cell. After it is dropped and has become empty, it is reused or removed.
 #[derive(Debug)]
 pub struct Group {
     folders: Vec<PathBuf>,
-    /// With what they said when the group became this cell's.
+    /// Each with its count when the cell received the group.
     signs: Vec<(PathBuf, &'static str, u64)>,
     made_by: Arc<Cgroups>,
 }
@@ -79,7 +78,7 @@ impl Cgroups {
         Cgroups { parents, made, clearing, left: Arc::default() }
     }
 
-    /// Finds out where groups can be made by making one. The error says why there can be none.
+    /// Finds out where groups can be created by creating one. The error is the reason why that failed.
     pub fn find(limits: &CellLimits) -> Result<Arc<Cgroups>, String> {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -89,16 +88,16 @@ impl Cgroups {
         };
         let groups = Arc::new(Cgroups::at(parents));
         groups.sweep();
-        let tried = groups.take().map_err(|error| format!("a group cannot be made: {error}"))?;
+        let tried = groups.take().map_err(|error| format!("could not create a group: {error}"))?;
         drop(tried);
         Ok(groups)
     }
 
-    /// A group that nothing is in.
+    /// Returns an empty group.
     pub fn take(self: &Arc<Cgroups>) -> io::Result<Group> {
         let kept = lock(&self.left.kept).pop();
         let made_by = Arc::clone(self);
-        // From here on what there is of it is cleared away, should the rest fail.
+        // From here on the drop of `group` cleans up after an error.
         let mut group = Group { folders: kept.unwrap_or_default(), signs: Vec::new(), made_by };
         if group.folders.is_empty() {
             self.make(&mut group)?;
@@ -131,7 +130,7 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes what wardens that were killed have left.
+    /// Removes groups that killed wardens have left.
     fn sweep(&self) {
         for parent in &self.parents {
             for entry in fs::read_dir(&parent.folder).into_iter().flatten().flatten() {
@@ -141,7 +140,7 @@ impl Cgroups {
                     .and_then(maker)
                     .is_some_and(|maker| !Path::new("/proc").join(maker).exists());
                 if left {
-                    // One that is not empty is not left.
+                    // Fails for a group that is not empty, which is still in use.
                     fs::remove_dir(entry.path()).ok();
                 }
             }
@@ -151,7 +150,7 @@ impl Cgroups {
 
 const PREFIX: &str = "belljar-";
 
-/// Of `belljar-123-4` the process that has made it.
+/// The process id of the creator: `123` of `belljar-123-4`.
 fn maker(name: &str) -> Option<&str> {
     let (maker, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
     maker.bytes().all(|byte| byte.is_ascii_digit()).then_some(maker)
@@ -165,7 +164,7 @@ impl Group {
         Ok(())
     }
 
-    /// Whether the kernel has ended something in it because it had all that it may have, and not
+    /// Whether the kernel killed a process in the group because the group reached its limit, and not
     /// because the machine's memory was full.
     pub fn was_out_of_memory(&self) -> bool {
         !self.signs.is_empty()
@@ -174,14 +173,15 @@ impl Group {
 }
 
 impl Group {
-    /// The file that counts what the kernel has killed in it.
+    /// The file that counts processes in it that the kernel has killed.
     pub fn kill_counter(&self) -> Option<&Path> {
         let counts_kills = |sign: &&(PathBuf, &str, u64)| sign.1 == "oom_kill ";
         self.signs.iter().find(counts_kills).map(|(file, _, _)| &**file)
     }
 }
 
-/// Files of the warden's own group that may count what the kernel has killed in it, by either generation.
+/// Files of the warden's own group that may count processes in it that the kernel has killed, of both
+/// versions.
 pub fn own_files() -> Vec<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -201,7 +201,7 @@ impl Drop for Group {
         let folders = std::mem::take(&mut self.folders);
         let is_whole = folders.len() == self.made_by.parents.len();
         let left = Arc::clone(&self.made_by.left);
-        // What is in it dies a moment later than this, and the runtime may be at its end.
+        // The processes in it end a moment later, and the runtime may be shutting down.
         let clearing = std::thread::spawn(move || match is_whole && is_cleared(&folders) {
             true => left.keep(folders),
             false => left.remove(folders, EMPTY_WITHIN),
@@ -215,17 +215,17 @@ impl Drop for Group {
 impl Drop for Cgroups {
     fn drop(&mut self) {
         for clearing in lock(&self.clearing).drain(..) {
-            drop(clearing.join()); // a thread that panicked has said so
+            drop(clearing.join()); // a panic has printed its message
         }
         let mut left = std::mem::take(&mut *lock(&self.left.late));
         left.extend(lock(&self.left.kept).drain(..).flatten());
         for folder in left.into_iter().filter(|folder| !is_removed(folder)) {
-            tracing::error!(?folder, "the control group of a cell could not be removed");
+            tracing::error!(?folder, "could not remove a control group");
         }
     }
 }
 
-/// Waits until nothing is in a group any more. Whether it is as good as new then.
+/// Waits until a group is empty. Returns whether it is reusable then.
 fn is_cleared(folders: &[PathBuf]) -> bool {
     let until = Instant::now() + CLEARED_WITHIN;
     loop {
@@ -244,7 +244,7 @@ fn is_cleared(folders: &[PathBuf]) -> bool {
 fn is_as_good_as_new(folder: &Path) -> bool {
     LEAVINGS.iter().all(|(file, most)| match fs::read_to_string(folder.join(file)) {
         Ok(text) => text.trim().parse::<u64>().is_ok_and(|left| left <= *most),
-        Err(_) => true, // the other generation's, or another limit's
+        Err(_) => true, // a file of the other version, or of another controller
     })
 }
 
@@ -258,7 +258,7 @@ impl Left {
         self.remove(folders, EMPTY_WITHIN);
     }
 
-    /// Removes these when they are empty, and with them what was late before.
+    /// Removes these once they are empty, and retries the groups that were late before.
     fn remove(&self, mut folders: Vec<PathBuf>, within: Duration) {
         let until = Instant::now() + within;
         loop {
@@ -271,7 +271,7 @@ impl Left {
         let mut late = lock(&self.late);
         late.retain(|folder| !is_removed(folder));
         if !folders.is_empty() {
-            tracing::warn!(groups = folders.len(), "what was killed in a cell is not dead yet");
+            tracing::warn!(groups = folders.len(), "killed processes still running");
             late.append(&mut folders);
         }
     }
@@ -288,17 +288,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The kernel counts what it needs for a cell itself, its tables above all, and a cell is to have
-/// what it was promised.
+/// The memory limit of a group. The kernel also counts its own memory for the cell, mainly page tables,
+/// and the cell must be able to use its whole limit.
 fn most(limits: &CellLimits) -> u64 {
     limits.memory_bytes + limits.memory_bytes / TABLES
 }
 
-/// This part of its memory a cell may have besides, for the kernel's tables.
+/// The kernel's tables may take this fraction of a cell's memory, in addition to it.
 pub const TABLES: u64 = 16;
 
-/// The second generation: one tree. A group with groups in it has no processes of its own, so the
-/// warden moves into one beside those of its cells.
+/// Version 2: one tree. A group that has child groups cannot have processes of its own, so the warden
+/// moves into a group beside those of its cells.
 fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String> {
     let folder = second_folder(own, mounts)?;
     let failed = |what: &'static str| {
@@ -307,14 +307,14 @@ fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String
     };
     let has = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
     if !["memory", "pids"].iter().all(|one| has.split_whitespace().any(|other| other == *one)) {
-        return Err(format!("memory and pids are not given to {}", folder.display()));
+        return Err(format!("controllers memory and pids are not enabled in {}", folder.display()));
     }
     let home = folder.join(format!("{PREFIX}warden"));
-    fs::create_dir_all(&home).map_err(failed("making a group"))?;
+    fs::create_dir_all(&home).map_err(failed("could not create a group"))?;
     put(&home.join("cgroup.procs"), &std::process::id().to_string())
-        .map_err(failed("moving the warden"))?;
+        .map_err(failed("could not move the warden"))?;
     put(&folder.join("cgroup.subtree_control"), "+memory +pids")
-        .map_err(failed("handing limits on"))?;
+        .map_err(failed("could not enable controllers"))?;
     Ok(Parent {
         folder,
         settings: vec![
@@ -327,16 +327,20 @@ fn second(own: &str, mounts: &str, limits: &CellLimits) -> Result<Parent, String
     })
 }
 
-/// Where this process is in it.
+/// The folder of this process in version 2.
 fn second_folder(own: &str, mounts: &str) -> Result<PathBuf, String> {
-    let root = mounted(mounts, "cgroup2", "").ok_or("there is no cgroup2")?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::")).ok_or("not in cgroup2")?;
+    let root = mounted(mounts, "cgroup2", "").ok_or("cgroup2 is not mounted")?;
+    let path = own
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .ok_or("this process is not in cgroup2")?;
     Ok(below(&root, path))
 }
 
-/// Where this process is in the first generation's tree for this kind of limit.
+/// The folder of this process in the tree of this controller in version 1.
 fn first_folder(own: &str, mounts: &str, kind: &str) -> Result<PathBuf, String> {
-    let root = mounted(mounts, "cgroup", kind).ok_or(format!("there is no cgroup for {kind}"))?;
+    let root = mounted(mounts, "cgroup", kind)
+        .ok_or(format!("cgroup controller {kind} is not mounted"))?;
     let path = own.lines().find_map(|line| {
         let (kinds, path) = line.split_once(':')?.1.split_once(':')?;
         kinds.split(',').any(|one| one == kind).then_some(path)
@@ -344,17 +348,17 @@ fn first_folder(own: &str, mounts: &str, kind: &str) -> Result<PathBuf, String> 
     Ok(below(&root, path.unwrap_or("/")))
 }
 
-/// As little as there can be.
+/// One page, the least that the kernel accepts.
 const SWAP_BYTES: u64 = 4096;
 
-/// The first generation: a tree for each kind of limit.
+/// Version 1: a tree for each controller.
 fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, String> {
     Ok(vec![
         Parent {
             folder: first_folder(own, mounts, "memory")?,
             settings: vec![
                 ("memory.limit_in_bytes", most(limits).to_string()),
-                // With swap a page more, so that it is the limit on memory that is met.
+                // One page more with swap, so that the limit on memory is reached first.
                 ("memory.memsw.limit_in_bytes", (most(limits) + SWAP_BYTES).to_string()),
             ],
             signs: &[("memory.failcnt", ""), ("memory.oom_control", "oom_kill ")],
@@ -367,12 +371,12 @@ fn first(own: &str, mounts: &str, limits: &CellLimits) -> Result<Vec<Parent>, St
     ])
 }
 
-/// Writes to one of the kernel's own files, which is there or is not.
+/// Writes to an existing file of the kernel, and creates none.
 fn put(file: &Path, value: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }
 
-/// Where a file system of this kind, with this option, is mounted.
+/// Mount point of a file system of this kind with this option.
 fn mounted(mounts: &str, kind: &str, option: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
@@ -382,7 +386,8 @@ fn mounted(mounts: &str, kind: &str, option: &str) -> Option<PathBuf> {
     })
 }
 
-/// In a container the path may be that of the machine, while the root is the container's own.
+/// Joins a mount point and a path. In a container the path may be that of the host, while the mount point
+/// is the container's own group.
 fn below(root: &Path, path: &str) -> PathBuf {
     let whole = root.join(path.trim_start_matches('/'));
     if whole.is_dir() { whole } else { root.to_owned() }
@@ -398,7 +403,7 @@ mod tests {
         cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
 
     #[test]
-    fn each_generation_is_found_where_it_is_mounted() {
+    fn each_version_is_found_where_it_is_mounted() {
         let at = |kind, option| mounted(MOUNTS, kind, option).map(|at| at.display().to_string());
         assert_eq!(at("cgroup", "memory").as_deref(), Some("/sys/fs/cgroup/memory"));
         assert_eq!(at("cgroup2", "").as_deref(), Some("/sys/fs/cgroup/unified"));
@@ -406,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_warden_has_made_is_its_own() {
+    fn only_groups_that_a_warden_created_are_its_own() {
         assert_eq!(maker("belljar-123-4"), Some("123"));
         for other in ["belljar-warden", "belljar-x-1", "user.slice", "123-4"] {
             assert_eq!(maker(other), None, "{other}");
@@ -414,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_not_empty_in_time_goes_with_a_later_one() {
+    fn a_group_that_is_not_empty_in_time_is_removed_with_a_later_one() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let [slow, quick] = ["slow", "quick"].map(|name| folder.path().join(name));
         let within = slow.join("process");
@@ -429,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_group_that_nothing_is_left_in_is_used_again() {
+    fn only_an_empty_group_is_reused() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         for (file, text, is_good) in [
             ("pids.current", "0\n", true),
@@ -444,22 +449,22 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_killed_says_so() {
+    fn a_kill_by_the_kernel_is_detected() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let events = folder.path().join("memory.events");
         let made_by = Arc::new(Cgroups::at(Vec::new()));
         let mut group = Group { folders: Vec::new(), signs: Vec::new(), made_by };
-        assert!(!group.was_out_of_memory(), "nobody tells");
+        assert!(!group.was_out_of_memory(), "no counter");
         group.signs = vec![(events.clone(), "max ", 0), (events.clone(), "oom_kill ", 1)];
-        for (text, told) in [
+        for (text, killed) in [
             ("", false),
             ("low 0\nmax 3\noom 1\noom_kill 0\n", false),
             ("low 0\nmax 0\noom_kill 2\n", false),
-            ("low 0\nmax 3\noom_kill 1\n", false), // that was in another cell's time
+            ("low 0\nmax 3\noom_kill 1\n", false), // the kill was in the time of an earlier cell
             ("low 0\nmax 3\noom_kill 2\n", true),
         ] {
             fs::write(&events, text).expect("it is ours");
-            assert_eq!(group.was_out_of_memory(), told, "{text}");
+            assert_eq!(group.was_out_of_memory(), killed, "{text}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A warden's claim on the users that it gives to cells: a locked file in shared memory, named after the first of
-//! them. The kernel releases the lock when the warden dies, however it dies. So the next warden can tell files
-//! that a killed one has left from files that a running one has there.
+//! A warden's claim on the users of its cells: a locked file in shared memory, named after the first user. The
+//! kernel releases the lock when the warden dies for any reason. So the next warden can distinguish files that a
+//! killed warden has left from files of a running one.
 //!
 //! Only cells on a shared root have files there.
 
@@ -19,7 +19,7 @@ const PREFIX: &str = "belljar-users-";
 /// Another warden may remove the file between opening and locking it.
 const ATTEMPTS: usize = 5;
 
-/// Held as long as this warden runs.
+/// Held while this warden runs.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -27,8 +27,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims the users from `first` on. `None` where a running warden has claimed them, or where no file can be
-    /// made: no cell can make one either then.
+    /// Claims the users from `first` on. `None` if a running warden has claimed them, or if no file can be
+    /// created: then no cell can create one either.
     pub fn of(folder: &Path, first: u32) -> Option<Claim> {
         let path = folder.join(format!("{PREFIX}{first}"));
         for _ in 0..ATTEMPTS {
@@ -36,7 +36,7 @@ impl Claim {
                 Ok(Some(file)) => return Some(Claim { path, _locked: file }),
                 Ok(None) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    tracing::warn!(first, "another warden uses these users");
+                    tracing::warn!(first, "another warden has these users");
                     return None;
                 }
                 Err(_) => return None,
@@ -49,7 +49,7 @@ impl Claim {
         first(self.path.file_name()?.to_str()?)
     }
 
-    /// Removes files of the claimed users, and of those whose warden is dead.
+    /// Removes files of the claimed users, and of users whose warden has ended.
     pub fn sweep(&self, folder: &Path) -> io::Result<()> {
         let mut users: HashSet<u32> = self.own().into_iter().collect();
         let mut dead = Vec::new();
@@ -69,7 +69,8 @@ impl Claim {
 }
 
 impl Drop for Claim {
-    /// Where cells have left files, some may still be ending. The file stays then, and the next warden looks again.
+    /// If files of cells remain, some cells may still be ending. The claim's file stays then, and the next warden
+    /// cleans up.
     fn drop(&mut self) {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let own = self.own().into_iter().collect();
@@ -79,7 +80,7 @@ impl Drop for Claim {
     }
 }
 
-/// Removes what belongs to these users and those after each, and returns how many files there were.
+/// Removes files of the ranges that begin with these users, and returns how many there were.
 fn remove_files_of(users: &HashSet<u32>, folder: &Path) -> io::Result<usize> {
     let warden = rustix::process::geteuid().as_raw();
     let is_of = |user: u32| {
@@ -88,7 +89,7 @@ fn remove_files_of(users: &HashSet<u32>, folder: &Path) -> io::Result<usize> {
     };
     let mut found = 0;
     for entry in fs::read_dir(folder)?.flatten() {
-        // Of a symbolic link, the link itself.
+        // The metadata of a symbolic link are those of the link itself.
         if entry.metadata().is_ok_and(|about| is_of(about.uid())) {
             found += 1;
             match fs::remove_file(entry.path()) {
@@ -102,13 +103,13 @@ fn remove_files_of(users: &HashSet<u32>, folder: &Path) -> io::Result<usize> {
     Ok(found)
 }
 
-/// Of `belljar-users-1900000000` the number.
+/// The number in `belljar-users-1900000000`.
 fn first(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Opens and locks a file of this user. `None` where it was removed meanwhile, or was another user's, as a cell can
-/// make a file with any name: that one is removed.
+/// Opens and locks a file of this user. `None` if it was removed meanwhile, or belonged to another user: a cell can
+/// create a file with any name, and such a file is removed.
 fn locked(path: &Path, create: OFlags) -> Result<Option<File>, Errno> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -131,7 +132,7 @@ fn locked(path: &Path, create: OFlags) -> Result<Option<File>, Errno> {
         return remove_foreign(path).map(|()| None);
     }
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    // Whoever removes it holds the lock, so from here on it stays.
+    // Removing the file requires the lock, so from here on it stays.
     let is_there = rustix::fs::fstat(&file)?.st_nlink > 0;
     Ok(is_there.then_some(file))
 }
@@ -173,14 +174,14 @@ mod tests {
         // A killed one unlocks its file and removes nothing.
         fs::write(at.join("belljar-users-600000"), "").expect("it is ours");
         fs::write(at.join("belljar-users-700000"), "").expect("it is ours");
-        let own = Claim::of(at, 700_000).expect("nobody has locked it");
+        let own = Claim::of(at, 700_000).expect("it is not locked");
         for (name, user) in [
             ("own", 700_000),
             ("last-of-own", 700_000 + COUNT - 1),
             ("dead", 600_007),
             ("running", 500_007),
             ("unknown", 800_000),
-            ("belljar-users-900000", 500_001), // made by a cell, and a claim of no one
+            ("belljar-users-900000", 500_001), // created by a cell, and not a claim
         ] {
             file(name, user);
         }

@@ -1,5 +1,6 @@
-//! The close look at the memory of a cell's processes. It is dear: a page or a mapping more makes it longer.
-//! So it is taken in passes, and a pass in slices of a few looks, between which the meter sees the rest:
+//! Proportional set size (PSS) of a cell's processes: shared pages are divided among the processes that
+//! share them. Measuring is expensive, because its time grows with every page and mapping. So it is done
+//! in passes, and a pass in time slices of a few samples, between which the meter measures the rest:
 //!
 //! ```text
 //! resting ──rest is over──▶ passing ──all processes measured──▶ resting
@@ -7,8 +8,8 @@
 //!                            └────┘ slice is over
 //! ```
 //!
-//! What is known between two measurements of a process follows what the kernel counts for it, so that it is
-//! never more than there is, and memory that a process allocates is seen at once.
+//! Between two measurements of a process, its value follows the kernel's cheap counter. So the value is never
+//! too high, and new allocations count at once.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -20,38 +21,38 @@ use crate::meter::rest_after;
 use crate::tree::Member;
 use crate::users::with_eyes_of;
 
-/// What one look may take of a pass.
+/// Time slice of a pass in one sample.
 pub const SLICE: Duration = Duration::from_millis(100);
-/// The same where it is about no limit but the peak that is reported.
+/// Time slice if only the reported peak depends on it, and no limit.
 const PEAK_SLICE: Duration = Duration::from_millis(10);
-/// Processor time of a pass that takes too long for the limit on memory to hold. 63 processes with the
+/// Maximum CPU time of a pass. A longer one is too slow to enforce the memory limit. 63 processes with the
 /// science libraries take 100 ms.
 const LONGEST_PASS_CPU: Duration = Duration::from_millis(750);
-/// The same by the clock, on a machine that has other things to do.
+/// The same in wall-clock time, for a busy machine.
 const LONGEST_PASS: Duration = Duration::from_secs(6);
-/// Processor time of a pass that the peak is not worth.
+/// Maximum CPU time of a pass that only serves the reported peak.
 const LONGEST_PEAK_CPU: Duration = Duration::from_millis(250);
 
-/// What is known of the processes of a cell.
+/// Measurements of the processes of a cell.
 #[derive(Debug)]
 pub struct Closely {
     known: HashMap<i32, Known>,
     pass: Option<Pass>,
-    /// Until when the last pass will do.
+    /// Time until which the last pass is recent enough.
     rest_until: Option<Instant>,
-    /// Whether a pass for the peak alone has taken too long.
+    /// Whether a pass for the reported peak has taken too long.
     is_too_dear_for_peak: bool,
-    /// Whether the last slice has met a process that could not be read.
+    /// Whether a process could not be read in the last slice.
     is_unread: bool,
-    /// Counts the looks.
+    /// Number of samples.
     looks: u64,
     measure: fn(i32) -> io::Result<Exact>,
 }
 
 #[derive(Debug)]
 struct Pass {
-    /// Processes that there were when it began, without those that are measured, the next one last. One
-    /// that was forked later comes with the next pass: its parent's part was larger before.
+    /// Processes that existed when the pass began and are not measured yet, the next one last. A process
+    /// that is forked later is measured in the next pass: its parent's share was larger before.
     left: Vec<i32>,
     began: Instant,
     cpu: Duration,
@@ -60,22 +61,22 @@ struct Pass {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     exact: Exact,
-    /// What the kernel counted for it right after it was measured, or when it was seen first.
+    /// The kernel's counter right after the measurement, or when the process was first seen.
     anon_bytes: u64,
-    /// The look that has measured it.
+    /// Number of the sample that measured it.
     look: u64,
 }
 
-/// What is known after a look.
+/// Result of a sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Close {
-    /// No more than there is.
+    /// Never more than the true value.
     pub exact: Exact,
-    /// Whether passes take so long that memory could be filled meanwhile.
+    /// Whether a pass takes so long that a cell could fill memory meanwhile.
     pub is_too_slow: bool,
-    /// Whether a process exists that could not be read, for another reason than that it does not permit it.
+    /// Whether an existing process could not be read, for another reason than a denied permission.
     pub is_unread: bool,
-    /// What this look took.
+    /// Duration of this sample.
     pub took: Duration,
 }
 
@@ -102,17 +103,17 @@ impl Default for Closely {
 }
 
 impl Closely {
-    /// A look at this is asked for anew: what was seen before will not do.
+    /// Makes the next sample measure again.
     pub fn forget_rest(&mut self) {
         self.rest_until = None;
     }
 
-    /// Another run begins.
+    /// Begins a run.
     pub fn begin(&mut self) {
         self.is_too_dear_for_peak = false;
     }
 
-    /// Called at each look, whether it has to be close or not: follows what the kernel counts.
+    /// Follows the kernel's counters. Called at each sample, measured or not.
     pub fn follow(&mut self, members: &[Member], resident: &[Resident]) {
         self.looks += 1;
         let ids: HashSet<i32> = members.iter().map(|member| member.id).collect();
@@ -127,7 +128,7 @@ impl Closely {
         }
     }
 
-    /// Goes on with a pass for the limit on memory.
+    /// Continues a pass for the memory limit.
     pub fn look(
         &mut self,
         members: &[Member],
@@ -144,7 +145,7 @@ impl Closely {
         Close { exact: self.known(members, resident), is_too_slow, is_unread, took }
     }
 
-    /// The same for the peak alone, as far as that is not dear.
+    /// Continues a pass for the reported peak, unless that is too expensive.
     pub fn look_for_peak(
         &mut self,
         members: &[Member],
@@ -177,8 +178,7 @@ impl Closely {
         for (id, exact, resident) in measured.found {
             let (exact, resident) = match (exact, resident) {
                 (Ok(exact), Ok(resident)) => (exact, resident),
-                // What a process shares with others counts whole where it has closed itself to its own
-                // user.
+                // If a process denies access to its own user, its shared memory counts in full.
                 (Err(error), Ok(resident)) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let shared_bytes = resident.bytes.saturating_sub(resident.anon_bytes);
                     (Exact { anon_bytes: resident.anon_bytes, shared_bytes }, resident)
@@ -202,8 +202,7 @@ impl Closely {
         began.elapsed()
     }
 
-    /// Who looks closely at a process has to be its user, or to have a capability for it that a
-    /// container's root lacks.
+    /// Reading the PSS of a process requires its user, or a capability that a container's root lacks.
     fn measure(&self, left: Vec<i32>, user: Option<u32>, slice: Duration) -> Measured {
         let mut measured = measure(left, slice, self.measure);
         let is_refused = |(id, exact, _): &Measurement| exact.is_err().then_some(*id);
@@ -221,12 +220,12 @@ impl Closely {
         measured
     }
 
-    /// No more than there is.
+    /// Never more than the true value.
     pub fn known(&self, members: &[Member], resident: &[Resident]) -> Exact {
         let mut sum = Exact::default();
         for (member, resident) in members.iter().zip(resident) {
             let Some(known) = self.known.get(&member.id) else { continue };
-            // What was counted at the beginning of this look is older than a measurement in it.
+            // The counter was read at the start of this sample, before a measurement in the same sample.
             let now = if known.look == self.looks { known.anon_bytes } else { resident.anon_bytes };
             let anon_bytes =
                 known.exact.anon_bytes.saturating_add(now).saturating_sub(known.anon_bytes);
@@ -237,13 +236,13 @@ impl Closely {
     }
 }
 
-/// One process at least.
+/// Measures at least one process.
 fn measure(mut left: Vec<i32>, slice: Duration, read: fn(i32) -> io::Result<Exact>) -> Measured {
     let (began, cpu) = (Instant::now(), thread_cpu());
     let mut found = Vec::new();
     while let Some(id) = left.pop() {
         let exact = read(id);
-        // Later than that: what comes in between is seen with the next measurement, and not twice.
+        // Read after the measurement: what is allocated in between then does not count twice.
         found.push((id, exact, memory::resident(id)));
         if began.elapsed() >= slice {
             break;
@@ -267,14 +266,14 @@ mod tests {
         anon_bytes.iter().map(one).collect()
     }
 
-    /// Numbers that no process has.
+    /// Ids that no process has.
     const IDS: [i32; 4] = [i32::MAX, i32::MAX - 1, i32::MAX - 2, i32::MAX - 3];
 
     fn seven(_: i32) -> io::Result<Exact> {
         Ok(Exact { anon_bytes: 7, shared_bytes: 1 })
     }
 
-    /// As many mappings make it, and longer than a slice.
+    /// Takes longer than a slice, as many mappings do.
     fn slowly(process: i32) -> io::Result<Exact> {
         let began = thread_cpu();
         while thread_cpu() - began < SLICE {}
@@ -282,33 +281,33 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_a_process_allocates_is_seen_without_measuring_it_again() {
+    fn newly_allocated_memory_counts_without_a_new_measurement() {
         let mut closely = Closely { measure: seven, ..Closely::default() };
         let (two, at_first) = (members(&IDS[..2]), resident(&[100, 50]));
         closely.follow(&two, &at_first);
         let seen = closely.look(&two, &at_first, None, SLICE);
         assert_eq!(seen.exact, Exact { anon_bytes: 14, shared_bytes: 2 });
         closely.rest_until = Some(Instant::now() + LONGEST_PASS);
-        // The kernel counted nothing for them right after they were measured.
+        // The kernel's counter was zero right after the measurement.
         for (now, wanted) in [([0, 0], 14), ([1000, 0], 1014), ([1000, 20], 1034)] {
             let now = resident(&now);
             closely.follow(&two, &now);
             assert_eq!(closely.look(&two, &now, None, SLICE).exact.anon_bytes, wanted);
         }
-        // One that was forked may share all that it begins with.
+        // A forked process may share everything that it starts with.
         let (three, now) = (members(&IDS[..3]), resident(&[0, 0, 900]));
         closely.follow(&three, &now);
         assert_eq!(closely.look(&three, &now, None, SLICE).exact.anon_bytes, 14);
         let now = resident(&[0, 0, 950]);
         closely.follow(&three, &now);
         assert_eq!(closely.look(&three, &now, None, SLICE).exact.anon_bytes, 64);
-        // One that is gone has nothing.
+        // A process that has ended has no memory.
         closely.follow(&two[..1], &now[..1]);
         assert_eq!(closely.look(&two[..1], &now[..1], None, SLICE).exact.anon_bytes, 7);
     }
 
     #[test]
-    fn a_pass_goes_on_where_the_last_look_ended_and_may_not_take_for_ever() {
+    fn a_pass_continues_where_the_last_sample_ended_and_has_a_time_limit() {
         let mut closely = Closely { measure: slowly, ..Closely::default() };
         let (few, rough) = (members(&IDS), resident(&[0; 4]));
         for measured in 1..=4 {
@@ -329,13 +328,13 @@ mod tests {
             if closely.look(&many, &rough, None, SLICE).is_too_slow {
                 break;
             }
-            assert!(looks < 64, "it ends before the pass does");
+            assert!(looks < 64, "it stops before the pass ends");
         }
         assert!(LONGEST_PASS_CPU < SLICE * (looks + 1), "after {looks}");
     }
 
     #[test]
-    fn a_peak_that_is_dear_is_not_looked_for() {
+    fn a_peak_that_is_expensive_is_not_measured() {
         let ids: Vec<i32> = (0..64).map(|n| i32::MAX - n).collect();
         let (many, rough) = (members(&ids), resident(&[0; 64]));
         let mut closely = Closely { measure: slowly, ..Closely::default() };
@@ -351,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_process_that_cannot_be_measured_all_counts() {
+    fn memory_of_a_process_that_denies_access_counts_in_full() {
         let refuse = |_| Err(io::Error::from(io::ErrorKind::PermissionDenied));
         let mut closely = Closely { measure: refuse, ..Closely::default() };
         let me = members(&[std::process::id().cast_signed()]);

@@ -1,5 +1,5 @@
-//! One connection is one cell: takes requests in order, answers each, and lets the cell die with
-//! it.
+//! A connection of the server, which owns one cell: answers requests in order, and ends the cell when the
+//! connection ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use crate::cell::Ran;
 use crate::pool::{NoCell, Pool, Taken};
 use crate::workspace::Written;
 
-/// What a run has left may go on for so long. Most cells have had their last run, and many of the
-/// others get their next one sooner, and need not be stopped.
+/// Delay after a run before its remaining processes are stopped. By then most cells have ended and many of
+/// the others have begun their next run.
 const REST_AFTER: Duration = Duration::from_millis(5);
 
-/// Standbys that may die, one after the other, before one takes the code.
+/// Maximum number of standbys tried in a row if they die before they receive the code.
 const MAX_STANDBYS_TRIED: usize = 4;
 
-/// Between two looks at a cell that is at rest.
+/// Interval at which a frozen cell is checked again.
 const REST_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a cell that has had its last run lets others pass.
+/// Maximum delay of the end of a cell in favour of other runs.
 const LETS_PASS: Duration = Duration::from_millis(5);
 
-/// What every connection of a warden shares.
+/// State that all connections of a warden share.
 #[derive(Debug)]
 pub struct Shared {
     pub pool: Pool,
@@ -40,7 +40,7 @@ pub struct Shared {
     pub python: String,
 }
 
-/// Serves until the other side is gone.
+/// Serves a connection until the other side closes it.
 pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
     let (reader, writer) = stream.into_split();
     let mut connection = Connection {
@@ -53,7 +53,7 @@ pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
     };
     match connection.requests().await {
         Ok(()) | Err(FrameError::Closed) => {}
-        Err(error) => tracing::warn!(%error, "a connection was given up"),
+        Err(error) => tracing::warn!(%error, "connection failed"),
     }
     connection.end().await;
 }
@@ -63,9 +63,9 @@ struct Connection {
     writer: BufWriter<OwnedWriteHalf>,
     shared: Arc<Shared>,
     taken: Option<Taken>,
-    /// What the cell was asked for with: its imports, and whether more code is to follow.
+    /// Parameters of the request for the cell: imports, and whether more code will follow.
     asked_for: (Vec<String>, bool),
-    /// Whether the cell was ended between two runs, which the next run is told.
+    /// Whether the cell was ended between two runs. The next run reports it.
     restless: bool,
 }
 
@@ -89,7 +89,7 @@ impl Connection {
                 }
                 Request::Run { wall_ms, files } => self.run(&blob, wall_ms, files).await?,
             }
-            // Requests that came together are answered together.
+            // Requests that arrived together are answered together.
             if self.reader.buffer().is_empty() {
                 self.writer.flush().await?;
                 self.rest().await;
@@ -97,8 +97,8 @@ impl Connection {
         }
     }
 
-    /// A cell that is not needed any more lets the answer that came of it pass, and other runs: its end is
-    /// work of a millisecond for the same processors. Where places are short it lets nobody pass.
+    /// Ending a cell takes a millisecond of CPU time, so it waits until the answer is sent and other runs
+    /// have ended. If all places are taken it does not wait.
     async fn end(self) {
         let Some(taken) = self.taken else { return };
         if !self.shared.pool.is_full() {
@@ -107,8 +107,8 @@ impl Connection {
         drop(taken);
     }
 
-    /// Lets nothing run in the cell until there is more to do, unless there is at once. The kernel may
-    /// wake what was stopped when it ends a process for want of memory, so it is looked at again.
+    /// Freezes the cell until the next request, unless one is already there. Checks it again at intervals,
+    /// because the kernel may wake stopped processes when it kills one for lack of memory.
     async fn rest(&mut self) {
         let mut after = REST_AFTER;
         while let Some(taken) = &mut self.taken
@@ -126,7 +126,7 @@ impl Connection {
 
     async fn open(&mut self, least: Tier) -> Reply {
         if self.taken.is_some() {
-            return invalid("one connection is one cell");
+            return invalid("this connection already has a cell");
         }
         let (imports, more) = &self.asked_for;
         match self.shared.pool.take(imports, *more).await {
@@ -140,8 +140,8 @@ impl Connection {
         }
     }
 
-    /// The standby had died before it took any code, as the kernel ends them first when memory is short.
-    /// Nothing was run, so another one takes its place, with the same files.
+    /// Replaces a standby that died before it received any code: the kernel kills standbys first when memory
+    /// is short. Nothing was executed, so another one takes its place, with the same files.
     async fn take_another(&mut self) -> Result<(), Reply> {
         let Some(dead) = self.taken.take() else { return Err(Reply::Refused(Refusal::CellLost)) };
         tracing::warn!("standby died before its first code");
@@ -155,7 +155,7 @@ impl Connection {
         };
         let owner = taken.cell.lodging.owner;
         if let Err(error) = dead.workspace.put_into(&mut taken.cell.workspace, owner) {
-            return Err(invalid(&format!("the files of the input could not be written: {error}")));
+            return Err(invalid(&format!("could not write the input files: {error}")));
         }
         self.taken = Some(taken);
         Ok(())
@@ -166,7 +166,7 @@ impl Connection {
         let owner = taken.cell.lodging.owner;
         match taken.cell.workspace.put(name, content, owner) {
             Ok(()) => Reply::FilePut,
-            Err(error) => invalid(&format!("{name} could not be written: {error}")),
+            Err(error) => invalid(&format!("could not write {name}: {error}")),
         }
     }
 
@@ -184,7 +184,7 @@ impl Connection {
             return self.ran(not_run(Limit::Rest, true), Vec::new()).await;
         }
         let Ok(code) = std::str::from_utf8(code) else {
-            return self.answer(&invalid("code that is no UTF-8"), &[]).await;
+            return self.answer(&invalid("invalid code: not UTF-8"), &[]).await;
         };
         let shared = Arc::clone(&self.shared);
         let passing = shared.pool.pass();
@@ -196,7 +196,7 @@ impl Connection {
             let ran = tokio::select! {
                 ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
                 () = gone(&mut self.reader) => {
-                    // Nobody waits for the result any more, so nobody needs the run, not for a moment.
+                    // The client is gone, so the run is stopped at once.
                     self.taken = None;
                     return Err(FrameError::Closed);
                 }
@@ -218,7 +218,7 @@ impl Connection {
             Ok(ran) => ran,
             Err(error) => {
                 self.taken = None;
-                let why = format!("the run could not be followed: {error}");
+                let why = format!("could not follow the run: {error}");
                 return self.answer(&Reply::Refused(Refusal::Unavailable { why }), &[]).await;
             }
         };
@@ -231,7 +231,7 @@ impl Connection {
             self.taken = None;
         }
         self.ran(ran, written).await?;
-        // Once the answer is on its way, and not before, others may have the processor.
+        // Other work may use the CPU only after the answer has been sent.
         self.writer.flush().await?;
         drop(passing);
         Ok(())
@@ -256,8 +256,8 @@ impl Connection {
     }
 }
 
-/// Waits until the other side has hung up. Bytes that come meanwhile are requests to follow, and
-/// stay where they are.
+/// Waits until the other side closes the connection. Bytes that arrive meanwhile are later requests, and
+/// stay in the buffer.
 async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
     if !reader.buffer().is_empty() {
         return std::future::pending().await;
@@ -268,7 +268,7 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
     }
 }
 
-/// Whoever wrote the code is told as of any other limit, and nothing is run.
+/// The result of a run that is refused because of a limit. Nothing is executed.
 fn not_run(limit: Limit, cell_lost: bool) -> Ran {
     Ran {
         finished: Finished {

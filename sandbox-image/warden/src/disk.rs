@@ -1,4 +1,4 @@
-//! The room that a cell has for files, and what it has taken of it.
+//! Disk space of a cell: its limit and its use.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,49 +13,49 @@ use crate::budget::Budget;
 use crate::memory;
 use crate::tree::is_gone;
 
-/// Where a cell's files are.
+/// Location of a cell's files.
 #[derive(Debug)]
 pub enum Disk {
-    /// On a file system of their own, which lies in memory and has an end.
+    /// On a file system of the cell's own, in memory and with a size limit.
     Own {
         folder: OwnedFd,
-        /// `00:2f`, as it stands before each mapping of one of its files.
+        /// `00:2f`, as each mapping of one of its files shows it.
         device: String,
     },
-    /// In a folder of a file system that others have as well, and what is its user's of the shared
-    /// memory of all: somebody has to count.
+    /// In a folder of a file system that others also use, and in the shared memory of the machine, where
+    /// the cell's files are those of its user. The warden has to count them.
     Shared {
         folder: OwnedFd,
         user: u32,
-        /// That of shared memory, where there is some.
+        /// The device of shared memory, if there is any.
         device: Option<String>,
     },
 }
 
-/// What is left of a disk, and what is not.
+/// Used and free space of a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Room {
     pub used_bytes: u64,
-    /// What of them is memory.
+    /// The part of it that is in memory.
     pub in_memory_bytes: u64,
     pub free_files: u64,
 }
 
-/// Blocks, as `stat` counts them.
+/// Size of a block as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
-/// A file system that others have as well takes some for itself, such as the list of a file's blocks:
-/// no more than this part, and without it a file that is as large as one may be would be too large.
+/// A shared file system uses blocks for itself, such as the list of a file's blocks: at most this fraction.
+/// Without the allowance a file of the maximum size would exceed the limit.
 const OVERHEAD: u64 = 64;
 
 impl Disk {
-    /// The one on which this work directory lies.
+    /// The file system of this work directory.
     pub fn own(workspace: impl AsFd) -> io::Result<Disk> {
         let folder = workspace.as_fd().try_clone_to_owned()?;
         let device = name(rustix::fs::fstat(&folder)?.st_dev);
         Ok(Disk::Own { folder, device })
     }
 
-    /// This folder, and all below it. Whoever has the work directory in it is the cell's user.
+    /// This folder and everything below it. The owner of the work directory in it is the cell's user.
     pub fn shared(folder: BorrowedFd<'_>) -> io::Result<Disk> {
         let [workspace, _] = FOLDERS;
         Ok(Disk::Shared {
@@ -65,7 +65,7 @@ impl Disk {
         })
     }
 
-    /// A look at a shared folder ends when it has seen too much.
+    /// Counting a shared folder stops once a limit is exceeded.
     pub fn room(&self, limits: &CellLimits) -> io::Result<Room> {
         match self {
             Disk::Own { folder, .. } => {
@@ -85,7 +85,7 @@ impl Disk {
         }
     }
 
-    /// The limit that a shared folder is past. A file system of the cell's own keeps its limits itself.
+    /// The limit that a shared folder exceeds. On a file system of the cell's own the kernel enforces limits.
     pub fn past(&self, room: Room, limits: &CellLimits) -> Option<Limit> {
         match self {
             Disk::Own { .. } => None,
@@ -99,7 +99,7 @@ impl Disk {
         }
     }
 
-    /// The device that nobody else has files on.
+    /// The device that has only this cell's files.
     pub fn own_device(&self) -> Option<&str> {
         match self {
             Disk::Own { device, .. } => Some(device),
@@ -107,8 +107,8 @@ impl Disk {
         }
     }
 
-    /// How much of its files a process has mapped, and so has in its own count as well. Nothing where the
-    /// budget does not suffice to tell.
+    /// Bytes of the disk's files that a process has mapped, which are therefore also in the count of the
+    /// process. `None` if the budget is spent first.
     pub fn mapped(&self, process: i32, budget: &Budget) -> Option<u64> {
         match self {
             Disk::Own { device, .. } | Disk::Shared { device: Some(device), .. } => {
@@ -119,7 +119,7 @@ impl Disk {
     }
 }
 
-/// A device as it stands before each mapping of one of its files.
+/// Name of a device as each mapping of one of its files shows it.
 fn name(device: u64) -> String {
     format!("{:02x}:{:02x}", rustix::fs::major(device), rustix::fs::minor(device))
 }
@@ -128,7 +128,7 @@ fn most(limits: &CellLimits) -> u64 {
     limits.scratch_bytes.saturating_add(limits.scratch_bytes / OVERHEAD)
 }
 
-/// What was seen so far. It ends where it knows enough.
+/// Counts files, and stops once a limit is exceeded.
 struct Count {
     limits: CellLimits,
     files: u64,
@@ -145,8 +145,8 @@ impl Count {
         self.files > self.limits.scratch_files || self.bytes > most(&self.limits)
     }
 
-    /// By descriptor, and through no link: whoever owns the folder can change it while we look. What goes
-    /// meanwhile takes no room; what cannot be looked at is an error.
+    /// Uses descriptors and follows no links, because the owner can change the folder meanwhile. Files that
+    /// are removed meanwhile take no space; a file that cannot be examined is an error.
     fn all_below(&mut self, folder: BorrowedFd<'_>) -> io::Result<()> {
         let mut open = vec![list(folder, c".")?];
         while let Some(folder) = open.last_mut() {
@@ -174,7 +174,7 @@ impl Count {
             }
             match list(folder, name) {
                 Ok(below) => open.push(below),
-                // Something else is in its place.
+                // It was replaced meanwhile.
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -182,11 +182,11 @@ impl Count {
         Ok(())
     }
 
-    /// What is this user's of a folder in which all cells have files, and no folders.
+    /// Counts this user's files in a folder in which all cells have files, and no folders.
     fn all_of(&mut self, folder: &Path, user: u32) -> io::Result<()> {
         let open = rustix::fs::openat(rustix::fs::CWD, folder, LIST, Mode::empty());
         let mut entries = match open.and_then(Dir::new) {
-            // Where there is no such folder, or none that may be looked at, there is nothing in it.
+            // A folder that is missing or that cells cannot open has no files of theirs.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Ok(()),
             entries => entries?,
         };
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_in_memory_is_told_from_others() {
+    fn a_file_system_in_memory_is_distinguished_from_others() {
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
         let disk = Disk::own(&file).expect("it is open");
         assert!(disk.room(&limits(0, 0)).expect("it is open").used_bytes > 0);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_folder_is_counted_to_its_depths_and_through_no_link() {
+    fn a_shared_folder_is_counted_recursively_and_without_following_links() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let outside = tempfile::tempdir().expect("there is a place for temporary files");
         std::fs::write(outside.path().join("large"), vec![1; 1 << 20]).expect("it is ours");
@@ -253,13 +253,13 @@ mod tests {
         let open = std::fs::File::open(folder.path()).expect("it is ours");
         let mut disk = Disk::shared(open.as_fd()).expect("it is open");
         if let Disk::Shared { user, .. } = &mut disk {
-            *user = u32::MAX; // nobody: what others have in shared memory is none of this test's
+            *user = u32::MAX; // unused user: other files in shared memory do not concern this test
         }
         let room = disk.room(&limits(1 << 20, 100)).expect("it is open");
         assert!((100_000..200_000).contains(&room.used_bytes), "{room:?}");
         assert_eq!(room.free_files, 95, "link, workspace, b, c and file");
         let full = disk.room(&limits(1 << 20, 3)).expect("it is open");
-        assert_eq!(full.free_files, 0, "it stops where it knows enough");
+        assert_eq!(full.free_files, 0, "it stops at the limit");
         assert_eq!(disk.past(full, &limits(1 << 20, 3)), Some(Limit::DiskFiles(3)));
         assert_eq!(disk.past(room, &limits(1 << 10, 100)), Some(Limit::DiskBytes(1 << 10)));
         assert_eq!(disk.past(room, &limits(1 << 20, 100)), None);

@@ -1,4 +1,4 @@
-//! The display channel: pictures that the code shows. Everything in here was written by it.
+//! The display channel: pictures that the code shows. All input is untrusted.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,21 +6,21 @@ use std::time::SystemTime;
 
 use crate::workspace::{Picture, picture_type};
 
-/// The first bytes of what is too large, enough to tell whether it is a picture.
+/// The first bytes of an oversized frame, enough to detect a picture.
 const SNIFFED_BYTES: usize = 64;
 
-/// Takes pieces of `u32 length + picture` and gives whole pictures, at most so many a run.
+/// Decodes a stream of `u32 length + picture` frames into pictures, with limits per run.
 #[derive(Debug)]
 pub struct Frames {
     most: usize,
     most_bytes: usize,
-    /// Bytes of those pictures together.
+    /// Maximum bytes of all pictures together.
     most_bytes_together: usize,
-    /// The beginning of a frame.
+    /// The start of an incomplete frame.
     buffer: Vec<u8>,
-    /// Bytes of a picture that is too large, still to come.
+    /// Bytes of an oversized picture that are still to be skipped.
     skip: usize,
-    /// What tells the pictures of this run that have been given out from one another.
+    /// Hashes of the pictures that this run has returned.
     given: HashSet<u64>,
     given_bytes: usize,
     left_out: u32,
@@ -40,18 +40,18 @@ impl Frames {
         }
     }
 
-    /// Another run begins, and what the last one left unfinished is not a part of it.
+    /// Begins a run, and drops an incomplete frame of the last one.
     pub fn begin(&mut self) {
         *self = Frames::new(self.most, self.most_bytes, self.most_bytes_together);
     }
 
-    /// How many pictures of this run were too large or too many.
+    /// Number of pictures of this run that exceeded a limit.
     pub fn left_out(&self) -> u32 {
         self.left_out
     }
 
-    /// The pictures that this piece completes, each once. What has not come whole stays where it is: code
-    /// may send a picture byte by byte.
+    /// Returns the pictures that these bytes complete, without duplicates. An incomplete frame stays in the
+    /// buffer without being copied, because code may send a picture byte by byte.
     pub fn add(&mut self, bytes: &[u8]) -> Vec<Picture> {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
@@ -78,7 +78,7 @@ impl Frames {
         let taken = buffer.len() - left.len();
         self.buffer = buffer;
         if taken > 0 {
-            // What is left came with this piece, so it is no more than that.
+            // The rest came with these bytes, so it is no longer than they are.
             self.buffer.drain(..taken);
             self.buffer.shrink_to_fit();
         }
@@ -115,14 +115,14 @@ mod tests {
         [&length.to_be_bytes(), content].concat()
     }
 
-    /// How many pictures, and how many frames that were left out.
+    /// The number of pictures, and of frames that were left out.
     fn read(frames: &mut Frames, stream: &[u8], size: usize) -> (usize, u32) {
         let pictures = stream.chunks(size).flat_map(|piece| frames.add(piece)).count();
         (pictures, frames.left_out())
     }
 
     #[test]
-    fn pictures_come_out_however_the_stream_is_cut() {
+    fn pictures_are_decoded_however_the_stream_is_split() {
         let other = [PNG, b"!"].concat();
         let large = [PNG, &[0; 100]].concat();
         let frames = [PNG, b"no picture", &[0; 100], &large, &other, b"", PNG];
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_pictures_of_one_run() {
+    fn the_number_of_pictures_of_a_run_is_limited() {
         let mut frames = Frames::new(3, 64, 1000);
         let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
         assert_eq!(read(&mut frames, &stream, 7), (3, 2));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_bytes_of_pictures_of_one_run() {
+    fn the_bytes_of_all_pictures_of_a_run_are_limited() {
         let mut frames = Frames::new(9, 64, 2 * PNG.len() + 3);
         let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
         assert_eq!(read(&mut frames, &stream, 7), (2, 3));
@@ -151,9 +151,9 @@ mod tests {
         assert_eq!(read(&mut frames, &stream, 7), (2, 3));
     }
 
-    /// With a copy of what is there for each byte that comes it would be ten terabytes.
+    /// Copying the buffer for each byte would copy ten terabytes.
     #[test]
-    fn a_picture_that_comes_byte_by_byte_is_copied_once() {
+    fn a_picture_that_arrives_byte_by_byte_is_copied_once() {
         let bytes = 4 << 20;
         let mut frames = Frames::new(9, bytes, bytes);
         let stream = framed(&[PNG, &vec![7; bytes - PNG.len()]].concat());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_picture_does_not_swallow_those_of_the_next_run() {
+    fn an_incomplete_picture_does_not_affect_the_next_run() {
         let mut frames = Frames::new(3, 64, 1000);
         assert_eq!(read(&mut frames, &[0, 0, 0, 60, 1], 9), (0, 0));
         frames.begin();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_four_gigabytes_costs_nothing() {
+    fn a_length_of_four_gigabytes_allocates_nothing() {
         let mut frames = Frames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 0));
         frames.add(&[0; 100_000]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_tiny_frames_costs_no_more_than_its_bytes() {
+    fn a_flood_of_tiny_frames_does_not_grow_the_buffer() {
         let mut frames = Frames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 0));
         assert!(frames.buffer.capacity() < 1000);

@@ -1,17 +1,17 @@
-//! How often the kernel has killed a process because memory was full: that of the warden's own control
-//! group, which is the container's as a rule, or that of the machine.
+//! Counts processes that the kernel killed because memory was full: the memory of the warden's own control
+//! group, which usually is the container's, or of the machine.
 
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Group};
 use crate::told;
 
-/// The kernel's counter, in each of its files that has one.
+/// Name of the kernel's counter in all files that have one.
 const LINE: &str = "oom_kill ";
 /// The counter of the whole machine.
 const MACHINE: &str = "/proc/vmstat";
 
-/// A counter, and what it said when the run began.
+/// A counter, and its value when the run began.
 #[derive(Debug)]
 pub struct Kills {
     file: PathBuf,
@@ -19,8 +19,8 @@ pub struct Kills {
 }
 
 impl Kills {
-    /// The counter that says least about others: that of the cell's own group, else that of the warden's,
-    /// in which the cell is then, else that of the machine.
+    /// The counter that includes the fewest other processes: that of the cell's own group, else that of the
+    /// warden's, which then contains the cell, else that of the machine.
     pub fn of(group: Option<&Group>) -> Kills {
         let of_cell = group.and_then(Group::kill_counter).map(Path::to_owned);
         let of_warden = || cgroup::own_files().into_iter().find(|file| count(file).is_some());
@@ -28,12 +28,12 @@ impl Kills {
         Kills { before: count(&file).unwrap_or(0), file }
     }
 
-    /// Another run begins.
+    /// Begins a run.
     pub fn begin(&mut self) {
         self.before = count(&self.file).unwrap_or(0);
     }
 
-    /// Whether the kernel has killed something since then.
+    /// Whether the kernel has killed a process since the run began.
     pub fn are_more(&self) -> bool {
         count(&self.file).is_some_and(|now| now > self.before)
     }
@@ -49,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kill_counts_from_the_run_in_which_it_came() {
+    fn only_kills_during_the_run_count() {
         let file = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
-        let say = |text: &str| std::fs::write(file.path(), text).expect("it is ours");
-        say("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+        let write = |text: &str| std::fs::write(file.path(), text).expect("it is ours");
+        write("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
         let mut kills = Kills { file: file.path().into(), before: 0 };
         kills.begin();
         assert!(!kills.are_more());
-        say("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+        write("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
         assert!(kills.are_more());
         kills.begin();
         assert!(!kills.are_more());

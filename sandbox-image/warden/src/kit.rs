@@ -1,19 +1,19 @@
-//! What a zygote has imported before anybody asks. One that has imported less is forked, and its
-//! forks end, several times as fast.
+//! Kits: the modules that a zygote imports in advance. Forking a zygote with fewer modules, and ending its
+//! cells, is several times as fast.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// From the fastest to the one that has everything; each has what those before it have.
+/// Ordered from the fastest to the most complete; each contains those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kit {
-    /// Python itself, which the wall is tried with.
+    /// No modules. Used to test the isolation.
     Empty,
-    /// What code begins with that computes a little.
+    /// Modules that code for small computations imports.
     Bare,
-    /// What a data scientist's script begins with.
+    /// Modules that data science code imports.
     Science,
     TensorFlow,
 }
@@ -56,11 +56,11 @@ const SCIENCE: &[&str] = &[
     "PIL.ImageShow",
 ];
 
-/// `keras` comes with it. The rest of the libraries is imported by the code that wants it.
+/// Includes `keras`. Code imports the remaining libraries itself.
 const TENSORFLOW: &[&str] = &["tensorflow"];
 
 impl Kit {
-    /// Those that serve, in the order in which they are wanted first.
+    /// Kits that cells use, in the order in which their zygotes should start.
     pub const SERVING: [Kit; 3] = [Kit::Science, Kit::Bare, Kit::TensorFlow];
 
     pub fn modules(self) -> Vec<&'static str> {
@@ -72,13 +72,13 @@ impl Kit {
         }
     }
 
-    /// Whether all that it needs is there.
+    /// Whether its libraries are installed.
     pub fn is_installed(self, site_packages: &Path) -> bool {
         self != Kit::TensorFlow || site_packages.join("tensorflow").is_dir()
     }
 
-    /// The fastest for code with these imports. Of a package that nobody knows it is assumed that it
-    /// builds on those that everybody has.
+    /// The fastest kit for code with these imports. Unknown packages are assumed to import the common
+    /// science libraries.
     pub fn for_imports(imports: &[String], standard: &HashSet<String>) -> Kit {
         let one = |package: &String| match package.as_str() {
             "tensorflow" | "keras" => Kit::TensorFlow,
@@ -89,7 +89,7 @@ impl Kit {
         imports.iter().map(one).max().unwrap_or(Kit::Bare)
     }
 
-    /// Memory of a standby, as `make bench` finds it, rounded up.
+    /// Memory of a standby, measured by `make bench` and rounded up.
     pub fn standby_bytes(self) -> u64 {
         let mib = match self {
             Kit::Empty => 2,
@@ -118,7 +118,7 @@ impl FromStr for Kit {
     fn from_str(text: &str) -> Result<Kit, String> {
         let known = Kit::SERVING.into_iter().find(|kit| kit.to_string() == text);
         known.ok_or_else(|| {
-            format!("it is one of {}", Kit::SERVING.map(|kit| kit.to_string()).join(", "))
+            format!("expected one of {}", Kit::SERVING.map(|kit| kit.to_string()).join(", "))
         })
     }
 }

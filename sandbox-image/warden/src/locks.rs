@@ -1,5 +1,5 @@
-//! Locks of ranges of files: memory of the kernel's that neither a limit of a process nor a control group
-//! counts. They are listed for the machine as a whole, so one look serves all cells.
+//! Counts file locks. They use kernel memory that neither a limit of a process nor a control group counts.
+//! The kernel lists them for the whole machine, so one read serves all cells.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use crate::budget::Budget;
 use crate::tree::Member;
 
-/// Between two looks, while anything runs.
+/// Interval between two reads while code runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LIST: &str = "/proc/locks";
-/// Lines between two looks at the clock. The kernel begins from the first line for each page of them, so the
-/// later ones take longer, and no lock is given or taken meanwhile.
+/// Lines between two checks of the clock. For each page of lines the kernel starts again from the first one,
+/// so later pages take longer, and blocks all changes of locks meanwhile.
 const LINES: usize = 256;
 
-/// How many locks there are, by process and by device (`00:2f`).
+/// Number of locks by process and device (`00:2f`).
 type Found = HashMap<(i32, String), u64>;
 
-/// The last list, when it was read, and whether it was longer than a look may take.
+/// The last list: when it was read, its locks, and whether it was read to its end.
 type Last = (Instant, Arc<Found>, bool);
 
 static LAST: Mutex<Option<Last>> = Mutex::new(None);
 
-/// Locks of these processes, and of all files on a device that is the cell's own: the process that has
-/// made a lock may be gone. An error where they cannot be read.
+/// Locks of these processes, and of all files on a device of the cell's own, because the process that
+/// created a lock may have ended. Fails if the list cannot be read.
 pub fn count(members: &[Member], device: Option<&str>) -> io::Result<u64> {
     Ok(of(&*found()?, members, device))
 }
@@ -38,7 +38,7 @@ fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
     found.iter().filter(|((process, on), _)| is_ours(*process, on)).map(|(_, count)| count).sum()
 }
 
-/// Not older than a second.
+/// The list, at most a second old.
 fn found() -> io::Result<Arc<Found>> {
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((at, found, _)) = &*last
@@ -56,8 +56,8 @@ fn found() -> io::Result<Arc<Found>> {
     Ok(found)
 }
 
-/// As many as the budget suffices for, and whether those are all. The newest ones of each processor come
-/// first.
+/// Reads as many lines as the budget permits. Returns whether those are all. The newest locks of each CPU
+/// come first.
 fn read(lines: impl BufRead, budget: &Budget) -> io::Result<(Found, bool)> {
     let mut found = Found::new();
     for (number, line) in lines.lines().enumerate() {
@@ -71,7 +71,7 @@ fn read(lines: impl BufRead, budget: &Budget) -> io::Result<(Found, bool)> {
     Ok((found, true))
 }
 
-/// `1: POSIX  ADVISORY  WRITE 4711 00:2f:12 0 EOF`; a lock that is waited for has `->` after its number.
+/// `1: POSIX  ADVISORY  WRITE 4711 00:2f:12 0 EOF`; a waiting lock has `->` after its number.
 fn key(line: &str) -> Option<(i32, String)> {
     let words = line.split_ascii_whitespace().skip(1).filter(|word| *word != "->");
     let mut words = words.skip(3);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_for_as_long_as_a_look_may_take_and_an_error_is_told() {
+    fn reading_the_list_has_a_time_limit_and_errors_are_returned() {
         let line = "1: POSIX  ADVISORY  WRITE 7 00:2f:12 0 EOF\n";
         let long = line.repeat(40_000);
         let (found, is_whole) = read(long.as_bytes(), &Budget::new()).expect("it can be read");

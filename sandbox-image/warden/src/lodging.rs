@@ -1,4 +1,4 @@
-//! What a cell is given by the warden, and what is taken back when it is dead.
+//! Resources that the warden allocates for a cell and releases after its end: user, folder, control group.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,38 +15,39 @@ use crate::cgroup::{Cgroups, Group};
 use crate::tree;
 use crate::users::{User, Users, as_user};
 
-/// How long the kernel may take to end what was killed.
+/// How long killed processes may take to end.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
-/// Between two looks at what is dying. Nobody sends events about processes one is not the parent of.
+/// Polling interval for ending processes. There are no events about processes that are not the warden's
+/// children.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Where lodgings come from.
+/// Allocates the resources of cells.
 #[derive(Debug, Clone)]
 pub struct Lodgings {
     pub tenants: Tenants,
-    /// Where cells write to on a shared root; on a root of their own they have a disk in memory.
+    /// Parent of the cells' folders on a shared root. With a root of their own, cells have a disk in memory.
     pub folder: Option<PathBuf>,
-    /// Absent where the warden may make no groups.
+    /// `None` if the warden may not create groups.
     pub cgroups: Option<Arc<Cgroups>>,
 }
 
-/// Who cells are outside.
+/// The user that cells have outside.
 #[derive(Debug, Clone)]
 pub enum Tenants {
-    /// The warden's own user, which is nobody of importance.
+    /// The warden's own, unprivileged user.
     Ourselves,
-    /// This one, which the zygote has become.
+    /// This user, which the zygote also has.
     One(u32),
-    /// Each another.
+    /// A different user for each cell.
     Each(Arc<Users>),
 }
 
-/// One cell's.
+/// The resources of one cell.
 #[derive(Debug)]
 pub struct Lodging {
-    /// Nobody else's.
+    /// A user that no other cell has.
     user: Option<User>,
-    /// The user that the cell's files belong to, where that is not ourselves.
+    /// The owner of the cell's files, if it is not the warden's user.
     pub owner: Option<u32>,
     folder: Option<Folder>,
     group: Option<Arc<Group>>,
@@ -54,7 +55,7 @@ pub struct Lodging {
 
 #[derive(Debug)]
 struct Folder {
-    /// Held until it is dropped.
+    /// Removed on drop.
     path: tempfile::TempDir,
     open: OwnedFd,
 }
@@ -65,7 +66,7 @@ impl Lodgings {
             Tenants::Ourselves => (None, None),
             Tenants::One(id) => (None, Some(*id)),
             Tenants::Each(users) => {
-                let none = || io::Error::other("all users for cells are taken");
+                let none = || io::Error::other("no free user for a cell");
                 let user = users.take().ok_or_else(none)?;
                 let id = user.id();
                 (Some(user), Some(id))
@@ -82,7 +83,7 @@ impl Lodgings {
 }
 
 impl Lodging {
-    /// Whom the cell has to become.
+    /// The user that the cell has to switch to.
     pub fn user(&self) -> Option<u32> {
         self.user.as_ref().map(User::id)
     }
@@ -91,7 +92,7 @@ impl Lodging {
         self.folder.as_ref().map(|folder| folder.open.as_fd())
     }
 
-    /// Puts a process under the limits of the cell as a whole.
+    /// Adds a process to the cell's control group.
     pub fn admit(&self, process: Option<i32>) -> io::Result<()> {
         match (&self.group, process) {
             (Some(group), Some(process)) => group.admit(process),
@@ -103,7 +104,7 @@ impl Lodging {
         self.group.clone()
     }
 
-    /// Kills everything of the cell's. On a root of its own the death of its init does that.
+    /// Kills all processes of the cell. With a root of its own, the death of its init does that.
     pub fn kill(&self) {
         if let (Some(user), Some(_)) = (&self.user, &self.folder) {
             kill_all_of(user.id());
@@ -112,8 +113,8 @@ impl Lodging {
 }
 
 impl Folder {
-    /// A way for the user alone, and its own are the two at the end of it: it can move neither of
-    /// them away.
+    /// Creates the folder. Only the cell's user can enter it, and owns the two folders in it, but can
+    /// rename neither.
     fn make(within: &Path, user: &User) -> io::Result<Folder> {
         let path = tempfile::Builder::new().prefix("cell-").tempdir_in(within)?;
         for name in jail::shared::FOLDERS {
@@ -129,10 +130,10 @@ impl Folder {
 }
 
 impl Drop for Lodging {
-    /// A user is not given back before it has nothing any more.
+    /// Returns the user to the pool only after its processes and files are gone.
     fn drop(&mut self) {
         if let (Some(user), Some(folder)) = (self.user.take(), self.folder.take()) {
-            // Outlives the runtime where that is at its end: a thread of its own.
+            // A thread of its own, because the runtime may be shutting down.
             std::thread::spawn(move || clear(user, folder));
         }
     }
@@ -143,8 +144,8 @@ fn clear(user: User, folder: Folder) {
     kill_all_of(user.id());
     while reap_all_of(user.id()) > 0 {
         if Instant::now() > until {
-            tracing::error!(user = user.id(), "processes were killed and are not dead yet");
-            return std::mem::forget(user); // nobody else gets it
+            tracing::error!(user = user.id(), "killed processes still running");
+            return std::mem::forget(user); // never reused
         }
         std::thread::sleep(LOOK_EVERY);
         kill_all_of(user.id());
@@ -152,40 +153,40 @@ fn clear(user: User, folder: Folder) {
     remove_shared_memory_of(user.id());
     match folder.path.close() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::error!(%error, "the folder of a cell could not be removed");
+            tracing::error!(%error, "could not remove a cell's folder");
         }
-        _ => {} // or the zygote's folder is gone, and all that was in it
+        _ => {} // or the zygote's folder was removed with its contents
     }
 }
 
-/// A semaphore is a file in a folder that all cells share.
+/// Removes files that semaphores and shared memory leave in a folder that all cells share.
 fn remove_shared_memory_of(id: u32) {
     let Ok(entries) = std::fs::read_dir(jail::shared::SHARED_MEMORY) else { return };
     for entry in
         entries.flatten().filter(|entry| entry.metadata().is_ok_and(|about| about.uid() == id))
     {
         if let Err(error) = std::fs::remove_file(entry.path()) {
-            tracing::error!(%error, user = id, "shared memory could not be removed");
+            tracing::error!(%error, user = id, "could not remove shared memory");
         }
     }
 }
 
-/// The kernel sends the signal to all of them at once, so that none can fork in between.
+/// The kernel sends the signal to all processes of the user at once, so none can fork in between.
 fn kill_all_of(id: u32) {
     let killed = as_user(id, || kill(nix::unistd::Pid::from_raw(-1), SIGKILL));
     if let Err(error) = killed {
-        tracing::error!(%error, user = id, "the processes of a user cannot be killed");
+        tracing::error!(%error, user = id, "could not kill a user's processes");
     }
 }
 
-/// How many there still are. What a cell leaves without a parent comes to the warden, which is the
-/// reaper of all below it.
+/// Returns how many processes are left. Orphans of a cell become children of the warden, which is a
+/// subreaper.
 fn reap_all_of(id: u32) -> usize {
     let mut left = 0;
     for process in tree::of_user(std::process::id().cast_signed(), id) {
         left += 1;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        // One that is not dead yet, or not our child yet, is there at the next look.
+        // A process that has not ended, or is not our child yet, is found again at the next poll.
         Pid::from_raw(process).map(|child| waitid(WaitId::Pid(child), options));
     }
     left

@@ -1,7 +1,7 @@
-//! Mappings of the processes of a cell: how many there are, and how large the shared anonymous ones are.
+//! Memory mappings of the processes of a cell: their number, and the size of the shared anonymous ones.
 //!
-//! What of a shared mapping is resident can be hidden from the counts of every process, with
-//! `MADV_DONTNEED`, and stays in memory as long as the mapping is there. Its size cannot be hidden.
+//! With `MADV_DONTNEED` a process can remove pages of a shared mapping from the counters of every process,
+//! while they stay in memory as long as the mapping exists. The size of the mapping cannot be hidden.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,28 +10,28 @@ use std::io::{self, BufRead, BufReader};
 use crate::budget::Budget;
 use crate::tree::is_gone;
 
-/// How the kernel names files in memory that nothing but mappings and descriptors leads to: shared
-/// anonymous memory, memory files, and System V's segments.
+/// The kernel's names of files in memory that have no path: shared anonymous memory, memory files and System
+/// V segments.
 const NAMES: [&str; 3] = ["/dev/zero (deleted)", "/memfd:", "/SYSV"];
 const READ_BYTES: usize = 64 << 10;
-/// Lines between two looks at the clock: some hundred microseconds.
+/// Lines between two checks of the clock: some hundred microseconds.
 const LINES: u64 = 256;
 
-/// What was seen so far, over all processes. It ends where it knows enough.
+/// Counts over all processes. Counting stops once the limit is exceeded.
 #[derive(Debug, Clone, Default)]
 pub struct Mappings {
     pub count: u64,
-    /// Whether some are missing: there was no time for them, or they could not be read.
+    /// Whether some are missing, because the time was over or they could not be read.
     pub is_incomplete: bool,
-    /// The end of the furthest mapping of each such file, which is as large as that at least.
+    /// The highest mapped offset of each such file: a lower bound of its size.
     ends: HashMap<u64, u64>,
-    /// Of processes whose mappings cannot be read: all that could be shared.
+    /// Upper bound of the shared memory of processes whose mappings cannot be read.
     pub unread_bytes: u64,
 }
 
 impl Mappings {
-    /// Counts those of a process, and stops when there are more than `most` of all or the budget is spent.
-    /// One that is gone has none.
+    /// Counts the mappings of a process. Stops when the total exceeds `most` or the budget is spent. A process
+    /// that has ended has none.
     pub fn add(&mut self, process: i32, most: u64, budget: &Budget) -> io::Result<()> {
         let file = match File::open(format!("/proc/{process}/maps")) {
             Err(error) if is_gone(&error) => return Ok(()),
@@ -51,7 +51,7 @@ impl Mappings {
                 self.is_incomplete = true;
                 break;
             }
-            // Most have no name.
+            // Most mappings have no name.
             if line.contains(&b'/')
                 && let Some((inode, end)) = shared(&String::from_utf8_lossy(&line))
             {
@@ -68,7 +68,7 @@ impl Mappings {
     }
 }
 
-/// Of a line about such a file, the file's number and where in it the mapping ends:
+/// Returns the inode and the end offset of a mapping of such a file:
 /// `7f10-7f20 rw-s 00001000 00:01 1026  /dev/zero (deleted)`.
 fn shared(line: &str) -> Option<(u64, u64)> {
     let named = NAMES.iter().filter_map(|name| line.find(&format!(" {name}"))).min()?;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shared_mapping_counts_as_a_whole_and_once() {
+    fn a_shared_mapping_counts_in_full_and_once() {
         for (line, wanted) in [
             (
                 "7f1000-7f3000 rw-s 00001000 00:01 1026   /dev/zero (deleted)\n",
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_ends_where_there_are_too_many() {
+    fn counting_stops_beyond_the_limit() {
         let mut seen = Mappings::default();
         seen.add(std::process::id().cast_signed(), 5, &Budget::new()).expect("it is us");
         assert_eq!(seen.count, 6);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_ends_when_its_time_is_over_and_says_so() {
+    fn counting_stops_when_the_budget_is_spent_and_reports_it() {
         let (me, none) = (std::process::id().cast_signed(), Duration::ZERO);
         let mut seen = Mappings::default();
         while !seen.is_incomplete {

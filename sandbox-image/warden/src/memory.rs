@@ -1,4 +1,4 @@
-//! Memory of a process, looked at from outside: roughly at any time, exactly where it matters.
+//! Memory of a process: a cheap upper bound (RSS), and an exact share (PSS).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -7,30 +7,30 @@ use crate::budget::Budget;
 use crate::told;
 use crate::tree::is_gone;
 
-/// What a process has in memory, cheap to read: what it shares with others counts whole.
+/// Resident memory of a process, cheap to read. Memory shared with others counts in full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resident {
-    /// Memory of its own and shared memory, in bytes.
+    /// Anonymous and shared memory.
     pub bytes: u64,
-    /// What of that is its own and no file's.
+    /// The anonymous part.
     pub anon_bytes: u64,
-    /// Address space that is neither its own writable memory nor a stack: all shared memory is in it,
-    /// resident or not.
+    /// Address space that is neither private writable memory nor a stack. Includes all shared memory, resident
+    /// or not.
     pub unaccounted_bytes: u64,
-    /// The most it had since it was forked.
+    /// The peak since the process was forked.
     pub peak_bytes: u64,
-    /// Its page tables, and what of its memory is swapped out or in huge pages.
+    /// Page tables, swapped memory and huge pages.
     pub other_bytes: u64,
 }
 
-/// Nothing where it is gone. An error where it exists and cannot be read.
+/// Zero if the process has ended. Fails if it exists and cannot be read.
 pub fn resident(process: i32) -> io::Result<Resident> {
     Ok(read(&text_with(process, "status", "RssAnon:")?).unwrap_or_default())
 }
 
-/// A file about a process that has this line if the process has memory. The kernel takes the memory from
-/// a first thread that has ended, and the others may go on: one of those is asked then. Empty where the
-/// process is gone.
+/// Reads a file of a process that contains this line if the process has memory. If the first thread has ended
+/// while others run, the kernel shows the memory only for the others, and one of them is read. Empty if the
+/// process has ended.
 fn text_with(process: i32, file: &str, line: &str) -> io::Result<String> {
     let has_memory = |text: &String| text.lines().any(|found| found.starts_with(line));
     let text = or_empty(told::read(format!("/proc/{process}/{file}")))?;
@@ -61,24 +61,23 @@ fn or_empty(text: io::Result<String>) -> io::Result<String> {
     }
 }
 
-/// `None` where the process has no memory any more.
+/// `None` if the process has no memory any more.
 fn read(status: &str) -> Option<Resident> {
     let of = |name: &str| field(status.lines(), name);
     let anon_bytes = of("RssAnon:")?;
     let bytes = anon_bytes + of("RssShmem:")?;
-    // Not code: the kernel counts a shared mapping that may be executed as a library.
+    // Without `VmExe` and `VmLib`: the kernel counts a shared executable mapping as a library.
     let accounted = ["VmData:", "VmStk:"].iter().filter_map(|name| of(name)).sum();
     let unaccounted_bytes = of("VmSize:")?.saturating_sub(accounted);
-    // The kernel remembers the peak of all kinds together. Pages of files come and stay.
+    // The kernel's peak includes pages of files.
     let peak_bytes = of("VmHWM:")?.saturating_sub(of("RssFile:")?).max(bytes);
-    // Page tables, and what has been swapped out or taken from the pool of huge pages, is memory too.
+    // Not part of the resident size.
     let others = ["VmPTE:", "VmSwap:", "HugetlbPages:"].iter().filter_map(|name| of(name)).sum();
     Some(Resident { bytes, anon_bytes, unaccounted_bytes, peak_bytes, other_bytes: others })
 }
 
-/// The same to the byte, at a hundred times the price: what processes share counts once, and of
-/// what they share with the zygote each bears its part. One that is gone has nothing; an error is of
-/// one that does not let this process look.
+/// The proportional share, at a hundred times the cost: a page that several processes share, such as the
+/// zygote's, is divided among them. Zero if the process has ended. Fails if the process denies access.
 pub fn exact(process: i32) -> io::Result<Exact> {
     let text = text_with(process, "smaps_rollup", "Pss_Anon:")?;
     if text.is_empty() {
@@ -92,11 +91,11 @@ fn read_exact(rollup: &str) -> Option<Exact> {
     Some(Exact { anon_bytes: of("Pss_Anon:")?, shared_bytes: of("Pss_Shmem:")? })
 }
 
-/// A process's part of what it has in memory.
+/// Proportional share of the memory of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exact {
     pub anon_bytes: u64,
-    /// Shared memory and files in memory, as far as they are resident.
+    /// The resident part of shared memory and of files in memory.
     pub shared_bytes: u64,
 }
 
@@ -106,15 +105,15 @@ impl Exact {
     }
 }
 
-/// How much of the files of a file system (`00:2f`) a process has mapped, which [`exact`] has counted. Nothing
-/// where the budget does not suffice to tell.
+/// Mapped bytes of the files of a file system (`00:2f`) in a process, which [`exact`] includes. `None` if the
+/// budget is spent first.
 pub fn mapped(process: i32, device: &str, budget: &Budget) -> Option<u64> {
     let Ok(file) = File::open(format!("/proc/{process}/smaps")) else { return Some(0) };
     mapped_in(BufReader::with_capacity(READ_BYTES, file), device, budget)
 }
 
 const READ_BYTES: usize = 64 << 10;
-/// Lines between two looks at the clock: some hundred microseconds.
+/// Lines between two checks of the clock: some hundred microseconds.
 const LINES: usize = 1024;
 
 fn mapped_in(mut file: impl BufRead, device: &str, budget: &Budget) -> Option<u64> {
@@ -125,7 +124,7 @@ fn mapped_in(mut file: impl BufRead, device: &str, budget: &Budget) -> Option<u6
             return None;
         }
         line.clear();
-        // What is missing after an error counts as not mapped, and so as memory of its own.
+        // After an error the rest counts as not mapped, and so as memory of the process.
         if !file.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             break;
         }
@@ -134,7 +133,7 @@ fn mapped_in(mut file: impl BufRead, device: &str, budget: &Budget) -> Option<u6
         match line.split_ascii_whitespace().nth(3) {
             // `7f…-7f… rw-s 00000000 00:2f 12 /tmp/file`; the other lines have three words.
             Some(word) if word.contains(':') => ours = word == device,
-            // Pages of a private mapping that were written to are no file's any more.
+            // Pages of a private mapping that were written to do not belong to the file any more.
             _ if ours => bytes = (bytes + of("Pss:")).saturating_sub(of("Anonymous:")),
             _ => {}
         }
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rollup_without_the_lines_that_count_is_an_error() {
+    fn a_rollup_without_the_required_lines_is_an_error() {
         let whole = "Rss: 9 kB\nPss: 8 kB\nPss_Anon:  3 kB\nPss_File: 4 kB\nPss_Shmem:  1 kB\n";
         let wanted = Exact { anon_bytes: 3 << 10, shared_bytes: 1 << 10 };
         assert_eq!(read_exact(whole), Some(wanted));
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn of_mapped_files_only_what_is_the_files_is_mapped() {
+    fn only_pages_of_the_file_count_as_mapped() {
         let text = "7f10-7f20 rw-s 00000000 00:2f 12  /tmp/a b\nPss: 10 kB\nAnonymous: 0 kB\n\
                     7f20-7f30 rw-p 00000000 00:2f 12  /tmp/a b\nPss: 10 kB\nAnonymous: 9 kB\n\
                     7f30-7f40 rw-s 00000000 fe:00 12  /etc/x\nPss: 10 kB\nAnonymous: 0 kB\n";
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_seen_roughly_and_exactly() {
+    fn resident_memory_is_at_least_the_exact_share() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         let held = vec![1u8; 50 << 20];
         let rough = resident(me).expect("it runs");
@@ -180,10 +179,10 @@ mod tests {
         assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
         drop(held);
         let later = resident(me).expect("it runs");
-        // Pages of files that have come since then are missing from the peak.
+        // Pages of files that were loaded since then are missing from the peak.
         assert!(later.bytes < rough.bytes && later.peak_bytes > 48 << 20, "{later:?}");
         assert_eq!(resident(i32::MAX).expect("it never was"), Resident::default());
         assert!(later.other_bytes > 0, "its page tables: {later:?}");
-        assert_eq!(super::exact(i32::MAX).expect("nobody is there to refuse").bytes(), 0);
+        assert_eq!(super::exact(i32::MAX).expect("a missing process is no error").bytes(), 0);
     }
 }

@@ -1,4 +1,9 @@
-//! Where cells come from: the zygote that is forked, and the one that takes its place.
+//! Manages the zygote of one kit, and replaces it:
+//!
+//! ```text
+//! serving ──old, or forked often──▶ serving, successor imports ──successor ready──▶ serving (successor)
+//!    └──several lost cells in a row──▶ given up, the next fork starts a new one
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +15,12 @@ use crate::cell::Coming;
 use crate::recipe::Recipe;
 use crate::zygote::Zygote;
 
-/// A zygote that has lost so many cells, one after the other, is given up.
+/// A zygote is given up after this many lost cells in a row.
 const GIVEN_UP_AFTER: u32 = 2;
 
-/// Keeps a zygote. It is replaced when it has been forked often enough or is old, so that what all
-/// its cells share (addresses, the order of hashes, what leaks) does not last; its successor has
-/// imported everything before it goes.
+/// Keeps one zygote. It is replaced when it is old or has been forked often, so that the state that all its
+/// cells share (addresses, hash order, leaks) does not last. It serves until its successor has imported
+/// everything.
 #[derive(Debug)]
 pub struct Nursery {
     recipe: Recipe,
@@ -23,9 +28,9 @@ pub struct Nursery {
     oldest: Duration,
     serving: Option<Serving>,
     successor: Option<Successor>,
-    /// Cells of the zygote that serves, since one came up.
+    /// Lost cells of the serving zygote since its last successful one.
     lost: u32,
-    /// Of any zygote, since one came up.
+    /// Lost cells of all zygotes since the last successful one.
     lost_in_a_row: u32,
 }
 
@@ -36,7 +41,7 @@ struct Serving {
     forks: u32,
 }
 
-/// One that is importing. Given up when dropped.
+/// A zygote that is importing. Aborted on drop.
 #[derive(Debug)]
 struct Successor {
     born: oneshot::Receiver<anyhow::Result<Zygote>>,
@@ -56,8 +61,8 @@ impl Nursery {
         }
     }
 
-    /// A cell that locks itself up from now on; whether it came up is to be told. A zygote that has
-    /// lost several is given up for a fresh one.
+    /// Forks a cell. The caller reports whether it became ready, with `has_made` or `has_lost`. A zygote
+    /// that has lost several cells is replaced first.
     pub async fn fork(&mut self) -> anyhow::Result<Coming> {
         self.succeed();
         loop {
@@ -66,7 +71,8 @@ impl Nursery {
             }
             let is_fresh = self.serving.is_none();
             if is_fresh {
-                let zygote = Zygote::start(&self.recipe).await.context("starting a zygote")?;
+                let zygote =
+                    Zygote::start(&self.recipe).await.context("could not start a zygote")?;
                 self.serving = Some(Serving::new(zygote));
                 self.lost = 0;
             }
@@ -77,42 +83,42 @@ impl Nursery {
         }
     }
 
-    /// One that was forked is there.
+    /// A forked cell is ready.
     pub fn has_made(&mut self) {
         (self.lost, self.lost_in_a_row) = (0, 0);
     }
 
-    /// One that was forked never will be. An error where it is no use to go on.
+    /// A forked cell has failed. Returns the error after too many failures in a row.
     pub fn has_lost(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.count_lost(&error);
         if self.lost_in_a_row > 2 * GIVEN_UP_AFTER { Err(error) } else { Ok(()) }
     }
 
     fn count_lost(&mut self, error: &anyhow::Error) {
-        tracing::warn!(error = format!("{error:#}"), "a cell is lost");
+        tracing::warn!(error = format!("{error:#}"), "cell lost");
         self.lost += 1;
         self.lost_in_a_row += 1;
     }
 
     async fn fork_serving(&mut self) -> anyhow::Result<Coming> {
-        let serving = self.serving.as_mut().context("there is no zygote")?;
+        let serving = self.serving.as_mut().context("no zygote")?;
         serving.forks += 1;
         Coming::fork(&serving.zygote, self.recipe.limits).await
     }
 
-    /// Has the next zygote come up in time, and lets it take over when it is there.
+    /// Starts a successor when one is due, and switches to it once it is ready.
     fn succeed(&mut self) {
         let Some(serving) = &self.serving else { return };
         if let Some(successor) = &mut self.successor {
             match successor.born.try_recv() {
                 Ok(Ok(zygote)) => {
-                    tracing::info!(forks = serving.forks, "a zygote has been replaced");
+                    tracing::info!(forks = serving.forks, "zygote replaced");
                     self.serving = Some(Serving::new(zygote));
                     self.successor = None;
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(error = format!("{error:#}"), "a zygote has no successor");
-                    self.successor = None; // the old one goes on, and the next fork asks again
+                    tracing::error!(error = format!("{error:#}"), "zygote replacement failed");
+                    self.successor = None; // keep the old one; the next fork tries again
                 }
                 Err(oneshot::error::TryRecvError::Empty) => {}
                 Err(oneshot::error::TryRecvError::Closed) => self.successor = None,
@@ -131,10 +137,10 @@ impl Serving {
 
 impl Successor {
     fn start(recipe: Recipe) -> Successor {
-        let (tell, born) = oneshot::channel();
+        let (sender, born) = oneshot::channel();
         let task = tokio::spawn(async move {
-            // Nobody listens any more where the pool is gone; the zygote is dropped then.
-            drop(tell.send(Zygote::start(&recipe).await));
+            // After the pool is dropped the receiver is gone, and the zygote is dropped here.
+            drop(sender.send(Zygote::start(&recipe).await));
         });
         Successor { born, task: task.abort_handle() }
     }

@@ -1,32 +1,32 @@
-//! Settings of the kernel that stand in the wall's way, and the way out of each.
+//! Kernel settings of the host that prevent isolation, and the remedy for each.
 
 use std::path::Path;
 
-/// Below `/proc/sys`: the setting, the value that is in the way, and what to do.
+/// Setting below `/proc/sys`, the value that prevents namespaces, and the remedy.
 const OBSTACLES: &[(&str, &str, &str)] = &[
     (
         "user/max_user_namespaces",
         "0",
-        "user namespaces are switched off: `sysctl user.max_user_namespaces=15000`",
+        "user namespaces are disabled: `sysctl user.max_user_namespaces=15000`",
     ),
     (
         "kernel/unprivileged_userns_clone",
         "0",
-        "user namespaces are for root alone: `sysctl kernel.unprivileged_userns_clone=1`",
+        "user namespaces are limited to root: `sysctl kernel.unprivileged_userns_clone=1`",
     ),
     (
         "kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "AppArmor takes what a user namespace gives: load deploy/apparmor/belljar-sandbox, or \
+        "AppArmor restricts user namespaces: load deploy/apparmor/belljar-sandbox, or \
          `sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
     ),
 ];
 
-/// What is most often in the way where no setting of the kernel is.
+/// The most common cause if no kernel setting is.
 const FILTER: &str = "a system-call filter or a policy may forbid it: in a container use \
                       sandbox-image/seccomp/container.json and deploy/apparmor/belljar-sandbox";
 
-/// The one thing to change, so that cells can have namespaces.
+/// What to change so that cells can have namespaces.
 pub fn way_out(sysctls: &Path) -> &'static str {
     let in_the_way = |(name, value, _): &&(&str, &str, &str)| {
         let set = std::fs::read_to_string(sysctls.join(name)).unwrap_or_default();
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_that_stands_in_the_way_is_named() {
+    fn the_setting_that_prevents_namespaces_is_named() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         assert_eq!(way_out(folder.path()), FILTER);
         std::fs::create_dir(folder.path().join("user")).expect("it is ours");

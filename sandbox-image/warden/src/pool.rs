@@ -1,4 +1,4 @@
-//! Cells for whoever asks: which kind, from which shelf, and how many at once.
+//! Assigns cells to requests: chooses the kit, and limits how many are used at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::shelf::{Length, Shelf};
 use crate::traffic::{Passing, Traffic};
 use crate::wall::{self, Wall};
 
-/// TensorFlow's zygote takes seconds of a processor to come up. A start that is followed by work, or by
-/// an end, is not to be held up by it.
+/// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
+/// or an early shutdown.
 const LAST_KIT_AFTER: Duration = Duration::from_secs(3);
 
-/// How many there are of what.
+/// Sizes of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Cells that wait, of each kind that is often asked for, at least.
+    /// Minimum number of standbys of each frequently used kit.
     pub standbys: usize,
-    /// Memory of cells that wait, at most, as far as it is not needed for those.
+    /// Maximum memory of standbys beyond that minimum.
     pub standby_bytes: u64,
-    /// Cells that are in use at once, at most.
+    /// Maximum number of cells in use at once.
     pub places: usize,
-    /// How long a request may wait for a place.
+    /// Maximum wait of a request for a cell.
     pub queue: Duration,
-    /// How often a zygote is forked, and how long it serves, before another takes its place.
+    /// Number of forks, and age, after which a zygote is replaced.
     pub zygote_forks: u32,
     pub zygote_age: Duration,
 }
 
-/// Cells for whoever asks, first come, first served.
+/// Gives out cells in the order of requests.
 #[derive(Debug)]
 pub struct Pool {
     kinds: Arc<[Kind]>,
@@ -47,21 +47,21 @@ pub struct Pool {
     queue: Duration,
     state: watch::Receiver<State>,
     standard: HashSet<String>,
-    /// Whether code gets what it would get at any other time, however long that takes: what it has to
-    /// import itself throws dice as well.
+    /// Whether runs are reproducible. Code then always waits for a cell of its kit, because modules that it
+    /// would import itself draw random numbers too.
     repeats: bool,
 }
 
-/// Cells of one zygote and its successors.
+/// Cells of one kit.
 #[derive(Debug)]
 pub struct Kind {
     pub kit: Kit,
     pub shelf: Shelf,
-    /// Whether there has been a cell.
+    /// Whether a cell has become ready.
     open: AtomicBool,
 }
 
-/// Whether a run would begin at once.
+/// Whether a run would start at once.
 #[derive(Debug, Clone)]
 pub enum State {
     Starting,
@@ -76,7 +76,7 @@ pub struct Taken {
     _place: OwnedSemaphorePermit,
 }
 
-/// Why there is no cell.
+/// Why no cell is available.
 #[derive(Debug)]
 pub enum NoCell {
     Busy,
@@ -84,10 +84,10 @@ pub enum NoCell {
 }
 
 impl Pool {
-    /// Finds out what wall there can be, starts zygotes behind it and keeps standbys ready from then
-    /// on. The task ends with the pool.
+    /// Detects the strongest isolation, starts the zygotes and then keeps standbys ready, in a task that ends
+    /// with the pool.
     ///
-    /// `standard` are the modules that come with Python.
+    /// `standard` are the names of the modules of Python's standard library.
     pub fn start(
         recipe: Recipe,
         kits: &[Kit],
@@ -95,7 +95,7 @@ impl Pool {
         size: Size,
         standard: HashSet<String>,
     ) -> Pool {
-        let (tell, state) = watch::channel(State::Starting);
+        let (sender, state) = watch::channel(State::Starting);
         let repeats = recipe.seed.is_some();
         let mut kits = kits.to_vec();
         kits.retain(|kit| kit.is_installed(&recipe.python.site_packages));
@@ -107,7 +107,7 @@ impl Pool {
         let room = size.standby_bytes / kits.len() as u64;
         let kinds: Arc<[Kind]> = kits.iter().map(|kit| Kind::new(*kit, room, &size)).collect();
         let traffic = Arc::new(Traffic::new());
-        tokio::spawn(keep(recipe, least, size, Arc::clone(&kinds), Arc::clone(&traffic), tell));
+        tokio::spawn(keep(recipe, least, size, Arc::clone(&kinds), Arc::clone(&traffic), sender));
         Pool {
             kinds,
             traffic,
@@ -123,20 +123,20 @@ impl Pool {
         self.state.borrow().clone()
     }
 
-    /// Waits for the first cell, or for the reason why there is none.
+    /// Waits for the first cell, or for the reason why none can be made.
     pub async fn first(&self) -> State {
         let mut state = self.state.clone();
-        // A pool whose task is gone has said its last word.
+        // After the task has ended, its last state remains.
         drop(state.wait_for(|state| !matches!(state, State::Starting)).await);
         state.borrow().clone()
     }
 
-    /// While a run lasts.
+    /// Marks a run as active until the result is dropped.
     pub fn pass(&self) -> Passing<'_> {
         self.traffic.pass()
     }
 
-    /// Returns when nothing runs, and after this time at the latest.
+    /// Waits until no code runs, at most for this time.
     pub async fn let_pass(&self, at_most: Duration) {
         self.traffic.quiet(Instant::now() + at_most).await;
     }
@@ -146,7 +146,7 @@ impl Pool {
         self.places.available_permits() == 0
     }
 
-    /// A cell that has seen nobody's code, and has imported most of this; and the wall around it.
+    /// Returns an unused cell of the best kit for these imports, and its isolation tier.
     pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
         let kit = self.kit_for(imports, more);
         let waited = tokio::time::timeout(self.queue, async {
@@ -164,7 +164,7 @@ impl Pool {
         }
     }
 
-    /// Another cell in the place of one that died before it had run anything.
+    /// Replaces a cell that died before it had run anything.
     pub async fn replace(
         &self,
         dead: Taken,
@@ -186,14 +186,14 @@ impl Pool {
         }
     }
 
-    /// Where `more` code is to follow nobody knows what it will import.
+    /// If `more` code will follow, its imports are unknown.
     fn kit_for(&self, imports: &[String], more: bool) -> Kit {
         let least = if more { Kit::Science } else { Kit::Bare };
         Kit::for_imports(imports, &self.standard).max(least)
     }
 
-    /// A standby of this kit. Where there is none just now, one that has imported too much is still
-    /// better than waiting, as long as there is no rush: such a one takes several times as long to make.
+    /// Returns a ready standby of this kit. If there is none, one of the science kit is better than waiting,
+    /// unless other requests wait: making such a cell takes several times as long.
     fn take_now(&self, kit: Kit) -> Option<Cell> {
         let nearest = &self.nearest(kit).shelf;
         if let Some(cell) = nearest.take_now() {
@@ -204,7 +204,7 @@ impl Pool {
         may_lend.then(|| science.shelf.take_now()).flatten()
     }
 
-    /// Where cells of this kit come from, or else of one that is there.
+    /// Cells of this kit, or of the most complete kit that is ready.
     fn nearest(&self, kit: Kit) -> &Kind {
         let open = |kind: &&Kind| self.repeats || kind.open.load(Ordering::Relaxed);
         let wanted = self.kinds.iter().filter(open).find(|kind| kind.kit == kit);
@@ -221,45 +221,47 @@ impl Kind {
         Kind { kit, shelf, open: AtomicBool::new(false) }
     }
 
-    /// There is a cell.
+    /// A cell has become ready.
     pub fn open(&self) {
         self.open.store(true, Ordering::Relaxed);
     }
 }
 
-/// Makes cells for as long as somebody could take one.
+/// Makes cells until the pool is dropped.
 async fn keep(
     mut recipe: Recipe,
     least: Tier,
     size: Size,
     kinds: Arc<[Kind]>,
     traffic: Arc<Traffic>,
-    tell: watch::Sender<State>,
+    sender: watch::Sender<State>,
 ) {
     let wall = match wall::find(&mut recipe, least).await {
         Ok(wall) => Arc::new(wall),
         Err(error) => {
-            tell.send_replace(State::Failing { why: format!("{error:#}") });
-            return; // the host will not change by itself
+            sender.send_replace(State::Failing { why: format!("{error:#}") });
+            return; // retrying would not help
         }
     };
-    let tell = Arc::new(tell);
+    let sender = Arc::new(sender);
     let mut tasks = tokio::task::JoinSet::new();
     for at in 0..kinds.len() {
         let kit = kinds[at].kit;
         let nursery =
             Nursery::new(Recipe { kit, ..recipe.clone() }, size.zygote_forks, size.zygote_age);
-        let voice = (at == 0).then(|| Voice { tell: Arc::clone(&tell), wall: Arc::clone(&wall) });
-        let (kinds, traffic, tell) = (Arc::clone(&kinds), Arc::clone(&traffic), Arc::clone(&tell));
+        let voice =
+            (at == 0).then(|| Voice { sender: Arc::clone(&sender), wall: Arc::clone(&wall) });
+        let (kinds, traffic, sender) =
+            (Arc::clone(&kinds), Arc::clone(&traffic), Arc::clone(&sender));
         tasks.spawn(async move {
             if kit == Kit::TensorFlow {
                 let ready = |state: &State| matches!(state, State::Ready { .. });
-                drop(tell.subscribe().wait_for(ready).await);
+                drop(sender.subscribe().wait_for(ready).await);
                 tokio::time::sleep(LAST_KIT_AFTER).await;
             }
             refill::keep(nursery, &kinds[at], &traffic, voice).await;
         });
     }
-    // The tasks end with this one, and this one when nobody asks any more.
-    tell.closed().await;
+    // The other tasks end with this one, which ends when the pool is dropped.
+    sender.closed().await;
 }

@@ -1,4 +1,4 @@
-//! A process of a cell, by a handle that never means another one. The warden is its parent.
+//! A process of a cell, held by a pidfd, which cannot refer to another process. The warden is its parent.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,17 +12,17 @@ use tokio::io::unix::AsyncFd;
 use crate::channel;
 use crate::told;
 
-/// How long the kernel may take to clear away what was killed.
+/// How long a killed process may take to end.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
 
-/// Killed and reaped when dropped.
+/// Killed and reaped on drop.
 #[derive(Debug)]
 pub struct Process {
-    /// Absent once it has been reaped.
+    /// `None` once it has been reaped.
     handle: Option<AsyncFd<OwnedFd>>,
 }
 
-/// How a process ended, as its parent sees it.
+/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Exited(i32),
@@ -34,7 +34,7 @@ impl Process {
         Ok(Process { handle: Some(channel::watch(handle)?) })
     }
 
-    /// Its number, as long as it has not been reaped.
+    /// Its process id, until it has been reaped.
     pub fn id(&self) -> Option<i32> {
         let handle = self.handle.as_ref()?.get_ref().as_raw_fd();
         let about = told::read(format!("/proc/self/fdinfo/{handle}")).ok()?;
@@ -50,19 +50,19 @@ impl Process {
 
     pub fn kill(&self) {
         if let Some(handle) = &self.handle {
-            // Gone already is as good.
+            // Fails only if the process has already ended.
             pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
         }
     }
 
-    /// Waits for its end. Until it has been reaped the kernel still knows what it used up.
+    /// Waits for its end without reaping it, so that the kernel keeps its usage.
     pub async fn exited(&self) {
         if let Some(handle) = &self.handle {
             drop(handle.readable().await);
         }
     }
 
-    /// Waits for its end and takes its leave of the process table. Can be given up and asked again.
+    /// Waits for its end and reaps it. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
         let ended = match &self.handle {
             Some(handle) => wait(handle).await,
@@ -73,7 +73,7 @@ impl Process {
     }
 }
 
-/// Said of one that was reaped by somebody else, which nobody does.
+/// Result for a process that was reaped elsewhere, which does not happen.
 const UNKNOWN: Ended = Ended::Signalled(Signal::KILL.as_raw());
 
 impl Drop for Process {
@@ -84,7 +84,7 @@ impl Drop for Process {
         {
             runtime.spawn(async move {
                 if tokio::time::timeout(DEAD_WITHIN, wait(&handle)).await.is_err() {
-                    tracing::error!("a process was killed and is not dead yet");
+                    tracing::error!("killed process still running");
                     wait(&handle).await;
                 }
             });

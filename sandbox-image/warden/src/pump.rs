@@ -1,4 +1,4 @@
-//! From the pipes of a cell to what is kept of them.
+//! Reads the pipes of a cell into its captured output.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,34 +14,34 @@ use crate::channel;
 use crate::images::Frames;
 use crate::workspace::Picture;
 
-/// Once a run has ended, this much may still lie in a pipe.
+/// Maximum number of bytes read from a pipe after the end of a run.
 const PIPE_BYTES: usize = 1 << 20;
-/// Read in one go.
+/// Size of one read.
 const PIECE_BYTES: usize = 64 << 10;
-/// A run that is over by then is not listened to while it lasts, but read when it has ended: there is
-/// room for so much in a pipe, and each piece that is waited for wakes somebody up.
+/// Delay before the first read. The output of a shorter run fits into the pipe and is read after its end,
+/// which saves wake-ups of the warden.
 const LISTEN_AFTER: Duration = Duration::from_millis(2);
 
-/// Reads text until more than `flood` bytes have come. An end of file is not the end of a run: the
-/// code may have closed its output and go on.
+/// Reads text until more than `flood` bytes have arrived. End of file does not end it: the code may have
+/// closed its output and still run.
 pub async fn text(from: &OwnedFd, to: &mut Capture, flood: u64) {
     let mut source = Source::open(from).await;
     while to.total() <= flood {
         to.add(source.read().await);
-        consume_budget().await; // or a flood would not let even the deadline have its turn
+        consume_budget().await; // otherwise a flood would starve even the deadline
     }
 }
 
-/// Reads pictures for as long as it is asked to.
+/// Reads pictures until it is cancelled.
 pub async fn pictures(from: &OwnedFd, frames: &mut Frames, shown: &mut Vec<Picture>) {
     let mut source = Source::open(from).await;
     loop {
         shown.extend(frames.add(source.read().await));
-        yield_now().await; // as above, and more often: to look at many small ones takes time
+        yield_now().await; // as above, but more often: many small pictures take time
     }
 }
 
-/// A pipe or a socket that is listened to.
+/// A pipe or a socket registered with the runtime.
 struct Source {
     file: io::Result<AsyncFd<OwnedFd>>,
     buffer: Vec<u8>,
@@ -53,7 +53,7 @@ impl Source {
         Source { file: from.try_clone().and_then(channel::watch), buffer: vec![0; PIECE_BYTES] }
     }
 
-    /// Some bytes. Where there will be none any more it never returns.
+    /// Reads some bytes. Never returns after the end of file.
     async fn read(&mut self) -> &[u8] {
         let Ok(file) = &self.file else { return std::future::pending().await };
         loop {
@@ -67,12 +67,12 @@ impl Source {
     }
 }
 
-/// What still lies in the pipe. Bounded, since a leftover of the code may go on writing.
+/// Reads the rest of a pipe. Limited, because a remaining process may still write.
 pub fn rest_of_text(from: &OwnedFd, to: &mut Capture) {
     rest(from, |piece| to.add(piece));
 }
 
-/// The same of pictures.
+/// The same for pictures.
 pub fn rest_of_pictures(from: &OwnedFd, frames: &mut Frames, shown: &mut Vec<Picture>) {
     rest(from, |piece| shown.extend(frames.add(piece)));
 }

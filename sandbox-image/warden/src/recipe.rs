@@ -1,4 +1,4 @@
-//! What a zygote is made from, on either ground.
+//! Specification of a zygote, with a root of its own or on the host's root.
 
 use std::fs::Permissions;
 use std::io;
@@ -15,32 +15,32 @@ use crate::cgroup::Cgroups;
 use crate::kit::Kit;
 use crate::users::Users;
 
-/// What a zygote is made from.
+/// Specification of a zygote and its cells.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub python: PythonHome,
     /// `libjail.so`; [`INIT`], [`DEVFD`] and [`DICE`] are beside it.
     pub jail: PathBuf,
-    /// Where folders may be made. Whoever started the warden clears it away, should we be killed.
+    /// Parent of temporary folders. If the warden is killed, the process that started it removes them.
     pub folder: PathBuf,
-    /// What is imported before the first fork.
+    /// Modules to import before the first fork.
     pub kit: Kit,
-    /// Whether cells have the pages of their own, while they wait, that code is likely to write to.
+    /// Whether standbys copy pages in advance that code is likely to write to.
     pub warm: bool,
     pub limits: CellLimits,
-    /// Whether it gets a root of its own, or stands on the machine's.
+    /// Whether it gets a root of its own, or uses the host's.
     pub own_root: bool,
-    /// Users for cells, where the warden may give users away.
+    /// Users for cells, if the warden may change users.
     pub users: Option<Arc<Users>>,
-    /// Groups for cells, where the warden may make them.
+    /// Control groups for cells, if the warden may create them.
     pub cgroups: Option<Arc<Cgroups>>,
-    /// Whom to become before the root is built.
+    /// User to switch to before the root is built.
     pub user: Option<u32>,
-    /// Makes cells whose dice and clock can be foretold.
+    /// Seed of reproducible cells: fixed random numbers and clock.
     pub seed: Option<u64>,
 }
 
-/// Our own scripts.
+/// Belljar's own scripts.
 const SCRIPTS: &[(&str, &str)] = &[
     ("zygote.py", include_str!("../../python/zygote.py")),
     ("runner.py", include_str!("../../python/runner.py")),
@@ -59,23 +59,23 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("ld.so.preload", "/opt/belljar/libdevfd.so\n"),
     ("path/pip.py", include_str!("../../python/path/pip.py")),
 ];
-/// Where they and the jail are on a root of its own.
+/// Folder of the scripts and the jail library in a root of its own.
 const HOME: &str = "/opt/belljar";
-/// Programs for cells on a shared root, among the scripts.
+/// Folder in the scripts folder with programs for cells on a shared root.
 const PROGRAMS: &str = "bin";
 /// The first process of a cell.
 pub const INIT: &str = "belljar-init";
-/// What makes `/dev/fd` work in every program on a root of its own.
+/// Library that makes `/dev/fd` work in every program in a root of its own.
 pub const DEVFD: &str = "libdevfd.so";
-/// Where the dynamic loader looks for what comes before the C library.
+/// File in which the dynamic loader finds libraries to preload.
 const PRELOAD: &str = "/etc/ld.so.preload";
-/// The clock and the dice of cells that can be repeated.
+/// Library with the clock and random numbers of reproducible cells.
 pub const DICE: &str = "libdice.so";
 
-/// How the process that becomes a zygote finds its way, as JSON on its command line.
+/// Parameters of the process that becomes a zygote, as JSON on its command line.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Start {
-    /// Absent where it stays on the machine's root.
+    /// `None` if it stays on the host's root.
     pub root: Option<RootSpec>,
     pub python: PathBuf,
     pub scripts: PathBuf,
@@ -84,27 +84,28 @@ pub struct Start {
 }
 
 impl Recipe {
-    /// In which anybody may look, and only the warden writes.
+    /// Creates a folder that all users can read and only the warden can write.
     pub fn folder(&self, prefix: &str) -> anyhow::Result<tempfile::TempDir> {
         tempfile::Builder::new()
             .prefix(prefix)
             .permissions(Permissions::from_mode(0o755))
             .tempdir_in(&self.folder)
-            .with_context(|| format!("making a folder in {}", self.folder.display()))
+            .with_context(|| format!("could not create a folder in {}", self.folder.display()))
     }
 
-    /// A folder with our own scripts, and on a shared root with programs that have to have a name of
-    /// their own: there `python3` may be another one, and `pip` the machine's.
+    /// Creates a folder with the scripts. On a shared root it also has programs, because there `python3` may
+    /// be another interpreter, and `pip` the host's.
     pub fn scripts(&self) -> anyhow::Result<tempfile::TempDir> {
         let folder = self.folder("scripts-")?;
         for (name, text) in SCRIPTS {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap_or(folder.path()))
                 .and_then(|()| std::fs::write(&path, text))
-                .context("writing the zygote's scripts")?;
+                .context("could not write the zygote's scripts")?;
         }
         if !self.own_root {
-            self.programs(&folder.path().join(PROGRAMS)).context("writing the cells' programs")?;
+            self.programs(&folder.path().join(PROGRAMS))
+                .context("could not write the cells' programs")?;
         }
         Ok(folder)
     }
@@ -142,7 +143,7 @@ impl Recipe {
         }
     }
 
-    /// `staging` is a folder to mount on.
+    /// `staging` is the folder on which the root is mounted.
     pub fn start(&self, scripts: &Path, staging: &Path) -> Start {
         match self.own_root {
             true => self.start_on_own_root(scripts, staging),
@@ -162,7 +163,7 @@ impl Recipe {
         files.extend(self.seed.map(|_| (home.join(DICE), self.beside_the_jail(DICE))));
         let mut path = vec![home.join("path")];
         if self.python.prefix == Path::new("/usr") {
-            // The system's own interpreter looks elsewhere by itself.
+            // The system's interpreter does not search this folder by default.
             let packages = format!("/usr/local/lib/python{}/site-packages", self.python.version);
             path.push(packages.into());
         }
@@ -216,7 +217,7 @@ impl Recipe {
     }
 }
 
-/// All that Python and the code are told by their environment.
+/// Environment variables of Python and of the code.
 fn environment(
     path: &[PathBuf],
     libraries: &Path,
@@ -228,7 +229,7 @@ fn environment(
         ("HOME", "/tmp"),
         ("LANG", "C.UTF-8"),
         ("MPLBACKEND", "agg"),
-        // One thread each: a fork keeps one, and locks that the others held stay locked.
+        // One thread each: after a fork only one thread exists, and locks of the others stay locked.
         ("MKL_NUM_THREADS", "1"),
         ("NUMEXPR_NUM_THREADS", "1"),
         ("OMP_NUM_THREADS", "1"),
@@ -244,10 +245,10 @@ fn environment(
     .into_iter()
     .map(|(name, value)| (name, value.to_owned()))
     .chain([
-        // An interpreter that was built with a shared library finds it beside itself.
+        // For interpreters that are built as a shared library.
         ("LD_LIBRARY_PATH", libraries.display().to_string()),
         ("PYTHONPATH", path.join(":")),
-        // Pillow looks for fonts by name in the folder `fonts` of each.
+        // Pillow searches for fonts in the folder `fonts` of each.
         ("XDG_DATA_DIRS", format!("{}:/usr/share", packages.join("matplotlib/mpl-data").display())),
     ])
     .chain(dice.map(|(seed, library)| seeded(seed, &library)).into_iter().flatten())
@@ -255,7 +256,7 @@ fn environment(
     .collect()
 }
 
-/// What makes a cell one that can be repeated.
+/// Environment variables of reproducible cells.
 fn seeded(seed: u64, dice: &Path) -> [(&'static str, String); 3] {
     [
         ("BELLJAR_SEED", seed.to_string()),

@@ -1,4 +1,4 @@
-//! Keeps a shelf full: forks a cell for each that is taken, and lets runs pass where nobody waits.
+//! Replaces standbys that are taken. Waits for idle time unless a request waits for a cell.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,37 +13,37 @@ use crate::shelf::Shelf;
 use crate::traffic::Traffic;
 use crate::wall::Wall;
 
-/// Cells that lock themselves up while the next one is forked.
+/// Maximum number of forked cells that are not jailed yet.
 const AT_ONCE: usize = 3;
-/// How long a standby that nobody waits for lets runs pass.
+/// Maximum delay of a standby in favour of active runs, if no request waits.
 const LETS_PASS: Duration = Duration::from_millis(25);
-/// Between two tries to make what could not be made.
+/// Delay after a failure.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// Between two looks whether the shelf has become too long.
+/// Interval at which surplus standbys are ended.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
 
-/// How the pool's state is told, by the one shelf that decides it.
+/// Publishes the state of the pool. Only the first kit has one.
 #[derive(Debug)]
 pub struct Voice {
-    pub tell: Arc<watch::Sender<State>>,
+    pub sender: Arc<watch::Sender<State>>,
     pub wall: Arc<Wall>,
 }
 
 impl Voice {
     fn ready(&self) {
-        self.tell.send_if_modified(|state| {
-            let news = !matches!(state, State::Ready { .. });
+        self.sender.send_if_modified(|state| {
+            let is_new = !matches!(state, State::Ready { .. });
             *state = State::Ready { wall: Arc::clone(&self.wall) };
-            news
+            is_new
         });
     }
 
     fn failing(&self, why: &str) {
-        self.tell.send_replace(State::Failing { why: why.to_owned() });
+        self.sender.send_replace(State::Failing { why: why.to_owned() });
     }
 }
 
-/// Never ends by itself.
+/// Runs until it is cancelled.
 pub async fn keep(mut nursery: Nursery, kind: &Kind, traffic: &Traffic, voice: Option<Voice>) {
     let shelf = &kind.shelf;
     let mut coming = JoinSet::new();
@@ -52,7 +52,7 @@ pub async fn keep(mut nursery: Nursery, kind: &Kind, traffic: &Traffic, voice: O
         let lacks = coming.len() < AT_ONCE && shelf.lacks(coming.len()) > 0;
         let until = *let_pass.get_or_insert_with(|| Instant::now() + LETS_PASS);
         tokio::select! {
-            biased; // a cell that is there before one that is not
+            biased; // finished cells first
             Some(came) = coming.join_next() => match came {
                 Ok(Ok(cell)) => {
                     nursery.has_made();
@@ -67,7 +67,7 @@ pub async fn keep(mut nursery: Nursery, kind: &Kind, traffic: &Traffic, voice: O
                         pause(kind, &error, voice.as_ref()).await;
                     }
                 }
-                Err(panicked) => tracing::error!(%panicked, "a cell is lost"),
+                Err(panicked) => tracing::error!(%panicked, "cell lost"),
             },
             () = turn(shelf, traffic, until), if lacks => {
                 let_pass = None;
@@ -85,8 +85,8 @@ pub async fn keep(mut nursery: Nursery, kind: &Kind, traffic: &Traffic, voice: O
     }
 }
 
-/// Whose turn it is to have the processor: somebody's who waits at once, and of the others when nothing
-/// runs, or when enough has been let pass.
+/// Returns when a cell may be made: at once if a request waits, otherwise when no code runs, and at `until`
+/// at the latest.
 async fn turn(shelf: &Shelf, traffic: &Traffic, until: Instant) {
     if !shelf.is_urgent() {
         traffic.quiet(until).await;
@@ -95,7 +95,7 @@ async fn turn(shelf: &Shelf, traffic: &Traffic, until: Instant) {
 
 async fn pause(kind: &Kind, error: &anyhow::Error, voice: Option<&Voice>) {
     let why = format!("{error:#}");
-    tracing::error!(kit = %kind.kit, error = why, "no cell could be made");
+    tracing::error!(kit = %kind.kit, error = why, "could not make a cell");
     if let Some(voice) = voice {
         voice.failing(&why);
     }

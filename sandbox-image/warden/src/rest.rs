@@ -1,14 +1,14 @@
-//! Between two runs of a cell nothing in it gets a processor: threads, children and whatever else a
-//! run has left stand still until the next one, and then go on where they were.
+//! Freezes a cell between two runs: all its threads and child processes are stopped, and continue with the
+//! next run.
 //!
 //! ```text
-//! running ── init sends SIGSTOP to all ──▶ told ── two looks find all of them at rest ──▶ at rest
+//! running ── init sends SIGSTOP to all ──▶ signalled ── two checks find all stopped ──▶ frozen
 //!                      ▲                    │
-//!                      └──── one is not ────┘   for a second at most, then the cell is ended
+//!                      └── one still runs ──┘   for a second at most, then the cell is ended
 //! ```
 //!
-//! One order is not enough. A process that is dying when it comes cannot be stopped, and its end may have
-//! the kernel send SIGCONT to others: to a process group that loses its last tie to the session.
+//! One signal is not enough. A process that is already ending cannot be stopped, and its end can make the
+//! kernel send SIGCONT to others: to a process group that becomes orphaned.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,16 +22,16 @@ use crate::channel::Channel;
 use crate::told;
 use crate::tree::Tree;
 
-/// Init does nothing else, so it answers at once, unless the machine is very busy.
+/// Init has no other work, so it answers at once unless the machine is very busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// How long all processes of a cell may take to be at rest: one that frees gigabytes takes a while to die.
+/// Maximum time until all processes of a cell are stopped. A process that frees gigabytes takes a while to
+/// end.
 const AT_REST_WITHIN: Duration = Duration::from_secs(1);
-/// Between two looks, at first. It doubles each time.
+/// First interval between two checks. It doubles each time.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(64);
 
-/// Returns when all processes have been found at rest, twice in a row. An error is the reason why the
-/// cell has to be ended.
+/// Returns when all processes were found stopped twice in a row. After an error the cell has to be ended.
 pub async fn stop(init: &Channel, tree: Tree) -> io::Result<()> {
     let until = Instant::now() + AT_REST_WITHIN;
     let mut pause = LOOK_AGAIN_AFTER;
@@ -41,7 +41,7 @@ pub async fn stop(init: &Channel, tree: Tree) -> io::Result<()> {
             return Ok(());
         }
         if Instant::now() > until {
-            return Err(io::Error::other("its processes cannot be stopped"));
+            return Err(io::Error::other("could not stop its processes"));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
@@ -53,42 +53,42 @@ async fn order_stop(init: &Channel) -> io::Result<()> {
     let answer = tokio::time::timeout(ANSWER_WITHIN, init.receive()).await??;
     match answer {
         Some((text, _)) if text == [Order::Stop as u8] => Ok(()),
-        Some(_) => Err(io::Error::other("init may not stop the cell's processes")),
+        Some(_) => Err(io::Error::other("init could not stop its processes")),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-/// Lets them go on. They do so a moment later.
+/// Continues all processes, shortly after this returns.
 pub async fn go_on(init: &Channel) -> io::Result<()> {
     init.send(&[Order::GoOn as u8], &[]).await
 }
 
-/// Whether nothing moves. One look is not enough: what was dying at its beginning may have woken what had
-/// been looked at before.
+/// Whether all threads are stopped. Checks twice, because a process that was ending at the first check may
+/// have woken one that had been checked before.
 fn is_at_rest(tree: Tree) -> bool {
     let first = look(tree);
     first.values().all(|thread| thread.is_at_rest()) && first == look(tree)
 }
 
-/// All threads of a cell, by process and number.
+/// All threads of a cell, by process id and thread id.
 type Look = BTreeMap<(i32, i32), Thread>;
 
-/// A thread, as the kernel tells.
+/// State of a thread, from `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Thread {
     state: char,
-    /// Processor time, in ticks.
+    /// CPU time in clock ticks.
     ticks: u64,
-    /// Whether it is the parent of something.
+    /// Whether it has child processes.
     has_children: bool,
 }
 
 impl Thread {
-    /// What cannot be read may run.
+    /// A thread that cannot be read may be running.
     const UNKNOWN: Thread = Thread { state: '?', ticks: 0, has_children: false };
 
-    /// Stopped or dead. A parent of `vfork` cannot be stopped, and waits for a child that is: one that
-    /// waits for anything else has no child, or is seen at something else in the next look.
+    /// Stopped or dead. A parent in `vfork` cannot be stopped, but waits for a child that is stopped. A thread
+    /// in state `D` for another reason has no child, or has changed by the second check.
     fn is_at_rest(&self) -> bool {
         match self.state {
             'T' | 't' | 'Z' | 'X' | 'x' => true,
@@ -106,7 +106,7 @@ fn look(tree: Tree) -> Look {
     }
     for member in members.found {
         let tasks = format!("/proc/{}/task", member.id);
-        // One that is gone by now does not move.
+        // A process that has ended meanwhile does not run.
         let Ok(threads) = fs::read_dir(&tasks) else { continue };
         for thread in threads.flatten() {
             let Ok(id) = thread.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -118,7 +118,7 @@ fn look(tree: Tree) -> Look {
     found
 }
 
-/// `None` where it is gone.
+/// `None` if the thread has ended.
 fn read_thread(folder: &str) -> Option<Thread> {
     let bytes = match fs::read(format!("{folder}/stat")) {
         Ok(bytes) => bytes,
@@ -130,13 +130,13 @@ fn read_thread(folder: &str) -> Option<Thread> {
     Some(parse(&bytes, !children.trim().is_empty()).unwrap_or(Thread::UNKNOWN))
 }
 
-/// No such process: one that ended after its file was opened.
+/// ESRCH: the process ended after its file was opened.
 fn libc_esrch() -> i32 {
     rustix::io::Errno::SRCH.raw_os_error()
 }
 
 fn parse(stat: &[u8], has_children: bool) -> Option<Thread> {
-    // The name before the last parenthesis is the process's own to choose, and need not be text.
+    // The process chooses the name before the last parenthesis, which may be any bytes.
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_stopped_dead_or_waits_for_a_stopped_child_is_at_rest() {
+    fn a_thread_is_stopped_when_stopped_dead_or_waiting_for_a_vfork_child() {
         for (state, has_children, at_rest) in [
             ('T', false, true),
             ('Z', false, true),
@@ -171,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_cannot_be_read_is_not_at_rest() {
+    fn a_thread_that_cannot_be_read_is_not_stopped() {
         assert!(!Thread::UNKNOWN.is_at_rest());
         assert_eq!(parse(b"7 (short", false), None);
     }
 
     #[test]
-    fn this_process_is_not_at_rest() {
+    fn this_process_is_not_stopped() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         assert!(!is_at_rest(Tree { init: None, code: Some(me), user: None }));
     }

@@ -1,4 +1,4 @@
-//! The listener, and the settings it is started with.
+//! `belljar-warden serve`: the listener and its settings.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,50 +20,50 @@ use crate::pool::{Pool, Size, State};
 use crate::recipe::{DEVFD, DICE, INIT, Recipe};
 use crate::users::{Rights, Users};
 
-/// How a warden is started.
+/// Options of the warden.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
-    /// Where to listen.
+    /// Path of the socket.
     #[arg(long)]
     socket: PathBuf,
     /// Folder of Python's libraries, as `install-libraries` prints it.
     #[arg(long)]
     libraries: PathBuf,
-    /// Where folders may be made; default: beside the socket.
+    /// Folder for temporary folders; default: beside the socket.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// `libjail.so`, with `belljar-init`, `libdevfd.so` and `libdice.so` beside it; default: beside this program.
     #[arg(long)]
     jail: Option<PathBuf>,
-    /// End when the process that started this one does.
+    /// Exit when the process that started this one does.
     #[arg(long)]
     die_with_parent: bool,
-    /// What zygotes have imported before anybody asks: `bare`, `science`, `tensorflow`. Code gets the
-    /// least that has what it imports; what nobody has imported, it imports itself.
+    /// Kits: libraries that zygotes import in advance, out of `bare`, `science` and `tensorflow`. Code runs
+    /// with the smallest kit that has its imports; it imports other libraries itself.
     #[arg(long, value_delimiter = ',', default_values_t = Kit::SERVING)]
     kits: Vec<Kit>,
-    /// Cells that wait for work, of each kit at least.
+    /// Minimum number of standbys (cells that wait for code) of each kit.
     #[arg(long, default_value_t = 4)]
     standbys: usize,
-    /// Memory of cells that wait, at most, beyond that of these, in MiB. Where somebody had to wait
-    /// there are more of them for a while.
+    /// Maximum memory of standbys beyond that minimum, in MiB. After a request had to wait, more standbys are
+    /// kept for a while.
     #[arg(long, default_value_t = 1024)]
     standby_mib: u64,
-    /// Cells that wait have no memory of their own yet: a tenth of it, and the first plot takes
+    /// Standbys do not copy memory in advance: they take a tenth of the memory, and the first plot takes
     /// several times as long.
     #[arg(long)]
     cool_standbys: bool,
-    /// Cells that work at the same time.
+    /// Maximum number of cells in use at once.
     #[arg(long, default_value_t = 64)]
     places: usize,
-    /// How long a request may wait for a place, in milliseconds.
+    /// Maximum wait of a request for a cell, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     queue_ms: u64,
     /// Wall-clock time of one run, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     wall_ms: u64,
-    /// Processor time of one run, of all its processes together, in milliseconds; default: twice the
-    /// wall-clock time.
+    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the wall-clock
+    /// time.
     #[arg(long)]
     cpu_ms: Option<u64>,
     /// Memory of one cell, processes and files together, in MiB.
@@ -72,21 +72,21 @@ pub struct Settings {
     /// Processes of one cell.
     #[arg(long, default_value_t = 64)]
     processes: u64,
-    /// Threads of all processes of one cell together, of which each has one at least.
+    /// Threads of all processes of one cell together. Each process has at least one.
     #[arg(long, default_value_t = 512)]
     threads: u64,
     /// Open files of one process of a cell.
     #[arg(long, default_value_t = 256)]
     open_files: u64,
-    /// Mappings of memory of all processes of one cell together, where cells have no control groups:
-    /// each one makes a look at the cell's memory longer.
+    /// Memory mappings of all processes of one cell together, if cells have no control groups: each one makes
+    /// measuring the cell's memory slower.
     #[arg(long, default_value_t = 400_000)]
     mappings: u64,
-    /// Locks of files, and of ranges of them, of one cell.
+    /// File locks of one cell, of whole files or of ranges.
     #[arg(long, default_value_t = 10_000)]
     locks: u64,
     /// Registrations with epoll of all processes of one cell together. A descriptor in a socket's queue counts
-    /// as 160. Counted where cells share a user outside, or have no control groups.
+    /// as 160. Counted if cells share a user outside, or have no control groups.
     #[arg(long, default_value_t = 20_000)]
     watches: u64,
     /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
@@ -95,10 +95,10 @@ pub struct Settings {
     /// Files and folders in them.
     #[arg(long, default_value_t = 10_000)]
     scratch_files: u64,
-    /// Kept of each of stdout and stderr of one run, in bytes.
+    /// Kept output of one run, of stdout and stderr each, in bytes.
     #[arg(long, default_value_t = 1 << 20)]
     output_bytes: u64,
-    /// Pictures that one run may give back.
+    /// Pictures that one run may return.
     #[arg(long, default_value_t = 20)]
     images: u32,
     /// Bytes of one picture.
@@ -107,7 +107,7 @@ pub struct Settings {
     /// Bytes of those pictures together.
     #[arg(long, default_value_t = 32 << 20)]
     all_images_bytes: u64,
-    /// Files that one run may give back.
+    /// Files that one run may return.
     #[arg(long, default_value_t = 100)]
     files: u32,
     /// Bytes of those files together.
@@ -116,21 +116,20 @@ pub struct Settings {
     /// Bytes of the code of one run.
     #[arg(long, default_value_t = 1 << 20)]
     code_bytes: u64,
-    /// The first of the users that cells have outside, one each, where the warden is root. Nobody
-    /// else should have them [default: 1900000000 or more, or 52000 where there are only small
-    /// numbers].
+    /// First of 1024 user ids, of which each cell gets one outside if the warden is root. No other program
+    /// should use them [default: 1900000000 or more, or 52000 if only small numbers exist].
     #[arg(long)]
     first_user: Option<u32>,
-    /// The weakest wall to start with: `namespaced`, `landlocked` or `seccomp-only`.
+    /// Weakest isolation tier to start with: `namespaced`, `landlocked` or `seccomp-only`.
     #[arg(long, default_value = "landlocked")]
     min_isolation: Tier,
-    /// How often a zygote is forked before another takes its place.
+    /// Number of forks after which a zygote is replaced.
     #[arg(long, default_value_t = 10_000)]
     zygote_forks: u32,
-    /// How long it serves at most, in seconds.
+    /// Age at which a zygote is replaced, in seconds.
     #[arg(long, default_value_t = 6 * 3600)]
     zygote_seconds: u64,
-    /// The same dice and the same clock for every cell.
+    /// Make runs reproducible: the same random numbers and clock in every cell.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -138,24 +137,24 @@ pub struct Settings {
 pub fn serve(settings: Settings) -> anyhow::Result<()> {
     if settings.die_with_parent {
         rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
-            .context("binding this program to its parent")?;
+            .context("could not set the signal at the end of the parent")?;
     }
     let standbys = settings.standbys.max(1).saturating_mul(settings.kits.len());
     ceilings::check(&limits(&settings), standbys)?;
-    // The processes that fork a cell's init end at once, so that it becomes our child to reap.
+    // The process that forks a cell's init exits at once, so that init becomes a child of the warden.
     let me = rustix::process::getpid();
-    rustix::process::set_child_subreaper(Some(me)).context("becoming a reaper")?;
-    // As many as there may be; a cell gets its own limit later, and has a reason for that.
+    rustix::process::set_child_subreaper(Some(me)).context("could not become a subreaper")?;
+    // The maximum: the warden holds descriptors of all cells. The jail sets a cell's own limit later.
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })
-        .context("raising the limit on open files")?;
-    // Two, so that somebody's flood is read beside what others do.
+        .context("could not raise the limit on open files")?;
+    // Two, so that reading a flood of output does not delay other cells.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("starting the runtime")?;
-    runtime.block_on(async { tokio::spawn(listen(settings)).await.context("listening")? })
+        .context("could not start the runtime")?;
+    runtime.block_on(async { tokio::spawn(listen(settings)).await.context("the listener failed")? })
 }
 
 async fn listen(settings: Settings) -> anyhow::Result<()> {
@@ -205,11 +204,11 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(tokio::spawn(connection::serve(stream, Arc::clone(&shared)))),
                 Err(error) => {
-                    tracing::error!(%error, "a connection could not be accepted");
+                    tracing::error!(%error, "could not accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            // A first cell that cannot be made is a host on which none can.
+            // If the first cell cannot be made, no cell can be made on this host.
             why = &mut broken => bail!("{why}"),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -219,16 +218,16 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only the user who started the warden, and its group, may speak to it.
+/// Only the warden's user and group can connect.
 fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(socket).is_ok() {
-        bail!("another warden listens at {}", socket.display());
+        bail!("another warden already listens at {}", socket.display());
     }
-    drop(std::fs::remove_file(socket)); // one that nobody listens at any more
-    let listener =
-        UnixListener::bind(socket).with_context(|| format!("listening at {}", socket.display()))?;
+    drop(std::fs::remove_file(socket)); // left by a warden that has ended
+    let listener = UnixListener::bind(socket)
+        .with_context(|| format!("could not listen at {}", socket.display()))?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))
-        .context("closing the socket to others")?;
+        .context("could not set permissions of the socket")?;
     Ok(listener)
 }
 
@@ -239,16 +238,16 @@ fn beside(socket: &Path) -> PathBuf {
 fn jail_library(given: Option<PathBuf>, with_dice: bool) -> anyhow::Result<PathBuf> {
     let path = match given {
         Some(path) => path,
-        None => {
-            std::env::current_exe().context("finding this program")?.with_file_name("libjail.so")
-        }
+        None => std::env::current_exe()
+            .context("could not find this program")?
+            .with_file_name("libjail.so"),
     };
     let dice = with_dice.then(|| path.with_file_name(DICE));
     for file in
         [path.clone(), path.with_file_name(INIT), path.with_file_name(DEVFD)].iter().chain(&dice)
     {
         if !file.is_file() {
-            bail!("{} is not there: `cargo build` makes it", file.display());
+            bail!("{} is missing: run `cargo build`", file.display());
         }
     }
     Ok(path)
@@ -277,14 +276,14 @@ fn limits(settings: &Settings) -> CellLimits {
     }
 }
 
-/// Users to give away, where this process may.
+/// Users for cells, if this process may change users.
 fn users(settings: &Settings) -> Option<Arc<Users>> {
     let root = rustix::process::geteuid().is_root();
     let may = root && Rights::of_this_process().change_users;
     may.then(|| Users::from(settings.first_user)).flatten()
 }
 
-/// Claims them, and removes what cells of wardens that were killed have left in shared memory.
+/// Claims the users, and removes shared memory that cells of killed wardens have left.
 fn claim(users: &Users) -> Option<Claim> {
     let folder = Path::new(jail::shared::SHARED_MEMORY);
     let claim = Claim::of(folder, users.first())?;
@@ -296,7 +295,7 @@ fn claim(users: &Users) -> Option<Claim> {
 
 fn describe(shared: &Shared) -> Description {
     let (waiting_for, wall) = match shared.pool.state() {
-        State::Starting => ("the libraries are being imported".to_owned(), None),
+        State::Starting => ("libraries are being imported".to_owned(), None),
         State::Failing { why } => (why, None),
         State::Ready { wall } => (String::new(), Some(wall)),
     };

@@ -1,4 +1,4 @@
-//! Standbys of one kind: cells that are forked, jailed and waiting before anybody asks.
+//! Standbys of one kit: cells that are forked and jailed in advance.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::cell::Cell;
 
-/// A shelf that was long enough for so long may be a cell shorter.
+/// The target shrinks by one cell after this time without a wait.
 const SHRINKS_AFTER: Duration = Duration::from_secs(30);
 
-/// Where standbys wait. One side puts them in, the other takes them out, first come, first served.
+/// A queue of standbys: the replenisher adds them, requests take them in order.
 #[derive(Debug)]
 pub struct Shelf {
     cells: Mutex<VecDeque<Cell>>,
@@ -20,11 +20,11 @@ pub struct Shelf {
     filled: Semaphore,
     waiting: AtomicUsize,
     length: Mutex<Length>,
-    /// Told when there may be need for more.
+    /// Notified when more standbys may be needed.
     taken: Notify,
 }
 
-/// How many standbys there should be.
+/// Target number of standbys.
 #[derive(Debug, Clone, Copy)]
 pub struct Length {
     pub least: usize,
@@ -38,13 +38,13 @@ impl Length {
         Length { least, most: most.max(least), now: least, since: None }
     }
 
-    /// Somebody had to wait.
+    /// A request had to wait.
     fn was_too_short(&mut self, at: Instant) {
         self.now = (self.now * 2).clamp(1, self.most.max(1));
         self.since = Some(at);
     }
 
-    /// Nobody has had to wait for long.
+    /// The current target, reduced if no request has had to wait for long.
     fn look(&mut self, at: Instant) -> usize {
         if self.now > self.least
             && self.since.is_none_or(|since| at.duration_since(since) >= SHRINKS_AFTER)
@@ -72,7 +72,7 @@ impl Shelf {
         self.filled.add_permits(1);
     }
 
-    /// A cell that is there already.
+    /// A standby that is ready.
     pub fn take_now(&self) -> Option<Cell> {
         loop {
             let Ok(permit) = self.filled.try_acquire() else {
@@ -86,11 +86,11 @@ impl Shelf {
         }
     }
 
-    /// The next cell, however long it takes. Whoever gives up gives up the place in the queue.
+    /// Waits for the next standby. Cancelling gives up the position in the queue.
     pub async fn take(&self) -> Cell {
         let _waiting = Waiting::new(self);
         loop {
-            let permit = self.filled.acquire().await.expect("a shelf is never closed");
+            let permit = self.filled.acquire().await.expect("the semaphore is never closed");
             permit.forget();
             if let Some(cell) = self.next() {
                 return cell;
@@ -98,25 +98,25 @@ impl Shelf {
         }
     }
 
-    /// The one that has waited longest, unless it has died meanwhile, which is nobody's loss.
+    /// The oldest standby, unless it has died.
     fn next(&self) -> Option<Cell> {
         let cell = lock(&self.cells).pop_front();
         self.taken.notify_one();
         let alive = cell.filter(Cell::is_alive);
         if alive.is_none() {
-            tracing::warn!("a standby had died");
+            tracing::warn!("standby died");
         }
         alive
     }
 
-    /// How many cells are missing, `coming` of them being made.
+    /// How many more cells to make, if `coming` are being made.
     pub fn lacks(&self, coming: usize) -> usize {
         let wanted = lock(&self.length).look(Instant::now());
         let waiting = self.waiting.load(Ordering::Relaxed);
         (wanted + waiting).saturating_sub(self.filled.available_permits() + coming)
     }
 
-    /// Lets those go that are too many by now, the newest first.
+    /// Ends surplus standbys, the newest first.
     pub fn trim(&self) {
         let wanted = lock(&self.length).look(Instant::now());
         while self.filled.available_permits() > wanted
@@ -127,28 +127,28 @@ impl Shelf {
         }
     }
 
-    /// Whether somebody waits, or the next one would have to.
+    /// Whether a request waits, or the next one would have to.
     pub fn is_urgent(&self) -> bool {
         self.filled.available_permits() == 0
     }
 
-    /// Whether somebody waits.
+    /// Whether a request waits.
     pub fn is_waited_for(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it has as many as it is to have at least.
+    /// Whether it has its minimum number of standbys.
     pub fn is_full(&self) -> bool {
         self.filled.available_permits() >= lock(&self.length).least
     }
 
-    /// Returns when one has been taken, or is waited for, since the last time.
+    /// Returns when a standby has been taken or requested since the last call.
     pub async fn taken(&self) {
         self.taken.notified().await;
     }
 }
 
-/// One that waits for a cell.
+/// A request that waits for a cell.
 struct Waiting<'s>(&'s Shelf);
 
 impl Waiting<'_> {
@@ -174,21 +174,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shelf_grows_when_somebody_had_to_wait_and_shrinks_when_nobody_had_to_for_long() {
+    fn the_target_grows_after_a_wait_and_shrinks_after_a_time_without_one() {
         let mut length = Length::new(2, 7);
         let began = Instant::now();
         assert_eq!(length.look(began), 2);
         length.was_too_short(began);
         assert_eq!(length.look(began), 4);
         length.was_too_short(began);
-        assert_eq!(length.look(began), 7, "no longer than there is room for");
+        assert_eq!(length.look(began), 7, "at most the maximum");
         for (after, wanted) in [(0, 7), (1, 6), (1, 6), (2, 5), (9, 4), (10, 3), (11, 2), (12, 2)] {
             assert_eq!(length.look(began + SHRINKS_AFTER * after), wanted, "after {after}");
         }
     }
 
     #[test]
-    fn the_least_may_be_more_than_there_is_room_for() {
+    fn the_minimum_may_exceed_the_maximum() {
         assert_eq!(Length::new(4, 1).most, 4);
     }
 }

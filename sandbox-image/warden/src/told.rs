@@ -1,11 +1,11 @@
-//! Small files in which the kernel tells something: read in large pieces, where the standard library,
-//! which knows no length, begins with tiny ones.
+//! Reads small files of `/proc` and `/sys` with large reads. The standard library begins with tiny ones,
+//! because these files report no length.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The kernel seldom gives out more at once.
+/// The kernel seldom returns more from one read.
 const PAGE: usize = 4096;
 
 pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
@@ -22,7 +22,7 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
         }
     }
     text.truncate(length);
-    // The name of a process is its own to choose, and need not be UTF-8.
+    // A process chooses its own name, which may not be UTF-8.
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_ones_and_long_ones_are_read_whole() {
+    fn short_and_long_files_are_read_in_full() {
         let stat = read("/proc/self/stat").expect("it is there");
         assert!(stat.ends_with('\n') && stat.len() < PAGE, "{stat}");
         let mut long = tempfile::NamedTempFile::new().expect("there is a place");

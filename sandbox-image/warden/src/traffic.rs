@@ -1,18 +1,18 @@
-//! Whether anybody's code is running: what can wait lets it pass.
+//! Tracks active runs, so that background work can wait for idle time.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When a run is over its answer is still on its way, by way of others who need a processor.
+/// Delay after the end of a run: other processes still need CPU time to deliver its answer.
 const AFTER: Duration = Duration::from_millis(2);
 
-/// Counts the runs that are under way.
+/// Counts active runs.
 #[derive(Debug)]
 pub struct Traffic(watch::Sender<usize>);
 
-/// One run. It is over when this is dropped.
+/// One run, active until this is dropped.
 #[derive(Debug)]
 pub struct Passing<'t>(&'t Traffic);
 
@@ -26,16 +26,16 @@ impl Traffic {
         Passing(self)
     }
 
-    /// Returns when nothing runs, and at that time at the latest: a run may take half a minute.
+    /// Waits until no code runs, and until `until` at the latest: a run may take half a minute.
     pub async fn quiet(&self, until: Instant) {
         let mut runs = self.0.subscribe();
-        // The sender is our own.
+        // Fails only if the sender is dropped, and `self` owns it.
         let quiet = async {
             loop {
                 if runs.wait_for(|runs| *runs == 0).await.is_err() {
                     return;
                 }
-                // Another one may come right behind it.
+                // Another run may follow immediately.
                 if tokio::time::timeout(AFTER, runs.changed()).await.is_err() {
                     return;
                 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_wait_waits_for_runs_and_not_for_ever() {
+    async fn background_work_waits_for_runs_with_a_time_limit() {
         let (traffic, a_while) = (Traffic::new(), Duration::from_millis(25));
         let began = Instant::now();
         traffic.quiet(Instant::now() + a_while).await;

@@ -1,4 +1,4 @@
-//! The processes of a cell, found from outside.
+//! Finds the processes of a cell through `/proc`.
 
 use std::fs;
 use std::io;
@@ -11,40 +11,40 @@ use rustix::io::Errno;
 
 use crate::told;
 
-/// Where the search begins.
+/// Starting points of the search.
 #[derive(Debug, Clone, Copy)]
 pub struct Tree {
-    /// All that lost its parent is a child of this one.
+    /// Parent of all orphans.
     pub init: Option<i32>,
     /// Runs the code.
     pub code: Option<i32>,
-    /// The cell's user, where nobody else has it: on a shared root what lost its parent is a child of
-    /// the warden, and known by its user.
+    /// The cell's user, if no other cell has it. On a shared root, orphans become children of the warden and
+    /// are identified by their user.
     pub user: Option<u32>,
 }
 
-/// A process of a cell, as it was a moment ago.
+/// A process of a cell at the time of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     pub id: i32,
     pub threads: u64,
-    /// Processor time of itself.
+    /// CPU time of the process itself.
     pub cpu: Duration,
-    /// Processor time of children that are gone, as far as it has waited for them.
+    /// CPU time of ended children that it has waited for.
     pub children_cpu: Duration,
 }
 
-/// The processes of a cell, as far as they can be seen.
+/// Processes of a cell that were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     /// The code's own process first.
     pub found: Vec<Member>,
-    /// Whether a process exists that could not be read. What it uses, and what it has started, is unknown.
+    /// Whether an existing process could not be read. Its usage and its children are unknown.
     pub is_incomplete: bool,
 }
 
 impl Tree {
-    /// All that run or have run code. Init runs none.
+    /// All processes except init, which runs no code.
     pub fn members(&self) -> Members {
         let mut members = Members::default();
         members.add(self.code);
@@ -91,7 +91,7 @@ impl Members {
     }
 }
 
-/// Every descendant of this process that has this user.
+/// All descendants of a process that have this user.
 pub fn of_user(ancestor: i32, user: u32) -> Vec<i32> {
     let mut found = children(ancestor, MANY).unwrap_or_default();
     let mut next = 0;
@@ -107,19 +107,19 @@ fn is_of(process: i32, user: u32) -> bool {
     fs::metadata(format!("/proc/{process}")).is_ok_and(|about| about.uid() == user)
 }
 
-/// Of threads, where nobody has counted them.
+/// Unknown number of threads.
 const MANY: u64 = u64::MAX;
 
-/// Processor time of a process, to the nanosecond, for as long as it has not been reaped.
+/// CPU time of a process in nanoseconds, until it has been reaped.
 pub fn cpu(process: i32) -> Option<Duration> {
     let clock: ClockId = clock_getcpuclockid(Pid::from_raw(process)).ok()?;
     Some(Duration::from(clock.now().ok()?))
 }
 
-/// What became of a look at one process.
+/// Result of reading one process.
 enum Look {
     Read(Member),
-    /// It exists, and cannot be read.
+    /// It exists and cannot be read.
     Unread,
     Gone,
 }
@@ -130,15 +130,15 @@ fn member(id: i32) -> Look {
         Some((threads, children_cpu)) => {
             Look::Read(Member { id, threads, cpu: cpu(id).unwrap_or_default(), children_cpu })
         }
-        // The clock of a process needs neither `/proc` nor a permission, and is there as long as it is.
+        // The CPU clock of a process needs neither `/proc` nor a permission, and exists as long as the process.
         None if cpu(id).is_some() => Look::Unread,
         None => Look::Gone,
     }
 }
 
-/// The number of threads, and the processor time of children that are gone.
+/// The number of threads, and the CPU time of ended children.
 fn read(stat: &str) -> Option<(u64, Duration)> {
-    // The name before the parenthesis is the process's own to choose.
+    // The process chooses the name before the parenthesis.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let ticks = number(13)?.saturating_add(number(14)?);
@@ -146,8 +146,7 @@ fn read(stat: &str) -> Option<(u64, Duration)> {
     Some((number(17)?, Duration::from_millis(ticks.saturating_mul(1000) / second)))
 }
 
-/// Children of all threads. An error where they cannot be read, though there is nothing to say that the
-/// process is gone.
+/// Children of all threads. Fails if they cannot be read, and also if the process has ended.
 fn children(process: i32, threads: u64) -> io::Result<Vec<i32>> {
     if threads <= 1 {
         return children_of_thread(process, &process.to_string());
@@ -161,7 +160,7 @@ fn children(process: i32, threads: u64) -> io::Result<Vec<i32>> {
         };
         match children_of_thread(process, &name.to_string_lossy()) {
             Ok(children) => found.extend(children),
-            // Threads come and go while they are listed.
+            // The thread ended after it was listed.
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }
@@ -174,7 +173,7 @@ fn children_of_thread(process: i32, thread: &str) -> io::Result<Vec<i32>> {
     Ok(text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())
 }
 
-/// Whether an error of `/proc` says that there is no such process or thread any more.
+/// Whether an error of `/proc` means that the process or thread has ended.
 pub fn is_gone(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::NOENT | Errno::SRCH))
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_pretend_to_be_numbers() {
+    fn a_process_name_cannot_change_the_parsed_numbers() {
         let fields = (0..20).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
         let (threads, children_cpu) =
             read(&format!("7 (a) S 1 1 1) {fields}")).expect("it has all fields");
@@ -220,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_exists_and_cannot_be_read_is_not_taken_for_one_that_is_gone() {
+    fn an_unreadable_process_is_distinguished_from_one_that_has_ended() {
         let mut child = std::process::Command::new("true").spawn().expect("it is everywhere");
         let id = child.id().cast_signed();
         child.wait().expect("it is ours");
         let mut members = Members::default();
         members.add([id]);
         members.add_children_of(Some(id), 1);
-        assert_eq!(members, Members::default(), "it is gone");
+        assert_eq!(members, Members::default(), "it has ended");
         assert!(matches!(member(me()), Look::Read(_)));
         let other = io::Error::from(Errno::MFILE);
         assert!(!is_gone(&other) && is_gone(&Errno::SRCH.into()));

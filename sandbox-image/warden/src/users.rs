@@ -1,7 +1,7 @@
-//! Who cells are outside: a user for each, where the warden may give users away.
+//! Users of cells outside: one for each cell, if the warden may change users.
 //!
-//! The kernel counts and permits by user. A user that only one cell has keeps the cells' signals,
-//! files and shares of the kernel's tables apart, whatever else stands between them.
+//! The kernel checks permissions and counts resources by user. Cells with different users cannot signal each
+//! other, open each other's files or use up each other's share of kernel tables, even if another layer fails.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,23 +9,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Gid, Uid};
 
-/// How many there are. More than cells that live or have just died.
+/// Number of users. More than the number of cells that run or have just ended.
 pub const COUNT: u32 = 1024;
-/// Where no system gives numbers away by itself, there is room for so many wardens of one machine.
-/// Users of two must not be the same, for each kills whatever a user of its own has left.
+/// First user id of a range that systems do not assign, and the number of wardens for which it has room. Two
+/// wardens must not share users, because each kills all processes of its users.
 const MANY: (u32, u32) = (1_900_000_000, 240_000);
-/// A container that has only the small numbers has some that nobody uses, and one warden.
+/// First user id in a container that has only small numbers. It is unused, and such a container has one
+/// warden.
 const FEW: u32 = 52_000;
 
-/// Users that no cell has. The one that has been free longest is next, so that what an earlier cell
-/// left on its way to its end has had time to get there.
+/// Free users. The one that has been free longest is next, so that remains of an earlier cell have had time
+/// to end.
 #[derive(Debug)]
 pub struct Users {
     first: u32,
     free: Mutex<VecDeque<u32>>,
 }
 
-/// A user, and the group of the same number. Given back when dropped.
+/// A user, and the group with the same id. Returned to the pool on drop.
 #[derive(Debug)]
 pub struct User {
     id: u32,
@@ -33,7 +34,7 @@ pub struct User {
 }
 
 impl Users {
-    /// From this number on, or from where one may assume that nobody has them.
+    /// Users from this id on, or from an id that is likely to be unused.
     pub fn from(first: Option<u32>) -> Option<Arc<Users>> {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let first =
@@ -42,7 +43,7 @@ impl Users {
         Some(Arc::new(Users { first, free: Mutex::new(free) }))
     }
 
-    /// The smallest number of them.
+    /// The smallest id.
     pub fn first(&self) -> u32 {
         self.first
     }
@@ -53,13 +54,13 @@ impl Users {
     }
 }
 
-/// Where the users of the warden that is this process begin, best first.
+/// Candidates for the first user id of the warden with this process id, best first.
 fn likely(process: u32) -> [u32; 2] {
     let (first, wardens) = MANY;
     [first + process % wardens * COUNT, FEW]
 }
 
-/// Whether users from this one on are known to a process that sees this map.
+/// Whether the users from `first` on are mapped in this `uid_map`.
 fn exist(map: &str, first: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_whitespace().map_while(|number| number.parse::<u32>().ok());
@@ -84,20 +85,20 @@ impl Drop for User {
     }
 }
 
-/// Does this in a thread that is this user and no other, and can do nothing else.
+/// Runs `act` in a thread that has only this user, in all three user ids.
 pub fn as_user<T: Send>(id: u32, act: impl FnOnce() -> T + Send) -> io::Result<T> {
     let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
     in_thread_of([group; 3], [user; 3], act)
 }
 
-/// Does this in a thread that may look where this user may. What the user could signal it is not: its
-/// own process still is what it was.
+/// Runs `act` in a thread with this effective user, so that it can read what the user can. The real user id
+/// stays, so the user's processes cannot signal the warden.
 pub fn with_eyes_of<T: Send>(id: u32, act: impl FnOnce() -> T + Send) -> io::Result<T> {
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     in_thread_of([group, Gid::from_raw(id), group], [user, Uid::from_raw(id), user], act)
 }
 
-/// Real, effective and saved, each.
+/// Real, effective and saved ids.
 fn in_thread_of<T: Send>(
     [group, in_effect, saved]: [Gid; 3],
     users: [Uid; 3],
@@ -114,7 +115,7 @@ fn in_thread_of<T: Send>(
     })
 }
 
-/// What this process may do that decides who its cells can be.
+/// Capabilities of this process that decide which users cells can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
     pub change_users: bool,
@@ -128,7 +129,7 @@ impl Rights {
     }
 
     fn read(status: &str) -> Rights {
-        /// Numbers of the capabilities, as the kernel has them.
+        /// The kernel's numbers of the capabilities.
         const SETGID: u32 = 6;
         const SETUID: u32 = 7;
         const SYS_ADMIN: u32 = 21;
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_nobody_elses_until_it_is_given_back() {
+    fn a_user_is_not_given_out_twice() {
         let users = Users::from(Some(100)).expect("it was asked for");
         let (a, b) = (users.take().expect("there are"), users.take().expect("there are"));
         assert_eq!((a.id(), b.id()), (100, 101));
@@ -153,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_them() {
+    fn the_number_of_users_is_limited() {
         let users = Users::from(Some(u32::MAX - 1)).expect("it was asked for");
         let held: Vec<_> = std::iter::from_fn(|| users.take()).collect();
         assert_eq!(held.len(), 1);
     }
 
     #[test]
-    fn users_that_the_kernel_does_not_know_are_not_taken() {
+    fn unmapped_users_are_not_used() {
         let all = "         0          0 4294967295\n";
         let container = "         0     100000      65536\n";
         let one = "      1000          0          1\n";
@@ -169,15 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn two_wardens_have_no_user_in_common_and_none_is_beyond_the_numbers() {
+    fn two_wardens_share_no_user_and_all_ids_are_valid() {
         let [one, other, last] = [1, 2, MANY.1 - 1].map(|process| likely(process)[0]);
         assert!(one + COUNT <= other);
-        assert!(last + COUNT < 2_147_352_576, "the system gives those away");
+        assert!(last + COUNT < 2_147_352_576, "systems assign those");
     }
 
     #[test]
-    fn rights_are_read_as_the_kernel_writes_them() {
-        // Docker's default set, all of root's, and nobody's.
+    fn capabilities_are_read_from_the_kernel_status_file() {
+        // Docker's default set, all capabilities, and none.
         for (held, change_users, mount) in [
             ("00000000a80425fb", true, false),
             ("000001ffffffffff", true, true),

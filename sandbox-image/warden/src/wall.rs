@@ -1,5 +1,5 @@
-//! The strongest wall that this machine allows, found by building it and having a cell try to get
-//! out. Nothing is concluded from a version or a setting.
+//! Detects the strongest isolation that this machine allows, by building it and running code in a cell that
+//! tries to break out. Versions and settings of the kernel decide nothing.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,17 +18,17 @@ use crate::users::Rights;
 use crate::zygote::Zygote;
 
 const TRIAL: &str = include_str!("../../python/trial.py");
-/// Limit of the trial, in milliseconds; it takes some ten.
+/// Time limit of the trial in milliseconds. It takes about ten.
 const TRIAL_MS: u64 = 10_000;
 
-/// What stands between a cell and everything else.
+/// The isolation of cells.
 #[derive(Debug, Clone)]
 pub struct Wall {
     pub tier: Tier,
     pub layers: Vec<Layer>,
 }
 
-/// Whether a zygote gets a root of its own, and what has to hold there.
+/// A way to build a zygote, and the layers that have to hold.
 struct Ground {
     own_root: bool,
     needed: &'static [&'static str],
@@ -43,8 +43,8 @@ const GROUNDS: [Ground; 2] = [
     Ground { own_root: false, needed: &["users", "capabilities", "network", "seccomp", "rlimits"] },
 ];
 
-/// Tries one ground after the other, and sets the recipe to what was found. An error says why there
-/// is nothing as strong as `least`.
+/// Tries the candidates in order, and sets the specification to the first that works. The error is the reason
+/// why none is as strong as `least`.
 pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
     let groups = Cgroups::find(&recipe.limits);
     let cgroup = Layer {
@@ -53,8 +53,8 @@ pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
         detail: match &groups {
             Ok(_) => "memory and processes of each cell as a whole".to_owned(),
             Err(why) => format!(
-                "{why}; cells are watched instead, twenty times a second: their memory limits hold \
-                 against accidents, not against intent; deploy/README.md says how to get control groups"
+                "{why}; cells are sampled twenty times a second instead: their memory limits hold \
+                 against accidents, not against intent; see deploy/README.md for control groups"
             ),
         },
     };
@@ -73,10 +73,10 @@ async fn build(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
     let way_out = obstacles::way_out(Path::new("/proc/sys"));
     ensure!(
         recipe.users.is_some(),
-        "cells can have no namespaces here ({why}), and no users of their own, for which the warden \
-         would need CAP_SETUID and CAP_SETGID; {way_out}"
+        "could not isolate cells: no namespaces ({why}; {way_out}), and no users of their own: the \
+         warden lacks CAP_SETUID and CAP_SETGID"
     );
-    tracing::warn!(why, way_out, "cells can have no namespaces here");
+    tracing::warn!(why, remedy = way_out, "cells have no namespaces");
     let wall = attempt(recipe, &shared).await;
     let mut wall = wall.with_context(|| format!("without namespaces ({why}; {way_out})"))?;
     let detail = format!("{why}; {way_out}");
@@ -95,19 +95,19 @@ fn strong_enough(wall: Wall, least: Tier, way_out: Option<&str>) -> anyhow::Resu
         .map(|layer| format!("{}: {}", layer.name, layer.detail))
         .collect();
     bail!(
-        "the wall here is {}, and at least {least} is asked for. Missing: {}. {}",
+        "isolation is {}, but --min-isolation requires {least}; missing: {}; {}",
         wall.tier,
         missing.join("; "),
         way_out.unwrap_or_default()
     )
 }
 
-/// Builds one cell on this ground and has it try.
+/// Builds one cell in this way, and runs the trial in it.
 async fn attempt(recipe: &mut Recipe, ground: &Ground) -> anyhow::Result<Wall> {
     recipe.own_root = ground.own_root;
     let rights = Rights::of_this_process();
-    // Root that may not mount needs a user namespace, in which it cannot become somebody else any
-    // more: it becomes somebody before, and all cells are that one.
+    // Root that may not mount needs a user namespace, and cannot change its user inside. So it changes the
+    // user before, and all cells have that user.
     let first = recipe.users.as_ref().and_then(|users| users.take());
     recipe.user =
         (ground.own_root && !rights.mount).then_some(first).flatten().map(|user| user.id());
@@ -115,38 +115,40 @@ async fn attempt(recipe: &mut Recipe, ground: &Ground) -> anyhow::Result<Wall> {
     let empty = Recipe { kit: Kit::Empty, warm: false, ..recipe.clone() };
     let zygote = Zygote::start(&empty).await?;
     let mut cell = Cell::make(&zygote, recipe.limits).await?;
-    let mut outside = tempfile::NamedTempFile::new_in(&recipe.folder).context("writing a file")?;
-    outside.write_all(b"seen").context("writing a file")?;
+    let mut outside =
+        tempfile::NamedTempFile::new_in(&recipe.folder).context("could not write a file")?;
+    outside.write_all(b"seen").context("could not write a file")?;
     std::fs::set_permissions(outside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let code = format!("OUTSIDE = {}\n{TRIAL}", serde_json::to_string(outside.path())?);
-    let ran = cell.run(&code, TRIAL_MS).await.context("trying the wall")?;
-    let said = String::from_utf8_lossy(&ran.stdout.0);
+    let ran = cell.run(&code, TRIAL_MS).await.context("could not run the isolation trial")?;
+    let output = String::from_utf8_lossy(&ran.stdout.0);
     if ran.finished.outcome != Outcome::Ok {
         let why = String::from_utf8_lossy(&ran.stderr.0);
-        bail!("trying the wall ended with {:?}: {said}{why}", ran.finished.outcome);
+        bail!("the isolation trial ended with {:?}: {output}{why}", ran.finished.outcome);
     }
-    judge(ground, &cell.entered, &said)
+    judge(ground, &cell.entered, &output)
 }
 
-/// What the trial says of one layer.
+/// Result of the trial for one layer.
 #[derive(Debug, Deserialize)]
 struct Tried {
     name: String,
-    /// Why it does not hold. Empty where it does.
+    /// Why the layer does not hold. Empty if it holds.
     why: String,
 }
 
-fn judge(ground: &Ground, entered: &Entered, said: &str) -> anyhow::Result<Wall> {
+fn judge(ground: &Ground, entered: &Entered, output: &str) -> anyhow::Result<Wall> {
     let mut layers = Vec::new();
     let mut landlock = false;
-    for line in said.lines() {
-        let Tried { name, why } = serde_json::from_str(line).context("reading what was tried")?;
+    for line in output.lines() {
+        let Tried { name, why } =
+            serde_json::from_str(line).context("invalid line of the isolation trial")?;
         let (needed, holds) = (ground.needed.contains(&name.as_str()), why.is_empty());
         ensure!(holds || !needed, "{name}: {why}");
         if name == "landlock" {
             landlock = holds;
         } else if !needed {
-            continue; // is no layer on this ground
+            continue; // not a layer of this candidate
         }
         let detail = match (&*name, holds) {
             ("landlock", _) => entered.landlock.clone(),
@@ -157,7 +159,7 @@ fn judge(ground: &Ground, entered: &Entered, said: &str) -> anyhow::Result<Wall>
         layers.push(Layer { name, holds, detail });
     }
     for name in ground.needed {
-        ensure!(layers.iter().any(|layer| layer.name == *name), "{name}: it was not tried");
+        ensure!(layers.iter().any(|layer| layer.name == *name), "{name}: not tested");
     }
     let tier = match (ground.own_root, landlock) {
         (true, _) => Tier::Namespaced,
@@ -167,14 +169,14 @@ fn judge(ground: &Ground, entered: &Entered, said: &str) -> anyhow::Result<Wall>
     Ok(Wall { tier, layers })
 }
 
-/// What a layer means that holds.
+/// Description of a layer that holds.
 fn meaning(layer: &str) -> &'static str {
     match layer {
         "namespaces" => "user, mount, pid, network, ipc, uts, cgroup",
-        "root" => "read-only, made only of Python and its libraries",
-        "users" => "one for each cell, which nobody else has",
-        "capabilities" => "none left, none to be had",
-        "network" => "no family of sockets but the local one",
+        "root" => "read-only, contains only Python and its libraries",
+        "users" => "a separate one for each cell",
+        "capabilities" => "none, and none can be gained",
+        "network" => "only local (Unix) sockets",
         "rlimits" => "memory, processes, files, core, stack",
         _ => "",
     }
@@ -188,7 +190,7 @@ mod tests {
         Entered { landlock: "files".into(), seccomp: "130 calls".into() }
     }
 
-    /// What a trial prints where these layers do not hold.
+    /// Output of a trial in which these layers do not hold.
     fn trial(broken: &[&str]) -> String {
         let all = [
             "namespaces",
@@ -208,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_is_what_was_found() {
+    fn the_tier_follows_from_the_layers_that_hold() {
         let [own, shared] = &GROUNDS;
         let tier = |ground, broken: &[&str]| {
             judge(ground, &entered(), &trial(broken)).map(|wall| wall.tier).ok()
         };
         assert_eq!(tier(own, &[]), Some(Tier::Namespaced));
-        assert_eq!(tier(own, &["users"]), Some(Tier::Namespaced), "users are no layer of it");
+        assert_eq!(tier(own, &["users"]), Some(Tier::Namespaced), "users are not a layer of it");
         assert_eq!(tier(own, &["root"]), None);
         assert_eq!(tier(shared, &["namespaces", "root"]), Some(Tier::Landlocked));
         assert_eq!(tier(shared, &["namespaces", "root", "landlock"]), Some(Tier::SeccompOnly));
@@ -222,16 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_says_nothing_is_no_wall() {
+    fn a_trial_without_output_fails() {
         assert!(judge(&GROUNDS[0], &entered(), "").is_err());
     }
 
     #[test]
-    fn a_wall_that_is_too_low_says_what_is_missing() {
-        let wall = judge(&GROUNDS[1], &entered(), &trial(&["landlock"])).expect("it is a wall");
+    fn an_insufficient_tier_is_an_error_that_names_missing_layers() {
+        let wall =
+            judge(&GROUNDS[1], &entered(), &trial(&["landlock"])).expect("it is a valid trial");
         assert!(strong_enough(wall.clone(), Tier::SeccompOnly, None).is_ok());
         let error =
-            strong_enough(wall, Tier::Landlocked, Some("change this")).expect_err("too low");
+            strong_enough(wall, Tier::Landlocked, Some("change this")).expect_err("insufficient");
         let words = error.to_string();
         assert!(words.contains("landlock: files") && words.ends_with("change this"), "{words}");
     }

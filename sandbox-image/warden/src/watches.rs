@@ -1,9 +1,9 @@
-//! Registrations with epoll, and descriptors on their way through sockets. The kernel limits both for each
-//! user outside, and cells may have one user, or the warden's. Where there are no control groups, registrations
-//! are also memory that is not counted. They are counted in the processes' descriptors.
+//! Counts registrations with epoll, and descriptors in socket queues, by reading the processes' descriptors.
+//! The kernel limits both for each user outside, and cells may share a user, or have the warden's. Without
+//! control groups, registrations also use memory that is not counted.
 //!
-//! What is in an epoll descriptor that waits in a socket cannot be seen. So each descriptor that waits counts as
-//! some registrations, and registrations that were seen and are gone count until nothing waits any more.
+//! The registrations of an epoll descriptor in a socket queue cannot be read. So each queued descriptor counts as
+//! a number of registrations, and registrations that disappear still count until no descriptor is queued.
 
 use std::fs;
 use std::io;
@@ -19,14 +19,14 @@ use crate::told;
 use crate::tree::{self, Member, is_gone};
 use crate::users::with_eyes_of;
 
-/// What one look may take of a pass over all processes: all descriptors of one process at least.
+/// Time slice of a pass in one sample. Each slice reads all descriptors of at least one process.
 const SLICE: Duration = Duration::from_millis(50);
-/// By the clock, what may pass until all processes are counted.
+/// Maximum wall-clock time of a pass over all processes.
 const LONGEST_PASS: Duration = Duration::from_secs(6);
-/// What a descriptor in a socket counts as: 125 of them are the default limit. The kernel refuses to send more than
-/// 256 for all cells of one user together.
+/// Number of registrations that a queued descriptor counts as: 125 of them are the default limit. The kernel
+/// refuses to queue more than 256 for all cells of one user together.
 const OF_ONE_SENT: u64 = 160;
-/// Registrations that may go between two looks while descriptors wait in sockets, and count no more.
+/// Registrations that may disappear between two passes without still counting, while descriptors are queued.
 const FREE_FALL: u64 = 512;
 
 const EPOLL: &[u8] = b"anon_inode:[eventpoll]";
@@ -35,17 +35,17 @@ const SOCKET: &[u8] = b"socket:[";
 /// The registrations of one cell.
 #[derive(Debug)]
 pub struct Watches {
-    /// The user that has to look at the cell's processes, where the warden itself may not.
+    /// The user that may read the cell's processes, if the warden itself may not.
     user: Option<u32>,
     pass: Option<Pass>,
-    /// Until when the last pass is recent enough.
+    /// Time until which the last pass is recent enough.
     rest_until: Option<Instant>,
     last: Found,
-    /// Seen before, and possibly still there.
+    /// Registrations that disappeared and may still exist.
     hidden: u64,
 }
 
-/// A count over all processes that several looks may share.
+/// A count over all processes, continued over several samples.
 #[derive(Debug)]
 struct Pass {
     /// Processes that are not counted yet, the next one last.
@@ -56,19 +56,19 @@ struct Pass {
     took: Duration,
 }
 
-/// What is counted so far.
+/// Counts so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Found {
     registered: u64,
-    /// Descriptors in sockets.
+    /// Descriptors in socket queues.
     sent: u64,
 }
 
-/// What a look has counted.
+/// Result of a sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     pub count: u64,
-    /// Whether a process exists that could not be read, or there was no time to read it.
+    /// Whether an existing process could not be read, or not in time.
     pub is_incomplete: bool,
     pub took: Duration,
 }
@@ -78,7 +78,7 @@ impl Watches {
         Watches { user, pass: None, rest_until: None, last: Found::default(), hidden: 0 }
     }
 
-    /// Goes on with a pass, or begins one if the last is not recent enough. Stops early if there are more than
+    /// Continues a pass, or begins one if the last is not recent enough. Stops early if the count exceeds
     /// `most`.
     pub fn count(&mut self, members: &[Member], most: u64) -> Counted {
         let began = Instant::now();
@@ -113,7 +113,7 @@ impl Watches {
         Counted { count, is_incomplete, took: began.elapsed() }
     }
 
-    /// The larger one of the last pass and what this one has found so far.
+    /// The larger of the last pass and the current one so far.
     fn known(&self, found: Found) -> u64 {
         found.weight().max(self.last.weight()).saturating_add(self.hidden)
     }
@@ -136,7 +136,7 @@ impl Pass {
         Pass { left, found: Found::default(), is_unread: false, began, took: Duration::ZERO }
     }
 
-    /// One process at least. Returns those that do not permit it.
+    /// Reads at least one process. Returns those that deny access.
     fn go_on(&mut self, most: u64) -> Vec<i32> {
         let slice = Budget::of(SLICE, SLICE);
         let mut refused = Vec::new();
@@ -145,7 +145,7 @@ impl Pass {
         {
             match self.found.add(process, most) {
                 Ok(()) => {}
-                // The kernel also says so of one that has ended meanwhile.
+                // The kernel also denies access to a process that has ended meanwhile.
                 Err(error) if is_gone(&error) || tree::cpu(process).is_none() => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     refused.push(process);
@@ -157,7 +157,7 @@ impl Pass {
             }
         }
         if self.found.weight() > most {
-            self.left.clear(); // it is known to be too many
+            self.left.clear(); // the limit is exceeded
         }
         refused
     }
@@ -175,8 +175,8 @@ impl Found {
         self.registered.saturating_add(self.sent.saturating_mul(OF_ONE_SENT))
     }
 
-    /// Counts those of a process. Its threads have one table of descriptors, as the filter allows no other; a
-    /// first thread that has ended has none, and one of the others is asked then.
+    /// Counts the registrations of a process. Its threads share one descriptor table, because the filter allows
+    /// no other. If the first thread has ended it has no table, and one of the others is read.
     fn add(&mut self, process: i32, most: u64) -> io::Result<()> {
         let folder = PathBuf::from(format!("/proc/{process}"));
         if self.add_thread(&folder, most)? {
@@ -193,8 +193,8 @@ impl Found {
         Ok(())
     }
 
-    /// Whether there is a descriptor. The files about a thread that has given its memory back belong to root: it
-    /// has no descriptors any more, or is about to close them.
+    /// Returns whether the thread has a descriptor. The files of a thread that has released its memory belong to
+    /// root: it has no descriptors any more, or is about to close them.
     fn add_thread(&mut self, folder: &Path, most: u64) -> io::Result<bool> {
         match self.add_table(folder, most) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_ending(folder) => {
@@ -239,7 +239,7 @@ impl Found {
         Ok(is_any)
     }
 
-    /// A line `tfd:        5 events: …` for each registration, or `scm_fds: 3` of a socket.
+    /// Parses `tfd:        5 events: …` for each registration, and `scm_fds: 3` of a socket.
     fn add_text(&mut self, about: &str) {
         for line in about.lines() {
             if line.starts_with("tfd:") {
@@ -251,7 +251,7 @@ impl Found {
     }
 }
 
-/// Whether a thread ends or has ended.
+/// Whether a thread is ending or has ended.
 fn is_ending(folder: &Path) -> bool {
     match told::read(folder.join("stat")) {
         Ok(stat) => flags(&stat).is_some_and(|flags| flags & EXITING != 0),
@@ -262,7 +262,7 @@ fn is_ending(folder: &Path) -> bool {
 /// The kernel's `PF_EXITING`.
 const EXITING: u64 = 4;
 
-/// The seventh word after the name, which is the process's own to choose.
+/// The seventh word after the name, which the process chooses.
 fn flags(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(6)?.parse().ok()
 }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_about_epoll_and_about_sockets_are_counted() {
+    fn lines_of_epoll_and_of_sockets_are_counted() {
         let mut found = Found::default();
         found.add_text(
             "pos:\t0\nflags:\t02\ntfd:        5 events:       19\ntfd:        6 events: 1\n",
@@ -312,12 +312,12 @@ mod tests {
             .expect("it is empty");
         let mut found = Found::default();
         found.add(me, u64::MAX).expect("it is this process");
-        // Other tests of this program may have some meanwhile.
+        // Other tests of this program may have some at the same time.
         assert!(found.registered > 0 && found.sent >= 3, "{before:?} {found:?}");
     }
 
     #[test]
-    fn registrations_that_are_gone_count_while_descriptors_are_in_sockets() {
+    fn registrations_that_disappear_count_while_descriptors_are_queued() {
         let mut watches = Watches::new(None);
         let mut pass = |registered, sent| {
             let found = Found { registered, sent };
@@ -327,7 +327,11 @@ mod tests {
         assert_eq!(pass(5000, 0), 5000);
         assert_eq!(pass(0, 1), OF_ONE_SENT + 5000 - OF_ONE_SENT);
         assert_eq!(pass(5000, 1), 5000 + OF_ONE_SENT + 5000 - OF_ONE_SENT);
-        assert_eq!(pass(4600, 1), 4600 + OF_ONE_SENT + 5000 - OF_ONE_SENT, "a small fall is none");
+        assert_eq!(
+            pass(4600, 1),
+            4600 + OF_ONE_SENT + 5000 - OF_ONE_SENT,
+            "a small decrease is ignored"
+        );
         assert_eq!(pass(10, 0), 10);
     }
 
@@ -351,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_has_none_and_one_that_cannot_be_read_is_told() {
+    fn an_ended_process_has_no_registrations_and_the_count_is_complete() {
         let mut child = std::process::Command::new("true").spawn().expect("it is everywhere");
         let id = child.id().cast_signed();
         child.wait().expect("it is ours");

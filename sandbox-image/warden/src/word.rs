@@ -1,11 +1,11 @@
-//! The one byte that the runner says at the end of a run: the code's own word, since they share an
-//! interpreter. It chooses between words of ours, and moves nothing else.
+//! The status byte that the runner sends at the end of a run. The code can forge it, because both share an
+//! interpreter, so it only selects one of the fixed outcomes.
 
 use protocol::{CellLimits, Limit, Outcome};
 
 use crate::disk::Room;
 
-/// What the code says of itself.
+/// How the code ended, according to the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Ended,
@@ -13,21 +13,21 @@ pub enum Word {
     Raised(Option<Cause>),
 }
 
-/// What an exception was about, where it came of a limit.
+/// The limit that caused an exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     Memory,
     /// A process or a thread could not be started.
     Threads,
     OpenFiles,
-    /// A single file.
+    /// The size of a single file.
     FileBytes,
-    /// No space is left: for bytes, or for another file.
+    /// No space is left for bytes, or for another file.
     Disk,
 }
 
 impl Word {
-    /// As `runner.py` writes it. Any byte that it never writes is an exception.
+    /// Decodes the byte that `runner.py` writes. Unknown bytes are an exception.
     pub fn read(byte: u8) -> Word {
         Word::Raised(match byte {
             0 => return Word::Ended,
@@ -40,8 +40,8 @@ impl Word {
         })
     }
 
-    /// With the number of the limit, as we know it, and the disk, as we see it.
-    /// `too_many` says whether the cell has more processes than it may have.
+    /// The outcome, with the value of the limit. `too_many` is whether the cell exceeds its limit on
+    /// processes; `room` measures the disk.
     pub fn outcome(
         self,
         limits: &CellLimits,
@@ -52,7 +52,7 @@ impl Word {
             Word::Ended => return Outcome::Ok,
             Word::Raised(None) => None,
             Word::Raised(Some(Cause::Memory)) => Some(Limit::MemoryBytes(limits.memory_bytes)),
-            // The kernel counts threads. Where there are too many processes they are the cause.
+            // The kernel limits threads. If there are too many processes, they are the cause.
             Word::Raised(Some(Cause::Threads)) if too_many => {
                 Some(Limit::Processes(limits.processes))
             }

@@ -1,7 +1,7 @@
-//! A cell's work directory, from outside: by descriptor, never by path.
+//! A cell's work directory, accessed from outside by descriptor, never by path.
 //!
-//! The code can rename, link and replace whatever it likes while we look, so nothing is followed,
-//! no border is crossed, and only regular files are opened.
+//! The code can rename, link and replace files meanwhile. So links are not followed, mount points are not
+//! crossed, and only regular files are opened.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -16,14 +16,14 @@ use rustix::fs::{
 };
 use tokio::task::block_in_place;
 
-/// Limits of one look around.
+/// Limits of one scan.
 const MAX_DEPTH: usize = 8;
 const MAX_ENTRIES: usize = 10_000;
 const MAX_PATH_BYTES: usize = 2 << 20;
 const MAX_TIME: Duration = Duration::from_secs(1);
-/// To look at more than this takes long enough for others to notice, and happens beside them.
+/// Scans of more entries than this are long enough to delay other tasks, so they run as blocking work.
 const FEW: usize = 200;
-/// The first bytes of a file, enough to tell a picture.
+/// The first bytes of a file, enough to detect a picture.
 const SNIFFED_BYTES: u64 = 64;
 
 const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
@@ -31,18 +31,18 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_XDEV)
     .union(ResolveFlags::NO_MAGICLINKS);
 
-/// An open work directory, and what was in it when it was last looked at.
+/// An open work directory, and its contents at the last scan.
 #[derive(Debug)]
 pub struct Workspace {
     folder: OwnedFd,
     seen: HashMap<CString, Stamp>,
-    /// Names of the files that were put into it.
+    /// Names of the input files.
     put: Vec<String>,
-    /// What the last look found new or changed, oldest first.
+    /// Files that were new or changed at the last scan, oldest first.
     new: Vec<(CString, Stamp)>,
 }
 
-/// What changes when a file does.
+/// Attributes that change when a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -57,7 +57,7 @@ impl Stamp {
     }
 }
 
-/// A picture that the code has written.
+/// A picture that the code has written or shown.
 #[derive(Debug)]
 pub struct Picture {
     pub written: SystemTime,
@@ -72,7 +72,7 @@ pub struct Written {
     pub data: Vec<u8>,
 }
 
-/// What was found, and how many pictures were too large or too many.
+/// Pictures, and the number of those that exceeded a limit.
 #[derive(Debug, Default)]
 pub struct Pictures {
     pub found: Vec<Picture>,
@@ -84,17 +84,19 @@ impl Workspace {
         Workspace { folder, seen: HashMap::new(), put: Vec::new(), new: Vec::new() }
     }
 
-    /// Writes a new file. `owner` is the user it has to belong to, where that is not ourselves.
+    /// Writes an input file. `owner` is its user, if that is not the warden's.
     pub fn put(&mut self, name: &str, content: &[u8], owner: Option<u32>) -> std::io::Result<()> {
         if name.is_empty()
             || name.len() > 255
             || name.starts_with('.')
             || name.contains(['/', '\0'])
         {
-            return Err(std::io::Error::other("a file of the input needs a plain name"));
+            return Err(std::io::Error::other(
+                "invalid name of an input file: expected a plain name",
+            ));
         }
         if self.put.len() == MAX_INPUT_FILES {
-            let why = format!("there are more than {MAX_INPUT_FILES} files of the input");
+            let why = format!("more than {MAX_INPUT_FILES} input files");
             return Err(std::io::Error::other(why));
         }
         let write = || -> std::io::Result<Stamp> {
@@ -110,11 +112,12 @@ impl Workspace {
             Some(owner) => as_user(owner, write),
         }?;
         self.put.push(name.to_owned());
-        self.seen.insert(CString::new(name)?, stamp); // it is not the code that has written it
+        self.seen.insert(CString::new(name)?, stamp); // not written by the code
         Ok(())
     }
 
-    /// Puts the same files into another one. Of a cell that has run no code they are as they were.
+    /// Copies the input files to another work directory. The code must not have run: it could have changed
+    /// them.
     pub fn put_into(&self, other: &mut Workspace, owner: Option<u32>) -> std::io::Result<()> {
         block_in_place(|| {
             self.put.iter().try_for_each(|name| {
@@ -124,7 +127,7 @@ impl Workspace {
         })
     }
 
-    /// Remembers everything as it is, so that [`Self::new_pictures`] finds what comes after.
+    /// Records the current contents, so that [`Self::new_pictures`] finds only later changes.
     pub fn remember(&mut self) {
         self.seen = self.look().into_iter().collect();
     }
@@ -140,7 +143,7 @@ impl Workspace {
         if all { first.files } else { block_in_place(|| look(MAX_ENTRIES).files) }
     }
 
-    /// The pictures that were written or changed since the last look, oldest first.
+    /// Pictures that were written or changed since the last scan, oldest first.
     pub fn new_pictures(&mut self, most: usize, bytes: u64, together: u64) -> Pictures {
         let files = self.look();
         let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
@@ -170,8 +173,8 @@ impl Workspace {
         pictures
     }
 
-    /// The files that the last look found new or changed, oldest first, and how many of them were
-    /// beyond the limits on their number and on their bytes together, or could not be read.
+    /// Files that were new or changed at the last scan, oldest first, and how many of them exceeded the limits
+    /// on number and total bytes, or could not be read.
     pub fn new_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
         block_in_place(|| self.read_files(most, bytes))
     }
@@ -197,14 +200,14 @@ impl Workspace {
         picture_type(&self.read(path, SNIFFED_BYTES).ok()?)
     }
 
-    /// At most this many bytes of a regular file.
+    /// Reads at most `most` bytes of a regular file.
     fn read(&self, path: &CStr, most: u64) -> std::io::Result<Vec<u8>> {
-        // Not blocking: what was a file a moment ago may be a pipe by now.
+        // Not blocking, because the file may have been replaced with a pipe.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat2(&self.folder, path, flags, Mode::empty(), STAY_INSIDE)?;
         let about = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-            return Err(std::io::Error::other("no regular file"));
+            return Err(std::io::Error::other("not a regular file"));
         }
         let mut data = Vec::new();
         File::from(file).take(most).read_to_end(&mut data)?;
@@ -212,7 +215,7 @@ impl Workspace {
     }
 }
 
-/// The type of a picture, told from its first bytes and never from its name.
+/// The type of a picture, from its first bytes and never from its name.
 pub fn picture_type(start: &[u8]) -> Option<&'static str> {
     let kind = infer::get(start)?.mime_type();
     ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff"]
@@ -220,7 +223,7 @@ pub fn picture_type(start: &[u8]) -> Option<&'static str> {
         .find(|known| *known == kind)
 }
 
-/// One look around, with limits on everything.
+/// One scan of the directory, with limits on everything.
 struct Walk {
     files: Vec<(CString, Stamp)>,
     path_bytes: usize,
@@ -287,8 +290,8 @@ fn time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
-/// Does this as another user. The kernel lets nobody write to a cell's disk whom the cell does not
-/// know, not even root; the user of a thread's file accesses is that thread's own affair.
+/// Runs `act` with another user for file access, in a thread of its own. Only users that are mapped in the
+/// cell's user namespace can write to its disk, so not even root can.
 fn as_user<T: Send>(
     user: u32,
     act: impl FnOnce() -> std::io::Result<T> + Send,
@@ -301,6 +304,8 @@ fn as_user<T: Send>(
                 act()
             })
             .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("writing a file panicked")))
+            .unwrap_or_else(|_| {
+                Err(std::io::Error::other("the thread that writes a file panicked"))
+            })
     })
 }

@@ -1,4 +1,4 @@
-//! One zygote: a child process that orders go to.
+//! One zygote: a child process that forks cells on request.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -18,38 +18,38 @@ use crate::channel::{self, Channel};
 use crate::lodging::{Lodging, Lodgings, Tenants};
 use crate::recipe::{Recipe, Start};
 
-/// How long the imports may take. TensorFlow from a cold disk is the slowest known.
+/// Maximum time for the imports. TensorFlow from a cold disk is the slowest known case.
 const START_WITHIN: Duration = Duration::from_secs(120);
 
-/// How long a fork may take.
+/// Maximum time for a fork.
 const FORK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Stack of each thread of a cell but the first.
+/// Stack size of each thread of a cell except the first.
 const THREAD_STACK_BYTES: u64 = 4 << 20;
 
-/// A zygote that is ready to be forked. Dropping it ends it; cells that it made live on.
+/// A zygote that is ready to be forked. Dropping it ends it, but not its cells.
 #[derive(Debug)]
 pub struct Zygote {
     orders: Channel,
     lodgings: Lodgings,
     _process: Child,
-    /// Its scripts, and what was mounted on while the root was built.
+    /// Its scripts, and the mount point that the root was built on.
     _folders: [tempfile::TempDir; 2],
 }
 
-/// What a zygote says when it has imported everything. Anything else is why it could not.
+/// Message of a zygote that has imported everything. Any other message is an error.
 const READY: &[u8] = b"ready";
 
 impl Zygote {
-    /// Starts one and waits until it has imported everything.
+    /// Starts a zygote and waits until it has imported everything.
     pub async fn start(recipe: &Recipe) -> anyhow::Result<Zygote> {
         let began = Instant::now();
         let (scripts, work) = (recipe.scripts()?, recipe.folder("work-")?);
         let start = recipe.start(scripts.path(), work.path());
-        let (orders, theirs) = channel::pair().context("making the zygote's socket")?;
+        let (orders, theirs) = channel::pair().context("could not create the zygote's socket")?;
         let cell = recipe.cell(scripts.path());
         let spec = inheritable(memory_file(&serde_json::to_vec(&cell)?)?)?;
-        let process = Command::new(std::env::current_exe().context("finding this program")?)
+        let process = Command::new(std::env::current_exe().context("could not find this program")?)
             .arg("zygote")
             .args(["--start", &serde_json::to_string(&start)?])
             .args(["--spec", &spec.as_raw_fd().to_string()])
@@ -60,17 +60,17 @@ impl Zygote {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .context("starting a zygote")?;
+            .context("could not start the process")?;
         drop(spec);
 
-        let word = tokio::time::timeout(START_WITHIN, orders.receive())
+        let answer = tokio::time::timeout(START_WITHIN, orders.receive())
             .await
-            .context("a zygote did not come up in time")?
-            .context("listening to a zygote")?;
-        match word {
-            Some((word, _)) if word == READY => {}
+            .context("a zygote was not ready in time")?
+            .context("could not receive a zygote's message")?;
+        match answer {
+            Some((message, _)) if message == READY => {}
             Some((why, _)) => bail!("{}", String::from_utf8_lossy(&why)),
-            None => bail!("a zygote ended before it was ready; its own words are above"),
+            None => bail!("a zygote ended before it was ready; its error is on standard error"),
         }
         tracing::debug!(
             kit = %recipe.kit,
@@ -87,8 +87,8 @@ impl Zygote {
         Ok(Zygote { orders, lodgings, _process: process, _folders: [scripts, work] })
     }
 
-    /// Has a cell forked. Its maker has announced it when this returns, or never will; whether it comes
-    /// up is said on its own status channel.
+    /// Forks a cell. When this returns, the report of the fork has been sent, or never will be. The cell reports
+    /// on its own status channel whether it becomes ready.
     pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<Lodging> {
         let lodging = self.lodgings.next()?;
         let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(lodging.folder()).collect();
@@ -96,30 +96,30 @@ impl Zygote {
         self.orders.send(format!("fork {user}").as_bytes(), &files).await?;
         match tokio::time::timeout(FORK_WITHIN, self.orders.receive()).await {
             Ok(Ok(Some(_))) => Ok(lodging),
-            Ok(Ok(None)) => Err(io::Error::other("the zygote is gone")),
+            Ok(Ok(None)) => Err(io::Error::other("the zygote has ended")),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
 
-/// Gives up what can be given up, and becomes a zygote that takes orders from standard input. What
-/// goes wrong is said there.
+/// Drops privileges, and becomes a zygote that takes requests from standard input, where it also reports
+/// errors.
 pub fn become_one(start: &str, spec: i32, warm: bool, modules: &[String]) -> anyhow::Error {
     let error = match prepare(start) {
         Ok((start, proc)) => become_python(&start, &proc, spec, warm, modules),
         Err(error) => error,
     };
-    // A warden that is gone need not know.
+    // Fails only if the warden has ended.
     rustix::net::send(std::io::stdin(), format!("{error:#}").as_bytes(), SendFlags::NOSIGNAL).ok();
     error
 }
 
 fn prepare(start: &str) -> anyhow::Result<(Start, OwnedFd)> {
-    let start: Start = serde_json::from_str(start).context("reading --start")?;
-    // Stays open across the exec: it is the only way in which a cell can write its user map.
+    let start: Start = serde_json::from_str(start).context("invalid --start")?;
+    // Stays open across the exec: without it a cell cannot write its user map.
     let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
-        .context("opening /proc")?;
+        .context("could not open /proc")?;
     match &start.root {
         Some(root) => jail::enter_root(root, proc.as_fd())?,
         None => jail::stay_on_root(proc.as_fd())?,
@@ -147,26 +147,29 @@ fn become_python(
         .env_clear()
         .envs(start.environment.iter().cloned())
         .exec();
-    anyhow::Error::new(error).context(format!("starting {}", start.python.display()))
+    anyhow::Error::new(error).context(format!("could not start {}", start.python.display()))
 }
 
-/// The C library gives each thread as much stack as the first one may have when a program starts. A cell's
-/// first thread gets more later; its other threads together have to fit into the cell's memory.
+/// The C library gives each thread a stack as large as the limit at the start of the program. The limit of a
+/// cell's first thread is raised later; the stacks of all other threads have to fit into the cell's memory.
 fn limit_thread_stacks() -> anyhow::Result<()> {
     let maximum = getrlimit(Resource::Stack).maximum;
     let current = Some(maximum.map_or(THREAD_STACK_BYTES, |most| most.min(THREAD_STACK_BYTES)));
-    setrlimit(Resource::Stack, Rlimit { current, maximum }).context("limiting stacks of threads")
+    setrlimit(Resource::Stack, Rlimit { current, maximum })
+        .context("could not limit stacks of threads")
 }
 
 fn memory_file(content: &[u8]) -> anyhow::Result<OwnedFd> {
-    let file = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).context("making a file")?;
+    let file = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC)
+        .context("could not create a memory file")?;
     let mut file = std::fs::File::from(file);
-    file.write_all(content).context("writing a file")?;
-    std::io::Seek::rewind(&mut file).context("rewinding a file")?;
+    file.write_all(content).context("could not write a memory file")?;
+    std::io::Seek::rewind(&mut file).context("could not rewind a memory file")?;
     Ok(file.into())
 }
 
 fn inheritable(file: OwnedFd) -> anyhow::Result<OwnedFd> {
-    rustix::io::fcntl_setfd(&file, FdFlags::empty()).context("handing a file on")?;
+    rustix::io::fcntl_setfd(&file, FdFlags::empty())
+        .context("could not make a file inheritable")?;
     Ok(file)
 }

@@ -1,4 +1,4 @@
-//! The memory of a cell: of its processes and files together, and what waits in its sockets.
+//! Memory of a cell: of its processes and files together, and of its socket queues.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use crate::told;
 use crate::tree::{self, Member};
 use crate::users::with_eyes_of;
 
-/// By the clock, what may pass until the mappings of all processes are counted.
+/// Maximum wall-clock time of a scan of the mappings of all processes.
 const LONGEST_SIGHT: Duration = Duration::from_secs(6);
 
-/// A look at the mappings of all processes, which takes several of the meter's.
+/// A scan of the mappings of all processes, continued over several samples.
 #[derive(Debug)]
 pub(super) struct Sight {
     left: Vec<i32>,
@@ -27,7 +27,7 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// One process at least. Gives those back that do not permit it.
+    /// Reads at least one process. Returns those that deny access.
     fn go_on(&mut self, most: u64) -> Vec<i32> {
         let (slice, budget) = (Budget::of(closely::SLICE, closely::SLICE), Budget::new());
         let mut refused = Vec::new();
@@ -49,21 +49,21 @@ impl Sight {
     }
 }
 
-/// What a look has found of memory.
+/// Memory values of a sample.
 pub(super) struct Memory {
     pub(super) bytes: u64,
     pub(super) is_incomplete: bool,
     pub(super) too_many_mappings: bool,
 }
 
-/// Sockets of a cell that are not counted: more than most code has.
+/// Number of sockets of a cell that are not counted: more than most code has.
 const FREE_SOCKETS: u64 = 256;
-/// What each of the others counts for: what may wait in it at most is twice what the kernel calls the size
-/// of its buffer, since a message is let in while there is any room.
+/// Bytes that each further socket counts as. Its queue can hold twice the buffer size that the kernel
+/// reports, because a message is accepted while there is any room.
 pub(super) const SOCKET_BYTES: u64 = 2 * 212_992;
 
 impl Meter {
-    /// Of processes and files together.
+    /// Memory of processes and files together.
     pub(super) fn memory(
         &mut self,
         members: &[Member],
@@ -79,7 +79,7 @@ impl Meter {
             resident.iter().map(of).fold(on_disk, |sum, bytes| sum.saturating_add(bytes))
         };
         let at_most = sum(|one| one.bytes);
-        // What was measured before, and what processes have allocated since then, is seen at once.
+        // The last measurement, with allocations since then.
         let known = self.closely.known(members, resident).anon_bytes.saturating_add(on_disk);
         let known = known.saturating_add(other_bytes);
         if self.group.is_none() && known > most_with_tables(&self.limits) {
@@ -91,16 +91,16 @@ impl Meter {
         if too_many_mappings {
             return Memory { bytes: at_most.min(limit), is_incomplete, too_many_mappings };
         }
-        // Shared memory as large as it is, and not as what is resident of it. Files are counted already.
+        // Shared memory counts with its size, not with its resident part. Files are already counted.
         let shared = mappings.shared_bytes();
         let with_shared = sum(|one| one.anon_bytes).saturating_add(shared);
         let mut bytes = at_most.min(limit);
-        // Dear, and asked for only where it decides something.
+        // Expensive, so measured only if the result can exceed a limit.
         if at_most > limit || shared > 0 && with_shared > limit {
             let user = self.tree.user;
             let close = match &self.group {
                 None => self.closely.look(members, resident, user, closely::SLICE),
-                // The kernel stops a cell without a look, so this one may be cut short.
+                // The kernel enforces the limit of a control group, so this measurement may be cut short.
                 Some(_) => self.closely.look_for_peak(members, resident, user),
             };
             self.dear_took += close.took;
@@ -122,15 +122,15 @@ impl Meter {
         self.add_peak(members, resident, |closely, user| {
             closely.look_for_peak(members, resident, user)
         });
-        // As in a control group, what the kernel needs for a cell has a part of its own.
+        // As in a control group, the kernel's tables have an allowance of their own.
         if bytes.saturating_add(other_bytes) > most_with_tables(&self.limits) {
             bytes = u64::MAX;
         }
         Memory { bytes, is_incomplete, too_many_mappings }
     }
 
-    /// Where the kernel does not count, and where they could matter: with all shared memory that there
-    /// may be it would be too much, or a close look would follow, which each of them makes longer.
+    /// Counts mappings if the kernel does not limit memory, and only if they can matter: if all possible shared
+    /// memory would exceed the limit, or require a PSS measurement, which each mapping makes slower.
     fn mappings(&mut self, members: &[Member], resident: &[Resident], at_most: u64) -> Mappings {
         let unaccounted = resident.iter().map(|one| one.unaccounted_bytes).sum::<u64>();
         if self.group.is_some() || at_most.saturating_add(unaccounted) <= self.limits.memory_bytes {
@@ -170,7 +170,7 @@ impl Meter {
         self.dear_took += began.elapsed();
         let mut found = sight.found.clone();
         if sight.left.is_empty() {
-            // What is incomplete will not do for later looks.
+            // An incomplete scan is not used for later samples.
             let seen = (Instant::now() + rest_after(began.elapsed()), found.clone());
             self.mappings = (!found.is_incomplete).then_some(seen);
         } else if found.count <= most {
@@ -183,8 +183,8 @@ impl Meter {
         found
     }
 
-    /// The most that can wait in the cell's sockets, connections that nobody has accepted and senders
-    /// that are gone among them, but for a number of sockets. Nothing where cells have one network, or where
+    /// Upper bound of the memory in the cell's socket queues, including pending connections and queues whose
+    /// sender has closed, without the first [`FREE_SOCKETS`]. Zero if cells share a network namespace, or if
     /// the kernel counts.
     pub(super) fn in_sockets(&self) -> io::Result<u64> {
         let (None, Some(_), Some(init)) = (&self.group, self.disk.own_device(), self.tree.init)
@@ -192,14 +192,14 @@ impl Meter {
             return Ok(0);
         };
         match told::read(format!("/proc/{init}/net/sockstat")) {
-            // Init is gone, and all others are with it.
+            // Init has ended, and all others with it.
             Err(_) if tree::cpu(init).is_none() => Ok(0),
             text => in_sockets(&text?),
         }
     }
 
-    /// Processes and files, as exactly as it takes to tell whether it is too much, and whether that could be
-    /// told.
+    /// Memory of processes and files, as exact as the comparison with the limit requires, and whether it could
+    /// be determined.
     fn with_files(
         &mut self,
         members: &[Member],
@@ -211,7 +211,7 @@ impl Meter {
         if on_disk == 0 || bytes <= self.limits.memory_bytes {
             return (bytes, true);
         }
-        // Files that are mapped have been counted twice.
+        // Mapped files have been counted twice.
         let began = Instant::now();
         let disk = &self.disk;
         let look = || {
@@ -231,8 +231,8 @@ impl Meter {
         }
     }
 
-    /// The kernel knows the peak of one process. Of several, which may share what they have, it is
-    /// the most that was seen, and seen exactly where it could be more than before.
+    /// Updates the peak. The kernel records the peak of one process. Several processes may share memory, so
+    /// their peak is the largest sample, measured exactly only if it could exceed the previous one.
     pub(super) fn add_peak(
         &mut self,
         members: &[Member],
@@ -253,14 +253,14 @@ impl Meter {
     }
 }
 
-/// From `sockets: used 12`, the first line about a network.
+/// Parses `sockets: used 12`, the first line of `sockstat`.
 pub(super) fn in_sockets(text: &str) -> io::Result<u64> {
     let count = |line: &str| line.strip_prefix("sockets: used ")?.trim().parse::<u64>().ok();
     let count = text.lines().find_map(count).ok_or(io::ErrorKind::InvalidData)?;
     Ok(count.saturating_sub(FREE_SOCKETS).saturating_mul(SOCKET_BYTES))
 }
 
-/// Of memory with the kernel's own tables for it, the limit of a control group.
+/// The memory limit including the kernel's tables, as in a control group.
 fn most_with_tables(limits: &CellLimits) -> u64 {
     limits.memory_bytes.saturating_add(limits.memory_bytes / cgroup::TABLES)
 }

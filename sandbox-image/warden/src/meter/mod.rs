@@ -1,8 +1,8 @@
-//! What a cell uses up, looked at from outside.
+//! Measures the resource usage of a cell from outside.
 //!
-//! A limit of the kernel's on one process is none on many, so while a run lasts their sum is looked
-//! at again and again, and a run that is past a limit is stopped. A look costs some fifty
-//! microseconds; the last one is taken at the end of each run.
+//! A kernel limit on one process does not limit several processes together. So during a run their sum is
+//! sampled repeatedly, and a run that exceeds a limit is stopped. A sample takes about fifty microseconds;
+//! the last one is taken at the end of each run.
 
 mod cell_memory;
 mod cpu;
@@ -26,17 +26,17 @@ use crate::memory::{self, Resident};
 use crate::tree::{self, Member, Members, Tree};
 use crate::watches::Watches;
 
-/// Between two looks. A run that is over before the first one has the last one only.
+/// Interval between two samples. A shorter run has only the last sample.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A look at many processes takes a while; it may take this part of the time, and no more.
+/// Sampling may take one part in this many of the time.
 const SHARE_OF_TIME: u32 = 10;
-/// However long a look takes, the next one is not put off for longer.
+/// Maximum pause after a long sample.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// A run is past its limit when this many looks one after another have not seen all. One may come of a moment
-/// in which the warden has no descriptors.
+/// A run exceeds its limit when this many samples in a row are incomplete. A single one may be caused by a
+/// moment without free descriptors in the warden.
 const INCOMPLETE_LOOKS: u32 = 3;
 
-/// How long a look that has taken this long will do.
+/// How long a sample of this duration is recent enough.
 pub fn rest_after(took: Duration) -> Duration {
     (took * SHARE_OF_TIME).min(LONGEST_PAUSE)
 }
@@ -49,45 +49,45 @@ pub struct Meter {
     kills: Kills,
     group: Option<Arc<Group>>,
     limits: CellLimits,
-    /// What the code's process had from the zygote.
+    /// Memory that the code's process inherited from the zygote.
     inherited: Resident,
     cpu: Cpu,
-    /// Processor time when the run began.
+    /// CPU time when the run began.
     began: Duration,
     peak_bytes: u64,
-    /// Whether the last look has found more processes than there may be.
+    /// Whether the last sample exceeded the limit on processes.
     too_many: bool,
-    /// How many of the last looks of this run, one after another, have not seen all.
+    /// Number of incomplete samples in a row.
     incomplete_looks: u32,
     closely: Closely,
-    /// A look at the mappings that is not at its end.
+    /// An unfinished scan of the mappings.
     sight: Option<Sight>,
-    /// The last look at the mappings, and until when it will do.
+    /// The last scan of the mappings, and the time until which it is recent enough.
     mappings: Option<(Instant, Mappings)>,
-    /// Absent where the kernel counts: in a control group, for a user of the cell's own.
+    /// `None` if the kernel counts: in a control group, for a user of the cell's own.
     watches: Option<Watches>,
-    /// What of the last look was dear, and has rests of its own.
+    /// Time of the last sample in expensive parts, which have pauses of their own.
     dear_took: Duration,
 }
 
-/// What a run has used up.
+/// Usage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
     pub cpu: Duration,
-    /// The most memory that the processes had, beyond what the libraries take.
+    /// Peak memory of the processes, without that of the libraries.
     pub peak_bytes: u64,
 }
 
-/// What decides whether a run may go on.
+/// A sample of all values that have limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     cpu: Duration,
-    /// Memory of processes and files together: what the limit is about, and no less than it is.
+    /// Memory of processes and files together. Never less than the true value.
     memory_bytes: u64,
     past_the_disk: Option<Limit>,
-    /// Processes. The kernel keeps a limit on their threads alone.
+    /// Whether there are too many processes. The kernel only limits threads.
     too_many: bool,
-    /// More mappings than a look can take.
+    /// Whether there are too many mappings.
     too_many_mappings: bool,
     locks: u64,
     watches: u64,
@@ -115,15 +115,15 @@ impl Meter {
         }
     }
 
-    /// Has registrations with epoll counted, by this user where the warden itself may not look.
+    /// Enables counting of registrations with epoll, as this user if the warden itself may not read them.
     pub fn count_watches(&mut self, user: Option<u32>) {
         self.watches = Some(Watches::new(user));
     }
 
-    /// Another run begins.
+    /// Begins a run.
     pub fn begin(&mut self) {
-        // What a standby did before its first code is not the code's; it had one process then. What came
-        // between two runs is, so the second run begins where the first one ended.
+        // CPU time of a standby, which has one process, does not count for its first run. CPU time between two
+        // runs counts for the second one, so it begins where the first one ended.
         if self.cpu.total == Duration::ZERO {
             self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
         } else {
@@ -134,33 +134,33 @@ impl Meter {
         self.kills.begin();
     }
 
-    /// Where the cell's processes are found.
+    /// Starting points to find the cell's processes.
     pub fn tree(&self) -> Tree {
         self.tree
     }
 
-    /// What is left of the cell's disk.
+    /// Used and free space of the cell's disk.
     pub fn room(&self) -> io::Result<Room> {
         self.disk.room(&self.limits)
     }
 
-    /// Whether the last look has found more processes than there may be.
+    /// Whether the last sample exceeded the limit on processes.
     pub fn has_too_many_processes(&self) -> bool {
         self.too_many
     }
 
-    /// Whether the kernel has ended something in the cell for want of memory.
+    /// Whether the kernel killed a process of the cell because the cell reached its memory limit.
     pub fn was_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.was_out_of_memory())
     }
 
-    /// Whether the kernel has killed something during this run, in the cell as far as that can be told,
-    /// because memory was full.
+    /// Whether the kernel killed a process during this run because memory was full. Without control groups it
+    /// may be a process of another cell.
     pub fn was_memory_full(&self) -> bool {
         self.kills.are_more()
     }
 
-    /// At the end of a run.
+    /// Takes the last sample, at the end of a run.
     pub fn last_look(&mut self) -> Used {
         let members = self.tree.members().found;
         self.too_many = members.len() as u64 > self.limits.processes;
@@ -174,7 +174,7 @@ impl Meter {
         Used { cpu, peak_bytes: self.peak_bytes }
     }
 
-    /// While it lasts. What is dear to see may be of a moment ago; time may not, for it would run away.
+    /// Takes a sample during a run. Expensive values may be slightly old; CPU time is always current.
     fn look(&mut self) -> Seen {
         self.dear_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
@@ -195,23 +195,23 @@ impl Meter {
         self.dear_took += counted.took;
         is_incomplete |= counted.is_incomplete;
         let watches = counted.count;
-        // What cannot be seen may be any amount.
+        // What cannot be measured may be any amount.
         let is_unknown = self.is_unknown_after(is_incomplete);
-        // The kernel may have ended one of many, and the others would go on without.
+        // The kernel may have killed one of several processes, and the others still run.
         let is_past = is_unknown || self.was_out_of_memory();
         let memory_bytes = if is_past { u64::MAX } else { memory.bytes };
         let (too_many, too_many_mappings) = (self.too_many, memory.too_many_mappings);
         Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks, watches }
     }
 
-    /// Whether too many looks one after another have not seen all, this one included.
+    /// Whether too many samples in a row are incomplete, this one included.
     fn is_unknown_after(&mut self, is_incomplete: bool) -> bool {
         self.incomplete_looks = if is_incomplete { self.incomplete_looks + 1 } else { 0 };
         self.incomplete_looks >= INCOMPLETE_LOOKS
     }
 }
 
-/// One that has just ended has nothing. Whether one exists that could not be read, too.
+/// Memory of each process, zero for one that has just ended, and whether an existing one could not be read.
 fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
     let mut is_unread = false;
     let look = |member: &Member| {
@@ -224,13 +224,13 @@ fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
     (resident, is_unread)
 }
 
-/// Returns when a run is past a limit. Never on a system that does not tell.
+/// Samples until a limit is exceeded.
 pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
     let mut pause = LOOK_EVERY;
     loop {
         tokio::time::sleep(pause).await;
         let meter = Arc::clone(&meter);
-        // Many processes take milliseconds each.
+        // A sample of many processes takes milliseconds.
         let look = tokio::task::spawn_blocking(move || {
             let (mut meter, began) = (meter.blocking_lock(), Instant::now());
             let used = meter.look();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_that_have_not_seen_all_count_where_they_follow_one_another() {
+    fn only_incomplete_samples_in_a_row_count() {
         let mut meter = meter(CellLimits::NOTHING, None);
         let looks = [true, true, false, true, true, true, true, false, true];
         let unknown = looks.map(|is_incomplete| meter.is_unknown_after(is_incomplete));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_counted_are_not_none() {
+    fn files_that_cannot_be_counted_exceed_the_limit() {
         let limits = CellLimits { memory_bytes: u64::MAX, scratch_files: 9, ..CellLimits::NOTHING };
         let mut meter = meter(limits, None);
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_that_cannot_be_counted_are_not_none() {
+    fn sockets_that_cannot_be_counted_are_an_error() {
         assert_eq!(in_sockets("sockets: used 256\nTCP: inuse 0\n").ok(), Some(0));
         let one_more = in_sockets("sockets: used 257\nTCP: inuse 0\n");
         assert_eq!(one_more.ok(), Some(SOCKET_BYTES));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_is_past_a_limit_is_seen() {
+    async fn a_run_that_exceeds_a_limit_is_detected() {
         let limits = CellLimits {
             memory_bytes: u64::MAX,
             scratch_bytes: u64::MAX,
