@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::budget::thread_cpu;
 use crate::memory::{self, Exact, Resident};
 use crate::meter::rest_after;
-use crate::tree::Member;
+use crate::process::tree::Member;
 use crate::users::with_eyes_of;
 
 /// Time slice of a pass in one sample.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::budget::Budget;
 use crate::memory;
-use crate::tree::is_gone;
+use crate::process::tree::is_gone;
 
 /// Location of a cell's files.
 #[derive(Debug)]

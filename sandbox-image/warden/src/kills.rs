@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Group};
-use crate::told;
+use crate::process::procfs;
 
 /// Name of the kernel's counter in all files that have one.
 const LINE: &str = "oom_kill ";
@@ -40,7 +40,7 @@ impl Kills {
 }
 
 fn count(file: &Path) -> Option<u64> {
-    let text = told::read(file).ok()?;
+    let text = procfs::read(file).ok()?;
     text.lines().find_map(|line| line.strip_prefix(LINE)?.trim().parse().ok())
 }
 

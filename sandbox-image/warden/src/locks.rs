@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
-use crate::tree::Member;
+use crate::process::tree::Member;
 
 /// Interval between two reads while code runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::cgroup::{Cgroups, Group};
-use crate::tree;
+use crate::process::tree;
 use crate::users::{User, Users, as_user};
 
 /// How long killed processes may take to end.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
 use crate::budget::Budget;
-use crate::tree::is_gone;
+use crate::process::tree::is_gone;
 
 /// The kernel's names of files in memory that have no path: shared anonymous memory, memory files and System
 /// V segments.

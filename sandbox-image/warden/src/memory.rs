@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
 use crate::budget::Budget;
-use crate::told;
-use crate::tree::is_gone;
+use crate::process::procfs;
+use crate::process::tree::is_gone;
 
 /// Resident memory of a process, cheap to read. Memory shared with others counts in full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn resident(process: i32) -> io::Result<Resident> {
 /// process has ended.
 fn text_with(process: i32, file: &str, line: &str) -> io::Result<String> {
     let has_memory = |text: &String| text.lines().any(|found| found.starts_with(line));
-    let text = or_empty(told::read(format!("/proc/{process}/{file}")))?;
+    let text = or_empty(procfs::read(format!("/proc/{process}/{file}")))?;
     if has_memory(&text) {
         return Ok(text);
     }
@@ -46,7 +46,7 @@ fn text_with(process: i32, file: &str, line: &str) -> io::Result<String> {
             Err(error) if is_gone(&error) => continue,
             thread => thread?,
         };
-        let of_thread = or_empty(told::read(thread.path().join(file)))?;
+        let of_thread = or_empty(procfs::read(thread.path().join(file)))?;
         if has_memory(&of_thread) {
             return Ok(of_thread);
         }

@@ -19,8 +19,8 @@ use init::Order;
 use tokio::task::block_in_place;
 
 use crate::channel::Channel;
-use crate::told;
-use crate::tree::Tree;
+use crate::process::procfs;
+use crate::process::tree::Tree;
 
 /// Init has no other work, so it answers at once unless the machine is very busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ fn read_thread(folder: &str) -> Option<Thread> {
         Err(error) if error.raw_os_error() == Some(libc_esrch()) => return None,
         Err(_) => return Some(Thread::UNKNOWN),
     };
-    let children = told::read(format!("{folder}/children")).unwrap_or_default();
+    let children = procfs::read(format!("{folder}/children")).unwrap_or_default();
     Some(parse(&bytes, !children.trim().is_empty()).unwrap_or(Thread::UNKNOWN))
 }
 

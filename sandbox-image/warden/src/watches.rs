@@ -15,8 +15,8 @@ use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 
 use crate::budget::Budget;
 use crate::meter::rest_after;
-use crate::told;
-use crate::tree::{self, Member, is_gone};
+use crate::process::procfs;
+use crate::process::tree::{self, Member, is_gone};
 use crate::users::with_eyes_of;
 
 /// Time slice of a pass in one sample. Each slice reads all descriptors of at least one process.
@@ -226,7 +226,7 @@ impl Found {
             };
             target = link.into_bytes();
             if target == EPOLL || target.starts_with(SOCKET) {
-                match told::read(folder.join("fdinfo").join(&*name.to_string_lossy())) {
+                match procfs::read(folder.join("fdinfo").join(&*name.to_string_lossy())) {
                     Ok(text) => self.add_text(&text),
                     Err(error) if is_gone(&error) => {}
                     Err(error) => return Err(error),
@@ -253,7 +253,7 @@ impl Found {
 
 /// Whether a thread is ending or has ended.
 fn is_ending(folder: &Path) -> bool {
-    match told::read(folder.join("stat")) {
+    match procfs::read(folder.join("stat")) {
         Ok(stat) => flags(&stat).is_some_and(|flags| flags & EXITING != 0),
         Err(error) => is_gone(&error),
     }

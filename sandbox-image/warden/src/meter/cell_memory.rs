@@ -11,8 +11,8 @@ use crate::cgroup;
 use crate::closely::{self, Close, Closely};
 use crate::maps::Mappings;
 use crate::memory::Resident;
-use crate::told;
-use crate::tree::{self, Member};
+use crate::process::procfs;
+use crate::process::tree::{self, Member};
 use crate::users::with_eyes_of;
 
 /// Maximum wall-clock time of a scan of the mappings of all processes.
@@ -191,7 +191,7 @@ impl Meter {
         else {
             return Ok(0);
         };
-        match told::read(format!("/proc/{init}/net/sockstat")) {
+        match procfs::read(format!("/proc/{init}/net/sockstat")) {
             // Init has ended, and all others with it.
             Err(_) if tree::cpu(init).is_none() => Ok(0),
             text => in_sockets(&text?),

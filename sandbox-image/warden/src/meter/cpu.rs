@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::tree::Member;
+use crate::process::tree::Member;
 
 /// CPU time of all processes of a cell, ended ones included. The kernel adds the time of an ended process to
 /// its parent's, if the parent waited for it; for the others the last sampled value is known. The larger of

@@ -23,7 +23,7 @@ use crate::kills::Kills;
 use crate::locks;
 use crate::maps::Mappings;
 use crate::memory::{self, Resident};
-use crate::tree::{self, Member, Members, Tree};
+use crate::process::tree::{self, Member, Members, Tree};
 use crate::watches::Watches;
 
 /// Interval between two samples. A shorter run has only the last sample.

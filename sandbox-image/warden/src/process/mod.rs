@@ -1,5 +1,8 @@
 //! A process of a cell, held by a pidfd, which cannot refer to another process. The warden is its parent.
 
+pub mod procfs;
+pub mod tree;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -10,7 +13,6 @@ use rustix::time::Timespec;
 use tokio::io::unix::AsyncFd;
 
 use crate::channel;
-use crate::told;
 
 /// How long a killed process may take to end.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +39,7 @@ impl Process {
     /// Its process id, until it has been reaped.
     pub fn id(&self) -> Option<i32> {
         let handle = self.handle.as_ref()?.get_ref().as_raw_fd();
-        let about = told::read(format!("/proc/self/fdinfo/{handle}")).ok()?;
+        let about = procfs::read(format!("/proc/self/fdinfo/{handle}")).ok()?;
         let line = about.lines().find_map(|line| line.strip_prefix("Pid:"))?;
         line.trim().parse().ok().filter(|id| *id > 0)
     }

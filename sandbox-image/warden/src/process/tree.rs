@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use rustix::io::Errno;
 
-use crate::told;
+use crate::process::procfs;
 
 /// Starting points of the search.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +125,7 @@ enum Look {
 }
 
 fn member(id: i32) -> Look {
-    let stat = told::read(format!("/proc/{id}/stat"));
+    let stat = procfs::read(format!("/proc/{id}/stat"));
     match stat.ok().as_deref().and_then(read) {
         Some((threads, children_cpu)) => {
             Look::Read(Member { id, threads, cpu: cpu(id).unwrap_or_default(), children_cpu })
@@ -169,7 +169,7 @@ fn children(process: i32, threads: u64) -> io::Result<Vec<i32>> {
 }
 
 fn children_of_thread(process: i32, thread: &str) -> io::Result<Vec<i32>> {
-    let text = told::read(format!("/proc/{process}/task/{thread}/children"))?;
+    let text = procfs::read(format!("/proc/{process}/task/{thread}/children"))?;
     Ok(text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())
 }
 
