@@ -9,8 +9,8 @@ use protocol::{CellLimits, Limit};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use crate::budget::Budget;
-use crate::memory;
+use crate::meter::budget::Budget;
+use crate::meter::memory;
 use crate::process::tree::is_gone;
 
 /// Location of a cell's files.

@@ -3,25 +3,19 @@
 
 #![forbid(unsafe_code)]
 
-mod budget;
 mod capture;
 mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;
 mod claim;
-mod closely;
 mod connection;
 mod disk;
 mod health;
 mod home;
 mod images;
-mod kills;
 mod kit;
-mod locks;
 mod lodging;
-mod maps;
-mod memory;
 mod meter;
 mod nursery;
 mod obstacles;
@@ -36,7 +30,6 @@ mod shelf;
 mod traffic;
 mod users;
 mod wall;
-mod watches;
 mod word;
 mod workspace;
 mod zygote;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use protocol::CellLimits;
 
 use super::{Meter, rest_after};
-use crate::budget::Budget;
 use crate::cgroup;
-use crate::closely::{self, Close, Closely};
-use crate::maps::Mappings;
-use crate::memory::Resident;
+use crate::meter::budget::Budget;
+use crate::meter::mappings::Mappings;
+use crate::meter::memory::Resident;
+use crate::meter::pss::{self, Close, Closely};
 use crate::process::procfs;
 use crate::process::tree::{self, Member};
 use crate::users::with_eyes_of;
@@ -29,7 +29,7 @@ pub(super) struct Sight {
 impl Sight {
     /// Reads at least one process. Returns those that deny access.
     fn go_on(&mut self, most: u64) -> Vec<i32> {
-        let (slice, budget) = (Budget::of(closely::SLICE, closely::SLICE), Budget::new());
+        let (slice, budget) = (Budget::of(pss::SLICE, pss::SLICE), Budget::new());
         let mut refused = Vec::new();
         while self.found.count <= most
             && let Some(process) = self.left.pop()
@@ -99,7 +99,7 @@ impl Meter {
         if at_most > limit || shared > 0 && with_shared > limit {
             let user = self.tree.user;
             let close = match &self.group {
-                None => self.closely.look(members, resident, user, closely::SLICE),
+                None => self.closely.look(members, resident, user, pss::SLICE),
                 // The kernel enforces the limit of a control group, so this measurement may be cut short.
                 Some(_) => self.closely.look_for_peak(members, resident, user),
             };

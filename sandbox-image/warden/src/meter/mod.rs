@@ -4,8 +4,15 @@
 //! sampled repeatedly, and a run that exceeds a limit is stopped. A sample takes about fifty microseconds;
 //! the last one is taken at the end of each run.
 
+pub mod budget;
 mod cell_memory;
 mod cpu;
+mod locks;
+mod mappings;
+pub mod memory;
+mod oom_kills;
+mod pss;
+mod watches;
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +23,14 @@ use tokio::sync::Mutex;
 
 use self::cell_memory::Sight;
 use self::cpu::Cpu;
+use self::mappings::Mappings;
+use self::memory::Resident;
+use self::oom_kills::Kills;
+use self::pss::Closely;
+use self::watches::Watches;
 use crate::cgroup::Group;
-use crate::closely::{self, Closely};
 use crate::disk::{Disk, Room};
-use crate::kills::Kills;
-use crate::locks;
-use crate::maps::Mappings;
-use crate::memory::{self, Resident};
 use crate::process::tree::{self, Member, Members, Tree};
-use crate::watches::Watches;
 
 /// Interval between two samples. A shorter run has only the last sample.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -169,7 +175,7 @@ impl Meter {
         self.closely.follow(&members, &resident);
         self.closely.forget_rest();
         self.add_peak(&members, &resident, |closely, user| {
-            closely.look(&members, &resident, user, closely::SLICE)
+            closely.look(&members, &resident, user, pss::SLICE)
         });
         Used { cpu, peak_bytes: self.peak_bytes }
     }

@@ -15,8 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::budget::thread_cpu;
-use crate::memory::{self, Exact, Resident};
+use crate::meter::budget::thread_cpu;
+use crate::meter::memory::{self, Exact, Resident};
 use crate::meter::rest_after;
 use crate::process::tree::Member;
 use crate::users::with_eyes_of;

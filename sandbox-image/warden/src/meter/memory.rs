@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-use crate::budget::Budget;
+use crate::meter::budget::Budget;
 use crate::process::procfs;
 use crate::process::tree::is_gone;
 

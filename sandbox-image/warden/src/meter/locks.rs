@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::budget::Budget;
+use crate::meter::budget::Budget;
 use crate::process::tree::Member;
 
 /// Interval between two reads while code runs.

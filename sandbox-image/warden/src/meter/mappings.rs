@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-use crate::budget::Budget;
+use crate::meter::budget::Budget;
 use crate::process::tree::is_gone;
 
 /// The kernel's names of files in memory that have no path: shared anonymous memory, memory files and System

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 
-use crate::budget::Budget;
+use crate::meter::budget::Budget;
 use crate::meter::rest_after;
 use crate::process::procfs;
 use crate::process::tree::{self, Member, is_gone};
