@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::cell::Ran;
+use crate::cell::workspace::Written;
 use crate::pool::{NoCell, Pool, Taken};
-use crate::workspace::Written;
 
 /// Delay after a run before its remaining processes are stopped. By then most cells have ended and many of
 /// the others have begun their next run.

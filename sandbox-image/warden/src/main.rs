@@ -3,17 +3,14 @@
 
 #![forbid(unsafe_code)]
 
-mod capture;
 mod ceilings;
 mod cell;
 mod cgroup;
 mod channel;
 mod claim;
 mod connection;
-mod disk;
 mod health;
 mod home;
-mod images;
 mod kit;
 mod lodging;
 mod meter;
@@ -21,17 +18,13 @@ mod nursery;
 mod obstacles;
 mod pool;
 mod process;
-mod pump;
 mod recipe;
 mod refill;
-mod rest;
 mod serve;
 mod shelf;
 mod traffic;
 mod users;
 mod wall;
-mod word;
-mod workspace;
 mod zygote;
 
 use std::io::{IsTerminal as _, Write};

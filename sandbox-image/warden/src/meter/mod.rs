@@ -28,8 +28,8 @@ use self::memory::Resident;
 use self::oom_kills::Kills;
 use self::pss::Closely;
 use self::watches::Watches;
+use crate::cell::disk::{Disk, Room};
 use crate::cgroup::Group;
-use crate::disk::{Disk, Room};
 use crate::process::tree::{self, Member, Members, Tree};
 
 /// Interval between two samples. A shorter run has only the last sample.

@@ -3,7 +3,7 @@
 
 use protocol::{CellLimits, Limit, Outcome};
 
-use crate::disk::Room;
+use crate::cell::disk::Room;
 
 /// How the code ended, according to the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
-use crate::capture::Capture;
+use crate::cell::capture::Capture;
+use crate::cell::images::Frames;
+use crate::cell::workspace::Picture;
 use crate::channel;
-use crate::images::Frames;
-use crate::workspace::Picture;
 
 /// Maximum number of bytes read from a pipe after the end of a run.
 const PIPE_BYTES: usize = 1 << 20;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
-use crate::workspace::{Picture, picture_type};
+use crate::cell::workspace::{Picture, picture_type};
 
 /// The first bytes of an oversized frame, enough to detect a picture.
 const SNIFFED_BYTES: usize = 64;

@@ -6,6 +6,14 @@
 //!
 //! A cell whose run did not end by itself is killed.
 
+mod capture;
+pub mod disk;
+mod freezer;
+mod images;
+mod pump;
+mod runner_status;
+pub mod workspace;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -24,18 +32,17 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
-use crate::capture::Capture;
+use self::capture::Capture;
+use self::disk::Disk;
+use self::images::Frames;
+use self::runner_status::Word;
+use self::workspace::{Picture, Workspace};
 use crate::channel::{self, Channel};
-use crate::disk::Disk;
-use crate::images::Frames;
 use crate::lodging::Lodging;
 use crate::meter::{self, Meter, Used};
 use crate::process::tree::Tree;
 use crate::process::{Ended, Process};
-use crate::word::Word;
-use crate::workspace::{Picture, Workspace};
 use crate::zygote::Zygote;
-use crate::{pump, rest};
 
 /// Maximum time from the fork until the cell is jailed.
 const UP_WITHIN: Duration = Duration::from_secs(10);
@@ -199,7 +206,7 @@ impl Cell {
             Written { stdout: Capture::new(kept), stderr: Capture::new(kept), shown: Vec::new() };
         self.meter.lock().await.begin();
         if self.leftovers == Leftovers::Stopped {
-            rest::go_on(&self.orders).await?;
+            freezer::go_on(&self.orders).await?;
         }
         let is_first = self.leftovers == Leftovers::None;
         self.leftovers = Leftovers::Running;
@@ -246,7 +253,7 @@ impl Cell {
     pub async fn rest(&mut self) -> io::Result<()> {
         self.leftovers = Leftovers::Stopped;
         let tree = self.meter.lock().await.tree();
-        rest::stop(&self.orders, tree).await
+        freezer::stop(&self.orders, tree).await
     }
 
     async fn until_the_end(&mut self, code: &str, wall_ms: u64, written: &mut Written) -> End {
