@@ -1,5 +1,9 @@
 //! Assigns cells to requests: chooses the kit, and limits how many are used at once.
 
+mod activity;
+mod replenisher;
+mod standbys;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +13,13 @@ use protocol::Tier;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
+use self::activity::{Passing, Traffic};
+use self::replenisher::Voice;
+use self::standbys::{Length, Shelf};
 use crate::cell::Cell;
 use crate::kit::Kit;
 use crate::nursery::Nursery;
 use crate::recipe::Recipe;
-use crate::refill::{self, Voice};
-use crate::shelf::{Length, Shelf};
-use crate::traffic::{Passing, Traffic};
 use crate::wall::{self, Wall};
 
 /// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
@@ -259,7 +263,7 @@ async fn keep(
                 drop(sender.subscribe().wait_for(ready).await);
                 tokio::time::sleep(LAST_KIT_AFTER).await;
             }
-            refill::keep(nursery, &kinds[at], &traffic, voice).await;
+            replenisher::keep(nursery, &kinds[at], &traffic, voice).await;
         });
     }
     // The other tasks end with this one, which ends when the pool is dropped.

@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::nursery::Nursery;
+use crate::pool::activity::Traffic;
+use crate::pool::standbys::Shelf;
 use crate::pool::{Kind, State};
-use crate::shelf::Shelf;
-use crate::traffic::Traffic;
 use crate::wall::Wall;
 
 /// Maximum number of forked cells that are not jailed yet.
