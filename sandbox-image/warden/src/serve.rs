@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::ceilings;
 use crate::claim::Claim;
 use crate::connection::{self, Shared};
-use crate::home;
-use crate::kit::Kit;
 use crate::pool::{Pool, Size, State};
-use crate::recipe::{DEVFD, DICE, INIT, Recipe};
 use crate::users::{Rights, Users};
+use crate::zygote::kit::Kit;
+use crate::zygote::python_install;
+use crate::zygote::spec::{DEVFD, DICE, INIT, Recipe};
 
 /// Options of the warden.
 #[derive(Debug, Clone, clap::Args)]
@@ -159,7 +159,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 
 async fn listen(settings: Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
-    let home = home::at(&settings.libraries)?;
+    let home = python_install::at(&settings.libraries)?;
     let limits = limits(&settings);
     let users = users(&settings);
     let _claim = users.as_deref().and_then(claim);

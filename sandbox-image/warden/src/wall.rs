@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use crate::cell::Cell;
 use crate::cgroup::Cgroups;
-use crate::kit::Kit;
 use crate::obstacles;
-use crate::recipe::Recipe;
 use crate::users::Rights;
 use crate::zygote::Zygote;
+use crate::zygote::kit::Kit;
+use crate::zygote::spec::Recipe;
 
 const TRIAL: &str = include_str!("../../python/trial.py");
 /// Time limit of the trial in milliseconds. It takes about ten.

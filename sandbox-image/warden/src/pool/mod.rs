@@ -17,10 +17,10 @@ use self::activity::{Passing, Traffic};
 use self::replenisher::Voice;
 use self::standbys::{Length, Shelf};
 use crate::cell::Cell;
-use crate::kit::Kit;
-use crate::nursery::Nursery;
-use crate::recipe::Recipe;
 use crate::wall::{self, Wall};
+use crate::zygote::kit::Kit;
+use crate::zygote::manager::Nursery;
+use crate::zygote::spec::Recipe;
 
 /// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
 /// or an early shutdown.

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::nursery::Nursery;
 use crate::pool::activity::Traffic;
 use crate::pool::standbys::Shelf;
 use crate::pool::{Kind, State};
 use crate::wall::Wall;
+use crate::zygote::manager::Nursery;
 
 /// Maximum number of forked cells that are not jailed yet.
 const AT_ONCE: usize = 3;

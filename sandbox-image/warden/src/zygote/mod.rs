@@ -1,5 +1,10 @@
 //! One zygote: a child process that forks cells on request.
 
+pub mod kit;
+pub mod manager;
+pub mod python_install;
+pub mod spec;
+
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -14,9 +19,9 @@ use rustix::net::SendFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, Command};
 
+use self::spec::{Recipe, Start};
 use crate::channel::{self, Channel};
 use crate::lodging::{Lodging, Lodgings, Tenants};
-use crate::recipe::{Recipe, Start};
 
 /// Maximum time for the imports. TensorFlow from a cold disk is the slowest known case.
 const START_WITHIN: Duration = Duration::from_secs(120);

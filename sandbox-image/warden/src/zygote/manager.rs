@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::cell::Coming;
-use crate::recipe::Recipe;
 use crate::zygote::Zygote;
+use crate::zygote::spec::Recipe;
 
 /// A zygote is given up after this many lost cells in a row.
 const GIVEN_UP_AFTER: u32 = 2;

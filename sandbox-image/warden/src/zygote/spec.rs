@@ -12,8 +12,8 @@ use protocol::CellLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroups;
-use crate::kit::Kit;
 use crate::users::Users;
+use crate::zygote::kit::Kit;
 
 /// Specification of a zygote and its cells.
 #[derive(Debug, Clone)]
@@ -42,22 +42,22 @@ pub struct Recipe {
 
 /// Belljar's own scripts.
 const SCRIPTS: &[(&str, &str)] = &[
-    ("zygote.py", include_str!("../../python/zygote.py")),
-    ("runner.py", include_str!("../../python/runner.py")),
-    ("belljar_dice.py", include_str!("../../python/belljar_dice.py")),
-    ("belljar_immortal.py", include_str!("../../python/belljar_immortal.py")),
-    ("belljar_pages.py", include_str!("../../python/belljar_pages.py")),
-    ("belljar_usual.py", include_str!("../../python/belljar_usual.py")),
-    ("belljar_imports.py", include_str!("../../python/belljar_imports.py")),
-    ("belljar_display.py", include_str!("../../python/belljar_display.py")),
-    ("belljar_backend.py", include_str!("../../python/belljar_backend.py")),
-    ("belljar_files.py", include_str!("../../python/belljar_files.py")),
-    ("belljar_hidden.py", include_str!("../../python/belljar_hidden.py")),
-    ("belljar_fonts.py", include_str!("../../python/belljar_fonts.py")),
-    ("belljar_spawn.py", include_str!("../../python/belljar_spawn.py")),
-    ("belljar_streams.py", include_str!("../../python/belljar_streams.py")),
+    ("zygote.py", include_str!("../../../python/zygote.py")),
+    ("runner.py", include_str!("../../../python/runner.py")),
+    ("belljar_dice.py", include_str!("../../../python/belljar_dice.py")),
+    ("belljar_immortal.py", include_str!("../../../python/belljar_immortal.py")),
+    ("belljar_pages.py", include_str!("../../../python/belljar_pages.py")),
+    ("belljar_usual.py", include_str!("../../../python/belljar_usual.py")),
+    ("belljar_imports.py", include_str!("../../../python/belljar_imports.py")),
+    ("belljar_display.py", include_str!("../../../python/belljar_display.py")),
+    ("belljar_backend.py", include_str!("../../../python/belljar_backend.py")),
+    ("belljar_files.py", include_str!("../../../python/belljar_files.py")),
+    ("belljar_hidden.py", include_str!("../../../python/belljar_hidden.py")),
+    ("belljar_fonts.py", include_str!("../../../python/belljar_fonts.py")),
+    ("belljar_spawn.py", include_str!("../../../python/belljar_spawn.py")),
+    ("belljar_streams.py", include_str!("../../../python/belljar_streams.py")),
     ("ld.so.preload", "/opt/belljar/libdevfd.so\n"),
-    ("path/pip.py", include_str!("../../python/path/pip.py")),
+    ("path/pip.py", include_str!("../../../python/path/pip.py")),
 ];
 /// Folder of the scripts and the jail library in a root of its own.
 const HOME: &str = "/opt/belljar";
