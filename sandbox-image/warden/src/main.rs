@@ -10,14 +10,13 @@ mod channel;
 mod claim;
 mod connection;
 mod health;
+mod isolation;
 mod lodging;
 mod meter;
-mod obstacles;
 mod pool;
 mod process;
 mod serve;
 mod users;
-mod wall;
 mod zygote;
 
 use std::io::{IsTerminal as _, Write};

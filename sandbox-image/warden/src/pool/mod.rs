@@ -17,7 +17,7 @@ use self::activity::{Passing, Traffic};
 use self::replenisher::Voice;
 use self::standbys::{Length, Shelf};
 use crate::cell::Cell;
-use crate::wall::{self, Wall};
+use crate::isolation::{self, Wall};
 use crate::zygote::kit::Kit;
 use crate::zygote::manager::Nursery;
 use crate::zygote::spec::Recipe;
@@ -240,7 +240,7 @@ async fn keep(
     traffic: Arc<Traffic>,
     sender: watch::Sender<State>,
 ) {
-    let wall = match wall::find(&mut recipe, least).await {
+    let wall = match isolation::find(&mut recipe, least).await {
         Ok(wall) => Arc::new(wall),
         Err(error) => {
             sender.send_replace(State::Failing { why: format!("{error:#}") });

@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::isolation::Wall;
 use crate::pool::activity::Traffic;
 use crate::pool::standbys::Shelf;
 use crate::pool::{Kind, State};
-use crate::wall::Wall;
 use crate::zygote::manager::Nursery;
 
 /// Maximum number of forked cells that are not jailed yet.

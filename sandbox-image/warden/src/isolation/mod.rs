@@ -1,6 +1,8 @@
 //! Detects the strongest isolation that this machine allows, by building it and running code in a cell that
 //! tries to break out. Versions and settings of the kernel decide nothing.
 
+mod host_checks;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -11,13 +13,12 @@ use serde::Deserialize;
 
 use crate::cell::Cell;
 use crate::cgroup::Cgroups;
-use crate::obstacles;
 use crate::users::Rights;
 use crate::zygote::Zygote;
 use crate::zygote::kit::Kit;
 use crate::zygote::spec::Recipe;
 
-const TRIAL: &str = include_str!("../../python/trial.py");
+const TRIAL: &str = include_str!("../../../python/trial.py");
 /// Time limit of the trial in milliseconds. It takes about ten.
 const TRIAL_MS: u64 = 10_000;
 
@@ -70,7 +71,7 @@ async fn build(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
         Ok(wall) => return strong_enough(wall, least, None),
         Err(error) => format!("{error:#}"),
     };
-    let way_out = obstacles::way_out(Path::new("/proc/sys"));
+    let way_out = host_checks::way_out(Path::new("/proc/sys"));
     ensure!(
         recipe.users.is_some(),
         "could not isolate cells: no namespaces ({why}; {way_out}), and no users of their own: the \
