@@ -5,18 +5,15 @@
 
 mod ceilings;
 mod cell;
-mod cgroup;
 mod channel;
-mod claim;
 mod connection;
 mod health;
 mod isolation;
-mod lodging;
 mod meter;
 mod pool;
 mod process;
+mod resources;
 mod serve;
-mod users;
 mod zygote;
 
 use std::io::{IsTerminal as _, Write};

@@ -12,10 +12,10 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ceilings;
-use crate::claim::Claim;
 use crate::connection::{self, Shared};
 use crate::pool::{Pool, Size, State};
-use crate::users::{Rights, Users};
+use crate::resources::uid_claim::Claim;
+use crate::resources::uid_pool::{Rights, Users};
 use crate::zygote::kit::Kit;
 use crate::zygote::python_install;
 use crate::zygote::spec::{DEVFD, DICE, INIT, Recipe};

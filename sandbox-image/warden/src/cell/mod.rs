@@ -38,10 +38,10 @@ use self::images::Frames;
 use self::runner_status::Word;
 use self::workspace::{Picture, Workspace};
 use crate::channel::{self, Channel};
-use crate::lodging::Lodging;
 use crate::meter::{self, Meter, Used};
 use crate::process::tree::Tree;
 use crate::process::{Ended, Process};
+use crate::resources::Lodging;
 use crate::zygote::Zygote;
 
 /// Maximum time from the fork until the cell is jailed.

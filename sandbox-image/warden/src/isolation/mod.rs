@@ -12,8 +12,8 @@ use protocol::{Layer, Outcome, Tier};
 use serde::Deserialize;
 
 use crate::cell::Cell;
-use crate::cgroup::Cgroups;
-use crate::users::Rights;
+use crate::resources::cgroup::Cgroups;
+use crate::resources::uid_pool::Rights;
 use crate::zygote::Zygote;
 use crate::zygote::kit::Kit;
 use crate::zygote::spec::Recipe;

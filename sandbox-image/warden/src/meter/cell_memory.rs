@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use protocol::CellLimits;
 
 use super::{Meter, rest_after};
-use crate::cgroup;
 use crate::meter::budget::Budget;
 use crate::meter::mappings::Mappings;
 use crate::meter::memory::Resident;
 use crate::meter::pss::{self, Close, Closely};
 use crate::process::procfs;
 use crate::process::tree::{self, Member};
-use crate::users::with_eyes_of;
+use crate::resources::cgroup;
+use crate::resources::uid_pool::with_eyes_of;
 
 /// Maximum wall-clock time of a scan of the mappings of all processes.
 const LONGEST_SIGHT: Duration = Duration::from_secs(6);

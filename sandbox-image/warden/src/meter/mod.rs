@@ -29,8 +29,8 @@ use self::oom_kills::Kills;
 use self::pss::Closely;
 use self::watches::Watches;
 use crate::cell::disk::{Disk, Room};
-use crate::cgroup::Group;
 use crate::process::tree::{self, Member, Members, Tree};
+use crate::resources::cgroup::Group;
 
 /// Interval between two samples. A shorter run has only the last sample.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::{self, Group};
 use crate::process::procfs;
+use crate::resources::cgroup::{self, Group};
 
 /// Name of the kernel's counter in all files that have one.
 const LINE: &str = "oom_kill ";

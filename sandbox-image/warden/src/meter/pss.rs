@@ -19,7 +19,7 @@ use crate::meter::budget::thread_cpu;
 use crate::meter::memory::{self, Exact, Resident};
 use crate::meter::rest_after;
 use crate::process::tree::Member;
-use crate::users::with_eyes_of;
+use crate::resources::uid_pool::with_eyes_of;
 
 /// Time slice of a pass in one sample.
 pub const SLICE: Duration = Duration::from_millis(100);

@@ -17,7 +17,7 @@ use crate::meter::budget::Budget;
 use crate::meter::rest_after;
 use crate::process::procfs;
 use crate::process::tree::{self, Member, is_gone};
-use crate::users::with_eyes_of;
+use crate::resources::uid_pool::with_eyes_of;
 
 /// Time slice of a pass in one sample. Each slice reads all descriptors of at least one process.
 const SLICE: Duration = Duration::from_millis(50);

@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 
 use self::spec::{Recipe, Start};
 use crate::channel::{self, Channel};
-use crate::lodging::{Lodging, Lodgings, Tenants};
+use crate::resources::{Lodging, Lodgings, Tenants};
 
 /// Maximum time for the imports. TensorFlow from a cold disk is the slowest known case.
 const START_WITHIN: Duration = Duration::from_secs(120);

@@ -11,8 +11,8 @@ use jail::{CellSpec, Ground, PythonHome, RootSpec};
 use protocol::CellLimits;
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::Cgroups;
-use crate::users::Users;
+use crate::resources::cgroup::Cgroups;
+use crate::resources::uid_pool::Users;
 use crate::zygote::kit::Kit;
 
 /// Specification of a zygote and its cells.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 
-use crate::users::COUNT;
+use crate::resources::uid_pool::COUNT;
 
 const PREFIX: &str = "belljar-users-";
 /// Another warden may remove the file between opening and locking it.

@@ -1,5 +1,9 @@
 //! Resources that the warden allocates for a cell and releases after its end: user, folder, control group.
 
+pub mod cgroup;
+pub mod uid_claim;
+pub mod uid_pool;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,9 +15,9 @@ use nix::sys::signal::{SIGKILL, kill};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::cgroup::{Cgroups, Group};
+use self::cgroup::{Cgroups, Group};
+use self::uid_pool::{User, Users, as_user};
 use crate::process::tree;
-use crate::users::{User, Users, as_user};
 
 /// How long killed processes may take to end.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
