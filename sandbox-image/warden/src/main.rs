@@ -3,10 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-mod ceilings;
 mod cell;
 mod channel;
-mod connection;
 mod health;
 mod isolation;
 mod meter;

@@ -1,5 +1,8 @@
 //! `belljar-warden serve`: the listener and its settings.
 
+mod connection;
+mod ulimits;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +14,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::ceilings;
-use crate::connection::{self, Shared};
+use self::connection::Shared;
 use crate::pool::{Pool, Size, State};
 use crate::resources::uid_claim::Claim;
 use crate::resources::uid_pool::{Rights, Users};
@@ -140,7 +142,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
             .context("could not set the signal at the end of the parent")?;
     }
     let standbys = settings.standbys.max(1).saturating_mul(settings.kits.len());
-    ceilings::check(&limits(&settings), standbys)?;
+    ulimits::check(&limits(&settings), standbys)?;
     // The process that forks a cell's init exits at once, so that init becomes a child of the warden.
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).context("could not become a subreaper")?;
