@@ -1,5 +1,11 @@
 //! The warden: owns the zygotes and cells of one machine. It listens on a Unix socket and has no
 //! network.
+//!
+//! ```text
+//! serve ──▶ pool ──▶ zygote ──▶ cell      listens, assigns standbys, forks, runs code
+//!             │                 │  │
+//!         isolation      resources meter  probes the host; allocates; measures
+//! ```
 
 #![forbid(unsafe_code)]
 

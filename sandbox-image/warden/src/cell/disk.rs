@@ -34,7 +34,7 @@ pub enum Disk {
 
 /// Used and free space of a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskSpace {
     pub used_bytes: u64,
     /// The part of it that is in memory.
     pub in_memory_bytes: u64,
@@ -66,13 +66,13 @@ impl Disk {
     }
 
     /// Counting a shared folder stops once a limit is exceeded.
-    pub fn room(&self, limits: &CellLimits) -> io::Result<Room> {
+    pub fn space(&self, limits: &CellLimits) -> io::Result<DiskSpace> {
         match self {
             Disk::Own { folder, .. } => {
                 let about = rustix::fs::fstatfs(folder)?;
                 let used = u64::try_from(about.f_bsize).unwrap_or(0)
                     * about.f_blocks.saturating_sub(about.f_bfree);
-                Ok(Room { used_bytes: used, in_memory_bytes: used, free_files: about.f_ffree })
+                Ok(DiskSpace { used_bytes: used, in_memory_bytes: used, free_files: about.f_ffree })
             }
             Disk::Shared { folder, user, .. } => {
                 let mut count = Count { limits: *limits, files: 0, bytes: 0 };
@@ -80,19 +80,19 @@ impl Disk {
                 let in_memory_bytes = count.bytes;
                 count.all_below(folder.as_fd())?;
                 let free_files = limits.scratch_files.saturating_sub(count.files);
-                Ok(Room { used_bytes: count.bytes, in_memory_bytes, free_files })
+                Ok(DiskSpace { used_bytes: count.bytes, in_memory_bytes, free_files })
             }
         }
     }
 
     /// The limit that a shared folder exceeds. On a file system of the cell's own the kernel enforces limits.
-    pub fn past(&self, room: Room, limits: &CellLimits) -> Option<Limit> {
+    pub fn past(&self, space: DiskSpace, limits: &CellLimits) -> Option<Limit> {
         match self {
             Disk::Own { .. } => None,
-            Disk::Shared { .. } if room.used_bytes > most(limits) => {
+            Disk::Shared { .. } if space.used_bytes > most(limits) => {
                 Some(Limit::DiskBytes(limits.scratch_bytes))
             }
-            Disk::Shared { .. } if room.free_files == 0 => {
+            Disk::Shared { .. } if space.free_files == 0 => {
                 Some(Limit::DiskFiles(limits.scratch_files))
             }
             Disk::Shared { .. } => None,
@@ -232,7 +232,7 @@ mod tests {
     fn a_file_system_in_memory_is_distinguished_from_others() {
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
         let disk = Disk::own(&file).expect("it is open");
-        assert!(disk.room(&limits(0, 0)).expect("it is open").used_bytes > 0);
+        assert!(disk.space(&limits(0, 0)).expect("it is open").used_bytes > 0);
         let me = std::process::id().cast_signed();
         let mapped = disk.mapped(me, &Budget::new());
         assert!(mapped.is_some_and(|bytes| bytes > 0), "this program is mapped");
@@ -255,13 +255,13 @@ mod tests {
         if let Disk::Shared { user, .. } = &mut disk {
             *user = u32::MAX; // unused user: other files in shared memory do not concern this test
         }
-        let room = disk.room(&limits(1 << 20, 100)).expect("it is open");
-        assert!((100_000..200_000).contains(&room.used_bytes), "{room:?}");
-        assert_eq!(room.free_files, 95, "link, workspace, b, c and file");
-        let full = disk.room(&limits(1 << 20, 3)).expect("it is open");
+        let space = disk.space(&limits(1 << 20, 100)).expect("it is open");
+        assert!((100_000..200_000).contains(&space.used_bytes), "{space:?}");
+        assert_eq!(space.free_files, 95, "link, workspace, b, c and file");
+        let full = disk.space(&limits(1 << 20, 3)).expect("it is open");
         assert_eq!(full.free_files, 0, "it stops at the limit");
         assert_eq!(disk.past(full, &limits(1 << 20, 3)), Some(Limit::DiskFiles(3)));
-        assert_eq!(disk.past(room, &limits(1 << 10, 100)), Some(Limit::DiskBytes(1 << 10)));
-        assert_eq!(disk.past(room, &limits(1 << 20, 100)), None);
+        assert_eq!(disk.past(space, &limits(1 << 10, 100)), Some(Limit::DiskBytes(1 << 10)));
+        assert_eq!(disk.past(space, &limits(1 << 20, 100)), None);
     }
 }

@@ -20,35 +20,35 @@ use tokio::task::block_in_place;
 
 use crate::channel::Channel;
 use crate::process::procfs;
-use crate::process::tree::Tree;
+use crate::process::tree::ProcessTree;
 
 /// Init has no other work, so it answers at once unless the machine is very busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Maximum time until all processes of a cell are stopped. A process that frees gigabytes takes a while to
 /// end.
-const AT_REST_WITHIN: Duration = Duration::from_secs(1);
+const STOPPED_WITHIN: Duration = Duration::from_secs(1);
 /// First interval between two checks. It doubles each time.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
-const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(64);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// Returns when all processes were found stopped twice in a row. After an error the cell has to be ended.
-pub async fn stop(init: &Channel, tree: Tree) -> io::Result<()> {
-    let until = Instant::now() + AT_REST_WITHIN;
-    let mut pause = LOOK_AGAIN_AFTER;
+pub async fn freeze(init: &Channel, tree: ProcessTree) -> io::Result<()> {
+    let until = Instant::now() + STOPPED_WITHIN;
+    let mut pause = FIRST_PAUSE;
     loop {
-        order_stop(init).await?;
-        if block_in_place(|| is_at_rest(tree)) {
+        send_stop(init).await?;
+        if block_in_place(|| is_stopped(tree)) {
             return Ok(());
         }
         if Instant::now() > until {
             return Err(io::Error::other("could not stop its processes"));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-async fn order_stop(init: &Channel) -> io::Result<()> {
+async fn send_stop(init: &Channel) -> io::Result<()> {
     init.send(&[Order::Stop as u8], &[]).await?;
     let answer = tokio::time::timeout(ANSWER_WITHIN, init.receive()).await??;
     match answer {
@@ -59,15 +59,15 @@ async fn order_stop(init: &Channel) -> io::Result<()> {
 }
 
 /// Continues all processes, shortly after this returns.
-pub async fn go_on(init: &Channel) -> io::Result<()> {
+pub async fn thaw(init: &Channel) -> io::Result<()> {
     init.send(&[Order::GoOn as u8], &[]).await
 }
 
 /// Whether all threads are stopped. Checks twice, because a process that was ending at the first check may
 /// have woken one that had been checked before.
-fn is_at_rest(tree: Tree) -> bool {
+fn is_stopped(tree: ProcessTree) -> bool {
     let first = look(tree);
-    first.values().all(|thread| thread.is_at_rest()) && first == look(tree)
+    first.values().all(|thread| thread.is_stopped()) && first == look(tree)
 }
 
 /// All threads of a cell, by process id and thread id.
@@ -89,7 +89,7 @@ impl Thread {
 
     /// Stopped or dead. A parent in `vfork` cannot be stopped, but waits for a child that is stopped. A thread
     /// in state `D` for another reason has no child, or has changed by the second check.
-    fn is_at_rest(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         match self.state {
             'T' | 't' | 'Z' | 'X' | 'x' => true,
             'D' => self.has_children,
@@ -98,7 +98,7 @@ impl Thread {
     }
 }
 
-fn look(tree: Tree) -> Look {
+fn look(tree: ProcessTree) -> Look {
     let mut found = Look::new();
     let members = tree.members();
     if members.is_incomplete {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_stopped_when_stopped_dead_or_waiting_for_a_vfork_child() {
-        for (state, has_children, at_rest) in [
+        for (state, has_children, is_stopped) in [
             ('T', false, true),
             ('Z', false, true),
             ('R', false, false),
@@ -166,19 +166,19 @@ mod tests {
             ('D', true, true),
         ] {
             let thread = thread(state, has_children).expect("it has all fields");
-            assert_eq!(thread.is_at_rest(), at_rest, "{thread:?}");
+            assert_eq!(thread.is_stopped(), is_stopped, "{thread:?}");
         }
     }
 
     #[test]
     fn a_thread_that_cannot_be_read_is_not_stopped() {
-        assert!(!Thread::UNKNOWN.is_at_rest());
+        assert!(!Thread::UNKNOWN.is_stopped());
         assert_eq!(parse(b"7 (short", false), None);
     }
 
     #[test]
     fn this_process_is_not_stopped() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
-        assert!(!is_at_rest(Tree { init: None, code: Some(me), user: None }));
+        assert!(!is_stopped(ProcessTree { init: None, code: Some(me), user: None }));
     }
 }

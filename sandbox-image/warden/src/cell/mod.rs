@@ -35,17 +35,17 @@ use tokio::task::block_in_place;
 use self::capture::Capture;
 use self::disk::Disk;
 use self::images::Frames;
-use self::runner_status::Word;
+use self::runner_status::RunnerStatus;
 use self::workspace::{Picture, Workspace};
 use crate::channel::{self, Channel};
 use crate::meter::{self, Meter, Used};
-use crate::process::tree::Tree;
+use crate::process::tree::ProcessTree;
 use crate::process::{Ended, Process};
-use crate::resources::Lodging;
+use crate::resources::CellResources;
 use crate::zygote::Zygote;
 
 /// Maximum time from the fork until the cell is jailed.
-const UP_WITHIN: Duration = Duration::from_secs(10);
+const JAILED_WITHIN: Duration = Duration::from_secs(10);
 /// Maximum wait for the report of a fork. If the process that forks is killed, no report comes.
 const BORN_WITHIN: Duration = Duration::from_secs(2);
 /// A run is stopped when it has written this many times the output that is kept.
@@ -59,7 +59,7 @@ pub struct Cell {
     /// Runs the code.
     code: Process,
     /// Init's control socket. Closing it makes init exit.
-    orders: Channel,
+    init_control: Channel,
     leftovers: Leftovers,
     /// Shared with the sample that is being taken.
     meter: Arc<Mutex<Meter>>,
@@ -72,12 +72,12 @@ pub struct Cell {
     pub entered: Entered,
     limits: CellLimits,
     /// Dropped last: it kills what is left of the fields above.
-    pub lodging: Lodging,
+    pub resources: CellResources,
 }
 
 /// A cell that has been forked and is not jailed yet.
 #[derive(Debug)]
-pub struct Coming {
+pub struct PendingCell {
     status: Channel,
     control: UnixStream,
     stdout: OwnedFd,
@@ -85,7 +85,7 @@ pub struct Coming {
     display: OwnedFd,
     limits: CellLimits,
     /// Dropped last, as in [`Cell`].
-    lodging: Lodging,
+    resources: CellResources,
 }
 
 /// State of the processes that earlier runs have left in the cell.
@@ -118,7 +118,7 @@ struct Written {
 /// Why a run ended.
 enum End {
     /// The code ended, and the runner reported how.
-    Word(Word),
+    Reported(RunnerStatus),
     /// The code's process exited without a report.
     Exited,
     /// The code's process exited before it had received all of the code.
@@ -126,44 +126,44 @@ enum End {
     Stopped(Limit),
 }
 
-impl Coming {
+impl PendingCell {
     /// Asks a zygote to fork a cell.
-    pub async fn fork(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<Coming> {
+    pub async fn fork(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<PendingCell> {
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
         let (control, control_end) = stream_pair()?;
         let (display, display_end) = stream_pair()?;
         let control = UnixStream::from_std(control.into())?;
         let (status, status_end) = channel::pair()?;
-        let lodging = zygote
+        let resources = zygote
             .fork([control_end, stdout_end, stderr_end, display_end, status_end])
             .await
             .context("could not ask the zygote for a cell")?;
-        Ok(Coming { status, control, stdout, stderr, display, limits, lodging })
+        Ok(PendingCell { status, control, stdout, stderr, display, limits, resources })
     }
 
     /// Waits until the cell is jailed.
-    pub async fn come_up(self) -> anyhow::Result<Cell> {
-        let Coming { status, control, stdout, stderr, display, limits, lodging } = self;
-        let (init, code, workspace, entered) = hear(&status).await?;
-        let user = lodging.folder().and_then(|_| lodging.user());
-        let tree = Tree { init: init.id(), code: code.id(), user };
+    pub async fn wait_until_jailed(self) -> anyhow::Result<Cell> {
+        let PendingCell { status, control, stdout, stderr, display, limits, resources } = self;
+        let (init, code, workspace, entered) = receive_reports(&status).await?;
+        let user = resources.folder().and_then(|_| resources.user());
+        let tree = ProcessTree { init: init.id(), code: code.id(), user };
         for process in [init.id(), code.id()] {
-            lodging.admit(process).context("could not apply limits to a cell")?;
+            resources.add_process(process).context("could not apply limits to a cell")?;
         }
-        let disk = match lodging.folder() {
+        let disk = match resources.folder() {
             Some(folder) => Disk::shared(folder),
             None => Disk::own(&workspace),
         };
         let disk = disk.context("could not open a cell's disk")?;
-        let mut meter = Meter::new(tree, disk, lodging.group(), limits);
-        if lodging.user().is_none() || lodging.group().is_none() {
-            meter.count_watches(lodging.owner);
+        let mut meter = Meter::new(tree, disk, resources.group(), limits);
+        if resources.user().is_none() || resources.group().is_none() {
+            meter.count_watches(resources.owner);
         }
         Ok(Cell {
             init,
             code,
-            orders: status,
+            init_control: status,
             leftovers: Leftovers::None,
             meter: Arc::new(Mutex::new(meter)),
             control,
@@ -178,7 +178,7 @@ impl Coming {
             workspace: Workspace::new(workspace),
             entered,
             limits,
-            lodging,
+            resources,
         })
     }
 }
@@ -186,7 +186,7 @@ impl Coming {
 impl Cell {
     /// Asks a zygote to fork a cell, and waits until it is jailed.
     pub async fn make(zygote: &Zygote, limits: CellLimits) -> anyhow::Result<Cell> {
-        Coming::fork(zygote, limits).await?.come_up().await
+        PendingCell::fork(zygote, limits).await?.wait_until_jailed().await
     }
 
     /// Whether the cell can take code.
@@ -206,7 +206,7 @@ impl Cell {
             Written { stdout: Capture::new(kept), stderr: Capture::new(kept), shown: Vec::new() };
         self.meter.lock().await.begin();
         if self.leftovers == Leftovers::Stopped {
-            freezer::go_on(&self.orders).await?;
+            freezer::thaw(&self.init_control).await?;
         }
         let is_first = self.leftovers == Leftovers::None;
         self.leftovers = Leftovers::Running;
@@ -218,13 +218,15 @@ impl Cell {
         let used = self.last_look(wall).await;
         // The limit on processes can have been exceeded since the last sample.
         let end = match end {
-            End::Word(Word::Ended) if self.meter.lock().await.has_too_many_processes() => {
+            End::Reported(RunnerStatus::Ended)
+                if self.meter.lock().await.has_too_many_processes() =>
+            {
                 End::Stopped(Limit::Processes(self.limits.processes))
             }
             end => end,
         };
 
-        let cell_lost = !matches!(end, End::Word(_));
+        let cell_lost = !matches!(end, End::Reported(_));
         let outcome = self.outcome(end).await;
         let Written { mut stdout, mut stderr, mut shown } = written;
         pump::rest_of_text(&self.stdout, &mut stdout);
@@ -250,10 +252,10 @@ impl Cell {
 
     /// Stops all processes that earlier runs have left, until the next run. After an error the cell cannot
     /// be kept.
-    pub async fn rest(&mut self) -> io::Result<()> {
+    pub async fn freeze(&mut self) -> io::Result<()> {
         self.leftovers = Leftovers::Stopped;
         let tree = self.meter.lock().await.tree();
-        freezer::stop(&self.orders, tree).await
+        freezer::freeze(&self.init_control, tree).await
     }
 
     async fn until_the_end(&mut self, code: &str, wall_ms: u64, written: &mut Written) -> End {
@@ -269,9 +271,9 @@ impl Cell {
             is_handed_over.store(written.is_ok(), Ordering::Relaxed);
             std::future::pending().await
         };
-        let word = async {
+        let report = async {
             match from_code.read_u8().await {
-                Ok(byte) => Word::read(byte),
+                Ok(byte) => RunnerStatus::from_byte(byte),
                 // The code closed its end. Only the exit of the process can now show how the run ended.
                 Err(error) => {
                     is_unread.store(is_reset(&error), Ordering::Relaxed);
@@ -282,7 +284,7 @@ impl Cell {
         let end = tokio::select! {
             biased;
             () = self.code.exited() => End::Exited,
-            word = word => End::Word(word),
+            status = report => End::Reported(status),
             limit = deadline(wall_ms) => End::Stopped(limit),
             limit = meter::exceeded(Arc::clone(&self.meter), self.limits) => End::Stopped(limit),
             () = pump::text(&self.stdout, stdout, flood) => {
@@ -325,13 +327,13 @@ impl Cell {
 
     /// Decides the outcome. The cell survives only if the code ended by itself.
     async fn outcome(&mut self, end: End) -> Outcome {
-        if let End::Word(word) = end {
+        if let End::Reported(status) = end {
             let meter = self.meter.lock().await;
             let too_many = meter.has_too_many_processes();
-            return word.outcome(&self.limits, too_many, || meter.room().ok());
+            return status.outcome(&self.limits, too_many, || meter.space().ok());
         }
         self.init.kill();
-        self.lodging.kill();
+        self.resources.kill();
         // In this order: init does not end before its last process has been reaped, and the warden is the
         // one that reaps it.
         let ended = self.code.ended().await;
@@ -382,10 +384,10 @@ impl Cell {
 
 /// Receives the two reports about a new cell: its parent sends `Born`, the cell itself sends `Ready`,
 /// in either order.
-async fn hear(status: &Channel) -> anyhow::Result<(Process, Process, OwnedFd, Entered)> {
+async fn receive_reports(status: &Channel) -> anyhow::Result<(Process, Process, OwnedFd, Entered)> {
     let (mut born, mut ready) = (None, None);
     loop {
-        let patience = if born.is_none() { BORN_WITHIN } else { UP_WITHIN };
+        let patience = if born.is_none() { BORN_WITHIN } else { JAILED_WITHIN };
         let next = tokio::time::timeout(patience, next_report(status));
         let (report, mut files) = next.await.context("a cell was not ready in time")??;
         match (report, files.next(), files.next()) {

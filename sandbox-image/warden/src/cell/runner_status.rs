@@ -3,11 +3,11 @@
 
 use protocol::{CellLimits, Limit, Outcome};
 
-use crate::cell::disk::Room;
+use crate::cell::disk::DiskSpace;
 
 /// How the code ended, according to the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum RunnerStatus {
     Ended,
     /// An exception reached the top.
     Raised(Option<Cause>),
@@ -26,11 +26,11 @@ pub enum Cause {
     Disk,
 }
 
-impl Word {
+impl RunnerStatus {
     /// Decodes the byte that `runner.py` writes. Unknown bytes are an exception.
-    pub fn read(byte: u8) -> Word {
-        Word::Raised(match byte {
-            0 => return Word::Ended,
+    pub fn from_byte(byte: u8) -> RunnerStatus {
+        RunnerStatus::Raised(match byte {
+            0 => return RunnerStatus::Ended,
             2 => Some(Cause::Memory),
             3 => Some(Cause::Threads),
             4 => Some(Cause::OpenFiles),
@@ -46,21 +46,27 @@ impl Word {
         self,
         limits: &CellLimits,
         too_many: bool,
-        room: impl FnOnce() -> Option<Room>,
+        space: impl FnOnce() -> Option<DiskSpace>,
     ) -> Outcome {
         let limit = match self {
-            Word::Ended => return Outcome::Ok,
-            Word::Raised(None) => None,
-            Word::Raised(Some(Cause::Memory)) => Some(Limit::MemoryBytes(limits.memory_bytes)),
+            RunnerStatus::Ended => return Outcome::Ok,
+            RunnerStatus::Raised(None) => None,
+            RunnerStatus::Raised(Some(Cause::Memory)) => {
+                Some(Limit::MemoryBytes(limits.memory_bytes))
+            }
             // The kernel limits threads. If there are too many processes, they are the cause.
-            Word::Raised(Some(Cause::Threads)) if too_many => {
+            RunnerStatus::Raised(Some(Cause::Threads)) if too_many => {
                 Some(Limit::Processes(limits.processes))
             }
-            Word::Raised(Some(Cause::Threads)) => Some(Limit::Threads(limits.threads)),
-            Word::Raised(Some(Cause::OpenFiles)) => Some(Limit::OpenFiles(limits.open_files)),
-            Word::Raised(Some(Cause::FileBytes)) => Some(Limit::DiskBytes(limits.scratch_bytes)),
-            Word::Raised(Some(Cause::Disk)) => Some(match room() {
-                Some(Room { free_files: 0, .. }) => Limit::DiskFiles(limits.scratch_files),
+            RunnerStatus::Raised(Some(Cause::Threads)) => Some(Limit::Threads(limits.threads)),
+            RunnerStatus::Raised(Some(Cause::OpenFiles)) => {
+                Some(Limit::OpenFiles(limits.open_files))
+            }
+            RunnerStatus::Raised(Some(Cause::FileBytes)) => {
+                Some(Limit::DiskBytes(limits.scratch_bytes))
+            }
+            RunnerStatus::Raised(Some(Cause::Disk)) => Some(match space() {
+                Some(DiskSpace { free_files: 0, .. }) => Limit::DiskFiles(limits.scratch_files),
                 _ => Limit::DiskBytes(limits.scratch_bytes),
             }),
         };

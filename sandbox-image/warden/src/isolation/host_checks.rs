@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Setting below `/proc/sys`, the value that prevents namespaces, and the remedy.
-const OBSTACLES: &[(&str, &str, &str)] = &[
+const CHECKS: &[(&str, &str, &str)] = &[
     (
         "user/max_user_namespaces",
         "0",
@@ -27,12 +27,12 @@ const FILTER: &str = "a system-call filter or a policy may forbid it: in a conta
                       sandbox-image/seccomp/container.json and deploy/apparmor/belljar-sandbox";
 
 /// What to change so that cells can have namespaces.
-pub fn way_out(sysctls: &Path) -> &'static str {
-    let in_the_way = |(name, value, _): &&(&str, &str, &str)| {
+pub fn remedy(sysctls: &Path) -> &'static str {
+    let prevents = |(name, value, _): &&(&str, &str, &str)| {
         let set = std::fs::read_to_string(sysctls.join(name)).unwrap_or_default();
         set.trim() == *value
     };
-    OBSTACLES.iter().find(in_the_way).map_or(FILTER, |(_, _, way_out)| way_out)
+    CHECKS.iter().find(prevents).map_or(FILTER, |(_, _, remedy)| remedy)
 }
 
 #[cfg(test)]
@@ -42,12 +42,12 @@ mod tests {
     #[test]
     fn the_setting_that_prevents_namespaces_is_named() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
-        assert_eq!(way_out(folder.path()), FILTER);
+        assert_eq!(remedy(folder.path()), FILTER);
         std::fs::create_dir(folder.path().join("user")).expect("it is ours");
         let setting = folder.path().join("user/max_user_namespaces");
         std::fs::write(&setting, "96365\n").expect("it is ours");
-        assert_eq!(way_out(folder.path()), FILTER);
+        assert_eq!(remedy(folder.path()), FILTER);
         std::fs::write(&setting, "0\n").expect("it is ours");
-        assert!(way_out(folder.path()).ends_with("`sysctl user.max_user_namespaces=15000`"));
+        assert!(remedy(folder.path()).ends_with("`sysctl user.max_user_namespaces=15000`"));
     }
 }

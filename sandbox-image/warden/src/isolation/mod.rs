@@ -16,7 +16,7 @@ use crate::resources::cgroup::Cgroups;
 use crate::resources::uid_pool::Rights;
 use crate::zygote::Zygote;
 use crate::zygote::kit::Kit;
-use crate::zygote::spec::Recipe;
+use crate::zygote::spec::ZygoteSpec;
 
 const TRIAL: &str = include_str!("../../../python/trial.py");
 /// Time limit of the trial in milliseconds. It takes about ten.
@@ -24,30 +24,33 @@ const TRIAL_MS: u64 = 10_000;
 
 /// The isolation of cells.
 #[derive(Debug, Clone)]
-pub struct Wall {
+pub struct Isolation {
     pub tier: Tier,
     pub layers: Vec<Layer>,
 }
 
 /// A way to build a zygote, and the layers that have to hold.
-struct Ground {
+struct Candidate {
     own_root: bool,
     needed: &'static [&'static str],
 }
 
 /// Best first.
-const GROUNDS: [Ground; 2] = [
-    Ground {
+const CANDIDATES: [Candidate; 2] = [
+    Candidate {
         own_root: true,
         needed: &["namespaces", "root", "capabilities", "network", "seccomp", "rlimits"],
     },
-    Ground { own_root: false, needed: &["users", "capabilities", "network", "seccomp", "rlimits"] },
+    Candidate {
+        own_root: false,
+        needed: &["users", "capabilities", "network", "seccomp", "rlimits"],
+    },
 ];
 
 /// Tries the candidates in order, and sets the specification to the first that works. The error is the reason
 /// why none is as strong as `least`.
-pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
-    let groups = Cgroups::find(&recipe.limits);
+pub async fn find(spec: &mut ZygoteSpec, least: Tier) -> anyhow::Result<Isolation> {
+    let groups = Cgroups::find(&spec.limits);
     let cgroup = Layer {
         name: "cgroup".into(),
         holds: groups.is_ok(),
@@ -59,37 +62,42 @@ pub async fn find(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
             ),
         },
     };
-    recipe.cgroups = groups.ok();
-    let mut wall = build(recipe, least).await?;
-    wall.layers.push(cgroup);
-    Ok(wall)
+    spec.cgroups = groups.ok();
+    let mut isolation = build(spec, least).await?;
+    isolation.layers.push(cgroup);
+    Ok(isolation)
 }
 
-async fn build(recipe: &mut Recipe, least: Tier) -> anyhow::Result<Wall> {
-    let [own, shared] = GROUNDS;
-    let why = match attempt(recipe, &own).await {
-        Ok(wall) => return strong_enough(wall, least, None),
+async fn build(spec: &mut ZygoteSpec, least: Tier) -> anyhow::Result<Isolation> {
+    let [own, shared] = CANDIDATES;
+    let why = match attempt(spec, &own).await {
+        Ok(isolation) => return strong_enough(isolation, least, None),
         Err(error) => format!("{error:#}"),
     };
-    let way_out = host_checks::way_out(Path::new("/proc/sys"));
+    let remedy = host_checks::remedy(Path::new("/proc/sys"));
     ensure!(
-        recipe.users.is_some(),
-        "could not isolate cells: no namespaces ({why}; {way_out}), and no users of their own: the \
+        spec.users.is_some(),
+        "could not isolate cells: no namespaces ({why}; {remedy}), and no users of their own: the \
          warden lacks CAP_SETUID and CAP_SETGID"
     );
-    tracing::warn!(why, remedy = way_out, "cells have no namespaces");
-    let wall = attempt(recipe, &shared).await;
-    let mut wall = wall.with_context(|| format!("without namespaces ({why}; {way_out})"))?;
-    let detail = format!("{why}; {way_out}");
-    wall.layers.insert(0, Layer { name: "namespaces".into(), holds: false, detail });
-    strong_enough(wall, least, Some(way_out))
+    tracing::warn!(why, remedy, "cells have no namespaces");
+    let isolation = attempt(spec, &shared).await;
+    let mut isolation =
+        isolation.with_context(|| format!("without namespaces ({why}; {remedy})"))?;
+    let detail = format!("{why}; {remedy}");
+    isolation.layers.insert(0, Layer { name: "namespaces".into(), holds: false, detail });
+    strong_enough(isolation, least, Some(remedy))
 }
 
-fn strong_enough(wall: Wall, least: Tier, way_out: Option<&str>) -> anyhow::Result<Wall> {
-    if wall.tier >= least {
-        return Ok(wall);
+fn strong_enough(
+    isolation: Isolation,
+    least: Tier,
+    remedy: Option<&str>,
+) -> anyhow::Result<Isolation> {
+    if isolation.tier >= least {
+        return Ok(isolation);
     }
-    let missing: Vec<_> = wall
+    let missing: Vec<_> = isolation
         .layers
         .iter()
         .filter(|layer| !layer.holds)
@@ -97,27 +105,27 @@ fn strong_enough(wall: Wall, least: Tier, way_out: Option<&str>) -> anyhow::Resu
         .collect();
     bail!(
         "isolation is {}, but --min-isolation requires {least}; missing: {}; {}",
-        wall.tier,
+        isolation.tier,
         missing.join("; "),
-        way_out.unwrap_or_default()
+        remedy.unwrap_or_default()
     )
 }
 
 /// Builds one cell in this way, and runs the trial in it.
-async fn attempt(recipe: &mut Recipe, ground: &Ground) -> anyhow::Result<Wall> {
-    recipe.own_root = ground.own_root;
+async fn attempt(spec: &mut ZygoteSpec, candidate: &Candidate) -> anyhow::Result<Isolation> {
+    spec.own_root = candidate.own_root;
     let rights = Rights::of_this_process();
     // Root that may not mount needs a user namespace, and cannot change its user inside. So it changes the
     // user before, and all cells have that user.
-    let first = recipe.users.as_ref().and_then(|users| users.take());
-    recipe.user =
-        (ground.own_root && !rights.mount).then_some(first).flatten().map(|user| user.id());
+    let first = spec.users.as_ref().and_then(|users| users.take());
+    spec.user =
+        (candidate.own_root && !rights.mount).then_some(first).flatten().map(|user| user.id());
 
-    let empty = Recipe { kit: Kit::Empty, warm: false, ..recipe.clone() };
+    let empty = ZygoteSpec { kit: Kit::Empty, warm: false, ..spec.clone() };
     let zygote = Zygote::start(&empty).await?;
-    let mut cell = Cell::make(&zygote, recipe.limits).await?;
+    let mut cell = Cell::make(&zygote, spec.limits).await?;
     let mut outside =
-        tempfile::NamedTempFile::new_in(&recipe.folder).context("could not write a file")?;
+        tempfile::NamedTempFile::new_in(&spec.folder).context("could not write a file")?;
     outside.write_all(b"seen").context("could not write a file")?;
     std::fs::set_permissions(outside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let code = format!("OUTSIDE = {}\n{TRIAL}", serde_json::to_string(outside.path())?);
@@ -127,7 +135,7 @@ async fn attempt(recipe: &mut Recipe, ground: &Ground) -> anyhow::Result<Wall> {
         let why = String::from_utf8_lossy(&ran.stderr.0);
         bail!("the isolation trial ended with {:?}: {output}{why}", ran.finished.outcome);
     }
-    judge(ground, &cell.entered, &output)
+    judge(candidate, &cell.entered, &output)
 }
 
 /// Result of the trial for one layer.
@@ -138,13 +146,13 @@ struct Tried {
     why: String,
 }
 
-fn judge(ground: &Ground, entered: &Entered, output: &str) -> anyhow::Result<Wall> {
+fn judge(candidate: &Candidate, entered: &Entered, output: &str) -> anyhow::Result<Isolation> {
     let mut layers = Vec::new();
     let mut landlock = false;
     for line in output.lines() {
         let Tried { name, why } =
             serde_json::from_str(line).context("invalid line of the isolation trial")?;
-        let (needed, holds) = (ground.needed.contains(&name.as_str()), why.is_empty());
+        let (needed, holds) = (candidate.needed.contains(&name.as_str()), why.is_empty());
         ensure!(holds || !needed, "{name}: {why}");
         if name == "landlock" {
             landlock = holds;
@@ -159,15 +167,15 @@ fn judge(ground: &Ground, entered: &Entered, output: &str) -> anyhow::Result<Wal
         };
         layers.push(Layer { name, holds, detail });
     }
-    for name in ground.needed {
+    for name in candidate.needed {
         ensure!(layers.iter().any(|layer| layer.name == *name), "{name}: not tested");
     }
-    let tier = match (ground.own_root, landlock) {
+    let tier = match (candidate.own_root, landlock) {
         (true, _) => Tier::Namespaced,
         (false, true) => Tier::Landlocked,
         (false, false) => Tier::SeccompOnly,
     };
-    Ok(Wall { tier, layers })
+    Ok(Isolation { tier, layers })
 }
 
 /// Description of a layer that holds.
@@ -212,9 +220,9 @@ mod tests {
 
     #[test]
     fn the_tier_follows_from_the_layers_that_hold() {
-        let [own, shared] = &GROUNDS;
-        let tier = |ground, broken: &[&str]| {
-            judge(ground, &entered(), &trial(broken)).map(|wall| wall.tier).ok()
+        let [own, shared] = &CANDIDATES;
+        let tier = |candidate, broken: &[&str]| {
+            judge(candidate, &entered(), &trial(broken)).map(|isolation| isolation.tier).ok()
         };
         assert_eq!(tier(own, &[]), Some(Tier::Namespaced));
         assert_eq!(tier(own, &["users"]), Some(Tier::Namespaced), "users are not a layer of it");
@@ -226,16 +234,16 @@ mod tests {
 
     #[test]
     fn a_trial_without_output_fails() {
-        assert!(judge(&GROUNDS[0], &entered(), "").is_err());
+        assert!(judge(&CANDIDATES[0], &entered(), "").is_err());
     }
 
     #[test]
     fn an_insufficient_tier_is_an_error_that_names_missing_layers() {
-        let wall =
-            judge(&GROUNDS[1], &entered(), &trial(&["landlock"])).expect("it is a valid trial");
-        assert!(strong_enough(wall.clone(), Tier::SeccompOnly, None).is_ok());
-        let error =
-            strong_enough(wall, Tier::Landlocked, Some("change this")).expect_err("insufficient");
+        let isolation =
+            judge(&CANDIDATES[1], &entered(), &trial(&["landlock"])).expect("it is a valid trial");
+        assert!(strong_enough(isolation.clone(), Tier::SeccompOnly, None).is_ok());
+        let error = strong_enough(isolation, Tier::Landlocked, Some("change this"))
+            .expect_err("insufficient");
         let words = error.to_string();
         assert!(words.contains("landlock: files") && words.ends_with("change this"), "{words}");
     }

@@ -5,30 +5,30 @@ use std::time::{Duration, Instant};
 
 use protocol::CellLimits;
 
-use super::{Meter, rest_after};
+use super::{Meter, recent_for};
 use crate::meter::budget::Budget;
 use crate::meter::mappings::Mappings;
 use crate::meter::memory::Resident;
-use crate::meter::pss::{self, Close, Closely};
+use crate::meter::pss::{self, PssSample, PssSampler};
 use crate::process::procfs;
 use crate::process::tree::{self, Member};
 use crate::resources::cgroup;
-use crate::resources::uid_pool::with_eyes_of;
+use crate::resources::uid_pool::with_effective_uid;
 
 /// Maximum wall-clock time of a scan of the mappings of all processes.
-const LONGEST_SIGHT: Duration = Duration::from_secs(6);
+const LONGEST_SCAN: Duration = Duration::from_secs(6);
 
 /// A scan of the mappings of all processes, continued over several samples.
 #[derive(Debug)]
-pub(super) struct Sight {
+pub(super) struct MappingScan {
     left: Vec<i32>,
     found: Mappings,
     began: Instant,
 }
 
-impl Sight {
+impl MappingScan {
     /// Reads at least one process. Returns those that deny access.
-    fn go_on(&mut self, most: u64) -> Vec<i32> {
+    fn advance(&mut self, most: u64) -> Vec<i32> {
         let (slice, budget) = (Budget::of(pss::SLICE, pss::SLICE), Budget::new());
         let mut refused = Vec::new();
         while self.found.count <= most
@@ -80,7 +80,7 @@ impl Meter {
         };
         let at_most = sum(|one| one.bytes);
         // The last measurement, with allocations since then.
-        let known = self.closely.known(members, resident).anon_bytes.saturating_add(on_disk);
+        let known = self.pss.known(members, resident).anon_bytes.saturating_add(on_disk);
         let known = known.saturating_add(other_bytes);
         if self.group.is_none() && known > most_with_tables(&self.limits) {
             return Memory { bytes: u64::MAX, is_incomplete, too_many_mappings: false };
@@ -98,30 +98,28 @@ impl Meter {
         // Expensive, so measured only if the result can exceed a limit.
         if at_most > limit || shared > 0 && with_shared > limit {
             let user = self.tree.user;
-            let close = match &self.group {
-                None => self.closely.look(members, resident, user, pss::SLICE),
+            let sample = match &self.group {
+                None => self.pss.look(members, resident, user, pss::SLICE),
                 // The kernel enforces the limit of a control group, so this measurement may be cut short.
-                Some(_) => self.closely.look_for_peak(members, resident, user),
+                Some(_) => self.pss.look_for_peak(members, resident, user),
             };
-            self.dear_took += close.took;
-            is_incomplete |= close.is_unread;
+            self.expensive_took += sample.took;
+            is_incomplete |= sample.is_unread;
             if at_most > limit {
-                let (counted, is_whole) = self.with_files(members, resident, &close, on_disk);
+                let (counted, is_whole) = self.with_files(members, resident, &sample, on_disk);
                 (bytes, is_incomplete) = (counted, is_incomplete || !is_whole);
             }
             if shared > 0 {
-                let counted = close.exact.anon_bytes.saturating_add(on_disk);
+                let counted = sample.exact.anon_bytes.saturating_add(on_disk);
                 bytes = bytes.max(counted.saturating_add(shared));
             }
-            if close.is_too_slow {
+            if sample.is_too_slow {
                 bytes = u64::MAX;
             }
         } else if shared > 0 {
             bytes = bytes.max(with_shared);
         }
-        self.add_peak(members, resident, |closely, user| {
-            closely.look_for_peak(members, resident, user)
-        });
+        self.add_peak(members, resident, |pss, user| pss.look_for_peak(members, resident, user));
         // As in a control group, the kernel's tables have an allowance of their own.
         if bytes.saturating_add(other_bytes) > most_with_tables(&self.limits) {
             bytes = u64::MAX;
@@ -137,48 +135,48 @@ impl Meter {
             return Mappings::default();
         }
         let began = Instant::now();
-        if let (None, Some((until, seen))) = (&self.sight, &self.mappings)
+        if let (None, Some((until, seen))) = (&self.scan, &self.mappings)
             && began < *until
         {
             return seen.clone();
         }
-        let mut sight = self.sight.take().unwrap_or_else(|| Sight {
+        let mut scan = self.scan.take().unwrap_or_else(|| MappingScan {
             left: members.iter().rev().map(|member| member.id).collect(),
             found: Mappings::default(),
             began,
         });
         let most = self.limits.mappings;
-        let mut refused = sight.go_on(most);
+        let mut refused = scan.advance(most);
         if let (false, Some(user)) = (refused.is_empty(), self.tree.user) {
-            let mut again = Sight { left: refused.clone(), ..sight };
-            if let Ok((seen, still)) = with_eyes_of(user, || {
-                let still = again.go_on(most);
+            let mut again = MappingScan { left: refused.clone(), ..scan };
+            if let Ok((seen, still)) = with_effective_uid(user, || {
+                let still = again.advance(most);
                 (again, still)
             }) {
-                (sight.found, refused) = (seen.found, still);
-                sight.left.extend(seen.left);
+                (scan.found, refused) = (seen.found, still);
+                scan.left.extend(seen.left);
             } else {
-                sight.found = Mappings::default();
-                sight.found.is_incomplete = true;
+                scan.found = Mappings::default();
+                scan.found.is_incomplete = true;
             }
         }
         let is_refused = |member: &Member| refused.contains(&member.id);
         for (_, resident) in members.iter().zip(resident).filter(|(member, _)| is_refused(member)) {
-            let unread = sight.found.unread_bytes.saturating_add(resident.unaccounted_bytes);
-            sight.found.unread_bytes = unread;
+            let unread = scan.found.unread_bytes.saturating_add(resident.unaccounted_bytes);
+            scan.found.unread_bytes = unread;
         }
-        self.dear_took += began.elapsed();
-        let mut found = sight.found.clone();
-        if sight.left.is_empty() {
+        self.expensive_took += began.elapsed();
+        let mut found = scan.found.clone();
+        if scan.left.is_empty() {
             // An incomplete scan is not used for later samples.
-            let seen = (Instant::now() + rest_after(began.elapsed()), found.clone());
+            let seen = (Instant::now() + recent_for(began.elapsed()), found.clone());
             self.mappings = (!found.is_incomplete).then_some(seen);
         } else if found.count <= most {
             if let Some((_, seen)) = &self.mappings {
                 found = seen.clone();
             }
-            found.is_incomplete |= sight.began.elapsed() > LONGEST_SIGHT;
-            self.sight = Some(sight);
+            found.is_incomplete |= scan.began.elapsed() > LONGEST_SCAN;
+            self.scan = Some(scan);
         }
         found
     }
@@ -204,10 +202,10 @@ impl Meter {
         &mut self,
         members: &[Member],
         resident: &[Resident],
-        close: &Close,
+        sample: &PssSample,
         on_disk: u64,
     ) -> (u64, bool) {
-        let bytes = close.exact.bytes().saturating_add(on_disk);
+        let bytes = sample.exact.bytes().saturating_add(on_disk);
         if on_disk == 0 || bytes <= self.limits.memory_bytes {
             return (bytes, true);
         }
@@ -221,10 +219,10 @@ impl Meter {
             with_files.map(|(member, _)| disk.mapped(member.id, &budget)).sum::<Option<u64>>()
         };
         let mapped = match self.tree.user {
-            Some(user) if look() == Some(0) => with_eyes_of(user, look).unwrap_or(Some(0)),
+            Some(user) if look() == Some(0) => with_effective_uid(user, look).unwrap_or(Some(0)),
             _ => look(),
         };
-        self.dear_took += began.elapsed();
+        self.expensive_took += began.elapsed();
         match mapped {
             Some(mapped) => (bytes - mapped.min(on_disk), true),
             None => (self.limits.memory_bytes, false),
@@ -237,7 +235,7 @@ impl Meter {
         &mut self,
         members: &[Member],
         resident: &[Resident],
-        look: impl FnOnce(&mut Closely, Option<u32>) -> Close,
+        look: impl FnOnce(&mut PssSampler, Option<u32>) -> PssSample,
     ) {
         let beyond = |bytes: u64| bytes.saturating_sub(self.inherited.bytes);
         let code =
@@ -246,9 +244,9 @@ impl Meter {
         let at_most: u64 = resident.iter().map(|one| beyond(one.bytes)).sum();
         self.peak_bytes = self.peak_bytes.max(peak);
         if members.len() > 1 && at_most > self.peak_bytes {
-            let close = look(&mut self.closely, self.tree.user);
-            self.dear_took += close.took;
-            self.peak_bytes = self.peak_bytes.max(close.exact.bytes().min(at_most));
+            let sample = look(&mut self.pss, self.tree.user);
+            self.expensive_took += sample.took;
+            self.peak_bytes = self.peak_bytes.max(sample.exact.bytes().min(at_most));
         }
     }
 }

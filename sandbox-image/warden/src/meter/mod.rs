@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 use protocol::{CellLimits, Limit};
 use tokio::sync::Mutex;
 
-use self::cell_memory::Sight;
+use self::cell_memory::MappingScan;
 use self::cpu::Cpu;
 use self::mappings::Mappings;
 use self::memory::Resident;
-use self::oom_kills::Kills;
-use self::pss::Closely;
+use self::oom_kills::OomKills;
+use self::pss::PssSampler;
 use self::watches::Watches;
-use crate::cell::disk::{Disk, Room};
-use crate::process::tree::{self, Member, Members, Tree};
+use crate::cell::disk::{Disk, DiskSpace};
+use crate::process::tree::{self, Member, Members, ProcessTree};
 use crate::resources::cgroup::Group;
 
 /// Interval between two samples. A shorter run has only the last sample.
@@ -43,16 +43,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const INCOMPLETE_LOOKS: u32 = 3;
 
 /// How long a sample of this duration is recent enough.
-pub fn rest_after(took: Duration) -> Duration {
+pub fn recent_for(took: Duration) -> Duration {
     (took * SHARE_OF_TIME).min(LONGEST_PAUSE)
 }
 
 /// The counters of one cell, from its first run to its last.
 #[derive(Debug)]
 pub struct Meter {
-    tree: Tree,
+    tree: ProcessTree,
     disk: Disk,
-    kills: Kills,
+    kills: OomKills,
     group: Option<Arc<Group>>,
     limits: CellLimits,
     /// Memory that the code's process inherited from the zygote.
@@ -65,15 +65,15 @@ pub struct Meter {
     too_many: bool,
     /// Number of incomplete samples in a row.
     incomplete_looks: u32,
-    closely: Closely,
+    pss: PssSampler,
     /// An unfinished scan of the mappings.
-    sight: Option<Sight>,
+    scan: Option<MappingScan>,
     /// The last scan of the mappings, and the time until which it is recent enough.
     mappings: Option<(Instant, Mappings)>,
     /// `None` if the kernel counts: in a control group, for a user of the cell's own.
     watches: Option<Watches>,
     /// Time of the last sample in expensive parts, which have pauses of their own.
-    dear_took: Duration,
+    expensive_took: Duration,
 }
 
 /// Usage of a run.
@@ -100,11 +100,16 @@ struct Seen {
 }
 
 impl Meter {
-    pub fn new(tree: Tree, disk: Disk, group: Option<Arc<Group>>, limits: CellLimits) -> Meter {
+    pub fn new(
+        tree: ProcessTree,
+        disk: Disk,
+        group: Option<Arc<Group>>,
+        limits: CellLimits,
+    ) -> Meter {
         Meter {
             tree,
             disk,
-            kills: Kills::of(group.as_deref()),
+            kills: OomKills::of(group.as_deref()),
             group,
             limits,
             inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
@@ -113,11 +118,11 @@ impl Meter {
             peak_bytes: 0,
             too_many: false,
             incomplete_looks: 0,
-            closely: Closely::default(),
-            sight: None,
+            pss: PssSampler::default(),
+            scan: None,
             mappings: None,
             watches: None,
-            dear_took: Duration::ZERO,
+            expensive_took: Duration::ZERO,
         }
     }
 
@@ -136,18 +141,18 @@ impl Meter {
             self.began = self.cpu.total;
         }
         self.incomplete_looks = 0;
-        self.closely.begin();
+        self.pss.begin();
         self.kills.begin();
     }
 
     /// Starting points to find the cell's processes.
-    pub fn tree(&self) -> Tree {
+    pub fn tree(&self) -> ProcessTree {
         self.tree
     }
 
     /// Used and free space of the cell's disk.
-    pub fn room(&self) -> io::Result<Room> {
-        self.disk.room(&self.limits)
+    pub fn space(&self) -> io::Result<DiskSpace> {
+        self.disk.space(&self.limits)
     }
 
     /// Whether the last sample exceeded the limit on processes.
@@ -163,7 +168,7 @@ impl Meter {
     /// Whether the kernel killed a process during this run because memory was full. Without control groups it
     /// may be a process of another cell.
     pub fn was_memory_full(&self) -> bool {
-        self.kills.are_more()
+        self.kills.have_increased()
     }
 
     /// Takes the last sample, at the end of a run.
@@ -172,33 +177,33 @@ impl Meter {
         self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
-        self.closely.follow(&members, &resident);
-        self.closely.forget_rest();
-        self.add_peak(&members, &resident, |closely, user| {
-            closely.look(&members, &resident, user, pss::SLICE)
+        self.pss.follow(&members, &resident);
+        self.pss.invalidate();
+        self.add_peak(&members, &resident, |pss, user| {
+            pss.look(&members, &resident, user, pss::SLICE)
         });
         Used { cpu, peak_bytes: self.peak_bytes }
     }
 
     /// Takes a sample during a run. Expensive values may be slightly old; CPU time is always current.
     fn look(&mut self) -> Seen {
-        self.dear_took = Duration::ZERO;
+        self.expensive_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
         self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
-        let room = self.room().map_err(|_| is_incomplete = true).ok();
-        let past_the_disk = room.and_then(|room| self.disk.past(room, &self.limits));
+        let space = self.space().map_err(|_| is_incomplete = true).ok();
+        let past_the_disk = space.and_then(|space| self.disk.past(space, &self.limits));
         let (resident, is_unread) = resident_of(&members);
         is_incomplete |= is_unread;
-        self.closely.follow(&members, &resident);
-        let on_disk = room.unwrap_or_default().in_memory_bytes;
+        self.pss.follow(&members, &resident);
+        let on_disk = space.unwrap_or_default().in_memory_bytes;
         let memory = self.memory(&members, &resident, on_disk);
         is_incomplete |= memory.is_incomplete;
         let locks = locks::count(&members, self.disk.own_device());
         let locks = locks.map_err(|_| is_incomplete = true).unwrap_or_default();
         let counted = self.watches.as_mut().map(|one| one.count(&members, self.limits.watches));
         let counted = counted.unwrap_or_default();
-        self.dear_took += counted.took;
+        self.expensive_took += counted.took;
         is_incomplete |= counted.is_incomplete;
         let watches = counted.count;
         // What cannot be measured may be any amount.
@@ -240,7 +245,7 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
         let look = tokio::task::spawn_blocking(move || {
             let (mut meter, began) = (meter.blocking_lock(), Instant::now());
             let used = meter.look();
-            (used, began.elapsed().saturating_sub(meter.dear_took))
+            (used, began.elapsed().saturating_sub(meter.expensive_took))
         });
         let Ok((used, took)) = look.await else { continue };
         match used {
@@ -255,7 +260,7 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
-            _ => pause = LOOK_EVERY.max(rest_after(took)),
+            _ => pause = LOOK_EVERY.max(recent_for(took)),
         }
     }
 }
@@ -268,7 +273,7 @@ mod tests {
     fn meter(limits: CellLimits, init: Option<i32>) -> Meter {
         let folder = std::fs::File::open("/proc").expect("it is there");
         let code = Some(std::process::id().cast_signed());
-        let tree = Tree { init, code, user: None };
+        let tree = ProcessTree { init, code, user: None };
         Meter::new(tree, Disk::own(folder).expect("it is open"), None, limits)
     }
 
@@ -286,7 +291,7 @@ mod tests {
         let mut meter = meter(limits, None);
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
         meter.disk = Disk::Shared { folder: file.into(), user: u32::MAX, device: None };
-        assert!(meter.room().is_err(), "it is no folder");
+        assert!(meter.space().is_err(), "it is no folder");
         let seen = [(); 3].map(|()| meter.look());
         assert_eq!(seen.map(|seen| seen.past_the_disk), [None; 3]);
         assert_eq!(seen.map(|seen| seen.memory_bytes == u64::MAX), [false, false, true]);

@@ -13,19 +13,19 @@ const MACHINE: &str = "/proc/vmstat";
 
 /// A counter, and its value when the run began.
 #[derive(Debug)]
-pub struct Kills {
+pub struct OomKills {
     file: PathBuf,
     before: u64,
 }
 
-impl Kills {
+impl OomKills {
     /// The counter that includes the fewest other processes: that of the cell's own group, else that of the
     /// warden's, which then contains the cell, else that of the machine.
-    pub fn of(group: Option<&Group>) -> Kills {
+    pub fn of(group: Option<&Group>) -> OomKills {
         let of_cell = group.and_then(Group::kill_counter).map(Path::to_owned);
         let of_warden = || cgroup::own_files().into_iter().find(|file| count(file).is_some());
         let file = of_cell.or_else(of_warden).unwrap_or_else(|| MACHINE.into());
-        Kills { before: count(&file).unwrap_or(0), file }
+        OomKills { before: count(&file).unwrap_or(0), file }
     }
 
     /// Begins a run.
@@ -34,7 +34,7 @@ impl Kills {
     }
 
     /// Whether the kernel has killed a process since the run began.
-    pub fn are_more(&self) -> bool {
+    pub fn have_increased(&self) -> bool {
         count(&self.file).is_some_and(|now| now > self.before)
     }
 }
@@ -53,20 +53,20 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
         let write = |text: &str| std::fs::write(file.path(), text).expect("it is ours");
         write("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
-        let mut kills = Kills { file: file.path().into(), before: 0 };
+        let mut kills = OomKills { file: file.path().into(), before: 0 };
         kills.begin();
-        assert!(!kills.are_more());
+        assert!(!kills.have_increased());
         write("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
-        assert!(kills.are_more());
+        assert!(kills.have_increased());
         kills.begin();
-        assert!(!kills.are_more());
+        assert!(!kills.have_increased());
         kills.file = "/nothing".into();
-        assert!(!kills.are_more());
+        assert!(!kills.have_increased());
     }
 
     #[test]
     fn every_machine_has_a_counter() {
-        assert!(count(&Kills::of(None).file).is_some());
+        assert!(count(&OomKills::of(None).file).is_some());
         assert!(count(Path::new(MACHINE)).is_some());
     }
 }

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use crate::meter::budget::thread_cpu;
 use crate::meter::memory::{self, Exact, Resident};
-use crate::meter::rest_after;
+use crate::meter::recent_for;
 use crate::process::tree::Member;
-use crate::resources::uid_pool::with_eyes_of;
+use crate::resources::uid_pool::with_effective_uid;
 
 /// Time slice of a pass in one sample.
 pub const SLICE: Duration = Duration::from_millis(100);
@@ -35,13 +35,13 @@ const LONGEST_PEAK_CPU: Duration = Duration::from_millis(250);
 
 /// Measurements of the processes of a cell.
 #[derive(Debug)]
-pub struct Closely {
+pub struct PssSampler {
     known: HashMap<i32, Known>,
     pass: Option<Pass>,
     /// Time until which the last pass is recent enough.
-    rest_until: Option<Instant>,
+    recent_until: Option<Instant>,
     /// Whether a pass for the reported peak has taken too long.
-    is_too_dear_for_peak: bool,
+    is_too_expensive_for_peak: bool,
     /// Whether a process could not be read in the last slice.
     is_unread: bool,
     /// Number of samples.
@@ -69,7 +69,7 @@ struct Known {
 
 /// Result of a sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Close {
+pub struct PssSample {
     /// Never more than the true value.
     pub exact: Exact,
     /// Whether a pass takes so long that a cell could fill memory meanwhile.
@@ -88,13 +88,13 @@ struct Measured {
     cpu: Duration,
 }
 
-impl Default for Closely {
-    fn default() -> Closely {
-        Closely {
+impl Default for PssSampler {
+    fn default() -> PssSampler {
+        PssSampler {
             known: HashMap::new(),
             pass: None,
-            rest_until: None,
-            is_too_dear_for_peak: false,
+            recent_until: None,
+            is_too_expensive_for_peak: false,
             is_unread: false,
             looks: 0,
             measure: memory::exact,
@@ -102,15 +102,15 @@ impl Default for Closely {
     }
 }
 
-impl Closely {
+impl PssSampler {
     /// Makes the next sample measure again.
-    pub fn forget_rest(&mut self) {
-        self.rest_until = None;
+    pub fn invalidate(&mut self) {
+        self.recent_until = None;
     }
 
     /// Begins a run.
     pub fn begin(&mut self) {
-        self.is_too_dear_for_peak = false;
+        self.is_too_expensive_for_peak = false;
     }
 
     /// Follows the kernel's counters. Called at each sample, measured or not.
@@ -135,14 +135,14 @@ impl Closely {
         resident: &[Resident],
         user: Option<u32>,
         slice: Duration,
-    ) -> Close {
+    ) -> PssSample {
         let took = self.advance(members, user, slice);
         let is_too_slow = self
             .pass
             .as_ref()
             .is_some_and(|pass| pass.cpu > LONGEST_PASS_CPU || pass.began.elapsed() > LONGEST_PASS);
         let is_unread = self.is_unread;
-        Close { exact: self.known(members, resident), is_too_slow, is_unread, took }
+        PssSample { exact: self.known(members, resident), is_too_slow, is_unread, took }
     }
 
     /// Continues a pass for the reported peak, unless that is too expensive.
@@ -151,20 +151,20 @@ impl Closely {
         members: &[Member],
         resident: &[Resident],
         user: Option<u32>,
-    ) -> Close {
-        if self.is_too_dear_for_peak {
-            return Close { exact: self.known(members, resident), ..Close::default() };
+    ) -> PssSample {
+        if self.is_too_expensive_for_peak {
+            return PssSample { exact: self.known(members, resident), ..PssSample::default() };
         }
         let took = self.advance(members, user, PEAK_SLICE);
         if self.pass.as_ref().is_some_and(|pass| pass.cpu > LONGEST_PEAK_CPU) {
-            (self.is_too_dear_for_peak, self.pass) = (true, None);
+            (self.is_too_expensive_for_peak, self.pass) = (true, None);
         }
-        Close { exact: self.known(members, resident), took, ..Close::default() }
+        PssSample { exact: self.known(members, resident), took, ..PssSample::default() }
     }
 
     fn advance(&mut self, members: &[Member], user: Option<u32>, slice: Duration) -> Duration {
         let began = Instant::now();
-        if self.pass.is_none() && self.rest_until.is_some_and(|until| began < until) {
+        if self.pass.is_none() && self.recent_until.is_some_and(|until| began < until) {
             self.is_unread = false;
             return Duration::ZERO;
         }
@@ -195,7 +195,7 @@ impl Closely {
         pass.cpu += measured.cpu;
         match pass.left.is_empty() {
             true => {
-                self.rest_until = Some(Instant::now() + rest_after(pass.cpu));
+                self.recent_until = Some(Instant::now() + recent_for(pass.cpu));
             }
             false => self.pass = Some(pass),
         }
@@ -210,7 +210,7 @@ impl Closely {
         refused.reverse();
         let read = self.measure;
         if let (false, Some(user)) = (refused.is_empty(), user)
-            && let Ok(again) = with_eyes_of(user, || measure(refused, slice, read))
+            && let Ok(again) = with_effective_uid(user, || measure(refused, slice, read))
         {
             measured.found.retain(|(_, exact, _)| exact.is_ok());
             measured.found.extend(again.found);
@@ -282,50 +282,50 @@ mod tests {
 
     #[test]
     fn newly_allocated_memory_counts_without_a_new_measurement() {
-        let mut closely = Closely { measure: seven, ..Closely::default() };
+        let mut pss = PssSampler { measure: seven, ..PssSampler::default() };
         let (two, at_first) = (members(&IDS[..2]), resident(&[100, 50]));
-        closely.follow(&two, &at_first);
-        let seen = closely.look(&two, &at_first, None, SLICE);
+        pss.follow(&two, &at_first);
+        let seen = pss.look(&two, &at_first, None, SLICE);
         assert_eq!(seen.exact, Exact { anon_bytes: 14, shared_bytes: 2 });
-        closely.rest_until = Some(Instant::now() + LONGEST_PASS);
+        pss.recent_until = Some(Instant::now() + LONGEST_PASS);
         // The kernel's counter was zero right after the measurement.
         for (now, wanted) in [([0, 0], 14), ([1000, 0], 1014), ([1000, 20], 1034)] {
             let now = resident(&now);
-            closely.follow(&two, &now);
-            assert_eq!(closely.look(&two, &now, None, SLICE).exact.anon_bytes, wanted);
+            pss.follow(&two, &now);
+            assert_eq!(pss.look(&two, &now, None, SLICE).exact.anon_bytes, wanted);
         }
         // A forked process may share everything that it starts with.
         let (three, now) = (members(&IDS[..3]), resident(&[0, 0, 900]));
-        closely.follow(&three, &now);
-        assert_eq!(closely.look(&three, &now, None, SLICE).exact.anon_bytes, 14);
+        pss.follow(&three, &now);
+        assert_eq!(pss.look(&three, &now, None, SLICE).exact.anon_bytes, 14);
         let now = resident(&[0, 0, 950]);
-        closely.follow(&three, &now);
-        assert_eq!(closely.look(&three, &now, None, SLICE).exact.anon_bytes, 64);
+        pss.follow(&three, &now);
+        assert_eq!(pss.look(&three, &now, None, SLICE).exact.anon_bytes, 64);
         // A process that has ended has no memory.
-        closely.follow(&two[..1], &now[..1]);
-        assert_eq!(closely.look(&two[..1], &now[..1], None, SLICE).exact.anon_bytes, 7);
+        pss.follow(&two[..1], &now[..1]);
+        assert_eq!(pss.look(&two[..1], &now[..1], None, SLICE).exact.anon_bytes, 7);
     }
 
     #[test]
     fn a_pass_continues_where_the_last_sample_ended_and_has_a_time_limit() {
-        let mut closely = Closely { measure: slowly, ..Closely::default() };
+        let mut pss = PssSampler { measure: slowly, ..PssSampler::default() };
         let (few, rough) = (members(&IDS), resident(&[0; 4]));
         for measured in 1..=4 {
-            closely.follow(&few, &rough);
-            let seen = closely.look(&few, &rough, None, SLICE);
+            pss.follow(&few, &rough);
+            let seen = pss.look(&few, &rough, None, SLICE);
             assert_eq!((seen.exact.anon_bytes, seen.is_too_slow), (7 * measured, false));
             assert!(seen.took >= SLICE);
         }
-        assert!(closely.pass.is_none() && closely.rest_until.is_some());
+        assert!(pss.pass.is_none() && pss.recent_until.is_some());
 
         let ids: Vec<i32> = (0..64).map(|n| i32::MAX - n).collect();
         let (many, rough) = (members(&ids), resident(&[0; 64]));
-        let mut closely = Closely { measure: slowly, ..Closely::default() };
+        let mut pss = PssSampler { measure: slowly, ..PssSampler::default() };
         let mut looks = 0;
         loop {
             looks += 1;
-            closely.follow(&many, &rough);
-            if closely.look(&many, &rough, None, SLICE).is_too_slow {
+            pss.follow(&many, &rough);
+            if pss.look(&many, &rough, None, SLICE).is_too_slow {
                 break;
             }
             assert!(looks < 64, "it stops before the pass ends");
@@ -337,30 +337,30 @@ mod tests {
     fn a_peak_that_is_expensive_is_not_measured() {
         let ids: Vec<i32> = (0..64).map(|n| i32::MAX - n).collect();
         let (many, rough) = (members(&ids), resident(&[0; 64]));
-        let mut closely = Closely { measure: slowly, ..Closely::default() };
+        let mut pss = PssSampler { measure: slowly, ..PssSampler::default() };
         let mut look = || {
-            closely.follow(&many, &rough);
-            closely.look_for_peak(&many, &rough, None).took
+            pss.follow(&many, &rough);
+            pss.look_for_peak(&many, &rough, None).took
         };
         let took: Vec<bool> = (0..10).map(|_| look() > Duration::ZERO).collect();
         assert_eq!(took, [true, true, true, false, false, false, false, false, false, false]);
-        closely.begin();
-        closely.follow(&many, &rough);
-        assert!(closely.look_for_peak(&many, &rough, None).took > Duration::ZERO);
+        pss.begin();
+        pss.follow(&many, &rough);
+        assert!(pss.look_for_peak(&many, &rough, None).took > Duration::ZERO);
     }
 
     #[test]
     fn memory_of_a_process_that_denies_access_counts_in_full() {
         let refuse = |_| Err(io::Error::from(io::ErrorKind::PermissionDenied));
-        let mut closely = Closely { measure: refuse, ..Closely::default() };
+        let mut pss = PssSampler { measure: refuse, ..PssSampler::default() };
         let me = members(&[std::process::id().cast_signed()]);
         let rough = resident(&[0]);
-        closely.follow(&me, &rough);
-        let seen = closely.look(&me, &rough, None, SLICE);
+        pss.follow(&me, &rough);
+        let seen = pss.look(&me, &rough, None, SLICE);
         assert!(seen.exact.anon_bytes > 0 && !seen.is_unread, "{seen:?}");
         let fail = |_| Err(io::Error::from(rustix::io::Errno::MFILE));
-        let mut closely = Closely { measure: fail, ..Closely::default() };
-        closely.follow(&me, &rough);
-        assert!(closely.look(&me, &rough, None, SLICE).is_unread);
+        let mut pss = PssSampler { measure: fail, ..PssSampler::default() };
+        pss.follow(&me, &rough);
+        assert!(pss.look(&me, &rough, None, SLICE).is_unread);
     }
 }

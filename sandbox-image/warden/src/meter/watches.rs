@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 
 use crate::meter::budget::Budget;
-use crate::meter::rest_after;
+use crate::meter::recent_for;
 use crate::process::procfs;
 use crate::process::tree::{self, Member, is_gone};
-use crate::resources::uid_pool::with_eyes_of;
+use crate::resources::uid_pool::with_effective_uid;
 
 /// Time slice of a pass in one sample. Each slice reads all descriptors of at least one process.
 const SLICE: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ pub struct Watches {
     user: Option<u32>,
     pass: Option<Pass>,
     /// Time until which the last pass is recent enough.
-    rest_until: Option<Instant>,
+    recent_until: Option<Instant>,
     last: Found,
     /// Registrations that disappeared and may still exist.
     hidden: u64,
@@ -75,23 +75,23 @@ pub struct Counted {
 
 impl Watches {
     pub fn new(user: Option<u32>) -> Watches {
-        Watches { user, pass: None, rest_until: None, last: Found::default(), hidden: 0 }
+        Watches { user, pass: None, recent_until: None, last: Found::default(), hidden: 0 }
     }
 
     /// Continues a pass, or begins one if the last is not recent enough. Stops early if the count exceeds
     /// `most`.
     pub fn count(&mut self, members: &[Member], most: u64) -> Counted {
         let began = Instant::now();
-        if self.pass.is_none() && self.rest_until.is_some_and(|until| began < until) {
+        if self.pass.is_none() && self.recent_until.is_some_and(|until| began < until) {
             let count = self.known(Found::default());
             return Counted { count, is_incomplete: false, took: Duration::ZERO };
         }
         let mut pass = self.pass.take().unwrap_or_else(|| Pass::new(members, began));
-        let refused = pass.go_on(most);
+        let refused = pass.advance(most);
         if let (false, Some(user)) = (refused.is_empty(), self.user) {
             let mut again = Pass { left: refused, ..Pass::new(&[], pass.began) };
-            let seen = with_eyes_of(user, || {
-                let refused = again.go_on(most);
+            let seen = with_effective_uid(user, || {
+                let refused = again.advance(most);
                 (again, refused)
             });
             match seen {
@@ -126,7 +126,7 @@ impl Watches {
             self.hidden = self.hidden.saturating_add(gone);
         }
         self.last = pass.found;
-        self.rest_until = Some(Instant::now() + rest_after(pass.took));
+        self.recent_until = Some(Instant::now() + recent_for(pass.took));
     }
 }
 
@@ -137,7 +137,7 @@ impl Pass {
     }
 
     /// Reads at least one process. Returns those that deny access.
-    fn go_on(&mut self, most: u64) -> Vec<i32> {
+    fn advance(&mut self, most: u64) -> Vec<i32> {
         let slice = Budget::of(SLICE, SLICE);
         let mut refused = Vec::new();
         while self.found.weight() <= most

@@ -10,24 +10,24 @@ const AFTER: Duration = Duration::from_millis(2);
 
 /// Counts active runs.
 #[derive(Debug)]
-pub struct Traffic(watch::Sender<usize>);
+pub struct ActivityGauge(watch::Sender<usize>);
 
 /// One run, active until this is dropped.
 #[derive(Debug)]
-pub struct Passing<'t>(&'t Traffic);
+pub struct ActiveRun<'t>(&'t ActivityGauge);
 
-impl Traffic {
-    pub fn new() -> Traffic {
-        Traffic(watch::Sender::new(0))
+impl ActivityGauge {
+    pub fn new() -> ActivityGauge {
+        ActivityGauge(watch::Sender::new(0))
     }
 
-    pub fn pass(&self) -> Passing<'_> {
+    pub fn begin_run(&self) -> ActiveRun<'_> {
         self.0.send_modify(|runs| *runs += 1);
-        Passing(self)
+        ActiveRun(self)
     }
 
     /// Waits until no code runs, and until `until` at the latest: a run may take half a minute.
-    pub async fn quiet(&self, until: Instant) {
+    pub async fn wait_idle(&self, until: Instant) {
         let mut runs = self.0.subscribe();
         // Fails only if the sender is dropped, and `self` owns it.
         let quiet = async {
@@ -45,7 +45,7 @@ impl Traffic {
     }
 }
 
-impl Drop for Passing<'_> {
+impl Drop for ActiveRun<'_> {
     fn drop(&mut self) {
         self.0.0.send_modify(|runs| *runs -= 1);
     }
@@ -57,14 +57,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn background_work_waits_for_runs_with_a_time_limit() {
-        let (traffic, a_while) = (Traffic::new(), Duration::from_millis(25));
+        let (activity, a_while) = (ActivityGauge::new(), Duration::from_millis(25));
         let began = Instant::now();
-        traffic.quiet(Instant::now() + a_while).await;
+        activity.wait_idle(Instant::now() + a_while).await;
         assert_eq!(began.elapsed(), AFTER);
-        let passing = traffic.pass();
-        traffic.quiet(Instant::now() + a_while).await;
+        let active = activity.begin_run();
+        activity.wait_idle(Instant::now() + a_while).await;
         assert_eq!(began.elapsed(), AFTER + a_while);
-        tokio::join!(traffic.quiet(Instant::now() + a_while), async { drop(passing) });
+        tokio::join!(activity.wait_idle(Instant::now() + a_while), async { drop(active) });
         assert_eq!(began.elapsed(), AFTER + a_while + AFTER);
     }
 }

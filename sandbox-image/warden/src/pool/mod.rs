@@ -1,4 +1,5 @@
-//! Assigns cells to requests: chooses the kit, and limits how many are used at once.
+//! Assigns cells to requests: chooses the kit, and limits how many are used at once. The submodules keep
+//! standbys ready and make new ones while no code runs.
 
 mod activity;
 mod replenisher;
@@ -13,14 +14,14 @@ use protocol::Tier;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-use self::activity::{Passing, Traffic};
-use self::replenisher::Voice;
-use self::standbys::{Length, Shelf};
+use self::activity::{ActiveRun, ActivityGauge};
+use self::replenisher::StatePublisher;
+use self::standbys::{StandbyPool, Target};
 use crate::cell::Cell;
-use crate::isolation::{self, Wall};
+use crate::isolation::{self, Isolation};
 use crate::zygote::kit::Kit;
-use crate::zygote::manager::Nursery;
-use crate::zygote::spec::Recipe;
+use crate::zygote::manager::ZygoteManager;
+use crate::zygote::spec::ZygoteSpec;
 
 /// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
 /// or an early shutdown.
@@ -46,7 +47,7 @@ pub struct Size {
 #[derive(Debug)]
 pub struct Pool {
     kinds: Arc<[Kind]>,
-    traffic: Arc<Traffic>,
+    activity: Arc<ActivityGauge>,
     places: Arc<Semaphore>,
     queue: Duration,
     state: watch::Receiver<State>,
@@ -60,7 +61,7 @@ pub struct Pool {
 #[derive(Debug)]
 pub struct Kind {
     pub kit: Kit,
-    pub shelf: Shelf,
+    pub standbys: StandbyPool,
     /// Whether a cell has become ready.
     open: AtomicBool,
 }
@@ -69,7 +70,7 @@ pub struct Kind {
 #[derive(Debug, Clone)]
 pub enum State {
     Starting,
-    Ready { wall: Arc<Wall> },
+    Ready { isolation: Arc<Isolation> },
     Failing { why: String },
 }
 
@@ -93,16 +94,16 @@ impl Pool {
     ///
     /// `standard` are the names of the modules of Python's standard library.
     pub fn start(
-        recipe: Recipe,
+        spec: ZygoteSpec,
         kits: &[Kit],
         least: Tier,
         size: Size,
         standard: HashSet<String>,
     ) -> Pool {
         let (sender, state) = watch::channel(State::Starting);
-        let repeats = recipe.seed.is_some();
+        let repeats = spec.seed.is_some();
         let mut kits = kits.to_vec();
-        kits.retain(|kit| kit.is_installed(&recipe.python.site_packages));
+        kits.retain(|kit| kit.is_installed(&spec.python.site_packages));
         kits.sort_unstable_by_key(|kit| Kit::SERVING.iter().position(|other| other == kit));
         kits.dedup();
         if kits.is_empty() {
@@ -110,11 +111,11 @@ impl Pool {
         }
         let room = size.standby_bytes / kits.len() as u64;
         let kinds: Arc<[Kind]> = kits.iter().map(|kit| Kind::new(*kit, room, &size)).collect();
-        let traffic = Arc::new(Traffic::new());
-        tokio::spawn(keep(recipe, least, size, Arc::clone(&kinds), Arc::clone(&traffic), sender));
+        let activity = Arc::new(ActivityGauge::new());
+        tokio::spawn(keep(spec, least, size, Arc::clone(&kinds), Arc::clone(&activity), sender));
         Pool {
             kinds,
-            traffic,
+            activity,
             places: Arc::new(Semaphore::new(size.places)),
             queue: size.queue,
             state,
@@ -136,13 +137,13 @@ impl Pool {
     }
 
     /// Marks a run as active until the result is dropped.
-    pub fn pass(&self) -> Passing<'_> {
-        self.traffic.pass()
+    pub fn begin_run(&self) -> ActiveRun<'_> {
+        self.activity.begin_run()
     }
 
     /// Waits until no code runs, at most for this time.
-    pub async fn let_pass(&self, at_most: Duration) {
-        self.traffic.quiet(Instant::now() + at_most).await;
+    pub async fn wait_idle(&self, at_most: Duration) {
+        self.activity.wait_idle(Instant::now() + at_most).await;
     }
 
     /// Whether all places are taken.
@@ -157,12 +158,12 @@ impl Pool {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
             let cell = match self.take_now(kit) {
                 Some(cell) => cell,
-                None => self.nearest(kit).shelf.take().await,
+                None => self.nearest(kit).standbys.take().await,
             };
             Some(Taken { cell, _place: place })
         });
         match (waited.await, self.state()) {
-            (Ok(Some(taken)), State::Ready { wall }) => Ok((taken, wall.tier)),
+            (Ok(Some(taken)), State::Ready { isolation }) => Ok((taken, isolation.tier)),
             (_, State::Failing { why }) => Err(NoCell::Failing { why }),
             (_, _) => Err(NoCell::Busy),
         }
@@ -180,7 +181,7 @@ impl Pool {
         let cell = tokio::time::timeout(self.queue, async {
             match self.take_now(kit) {
                 Some(cell) => cell,
-                None => self.nearest(kit).shelf.take().await,
+                None => self.nearest(kit).standbys.take().await,
             }
         });
         match (cell.await, self.state()) {
@@ -199,13 +200,13 @@ impl Pool {
     /// Returns a ready standby of this kit. If there is none, one of the science kit is better than waiting,
     /// unless other requests wait: making such a cell takes several times as long.
     fn take_now(&self, kit: Kit) -> Option<Cell> {
-        let nearest = &self.nearest(kit).shelf;
+        let nearest = &self.nearest(kit).standbys;
         if let Some(cell) = nearest.take_now() {
             return Some(cell);
         }
         let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit)?;
-        let may_lend = !self.repeats && !nearest.is_waited_for() && science.shelf.is_full();
-        may_lend.then(|| science.shelf.take_now()).flatten()
+        let may_lend = !self.repeats && !nearest.has_waiters() && science.standbys.is_full();
+        may_lend.then(|| science.standbys.take_now()).flatten()
     }
 
     /// Cells of this kit, or of the most complete kit that is ready.
@@ -221,8 +222,8 @@ impl Kind {
     fn new(kit: Kit, room: u64, size: &Size) -> Kind {
         let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
         let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
-        let shelf = Shelf::new(Length::new(least, most.min(size.places)));
-        Kind { kit, shelf, open: AtomicBool::new(false) }
+        let standbys = StandbyPool::new(Target::new(least, most.min(size.places)));
+        Kind { kit, standbys, open: AtomicBool::new(false) }
     }
 
     /// A cell has become ready.
@@ -233,15 +234,15 @@ impl Kind {
 
 /// Makes cells until the pool is dropped.
 async fn keep(
-    mut recipe: Recipe,
+    mut spec: ZygoteSpec,
     least: Tier,
     size: Size,
     kinds: Arc<[Kind]>,
-    traffic: Arc<Traffic>,
+    activity: Arc<ActivityGauge>,
     sender: watch::Sender<State>,
 ) {
-    let wall = match isolation::find(&mut recipe, least).await {
-        Ok(wall) => Arc::new(wall),
+    let isolation = match isolation::find(&mut spec, least).await {
+        Ok(isolation) => Arc::new(isolation),
         Err(error) => {
             sender.send_replace(State::Failing { why: format!("{error:#}") });
             return; // retrying would not help
@@ -251,19 +252,24 @@ async fn keep(
     let mut tasks = tokio::task::JoinSet::new();
     for at in 0..kinds.len() {
         let kit = kinds[at].kit;
-        let nursery =
-            Nursery::new(Recipe { kit, ..recipe.clone() }, size.zygote_forks, size.zygote_age);
-        let voice =
-            (at == 0).then(|| Voice { sender: Arc::clone(&sender), wall: Arc::clone(&wall) });
-        let (kinds, traffic, sender) =
-            (Arc::clone(&kinds), Arc::clone(&traffic), Arc::clone(&sender));
+        let manager = ZygoteManager::new(
+            ZygoteSpec { kit, ..spec.clone() },
+            size.zygote_forks,
+            size.zygote_age,
+        );
+        let publisher = (at == 0).then(|| StatePublisher {
+            sender: Arc::clone(&sender),
+            isolation: Arc::clone(&isolation),
+        });
+        let (kinds, activity, sender) =
+            (Arc::clone(&kinds), Arc::clone(&activity), Arc::clone(&sender));
         tasks.spawn(async move {
             if kit == Kit::TensorFlow {
                 let ready = |state: &State| matches!(state, State::Ready { .. });
                 drop(sender.subscribe().wait_for(ready).await);
                 tokio::time::sleep(LAST_KIT_AFTER).await;
             }
-            replenisher::keep(nursery, &kinds[at], &traffic, voice).await;
+            replenisher::keep(manager, &kinds[at], &activity, publisher).await;
         });
     }
     // The other tasks end with this one, which ends when the pool is dropped.

@@ -7,16 +7,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::isolation::Wall;
-use crate::pool::activity::Traffic;
-use crate::pool::standbys::Shelf;
+use crate::isolation::Isolation;
+use crate::pool::activity::ActivityGauge;
+use crate::pool::standbys::StandbyPool;
 use crate::pool::{Kind, State};
-use crate::zygote::manager::Nursery;
+use crate::zygote::manager::ZygoteManager;
 
 /// Maximum number of forked cells that are not jailed yet.
 const AT_ONCE: usize = 3;
 /// Maximum delay of a standby in favour of active runs, if no request waits.
-const LETS_PASS: Duration = Duration::from_millis(25);
+const MAX_DELAY: Duration = Duration::from_millis(25);
 /// Delay after a failure.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Interval at which surplus standbys are ended.
@@ -24,16 +24,16 @@ const TRIM_EVERY: Duration = Duration::from_secs(30);
 
 /// Publishes the state of the pool. Only the first kit has one.
 #[derive(Debug)]
-pub struct Voice {
+pub struct StatePublisher {
     pub sender: Arc<watch::Sender<State>>,
-    pub wall: Arc<Wall>,
+    pub isolation: Arc<Isolation>,
 }
 
-impl Voice {
+impl StatePublisher {
     fn ready(&self) {
         self.sender.send_if_modified(|state| {
             let is_new = !matches!(state, State::Ready { .. });
-            *state = State::Ready { wall: Arc::clone(&self.wall) };
+            *state = State::Ready { isolation: Arc::clone(&self.isolation) };
             is_new
         });
     }
@@ -44,60 +44,65 @@ impl Voice {
 }
 
 /// Runs until it is cancelled.
-pub async fn keep(mut nursery: Nursery, kind: &Kind, traffic: &Traffic, voice: Option<Voice>) {
-    let shelf = &kind.shelf;
-    let mut coming = JoinSet::new();
-    let mut let_pass = None;
+pub async fn keep(
+    mut manager: ZygoteManager,
+    kind: &Kind,
+    activity: &ActivityGauge,
+    publisher: Option<StatePublisher>,
+) {
+    let standbys = &kind.standbys;
+    let mut pending = JoinSet::new();
+    let mut deadline = None;
     loop {
-        let lacks = coming.len() < AT_ONCE && shelf.lacks(coming.len()) > 0;
-        let until = *let_pass.get_or_insert_with(|| Instant::now() + LETS_PASS);
+        let missing = pending.len() < AT_ONCE && standbys.missing(pending.len()) > 0;
+        let until = *deadline.get_or_insert_with(|| Instant::now() + MAX_DELAY);
         tokio::select! {
             biased; // finished cells first
-            Some(came) = coming.join_next() => match came {
+            Some(finished) = pending.join_next() => match finished {
                 Ok(Ok(cell)) => {
-                    nursery.has_made();
-                    if let Some(voice) = &voice {
-                        voice.ready();
+                    manager.record_success();
+                    if let Some(publisher) = &publisher {
+                        publisher.ready();
                     }
                     kind.open();
-                    shelf.put(cell);
+                    standbys.put(cell);
                 }
                 Ok(Err(error)) => {
-                    if let Err(error) = nursery.has_lost(error) {
-                        pause(kind, &error, voice.as_ref()).await;
+                    if let Err(error) = manager.record_failure(error) {
+                        pause(kind, &error, publisher.as_ref()).await;
                     }
                 }
                 Err(panicked) => tracing::error!(%panicked, "cell lost"),
             },
-            () = turn(shelf, traffic, until), if lacks => {
-                let_pass = None;
-                match nursery.fork().await {
-                    Ok(cell) => drop(coming.spawn(cell.come_up())),
-                    Err(error) => pause(kind, &error, voice.as_ref()).await,
+            () = wait_for_turn(standbys, activity, until), if missing => {
+                deadline = None;
+                match manager.fork().await {
+                    Ok(cell) => drop(pending.spawn(cell.wait_until_jailed())),
+                    Err(error) => pause(kind, &error, publisher.as_ref()).await,
                 }
             }
-            () = shelf.taken() => {}
-            () = tokio::time::sleep(TRIM_EVERY) => shelf.trim(),
+            () = standbys.taken() => {}
+            () = tokio::time::sleep(TRIM_EVERY) => standbys.trim(),
         }
-        if !lacks {
-            let_pass = None;
+        if !missing {
+            deadline = None;
         }
     }
 }
 
 /// Returns when a cell may be made: at once if a request waits, otherwise when no code runs, and at `until`
 /// at the latest.
-async fn turn(shelf: &Shelf, traffic: &Traffic, until: Instant) {
-    if !shelf.is_urgent() {
-        traffic.quiet(until).await;
+async fn wait_for_turn(standbys: &StandbyPool, activity: &ActivityGauge, until: Instant) {
+    if !standbys.is_urgent() {
+        activity.wait_idle(until).await;
     }
 }
 
-async fn pause(kind: &Kind, error: &anyhow::Error, voice: Option<&Voice>) {
+async fn pause(kind: &Kind, error: &anyhow::Error, publisher: Option<&StatePublisher>) {
     let why = format!("{error:#}");
     tracing::error!(kit = %kind.kit, error = why, "could not make a cell");
-    if let Some(voice) = voice {
-        voice.failing(&why);
+    if let Some(publisher) = publisher {
+        publisher.failing(&why);
     }
     tokio::time::sleep(TRY_AGAIN_AFTER).await;
 }

@@ -14,38 +14,38 @@ const SHRINKS_AFTER: Duration = Duration::from_secs(30);
 
 /// A queue of standbys: the replenisher adds them, requests take them in order.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct StandbyPool {
     cells: Mutex<VecDeque<Cell>>,
     /// A permit for each cell.
     filled: Semaphore,
     waiting: AtomicUsize,
-    length: Mutex<Length>,
+    target: Mutex<Target>,
     /// Notified when more standbys may be needed.
     taken: Notify,
 }
 
 /// Target number of standbys.
 #[derive(Debug, Clone, Copy)]
-pub struct Length {
+pub struct Target {
     pub least: usize,
     pub most: usize,
     now: usize,
     since: Option<Instant>,
 }
 
-impl Length {
-    pub fn new(least: usize, most: usize) -> Length {
-        Length { least, most: most.max(least), now: least, since: None }
+impl Target {
+    pub fn new(least: usize, most: usize) -> Target {
+        Target { least, most: most.max(least), now: least, since: None }
     }
 
     /// A request had to wait.
-    fn was_too_short(&mut self, at: Instant) {
+    fn grow(&mut self, at: Instant) {
         self.now = (self.now * 2).clamp(1, self.most.max(1));
         self.since = Some(at);
     }
 
     /// The current target, reduced if no request has had to wait for long.
-    fn look(&mut self, at: Instant) -> usize {
+    fn current(&mut self, at: Instant) -> usize {
         if self.now > self.least
             && self.since.is_none_or(|since| at.duration_since(since) >= SHRINKS_AFTER)
         {
@@ -56,13 +56,13 @@ impl Length {
     }
 }
 
-impl Shelf {
-    pub fn new(length: Length) -> Shelf {
-        Shelf {
+impl StandbyPool {
+    pub fn new(target: Target) -> StandbyPool {
+        StandbyPool {
             cells: Mutex::default(),
             filled: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
-            length: Mutex::new(length),
+            target: Mutex::new(target),
             taken: Notify::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Shelf {
     pub fn take_now(&self) -> Option<Cell> {
         loop {
             let Ok(permit) = self.filled.try_acquire() else {
-                lock(&self.length).was_too_short(Instant::now());
+                lock(&self.target).grow(Instant::now());
                 return None;
             };
             permit.forget();
@@ -110,15 +110,15 @@ impl Shelf {
     }
 
     /// How many more cells to make, if `coming` are being made.
-    pub fn lacks(&self, coming: usize) -> usize {
-        let wanted = lock(&self.length).look(Instant::now());
+    pub fn missing(&self, coming: usize) -> usize {
+        let wanted = lock(&self.target).current(Instant::now());
         let waiting = self.waiting.load(Ordering::Relaxed);
         (wanted + waiting).saturating_sub(self.filled.available_permits() + coming)
     }
 
     /// Ends surplus standbys, the newest first.
     pub fn trim(&self) {
-        let wanted = lock(&self.length).look(Instant::now());
+        let wanted = lock(&self.target).current(Instant::now());
         while self.filled.available_permits() > wanted
             && let Ok(permit) = self.filled.try_acquire()
         {
@@ -133,13 +133,13 @@ impl Shelf {
     }
 
     /// Whether a request waits.
-    pub fn is_waited_for(&self) -> bool {
+    pub fn has_waiters(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Whether it has its minimum number of standbys.
     pub fn is_full(&self) -> bool {
-        self.filled.available_permits() >= lock(&self.length).least
+        self.filled.available_permits() >= lock(&self.target).least
     }
 
     /// Returns when a standby has been taken or requested since the last call.
@@ -149,13 +149,13 @@ impl Shelf {
 }
 
 /// A request that waits for a cell.
-struct Waiting<'s>(&'s Shelf);
+struct Waiting<'s>(&'s StandbyPool);
 
 impl Waiting<'_> {
-    fn new(shelf: &Shelf) -> Waiting<'_> {
-        shelf.waiting.fetch_add(1, Ordering::Relaxed);
-        shelf.taken.notify_one();
-        Waiting(shelf)
+    fn new(standbys: &StandbyPool) -> Waiting<'_> {
+        standbys.waiting.fetch_add(1, Ordering::Relaxed);
+        standbys.taken.notify_one();
+        Waiting(standbys)
     }
 }
 
@@ -175,20 +175,20 @@ mod tests {
 
     #[test]
     fn the_target_grows_after_a_wait_and_shrinks_after_a_time_without_one() {
-        let mut length = Length::new(2, 7);
+        let mut target = Target::new(2, 7);
         let began = Instant::now();
-        assert_eq!(length.look(began), 2);
-        length.was_too_short(began);
-        assert_eq!(length.look(began), 4);
-        length.was_too_short(began);
-        assert_eq!(length.look(began), 7, "at most the maximum");
+        assert_eq!(target.current(began), 2);
+        target.grow(began);
+        assert_eq!(target.current(began), 4);
+        target.grow(began);
+        assert_eq!(target.current(began), 7, "at most the maximum");
         for (after, wanted) in [(0, 7), (1, 6), (1, 6), (2, 5), (9, 4), (10, 3), (11, 2), (12, 2)] {
-            assert_eq!(length.look(began + SHRINKS_AFTER * after), wanted, "after {after}");
+            assert_eq!(target.current(began + SHRINKS_AFTER * after), wanted, "after {after}");
         }
     }
 
     #[test]
     fn the_minimum_may_exceed_the_maximum() {
-        assert_eq!(Length::new(4, 1).most, 4);
+        assert_eq!(Target::new(4, 1).most, 4);
     }
 }

@@ -1,4 +1,6 @@
-//! A process of a cell, held by a pidfd, which cannot refer to another process. The warden is its parent.
+//! Processes of cells: one process, all processes of a cell, and files about them in `/proc`.
+//!
+//! A [`Process`] is held by a pidfd, which cannot refer to another process. The warden is its parent.
 
 pub mod procfs;
 pub mod tree;

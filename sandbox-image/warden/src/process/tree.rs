@@ -13,7 +13,7 @@ use crate::process::procfs;
 
 /// Starting points of the search.
 #[derive(Debug, Clone, Copy)]
-pub struct Tree {
+pub struct ProcessTree {
     /// Parent of all orphans.
     pub init: Option<i32>,
     /// Runs the code.
@@ -43,7 +43,7 @@ pub struct Members {
     pub is_incomplete: bool,
 }
 
-impl Tree {
+impl ProcessTree {
     /// All processes except init, which runs no code.
     pub fn members(&self) -> Members {
         let mut members = Members::default();
@@ -194,16 +194,17 @@ mod tests {
             .spawn()
             .expect("cat is everywhere");
         let id = i32::try_from(child.id()).expect("Linux has smaller numbers");
-        let found =
-            |tree: Tree| tree.members().found.iter().map(|member| member.id).collect::<Vec<_>>();
-        let by_code = found(Tree { init: None, code: Some(me()), user: None });
+        let found = |tree: ProcessTree| {
+            tree.members().found.iter().map(|member| member.id).collect::<Vec<_>>()
+        };
+        let by_code = found(ProcessTree { init: None, code: Some(me()), user: None });
         assert!(by_code[0] == me() && by_code.contains(&id), "{by_code:?}");
-        let by_init = found(Tree { init: Some(id), code: None, user: None });
+        let by_init = found(ProcessTree { init: Some(id), code: None, user: None });
         assert!(by_init.is_empty(), "init is not among them: {by_init:?}");
         drop(child.stdin.take());
         child.wait().expect("it is ours");
         assert_eq!(
-            (found(Tree { init: None, code: Some(id), user: None }), cpu(id)),
+            (found(ProcessTree { init: None, code: Some(id), user: None }), cpu(id)),
             (vec![], None)
         );
     }

@@ -157,7 +157,7 @@ fn maker(name: &str) -> Option<&str> {
 }
 
 impl Group {
-    pub fn admit(&self, process: i32) -> io::Result<()> {
+    pub fn add_process(&self, process: i32) -> io::Result<()> {
         for folder in &self.folders {
             put(&folder.join("cgroup.procs"), &process.to_string())?;
         }

@@ -1,4 +1,4 @@
-//! Resources that the warden allocates for a cell and releases after its end: user, folder, control group.
+//! Resources that the warden allocates for a cell and releases after its end: user, folder and control group.
 
 pub mod cgroup;
 pub mod uid_claim;
@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use self::cgroup::{Cgroups, Group};
-use self::uid_pool::{User, Users, as_user};
+use self::uid_pool::{CellUser, UidPool, as_user};
 use crate::process::tree;
 
 /// How long killed processes may take to end.
@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Allocates the resources of cells.
 #[derive(Debug, Clone)]
-pub struct Lodgings {
-    pub tenants: Tenants,
+pub struct ResourceAllocator {
+    pub uid_policy: UidPolicy,
     /// Parent of the cells' folders on a shared root. With a root of their own, cells have a disk in memory.
     pub folder: Option<PathBuf>,
     /// `None` if the warden may not create groups.
@@ -37,20 +37,20 @@ pub struct Lodgings {
 
 /// The user that cells have outside.
 #[derive(Debug, Clone)]
-pub enum Tenants {
+pub enum UidPolicy {
     /// The warden's own, unprivileged user.
-    Ourselves,
+    Warden,
     /// This user, which the zygote also has.
-    One(u32),
+    Single(u32),
     /// A different user for each cell.
-    Each(Arc<Users>),
+    PerCell(Arc<UidPool>),
 }
 
 /// The resources of one cell.
 #[derive(Debug)]
-pub struct Lodging {
+pub struct CellResources {
     /// A user that no other cell has.
-    user: Option<User>,
+    user: Option<CellUser>,
     /// The owner of the cell's files, if it is not the warden's user.
     pub owner: Option<u32>,
     folder: Option<Folder>,
@@ -64,12 +64,12 @@ struct Folder {
     open: OwnedFd,
 }
 
-impl Lodgings {
-    pub fn next(&self) -> io::Result<Lodging> {
-        let (user, owner) = match &self.tenants {
-            Tenants::Ourselves => (None, None),
-            Tenants::One(id) => (None, Some(*id)),
-            Tenants::Each(users) => {
+impl ResourceAllocator {
+    pub fn allocate(&self) -> io::Result<CellResources> {
+        let (user, owner) = match &self.uid_policy {
+            UidPolicy::Warden => (None, None),
+            UidPolicy::Single(id) => (None, Some(*id)),
+            UidPolicy::PerCell(users) => {
                 let none = || io::Error::other("no free user for a cell");
                 let user = users.take().ok_or_else(none)?;
                 let id = user.id();
@@ -82,14 +82,14 @@ impl Lodgings {
         };
         let group =
             self.cgroups.as_ref().map(|cgroups| cgroups.take().map(Arc::new)).transpose()?;
-        Ok(Lodging { user, owner, folder, group })
+        Ok(CellResources { user, owner, folder, group })
     }
 }
 
-impl Lodging {
+impl CellResources {
     /// The user that the cell has to switch to.
     pub fn user(&self) -> Option<u32> {
-        self.user.as_ref().map(User::id)
+        self.user.as_ref().map(CellUser::id)
     }
 
     pub fn folder(&self) -> Option<BorrowedFd<'_>> {
@@ -97,9 +97,9 @@ impl Lodging {
     }
 
     /// Adds a process to the cell's control group.
-    pub fn admit(&self, process: Option<i32>) -> io::Result<()> {
+    pub fn add_process(&self, process: Option<i32>) -> io::Result<()> {
         match (&self.group, process) {
-            (Some(group), Some(process)) => group.admit(process),
+            (Some(group), Some(process)) => group.add_process(process),
             _ => Ok(()),
         }
     }
@@ -119,7 +119,7 @@ impl Lodging {
 impl Folder {
     /// Creates the folder. Only the cell's user can enter it, and owns the two folders in it, but can
     /// rename neither.
-    fn make(within: &Path, user: &User) -> io::Result<Folder> {
+    fn make(within: &Path, user: &CellUser) -> io::Result<Folder> {
         let path = tempfile::Builder::new().prefix("cell-").tempdir_in(within)?;
         for name in jail::shared::FOLDERS {
             std::fs::create_dir(path.path().join(name))?;
@@ -133,7 +133,7 @@ impl Folder {
     }
 }
 
-impl Drop for Lodging {
+impl Drop for CellResources {
     /// Returns the user to the pool only after its processes and files are gone.
     fn drop(&mut self) {
         if let (Some(user), Some(folder)) = (self.user.take(), self.folder.take()) {
@@ -143,7 +143,7 @@ impl Drop for Lodging {
     }
 }
 
-fn clear(user: User, folder: Folder) {
+fn clear(user: CellUser, folder: Folder) {
     let until = Instant::now() + DEAD_WITHIN;
     kill_all_of(user.id());
     while reap_all_of(user.id()) > 0 {

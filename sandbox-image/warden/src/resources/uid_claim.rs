@@ -21,19 +21,19 @@ const ATTEMPTS: usize = 5;
 
 /// Held while this warden runs.
 #[derive(Debug)]
-pub struct Claim {
+pub struct UidClaim {
     path: PathBuf,
     _locked: File,
 }
 
-impl Claim {
+impl UidClaim {
     /// Claims the users from `first` on. `None` if a running warden has claimed them, or if no file can be
     /// created: then no cell can create one either.
-    pub fn of(folder: &Path, first: u32) -> Option<Claim> {
+    pub fn of(folder: &Path, first: u32) -> Option<UidClaim> {
         let path = folder.join(format!("{PREFIX}{first}"));
         for _ in 0..ATTEMPTS {
             match locked(&path, OFlags::CREATE) {
-                Ok(Some(file)) => return Some(Claim { path, _locked: file }),
+                Ok(Some(file)) => return Some(UidClaim { path, _locked: file }),
                 Ok(None) => {}
                 Err(Errno::WOULDBLOCK) => {
                     tracing::warn!(first, "another warden has these users");
@@ -68,7 +68,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for UidClaim {
     /// If files of cells remain, some cells may still be ending. The claim's file stays then, and the next warden
     /// cleans up.
     fn drop(&mut self) {
@@ -169,12 +169,12 @@ mod tests {
             fs::write(at.join(name), "x").expect("it is ours");
             chown(at.join(name), Some(user), Some(user)).expect("this is root");
         };
-        let running = Claim::of(at, 500_000).expect("it is free");
-        assert!(Claim::of(at, 500_000).is_none(), "it is taken");
+        let running = UidClaim::of(at, 500_000).expect("it is free");
+        assert!(UidClaim::of(at, 500_000).is_none(), "it is taken");
         // A killed one unlocks its file and removes nothing.
         fs::write(at.join("belljar-users-600000"), "").expect("it is ours");
         fs::write(at.join("belljar-users-700000"), "").expect("it is ours");
-        let own = Claim::of(at, 700_000).expect("it is not locked");
+        let own = UidClaim::of(at, 700_000).expect("it is not locked");
         for (name, user) in [
             ("own", 700_000),
             ("last-of-own", 700_000 + COUNT - 1),
@@ -190,11 +190,11 @@ mod tests {
         let left = ["belljar-users-500000", "belljar-users-700000", "link", "running", "unknown"];
         assert_eq!(names(at), left);
         file("belljar-users-900000", 500_001);
-        drop(Claim::of(at, 900_000).expect("a file of a cell does not prevent it"));
+        drop(UidClaim::of(at, 900_000).expect("a file of a cell does not prevent it"));
         drop(own);
         drop(running);
         assert_eq!(names(at), ["belljar-users-500000", "link", "unknown"], "it had a file");
-        drop(Claim::of(at, 500_000).expect("it is free again"));
+        drop(UidClaim::of(at, 500_000).expect("it is free again"));
         assert_eq!(names(at), ["link", "unknown"]);
     }
 }

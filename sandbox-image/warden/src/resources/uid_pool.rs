@@ -1,4 +1,4 @@
-//! Users of cells outside: one for each cell, if the warden may change users.
+//! UidPool of cells outside: one for each cell, if the warden may change users.
 //!
 //! The kernel checks permissions and counts resources by user. Cells with different users cannot signal each
 //! other, open each other's files or use up each other's share of kernel tables, even if another layer fails.
@@ -21,26 +21,26 @@ const FEW: u32 = 52_000;
 /// Free users. The one that has been free longest is next, so that remains of an earlier cell have had time
 /// to end.
 #[derive(Debug)]
-pub struct Users {
+pub struct UidPool {
     first: u32,
     free: Mutex<VecDeque<u32>>,
 }
 
 /// A user, and the group with the same id. Returned to the pool on drop.
 #[derive(Debug)]
-pub struct User {
+pub struct CellUser {
     id: u32,
-    users: Arc<Users>,
+    users: Arc<UidPool>,
 }
 
-impl Users {
-    /// Users from this id on, or from an id that is likely to be unused.
-    pub fn from(first: Option<u32>) -> Option<Arc<Users>> {
+impl UidPool {
+    /// UidPool from this id on, or from an id that is likely to be unused.
+    pub fn from(first: Option<u32>) -> Option<Arc<UidPool>> {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let first =
             first.or_else(|| likely(std::process::id()).into_iter().find(|id| exist(&map, *id)))?;
         let free = (first..first.saturating_add(COUNT)).collect();
-        Some(Arc::new(Users { first, free: Mutex::new(free) }))
+        Some(Arc::new(UidPool { first, free: Mutex::new(free) }))
     }
 
     /// The smallest id.
@@ -48,9 +48,9 @@ impl Users {
         self.first
     }
 
-    pub fn take(self: &Arc<Users>) -> Option<User> {
+    pub fn take(self: &Arc<UidPool>) -> Option<CellUser> {
         let id = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-        Some(User { id, users: Arc::clone(self) })
+        Some(CellUser { id, users: Arc::clone(self) })
     }
 }
 
@@ -73,13 +73,13 @@ fn exist(map: &str, first: u32) -> bool {
     })
 }
 
-impl User {
+impl CellUser {
     pub fn id(&self) -> u32 {
         self.id
     }
 }
 
-impl Drop for User {
+impl Drop for CellUser {
     fn drop(&mut self) {
         self.users.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.id);
     }
@@ -93,7 +93,7 @@ pub fn as_user<T: Send>(id: u32, act: impl FnOnce() -> T + Send) -> io::Result<T
 
 /// Runs `act` in a thread with this effective user, so that it can read what the user can. The real user id
 /// stays, so the user's processes cannot signal the warden.
-pub fn with_eyes_of<T: Send>(id: u32, act: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub fn with_effective_uid<T: Send>(id: u32, act: impl FnOnce() -> T + Send) -> io::Result<T> {
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     in_thread_of([group, Gid::from_raw(id), group], [user, Uid::from_raw(id), user], act)
 }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_user_is_not_given_out_twice() {
-        let users = Users::from(Some(100)).expect("it was asked for");
+        let users = UidPool::from(Some(100)).expect("it was asked for");
         let (a, b) = (users.take().expect("there are"), users.take().expect("there are"));
         assert_eq!((a.id(), b.id()), (100, 101));
         drop(a);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_number_of_users_is_limited() {
-        let users = Users::from(Some(u32::MAX - 1)).expect("it was asked for");
+        let users = UidPool::from(Some(u32::MAX - 1)).expect("it was asked for");
         let held: Vec<_> = std::iter::from_fn(|| users.take()).collect();
         assert_eq!(held.len(), 1);
     }

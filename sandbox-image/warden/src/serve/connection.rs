@@ -19,16 +19,16 @@ use crate::pool::{NoCell, Pool, Taken};
 
 /// Delay after a run before its remaining processes are stopped. By then most cells have ended and many of
 /// the others have begun their next run.
-const REST_AFTER: Duration = Duration::from_millis(5);
+const FREEZE_AFTER: Duration = Duration::from_millis(5);
 
 /// Maximum number of standbys tried in a row if they die before they receive the code.
 const MAX_STANDBYS_TRIED: usize = 4;
 
 /// Interval at which a frozen cell is checked again.
-const REST_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const CHECK_FROZEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Maximum delay of the end of a cell in favour of other runs.
-const LETS_PASS: Duration = Duration::from_millis(5);
+const END_DELAY: Duration = Duration::from_millis(5);
 
 /// State that all connections of a warden share.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
         shared,
         taken: None,
         asked_for: (Vec::new(), false),
-        restless: false,
+        lost_between_runs: false,
     };
     match connection.requests().await {
         Ok(()) | Err(FrameError::Closed) => {}
@@ -66,7 +66,7 @@ struct Connection {
     /// Parameters of the request for the cell: imports, and whether more code will follow.
     asked_for: (Vec<String>, bool),
     /// Whether the cell was ended between two runs. The next run reports it.
-    restless: bool,
+    lost_between_runs: bool,
 }
 
 impl Connection {
@@ -92,7 +92,7 @@ impl Connection {
             // Requests that arrived together are answered together.
             if self.reader.buffer().is_empty() {
                 self.writer.flush().await?;
-                self.rest().await;
+                self.freeze_when_idle().await;
             }
         }
     }
@@ -102,25 +102,25 @@ impl Connection {
     async fn end(self) {
         let Some(taken) = self.taken else { return };
         if !self.shared.pool.is_full() {
-            self.shared.pool.let_pass(LETS_PASS).await;
+            self.shared.pool.wait_idle(END_DELAY).await;
         }
         drop(taken);
     }
 
     /// Freezes the cell until the next request, unless one is already there. Checks it again at intervals,
     /// because the kernel may wake stopped processes when it kills one for lack of memory.
-    async fn rest(&mut self) {
-        let mut after = REST_AFTER;
+    async fn freeze_when_idle(&mut self) {
+        let mut after = FREEZE_AFTER;
         while let Some(taken) = &mut self.taken
             && taken.cell.has_run()
             && tokio::time::timeout(after, self.reader.fill_buf()).await.is_err()
         {
-            if let Err(error) = taken.cell.rest().await {
+            if let Err(error) = taken.cell.freeze().await {
                 tracing::warn!(%error, "cell ended between two runs");
                 self.taken = None;
-                self.restless = true;
+                self.lost_between_runs = true;
             }
-            after = REST_AGAIN_AFTER;
+            after = CHECK_FROZEN_EVERY;
         }
     }
 
@@ -153,7 +153,7 @@ impl Connection {
                 return Err(Reply::Refused(Refusal::Unavailable { why }));
             }
         };
-        let owner = taken.cell.lodging.owner;
+        let owner = taken.cell.resources.owner;
         if let Err(error) = dead.workspace.put_into(&mut taken.cell.workspace, owner) {
             return Err(invalid(&format!("could not write the input files: {error}")));
         }
@@ -163,7 +163,7 @@ impl Connection {
 
     fn put(&mut self, name: &str, content: &Bytes) -> Reply {
         let Some(taken) = &mut self.taken else { return Reply::Refused(Refusal::CellLost) };
-        let owner = taken.cell.lodging.owner;
+        let owner = taken.cell.resources.owner;
         match taken.cell.workspace.put(name, content, owner) {
             Ok(()) => Reply::FilePut,
             Err(error) => invalid(&format!("could not write {name}: {error}")),
@@ -180,14 +180,14 @@ impl Connection {
         if code.len() as u64 > limits.code_bytes {
             return self.ran(not_run(Limit::CodeBytes(limits.code_bytes), false), Vec::new()).await;
         }
-        if std::mem::take(&mut self.restless) {
+        if std::mem::take(&mut self.lost_between_runs) {
             return self.ran(not_run(Limit::Rest, true), Vec::new()).await;
         }
         let Ok(code) = std::str::from_utf8(code) else {
             return self.answer(&invalid("invalid code: not UTF-8"), &[]).await;
         };
         let shared = Arc::clone(&self.shared);
-        let passing = shared.pool.pass();
+        let active = shared.pool.begin_run();
         let mut tries = 0;
         let ran = loop {
             let Some(taken) = &mut self.taken else {
@@ -233,7 +233,7 @@ impl Connection {
         self.ran(ran, written).await?;
         // Other work may use the CPU only after the answer has been sent.
         self.writer.flush().await?;
-        drop(passing);
+        drop(active);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `belljar-warden serve`: the listener and its settings.
+//! `belljar-warden serve`: the listener, its settings, and the connections of the server.
 
 mod connection;
 mod ulimits;
@@ -16,11 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::connection::Shared;
 use crate::pool::{Pool, Size, State};
-use crate::resources::uid_claim::Claim;
-use crate::resources::uid_pool::{Rights, Users};
+use crate::resources::uid_claim::UidClaim;
+use crate::resources::uid_pool::{Rights, UidPool};
 use crate::zygote::kit::Kit;
 use crate::zygote::python_install;
-use crate::zygote::spec::{DEVFD, DICE, INIT, Recipe};
+use crate::zygote::spec::{DEVFD, DICE, INIT, ZygoteSpec};
 
 /// Options of the warden.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,7 +64,7 @@ pub struct Settings {
     /// Wall-clock time of one run, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     wall_ms: u64,
-    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the wall-clock
+    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the isolation-clock
     /// time.
     #[arg(long)]
     cpu_ms: Option<u64>,
@@ -161,12 +161,12 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 
 async fn listen(settings: Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
-    let home = python_install::at(&settings.libraries)?;
+    let install = python_install::inspect(&settings.libraries)?;
     let limits = limits(&settings);
     let users = users(&settings);
     let _claim = users.as_deref().and_then(claim);
-    let recipe = Recipe {
-        python: home.python,
+    let spec = ZygoteSpec {
+        python: install.python,
         jail: jail_library(settings.jail.clone(), settings.seed.is_some())?,
         folder: settings.folder.clone().unwrap_or_else(|| beside(&settings.socket)),
         kit: Kit::Science,
@@ -187,10 +187,10 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
         zygote_age: Duration::from_secs(settings.zygote_seconds),
     };
     let shared = Arc::new(Shared {
-        pool: Pool::start(recipe, &settings.kits, settings.min_isolation, size, home.standard),
+        pool: Pool::start(spec, &settings.kits, settings.min_isolation, size, install.standard),
         limits,
         describe,
-        python: home.full_version,
+        python: install.full_version,
     });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -278,17 +278,17 @@ fn limits(settings: &Settings) -> CellLimits {
     }
 }
 
-/// Users for cells, if this process may change users.
-fn users(settings: &Settings) -> Option<Arc<Users>> {
+/// UidPool for cells, if this process may change users.
+fn users(settings: &Settings) -> Option<Arc<UidPool>> {
     let root = rustix::process::geteuid().is_root();
     let may = root && Rights::of_this_process().change_users;
-    may.then(|| Users::from(settings.first_user)).flatten()
+    may.then(|| UidPool::from(settings.first_user)).flatten()
 }
 
 /// Claims the users, and removes shared memory that cells of killed wardens have left.
-fn claim(users: &Users) -> Option<Claim> {
+fn claim(users: &UidPool) -> Option<UidClaim> {
     let folder = Path::new(jail::shared::SHARED_MEMORY);
-    let claim = Claim::of(folder, users.first())?;
+    let claim = UidClaim::of(folder, users.first())?;
     if let Err(error) = claim.sweep(folder) {
         tracing::warn!(%error, "could not list shared memory");
     }
@@ -296,16 +296,16 @@ fn claim(users: &Users) -> Option<Claim> {
 }
 
 fn describe(shared: &Shared) -> Description {
-    let (waiting_for, wall) = match shared.pool.state() {
+    let (waiting_for, isolation) = match shared.pool.state() {
         State::Starting => ("libraries are being imported".to_owned(), None),
         State::Failing { why } => (why, None),
-        State::Ready { wall } => (String::new(), Some(wall)),
+        State::Ready { isolation } => (String::new(), Some(isolation)),
     };
     Description {
-        ready: wall.is_some(),
+        ready: isolation.is_some(),
         waiting_for,
-        tier: wall.as_ref().map_or(Tier::None, |wall| wall.tier),
-        layers: wall.map(|wall| wall.layers.clone()).unwrap_or_default(),
+        tier: isolation.as_ref().map_or(Tier::None, |isolation| isolation.tier),
+        layers: isolation.map(|isolation| isolation.layers.clone()).unwrap_or_default(),
         limits: shared.limits,
         python: shared.python.clone(),
     }

@@ -11,9 +11,9 @@ use anyhow::Context;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::cell::Coming;
+use crate::cell::PendingCell;
 use crate::zygote::Zygote;
-use crate::zygote::spec::Recipe;
+use crate::zygote::spec::ZygoteSpec;
 
 /// A zygote is given up after this many lost cells in a row.
 const GIVEN_UP_AFTER: u32 = 2;
@@ -22,8 +22,8 @@ const GIVEN_UP_AFTER: u32 = 2;
 /// cells share (addresses, hash order, leaks) does not last. It serves until its successor has imported
 /// everything.
 #[derive(Debug)]
-pub struct Nursery {
-    recipe: Recipe,
+pub struct ZygoteManager {
+    spec: ZygoteSpec,
     most_forks: u32,
     oldest: Duration,
     serving: Option<Serving>,
@@ -48,10 +48,10 @@ struct Successor {
     task: AbortHandle,
 }
 
-impl Nursery {
-    pub fn new(recipe: Recipe, most_forks: u32, oldest: Duration) -> Nursery {
-        Nursery {
-            recipe,
+impl ZygoteManager {
+    pub fn new(spec: ZygoteSpec, most_forks: u32, oldest: Duration) -> ZygoteManager {
+        ZygoteManager {
+            spec,
             most_forks,
             oldest,
             serving: None,
@@ -61,18 +61,17 @@ impl Nursery {
         }
     }
 
-    /// Forks a cell. The caller reports whether it became ready, with `has_made` or `has_lost`. A zygote
+    /// Forks a cell. The caller reports whether it became ready, with `record_success` or `record_failure`. A zygote
     /// that has lost several cells is replaced first.
-    pub async fn fork(&mut self) -> anyhow::Result<Coming> {
-        self.succeed();
+    pub async fn fork(&mut self) -> anyhow::Result<PendingCell> {
+        self.rotate();
         loop {
             if self.lost >= GIVEN_UP_AFTER {
                 self.serving = None;
             }
             let is_fresh = self.serving.is_none();
             if is_fresh {
-                let zygote =
-                    Zygote::start(&self.recipe).await.context("could not start a zygote")?;
+                let zygote = Zygote::start(&self.spec).await.context("could not start a zygote")?;
                 self.serving = Some(Serving::new(zygote));
                 self.lost = 0;
             }
@@ -84,12 +83,12 @@ impl Nursery {
     }
 
     /// A forked cell is ready.
-    pub fn has_made(&mut self) {
+    pub fn record_success(&mut self) {
         (self.lost, self.lost_in_a_row) = (0, 0);
     }
 
     /// A forked cell has failed. Returns the error after too many failures in a row.
-    pub fn has_lost(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    pub fn record_failure(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.count_lost(&error);
         if self.lost_in_a_row > 2 * GIVEN_UP_AFTER { Err(error) } else { Ok(()) }
     }
@@ -100,14 +99,14 @@ impl Nursery {
         self.lost_in_a_row += 1;
     }
 
-    async fn fork_serving(&mut self) -> anyhow::Result<Coming> {
+    async fn fork_serving(&mut self) -> anyhow::Result<PendingCell> {
         let serving = self.serving.as_mut().context("no zygote")?;
         serving.forks += 1;
-        Coming::fork(&serving.zygote, self.recipe.limits).await
+        PendingCell::fork(&serving.zygote, self.spec.limits).await
     }
 
     /// Starts a successor when one is due, and switches to it once it is ready.
-    fn succeed(&mut self) {
+    fn rotate(&mut self) {
         let Some(serving) = &self.serving else { return };
         if let Some(successor) = &mut self.successor {
             match successor.born.try_recv() {
@@ -124,7 +123,7 @@ impl Nursery {
                 Err(oneshot::error::TryRecvError::Closed) => self.successor = None,
             }
         } else if serving.forks >= self.most_forks || serving.since.elapsed() >= self.oldest {
-            self.successor = Some(Successor::start(self.recipe.clone()));
+            self.successor = Some(Successor::start(self.spec.clone()));
         }
     }
 }
@@ -136,11 +135,11 @@ impl Serving {
 }
 
 impl Successor {
-    fn start(recipe: Recipe) -> Successor {
+    fn start(spec: ZygoteSpec) -> Successor {
         let (sender, born) = oneshot::channel();
         let task = tokio::spawn(async move {
             // After the pool is dropped the receiver is gone, and the zygote is dropped here.
-            drop(sender.send(Zygote::start(&recipe).await));
+            drop(sender.send(Zygote::start(&spec).await));
         });
         Successor { born, task: task.abort_handle() }
     }

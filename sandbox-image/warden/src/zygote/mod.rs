@@ -1,4 +1,5 @@
-//! One zygote: a child process that forks cells on request.
+//! Zygotes: a child process that has imported libraries and forks cells on request, its specification,
+//! and the manager that replaces it.
 
 pub mod kit;
 pub mod manager;
@@ -19,9 +20,9 @@ use rustix::net::SendFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, Command};
 
-use self::spec::{Recipe, Start};
+use self::spec::{Start, ZygoteSpec};
 use crate::channel::{self, Channel};
-use crate::resources::{Lodging, Lodgings, Tenants};
+use crate::resources::{CellResources, ResourceAllocator, UidPolicy};
 
 /// Maximum time for the imports. TensorFlow from a cold disk is the slowest known case.
 const START_WITHIN: Duration = Duration::from_secs(120);
@@ -35,8 +36,8 @@ const THREAD_STACK_BYTES: u64 = 4 << 20;
 /// A zygote that is ready to be forked. Dropping it ends it, but not its cells.
 #[derive(Debug)]
 pub struct Zygote {
-    orders: Channel,
-    lodgings: Lodgings,
+    requests: Channel,
+    allocator: ResourceAllocator,
     _process: Child,
     /// Its scripts, and the mount point that the root was built on.
     _folders: [tempfile::TempDir; 2],
@@ -47,28 +48,28 @@ const READY: &[u8] = b"ready";
 
 impl Zygote {
     /// Starts a zygote and waits until it has imported everything.
-    pub async fn start(recipe: &Recipe) -> anyhow::Result<Zygote> {
+    pub async fn start(spec: &ZygoteSpec) -> anyhow::Result<Zygote> {
         let began = Instant::now();
-        let (scripts, work) = (recipe.scripts()?, recipe.folder("work-")?);
-        let start = recipe.start(scripts.path(), work.path());
-        let (orders, theirs) = channel::pair().context("could not create the zygote's socket")?;
-        let cell = recipe.cell(scripts.path());
-        let spec = inheritable(memory_file(&serde_json::to_vec(&cell)?)?)?;
+        let (scripts, work) = (spec.scripts()?, spec.folder("work-")?);
+        let start = spec.start(scripts.path(), work.path());
+        let (requests, theirs) = channel::pair().context("could not create the zygote's socket")?;
+        let cell = spec.cell(scripts.path());
+        let file = inheritable(memory_file(&serde_json::to_vec(&cell)?)?)?;
         let process = Command::new(std::env::current_exe().context("could not find this program")?)
             .arg("zygote")
             .args(["--start", &serde_json::to_string(&start)?])
-            .args(["--spec", &spec.as_raw_fd().to_string()])
-            .args(recipe.warm.then_some("--warm"))
+            .args(["--spec", &file.as_raw_fd().to_string()])
+            .args(spec.warm.then_some("--warm"))
             .arg("--")
-            .args(recipe.kit.modules())
+            .args(spec.kit.modules())
             .stdin(theirs)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("could not start the process")?;
-        drop(spec);
+        drop(file);
 
-        let answer = tokio::time::timeout(START_WITHIN, orders.receive())
+        let answer = tokio::time::timeout(START_WITHIN, requests.receive())
             .await
             .context("a zygote was not ready in time")?
             .context("could not receive a zygote's message")?;
@@ -78,29 +79,29 @@ impl Zygote {
             None => bail!("a zygote ended before it was ready; its error is on standard error"),
         }
         tracing::debug!(
-            kit = %recipe.kit,
+            kit = %spec.kit,
             duration_ms = began.elapsed().as_millis(),
             "zygote ready"
         );
-        let tenants = match (recipe.user, &recipe.users) {
-            (Some(user), _) => Tenants::One(user),
-            (None, Some(users)) => Tenants::Each(Arc::clone(users)),
-            (None, None) => Tenants::Ourselves,
+        let uid_policy = match (spec.user, &spec.users) {
+            (Some(user), _) => UidPolicy::Single(user),
+            (None, Some(users)) => UidPolicy::PerCell(Arc::clone(users)),
+            (None, None) => UidPolicy::Warden,
         };
-        let folder = (!recipe.own_root).then(|| work.path().to_owned());
-        let lodgings = Lodgings { tenants, folder, cgroups: recipe.cgroups.clone() };
-        Ok(Zygote { orders, lodgings, _process: process, _folders: [scripts, work] })
+        let folder = (!spec.own_root).then(|| work.path().to_owned());
+        let allocator = ResourceAllocator { uid_policy, folder, cgroups: spec.cgroups.clone() };
+        Ok(Zygote { requests, allocator, _process: process, _folders: [scripts, work] })
     }
 
     /// Forks a cell. When this returns, the report of the fork has been sent, or never will be. The cell reports
     /// on its own status channel whether it becomes ready.
-    pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<Lodging> {
-        let lodging = self.lodgings.next()?;
-        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(lodging.folder()).collect();
-        let user = lodging.user().map(|user| user.to_string()).unwrap_or_default();
-        self.orders.send(format!("fork {user}").as_bytes(), &files).await?;
-        match tokio::time::timeout(FORK_WITHIN, self.orders.receive()).await {
-            Ok(Ok(Some(_))) => Ok(lodging),
+    pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<CellResources> {
+        let resources = self.allocator.allocate()?;
+        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.folder()).collect();
+        let user = resources.user().map(|user| user.to_string()).unwrap_or_default();
+        self.requests.send(format!("fork {user}").as_bytes(), &files).await?;
+        match tokio::time::timeout(FORK_WITHIN, self.requests.receive()).await {
+            Ok(Ok(Some(_))) => Ok(resources),
             Ok(Ok(None)) => Err(io::Error::other("the zygote has ended")),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),

@@ -9,7 +9,7 @@ use jail::PythonHome;
 
 /// A Python installation with libraries.
 #[derive(Debug, Clone)]
-pub struct Home {
+pub struct PythonInstall {
     pub python: PythonHome,
     /// `3.12.1`
     pub full_version: String,
@@ -18,7 +18,7 @@ pub struct Home {
 }
 
 /// Inspects a folder by running its interpreter.
-pub fn at(libraries: &Path) -> anyhow::Result<Home> {
+pub fn inspect(libraries: &Path) -> anyhow::Result<PythonInstall> {
     let executable = libraries.join("python");
     let site_packages = libraries.join("site-packages");
     if !site_packages.is_dir() {
@@ -44,7 +44,7 @@ pub fn at(libraries: &Path) -> anyhow::Result<Home> {
         bail!("unexpected output of {}", executable.display());
     };
     let version = full_version.rsplit_once('.').map_or(full_version, |(short, _)| short);
-    Ok(Home {
+    Ok(PythonInstall {
         python: PythonHome {
             prefix: PathBuf::from(prefix)
                 .canonicalize()

@@ -12,12 +12,12 @@ use protocol::CellLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::resources::cgroup::Cgroups;
-use crate::resources::uid_pool::Users;
+use crate::resources::uid_pool::UidPool;
 use crate::zygote::kit::Kit;
 
 /// Specification of a zygote and its cells.
 #[derive(Debug, Clone)]
-pub struct Recipe {
+pub struct ZygoteSpec {
     pub python: PythonHome,
     /// `libjail.so`; [`INIT`], [`DEVFD`] and [`DICE`] are beside it.
     pub jail: PathBuf,
@@ -30,8 +30,8 @@ pub struct Recipe {
     pub limits: CellLimits,
     /// Whether it gets a root of its own, or uses the host's.
     pub own_root: bool,
-    /// Users for cells, if the warden may change users.
-    pub users: Option<Arc<Users>>,
+    /// UidPool for cells, if the warden may change users.
+    pub users: Option<Arc<UidPool>>,
     /// Control groups for cells, if the warden may create them.
     pub cgroups: Option<Arc<Cgroups>>,
     /// User to switch to before the root is built.
@@ -83,7 +83,7 @@ pub struct Start {
     pub environment: Vec<(String, String)>,
 }
 
-impl Recipe {
+impl ZygoteSpec {
     /// Creates a folder that all users can read and only the warden can write.
     pub fn folder(&self, prefix: &str) -> anyhow::Result<tempfile::TempDir> {
         tempfile::Builder::new()
