@@ -23,7 +23,8 @@ impl OomKills {
     /// warden's, which then contains the cell, else that of the machine.
     pub fn of(group: Option<&Group>) -> OomKills {
         let of_cell = group.and_then(Group::kill_counter).map(Path::to_owned);
-        let of_warden = || cgroup::own_files().into_iter().find(|file| count(file).is_some());
+        let of_warden =
+            || cgroup::own_kill_counters().into_iter().find(|file| count(file).is_some());
         let file = of_cell.or_else(of_warden).unwrap_or_else(|| MACHINE.into());
         OomKills { before: count(&file).unwrap_or(0), file }
     }
