@@ -35,7 +35,7 @@ pub struct Size {
     /// Maximum memory of standbys beyond that minimum.
     pub standby_bytes: u64,
     /// Maximum number of cells in use at once.
-    pub places: usize,
+    pub max_cells: usize,
     /// Maximum wait of a request for a cell.
     pub queue: Duration,
     /// Number of forks, and age, after which a zygote is replaced.
@@ -48,7 +48,7 @@ pub struct Size {
 pub struct Pool {
     kinds: Arc<[Kind]>,
     activity: Arc<ActivityGauge>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     queue: Duration,
     state: watch::Receiver<State>,
     standard: HashSet<String>,
@@ -78,7 +78,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Taken {
     pub cell: Cell,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Why no cell is available.
@@ -116,7 +116,7 @@ impl Pool {
         Pool {
             kinds,
             activity,
-            places: Arc::new(Semaphore::new(size.places)),
+            permits: Arc::new(Semaphore::new(size.max_cells)),
             queue: size.queue,
             state,
             standard,
@@ -146,21 +146,21 @@ impl Pool {
         self.activity.wait_idle(Instant::now() + at_most).await;
     }
 
-    /// Whether all places are taken.
+    /// Whether the maximum number of cells is in use.
     pub fn is_full(&self) -> bool {
-        self.places.available_permits() == 0
+        self.permits.available_permits() == 0
     }
 
     /// Returns an unused cell of the best kit for these imports, and its isolation tier.
     pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
         let kit = self.kit_for(imports, more);
         let waited = tokio::time::timeout(self.queue, async {
-            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+            let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
             let cell = match self.take_now(kit) {
                 Some(cell) => cell,
                 None => self.nearest(kit).standbys.take().await,
             };
-            Some(Taken { cell, _place: place })
+            Some(Taken { cell, _permit: permit })
         });
         match (waited.await, self.state()) {
             (Ok(Some(taken)), State::Ready { isolation }) => Ok((taken, isolation.tier)),
@@ -176,7 +176,7 @@ impl Pool {
         imports: &[String],
         more: bool,
     ) -> Result<(Taken, Cell), NoCell> {
-        let Taken { cell: dead, _place } = dead;
+        let Taken { cell: dead, _permit } = dead;
         let kit = self.kit_for(imports, more);
         let cell = tokio::time::timeout(self.queue, async {
             match self.take_now(kit) {
@@ -185,7 +185,7 @@ impl Pool {
             }
         });
         match (cell.await, self.state()) {
-            (Ok(cell), _) => Ok((Taken { cell, _place }, dead)),
+            (Ok(cell), _) => Ok((Taken { cell, _permit }, dead)),
             (Err(_), State::Failing { why }) => Err(NoCell::Failing { why }),
             (Err(_), _) => Err(NoCell::Busy),
         }
@@ -222,7 +222,7 @@ impl Kind {
     fn new(kit: Kit, room: u64, size: &Size) -> Kind {
         let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
         let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
-        let standbys = StandbyPool::new(Target::new(least, most.min(size.places)));
+        let standbys = StandbyPool::new(Target::new(least, most.min(size.max_cells)));
         Kind { kit, standbys, open: AtomicBool::new(false) }
     }
 

@@ -1,4 +1,4 @@
-//! UidPool of cells outside: one for each cell, if the warden may change users.
+//! Users of cells outside: one for each cell, if the warden may change users.
 //!
 //! The kernel checks permissions and counts resources by user. Cells with different users cannot signal each
 //! other, open each other's files or use up each other's share of kernel tables, even if another layer fails.
@@ -34,7 +34,7 @@ pub struct CellUser {
 }
 
 impl UidPool {
-    /// UidPool from this id on, or from an id that is likely to be unused.
+    /// Users from this id on, or from an id that is likely to be unused.
     pub fn from(first: Option<u32>) -> Option<Arc<UidPool>> {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let first =

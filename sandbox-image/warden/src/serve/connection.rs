@@ -98,7 +98,7 @@ impl Connection {
     }
 
     /// Ending a cell takes a millisecond of CPU time, so it waits until the answer is sent and other runs
-    /// have ended. If all places are taken it does not wait.
+    /// have ended. If the maximum number of cells is in use it does not wait.
     async fn end(self) {
         let Some(taken) = self.taken else { return };
         if !self.shared.pool.is_full() {

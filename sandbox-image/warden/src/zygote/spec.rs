@@ -30,7 +30,7 @@ pub struct ZygoteSpec {
     pub limits: CellLimits,
     /// Whether it gets a root of its own, or uses the host's.
     pub own_root: bool,
-    /// UidPool for cells, if the warden may change users.
+    /// Users for cells, if the warden may change users.
     pub users: Option<Arc<UidPool>>,
     /// Control groups for cells, if the warden may create them.
     pub cgroups: Option<Arc<Cgroups>>,
