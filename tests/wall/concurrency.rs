@@ -74,7 +74,8 @@ async fn sleeping_runs_delay_no_other_run() {
 /// [D15]
 #[tokio::test]
 async fn sixty_four_sleepers_do_not_block_the_queue() {
-    let warden = Warden::start(&["--max-cells", "65", "--queue-ms", "90000", "--wall-ms", "300000"]);
+    let warden =
+        Warden::start(&["--max-cells", "65", "--queue-ms", "90000", "--wall-ms", "300000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let name = "battery-sleeps";
     let code =

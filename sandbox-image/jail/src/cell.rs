@@ -18,10 +18,11 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::error::{Doing, JailError};
 use crate::report::{Entered, Report};
-use crate::seccomp::CellFilters;
+use crate::root::{host_root, mounts};
 use crate::spec::{CellSpec, Ground};
 use crate::sys::{self, Fork};
-use crate::{landlock, mounts, namespaces, rlimits, shared, users};
+use crate::syscalls::seccomp::CellFilters;
+use crate::{landlock, namespaces, rlimits, users};
 
 /// The descriptors of one cell. All others are closed.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +96,7 @@ fn build(
             namespaces::all(proc)?;
             mounts::scratch(spec)?
         }
-        (Ground::Shared { .. }, Some(folder)) => shared::enter(folder)?,
+        (Ground::Shared { .. }, Some(folder)) => host_root::enter(folder)?,
         (Ground::Shared { .. }, None) => {
             return Err(JailError::new("entering", "the work directory", "none was given"));
         }

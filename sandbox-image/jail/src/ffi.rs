@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use crate::cell::{Channels, Own, Side, fork_cell};
 use crate::error::{Doing, JailError};
-use crate::seccomp::{CellFilters, Filters};
 use crate::spec::CellSpec;
 use crate::sys;
+use crate::syscalls::seccomp::{CellFilters, Filters};
 
 /// State that is the same for all cells, prepared once in the zygote.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use landlock::{
 };
 
 use crate::error::{Doing, JailError};
-use crate::shared;
+use crate::root::host_root;
 use crate::spec::{Ground, WORKSPACE};
 
 /// The newest ABI that is requested; an older kernel enforces the part that it supports.
@@ -28,16 +28,16 @@ pub(crate) fn confine(
         & !AccessFs::MakeChar
         & !AccessFs::MakeBlock;
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
-    let mut rules: Vec<_> = shared::devices().map(|path| (path, device)).collect();
+    let mut rules: Vec<_> = host_root::devices().map(|path| (path, device)).collect();
     match ground {
         Ground::Own => {
             rules.push(("/".into(), read));
             rules.extend([WORKSPACE, "/tmp", "/dev/shm"].map(|path| (path.into(), write)));
         }
         Ground::Shared { python, ours, .. } => {
-            rules.extend(shared::readable(python, ours)?.into_iter().map(|path| (path, read)));
+            rules.extend(host_root::readable(python, ours)?.into_iter().map(|path| (path, read)));
             rules.push((
-                shared::SHARED_MEMORY.into(),
+                host_root::SHARED_MEMORY.into(),
                 device | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate,
             ));
         }

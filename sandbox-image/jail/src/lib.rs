@@ -12,32 +12,25 @@
 
 #![deny(unsafe_code)]
 
-mod arena;
-mod calls;
 mod cell;
-mod container;
 mod error;
 mod ffi;
-mod immortal;
 mod landlock;
-mod mounts;
+mod memory;
 mod namespaces;
-mod pages;
 mod report;
 mod rlimits;
 mod root;
-mod seccomp;
-pub mod shared;
 mod spec;
 #[expect(unsafe_code, reason = "system calls that no crate offers safely, each with its argument")]
 mod sys;
-mod table;
+mod syscalls;
 mod users;
 
-pub use calls::document as calls_document;
 pub use cell::{Channels, Own, Side, fork_cell};
-pub use container::profile as container_profile;
 pub use error::JailError;
 pub use report::{Entered, Report};
-pub use root::{PIP, enter_root, stay_on_root};
+pub use root::{PIP, enter_root, host_root, stay_on_root};
 pub use spec::{CellSpec, Ground, INIT, PythonHome, RootSpec, WORKSPACE};
+pub use syscalls::container::profile as container_profile;
+pub use syscalls::docs::document as calls_document;

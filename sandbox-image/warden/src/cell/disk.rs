@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use jail::shared::{FOLDERS, SHARED_MEMORY};
+use jail::host_root::{FOLDERS, SHARED_MEMORY};
 use protocol::{CellLimits, Limit};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;

@@ -121,7 +121,7 @@ impl Folder {
     /// rename neither.
     fn make(within: &Path, user: &CellUser) -> io::Result<Folder> {
         let path = tempfile::Builder::new().prefix("cell-").tempdir_in(within)?;
-        for name in jail::shared::FOLDERS {
+        for name in jail::host_root::FOLDERS {
             std::fs::create_dir(path.path().join(name))?;
             chown(path.path().join(name), Some(user.id()), Some(user.id()))?;
         }
@@ -165,7 +165,7 @@ fn clear(user: CellUser, folder: Folder) {
 
 /// Removes files that semaphores and shared memory leave in a folder that all cells share.
 fn remove_shared_memory_of(id: u32) {
-    let Ok(entries) = std::fs::read_dir(jail::shared::SHARED_MEMORY) else { return };
+    let Ok(entries) = std::fs::read_dir(jail::host_root::SHARED_MEMORY) else { return };
     for entry in
         entries.flatten().filter(|entry| entry.metadata().is_ok_and(|about| about.uid() == id))
     {

@@ -153,7 +153,7 @@ fn users(settings: &Settings) -> Option<Arc<UidPool>> {
 
 /// Claims the users, and removes shared memory that cells of killed wardens have left.
 fn claim(users: &UidPool) -> Option<UidClaim> {
-    let folder = Path::new(jail::shared::SHARED_MEMORY);
+    let folder = Path::new(jail::host_root::SHARED_MEMORY);
     let claim = UidClaim::of(folder, users.first())?;
     if let Err(error) = claim.sweep(folder) {
         tracing::warn!(%error, "could not list shared memory");

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use crate::table::{
+use crate::syscalls::policy::{
     ALLOWED_NAMES, EXIT_SIGNAL_BITS, EXIT_SIGNALS, IOCTLS, MAKING_NAMES, NAMESPACES,
 };
 
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_file_in_the_repository_matches_the_tables() {
-        let file = include_str!("../../seccomp/container.json");
+        let file = include_str!("../../../seccomp/container.json");
         let again = "belljar-warden seccomp-profile > sandbox-image/seccomp/container.json";
         assert_eq!(file, profile(), "regenerate it: {again}");
     }

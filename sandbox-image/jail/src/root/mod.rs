@@ -2,6 +2,9 @@
 //!
 //! Where the machine does not allow that, it gives up what it can, and its cells the rest.
 
+pub mod host_root;
+pub(crate) mod mounts;
+
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
 
+use self::mounts::Use;
 use crate::error::{Doing, JailError};
-use crate::mounts::{self, Use};
 use crate::spec::{PythonHome, RootSpec};
 use crate::{namespaces, sys, users};
 

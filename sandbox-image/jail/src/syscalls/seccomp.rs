@@ -19,7 +19,7 @@ use seccompiler::{
 
 use crate::error::{Doing, JailError};
 use crate::spec::Ground;
-use crate::table::{
+use crate::syscalls::policy::{
     ADVICE, ALLOWED, CHARACTER_DEVICE, CHILD_OF_PARENT, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS,
     FCNTLS, FCNTLS_FORBIDDEN, FILES, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
     MAX_RENAME_FLAG, MESSAGE_CALLS, NAMESPACES, NOT_DUMPABLE, OUT_OF_BAND, PARENT_DEATH_SIGNALS,

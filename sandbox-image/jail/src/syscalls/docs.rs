@@ -1,6 +1,6 @@
 //! Renders the system-call tables as documentation: what code in a cell can call, and why.
 
-use crate::table::{
+use crate::syscalls::policy::{
     ADVICE, ALLOWED_NAMES, DONE_NAMES, FCNTLS, FCNTLS_FORBIDDEN, FORBIDDEN_NAMES, IOCTLS,
     MAKING_NAMES, MAX_BACKLOG, PRCTLS, SOCKET_OPTIONS_READ, SOCKET_OPTIONS_SET, UNSUPPORTED_NAMES,
 };
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_file_in_the_repository_matches_the_tables() {
-        let file = include_str!("../../seccomp/calls.md");
+        let file = include_str!("../../../seccomp/calls.md");
         let again = "belljar-warden calls > sandbox-image/seccomp/calls.md";
         assert_eq!(file, document(), "regenerate it: {again}");
     }
