@@ -27,10 +27,10 @@ mod sys;
 mod syscalls;
 mod users;
 
-pub use cell::{Channels, Own, Side, fork_cell};
+pub use cell::{CellIdentity, Channels, Side, fork_cell};
 pub use error::JailError;
 pub use report::{Entered, Report};
 pub use root::{PIP, enter_root, host_root, stay_on_root};
-pub use spec::{CellSpec, Ground, INIT, PythonHome, RootSpec, WORKSPACE};
+pub use spec::{CellSpec, INIT, PythonHome, RootFs, RootSpec, WORKSPACE};
 pub use syscalls::container::profile as container_profile;
 pub use syscalls::docs::document as calls_document;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, Mode, OFlags, access, openat};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::root::{DEVICES, LIBRARIES, TOOLS};
 use crate::spec::PythonHome;
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, unshare};
 
 use self::mounts::Use;
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::spec::{PythonHome, RootSpec};
 use crate::{namespaces, sys, users};
 

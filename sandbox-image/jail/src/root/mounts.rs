@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::spec::{CellSpec, WORKSPACE};
 use crate::sys;
 

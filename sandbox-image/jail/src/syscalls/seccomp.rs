@@ -17,8 +17,8 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch,
 };
 
-use crate::error::{Doing, JailError};
-use crate::spec::Ground;
+use crate::error::{Context, JailError};
+use crate::spec::RootFs;
 use crate::syscalls::policy::{
     ADVICE, ALLOWED, CHARACTER_DEVICE, CHILD_OF_PARENT, DONE, EXIT_SIGNAL_BITS, EXIT_SIGNALS,
     FCNTLS, FCNTLS_FORBIDDEN, FILES, FORBIDDEN, INIT, IOCTLS, KIND_OF_FILE, MAKING, MAX_BACKLOG,
@@ -41,16 +41,16 @@ pub struct Filters {
 pub struct CellFilters([BpfProgram; 2]);
 
 impl Filters {
-    pub fn compile(ground: &Ground) -> Result<Filters, JailError> {
+    pub fn compile(root_fs: &RootFs) -> Result<Filters, JailError> {
         Ok(Filters {
             zygote: [
                 allowing(allowed()?, libc::ENOSYS)?,
-                refusing(invalid(ground)?, libc::EINVAL)?,
+                refusing(invalid(root_fs)?, libc::EINVAL)?,
                 refusing(foreign_options()?, libc::ENOPROTOOPT)?,
                 refusing(foreign_sockets()?, libc::EAFNOSUPPORT)?,
                 refusing(unsupported()?, libc::EOPNOTSUPP)?,
                 refusing(done()?, DONE_WITHOUT_AN_ERROR)?,
-                refusing(forbidden(ground)?, libc::EPERM)?,
+                refusing(forbidden(root_fs)?, libc::EPERM)?,
             ],
             cell: CellFilters([
                 refusing(making(|is_forbidden| !is_forbidden), libc::ENOSYS)?,
@@ -138,7 +138,7 @@ fn making(wanted: impl Fn(bool) -> bool) -> Rules {
 }
 
 /// Forbidden calls, without those that create a cell.
-fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
+fn forbidden(root_fs: &RootFs) -> Result<Rules, JailError> {
     let mut rules = whole(FORBIDDEN);
     rules.retain(|call, _| !MAKING.iter().any(|(other, _)| other == call));
     let bits = (0..64).map(|bit| 1 << bit).filter(|bit| BAD_FLAGS & bit != 0);
@@ -156,10 +156,10 @@ fn forbidden(ground: &Ground) -> Result<Rules, JailError> {
     rules.insert(libc::SYS_sched_setscheduler, vec![not_the_ordinary]);
     rules.insert(
         libc::SYS_prlimit64,
-        vec![match ground {
-            Ground::Own => rule([(0, Len::Dword, Op::Eq, INIT)])?,
+        vec![match root_fs {
+            RootFs::Private => rule([(0, Len::Dword, Op::Eq, INIT)])?,
             // On a shared root, init can have any process id.
-            Ground::Shared { .. } => rule([(0, Len::Dword, Op::Ne, 0)])?,
+            RootFs::Host { .. } => rule([(0, Len::Dword, Op::Ne, 0)])?,
         }],
     );
     let other_signal = PARENT_DEATH_SIGNALS
@@ -186,7 +186,7 @@ fn forbidden_exit_signals() -> impl Iterator<Item = (u64, u64)> {
 }
 
 /// Arguments that an older kernel does not know either.
-fn invalid(ground: &Ground) -> Result<Rules, JailError> {
+fn invalid(root_fs: &RootFs) -> Result<Rules, JailError> {
     let mut rules = Rules::from([
         (libc::SYS_fcntl, vec![none_of(1, FCNTLS)?]),
         (libc::SYS_prctl, vec![none_of(0, PRCTLS)?]),
@@ -194,7 +194,7 @@ fn invalid(ground: &Ground) -> Result<Rules, JailError> {
         (libc::SYS_renameat2, vec![rule([(4, Len::Dword, Op::Gt, MAX_RENAME_FLAG)])?]),
         (libc::SYS_listen, vec![rule([(1, Len::Dword, Op::Gt, MAX_BACKLOG)])?]),
     ]);
-    if let Ground::Shared { .. } = ground {
+    if let RootFs::Host { .. } = root_fs {
         // On a shared root files are on the machine's disk, and each write to such a file would flush it.
         let flushing = Op::MaskedEq(libc::O_DSYNC as u64);
         rules.insert(
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_filters_compile() {
-        Filters::compile(&Ground::Own).expect("the tables are sound");
+        Filters::compile(&RootFs::Private).expect("the tables are sound");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use jail::{CellSpec, Ground, PythonHome, RootSpec};
+use jail::{CellSpec, PythonHome, RootFs, RootSpec};
 use protocol::CellLimits;
 use serde::{Deserialize, Serialize};
 
@@ -124,9 +124,9 @@ impl ZygoteSpec {
     pub fn cell(&self, scripts: &Path) -> CellSpec {
         let limits = self.limits;
         CellSpec {
-            ground: match self.own_root {
-                true => Ground::Own,
-                false => Ground::Shared {
+            root_fs: match self.own_root {
+                true => RootFs::Private,
+                false => RootFs::Host {
                     python: self.python.clone(),
                     ours: [scripts.to_owned(), self.jail.clone(), self.beside_the_jail(INIT)]
                         .into_iter()
