@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! warden ── starts ──▶ enter_root ── exec ──▶ zygote (Python) ── fork ──▶ fork_cell ──▶ cell
-//!                      root.rs                                            cell.rs
+//!                      root/                                              cell.rs
 //! ```
 //!
 //! [`enter_root`] turns a new child of the warden into the zygote, a process that sees nothing but
 //! Python. Each fork of the zygote calls [`fork_cell`] before it receives untrusted code. Both are
 //! linear, run in a process with one thread, and know nothing of requests. There is one file per
-//! kernel facility; all `unsafe` is in [`sys`] and in symbols that Python looks up.
+//! kernel facility; `root/` concerns files, `syscalls/` the filter, `memory/` the cost of a fork. All `unsafe`
+//! is in [`sys`] and in symbols that Python looks up.
 
 #![deny(unsafe_code)]
 

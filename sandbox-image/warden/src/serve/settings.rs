@@ -48,7 +48,7 @@ pub struct Settings {
     /// Wall-clock time of one run, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     pub wall_ms: u64,
-    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the isolation-clock
+    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the wall-clock
     /// time.
     #[arg(long)]
     pub cpu_ms: Option<u64>,
