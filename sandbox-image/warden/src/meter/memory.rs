@@ -170,13 +170,19 @@ mod tests {
         assert_eq!(mapped(&text.repeat(LINES), Budget::of(none, none)), None);
     }
 
+    /// What other tests of this program may allocate between two reads.
+    const OTHER_TESTS: u64 = 16 << 20;
+
     #[test]
     fn resident_memory_is_at_least_the_exact_share() {
         let me = i32::try_from(std::process::id()).expect("Linux has smaller numbers");
         let held = vec![1u8; 50 << 20];
         let rough = resident(me).expect("it runs");
         let exact = exact(me).expect("it is us").bytes();
-        assert!(exact > held.len() as u64 && rough.bytes >= exact, "{exact}, {rough:?}");
+        assert!(
+            exact > held.len() as u64 && rough.bytes + OTHER_TESTS >= exact,
+            "{exact}, {rough:?}"
+        );
         drop(held);
         let later = resident(me).expect("it runs");
         // Pages of files that were loaded since then are missing from the peak.
