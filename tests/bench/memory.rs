@@ -32,8 +32,7 @@ pub async fn measure(place: &Place) -> anyhow::Result<Table> {
         ),
         &["standby", "MiB", "of which page tables"],
     );
-    for (what, more) in
-        [("its hot pages its own", &[][..]), ("`--cool-standbys`", &["--cool-standbys"])]
+    for (what, more) in [("its hot pages its own", &[][..]), ("`--no-prewarm`", &["--no-prewarm"])]
     {
         eprintln!("bench: memory, {what}");
         let few = settled(place, FEW, more).await?;

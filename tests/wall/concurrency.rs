@@ -12,7 +12,7 @@ use crate::{alive, execute, python, run};
 /// [D15]
 #[tokio::test]
 async fn a_request_beyond_the_queue_gets_retry_after_and_is_not_run() {
-    let warden = Warden::start(&["--places", "2", "--standbys", "2", "--queue-ms", "500"]);
+    let warden = Warden::start(&["--max-cells", "2", "--standbys", "2", "--queue-ms", "500"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let request = json!({"code": "import time; time.sleep(2); print('slept')"});
 
@@ -30,7 +30,7 @@ async fn a_request_beyond_the_queue_gets_retry_after_and_is_not_run() {
 /// [D14]
 #[tokio::test]
 async fn time_in_the_queue_does_not_count_against_the_time_limit() {
-    let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "2000"]);
+    let warden = Warden::start(&["--max-cells", "1", "--queue-ms", "5000", "--wall-ms", "2000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = "import time; time.sleep(1.5); print('slept')";
     let began = Instant::now();
@@ -42,7 +42,7 @@ async fn time_in_the_queue_does_not_count_against_the_time_limit() {
 /// [D17]
 #[tokio::test]
 async fn a_client_that_disconnects_frees_its_cell_at_once() {
-    let warden = Warden::start(&["--places", "1", "--queue-ms", "5000", "--wall-ms", "20000"]);
+    let warden = Warden::start(&["--max-cells", "1", "--queue-ms", "5000", "--wall-ms", "20000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     for _ in 0..3 {
         let request = json!({"code": "import time; time.sleep(15)"});
@@ -74,7 +74,8 @@ async fn sleeping_runs_delay_no_other_run() {
 /// [D15]
 #[tokio::test]
 async fn sixty_four_sleepers_do_not_block_the_queue() {
-    let warden = Warden::start(&["--places", "65", "--queue-ms", "90000", "--wall-ms", "300000"]);
+    let warden =
+        Warden::start(&["--max-cells", "65", "--queue-ms", "90000", "--wall-ms", "300000"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let name = "battery-sleeps";
     let code =

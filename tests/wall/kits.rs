@@ -78,9 +78,9 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
     let faults = "import resource, pandas\nprint(resource.getrusage(0).ru_minflt)";
     let settings = ["--kits", "science", "--standbys", "1"];
     let warm = Warden::start(&settings);
-    let cool = Warden::start(&[&settings[..], &["--cool-standbys"]].concat());
+    let not_prewarmed = Warden::start(&[&settings[..], &["--no-prewarm"]].concat());
     let warm = TestServer::builder().sandbox(&warm.socket()).start().await;
-    let cool = TestServer::builder().sandbox(&cool.socket()).start().await;
+    let not_prewarmed = TestServer::builder().sandbox(&not_prewarmed.socket()).start().await;
     let of = async |server: &TestServer| {
         let answer = execute(server, faults).await;
         let number = answer["stdout"].as_str().and_then(|text| text.trim().parse::<u64>().ok());
@@ -89,7 +89,7 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
     let deadline = Instant::now() + LEARNS_WITHIN;
     // There is no event when a standby is prepared. One that is taken too soon is only partly prepared.
     let mut looks = interval(LOOK_EVERY);
-    while of(&warm).await < 3 * of(&cool).await {
+    while of(&warm).await < 3 * of(&not_prewarmed).await {
         assert!(Instant::now() < deadline, "no standby has pages of its own");
         looks.tick().await;
     }

@@ -3,12 +3,12 @@
 /// One byte, sent in a message of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Order {
+pub enum Command {
     /// Stop every other process of the cell. Answered by the same byte once that is done, or by
     /// [`REFUSED`] if it is impossible.
     Stop = b's',
     /// Let them continue. Not answered.
-    GoOn = b'g',
+    Continue = b'g',
 }
 
 /// The answer to a command that failed or is unknown.

@@ -13,7 +13,7 @@
 #[expect(unsafe_code, reason = "one function per system call, and the entry point")]
 mod kernel;
 
-use init::{Order, REFUSED};
+use init::{Command, REFUSED};
 use kernel::Failed;
 
 extern "C" fn main() -> ! {
@@ -29,23 +29,23 @@ extern "C" fn main() -> ! {
 fn run() -> Result<(), Failed> {
     kernel::ignore_children()?;
     kernel::block_signals()?;
-    while let Some(order) = kernel::receive()? {
-        obey(order);
+    while let Some(command) = kernel::receive()? {
+        obey(command);
     }
     end_all()
 }
 
-fn obey(order: u8) {
-    const STOP: u8 = Order::Stop as u8;
-    const GO_ON: u8 = Order::GoOn as u8;
-    let done = match order {
+fn obey(command: u8) {
+    const STOP: u8 = Command::Stop as u8;
+    const CONTINUE: u8 = Command::Continue as u8;
+    let done = match command {
         STOP => signal_all(libc::SIGSTOP),
-        GO_ON => signal_all(libc::SIGCONT),
+        CONTINUE => signal_all(libc::SIGCONT),
         _ => Err(Failed),
     };
-    if order != GO_ON {
+    if command != CONTINUE {
         // If the warden is gone, the next read detects it.
-        kernel::send(if done.is_ok() { order } else { REFUSED });
+        kernel::send(if done.is_ok() { command } else { REFUSED });
     }
 }
 

@@ -16,12 +16,13 @@ use std::os::unix::ffi::OsStrExt;
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::report::{Entered, Report};
-use crate::seccomp::CellFilters;
-use crate::spec::{CellSpec, Ground};
+use crate::root::{host_root, mounts};
+use crate::spec::{CellSpec, RootFs};
 use crate::sys::{self, Fork};
-use crate::{landlock, mounts, namespaces, rlimits, shared, users};
+use crate::syscalls::seccomp::CellFilters;
+use crate::{landlock, namespaces, rlimits, users};
 
 /// The descriptors of one cell. All others are closed.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,7 @@ pub struct Channels<'a> {
 
 /// Resources that belong to one cell only.
 #[derive(Debug, Clone, Copy)]
-pub struct Own<'a> {
+pub struct CellIdentity<'a> {
     /// User and group outside the cell, where the warden can assign one.
     pub user: Option<u32>,
     /// Writable folder, on a shared root.
@@ -59,13 +60,13 @@ pub fn fork_cell(
     spec: &CellSpec,
     filters: &CellFilters,
     proc: BorrowedFd<'_>,
-    own: Own<'_>,
+    identity: CellIdentity<'_>,
     channels: Channels<'_>,
 ) -> Result<Side, JailError> {
     sys::require_one_thread(proc)?;
     let side = sys::in_borrowed_memory(|| {
-        let jailed = build(spec, proc, own, channels.status)
-            .and_then(|workspace| confine(spec, filters, proc, own, workspace, channels));
+        let jailed = build(spec, proc, identity, channels.status)
+            .and_then(|workspace| confine(spec, filters, proc, identity, workspace, channels));
         if let Err(error) = jailed {
             let report = Report::Broken { why: error.to_string() };
             // If the warden has exited, there is no reader for the report.
@@ -84,23 +85,23 @@ pub fn fork_cell(
 fn build(
     spec: &CellSpec,
     proc: BorrowedFd<'_>,
-    own: Own<'_>,
+    identity: CellIdentity<'_>,
     status: BorrowedFd<'_>,
 ) -> Result<OwnedFd, JailError> {
-    if let Some(user) = own.user {
+    if let Some(user) = identity.user {
         users::become_user(user)?;
     }
-    let workspace = match (&spec.ground, own.folder) {
-        (Ground::Own, _) => {
+    let workspace = match (&spec.root_fs, identity.folder) {
+        (RootFs::Private, _) => {
             namespaces::all(proc)?;
             mounts::scratch(spec)?
         }
-        (Ground::Shared { .. }, Some(folder)) => shared::enter(folder)?,
-        (Ground::Shared { .. }, None) => {
+        (RootFs::Host { .. }, Some(folder)) => host_root::enter(folder)?,
+        (RootFs::Host { .. }, None) => {
             return Err(JailError::new("entering", "the work directory", "none was given"));
         }
     };
-    let init = start_init(&spec.ground, status)?; // first process of the new namespace, so PID 1
+    let init = start_init(&spec.root_fs, status)?; // first process of the new namespace, so PID 1
     if let Fork::Parent { child: code } = sys::fork()? {
         let handles = [handle(init)?, handle(code)?];
         sys::send(status, &Report::Born, &handles.each_ref().map(AsFd::as_fd))?;
@@ -109,8 +110,8 @@ fn build(
     Ok(workspace)
 }
 
-fn start_init(ground: &Ground, status: BorrowedFd<'_>) -> Result<Pid, JailError> {
-    let program = CString::new(ground.init().as_os_str().as_bytes()).doing("naming", "init")?;
+fn start_init(root_fs: &RootFs, status: BorrowedFd<'_>) -> Result<Pid, JailError> {
+    let program = CString::new(root_fs.init().as_os_str().as_bytes()).doing("naming", "init")?;
     let side = sys::in_borrowed_memory(|| {
         if sys::keep_only([status]).is_ok() {
             drop(sys::become_program(&program));
@@ -134,18 +135,18 @@ fn confine(
     spec: &CellSpec,
     filters: &CellFilters,
     proc: BorrowedFd<'_>,
-    own: Own<'_>,
+    identity: CellIdentity<'_>,
     workspace: OwnedFd,
     channels: Channels<'_>,
 ) -> Result<(), JailError> {
     rustix::process::setsid().doing("leaving", "the session")?;
     let null = sys::null()?;
     rlimits::set(proc, spec)?;
-    if spec.ground == Ground::Own {
+    if spec.root_fs == RootFs::Private {
         drop_capabilities()?; // on a shared root the change of user dropped them
     }
     rustix::thread::set_no_new_privs(true).doing("refusing", "new privileges")?; // required by the next two steps
-    let landlock = landlock::confine(&spec.ground, own.folder)?;
+    let landlock = landlock::confine(&spec.root_fs, identity.folder)?;
     filters.install()?; // last: it forbids the calls of every line above
 
     let entered = Entered { landlock, seccomp: filters.summary() };

@@ -30,11 +30,11 @@ impl fmt::Display for JailError {
 impl std::error::Error for JailError {}
 
 /// Adds the step that failed to an error.
-pub(crate) trait Doing<T> {
+pub(crate) trait Context<T> {
     fn doing(self, doing: &'static str, what: impl Into<String>) -> Result<T, JailError>;
 }
 
-impl<T, E> Doing<T> for Result<T, E>
+impl<T, E> Context<T> for Result<T, E>
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

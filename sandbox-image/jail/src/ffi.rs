@@ -5,11 +5,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
-use crate::cell::{Channels, Own, Side, fork_cell};
-use crate::error::{Doing, JailError};
-use crate::seccomp::{CellFilters, Filters};
+use crate::cell::{CellIdentity, Channels, Side, fork_cell};
+use crate::error::{Context, JailError};
 use crate::spec::CellSpec;
 use crate::sys;
+use crate::syscalls::seccomp::{CellFilters, Filters};
 
 /// State that is the same for all cells, prepared once in the zygote.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub extern "C" fn belljar_prepare(spec: i32, proc: i32) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn belljar_enclose() -> i32 {
     let Some(prepared) = PREPARED.get() else { return 1 };
-    match Filters::compile(&prepared.spec.ground).and_then(Filters::enclose) {
+    match Filters::compile(&prepared.spec.root_fs).and_then(Filters::enclose) {
         Ok(filters) => i32::from(ENCLOSED.set(filters).is_err()),
         Err(error) => {
             eprintln!("{error}");
@@ -69,9 +69,11 @@ pub extern "C" fn belljar_fork(
     let [control, stdout, stderr, display, status] =
         [control, stdout, stderr, display, status].map(sys::lend);
     let channels = Channels { control, stdout, stderr, display, status };
-    let own =
-        Own { user: u32::try_from(user).ok(), folder: (folder >= 0).then(|| sys::lend(folder)) };
-    match fork_cell(&prepared.spec, filters, prepared.proc.as_fd(), own, channels) {
+    let identity = CellIdentity {
+        user: u32::try_from(user).ok(),
+        folder: (folder >= 0).then(|| sys::lend(folder)),
+    };
+    match fork_cell(&prepared.spec, filters, prepared.proc.as_fd(), identity, channels) {
         Ok(Side::Cell) => 0,
         Ok(Side::Zygote) => 1,
         Err(error) => {

@@ -8,9 +8,9 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use crate::error::{Doing, JailError};
-use crate::shared;
-use crate::spec::{Ground, WORKSPACE};
+use crate::error::{Context, JailError};
+use crate::root::host_root;
+use crate::spec::{RootFs, WORKSPACE};
 
 /// The newest ABI that is requested; an older kernel enforces the part that it supports.
 const WANTED: ABI = ABI::V6;
@@ -18,7 +18,7 @@ const WANTED: ABI = ABI::V6;
 /// Lets the code read Python and write in its folder, and denies all other file access. Returns a
 /// description of what this kernel enforces, which may be nothing.
 pub(crate) fn confine(
-    ground: &Ground,
+    root_fs: &RootFs,
     folder: Option<BorrowedFd<'_>>,
 ) -> Result<String, JailError> {
     let read = AccessFs::from_read(WANTED);
@@ -28,16 +28,16 @@ pub(crate) fn confine(
         & !AccessFs::MakeChar
         & !AccessFs::MakeBlock;
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
-    let mut rules: Vec<_> = shared::devices().map(|path| (path, device)).collect();
-    match ground {
-        Ground::Own => {
+    let mut rules: Vec<_> = host_root::devices().map(|path| (path, device)).collect();
+    match root_fs {
+        RootFs::Private => {
             rules.push(("/".into(), read));
             rules.extend([WORKSPACE, "/tmp", "/dev/shm"].map(|path| (path.into(), write)));
         }
-        Ground::Shared { python, ours, .. } => {
-            rules.extend(shared::readable(python, ours)?.into_iter().map(|path| (path, read)));
+        RootFs::Host { python, ours, .. } => {
+            rules.extend(host_root::readable(python, ours)?.into_iter().map(|path| (path, read)));
             rules.push((
-                shared::SHARED_MEMORY.into(),
+                host_root::SHARED_MEMORY.into(),
                 device | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate,
             ));
         }

@@ -2,42 +2,36 @@
 //!
 //! ```text
 //! warden ── starts ──▶ enter_root ── exec ──▶ zygote (Python) ── fork ──▶ fork_cell ──▶ cell
-//!                      root.rs                                            cell.rs
+//!                      root/                                              cell.rs
 //! ```
 //!
 //! [`enter_root`] turns a new child of the warden into the zygote, a process that sees nothing but
 //! Python. Each fork of the zygote calls [`fork_cell`] before it receives untrusted code. Both are
 //! linear, run in a process with one thread, and know nothing of requests. There is one file per
-//! kernel facility; all `unsafe` is in [`sys`] and in symbols that Python looks up.
+//! kernel facility; `root/` concerns files, `syscalls/` the filter, `memory/` the cost of a fork. All `unsafe`
+//! is in [`sys`] and in symbols that Python looks up.
 
 #![deny(unsafe_code)]
 
-mod arena;
-mod calls;
 mod cell;
-mod container;
 mod error;
 mod ffi;
-mod immortal;
 mod landlock;
-mod mounts;
+mod memory;
 mod namespaces;
-mod pages;
 mod report;
 mod rlimits;
 mod root;
-mod seccomp;
-pub mod shared;
 mod spec;
 #[expect(unsafe_code, reason = "system calls that no crate offers safely, each with its argument")]
 mod sys;
-mod table;
+mod syscalls;
 mod users;
 
-pub use calls::document as calls_document;
-pub use cell::{Channels, Own, Side, fork_cell};
-pub use container::profile as container_profile;
+pub use cell::{CellIdentity, Channels, Side, fork_cell};
 pub use error::JailError;
 pub use report::{Entered, Report};
-pub use root::{PIP, enter_root, stay_on_root};
-pub use spec::{CellSpec, Ground, INIT, PythonHome, RootSpec, WORKSPACE};
+pub use root::{PIP, enter_root, host_root, stay_on_root};
+pub use spec::{CellSpec, INIT, PythonHome, RootFs, RootSpec, WORKSPACE};
+pub use syscalls::container::profile as container_profile;
+pub use syscalls::docs::document as calls_document;

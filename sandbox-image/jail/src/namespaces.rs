@@ -6,7 +6,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::write;
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 
 /// User and group of the code inside the cell. Unprivileged outside.
 pub(crate) const INNER_ID: u32 = 1000;

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use nix::sys::resource::{Resource, setrlimit};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::namespaces::write_proc;
 use crate::spec::CellSpec;
 use crate::sys;

@@ -12,12 +12,12 @@ pub const INIT: &str = "/opt/belljar/init";
 
 /// The root file system of a zygote and its cells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ground {
+pub enum RootFs {
     /// A private root with nothing but Python, and namespaces for each cell.
-    Own,
+    Private,
     /// The machine's root, restricted by Landlock: for machines without user namespaces. Each cell
     /// needs its own user, to be isolated from the others.
-    Shared {
+    Host {
         python: PythonHome,
         /// Belljar's own files and folders, which cells may read.
         ours: Vec<PathBuf>,
@@ -26,12 +26,12 @@ pub enum Ground {
     },
 }
 
-impl Ground {
+impl RootFs {
     /// Path of init's program.
     pub(crate) fn init(&self) -> &Path {
         match self {
-            Ground::Own => Path::new(INIT),
-            Ground::Shared { init, .. } => init,
+            RootFs::Private => Path::new(INIT),
+            RootFs::Host { init, .. } => init,
         }
     }
 }
@@ -65,7 +65,7 @@ pub struct PythonHome {
 /// Limits of each cell of a zygote, and the root that it is on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CellSpec {
-    pub ground: Ground,
+    pub root_fs: RootFs,
     pub memory_bytes: u64,
     pub threads: u64,
     pub open_files: u64,

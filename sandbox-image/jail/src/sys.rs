@@ -11,7 +11,7 @@ use nix::unistd::{ForkResult, Pid};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 use crate::report::Report;
 
 /// `fork()` and `unshare(CLONE_NEWUSER)` are unsound, or fail, with more than one thread.

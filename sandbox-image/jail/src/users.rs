@@ -5,7 +5,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::setgroups;
 use rustix::process::{Gid, Uid};
 
-use crate::error::{Doing, JailError};
+use crate::error::{Context, JailError};
 
 /// Capabilities with which a zygote changes the user of its cells irreversibly.
 const NEEDED: [Capability; 3] =

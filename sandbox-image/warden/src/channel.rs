@@ -1,4 +1,4 @@
-//! Sockets that carry descriptors: orders to a zygote, reports from a cell.
+//! Sockets that carry descriptors: requests to a zygote, reports from a cell.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -10,18 +10,18 @@ use rustix::net::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// Limit of one message, in bytes. Reports are a few hundred.
+/// Maximum size of a message. Reports take a few hundred bytes.
 const MESSAGE_BYTES: usize = 16 << 10;
-/// Descriptors in one message.
+/// Maximum number of descriptors in a message.
 const MAX_FILES: usize = 8;
 
-/// A descriptor that the runtime tells about.
+/// Registers a descriptor with the runtime.
 #[expect(deprecated, reason = "unsound for other types only: an `OwnedFd` is one file for life")]
 pub fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(file)
 }
 
-/// Two ends that keep the borders of messages; ours does not block.
+/// Creates a socket pair that preserves message boundaries. The warden's end does not block.
 pub fn pair() -> io::Result<(Channel, OwnedFd)> {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -29,7 +29,7 @@ pub fn pair() -> io::Result<(Channel, OwnedFd)> {
     Ok((Channel(watch(ours)?), theirs))
 }
 
-/// Our end.
+/// The warden's end.
 #[derive(Debug)]
 pub struct Channel(AsyncFd<OwnedFd>);
 
@@ -40,7 +40,7 @@ impl Channel {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
-                return Err(io::Error::other("more files than one message can carry"));
+                return Err(io::Error::other("too many descriptors for one message"));
             }
             let sent = ready.try_io(|fd| {
                 let text = [IoSlice::new(message)];
@@ -52,7 +52,7 @@ impl Channel {
         }
     }
 
-    /// The next message with its files, or `None` where the other side is gone.
+    /// The next message with its descriptors, or `None` if the other side is closed.
     pub async fn receive(&self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
         loop {
             let mut ready = self.0.readable().await?;

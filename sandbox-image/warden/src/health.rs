@@ -1,4 +1,4 @@
-//! The question that a container's health check asks.
+//! `belljar-warden health`: the health check of a container.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use anyhow::{Context, bail};
 use protocol::{Description, Reply, Request};
 use tokio::net::UnixStream;
 
-/// A warden that works answers in well under a millisecond.
+/// A working warden answers in well under a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Which warden is asked.
+/// Options of the health check.
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Where it listens.
+    /// Socket of the warden.
     #[arg(long)]
     socket: PathBuf,
 }
@@ -22,9 +22,11 @@ pub fn ask(settings: &Settings) -> anyhow::Result<()> {
     let description = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?
+        .context("could not start the runtime")?
         .block_on(async {
-            tokio::time::timeout(ANSWER_WITHIN, describe(settings)).await.context("it is silent")?
+            tokio::time::timeout(ANSWER_WITHIN, describe(settings))
+                .await
+                .context("no answer from the warden")?
         })?;
     if !description.ready {
         bail!("not ready: {}", description.waiting_for);
@@ -35,10 +37,10 @@ pub fn ask(settings: &Settings) -> anyhow::Result<()> {
 async fn describe(settings: &Settings) -> anyhow::Result<Description> {
     let mut stream = UnixStream::connect(&settings.socket)
         .await
-        .with_context(|| format!("nobody listens at {}", settings.socket.display()))?;
+        .with_context(|| format!("could not connect to {}", settings.socket.display()))?;
     protocol::write(&mut stream, &Request::Describe, &[]).await?;
     match protocol::read(&mut stream).await? {
         (Reply::Description(description), _) => Ok(description),
-        (reply, _) => bail!("an answer out of turn: {reply:?}"),
+        (reply, _) => bail!("unexpected answer: {reply:?}"),
     }
 }

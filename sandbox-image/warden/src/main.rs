@@ -1,46 +1,23 @@
-//! The warden: owns the zygotes and cells of one machine. It listens on a unix socket and has no
+//! The warden: owns the zygotes and cells of one machine. It listens on a Unix socket and has no
 //! network.
+//!
+//! ```text
+//! serve ──▶ pool ──▶ zygote ──▶ cell      listens, assigns standbys, forks, runs code
+//!             │                 │  │
+//!         isolation      resources meter  probes the host; allocates; measures
+//! ```
 
 #![forbid(unsafe_code)]
 
-mod budget;
-mod capture;
-mod ceilings;
 mod cell;
-mod cgroup;
 mod channel;
-mod claim;
-mod closely;
-mod connection;
-mod disk;
 mod health;
-mod home;
-mod images;
-mod kills;
-mod kit;
-mod locks;
-mod lodging;
-mod maps;
-mod memory;
+mod isolation;
 mod meter;
-mod nursery;
-mod obstacles;
 mod pool;
 mod process;
-mod pump;
-mod recipe;
-mod refill;
-mod rest;
+mod resources;
 mod serve;
-mod shelf;
-mod told;
-mod traffic;
-mod tree;
-mod users;
-mod wall;
-mod watches;
-mod word;
-mod workspace;
 mod zygote;
 
 use std::io::{IsTerminal as _, Write};
@@ -51,7 +28,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
-#[command(name = "belljar-warden", version, about = "Owns the sandboxes of one machine.")]
+#[command(name = "belljar-warden", version, about = "Runs the sandboxes of one machine.")]
 struct Arguments {
     #[command(subcommand)]
     command: Action,
@@ -59,15 +36,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Listens on a unix socket and runs what comes in.
+    /// Listen on a Unix socket and run code in sandboxes.
     Serve(Box<serve::Settings>),
-    /// Asks a warden whether a run would begin at once. Fails where not.
+    /// Check whether a warden is ready to run code. Fails if it is not.
     Health(health::Settings),
-    /// Prints the system-call filter for the container that the warden runs in.
+    /// Print the seccomp profile for the container that the warden runs in.
     SeccompProfile,
-    /// Prints the system calls that code can make, each with its reason.
+    /// Print the system calls that code can make, each with its reason.
     Calls,
-    /// Gives up what it can and becomes a zygote. The warden starts this itself.
+    /// Drop privileges and become a zygote. Only the warden starts this.
     #[command(hide = true)]
     Zygote(ZygoteArguments),
 }
@@ -77,13 +54,13 @@ struct ZygoteArguments {
     /// JSON of a `Start`.
     #[arg(long)]
     start: String,
-    /// Number of the file with the cells' specification.
+    /// Descriptor of the file with the cells' specification.
     #[arg(long)]
     spec: i32,
     /// Learn which pages code writes to, and give each cell its own.
     #[arg(long)]
     warm: bool,
-    /// What to import.
+    /// Modules to import.
     modules: Vec<String>,
 }
 
@@ -96,7 +73,7 @@ fn main() -> ExitCode {
         Action::Health(settings) => health::ask(&settings),
         Action::Calls => print(&jail::calls_document()),
         Action::SeccompProfile => print(&jail::container_profile()),
-        // No runtime, no logger: nothing that would start a thread.
+        // Without a runtime and a logger, because they could start threads.
         Action::Zygote(ZygoteArguments { start, spec, warm, modules }) => {
             Err(zygote::become_one(&start, spec, warm, &modules))
         }
@@ -104,15 +81,15 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // As one write, since whoever started it has the same stderr.
-            let words = format!("belljar-warden: {error:#}\n");
-            eprint!("{words}");
+            // One write, because the parent process writes to the same standard error.
+            let message = format!("belljar-warden: {error:#}\n");
+            eprint!("{message}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// As the server's: no colours where standard error is no terminal.
+/// Same format as the server's log: no colours if standard error is no terminal.
 fn set_up_log() {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
@@ -129,5 +106,5 @@ fn set_up_log() {
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("printing")
+    std::io::stdout().write_all(text.as_bytes()).context("could not print")
 }

@@ -199,7 +199,7 @@ async fn without_namespaces_nothing_is_left_of_a_run_either() {
 async fn without_landlock_the_warden_starts_only_if_allowed_explicitly() {
     let words = Warden::fail_by(&mut without_user_namespaces(&["--without-landlock"]), &[]);
     let last = words.lines().last().expect("there are some");
-    for part in ["seccomp-only", "at least landlocked", "landlock: this kernel has none", "sysctl"]
+    for part in ["seccomp-only", "requires landlocked", "landlock: this kernel has none", "sysctl"]
     {
         assert!(last.contains(part), "nothing about {part}: {words}");
     }

@@ -1,18 +1,18 @@
-//! Processor time of a cell.
+//! CPU time of a cell.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::tree::Member;
+use crate::process::tree::Member;
 
-/// Processor time of all processes that there ever were. The kernel adds the time of one that is
-/// gone to its parent's, if the parent waited for it; of the others we know what was seen last. The
-/// larger sum of the two is nearer the truth, and never beyond it.
+/// CPU time of all processes of a cell, ended ones included. The kernel adds the time of an ended process to
+/// its parent's, if the parent waited for it; for the others the last sampled value is known. The larger of
+/// the two sums is closer to the true value, and never exceeds it.
 #[derive(Debug, Default)]
 pub(super) struct Cpu {
     pub(super) total: Duration,
     seen: HashMap<i32, Duration>,
-    /// Of those that were seen and are gone.
+    /// Time of processes that were sampled and have ended.
     gone: Duration,
 }
 
@@ -20,7 +20,7 @@ impl Cpu {
     pub(super) fn add(&mut self, members: &[Member]) -> Duration {
         let mut before = std::mem::take(&mut self.seen);
         for member in members {
-            // A number that comes again with less time is another process.
+            // An id that is seen again with less time is another process.
             if before.get(&member.id).is_some_and(|cpu| *cpu <= member.cpu) {
                 before.remove(&member.id);
             }
@@ -38,7 +38,7 @@ impl Cpu {
 mod tests {
     use super::*;
 
-    /// Number, own seconds, and those of children that were waited for.
+    /// Process id, own seconds, and seconds of children that were waited for.
     type Row = (i32, u64, u64);
 
     fn seconds(members: &[Row]) -> Vec<Member> {
@@ -52,9 +52,9 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_of_those_that_are_gone_counts_once_whether_they_were_waited_for_or_not() {
+    fn cpu_time_of_ended_processes_counts_once_whether_they_were_waited_for_or_not() {
         let mut cpu = Cpu::default();
-        // Number, own seconds and those of children that were waited for; and the sum.
+        // The processes, and the expected sum.
         let mut look = |members: &[Row], total| {
             let found = cpu.add(&seconds(members));
             assert_eq!(found, Duration::from_secs(total), "{members:?}");
@@ -63,7 +63,7 @@ mod tests {
         look(&[(2, 1, 0), (3, 4, 0)], 5);
         look(&[(2, 2, 5)], 7); // 3 had another second after it was seen
         look(&[(2, 2, 5), (4, 1, 0)], 8);
-        look(&[(2, 2, 5)], 8); // 4 is gone, and nobody waited for it
+        look(&[(2, 2, 5)], 8); // 4 has ended, and its parent did not wait for it
         look(&[(2, 3, 5), (4, 0, 0)], 8); // another 4
         look(&[], 8);
     }

@@ -1,11 +1,18 @@
-//! What a cell uses up, looked at from outside.
+//! Measures the resource usage of a cell from outside.
 //!
-//! A limit of the kernel's on one process is none on many, so while a run lasts their sum is looked
-//! at again and again, and a run that is past a limit is stopped. A look costs some fifty
-//! microseconds; the last one is taken at the end of each run.
+//! A kernel limit on one process does not limit several processes together. So during a run their sum is
+//! sampled repeatedly, and a run that exceeds a limit is stopped. A sample takes about fifty microseconds;
+//! the last one is taken at the end of each run.
 
+pub mod budget;
 mod cell_memory;
 mod cpu;
+mod locks;
+mod mappings;
+pub mod memory;
+mod oom_kills;
+mod pss;
+mod watches;
 
 use std::io;
 use std::sync::Arc;
@@ -14,91 +21,95 @@ use std::time::{Duration, Instant};
 use protocol::{CellLimits, Limit};
 use tokio::sync::Mutex;
 
-use self::cell_memory::Sight;
+use self::cell_memory::MappingScan;
 use self::cpu::Cpu;
-use crate::cgroup::Group;
-use crate::closely::{self, Closely};
-use crate::disk::{Disk, Room};
-use crate::kills::Kills;
-use crate::locks;
-use crate::maps::Mappings;
-use crate::memory::{self, Resident};
-use crate::tree::{self, Member, Members, Tree};
-use crate::watches::Watches;
+use self::mappings::Mappings;
+use self::memory::Resident;
+use self::oom_kills::OomKills;
+use self::pss::PssSampler;
+use self::watches::Watches;
+use crate::cell::disk::{Disk, DiskSpace};
+use crate::process::tree::{self, Member, Members, ProcessTree};
+use crate::resources::cgroup::Group;
 
-/// Between two looks. A run that is over before the first one has the last one only.
+/// Interval between two samples. A shorter run has only the last sample.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A look at many processes takes a while; it may take this part of the time, and no more.
+/// Sampling may take one part in this many of the time.
 const SHARE_OF_TIME: u32 = 10;
-/// However long a look takes, the next one is not put off for longer.
+/// Maximum pause after a long sample.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// A run is past its limit when this many looks one after another have not seen all. One may come of a moment
-/// in which the warden has no descriptors.
+/// A run exceeds its limit when this many samples in a row are incomplete. A single one may be caused by a
+/// moment without free descriptors in the warden.
 const INCOMPLETE_LOOKS: u32 = 3;
 
-/// How long a look that has taken this long will do.
-pub fn rest_after(took: Duration) -> Duration {
+/// How long a sample of this duration is recent enough.
+pub fn recent_for(took: Duration) -> Duration {
     (took * SHARE_OF_TIME).min(LONGEST_PAUSE)
 }
 
 /// The counters of one cell, from its first run to its last.
 #[derive(Debug)]
 pub struct Meter {
-    tree: Tree,
+    tree: ProcessTree,
     disk: Disk,
-    kills: Kills,
+    kills: OomKills,
     group: Option<Arc<Group>>,
     limits: CellLimits,
-    /// What the code's process had from the zygote.
+    /// Memory that the code's process inherited from the zygote.
     inherited: Resident,
     cpu: Cpu,
-    /// Processor time when the run began.
+    /// CPU time when the run began.
     began: Duration,
     peak_bytes: u64,
-    /// Whether the last look has found more processes than there may be.
+    /// Whether the last sample exceeded the limit on processes.
     too_many: bool,
-    /// How many of the last looks of this run, one after another, have not seen all.
+    /// Number of incomplete samples in a row.
     incomplete_looks: u32,
-    closely: Closely,
-    /// A look at the mappings that is not at its end.
-    sight: Option<Sight>,
-    /// The last look at the mappings, and until when it will do.
+    pss: PssSampler,
+    /// An unfinished scan of the mappings.
+    scan: Option<MappingScan>,
+    /// The last scan of the mappings, and the time until which it is recent enough.
     mappings: Option<(Instant, Mappings)>,
-    /// Absent where the kernel counts: in a control group, for a user of the cell's own.
+    /// `None` if the kernel counts: in a control group, for a user of the cell's own.
     watches: Option<Watches>,
-    /// What of the last look was dear, and has rests of its own.
-    dear_took: Duration,
+    /// Time of the last sample in expensive parts, which have pauses of their own.
+    expensive_took: Duration,
 }
 
-/// What a run has used up.
+/// Usage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
     pub cpu: Duration,
-    /// The most memory that the processes had, beyond what the libraries take.
+    /// Peak memory of the processes, without that of the libraries.
     pub peak_bytes: u64,
 }
 
-/// What decides whether a run may go on.
+/// A sample of all values that have limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     cpu: Duration,
-    /// Memory of processes and files together: what the limit is about, and no less than it is.
+    /// Memory of processes and files together. Never less than the true value.
     memory_bytes: u64,
     past_the_disk: Option<Limit>,
-    /// Processes. The kernel keeps a limit on their threads alone.
+    /// Whether there are too many processes. The kernel only limits threads.
     too_many: bool,
-    /// More mappings than a look can take.
+    /// Whether there are too many mappings.
     too_many_mappings: bool,
     locks: u64,
     watches: u64,
 }
 
 impl Meter {
-    pub fn new(tree: Tree, disk: Disk, group: Option<Arc<Group>>, limits: CellLimits) -> Meter {
+    pub fn new(
+        tree: ProcessTree,
+        disk: Disk,
+        group: Option<Arc<Group>>,
+        limits: CellLimits,
+    ) -> Meter {
         Meter {
             tree,
             disk,
-            kills: Kills::of(group.as_deref()),
+            kills: OomKills::of(group.as_deref()),
             group,
             limits,
             inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
@@ -107,111 +118,111 @@ impl Meter {
             peak_bytes: 0,
             too_many: false,
             incomplete_looks: 0,
-            closely: Closely::default(),
-            sight: None,
+            pss: PssSampler::default(),
+            scan: None,
             mappings: None,
             watches: None,
-            dear_took: Duration::ZERO,
+            expensive_took: Duration::ZERO,
         }
     }
 
-    /// Has registrations with epoll counted, by this user where the warden itself may not look.
+    /// Enables counting of registrations with epoll, as this user if the warden itself may not read them.
     pub fn count_watches(&mut self, user: Option<u32>) {
         self.watches = Some(Watches::new(user));
     }
 
-    /// Another run begins.
+    /// Begins a run.
     pub fn begin(&mut self) {
-        // What a standby did before its first code is not the code's; it had one process then. What came
-        // between two runs is, so the second run begins where the first one ended.
+        // CPU time of a standby, which has one process, does not count for its first run. CPU time between two
+        // runs counts for the second one, so it begins where the first one ended.
         if self.cpu.total == Duration::ZERO {
             self.began = self.tree.code.and_then(tree::cpu).unwrap_or_default();
         } else {
             self.began = self.cpu.total;
         }
         self.incomplete_looks = 0;
-        self.closely.begin();
+        self.pss.begin();
         self.kills.begin();
     }
 
-    /// Where the cell's processes are found.
-    pub fn tree(&self) -> Tree {
+    /// Starting points to find the cell's processes.
+    pub fn tree(&self) -> ProcessTree {
         self.tree
     }
 
-    /// What is left of the cell's disk.
-    pub fn room(&self) -> io::Result<Room> {
-        self.disk.room(&self.limits)
+    /// Used and free space of the cell's disk.
+    pub fn space(&self) -> io::Result<DiskSpace> {
+        self.disk.space(&self.limits)
     }
 
-    /// Whether the last look has found more processes than there may be.
+    /// Whether the last sample exceeded the limit on processes.
     pub fn has_too_many_processes(&self) -> bool {
         self.too_many
     }
 
-    /// Whether the kernel has ended something in the cell for want of memory.
+    /// Whether the kernel killed a process of the cell because the cell reached its memory limit.
     pub fn was_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.was_out_of_memory())
     }
 
-    /// Whether the kernel has killed something during this run, in the cell as far as that can be told,
-    /// because memory was full.
+    /// Whether the kernel killed a process during this run because memory was full. Without control groups it
+    /// may be a process of another cell.
     pub fn was_memory_full(&self) -> bool {
-        self.kills.are_more()
+        self.kills.have_increased()
     }
 
-    /// At the end of a run.
+    /// Takes the last sample, at the end of a run.
     pub fn last_look(&mut self) -> Used {
         let members = self.tree.members().found;
         self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
         let resident = resident_of(&members).0;
-        self.closely.follow(&members, &resident);
-        self.closely.forget_rest();
-        self.add_peak(&members, &resident, |closely, user| {
-            closely.look(&members, &resident, user, closely::SLICE)
+        self.pss.follow(&members, &resident);
+        self.pss.invalidate();
+        self.add_peak(&members, &resident, |pss, user| {
+            pss.look(&members, &resident, user, pss::SLICE)
         });
         Used { cpu, peak_bytes: self.peak_bytes }
     }
 
-    /// While it lasts. What is dear to see may be of a moment ago; time may not, for it would run away.
+    /// Takes a sample during a run. Expensive values may be slightly old; CPU time is always current.
     fn look(&mut self) -> Seen {
-        self.dear_took = Duration::ZERO;
+        self.expensive_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
         self.too_many = members.len() as u64 > self.limits.processes;
         let cpu = self.cpu.add(&members).saturating_sub(self.began);
-        let room = self.room().map_err(|_| is_incomplete = true).ok();
-        let past_the_disk = room.and_then(|room| self.disk.past(room, &self.limits));
+        let space = self.space().map_err(|_| is_incomplete = true).ok();
+        let past_the_disk = space.and_then(|space| self.disk.past(space, &self.limits));
         let (resident, is_unread) = resident_of(&members);
         is_incomplete |= is_unread;
-        self.closely.follow(&members, &resident);
-        let on_disk = room.unwrap_or_default().in_memory_bytes;
+        self.pss.follow(&members, &resident);
+        let on_disk = space.unwrap_or_default().in_memory_bytes;
         let memory = self.memory(&members, &resident, on_disk);
         is_incomplete |= memory.is_incomplete;
         let locks = locks::count(&members, self.disk.own_device());
         let locks = locks.map_err(|_| is_incomplete = true).unwrap_or_default();
         let counted = self.watches.as_mut().map(|one| one.count(&members, self.limits.watches));
         let counted = counted.unwrap_or_default();
-        self.dear_took += counted.took;
+        self.expensive_took += counted.took;
         is_incomplete |= counted.is_incomplete;
         let watches = counted.count;
-        // What cannot be seen may be any amount.
+        // What cannot be measured may be any amount.
         let is_unknown = self.is_unknown_after(is_incomplete);
-        // The kernel may have ended one of many, and the others would go on without.
+        // The kernel may have killed one of several processes, and the others still run.
         let is_past = is_unknown || self.was_out_of_memory();
         let memory_bytes = if is_past { u64::MAX } else { memory.bytes };
         let (too_many, too_many_mappings) = (self.too_many, memory.too_many_mappings);
         Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks, watches }
     }
 
-    /// Whether too many looks one after another have not seen all, this one included.
+    /// Whether too many samples in a row are incomplete, this one included.
     fn is_unknown_after(&mut self, is_incomplete: bool) -> bool {
         self.incomplete_looks = if is_incomplete { self.incomplete_looks + 1 } else { 0 };
         self.incomplete_looks >= INCOMPLETE_LOOKS
     }
 }
 
-/// One that has just ended has nothing. Whether one exists that could not be read, too.
+/// Memory of each process, zero for one that has just ended, and whether an existing one could not be read.
 fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
     let mut is_unread = false;
     let look = |member: &Member| {
@@ -224,17 +235,17 @@ fn resident_of(members: &[Member]) -> (Vec<Resident>, bool) {
     (resident, is_unread)
 }
 
-/// Returns when a run is past a limit. Never on a system that does not tell.
+/// Samples until a limit is exceeded.
 pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
     let mut pause = LOOK_EVERY;
     loop {
         tokio::time::sleep(pause).await;
         let meter = Arc::clone(&meter);
-        // Many processes take milliseconds each.
+        // A sample of many processes takes milliseconds.
         let look = tokio::task::spawn_blocking(move || {
             let (mut meter, began) = (meter.blocking_lock(), Instant::now());
             let used = meter.look();
-            (used, began.elapsed().saturating_sub(meter.dear_took))
+            (used, began.elapsed().saturating_sub(meter.expensive_took))
         });
         let Ok((used, took)) = look.await else { continue };
         match used {
@@ -249,7 +260,7 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
                 return Limit::CpuMs(limits.cpu_ms);
             }
-            _ => pause = LOOK_EVERY.max(rest_after(took)),
+            _ => pause = LOOK_EVERY.max(recent_for(took)),
         }
     }
 }
@@ -262,12 +273,12 @@ mod tests {
     fn meter(limits: CellLimits, init: Option<i32>) -> Meter {
         let folder = std::fs::File::open("/proc").expect("it is there");
         let code = Some(std::process::id().cast_signed());
-        let tree = Tree { init, code, user: None };
+        let tree = ProcessTree { init, code, user: None };
         Meter::new(tree, Disk::own(folder).expect("it is open"), None, limits)
     }
 
     #[test]
-    fn looks_that_have_not_seen_all_count_where_they_follow_one_another() {
+    fn only_incomplete_samples_in_a_row_count() {
         let mut meter = meter(CellLimits::NOTHING, None);
         let looks = [true, true, false, true, true, true, true, false, true];
         let unknown = looks.map(|is_incomplete| meter.is_unknown_after(is_incomplete));
@@ -275,19 +286,19 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_counted_are_not_none() {
+    fn files_that_cannot_be_counted_exceed_the_limit() {
         let limits = CellLimits { memory_bytes: u64::MAX, scratch_files: 9, ..CellLimits::NOTHING };
         let mut meter = meter(limits, None);
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
         meter.disk = Disk::Shared { folder: file.into(), user: u32::MAX, device: None };
-        assert!(meter.room().is_err(), "it is no folder");
+        assert!(meter.space().is_err(), "it is no folder");
         let seen = [(); 3].map(|()| meter.look());
         assert_eq!(seen.map(|seen| seen.past_the_disk), [None; 3]);
         assert_eq!(seen.map(|seen| seen.memory_bytes == u64::MAX), [false, false, true]);
     }
 
     #[test]
-    fn sockets_that_cannot_be_counted_are_not_none() {
+    fn sockets_that_cannot_be_counted_are_an_error() {
         assert_eq!(in_sockets("sockets: used 256\nTCP: inuse 0\n").ok(), Some(0));
         let one_more = in_sockets("sockets: used 257\nTCP: inuse 0\n");
         assert_eq!(one_more.ok(), Some(SOCKET_BYTES));
@@ -303,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_is_past_a_limit_is_seen() {
+    async fn a_run_that_exceeds_a_limit_is_detected() {
         let limits = CellLimits {
             memory_bytes: u64::MAX,
             scratch_bytes: u64::MAX,

@@ -1,0 +1,311 @@
+//! A cell's work directory, accessed from outside by descriptor, never by path.
+//!
+//! The code can rename, link and replace files meanwhile. So links are not followed, mount points are not
+//! crossed, and only regular files are opened.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use protocol::MAX_INPUT_FILES;
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, statx,
+};
+use tokio::task::block_in_place;
+
+/// Limits of one scan.
+const MAX_DEPTH: usize = 8;
+const MAX_ENTRIES: usize = 10_000;
+const MAX_PATH_BYTES: usize = 2 << 20;
+const MAX_TIME: Duration = Duration::from_secs(1);
+/// Scans of more entries than this are long enough to delay other tasks, so they run as blocking work.
+const FEW: usize = 200;
+/// The first bytes of a file, enough to detect a picture.
+const SNIFFED_BYTES: u64 = 64;
+
+const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// An open work directory, and its contents at the last scan.
+#[derive(Debug)]
+pub struct Workspace {
+    folder: OwnedFd,
+    seen: HashMap<CString, Stamp>,
+    /// Names of the input files.
+    put: Vec<String>,
+    /// Files that were new or changed at the last scan, oldest first.
+    new: Vec<(CString, Stamp)>,
+}
+
+/// Attributes that change when a file changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, u32),
+}
+
+impl Stamp {
+    fn of(about: &Statx) -> Stamp {
+        let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);
+        Stamp { inode: about.stx_ino, bytes: about.stx_size, changed }
+    }
+}
+
+/// A picture that the code has written or shown.
+#[derive(Debug)]
+pub struct Picture {
+    pub written: SystemTime,
+    pub mime_type: &'static str,
+    pub data: Vec<u8>,
+}
+
+/// A file that the code has written or changed.
+#[derive(Debug)]
+pub struct Written {
+    pub path: String,
+    pub data: Vec<u8>,
+}
+
+/// Pictures, and the number of those that exceeded a limit.
+#[derive(Debug, Default)]
+pub struct Pictures {
+    pub found: Vec<Picture>,
+    pub left_out: u32,
+}
+
+impl Workspace {
+    pub fn new(folder: OwnedFd) -> Workspace {
+        Workspace { folder, seen: HashMap::new(), put: Vec::new(), new: Vec::new() }
+    }
+
+    /// Writes an input file. `owner` is its user, if that is not the warden's.
+    pub fn put(&mut self, name: &str, content: &[u8], owner: Option<u32>) -> std::io::Result<()> {
+        if name.is_empty()
+            || name.len() > 255
+            || name.starts_with('.')
+            || name.contains(['/', '\0'])
+        {
+            return Err(std::io::Error::other(
+                "invalid name of an input file: expected a plain name",
+            ));
+        }
+        if self.put.len() == MAX_INPUT_FILES {
+            let why = format!("more than {MAX_INPUT_FILES} input files");
+            return Err(std::io::Error::other(why));
+        }
+        let write = || -> std::io::Result<Stamp> {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+            let file = openat2(&self.folder, name, flags, mode, STAY_INSIDE)?;
+            let mut file = File::from(file);
+            file.write_all(content)?;
+            Ok(Stamp::of(&statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+        };
+        let stamp = match owner {
+            None => write(),
+            Some(owner) => as_user(owner, write),
+        }?;
+        self.put.push(name.to_owned());
+        self.seen.insert(CString::new(name)?, stamp); // not written by the code
+        Ok(())
+    }
+
+    /// Copies the input files to another work directory. The code must not have run: it could have changed
+    /// them.
+    pub fn put_into(&self, other: &mut Workspace, owner: Option<u32>) -> std::io::Result<()> {
+        block_in_place(|| {
+            self.put.iter().try_for_each(|name| {
+                let content = self.read(&CString::new(name.as_str())?, u64::MAX)?;
+                other.put(name, &content, owner)
+            })
+        })
+    }
+
+    /// Records the current contents, so that [`Self::new_pictures`] finds only later changes.
+    pub fn remember(&mut self) {
+        self.seen = self.look().into_iter().collect();
+    }
+
+    fn look(&self) -> Vec<(CString, Stamp)> {
+        let look = |entries| {
+            let mut walk = Walk::new(entries);
+            walk.folder(self.folder.as_fd(), c"", 0);
+            walk
+        };
+        let first = look(FEW);
+        let all = first.entries <= FEW;
+        if all { first.files } else { block_in_place(|| look(MAX_ENTRIES).files) }
+    }
+
+    /// Pictures that were written or changed since the last scan, oldest first.
+    pub fn new_pictures(&mut self, most: usize, bytes: u64, together: u64) -> Pictures {
+        let files = self.look();
+        let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
+        self.new = files.iter().filter(is_new).cloned().collect();
+        self.new.sort_by(|a, b| (a.1.changed, &a.0).cmp(&(b.1.changed, &b.0)));
+        self.seen = files.into_iter().collect();
+        match self.new.len() > FEW {
+            true => block_in_place(|| self.read_pictures(most, bytes, together)),
+            false => self.read_pictures(most, bytes, together),
+        }
+    }
+
+    fn read_pictures(&self, most: usize, bytes: u64, together: u64) -> Pictures {
+        let (mut pictures, mut room) = (Pictures::default(), together);
+        for (path, stamp) in &self.new {
+            let Some(mime_type) = self.picture_type(path) else { continue };
+            if pictures.found.len() == most || stamp.bytes > bytes.min(room) {
+                pictures.left_out += 1;
+                continue;
+            }
+            if let Ok(data) = self.read(path, bytes.min(room)) {
+                room -= data.len() as u64;
+                let written = time(stamp.changed);
+                pictures.found.push(Picture { written, mime_type, data });
+            }
+        }
+        pictures
+    }
+
+    /// Files that were new or changed at the last scan, oldest first, and how many of them exceeded the limits
+    /// on number and total bytes, or could not be read.
+    pub fn new_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+        block_in_place(|| self.read_files(most, bytes))
+    }
+
+    fn read_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+        let (mut files, mut left_out, mut room) = (Vec::new(), 0, bytes);
+        for (path, stamp) in &self.new {
+            let data = (files.len() < most && stamp.bytes <= room)
+                .then(|| self.read(path, stamp.bytes).ok())
+                .flatten();
+            match data {
+                Some(data) => {
+                    room -= data.len() as u64;
+                    files.push(Written { path: path.to_string_lossy().into_owned(), data });
+                }
+                None => left_out += 1,
+            }
+        }
+        (files, left_out)
+    }
+
+    fn picture_type(&self, path: &CStr) -> Option<&'static str> {
+        picture_type(&self.read(path, SNIFFED_BYTES).ok()?)
+    }
+
+    /// Reads at most `most` bytes of a regular file.
+    fn read(&self, path: &CStr, most: u64) -> std::io::Result<Vec<u8>> {
+        // Not blocking, because the file may have been replaced with a pipe.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat2(&self.folder, path, flags, Mode::empty(), STAY_INSIDE)?;
+        let about = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+            return Err(std::io::Error::other("not a regular file"));
+        }
+        let mut data = Vec::new();
+        File::from(file).take(most).read_to_end(&mut data)?;
+        Ok(data)
+    }
+}
+
+/// The type of a picture, from its first bytes and never from its name.
+pub fn picture_type(start: &[u8]) -> Option<&'static str> {
+    let kind = infer::get(start)?.mime_type();
+    ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff"]
+        .into_iter()
+        .find(|known| *known == kind)
+}
+
+/// One scan of the directory, with limits on everything.
+struct Walk {
+    files: Vec<(CString, Stamp)>,
+    path_bytes: usize,
+    entries: usize,
+    most: usize,
+    until: Instant,
+}
+
+impl Walk {
+    fn new(most: usize) -> Walk {
+        let until = Instant::now() + MAX_TIME;
+        Walk { files: Vec::new(), path_bytes: 0, entries: 0, most, until }
+    }
+
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &CStr, depth: usize) {
+        let Ok(entries) = Dir::read_from(folder) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > self.most
+                || self.path_bytes > MAX_PATH_BYTES
+                || Instant::now() > self.until
+            {
+                return;
+            }
+            self.entry(folder, path, name, depth);
+        }
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, path: &CStr, name: &CStr, depth: usize) {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let Ok(about) = statx(folder, name, flags, StatxFlags::BASIC_STATS) else { return };
+        let path = join(path, name);
+        self.path_bytes += path.as_bytes().len();
+        match FileType::from_raw_mode(about.stx_mode.into()) {
+            FileType::RegularFile => {
+                self.files.push((path, Stamp::of(&about)));
+            }
+            FileType::Directory if depth < MAX_DEPTH => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                if let Ok(below) = openat2(folder, name, flags, Mode::empty(), STAY_INSIDE) {
+                    self.folder(below.as_fd(), &path, depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn join(folder: &CStr, name: &CStr) -> CString {
+    let mut path = folder.to_bytes().to_vec();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.to_bytes());
+    CString::new(path).expect("neither part has a NUL")
+}
+
+fn time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+}
+
+/// Runs `act` with another user for file access, in a thread of its own. Only users that are mapped in the
+/// cell's user namespace can write to its disk, so not even root can.
+fn as_user<T: Send>(
+    user: u32,
+    act: impl FnOnce() -> std::io::Result<T> + Send,
+) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                nix::unistd::setfsgid(nix::unistd::Gid::from_raw(user));
+                nix::unistd::setfsuid(nix::unistd::Uid::from_raw(user));
+                act()
+            })
+            .join()
+            .unwrap_or_else(|_| {
+                Err(std::io::Error::other("the thread that writes a file panicked"))
+            })
+    })
+}

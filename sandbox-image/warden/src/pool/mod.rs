@@ -1,0 +1,277 @@
+//! Assigns cells to requests: chooses the kit, and limits how many are used at once. The submodules keep
+//! standbys ready and make new ones while no code runs.
+
+mod activity;
+mod replenisher;
+mod standbys;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use protocol::Tier;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use self::activity::{ActiveRun, ActivityGauge};
+use self::replenisher::StatePublisher;
+use self::standbys::{StandbyPool, Target};
+use crate::cell::Cell;
+use crate::isolation::{self, Isolation};
+use crate::zygote::kit::Kit;
+use crate::zygote::manager::ZygoteManager;
+use crate::zygote::spec::ZygoteSpec;
+
+/// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
+/// or an early shutdown.
+const LAST_KIT_AFTER: Duration = Duration::from_secs(3);
+
+/// Sizes of a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Minimum number of standbys of each frequently used kit.
+    pub standbys: usize,
+    /// Maximum memory of standbys beyond that minimum.
+    pub standby_bytes: u64,
+    /// Maximum number of cells in use at once.
+    pub max_cells: usize,
+    /// Maximum wait of a request for a cell.
+    pub queue: Duration,
+    /// Number of forks, and age, after which a zygote is replaced.
+    pub zygote_forks: u32,
+    pub zygote_age: Duration,
+}
+
+/// Gives out cells in the order of requests.
+#[derive(Debug)]
+pub struct Pool {
+    kinds: Arc<[Kind]>,
+    activity: Arc<ActivityGauge>,
+    permits: Arc<Semaphore>,
+    queue: Duration,
+    state: watch::Receiver<State>,
+    standard: HashSet<String>,
+    /// Whether runs are reproducible. Code then always waits for a cell of its kit, because modules that it
+    /// would import itself draw random numbers too.
+    repeats: bool,
+}
+
+/// Cells of one kit.
+#[derive(Debug)]
+pub struct Kind {
+    pub kit: Kit,
+    pub standbys: StandbyPool,
+    /// Whether a cell has become ready.
+    open: AtomicBool,
+}
+
+/// Whether a run would start at once.
+#[derive(Debug, Clone)]
+pub enum State {
+    Starting,
+    Ready { isolation: Arc<Isolation> },
+    Failing { why: String },
+}
+
+/// A cell and the right to use it.
+#[derive(Debug)]
+pub struct Taken {
+    pub cell: Cell,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Why no cell is available.
+#[derive(Debug)]
+pub enum NoCell {
+    Busy,
+    Failing { why: String },
+}
+
+impl Pool {
+    /// Detects the strongest isolation, starts the zygotes and then keeps standbys ready, in a task that ends
+    /// with the pool.
+    ///
+    /// `standard` are the names of the modules of Python's standard library.
+    pub fn start(
+        spec: ZygoteSpec,
+        kits: &[Kit],
+        least: Tier,
+        size: Size,
+        standard: HashSet<String>,
+    ) -> Pool {
+        let (sender, state) = watch::channel(State::Starting);
+        let repeats = spec.seed.is_some();
+        let mut kits = kits.to_vec();
+        kits.retain(|kit| kit.is_installed(&spec.python.site_packages));
+        kits.sort_unstable_by_key(|kit| Kit::SERVING.iter().position(|other| other == kit));
+        kits.dedup();
+        if kits.is_empty() {
+            kits.push(Kit::Science);
+        }
+        let room = size.standby_bytes / kits.len() as u64;
+        let kinds: Arc<[Kind]> = kits.iter().map(|kit| Kind::new(*kit, room, &size)).collect();
+        let activity = Arc::new(ActivityGauge::new());
+        tokio::spawn(keep(spec, least, size, Arc::clone(&kinds), Arc::clone(&activity), sender));
+        Pool {
+            kinds,
+            activity,
+            permits: Arc::new(Semaphore::new(size.max_cells)),
+            queue: size.queue,
+            state,
+            standard,
+            repeats,
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Waits for the first cell, or for the reason why none can be made.
+    pub async fn first(&self) -> State {
+        let mut state = self.state.clone();
+        // After the task has ended, its last state remains.
+        drop(state.wait_for(|state| !matches!(state, State::Starting)).await);
+        state.borrow().clone()
+    }
+
+    /// Marks a run as active until the result is dropped.
+    pub fn begin_run(&self) -> ActiveRun<'_> {
+        self.activity.begin_run()
+    }
+
+    /// Waits until no code runs, at most for this time.
+    pub async fn wait_idle(&self, at_most: Duration) {
+        self.activity.wait_idle(Instant::now() + at_most).await;
+    }
+
+    /// Whether the maximum number of cells is in use.
+    pub fn is_full(&self) -> bool {
+        self.permits.available_permits() == 0
+    }
+
+    /// Returns an unused cell of the best kit for these imports, and its isolation tier.
+    pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
+        let kit = self.kit_for(imports, more);
+        let waited = tokio::time::timeout(self.queue, async {
+            let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+            let cell = match self.take_now(kit) {
+                Some(cell) => cell,
+                None => self.nearest(kit).standbys.take().await,
+            };
+            Some(Taken { cell, _permit: permit })
+        });
+        match (waited.await, self.state()) {
+            (Ok(Some(taken)), State::Ready { isolation }) => Ok((taken, isolation.tier)),
+            (_, State::Failing { why }) => Err(NoCell::Failing { why }),
+            (_, _) => Err(NoCell::Busy),
+        }
+    }
+
+    /// Replaces a cell that died before it had run anything.
+    pub async fn replace(
+        &self,
+        dead: Taken,
+        imports: &[String],
+        more: bool,
+    ) -> Result<(Taken, Cell), NoCell> {
+        let Taken { cell: dead, _permit } = dead;
+        let kit = self.kit_for(imports, more);
+        let cell = tokio::time::timeout(self.queue, async {
+            match self.take_now(kit) {
+                Some(cell) => cell,
+                None => self.nearest(kit).standbys.take().await,
+            }
+        });
+        match (cell.await, self.state()) {
+            (Ok(cell), _) => Ok((Taken { cell, _permit }, dead)),
+            (Err(_), State::Failing { why }) => Err(NoCell::Failing { why }),
+            (Err(_), _) => Err(NoCell::Busy),
+        }
+    }
+
+    /// If `more` code will follow, its imports are unknown.
+    fn kit_for(&self, imports: &[String], more: bool) -> Kit {
+        let least = if more { Kit::Science } else { Kit::Bare };
+        Kit::for_imports(imports, &self.standard).max(least)
+    }
+
+    /// Returns a ready standby of this kit. If there is none, one of the science kit is better than waiting,
+    /// unless other requests wait: making such a cell takes several times as long.
+    fn take_now(&self, kit: Kit) -> Option<Cell> {
+        let nearest = &self.nearest(kit).standbys;
+        if let Some(cell) = nearest.take_now() {
+            return Some(cell);
+        }
+        let science = self.kinds.iter().find(|kind| kind.kit == Kit::Science && kit < kind.kit)?;
+        let may_lend = !self.repeats && !nearest.has_waiters() && science.standbys.is_full();
+        may_lend.then(|| science.standbys.take_now()).flatten()
+    }
+
+    /// Cells of this kit, or of the most complete kit that is ready.
+    fn nearest(&self, kit: Kit) -> &Kind {
+        let open = |kind: &&Kind| self.repeats || kind.open.load(Ordering::Relaxed);
+        let wanted = self.kinds.iter().filter(open).find(|kind| kind.kit == kit);
+        let most = || self.kinds.iter().filter(open).max_by_key(|kind| kind.kit);
+        wanted.or_else(most).unwrap_or(&self.kinds[0])
+    }
+}
+
+impl Kind {
+    fn new(kit: Kit, room: u64, size: &Size) -> Kind {
+        let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
+        let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
+        let standbys = StandbyPool::new(Target::new(least, most.min(size.max_cells)));
+        Kind { kit, standbys, open: AtomicBool::new(false) }
+    }
+
+    /// A cell has become ready.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes cells until the pool is dropped.
+async fn keep(
+    mut spec: ZygoteSpec,
+    least: Tier,
+    size: Size,
+    kinds: Arc<[Kind]>,
+    activity: Arc<ActivityGauge>,
+    sender: watch::Sender<State>,
+) {
+    let isolation = match isolation::find(&mut spec, least).await {
+        Ok(isolation) => Arc::new(isolation),
+        Err(error) => {
+            sender.send_replace(State::Failing { why: format!("{error:#}") });
+            return; // retrying would not help
+        }
+    };
+    let sender = Arc::new(sender);
+    let mut tasks = tokio::task::JoinSet::new();
+    for at in 0..kinds.len() {
+        let kit = kinds[at].kit;
+        let manager = ZygoteManager::new(
+            ZygoteSpec { kit, ..spec.clone() },
+            size.zygote_forks,
+            size.zygote_age,
+        );
+        let publisher = (at == 0).then(|| StatePublisher {
+            sender: Arc::clone(&sender),
+            isolation: Arc::clone(&isolation),
+        });
+        let (kinds, activity, sender) =
+            (Arc::clone(&kinds), Arc::clone(&activity), Arc::clone(&sender));
+        tasks.spawn(async move {
+            if kit == Kit::TensorFlow {
+                let ready = |state: &State| matches!(state, State::Ready { .. });
+                drop(sender.subscribe().wait_for(ready).await);
+                tokio::time::sleep(LAST_KIT_AFTER).await;
+            }
+            replenisher::keep(manager, &kinds[at], &activity, publisher).await;
+        });
+    }
+    // The other tasks end with this one, which ends when the pool is dropped.
+    sender.closed().await;
+}
