@@ -24,7 +24,7 @@ pub fn unknown<'a>(history: &'a [Step], input: &'a [Step]) -> Option<&'a str> {
 fn id(step: &Step) -> Option<&str> {
     match step {
         Step::FunctionCall(call) => Some(&call.id),
-        Step::Foreign(step) => step["id"].as_str(),
+        Step::Passthrough(step) => step["id"].as_str(),
         _ => None,
     }
 }
@@ -37,7 +37,7 @@ pub fn wait(done: &Finished) -> bool {
         .take_while(|step| !matches!(step, Step::UserInput(_) | Step::FunctionResult(_)))
         .any(|step| match step {
             Step::FunctionCall(_) => true,
-            Step::Foreign(step) => step["type"] == "function_call",
+            Step::Passthrough(step) => step["type"] == "function_call",
             _ => false,
         })
 }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_result_belongs_to_a_call_before_it() {
-        let theirs = Step::Foreign(json!({"type": "tool_call", "id": "theirs"}));
+        let theirs = Step::Passthrough(json!({"type": "tool_call", "id": "theirs"}));
         let history = [call("a"), theirs, result("old")];
         for (input, wanted) in [
             (vec![result("a")], None),

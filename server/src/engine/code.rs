@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::files::Held;
-use super::report::{self, Told};
+use super::files::FileData;
+use super::report::RunReport;
 use super::run::{Run, RunError};
 use crate::interaction::{
-    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Shell,
-    Source, Step, Turn,
+    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Source,
+    Step, StepStart, Turn,
 };
 use crate::journal::CodeRun;
 use crate::sandbox::{Again, Cell, Expected, RunOutput};
@@ -15,7 +15,7 @@ use crate::sandbox::{Again, Cell, Expected, RunOutput};
 impl Run {
     pub fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
         if !turn.may_run_code() {
-            self.usage.said_unseen(&code);
+            self.usage.add_unseen_text(&code);
         }
         let (id, signature) = self.names_of_call(self.ids.signature());
         let call = CodeCall { id, code, signature };
@@ -28,28 +28,28 @@ impl Run {
     /// Runs the code that waits, and writes down call, result and pictures.
     pub async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
         let call = turn.call().clone();
-        if self.left.called.take().as_ref() != Some(&call.id) {
+        if self.left.stored_call.take().as_ref() != Some(&call.id) {
             let (code, signature) = (call.code.clone(), call.signature.clone());
-            let shell = Shell::CodeCall { id: call.id.clone() };
-            self.whole_step(shell, vec![Delta::CodeCall { code, signature }]);
+            let start = StepStart::CodeCall { id: call.id.clone() };
+            self.whole_step(start, vec![Delta::CodeCall { code, signature }]);
         }
-        self.write_down().await?;
+        self.flush().await?;
 
         self.run_again().await?;
         let output = self.run_in_cell(&call.code).await?;
         self.shares.push(Arc::clone(&output.share));
-        let told = report::tell(&output);
-        self.note_run(&call.code, &told, &output);
+        let report = RunReport::new(&output);
+        self.note_run(&call.code, &report, &output);
         let result = CodeResult {
             call_id: call.id,
-            outcome: told.outcome,
-            result: told.result,
-            stdout: told.stdout,
+            outcome: report.outcome,
+            result: report.result,
+            stdout: report.stdout,
             images: output.images.len(),
             signature: self.ids.signature(),
         };
-        let shell = Shell::CodeResult { call_id: result.call_id.clone() };
-        self.whole_step(shell, vec![Delta::CodeResult(result.clone())]);
+        let start = StepStart::CodeResult { call_id: result.call_id.clone() };
+        self.whole_step(start, vec![Delta::CodeResult(result.clone())]);
         let pictures: Vec<Media> = output
             .images
             .into_iter()
@@ -65,33 +65,33 @@ impl Run {
             // A step of their own, before the text: the SDKs' `output_text` is then the whole
             // answer, and their `output_image` finds the picture.
             let deltas = pictures.iter().cloned().map(Delta::Media).collect();
-            self.whole_step(Shell::ModelOutput, deltas);
+            self.whole_step(StepStart::ModelOutput, deltas);
             let contents = pictures.into_iter().map(Content::Media).collect();
-            turn = turn.said(Step::ModelOutput(contents));
+            turn = turn.with_step(Step::ModelOutput(contents));
         }
         // In one piece: a result without its pictures would be half of it.
-        self.write_down().await?;
+        self.flush().await?;
         Ok(turn)
     }
 
     /// For those who wonder why the answer is what it is. The log says that code failed, and the journal
     /// has the code.
-    fn note_run(&self, code: &str, told: &Told, output: &RunOutput) {
+    fn note_run(&self, code: &str, report: &RunReport, output: &RunOutput) {
         let wall_ms = output.finished.usage.wall_us as f64 / 1000.0;
-        if told.outcome.is_error() {
+        if report.outcome.is_error() {
             tracing::warn!(
                 interaction.id = %self.log.head().id,
                 scenario = self.prompt.note.scenario(),
-                outcome = told.outcome.as_str(),
+                outcome = report.outcome.as_str(),
                 wall_ms,
                 "code failed"
             );
         }
         self.prompt.note.code_ran(CodeRun {
             code: code.to_owned(),
-            outcome: told.outcome,
-            stdout: told.stdout.clone(),
-            stderr: told.stderr.clone(),
+            outcome: report.outcome,
+            stdout: report.stdout.clone(),
+            stderr: report.stderr.clone(),
             pictures: output.images.len(),
             wall_ms,
         });
@@ -100,10 +100,10 @@ impl Run {
     /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing
     /// outside, so running it twice harms nobody, unless it goes differently.
     async fn run_again(&mut self) -> Result<(), RunError> {
-        for (code, before) in std::mem::take(&mut self.left.runs) {
-            let told = report::tell(&self.run_in_cell(&code).await?);
-            if (told.outcome, &told.result) != (before.outcome, &before.result) {
-                return Err(RunError::OtherResult);
+        for (code, before) in std::mem::take(&mut self.left.earlier_runs) {
+            let report = RunReport::new(&self.run_in_cell(&code).await?);
+            if (report.outcome, &report.result) != (before.outcome, &before.result) {
+                return Err(RunError::DifferentResult);
             }
         }
         Ok(())
@@ -144,13 +144,13 @@ impl Run {
     async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
         let mut in_memory = Vec::new();
         for file in &self.files {
-            if let Held::InMemory(content) = &file.content {
+            if let FileData::InMemory(content) = &file.content {
                 in_memory.push((file.about.name.as_str(), content));
             }
         }
         let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
         for file in &self.files {
-            if let Held::OnDisk(stored) = &file.content {
+            if let FileData::OnDisk(stored) = &file.content {
                 let content = self.sent_ahead.content(stored).await?;
                 cell.put(&file.about.name, &content).await?;
             }

@@ -19,11 +19,11 @@ const MAX_TOTAL_BYTES: u64 = 512 << 20;
 #[derive(Debug, Clone)]
 pub struct File {
     pub about: InputFile,
-    pub content: Held,
+    pub content: FileData,
 }
 
 #[derive(Debug, Clone)]
-pub enum Held {
+pub enum FileData {
     InMemory(Bytes),
     /// Sent ahead by the client, and too large to be held for as long as an interaction lasts.
     OnDisk(store::File),
@@ -118,7 +118,7 @@ fn inline(index: usize, media: &Media, told: Option<String>, content: &Bytes) ->
     });
     let here = FileContent::Here(content.clone());
     let about = about(index, mime_type, content.len() as u64, here);
-    File { about, content: Held::InMemory(content.clone()) }
+    File { about, content: FileData::InMemory(content.clone()) }
 }
 
 async fn sent_ahead(
@@ -135,7 +135,7 @@ async fn sent_ahead(
     }
     let mime_type = media.mime_type.as_ref().unwrap_or(&file.mime_type).clone();
     let stored = FileContent::Stored(file.sha256.clone());
-    Ok(File { about: about(index, mime_type, file.bytes, stored), content: Held::OnDisk(file) })
+    Ok(File { about: about(index, mime_type, file.bytes, stored), content: FileData::OnDisk(file) })
 }
 
 /// `abc` of `files/abc`, or of an address that ends with it: clients reach one server by many names.

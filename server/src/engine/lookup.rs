@@ -1,7 +1,7 @@
 //! Searches: making them, and writing down what was found.
 
 use super::run::Run;
-use crate::interaction::{AwaitingModel, Delta, Found, SearchCall, SearchResult, Shell, Step};
+use crate::interaction::{AwaitingModel, Delta, Found, SearchCall, SearchResult, Step, StepStart};
 use crate::search;
 use crate::store::StoreError;
 
@@ -35,7 +35,7 @@ impl Run {
         call: SearchCall,
     ) -> Result<AwaitingModel, StoreError> {
         // Who follows the log sees what is looked for while it is looked for.
-        self.write_down().await?;
+        self.flush().await?;
         let found = match &self.search {
             Some(search) => search::find(search.as_ref(), &call.queries).await,
             None => Ok(Vec::new()),
@@ -57,8 +57,8 @@ impl Run {
         let call = SearchCall { id: self.ids.call(), queries, signature: self.ids.signature() };
         let delta =
             Delta::SearchCall { queries: call.queries.clone(), signature: call.signature.clone() };
-        self.whole_step(Shell::SearchCall { id: call.id.clone() }, vec![delta]);
-        (turn.said(Step::SearchCall(call.clone())), call)
+        self.whole_step(StepStart::SearchCall { id: call.id.clone() }, vec![delta]);
+        (turn.with_step(Step::SearchCall(call.clone())), call)
     }
 
     fn search_result(
@@ -75,8 +75,8 @@ impl Run {
             is_error,
             signature: self.ids.signature(),
         };
-        let shell = Shell::SearchResult { call_id: result.call_id.clone() };
-        self.whole_step(shell, vec![Delta::SearchResult(result.clone())]);
-        turn.said(Step::SearchResult(result))
+        let start = StepStart::SearchResult { call_id: result.call_id.clone() };
+        self.whole_step(start, vec![Delta::SearchResult(result.clone())]);
+        turn.with_step(Step::SearchResult(result))
     }
 }

@@ -2,19 +2,19 @@
 //! model and the sandbox.
 
 mod calls;
-mod carry;
 mod code;
-mod echo;
+mod drive;
 mod endings;
 mod fetch;
 mod files;
 mod form;
+mod ids;
 mod lookup;
-mod names;
-mod orders;
 mod record;
+mod replay;
 mod report;
 mod resume;
+mod resume_state;
 mod run;
 mod steps;
 mod tasks;
@@ -34,23 +34,23 @@ use crate::counts::Counts;
 use crate::fault::Fault;
 use crate::ids::Ids;
 use crate::interaction::{
-    AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,
+    AwaitingModel, InteractionSettings, Limits, ServiceTier, Status, Step, Summaries, Tokens, Turn,
 };
-use crate::journal::{Asked, Journal, Note};
+use crate::journal::{Journal, JournalHandle, RequestSummary};
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
-use crate::store::{Head, Keep, Log, Owner, Store, StoreError};
+use crate::store::{Head, Log, Owner, Persistence, Store, StoreError};
 use crate::trace;
-use form::Form;
-use names::Names;
+use form::ResponseFormat;
+use ids::IdGenerator;
 use tasks::{Background, Tasks};
 
 pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
 pub use files::{FileError, Sources};
-pub use form::NotASchema;
-pub use report::{Told, tell};
+pub use form::InvalidSchema;
+pub use report::RunReport;
 
 /// How long the start of an interaction waits for the model's first word, so that a refusal can
 /// still be an answer of its own instead of an error inside a stream.
@@ -75,7 +75,7 @@ pub struct Engine {
     limits: Limits,
     journal: Journal,
     counts: Counts,
-    names: Names,
+    ids: IdGenerator,
     running: TaskTracker,
     /// Those of them that can be found.
     tasks: Tasks,
@@ -96,7 +96,7 @@ pub struct Request {
     pub tools: Tools,
     /// As it came; `Null` where there was none.
     pub generation_config: Value,
-    pub keep: Keep,
+    pub persistence: Persistence,
     /// Whether it goes on without its client, and after a restart. Such a one is kept.
     pub background: bool,
     pub service_tier: ServiceTier,
@@ -111,7 +111,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Running {
     log: Arc<Log>,
-    note: Note,
+    note: JournalHandle,
     ids: Arc<Ids>,
     _cancel: Option<DropGuard>,
 }
@@ -148,7 +148,7 @@ pub enum EngineError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("the schema of the answer cannot be used: {0}")]
-    Schema(#[from] NotASchema),
+    Schema(#[from] InvalidSchema),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("the server is stopping")]
@@ -180,7 +180,7 @@ impl Engine {
             limits,
             journal: Journal::default(),
             counts: Counts::default(),
-            names: Names::default(),
+            ids: IdGenerator::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
             background: Background::default(),
@@ -192,7 +192,7 @@ impl Engine {
     /// The same with names that follow from a seed.
     #[must_use]
     pub fn seeded(self, seed: Option<u64>) -> Engine {
-        Engine { names: Names(seed), ..self }
+        Engine { ids: IdGenerator(seed), ..self }
     }
 
     /// The same without a journal, where nobody may read it.
@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Begins an interaction and returns once the model has said its first word, or has taken its
-    /// time. From then on all that happens is in the log.
+    /// time. From then on all that record is in the log.
     pub async fn start_in(
         self: &Arc<Self>,
         namespace: &Namespace,
@@ -233,12 +233,12 @@ impl Engine {
             }
             false => None,
         };
-        let form = Form::of(&request.generation_config).await?;
+        let form = ResponseFormat::from_config(&request.generation_config).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
         let read = usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
-        let terms = Terms {
+        let settings = InteractionSettings {
             tier: request.service_tier,
             prompt: Some(read),
             summaries: summaries(&request.generation_config),
@@ -257,21 +257,21 @@ impl Engine {
             Err(_) => None,
         };
 
-        let orders = request.background.then(|| orders::of(namespace, &request));
-        let (ids, id) = self.names.of(&request, &prompt, &self.store).await?;
+        let resume_state = request.background.then(|| resume_state::encode(namespace, &request));
+        let (ids, id) = self.ids.for_request(&request, &prompt, &self.store).await?;
         let ids = Arc::new(ids);
         let head = Head {
             id,
             model: request.model,
             previous_interaction_id: request.previous_interaction_id,
             input: request.input,
-            orders,
+            resume_state,
             owner: request.owner,
         };
         let cancel = self.stop.child_token();
         // From here on a client that goes away cancels what it cannot undo.
         let guard = (!request.background).then(|| cancel.clone().drop_guard());
-        let log = self.store.begin(head, request.keep, terms);
+        let log = self.store.begin(head, request.persistence, settings);
         let note = prompt.note.clone();
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
@@ -280,7 +280,7 @@ impl Engine {
         let engine = Arc::clone(self);
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
-            engine.carry(run, turn, Some((words, first)), cancel).await;
+            engine.drive(run, turn, Some((words, first)), cancel).await;
             drop((listed, counted));
         });
         log.exists().await?;
@@ -374,7 +374,7 @@ impl Engine {
             let Some(log) = self.store.find(owner, &wanted).await? else {
                 return Err(EngineError::UnknownPrevious(wanted));
             };
-            if log.fold().status() == Status::InProgress {
+            if log.projection().status() == Status::InProgress {
                 return Err(EngineError::PreviousInProgress(wanted));
             }
             id = log.head().previous_interaction_id.clone();
@@ -383,7 +383,7 @@ impl Engine {
         let mut steps = Vec::new();
         for log in links.into_iter().rev() {
             steps.extend(log.head().input.iter().cloned());
-            steps.extend(log.fold().into_steps());
+            steps.extend(log.projection().into_steps());
         }
         Ok(steps)
     }
@@ -398,12 +398,12 @@ fn summaries(generation_config: &Value) -> Summaries {
     }
 }
 
-fn asked(request: &Request, steps: &[Step], files: &[files::File]) -> Asked {
+fn asked(request: &Request, steps: &[Step], files: &[files::File]) -> RequestSummary {
     let results = request.input.iter().filter_map(|step| match step {
         Step::FunctionResult(result) => Some(result.result.clone()),
         _ => None,
     });
-    Asked {
+    RequestSummary {
         model: request.model.clone(),
         input: steps.iter().rev().find_map(Step::user_text).unwrap_or_default(),
         system_instruction: request.system_instruction.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::files::{File, Held};
+use super::files::{File, FileData};
 use super::run::RunError;
 use crate::interaction::{Event, Status, Usage};
 use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
@@ -21,7 +21,9 @@ pub fn word(ended: &Result<Event, RunError>) -> Option<&'static str> {
             Status::Incomplete => "incomplete",
             Status::InProgress | Status::Failed | Status::Cancelled => return None,
         },
-        Ok(_) | Err(RunError::Backend(_) | RunError::BrokenOff | RunError::Misfit(_)) => "failed",
+        Ok(_) | Err(RunError::Backend(_) | RunError::StreamEnded | RunError::InvalidAnswer(_)) => {
+            "failed"
+        }
         Err(_) => return None,
     })
 }
@@ -73,7 +75,7 @@ async fn content(file: &File, room: usize, sent_ahead: &Files) -> Option<Bytes> 
         return None;
     }
     match &file.content {
-        Held::InMemory(content) => Some(content.clone()),
-        Held::OnDisk(stored) => sent_ahead.content(stored).await.ok(),
+        FileData::InMemory(content) => Some(content.clone()),
+        FileData::OnDisk(stored) => sent_ahead.content(stored).await.ok(),
     }
 }

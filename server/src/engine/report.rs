@@ -7,7 +7,7 @@ use crate::sandbox::RunOutput;
 
 /// A run in words.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct RunReport {
     pub outcome: Outcome,
     /// A run that worked: its stdout. Any other: stdout, stderr with the traceback, and a line for
     /// what was seen from outside.
@@ -17,26 +17,30 @@ pub struct Told {
     pub stderr: String,
 }
 
-pub fn tell(output: &RunOutput) -> Told {
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let outcome = match output.finished.outcome {
-        Verdict::Ok => Outcome::Ok,
-        Verdict::Stopped { limit: Limit::WallMs(_) | Limit::CpuMs(_) } => Outcome::DeadlineExceeded,
-        _ => Outcome::Failed,
-    };
-    let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    append(&mut stderr, &note(&output.finished.outcome));
-    if outcome.is_error() && stderr.is_empty() {
-        stderr.push_str("Failed without a word\n");
+impl RunReport {
+    pub fn new(output: &RunOutput) -> RunReport {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let outcome = match output.finished.outcome {
+            Verdict::Ok => Outcome::Ok,
+            Verdict::Stopped { limit: Limit::WallMs(_) | Limit::CpuMs(_) } => {
+                Outcome::DeadlineExceeded
+            }
+            _ => Outcome::Failed,
+        };
+        let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        append(&mut stderr, &note(&output.finished.outcome));
+        if outcome.is_error() && stderr.is_empty() {
+            stderr.push_str("Failed without a word\n");
+        }
+        let mut result = stdout.clone();
+        if outcome.is_error() {
+            append(&mut result, &stderr);
+        }
+        let missing = missing(output);
+        append(&mut result, &missing);
+        append(&mut stderr, &missing);
+        RunReport { outcome, result, stdout, stderr }
     }
-    let mut result = stdout.clone();
-    if outcome.is_error() {
-        append(&mut result, &stderr);
-    }
-    let missing = missing(output);
-    append(&mut result, &missing);
-    append(&mut stderr, &missing);
-    Told { outcome, result, stdout, stderr }
 }
 
 /// What the code itself could not say.
@@ -223,13 +227,13 @@ mod tests {
             ),
         ];
         for (verdict, outcome, last) in cases {
-            let told = tell(&output(verdict.clone()));
+            let report = RunReport::new(&output(verdict.clone()));
             let result = format!("before\na warning\n{last}");
-            assert_eq!((told.outcome, told.result), (outcome, result), "{verdict:?}");
-            assert_eq!(told.stdout, "before");
+            assert_eq!((report.outcome, report.result), (outcome, result), "{verdict:?}");
+            assert_eq!(report.stdout, "before");
         }
-        let told = tell(&output(Verdict::Ok));
-        assert_eq!((told.outcome, told.result.as_str()), (Outcome::Ok, "before"));
+        let report = RunReport::new(&output(Verdict::Ok));
+        assert_eq!((report.outcome, report.result.as_str()), (Outcome::Ok, "before"));
     }
 
     #[test]
@@ -256,8 +260,8 @@ mod tests {
             ),
         ];
         for (limit, words) in cases {
-            let told = tell(&output(Verdict::Stopped { limit }));
-            assert_eq!(told.stderr, format!("a warning\n{words}\n"));
+            let report = RunReport::new(&output(Verdict::Stopped { limit }));
+            assert_eq!(report.stderr, format!("a warning\n{words}\n"));
         }
         let cases = [
             (Limit::MemoryBytes(2 << 30), "2048 MiB of memory"),
@@ -268,8 +272,8 @@ mod tests {
             (Limit::DiskFiles(10_000), "10000 files and folders"),
         ];
         for (limit, words) in cases {
-            let told = tell(&output(Verdict::Raised { limit: Some(limit) }));
-            assert_eq!(told.stderr, format!("a warning\nThe limit is {words}\n"));
+            let report = RunReport::new(&output(Verdict::Raised { limit: Some(limit) }));
+            assert_eq!(report.stderr, format!("a warning\nThe limit is {words}\n"));
         }
     }
 
@@ -279,16 +283,16 @@ mod tests {
         (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
         let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n\
                      [… 1 file left out: the limit is 100, 32 MiB together …]\n";
-        let told = tell(&output);
-        assert_eq!(told.result, format!("before\n{lines}"));
-        assert_eq!(told.stderr, format!("a warning\n{lines}"));
-        assert_eq!(told.stdout, "before");
+        let report = RunReport::new(&output);
+        assert_eq!(report.result, format!("before\n{lines}"));
+        assert_eq!(report.stderr, format!("a warning\n{lines}"));
+        assert_eq!(report.stdout, "before");
     }
 
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
         let mut output = output(Verdict::Ok);
         output.stdout = b"\xff!".as_slice().into();
-        assert_eq!(tell(&output).result, "\u{fffd}!");
+        assert_eq!(RunReport::new(&output).result, "\u{fffd}!");
     }
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::echo::Echo;
-use super::form::Form;
-use super::run::{Left, Run};
+use super::form::ResponseFormat;
+use super::replay::ReplayFilter;
+use super::run::{ResumedState, Run};
 use super::steps::Open;
-use super::{Engine, EngineError, carry, orders};
+use super::{Engine, EngineError, drive, resume_state};
 use crate::interaction::{
-    AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, ForeignStep, Status,
-    Step, Turn,
+    AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, PassthroughStep,
+    Status, Step, Turn,
 };
 use crate::recording::RecordingSession;
 use crate::store::Log;
@@ -58,39 +58,41 @@ impl Engine {
                 if self.stop.is_cancelled() {
                     return log.leave();
                 }
-                let usage = log.fold().usage().unwrap_or_default();
+                let usage = log.projection().usage().unwrap_or_default();
                 let cancelled = Event::Finished { status: Status::Cancelled, usage };
-                return carry::end(&log, vec![cancelled]).await;
+                return drive::end(&log, vec![cancelled]).await;
             }
         };
         match self.restored(&log).await {
             Ok((run, turn)) => {
                 tracing::info!(interaction.id = %log.head().id, "an interaction goes on");
-                self.carry(run, turn, None, cancel).await;
+                self.drive(run, turn, None, cancel).await;
             }
             Err(_) => {
                 // The reason may repeat what the client sent.
                 tracing::warn!(interaction.id = %log.head().id, "interaction cannot be resumed");
                 let why = "The server was restarted, and this interaction could not go on.";
                 let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
-                carry::end(&log, vec![failed]).await;
+                drive::end(&log, vec![failed]).await;
             }
         }
     }
 
     /// An interaction as it was when its server died.
     async fn restored(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
-        let (namespace, request) = orders::read(log.head())?;
-        let form = Form::of(&request.generation_config).await.map_err(EngineError::from)?;
+        let (namespace, request) = resume_state::decode(log.head())?;
+        let form = ResponseFormat::from_config(&request.generation_config)
+            .await
+            .map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
         prompt.recording = RecordingSession::default(); // what was said before the restart is not on it
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
-        let ids = self.names.after_restart(&log.head().id);
+        let ids = self.ids.after_restart(&log.head().id);
         let mut run = self.run(Arc::clone(log), Arc::new(ids), prompt, files, form);
-        let fold = log.fold();
-        let open = fold.is_open();
-        let steps = fold.into_steps();
+        let projection = log.projection();
+        let open = projection.is_open();
+        let steps = projection.into_steps();
         run.next_index = steps.len();
         run.open = if open { open_step(&steps) } else { None };
         let (turn, left) = state(turn, steps, open);
@@ -108,15 +110,17 @@ fn open_step(steps: &[Step]) -> Option<Open> {
             let text = steps[index].model_text().unwrap_or_default();
             Some(Open::Text { index, text })
         }
-        Step::Foreign(step) => Some(Open::Foreign { index, step: ForeignStep::new(step.clone()) }),
+        Step::Passthrough(step) => {
+            Some(Open::Passthrough { index, step: PassthroughStep::new(step.clone()) })
+        }
         // All others are written in one piece.
         _ => None,
     }
 }
 
 /// What an interaction's own steps have led to. `open` is about the last one.
-fn state(mut turn: AwaitingModel, steps: Vec<Step>, open: bool) -> (Turn, Left) {
-    let mut left = Left::default();
+fn state(mut turn: AwaitingModel, steps: Vec<Step>, open: bool) -> (Turn, ResumedState) {
+    let mut left = ResumedState::default();
     let mut since: Vec<Step> = Vec::new();
     let mut call: Option<CodeCall> = None;
     for step in steps {
@@ -124,24 +128,24 @@ fn state(mut turn: AwaitingModel, steps: Vec<Step>, open: bool) -> (Turn, Left) 
             Step::CodeCall(code) => call = Some(code),
             Step::CodeResult(result) => {
                 for step in since.drain(..) {
-                    turn = turn.said(step);
+                    turn = turn.with_step(step);
                 }
                 turn = ran(turn, call.take(), result, &mut left);
             }
             Step::ModelOutput(contents) if since.is_empty() && is_pictures(&contents) => {
-                turn = turn.said(Step::ModelOutput(contents));
+                turn = turn.with_step(Step::ModelOutput(contents));
             }
             step => since.push(step),
         }
     }
     let Some(call) = call else {
-        left.echo = Echo::of(since, open);
+        left.replay = ReplayFilter::new(since, open);
         return (Turn::Model(turn), left);
     };
     for step in since {
-        turn = turn.said(step);
+        turn = turn.with_step(step);
     }
-    left.called = Some(call.id.clone());
+    left.stored_call = Some(call.id.clone());
     match turn.code(call) {
         Ok(waiting) => (Turn::Code(waiting), left),
         Err(done) => (Turn::Done(done), left),
@@ -152,17 +156,17 @@ fn ran(
     turn: AwaitingModel,
     call: Option<CodeCall>,
     result: CodeResult,
-    left: &mut Left,
+    left: &mut ResumedState,
 ) -> AwaitingModel {
     let Some(call) = call else {
         // Nobody writes a result without its call.
-        return turn.said(Step::CodeResult(result));
+        return turn.with_step(Step::CodeResult(result));
     };
-    left.runs.push((call.code.clone(), result.clone()));
+    left.earlier_runs.push((call.code.clone(), result.clone()));
     match turn.code(call) {
         Ok(waiting) => waiting.finished(result),
         // The limits are others than they were. What was run has been run.
-        Err(done) => AwaitingModel::exhausted(done).said(Step::CodeResult(result)),
+        Err(done) => AwaitingModel::exhausted(done).with_step(Step::CodeResult(result)),
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::calls;
-use super::echo::{Echo, Heard, OtherCalls};
 use super::files::File;
-use super::form::{self, Form};
+use super::form::{self, ResponseFormat};
+use super::replay::{DifferentCalls, ReplayFilter, Replayed};
 use super::steps::Open;
 use super::usage::Counter;
-use crate::backend::{Backend, BackendError, End, Finish, Mark, ModelEvent, ModelStream, Prompt};
+use crate::backend::{
+    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Prompt,
+};
 use crate::budget::Share;
 use crate::ids::Ids;
 use crate::interaction::{
@@ -48,24 +50,24 @@ pub struct Run {
     pub open: Option<Open>,
     pub next_index: usize,
     /// The form of the answer, where one was asked for. Until it is seen to fit, a text is held back.
-    pub form: Option<Form>,
+    pub form: Option<ResponseFormat>,
     pub held: String,
     pub repaired: bool,
     /// How the model knows the call that comes next, where it says so.
-    pub mark: Option<Mark>,
+    pub call_identity: Option<CallIdentity>,
     /// What another server left; nothing where this one began it.
-    pub left: Left,
+    pub left: ResumedState,
 }
 
 /// An interaction that another server did not end.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct ResumedState {
     /// What the model said of a turn that has no end.
-    pub echo: Echo,
+    pub replay: ReplayFilter,
     /// Id of a call that is written already, and has no result.
-    pub called: Option<String>,
+    pub stored_call: Option<String>,
     /// Code whose variables and files are gone with its cell, and what came of it.
-    pub runs: Vec<(String, CodeResult)>,
+    pub earlier_runs: Vec<(String, CodeResult)>,
 }
 
 /// Why an interaction broke off.
@@ -74,13 +76,13 @@ pub enum RunError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("the model's stream broke off without an end")]
-    BrokenOff,
+    StreamEnded,
     #[error("code that was run again after a restart had another result")]
-    OtherResult,
+    DifferentResult,
     #[error("a model that was asked again after a restart called other functions")]
-    OtherCalls,
+    DifferentCalls,
     #[error("the model's answer does not fit the form: {0}")]
-    Misfit(String),
+    InvalidAnswer(String),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -96,7 +98,7 @@ impl RunError {
             RunError::Backend(BackendError::Unavailable(_)) => {
                 "the model is unavailable".to_owned()
             }
-            RunError::Misfit(_) => "the model's answer does not fit the form".to_owned(),
+            RunError::InvalidAnswer(_) => "the model's answer does not fit the form".to_owned(),
             other => other.to_string(),
         }
     }
@@ -111,19 +113,19 @@ impl RunError {
             RunError::Backend(BackendError::Unavailable(why)) => {
                 (FailureKind::Unavailable, why.clone())
             }
-            RunError::BrokenOff => {
+            RunError::StreamEnded => {
                 (FailureKind::Unavailable, "The model broke off in the middle.".to_owned())
             }
-            RunError::OtherResult => (
+            RunError::DifferentResult => (
                 FailureKind::Internal,
                 "The server was restarted, and code that it ran again had another result."
                     .to_owned(),
             ),
-            RunError::OtherCalls => (
+            RunError::DifferentCalls => (
                 FailureKind::Internal,
                 "The server was restarted, and the model then called other functions.".to_owned(),
             ),
-            RunError::Misfit(why) => (
+            RunError::InvalidAnswer(why) => (
                 FailureKind::Internal,
                 format!("The model's answer does not fit 'response_format': {why}."),
             ),
@@ -147,26 +149,26 @@ impl RunError {
 }
 
 /// What the model did with its turn.
-enum Said {
+enum TurnOutcome {
     Code(String),
     End(End),
 }
 
-impl From<OtherCalls> for RunError {
-    fn from(OtherCalls: OtherCalls) -> RunError {
-        RunError::OtherCalls
+impl From<DifferentCalls> for RunError {
+    fn from(DifferentCalls: DifferentCalls) -> RunError {
+        RunError::DifferentCalls
     }
 }
 
 /// A model that speaks already, and its first word, where that has come.
-pub type Speaking = (ModelStream, Option<Result<ModelEvent, BackendError>>);
+pub type InFlightTurn = (ModelStream, Option<Result<ModelEvent, BackendError>>);
 
 impl Run {
     /// Goes through the states until there is nothing more to do; the event is the last one.
-    pub async fn carry_through(
+    pub async fn run_to_completion(
         &mut self,
         mut turn: Turn,
-        mut listening: Option<Speaking>,
+        mut listening: Option<InFlightTurn>,
     ) -> Result<Event, RunError> {
         let mut finish = Finish::Stop;
         loop {
@@ -176,12 +178,13 @@ impl Run {
                     let (words, first) = listening.take().unwrap_or_else(|| self.ask(&waiting));
                     let (waiting, said) = self.listen(waiting, words, first).await?;
                     match said {
-                        Said::Code(code) => self.code(waiting, code),
-                        Said::End(End { finish: Finish::Searched, .. }) => {
+                        TurnOutcome::Code(code) => self.code(waiting, code),
+                        TurnOutcome::End(End { finish: Finish::Searched, .. }) => {
                             Turn::Model(waiting.searched())
                         }
-                        Said::End(end) => {
-                            let (waiting, repair) = self.in_form(waiting, end.finish).await?;
+                        TurnOutcome::End(end) => {
+                            let (waiting, repair) =
+                                self.enforce_response_format(waiting, end.finish).await?;
                             listening = repair;
                             finish = end.finish;
                             match listening {
@@ -204,7 +207,7 @@ impl Run {
             Finish::Stop | Finish::Searched => Status::Completed,
             Finish::MaxTokens => Status::Incomplete,
             Finish::Stopped(reason) => {
-                let why = format!("The model stopped without an answer: {}.", reason.word());
+                let why = format!("The model stopped without an answer: {}.", reason.as_str());
                 return Event::Failed(Failure::new(FailureKind::Stopped(reason), why));
             }
         };
@@ -212,7 +215,7 @@ impl Run {
     }
 
     /// Writes down what has happened. The last event of all is written by whoever carries this through.
-    pub async fn write_down(&mut self) -> Result<(), StoreError> {
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
         if self.unwritten.is_empty() && self.log.has_begun() {
             return Ok(());
         }
@@ -222,13 +225,13 @@ impl Run {
     /// The next word of a model. Who follows the log does not wait for it.
     async fn next_word(&mut self, words: &mut ModelStream) -> Result<ModelEvent, RunError> {
         if self.unwritten.len() >= MAX_UNWRITTEN {
-            self.write_down().await?;
+            self.flush().await?;
         }
         let word = match words.try_recv() {
             Ok(word) => word,
             Err(_) => {
-                self.write_down().await?;
-                words.recv().await.ok_or(RunError::BrokenOff)?
+                self.flush().await?;
+                words.recv().await.ok_or(RunError::StreamEnded)?
             }
         };
         Ok(word?)
@@ -236,7 +239,7 @@ impl Run {
 
     /// Asks the model for its next turn. Where code would not be run, it is asked for its answer
     /// without the tool.
-    fn ask(&mut self, turn: &AwaitingModel) -> Speaking {
+    fn ask(&mut self, turn: &AwaitingModel) -> InFlightTurn {
         let mut prompt = self.prompt.clone();
         self.usage.asked();
         prompt.steps = turn.steps().into();
@@ -251,31 +254,31 @@ impl Run {
         mut turn: AwaitingModel,
         mut words: ModelStream,
         mut first: Option<Result<ModelEvent, BackendError>>,
-    ) -> Result<(AwaitingModel, Said), RunError> {
+    ) -> Result<(AwaitingModel, TurnOutcome), RunError> {
         let mut heard = VecDeque::new();
         loop {
             let word = match heard.pop_front() {
-                Some(Heard::Known(step)) => {
-                    turn = turn.said(step);
+                Some(Replayed::Stored(step)) => {
+                    turn = turn.with_step(step);
                     continue;
                 }
-                Some(Heard::Unanswered(call)) => {
-                    turn = turn.said(Step::SearchCall(call.clone()));
+                Some(Replayed::Unanswered(call)) => {
+                    turn = turn.with_step(Step::SearchCall(call.clone()));
                     turn = self.look_up(turn, call).await?;
                     continue;
                 }
-                Some(Heard::Broken) => {
+                Some(Replayed::Interrupted) => {
                     turn = self.close(turn);
                     continue;
                 }
-                Some(Heard::New(word)) => word,
+                Some(Replayed::New(word)) => word,
                 None => {
                     let word = match first.take() {
                         Some(word) => word?,
                         None => self.next_word(&mut words).await?,
                     };
-                    if !self.left.echo.is_over() {
-                        heard.extend(self.left.echo.hear(word)?);
+                    if !self.left.replay.is_done() {
+                        heard.extend(self.left.replay.filter(word)?);
                         continue;
                     }
                     word
@@ -286,38 +289,38 @@ impl Run {
                 ModelEvent::Text(piece) if self.form.is_some() => self.held.push_str(&piece),
                 ModelEvent::Text(piece) => turn = self.text(turn, piece),
                 ModelEvent::Search { queries, found } => {
-                    turn = self.let_go(turn);
+                    turn = self.flush_held_text(turn);
                     turn = self.close(turn);
                     turn = self.search(turn, queries, found);
                 }
                 ModelEvent::Lookup { queries } => {
-                    turn = self.let_go(turn);
+                    turn = self.flush_held_text(turn);
                     turn = self.close(turn);
                     turn = self.search_for(turn, queries).await?;
                 }
                 ModelEvent::FunctionCall { name, arguments } => {
-                    turn = self.let_go(turn);
+                    turn = self.flush_held_text(turn);
                     turn = self.close(turn);
                     let (id, signature) = self.names_of_call(self.ids.signature_of_call(&name));
                     let call = FunctionCall { id, name, arguments, signature };
                     turn = self.function_call(turn, call);
                 }
-                ModelEvent::Mark(mark) => self.mark = Some(mark),
-                ModelEvent::Sealed(signature) => turn = self.seal(turn, signature),
-                ModelEvent::Foreign(foreign) => turn = self.foreign(turn, foreign),
-                ModelEvent::CountedElsewhere(usage) => {
-                    self.happens(Event::CountedElsewhere(usage));
+                ModelEvent::CallIdentity(identity) => self.call_identity = Some(identity),
+                ModelEvent::ThoughtSignature(signature) => turn = self.seal(turn, signature),
+                ModelEvent::Passthrough(passthrough) => turn = self.passthrough(turn, passthrough),
+                ModelEvent::UpstreamUsage(usage) => {
+                    self.record(Event::UpstreamUsage(usage));
                 }
                 ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
                 ModelEvent::Code(code) => {
-                    turn = self.let_go(turn);
-                    return Ok((self.close(turn), Said::Code(code)));
+                    turn = self.flush_held_text(turn);
+                    return Ok((self.close(turn), TurnOutcome::Code(code)));
                 }
                 ModelEvent::End(end) => {
                     if let Some(counted) = end.usage {
                         self.usage.counted(counted);
                     }
-                    return Ok((self.close(turn), Said::End(end)));
+                    return Ok((self.close(turn), TurnOutcome::End(end)));
                 }
             }
         }
@@ -325,26 +328,26 @@ impl Run {
 
     /// Sees to it that an answer has the form that was asked for. One that has not is not written
     /// down, and the model is told, once.
-    async fn in_form(
+    async fn enforce_response_format(
         &mut self,
         turn: AwaitingModel,
         finish: Finish,
-    ) -> Result<(AwaitingModel, Option<Speaking>), RunError> {
+    ) -> Result<(AwaitingModel, Option<InFlightTurn>), RunError> {
         let Some(form) = &self.form else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
         let why = match form.check(&self.held).await {
             Ok(json) => {
                 self.held = json.to_owned();
-                return Ok((self.let_go(turn), None));
+                return Ok((self.flush_held_text(turn), None));
             }
             // What was cut short cannot fit, and calls are no answer.
             Err(_) if calls || finish != Finish::Stop => {
-                return Ok((self.let_go(turn), None));
+                return Ok((self.flush_held_text(turn), None));
             }
             Err(why) => why,
         };
         if std::mem::replace(&mut self.repaired, true) {
-            return Err(RunError::Misfit(why));
+            return Err(RunError::InvalidAnswer(why));
         }
         let (answer, complaint) = (std::mem::take(&mut self.held), form::complaint(&why));
         self.usage.repaired(&answer, &complaint);
@@ -357,19 +360,21 @@ impl Run {
         prompt.steps = steps.into();
         self.prompt.recording.discard_turn();
         let mut words = self.backend.generate(prompt);
-        self.write_down().await?;
+        self.flush().await?;
         match words.recv().await {
             Some(Ok(first)) => Ok((turn, Some((words, Some(Ok(first)))))),
             // What it said before is what is wrong, and not that it will not be asked again.
-            _ => Err(RunError::Misfit(why)),
+            _ => Err(RunError::InvalidAnswer(why)),
         }
     }
 
     /// Id and signature of the call that the model makes now. `fresh` is the signature where the
     /// model gave none.
     pub fn names_of_call(&mut self, fresh: String) -> (String, String) {
-        match self.mark.take() {
-            Some(Mark { id, signature }) => (id.unwrap_or_else(|| self.ids.call()), signature),
+        match self.call_identity.take() {
+            Some(CallIdentity { id, signature }) => {
+                (id.unwrap_or_else(|| self.ids.call()), signature)
+            }
             None => (self.ids.call(), fresh),
         }
     }

@@ -1,9 +1,9 @@
 //! Steps, as they are written: begun, added to, closed.
 
 use super::run::Run;
-use crate::backend::Foreign;
+use crate::backend::Passthrough;
 use crate::interaction::{
-    AwaitingModel, Content, Delta, Event, ForeignStep, FunctionCall, Shell, Sources, Step,
+    AwaitingModel, Content, Delta, Event, FunctionCall, PassthroughStep, Sources, Step, StepStart,
     citations,
 };
 
@@ -12,26 +12,26 @@ use crate::interaction::{
 pub enum Open {
     Thought { index: usize, text: String },
     Text { index: usize, text: String },
-    Foreign { index: usize, step: ForeignStep },
+    Passthrough { index: usize, step: PassthroughStep },
 }
 
 impl Run {
     /// Something to write down.
-    pub fn happens(&mut self, event: Event) {
-        self.usage.hear(&event);
+    pub fn record(&mut self, event: Event) {
+        self.usage.add(&event);
         self.unwritten.push(event);
     }
 
     pub fn thought(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
         if !matches!(self.open, Some(Open::Thought { .. })) {
             turn = self.close(turn);
-            let index = self.begin(Shell::Thought);
+            let index = self.begin(StepStart::Thought);
             self.open = Some(Open::Thought { index, text: String::new() });
         }
         if let Some(Open::Thought { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::ThoughtSummary(piece));
-            self.happens(Event::StepDelta { index, delta });
+            self.record(Event::StepDelta { index, delta });
         }
         turn
     }
@@ -42,20 +42,20 @@ impl Run {
         }
         if !matches!(self.open, Some(Open::Text { .. })) {
             turn = self.close(turn);
-            let index = self.begin(Shell::ModelOutput);
+            let index = self.begin(StepStart::ModelOutput);
             self.open = Some(Open::Text { index, text: String::new() });
         }
         if let Some(Open::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
-            self.prompt.note.said(&piece);
+            self.prompt.note.add_text(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
-            self.happens(Event::StepDelta { index, delta });
+            self.record(Event::StepDelta { index, delta });
         }
         turn
     }
 
     /// Writes down a text that was held back: it is not the answer, or it fits.
-    pub fn let_go(&mut self, turn: AwaitingModel) -> AwaitingModel {
+    pub fn flush_held_text(&mut self, turn: AwaitingModel) -> AwaitingModel {
         let text = std::mem::take(&mut self.held);
         self.text(turn, text)
     }
@@ -71,20 +71,20 @@ impl Run {
             Some(Open::Text { index, text }) => {
                 // In JSON, brackets are lists.
                 let citations = match self.form {
-                    None if turn.has_sources() => citations(&text, &Sources::of(turn.steps())),
+                    None if turn.has_sources() => citations(&text, &Sources::new(turn.steps())),
                     _ => Vec::new(),
                 };
                 if !citations.is_empty() {
                     let delta = Delta::Citations(citations.clone());
-                    self.happens(Event::StepDelta { index, delta });
+                    self.record(Event::StepDelta { index, delta });
                 }
-                self.happens(Event::StepStopped { index });
+                self.record(Event::StepStopped { index });
                 let content = Content::Text { text, annotations: Vec::new(), citations };
-                turn.said(Step::ModelOutput(vec![content]))
+                turn.with_step(Step::ModelOutput(vec![content]))
             }
-            Some(Open::Foreign { index, step }) => {
-                self.happens(Event::StepStopped { index });
-                turn.said(Step::Foreign(step.into_value()))
+            Some(Open::Passthrough { index, step }) => {
+                self.record(Event::StepStopped { index });
+                turn.with_step(Step::Passthrough(step.into_value()))
             }
         }
     }
@@ -96,7 +96,7 @@ impl Run {
             return self.sealed(turn, index, text, signature);
         }
         let turn = self.close(turn);
-        let index = self.begin(Shell::Thought);
+        let index = self.begin(StepStart::Thought);
         self.sealed(turn, index, String::new(), signature)
     }
 
@@ -108,59 +108,63 @@ impl Run {
         signature: String,
     ) -> AwaitingModel {
         let delta = Delta::ThoughtSignature(signature.clone());
-        self.happens(Event::StepDelta { index, delta });
-        self.happens(Event::StepStopped { index });
-        turn.said(Step::Thought { summary, signature })
+        self.record(Event::StepDelta { index, delta });
+        self.record(Event::StepStopped { index });
+        turn.with_step(Step::Thought { summary, signature })
     }
 
-    /// Hands on what happens to a step elsewhere. Who makes whole steps sees to their form as well.
-    pub fn foreign(&mut self, mut turn: AwaitingModel, foreign: Foreign) -> AwaitingModel {
-        match foreign {
-            Foreign::Started(step) => {
-                turn = self.let_go(turn);
+    /// Hands on what record to a step elsewhere. Who makes whole steps sees to their form as well.
+    pub fn passthrough(
+        &mut self,
+        mut turn: AwaitingModel,
+        passthrough: Passthrough,
+    ) -> AwaitingModel {
+        match passthrough {
+            Passthrough::Started(step) => {
+                turn = self.flush_held_text(turn);
                 turn = self.close(turn);
                 self.form = None;
-                let index = self.begin(Shell::Foreign(step.clone()));
-                self.open = Some(Open::Foreign { index, step: ForeignStep::new(step) });
+                let index = self.begin(StepStart::Passthrough(step.clone()));
+                self.open = Some(Open::Passthrough { index, step: PassthroughStep::new(step) });
                 turn
             }
-            Foreign::Delta(delta) => {
-                if let Some(Open::Foreign { index, step }) = &mut self.open {
+            Passthrough::Delta(delta) => {
+                if let Some(Open::Passthrough { index, step }) = &mut self.open {
                     step.add(&delta);
-                    let (index, delta) = (*index, Delta::Foreign(delta));
-                    self.happens(Event::StepDelta { index, delta });
+                    let (index, delta) = (*index, Delta::Passthrough(delta));
+                    self.record(Event::StepDelta { index, delta });
                 }
                 turn
             }
-            Foreign::Stopped => self.close(turn),
+            Passthrough::Stopped => self.close(turn),
         }
     }
 
     pub fn function_call(&mut self, turn: AwaitingModel, call: FunctionCall) -> AwaitingModel {
-        let shell = Shell::FunctionCall {
+        let start = StepStart::FunctionCall {
             id: call.id.clone(),
             name: call.name.clone(),
             signature: call.signature.clone(),
         };
         self.prompt.note.called(&call.name, &call.arguments);
-        self.whole_step(shell, vec![Delta::FunctionArguments(call.arguments.to_string())]);
-        turn.said(Step::FunctionCall(call))
+        self.whole_step(start, vec![Delta::FunctionArguments(call.arguments.to_string())]);
+        turn.with_step(Step::FunctionCall(call))
     }
 
-    fn begin(&mut self, shell: Shell) -> usize {
+    fn begin(&mut self, start: StepStart) -> usize {
         let index = self.next_index;
         self.next_index += 1;
-        self.happens(Event::StepStarted { index, shell });
+        self.record(Event::StepStarted { index, start });
         index
     }
 
     /// A step that is known from its first byte to its last.
-    pub fn whole_step(&mut self, shell: Shell, deltas: Vec<Delta>) {
-        let index = self.begin(shell);
+    pub fn whole_step(&mut self, start: StepStart, deltas: Vec<Delta>) {
+        let index = self.begin(start);
         for delta in deltas {
-            self.happens(Event::StepDelta { index, delta });
+            self.record(Event::StepDelta { index, delta });
         }
-        self.happens(Event::StepStopped { index });
+        self.record(Event::StepStopped { index });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counts tokens. A model that counts each of its turns is believed; for the others it is what the
 //! log comes to, which is an estimate that docs/src/concepts/tokens.md explains.
 
-use super::files::{self, File, Held};
+use super::files::{self, File, FileData};
 use crate::interaction::usage::{self, letters, of_letters};
 use crate::interaction::{Event, Media, Source, Step, Tally, Tokens, Usage, media};
 use crate::store::{Files, StoreError};
@@ -34,24 +34,24 @@ struct Measured {
 
 impl Counter {
     /// Goes on with what has been written down before.
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Counter {
-        Counter { tally: Tally::of(events), turns: 1, ..Counter::default() }
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Counter {
+        Counter { tally: Tally::new(events), turns: 1, ..Counter::default() }
     }
 
     /// What is being written down.
-    pub fn hear(&mut self, event: &Event) {
-        self.tally.hear(event);
+    pub fn add(&mut self, event: &Event) {
+        self.tally.add(event);
     }
 
     /// The model said something that will not be written down.
-    pub fn said_unseen(&mut self, text: &str) {
+    pub fn add_unseen_text(&mut self, text: &str) {
         self.unseen_letters += letters(text);
     }
 
     /// An answer was not taken, and the model is asked again with the reason.
     pub fn repaired(&mut self, answer: &str, complaint: &str) {
         self.asked();
-        self.said_unseen(answer);
+        self.add_unseen_text(answer);
         self.unseen_prompts += self.tally.between();
         self.unseen_prompts += Tokens::text(usage::text(answer) + usage::text(complaint));
     }
@@ -126,8 +126,8 @@ pub async fn of_prompt(
 async fn of_file(of_input: &Media, file: &File, sent_ahead: &Files) -> Result<Tokens, StoreError> {
     let (kind, mime_type) = (of_input.kind, Some(file.about.mime_type.as_str()));
     let stored = match &file.content {
-        Held::InMemory(content) => return Ok(media::tokens(kind, mime_type, content)),
-        Held::OnDisk(stored) => stored,
+        FileData::InMemory(content) => return Ok(media::tokens(kind, mime_type, content)),
+        FileData::OnDisk(stored) => stored,
     };
     let bytes = match media::needs(kind, mime_type) {
         media::Needs::Nothing => Default::default(),

@@ -22,7 +22,7 @@ use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
 use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
-use crate::interaction::{Failure, FailureKind, Manner};
+use crate::interaction::{Failure, FailureDelivery, FailureKind};
 use crate::sandbox::SandboxError;
 use crate::store::{Log, StoreError, UploadError};
 
@@ -146,7 +146,7 @@ pub struct ApiError {
     code: Code,
     message: String,
     retry_after: Option<Duration>,
-    manner: Manner,
+    delivery: FailureDelivery,
     /// Whether the error ends an upload.
     ends_upload: bool,
     /// The allowed methods, if the requested one is not allowed.
@@ -160,7 +160,7 @@ impl ApiError {
             code,
             message: message.into(),
             retry_after: None,
-            manner: Manner::Thrown,
+            delivery: FailureDelivery::HttpError,
             ends_upload: false,
             allow: None,
             source: None,
@@ -237,7 +237,7 @@ impl ApiError {
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> ApiError {
         let error = ApiError::new(Code::of(failure.kind), failure.message);
-        ApiError { retry_after: failure.retry_after, manner: failure.manner, ..error }
+        ApiError { retry_after: failure.retry_after, delivery: failure.delivery, ..error }
     }
 }
 
@@ -348,7 +348,7 @@ impl From<EngineError> for ApiError {
 impl IntoResponse for ApiError {
     /// A response without a body: [`render`] writes it.
     fn into_response(self) -> Response {
-        if self.manner == Manner::Dropped {
+        if self.delivery == FailureDelivery::ConnectionDrop {
             return dropped();
         }
         let mut response = self.code.status().into_response();

@@ -22,7 +22,7 @@ pub struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Those of all searches, in the order in which they were found.
-    pub fn of(steps: &'a [Step]) -> Sources<'a> {
+    pub fn new(steps: &'a [Step]) -> Sources<'a> {
         let mut sources = Sources::default();
         for step in steps {
             if let Step::SearchResult(result) = step {
@@ -178,7 +178,7 @@ mod tests {
     /// Each citation as `a: what it is about`.
     fn cited(text: &str) -> Vec<String> {
         let steps = [search(&["a", "b"]), search(&["b", "c"])];
-        let citations = citations(text, &Sources::of(&steps));
+        let citations = citations(text, &Sources::new(&steps));
         let name = |citation: &Citation| citation.title.to_lowercase();
         citations
             .iter()
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn ranges_count_bytes() {
         let steps = [search(&["a"])];
-        let citations = citations("Ja. Grüße 👋 [1]", &Sources::of(&steps));
+        let citations = citations("Ja. Grüße 👋 [1]", &Sources::new(&steps));
         assert_eq!(citations[0].range, 4..16);
     }
 
@@ -234,7 +234,7 @@ mod tests {
     fn the_time_for_a_long_text_grows_with_its_length() {
         const BYTES: usize = 4 << 20;
         let steps = [search(&["a"])];
-        let sources = Sources::of(&steps);
+        let sources = Sources::new(&steps);
         for unit in ["`[9] ", "[1", "[", "[ ", "[9] ", "`", "a. [9] ", "[1,", "``[x] "] {
             let text = unit.repeat(BYTES / unit.len());
             assert_eq!(citations(&text, &sources), [], "{unit}");
@@ -250,7 +250,7 @@ mod tests {
     fn many_pages_are_numbered_in_time_that_grows_with_their_number() {
         const PAGES: usize = 200_000;
         let steps = [many_pages(PAGES), many_pages(PAGES)];
-        let sources = Sources::of(&steps);
+        let sources = Sources::new(&steps);
         assert_eq!(sources.pages.len(), PAGES);
         let all = format!("All [{}].", vec![PAGES.to_string(); 100_000].join(","));
         assert_eq!(citations(&all, &sources).len(), 1);
@@ -261,7 +261,7 @@ mod tests {
         let steps = [many_pages(2 * MAX_CITATIONS)];
         let numbers: Vec<String> = (1..=2 * MAX_CITATIONS).map(|n| n.to_string()).collect();
         let text = format!("All [{}].", numbers.join(", "));
-        assert_eq!(citations(&text, &Sources::of(&steps)).len(), MAX_CITATIONS);
+        assert_eq!(citations(&text, &Sources::new(&steps)).len(), MAX_CITATIONS);
     }
 
     #[test]

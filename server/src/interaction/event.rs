@@ -3,11 +3,12 @@
 //! Events are the only record of an interaction: the reply, `GET`, the stream and the next turn's
 //! history are all made from them.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::foreign;
+use super::passthrough;
 use super::step::{
     Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
 };
@@ -17,11 +18,11 @@ use super::usage::{Tokens, Usage};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The interaction exists, and the model is about to be asked.
-    Created(Terms),
+    Created(InteractionSettings),
     StepStarted {
         /// Counts up from 0 over the model's steps; the user's input has no index.
         index: usize,
-        shell: Shell,
+        start: StepStart,
     },
     StepDelta {
         index: usize,
@@ -31,7 +32,7 @@ pub enum Event {
         index: usize,
     },
     /// What another server counted that ran all of this, in its own words.
-    CountedElsewhere(Value),
+    UpstreamUsage(Value),
     /// The end, unless it is [`Event::Failed`]. Nothing follows.
     Finished {
         status: Status,
@@ -43,7 +44,7 @@ pub enum Event {
 
 /// What was settled before anything happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Terms {
+pub struct InteractionSettings {
     pub tier: ServiceTier,
     /// What the model has to read. Logs of older servers do not say.
     pub prompt: Option<Tokens>,
@@ -72,7 +73,7 @@ impl ServiceTier {
     pub const ALL: [ServiceTier; 4] =
         [ServiceTier::Flex, ServiceTier::Standard, ServiceTier::Priority, ServiceTier::Deferred];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             ServiceTier::Flex => "flex",
             ServiceTier::Standard => "standard",
@@ -80,9 +81,17 @@ impl ServiceTier {
             ServiceTier::Deferred => "deferred",
         }
     }
+}
 
-    pub fn of_word(word: &str) -> Option<ServiceTier> {
-        ServiceTier::ALL.into_iter().find(|tier| tier.word() == word)
+/// Not the name of a service tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownTier;
+
+impl FromStr for ServiceTier {
+    type Err = UnknownTier;
+
+    fn from_str(name: &str) -> Result<ServiceTier, UnknownTier> {
+        ServiceTier::ALL.into_iter().find(|tier| tier.as_str() == name).ok_or(UnknownTier)
     }
 }
 
@@ -106,25 +115,30 @@ pub struct Failure {
     pub message: String,
     /// How long a client should wait before it asks again.
     pub retry_after: Option<Duration>,
-    pub manner: Manner,
+    pub delivery: FailureDelivery,
 }
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), retry_after: None, manner: Manner::Told }
+        Failure {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            delivery: FailureDelivery::Reported,
+        }
     }
 }
 
 /// How the client gets to know of a failure. Only the client that asked is concerned: whoever looks
 /// at the interaction later is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum FailureDelivery {
     /// The interaction has failed, and its steps and the reason are the answer.
-    Told,
+    Reported,
     /// The request fails, whatever had happened by then. Nothing but a script wants that.
-    Thrown,
+    HttpError,
     /// The connection ends without a word. Nothing but a script wants that.
-    Dropped,
+    ConnectionDrop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +214,7 @@ impl Reason {
         Reason::Other,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Reason::Safety => "SAFETY",
             Reason::Recitation => "RECITATION",
@@ -226,7 +240,7 @@ impl Reason {
 
 /// A step as it begins: what is known before its first delta.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Shell {
+pub enum StepStart {
     Thought,
     ModelOutput,
     CodeCall { id: String },
@@ -234,7 +248,7 @@ pub enum Shell {
     SearchCall { id: String },
     SearchResult { call_id: String },
     FunctionCall { id: String, name: String, signature: String },
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 /// What is added to a step that has begun.
@@ -261,12 +275,12 @@ pub enum Delta {
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
     /// Of a step that is kept as it comes.
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 /// Reads a log into what it says so far.
 #[derive(Debug, Clone, Default)]
-pub struct Fold {
+pub struct Projection {
     steps: Vec<Step>,
     /// Whether more of the last step may come.
     open: bool,
@@ -274,26 +288,26 @@ pub struct Fold {
     arguments: String,
     status: Option<Status>,
     usage: Option<Usage>,
-    counted_elsewhere: Option<Value>,
+    upstream_usage: Option<Value>,
     failure: Option<Failure>,
 }
 
-impl Fold {
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Fold {
-        let mut fold = Fold::default();
+impl Projection {
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Projection {
+        let mut projection = Projection::default();
         for event in events {
-            fold.add(event);
+            projection.add(event);
         }
-        fold
+        projection
     }
 
     pub fn add(&mut self, event: &Event) {
         match event {
             Event::Created(_) => self.status = Some(Status::InProgress),
-            Event::StepStarted { shell, .. } => {
+            Event::StepStarted { start, .. } => {
                 self.arguments.clear();
                 self.open = true;
-                self.steps.push(begun(shell));
+                self.steps.push(begun(start));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::StepStopped { .. } => {
@@ -304,11 +318,11 @@ impl Fold {
                             call.arguments = arguments;
                         }
                     }
-                    Some(Step::Foreign(step)) => foreign::stop(step, &self.arguments),
+                    Some(Step::Passthrough(step)) => passthrough::stop(step, &self.arguments),
                     _ => {}
                 }
             }
-            Event::CountedElsewhere(usage) => self.counted_elsewhere = Some(usage.clone()),
+            Event::UpstreamUsage(usage) => self.upstream_usage = Some(usage.clone()),
             Event::Finished { status, usage } => {
                 self.status = Some(*status);
                 self.usage = Some(*usage);
@@ -342,9 +356,9 @@ impl Fold {
         self.usage
     }
 
-    /// Instead of [`Fold::usage`], for those who understand it.
-    pub fn counted_elsewhere(&self) -> Option<&Value> {
-        self.counted_elsewhere.as_ref()
+    /// Instead of [`Projection::usage`], for those who understand it.
+    pub fn upstream_usage(&self) -> Option<&Value> {
+        self.upstream_usage.as_ref()
     }
 
     pub fn failure(&self) -> Option<&Failure> {
@@ -386,8 +400,8 @@ impl Fold {
             (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
                 self.arguments.push_str(more);
             }
-            (Some(Step::Foreign(step)), Delta::Foreign(more)) => {
-                foreign::add(step, &mut self.arguments, more);
+            (Some(Step::Passthrough(step)), Delta::Passthrough(more)) => {
+                passthrough::add(step, &mut self.arguments, more);
             }
             // A delta of another kind than its step is not written by anyone.
             _ => {}
@@ -395,16 +409,16 @@ impl Fold {
     }
 }
 
-fn begun(shell: &Shell) -> Step {
-    match shell {
-        Shell::Thought => Step::Thought { summary: String::new(), signature: String::new() },
-        Shell::ModelOutput => Step::ModelOutput(Vec::new()),
-        Shell::CodeCall { id } => Step::CodeCall(CodeCall {
+fn begun(start: &StepStart) -> Step {
+    match start {
+        StepStart::Thought => Step::Thought { summary: String::new(), signature: String::new() },
+        StepStart::ModelOutput => Step::ModelOutput(Vec::new()),
+        StepStart::CodeCall { id } => Step::CodeCall(CodeCall {
             id: id.clone(),
             code: String::new(),
             signature: String::new(),
         }),
-        Shell::CodeResult { call_id } => Step::CodeResult(CodeResult {
+        StepStart::CodeResult { call_id } => Step::CodeResult(CodeResult {
             call_id: call_id.clone(),
             outcome: super::Outcome::Ok,
             result: String::new(),
@@ -412,18 +426,18 @@ fn begun(shell: &Shell) -> Step {
             images: 0,
             signature: String::new(),
         }),
-        Shell::SearchCall { id } => {
+        StepStart::SearchCall { id } => {
             Step::SearchCall(SearchCall { id: id.clone(), ..SearchCall::default() })
         }
-        Shell::SearchResult { call_id } => {
+        StepStart::SearchResult { call_id } => {
             Step::SearchResult(SearchResult { call_id: call_id.clone(), ..SearchResult::default() })
         }
-        Shell::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
+        StepStart::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
             id: id.clone(),
             name: name.clone(),
             arguments: Value::Object(serde_json::Map::new()),
             signature: signature.clone(),
         }),
-        Shell::Foreign(step) => Step::Foreign(step.clone()),
+        StepStart::Passthrough(step) => Step::Passthrough(step.clone()),
     }
 }

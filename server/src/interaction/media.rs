@@ -54,12 +54,12 @@ pub fn of_file(kind: MediaKind, mime_type: Option<&str>, length: u64, bytes: &[u
         MediaKind::Video => VIDEO_TOKENS_A_SECOND * seconds(VIDEO_BYTES_A_SECOND),
         MediaKind::Document if is_text(mime_type) => {
             // A model reads it as what it is.
-            return Tokens::of(Modality::Text, length.div_ceil(TEXT_BYTES_A_TOKEN));
+            return Tokens::new(Modality::Text, length.div_ceil(TEXT_BYTES_A_TOKEN));
         }
         MediaKind::Document if is_pdf(mime_type) => TOKENS_A_TILE * pages(bytes),
         MediaKind::Document => TOKENS_A_TILE,
     };
-    Tokens::of(modality(kind), count)
+    Tokens::new(modality(kind), count)
 }
 
 fn tiles(bytes: &[u8]) -> u64 {
@@ -125,10 +125,10 @@ mod tests {
             [(1, 1, 1), (384, 384, 1), (385, 10, 1), (768, 768, 1), (769, 768, 2), (1600, 900, 6)]
         {
             let tokens = tokens(MediaKind::Image, Some("image/png"), &png(width, height));
-            assert_eq!(tokens, Tokens::of(Modality::Image, 258 * tiles), "{width} × {height}");
+            assert_eq!(tokens, Tokens::new(Modality::Image, 258 * tiles), "{width} × {height}");
         }
         let unknown = tokens(MediaKind::Image, None, b"a picture");
-        assert_eq!(unknown, Tokens::of(Modality::Image, 258));
+        assert_eq!(unknown, Tokens::new(Modality::Image, 258));
         let huge = tokens(MediaKind::Image, None, &png(u32::MAX, u32::MAX));
         assert!(huge.total() > 258);
     }
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_document_is_counted_by_its_pages_or_as_the_text_that_it_is() {
         let pdf = b"%PDF-1.4 <</Type/Pages /Count 2>> <</Type /Page>> <</Type\n/Page/Parent 1>>";
-        let document = |count| Tokens::of(Modality::Document, count);
+        let document = |count| Tokens::new(Modality::Document, count);
         for (mime_type, bytes, wanted) in [
             (Some("application/pdf"), &pdf[..], document(2 * 258)),
             (Some("application/pdf"), b"%PDF-1.7 packed", document(258)),
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn sound_and_films_are_counted_by_the_seconds_that_their_size_comes_to() {
         let of = |kind, length| of_file(kind, None, length, &[]);
-        assert_eq!(of(MediaKind::Audio, 160_000), Tokens::of(Modality::Audio, 320));
-        assert_eq!(of(MediaKind::Video, 125_001), Tokens::of(Modality::Video, 2 * 263));
+        assert_eq!(of(MediaKind::Audio, 160_000), Tokens::new(Modality::Audio, 320));
+        assert_eq!(of(MediaKind::Video, 125_001), Tokens::new(Modality::Video, 2 * 263));
     }
 }

@@ -12,18 +12,18 @@
 
 mod cite;
 mod event;
-mod foreign;
 pub mod media;
+mod passthrough;
 mod step;
 mod turn;
 pub mod usage;
 
 pub use cite::{Sources, citations};
 pub use event::{
-    Delta, Event, Failure, FailureKind, Fold, Manner, Reason, ServiceTier, Shell, Status,
-    Summaries, Terms,
+    Delta, Event, Failure, FailureDelivery, FailureKind, InteractionSettings, Projection, Reason,
+    ServiceTier, Status, StepStart, Summaries,
 };
-pub use foreign::ForeignStep;
+pub use passthrough::PassthroughStep;
 pub use step::{
     Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
     Outcome, SearchCall, SearchResult, Source, Step,

@@ -23,7 +23,7 @@ pub enum Step {
     SearchResult(SearchResult),
     /// A step of a tool that this server does not have, kept as it came so that a client which
     /// sends its history back loses nothing.
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 impl Step {
@@ -32,7 +32,7 @@ impl Step {
         let Step::ModelOutput(contents) = self else { return None };
         let texts = contents.iter().filter_map(|content| match content {
             Content::Text { text, .. } => Some(text.as_str()),
-            Content::Media(_) | Content::Foreign(_) => None,
+            Content::Media(_) | Content::Passthrough(_) => None,
         });
         Some(texts.collect())
     }
@@ -42,7 +42,7 @@ impl Step {
         let Step::UserInput(contents) = self else { return None };
         let texts = contents.iter().filter_map(|content| match content {
             Content::Text { text, .. } => Some(text.as_str()),
-            Content::Media(_) | Content::Foreign(_) => None,
+            Content::Media(_) | Content::Passthrough(_) => None,
         });
         Some(texts.collect::<Vec<_>>().join("\n"))
     }
@@ -60,7 +60,7 @@ pub enum Content {
     },
     Media(Media),
     /// A content of a type that this server does not know.
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 impl Content {

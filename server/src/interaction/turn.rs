@@ -103,7 +103,7 @@ impl AwaitingModel {
     }
 
     /// The model said something that needs no answer from us.
-    pub fn said(mut self, step: Step) -> AwaitingModel {
+    pub fn with_step(mut self, step: Step) -> AwaitingModel {
         self.has_sources |= found_pages(&step);
         self.steps.push(step);
         self

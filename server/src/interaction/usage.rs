@@ -3,7 +3,7 @@
 //! Four letters are a token, which is Google's rule of thumb. What a model counts itself takes the
 //! place of this at the end; while an interaction runs, and step by step, there is only this.
 
-use super::event::{Delta, Event, Shell};
+use super::event::{Delta, Event, StepStart};
 use super::step::{Content, Media, MediaKind, Source, Step};
 
 /// What tokens stand for.
@@ -21,7 +21,7 @@ impl Modality {
         [Modality::Text, Modality::Image, Modality::Audio, Modality::Video, Modality::Document];
 
     /// The interactions API's word. The other API has it in capitals.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Modality::Text => "text",
             Modality::Image => "image",
@@ -37,14 +37,14 @@ impl Modality {
 pub struct Tokens([u64; Modality::ALL.len()]);
 
 impl Tokens {
-    pub fn of(modality: Modality, count: u64) -> Tokens {
+    pub fn new(modality: Modality, count: u64) -> Tokens {
         let mut tokens = Tokens::default();
         tokens.0[modality as usize] = count;
         tokens
     }
 
     pub fn text(count: u64) -> Tokens {
-        Tokens::of(Modality::Text, count)
+        Tokens::new(Modality::Text, count)
     }
 
     pub fn count(&self, modality: Modality) -> u64 {
@@ -158,22 +158,22 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
         let mut tally = Tally::default();
-        events.into_iter().for_each(|event| tally.hear(event));
+        events.into_iter().for_each(|event| tally.add(event));
         tally
     }
 
-    pub fn hear(&mut self, event: &Event) {
+    pub fn add(&mut self, event: &Event) {
         match event {
-            Event::Created(terms) => self.prompt = terms.prompt,
-            Event::StepStarted { shell, .. } => {
+            Event::Created(settings) => self.prompt = settings.prompt,
+            Event::StepStarted { start, .. } => {
                 self.begun = self.estimate();
-                self.elsewhere |= matches!(shell, Shell::Foreign(_));
+                self.elsewhere |= matches!(start, StepStart::Passthrough(_));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::Finished { usage, .. } => self.ended = Some(*usage),
-            Event::StepStopped { .. } | Event::CountedElsewhere(_) | Event::Failed(_) => {}
+            Event::StepStopped { .. } | Event::UpstreamUsage(_) | Event::Failed(_) => {}
         }
     }
 
@@ -202,7 +202,7 @@ impl Tally {
             Delta::ThoughtSignature(_)
             | Delta::SearchCall { .. }
             | Delta::Citations(_)
-            | Delta::Foreign(_) => {}
+            | Delta::Passthrough(_) => {}
         }
     }
 
@@ -254,7 +254,7 @@ pub fn step(step: &Step) -> Tokens {
         Step::FunctionResult(result) => Tokens::text(text(&result.result.to_string())),
         // What was found is not the client's to pay for.
         Step::SearchCall(_) | Step::SearchResult(_) => Tokens::default(),
-        Step::Foreign(step) => Tokens::text(text(&step.to_string())),
+        Step::Passthrough(step) => Tokens::text(text(&step.to_string())),
     }
 }
 
@@ -262,7 +262,7 @@ fn content(content: &Content) -> Tokens {
     match content {
         Content::Text { text: words, .. } => Tokens::text(text(words)),
         Content::Media(content) => media(content),
-        Content::Foreign(_) => Tokens::default(),
+        Content::Passthrough(_) => Tokens::default(),
     }
 }
 
@@ -301,7 +301,7 @@ pub fn modality(kind: MediaKind) -> Modality {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interaction::{CodeResult, Outcome, Status, Terms};
+    use crate::interaction::{CodeResult, InteractionSettings, Outcome, Status};
 
     fn result(text: &str) -> Delta {
         Delta::CodeResult(CodeResult {
@@ -314,8 +314,8 @@ mod tests {
         })
     }
 
-    fn of_step(index: usize, shell: Shell, deltas: Vec<Delta>) -> Vec<Event> {
-        let mut events = vec![Event::StepStarted { index, shell }];
+    fn of_step(index: usize, start: StepStart, deltas: Vec<Delta>) -> Vec<Event> {
+        let mut events = vec![Event::StepStarted { index, start }];
         events.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
         events.push(Event::StepStopped { index });
         events
@@ -323,23 +323,26 @@ mod tests {
 
     #[test]
     fn what_the_steps_took_and_the_prompt_are_the_whole() {
-        let terms = Terms { prompt: Some(Tokens::text(10)), ..Terms::default() };
+        let settings = InteractionSettings {
+            prompt: Some(Tokens::text(10)),
+            ..InteractionSettings::default()
+        };
         let code = |code: &str| Delta::CodeCall { code: code.into(), signature: String::new() };
-        let mut events = vec![Event::Created(terms)];
+        let mut events = vec![Event::Created(settings)];
         for (index, pieces) in [vec!["12345", "678"], vec!["9"]].into_iter().enumerate() {
             let thoughts = pieces.into_iter().map(|text| Delta::ThoughtSummary(text.into()));
-            events.extend(of_step(3 * index, Shell::Thought, thoughts.collect()));
-            let shell = Shell::CodeCall { id: "c".into() };
-            events.extend(of_step(3 * index + 1, shell, vec![code("print(1)")]));
-            let shell = Shell::CodeResult { call_id: "c".into() };
-            events.extend(of_step(3 * index + 2, shell, vec![result("1\n")]));
+            events.extend(of_step(3 * index, StepStart::Thought, thoughts.collect()));
+            let start = StepStart::CodeCall { id: "c".into() };
+            events.extend(of_step(3 * index + 1, start, vec![code("print(1)")]));
+            let start = StepStart::CodeResult { call_id: "c".into() };
+            events.extend(of_step(3 * index + 2, start, vec![result("1\n")]));
         }
-        events.extend(of_step(6, Shell::ModelOutput, vec![Delta::Text("12345".into())]));
+        events.extend(of_step(6, StepStart::ModelOutput, vec![Delta::Text("12345".into())]));
 
         let mut tally = Tally::default();
         let mut of_steps = 0;
         for event in &events {
-            tally.hear(event);
+            tally.add(event);
             if matches!(event, Event::StepStopped { .. }) {
                 of_steps += tally.of_step().expect("the prompt is known").total();
             }
@@ -351,21 +354,21 @@ mod tests {
         assert_eq!(usage.total(), 10 + of_steps);
 
         let counted = Usage { output: Tokens::text(1), ..Usage::default() };
-        tally.hear(&Event::Finished { status: Status::Completed, usage: counted });
+        tally.add(&Event::Finished { status: Status::Completed, usage: counted });
         assert_eq!(tally.so_far(), Some(counted), "what the model counted is believed");
     }
 
     #[test]
     fn an_old_log_says_nothing_it_does_not_know() {
-        let mut tally = Tally::of(&[Event::Created(Terms::default())]);
-        tally.hear(&Event::StepStarted { index: 0, shell: Shell::ModelOutput });
+        let mut tally = Tally::new(&[Event::Created(InteractionSettings::default())]);
+        tally.add(&Event::StepStarted { index: 0, start: StepStart::ModelOutput });
         assert_eq!((tally.so_far(), tally.of_step()), (None, None));
     }
 
     #[test]
     fn a_count_without_kinds_is_shared_out_as_the_estimate_is() {
         let mut estimate = Tokens::text(10);
-        estimate += Tokens::of(Modality::Image, 30);
+        estimate += Tokens::new(Modality::Image, 30);
         let shared = estimate.shared_out(101);
         assert_eq!(shared.count(Modality::Image), 75);
         assert_eq!((shared.count(Modality::Text), shared.total()), (26, 101));

@@ -14,7 +14,7 @@ use super::scenario::{Given, Scenario};
 use super::speech::{self, Line};
 use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
-use crate::journal::Note;
+use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
 
@@ -62,7 +62,7 @@ impl DryRun {
         });
         let prompt = Prompt {
             namespace: Namespace::default(),
-            note: Note::default(),
+            note: JournalHandle::default(),
             recording: RecordingSession::default(),
             model: when.model_name().to_owned(),
             system_instruction: None,

@@ -102,7 +102,7 @@ fn output_lines(steps: &[Step]) -> Vec<String> {
                 add("call", &format!("{} {}", call.name, canonical(&call.arguments)));
             }
             Step::UserInput(_) | Step::FunctionResult(_) => add("client", "."),
-            Step::Foreign(step) => foreign(step, &mut add),
+            Step::Passthrough(step) => foreign(step, &mut add),
             Step::Thought { .. }
             | Step::CodeResult(_)
             | Step::SearchCall(_)
@@ -186,9 +186,9 @@ mod tests {
             Step::ModelOutput(vec![Content::text("It "), Content::text("is.")]),
         ];
         let theirs = [
-            Step::Foreign(json!({"type": "code_execution_call", "arguments": {"code": "x"}})),
-            Step::Foreign(json!({"type": "telepathy_call"})),
-            Step::Foreign(json!({"type": "model_output", "content": [{"text": "It is."}]})),
+            Step::Passthrough(json!({"type": "code_execution_call", "arguments": {"code": "x"}})),
+            Step::Passthrough(json!({"type": "telepathy_call"})),
+            Step::Passthrough(json!({"type": "model_output", "content": [{"text": "It is."}]})),
         ];
         let hash = |steps: &[Step]| history_before(steps, &secrets, &ignore);
         assert_eq!(hash(&ours), hash(&theirs));

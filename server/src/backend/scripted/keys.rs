@@ -91,12 +91,12 @@ impl TryFrom<String> for FinishWord {
     type Error = String;
 
     fn try_from(word: String) -> Result<FinishWord, String> {
-        let reason = Reason::ALL.into_iter().find(|reason| reason.word() == word);
+        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
         match word.as_str() {
             "STOP" => Ok(FinishWord(Finish::Stop)),
             "MAX_TOKENS" => Ok(FinishWord(Finish::MaxTokens)),
             _ => reason.map(|reason| FinishWord(Finish::Stopped(reason))).ok_or_else(|| {
-                let known = Reason::ALL.map(Reason::word).join(", ");
+                let known = Reason::ALL.map(Reason::as_str).join(", ");
                 format!("`{word}` is no finish reason; there are STOP, MAX_TOKENS, {known}")
             }),
         }

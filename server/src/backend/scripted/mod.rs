@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::counts::Counted;
 use crate::fault::Fault;
-use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
+use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
 use conversation::{Calls, Conversation};
 use library::{Library, Scenarios};
 use speech::Line;
@@ -227,8 +227,8 @@ fn refused(why: String, conversation: Conversation<'_>) -> BackendError {
     if conversation.begins() {
         BackendError::Refused(why)
     } else {
-        let manner = Manner::Thrown;
-        BackendError::Failed(Failure { manner, ..Failure::new(FailureKind::InvalidRequest, why) })
+        let delivery = FailureDelivery::HttpError;
+        BackendError::Failed(Failure { delivery, ..Failure::new(FailureKind::InvalidRequest, why) })
     }
 }
 

@@ -9,7 +9,7 @@ use super::matcher::Matched;
 use super::part::Part;
 use super::template::{Template, TemplateError};
 use crate::backend::{BackendError, End, Finish, ModelEvent};
-use crate::interaction::{Failure, FailureKind, Manner};
+use crate::interaction::{Failure, FailureDelivery, FailureKind};
 
 /// Shown in the stored interaction.
 const DISCONNECTED: &str = "The scenario dropped the connection here.";
@@ -110,10 +110,14 @@ impl Writer<'_> {
                 kind: fail.kind,
                 message: fail.message.render(self.names)?,
                 retry_after: fail.retry_after,
-                manner: if fail.told { Manner::Told } else { Manner::Thrown },
+                delivery: if fail.told {
+                    FailureDelivery::Reported
+                } else {
+                    FailureDelivery::HttpError
+                },
             }),
             Part::Disconnect => self.fail(Failure {
-                manner: Manner::Dropped,
+                delivery: FailureDelivery::ConnectionDrop,
                 ..Failure::new(FailureKind::Unavailable, DISCONNECTED)
             }),
             // These parts were already consumed by the script walk.

@@ -48,7 +48,7 @@ const TOO_LONG: &str = "comparing it with the schema takes too long";
 
 /// What an answer is checked against.
 #[derive(Debug)]
-pub struct Form {
+pub struct ResponseFormat {
     /// Absent where any JSON will do.
     schema: Option<Arc<Schema>>,
 }
@@ -64,11 +64,13 @@ struct Schema {
 /// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotASchema(String);
+pub struct InvalidSchema(String);
 
-impl Form {
+impl ResponseFormat {
     /// The form that the client's `generation_config` asks for, if it asks for one.
-    pub async fn of(generation_config: &Value) -> Result<Option<Form>, NotASchema> {
+    pub async fn from_config(
+        generation_config: &Value,
+    ) -> Result<Option<ResponseFormat>, InvalidSchema> {
         let Some(mime_type) = generation_config.get("response_mime_type") else {
             return Ok(None);
         };
@@ -76,13 +78,13 @@ impl Form {
             return Ok(None);
         }
         let Some(schema) = generation_config.get("response_json_schema").cloned() else {
-            return Ok(Some(Form { schema: None }));
+            return Ok(Some(ResponseFormat { schema: None }));
         };
         let gate = if is_short(&schema) { &SMALL_AT_A_TIME } else { &AT_A_TIME };
-        let cannot = || NotASchema("it cannot be compiled".to_owned());
-        let compiled = aside(gate, move || Schema::of(schema)).await.ok_or_else(cannot)?;
+        let cannot = || InvalidSchema("it cannot be compiled".to_owned());
+        let compiled = aside(gate, move || Schema::new(schema)).await.ok_or_else(cannot)?;
         let schema = compiled.await.map_err(|_| cannot())??;
-        Ok(Some(Form { schema: Some(Arc::new(schema)) }))
+        Ok(Some(ResponseFormat { schema: Some(Arc::new(schema)) }))
     }
 
     /// The JSON text of an answer, or what is wrong with it. Models like to wrap it in a block.
@@ -121,21 +123,21 @@ impl Form {
 }
 
 impl Schema {
-    fn of(source: Value) -> Result<Schema, NotASchema> {
+    fn new(source: Value) -> Result<Schema, InvalidSchema> {
         let schemas = work::of_schema(&source);
         if schemas > MAX_SCHEMAS {
-            return Err(NotASchema(format!(
+            return Err(InvalidSchema(format!(
                 "it comes to more than {MAX_SCHEMAS} schemas when its references are followed"
             )));
         }
         let location_bytes = places::location_bytes(&source);
         if location_bytes > MAX_LOCATION_BYTES {
-            return Err(NotASchema(format!(
+            return Err(InvalidSchema(format!(
                 "the paths to its keywords have more than {MAX_LOCATION_BYTES} bytes together: its \
                  names are too long or too deep"
             )));
         }
-        let patterns = Patterns::of(&source)?;
+        let patterns = Patterns::new(&source)?;
         let compiled = patterns.build(&source)?;
         let is_small = schemas <= FEW_SCHEMAS
             && location_bytes <= FEW_LOCATION_BYTES
@@ -230,10 +232,10 @@ mod tests {
 
     use super::*;
 
-    async fn form(schema: Value) -> Form {
+    async fn form(schema: Value) -> ResponseFormat {
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": schema});
-        Form::of(&config).await.expect("it is a schema").expect("there is one")
+        ResponseFormat::from_config(&config).await.expect("it is a schema").expect("there is one")
     }
 
     #[tokio::test]
@@ -250,11 +252,14 @@ mod tests {
     #[tokio::test]
     async fn what_asks_for_no_form_has_none() {
         for config in [json!(null), json!({}), json!({"response_mime_type": "text/plain"})] {
-            assert!(Form::of(&config).await.expect("there is no schema").is_none(), "{config}");
+            assert!(
+                ResponseFormat::from_config(&config).await.expect("there is no schema").is_none(),
+                "{config}"
+            );
         }
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": {"type": 7}});
-        assert!(Form::of(&config).await.is_err());
+        assert!(ResponseFormat::from_config(&config).await.is_err());
     }
 
     #[tokio::test]
@@ -268,7 +273,8 @@ mod tests {
         let schema = json!({"$defs": definitions, "$ref": "#/$defs/d0"});
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": schema});
-        let error = Form::of(&config).await.expect_err("it is too much").to_string();
+        let error =
+            ResponseFormat::from_config(&config).await.expect_err("it is too much").to_string();
         assert!(error.contains("more than 100000 schemas"), "{error}");
     }
 
@@ -291,13 +297,13 @@ mod tests {
         assert!(form.check(&answer).await.is_err());
         let config = json!({"response_mime_type": "application/json",
                             "response_json_schema": {"pattern": "(\\w{200}){200}"}});
-        assert!(Form::of(&config).await.is_err(), "it is too large");
+        assert!(ResponseFormat::from_config(&config).await.is_err(), "it is too large");
     }
 
     async fn refusal(schema: Value) -> String {
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": schema});
-        Form::of(&config).await.expect_err("it is too much").to_string()
+        ResponseFormat::from_config(&config).await.expect_err("it is too much").to_string()
     }
 
     #[tokio::test]
@@ -370,7 +376,7 @@ mod tests {
             (json!({"propertyNames": {"pattern": "^\\p{L}{4}"}}), json!({"a".repeat(1 << 20): 1})),
             (json!({"patternProperties": {"^\\p{L}{4}": true}}), json!({"a".repeat(1 << 20): 1})),
         ] {
-            let patterns = Patterns::of(&schema).expect("they are patterns");
+            let patterns = Patterns::new(&schema).expect("they are patterns");
             let work = work::of_answer(&schema, &patterns, &answer, MAX_COMPARISONS);
             assert_eq!(work, None, "{schema:.100}");
         }

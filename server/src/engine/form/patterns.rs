@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Value, json};
 
-use super::NotASchema;
+use super::InvalidSchema;
 
 /// Different patterns in one schema.
 pub const MAX_PATTERNS: usize = 100;
@@ -46,7 +46,7 @@ pub struct Patterns {
 
 impl Patterns {
     /// Those of a schema, wherever they stand in it: a reference may lead anywhere.
-    pub fn of(schema: &Value) -> Result<Patterns, NotASchema> {
+    pub fn new(schema: &Value) -> Result<Patterns, InvalidSchema> {
         let mut patterns = Patterns::default();
         let mut parts = 0;
         for (text, subject) in written(schema)? {
@@ -64,13 +64,13 @@ impl Patterns {
             let known = patterns.bytes.entry(text.to_owned()).or_default();
             *known = bytes.max(*known);
             if patterns.bytes() > MAX_COMPILED_BYTES {
-                return Err(NotASchema(format!(
+                return Err(InvalidSchema(format!(
                     "its patterns take more than {MAX_COMPILED_BYTES} bytes once they are compiled"
                 )));
             }
         }
         if patterns.backtrack && parts > MAX_PARTS {
-            return Err(NotASchema(format!(
+            return Err(InvalidSchema(format!(
                 "its patterns have more than {MAX_PARTS} groups, alternatives and repetitions, and \
                  one of them looks around or refers back"
             )));
@@ -94,14 +94,14 @@ impl Patterns {
     }
 
     /// A schema that has no others, compiled.
-    pub fn build(&self, schema: &Value) -> Result<Validator, NotASchema> {
+    pub fn build(&self, schema: &Value) -> Result<Validator, InvalidSchema> {
         build(schema, self.backtrack, MAX_PART_BYTES)
-            .map_err(|error| NotASchema(super::shortened(&error.to_string())))
+            .map_err(|error| InvalidSchema(super::shortened(&error.to_string())))
     }
 }
 
 /// The different patterns of a schema.
-fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, NotASchema> {
+fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, InvalidSchema> {
     let mut found = BTreeSet::new();
     let mut text_bytes = 0;
     let mut left = vec![schema];
@@ -117,7 +117,7 @@ fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, NotASchema> {
                         text_bytes += pattern.0.len();
                     }
                     if found.len() > MAX_PATTERNS {
-                        return Err(NotASchema(format!(
+                        return Err(InvalidSchema(format!(
                             "it has more than {MAX_PATTERNS} patterns"
                         )));
                     }
@@ -129,7 +129,7 @@ fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, NotASchema> {
         }
     }
     if text_bytes > MAX_TEXT_BYTES {
-        return Err(NotASchema(format!("its patterns have more than {MAX_TEXT_BYTES} bytes")));
+        return Err(InvalidSchema(format!("its patterns have more than {MAX_TEXT_BYTES} bytes")));
     }
     Ok(found)
 }
@@ -146,10 +146,10 @@ fn regular_bytes(text: &str, subject: Subject) -> Option<usize> {
 
 /// The most memory that all parts of any other pattern take. Nothing where it is malformed: it may stand
 /// in an example, and where it does not, the schema cannot be compiled.
-fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, NotASchema> {
+fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, InvalidSchema> {
     let refused = |why: &str| {
         let shown: String = text.chars().take(100).collect();
-        Err(NotASchema(format!("the pattern '{shown}' {why}")))
+        Err(InvalidSchema(format!("the pattern '{shown}' {why}")))
     };
     if calls_groups(text) {
         return refused("calls a group, which JSON Schema lacks");
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn refusal(schema: &Value) -> String {
-        Patterns::of(schema).expect_err("it is too much").to_string()
+        Patterns::new(schema).expect_err("it is too much").to_string()
     }
 
     /// A schema with these patterns, each for a value of its own.
@@ -229,8 +229,8 @@ mod tests {
     fn a_schema_has_no_more_than_the_limit_of_patterns_wherever_they_stand() {
         let few = || (0..MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
         let many = || (0..=MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
-        assert!(Patterns::of(&values(few())).is_ok());
-        assert!(Patterns::of(&names(few())).is_ok());
+        assert!(Patterns::new(&values(few())).is_ok());
+        assert!(Patterns::new(&names(few())).is_ok());
         for schema in [
             values(many()),
             names(many()),
@@ -240,15 +240,15 @@ mod tests {
             assert!(refusal(&schema).contains("more than 100 patterns"), "{schema:.100}");
         }
         let same = values((0..1000).map(|_| "^[a-c]+$".to_owned()));
-        assert!(Patterns::of(&same).is_ok(), "the same pattern is compiled once");
+        assert!(Patterns::new(&same).is_ok(), "the same pattern is compiled once");
         let property = json!({"properties": {"pattern": {"type": "string"}}});
-        assert_eq!(Patterns::of(&property).expect("it has none").bytes(), 0);
+        assert_eq!(Patterns::new(&property).expect("it has none").bytes(), 0);
     }
 
     #[test]
     fn the_patterns_of_a_schema_share_one_limit_of_memory() {
         let large = |count: usize| (0..count).map(|number| format!("^\\p{{L}}{{4}}|x{number}"));
-        assert!(Patterns::of(&values(large(30))).is_ok());
+        assert!(Patterns::new(&values(large(30))).is_ok());
         for schema in [values(large(40)), names(large(40))] {
             assert!(refusal(&schema).contains("more than 8388608 bytes"), "{schema:.100}");
         }
@@ -264,7 +264,7 @@ mod tests {
         let error = refusal(&json!({"pattern": pattern}));
         assert!(error.contains("takes too much memory"), "{error}");
         let one = |number| format!("^(?=.*[a-z])(?=.*\\d)[a-z\\d]{{{number},}}$");
-        assert!(Patterns::of(&values((1..10).map(one))).is_ok());
+        assert!(Patterns::new(&values((1..10).map(one))).is_ok());
         let error = refusal(&values((1..90).map(|number| format!("^(?!a{number}x)b"))));
         assert!(error.contains("more than 300 groups"), "{error}");
     }
@@ -272,10 +272,10 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_pattern_is_none() {
         let schema = json!({"default": {"pattern": "*.txt"}, "examples": [{"pattern": "("}]});
-        let patterns = Patterns::of(&schema).expect("it has none");
+        let patterns = Patterns::new(&schema).expect("it has none");
         assert!(patterns.build(&schema).is_ok());
         let schema = json!({"pattern": "("});
-        assert!(Patterns::of(&schema).expect("it may be an example").build(&schema).is_err());
+        assert!(Patterns::new(&schema).expect("it may be an example").build(&schema).is_err());
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
             let error = refusal(&json!({"pattern": format!("(?=x)(?<a>y){call}{call}")}));
             assert!(error.contains("calls a group"), "{call}: {error}");
         }
-        assert!(Patterns::of(&json!({"pattern": "^(?=x)(?:x|\\\\g)(?!y)(?<=x)$"})).is_ok());
+        assert!(Patterns::new(&json!({"pattern": "^(?=x)(?:x|\\\\g)(?!y)(?<=x)$"})).is_ok());
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
             ("^\\S*$", "ab", "a b"),
         ] {
             let schema = json!({"pattern": pattern});
-            let patterns = Patterns::of(&schema).expect("it is a pattern");
+            let patterns = Patterns::new(&schema).expect("it is a pattern");
             assert!(patterns.bytes_of(pattern) > 0, "{pattern}");
             let validator = patterns.build(&schema).expect("it is a schema");
             assert!(validator.is_valid(&json!(fits)), "{pattern}");

@@ -15,7 +15,7 @@ pub struct Places<'s> {
 }
 
 impl<'s> Places<'s> {
-    pub fn of(root: &'s Value) -> Places<'s> {
+    pub fn new(root: &'s Value) -> Places<'s> {
         let mut places = Places { root, names: HashMap::new(), last_parts: HashMap::new() };
         let mut left = vec![root];
         while let Some(part) = left.pop() {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_name_may_be_written_relative_to_another_one() {
         let schema = json!({"$defs": {"a": {"$id": "http://x.org/y/a.json"}}});
-        let places = Places::of(&schema);
+        let places = Places::new(&schema);
         for name in ["http://x.org/y/a.json", "a.json", "y/a.json#"] {
             assert_eq!(places.find(name), Some(&schema["$defs"]["a"]), "{name}");
         }
@@ -138,7 +138,7 @@ mod tests {
         const NAMES: usize = 100_000;
         let named = |number: usize| json!({"$id": format!("http://x/{number}/a{number}")});
         let schema = Value::Array((0..NAMES).map(named).collect());
-        let places = Places::of(&schema);
+        let places = Places::new(&schema);
         for number in 0..NAMES {
             let found = places.find(&format!("http://y/{number}/z{number}"));
             assert!(found.is_some_and(|found| std::ptr::eq(found, &raw const schema)));

@@ -51,7 +51,7 @@ pub struct Own<'s> {
 }
 
 impl<'s> Own<'s> {
-    pub fn of(fields: &'s Map<String, Value>, places: &Places<'s>) -> Own<'s> {
+    pub fn new(fields: &'s Map<String, Value>, places: &Places<'s>) -> Own<'s> {
         let references = REFERENCES.iter().filter_map(|keyword| fields.get(*keyword)?.as_str());
         let properties = fields.get("properties").and_then(Value::as_object).map_or(0, Map::len);
         let patterns = fields.get("patternProperties").and_then(Value::as_object);

@@ -31,7 +31,7 @@ const EACH: [&str; 7] = [
 /// The schemas that one comes to when each reference is followed; a circle is followed once. Long lists
 /// of values count as several schemas.
 pub fn of_schema(schema: &Value) -> u64 {
-    let places = Places::of(schema);
+    let places = Places::new(schema);
     Counting { places, known: HashMap::new() }.count(schema, 0)
 }
 
@@ -39,7 +39,7 @@ pub fn of_schema(schema: &Value) -> u64 {
 /// part of the answer is compared with a part of the schema, and each time more for what is large.
 pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<u64> {
     let mut comparing = Comparing {
-        places: Places::of(schema),
+        places: Places::new(schema),
         patterns,
         own: HashMap::new(),
         known: HashMap::new(),
@@ -86,7 +86,7 @@ impl<'s> Counting<'s> {
         let Value::Object(fields) = schema else { return 1 };
         // What leads back here is counted once.
         self.known.insert(schema, 1);
-        let own = Own::of(fields, &self.places);
+        let own = Own::new(fields, &self.places);
         let by_name = ["properties", "patternProperties"].iter();
         let by_name = by_name.filter_map(|keyword| fields.get(*keyword)?.as_object());
         let parts = beside(fields).chain(each(fields)).chain(by_name.flat_map(Map::values));
@@ -165,7 +165,7 @@ impl<'s> Comparing<'s> {
 
     fn own(&mut self, schema: &'s Value, fields: &'s Map<String, Value>) -> Rc<Own<'s>> {
         let own = self.own.entry(schema);
-        Rc::clone(own.or_insert_with(|| Rc::new(Own::of(fields, &self.places))))
+        Rc::clone(own.or_insert_with(|| Rc::new(Own::new(fields, &self.places))))
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     fn of_answer(schema: &Value, answer: &Value, most: u64) -> Option<u64> {
-        let patterns = Patterns::of(schema).expect("they are patterns");
+        let patterns = Patterns::new(schema).expect("they are patterns");
         super::of_answer(schema, &patterns, answer, most)
     }
 

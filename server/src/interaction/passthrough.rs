@@ -6,16 +6,16 @@ use serde_json::{Map, Value};
 
 /// A step as far as it has come.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ForeignStep {
+pub struct PassthroughStep {
     step: Value,
     /// JSON text of a function call's arguments.
     arguments: String,
 }
 
-impl ForeignStep {
+impl PassthroughStep {
     /// `step` is what it began with.
-    pub fn new(step: Value) -> ForeignStep {
-        ForeignStep { step, arguments: String::new() }
+    pub fn new(step: Value) -> PassthroughStep {
+        PassthroughStep { step, arguments: String::new() }
     }
 
     pub fn add(&mut self, delta: &Value) {
@@ -23,7 +23,7 @@ impl ForeignStep {
     }
 
     pub fn into_value(self) -> Value {
-        let ForeignStep { mut step, arguments } = self;
+        let PassthroughStep { mut step, arguments } = self;
         stop(&mut step, &arguments);
         step
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn step(start: Value, deltas: &[Value]) -> Value {
-        let mut step = ForeignStep::new(start);
+        let mut step = PassthroughStep::new(start);
         for delta in deltas {
             step.add(delta);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::files::File;
-use super::form::Form;
-use super::run::{Left, Run, Speaking};
+use super::form::ResponseFormat;
+use super::run::{InFlightTurn, ResumedState, Run};
 use super::usage::Counter;
 use super::{Engine, record};
 use crate::backend::Prompt;
@@ -22,11 +22,11 @@ impl Engine {
         ids: Arc<Ids>,
         prompt: Prompt,
         files: Vec<File>,
-        form: Option<Form>,
+        form: Option<ResponseFormat>,
     ) -> Run {
-        let mut usage = Counter::of(log.entries_from(0).iter().map(|entry| &entry.event));
+        let mut usage = Counter::new(log.entries_from(0).iter().map(|entry| &entry.event));
         if !log.has_begun() {
-            usage.hear(&Event::Created(log.terms()));
+            usage.add(&Event::Created(log.settings()));
         }
         Run {
             backend: Arc::clone(&self.backend),
@@ -46,22 +46,22 @@ impl Engine {
             form,
             held: String::new(),
             repaired: false,
-            mark: None,
-            left: Left::default(),
+            call_identity: None,
+            left: ResumedState::default(),
         }
     }
 
     /// Carries an interaction to its end, which is always written down, but for one that is left to
     /// the next server.
-    pub(super) async fn carry(
+    pub(super) async fn drive(
         &self,
         mut run: Run,
         turn: Turn,
-        speaking: Option<Speaking>,
+        speaking: Option<InFlightTurn>,
         cancel: CancellationToken,
     ) {
         let ended = tokio::select! {
-            ended = run.carry_through(turn, speaking) => ended,
+            ended = run.run_to_completion(turn, speaking) => ended,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() && run.log.head().in_background() {
                     return run.log.leave();

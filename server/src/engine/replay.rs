@@ -12,14 +12,14 @@ use crate::search;
 
 /// What was said of an unfinished turn.
 #[derive(Debug, Default)]
-pub struct Echo {
-    before: VecDeque<Before>,
+pub struct ReplayFilter {
+    before: VecDeque<StoredStep>,
     /// Bytes of the first one's text that were heard again.
-    heard: usize,
+    matched: usize,
 }
 
 #[derive(Debug)]
-struct Before {
+struct StoredStep {
     step: Step,
     /// What the model thought or said in it.
     text: Option<String>,
@@ -29,23 +29,23 @@ struct Before {
 
 /// What to do about a word.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum Replayed {
     /// A step that is in the log, and was said again.
-    Known(Step),
+    Stored(Step),
     /// A search that is in the log and was said again, whose result is not there.
     Unanswered(SearchCall),
     /// The step that stands open will not go on.
-    Broken,
+    Interrupted,
     New(ModelEvent),
 }
 
 /// The model called functions and now calls others. A client may have seen the first ones.
 #[derive(Debug, PartialEq, Eq)]
-pub struct OtherCalls;
+pub struct DifferentCalls;
 
-impl Echo {
+impl ReplayFilter {
     /// `open` is about the last step.
-    pub fn of(steps: Vec<Step>, open: bool) -> Echo {
+    pub fn new(steps: Vec<Step>, open: bool) -> ReplayFilter {
         let last = steps.len().saturating_sub(1);
         let before = steps.into_iter().enumerate();
         let before = before.map(|(at, step)| {
@@ -53,126 +53,126 @@ impl Echo {
                 Step::Thought { summary, .. } => Some(summary.clone()),
                 step => step.model_text(),
             };
-            Before { step, text, open: open && at == last }
+            StoredStep { step, text, open: open && at == last }
         });
-        Echo { before: before.collect(), heard: 0 }
+        ReplayFilter { before: before.collect(), matched: 0 }
     }
 
-    pub fn is_over(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.before.is_empty()
     }
 
-    pub fn hear(&mut self, word: ModelEvent) -> Result<Vec<Heard>, OtherCalls> {
-        let mut told = Vec::new();
+    pub fn filter(&mut self, word: ModelEvent) -> Result<Vec<Replayed>, DifferentCalls> {
+        let mut events = Vec::new();
         match word {
-            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) | ModelEvent::Mark(_) => {
-                return Ok(vec![Heard::New(word)]);
+            ModelEvent::Counted(_) | ModelEvent::UpstreamUsage(_) | ModelEvent::CallIdentity(_) => {
+                return Ok(vec![Replayed::New(word)]);
             }
             ModelEvent::End(End { finish: Finish::Searched, .. }) => {
-                return Ok(vec![Heard::New(word)]);
+                return Ok(vec![Replayed::New(word)]);
             }
             // The thought has a signature, or will have one.
-            ModelEvent::Sealed(_) if !self.is_over() => return Ok(Vec::new()),
+            ModelEvent::ThoughtSignature(_) if !self.is_done() => return Ok(Vec::new()),
             _ => {}
         }
         while let Some(first) = self.before.front() {
             match (&first.step, &word) {
                 (Step::Thought { .. }, ModelEvent::Thought(piece)) => {
-                    told.extend(self.piece(piece, ModelEvent::Thought)?);
-                    return Ok(told);
+                    events.extend(self.match_text(piece, ModelEvent::Thought)?);
+                    return Ok(events);
                 }
                 (Step::ModelOutput(_), ModelEvent::Text(piece)) => {
-                    told.extend(self.piece(piece, ModelEvent::Text)?);
-                    return Ok(told);
+                    events.extend(self.match_text(piece, ModelEvent::Text)?);
+                    return Ok(events);
                 }
-                (Step::FunctionCall(call), word) if is_call(call, word) => {
-                    told.extend(self.known());
-                    return Ok(told);
+                (Step::FunctionCall(call), word) if is_same_call(call, word) => {
+                    events.extend(self.pop_stored());
+                    return Ok(events);
                 }
-                (Step::SearchCall(call), word) if is_search(call, word) => {
+                (Step::SearchCall(call), word) if is_same_search(call, word) => {
                     let call = call.clone();
-                    let known = self.known();
+                    let known = self.pop_stored();
                     let next = self.before.front().map(|before| &before.step);
                     if matches!(next, Some(Step::SearchResult(result)) if result.call_id == call.id)
                     {
-                        told.extend(known);
-                        told.extend(self.known());
+                        events.extend(known);
+                        events.extend(self.pop_stored());
                     } else {
-                        told.push(Heard::Unanswered(call));
+                        events.push(Replayed::Unanswered(call));
                     }
-                    return Ok(told);
+                    return Ok(events);
                 }
                 // A text that was said to its end, and another kind of word.
-                _ if first.text.as_ref().is_some_and(|text| text.len() == self.heard) => {}
+                _ if first.text.as_ref().is_some_and(|text| text.len() == self.matched) => {}
                 _ => {
-                    told.extend(self.differs()?);
+                    events.extend(self.diverge()?);
                     break;
                 }
             }
             // One that is open is closed by the word that comes after it.
             if first.open {
                 self.before.pop_front();
-                self.heard = 0;
+                self.matched = 0;
             } else {
-                told.extend(self.known());
+                events.extend(self.pop_stored());
             }
         }
-        told.push(Heard::New(word));
-        Ok(told)
+        events.push(Replayed::New(word));
+        Ok(events)
     }
 
     /// A piece of the first text, or not.
-    fn piece(
+    fn match_text(
         &mut self,
         piece: &str,
         word: fn(String) -> ModelEvent,
-    ) -> Result<Vec<Heard>, OtherCalls> {
-        let Some(Before { text: Some(text), open, .. }) = self.before.front() else {
+    ) -> Result<Vec<Replayed>, DifferentCalls> {
+        let Some(StoredStep { text: Some(text), open, .. }) = self.before.front() else {
             return Ok(Vec::new());
         };
-        let (heard, left) = text.split_at(self.heard);
+        let (heard, left) = text.split_at(self.matched);
         if left.starts_with(piece) {
-            self.heard += piece.len();
+            self.matched += piece.len();
             return Ok(Vec::new());
         }
         if let (true, Some(more)) = (open, piece.strip_prefix(left)) {
-            let new = Heard::New(word(more.to_owned()));
+            let new = Replayed::New(word(more.to_owned()));
             self.before.pop_front();
-            self.heard = 0;
+            self.matched = 0;
             return Ok(vec![new]);
         }
-        let new = Heard::New(word(format!("{heard}{piece}")));
-        let mut told = self.differs()?;
-        told.push(new);
-        Ok(told)
+        let new = Replayed::New(word(format!("{heard}{piece}")));
+        let mut events = self.diverge()?;
+        events.push(new);
+        Ok(events)
     }
 
-    fn known(&mut self) -> Option<Heard> {
-        self.heard = 0;
-        self.before.pop_front().map(|before| Heard::Known(before.step))
+    fn pop_stored(&mut self) -> Option<Replayed> {
+        self.matched = 0;
+        self.before.pop_front().map(|before| Replayed::Stored(before.step))
     }
 
     /// All that is left of it stays, and does not go on.
-    fn differs(&mut self) -> Result<Vec<Heard>, OtherCalls> {
-        self.heard = 0;
-        let mut told = Vec::new();
+    fn diverge(&mut self) -> Result<Vec<Replayed>, DifferentCalls> {
+        self.matched = 0;
+        let mut events = Vec::new();
         for before in self.before.drain(..) {
             match before.step {
-                Step::FunctionCall(_) => return Err(OtherCalls),
-                _ if before.open => told.push(Heard::Broken),
-                step => told.push(Heard::Known(step)),
+                Step::FunctionCall(_) => return Err(DifferentCalls),
+                _ if before.open => events.push(Replayed::Interrupted),
+                step => events.push(Replayed::Stored(step)),
             }
         }
-        Ok(told)
+        Ok(events)
     }
 }
 
-fn is_call(call: &FunctionCall, word: &ModelEvent) -> bool {
+fn is_same_call(call: &FunctionCall, word: &ModelEvent) -> bool {
     matches!(word, ModelEvent::FunctionCall { name, arguments }
         if *name == call.name && *arguments == call.arguments)
 }
 
-fn is_search(call: &SearchCall, word: &ModelEvent) -> bool {
+fn is_same_search(call: &SearchCall, word: &ModelEvent) -> bool {
     match word {
         ModelEvent::Search { queries, .. } => *queries == call.queries,
         ModelEvent::Lookup { queries } => search::bounded(queries.clone()) == call.queries,
@@ -191,7 +191,7 @@ mod tests {
         Step::Thought { summary: summary.into(), signature: "s".into() }
     }
 
-    fn said(text: &str) -> Step {
+    fn output(text: &str) -> Step {
         Step::ModelOutput(vec![Content::text(text)])
     }
 
@@ -213,24 +213,24 @@ mod tests {
     }
 
     /// All that is heard of these words, one after the other.
-    fn hear(
+    fn filter(
         before: Vec<Step>,
         open: bool,
         words: Vec<ModelEvent>,
-    ) -> Result<Vec<Heard>, OtherCalls> {
-        let mut echo = Echo::of(before, open);
+    ) -> Result<Vec<Replayed>, DifferentCalls> {
+        let mut filter = ReplayFilter::new(before, open);
         let mut all = Vec::new();
         for word in words {
-            all.extend(echo.hear(word)?);
+            all.extend(filter.filter(word)?);
         }
-        assert!(echo.is_over(), "something is left");
+        assert!(filter.is_done(), "something is left");
         Ok(all)
     }
 
-    fn new_text(heard: &Heard) -> &str {
+    fn new_text(heard: &Replayed) -> &str {
         match heard {
-            Heard::New(ModelEvent::Text(text)) => text,
-            Heard::New(ModelEvent::End(_)) => "",
+            Replayed::New(ModelEvent::Text(text)) => text,
+            Replayed::New(ModelEvent::End(_)) => "",
             other => panic!("{other:?}"),
         }
     }
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn what_was_said_is_not_said_again_however_it_is_cut() {
-        let before = || vec![thought("Hm."), said("The ans")];
+        let before = || vec![thought("Hm."), output("The ans")];
         for pieces in [&["The answer"][..], &["T", "he an", "swer"], &["The ans", "wer"]] {
             let mut words = vec![ModelEvent::Thought("Hm.".into())];
             words.extend(pieces.iter().map(|piece| text(piece)));
             words.push(end());
-            let heard = hear(before(), true, words).expect("there are no calls");
+            let heard = filter(before(), true, words).expect("there are no calls");
             // However the new words come, they are these.
-            let Some((Heard::Known(known), rest)) = heard.split_first() else {
+            let Some((Replayed::Stored(known), rest)) = heard.split_first() else {
                 panic!("{heard:?}");
             };
             assert_eq!(known, &thought("Hm."));
@@ -260,27 +260,27 @@ mod tests {
     #[test]
     fn a_step_that_was_whole_is_followed_by_what_comes_next() {
         let words = vec![text("a"), text("b"), end()];
-        let heard = hear(vec![said("ab")], true, words.clone()).expect("there are no calls");
-        assert_eq!(heard, [Heard::New(end())]);
-        let heard = hear(vec![said("ab")], false, words).expect("there are no calls");
-        assert_eq!(heard, [Heard::Known(said("ab")), Heard::New(end())]);
+        let heard = filter(vec![output("ab")], true, words.clone()).expect("there are no calls");
+        assert_eq!(heard, [Replayed::New(end())]);
+        let heard = filter(vec![output("ab")], false, words).expect("there are no calls");
+        assert_eq!(heard, [Replayed::Stored(output("ab")), Replayed::New(end())]);
     }
 
     #[test]
     fn other_words_come_after_those_that_were_seen() {
         let words = vec![text("The"), text("re is"), end()];
-        let heard = hear(vec![thought("Hm."), said("The ans")], true, words);
+        let heard = filter(vec![thought("Hm."), output("The ans")], true, words);
         let wanted = [
-            Heard::Known(thought("Hm.")),
-            Heard::Broken,
-            Heard::New(text("The")),
-            Heard::New(text("re is")),
-            Heard::New(end()),
+            Replayed::Stored(thought("Hm.")),
+            Replayed::Interrupted,
+            Replayed::New(text("The")),
+            Replayed::New(text("re is")),
+            Replayed::New(end()),
         ];
         assert_eq!(heard.expect("there are no calls"), wanted);
 
-        let heard = hear(vec![said("The ans")], true, vec![text("The"), text("re is"), end()]);
-        let wanted = [Heard::Broken, Heard::New(text("There is")), Heard::New(end())];
+        let heard = filter(vec![output("The ans")], true, vec![text("The"), text("re is"), end()]);
+        let wanted = [Replayed::Interrupted, Replayed::New(text("There is")), Replayed::New(end())];
         assert_eq!(heard.expect("there are no calls"), wanted);
     }
 
@@ -300,50 +300,55 @@ mod tests {
         };
         let searched = words().remove(1);
         let before =
-            vec![Step::SearchCall(call.clone()), Step::SearchResult(result.clone()), said("It")];
-        let heard = hear(before, true, words()).expect("there are no calls of functions");
+            vec![Step::SearchCall(call.clone()), Step::SearchResult(result.clone()), output("It")];
+        let heard = filter(before, true, words()).expect("there are no calls of functions");
         let wanted = [
-            Heard::Known(Step::SearchCall(call.clone())),
-            Heard::Known(Step::SearchResult(result)),
-            Heard::New(searched.clone()),
-            Heard::New(text(" is")),
-            Heard::New(end()),
+            Replayed::Stored(Step::SearchCall(call.clone())),
+            Replayed::Stored(Step::SearchResult(result)),
+            Replayed::New(searched.clone()),
+            Replayed::New(text(" is")),
+            Replayed::New(end()),
         ];
         assert_eq!(heard, wanted);
 
-        let heard = hear(vec![Step::SearchCall(call.clone())], false, words()).expect("the same");
+        let heard = filter(vec![Step::SearchCall(call.clone())], false, words()).expect("the same");
         let wanted = [
-            Heard::Unanswered(call),
-            Heard::New(searched),
-            Heard::New(text("It is")),
-            Heard::New(end()),
+            Replayed::Unanswered(call),
+            Replayed::New(searched),
+            Replayed::New(text("It is")),
+            Replayed::New(end()),
         ];
         assert_eq!(heard, wanted);
     }
 
     #[test]
     fn calls_of_functions_are_the_same_or_nothing_goes_on() {
-        let heard = hear(vec![call("f")], false, vec![calls("f"), calls("g"), end()]);
-        let wanted = [Heard::Known(call("f")), Heard::New(calls("g")), Heard::New(end())];
+        let heard = filter(vec![call("f")], false, vec![calls("f"), calls("g"), end()]);
+        let wanted = [Replayed::Stored(call("f")), Replayed::New(calls("g")), Replayed::New(end())];
         assert_eq!(heard.expect("it is the same one"), wanted);
-        assert_eq!(hear(vec![call("f")], false, vec![calls("g")]), Err(OtherCalls));
-        assert_eq!(hear(vec![said("a"), call("f")], false, vec![text("b")]), Err(OtherCalls));
+        assert_eq!(filter(vec![call("f")], false, vec![calls("g")]), Err(DifferentCalls));
+        assert_eq!(
+            filter(vec![output("a"), call("f")], false, vec![text("b")]),
+            Err(DifferentCalls)
+        );
     }
 
     /// All that was heard was copied and compared again for each piece.
     #[test]
     fn a_long_text_in_small_pieces_takes_time_that_grows_with_its_length() {
         const LETTERS: usize = 1 << 18;
-        let mut echo =
-            Echo::of(vec![thought(&"a".repeat(LETTERS)), said(&"b".repeat(LETTERS))], true);
+        let mut filter = ReplayFilter::new(
+            vec![thought(&"a".repeat(LETTERS)), output(&"b".repeat(LETTERS))],
+            true,
+        );
         for _ in 0..LETTERS {
-            assert_eq!(echo.hear(ModelEvent::Thought("a".into())), Ok(Vec::new()));
+            assert_eq!(filter.filter(ModelEvent::Thought("a".into())), Ok(Vec::new()));
         }
-        let known = Heard::Known(thought(&"a".repeat(LETTERS)));
-        assert_eq!(echo.hear(text("b")), Ok(vec![known]));
+        let known = Replayed::Stored(thought(&"a".repeat(LETTERS)));
+        assert_eq!(filter.filter(text("b")), Ok(vec![known]));
         for _ in 1..LETTERS {
-            assert_eq!(echo.hear(text("b")), Ok(Vec::new()));
+            assert_eq!(filter.filter(text("b")), Ok(Vec::new()));
         }
-        assert_eq!(echo.hear(text("c")), Ok(vec![Heard::New(text("c"))]));
+        assert_eq!(filter.filter(text("c")), Ok(vec![Replayed::New(text("c"))]));
     }
 }

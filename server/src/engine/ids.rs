@@ -13,14 +13,14 @@ use crate::store::{Store, StoreError};
 
 /// The names that this server gives.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Names(pub Option<u64>);
+pub struct IdGenerator(pub Option<u64>);
 
-impl Names {
-    /// Names for a new interaction, and its id, which no other one has.
+impl IdGenerator {
+    /// IdGenerator for a new interaction, and its id, which no other one has.
     ///
     /// With a seed they follow from the namespace, from what the request holds, and from how often it
     /// was sent there since the last reset: what other tests do at the same time makes no difference.
-    pub async fn of(
+    pub async fn for_request(
         self,
         request: &Request,
         prompt: &Prompt,
@@ -48,7 +48,7 @@ impl Names {
         }
     }
 
-    /// Names for what is left of an interaction.
+    /// IdGenerator for what is left of an interaction.
     pub fn after_restart(self, id: &str) -> Ids {
         match self.0 {
             None => Ids::random(),
@@ -64,7 +64,7 @@ fn content(request: &Request) -> [u8; 32] {
     let mut write = || -> fmt::Result {
         write!(hash, "{model:?} {previous_interaction_id:?} {system_instruction:?}")?;
         write!(hash, "{:?} {:?}", tools.offered, tools.functions)?;
-        write!(hash, "{} {:?}", request.generation_config, request.keep)?;
+        write!(hash, "{} {:?}", request.generation_config, request.persistence)?;
         for step in &request.input {
             match step {
                 Step::FunctionCall(call) => write!(hash, "c{:?}{}", call.name, call.arguments)?,

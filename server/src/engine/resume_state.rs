@@ -10,37 +10,37 @@ use super::Request;
 use crate::backend::{Function, Tools};
 use crate::interaction::ServiceTier;
 use crate::namespace::Namespace;
-use crate::store::{Head, Keep};
+use crate::store::{Head, Persistence};
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Orders {
+struct ResumeState {
     namespace: String,
     system_instruction: Option<String>,
     code_execution: bool,
     #[serde(default)]
     google_search: bool,
-    functions: Vec<FunctionOrder>,
+    functions: Vec<FunctionState>,
     offered: Vec<String>,
     generation_config: Value,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct FunctionOrder {
+struct FunctionState {
     name: String,
     description: Option<String>,
     parameters: Option<Value>,
 }
 
-/// The orders of a request, beside what its head says.
-pub fn of(namespace: &Namespace, request: &Request) -> String {
+/// The state of a request, beside what its head says.
+pub fn encode(namespace: &Namespace, request: &Request) -> String {
     let functions = request.tools.functions.iter().cloned();
-    let orders = Orders {
+    let state = ResumeState {
         namespace: namespace.name().to_owned(),
         system_instruction: request.system_instruction.clone(),
         code_execution: request.tools.code_execution,
         google_search: request.tools.google_search,
         functions: functions
-            .map(|Function { name, description, parameters }| FunctionOrder {
+            .map(|Function { name, description, parameters }| FunctionState {
                 name,
                 description,
                 parameters,
@@ -49,35 +49,36 @@ pub fn of(namespace: &Namespace, request: &Request) -> String {
         offered: request.tools.offered.clone(),
         generation_config: request.generation_config.clone(),
     };
-    serde_json::to_string(&orders).expect("strings, lists and JSON have no way to fail")
+    serde_json::to_string(&state).expect("strings, lists and JSON have no way to fail")
 }
 
 /// The request that an interaction began with.
-pub fn read(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
-    let orders: Orders = serde_json::from_str(head.orders.as_deref().unwrap_or_default())?;
+pub fn decode(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
+    let state: ResumeState =
+        serde_json::from_str(head.resume_state.as_deref().unwrap_or_default())?;
     // The row says whose it is; what else says so is of the versions before.
     let owner = head.owner.clone();
-    let namespace = Namespace::named(&orders.namespace).unwrap_or_default().of(owner.clone());
-    let functions = orders.functions.into_iter();
+    let namespace = Namespace::named(&state.namespace).unwrap_or_default().of(owner.clone());
+    let functions = state.functions.into_iter();
     let request = Request {
         model: head.model.clone(),
         input: head.input.clone(),
         previous_interaction_id: head.previous_interaction_id.clone(),
-        system_instruction: orders.system_instruction,
+        system_instruction: state.system_instruction,
         tools: Tools {
-            code_execution: orders.code_execution,
-            google_search: orders.google_search,
+            code_execution: state.code_execution,
+            google_search: state.google_search,
             functions: functions
-                .map(|FunctionOrder { name, description, parameters }| Function {
+                .map(|FunctionState { name, description, parameters }| Function {
                     name,
                     description,
                     parameters,
                 })
                 .collect(),
-            offered: orders.offered,
+            offered: state.offered,
         },
-        generation_config: orders.generation_config,
-        keep: Keep::Stored,
+        generation_config: state.generation_config,
+        persistence: Persistence::Stored,
         background: true,
         // It stands in the log, which has begun.
         service_tier: ServiceTier::default(),

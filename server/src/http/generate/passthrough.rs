@@ -3,20 +3,20 @@
 use serde_json::{Value, json};
 
 use super::encode;
-use crate::interaction::{ForeignStep, FunctionCall};
+use crate::interaction::{FunctionCall, PassthroughStep};
 
 /// An incomplete step.
 #[derive(Debug)]
-pub struct Foreign {
+pub struct Passthrough {
     /// Its id, or that of the call to which it belongs.
     id: String,
-    step: ForeignStep,
+    step: PassthroughStep,
 }
 
-impl Foreign {
-    pub fn new(step: &Value) -> Foreign {
+impl Passthrough {
+    pub fn new(step: &Value) -> Passthrough {
         let id = step["id"].as_str().or_else(|| step["call_id"].as_str()).unwrap_or_default();
-        Foreign { id: id.to_owned(), step: ForeignStep::new(step.clone()) }
+        Passthrough { id: id.to_owned(), step: PassthroughStep::new(step.clone()) }
     }
 
     /// Converts a delta into a part, if it has an equivalent.
