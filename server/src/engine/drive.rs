@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::files::File;
-use super::form::ResponseFormat;
+use super::input::files::File;
+use super::response_format::ResponseFormat;
+use super::run::usage::Counter;
 use super::run::{InFlightTurn, ResumedState, Run};
-use super::usage::Counter;
-use super::{Engine, record};
+use super::{Engine, recording};
 use crate::backend::Prompt;
 use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
@@ -22,7 +22,7 @@ impl Engine {
         ids: Arc<Ids>,
         prompt: Prompt,
         files: Vec<File>,
-        form: Option<ResponseFormat>,
+        format: Option<ResponseFormat>,
     ) -> Run {
         let mut usage = Counter::new(log.entries_from(0).iter().map(|entry| &entry.event));
         if !log.has_begun() {
@@ -43,7 +43,7 @@ impl Engine {
             unwritten: Vec::new(),
             open: None,
             next_index: 0,
-            form,
+            format,
             held: String::new(),
             repaired: false,
             call_identity: None,
@@ -70,12 +70,13 @@ impl Engine {
             }
         };
         // Whoever has the answer finds the recording.
-        match record::word(&ended) {
-            Some(word) => {
+        match recording::status(&ended) {
+            Some(status) => {
                 let usage = Some(run.usage.total());
-                record::keep(&run.prompt.recording, word, usage, &run.files, &run.sent_ahead).await;
+                recording::keep(&run.prompt.recording, status, usage, &run.files, &run.sent_ahead)
+                    .await;
             }
-            None => record::discard(&run.prompt.recording, &run.log.head().id),
+            None => recording::discard(&run.prompt.recording, &run.log.head().id),
         }
         // With the cell goes every process that the code started, before anyone reads of the end.
         run.cell = None;

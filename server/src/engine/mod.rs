@@ -1,24 +1,14 @@
 //! The loop: asks the model, runs its code, records what happened. The only code that knows both a
 //! model and the sandbox.
 
-mod calls;
-mod code;
 mod drive;
-mod endings;
-mod fetch;
-mod files;
-mod form;
 mod ids;
-mod lookup;
-mod record;
-mod replay;
-mod report;
+mod input;
+mod recording;
+mod response_format;
 mod resume;
-mod resume_state;
 mod run;
-mod steps;
 mod tasks;
-mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,14 +33,15 @@ use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Head, Log, Owner, Persistence, Store, StoreError};
 use crate::trace;
-use form::ResponseFormat;
 use ids::IdGenerator;
+use input::{calls, files};
+use response_format::ResponseFormat;
 use tasks::{Background, Tasks};
 
-pub use fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
-pub use files::{FileError, Sources};
-pub use form::InvalidSchema;
-pub use report::RunReport;
+pub use input::fetch::{FetchError, FetchFrom, Fetcher, NoFolder};
+pub use input::files::{FileError, Sources};
+pub use response_format::InvalidSchema;
+pub use run::report::RunReport;
 
 /// How long the start of an interaction waits for the model's first word, so that a refusal can
 /// still be an answer of its own instead of an error inside a stream.
@@ -233,11 +224,11 @@ impl Engine {
             }
             false => None,
         };
-        let form = ResponseFormat::from_config(&request.generation_config).await?;
+        let format = ResponseFormat::from_config(&request.generation_config).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
-        let read = usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
+        let read = run::usage::of_prompt(instruction, &prompt.steps, &files, sent_ahead).await?;
         let settings = InteractionSettings {
             tier: request.service_tier,
             prompt: Some(read),
@@ -250,14 +241,14 @@ impl Engine {
             Ok(Some(Err(refusal))) => {
                 prompt.note.failed(&refusal.to_string());
                 let sent_ahead = &self.sources.sent_ahead;
-                record::keep(&prompt.recording, "refused", None, &files, sent_ahead).await;
+                recording::keep(&prompt.recording, "refused", None, &files, sent_ahead).await;
                 return Err(refusal.into());
             }
             Ok(word) => word,
             Err(_) => None,
         };
 
-        let resume_state = request.background.then(|| resume_state::encode(namespace, &request));
+        let resume_state = request.background.then(|| resume::state::encode(namespace, &request));
         let (ids, id) = self.ids.for_request(&request, &prompt, &self.store).await?;
         let ids = Arc::new(ids);
         let head = Head {
@@ -276,7 +267,7 @@ impl Engine {
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, form);
+        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, format);
         let engine = Arc::clone(self);
         // Whoever asked may go away, which is no reason not to write down the end.
         self.running.spawn(async move {
@@ -328,7 +319,7 @@ impl Engine {
         let files = files::of_input(&request.input, &self.sources, &request.owner).await?;
         let instruction = request.system_instruction.as_deref();
         let sent_ahead = &self.sources.sent_ahead;
-        Ok(usage::of_prompt(instruction, &request.input, &files, sent_ahead).await?)
+        Ok(run::usage::of_prompt(instruction, &request.input, &files, sent_ahead).await?)
     }
 
     /// What the model is told, and the files that come with it. Notes down that it was asked.

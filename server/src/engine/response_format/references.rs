@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The parts of a schema that references can name.
 #[derive(Debug)]
-pub struct Places<'s> {
+pub struct References<'s> {
     root: &'s Value,
     /// By `$id`, `$anchor` and `$dynamicAnchor`, as they are written.
     names: HashMap<&'s str, &'s Value>,
@@ -14,16 +14,16 @@ pub struct Places<'s> {
     last_parts: HashMap<&'s str, &'s Value>,
 }
 
-impl<'s> Places<'s> {
-    pub fn new(root: &'s Value) -> Places<'s> {
-        let mut places = Places { root, names: HashMap::new(), last_parts: HashMap::new() };
+impl<'s> References<'s> {
+    pub fn new(root: &'s Value) -> References<'s> {
+        let mut references = References { root, names: HashMap::new(), last_parts: HashMap::new() };
         let mut left = vec![root];
         while let Some(part) = left.pop() {
             match part {
                 Value::Object(fields) => {
                     for keyword in ["$id", "id", "$anchor", "$dynamicAnchor"] {
                         if let Some(name) = fields.get(keyword).and_then(Value::as_str) {
-                            places.add(name.trim_start_matches('#'), part);
+                            references.add(name.trim_start_matches('#'), part);
                         }
                     }
                     left.extend(fields.values());
@@ -32,7 +32,7 @@ impl<'s> Places<'s> {
                 _ => {}
             }
         }
-        places
+        references
     }
 
     fn add(&mut self, name: &'s str, part: &'s Value) {
@@ -125,11 +125,11 @@ mod tests {
     #[test]
     fn a_name_may_be_written_relative_to_another_one() {
         let schema = json!({"$defs": {"a": {"$id": "http://x.org/y/a.json"}}});
-        let places = Places::new(&schema);
+        let references = References::new(&schema);
         for name in ["http://x.org/y/a.json", "a.json", "y/a.json#"] {
-            assert_eq!(places.find(name), Some(&schema["$defs"]["a"]), "{name}");
+            assert_eq!(references.find(name), Some(&schema["$defs"]["a"]), "{name}");
         }
-        assert_eq!(places.find("#/$defs/b"), None);
+        assert_eq!(references.find("#/$defs/b"), None);
     }
 
     /// Each reference was compared with each name: 10¹⁰ comparisons of texts at this size.
@@ -138,9 +138,9 @@ mod tests {
         const NAMES: usize = 100_000;
         let named = |number: usize| json!({"$id": format!("http://x/{number}/a{number}")});
         let schema = Value::Array((0..NAMES).map(named).collect());
-        let places = Places::new(&schema);
+        let references = References::new(&schema);
         for number in 0..NAMES {
-            let found = places.find(&format!("http://y/{number}/z{number}"));
+            let found = references.find(&format!("http://y/{number}/z{number}"));
             assert!(found.is_some_and(|found| std::ptr::eq(found, &raw const schema)));
         }
     }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verdict_has_its_words() {
+    fn each_outcome_has_its_message() {
         let cases = [
             (Verdict::Raised { limit: None }, Outcome::Failed, ""),
             (Verdict::Exited { code: 3 }, Outcome::Failed, "Exited with code 3\n"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_has_its_words_whoever_noticed_it() {
+    fn each_limit_has_its_message() {
         let cases = [
             (Limit::WallMs(30_000), "TimeoutError: stopped after 30 s (the limit of one run)"),
             (Limit::WallMs(500), "TimeoutError: stopped after 0.5 s (the limit of one run)"),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_come_back_is_told_even_where_all_went_well() {
+    fn dropped_pictures_and_files_are_reported_even_after_a_successful_run() {
         let mut output = output(Verdict::Ok);
         (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
         let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n\
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn bytes_that_are_not_utf_8_are_replaced() {
         let mut output = output(Verdict::Ok);
         output.stdout = b"\xff!".as_slice().into();
         assert_eq!(RunReport::new(&output).result, "\u{fffd}!");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::files::{File, FileData};
+use super::input::files::{File, FileData};
 use super::run::RunError;
 use crate::interaction::{Event, Status, Usage};
 use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
@@ -13,7 +13,7 @@ use crate::store::Files;
 
 /// How an interaction ended, in a word, where that is a recording: one that was cancelled is half of
 /// one, and where something of this machine failed the model has no part in it.
-pub fn word(ended: &Result<Event, RunError>) -> Option<&'static str> {
+pub fn status(ended: &Result<Event, RunError>) -> Option<&'static str> {
     Some(match ended {
         Ok(Event::Finished { status, .. }) => match status {
             Status::Completed => "completed",

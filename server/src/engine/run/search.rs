@@ -1,6 +1,6 @@
 //! Searches: making them, and writing down what was found.
 
-use super::run::Run;
+use super::Run;
 use crate::interaction::{AwaitingModel, Delta, Found, SearchCall, SearchResult, Step, StepStart};
 use crate::search;
 use crate::store::StoreError;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Request;
 use crate::backend::{Function, Tools};
+use crate::engine::Request;
 use crate::interaction::ServiceTier;
 use crate::namespace::Namespace;
 use crate::store::{Head, Persistence};

@@ -1,9 +1,9 @@
 //! The form that an answer was asked for in: JSON that fits a schema.
 
+mod complexity;
+mod cost;
 mod patterns;
-mod places;
-mod weight;
-mod work;
+mod references;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl ResponseFormat {
         };
         let gate = if is_short(&schema) { &SMALL_AT_A_TIME } else { &AT_A_TIME };
         let cannot = || InvalidSchema("it cannot be compiled".to_owned());
-        let compiled = aside(gate, move || Schema::new(schema)).await.ok_or_else(cannot)?;
+        let compiled = run_blocking(gate, move || Schema::new(schema)).await.ok_or_else(cannot)?;
         let schema = compiled.await.map_err(|_| cannot())??;
         Ok(Some(ResponseFormat { schema: Some(Arc::new(schema)) }))
     }
@@ -98,7 +98,7 @@ impl ResponseFormat {
         let (schema, text) = (self.schema.clone(), json.to_owned());
         let backtrack = schema.as_ref().is_some_and(|schema| schema.patterns.backtrack);
         let gate = if backtrack { &BACKTRACKING_AT_A_TIME } else { &AT_A_TIME };
-        let checked = aside(gate, move || {
+        let checked = run_blocking(gate, move || {
             let value = parsed(&text)?;
             schema.map_or(Ok(()), |schema| schema.check(&value))
         });
@@ -117,20 +117,20 @@ impl ResponseFormat {
         };
         let Some(schema) = &self.schema else { return Some(Ok(())) };
         let validator = schema.compiled.as_ref()?;
-        work::of_answer(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
+        complexity::comparisons(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
         Some(compare(validator, &value))
     }
 }
 
 impl Schema {
     fn new(source: Value) -> Result<Schema, InvalidSchema> {
-        let schemas = work::of_schema(&source);
+        let schemas = complexity::expanded_schemas(&source);
         if schemas > MAX_SCHEMAS {
             return Err(InvalidSchema(format!(
                 "it comes to more than {MAX_SCHEMAS} schemas when its references are followed"
             )));
         }
-        let location_bytes = places::location_bytes(&source);
+        let location_bytes = references::location_bytes(&source);
         if location_bytes > MAX_LOCATION_BYTES {
             return Err(InvalidSchema(format!(
                 "the paths to its keywords have more than {MAX_LOCATION_BYTES} bytes together: its \
@@ -147,7 +147,7 @@ impl Schema {
     }
 
     fn check(&self, value: &Value) -> Result<(), String> {
-        work::of_answer(&self.source, &self.patterns, value, MAX_COMPARISONS)
+        complexity::comparisons(&self.source, &self.patterns, value, MAX_COMPARISONS)
             .ok_or_else(|| TOO_LONG.to_owned())?;
         match &self.compiled {
             Some(compiled) => compare(compiled, value),
@@ -161,7 +161,7 @@ impl Schema {
 
 /// Begins work on a thread that answers no one, once there is a place for it. It keeps its place until
 /// it ends, whether or not its end is waited for.
-async fn aside<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     gate: &'static Semaphore,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<JoinHandle<T>> {
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    async fn form(schema: Value) -> ResponseFormat {
+    async fn format(schema: Value) -> ResponseFormat {
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": schema});
         ResponseFormat::from_config(&config).await.expect("it is a schema").expect("there is one")
@@ -240,12 +240,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_fits_or_is_told_why_not() {
-        let form = form(json!({"type": "object", "properties": {"n": {"type": "integer"}}})).await;
-        assert_eq!(form.check(" {\"n\": 1}\n").await, Ok("{\"n\": 1}"));
-        assert_eq!(form.check("```json\n{\"n\": 1}\n```").await, Ok("{\"n\": 1}"));
-        let why = form.check("{\"n\": \"one\"}").await.expect_err("it is a string");
+        let format =
+            format(json!({"type": "object", "properties": {"n": {"type": "integer"}}})).await;
+        assert_eq!(format.check(" {\"n\": 1}\n").await, Ok("{\"n\": 1}"));
+        assert_eq!(format.check("```json\n{\"n\": 1}\n```").await, Ok("{\"n\": 1}"));
+        let why = format.check("{\"n\": \"one\"}").await.expect_err("it is a string");
         assert!(why.starts_with("at /n: "), "{why}");
-        let why = form.check("Well, 1.").await.expect_err("it is prose");
+        let why = format.check("Well, 1.").await.expect_err("it is prose");
         assert!(why.starts_with("it is no JSON: "), "{why}");
     }
 
@@ -282,19 +283,19 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_takes_too_many_comparisons_does_not_fit() {
         let list = json!({"items": {"$ref": "#"}});
-        let form = form(json!({"allOf": [list, list]})).await;
+        let format = format(json!({"allOf": [list, list]})).await;
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(form.check(&nested(5)).await, Ok(nested(5).as_str()));
-        assert_eq!(form.check(&nested(12)).await, Ok(nested(12).as_str()));
-        let why = form.check(&nested(100)).await.expect_err("it takes too long");
+        assert_eq!(format.check(&nested(5)).await, Ok(nested(5).as_str()));
+        assert_eq!(format.check(&nested(12)).await, Ok(nested(12).as_str()));
+        let why = format.check(&nested(100)).await.expect_err("it takes too long");
         assert_eq!(why, "comparing it with the schema takes too long");
     }
 
     #[tokio::test]
     async fn patterns_that_try_every_way_come_to_an_end() {
-        let form = form(json!({"pattern": "^(a|aa)+(?=b)$"})).await;
+        let format = format(json!({"pattern": "^(a|aa)+(?=b)$"})).await;
         let answer = format!("\"{}\"", "a".repeat(200));
-        assert!(form.check(&answer).await.is_err());
+        assert!(format.check(&answer).await.is_err());
         let config = json!({"response_mime_type": "application/json",
                             "response_json_schema": {"pattern": "(\\w{200}){200}"}});
         assert!(ResponseFormat::from_config(&config).await.is_err(), "it is too large");
@@ -336,13 +337,13 @@ mod tests {
             (json!({"properties": {"p1": {"pattern": "^\\p{L}{4}"}}}), false),
             (json!({"properties": {"p1": {"pattern": "^(?!x)y"}}}), false),
         ] {
-            let form = form(schema).await;
-            let schema = form.schema.as_ref().expect("it has a schema");
+            let format = format(schema).await;
+            let schema = format.schema.as_ref().expect("it has a schema");
             assert_eq!(schema.compiled.is_some(), stays, "{:.100}", schema.source);
             for _ in 0..2 {
-                assert!(form.check("{\"p2\": 1}").await.is_ok() || !stays);
-                assert!(form.check("{\"p1\": \"yyyy\"}").await.is_ok());
-                let why = form.check("{\"p1\": \"y!\"}").await.is_err();
+                assert!(format.check("{\"p2\": 1}").await.is_ok() || !stays);
+                assert!(format.check("{\"p1\": \"yyyy\"}").await.is_ok());
+                let why = format.check("{\"p1\": \"y!\"}").await.is_err();
                 assert_eq!(why, schema.patterns.bytes() > 100_000);
             }
         }
@@ -350,9 +351,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_repeats_no_more_than_the_beginning_of_an_answer() {
-        let form = form(json!({"type": "integer"})).await;
+        let format = format(json!({"type": "integer"})).await;
         let answer = json!(["a".repeat(100_000)]).to_string();
-        let why = form.check(&answer).await.expect_err("it is no number");
+        let why = format.check(&answer).await.expect_err("it is no number");
         assert_eq!(why.chars().count(), MAX_ERROR_LETTERS + 1);
     }
 
@@ -377,12 +378,13 @@ mod tests {
             (json!({"patternProperties": {"^\\p{L}{4}": true}}), json!({"a".repeat(1 << 20): 1})),
         ] {
             let patterns = Patterns::new(&schema).expect("they are patterns");
-            let work = work::of_answer(&schema, &patterns, &answer, MAX_COMPARISONS);
+            let work = complexity::comparisons(&schema, &patterns, &answer, MAX_COMPARISONS);
             assert_eq!(work, None, "{schema:.100}");
         }
         let strings = json!({"items": {"enum": names}});
         let patterns = Patterns::default();
-        let work = work::of_answer(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
+        let work =
+            complexity::comparisons(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
         assert!(work.is_some_and(|work| work < 10_000), "texts are found at once: {work:?}");
     }
 
@@ -392,7 +394,7 @@ mod tests {
         static GATE: Semaphore = Semaphore::const_new(1);
         let (begun, begins) = tokio::sync::oneshot::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
-        let work = aside(&GATE, move || {
+        let work = run_blocking(&GATE, move || {
             begun.send(()).expect("the test waits for it");
             ends.recv().expect("the test ends it");
         });
@@ -402,7 +404,7 @@ mod tests {
         assert!(client.await.is_err());
         assert!(GATE.try_acquire().is_err(), "the work still runs");
         end.send(()).expect("it waits for that");
-        let next = aside(&GATE, || 1).await.expect("there is a place");
+        let next = run_blocking(&GATE, || 1).await.expect("there is a place");
         assert_eq!(next.await.expect("it ends"), 1);
     }
 }

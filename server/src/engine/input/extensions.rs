@@ -93,10 +93,10 @@ const KNOWN: &[(&str, &str)] = &[
 ];
 
 /// `Text/CSV; charset=utf-8` is a `csv`.
-pub fn ending(mime_type: &str) -> &'static str {
+pub fn extension(mime_type: &str) -> &'static str {
     let name = mime_type.split(';').next().unwrap_or_default().trim();
     let known = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    known.map_or("bin", |(_, ending)| ending)
+    known.map_or("bin", |(_, extension)| extension)
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
             ("", "bin"),
             ("../../etc/passwd", "bin"),
         ] {
-            assert_eq!(ending(mime_type), wanted, "{mime_type}");
+            assert_eq!(extension(mime_type), wanted, "{mime_type}");
         }
         assert!(KNOWN.is_sorted_by_key(|(name, _)| name), "the table is kept in order");
     }

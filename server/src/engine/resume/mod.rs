@@ -5,22 +5,25 @@
 //!        └──▶ what the model said since ──▶ echo, while it says so again · or code that waits
 //! ```
 
+pub mod replay;
+pub mod state;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::form::ResponseFormat;
-use super::replay::ReplayFilter;
+use super::response_format::ResponseFormat;
+use super::run::steps::Open;
 use super::run::{ResumedState, Run};
-use super::steps::Open;
-use super::{Engine, EngineError, drive, resume_state};
+use super::{Engine, EngineError, drive};
 use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, PassthroughStep,
     Status, Step, Turn,
 };
 use crate::recording::RecordingSession;
 use crate::store::Log;
+use replay::ReplayFilter;
 
 impl Engine {
     /// Goes on with the interactions in the background that the last server did not end, once there
@@ -80,8 +83,8 @@ impl Engine {
 
     /// An interaction as it was when its server died.
     async fn restored(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
-        let (namespace, request) = resume_state::decode(log.head())?;
-        let form = ResponseFormat::from_config(&request.generation_config)
+        let (namespace, request) = state::decode(log.head())?;
+        let format = ResponseFormat::from_config(&request.generation_config)
             .await
             .map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
@@ -89,7 +92,7 @@ impl Engine {
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
         let ids = self.ids.after_restart(&log.head().id);
-        let mut run = self.run(Arc::clone(log), Arc::new(ids), prompt, files, form);
+        let mut run = self.run(Arc::clone(log), Arc::new(ids), prompt, files, format);
         let projection = log.projection();
         let open = projection.is_open();
         let steps = projection.into_steps();

@@ -1,18 +1,22 @@
 //! One interaction, from the model's first word to its last.
 
+mod code;
+pub mod report;
+mod search;
+pub mod steps;
+pub mod usage;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::calls;
-use super::files::File;
-use super::form::{self, ResponseFormat};
-use super::replay::{DifferentCalls, ReplayFilter, Replayed};
-use super::steps::Open;
-use super::usage::Counter;
 use crate::backend::{
     Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Prompt,
 };
 use crate::budget::Share;
+use crate::engine::input::calls;
+use crate::engine::input::files::File;
+use crate::engine::response_format::{self, ResponseFormat};
+use crate::engine::resume::replay::{DifferentCalls, ReplayFilter, Replayed};
 use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
@@ -21,6 +25,8 @@ use crate::interaction::{
 use crate::sandbox::{Cell, Sandbox, SandboxError};
 use crate::search::Search;
 use crate::store::{Files, Log, StoreError};
+use steps::Open;
+use usage::Counter;
 
 /// Events that are kept back while a model goes on without a pause.
 const MAX_UNWRITTEN: usize = 256;
@@ -50,7 +56,7 @@ pub struct Run {
     pub open: Option<Open>,
     pub next_index: usize,
     /// The form of the answer, where one was asked for. Until it is seen to fit, a text is held back.
-    pub form: Option<ResponseFormat>,
+    pub format: Option<ResponseFormat>,
     pub held: String,
     pub repaired: bool,
     /// How the model knows the call that comes next, where it says so.
@@ -286,7 +292,7 @@ impl Run {
             };
             match word {
                 ModelEvent::Thought(piece) => turn = self.thought(turn, piece),
-                ModelEvent::Text(piece) if self.form.is_some() => self.held.push_str(&piece),
+                ModelEvent::Text(piece) if self.format.is_some() => self.held.push_str(&piece),
                 ModelEvent::Text(piece) => turn = self.text(turn, piece),
                 ModelEvent::Search { queries, found } => {
                     turn = self.flush_held_text(turn);
@@ -333,9 +339,9 @@ impl Run {
         turn: AwaitingModel,
         finish: Finish,
     ) -> Result<(AwaitingModel, Option<InFlightTurn>), RunError> {
-        let Some(form) = &self.form else { return Ok((turn, None)) };
+        let Some(format) = &self.format else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
-        let why = match form.check(&self.held).await {
+        let why = match format.check(&self.held).await {
             Ok(json) => {
                 self.held = json.to_owned();
                 return Ok((self.flush_held_text(turn), None));
@@ -349,7 +355,8 @@ impl Run {
         if std::mem::replace(&mut self.repaired, true) {
             return Err(RunError::InvalidAnswer(why));
         }
-        let (answer, complaint) = (std::mem::take(&mut self.held), form::complaint(&why));
+        let (answer, complaint) =
+            (std::mem::take(&mut self.held), response_format::complaint(&why));
         self.usage.repaired(&answer, &complaint);
         let mut prompt = self.prompt.clone();
         prompt.tools.code_execution = false;

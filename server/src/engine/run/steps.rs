@@ -1,6 +1,6 @@
 //! Steps, as they are written: begun, added to, closed.
 
-use super::run::Run;
+use super::Run;
 use crate::backend::Passthrough;
 use crate::interaction::{
     AwaitingModel, Content, Delta, Event, FunctionCall, PassthroughStep, Sources, Step, StepStart,
@@ -70,7 +70,7 @@ impl Run {
             }
             Some(Open::Text { index, text }) => {
                 // In JSON, brackets are lists.
-                let citations = match self.form {
+                let citations = match self.format {
                     None if turn.has_sources() => citations(&text, &Sources::new(turn.steps())),
                     _ => Vec::new(),
                 };
@@ -123,7 +123,7 @@ impl Run {
             Passthrough::Started(step) => {
                 turn = self.flush_held_text(turn);
                 turn = self.close(turn);
-                self.form = None;
+                self.format = None;
                 let index = self.begin(StepStart::Passthrough(step.clone()));
                 self.open = Some(Open::Passthrough { index, step: PassthroughStep::new(step) });
                 turn

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::files::FileData;
 use super::report::RunReport;
-use super::run::{Run, RunError};
+use super::{Run, RunError};
+use crate::engine::input::files::FileData;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Source,
     Step, StepStart, Turn,

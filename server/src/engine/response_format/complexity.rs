@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::cost::{KeywordCost, Sizes};
 use super::patterns::Patterns;
-use super::places::Places;
-use super::weight::{Own, Sizes};
+use super::references::References;
 
 /// How many schemas may lead from one to the next, so that who follows them has a stack for it.
 const MAX_DEPTH: usize = 300;
@@ -30,18 +30,18 @@ const EACH: [&str; 7] = [
 ];
 /// The schemas that one comes to when each reference is followed; a circle is followed once. Long lists
 /// of values count as several schemas.
-pub fn of_schema(schema: &Value) -> u64 {
-    let places = Places::new(schema);
-    Counting { places, known: HashMap::new() }.count(schema, 0)
+pub fn expanded_schemas(schema: &Value) -> u64 {
+    let references = References::new(schema);
+    Counting { references, known: HashMap::new() }.count(schema, 0)
 }
 
 /// How much it takes to compare an answer with a schema, where that is no more than `most`: how often a
 /// part of the answer is compared with a part of the schema, and each time more for what is large.
-pub fn of_answer(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<u64> {
+pub fn comparisons(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<u64> {
     let mut comparing = Comparing {
-        places: Places::new(schema),
+        references: References::new(schema),
         patterns,
-        own: HashMap::new(),
+        costs: HashMap::new(),
         known: HashMap::new(),
         sizes: Sizes::default(),
         left: most,
@@ -71,7 +71,7 @@ fn each(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 }
 
 struct Counting<'s> {
-    places: Places<'s>,
+    references: References<'s>,
     known: HashMap<Part, u64>,
 }
 
@@ -86,22 +86,22 @@ impl<'s> Counting<'s> {
         let Value::Object(fields) = schema else { return 1 };
         // What leads back here is counted once.
         self.known.insert(schema, 1);
-        let own = Own::new(fields, &self.places);
+        let cost = KeywordCost::new(fields, &self.references);
         let by_name = ["properties", "patternProperties"].iter();
         let by_name = by_name.filter_map(|keyword| fields.get(*keyword)?.as_object());
         let parts = beside(fields).chain(each(fields)).chain(by_name.flat_map(Map::values));
-        let parts = parts.chain(own.references.iter().copied());
+        let parts = parts.chain(cost.references.iter().copied());
         let count = parts
-            .fold(own.schemas(), |sum: u64, part| sum.saturating_add(self.count(part, depth + 1)));
+            .fold(cost.schemas(), |sum: u64, part| sum.saturating_add(self.count(part, depth + 1)));
         self.known.insert(schema, count);
         count
     }
 }
 
 struct Comparing<'s> {
-    places: Places<'s>,
+    references: References<'s>,
     patterns: &'s Patterns,
-    own: HashMap<Part, Rc<Own<'s>>>,
+    costs: HashMap<Part, Rc<KeywordCost<'s>>>,
     known: HashMap<(Part, Part), u64>,
     sizes: Sizes,
     /// Comparisons that may still be made.
@@ -120,11 +120,11 @@ impl<'s> Comparing<'s> {
         if let Some(count) = self.known.get(&pair) {
             return Some(*count);
         }
-        let own = self.own(schema, fields);
-        let mut count = own.comparisons(answer, self.patterns, &mut self.sizes);
+        let cost = self.cost(schema, fields);
+        let mut count = cost.comparisons(answer, self.patterns, &mut self.sizes);
         self.left = self.left.checked_sub(count - 1)?;
         self.known.insert(pair, 1);
-        for part in beside(fields).chain(own.references.iter().copied()) {
+        for part in beside(fields).chain(cost.references.iter().copied()) {
             count = count.saturating_add(self.compare(part, answer, depth + 1)?);
         }
         count = count.saturating_add(self.compare_children(fields, answer, depth)?);
@@ -163,9 +163,9 @@ impl<'s> Comparing<'s> {
         Some(count)
     }
 
-    fn own(&mut self, schema: &'s Value, fields: &'s Map<String, Value>) -> Rc<Own<'s>> {
-        let own = self.own.entry(schema);
-        Rc::clone(own.or_insert_with(|| Rc::new(Own::new(fields, &self.places))))
+    fn cost(&mut self, schema: &'s Value, fields: &'s Map<String, Value>) -> Rc<KeywordCost<'s>> {
+        let cost = self.costs.entry(schema);
+        Rc::clone(cost.or_insert_with(|| Rc::new(KeywordCost::new(fields, &self.references))))
     }
 }
 
@@ -175,9 +175,9 @@ mod tests {
 
     use super::*;
 
-    fn of_answer(schema: &Value, answer: &Value, most: u64) -> Option<u64> {
+    fn comparisons(schema: &Value, answer: &Value, most: u64) -> Option<u64> {
         let patterns = Patterns::new(schema).expect("they are patterns");
-        super::of_answer(schema, &patterns, answer, most)
+        super::comparisons(schema, &patterns, answer, most)
     }
 
     /// A chain of definitions, each of which names the next one twice.
@@ -217,7 +217,7 @@ mod tests {
             "unevaluatedItems",
         ] {
             let schema = doubling(keyword, |number| format!("#/$defs/d{number}"));
-            assert!(of_schema(&schema) > 1 << 30, "{keyword}");
+            assert!(expanded_schemas(&schema) > 1 << 30, "{keyword}");
         }
         for reference in [
             (|number| format!("#d{number}")) as fn(usize) -> String,
@@ -225,7 +225,7 @@ mod tests {
             |number| format!("x.json#/$defs/d{number}"),
         ] {
             let schema = doubling("allOf", reference);
-            assert!(of_schema(&schema) > 1 << 30, "{}", reference(0));
+            assert!(expanded_schemas(&schema) > 1 << 30, "{}", reference(0));
         }
     }
 
@@ -234,16 +234,16 @@ mod tests {
         let tree = json!({"$defs": {"tree": {"type": "object", "properties": {
             "left": {"$ref": "#/$defs/tree"}, "right": {"$ref": "#/$defs/tree"},
             "value": {"type": "integer"}}}}, "$ref": "#/$defs/tree"});
-        assert!(of_schema(&tree) < 10);
+        assert!(expanded_schemas(&tree) < 10);
         let mut answer = json!({"value": 1});
         for _ in 0..10 {
             answer = json!({"left": answer, "right": answer, "value": 1});
         }
-        assert!(of_answer(&tree, &answer, 100_000).is_some_and(|count| count < 10_000));
+        assert!(comparisons(&tree, &answer, 100_000).is_some_and(|count| count < 10_000));
         let row = json!({"properties": {"a": {"type": "number"}, "b": {"type": "string"}}});
         let table = json!({"type": "array", "items": row});
         let rows = Value::Array(vec![json!({"a": 1, "b": "x"}); 1000]);
-        assert_eq!(of_answer(&table, &rows, 1_000_000), Some(3063));
+        assert_eq!(comparisons(&table, &rows, 1_000_000), Some(3063));
     }
 
     #[test]
@@ -251,14 +251,14 @@ mod tests {
         let next = |number: usize| json!({"$ref": format!("#/$defs/{}", number + 1)});
         let definitions: Map<_, _> = (0..100_000).map(|n| (n.to_string(), next(n))).collect();
         let schema = json!({"$defs": definitions, "$ref": "#/$defs/0"});
-        assert_eq!(of_schema(&schema), u64::MAX);
-        assert_eq!(of_answer(&schema, &json!(1), 1_000_000), None);
+        assert_eq!(expanded_schemas(&schema), u64::MAX);
+        assert_eq!(comparisons(&schema, &json!(1), 1_000_000), None);
     }
 
     #[test]
     fn a_circle_comes_to_an_end() {
         let schema = json!({"$ref": "#", "allOf": [{"$ref": "#"}], "$dynamicRef": "#"});
-        assert!(of_schema(&schema) < 10);
-        assert!(of_answer(&schema, &json!([1]), 100).is_some());
+        assert!(expanded_schemas(&schema) < 10);
+        assert!(comparisons(&schema, &json!([1]), 100).is_some());
     }
 }

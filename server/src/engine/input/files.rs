@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 
-use super::endings::ending;
+use super::extensions::extension;
 use super::fetch::{FetchError, Fetched, Fetcher};
 use crate::backend::{FileContent, InputFile};
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
@@ -149,7 +149,7 @@ fn id_of(uri: &str) -> Option<&str> {
 }
 
 fn about(index: usize, mime_type: String, bytes: u64, content: FileContent) -> InputFile {
-    let name = format!("input_file_{index}.{}", ending(&mime_type));
+    let name = format!("input_file_{index}.{}", extension(&mime_type));
     InputFile { name, mime_type, bytes, content }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::patterns::Patterns;
-use super::places::Places;
+use super::references::References;
 
 /// Steps of a few nanoseconds that count as one comparison.
 const STEPS_PER_COMPARISON: u64 = 16;
@@ -31,7 +31,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// What is known of one part of a schema, whatever it is compared with.
 #[derive(Debug)]
-pub struct Own<'s> {
+pub struct KeywordCost<'s> {
     /// Where its references lead.
     pub references: Vec<&'s Value>,
     /// To look at all values of its keywords.
@@ -50,9 +50,9 @@ pub struct Own<'s> {
     is_regex: bool,
 }
 
-impl<'s> Own<'s> {
-    pub fn new(fields: &'s Map<String, Value>, places: &Places<'s>) -> Own<'s> {
-        let references = REFERENCES.iter().filter_map(|keyword| fields.get(*keyword)?.as_str());
+impl<'s> KeywordCost<'s> {
+    pub fn new(fields: &'s Map<String, Value>, references: &References<'s>) -> KeywordCost<'s> {
+        let names = REFERENCES.iter().filter_map(|keyword| fields.get(*keyword)?.as_str());
         let properties = fields.get("properties").and_then(Value::as_object).map_or(0, Map::len);
         let patterns = fields.get("patternProperties").and_then(Value::as_object);
         let mut name_patterns: Vec<&str> =
@@ -64,8 +64,8 @@ impl<'s> Own<'s> {
         let alternatives = fields.get("enum");
         let looked_up = properties as u64 + looked_up(fields);
         let constant = steps(fields.get("const"));
-        Own {
-            references: references.filter_map(|reference| places.find(reference)).collect(),
+        KeywordCost {
+            references: names.filter_map(|name| references.find(name)).collect(),
             value_steps: steps(alternatives) + constant + looked_up,
             any_steps: alternatives_steps(alternatives) + constant,
             object_steps: looked_up,
@@ -102,7 +102,7 @@ impl<'s> Own<'s> {
     }
 }
 
-impl Own<'_> {
+impl KeywordCost<'_> {
     fn text_steps(&self, bytes: u64, patterns: &Patterns) -> u64 {
         let pattern =
             self.pattern.map_or(0, |text| match_steps(patterns.bytes_of(text), patterns, bytes));

@@ -1,7 +1,7 @@
 //! Counts tokens. A model that counts each of its turns is believed; for the others it is what the
 //! log comes to, which is an estimate that docs/src/concepts/tokens.md explains.
 
-use super::files::{self, File, FileData};
+use crate::engine::input::files::{self, File, FileData};
 use crate::interaction::usage::{self, letters, of_letters};
 use crate::interaction::{Event, Media, Source, Step, Tally, Tokens, Usage, media};
 use crate::store::{Files, StoreError};
