@@ -1,4 +1,4 @@
-//! Carrying an interaction to its end.
+//! Runs an interaction to its end.
 
 use std::sync::Arc;
 
@@ -6,16 +6,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::files::File;
 use super::response_format::ResponseFormat;
-use super::run::usage::Counter;
-use super::run::{InFlightTurn, ResumedState, Run};
+use super::resume::ResumedState;
+use super::run::{CodeRunner, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
 use crate::backend::Prompt;
 use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
+use crate::journal::JournalHandle;
 use crate::store::Log;
 
 impl Engine {
-    /// All that an interaction needs, before anything has happened.
+    /// The run of an interaction that has not begun.
     pub(super) fn run(
         &self,
         log: Arc<Log>,
@@ -24,98 +25,99 @@ impl Engine {
         files: Vec<File>,
         format: Option<ResponseFormat>,
     ) -> Run {
-        let mut usage = Counter::new(log.entries_from(0).iter().map(|entry| &entry.event));
-        if !log.has_begun() {
-            usage.add(&Event::Created(log.settings()));
-        }
+        let uploads = self.sources.uploads.clone();
+        let mut steps = StepWriter::new(log, ids, prompt.note.clone());
+        steps.cites = format.is_none();
         Run {
             backend: Arc::clone(&self.backend),
-            sandbox: Arc::clone(&self.sandbox),
             search: self.search.clone(),
-            usage,
-            log,
-            ids,
             prompt,
-            files,
-            sent_ahead: self.sources.sent_ahead.clone(),
-            cell: None,
-            shares: Vec::new(),
-            unwritten: Vec::new(),
-            open: None,
-            next_index: 0,
-            format,
-            held: String::new(),
-            repaired: false,
+            steps,
+            code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads),
+            gate: ResponseGate::new(format),
             call_identity: None,
-            left: ResumedState::default(),
+            resumed: ResumedState::default(),
         }
     }
 
-    /// Carries an interaction to its end, which is always written down, but for one that is left to
-    /// the next server.
+    /// Runs an interaction to its end and writes its last event, unless it is left to the next
+    /// server.
     pub(super) async fn drive(
         &self,
         mut run: Run,
         turn: Turn,
-        speaking: Option<InFlightTurn>,
+        in_flight: Option<InFlightTurn>,
         cancel: CancellationToken,
     ) {
         let ended = tokio::select! {
-            ended = run.run_to_completion(turn, speaking) => ended,
+            ended = run.run_to_completion(turn, in_flight) => ended,
             () = cancel.cancelled() => {
-                if self.stop.is_cancelled() && run.log.head().in_background() {
-                    return run.log.leave();
+                if self.stop.is_cancelled() && run.steps.log.head().in_background() {
+                    return run.steps.log.leave();
                 }
-                Ok(Event::Finished { status: Status::Cancelled, usage: run.usage.total() })
+                Ok(Event::Finished { status: Status::Cancelled, usage: run.steps.usage.total() })
             }
         };
-        // Whoever has the answer finds the recording.
-        match recording::status(&ended) {
-            Some(status) => {
-                let usage = Some(run.usage.total());
-                recording::keep(&run.prompt.recording, status, usage, &run.files, &run.sent_ahead)
-                    .await;
-            }
-            None => recording::discard(&run.prompt.recording, &run.log.head().id),
-        }
-        // With the cell goes every process that the code started, before anyone reads of the end.
-        run.cell = None;
+        // Before the last event: a client that has the answer finds the recording.
+        save_recording(&run, &ended).await;
+        // Kills the code's processes before any client sees the end.
+        run.code.close();
+        let log = Arc::clone(&run.steps.log);
         let last = ended.unwrap_or_else(|error| {
-            tracing::warn!(interaction.id = %run.log.head().id, error = error.reason(), "interaction failed");
+            tracing::warn!(interaction.id = %log.head().id, error = error.reason(), "interaction failed");
             Event::Failed(error.failure())
         });
-        match &last {
-            Event::Failed(failure) => {
-                run.prompt.note.failed(&failure.message);
-                run.prompt.note.ended(Status::Failed);
-            }
-            Event::Finished { status, .. } => run.prompt.note.ended(*status),
-            _ => {}
+        note_end(&run.prompt.note, &last);
+        if log.head().in_background() {
+            log_end(&log, &run.prompt.note);
         }
-        if run.log.head().in_background() {
-            let fate = run.prompt.note.outcome_so_far();
-            tracing::info!(
-                interaction.id = %run.log.head().id,
-                interaction.status = fate.status.map(tracing::field::debug),
-                scenario = fate.scenario.as_deref(),
-                runs = fate.runs,
-                failed_runs = fate.failed_runs,
-                "background interaction ended"
-            );
-        }
-        let mut events = std::mem::take(&mut run.unwritten);
+        let mut events = run.steps.take_unwritten();
         events.push(last);
-        end(&run.log, events).await;
+        end(&log, events).await;
     }
 }
 
-/// Writes down the last events.
+async fn save_recording(run: &Run, ended: &Result<Event, RunError>) {
+    let session = &run.prompt.recording;
+    match recording::status(ended) {
+        Some(status) => {
+            let usage = Some(run.steps.usage.total());
+            recording::save(session, status, usage, &run.code.files, &run.code.uploads).await;
+        }
+        None => recording::discard(session, &run.steps.log.head().id),
+    }
+}
+
+fn note_end(note: &JournalHandle, last: &Event) {
+    match last {
+        Event::Failed(failure) => {
+            note.failed(&failure.message);
+            note.ended(Status::Failed);
+        }
+        Event::Finished { status, .. } => note.ended(*status),
+        _ => {}
+    }
+}
+
+fn log_end(log: &Log, note: &JournalHandle) {
+    let outcome = note.outcome_so_far();
+    tracing::info!(
+        interaction.id = %log.head().id,
+        interaction.status = outcome.status.map(tracing::field::debug),
+        scenario = outcome.scenario.as_deref(),
+        runs = outcome.runs,
+        failed_runs = outcome.failed_runs,
+        "background interaction ended"
+    );
+}
+
+/// Appends the last events.
 pub async fn end(log: &Arc<Log>, events: Vec<Event>) {
     if let Err(error) = log.append(events).await {
         tracing::error!(
             interaction.id = %log.head().id,
             error = %error,
-            "the end of an interaction could not be written",
+            "could not store interaction's end",
         );
     }
 }

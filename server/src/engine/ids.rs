@@ -1,4 +1,4 @@
-//! Which names an interaction gives: by chance, or with a seed such as are the same for the same request.
+//! Creates the ids of an interaction: at random, or from a seed so that equal requests get equal ids.
 
 use std::fmt::{self, Write as _};
 
@@ -9,17 +9,17 @@ use crate::backend::Prompt;
 use crate::counts::Counted;
 use crate::ids::Ids;
 use crate::interaction::Step;
-use crate::store::{Store, StoreError};
+use crate::store::{Persistence, Store, StoreError};
 
-/// The names that this server gives.
+/// Holds the seed, if there is one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IdGenerator(pub Option<u64>);
 
 impl IdGenerator {
-    /// IdGenerator for a new interaction, and its id, which no other one has.
+    /// The ids of a new interaction, and its own id, which is unique.
     ///
-    /// With a seed they follow from the namespace, from what the request holds, and from how often it
-    /// was sent there since the last reset: what other tests do at the same time makes no difference.
+    /// With a seed they depend only on the namespace, the content of the request, and how often it was
+    /// sent there since the last reset. Other tests at the same time do not change them.
     pub async fn for_request(
         self,
         request: &Request,
@@ -33,7 +33,7 @@ impl IdGenerator {
         };
         let content = content(request);
         let sent = prompt.note.tally().next(Counted::Request(&content));
-        // A data folder that was there before has some of the names.
+        // An old data folder may already contain this id.
         let mut attempt: u64 = 0;
         loop {
             let numbers = [seed, sent, attempt].map(u64::to_le_bytes).concat();
@@ -48,7 +48,7 @@ impl IdGenerator {
         }
     }
 
-    /// IdGenerator for what is left of an interaction.
+    /// The ids for the rest of a resumed interaction.
     pub fn after_restart(self, id: &str) -> Ids {
         match self.0 {
             None => Ids::random(),
@@ -57,14 +57,20 @@ impl IdGenerator {
     }
 }
 
-/// A hash of what a request holds, without the names that clients or this server give anew each time.
+/// A hash of the content of a request, without ids that clients or this server create for each
+/// request.
 fn content(request: &Request) -> [u8; 32] {
     let mut hash = Hash(Sha256::new());
     let Request { model, previous_interaction_id, system_instruction, tools, .. } = request;
+    // Part of the hash: another word would change the ids of every seed.
+    let persistence = match request.persistence {
+        Persistence::Stored => "Stored",
+        Persistence::Ephemeral => "Forgotten",
+    };
     let mut write = || -> fmt::Result {
         write!(hash, "{model:?} {previous_interaction_id:?} {system_instruction:?}")?;
         write!(hash, "{:?} {:?}", tools.offered, tools.functions)?;
-        write!(hash, "{} {:?}", request.generation_config, request.persistence)?;
+        write!(hash, "{} {}", request.generation_config, persistence)?;
         for step in &request.input {
             match step {
                 Step::FunctionCall(call) => write!(hash, "c{:?}{}", call.name, call.arguments)?,
@@ -79,7 +85,7 @@ fn content(request: &Request) -> [u8; 32] {
         }
         Ok(())
     };
-    write().expect("a hash takes all that is written");
+    write().expect("writing to a hash cannot fail");
     hash.0.finalize().into()
 }
 

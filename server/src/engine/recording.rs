@@ -1,4 +1,4 @@
-//! Handing a tape to whoever keeps it, with all that an interaction was.
+//! Saves the recording of an interaction, together with its input files.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::interaction::{Event, Status, Usage};
 use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
 use crate::store::Files;
 
-/// How an interaction ended, in a word, where that is a recording: one that was cancelled is half of
-/// one, and where something of this machine failed the model has no part in it.
+/// The status of a recording. None if it is not saved: a cancelled interaction is incomplete, and a
+/// failure of the sandbox or the store is not the model's output.
 pub fn status(ended: &Result<Event, RunError>) -> Option<&'static str> {
     Some(match ended {
         Ok(Event::Finished { status, .. }) => match status {
@@ -28,25 +28,25 @@ pub fn status(ended: &Result<Event, RunError>) -> Option<&'static str> {
     })
 }
 
-/// Throws away what is on a tape, if anything is.
+/// Discards the recorded events, if there are any.
 pub fn discard(session: &RecordingSession, id: &str) {
     if session.finish().is_some() {
-        tracing::warn!(interaction.id = id, "not recorded, for it did not come to an end");
+        tracing::warn!(interaction.id = id, "incomplete interaction not recorded");
     }
 }
 
-/// Writes down what is on the tape, if anything is. When this returns the file is there.
-pub async fn keep(
+/// Saves the recorded events, if there are any. The file exists when this returns.
+pub async fn save(
     session: &RecordingSession,
     status: &'static str,
     usage: Option<Usage>,
     files: &[File],
-    sent_ahead: &Files,
+    uploads: &Files,
 ) {
     let recording = match session.finish() {
         None => return,
         Some(Ok(recording)) => recording,
-        Some(Err(error)) => return tracing::error!(%error, "an interaction was not recorded"),
+        Some(Err(error)) => return tracing::error!(%error, "interaction not recorded"),
     };
     let mut metadata = RecordingMetadata {
         at: Timestamp::now(),
@@ -55,12 +55,12 @@ pub async fn keep(
         files: Vec::new(),
         files_left_out: Vec::new(),
     };
-    let mut room = MAX_GIVEN_BYTES;
+    let mut remaining_bytes = MAX_GIVEN_BYTES;
     for file in files {
         let name = file.about.name.clone();
-        match content(file, room, sent_ahead).await {
+        match content(file, remaining_bytes, uploads).await {
             Some(content) => {
-                room -= content.len();
+                remaining_bytes -= content.len();
                 metadata.files.push((name, file.about.mime_type.clone(), content));
             }
             None => metadata.files_left_out.push(name),
@@ -70,12 +70,12 @@ pub async fn keep(
     writer.save(recording, metadata).await;
 }
 
-async fn content(file: &File, room: usize, sent_ahead: &Files) -> Option<Bytes> {
-    if usize::try_from(file.about.bytes).is_ok_and(|bytes| bytes > room) {
+async fn content(file: &File, remaining_bytes: usize, uploads: &Files) -> Option<Bytes> {
+    if usize::try_from(file.about.bytes).is_ok_and(|bytes| bytes > remaining_bytes) {
         return None;
     }
     match &file.content {
         FileData::InMemory(content) => Some(content.clone()),
-        FileData::OnDisk(stored) => sent_ahead.content(stored).await.ok(),
+        FileData::OnDisk(stored) => uploads.content(stored).await.ok(),
     }
 }

@@ -1,6 +1,7 @@
-//! What an interaction is: its steps, the turns it goes through, and the log of what happened.
+//! An interaction: its steps, its states, and the events of its log.
 //!
-//! Pure. Nothing in here waits, reads a clock, or knows that HTTP, a disk or a sandbox exists.
+//! This module is pure: it does not wait or read a clock, and does not depend on HTTP, a disk or a
+//! sandbox.
 //!
 //! ```text
 //!            ┌──────────── code ran ────────────┐

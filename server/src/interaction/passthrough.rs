@@ -1,10 +1,10 @@
-//! Steps of another server that speaks as this one does, kept and shown as they came.
+//! Steps of an upstream with the same API, kept and shown unchanged.
 //!
-//! They are in Google's words, and of those only what tells how a delta joins its step is known here.
+//! They are JSON in Google's format. This module only knows how to join deltas to steps.
 
 use serde_json::{Map, Value};
 
-/// A step as far as it has come.
+/// A step of which more deltas may follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassthroughStep {
     step: Value,
@@ -13,7 +13,7 @@ pub struct PassthroughStep {
 }
 
 impl PassthroughStep {
-    /// `step` is what it began with.
+    /// `step` is its first event.
     pub fn new(step: Value) -> PassthroughStep {
         PassthroughStep { step, arguments: String::new() }
     }
@@ -29,7 +29,7 @@ impl PassthroughStep {
     }
 }
 
-/// The same for whoever holds the step already. Arguments are put aside until it stops.
+/// Joins a delta to a step. `arguments` collects the JSON text of arguments until the step stops.
 pub fn add(step: &mut Value, arguments: &mut String, delta: &Value) {
     let Value::Object(fields) = step else { return };
     match delta["type"].as_str().unwrap_or_default() {
@@ -38,7 +38,7 @@ pub fn add(step: &mut Value, arguments: &mut String, delta: &Value) {
         "text_annotation_delta" => annotate(list(fields, "content"), &delta["annotations"]),
         "arguments_delta" => arguments.push_str(delta["arguments"].as_str().unwrap_or_default()),
         "image" | "audio" | "video" | "document" => list(fields, "content").push(delta.clone()),
-        // The payload in one piece, whatever is in it.
+        // All other deltas have the whole payload.
         _ => add_members(fields, delta),
     }
 }
@@ -55,10 +55,10 @@ fn list<'s>(fields: &'s mut Map<String, Value>, name: &str) -> &'s mut Vec<Value
     if !list.is_array() {
         *list = Value::Array(Vec::new());
     }
-    list.as_array_mut().expect("it is one now")
+    list.as_array_mut().expect("it is an array now")
 }
 
-/// Pieces of a text are one content.
+/// Joins pieces of a text to one content.
 fn add_text(contents: &mut Vec<Value>, piece: &Value) {
     match contents.last_mut() {
         Some(Value::Object(last)) if last.get("text").is_some_and(Value::is_string) => {
@@ -81,7 +81,8 @@ fn add_members(to: &mut Map<String, Value>, delta: &Value) {
     for (name, value) in delta.as_object().into_iter().flatten() {
         let name = match name.as_str() {
             "type" | "text" => continue,
-            "signature" if value == "" => continue, // says that there is none yet
+            // An empty signature is a placeholder.
+            "signature" if value == "" => continue,
             name => name,
         };
         to.insert(name.to_owned(), value.clone());
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn deltas_join_to_what_a_whole_answer_would_have_had() {
+    fn joined_deltas_equal_the_whole_step() {
         for (start, deltas, whole) in [
             (
                 json!({"id": "c", "signature": "", "type": "code_execution_call", "new": 1}),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_no_harm() {
+    fn malformed_steps_and_deltas_do_no_harm() {
         for start in [json!(null), json!([]), json!({"content": 7, "summary": "x"})] {
             for delta in [
                 json!(null),

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::RecordingWriter;
 use crate::backend::{BackendError, End, ModelEvent, Passthrough, Prompt};
-use crate::interaction::{CodeResult, Failure, Found, Media, PassthroughStep, Step};
+use crate::failure;
+use crate::interaction::{CodeResult, Found, Media, PassthroughStep, Step};
 use crate::search;
 
 /// Maximum size of all texts of a recording. It equals the maximum size of a scenario file.
@@ -336,12 +337,9 @@ fn length(event: &ModelEvent) -> usize {
     }
 }
 
-/// The error of a model whose stream ended without an end.
+/// The error of a model whose stream closed before its last event.
 pub fn broke_off() -> BackendError {
-    BackendError::Failed(Failure::new(
-        crate::interaction::FailureKind::Unavailable,
-        "The model broke off in the middle.",
-    ))
+    BackendError::Failed(failure::stream_ended())
 }
 
 #[cfg(test)]

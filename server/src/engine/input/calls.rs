@@ -1,11 +1,11 @@
-//! Calls of the client's functions, and what answers them.
+//! Matches function results of the client with the calls of the model.
 
 use std::collections::HashSet;
 
 use crate::interaction::{Finished, Step};
 
-/// What the first result of the input names as its call, where that is no call before it. A result
-/// that names none is of an API in which names are enough.
+/// The call id of the first result that matches no earlier call. Results without a call id come
+/// from an API that matches by function name.
 pub fn unknown<'a>(history: &'a [Step], input: &'a [Step]) -> Option<&'a str> {
     let mut calls: HashSet<&str> = history.iter().filter_map(id).collect();
     input.iter().find_map(|step| match step {
@@ -20,7 +20,8 @@ pub fn unknown<'a>(history: &'a [Step], input: &'a [Step]) -> Option<&'a str> {
     })
 }
 
-/// What a result may name. Which calls of other servers' tools a client answers is theirs to know.
+/// The id that a result may refer to. Whether a passed-through call may have a result is decided by
+/// its server.
 fn id(step: &Step) -> Option<&str> {
     match step {
         Step::FunctionCall(call) => Some(&call.id),
@@ -29,8 +30,8 @@ fn id(step: &Step) -> Option<&str> {
     }
 }
 
-/// Whether a call has no answer yet.
-pub fn wait(done: &Finished) -> bool {
+/// Whether a function call has no result yet.
+pub fn are_pending(done: &Finished) -> bool {
     done.steps
         .iter()
         .rev()
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_belongs_to_a_call_before_it() {
+    fn a_result_must_refer_to_an_earlier_call() {
         let theirs = Step::Passthrough(json!({"type": "tool_call", "id": "theirs"}));
         let history = [call("a"), theirs, result("old")];
         for (input, wanted) in [

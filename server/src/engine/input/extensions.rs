@@ -1,6 +1,6 @@
-//! The endings of files, by their MIME type: one table, and `.bin` for whatever is not in it.
+//! File name extensions by MIME type: one table, and `.bin` for all other types.
 
-/// The ending that Gemini gives, and for types that were not seen there the usual one.
+/// The extension that Gemini uses, or the usual one for types that were not observed there.
 const KNOWN: &[(&str, &str)] = &[
     ("application/geo+json", "geojson"),
     ("application/gzip", "gz"),
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_type_has_its_ending_and_any_other_has_bin() {
+    fn a_known_type_has_its_extension_and_any_other_has_bin() {
         for (mime_type, wanted) in [
             ("text/csv", "csv"),
             ("Text/CSV; charset=utf-8", "csv"),
@@ -120,6 +120,6 @@ mod tests {
         ] {
             assert_eq!(extension(mime_type), wanted, "{mime_type}");
         }
-        assert!(KNOWN.is_sorted_by_key(|(name, _)| name), "the table is kept in order");
+        assert!(KNOWN.is_sorted_by_key(|(name, _)| name), "the table is sorted");
     }
 }

@@ -1,6 +1,6 @@
-//! Files at addresses elsewhere: fetched where the operator allows the address, and nowhere else.
+//! Fetches files from URLs that the operator allows.
 //!
-//! Whoever may have any address fetched can look around in the network that this server stands in.
+//! Without the list of allowed URLs, clients could reach the server's internal network through it.
 
 use std::time::Duration;
 
@@ -9,39 +9,40 @@ use protocol::MAX_BLOB_BYTES;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-/// For all of a file.
+/// For a whole file.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Addresses that may be fetched.
+/// Allowed URL prefixes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FetchFrom(Vec<Url>);
 
-/// Why something is no address to fetch from.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("'{0}' is no address of a server or of a folder there, as https://example.org/data/ is")]
-pub struct NoFolder(String);
+#[error("invalid URL prefix '{0}': expected for example https://example.org/data/")]
+pub struct InvalidUrlPrefix(String);
 
 impl FetchFrom {
-    /// Each is the beginning of what may be fetched, and ends with a slash: `https://a.org` would be
-    /// the beginning of `https://a.org.evil.example`.
-    pub fn new<'a>(folders: impl IntoIterator<Item = &'a str>) -> Result<FetchFrom, NoFolder> {
+    /// Each prefix must end with a slash: `https://a.org` is also a prefix of
+    /// `https://a.org.evil.example`.
+    pub fn new<'a>(
+        folders: impl IntoIterator<Item = &'a str>,
+    ) -> Result<FetchFrom, InvalidUrlPrefix> {
         let folders = folders.into_iter().map(|text| {
-            let no_folder = || NoFolder(text.to_owned());
-            let url = Url::parse(text).map_err(|_| no_folder())?;
+            let invalid = || InvalidUrlPrefix(text.to_owned());
+            let url = Url::parse(text).map_err(|_| invalid())?;
             let is_folder = matches!(url.scheme(), "http" | "https")
                 && url.path().ends_with('/')
                 && url.query().is_none()
                 && url.fragment().is_none()
                 && url.username().is_empty()
                 && url.password().is_none();
-            if is_folder { Ok(url) } else { Err(no_folder()) }
+            if is_folder { Ok(url) } else { Err(invalid()) }
         });
         Ok(FetchFrom(folders.collect::<Result<_, _>>()?))
     }
 
     fn allows(&self, url: &Url) -> bool {
-        // A path is read again where it is served: `..` may come out of it when it is decoded a second
-        // time, when what stands after a `;` is left out, or when a `\` is taken for a slash.
+        // Another server parses the path again: it may find a `..` if it decodes the path a second
+        // time, drops what follows a `;`, or treats a `\` as a slash.
         let path = url.path().to_ascii_lowercase();
         let goes_back = [";", "%25", "%2e", "%2f", "%3b", "%5c", "%00", "\\", "//"]
             .iter()
@@ -55,7 +56,6 @@ impl FetchFrom {
     }
 }
 
-/// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("a file at '{0}' may not be fetched")]
@@ -68,11 +68,11 @@ pub enum FetchError {
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     from: FetchFrom,
-    /// Absent where nothing may be fetched: a machine need not have the certificates for it then.
+    /// Absent if nothing may be fetched: the machine then needs no certificates.
     client: Option<Client>,
 }
 
-/// What was fetched.
+/// A fetched file.
 #[derive(Debug)]
 pub struct Fetched {
     pub content: Bytes,
@@ -81,14 +81,14 @@ pub struct Fetched {
 
 impl Fetcher {
     pub fn new(from: FetchFrom) -> Result<Fetcher, reqwest::Error> {
-        // A redirect would lead past the list, and a proxy of the environment is not in the settings.
+        // A redirect would bypass the list, and a proxy from the environment is not in the settings.
         let build =
             || Client::builder().redirect(Policy::none()).no_proxy().timeout(WITHIN).build();
         let client = if from.0.is_empty() { None } else { Some(build()?) };
         Ok(Fetcher { from, client })
     }
 
-    /// Whether this address lies below one that is allowed.
+    /// Whether this URL has an allowed prefix.
     pub fn allows(&self, uri: &str) -> bool {
         Url::parse(uri).is_ok_and(|url| self.from.allows(&url))
     }
@@ -99,18 +99,19 @@ impl Fetcher {
             return Err(FetchError::NotAllowed(uri.to_owned()));
         };
         let failed = |why: String| FetchError::Failed(uri.to_owned(), why);
-        let asked = client.get(url).send().await;
-        let mut answer = asked.map_err(|_| failed("its server does not answer".to_owned()))?;
-        if !answer.status().is_success() {
-            return Err(failed(format!("its server answers with {}", answer.status().as_u16())));
+        let response = client.get(url).send().await;
+        let mut response =
+            response.map_err(|_| failed("its server does not respond".to_owned()))?;
+        if !response.status().is_success() {
+            return Err(failed(format!("its server responds with {}", response.status().as_u16())));
         }
-        let mime_type = answer.headers().get(reqwest::header::CONTENT_TYPE);
+        let mime_type = response.headers().get(reqwest::header::CONTENT_TYPE);
         let mime_type = mime_type
             .and_then(|value| value.to_str().ok()?.split(';').next())
             .map(|name| name.trim().to_ascii_lowercase());
         let mut content = BytesMut::new();
-        let broken = |_| failed("it broke off".to_owned());
-        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        let broken = |_| failed("the connection broke".to_owned());
+        while let Some(piece) = response.chunk().await.map_err(broken)? {
             if content.len() + piece.len() > MAX_BLOB_BYTES {
                 return Err(failed(format!("it has more than {MAX_BLOB_BYTES} bytes")));
             }
@@ -125,10 +126,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_allowed_is_what_lies_below_a_folder_and_nothing_that_looks_like_it() {
+    fn only_urls_below_an_allowed_folder_are_allowed() {
         let from = FetchFrom::new(["https://a.org/data/", "http://127.0.0.1:8000/"]);
         let from = from.expect("both are folders");
-        let allows = |text: &str| from.allows(&Url::parse(text).expect("it is an address"));
+        let allows = |text: &str| from.allows(&Url::parse(text).expect("it is a URL"));
         for right in [
             "https://a.org/data/x.csv",
             "https://A.org:443/data/y/x.csv?z=1",
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_cannot_be_allowed() {
+    fn a_prefix_that_is_no_folder_is_rejected() {
         for wrong in [
             "a.org",
             "https://a.org/data",
@@ -177,6 +178,9 @@ mod tests {
         ] {
             assert!(FetchFrom::new([wrong]).is_err(), "{wrong}");
         }
-        assert!(FetchFrom::new(["https://a.org"]).is_ok(), "a server's address has a slash anyway");
+        assert!(
+            FetchFrom::new(["https://a.org"]).is_ok(),
+            "the URL of a server has an implicit slash"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! The files of the input, as they lie in the working directory.
+//! The input files, as the code finds them in its working directory.
 //!
-//! Gemini's own environment names them `input_file_0.csv`, `input_file_1.jpeg`, …: counted over the
-//! whole chain in the order of the requests, with an extension that comes from the MIME type.
+//! Gemini's own environment names them `input_file_0.csv`, `input_file_1.jpeg`, …: numbered
+//! over the whole chain in the order of the requests, with an extension for the MIME type.
 
 use bytes::Bytes;
 use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
@@ -12,10 +12,10 @@ use crate::backend::{FileContent, InputFile};
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
 use crate::store::{self, Files, Owner, StoreError};
 
-/// All files of a chain together: more has no room in a working directory.
+/// Maximum size of all files of a chain. More do not fit into a working directory.
 const MAX_TOTAL_BYTES: u64 = 512 << 20;
 
-/// A file and where it is.
+/// An input file.
 #[derive(Debug, Clone)]
 pub struct File {
     pub about: InputFile,
@@ -25,25 +25,25 @@ pub struct File {
 #[derive(Debug, Clone)]
 pub enum FileData {
     InMemory(Bytes),
-    /// Sent ahead by the client, and too large to be held for as long as an interaction lasts.
+    /// An uploaded file, which may be too large to keep in memory during an interaction.
     OnDisk(store::File),
 }
 
-/// Where files come from that are not in the request itself.
+/// Sources of files that are not in the request itself.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    pub sent_ahead: Files,
-    pub elsewhere: Fetcher,
+    pub uploads: Files,
+    pub fetcher: Fetcher,
 }
 
-/// Why a file of the input cannot be had.
+/// Why an input file is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("a file at {0} cannot be fetched: send it inline as base64 `data`")]
+    #[error("could not fetch {0}: send the file inline as base64 `data`")]
     Remote(String),
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error("there is no file {0} of this client's")]
+    #[error("unknown file {0}")]
     Missing(String),
     #[error("{name} has {bytes} bytes, and a file for code may have {MAX_BLOB_BYTES}")]
     TooLarge { name: String, bytes: u64 },
@@ -62,19 +62,20 @@ pub async fn of_input(
     owner: &Owner,
 ) -> Result<Vec<File>, FileError> {
     if media(steps).nth(MAX_INPUT_FILES).is_some() {
-        return Err(FileError::TooMany); // before any of them is fetched
+        // Checked before any file is fetched.
+        return Err(FileError::TooMany);
     }
     let mut found = Vec::new();
     let mut total: u64 = 0;
     for media in media(steps) {
         let file = match &media.source {
             Source::Inline(content) => inline(found.len(), media, None, content),
-            Source::Uri(uri) if sources.elsewhere.allows(uri) => {
-                let Fetched { content, mime_type } = sources.elsewhere.fetch(uri).await?;
+            Source::Uri(uri) if sources.fetcher.allows(uri) => {
+                let Fetched { content, mime_type } = sources.fetcher.fetch(uri).await?;
                 inline(found.len(), media, mime_type, &content)
             }
             Source::Uri(uri) => match id_of(uri) {
-                Some(id) => sent_ahead(found.len(), media, id, &sources.sent_ahead, owner).await?,
+                Some(id) => uploaded(found.len(), media, id, &sources.uploads, owner).await?,
                 None if uri.starts_with("http") => {
                     return Err(FetchError::NotAllowed(uri.clone()).into());
                 }
@@ -90,7 +91,7 @@ pub async fn of_input(
     Ok(found)
 }
 
-/// Media of what the user said, oldest first: each of them is a file.
+/// Media of the user's messages, oldest first: each is a file.
 pub fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
     steps
         .iter()
@@ -105,9 +106,9 @@ pub fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
         })
 }
 
-/// `told` is the type that somebody else than the client says it has.
-fn inline(index: usize, media: &Media, told: Option<String>, content: &Bytes) -> File {
-    let mime_type = media.mime_type.clone().or(told).unwrap_or_else(|| {
+/// `served_as` is the type from the server that the file was fetched from.
+fn inline(index: usize, media: &Media, served_as: Option<String>, content: &Bytes) -> File {
+    let mime_type = media.mime_type.clone().or(served_as).unwrap_or_else(|| {
         match media.kind {
             MediaKind::Image => "image/png",
             MediaKind::Audio => "audio/wav",
@@ -121,7 +122,7 @@ fn inline(index: usize, media: &Media, told: Option<String>, content: &Bytes) ->
     File { about, content: FileData::InMemory(content.clone()) }
 }
 
-async fn sent_ahead(
+async fn uploaded(
     index: usize,
     media: &Media,
     id: &str,
@@ -138,7 +139,8 @@ async fn sent_ahead(
     Ok(File { about: about(index, mime_type, file.bytes, stored), content: FileData::OnDisk(file) })
 }
 
-/// `abc` of `files/abc`, or of an address that ends with it: clients reach one server by many names.
+/// `abc` of `files/abc`, or of a URL that ends with it. The host is ignored, because clients reach
+/// the server under different names.
 fn id_of(uri: &str) -> Option<&str> {
     let (before, id) = uri.rsplit_once("files/")?;
     let is_ours = before.is_empty()
@@ -170,20 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn files_are_counted_and_have_the_extension_of_their_type() {
+    fn files_are_numbered_and_have_the_extension_of_their_type() {
         let names = names(&["text/csv", "image/jpeg", "application/pdf"]);
         assert_eq!(names, ["input_file_0.csv", "input_file_1.jpeg", "input_file_2.pdf"]);
     }
 
     #[test]
-    fn an_extension_never_has_a_path_in_it() {
+    fn an_extension_never_contains_a_path() {
         for hostile in ["../../etc/passwd", "text/../x", "", "a/b/c"] {
             assert_eq!(names(&[hostile]), ["input_file_0.bin"], "{hostile}");
         }
     }
 
     #[test]
-    fn a_file_is_known_by_the_end_of_its_address() {
+    fn a_file_is_identified_by_the_end_of_its_url() {
         for uri in [
             "files/abc-1",
             "http://127.0.0.1:8080/v1beta/files/abc-1",

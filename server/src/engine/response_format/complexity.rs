@@ -1,5 +1,4 @@
-//! How much work a schema is, before it is done: what its references come to, each followed wherever it
-//! stands.
+//! Estimates the work for a schema before it is done, with every reference expanded at every use.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,7 +9,7 @@ use super::cost::{KeywordCost, Sizes};
 use super::patterns::Patterns;
 use super::references::References;
 
-/// How many schemas may lead from one to the next, so that who follows them has a stack for it.
+/// Maximum depth of nested schemas, which bounds the stack of recursive functions.
 const MAX_DEPTH: usize = 300;
 /// Keywords whose value is a schema for the same value.
 const SAME: [&str; 4] = ["not", "if", "then", "else"];
@@ -28,15 +27,15 @@ const EACH: [&str; 7] = [
     "unevaluatedProperties",
     "propertyNames",
 ];
-/// The schemas that one comes to when each reference is followed; a circle is followed once. Long lists
-/// of values count as several schemas.
+/// Number of schemas after each reference is expanded; a cycle is followed once. Long lists of values
+/// count as several schemas.
 pub fn expanded_schemas(schema: &Value) -> u64 {
     let references = References::new(schema);
     Counting { references, known: HashMap::new() }.count(schema, 0)
 }
 
-/// How much it takes to compare an answer with a schema, where that is no more than `most`: how often a
-/// part of the answer is compared with a part of the schema, and each time more for what is large.
+/// Number of comparisons between parts of an answer and parts of a schema, if it is at most `most`.
+/// Large parts count as several comparisons.
 pub fn comparisons(schema: &Value, patterns: &Patterns, answer: &Value, most: u64) -> Option<u64> {
     let mut comparing = Comparing {
         references: References::new(schema),
@@ -50,10 +49,10 @@ pub fn comparisons(schema: &Value, patterns: &Patterns, answer: &Value, most: u6
     (count <= most).then_some(count)
 }
 
-/// A part of a schema or of an answer, told from all others by where it lies.
+/// A part of a schema or of an answer, identified by its address.
 type Part = *const Value;
 
-/// Schemas for the same value as this one is for, but for those that its references lead to.
+/// Nested schemas for the same value, without the targets of references.
 fn beside(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let same = SAME.iter().filter_map(|keyword| fields.get(*keyword));
     let lists = SAME_LIST.iter().filter_map(|keyword| fields.get(*keyword)?.as_array());
@@ -61,7 +60,7 @@ fn beside(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     same.chain(lists.flatten()).chain(maps.flat_map(Map::values))
 }
 
-/// Schemas for each element or each other field of the value.
+/// Nested schemas for each element or each other field of the value.
 fn each(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let each = EACH.iter().filter_map(|keyword| fields.get(*keyword));
     let each = each
@@ -84,7 +83,7 @@ impl<'s> Counting<'s> {
             return *count;
         }
         let Value::Object(fields) = schema else { return 1 };
-        // What leads back here is counted once.
+        // A cycle back to this schema is counted once.
         self.known.insert(schema, 1);
         let cost = KeywordCost::new(fields, &self.references);
         let by_name = ["properties", "patternProperties"].iter();
@@ -109,7 +108,7 @@ struct Comparing<'s> {
 }
 
 impl<'s> Comparing<'s> {
-    /// Nothing where that takes more than is left.
+    /// None if it takes more comparisons than are left.
     fn compare(&mut self, schema: &'s Value, answer: &Value, depth: usize) -> Option<u64> {
         if depth > MAX_DEPTH {
             return None;
@@ -180,7 +179,7 @@ mod tests {
         super::comparisons(schema, &patterns, answer, most)
     }
 
-    /// A chain of definitions, each of which names the next one twice.
+    /// A chain of definitions, each of which refers to the next one twice.
     fn doubling(keyword: &str, reference: fn(usize) -> String) -> Value {
         let mut definitions = Map::new();
         for number in 0..30 {
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_doubles_is_seen_in_every_keyword_and_every_spelling_of_a_reference() {
+    fn exponential_growth_is_detected_for_every_keyword_and_form_of_reference() {
         for keyword in [
             "allOf",
             "anyOf",
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_schemas_are_little_work() {
+    fn ordinary_schemas_take_little_work() {
         let tree = json!({"$defs": {"tree": {"type": "object", "properties": {
             "left": {"$ref": "#/$defs/tree"}, "right": {"$ref": "#/$defs/tree"},
             "value": {"type": "integer"}}}}, "$ref": "#/$defs/tree"});
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_way_from_one_schema_to_the_next_is_too_much() {
+    fn a_long_chain_of_references_is_too_much() {
         let next = |number: usize| json!({"$ref": format!("#/$defs/{}", number + 1)});
         let definitions: Map<_, _> = (0..100_000).map(|n| (n.to_string(), next(n))).collect();
         let schema = json!({"$defs": definitions, "$ref": "#/$defs/0"});
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_comes_to_an_end() {
+    fn a_cycle_ends() {
         let schema = json!({"$ref": "#", "allOf": [{"$ref": "#"}], "$dynamicRef": "#"});
         assert!(expanded_schemas(&schema) < 10);
         assert!(comparisons(&schema, &json!([1]), 100).is_some());

@@ -1,4 +1,5 @@
-//! What it takes to compare one part of an answer with one part of a schema, without the parts in them.
+//! Estimates the cost of comparing one part of an answer with one part of a schema, without their
+//! nested parts.
 
 use std::collections::HashMap;
 
@@ -14,25 +15,25 @@ const BYTES_PER_STEP: u64 = 16;
 /// The compiled memory of a pattern that takes one step for each byte of a text. An automaton in more
 /// memory has more states to follow.
 const COMPILED_BYTES_PER_STEP: u64 = 4 << 10;
-/// Of a match that has to try several ways, whatever the length of the text.
+/// Of a match with backtracking, independent of the length of the text.
 const BACKTRACKING_STEPS: u64 = 800;
 /// Such a match may read the text from each of its bytes on, up to this number.
 const MAX_BACKTRACKED_BYTES: u64 = 10_000;
 /// Bytes that it reads in one step.
 const BACKTRACKED_BYTES_PER_STEP: u64 = 1 << 10;
-/// Bytes of a text that has to be a pattern, which is parsed again for some of its signs.
+/// Bytes of a text that must be a pattern, which is parsed again for some of its characters.
 const PARSED_BYTES_PER_STEP: u64 = 16;
-/// How often a value is looked at to see that it is the only one of its kind in a list.
+/// How often a value is visited to check that it is unique in a list.
 const LOOKS_PER_UNIQUE_ITEM: u64 = 8;
 /// Keywords whose value is a list of names that are looked up, or has such lists in it.
 const LOOKED_UP: [&str; 3] = ["required", "dependentRequired", "dependencies"];
-/// Keywords that lead elsewhere.
+/// Keywords with a reference.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// What is known of one part of a schema, whatever it is compared with.
+/// The cost of one part of a schema, for any value.
 #[derive(Debug)]
 pub struct KeywordCost<'s> {
-    /// Where its references lead.
+    /// Targets of its references.
     pub references: Vec<&'s Value>,
     /// To look at all values of its keywords.
     value_steps: u64,
@@ -122,7 +123,7 @@ impl KeywordCost<'_> {
     }
 }
 
-/// What it takes to look at all of each part of an answer, by where it lies.
+/// The steps to visit each part of an answer completely, by its address.
 #[derive(Debug, Default)]
 pub struct Sizes(HashMap<*const Value, u64>);
 
@@ -142,7 +143,7 @@ impl Sizes {
     }
 }
 
-/// All values in a value, and the texts in it.
+/// Steps to visit all nested values and texts.
 fn steps(value: Option<&Value>) -> u64 {
     let mut steps = 0;
     let mut left: Vec<&Value> = value.into_iter().collect();
@@ -158,7 +159,7 @@ fn steps(value: Option<&Value>) -> u64 {
     steps
 }
 
-/// Texts are found by their hash, and all others one after the other.
+/// Texts are found by hash; other values are compared one by one.
 fn alternatives_steps(alternatives: Option<&Value>) -> u64 {
     let items = alternatives.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match items.iter().all(|item| item.is_string() || item.is_null()) {
@@ -178,7 +179,7 @@ fn looked_up(fields: &Map<String, Value>) -> u64 {
         .sum()
 }
 
-/// The only pattern that names are matched with, or nothing where there may be more of them.
+/// The only pattern that names are matched with. None if there may be more patterns.
 fn only_pattern(names: &Value) -> Option<Option<&str>> {
     let Value::Object(fields) = names else { return Some(None) };
     let simple = fields.iter().all(|(keyword, value)| {

@@ -1,4 +1,4 @@
-//! The form that an answer was asked for in: JSON that fits a schema.
+//! The response format of a request: JSON that matches a schema.
 
 mod complexity;
 mod cost;
@@ -15,41 +15,41 @@ use tokio::task::JoinHandle;
 
 use patterns::Patterns;
 
-/// Schemas that one schema may come to when each reference in it is followed. A few definitions that
-/// name each other twice come to more than any machine can look through.
+/// Maximum number of schemas after each reference is expanded. A few definitions that refer to each
+/// other twice expand to more than any machine can process.
 const MAX_SCHEMAS: u64 = 100_000;
-/// The places of all keywords of a schema together, each written out from the outermost schema.
+/// Maximum size of the JSON pointers to all keywords of a schema.
 const MAX_LOCATION_BYTES: u64 = 16 << 20;
-/// Comparisons of a part of an answer with a part of the schema.
+/// Maximum number of comparisons of a part of an answer with a part of the schema.
 const MAX_COMPARISONS: u64 = 1_000_000;
-/// An answer and a schema of fewer comparisons are compared at once.
+/// Fewer comparisons are made on the calling thread.
 const FEW_COMPARISONS: u64 = 1_000;
 /// How long the comparison of an answer with its schema may take.
 const WITHIN: Duration = Duration::from_secs(10);
-/// A schema of no more schemas, locations and patterns than these stays compiled. Any other one is
-/// compiled again for each answer, so that no memory is taken while the model is waited for.
+/// A schema within these limits stays compiled. A larger schema is compiled for each answer, so that
+/// it takes no memory while the model generates.
 const FEW_SCHEMAS: u64 = 200;
 const FEW_LOCATION_BYTES: u64 = 32 << 10;
 const FEW_PATTERN_BYTES: usize = 32 << 10;
-/// An answer of fewer bytes is parsed at once.
+/// Fewer bytes are parsed on the calling thread.
 const SMALL_BYTES: usize = 16 << 10;
-/// Of an error that repeats a part of a schema or of an answer.
+/// Maximum length of an error that quotes a schema or an answer.
 const MAX_ERROR_LETTERS: usize = 1000;
 
-/// Schemas that are compiled or compared at the same time. Work whose client has gone away counts until
-/// it ends.
+/// Limits how many schemas are compiled or compared at the same time. Work counts until it ends, even
+/// if its client has disconnected.
 static AT_A_TIME: Semaphore = Semaphore::const_new(2);
-/// Those of them that are small, which do not wait for the others.
+/// For small schemas, which do not wait for large ones.
 static SMALL_AT_A_TIME: Semaphore = Semaphore::const_new(2);
-/// Those with patterns that try several ways, for which no other one has to wait.
+/// For schemas with backtracking patterns, so that no other schema waits for them.
 static BACKTRACKING_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 const TOO_LONG: &str = "comparing it with the schema takes too long";
 
-/// What an answer is checked against.
+/// Checks answers.
 #[derive(Debug)]
 pub struct ResponseFormat {
-    /// Absent where any JSON will do.
+    /// Absent if any JSON is allowed.
     schema: Option<Arc<Schema>>,
 }
 
@@ -57,17 +57,16 @@ pub struct ResponseFormat {
 struct Schema {
     source: Value,
     patterns: Patterns,
-    /// Where it is small.
+    /// Absent if the schema is large.
     compiled: Option<Validator>,
 }
 
-/// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidSchema(String);
 
 impl ResponseFormat {
-    /// The form that the client's `generation_config` asks for, if it asks for one.
+    /// The format that a `generation_config` requests, if any.
     pub async fn from_config(
         generation_config: &Value,
     ) -> Result<Option<ResponseFormat>, InvalidSchema> {
@@ -87,7 +86,7 @@ impl ResponseFormat {
         Ok(Some(ResponseFormat { schema: Some(Arc::new(schema)) }))
     }
 
-    /// The JSON text of an answer, or what is wrong with it. Models like to wrap it in a block.
+    /// The JSON text of an answer, or why it does not match. Models often wrap it in a code block.
     pub async fn check<'a>(&self, answer: &'a str) -> Result<&'a str, String> {
         let json = unwrapped(answer.trim());
         if json.len() <= SMALL_BYTES
@@ -109,7 +108,7 @@ impl ResponseFormat {
         }
     }
 
-    /// Nothing where that may take long.
+    /// None if the check may take long.
     fn check_at_once(&self, json: &str) -> Option<Result<(), String>> {
         let value = match parsed(json) {
             Ok(value) => value,
@@ -126,9 +125,7 @@ impl Schema {
     fn new(source: Value) -> Result<Schema, InvalidSchema> {
         let schemas = complexity::expanded_schemas(&source);
         if schemas > MAX_SCHEMAS {
-            return Err(InvalidSchema(format!(
-                "it comes to more than {MAX_SCHEMAS} schemas when its references are followed"
-            )));
+            return Err(InvalidSchema(format!("it expands to more than {MAX_SCHEMAS} schemas")));
         }
         let location_bytes = references::location_bytes(&source);
         if location_bytes > MAX_LOCATION_BYTES {
@@ -159,26 +156,26 @@ impl Schema {
     }
 }
 
-/// Begins work on a thread that answers no one, once there is a place for it. It keeps its place until
-/// it ends, whether or not its end is waited for.
+/// Runs work on a blocking thread as soon as the gate allows. The work holds its permit until it
+/// ends, even if the caller stops waiting.
 async fn run_blocking<T: Send + 'static>(
     gate: &'static Semaphore,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<JoinHandle<T>> {
-    let place = gate.acquire().await.ok()?;
+    let permit = gate.acquire().await.ok()?;
     Some(tokio::task::spawn_blocking(move || {
-        let _place = place;
+        let _permit = permit;
         work()
     }))
 }
 
-/// Whether a schema has so few values that compiling it cannot take long.
+/// Whether a schema is small enough to compile quickly.
 fn is_short(schema: &Value) -> bool {
     let mut left = SMALL_BYTES;
     takes_no_more(schema, &mut left)
 }
 
-/// It looks at no more values than are left.
+/// Visits no more values than `left` allows.
 fn takes_no_more(value: &Value, left: &mut usize) -> bool {
     let own = match value {
         Value::String(text) => text.len(),
@@ -195,13 +192,13 @@ fn takes_no_more(value: &Value, left: &mut usize) -> bool {
 }
 
 fn parsed(json: &str) -> Result<Value, String> {
-    crate::json::parse(json.as_bytes()).map_err(|error| format!("it is no JSON: {error}"))
+    crate::json::parse(json.as_bytes()).map_err(|error| format!("invalid JSON: {error}"))
 }
 
 fn compare(validator: &Validator, value: &Value) -> Result<(), String> {
     let Err(error) = validator.validate(value) else { return Ok(()) };
     let place = error.instance_path().to_string();
-    let place = if place.is_empty() { "the whole".to_owned() } else { place };
+    let place = if place.is_empty() { "the root".to_owned() } else { place };
     Err(shortened(&format!("at {place}: {error}")))
 }
 
@@ -212,11 +209,11 @@ fn shortened(error: &str) -> String {
     }
 }
 
-/// What the model is told about an answer that does not fit.
-pub fn complaint(why: &str) -> String {
+/// The prompt that asks the model to correct an answer that does not match.
+pub fn correction(why: &str) -> String {
     format!(
-        "Your answer does not have the form that was asked for: {why}. Answer once more, with \
-         nothing but JSON that fits the schema."
+        "Your answer does not match the required format: {why}. Answer again with only JSON that \
+         matches the schema."
     )
 }
 
@@ -239,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_fits_or_is_told_why_not() {
+    async fn an_answer_matches_or_the_reason_is_given() {
         let format =
             format(json!({"type": "object", "properties": {"n": {"type": "integer"}}})).await;
         assert_eq!(format.check(" {\"n\": 1}\n").await, Ok("{\"n\": 1}"));
@@ -247,11 +244,11 @@ mod tests {
         let why = format.check("{\"n\": \"one\"}").await.expect_err("it is a string");
         assert!(why.starts_with("at /n: "), "{why}");
         let why = format.check("Well, 1.").await.expect_err("it is prose");
-        assert!(why.starts_with("it is no JSON: "), "{why}");
+        assert!(why.starts_with("invalid JSON: "), "{why}");
     }
 
     #[tokio::test]
-    async fn what_asks_for_no_form_has_none() {
+    async fn a_request_without_a_format_has_none() {
         for config in [json!(null), json!({}), json!({"response_mime_type": "text/plain"})] {
             assert!(
                 ResponseFormat::from_config(&config).await.expect("there is no schema").is_none(),
@@ -264,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_to_too_many_schemas_is_none() {
+    async fn a_schema_that_expands_to_too_many_schemas_is_rejected() {
         let twice = |number: usize| {
             let next = json!({"$ref": format!("#/$defs/d{}", number + 1)});
             (format!("d{number}"), json!({"allOf": [next, next]}))
@@ -279,9 +276,9 @@ mod tests {
         assert!(error.contains("more than 100000 schemas"), "{error}");
     }
 
-    /// Each level of the answer doubles what there is to compare.
+    /// Each level of the answer doubles the number of comparisons.
     #[tokio::test]
-    async fn an_answer_that_takes_too_many_comparisons_does_not_fit() {
+    async fn an_answer_that_takes_too_many_comparisons_does_not_match() {
         let list = json!({"items": {"$ref": "#"}});
         let format = format(json!({"allOf": [list, list]})).await;
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -292,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn patterns_that_try_every_way_come_to_an_end() {
+    async fn matching_with_backtracking_patterns_ends() {
         let format = format(json!({"pattern": "^(a|aa)+(?=b)$"})).await;
         let answer = format!("\"{}\"", "a".repeat(200));
         assert!(format.check(&answer).await.is_err());
@@ -301,34 +298,34 @@ mod tests {
         assert!(ResponseFormat::from_config(&config).await.is_err(), "it is too large");
     }
 
-    async fn refusal(schema: Value) -> String {
+    async fn rejection(schema: Value) -> String {
         let config =
             json!({"response_mime_type": "application/json", "response_json_schema": schema});
         ResponseFormat::from_config(&config).await.expect_err("it is too much").to_string()
     }
 
     #[tokio::test]
-    async fn thousands_of_patterns_are_refused_before_they_are_compiled() {
+    async fn thousands_of_patterns_are_rejected_before_they_are_compiled() {
         let field = |number: usize| {
             (format!("p{number}"), json!({"pattern": format!("^\\p{{L}}{{4}}|x{number}")}))
         };
         let fields: serde_json::Map<_, _> = (0..3500).map(field).collect();
-        let error = refusal(json!({"properties": fields})).await;
+        let error = rejection(json!({"properties": fields})).await;
         assert_eq!(error, "it has more than 100 patterns");
     }
 
-    /// The name stands in the place of each keyword below it: a gigabyte once it is compiled.
+    /// The compiled schema repeats the name for each keyword below it: a gigabyte here.
     #[tokio::test]
-    async fn a_long_name_above_many_schemas_is_refused() {
+    async fn a_long_name_above_many_schemas_is_rejected() {
         let fields: serde_json::Map<_, _> =
             (0..3000).map(|number| (number.to_string(), json!({"type": "string"}))).collect();
-        let error = refusal(json!({"properties": {"a".repeat(100_000): {"properties": fields}}}));
+        let error = rejection(json!({"properties": {"a".repeat(100_000): {"properties": fields}}}));
         assert!(error.await.contains("more than 16777216 bytes together"));
-        assert!(!refusal(json!({"type": "a".repeat(100_000)})).await.is_empty());
+        assert!(!rejection(json!({"type": "a".repeat(100_000)})).await.is_empty());
     }
 
     #[tokio::test]
-    async fn what_is_not_small_is_compiled_again_for_each_answer() {
+    async fn a_large_schema_is_compiled_for_each_answer() {
         let field = |number: usize| (format!("p{number}"), json!({"type": "string"}));
         let fields: serde_json::Map<_, _> = (0..1000).map(field).collect();
         for (schema, stays) in [
@@ -350,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_repeats_no_more_than_the_beginning_of_an_answer() {
+    async fn an_error_quotes_only_the_beginning_of_an_answer() {
         let format = format(json!({"type": "integer"})).await;
         let answer = json!(["a".repeat(100_000)]).to_string();
         let why = format.check(&answer).await.expect_err("it is no number");
@@ -385,12 +382,12 @@ mod tests {
         let patterns = Patterns::default();
         let work =
             complexity::comparisons(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
-        assert!(work.is_some_and(|work| work < 10_000), "texts are found at once: {work:?}");
+        assert!(work.is_some_and(|work| work < 10_000), "texts are found by hash: {work:?}");
     }
 
-    /// A client that goes away, or a timeout, ends the waiting and not the work.
+    /// A disconnect or a timeout ends the wait, but not the work.
     #[tokio::test]
-    async fn work_that_was_abandoned_keeps_its_place_until_it_ends() {
+    async fn abandoned_work_holds_its_permit_until_it_ends() {
         static GATE: Semaphore = Semaphore::const_new(1);
         let (begun, begins) = tokio::sync::oneshot::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();

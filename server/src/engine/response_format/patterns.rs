@@ -1,7 +1,7 @@
-//! The patterns of a schema, and the memory that they take once they are compiled.
+//! The patterns of a schema, and the memory that they take once compiled.
 //!
 //! A pattern of ten letters can compile to hundreds of kilobytes. Each pattern is therefore compiled
-//! alone, for its size, before the schema is compiled with all of them.
+//! alone first, to measure its size, before the schema is compiled with all of them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,42 +10,42 @@ use serde_json::{Value, json};
 
 use super::InvalidSchema;
 
-/// Different patterns in one schema.
+/// Maximum number of different patterns in one schema.
 pub const MAX_PATTERNS: usize = 100;
-/// All patterns of one schema together, as they are written.
+/// Maximum size of the text of all patterns of one schema.
 pub const MAX_TEXT_BYTES: usize = 64 << 10;
-/// All patterns of one schema together, compiled.
+/// Maximum size of all compiled patterns of one schema.
 pub const MAX_COMPILED_BYTES: usize = 8 << 20;
-/// One pattern with all its parts, compiled.
+/// Maximum size of one compiled pattern with all its parts.
 const MAX_PATTERN_BYTES: usize = 4 << 20;
-/// One part of a pattern, compiled. A regular pattern is one part. Any other is split where it looks
-/// around or refers back, and each part has an automaton of its own.
+/// Maximum size of one compiled part. A regular pattern is one part. Another pattern is split at
+/// lookarounds and backreferences, and each part has its own automaton.
 const MAX_PART_BYTES: usize = 256 << 10;
-/// The sizes that a part is compiled for, one after the other, until it fits.
+/// Limits that a part is compiled with, in this order, until it fits.
 const PART_SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, MAX_PART_BYTES];
-/// Parts of all patterns in a schema with a pattern that is not regular.
+/// Maximum number of parts of all patterns, if one pattern is not regular.
 const MAX_PARTS: usize = 300;
-/// Of one match with a pattern that has to try several ways.
+/// Maximum number of backtracking steps of one match.
 const MAX_BACKTRACKS: usize = 10_000;
 
-/// What a pattern is matched with. Those for names have no short cuts, and may take more memory.
+/// What a pattern is matched with. Patterns for names have no shortcuts and may take more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Value,
     Name,
 }
 
-/// What the patterns of a schema take.
+/// The memory of the patterns of a schema.
 #[derive(Debug, Default)]
 pub struct Patterns {
-    /// Compiled, by the pattern.
+    /// Compiled size by pattern.
     bytes: HashMap<String, usize>,
-    /// Whether there is one that is not regular, which needs an engine that tries several ways.
+    /// Whether one of them is not regular, and needs a backtracking engine.
     pub backtrack: bool,
 }
 
 impl Patterns {
-    /// Those of a schema, wherever they stand in it: a reference may lead anywhere.
+    /// All patterns in a schema, at any position, because a reference may lead anywhere.
     pub fn new(schema: &Value) -> Result<Patterns, InvalidSchema> {
         let mut patterns = Patterns::default();
         let mut parts = 0;
@@ -65,35 +65,35 @@ impl Patterns {
             *known = bytes.max(*known);
             if patterns.bytes() > MAX_COMPILED_BYTES {
                 return Err(InvalidSchema(format!(
-                    "its patterns take more than {MAX_COMPILED_BYTES} bytes once they are compiled"
+                    "its patterns take more than {MAX_COMPILED_BYTES} bytes when compiled"
                 )));
             }
         }
         if patterns.backtrack && parts > MAX_PARTS {
             return Err(InvalidSchema(format!(
                 "its patterns have more than {MAX_PARTS} groups, alternatives and repetitions, and \
-                 one of them looks around or refers back"
+                 one of them has a lookaround or a backreference"
             )));
         }
         Ok(patterns)
     }
 
-    /// The memory of all of them, compiled.
+    /// Compiled size of all patterns.
     pub fn bytes(&self) -> usize {
         self.bytes.values().sum()
     }
 
-    /// The memory of one of them, compiled.
+    /// Compiled size of one pattern.
     pub fn bytes_of(&self, pattern: &str) -> usize {
         self.bytes.get(pattern).copied().unwrap_or_default()
     }
 
-    /// The memory of each of them, compiled.
+    /// Compiled size of each pattern.
     pub fn each_bytes(&self) -> impl Iterator<Item = usize> {
         self.bytes.values().copied()
     }
 
-    /// A schema that has no others, compiled.
+    /// Compiles a schema that has no other patterns.
     pub fn build(&self, schema: &Value) -> Result<Validator, InvalidSchema> {
         build(schema, self.backtrack, MAX_PART_BYTES)
             .map_err(|error| InvalidSchema(super::shortened(&error.to_string())))
@@ -134,9 +134,9 @@ fn written(schema: &Value) -> Result<BTreeSet<(&str, Subject)>, InvalidSchema> {
     Ok(found)
 }
 
-/// The memory of a pattern, where an engine that tries one way can match it.
+/// Compiled size of a pattern that needs no backtracking.
 fn regular_bytes(text: &str, subject: Subject) -> Option<usize> {
-    // The other engine does not take back what these have matched.
+    // Possessive quantifiers differ between the engines: the other one does not backtrack into them.
     if ["*+", "++", "?+", "}+"].iter().any(|possessive| text.contains(possessive)) {
         return None;
     }
@@ -144,8 +144,8 @@ fn regular_bytes(text: &str, subject: Subject) -> Option<usize> {
     PART_SIZES.into_iter().find(|size| build(&schema, false, *size).is_ok())
 }
 
-/// The most memory that all parts of any other pattern take. Nothing where it is malformed: it may stand
-/// in an example, and where it does not, the schema cannot be compiled.
+/// Maximum compiled size of all parts of another pattern. None if the pattern is malformed: it may be
+/// part of an example, and otherwise the compiler rejects the schema.
 fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, InvalidSchema> {
     let refused = |why: &str| {
         let shown: String = text.chars().take(100).collect();
@@ -165,13 +165,14 @@ fn other_bytes(text: &str, subject: Subject) -> Result<Option<usize>, InvalidSch
     }
 }
 
-/// No fewer than the parts that a pattern is split into: each begins or ends with one of these signs.
+/// Upper bound of the parts that a pattern is split into: each begins or ends with one of these
+/// characters.
 fn parts_of(text: &str) -> usize {
     1 + text.bytes().filter(|byte| b"()|\\[{*+?".contains(byte)).count()
 }
 
-/// Whether a pattern matches one of its groups again elsewhere. Each call is a copy of its group, so
-/// that a few of them come to more than any memory.
+/// Whether a pattern calls one of its groups. Each call copies its group, so a few calls can take
+/// more memory than there is.
 fn calls_groups(text: &str) -> bool {
     let text = text.replace("\\\\", "");
     let numbered = |rest: &str| {
@@ -184,7 +185,7 @@ fn calls_groups(text: &str) -> bool {
 fn schema_of(text: &str, subject: Subject) -> Value {
     match subject {
         Subject::Value => json!({"pattern": text}),
-        // The second pattern takes the short cuts from the first one.
+        // The second pattern disables the shortcuts for the first one.
         Subject::Name => json!({"patternProperties": {text: true, "[ab]c": true}}),
     }
 }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_has_no_more_than_the_limit_of_patterns_wherever_they_stand() {
+    fn the_number_of_patterns_in_a_schema_is_limited() {
         let few = || (0..MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
         let many = || (0..=MAX_PATTERNS).map(|number| format!("[a-c]{number}"));
         assert!(Patterns::new(&values(few())).is_ok());
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_patterns_of_a_schema_share_one_limit_of_memory() {
+    fn the_patterns_of_a_schema_share_one_memory_limit() {
         let large = |count: usize| (0..count).map(|number| format!("^\\p{{L}}{{4}}|x{number}"));
         assert!(Patterns::new(&values(large(30))).is_ok());
         for schema in [values(large(40)), names(large(40))] {
@@ -256,7 +257,7 @@ mod tests {
         assert!(refusal(&long).contains("more than 65536 bytes"));
     }
 
-    /// An alternative of a pattern with lookaround is a part, which has an automaton of its own.
+    /// Each alternative of a pattern with a lookaround is a part with its own automaton.
     #[test]
     fn the_parts_of_a_pattern_are_counted_together() {
         let alternatives = (0..40).map(|number| format!("|\\p{{L}}{{4}}b{number}*"));
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_pattern_is_none() {
+    fn a_pattern_in_an_example_is_ignored() {
         let schema = json!({"default": {"pattern": "*.txt"}, "examples": [{"pattern": "("}]});
         let patterns = Patterns::new(&schema).expect("it has none");
         assert!(patterns.build(&schema).is_ok());
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_calls_its_groups_is_refused() {
+    fn a_pattern_that_calls_its_groups_is_rejected() {
         for call in ["\\g<a>", "(?P>a)", "(?&a)", "(?1)", "(?R)", "(?-1)"] {
             let error = refusal(&json!({"pattern": format!("(?=x)(?<a>y){call}{call}")}));
             assert!(error.contains("calls a group"), "{call}: {error}");
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_try_several_ways_and_those_that_do_not_match_alike() {
+    fn patterns_match_alike_with_and_without_backtracking() {
         for (pattern, fits, misfit) in [
             ("^[a-z]{2}\\d$", "ab1", "ab"),
             ("^(?!a)\\w+$", "bc", "ab"),

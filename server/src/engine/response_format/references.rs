@@ -1,16 +1,16 @@
-//! Where the references of a schema lead.
+//! Resolves the references of a schema.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// The parts of a schema that references can name.
+/// The parts of a schema that references can refer to.
 #[derive(Debug)]
 pub struct References<'s> {
     root: &'s Value,
-    /// By `$id`, `$anchor` and `$dynamicAnchor`, as they are written.
+    /// By `$id`, `$anchor` and `$dynamicAnchor`, unresolved.
     names: HashMap<&'s str, &'s Value>,
-    /// By the last part of these names: a name may be written relative to another one.
+    /// By the last segment of these names, because a name may be relative to another one.
     last_parts: HashMap<&'s str, &'s Value>,
 }
 
@@ -40,7 +40,7 @@ impl<'s> References<'s> {
         self.last_parts.entry(last_part(name)).or_insert(part);
     }
 
-    /// Where a reference leads. One that leads nowhere here is refused when the schema is compiled.
+    /// The target of a reference. The compiler rejects a reference without a target.
     pub fn find(&self, reference: &str) -> Option<&'s Value> {
         let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let base = match document {
@@ -58,7 +58,7 @@ impl<'s> References<'s> {
         }
     }
 
-    /// The part with this `$id`, which may be written relative to another one.
+    /// The part with this `$id`, which may be relative to another one.
     fn named(&self, name: &str) -> Option<&'s Value> {
         let found = self.names.get(name).or_else(|| self.last_parts.get(last_part(name)));
         found.copied()
@@ -69,7 +69,7 @@ fn last_part(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-/// `~1` is for [`Value::pointer`]; `%24defs` is what a URL makes of `$defs`.
+/// Decodes `%24defs` to `$defs`. [`Value::pointer`] decodes `~1` itself.
 fn percent_decoded(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();
@@ -90,8 +90,8 @@ fn percent_decoded(fragment: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The bytes of all locations that the compiled schema keeps. Each keyword keeps the names on the way
-/// to it, so that a long name is in memory once for each keyword below it.
+/// Size of all locations in the compiled schema. Each keyword stores its whole path, so a long name is
+/// in memory once for each keyword below it.
 pub fn location_bytes(schema: &Value) -> u64 {
     let mut bytes: u64 = 0;
     let mut left = vec![(schema, 0_u64)];
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_be_written_relative_to_another_one() {
+    fn a_name_may_be_relative_to_another_one() {
         let schema = json!({"$defs": {"a": {"$id": "http://x.org/y/a.json"}}});
         let references = References::new(&schema);
         for name in ["http://x.org/y/a.json", "a.json", "y/a.json#"] {
@@ -132,9 +132,9 @@ mod tests {
         assert_eq!(references.find("#/$defs/b"), None);
     }
 
-    /// Each reference was compared with each name: 10¹⁰ comparisons of texts at this size.
+    /// Comparing each reference with each name would take 10¹⁰ comparisons at this size.
     #[test]
-    fn many_references_by_many_names_are_followed_in_time_that_grows_with_their_number() {
+    fn the_time_to_resolve_references_grows_linearly_with_their_number() {
         const NAMES: usize = 100_000;
         let named = |number: usize| json!({"$id": format!("http://x/{number}/a{number}")});
         let schema = Value::Array((0..NAMES).map(named).collect());

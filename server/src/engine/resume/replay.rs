@@ -1,8 +1,8 @@
-//! A model that is asked again because the server died in the middle of its turn.
+//! Drops output of a model that is already in the log.
 //!
-//! What it said before is in the log, and has been seen. As long as it says the same again, it is
-//! heard and not written; from the first new word on it is written, in the step that stands open.
-//! Where it says something else, what was said before stays, and the new words come after it.
+//! After a restart in the middle of a turn, the model generates that turn again. Output that equals
+//! the log is dropped. The first new output continues the open step. If the output differs from the
+//! log, the logged steps stay, because clients may have seen them, and the new output follows them.
 
 use std::collections::VecDeque;
 
@@ -10,41 +10,41 @@ use crate::backend::{End, Finish, ModelEvent};
 use crate::interaction::{FunctionCall, SearchCall, Step};
 use crate::search;
 
-/// What was said of an unfinished turn.
+/// The steps of an unfinished turn.
 #[derive(Debug, Default)]
 pub struct ReplayFilter {
     before: VecDeque<StoredStep>,
-    /// Bytes of the first one's text that were heard again.
+    /// Bytes of the first step's text that the model has generated again.
     matched: usize,
 }
 
 #[derive(Debug)]
 struct StoredStep {
     step: Step,
-    /// What the model thought or said in it.
+    /// Text of the model in it.
     text: Option<String>,
-    /// More of it may come.
+    /// Whether it has not stopped.
     open: bool,
 }
 
-/// What to do about a word.
+/// What to do about an event of the model.
 #[derive(Debug, PartialEq)]
 pub enum Replayed {
-    /// A step that is in the log, and was said again.
+    /// A step in the log that the model has generated again.
     Stored(Step),
-    /// A search that is in the log and was said again, whose result is not there.
+    /// The same for a search whose result is not in the log.
     Unanswered(SearchCall),
-    /// The step that stands open will not go on.
+    /// The open step will not be continued.
     Interrupted,
     New(ModelEvent),
 }
 
-/// The model called functions and now calls others. A client may have seen the first ones.
+/// The model calls other functions than before. A client may have seen the first calls.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DifferentCalls;
 
 impl ReplayFilter {
-    /// `open` is about the last step.
+    /// `open` is true if the last step has not stopped.
     pub fn new(steps: Vec<Step>, open: bool) -> ReplayFilter {
         let last = steps.len().saturating_sub(1);
         let before = steps.into_iter().enumerate();
@@ -62,21 +62,21 @@ impl ReplayFilter {
         self.before.is_empty()
     }
 
-    pub fn filter(&mut self, word: ModelEvent) -> Result<Vec<Replayed>, DifferentCalls> {
+    pub fn filter(&mut self, event: ModelEvent) -> Result<Vec<Replayed>, DifferentCalls> {
         let mut events = Vec::new();
-        match word {
+        match event {
             ModelEvent::Counted(_) | ModelEvent::UpstreamUsage(_) | ModelEvent::CallIdentity(_) => {
-                return Ok(vec![Replayed::New(word)]);
+                return Ok(vec![Replayed::New(event)]);
             }
             ModelEvent::End(End { finish: Finish::Searched, .. }) => {
-                return Ok(vec![Replayed::New(word)]);
+                return Ok(vec![Replayed::New(event)]);
             }
-            // The thought has a signature, or will have one.
+            // The logged thought has a signature, or gets one when it stops.
             ModelEvent::ThoughtSignature(_) if !self.is_done() => return Ok(Vec::new()),
             _ => {}
         }
         while let Some(first) = self.before.front() {
-            match (&first.step, &word) {
+            match (&first.step, &event) {
                 (Step::Thought { .. }, ModelEvent::Thought(piece)) => {
                     events.extend(self.match_text(piece, ModelEvent::Thought)?);
                     return Ok(events);
@@ -85,11 +85,11 @@ impl ReplayFilter {
                     events.extend(self.match_text(piece, ModelEvent::Text)?);
                     return Ok(events);
                 }
-                (Step::FunctionCall(call), word) if is_same_call(call, word) => {
+                (Step::FunctionCall(call), event) if is_same_call(call, event) => {
                     events.extend(self.pop_stored());
                     return Ok(events);
                 }
-                (Step::SearchCall(call), word) if is_same_search(call, word) => {
+                (Step::SearchCall(call), event) if is_same_search(call, event) => {
                     let call = call.clone();
                     let known = self.pop_stored();
                     let next = self.before.front().map(|before| &before.step);
@@ -102,14 +102,14 @@ impl ReplayFilter {
                     }
                     return Ok(events);
                 }
-                // A text that was said to its end, and another kind of word.
+                // The text is complete, and an event of another kind follows.
                 _ if first.text.as_ref().is_some_and(|text| text.len() == self.matched) => {}
                 _ => {
                     events.extend(self.diverge()?);
                     break;
                 }
             }
-            // One that is open is closed by the word that comes after it.
+            // An open step is stopped by the event that follows it.
             if first.open {
                 self.before.pop_front();
                 self.matched = 0;
@@ -117,31 +117,31 @@ impl ReplayFilter {
                 events.extend(self.pop_stored());
             }
         }
-        events.push(Replayed::New(word));
+        events.push(Replayed::New(event));
         Ok(events)
     }
 
-    /// A piece of the first text, or not.
+    /// Compares a piece with the text of the first step.
     fn match_text(
         &mut self,
         piece: &str,
-        word: fn(String) -> ModelEvent,
+        event: fn(String) -> ModelEvent,
     ) -> Result<Vec<Replayed>, DifferentCalls> {
         let Some(StoredStep { text: Some(text), open, .. }) = self.before.front() else {
             return Ok(Vec::new());
         };
-        let (heard, left) = text.split_at(self.matched);
-        if left.starts_with(piece) {
+        let (matched, rest) = text.split_at(self.matched);
+        if rest.starts_with(piece) {
             self.matched += piece.len();
             return Ok(Vec::new());
         }
-        if let (true, Some(more)) = (open, piece.strip_prefix(left)) {
-            let new = Replayed::New(word(more.to_owned()));
+        if let (true, Some(more)) = (open, piece.strip_prefix(rest)) {
+            let new = Replayed::New(event(more.to_owned()));
             self.before.pop_front();
             self.matched = 0;
             return Ok(vec![new]);
         }
-        let new = Replayed::New(word(format!("{heard}{piece}")));
+        let new = Replayed::New(event(format!("{matched}{piece}")));
         let mut events = self.diverge()?;
         events.push(new);
         Ok(events)
@@ -152,7 +152,7 @@ impl ReplayFilter {
         self.before.pop_front().map(|before| Replayed::Stored(before.step))
     }
 
-    /// All that is left of it stays, and does not go on.
+    /// The remaining steps stay as they are.
     fn diverge(&mut self) -> Result<Vec<Replayed>, DifferentCalls> {
         self.matched = 0;
         let mut events = Vec::new();
@@ -167,13 +167,13 @@ impl ReplayFilter {
     }
 }
 
-fn is_same_call(call: &FunctionCall, word: &ModelEvent) -> bool {
-    matches!(word, ModelEvent::FunctionCall { name, arguments }
+fn is_same_call(call: &FunctionCall, event: &ModelEvent) -> bool {
+    matches!(event, ModelEvent::FunctionCall { name, arguments }
         if *name == call.name && *arguments == call.arguments)
 }
 
-fn is_same_search(call: &SearchCall, word: &ModelEvent) -> bool {
-    match word {
+fn is_same_search(call: &SearchCall, event: &ModelEvent) -> bool {
+    match event {
         ModelEvent::Search { queries, .. } => *queries == call.queries,
         ModelEvent::Lookup { queries } => search::bounded(queries.clone()) == call.queries,
         _ => false,
@@ -212,23 +212,23 @@ mod tests {
         ModelEvent::FunctionCall { name: name.into(), arguments: json!({}) }
     }
 
-    /// All that is heard of these words, one after the other.
+    /// The results for these events, in order.
     fn filter(
         before: Vec<Step>,
         open: bool,
-        words: Vec<ModelEvent>,
+        events: Vec<ModelEvent>,
     ) -> Result<Vec<Replayed>, DifferentCalls> {
         let mut filter = ReplayFilter::new(before, open);
         let mut all = Vec::new();
-        for word in words {
-            all.extend(filter.filter(word)?);
+        for event in events {
+            all.extend(filter.filter(event)?);
         }
-        assert!(filter.is_done(), "something is left");
+        assert!(filter.is_done(), "logged steps remain");
         Ok(all)
     }
 
-    fn new_text(heard: &Replayed) -> &str {
-        match heard {
+    fn new_text(replayed: &Replayed) -> &str {
+        match replayed {
             Replayed::New(ModelEvent::Text(text)) => text,
             Replayed::New(ModelEvent::End(_)) => "",
             other => panic!("{other:?}"),
@@ -240,16 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_not_said_again_however_it_is_cut() {
+    fn output_in_the_log_is_dropped_however_it_is_split() {
         let before = || vec![thought("Hm."), output("The ans")];
         for pieces in [&["The answer"][..], &["T", "he an", "swer"], &["The ans", "wer"]] {
-            let mut words = vec![ModelEvent::Thought("Hm.".into())];
-            words.extend(pieces.iter().map(|piece| text(piece)));
-            words.push(end());
-            let heard = filter(before(), true, words).expect("there are no calls");
-            // However the new words come, they are these.
-            let Some((Replayed::Stored(known), rest)) = heard.split_first() else {
-                panic!("{heard:?}");
+            let mut events = vec![ModelEvent::Thought("Hm.".into())];
+            events.extend(pieces.iter().map(|piece| text(piece)));
+            events.push(end());
+            let replayed = filter(before(), true, events).expect("there are no calls");
+            let Some((Replayed::Stored(known), rest)) = replayed.split_first() else {
+                panic!("{replayed:?}");
             };
             assert_eq!(known, &thought("Hm."));
             let new: String = rest.iter().map(new_text).collect();
@@ -258,18 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_was_whole_is_followed_by_what_comes_next() {
-        let words = vec![text("a"), text("b"), end()];
-        let heard = filter(vec![output("ab")], true, words.clone()).expect("there are no calls");
-        assert_eq!(heard, [Replayed::New(end())]);
-        let heard = filter(vec![output("ab")], false, words).expect("there are no calls");
-        assert_eq!(heard, [Replayed::Stored(output("ab")), Replayed::New(end())]);
+    fn a_complete_step_is_followed_by_new_output() {
+        let events = vec![text("a"), text("b"), end()];
+        let replayed =
+            filter(vec![output("ab")], true, events.clone()).expect("there are no calls");
+        assert_eq!(replayed, [Replayed::New(end())]);
+        let replayed = filter(vec![output("ab")], false, events).expect("there are no calls");
+        assert_eq!(replayed, [Replayed::Stored(output("ab")), Replayed::New(end())]);
     }
 
     #[test]
-    fn other_words_come_after_those_that_were_seen() {
-        let words = vec![text("The"), text("re is"), end()];
-        let heard = filter(vec![thought("Hm."), output("The ans")], true, words);
+    fn different_output_follows_the_logged_output() {
+        let events = vec![text("The"), text("re is"), end()];
+        let replayed = filter(vec![thought("Hm."), output("The ans")], true, events);
         let wanted = [
             Replayed::Stored(thought("Hm.")),
             Replayed::Interrupted,
@@ -277,19 +277,20 @@ mod tests {
             Replayed::New(text("re is")),
             Replayed::New(end()),
         ];
-        assert_eq!(heard.expect("there are no calls"), wanted);
+        assert_eq!(replayed.expect("there are no calls"), wanted);
 
-        let heard = filter(vec![output("The ans")], true, vec![text("The"), text("re is"), end()]);
+        let replayed =
+            filter(vec![output("The ans")], true, vec![text("The"), text("re is"), end()]);
         let wanted = [Replayed::Interrupted, Replayed::New(text("There is")), Replayed::New(end())];
-        assert_eq!(heard.expect("there are no calls"), wanted);
+        assert_eq!(replayed.expect("there are no calls"), wanted);
     }
 
     #[test]
-    fn a_search_is_known_with_its_result_and_made_where_that_is_missing() {
+    fn a_search_is_repeated_only_if_its_result_is_missing() {
         let call =
             SearchCall { id: "g".into(), queries: vec!["moss".into()], ..Default::default() };
         let result = SearchResult { call_id: "g".into(), ..SearchResult::default() };
-        let words = || {
+        let events = || {
             let searched = ModelEvent::End(End { finish: Finish::Searched, usage: None });
             vec![
                 ModelEvent::Lookup { queries: vec![" moss".into()] },
@@ -298,10 +299,10 @@ mod tests {
                 end(),
             ]
         };
-        let searched = words().remove(1);
+        let searched = events().remove(1);
         let before =
             vec![Step::SearchCall(call.clone()), Step::SearchResult(result.clone()), output("It")];
-        let heard = filter(before, true, words()).expect("there are no calls of functions");
+        let replayed = filter(before, true, events()).expect("there are no calls of functions");
         let wanted = [
             Replayed::Stored(Step::SearchCall(call.clone())),
             Replayed::Stored(Step::SearchResult(result)),
@@ -309,23 +310,24 @@ mod tests {
             Replayed::New(text(" is")),
             Replayed::New(end()),
         ];
-        assert_eq!(heard, wanted);
+        assert_eq!(replayed, wanted);
 
-        let heard = filter(vec![Step::SearchCall(call.clone())], false, words()).expect("the same");
+        let replayed =
+            filter(vec![Step::SearchCall(call.clone())], false, events()).expect("the same");
         let wanted = [
             Replayed::Unanswered(call),
             Replayed::New(searched),
             Replayed::New(text("It is")),
             Replayed::New(end()),
         ];
-        assert_eq!(heard, wanted);
+        assert_eq!(replayed, wanted);
     }
 
     #[test]
-    fn calls_of_functions_are_the_same_or_nothing_goes_on() {
-        let heard = filter(vec![call("f")], false, vec![calls("f"), calls("g"), end()]);
+    fn different_function_calls_are_an_error() {
+        let replayed = filter(vec![call("f")], false, vec![calls("f"), calls("g"), end()]);
         let wanted = [Replayed::Stored(call("f")), Replayed::New(calls("g")), Replayed::New(end())];
-        assert_eq!(heard.expect("it is the same one"), wanted);
+        assert_eq!(replayed.expect("it is the same one"), wanted);
         assert_eq!(filter(vec![call("f")], false, vec![calls("g")]), Err(DifferentCalls));
         assert_eq!(
             filter(vec![output("a"), call("f")], false, vec![text("b")]),
@@ -333,7 +335,7 @@ mod tests {
         );
     }
 
-    /// All that was heard was copied and compared again for each piece.
+    /// Copying or comparing the whole text for each piece would take quadratic time.
     #[test]
     fn a_long_text_in_small_pieces_takes_time_that_grows_with_its_length() {
         const LETTERS: usize = 1 << 18;

@@ -1,5 +1,4 @@
-//! What an interaction in the background was told, on the disk: enough for another server to go on
-//! with it.
+//! Serializes the request of a background interaction, so that it can be resumed after a restart.
 
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ struct FunctionState {
     parameters: Option<Value>,
 }
 
-/// The state of a request, beside what its head says.
+/// The parts of a request that are not in its head.
 pub fn encode(namespace: &Namespace, request: &Request) -> String {
     let functions = request.tools.functions.iter().cloned();
     let state = ResumeState {
@@ -56,7 +55,7 @@ pub fn encode(namespace: &Namespace, request: &Request) -> String {
 pub fn decode(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
     let state: ResumeState =
         serde_json::from_str(head.resume_state.as_deref().unwrap_or_default())?;
-    // The row says whose it is; what else says so is of the versions before.
+    // Older versions also stored the owner in this state; the row's owner counts.
     let owner = head.owner.clone();
     let namespace = Namespace::named(&state.namespace).unwrap_or_default().of(owner.clone());
     let functions = state.functions.into_iter();
@@ -80,10 +79,10 @@ pub fn decode(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
         generation_config: state.generation_config,
         persistence: Persistence::Stored,
         background: true,
-        // It stands in the log, which has begun.
+        // The log has already begun and contains it.
         service_tier: ServiceTier::default(),
         owner,
-        // What goes on after a restart is not recorded.
+        // A resumed interaction is not recorded.
         keys: Arc::default(),
     };
     Ok((namespace, request))

@@ -1,106 +1,63 @@
-//! Code: running it, and writing down what came of it.
+//! Runs the code of one interaction in its cell.
 
 use std::sync::Arc;
 
+use super::RunError;
 use super::report::RunReport;
-use super::{Run, RunError};
-use crate::engine::input::files::FileData;
-use crate::interaction::{
-    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Delta, Media, MediaKind, Source,
-    Step, StepStart, Turn,
-};
-use crate::journal::CodeRun;
-use crate::sandbox::{Again, Cell, Expected, RunOutput};
+use crate::budget::Share;
+use crate::engine::input::files::{File, FileData};
+use crate::interaction::CodeResult;
+use crate::sandbox::{Again, Cell, Expected, RunOutput, Sandbox};
+use crate::store::Files;
 
-impl Run {
-    pub fn code(&mut self, turn: AwaitingModel, code: String) -> Turn {
-        if !turn.may_run_code() {
-            self.usage.add_unseen_text(&code);
-        }
-        let (id, signature) = self.names_of_call(self.ids.signature());
-        let call = CodeCall { id, code, signature };
-        match turn.code(call) {
-            Ok(waiting) => Turn::Code(waiting),
-            Err(done) => Turn::Done(done),
+#[derive(Debug)]
+pub struct CodeRunner {
+    sandbox: Arc<Sandbox>,
+    /// The input files, which a new cell gets.
+    pub files: Vec<File>,
+    /// The uploaded files on disk.
+    pub uploads: Files,
+    /// Opened for the first code and kept for later code, so that variables and files persist.
+    cell: Option<Cell>,
+    /// Reserve the memory of all outputs, which the log holds.
+    shares: Vec<Arc<Share>>,
+    /// Code that ran before a restart, with its results. Its cell no longer exists.
+    earlier_runs: Vec<(String, CodeResult)>,
+}
+
+impl CodeRunner {
+    pub fn new(sandbox: Arc<Sandbox>, files: Vec<File>, uploads: Files) -> CodeRunner {
+        CodeRunner {
+            sandbox,
+            files,
+            uploads,
+            cell: None,
+            shares: Vec::new(),
+            earlier_runs: Vec::new(),
         }
     }
 
-    /// Runs the code that waits, and writes down call, result and pictures.
-    pub async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
-        let call = turn.call().clone();
-        if self.left.stored_call.take().as_ref() != Some(&call.id) {
-            let (code, signature) = (call.code.clone(), call.signature.clone());
-            let start = StepStart::CodeCall { id: call.id.clone() };
-            self.whole_step(start, vec![Delta::CodeCall { code, signature }]);
-        }
-        self.flush().await?;
+    /// Code to run again before any other code.
+    pub fn restore(&mut self, earlier_runs: Vec<(String, CodeResult)>) {
+        self.earlier_runs = earlier_runs;
+    }
 
-        self.run_again().await?;
-        let output = self.run_in_cell(&call.code).await?;
+    pub async fn run(&mut self, code: &str) -> Result<RunOutput, RunError> {
+        self.repeat_earlier_runs().await?;
+        let output = self.run_in_cell(code).await?;
         self.shares.push(Arc::clone(&output.share));
-        let report = RunReport::new(&output);
-        self.note_run(&call.code, &report, &output);
-        let result = CodeResult {
-            call_id: call.id,
-            outcome: report.outcome,
-            result: report.result,
-            stdout: report.stdout,
-            images: output.images.len(),
-            signature: self.ids.signature(),
-        };
-        let start = StepStart::CodeResult { call_id: result.call_id.clone() };
-        self.whole_step(start, vec![Delta::CodeResult(result.clone())]);
-        let pictures: Vec<Media> = output
-            .images
-            .into_iter()
-            .map(|image| Media {
-                kind: MediaKind::Image,
-                mime_type: Some(image.mime_type),
-                source: Source::Inline(image.data),
-            })
-            .collect();
-        self.prompt.recording.ran(&result, &pictures);
-        let mut turn = turn.finished(result);
-        if !pictures.is_empty() {
-            // A step of their own, before the text: the SDKs' `output_text` is then the whole
-            // answer, and their `output_image` finds the picture.
-            let deltas = pictures.iter().cloned().map(Delta::Media).collect();
-            self.whole_step(StepStart::ModelOutput, deltas);
-            let contents = pictures.into_iter().map(Content::Media).collect();
-            turn = turn.with_step(Step::ModelOutput(contents));
-        }
-        // In one piece: a result without its pictures would be half of it.
-        self.flush().await?;
-        Ok(turn)
+        Ok(output)
     }
 
-    /// For those who wonder why the answer is what it is. The log says that code failed, and the journal
-    /// has the code.
-    fn note_run(&self, code: &str, report: &RunReport, output: &RunOutput) {
-        let wall_ms = output.finished.usage.wall_us as f64 / 1000.0;
-        if report.outcome.is_error() {
-            tracing::warn!(
-                interaction.id = %self.log.head().id,
-                scenario = self.prompt.note.scenario(),
-                outcome = report.outcome.as_str(),
-                wall_ms,
-                "code failed"
-            );
-        }
-        self.prompt.note.code_ran(CodeRun {
-            code: code.to_owned(),
-            outcome: report.outcome,
-            stdout: report.stdout.clone(),
-            stderr: report.stderr.clone(),
-            pictures: output.images.len(),
-            wall_ms,
-        });
+    /// Kills every process that the code started.
+    pub fn close(&mut self) {
+        self.cell = None;
     }
 
-    /// Brings a fresh cell to where that of another server was. Code in a cell reaches nothing
-    /// outside, so running it twice harms nobody, unless it goes differently.
-    async fn run_again(&mut self) -> Result<(), RunError> {
-        for (code, before) in std::mem::take(&mut self.left.earlier_runs) {
+    /// Restores the variables and files of the cell from before a restart. Code in a cell affects
+    /// nothing outside it, so running it twice is harmless, unless its result differs.
+    async fn repeat_earlier_runs(&mut self) -> Result<(), RunError> {
+        for (code, before) in std::mem::take(&mut self.earlier_runs) {
             let report = RunReport::new(&self.run_in_cell(&code).await?);
             if (report.outcome, &report.result) != (before.outcome, &before.result) {
                 return Err(RunError::DifferentResult);
@@ -112,16 +69,16 @@ impl Run {
     async fn run_in_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
         let output = match &mut self.cell {
             Some(cell) => cell.run(code).await?,
-            None => self.run_in_fresh_cell(code).await?,
+            None => self.run_in_new_cell(code).await?,
         };
         if output.finished.cell_lost {
-            // The next code starts in a fresh one, with the input's files and nothing else.
+            // The next code starts in a new cell, with only the input files.
             self.cell = None;
         }
         Ok(output)
     }
 
-    async fn run_in_fresh_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
+    async fn run_in_new_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
         let mut again = Again::new();
         loop {
             let ran = match self.open_cell(code).await {
@@ -140,7 +97,7 @@ impl Run {
         }
     }
 
-    /// A cell with the input's files in it. Those on the disk are read one at a time.
+    /// A cell with the input files. Files on disk are read one at a time.
     async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
         let mut in_memory = Vec::new();
         for file in &self.files {
@@ -151,7 +108,7 @@ impl Run {
         let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
         for file in &self.files {
             if let FileData::OnDisk(stored) = &file.content {
-                let content = self.sent_ahead.content(stored).await?;
+                let content = self.uploads.content(stored).await?;
                 cell.put(&file.about.name, &content).await?;
             }
         }

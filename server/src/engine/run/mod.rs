@@ -1,8 +1,14 @@
-//! One interaction, from the model's first word to its last.
+//! One running interaction, from the model's first event to its last.
+//!
+//! ```text
+//!   model ──▶ ReplayFilter ──▶ Run ──▶ ResponseGate ──▶ StepWriter ──▶ log
+//!                               └────▶ CodeRunner ──▶ cell
+//! ```
 
 mod code;
+mod error;
+mod gate;
 pub mod report;
-mod search;
 pub mod steps;
 pub mod usage;
 
@@ -12,204 +18,91 @@ use std::sync::Arc;
 use crate::backend::{
     Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Prompt,
 };
-use crate::budget::Share;
 use crate::engine::input::calls;
-use crate::engine::input::files::File;
-use crate::engine::response_format::{self, ResponseFormat};
-use crate::engine::resume::replay::{DifferentCalls, ReplayFilter, Replayed};
-use crate::ids::Ids;
+use crate::engine::resume::ResumedState;
+use crate::engine::resume::replay::Replayed;
 use crate::interaction::{
-    AwaitingModel, CodeResult, Content, Event, Failure, FailureKind, Finished, FunctionCall,
-    Status, Step, Turn,
+    AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
+    Finished, FunctionCall, Media, MediaKind, SearchCall, Source, Step, Turn,
 };
-use crate::sandbox::{Cell, Sandbox, SandboxError};
-use crate::search::Search;
-use crate::store::{Files, Log, StoreError};
-use steps::Open;
-use usage::Counter;
+use crate::interaction::{Found, Status};
+use crate::journal::CodeRun;
+use crate::sandbox::RunOutput;
+use crate::search::{self, Search};
+use crate::store::StoreError;
+pub use code::CodeRunner;
+pub use error::RunError;
+pub use gate::ResponseGate;
+use gate::{Checked, Correction};
+use report::RunReport;
+pub use steps::StepWriter;
 
-/// Events that are kept back while a model goes on without a pause.
-const MAX_UNWRITTEN: usize = 256;
-
-/// All that an interaction needs while it runs.
+/// An interaction while it runs.
 #[derive(Debug)]
 pub struct Run {
     pub backend: Arc<dyn Backend>,
-    pub sandbox: Arc<Sandbox>,
-    /// Where things are looked up, if they are.
+    /// Absent if the server has no search backend.
     pub search: Option<Arc<dyn Search>>,
-    pub log: Arc<Log>,
-    /// The names of its calls and signatures.
-    pub ids: Arc<Ids>,
     pub prompt: Prompt,
-    pub files: Vec<File>,
-    /// Where the files are that clients sent ahead.
-    pub sent_ahead: Files,
-    /// Opened at the first code, kept for the rest, so that variables and files stay.
-    pub cell: Option<Cell>,
-    /// The memory of all that was run, which the log holds.
-    pub shares: Vec<Arc<Share>>,
-    pub usage: Counter,
-    /// What has happened and is not in the log yet. It goes there in one piece, before anybody has to wait.
-    pub unwritten: Vec<Event>,
-    /// The step that is being written.
-    pub open: Option<Open>,
-    pub next_index: usize,
-    /// The form of the answer, where one was asked for. Until it is seen to fit, a text is held back.
-    pub format: Option<ResponseFormat>,
-    pub held: String,
-    pub repaired: bool,
-    /// How the model knows the call that comes next, where it says so.
+    pub steps: StepWriter,
+    pub code: CodeRunner,
+    pub gate: ResponseGate,
+    /// Id and signature of the next call, if the model provides them.
     pub call_identity: Option<CallIdentity>,
-    /// What another server left; nothing where this one began it.
-    pub left: ResumedState,
+    /// Empty unless the interaction began before a restart.
+    pub resumed: ResumedState,
 }
 
-/// An interaction that another server did not end.
-#[derive(Debug, Default)]
-pub struct ResumedState {
-    /// What the model said of a turn that has no end.
-    pub replay: ReplayFilter,
-    /// Id of a call that is written already, and has no result.
-    pub stored_call: Option<String>,
-    /// Code whose variables and files are gone with its cell, and what came of it.
-    pub earlier_runs: Vec<(String, CodeResult)>,
-}
-
-/// Why an interaction broke off.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    #[error("the model's stream broke off without an end")]
-    StreamEnded,
-    #[error("code that was run again after a restart had another result")]
-    DifferentResult,
-    #[error("a model that was asked again after a restart called other functions")]
-    DifferentCalls,
-    #[error("the model's answer does not fit the form: {0}")]
-    InvalidAnswer(String),
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl RunError {
-    /// For the log: without what the model or its script says.
-    pub fn reason(&self) -> String {
-        match self {
-            RunError::Backend(BackendError::Failed(_)) => "the model failed".to_owned(),
-            RunError::Backend(BackendError::Refused(_)) => "the model refused".to_owned(),
-            RunError::Backend(BackendError::Unavailable(_)) => {
-                "the model is unavailable".to_owned()
-            }
-            RunError::InvalidAnswer(_) => "the model's answer does not fit the form".to_owned(),
-            other => other.to_string(),
-        }
-    }
-
-    /// What the client gets to read, which says nothing about this machine.
-    pub fn failure(&self) -> Failure {
-        let (kind, message) = match self {
-            RunError::Backend(BackendError::Failed(failure)) => return failure.clone(),
-            RunError::Backend(BackendError::Refused(why)) => {
-                (FailureKind::InvalidRequest, why.clone())
-            }
-            RunError::Backend(BackendError::Unavailable(why)) => {
-                (FailureKind::Unavailable, why.clone())
-            }
-            RunError::StreamEnded => {
-                (FailureKind::Unavailable, "The model broke off in the middle.".to_owned())
-            }
-            RunError::DifferentResult => (
-                FailureKind::Internal,
-                "The server was restarted, and code that it ran again had another result."
-                    .to_owned(),
-            ),
-            RunError::DifferentCalls => (
-                FailureKind::Internal,
-                "The server was restarted, and the model then called other functions.".to_owned(),
-            ),
-            RunError::InvalidAnswer(why) => (
-                FailureKind::Internal,
-                format!("The model's answer does not fit 'response_format': {why}."),
-            ),
-            RunError::Sandbox(SandboxError::Busy) => (
-                FailureKind::ResourceExhausted,
-                "All places for code are taken. Try again later.".to_owned(),
-            ),
-            RunError::Sandbox(SandboxError::Invalid(why)) => {
-                (FailureKind::InvalidRequest, format!("The sandbox refuses this: {why}."))
-            }
-            RunError::Sandbox(_) => {
-                (FailureKind::Unavailable, "The sandbox is not available at the moment.".to_owned())
-            }
-            RunError::Store(error) => match error.unwritable() {
-                Some(why) => (FailureKind::Unavailable, why.to_owned()),
-                None => (FailureKind::Internal, "Internal error encountered.".to_owned()),
-            },
-        };
-        Failure::new(kind, message)
-    }
-}
-
-/// What the model did with its turn.
+/// How a turn of the model ended.
 enum TurnOutcome {
     Code(String),
     End(End),
 }
 
-impl From<DifferentCalls> for RunError {
-    fn from(DifferentCalls: DifferentCalls) -> RunError {
-        RunError::DifferentCalls
-    }
-}
-
-/// A model that speaks already, and its first word, where that has come.
+/// A model that is already generating, and its first event, if that has arrived.
 pub type InFlightTurn = (ModelStream, Option<Result<ModelEvent, BackendError>>);
 
 impl Run {
-    /// Goes through the states until there is nothing more to do; the event is the last one.
+    /// Goes through the states until the interaction is finished. Returns its last event.
     pub async fn run_to_completion(
         &mut self,
         mut turn: Turn,
-        mut listening: Option<InFlightTurn>,
+        mut in_flight: Option<InFlightTurn>,
     ) -> Result<Event, RunError> {
         let mut finish = Finish::Stop;
         loop {
             turn = match turn {
                 Turn::Model(waiting) if !waiting.may_ask() => Turn::Done(waiting.end()),
                 Turn::Model(waiting) => {
-                    let (words, first) = listening.take().unwrap_or_else(|| self.ask(&waiting));
-                    let (waiting, said) = self.listen(waiting, words, first).await?;
-                    match said {
-                        TurnOutcome::Code(code) => self.code(waiting, code),
+                    let (events, first) = in_flight.take().unwrap_or_else(|| self.ask(&waiting));
+                    let (waiting, outcome) = self.read_turn(waiting, events, first).await?;
+                    match outcome {
+                        TurnOutcome::Code(code) => self.request_code(waiting, code),
                         TurnOutcome::End(End { finish: Finish::Searched, .. }) => {
                             Turn::Model(waiting.searched())
                         }
                         TurnOutcome::End(end) => {
-                            let (waiting, repair) =
+                            let (waiting, correction) =
                                 self.enforce_response_format(waiting, end.finish).await?;
-                            listening = repair;
+                            in_flight = correction;
                             finish = end.finish;
-                            match listening {
+                            match in_flight {
                                 Some(_) => Turn::Model(waiting),
-                                None => Turn::Done(self.close(waiting).end()),
+                                None => Turn::Done(self.steps.close(waiting).end()),
                             }
                         }
                     }
                 }
                 Turn::Code(waiting) => Turn::Model(self.execute(waiting).await?),
-                Turn::Done(done) => return Ok(self.end(&done, finish)),
+                Turn::Done(done) => return Ok(self.last_event(&done, finish)),
             }
         }
     }
 
-    /// Calls that wait for the client outrank everything else the model may have wanted.
-    fn end(&self, done: &Finished, finish: Finish) -> Event {
+    /// Function calls that the client has to answer take precedence over how the model finished.
+    fn last_event(&self, done: &Finished, finish: Finish) -> Event {
         let status = match finish {
-            _ if calls::wait(done) => Status::RequiresAction,
+            _ if calls::are_pending(done) => Status::RequiresAction,
             Finish::Stop | Finish::Searched => Status::Completed,
             Finish::MaxTokens => Status::Incomplete,
             Finish::Stopped(reason) => {
@@ -217,172 +110,302 @@ impl Run {
                 return Event::Failed(Failure::new(FailureKind::Stopped(reason), why));
             }
         };
-        Event::Finished { status, usage: self.usage.total() }
+        Event::Finished { status, usage: self.steps.usage.total() }
     }
 
-    /// Writes down what has happened. The last event of all is written by whoever carries this through.
-    pub async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unwritten.is_empty() && self.log.has_begun() {
-            return Ok(());
-        }
-        self.log.append_soon(std::mem::take(&mut self.unwritten)).await
-    }
-
-    /// The next word of a model. Who follows the log does not wait for it.
-    async fn next_word(&mut self, words: &mut ModelStream) -> Result<ModelEvent, RunError> {
-        if self.unwritten.len() >= MAX_UNWRITTEN {
-            self.flush().await?;
-        }
-        let word = match words.try_recv() {
-            Ok(word) => word,
-            Err(_) => {
-                self.flush().await?;
-                words.recv().await.ok_or(RunError::StreamEnded)?
-            }
-        };
-        Ok(word?)
-    }
-
-    /// Asks the model for its next turn. Where code would not be run, it is asked for its answer
-    /// without the tool.
+    /// Starts the model's next turn. If code would not run, the model does not get the tool.
     fn ask(&mut self, turn: &AwaitingModel) -> InFlightTurn {
         let mut prompt = self.prompt.clone();
-        self.usage.asked();
+        self.steps.usage.asked();
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
         prompt.tools.google_search &= turn.may_search();
         (self.backend.generate(prompt), None)
     }
 
-    /// Writes down what the model says, until it writes code or has nothing more to say.
-    async fn listen(
+    /// Writes the steps of one turn of the model, until it writes code or ends its turn.
+    async fn read_turn(
         &mut self,
         mut turn: AwaitingModel,
-        mut words: ModelStream,
+        mut events: ModelStream,
         mut first: Option<Result<ModelEvent, BackendError>>,
     ) -> Result<(AwaitingModel, TurnOutcome), RunError> {
-        let mut heard = VecDeque::new();
+        let mut replayed = VecDeque::new();
         loop {
-            let word = match heard.pop_front() {
-                Some(Replayed::Stored(step)) => {
-                    turn = turn.with_step(step);
+            let event = match replayed.pop_front() {
+                Some(Replayed::New(event)) => event,
+                Some(stored) => {
+                    turn = self.replay(turn, stored).await?;
                     continue;
                 }
-                Some(Replayed::Unanswered(call)) => {
-                    turn = turn.with_step(Step::SearchCall(call.clone()));
-                    turn = self.look_up(turn, call).await?;
-                    continue;
-                }
-                Some(Replayed::Interrupted) => {
-                    turn = self.close(turn);
-                    continue;
-                }
-                Some(Replayed::New(word)) => word,
                 None => {
-                    let word = match first.take() {
-                        Some(word) => word?,
-                        None => self.next_word(&mut words).await?,
+                    let event = match first.take() {
+                        Some(event) => event?,
+                        None => self.next_event(&mut events).await?,
                     };
-                    if !self.left.replay.is_done() {
-                        heard.extend(self.left.replay.filter(word)?);
+                    if !self.resumed.replay.is_done() {
+                        replayed.extend(self.resumed.replay.filter(event)?);
                         continue;
                     }
-                    word
+                    event
                 }
             };
-            match word {
-                ModelEvent::Thought(piece) => turn = self.thought(turn, piece),
-                ModelEvent::Text(piece) if self.format.is_some() => self.held.push_str(&piece),
-                ModelEvent::Text(piece) => turn = self.text(turn, piece),
-                ModelEvent::Search { queries, found } => {
-                    turn = self.flush_held_text(turn);
-                    turn = self.close(turn);
-                    turn = self.search(turn, queries, found);
-                }
-                ModelEvent::Lookup { queries } => {
-                    turn = self.flush_held_text(turn);
-                    turn = self.close(turn);
-                    turn = self.search_for(turn, queries).await?;
-                }
-                ModelEvent::FunctionCall { name, arguments } => {
-                    turn = self.flush_held_text(turn);
-                    turn = self.close(turn);
-                    let (id, signature) = self.names_of_call(self.ids.signature_of_call(&name));
-                    let call = FunctionCall { id, name, arguments, signature };
-                    turn = self.function_call(turn, call);
-                }
-                ModelEvent::CallIdentity(identity) => self.call_identity = Some(identity),
-                ModelEvent::ThoughtSignature(signature) => turn = self.seal(turn, signature),
-                ModelEvent::Passthrough(passthrough) => turn = self.passthrough(turn, passthrough),
-                ModelEvent::UpstreamUsage(usage) => {
-                    self.record(Event::UpstreamUsage(usage));
-                }
-                ModelEvent::Counted(usage) => self.usage.turn_counted(usage),
+            turn = match event {
                 ModelEvent::Code(code) => {
-                    turn = self.flush_held_text(turn);
-                    return Ok((self.close(turn), TurnOutcome::Code(code)));
+                    let turn = self.end_step(turn);
+                    return Ok((turn, TurnOutcome::Code(code)));
                 }
                 ModelEvent::End(end) => {
-                    if let Some(counted) = end.usage {
-                        self.usage.counted(counted);
+                    if let Some(usage) = end.usage {
+                        self.steps.usage.replace(usage);
                     }
-                    return Ok((self.close(turn), TurnOutcome::End(end)));
+                    return Ok((self.steps.close(turn), TurnOutcome::End(end)));
                 }
-            }
+                event => self.write(turn, event).await?,
+            };
         }
     }
 
-    /// Sees to it that an answer has the form that was asked for. One that has not is not written
-    /// down, and the model is told, once.
+    /// The next event of a model. Buffered events are appended to the log before the wait.
+    async fn next_event(&mut self, events: &mut ModelStream) -> Result<ModelEvent, RunError> {
+        if self.steps.is_full() {
+            self.steps.flush().await?;
+        }
+        let event = match events.try_recv() {
+            Ok(event) => event,
+            Err(_) => {
+                self.steps.flush().await?;
+                events.recv().await.ok_or(RunError::StreamEnded)?
+            }
+        };
+        Ok(event?)
+    }
+
+    /// Takes over a step from the log, which the model has generated again after a restart.
+    async fn replay(
+        &mut self,
+        turn: AwaitingModel,
+        replayed: Replayed,
+    ) -> Result<AwaitingModel, RunError> {
+        match replayed {
+            Replayed::Stored(step) => Ok(turn.with_step(step)),
+            Replayed::Unanswered(call) => {
+                let turn = turn.with_step(Step::SearchCall(call.clone()));
+                Ok(self.search(turn, call).await?)
+            }
+            Replayed::Interrupted => Ok(self.steps.close(turn)),
+            Replayed::New(event) => self.write(turn, event).await,
+        }
+    }
+
+    /// Writes an event that does not end the turn.
+    async fn write(
+        &mut self,
+        turn: AwaitingModel,
+        event: ModelEvent,
+    ) -> Result<AwaitingModel, RunError> {
+        Ok(match event {
+            ModelEvent::Thought(piece) => self.steps.thought(turn, piece),
+            ModelEvent::Text(piece) if !self.gate.is_open() => {
+                self.gate.hold(&piece);
+                turn
+            }
+            ModelEvent::Text(piece) => self.steps.text(turn, piece),
+            ModelEvent::Search { queries, found } => {
+                let turn = self.end_step(turn);
+                self.completed_search(turn, queries, found)
+            }
+            ModelEvent::Lookup { queries } => {
+                let turn = self.end_step(turn);
+                let (turn, call) = self.steps.search_call(turn, search::bounded(queries));
+                self.search(turn, call).await?
+            }
+            ModelEvent::FunctionCall { name, arguments } => {
+                let turn = self.end_step(turn);
+                let signature = self.steps.ids.signature_of_call(&name);
+                let (id, signature) = self.next_call_identity(signature);
+                let call = FunctionCall { id, name, arguments, signature };
+                self.steps.function_call(turn, call)
+            }
+            ModelEvent::CallIdentity(identity) => {
+                self.call_identity = Some(identity);
+                turn
+            }
+            ModelEvent::ThoughtSignature(signature) => self.steps.sign_thought(turn, signature),
+            ModelEvent::Passthrough(stage) => {
+                let is_start = matches!(stage, crate::backend::Passthrough::Started(_));
+                let turn = if is_start { self.end_step(turn) } else { turn };
+                if is_start {
+                    self.gate.disable();
+                    self.steps.cites = true;
+                }
+                self.steps.passthrough(turn, stage)
+            }
+            ModelEvent::UpstreamUsage(usage) => {
+                self.steps.record(Event::UpstreamUsage(usage));
+                turn
+            }
+            ModelEvent::Counted(usage) => {
+                self.steps.usage.turn_counted(usage);
+                turn
+            }
+            // They end the turn: see `read_turn`.
+            ModelEvent::Code(_) | ModelEvent::End(_) => turn,
+        })
+    }
+
+    /// Writes text that the gate holds, and stops the open step.
+    fn end_step(&mut self, turn: AwaitingModel) -> AwaitingModel {
+        let turn = self.flush_held_text(turn);
+        self.steps.close(turn)
+    }
+
+    /// Writes text that the gate holds: it matches the format, or it is not the answer.
+    fn flush_held_text(&mut self, turn: AwaitingModel) -> AwaitingModel {
+        let text = self.gate.take();
+        self.steps.text(turn, text)
+    }
+
+    /// An answer that does not match the requested format is not written. The model gets one
+    /// chance to correct it.
     async fn enforce_response_format(
         &mut self,
         turn: AwaitingModel,
         finish: Finish,
     ) -> Result<(AwaitingModel, Option<InFlightTurn>), RunError> {
-        let Some(format) = &self.format else { return Ok((turn, None)) };
         let calls = turn.steps().last().is_some_and(|step| matches!(step, Step::FunctionCall(_)));
-        let why = match format.check(&self.held).await {
-            Ok(json) => {
-                self.held = json.to_owned();
-                return Ok((self.flush_held_text(turn), None));
-            }
-            // What was cut short cannot fit, and calls are no answer.
-            Err(_) if calls || finish != Finish::Stop => {
-                return Ok((self.flush_held_text(turn), None));
-            }
-            Err(why) => why,
+        let is_final = !calls && finish == Finish::Stop;
+        let Correction { answer, prompt: text, why } = match self.gate.check(is_final).await? {
+            Checked::Release => return Ok((self.flush_held_text(turn), None)),
+            Checked::Correct(correction) => correction,
         };
-        if std::mem::replace(&mut self.repaired, true) {
-            return Err(RunError::InvalidAnswer(why));
-        }
-        let (answer, complaint) =
-            (std::mem::take(&mut self.held), response_format::complaint(&why));
-        self.usage.repaired(&answer, &complaint);
+        self.steps.usage.corrected(&answer, &text);
         let mut prompt = self.prompt.clone();
         prompt.tools.code_execution = false;
         prompt.tools.google_search = false;
         let mut steps = turn.steps().to_vec();
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
-        steps.push(Step::UserInput(vec![Content::text(complaint)]));
+        steps.push(Step::UserInput(vec![Content::text(text)]));
         prompt.steps = steps.into();
         self.prompt.recording.discard_turn();
-        let mut words = self.backend.generate(prompt);
-        self.flush().await?;
-        match words.recv().await {
-            Some(Ok(first)) => Ok((turn, Some((words, Some(Ok(first)))))),
-            // What it said before is what is wrong, and not that it will not be asked again.
+        let mut events = self.backend.generate(prompt);
+        self.steps.flush().await?;
+        match events.recv().await {
+            Some(Ok(first)) => Ok((turn, Some((events, Some(Ok(first)))))),
+            // The invalid answer is the cause, not the failure of the second attempt.
             _ => Err(RunError::InvalidAnswer(why)),
         }
     }
 
-    /// Id and signature of the call that the model makes now. `fresh` is the signature where the
-    /// model gave none.
-    pub fn names_of_call(&mut self, fresh: String) -> (String, String) {
+    /// Id and signature of the call that the model makes now. `signature` is used if the model
+    /// provides none.
+    fn next_call_identity(&mut self, signature: String) -> (String, String) {
+        let ids = &self.steps.ids;
         match self.call_identity.take() {
-            Some(CallIdentity { id, signature }) => {
-                (id.unwrap_or_else(|| self.ids.call()), signature)
-            }
-            None => (self.ids.call(), fresh),
+            Some(CallIdentity { id, signature }) => (id.unwrap_or_else(|| ids.call()), signature),
+            None => (ids.call(), signature),
         }
+    }
+
+    fn request_code(&mut self, turn: AwaitingModel, code: String) -> Turn {
+        if !turn.may_run_code() {
+            self.steps.usage.add_unseen_text(&code);
+        }
+        let (id, signature) = self.next_call_identity(self.steps.ids.signature());
+        match turn.code(CodeCall { id, code, signature }) {
+            Ok(waiting) => Turn::Code(waiting),
+            Err(done) => Turn::Done(done),
+        }
+    }
+
+    /// Runs the waiting code. Writes its call, its result and its pictures.
+    async fn execute(&mut self, turn: AwaitingCode) -> Result<AwaitingModel, RunError> {
+        let call = turn.call().clone();
+        if self.resumed.stored_call.take().as_ref() != Some(&call.id) {
+            self.steps.code_call(&call);
+        }
+        self.steps.flush().await?;
+
+        let output = self.code.run(&call.code).await?;
+        let report = RunReport::new(&output);
+        self.log_run(&call.code, &report, &output);
+        let result = CodeResult {
+            call_id: call.id,
+            outcome: report.outcome,
+            result: report.result,
+            stdout: report.stdout,
+            images: output.images.len(),
+            signature: self.steps.ids.signature(),
+        };
+        self.steps.code_result(result.clone());
+        let pictures: Vec<Media> = output
+            .images
+            .into_iter()
+            .map(|image| Media {
+                kind: MediaKind::Image,
+                mime_type: Some(image.mime_type),
+                source: Source::Inline(image.data),
+            })
+            .collect();
+        self.prompt.recording.ran(&result, &pictures);
+        let turn = self.steps.pictures(turn.finished(result), pictures);
+        // Result and pictures are appended together, so that no reader sees only the result.
+        self.steps.flush().await?;
+        Ok(turn)
+    }
+
+    /// The log gets the outcome of failed code; the journal also gets the code itself.
+    fn log_run(&self, code: &str, report: &RunReport, output: &RunOutput) {
+        let wall_ms = output.finished.usage.wall_us as f64 / 1000.0;
+        if report.outcome.is_error() {
+            tracing::warn!(
+                interaction.id = %self.steps.log.head().id,
+                scenario = self.prompt.note.scenario(),
+                outcome = report.outcome.as_str(),
+                wall_ms,
+                "code failed"
+            );
+        }
+        self.prompt.note.code_ran(CodeRun {
+            code: code.to_owned(),
+            outcome: report.outcome,
+            stdout: report.stdout.clone(),
+            stderr: report.stderr.clone(),
+            pictures: output.images.len(),
+            wall_ms,
+        });
+    }
+
+    /// A search that the model's provider has already made.
+    fn completed_search(
+        &mut self,
+        turn: AwaitingModel,
+        queries: Vec<String>,
+        found: Vec<Found>,
+    ) -> AwaitingModel {
+        let (turn, call) = self.steps.search_call(turn, queries);
+        self.steps.search_result(turn, call, found, false)
+    }
+
+    /// Makes a search whose call is already written. A failed search is a result too: the model
+    /// may continue without it.
+    async fn search(
+        &mut self,
+        turn: AwaitingModel,
+        call: SearchCall,
+    ) -> Result<AwaitingModel, StoreError> {
+        // Clients that follow the log see the queries during the search.
+        self.steps.flush().await?;
+        let found = match &self.search {
+            Some(search) => search::find(search.as_ref(), &call.queries).await,
+            None => Ok(Vec::new()),
+        };
+        let is_error = found.is_err();
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(interaction.id = %self.steps.log.head().id, %error, "search failed");
+            Vec::new()
+        });
+        self.prompt.recording.searched(&call.queries, &found);
+        Ok(self.steps.search_result(turn, call, found, is_error))
     }
 }

@@ -1,19 +1,19 @@
-//! What is said about a run, to the client and to the model alike.
+//! Converts the output of a run to text for the client and the model.
 
 use protocol::{Limit, Outcome as Verdict};
 
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
 
-/// A run in words.
+/// A run as text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RunReport {
     pub outcome: Outcome,
-    /// A run that worked: its stdout. Any other: stdout, stderr with the traceback, and a line for
-    /// what was seen from outside.
+    /// Of a successful run: its stdout. Of a failed run: stdout, stderr with the traceback, and a line
+    /// about what the warden observed.
     pub result: String,
     pub stdout: String,
-    /// With a line for what was seen from outside.
+    /// With the same line.
     pub stderr: String,
 }
 
@@ -30,7 +30,7 @@ impl RunReport {
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         append(&mut stderr, &note(&output.finished.outcome));
         if outcome.is_error() && stderr.is_empty() {
-            stderr.push_str("Failed without a word\n");
+            stderr.push_str("Process failed with no output\n");
         }
         let mut result = stdout.clone();
         if outcome.is_error() {
@@ -43,7 +43,7 @@ impl RunReport {
     }
 }
 
-/// What the code itself could not say.
+/// A line about what the code itself could not report.
 fn note(outcome: &Verdict) -> String {
     match outcome {
         Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
@@ -59,7 +59,7 @@ fn note(outcome: &Verdict) -> String {
                 Limit::SandboxMemory => ("MemoryError", "killed,"),
                 Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
                 Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
-                // The kernel refuses the rest, and nobody has to be stopped.
+                // The kernel refuses more than the limit, so these rarely stop a run.
                 Limit::Processes(_)
                 | Limit::Threads(_)
                 | Limit::OpenFiles(_)
@@ -100,7 +100,7 @@ fn amount(limit: Limit) -> String {
     }
 }
 
-/// Lines for what the run made and nobody gets.
+/// Lines about pictures and files that are not in the output.
 fn missing(output: &RunOutput) -> String {
     let (finished, limits) = (&output.finished, &output.limits);
     let line = |left_out: u32, what: &str, most: u32, bytes: &str| match left_out {
@@ -160,7 +160,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Puts text below what is there already, each on a line of its own.
+/// Appends text on a new line.
 fn append(to: &mut String, text: &str) {
     if !to.is_empty() && !to.ends_with('\n') && !text.is_empty() {
         to.push('\n');

@@ -1,5 +1,5 @@
-//! Counts tokens. A model that counts each of its turns is believed; for the others it is what the
-//! log comes to, which is an estimate that docs/src/concepts/tokens.md explains.
+//! Counts tokens. The counts of a model that counts each of its turns are used; for other models
+//! they are estimated from the log, as docs/src/concepts/tokens.md explains.
 
 use crate::engine::input::files::{self, File, FileData};
 use crate::interaction::usage::{self, letters, of_letters};
@@ -8,20 +8,20 @@ use crate::store::{Files, StoreError};
 
 #[derive(Debug, Default)]
 pub struct Counter {
-    /// What is in the log.
+    /// Estimate of what is in the log.
     tally: Tally,
-    /// What the model said and nobody was shown.
+    /// Letters of output that no client sees.
     unseen_letters: u64,
-    /// What it was asked because of that.
+    /// Prompts that asked the model to correct such output.
     unseen_prompts: Tokens,
-    /// What the turns of the model counted that count.
+    /// Sums of the model's own counts.
     measured: Measured,
     turns: u32,
-    /// What a script says.
-    counted: Option<Usage>,
+    /// Replaces all other counts.
+    replacement: Option<Usage>,
 }
 
-/// A model's own counts, which tell no kinds.
+/// A model's own counts, which are not split by modality.
 #[derive(Debug, Default)]
 struct Measured {
     turns: u32,
@@ -33,35 +33,35 @@ struct Measured {
 }
 
 impl Counter {
-    /// Goes on with what has been written down before.
+    /// Starts with the events that are already in the log.
     pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Counter {
         Counter { tally: Tally::new(events), turns: 1, ..Counter::default() }
     }
 
-    /// What is being written down.
+    /// Counts an event that will be in the log.
     pub fn add(&mut self, event: &Event) {
         self.tally.add(event);
     }
 
-    /// The model said something that will not be written down.
+    /// Counts output that will not be in the log.
     pub fn add_unseen_text(&mut self, text: &str) {
         self.unseen_letters += letters(text);
     }
 
-    /// An answer was not taken, and the model is asked again with the reason.
-    pub fn repaired(&mut self, answer: &str, complaint: &str) {
+    /// An answer was rejected, and the model is asked to correct it.
+    pub fn corrected(&mut self, answer: &str, prompt: &str) {
         self.asked();
         self.add_unseen_text(answer);
-        self.unseen_prompts += self.tally.between();
-        self.unseen_prompts += Tokens::text(usage::text(answer) + usage::text(complaint));
+        self.unseen_prompts += self.tally.reread();
+        self.unseen_prompts += Tokens::text(usage::text(answer) + usage::text(prompt));
     }
 
-    /// The model is asked for another turn.
+    /// Another turn of the model begins.
     pub fn asked(&mut self) {
         self.turns += 1;
     }
 
-    /// The model's own count of a turn. The prompts of later turns are what was read between.
+    /// Adds the model's own count of a turn. The prompts of all turns but the first count as tool use.
     pub fn turn_counted(&mut self, usage: Usage) {
         let measured = &mut self.measured;
         if measured.turns == 0 {
@@ -75,9 +75,9 @@ impl Counter {
         measured.turns += 1;
     }
 
-    /// A count that replaces all others.
-    pub fn counted(&mut self, usage: Usage) {
-        self.counted = Some(usage);
+    /// Replaces all other counts.
+    pub fn replace(&mut self, usage: Usage) {
+        self.replacement = Some(usage);
     }
 
     pub fn total(&self) -> Usage {
@@ -86,44 +86,44 @@ impl Counter {
             estimate.output += Tokens::text(of_letters(self.unseen_letters));
         }
         estimate.tool_use += self.unseen_prompts;
-        let total = self.counted.or_else(|| self.measured(&estimate)).unwrap_or(estimate);
+        let total = self.replacement.or_else(|| self.measured(&estimate)).unwrap_or(estimate);
         Usage { searches: estimate.searches, ..total }
     }
 
-    /// A count with a hole in it says less than an estimate.
+    /// None if the model did not count every turn: then the estimate is better.
     fn measured(&self, estimate: &Usage) -> Option<Usage> {
         let measured = &self.measured;
         (measured.turns == self.turns).then(|| Usage {
-            input: estimate.input.shared_out(measured.input),
-            output: estimate.output.shared_out(measured.output),
+            input: estimate.input.scaled_to(measured.input),
+            output: estimate.output.scaled_to(measured.output),
             thought: measured.thought,
-            tool_use: estimate.tool_use.shared_out(measured.tool_use),
+            tool_use: estimate.tool_use.scaled_to(measured.tool_use),
             cached: measured.cached,
             searches: estimate.searches,
         })
     }
 }
 
-/// What a model has to read before it says its first word. `files` are those of the conversation's
-/// input, in their order.
+/// Estimated tokens of the prompt of the first turn. `files` are those of the conversation's input,
+/// in their order.
 pub async fn of_prompt(
     instruction: Option<&str>,
     steps: &[Step],
     files: &[File],
-    sent_ahead: &Files,
+    uploads: &Files,
 ) -> Result<Tokens, StoreError> {
     let mut tokens = Tokens::text(instruction.map_or(0, usage::text));
     tokens += steps.iter().map(usage::step).sum();
     for (of_input, file) in files::media(steps).zip(files) {
         if matches!(of_input.source, Source::Uri(_)) {
-            tokens += of_file(of_input, file, sent_ahead).await?;
+            tokens += of_file(of_input, file, uploads).await?;
         }
     }
     Ok(tokens)
 }
 
-/// A file that is not in the request itself.
-async fn of_file(of_input: &Media, file: &File, sent_ahead: &Files) -> Result<Tokens, StoreError> {
+/// Tokens of a file that is not in the request itself.
+async fn of_file(of_input: &Media, file: &File, uploads: &Files) -> Result<Tokens, StoreError> {
     let (kind, mime_type) = (of_input.kind, Some(file.about.mime_type.as_str()));
     let stored = match &file.content {
         FileData::InMemory(content) => return Ok(media::tokens(kind, mime_type, content)),
@@ -131,8 +131,8 @@ async fn of_file(of_input: &Media, file: &File, sent_ahead: &Files) -> Result<To
     };
     let bytes = match media::needs(kind, mime_type) {
         media::Needs::Nothing => Default::default(),
-        media::Needs::Head => sent_ahead.head(stored, media::HEAD_BYTES as u64).await?,
-        media::Needs::All => sent_ahead.content(stored).await?,
+        media::Needs::Head => uploads.head(stored, media::HEAD_BYTES as u64).await?,
+        media::Needs::All => uploads.content(stored).await?,
     };
     Ok(media::of_file(kind, mime_type, stored.bytes, &bytes))
 }

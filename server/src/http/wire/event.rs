@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
 use super::{step, usage};
+use crate::failure::INTERNAL;
 use crate::http::error::{Code, LATE};
 use crate::interaction::{Delta, Event, Status, StepStart, Summaries, Tally};
 use crate::store::Log;
@@ -61,7 +62,7 @@ impl Frame {
 
     /// The stream ends early, for a reason outside of the log. Such a frame has no position in it.
     pub fn broken_off(entry: usize) -> Frame {
-        error_frame(entry, Code::Internal, "Internal error encountered.")
+        error_frame(entry, Code::Internal, INTERNAL)
     }
 
     /// The client's deadline has passed.
