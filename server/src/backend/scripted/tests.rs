@@ -667,7 +667,7 @@ fn the_schema_agrees_with_the_parser() {
         agree(file);
     }
     let parts = &serde_json::from_str::<Value>(SCHEMA).expect("it is JSON")["$defs"]["part"];
-    let mut kinds: Vec<&str> = part::KINDS.to_vec();
+    let mut kinds: Vec<&str> = scenario::part::KINDS.to_vec();
     kinds.push("raw");
     kinds.sort_unstable();
     let mut known: Vec<&String> =

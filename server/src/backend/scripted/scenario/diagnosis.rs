@@ -1,6 +1,6 @@
 //! Shows a mistake in a scenario file with its line and, if possible, a hint.
 
-use super::scenario::{Place, ScenarioError};
+use crate::backend::scripted::scenario::{Place, ScenarioError};
 use strsim::damerau_levenshtein;
 
 /// Maximum length of the displayed line.
@@ -91,7 +91,7 @@ pub fn nearest<'n>(written: &str, known: impl Iterator<Item = &'n str>) -> Optio
 mod tests {
     use std::path::Path;
 
-    use super::super::scenario::parse;
+    use super::super::parse;
 
     fn explained(file: &str, text: &str) -> String {
         parse(Path::new(file), text).expect_err(text).explained(text)

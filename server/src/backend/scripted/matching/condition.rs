@@ -12,7 +12,7 @@ use super::after::{self, After, Before};
 use super::conversation::MatchContext;
 use super::given;
 use super::same::{Ignore, same_json, same_text};
-use super::template;
+use crate::backend::scripted::template;
 
 /// Maximum length of an actual text in an error.
 const QUOTED_CHARS: usize = 120;
@@ -378,8 +378,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::scripted::asked::ClientMessage;
-    use crate::backend::scripted::given::Given;
+    use crate::backend::scripted::matching::asked::ClientMessage;
+    use crate::backend::scripted::matching::given::Given;
     use crate::backend::{FileContent, Function, InputFile};
     use crate::recording::prompt_for_tests as prompt;
 

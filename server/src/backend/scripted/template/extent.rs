@@ -12,7 +12,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::value::ValueKind;
 
-use super::template::syntax;
+use crate::backend::scripted::template::syntax;
 
 /// Maximum size of any value within a template.
 pub const MAX_VALUE_BYTES: u64 = 64 << 20;

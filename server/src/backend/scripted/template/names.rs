@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::{ErrorKind, Value};
 
-use super::diagnosis::nearest;
-use super::template::JINJA;
+use crate::backend::scripted::scenario::diagnosis::nearest;
+use crate::backend::scripted::template::JINJA;
 
-/// All variables that [`super::conversation::Conversation::names`] can define.
+/// All variables that [`crate::backend::scripted::matching::conversation::Conversation::names`] can define.
 pub const NAMES: [&str; 11] = [
     "input",
     "turn",

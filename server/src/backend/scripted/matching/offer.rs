@@ -1,10 +1,10 @@
 //! Checks that a request offers the tools that a scenario uses. Otherwise, tests would still pass
 //! after a client lost its tools.
 
-use super::part::Part;
-use super::scenario::Scenario;
-use super::script::Speech;
 use crate::backend::Prompt;
+use crate::backend::scripted::playback::script::Speech;
+use crate::backend::scripted::scenario::Scenario;
+use crate::backend::scripted::scenario::part::Part;
 
 const CODE_EXECUTION: &str = "code_execution";
 const GOOGLE_SEARCH: &str = "google_search";

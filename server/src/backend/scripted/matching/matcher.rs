@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::condition::Verdict;
 use super::conversation::{AwaitedResult, Conversation, MatchContext};
-use super::scenario::Scenario;
-use super::script::{self, Next, Speech};
 use super::words;
+use crate::backend::scripted::playback::script::{self, Next, Speech};
+use crate::backend::scripted::scenario::Scenario;
 
 /// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 40;

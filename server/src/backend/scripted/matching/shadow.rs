@@ -2,8 +2,8 @@
 //! certain cases are reported: none that depend on the texts of future requests.
 
 use super::condition::{Files, Input, ModelGlob, When};
-use super::part::Part;
-use super::scenario::Scenario;
+use crate::backend::scripted::scenario::Scenario;
+use crate::backend::scripted::scenario::part::Part;
 
 /// Whether `later` never answers because of `earlier`.
 pub fn shadows(earlier: &Scenario, later: &Scenario) -> bool {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
-use super::template::{Arguments, Template};
 use crate::backend::Finish;
+use crate::backend::scripted::template::{Arguments, Template};
 use crate::fault::{Fault, Time};
 use crate::interaction::{FailureKind, Usage};
 

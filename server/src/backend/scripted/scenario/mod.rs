@@ -1,5 +1,10 @@
 //! A scenario file: its contents and its errors.
 
+pub mod diagnosis;
+pub mod keys;
+pub mod library;
+pub mod part;
+
 use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
@@ -10,9 +15,9 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::MessageFormatter;
 
-use super::condition::When;
-use super::part::Part;
+use crate::backend::scripted::matching::condition::When;
 use crate::counts::Counted;
+use part::Part;
 
 /// Maximum size of a file.
 const MAX_FILE_BYTES: u64 = 16 << 20;

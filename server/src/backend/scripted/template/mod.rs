@@ -1,5 +1,8 @@
 //! Templates: Jinja with the results of the conversation.
 
+pub mod extent;
+pub mod names;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +13,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
 
-use super::extent::{self, TooMuch};
+use extent::TooMuch;
 
 /// Maximum number of instructions in one template, which bounds loops.
 const FUEL: u64 = 100_000;

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::template;
+use crate::backend::scripted::template;
 use crate::recording::REDACTED;
 
 /// Placeholder for a text that a recording omits.

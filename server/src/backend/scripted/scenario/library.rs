@@ -9,7 +9,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use super::scenario::{self, Scenario, ScenarioError};
+use crate::backend::scripted::scenario::{self, Scenario, ScenarioError};
 
 /// How long a folder must be unchanged before it is read: editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(50);

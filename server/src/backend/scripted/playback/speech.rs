@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use minijinja::Value;
 
-use super::keys::SearchKeys;
-use super::matcher::Matched;
-use super::part::Part;
-use super::template::{Template, TemplateError};
+use crate::backend::scripted::matching::matcher::Matched;
+use crate::backend::scripted::scenario::keys::SearchKeys;
+use crate::backend::scripted::scenario::part::Part;
+use crate::backend::scripted::template::{Template, TemplateError};
 use crate::backend::{BackendError, End, Finish, ModelEvent};
 use crate::interaction::{Failure, FailureDelivery, FailureKind};
 

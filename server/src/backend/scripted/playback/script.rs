@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use super::conversation::{Answers, AwaitedResult};
-use super::part::{Call, Expect, Part};
+use crate::backend::scripted::matching::conversation::{Answers, AwaitedResult};
+use crate::backend::scripted::scenario::part::{Call, Expect, Part};
 use crate::interaction::Usage;
 
 /// The next step of a script.
