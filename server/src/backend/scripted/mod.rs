@@ -6,10 +6,10 @@
 //!   prompt ──▶ conversation ──▶ matcher ──▶ script ──▶ speech ──▶ events
 //! ```
 //!
-//! The conversation alone determines the scenario and the position in it: see [`playback::script`]. Nothing
-//! is counted or stored between requests, so concurrent tests do not interfere. Recordings of the
-//! same question are the exception: they answer in the order in which they were recorded,
-//! separately for each namespace.
+//! The conversation alone determines the scenario and the position in it: see
+//! [`playback::script`]. Nothing is counted or stored between requests, so concurrent tests do not
+//! interfere. Recordings of the same question are the exception: they answer in the order in which
+//! they were recorded, separately for each namespace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
