@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::interaction::{Failure, FailureKind, Manner, Reason};
+use crate::interaction::{Failure, FailureDelivery, FailureKind, Reason};
 use crate::namespace::{Namespace, PerNamespace};
 use crate::quirk::Quirk;
 
@@ -107,7 +107,7 @@ impl Fault {
         let Status(kind) = self.status?;
         let message = self.message.clone().unwrap_or_else(|| "A fault was requested.".to_owned());
         let retry_after = self.retry_after.map(|time| time.0);
-        Some(Failure { kind, message, retry_after, manner: Manner::Thrown })
+        Some(Failure { kind, message, retry_after, delivery: FailureDelivery::HttpError })
     }
 
     pub fn damage(&self) -> Damage {
@@ -206,9 +206,9 @@ impl TryFrom<String> for Stop {
         if word == "MAX_TOKENS" {
             return Ok(Stop::MaxTokens);
         }
-        let reason = Reason::ALL.into_iter().find(|reason| reason.word() == word);
+        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
         reason.map(Stop::Reason).ok_or_else(|| {
-            let known = Reason::ALL.map(Reason::word).join(", ");
+            let known = Reason::ALL.map(Reason::as_str).join(", ");
             format!("unknown finish reason `{word}`: expected one of MAX_TOKENS, {known}")
         })
     }

@@ -33,14 +33,14 @@ pub struct Journal {
 
 #[derive(Debug, Default)]
 struct Records {
-    entries: VecDeque<Note>,
+    entries: VecDeque<JournalHandle>,
     /// Number of requests so far.
     count: u64,
 }
 
 /// Handle to the entry of a request that may still run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Note {
+pub struct JournalHandle {
     record: Arc<Record>,
     /// Counters of its namespace.
     tally: Arc<Tally>,
@@ -50,7 +50,7 @@ pub struct Note {
 struct Record {
     number: u64,
     at: Timestamp,
-    asked: Asked,
+    asked: RequestSummary,
     result: Mutex<RequestOutcome>,
     /// Size of all its texts. It grows while the request runs.
     bytes: AtomicUsize,
@@ -58,7 +58,7 @@ struct Record {
 
 /// What a client requested.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RequestSummary {
     pub model: String,
     /// The newest user text.
     pub input: String,
@@ -126,7 +126,7 @@ pub struct Entry {
     /// Number in the namespace, from 1.
     pub number: u64,
     pub at: Timestamp,
-    pub asked: Asked,
+    pub asked: RequestSummary,
     pub result: RequestOutcome,
 }
 
@@ -142,7 +142,7 @@ impl Journal {
         Journal { is_on: false, ..Journal::default() }
     }
 
-    pub fn write(&self, namespace: &Namespace, mut asked: Asked) -> Note {
+    pub fn write(&self, namespace: &Namespace, mut asked: RequestSummary) -> JournalHandle {
         asked.shorten();
         if self.is_on {
             self.namespaces.with(namespace, |pages| pages.write(asked))
@@ -154,7 +154,7 @@ impl Journal {
     /// The kept entries, oldest first, and the number of dropped ones.
     pub fn read(&self, namespace: &Namespace) -> (Vec<Entry>, u64) {
         self.namespaces.with(namespace, |pages| {
-            let entries: Vec<Entry> = pages.entries.iter().map(Note::entry).collect();
+            let entries: Vec<Entry> = pages.entries.iter().map(JournalHandle::entry).collect();
             let forgotten = pages.count - entries.len() as u64;
             (entries, forgotten)
         })
@@ -166,15 +166,15 @@ impl Journal {
 }
 
 impl Records {
-    fn write(&mut self, asked: Asked) -> Note {
+    fn write(&mut self, asked: RequestSummary) -> JournalHandle {
         self.count += 1;
         let bytes = AtomicUsize::new(asked.bytes());
         let (number, at, result) = (self.count, Timestamp::now(), Mutex::default());
         let record = Arc::new(Record { number, at, asked, result, bytes });
-        let note = Note { record, tally: Arc::default() };
+        let note = JournalHandle { record, tally: Arc::default() };
         self.entries.push_back(note.clone());
         // Entries of running requests grow, so sizes are summed again.
-        let mut bytes: usize = self.entries.iter().map(Note::bytes).sum();
+        let mut bytes: usize = self.entries.iter().map(JournalHandle::bytes).sum();
         while self.entries.len() > MAX_ENTRIES || bytes > MAX_BYTES && self.entries.len() > 1 {
             let Some(oldest) = self.entries.pop_front() else { break };
             bytes -= oldest.bytes().min(bytes);
@@ -183,11 +183,11 @@ impl Records {
     }
 }
 
-impl Note {
+impl JournalHandle {
     /// Attaches the counters of its namespace.
     #[must_use]
-    pub fn counting(self, tally: Arc<Tally>) -> Note {
-        Note { tally, ..self }
+    pub fn counting(self, tally: Arc<Tally>) -> JournalHandle {
+        JournalHandle { tally, ..self }
     }
 
     pub fn tally(&self) -> &Tally {
@@ -207,7 +207,7 @@ impl Note {
     }
 
     /// Appends to the answer's text.
-    pub fn said(&self, piece: &str) {
+    pub fn add_text(&self, piece: &str) {
         let mut result = self.result();
         let free = MAX_TEXT_BYTES.saturating_sub(result.text.len());
         let piece = &piece[..piece.floor_char_boundary(free)];
@@ -318,7 +318,7 @@ impl Note {
     }
 }
 
-impl Asked {
+impl RequestSummary {
     fn shorten(&mut self) {
         let texts = [Some(&mut self.input), self.system_instruction.as_mut()];
         for text in texts.into_iter().flatten() {
@@ -366,8 +366,8 @@ fn end(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn asked(input: &str) -> Asked {
-        Asked { input: input.into(), ..Asked::default() }
+    fn asked(input: &str) -> RequestSummary {
+        RequestSummary { input: input.into(), ..RequestSummary::default() }
     }
 
     #[test]
@@ -422,7 +422,7 @@ mod tests {
                     wall_ms: 1.0,
                 });
                 note.called("f", &Value::from(long.as_str()));
-                note.said(&long);
+                note.add_text(&long);
             }
         }
         let (entries, forgotten) = journal.read(&Namespace::default());

@@ -13,6 +13,7 @@ pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
+mod failure;
 pub mod fault;
 pub mod glob;
 mod http;
@@ -116,7 +117,7 @@ pub async fn run(
         Arc::clone(&sandbox),
         search,
         store.clone(),
-        Sources { sent_ahead: files.clone(), elsewhere: Fetcher::new(settings.fetch_from)? },
+        Sources { uploads: files.clone(), fetcher: Fetcher::new(settings.fetch_from)? },
         settings.limits,
     );
     let engine = engine.seeded(settings.seed);

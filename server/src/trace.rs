@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Note, RequestOutcome};
+use crate::journal::{JournalHandle, RequestOutcome};
 
 tokio::task_local! {
     static CURRENT: Trace;
@@ -17,7 +17,7 @@ pub struct Trace(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    note: Option<Note>,
+    note: Option<JournalHandle>,
     by: Option<&'static str>,
     /// Runs outside of an interaction.
     runs: u32,
@@ -40,7 +40,7 @@ impl Trace {
 
     pub fn found(&self) -> Found {
         let seen = self.seen();
-        let mut result = seen.note.as_ref().map(Note::outcome_so_far).unwrap_or_default();
+        let mut result = seen.note.as_ref().map(JournalHandle::outcome_so_far).unwrap_or_default();
         result.runs += seen.runs;
         result.failed_runs += seen.failed_runs;
         Found { by: seen.by, result }
@@ -52,7 +52,7 @@ impl Trace {
 }
 
 /// Attaches the journal entry to the current request.
-pub fn asked(note: &Note) {
+pub fn asked(note: &JournalHandle) {
     with(|seen| seen.note = Some(note.clone()));
 }
 

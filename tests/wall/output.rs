@@ -103,7 +103,7 @@ async fn output_is_kept_however_the_run_ends() {
             execute(&server, &format!("print('before')\nprint('half a line', end='')\n{end}"))
                 .await;
         assert_eq!(answer["stdout"], "before\nhalf a line", "{end}");
-        assert_ne!(answer["stderr"], "", "{end}: no failure is without a word");
+        assert_ne!(answer["stderr"], "", "{end}: every failure has an output");
     }
 }
 
@@ -111,7 +111,7 @@ async fn output_is_kept_however_the_run_ends() {
 async fn a_forged_failure_has_an_error_message() {
     let server = TestServer::start("").await;
     let output = run(&server, "import os\nos.write(3, b'\\1')\nwhile True: pass").await.failed();
-    assert_eq!(output, "Failed without a word\n");
+    assert_eq!(output, "Process failed with no output\n");
 }
 
 /// [G19] C's own output stays in no buffer that could be lost with its process.

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::backend::Tools;
     use crate::interaction::{CodeResult, Content, Outcome};
-    use crate::journal::Note;
+    use crate::journal::JournalHandle;
     use crate::namespace::Namespace;
     use crate::recording::RecordingSession;
 
@@ -147,7 +147,7 @@ mod tests {
         steps.extend(std::iter::repeat_n(result, runs));
         Prompt {
             namespace: Namespace::default(),
-            note: Note::default(),
+            note: JournalHandle::default(),
             recording: RecordingSession::default(),
             model: "direct".into(),
             system_instruction: None,

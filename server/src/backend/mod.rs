@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
-use crate::journal::Note;
+use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
 
@@ -46,7 +46,7 @@ pub struct Prompt {
     /// The namespace whose scenarios are tried first.
     pub namespace: Namespace,
     /// Records in the journal which scenario answered.
-    pub note: Note,
+    pub note: JournalHandle,
     /// Collects the model's output, if the request is recorded.
     pub recording: RecordingSession,
     /// As the client named it, without `models/`.
@@ -163,14 +163,14 @@ pub enum ModelEvent {
         arguments: Value,
     },
     /// Id and signature of the next call. If this event is missing, the server creates both.
-    Mark(Mark),
+    CallIdentity(CallIdentity),
     /// Ends the current thought and carries its signature. If this event is missing, the server
     /// creates one.
-    Sealed(String),
+    ThoughtSignature(String),
     /// A step of an upstream Gemini server, passed through unchanged.
-    Foreign(Foreign),
+    Passthrough(Passthrough),
     /// Token usage of an upstream that ran the whole interaction, in the upstream's own JSON.
-    CountedElsewhere(Value),
+    UpstreamUsage(Value),
     /// Token counts of the model for this turn; they are summed. Comes before the turn's last
     /// event.
     Counted(Usage),
@@ -186,7 +186,7 @@ impl ModelEvent {
 
 /// Id and signature of a call, as its origin knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mark {
+pub struct CallIdentity {
     pub id: Option<String>,
     /// Opaque; sent back unchanged.
     pub signature: String,
@@ -194,7 +194,7 @@ pub struct Mark {
 
 /// One stage of a step that is passed through, as JSON in Google's format.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Foreign {
+pub enum Passthrough {
     Started(Value),
     Delta(Value),
     Stopped,

@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::backend::{ModelEvent, Tools};
-    use crate::journal::Note;
+    use crate::journal::JournalHandle;
     use crate::namespace::Namespace;
     use crate::recording::RecordingSession;
 
@@ -90,7 +90,7 @@ mod tests {
         let router = Router::new(routes.collect()).expect("the patterns are right");
         let mut stream = router.generate(Prompt {
             namespace: Namespace::default(),
-            note: Note::default(),
+            note: JournalHandle::default(),
             recording: RecordingSession::default(),
             model: model.into(),
             system_instruction: None,

@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use crate::Control;
 use crate::backend::scripted::Ignore;
 use crate::backend::{gemini, openai, upstream};
-use crate::engine::{FetchFrom, NoFolder};
+use crate::engine::{FetchFrom, InvalidUrlPrefix};
 use crate::fault::Fault;
 use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
@@ -206,7 +206,7 @@ pub enum ConfigError {
     #[error("invalid configuration {}: {why}", path.display())]
     Syntax { path: PathBuf, why: String },
     #[error("BELLJAR_FETCH_FROM: {0}")]
-    FetchFrom(#[from] NoFolder),
+    FetchFrom(#[from] InvalidUrlPrefix),
     #[error("invalid record_ignore: {0}")]
     RecordIgnore(String),
     #[error("invalid --hosts (BELLJAR_HOSTS): {0}")]

@@ -144,7 +144,7 @@ fn an_invalid_setting_is_rejected_by_name() {
         let error = read(&["--config", path], &[]).expect_err("it is rejected").to_string();
         assert!(error.contains(wanted), "{text} gave {error}");
     }
-    let error = read(&[], &[("BELLJAR_LISTEN", "home")]).expect_err("it is no address");
+    let error = read(&[], &[("BELLJAR_LISTEN", "home")]).expect_err("it is no URL");
     assert!(error.to_string().starts_with("invalid BELLJAR_LISTEN=home: expected"), "{error}");
 }
 
@@ -352,8 +352,8 @@ fn files_are_fetched_only_from_configured_addresses() {
         read(&["--config", path], &[]).expect("the configuration is valid").fetch_from,
         both
     );
-    let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no address");
-    assert!(error.to_string().contains("'a.org' is no address"), "{error}");
+    let error = read(&[], &[("BELLJAR_FETCH_FROM", "a.org")]).expect_err("it is no URL");
+    assert!(error.to_string().contains("invalid URL prefix 'a.org'"), "{error}");
 }
 
 #[test]

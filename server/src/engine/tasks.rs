@@ -1,5 +1,5 @@
-//! What runs, by its id, so that somebody else than the client that asked may cancel it; and how many
-//! interactions each owner has in the background.
+//! Running interactions by id, so that other clients of the owner can cancel them; and the number of
+//! background interactions of each owner.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use crate::store::Owner;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks(Arc<Mutex<HashMap<String, CancellationToken>>>);
 
-/// Interactions in the background that have not ended, of each owner. Cheap to clone.
+/// Number of unfinished background interactions of each owner. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Background(Arc<Mutex<HashMap<Owner, usize>>>);
 
-/// One of them, for as long as it has not ended.
+/// Counts one background interaction until it is dropped.
 #[derive(Debug)]
 pub struct Counted {
     background: Background,
@@ -24,7 +24,7 @@ pub struct Counted {
 }
 
 impl Background {
-    /// Counts one more, unless the owner has as many as it may have.
+    /// Counts one more. None if the owner has reached the limit.
     pub fn begin(&self, owner: &Owner, limit: usize) -> Option<Counted> {
         let mut counts = self.counts();
         let count = counts.get(owner).copied().unwrap_or(0);
@@ -52,7 +52,7 @@ impl Drop for Counted {
     }
 }
 
-/// A place in the list, for as long as the interaction runs.
+/// Lists an interaction until it is dropped.
 #[derive(Debug)]
 pub struct Listed {
     tasks: Tasks,
@@ -65,7 +65,7 @@ impl Tasks {
         Listed { tasks: self.clone(), id: id.to_owned() }
     }
 
-    /// Ends an interaction, and says whether it ran.
+    /// Cancels an interaction. Returns whether it was running.
     pub fn cancel(&self, id: &str) -> bool {
         let task = self.tasks().get(id).cloned();
         task.inspect(CancellationToken::cancel).is_some()

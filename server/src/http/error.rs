@@ -22,13 +22,13 @@ use super::{JSON, RequestId, UPLOAD_STATUS};
 use crate::backend::BackendError;
 use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
-use crate::interaction::{Failure, FailureKind, Manner};
+use crate::failure::{self, INTERNAL};
+use crate::interaction::{Failure, FailureDelivery, FailureKind};
 use crate::sandbox::SandboxError;
 use crate::store::{Log, StoreError, UploadError};
 
 /// Message of the real service.
 pub const LATE: &str = "Deadline expired before operation could complete.";
-const INTERNAL: &str = "Internal error encountered.";
 /// A request has already waited in a queue before it gets this error.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -146,7 +146,7 @@ pub struct ApiError {
     code: Code,
     message: String,
     retry_after: Option<Duration>,
-    manner: Manner,
+    delivery: FailureDelivery,
     /// Whether the error ends an upload.
     ends_upload: bool,
     /// The allowed methods, if the requested one is not allowed.
@@ -160,7 +160,7 @@ impl ApiError {
             code,
             message: message.into(),
             retry_after: None,
-            manner: Manner::Thrown,
+            delivery: FailureDelivery::HttpError,
             ends_upload: false,
             allow: None,
             source: None,
@@ -182,8 +182,7 @@ impl ApiError {
 
     /// The memory budget for responses is exhausted.
     pub fn no_memory() -> ApiError {
-        let why = "The server has no memory left for an answer of this size. Try again.";
-        ApiError::new(Code::Unavailable, why)
+        failure::no_memory().into()
     }
 
     pub fn too_large() -> ApiError {
@@ -237,7 +236,7 @@ impl ApiError {
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> ApiError {
         let error = ApiError::new(Code::of(failure.kind), failure.message);
-        ApiError { retry_after: failure.retry_after, manner: failure.manner, ..error }
+        ApiError { retry_after: failure.retry_after, delivery: failure.delivery, ..error }
     }
 }
 
@@ -296,22 +295,11 @@ impl From<FileError> for ApiError {
 
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
-        let (code, message) = match &error {
-            SandboxError::Busy => (Code::ResourceExhausted, "All cells are in use. Try again."),
-            SandboxError::NoMemory => return ApiError::no_memory(),
-            SandboxError::Unavailable(_)
-            | SandboxError::TooThin { .. }
-            | SandboxError::Start { .. }
-            | SandboxError::Ended(_)
-            | SandboxError::Connect { .. }
-            | SandboxError::Frame(_)
-            | SandboxError::Silent => (Code::Unavailable, "The sandbox is not available."),
-            SandboxError::Invalid(why) => {
-                return ApiError::invalid(format!("Invalid request to the sandbox: {why}."));
-            }
-            SandboxError::OutOfTurn => (Code::Internal, INTERNAL),
-        };
-        ApiError::new(code, message).because(error)
+        let answer = ApiError::from(Failure::from(&error));
+        match error {
+            SandboxError::NoMemory | SandboxError::Invalid(_) => answer,
+            _ => answer.because(error),
+        }
     }
 }
 
@@ -348,7 +336,7 @@ impl From<EngineError> for ApiError {
 impl IntoResponse for ApiError {
     /// A response without a body: [`render`] writes it.
     fn into_response(self) -> Response {
-        if self.manner == Manner::Dropped {
+        if self.delivery == FailureDelivery::ConnectionDrop {
             return dropped();
         }
         let mut response = self.code.status().into_response();

@@ -20,7 +20,7 @@ use super::{App, pieces, sse};
 use crate::budget::Share;
 use crate::engine::Running;
 use crate::ids;
-use crate::interaction::{Manner, Status};
+use crate::interaction::{FailureDelivery, Status};
 use crate::store::{Log, Owner};
 
 /// Creates an interaction, and responds with its result or a stream of its events. If the client
@@ -62,11 +62,13 @@ async fn answer(
         return Ok(Json(begun).into_response());
     }
     log.closed().await;
-    let fold = log.fold();
-    if fold.status() == Status::InProgress {
+    let projection = log.projection();
+    if projection.status() == Status::InProgress {
         return Err(ApiError::broken_off(log));
     }
-    if let Some(failure) = fold.failure().filter(|failure| failure.manner != Manner::Told) {
+    if let Some(failure) =
+        projection.failure().filter(|failure| failure.delivery != FailureDelivery::Reported)
+    {
         return Err(failure.clone().into());
     }
     whole(app, log, Show::ModelSteps)

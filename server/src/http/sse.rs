@@ -10,7 +10,7 @@ use super::deadline::Deadline;
 use super::error::{self, ApiError};
 use super::wire::event::{self, Frame, Place};
 use crate::engine::Running;
-use crate::interaction::{Event as LogEvent, Failure, Manner, Tally};
+use crate::interaction::{Event as LogEvent, Failure, FailureDelivery, Tally};
 use crate::store::Log;
 
 /// Interval of comments on an idle stream.
@@ -43,11 +43,11 @@ pub fn stream(
                 }
             };
             next = number + 1;
-            if asked && let LogEvent::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
+            if asked && let LogEvent::Failed(Failure { delivery: FailureDelivery::ConnectionDrop, .. }) = entry.event {
                 yield Err(error::disconnected().await);
                 return;
             }
-            tally.hear(&entry.event);
+            tally.add(&entry.event);
             for frame in event::frames(&log, number, &entry.event, &tally) {
                 if after.is_none_or(|after| frame.place() > after) {
                     yield Ok(wire(frame));
@@ -109,14 +109,14 @@ mod tests {
             model: "m".into(),
             previous_interaction_id: None,
             input: Vec::new(),
-            orders: None,
+            resume_state: None,
             owner: Owner::default(),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_stream_is_kept_alive() {
-        let log = Arc::new(Log::forgotten(head(), Timestamp::UNIX_EPOCH));
+        let log = Arc::new(Log::ephemeral(head(), Timestamp::UNIX_EPOCH));
         let mut body = stream(&log, None, None, Deadline::default()).into_body().into_data_stream();
         let mut next = async || {
             let piece = body.next().await.expect("the stream goes on").expect("it cannot fail");

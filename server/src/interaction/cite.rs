@@ -1,30 +1,30 @@
-//! Which parts of a text a model took from which page.
+//! Finds the citations in a text.
 //!
-//! Models are told to write the number of a page in brackets, `[1]`, after what they took from it. The
-//! numbers stay where they are: a text is what the model wrote. Beside it stands, for each of them,
-//! which bytes it is about: the statement before it.
+//! The prompt asks models to write the number of a page in brackets, `[1]`, after each statement that
+//! they took from it. The numbers stay in the text, which is not changed. Each citation has the range
+//! of bytes of the statement before its number.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::step::{Citation, Found, Step};
 
-/// Citations in one text. The numbers behind the last of them stay in the text and cite nothing.
+/// Maximum number of citations in one text. Further numbers are only text.
 const MAX_CITATIONS: usize = 1000;
 /// Titles and addresses of the citations in one text. Each citation repeats those of its page.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The pages that were found in a conversation, each with its number.
+/// The pages found in a conversation, with their numbers.
 #[derive(Debug, Default)]
 pub struct Sources<'a> {
     pages: Vec<&'a Found>,
-    /// The number of each page, by its address.
+    /// The number of each page by URL.
     numbers: HashMap<&'a str, usize>,
 }
 
 impl<'a> Sources<'a> {
-    /// Those of all searches, in the order in which they were found.
-    pub fn of(steps: &'a [Step]) -> Sources<'a> {
+    /// The pages of all searches, in order.
+    pub fn new(steps: &'a [Step]) -> Sources<'a> {
         let mut sources = Sources::default();
         for step in steps {
             if let Step::SearchResult(result) = step {
@@ -36,7 +36,7 @@ impl<'a> Sources<'a> {
         sources
     }
 
-    /// The number of a page, from 1. One that was found before keeps its number.
+    /// The number of a page, from 1. A page that was found before keeps its number.
     pub fn number(&mut self, page: &'a Found) -> usize {
         *self.numbers.entry(&page.url).or_insert_with(|| {
             self.pages.push(page);
@@ -49,16 +49,15 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The citations in a text, in its order, each page once for a statement. The text is read once, from
-/// its beginning to its end.
+/// The citations in a text, in order, each page once for a statement. Reads the text once.
 pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
     let mut found: Vec<Citation> = Vec::new();
     if sources.pages.is_empty() {
         return found;
     }
-    // The statement of the numbers before, and where they ended.
+    // The statement of the previous numbers, and the end of those numbers.
     let mut last: Option<(Range<usize>, usize)> = None;
-    // The pages that are cited for that statement.
+    // Pages already cited for that statement.
     let mut cited: HashSet<&str> = HashSet::new();
     let mut bytes = 0;
     let mut in_code = false;
@@ -100,8 +99,8 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
     found
 }
 
-/// `1, 2`: the inside of a bracket that holds nothing but numbers. It ends the search at the first
-/// other character, so that a text full of open brackets is read once.
+/// `1, 2`: the inside of a bracket with only numbers. The search stops at the first other character,
+/// so that a text full of open brackets is read once.
 fn bracketed(text: &str) -> Option<&str> {
     let other =
         |letter: char| !(letter.is_ascii_digit() || letter == ',' || letter.is_whitespace());
@@ -109,7 +108,7 @@ fn bracketed(text: &str) -> Option<&str> {
     text[end..].starts_with(']').then(|| &text[..end])
 }
 
-/// The pages with the numbers in a bracket, each once. None where a part of it is no number.
+/// The pages with the numbers in a bracket, each once. Empty if a part is no number.
 fn cited_pages<'a>(inside: &str, sources: &Sources<'a>) -> Vec<&'a Found> {
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
@@ -122,28 +121,28 @@ fn cited_pages<'a>(inside: &str, sources: &Sources<'a>) -> Vec<&'a Found> {
     pages
 }
 
-/// Whether a text between backticks begins or ends here. Brackets mean something else in it.
+/// Whether code in backticks begins or ends in this text. Brackets in code are no citations.
 fn has_odd_backticks(text: &str) -> bool {
     !text.bytes().filter(|byte| *byte == b'`').count().is_multiple_of(2)
 }
 
-/// The statement that ends before `end`, and does not begin before `least`.
+/// The statement that ends before `end` and does not begin before `least`.
 fn statement(text: &str, least: usize, end: usize) -> Range<usize> {
-    // What stands right behind the number before belongs to the statement there: "… [1]. Then".
+    // Marks right after the previous number belong to the previous statement: "… [1]. Then".
     let skipped =
         if least == 0 { text[..end].trim_start() } else { after_marks(&text[least..end]) };
     let from = end - skipped.len();
-    let said = skipped.trim_end();
-    // The mark at its end is the statement's own.
-    let body = said.trim_end_matches(is_mark);
+    let trimmed = skipped.trim_end();
+    // The mark at the end belongs to the statement.
+    let body = trimmed.trim_end_matches(is_mark);
     let mut ends = body.char_indices().filter(|(at, letter)| {
         let next = body[at + letter.len_utf8()..].chars().next();
         let before_space = is_mark(*letter) && next.is_some_and(char::is_whitespace);
         *letter == '\n' || is_wide_mark(*letter) || before_space
     });
     let begin = ends.next_back().map_or(0, |(at, letter)| at + letter.len_utf8());
-    let begin = said.len() - said[begin..].trim_start().len();
-    from + begin..from + said.len()
+    let begin = trimmed.len() - trimmed[begin..].trim_start().len();
+    from + begin..from + trimmed.len()
 }
 
 fn after_marks(text: &str) -> &str {
@@ -156,7 +155,7 @@ fn is_mark(letter: char) -> bool {
     matches!(letter, '.' | '!' | '?') || is_wide_mark(letter)
 }
 
-/// Marks that no space follows.
+/// Marks that are not followed by a space.
 fn is_wide_mark(letter: char) -> bool {
     matches!(letter, '。' | '！' | '？')
 }
@@ -179,10 +178,10 @@ mod tests {
         Step::SearchResult(SearchResult { found, ..SearchResult::default() })
     }
 
-    /// Each citation as `a: what it is about`.
+    /// Each citation as `page: statement`.
     fn cited(text: &str) -> Vec<String> {
         let steps = [search(&["a", "b"]), search(&["b", "c"])];
-        let citations = citations(text, &Sources::of(&steps));
+        let citations = citations(text, &Sources::new(&steps));
         let name = |citation: &Citation| citation.title.to_lowercase();
         citations
             .iter()
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_about_the_statement_before_it() {
+    fn a_number_cites_for_the_statement_before_it() {
         for (text, wanted) in [
             ("Moss is green [1].", &["a: Moss is green"][..]),
             ("Moss is green.[1] It grows [2].", &["a: Moss is green.", "b: It grows"]),
@@ -212,11 +211,11 @@ mod tests {
         let steps =
             [Step::SearchResult(SearchResult { found: vec![long], ..SearchResult::default() })];
         let text = "It is so [1]. ".repeat(1000);
-        assert_eq!(citations(&text, &Sources::of(&steps)).len(), 10);
+        assert_eq!(citations(&text, &Sources::new(&steps)).len(), 10);
     }
 
     #[test]
-    fn brackets_that_mean_something_else_are_none() {
+    fn other_brackets_are_no_citations() {
         for text in [
             "",
             "No page [4] has this number, nor [0].",
@@ -232,22 +231,22 @@ mod tests {
     #[test]
     fn ranges_count_bytes() {
         let steps = [search(&["a"])];
-        let citations = citations("Ja. Grüße 👋 [1]", &Sources::of(&steps));
+        let citations = citations("Ja. Grüße 👋 [1]", &Sources::new(&steps));
         assert_eq!(citations[0].range, 4..16);
     }
 
-    /// The page of each number is another one, so that none of them is left out.
+    /// All pages are different, so that none is left out.
     fn many_pages(count: usize) -> Step {
         let found = (0..count).map(|number| page(&format!("p{number}"))).collect();
         Step::SearchResult(SearchResult { found, ..SearchResult::default() })
     }
 
-    /// Each of these took time that grows with the square of its length: minutes at this size.
+    /// With quadratic time each of these would take minutes at this size.
     #[test]
     fn the_time_for_a_long_text_grows_with_its_length() {
         const BYTES: usize = 4 << 20;
         let steps = [search(&["a"])];
-        let sources = Sources::of(&steps);
+        let sources = Sources::new(&steps);
         for unit in ["`[9] ", "[1", "[", "[ ", "[9] ", "`", "a. [9] ", "[1,", "``[x] "] {
             let text = unit.repeat(BYTES / unit.len());
             assert_eq!(citations(&text, &sources), [], "{unit}");
@@ -263,7 +262,7 @@ mod tests {
     fn many_pages_are_numbered_in_time_that_grows_with_their_number() {
         const PAGES: usize = 200_000;
         let steps = [many_pages(PAGES), many_pages(PAGES)];
-        let sources = Sources::of(&steps);
+        let sources = Sources::new(&steps);
         assert_eq!(sources.pages.len(), PAGES);
         let all = format!("All [{}].", vec![PAGES.to_string(); 100_000].join(","));
         assert_eq!(citations(&all, &sources).len(), 1);
@@ -274,7 +273,7 @@ mod tests {
         let steps = [many_pages(2 * MAX_CITATIONS)];
         let numbers: Vec<String> = (1..=2 * MAX_CITATIONS).map(|n| n.to_string()).collect();
         let text = format!("All [{}].", numbers.join(", "));
-        assert_eq!(citations(&text, &Sources::of(&steps)).len(), MAX_CITATIONS);
+        assert_eq!(citations(&text, &Sources::new(&steps)).len(), MAX_CITATIONS);
     }
 
     #[test]

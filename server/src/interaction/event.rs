@@ -1,27 +1,28 @@
-//! The log of one interaction, and how to read it.
+//! The events in the log of an interaction, and their projection to its current content.
 //!
 //! Events are the only record of an interaction: the reply, `GET`, the stream and the next turn's
-//! history are all made from them.
+//! history are derived from them.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::foreign;
+use super::passthrough;
 use super::step::{
     Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
 };
 use super::usage::{Tokens, Usage};
 
-/// One thing that happened. Its place in the log is its number, from 0.
+/// An entry of the log. Its position in the log is its number, from 0.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The interaction exists, and the model is about to be asked.
-    Created(Terms),
+    /// The first event: the interaction exists.
+    Created(InteractionSettings),
     StepStarted {
-        /// Counts up from 0 over the model's steps; the user's input has no index.
+        /// Counts the model's steps from 0; the user's input has no index.
         index: usize,
-        shell: Shell,
+        start: StepStart,
     },
     StepDelta {
         index: usize,
@@ -30,27 +31,27 @@ pub enum Event {
     StepStopped {
         index: usize,
     },
-    /// What another server counted that ran all of this, in its own words.
-    CountedElsewhere(Value),
-    /// The end, unless it is [`Event::Failed`]. Nothing follows.
+    /// Token usage of an upstream that ran the whole interaction, in the upstream's own JSON.
+    UpstreamUsage(Value),
+    /// The last event of an interaction that did not fail.
     Finished {
         status: Status,
         usage: Usage,
     },
-    /// The end. Nothing follows.
+    /// The last event of an interaction that failed.
     Failed(Failure),
 }
 
-/// What was settled before anything happened.
+/// Settings that do not change during an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Terms {
+pub struct InteractionSettings {
     pub tier: ServiceTier,
-    /// What the model has to read. Logs of older servers do not say.
+    /// Size of the first prompt. Absent in logs of older servers.
     pub prompt: Option<Tokens>,
     pub summaries: Summaries,
 }
 
-/// Whether the client gets to read what the model thought. The model goes on with it either way.
+/// Whether the client sees thought summaries. The model gets them in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Summaries {
     #[default]
@@ -58,7 +59,7 @@ pub enum Summaries {
     Hidden,
 }
 
-/// How urgent the client finds it. All are served alike, and told which one they asked for.
+/// The urgency that the client requested. It changes nothing but the response's `service_tier`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ServiceTier {
     Flex,
@@ -72,7 +73,7 @@ impl ServiceTier {
     pub const ALL: [ServiceTier; 4] =
         [ServiceTier::Flex, ServiceTier::Standard, ServiceTier::Priority, ServiceTier::Deferred];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             ServiceTier::Flex => "flex",
             ServiceTier::Standard => "standard",
@@ -80,17 +81,25 @@ impl ServiceTier {
             ServiceTier::Deferred => "deferred",
         }
     }
+}
 
-    pub fn of_word(word: &str) -> Option<ServiceTier> {
-        ServiceTier::ALL.into_iter().find(|tier| tier.word() == word)
+/// The error for an unknown service tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownTier;
+
+impl FromStr for ServiceTier {
+    type Err = UnknownTier;
+
+    fn from_str(name: &str) -> Result<ServiceTier, UnknownTier> {
+        ServiceTier::ALL.into_iter().find(|tier| tier.as_str() == name).ok_or(UnknownTier)
     }
 }
 
-/// How an interaction stands. Google's words.
+/// The status of an interaction, with Google's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     InProgress,
-    /// Function calls wait for the client.
+    /// Function calls wait for results from the client.
     RequiresAction,
     Completed,
     /// Cut short by a limit on the model's output.
@@ -99,63 +108,68 @@ pub enum Status {
     Cancelled,
 }
 
-/// Why an interaction could not go on, in words that may be shown to the client.
+/// Why an interaction failed. The message is shown to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub kind: FailureKind,
     pub message: String,
-    /// How long a client should wait before it asks again.
+    /// How long a client should wait before a retry.
     pub retry_after: Option<Duration>,
-    pub manner: Manner,
+    pub delivery: FailureDelivery,
 }
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), retry_after: None, manner: Manner::Told }
+        Failure {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            delivery: FailureDelivery::Reported,
+        }
     }
 }
 
-/// How the client gets to know of a failure. Only the client that asked is concerned: whoever looks
-/// at the interaction later is told.
+/// How the client that sent the request gets a failure. Later requests for the interaction always get
+/// it as `Reported`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// The interaction has failed, and its steps and the reason are the answer.
-    Told,
-    /// The request fails, whatever had happened by then. Nothing but a script wants that.
-    Thrown,
-    /// The connection ends without a word. Nothing but a script wants that.
-    Dropped,
+pub enum FailureDelivery {
+    /// As the failed interaction: its steps, and the reason.
+    Reported,
+    /// The HTTP request fails, regardless of the steps so far. Only scenarios request this.
+    HttpError,
+    /// The connection closes without a response. Only scenarios request this.
+    ConnectionDrop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The request can never succeed as it is.
+    /// A retry of the same request cannot succeed.
     InvalidRequest,
     Unauthenticated,
     PermissionDenied,
     NotFound,
-    /// Something else got in the way, and asking again may help.
+    /// A conflict with other work; a retry may succeed.
     Aborted,
-    /// The request did not come in time.
+    /// The client did not send the request in time.
     RequestTimeout,
-    /// The client took it back.
+    /// The client closed the request.
     ClientClosed,
-    /// What stands before the service has lost it.
+    /// A proxy could not reach the service.
     BadGateway,
     TooLarge,
-    /// The model or the sandbox is not there at the moment.
+    /// The model or the sandbox is temporarily unavailable.
     Unavailable,
-    /// A limit on rate or places was met, and nothing was executed.
+    /// A rate limit or a capacity limit was reached, and nothing was executed.
     ResourceExhausted,
-    /// A limit of time was met.
+    /// A time limit was reached.
     DeadlineExceeded,
     Unimplemented,
     Internal,
-    /// The model ended its turn, and not because it was done.
+    /// The model ended its turn early.
     Stopped(Reason),
 }
 
-/// Why a model stopped. Google's words.
+/// Why a model stopped early, with Google's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     Safety,
@@ -200,7 +214,7 @@ impl Reason {
         Reason::Other,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Reason::Safety => "SAFETY",
             Reason::Recitation => "RECITATION",
@@ -224,9 +238,9 @@ impl Reason {
     }
 }
 
-/// A step as it begins: what is known before its first delta.
+/// The start of a step: what is known before its first delta.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Shell {
+pub enum StepStart {
     Thought,
     ModelOutput,
     CodeCall { id: String },
@@ -234,17 +248,17 @@ pub enum Shell {
     SearchCall { id: String },
     SearchResult { call_id: String },
     FunctionCall { id: String, name: String, signature: String },
-    Foreign(Value),
+    Passthrough(Value),
 }
 
-/// What is added to a step that has begun.
+/// An addition to a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delta {
     ThoughtSummary(String),
     ThoughtSignature(String),
     Text(String),
     Media(Media),
-    /// The whole call at once: clients concatenate what comes in pieces.
+    /// The whole call at once, because clients concatenate pieces.
     CodeCall {
         code: String,
         signature: String,
@@ -256,44 +270,44 @@ pub enum Delta {
         signature: String,
     },
     SearchResult(SearchResult),
-    /// What parts of the text before it are taken from.
+    /// Citations of the text before it.
     Citations(Vec<Citation>),
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
-    /// Of a step that is kept as it comes.
-    Foreign(Value),
+    /// Of a step that is passed through.
+    Passthrough(Value),
 }
 
-/// Reads a log into what it says so far.
+/// The current content of a log.
 #[derive(Debug, Clone, Default)]
-pub struct Fold {
+pub struct Projection {
     steps: Vec<Step>,
-    /// Whether more of the last step may come.
+    /// Whether the last step has started and not stopped.
     open: bool,
-    /// JSON text of a function call's arguments, until the step stops.
+    /// JSON text of a function call's arguments, until its step stops.
     arguments: String,
     status: Option<Status>,
     usage: Option<Usage>,
-    counted_elsewhere: Option<Value>,
+    upstream_usage: Option<Value>,
     failure: Option<Failure>,
 }
 
-impl Fold {
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Fold {
-        let mut fold = Fold::default();
+impl Projection {
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Projection {
+        let mut projection = Projection::default();
         for event in events {
-            fold.add(event);
+            projection.add(event);
         }
-        fold
+        projection
     }
 
     pub fn add(&mut self, event: &Event) {
         match event {
             Event::Created(_) => self.status = Some(Status::InProgress),
-            Event::StepStarted { shell, .. } => {
+            Event::StepStarted { start, .. } => {
                 self.arguments.clear();
                 self.open = true;
-                self.steps.push(begun(shell));
+                self.steps.push(empty_step(start));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::StepStopped { .. } => {
@@ -304,11 +318,11 @@ impl Fold {
                             call.arguments = arguments;
                         }
                     }
-                    Some(Step::Foreign(step)) => foreign::stop(step, &self.arguments),
+                    Some(Step::Passthrough(step)) => passthrough::stop(step, &self.arguments),
                     _ => {}
                 }
             }
-            Event::CountedElsewhere(usage) => self.counted_elsewhere = Some(usage.clone()),
+            Event::UpstreamUsage(usage) => self.upstream_usage = Some(usage.clone()),
             Event::Finished { status, usage } => {
                 self.status = Some(*status);
                 self.usage = Some(*usage);
@@ -320,7 +334,7 @@ impl Fold {
         }
     }
 
-    /// The model's steps, oldest first, as far as they have come.
+    /// The model's steps so far, oldest first.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -329,7 +343,7 @@ impl Fold {
         self.steps
     }
 
-    /// Whether the last step has begun and not stopped.
+    /// Whether the last step has started and not stopped.
     pub fn is_open(&self) -> bool {
         self.open
     }
@@ -342,9 +356,9 @@ impl Fold {
         self.usage
     }
 
-    /// Instead of [`Fold::usage`], for those who understand it.
-    pub fn counted_elsewhere(&self) -> Option<&Value> {
-        self.counted_elsewhere.as_ref()
+    /// Replaces [`Projection::usage`] for APIs with the upstream's format.
+    pub fn upstream_usage(&self) -> Option<&Value> {
+        self.upstream_usage.as_ref()
     }
 
     pub fn failure(&self) -> Option<&Failure> {
@@ -386,25 +400,25 @@ impl Fold {
             (Some(Step::FunctionCall(_)), Delta::FunctionArguments(more)) => {
                 self.arguments.push_str(more);
             }
-            (Some(Step::Foreign(step)), Delta::Foreign(more)) => {
-                foreign::add(step, &mut self.arguments, more);
+            (Some(Step::Passthrough(step)), Delta::Passthrough(more)) => {
+                passthrough::add(step, &mut self.arguments, more);
             }
-            // A delta of another kind than its step is not written by anyone.
+            // The engine never writes a delta of another kind than its step.
             _ => {}
         }
     }
 }
 
-fn begun(shell: &Shell) -> Step {
-    match shell {
-        Shell::Thought => Step::Thought { summary: String::new(), signature: String::new() },
-        Shell::ModelOutput => Step::ModelOutput(Vec::new()),
-        Shell::CodeCall { id } => Step::CodeCall(CodeCall {
+fn empty_step(start: &StepStart) -> Step {
+    match start {
+        StepStart::Thought => Step::Thought { summary: String::new(), signature: String::new() },
+        StepStart::ModelOutput => Step::ModelOutput(Vec::new()),
+        StepStart::CodeCall { id } => Step::CodeCall(CodeCall {
             id: id.clone(),
             code: String::new(),
             signature: String::new(),
         }),
-        Shell::CodeResult { call_id } => Step::CodeResult(CodeResult {
+        StepStart::CodeResult { call_id } => Step::CodeResult(CodeResult {
             call_id: call_id.clone(),
             outcome: super::Outcome::Ok,
             result: String::new(),
@@ -412,18 +426,18 @@ fn begun(shell: &Shell) -> Step {
             images: 0,
             signature: String::new(),
         }),
-        Shell::SearchCall { id } => {
+        StepStart::SearchCall { id } => {
             Step::SearchCall(SearchCall { id: id.clone(), ..SearchCall::default() })
         }
-        Shell::SearchResult { call_id } => {
+        StepStart::SearchResult { call_id } => {
             Step::SearchResult(SearchResult { call_id: call_id.clone(), ..SearchResult::default() })
         }
-        Shell::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
+        StepStart::FunctionCall { id, name, signature } => Step::FunctionCall(FunctionCall {
             id: id.clone(),
             name: name.clone(),
             arguments: Value::Object(serde_json::Map::new()),
             signature: signature.clone(),
         }),
-        Shell::Foreign(step) => Step::Foreign(step.clone()),
+        StepStart::Passthrough(step) => Step::Passthrough(step.clone()),
     }
 }

@@ -1,30 +1,30 @@
-//! How many tokens media are, estimated from the bytes.
+//! Estimates the tokens of media from their bytes.
 //!
 //! The numbers are those of Google's pages on tokens, documents, audio and video
 //! (ai.google.dev/gemini-api/docs/tokens, …/document-processing, …/audio, …/video-understanding).
-//! They are those of models before Gemini 3, which has other ones for each `media_resolution`.
+//! They apply to models before Gemini 3, which has other numbers for each `media_resolution`.
 
 use super::step::MediaKind;
 use super::usage::{Modality, Tokens, modality};
 
-/// Of a tile of a picture, and of a page of a document.
+/// Of a tile of an image, and of a page of a document.
 const TOKENS_A_TILE: u64 = 258;
-/// A picture that fits into a square of this is one tile, whatever its form.
+/// An image that fits into a square of this side is one tile.
 const SMALL_PIXELS: usize = 384;
-/// The side of a tile of larger ones.
+/// Side of a tile of larger images.
 const TILE_PIXELS: usize = 768;
 const AUDIO_TOKENS_A_SECOND: u64 = 32;
-/// With its sound, one picture a second.
+/// With audio, at one frame a second.
 const VIDEO_TOKENS_A_SECOND: u64 = 263;
-/// Nothing here decodes sound or films. These are what 128 and 1000 kbit/s come to.
+/// Audio and video are not decoded. These are 128 and 1000 kbit/s.
 const AUDIO_BYTES_A_SECOND: u64 = 16_000;
 const VIDEO_BYTES_A_SECOND: u64 = 125_000;
-/// A token for four letters, most of which are one byte.
+/// A token is four letters, most of which are one byte.
 const TEXT_BYTES_A_TOKEN: u64 = 4;
-/// Where the measures of a picture stand, in every format that has its head at its beginning.
+/// Enough to contain the dimensions of an image, in every format with a header at its beginning.
 pub const HEAD_BYTES: usize = 256 << 10;
 
-/// What of a file there has to be to count it.
+/// The part of a file that is needed to count its tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     Nothing,
@@ -40,12 +40,12 @@ pub fn needs(kind: MediaKind, mime_type: Option<&str>) -> Needs {
     }
 }
 
-/// Tokens of a file that is here.
+/// Tokens of a whole file.
 pub fn tokens(kind: MediaKind, mime_type: Option<&str>, bytes: &[u8]) -> Tokens {
     of_file(kind, mime_type, bytes.len() as u64, bytes)
 }
 
-/// Tokens of a file of which as much is here as [`needs`] says.
+/// Tokens of a file; `bytes` is the part of it that [`needs`] asks for.
 pub fn of_file(kind: MediaKind, mime_type: Option<&str>, length: u64, bytes: &[u8]) -> Tokens {
     let seconds = |bytes_a_second: u64| length.div_ceil(bytes_a_second);
     let count = match kind {
@@ -53,17 +53,17 @@ pub fn of_file(kind: MediaKind, mime_type: Option<&str>, length: u64, bytes: &[u
         MediaKind::Audio => AUDIO_TOKENS_A_SECOND * seconds(AUDIO_BYTES_A_SECOND),
         MediaKind::Video => VIDEO_TOKENS_A_SECOND * seconds(VIDEO_BYTES_A_SECOND),
         MediaKind::Document if is_text(mime_type) => {
-            // A model reads it as what it is.
-            return Tokens::of(Modality::Text, length.div_ceil(TEXT_BYTES_A_TOKEN));
+            // A model reads it as text.
+            return Tokens::new(Modality::Text, length.div_ceil(TEXT_BYTES_A_TOKEN));
         }
         MediaKind::Document if is_pdf(mime_type) => TOKENS_A_TILE * pages(bytes),
         MediaKind::Document => TOKENS_A_TILE,
     };
-    Tokens::of(modality(kind), count)
+    Tokens::new(modality(kind), count)
 }
 
 fn tiles(bytes: &[u8]) -> u64 {
-    // What nobody can measure is taken for small.
+    // An image without known dimensions counts as small.
     let Ok(size) = imagesize::blob_size(bytes) else { return 1 };
     if size.width <= SMALL_PIXELS && size.height <= SMALL_PIXELS {
         return 1;
@@ -72,7 +72,7 @@ fn tiles(bytes: &[u8]) -> u64 {
     across.saturating_mul(size.height.div_ceil(TILE_PIXELS) as u64)
 }
 
-/// Objects of the type `/Page`. Where they are packed away, a document is taken for a single one.
+/// Counts objects of the type `/Page`. If they are compressed, the document counts as one page.
 fn pages(pdf: &[u8]) -> u64 {
     let mut count = 0;
     let mut rest = pdf;
@@ -96,7 +96,7 @@ fn is_pdf(mime_type: Option<&str>) -> bool {
     mime_type == Some("application/pdf")
 }
 
-/// A document of no type is taken for a text, as its name in the working directory is.
+/// A document without a type counts as text, like its file name in the working directory.
 fn is_text(mime_type: Option<&str>) -> bool {
     mime_type.is_none_or(|name| {
         name.starts_with("text/")
@@ -110,7 +110,7 @@ fn is_text(mime_type: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    /// As much of a PNG as has its measures.
+    /// The beginning of a PNG, up to its dimensions.
     fn png(width: u32, height: u32) -> Vec<u8> {
         let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
         bytes.extend(width.to_be_bytes());
@@ -120,23 +120,23 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_as_many_tokens_as_it_has_tiles() {
+    fn an_image_is_counted_by_its_tiles() {
         for (width, height, tiles) in
             [(1, 1, 1), (384, 384, 1), (385, 10, 1), (768, 768, 1), (769, 768, 2), (1600, 900, 6)]
         {
             let tokens = tokens(MediaKind::Image, Some("image/png"), &png(width, height));
-            assert_eq!(tokens, Tokens::of(Modality::Image, 258 * tiles), "{width} × {height}");
+            assert_eq!(tokens, Tokens::new(Modality::Image, 258 * tiles), "{width} × {height}");
         }
         let unknown = tokens(MediaKind::Image, None, b"a picture");
-        assert_eq!(unknown, Tokens::of(Modality::Image, 258));
+        assert_eq!(unknown, Tokens::new(Modality::Image, 258));
         let huge = tokens(MediaKind::Image, None, &png(u32::MAX, u32::MAX));
         assert!(huge.total() > 258);
     }
 
     #[test]
-    fn a_document_is_counted_by_its_pages_or_as_the_text_that_it_is() {
+    fn a_document_is_counted_by_its_pages_or_as_text() {
         let pdf = b"%PDF-1.4 <</Type/Pages /Count 2>> <</Type /Page>> <</Type\n/Page/Parent 1>>";
-        let document = |count| Tokens::of(Modality::Document, count);
+        let document = |count| Tokens::new(Modality::Document, count);
         for (mime_type, bytes, wanted) in [
             (Some("application/pdf"), &pdf[..], document(2 * 258)),
             (Some("application/pdf"), b"%PDF-1.7 packed", document(258)),
@@ -150,9 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn sound_and_films_are_counted_by_the_seconds_that_their_size_comes_to() {
+    fn audio_and_video_are_counted_by_seconds_estimated_from_their_size() {
         let of = |kind, length| of_file(kind, None, length, &[]);
-        assert_eq!(of(MediaKind::Audio, 160_000), Tokens::of(Modality::Audio, 320));
-        assert_eq!(of(MediaKind::Video, 125_001), Tokens::of(Modality::Video, 2 * 263));
+        assert_eq!(of(MediaKind::Audio, 160_000), Tokens::new(Modality::Audio, 320));
+        assert_eq!(of(MediaKind::Video, 125_001), Tokens::new(Modality::Video, 2 * 263));
     }
 }

@@ -1,6 +1,7 @@
-//! What an interaction is: its steps, the turns it goes through, and the log of what happened.
+//! An interaction: its steps, its states, and the events of its log.
 //!
-//! Pure. Nothing in here waits, reads a clock, or knows that HTTP, a disk or a sandbox exists.
+//! This module is pure: it does not wait or read a clock, and does not depend on HTTP, a disk or a
+//! sandbox.
 //!
 //! ```text
 //!            ┌──────────── code ran ────────────┐
@@ -12,18 +13,18 @@
 
 mod cite;
 mod event;
-mod foreign;
 pub mod media;
+mod passthrough;
 mod step;
 mod turn;
 pub mod usage;
 
 pub use cite::{Sources, citations};
 pub use event::{
-    Delta, Event, Failure, FailureKind, Fold, Manner, Reason, ServiceTier, Shell, Status,
-    Summaries, Terms,
+    Delta, Event, Failure, FailureDelivery, FailureKind, InteractionSettings, Projection, Reason,
+    ServiceTier, Status, StepStart, Summaries,
 };
-pub use foreign::ForeignStep;
+pub use passthrough::PassthroughStep;
 pub use step::{
     Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
     Outcome, SearchCall, SearchResult, Source, Step,

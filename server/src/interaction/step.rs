@@ -1,4 +1,4 @@
-//! The nouns: steps, and what is in them.
+//! Steps and their contents.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     UserInput(Vec<Content>),
-    /// What the model thought. `signature` is opaque base64 that clients hand back unchanged.
+    /// A thought of the model. `signature` is opaque base64 that clients send back unchanged.
     Thought {
         summary: String,
         signature: String,
@@ -21,9 +21,9 @@ pub enum Step {
     FunctionResult(FunctionResult),
     SearchCall(SearchCall),
     SearchResult(SearchResult),
-    /// A step of a tool that this server does not have, kept as it came so that a client which
+    /// A step of a tool that this server does not have. It is kept unchanged, so that a client that
     /// sends its history back loses nothing.
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 impl Step {
@@ -32,7 +32,7 @@ impl Step {
         let Step::ModelOutput(contents) = self else { return None };
         let texts = contents.iter().filter_map(|content| match content {
             Content::Text { text, .. } => Some(text.as_str()),
-            Content::Media(_) | Content::Foreign(_) => None,
+            Content::Media(_) | Content::Passthrough(_) => None,
         });
         Some(texts.collect())
     }
@@ -42,7 +42,7 @@ impl Step {
         let Step::UserInput(contents) = self else { return None };
         let texts = contents.iter().filter_map(|content| match content {
             Content::Text { text, .. } => Some(text.as_str()),
-            Content::Media(_) | Content::Foreign(_) => None,
+            Content::Media(_) | Content::Passthrough(_) => None,
         });
         Some(texts.collect::<Vec<_>>().join("\n"))
     }
@@ -53,14 +53,14 @@ impl Step {
 pub enum Content {
     Text {
         text: String,
-        /// Citations and the like, as they came.
+        /// Annotations from clients and upstreams, unchanged.
         annotations: Vec<Value>,
-        /// Those that are ours, of pages that were found here.
+        /// Citations of pages that this server found.
         citations: Vec<Citation>,
     },
     Media(Media),
-    /// A content of a type that this server does not know.
-    Foreign(Value),
+    /// Content of an unknown type, unchanged.
+    Passthrough(Value),
 }
 
 impl Content {
@@ -69,11 +69,11 @@ impl Content {
     }
 }
 
-/// A picture, a document, a sound or a film.
+/// An image, a document, audio or video.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Media {
     pub kind: MediaKind,
-    /// Lower case, without parameters. Absent where neither the client nor the bytes tell.
+    /// Lower case, without parameters. Absent if neither the client nor the bytes specify it.
     pub mime_type: Option<String>,
     pub source: Source,
 }
@@ -101,22 +101,22 @@ pub struct CodeCall {
     pub signature: String,
 }
 
-/// What came of running it.
+/// The result of a [`CodeCall`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeResult {
     /// Equals the `id` of the [`CodeCall`].
     pub call_id: String,
     pub outcome: Outcome,
-    /// What client and model get to read: stdout, and after a failure stderr and the traceback.
+    /// Output for client and model: stdout, and after a failure also stderr with the traceback.
     pub result: String,
     /// stdout alone.
     pub stdout: String,
-    /// How many pictures the run made.
+    /// Number of pictures that the run made.
     pub images: usize,
     pub signature: String,
 }
 
-/// How a run ended. Anything but `Ok` is an error to the client.
+/// How a run ended. Clients get everything but `Ok` as an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Ok,
@@ -138,7 +138,7 @@ impl Outcome {
     }
 }
 
-/// A call that the client has to answer.
+/// A call of a client's function; the client sends its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FunctionCall {
     pub id: String,
@@ -148,17 +148,17 @@ pub struct FunctionCall {
     pub signature: String,
 }
 
-/// The client's answer to a [`FunctionCall`].
+/// The client's result of a [`FunctionCall`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FunctionResult {
     pub call_id: String,
     pub name: Option<String>,
-    /// A string, an object, or a list of contents, as it came.
+    /// A string, an object, or a list of contents, unchanged.
     pub result: Value,
     pub is_error: bool,
 }
 
-/// What the model looked for on the web.
+/// A web search of the model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SearchCall {
     pub id: String,
@@ -171,14 +171,14 @@ pub struct SearchResult {
     /// Equals the `id` of the [`SearchCall`].
     pub call_id: String,
     pub found: Vec<Found>,
-    /// What a client may show to let its user search on, as HTML.
+    /// HTML that a client may show so that its user can continue the search.
     pub suggestions: Option<String>,
-    /// Whether it could not be searched.
+    /// Whether the search failed.
     pub is_error: bool,
     pub signature: String,
 }
 
-/// One page that a search found.
+/// A page that a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     pub title: String,
@@ -186,7 +186,7 @@ pub struct Found {
     pub snippet: String,
 }
 
-/// A part of a text, and the page that it was taken from.
+/// A part of a text, and the page that it cites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
     pub title: String,

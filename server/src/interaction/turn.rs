@@ -1,8 +1,8 @@
-//! The states of an interaction that runs. Each transition consumes the state before it, so a result
+//! The states of a running interaction. Each transition consumes the state before it, so a result
 //! without a call, two calls at once, or a step after the end does not compile.
 //!
 //! ```text
-//!            said, searched
+//!         with_step, searched
 //!               ┌──────┐
 //!               │      ▼           code
 //! begin ──▶ AwaitingModel ────────────────▶ AwaitingCode
@@ -16,16 +16,16 @@
 
 use super::step::{CodeCall, CodeResult, Step};
 
-/// How far a model may go in one interaction. There is no default: whoever starts one decides.
+/// Limits of a model in one interaction. There is no default: the settings decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How often the model may write code anew after a run that failed.
+    /// How often the model may write new code after a failed run.
     pub regenerations: u32,
-    /// How often the model is asked, in all.
+    /// Maximum number of turns of the model.
     pub model_turns: u32,
 }
 
-/// Where an interaction stands.
+/// The state of an interaction.
 #[derive(Debug)]
 pub enum Turn {
     Model(AwaitingModel),
@@ -33,7 +33,7 @@ pub enum Turn {
     Done(Finished),
 }
 
-/// It is the model's turn to speak.
+/// The model generates, or is about to.
 #[derive(Debug)]
 pub struct AwaitingModel {
     limits: Limits,
@@ -44,14 +44,14 @@ pub struct AwaitingModel {
     has_sources: bool,
 }
 
-/// Code waits to be run.
+/// Code waits to run.
 #[derive(Debug)]
 pub struct AwaitingCode {
     turn: AwaitingModel,
     call: CodeCall,
 }
 
-/// Nothing follows.
+/// The final state.
 #[derive(Debug)]
 pub struct Finished {
     pub steps: Vec<Step>,
@@ -64,7 +64,7 @@ impl AwaitingModel {
         AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0, has_sources }
     }
 
-    /// One that has used up its turns and may only say what is left to say.
+    /// A model that has used up its turns and can only finish its answer.
     pub fn exhausted(done: Finished) -> AwaitingModel {
         let limits = Limits { regenerations: 0, model_turns: 0 };
         AwaitingModel::begin(done.steps, limits)
@@ -75,41 +75,41 @@ impl AwaitingModel {
         &self.steps
     }
 
-    /// Whether there is a page that a text may cite.
+    /// Whether a search found a page that a text may cite.
     pub fn has_sources(&self) -> bool {
         self.has_sources
     }
 
-    /// Whether code that the model writes now would be run. Gemini lets the model try again up to
-    /// five times after an error; then it has to answer with what it has.
+    /// Whether code that the model writes now would run. Gemini lets the model try again up to five
+    /// times after an error; then the model must answer without code.
     pub fn may_run_code(&self) -> bool {
         self.failed_runs <= self.limits.regenerations && self.turns + 1 < self.limits.model_turns
     }
 
-    /// Whether the model would be told what a search found.
+    /// Whether the model would get the results of a search.
     pub fn may_search(&self) -> bool {
         self.turns + 1 < self.limits.model_turns
     }
 
-    /// The model waits for what was searched, and its turn is over.
+    /// The model ended its turn to wait for search results.
     pub fn searched(mut self) -> AwaitingModel {
         self.turns += 1;
         self
     }
 
-    /// Whether the model may be asked once more.
+    /// Whether the model may have another turn.
     pub fn may_ask(&self) -> bool {
         self.turns < self.limits.model_turns
     }
 
-    /// The model said something that needs no answer from us.
-    pub fn said(mut self, step: Step) -> AwaitingModel {
+    /// Adds a step that needs no action of the server.
+    pub fn with_step(mut self, step: Step) -> AwaitingModel {
         self.has_sources |= found_pages(&step);
         self.steps.push(step);
         self
     }
 
-    /// The model wrote code, and its turn is over. Where it may not run, the turn ends here.
+    /// The model wrote code, which ends its turn. If the code may not run, the interaction ends.
     pub fn code(mut self, call: CodeCall) -> Result<AwaitingCode, Finished> {
         if !self.may_run_code() {
             return Err(self.end());
@@ -119,7 +119,7 @@ impl AwaitingModel {
         Ok(AwaitingCode { turn: self, call })
     }
 
-    /// The model has nothing more to say.
+    /// The model has finished its answer.
     pub fn end(self) -> Finished {
         Finished { steps: self.steps }
     }
@@ -169,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_never_learns_gets_six_runs() {
+    fn a_model_whose_code_always_fails_gets_six_runs() {
         let mut turn = begin(LIMITS);
         for run in 0..6 {
             assert!(turn.may_run_code(), "run {run} was refused");
             turn = turn.code(call()).expect("may run").finished(result(Outcome::Failed));
         }
         assert!(!turn.may_run_code());
-        assert!(turn.may_ask(), "it is asked for its answer all the same");
-        let finished = turn.code(call()).expect_err("a seventh run was let through");
+        assert!(turn.may_ask(), "it still gets a turn for its answer");
+        let finished = turn.code(call()).expect_err("a seventh run was allowed");
         assert_eq!(finished.steps.len(), 1 + 6 * 2, "code that is not run is no step");
     }
 
     #[test]
-    fn a_run_that_worked_is_no_regeneration() {
+    fn a_successful_run_is_no_regeneration() {
         let mut turn = begin(LIMITS);
         for _ in 0..12 {
             turn = turn.code(call()).expect("may run").finished(result(Outcome::Ok));

@@ -1,12 +1,13 @@
-//! Tokens: how many of which kind, and what the events of a log come to.
+//! Token counts by modality, and their estimate from the events of a log.
 //!
-//! Four letters are a token, which is Google's rule of thumb. What a model counts itself takes the
-//! place of this at the end; while an interaction runs, and step by step, there is only this.
+//! Four letters count as one token, which is Google's rule of thumb. At the end of an interaction the
+//! model's own counts replace the estimate; during it, and for single steps, there is only the
+//! estimate.
 
-use super::event::{Delta, Event, Shell};
+use super::event::{Delta, Event, StepStart};
 use super::step::{Content, Media, MediaKind, Source, Step};
 
-/// What tokens stand for.
+/// What tokens represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modality {
     Text,
@@ -20,8 +21,8 @@ impl Modality {
     pub const ALL: [Modality; 5] =
         [Modality::Text, Modality::Image, Modality::Audio, Modality::Video, Modality::Document];
 
-    /// The interactions API's word. The other API has it in capitals.
-    pub fn word(self) -> &'static str {
+    /// The name in the interactions API. The other API has it in capitals.
+    pub fn as_str(self) -> &'static str {
         match self {
             Modality::Text => "text",
             Modality::Image => "image",
@@ -32,19 +33,19 @@ impl Modality {
     }
 }
 
-/// A number of tokens, by what they stand for.
+/// Numbers of tokens by modality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tokens([u64; Modality::ALL.len()]);
 
 impl Tokens {
-    pub fn of(modality: Modality, count: u64) -> Tokens {
+    pub fn new(modality: Modality, count: u64) -> Tokens {
         let mut tokens = Tokens::default();
         tokens.0[modality as usize] = count;
         tokens
     }
 
     pub fn text(count: u64) -> Tokens {
-        Tokens::of(Modality::Text, count)
+        Tokens::new(Modality::Text, count)
     }
 
     pub fn count(&self, modality: Modality) -> u64 {
@@ -55,24 +56,24 @@ impl Tokens {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Text, and whatever else there is of.
+    /// Text, and every other modality that is not zero.
     pub fn by_modality(&self) -> impl Iterator<Item = (Modality, u64)> {
         let counts = self.0;
         let all = Modality::ALL.into_iter().zip(counts);
         all.filter(|(modality, count)| *modality == Modality::Text || *count > 0)
     }
 
-    /// As many as somebody counted who did not say of what: in the proportions of these.
+    /// A total without modalities, split in the same proportions as these counts.
     #[must_use]
-    pub fn shared_out(&self, counted: u64) -> Tokens {
+    pub fn scaled_to(&self, total: u64) -> Tokens {
         let estimated = u128::from(self.total());
         let mut tokens = Tokens::default();
         for modality in Modality::ALL.into_iter().skip(1) {
-            let share = u128::from(self.count(modality)) * u128::from(counted);
+            let share = u128::from(self.count(modality)) * u128::from(total);
             let share = share.checked_div(estimated).unwrap_or_default();
-            tokens.0[modality as usize] = u64::try_from(share).unwrap_or(counted);
+            tokens.0[modality as usize] = u64::try_from(share).unwrap_or(total);
         }
-        tokens.0[Modality::Text as usize] = counted.saturating_sub(tokens.total());
+        tokens.0[Modality::Text as usize] = total.saturating_sub(tokens.total());
         tokens
     }
 
@@ -107,13 +108,13 @@ impl std::iter::Sum for Tokens {
 pub struct Usage {
     /// The prompt, counted once.
     pub input: Tokens,
-    /// What the model wrote for the client to see: code and text.
+    /// Output that the client sees: code and text.
     pub output: Tokens,
     pub thought: u64,
-    /// Prompts of the turns between: earlier code and its results, read again by the model.
+    /// Prompts of later turns: earlier code and its results, which the model reads again.
     pub tool_use: Tokens,
     pub cached: u64,
-    /// Searches that were made.
+    /// Number of searches.
     pub searches: u64,
 }
 
@@ -123,7 +124,7 @@ impl Usage {
         parts.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// What came after an earlier count.
+    /// The difference to an earlier count.
     #[must_use]
     pub fn since(&self, before: &Usage) -> Usage {
         Usage {
@@ -137,43 +138,44 @@ impl Usage {
     }
 }
 
-/// Counts along with a log.
+/// Estimates the usage of a log, event by event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
     prompt: Option<Tokens>,
-    /// Letters of thoughts, and of code and text. How they were cut makes no difference.
+    /// Letters are counted, not tokens, so that the split into pieces makes no difference.
     thought_letters: u64,
     output_letters: u64,
-    /// Of the code that runs.
+    /// Tokens of the code that runs.
     code: u64,
-    /// Code and results, which the model reads again in every later turn of this interaction.
-    between: Tokens,
+    /// Code and results, which the model reads again in each later turn of this interaction.
+    reread: Tokens,
     tool_use: Tokens,
     searches: u64,
-    /// When the step began that is being written.
-    begun: Usage,
-    /// Somebody else makes the steps, and counts.
-    elsewhere: bool,
+    /// The estimate at the start of the current step.
+    at_step_start: Usage,
+    /// Whether steps are passed through from an upstream, which counts them itself.
+    has_passthrough: bool,
+    /// The counts in the last event.
     ended: Option<Usage>,
 }
 
 impl Tally {
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
         let mut tally = Tally::default();
-        events.into_iter().for_each(|event| tally.hear(event));
+        events.into_iter().for_each(|event| tally.add(event));
         tally
     }
 
-    pub fn hear(&mut self, event: &Event) {
+    pub fn add(&mut self, event: &Event) {
         match event {
-            Event::Created(terms) => self.prompt = terms.prompt,
-            Event::StepStarted { shell, .. } => {
-                self.begun = self.estimate();
-                self.elsewhere |= matches!(shell, Shell::Foreign(_));
+            Event::Created(settings) => self.prompt = settings.prompt,
+            Event::StepStarted { start, .. } => {
+                self.at_step_start = self.estimate();
+                self.has_passthrough |= matches!(start, StepStart::Passthrough(_));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::Finished { usage, .. } => self.ended = Some(*usage),
-            Event::StepStopped { .. } | Event::CountedElsewhere(_) | Event::Failed(_) => {}
+            Event::StepStopped { .. } | Event::UpstreamUsage(_) | Event::Failed(_) => {}
         }
     }
 
@@ -188,30 +190,30 @@ impl Tally {
                 self.code = text(code);
             }
             Delta::CodeResult(result) => {
-                self.between += Tokens::text(self.code + text(&result.result));
-                self.tool_use += self.between;
+                self.reread += Tokens::text(self.code + text(&result.result));
+                self.tool_use += self.reread;
             }
-            // A picture that code made. It comes after its result, and is read with it.
+            // A picture of a run. It follows the result, and the model reads both.
             Delta::Media(picture) => {
                 let tokens = media(picture);
-                self.between += tokens;
+                self.reread += tokens;
                 self.tool_use += tokens;
             }
-            // What was found is not the client's to pay for.
+            // Clients are not charged for search results.
             Delta::SearchResult(_) => self.searches += 1,
             Delta::ThoughtSignature(_)
             | Delta::SearchCall { .. }
             | Delta::Citations(_)
-            | Delta::Foreign(_) => {}
+            | Delta::Passthrough(_) => {}
         }
     }
 
-    /// What is read once more by a model that is asked again.
-    pub fn between(&self) -> Tokens {
-        self.between
+    /// Tokens that the model reads again in a further turn.
+    pub fn reread(&self) -> Tokens {
+        self.reread
     }
 
-    /// The estimate of all so far.
+    /// The estimate so far.
     pub fn estimate(&self) -> Usage {
         Usage {
             input: self.prompt.unwrap_or_default(),
@@ -223,25 +225,23 @@ impl Tally {
         }
     }
 
-    /// All so far, and nothing where an old log does not say how long its prompt was, or where steps
-    /// come from elsewhere.
+    /// The usage so far. None if an old log lacks the size of its prompt, or if steps are passed
+    /// through.
     pub fn so_far(&self) -> Option<Usage> {
-        self.ended.or_else(|| self.estimated().then(|| self.estimate()))
+        self.ended.or_else(|| self.can_estimate().then(|| self.estimate()))
     }
 
-    /// What the step took that was written last.
+    /// The estimate of the newest step.
     pub fn of_step(&self) -> Option<Usage> {
-        self.estimated().then(|| self.estimate().since(&self.begun))
+        self.can_estimate().then(|| self.estimate().since(&self.at_step_start))
     }
 
-    /// Whether all is known that an estimate needs.
-    fn estimated(&self) -> bool {
-        self.prompt.is_some() && !self.elsewhere
+    fn can_estimate(&self) -> bool {
+        self.prompt.is_some() && !self.has_passthrough
     }
 }
 
-/// What a step is to a model that reads it. Media that lie elsewhere are for those to count who can
-/// get them.
+/// Tokens of a step in a prompt. Media that are not in the request are not counted here.
 pub fn step(step: &Step) -> Tokens {
     match step {
         Step::UserInput(contents) | Step::ModelOutput(contents) => {
@@ -252,9 +252,9 @@ pub fn step(step: &Step) -> Tokens {
         Step::CodeResult(result) => Tokens::text(text(&result.result)),
         Step::FunctionCall(call) => Tokens::text(text(&call.arguments.to_string())),
         Step::FunctionResult(result) => Tokens::text(text(&result.result.to_string())),
-        // What was found is not the client's to pay for.
+        // Clients are not charged for search results.
         Step::SearchCall(_) | Step::SearchResult(_) => Tokens::default(),
-        Step::Foreign(step) => Tokens::text(text(&step.to_string())),
+        Step::Passthrough(step) => Tokens::text(text(&step.to_string())),
     }
 }
 
@@ -262,7 +262,7 @@ fn content(content: &Content) -> Tokens {
     match content {
         Content::Text { text: words, .. } => Tokens::text(text(words)),
         Content::Media(content) => media(content),
-        Content::Foreign(_) => Tokens::default(),
+        Content::Passthrough(_) => Tokens::default(),
     }
 }
 
@@ -288,7 +288,6 @@ pub fn of_letters(letters: u64) -> u64 {
     letters.div_ceil(4)
 }
 
-/// What a kind of media is counted as.
 pub fn modality(kind: MediaKind) -> Modality {
     match kind {
         MediaKind::Image => Modality::Image,
@@ -301,7 +300,7 @@ pub fn modality(kind: MediaKind) -> Modality {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interaction::{CodeResult, Outcome, Status, Terms};
+    use crate::interaction::{CodeResult, InteractionSettings, Outcome, Status};
 
     fn result(text: &str) -> Delta {
         Delta::CodeResult(CodeResult {
@@ -314,62 +313,65 @@ mod tests {
         })
     }
 
-    fn of_step(index: usize, shell: Shell, deltas: Vec<Delta>) -> Vec<Event> {
-        let mut events = vec![Event::StepStarted { index, shell }];
+    fn of_step(index: usize, start: StepStart, deltas: Vec<Delta>) -> Vec<Event> {
+        let mut events = vec![Event::StepStarted { index, start }];
         events.extend(deltas.into_iter().map(|delta| Event::StepDelta { index, delta }));
         events.push(Event::StepStopped { index });
         events
     }
 
     #[test]
-    fn what_the_steps_took_and_the_prompt_are_the_whole() {
-        let terms = Terms { prompt: Some(Tokens::text(10)), ..Terms::default() };
+    fn the_total_is_the_sum_of_prompt_and_steps() {
+        let settings = InteractionSettings {
+            prompt: Some(Tokens::text(10)),
+            ..InteractionSettings::default()
+        };
         let code = |code: &str| Delta::CodeCall { code: code.into(), signature: String::new() };
-        let mut events = vec![Event::Created(terms)];
+        let mut events = vec![Event::Created(settings)];
         for (index, pieces) in [vec!["12345", "678"], vec!["9"]].into_iter().enumerate() {
             let thoughts = pieces.into_iter().map(|text| Delta::ThoughtSummary(text.into()));
-            events.extend(of_step(3 * index, Shell::Thought, thoughts.collect()));
-            let shell = Shell::CodeCall { id: "c".into() };
-            events.extend(of_step(3 * index + 1, shell, vec![code("print(1)")]));
-            let shell = Shell::CodeResult { call_id: "c".into() };
-            events.extend(of_step(3 * index + 2, shell, vec![result("1\n")]));
+            events.extend(of_step(3 * index, StepStart::Thought, thoughts.collect()));
+            let start = StepStart::CodeCall { id: "c".into() };
+            events.extend(of_step(3 * index + 1, start, vec![code("print(1)")]));
+            let start = StepStart::CodeResult { call_id: "c".into() };
+            events.extend(of_step(3 * index + 2, start, vec![result("1\n")]));
         }
-        events.extend(of_step(6, Shell::ModelOutput, vec![Delta::Text("12345".into())]));
+        events.extend(of_step(6, StepStart::ModelOutput, vec![Delta::Text("12345".into())]));
 
         let mut tally = Tally::default();
         let mut of_steps = 0;
         for event in &events {
-            tally.hear(event);
+            tally.add(event);
             if matches!(event, Event::StepStopped { .. }) {
                 of_steps += tally.of_step().expect("the prompt is known").total();
             }
         }
         let usage = tally.so_far().expect("the prompt is known");
-        // Nine letters of thoughts; twice eight of code and five of text. The first result is read
-        // with its code twice, for it comes before the second one.
+        // Nine letters of thoughts; twice eight of code and five of text. The first result and its
+        // code are read twice, because the second result follows them.
         assert_eq!((usage.thought, usage.output.total(), usage.tool_use.total()), (3, 6, 3 + 6));
         assert_eq!(usage.total(), 10 + of_steps);
 
         let counted = Usage { output: Tokens::text(1), ..Usage::default() };
-        tally.hear(&Event::Finished { status: Status::Completed, usage: counted });
-        assert_eq!(tally.so_far(), Some(counted), "what the model counted is believed");
+        tally.add(&Event::Finished { status: Status::Completed, usage: counted });
+        assert_eq!(tally.so_far(), Some(counted), "the model's own count is used");
     }
 
     #[test]
-    fn an_old_log_says_nothing_it_does_not_know() {
-        let mut tally = Tally::of(&[Event::Created(Terms::default())]);
-        tally.hear(&Event::StepStarted { index: 0, shell: Shell::ModelOutput });
+    fn an_old_log_without_a_prompt_size_has_no_estimate() {
+        let mut tally = Tally::new(&[Event::Created(InteractionSettings::default())]);
+        tally.add(&Event::StepStarted { index: 0, start: StepStart::ModelOutput });
         assert_eq!((tally.so_far(), tally.of_step()), (None, None));
     }
 
     #[test]
-    fn a_count_without_kinds_is_shared_out_as_the_estimate_is() {
+    fn a_total_without_modalities_is_split_like_the_estimate() {
         let mut estimate = Tokens::text(10);
-        estimate += Tokens::of(Modality::Image, 30);
-        let shared = estimate.shared_out(101);
+        estimate += Tokens::new(Modality::Image, 30);
+        let shared = estimate.scaled_to(101);
         assert_eq!(shared.count(Modality::Image), 75);
         assert_eq!((shared.count(Modality::Text), shared.total()), (26, 101));
-        assert_eq!(Tokens::default().shared_out(7), Tokens::text(7));
-        assert_eq!(estimate.shared_out(u64::MAX).total(), u64::MAX);
+        assert_eq!(Tokens::default().scaled_to(7), Tokens::text(7));
+        assert_eq!(estimate.scaled_to(u64::MAX).total(), u64::MAX);
     }
 }

@@ -17,7 +17,7 @@ use super::{RecordingError, RecordingMetadata};
 use crate::backend::scripted;
 use crate::backend::{BackendError, FileContent, Finish, Prompt};
 use crate::fault;
-use crate::interaction::{CodeResult, Failure, FailureKind, Manner, Media, Source, Usage};
+use crate::interaction::{CodeResult, Failure, FailureDelivery, FailureKind, Media, Source, Usage};
 
 /// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 60;
@@ -188,7 +188,7 @@ impl<'s> Script<'s> {
             RecordedEventKind::Ended(end) => match end.finish {
                 Finish::Stop | Finish::Searched => {}
                 Finish::MaxTokens => self.add(when, json!({"finish": "MAX_TOKENS"})),
-                Finish::Stopped(reason) => self.add(when, json!({"finish": reason.word()})),
+                Finish::Stopped(reason) => self.add(when, json!({"finish": reason.as_str()})),
             },
             RecordedEventKind::Failed(error) => self.failed(when, error),
             RecordedEventKind::Ran(result, pictures) => self.ran(when, result, pictures),
@@ -255,14 +255,18 @@ impl<'s> Script<'s> {
     }
 
     fn failed(&mut self, when: String, error: &BackendError) {
-        let (kind, message, retry_after, manner) = match error {
-            BackendError::Refused(why) => (FailureKind::InvalidRequest, why, None, Manner::Told),
-            BackendError::Unavailable(why) => (FailureKind::Unavailable, why, None, Manner::Told),
-            BackendError::Failed(Failure { kind, message, retry_after, manner }) => {
-                (*kind, message, *retry_after, *manner)
+        let (kind, message, retry_after, delivery) = match error {
+            BackendError::Refused(why) => {
+                (FailureKind::InvalidRequest, why, None, FailureDelivery::Reported)
+            }
+            BackendError::Unavailable(why) => {
+                (FailureKind::Unavailable, why, None, FailureDelivery::Reported)
+            }
+            BackendError::Failed(Failure { kind, message, retry_after, delivery }) => {
+                (*kind, message, *retry_after, *delivery)
             }
         };
-        if manner == Manner::Dropped {
+        if delivery == FailureDelivery::ConnectionDrop {
             return self.add(when, json!({"disconnect": true}));
         }
         let has_said = self.parts.iter().any(|part| part.value.get("usage").is_none());
@@ -271,7 +275,7 @@ impl<'s> Script<'s> {
         if let Some(wait) = retry_after {
             fail["retry_after"] = humantime::format_duration(wait).to_string().into();
         }
-        if has_said && manner == Manner::Told {
+        if has_said && delivery == FailureDelivery::Reported {
             fail["told"] = true.into();
         }
         self.structure(when, "fail", fail);
@@ -435,7 +439,7 @@ pub mod tests {
     use super::*;
     use crate::backend::{End, ModelEvent, Prompt, Tools};
     use crate::interaction::{Content, Step};
-    use crate::journal::Note;
+    use crate::journal::JournalHandle;
     use crate::namespace::Namespace;
     use crate::recording::{RecordingSession, RecordingWriter};
 
@@ -526,7 +530,7 @@ pub mod tests {
     pub fn prompt(text: &str) -> Prompt {
         Prompt {
             namespace: Namespace::default(),
-            note: Note::default(),
+            note: JournalHandle::default(),
             recording: RecordingSession::default(),
             model: "m[1]*".into(),
             system_instruction: None,

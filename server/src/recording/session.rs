@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::RecordingWriter;
-use crate::backend::{BackendError, End, Foreign, ModelEvent, Prompt};
-use crate::interaction::{CodeResult, Failure, ForeignStep, Found, Media, Step};
+use crate::backend::{BackendError, End, ModelEvent, Passthrough, Prompt};
+use crate::failure;
+use crate::interaction::{CodeResult, Found, Media, PassthroughStep, Step};
 use crate::search;
 
 /// Maximum size of all texts of a recording. It equals the maximum size of a scenario file.
@@ -45,7 +46,7 @@ pub struct Recording {
     /// Index of the first event of the newest turn.
     turn: usize,
     /// A step of an upstream server that is still streaming.
-    foreign: Option<ForeignStep>,
+    passthrough: Option<PassthroughStep>,
     /// Total size of the recorded texts.
     bytes: usize,
 }
@@ -111,7 +112,7 @@ impl RecordingSession {
             events: Vec::new(),
             started: Instant::now(),
             turn: 0,
-            foreign: None,
+            passthrough: None,
             bytes: 0,
         });
         recording.turn = recording.events.len();
@@ -246,31 +247,33 @@ impl Recording {
                 let queries = search::bounded(queries.clone());
                 self.push(RecordedEventKind::Search { queries, found: Vec::new() });
             }
-            ModelEvent::Foreign(Foreign::Started(step)) => {
+            ModelEvent::Passthrough(Passthrough::Started(step)) => {
                 self.push(RecordedEventKind::Step(Value::Null));
-                self.foreign = Some(ForeignStep::new(step.clone()));
+                self.passthrough = Some(PassthroughStep::new(step.clone()));
             }
-            ModelEvent::Foreign(Foreign::Delta(delta)) => {
-                if let Some(foreign) = &mut self.foreign {
-                    foreign.add(delta);
+            ModelEvent::Passthrough(Passthrough::Delta(delta)) => {
+                if let Some(passthrough) = &mut self.passthrough {
+                    passthrough.add(delta);
                 }
                 self.extend_last();
             }
-            ModelEvent::Foreign(Foreign::Stopped) => self.step_stopped(),
-            ModelEvent::Counted(_) | ModelEvent::CountedElsewhere(_) => {
+            ModelEvent::Passthrough(Passthrough::Stopped) => self.step_stopped(),
+            ModelEvent::Counted(_) | ModelEvent::UpstreamUsage(_) => {
                 self.push(RecordedEventKind::Counted)
             }
             ModelEvent::End(end) => self.push(RecordedEventKind::Ended(*end)),
             // A replay assigns its own ids and signatures.
-            ModelEvent::Mark(_) | ModelEvent::Sealed(_) => {}
+            ModelEvent::CallIdentity(_) | ModelEvent::ThoughtSignature(_) => {}
         }
     }
 
     fn step_stopped(&mut self) {
-        if let (Some(foreign), Some(RecordedEvent { kind: RecordedEventKind::Step(step), .. })) =
-            (self.foreign.take(), self.events.last_mut())
+        if let (
+            Some(passthrough),
+            Some(RecordedEvent { kind: RecordedEventKind::Step(step), .. }),
+        ) = (self.passthrough.take(), self.events.last_mut())
         {
-            *step = foreign.into_value();
+            *step = passthrough.into_value();
         }
     }
 
@@ -322,24 +325,21 @@ fn length(event: &ModelEvent) -> usize {
                 found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
             queries.iter().map(String::len).sum::<usize>() + pages.sum::<usize>()
         }
-        ModelEvent::Foreign(Foreign::Started(value) | Foreign::Delta(value)) => {
+        ModelEvent::Passthrough(Passthrough::Started(value) | Passthrough::Delta(value)) => {
             value.to_string().len()
         }
-        ModelEvent::Foreign(Foreign::Stopped)
-        | ModelEvent::Mark(_)
-        | ModelEvent::Sealed(_)
-        | ModelEvent::CountedElsewhere(_)
+        ModelEvent::Passthrough(Passthrough::Stopped)
+        | ModelEvent::CallIdentity(_)
+        | ModelEvent::ThoughtSignature(_)
+        | ModelEvent::UpstreamUsage(_)
         | ModelEvent::Counted(_)
         | ModelEvent::End(_) => 0,
     }
 }
 
-/// The error of a model whose stream ended without an end.
+/// The error of a model whose stream closed before its last event.
 pub fn broke_off() -> BackendError {
-    BackendError::Failed(Failure::new(
-        crate::interaction::FailureKind::Unavailable,
-        "The model broke off in the middle.",
-    ))
+    BackendError::Failed(failure::stream_ended())
 }
 
 #[cfg(test)]

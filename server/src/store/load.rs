@@ -217,7 +217,7 @@ async fn read(
         model: row.try_get("model")?,
         previous_interaction_id: row.try_get("previous_id")?,
         input: record::steps(row.try_get("input")?, &blobs)?,
-        orders: row.try_get("orders")?,
+        resume_state: row.try_get("orders")?,
         owner: Owner::named(row.try_get("owner")?),
     };
     let mut entries = Vec::new();

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::blobs::BlobStore;
 use super::writer::{Append, Writer, Written};
-use super::{Head, Inner, Keep, StoreError, record};
-use crate::interaction::{Event, Fold, Tally, Terms};
+use super::{Head, Inner, Persistence, StoreError, record};
+use crate::interaction::{Event, InteractionSettings, Projection, Tally};
 
 /// An event and when it happened, to the millisecond.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,8 @@ pub struct Entry {
 pub struct Log {
     head: Head,
     /// What its first event will say.
-    terms: Terms,
-    keep: Keep,
+    settings: InteractionSettings,
+    persistence: Persistence,
     created: Timestamp,
     /// Absent where nothing is written: a forgotten interaction, and one that has ended.
     disk: Option<Disk>,
@@ -61,12 +61,12 @@ struct Progress {
 }
 
 impl Log {
-    pub fn forgotten(head: Head, created: Timestamp) -> Log {
-        Log::new(head, Keep::Forgotten, created, None)
+    pub fn ephemeral(head: Head, created: Timestamp) -> Log {
+        Log::new(head, Persistence::Ephemeral, created, None)
     }
 
     pub fn stored(head: Head, created: Timestamp, disk: Disk) -> Log {
-        Log::new(head, Keep::Stored, created, Some(disk))
+        Log::new(head, Persistence::Stored, created, Some(disk))
     }
 
     /// A log from the disk that goes on.
@@ -79,22 +79,22 @@ impl Log {
 
     /// A log from the disk, to which nothing will be added.
     pub fn ended(head: Head, created: Timestamp, entries: Vec<Entry>) -> Log {
-        let log = Log::new(head, Keep::Stored, created, None);
+        let log = Log::new(head, Persistence::Stored, created, None);
         log.publish(entries);
         log.close();
         log
     }
 
-    fn new(head: Head, keep: Keep, created: Timestamp, disk: Option<Disk>) -> Log {
+    fn new(head: Head, persistence: Persistence, created: Timestamp, disk: Option<Disk>) -> Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
-        let (terms, failed) = (Terms::default(), OnceLock::new());
-        Log { head, terms, keep, created, disk, entries, begun, progress, failed }
+        let (settings, failed) = (InteractionSettings::default(), OnceLock::new());
+        Log { head, settings, persistence, created, disk, entries, begun, progress, failed }
     }
 
-    /// The same with these terms.
-    pub fn on(mut self, terms: Terms) -> Log {
-        self.terms = terms;
+    /// Replaces the default settings.
+    pub fn with_settings(mut self, settings: InteractionSettings) -> Log {
+        self.settings = settings;
         self
     }
 
@@ -102,8 +102,8 @@ impl Log {
         &self.head
     }
 
-    pub fn keep(&self) -> Keep {
-        self.keep
+    pub fn persistence(&self) -> Persistence {
+        self.persistence
     }
 
     pub fn created(&self) -> Timestamp {
@@ -153,7 +153,7 @@ impl Log {
     async fn send(self: &Arc<Self>, events: Vec<Event>) -> Result<Option<Written>, StoreError> {
         let at = now();
         let is_first = !self.has_begun();
-        let created = is_first.then_some(Event::Created(self.terms));
+        let created = is_first.then_some(Event::Created(self.settings));
         let entry = |event| Entry { at, event };
         let entries: Vec<_> = created.into_iter().chain(events).map(entry).collect();
         let Some(disk) = &self.disk else {
@@ -184,21 +184,21 @@ impl Log {
     }
 
     /// What the events say so far.
-    pub fn fold(&self) -> Fold {
-        Fold::of(self.entries().iter().map(|entry| &entry.event))
+    pub fn projection(&self) -> Projection {
+        Projection::new(self.entries().iter().map(|entry| &entry.event))
     }
 
     /// What was settled at the beginning.
-    pub fn terms(&self) -> Terms {
+    pub fn settings(&self) -> InteractionSettings {
         match self.entries().first().map(|entry| &entry.event) {
-            Some(Event::Created(terms)) => *terms,
-            _ => self.terms,
+            Some(Event::Created(settings)) => *settings,
+            _ => self.settings,
         }
     }
 
     /// What the first so many entries come to.
     pub fn tally(&self, entries: usize) -> Tally {
-        Tally::of(self.entries().iter().take(entries).map(|entry| &entry.event))
+        Tally::new(self.entries().iter().take(entries).map(|entry| &entry.event))
     }
 
     /// The entries from this number on that are there already.

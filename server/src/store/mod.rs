@@ -39,7 +39,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use crate::interaction::{Step, Terms};
+use crate::interaction::{InteractionSettings, Step};
 use blobs::BlobStore;
 use disk::Disk;
 use reserve::Reserve;
@@ -89,23 +89,23 @@ pub struct Head {
     pub previous_interaction_id: Option<String>,
     pub input: Vec<Step>,
     /// What another server needs to go on with it. Only those in the background have any.
-    pub orders: Option<String>,
+    pub resume_state: Option<String>,
     /// The only one who can find it.
     pub owner: Owner,
 }
 
 impl Head {
     pub fn in_background(&self) -> bool {
-        self.orders.is_some()
+        self.resume_state.is_some()
     }
 }
 
 /// Whether an interaction can be had again after its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum Persistence {
     Stored,
     /// Nothing of it reaches the disk, and it cannot be found.
-    Forgotten,
+    Ephemeral,
 }
 
 /// Why the store did not do its work.
@@ -301,13 +301,18 @@ impl Store {
     }
 
     /// Begins the log of an interaction. It exists from what is first appended on.
-    pub fn begin(&self, head: Head, keep: Keep, terms: Terms) -> Arc<Log> {
+    pub fn begin(
+        &self,
+        head: Head,
+        persistence: Persistence,
+        settings: InteractionSettings,
+    ) -> Arc<Log> {
         let now = log::now();
-        match keep {
-            Keep::Forgotten => Arc::new(Log::forgotten(head, now).on(terms)),
-            Keep::Stored => {
+        match persistence {
+            Persistence::Ephemeral => Arc::new(Log::ephemeral(head, now).with_settings(settings)),
+            Persistence::Stored => {
                 let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
-                self.grows(Log::stored(head, now, self.disk(number, 0)).on(terms))
+                self.grows(Log::stored(head, now, self.disk(number, 0)).with_settings(settings))
             }
         }
     }

@@ -79,8 +79,8 @@ impl<'a> Rows<'a> {
     /// By how much the database grows with them, at most.
     pub fn bytes(&self) -> u64 {
         let interaction = |row: &InteractionRow<'_>| {
-            let orders = row.head.orders.as_ref().map_or(0, String::len);
-            row.input.len() + row.head.model.len() + orders
+            let resume_state = row.head.resume_state.as_ref().map_or(0, String::len);
+            row.input.len() + row.head.model.len() + resume_state
         };
         let content = self.interactions.iter().map(interaction).sum::<usize>()
             + self.events.iter().map(|row| row.record.len()).sum::<usize>();
@@ -104,7 +104,7 @@ impl<'a> Rows<'a> {
                     .push_bind(interaction.head.previous_interaction_id.as_deref())
                     .push_bind(interaction.created_ms)
                     .push_bind(interaction.input)
-                    .push_bind(interaction.head.orders.as_deref())
+                    .push_bind(interaction.head.resume_state.as_deref())
                     .push_bind(interaction.head.owner.name());
             });
         }

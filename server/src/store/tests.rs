@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::ids;
 use crate::interaction::{
-    Content, Delta, Event, Media, MediaKind, Shell, Source, Status, Tokens, Usage,
+    Content, Delta, Event, Media, MediaKind, Source, Status, StepStart, Tokens, Usage,
 };
 
 fn end() -> Event {
@@ -19,7 +19,7 @@ fn head(input: Content) -> Head {
         model: "m".into(),
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![input])],
-        orders: None,
+        resume_state: None,
         owner: Owner::default(),
     }
 }
@@ -31,7 +31,7 @@ fn picture(bytes: &'static [u8]) -> Media {
 
 fn says(text: &str) -> Vec<Event> {
     vec![
-        Event::StepStarted { index: 0, shell: Shell::ModelOutput },
+        Event::StepStarted { index: 0, start: StepStart::ModelOutput },
         Event::StepDelta { index: 0, delta: Delta::Text(text.into()) },
         Event::StepStopped { index: 0 },
     ]
@@ -60,7 +60,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = folder();
     let store = open(folder.path()).await;
     let wanted = head(Content::Media(picture(b"in")));
-    let log = store.begin(wanted.clone(), Keep::Stored, Terms::default());
+    let log = store.begin(wanted.clone(), Persistence::Stored, InteractionSettings::default());
     log.append(says("42")).await.expect("it can be written");
     let delta = Delta::Media(picture(b"out"));
     let events = vec![Event::StepDelta { index: 0, delta }, end()];
@@ -80,7 +80,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn an_interaction_whose_server_died_has_failed() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+    let log =
+        store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
     log.append(says("4")).await.expect("written");
     store.close().await;
 
@@ -90,10 +91,10 @@ async fn an_interaction_whose_server_died_has_failed() {
         .await
         .expect("it reads")
         .expect("it is there");
-    let fold = found.fold();
-    assert_eq!(fold.status(), Status::Failed);
-    assert_eq!(fold.steps().len(), 1, "what had happened is kept");
-    let failure = fold.failure().expect("it failed");
+    let projection = found.projection();
+    assert_eq!(projection.status(), Status::Failed);
+    assert_eq!(projection.steps().len(), 1, "what had happened is kept");
+    let failure = projection.failure().expect("it failed");
     assert_eq!(failure.message, "The server stopped before this interaction ended.");
 }
 
@@ -111,8 +112,9 @@ async fn a_second_server_is_kept_out_of_the_folder() {
 async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
     let folder = folder();
     let store = open(folder.path()).await;
-    for keep in [Keep::Stored, Keep::Forgotten] {
-        let log = store.begin(head(Content::text("?")), keep, Terms::default());
+    for persistence in [Persistence::Stored, Persistence::Ephemeral] {
+        let log =
+            store.begin(head(Content::text("?")), persistence, InteractionSettings::default());
         let readers: Vec<_> = (0..4)
             .map(|from| {
                 let mut follower = log.follow(from);
@@ -129,7 +131,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
         log.append(vec![end()]).await.expect("written");
         for (from, reader) in readers.into_iter().enumerate() {
             let seen = reader.await.expect("it does not panic");
-            assert_eq!(seen, (from..5).collect::<Vec<_>>(), "{keep:?}");
+            assert_eq!(seen, (from..5).collect::<Vec<_>>(), "{persistence:?}");
         }
         let mut late = log.follow(5);
         assert!(late.next().await.is_none(), "nothing follows the last event");
@@ -140,7 +142,8 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
 async fn an_append_that_nobody_waits_for_breaks_no_other() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+    let log =
+        store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
     {
         let append = log.append(says("a"));
         tokio::pin!(append);
@@ -166,7 +169,11 @@ async fn many_writers_at_once_lose_nothing() {
     let writers = (0..300).map(|n| {
         let store = store.clone();
         tokio::spawn(async move {
-            let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+            let log = store.begin(
+                head(Content::text("?")),
+                Persistence::Stored,
+                InteractionSettings::default(),
+            );
             log.append(says(&n.to_string())).await.expect("written");
             log.append(vec![end()]).await.expect("written");
             (n, log.head().id.clone())
@@ -177,7 +184,7 @@ async fn many_writers_at_once_lose_nothing() {
         let found =
             store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
         let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
-        assert_eq!(found.fold().steps(), wanted);
+        assert_eq!(found.projection().steps(), wanted);
     }
 }
 
@@ -187,7 +194,11 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
     for bytes in [b"shared" as &[u8], b"shared", b"own"] {
-        let log = store.begin(head(Content::Media(picture(bytes))), Keep::Stored, Terms::default());
+        let log = store.begin(
+            head(Content::Media(picture(bytes))),
+            Persistence::Stored,
+            InteractionSettings::default(),
+        );
         log.append(vec![end()]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }
@@ -209,10 +220,11 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
 async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+    let log =
+        store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
     assert!(store.delete(&Owner::default(), &log.head().id).await.expect("it can be deleted"));
     log.append(vec![end()]).await.expect("its client still waits");
-    assert_eq!(log.fold().status(), Status::Completed);
+    assert_eq!(log.projection().status(), Status::Completed);
     assert!(
         store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
     );
@@ -224,9 +236,13 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
 async fn what_is_to_be_forgotten_cannot_be_found() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Forgotten, Terms::default());
+    let log = store.begin(
+        head(Content::text("?")),
+        Persistence::Ephemeral,
+        InteractionSettings::default(),
+    );
     log.append(vec![end()]).await.expect("there is memory");
-    assert_eq!(log.keep(), Keep::Forgotten);
+    assert_eq!(log.persistence(), Persistence::Ephemeral);
     assert!(
         store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
     );
@@ -237,7 +253,8 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
 async fn the_log_of_the_database_has_a_limit() {
     let folder = folder();
     let store = open(folder.path()).await;
-    let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+    let log =
+        store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
     let mebibyte = "x".repeat(1 << 20);
     let mut longest = 0;
     for _ in 0..100 {
@@ -254,7 +271,7 @@ async fn blobs_without_a_database_are_no_new_folder() {
         let folder = folder();
         let store = open(folder.path()).await;
         let input = Content::Media(picture(b"in"));
-        let log = store.begin(head(input), Keep::Stored, Terms::default());
+        let log = store.begin(head(input), Persistence::Stored, InteractionSettings::default());
         log.append(vec![end()]).await.expect("it can be written");
         store.close().await;
         for name in ["belljar.sqlite", "belljar.sqlite-wal", "belljar.sqlite-shm"] {
@@ -277,7 +294,7 @@ async fn a_blob_that_has_changed_is_not_given_out() {
     let folder = folder();
     let store = open(folder.path()).await;
     let input = Content::Media(picture(b"a picture"));
-    let log = store.begin(head(input), Keep::Stored, Terms::default());
+    let log = store.begin(head(input), Persistence::Stored, InteractionSettings::default());
     log.append(vec![end()]).await.expect("it can be written");
     let id = log.head().id.clone();
     drop(log);
@@ -296,7 +313,11 @@ async fn a_damaged_database_is_noticed_at_the_start() {
     let folder = folder();
     let store = open(folder.path()).await;
     for number in 0..50 {
-        let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+        let log = store.begin(
+            head(Content::text("?")),
+            Persistence::Stored,
+            InteractionSettings::default(),
+        );
         log.append(says(&"x".repeat(1000 * number))).await.expect("it can be written");
         log.append(vec![end()]).await.expect("it can be written");
     }
@@ -332,7 +353,7 @@ async fn other_users_read_nothing_in_a_folder_that_was_open_before() {
         }
         let store = open(folder.path()).await;
         let input = Content::Media(picture(b"in"));
-        let log = store.begin(head(input), Keep::Stored, Terms::default());
+        let log = store.begin(head(input), Persistence::Stored, InteractionSettings::default());
         log.append(vec![end()]).await.expect("it can be written");
         let wanted = if others { 0o755 } else { 0o700 };
         assert_eq!(mode(folder.path()), wanted, "a folder with other things in it is not ours");
@@ -350,7 +371,11 @@ async fn what_was_created_while_the_clock_was_wrong_is_kept() {
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
     for _ in 0..4 {
-        let log = store.begin(head(Content::text("?")), Keep::Stored, Terms::default());
+        let log = store.begin(
+            head(Content::text("?")),
+            Persistence::Stored,
+            InteractionSettings::default(),
+        );
         log.append(vec![end()]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }
@@ -383,9 +408,9 @@ async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they
     let folder = folder();
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
-    for orders in [None, Some(r#"{"owner": "a"}"#.to_owned())] {
-        let head = Head { orders, ..head(Content::text("?")) };
-        let log = store.begin(head, Keep::Stored, Terms::default());
+    for resume_state in [None, Some(r#"{"owner": "a"}"#.to_owned())] {
+        let head = Head { resume_state, ..head(Content::text("?")) };
+        let log = store.begin(head, Persistence::Stored, InteractionSettings::default());
         log.append(vec![end()]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
 
 use crate::backend::scripted::{self, DryRun, Expect, Scenario};
-use crate::engine::tell;
+use crate::engine::RunReport;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
 use crate::recording::{Secrets, same_picture};
 use crate::sandbox::{Cell, Expected, RunOutput, Sandbox};
@@ -180,7 +180,7 @@ impl Verifier<'_> {
     }
 
     fn result(&self, run: usize, output: &RunOutput) -> CodeResult {
-        let report = tell(output);
+        let report = RunReport::new(output);
         CodeResult {
             call_id: (run - 1).to_string(),
             outcome: report.outcome,

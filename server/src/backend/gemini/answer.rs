@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::Execution;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
 use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
-use crate::backend::{End, Finish, Foreign, Mark, ModelEvent};
-use crate::interaction::{ForeignStep, Reason, Tokens, Usage};
+use crate::backend::{CallIdentity, End, Finish, ModelEvent, Passthrough};
+use crate::interaction::{PassthroughStep, Reason, Tokens, Usage};
 
 /// Maximum number of steps in one response.
 const MAX_STEPS: usize = 1000;
@@ -26,7 +26,7 @@ pub struct Answer {
     steps: usize,
     /// Code that the model wants to run, with the upstream's id and signature of the call. Text
     /// after the call is made up and ignored; its token counts are used.
-    code: Option<(Mark, Option<String>)>,
+    code: Option<(CallIdentity, Option<String>)>,
     /// Calls of the client's functions. They take precedence over code.
     calls: bool,
     /// Events that were read but not yet returned.
@@ -39,8 +39,8 @@ enum Open {
     /// Its signature, if it has arrived.
     Thought(Option<String>),
     Text,
-    Call(ForeignStep),
-    Foreign,
+    Call(PassthroughStep),
+    Passthrough,
 }
 
 impl std::fmt::Debug for Answer {
@@ -127,10 +127,10 @@ impl Answer {
                 self.pending.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
                 Open::Text
             }
-            ("function_call", Execution::Sandbox) => Open::Call(ForeignStep::new(step)),
+            ("function_call", Execution::Sandbox) => Open::Call(PassthroughStep::new(step)),
             _ => {
-                self.pending.push_back(ModelEvent::Foreign(Foreign::Started(step)));
-                Open::Foreign
+                self.pending.push_back(ModelEvent::Passthrough(Passthrough::Started(step)));
+                Open::Passthrough
             }
         });
         Ok(())
@@ -140,8 +140,8 @@ impl Answer {
         let kind = delta["type"].as_str();
         match &mut self.open {
             None => return Err(UpstreamError::Nonsense("a delta without its step".to_owned())),
-            Some(Open::Thought(sealed)) => match kind {
-                Some("thought_signature") => *sealed = signature(&delta),
+            Some(Open::Thought(current)) => match kind {
+                Some("thought_signature") => *current = signature(&delta),
                 _ => {
                     let text = delta["content"]["text"].as_str();
                     self.pending.extend(text.map(|text| ModelEvent::Thought(text.to_owned())));
@@ -153,8 +153,8 @@ impl Answer {
                 self.pending.extend(text.map(|text| ModelEvent::Text(text.to_owned())));
             }
             Some(Open::Call(step)) => step.add(&delta),
-            Some(Open::Foreign) => {
-                self.pending.push_back(ModelEvent::Foreign(Foreign::Delta(delta)));
+            Some(Open::Passthrough) => {
+                self.pending.push_back(ModelEvent::Passthrough(Passthrough::Delta(delta)));
             }
         }
         Ok(())
@@ -164,9 +164,11 @@ impl Answer {
         match self.open.take() {
             None | Some(Open::Text) => {}
             Some(Open::Thought(signature)) => {
-                self.pending.push_back(ModelEvent::Sealed(signature.unwrap_or_default()));
+                self.pending.push_back(ModelEvent::ThoughtSignature(signature.unwrap_or_default()));
             }
-            Some(Open::Foreign) => self.pending.push_back(ModelEvent::Foreign(Foreign::Stopped)),
+            Some(Open::Passthrough) => {
+                self.pending.push_back(ModelEvent::Passthrough(Passthrough::Stopped))
+            }
             Some(Open::Call(step)) => self.call(&step.into_value()),
         }
         Ok(())
@@ -174,14 +176,14 @@ impl Answer {
 
     /// A complete function call. Only the first code call runs: its result may change the others.
     fn call(&mut self, step: &Value) {
-        let mark = Mark {
+        let identity = CallIdentity {
             id: step["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned),
             signature: signature(step).unwrap_or_default(),
         };
         let name = step["name"].as_str().unwrap_or_default();
         if name == RUN_PYTHON {
             let code = python::code(&step["arguments"].to_string());
-            self.code.get_or_insert((mark, code));
+            self.code.get_or_insert((identity, code));
             return;
         }
         self.calls = true;
@@ -190,7 +192,7 @@ impl Answer {
             _ => Value::Object(serde_json::Map::new()),
         };
         let call = ModelEvent::FunctionCall { name: name.to_owned(), arguments };
-        self.pending.extend([ModelEvent::Mark(mark), call]);
+        self.pending.extend([ModelEvent::CallIdentity(identity), call]);
     }
 
     fn end(&mut self, interaction: &Value) -> Result<(), UpstreamError> {
@@ -208,7 +210,7 @@ impl Answer {
         };
         if self.execution == Execution::Upstream {
             let theirs = interaction.get("usage").filter(|usage| usage.is_object());
-            self.pending.extend(theirs.cloned().map(ModelEvent::CountedElsewhere));
+            self.pending.extend(theirs.cloned().map(ModelEvent::UpstreamUsage));
             // The upstream's counts cover all of its turns.
             self.pending.push_back(ModelEvent::End(End { finish, usage: counted }));
             return Ok(());
@@ -216,8 +218,8 @@ impl Answer {
         self.pending.extend(counted.map(ModelEvent::Counted));
         let code = self.code.take().filter(|_| !self.calls);
         match code {
-            Some((mark, Some(code))) => {
-                self.pending.extend([ModelEvent::Mark(mark), ModelEvent::Code(code)]);
+            Some((identity, Some(code))) => {
+                self.pending.extend([ModelEvent::CallIdentity(identity), ModelEvent::Code(code)]);
             }
             Some((_, None)) => {
                 let finish = Finish::Stopped(Reason::MalformedFunctionCall);

@@ -182,7 +182,7 @@ fn as_it_is(step: &Step) -> Value {
                 json!({"type": "google_search_result", "call_id": call_id, "result": found});
             signed(result, signature)
         }
-        Step::Foreign(step) => step.clone(),
+        Step::Passthrough(step) => step.clone(),
     }
 }
 
@@ -203,7 +203,7 @@ fn content(content: &Content) -> Value {
             json!({"type": "text", "text": text, "annotations": annotations})
         }
         Content::Media(media) => of_media(media),
-        Content::Foreign(content) => content.clone(),
+        Content::Passthrough(content) => content.clone(),
     }
 }
 

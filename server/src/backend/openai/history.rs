@@ -38,7 +38,7 @@ pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
             Step::FunctionResult(result) => chat.function_result(result),
             Step::SearchCall(call) => chat.search(call),
             Step::SearchResult(result) => chat.search_result(result),
-            Step::Thought { .. } | Step::Foreign(_) => {}
+            Step::Thought { .. } | Step::Passthrough(_) => {}
         }
     }
     chat.messages
@@ -65,7 +65,7 @@ impl<'a> Chat<'a> {
             match content {
                 Content::Text { text, .. } => parts.push(json!({"type": "text", "text": text})),
                 Content::Media(media) => parts.extend(self.picture(media)),
-                Content::Foreign(_) => {}
+                Content::Passthrough(_) => {}
             }
         }
         self.push_user(parts);
@@ -78,7 +78,7 @@ impl<'a> Chat<'a> {
             match content {
                 Content::Text { text, .. } => self.add_text(text),
                 Content::Media(media) => pictures.extend(self.picture(media)),
-                Content::Foreign(_) => {}
+                Content::Passthrough(_) => {}
             }
         }
         if !pictures.is_empty() {

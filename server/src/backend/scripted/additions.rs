@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::library::Scenarios;
+use super::scenario::library::Scenarios;
 use super::scenario::{self, Scenario};
 use super::template;
 use crate::namespace::{Namespace, PerNamespace};

@@ -6,10 +6,10 @@
 //!   prompt ──▶ conversation ──▶ matcher ──▶ script ──▶ speech ──▶ events
 //! ```
 //!
-//! The conversation alone determines the scenario and the position in it: see [`script`]. Nothing
-//! is counted or stored between requests, so concurrent tests do not interfere. Recordings of the
-//! same question are the exception: they answer in the order in which they were recorded,
-//! separately for each namespace.
+//! The conversation alone determines the scenario and the position in it: see
+//! [`playback::script`]. Nothing is counted or stored between requests, so concurrent tests do not
+//! interfere. Recordings of the same question are the exception: they answer in the order in which
+//! they were recorded, separately for each namespace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,47 +19,31 @@ use tokio::sync::mpsc;
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 use crate::counts::Counted;
 use crate::fault::Fault;
-use crate::interaction::{Content, Failure, FailureKind, Manner, Step};
-use conversation::{Calls, Conversation};
-use library::{Library, Scenarios};
-use speech::Line;
+use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
+use matching::conversation::{Calls, Conversation};
+use matching::{matcher, offer};
+use playback::speech::{self, Line};
+use scenario::library::{self, Library, Scenarios};
 
 mod additions;
-mod after;
-mod asked;
-mod condition;
-mod conversation;
-mod diagnosis;
-mod dry_run;
-mod extent;
-mod given;
-mod keys;
-mod library;
-mod matcher;
-mod names;
-mod offer;
-mod part;
-mod same;
+mod matching;
+mod playback;
 mod scenario;
-mod script;
-mod shadow;
-mod speech;
 mod template;
-mod words;
 
 pub use additions::AddedScenarios;
-pub use asked::{Asked, ClientMessage, asked};
-pub use condition::When;
-pub use diagnosis::frame;
-pub use dry_run::{DryRun, Next};
-pub use given::{ANY, canonical, functions, hash, history_before};
-pub use library::files;
-pub use names::{NAMES, Unknown, unknown};
-pub use part::{Expect, Part};
-pub use same::{IGNORED, Ignore};
+pub use matching::asked::{Asked, ClientMessage, asked};
+pub use matching::condition::When;
+pub use matching::given::{ANY, canonical, functions, hash, history_before};
+pub use matching::same::{IGNORED, Ignore};
+pub use matching::shadow::shadows;
+pub use matching::words::beginning;
+pub use playback::dry_run::{DryRun, Next};
+pub use scenario::diagnosis::frame;
+pub use scenario::library::files;
+pub use scenario::part::{Expect, Part};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
-pub use shadow::shadows;
-pub use words::beginning;
+pub use template::names::{NAMES, Unknown, unknown};
 
 /// Conversations with more text are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
@@ -227,8 +211,8 @@ fn refused(why: String, conversation: Conversation<'_>) -> BackendError {
     if conversation.begins() {
         BackendError::Refused(why)
     } else {
-        let manner = Manner::Thrown;
-        BackendError::Failed(Failure { manner, ..Failure::new(FailureKind::InvalidRequest, why) })
+        let delivery = FailureDelivery::HttpError;
+        BackendError::Failed(Failure { delivery, ..Failure::new(FailureKind::InvalidRequest, why) })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::backend::{End, FileContent, Finish, InputFile, Tools};
 use crate::interaction::{
     CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step, Tokens, Usage,
 };
-use crate::journal::Note;
+use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
 
@@ -62,7 +62,7 @@ fn answered(name: &str, result: Value) -> Step {
 fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
         namespace: Namespace::default(),
-        note: Note::default(),
+        note: JournalHandle::default(),
         recording: RecordingSession::default(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
@@ -114,10 +114,12 @@ fn described(events: Vec<Result<ModelEvent, BackendError>>) -> String {
             Ok(ModelEvent::Lookup { queries }) => ("lookup", format!("{queries:?}")),
             Ok(ModelEvent::Counted(usage)) => ("counted", format!("{usage:?}")),
             Ok(ModelEvent::End(end)) if end == End::default() => continue,
-            Ok(other @ (ModelEvent::Mark(_) | ModelEvent::Sealed(_) | ModelEvent::Foreign(_))) => {
-                ("other", format!("{other:?}"))
-            }
-            Ok(ModelEvent::CountedElsewhere(usage)) => ("counted", usage.to_string()),
+            Ok(
+                other @ (ModelEvent::CallIdentity(_)
+                | ModelEvent::ThoughtSignature(_)
+                | ModelEvent::Passthrough(_)),
+            ) => ("other", format!("{other:?}")),
+            Ok(ModelEvent::UpstreamUsage(usage)) => ("counted", usage.to_string()),
             Ok(ModelEvent::End(end)) => ("end", format!("{end:?}")),
             Err(error) => ("refused", error.to_string()),
         };
@@ -340,7 +342,10 @@ async fn a_refusal_in_the_middle_of_an_interaction_fails_the_request() {
     );
     let output = events(&scripted, prompt(&[user("go"), failed("")])).await;
     let [Err(BackendError::Failed(failure))] = &output[..] else { panic!("{output:?}") };
-    assert_eq!((failure.kind, failure.manner), (FailureKind::InvalidRequest, Manner::Thrown));
+    assert_eq!(
+        (failure.kind, failure.delivery),
+        (FailureKind::InvalidRequest, FailureDelivery::HttpError)
+    );
 }
 
 #[tokio::test]
@@ -357,7 +362,7 @@ scenarios:
     let counts = crate::counts::Counts::default();
     let asked = |room: &str, steps: &[Step]| {
         let namespace = Namespace::named(room).expect("it is a name");
-        Prompt { note: Note::default().counting(counts.of(&namespace)), ..prompt(steps) }
+        Prompt { note: JournalHandle::default().counting(counts.of(&namespace)), ..prompt(steps) }
     };
     let first = asked("x", &[user("go")]);
     assert_eq!(described(events(&scripted, first.clone()).await), "code: print(1)");
@@ -581,7 +586,7 @@ scenarios:
         kind: FailureKind::ResourceExhausted,
         message: "No room for full".into(),
         retry_after: Some(Duration::from_millis(1500)),
-        manner: Manner::Thrown,
+        delivery: FailureDelivery::HttpError,
     };
     let Some(Err(BackendError::Failed(failed))) = output.pop() else { panic!("{output:?}") };
     assert_eq!(failed, failure);
@@ -589,7 +594,7 @@ scenarios:
 
     let output = events(&scripted, prompt(&[user("?")])).await;
     let [Err(BackendError::Failed(dropped))] = &output[..] else { panic!("{output:?}") };
-    assert_eq!(dropped.manner, Manner::Dropped);
+    assert_eq!(dropped.delivery, FailureDelivery::ConnectionDrop);
 }
 
 #[tokio::test]
@@ -662,7 +667,7 @@ fn the_schema_agrees_with_the_parser() {
         agree(file);
     }
     let parts = &serde_json::from_str::<Value>(SCHEMA).expect("it is JSON")["$defs"]["part"];
-    let mut kinds: Vec<&str> = part::KINDS.to_vec();
+    let mut kinds: Vec<&str> = scenario::part::KINDS.to_vec();
     kinds.push("raw");
     kinds.sort_unstable();
     let mut known: Vec<&String> =

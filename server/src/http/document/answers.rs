@@ -26,14 +26,14 @@ fn time(description: &str) -> Value {
 }
 
 fn tier() -> Value {
-    word(&ServiceTier::ALL.map(ServiceTier::word))
+    word(&ServiceTier::ALL.map(ServiceTier::as_str))
 }
 
 fn interactions() -> Components {
     let modality = answer(
         &[],
         json!({
-            "modality": word(&Modality::ALL.map(Modality::word)),
+            "modality": word(&Modality::ALL.map(Modality::as_str)),
             "tokens": count("Number of tokens."),
         }),
     );

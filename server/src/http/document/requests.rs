@@ -64,7 +64,7 @@ fn interactions() -> Components {
             "generation_config": named("InteractionGenerationConfig"),
             "response_format": named("ResponseFormat"),
             "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
-            "service_tier": word(&ServiceTier::ALL.map(ServiceTier::word)),
+            "service_tier": word(&ServiceTier::ALL.map(ServiceTier::as_str)),
         }),
     );
     all([

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::foreign::Foreign;
+use super::passthrough::Passthrough;
 use super::{encode, proto};
 use crate::http::error::ApiError;
 use crate::interaction::{
-    Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Shell, Status, Tokens, Usage,
+    Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Tokens, Usage,
 };
 
 /// Properties of an answer and of each of its chunks.
@@ -36,7 +36,7 @@ impl End {
                 Some(Ok(End { finish_reason: finish_reason(*status), usage: Some(*usage) }))
             }
             Event::Failed(Failure { kind: FailureKind::Stopped(reason), .. }) => {
-                Some(Ok(End { finish_reason: reason.word(), usage: None }))
+                Some(Ok(End { finish_reason: reason.as_str(), usage: None }))
             }
             Event::Failed(failure) => Some(Err(failure.clone().into())),
             _ => None,
@@ -58,7 +58,7 @@ pub struct Parts {
     /// Whether a call of this answer has carried the signature, which all calls share.
     signed: bool,
     /// A step that another server runs.
-    foreign: Option<Foreign>,
+    passthrough: Option<Passthrough>,
 }
 
 impl Parts {
@@ -69,31 +69,35 @@ impl Parts {
             code_id: String::new(),
             call: None,
             signed: false,
-            foreign: None,
+            passthrough: None,
         }
     }
 
     pub fn of(&mut self, event: &Event) -> Option<Value> {
         match event {
-            Event::StepStarted { shell: Shell::FunctionCall { id, name, signature }, .. } => {
+            Event::StepStarted {
+                start: StepStart::FunctionCall { id, name, signature }, ..
+            } => {
                 let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
                 let call = FunctionCall { id, name, arguments: json!({}), signature };
                 self.call = Some((call, String::new()));
                 None
             }
-            Event::StepStarted { shell: Shell::CodeCall { id }, .. } => {
+            Event::StepStarted { start: StepStart::CodeCall { id }, .. } => {
                 self.code_id.clone_from(id);
                 None
             }
-            Event::StepStarted { shell: Shell::Foreign(step), .. } => {
-                self.foreign = Some(Foreign::new(step));
+            Event::StepStarted { start: StepStart::Passthrough(step), .. } => {
+                self.passthrough = Some(Passthrough::new(step));
                 None
             }
-            Event::StepDelta { delta: Delta::Foreign(delta), .. } => {
-                self.foreign.as_mut()?.part(delta, self.thoughts)
+            Event::StepDelta { delta: Delta::Passthrough(delta), .. } => {
+                self.passthrough.as_mut()?.part(delta, self.thoughts)
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
-            Event::StepStopped { .. } if self.foreign.is_some() => self.foreign.take()?.end(),
+            Event::StepStopped { .. } if self.passthrough.is_some() => {
+                self.passthrough.take()?.end()
+            }
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
                 if let Ok(arguments) = serde_json::from_str(&arguments) {
@@ -107,7 +111,7 @@ impl Parts {
             }
             Event::StepStarted { .. }
             | Event::Created(_)
-            | Event::CountedElsewhere(_)
+            | Event::UpstreamUsage(_)
             | Event::Finished { .. }
             | Event::Failed(_) => None,
         }
@@ -138,7 +142,7 @@ impl Parts {
             | Delta::SearchResult(_)
             | Delta::Citations(_)
             // Not a part in this API, and a request cannot cause it.
-            | Delta::Foreign(_) => None,
+            | Delta::Passthrough(_) => None,
         }
     }
 
@@ -247,7 +251,7 @@ pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
     if usage.cached > 0 {
         json["cachedContentTokenCount"] = usage.cached.into();
     }
-    json["serviceTier"] = about.tier.word().into();
+    json["serviceTier"] = about.tier.as_str().into();
     json
 }
 
@@ -258,7 +262,7 @@ pub fn counted(tokens: &Tokens) -> Value {
 
 fn details(tokens: &Tokens) -> Value {
     let counts = tokens.by_modality().map(|(modality, count)| {
-        json!({"modality": modality.word().to_uppercase(), "tokenCount": count})
+        json!({"modality": modality.as_str().to_uppercase(), "tokenCount": count})
     });
     counts.collect()
 }

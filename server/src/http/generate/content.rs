@@ -177,7 +177,7 @@ impl History {
                 self.calls.answered.insert(call_id.clone());
                 self.steps.push(Step::FunctionResult(FunctionResult { call_id, ..result }));
             }
-            PartData::Foreign(part) => self.steps.push(Step::Foreign(part)),
+            PartData::Passthrough(part) => self.steps.push(Step::Passthrough(part)),
         }
     }
 

@@ -28,7 +28,7 @@ pub enum PartData {
     FunctionCall(FunctionCall),
     FunctionResult(FunctionResult),
     /// A call of a tool that this server does not have, or its result.
-    Foreign(Value),
+    Passthrough(Value),
 }
 
 /// The possible data of a part, which has exactly one.
@@ -100,7 +100,7 @@ pub fn read(node: Node) -> Result<Part, WireError> {
         Some("codeExecutionResult") => result(message(&mut fields, "codeExecutionResult")?)?,
         Some("functionCall") => function_call(message(&mut fields, "functionCall")?)?,
         Some("functionResponse") => function_result(message(&mut fields, "functionResponse")?)?,
-        Some(_) => return Ok(Part { data: PartData::Foreign(fields.into_value()), signature }),
+        Some(_) => return Ok(Part { data: PartData::Passthrough(fields.into_value()), signature }),
     };
     fields.done()?;
     Ok(Part { data, signature })

@@ -9,7 +9,7 @@ use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::interaction::{ServiceTier, Step};
-use crate::store::{Keep, Owner};
+use crate::store::{Owner, Persistence};
 
 /// A request for an answer, and its options.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ fn request(model: &str, input: Vec<Step>) -> Request {
         system_instruction: None,
         tools: Default::default(),
         generation_config: Value::Null,
-        keep: Keep::Forgotten,
+        persistence: Persistence::Ephemeral,
         background: false,
         service_tier: ServiceTier::default(),
         // Set from the request's key; the body cannot set it.
@@ -114,7 +114,7 @@ fn tier(node: Node) -> Result<ServiceTier, WireError> {
     if word == "unspecified" {
         return Ok(ServiceTier::default());
     }
-    let tier = ServiceTier::of_word(word).filter(|tier| *tier != ServiceTier::Deferred);
+    let tier = word.parse().ok().filter(|tier: &ServiceTier| *tier != ServiceTier::Deferred);
     tier.ok_or_else(|| node.wrong(format!("'{word}' is not one of flex, standard, priority")))
 }
 
@@ -171,7 +171,7 @@ mod tests {
         assert!(request.tools.code_execution);
         let config = json!({"temperature": 1, "thinking_summaries": "auto", "tool_choice": "any"});
         assert_eq!(request.generation_config, config);
-        assert_eq!(request.keep, Keep::Forgotten);
+        assert_eq!(request.persistence, Persistence::Ephemeral);
     }
 
     #[test]

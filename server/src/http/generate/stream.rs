@@ -16,7 +16,7 @@ use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::deadline::Deadline;
 use crate::http::error::{self, ApiError};
-use crate::interaction::{Event, Failure, Manner, Tally};
+use crate::interaction::{Event, Failure, FailureDelivery, Tally};
 
 /// How chunks are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,11 @@ pub fn stream(
                     break;
                 }
             };
-            if let Event::Failed(Failure { manner: Manner::Dropped, .. }) = entry.event {
+            if let Event::Failed(Failure { delivery: FailureDelivery::ConnectionDrop, .. }) = entry.event {
                 yield Err(error::disconnected().await);
                 return;
             }
-            tally.hear(&entry.event);
+            tally.add(&entry.event);
             let part = parts.of(&entry.event);
             grounding.add(&entry.event, part.as_ref());
             if let Some(part) = part {

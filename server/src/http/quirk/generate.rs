@@ -236,7 +236,7 @@ fn instead(oddity: Oddity, answer: &Value) -> Option<Value> {
 /// As the server reports a model that stopped without output.
 fn stopped(reason: Reason, answer: &Value) -> Value {
     let content = json!({"parts": [{"text": ""}], "role": "model"});
-    let candidate = json!({"content": content, "index": 0, "finishReason": reason.word()});
+    let candidate = json!({"content": content, "index": 0, "finishReason": reason.as_str()});
     let mut odd = json!({"candidates": [candidate]});
     for name in ["modelVersion", "responseId"] {
         odd[name] = answer[name].clone();

@@ -127,7 +127,7 @@ fn data_of(piece: &Bytes) -> Option<(&str, Value)> {
 
 /// The failure that a client of the interactions API gets when the model stops.
 fn stopped(reason: Reason) -> Failure {
-    let why = format!("The model stopped without an answer: {}.", reason.word());
+    let why = format!("The model stopped without an answer: {}.", reason.as_str());
     Failure::new(FailureKind::Stopped(reason), why)
 }
 

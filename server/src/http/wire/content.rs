@@ -63,7 +63,7 @@ pub fn content(mut fields: ObjectReader, unknown: UnknownContent) -> Result<Cont
     match (kind.as_str(), media_kind(&kind), unknown) {
         ("text", _, _) => text(fields, unknown),
         (_, Some(kind), _) => media(kind, fields, unknown),
-        (_, None, UnknownContent::Keep) => Ok(Content::Foreign(fields.into_value())),
+        (_, None, UnknownContent::Keep) => Ok(Content::Passthrough(fields.into_value())),
         (_, None, UnknownContent::Refuse) => {
             let known = "text, image, audio, video, document";
             Err(fields.wrong(format!("unknown content type '{kind}': expected one of {known}")))
@@ -175,7 +175,7 @@ pub fn to_json(content: &Content) -> Value {
             json
         }
         Content::Media(media) => media_to_json(media),
-        Content::Foreign(content) => content.clone(),
+        Content::Passthrough(content) => content.clone(),
     }
 }
 

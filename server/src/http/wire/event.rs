@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::content;
 use super::interaction::{Interaction, id_in_stream, word};
 use super::{step, usage};
+use crate::failure::INTERNAL;
 use crate::http::error::{Code, LATE};
-use crate::interaction::{Delta, Event, Shell, Status, Summaries, Tally};
+use crate::interaction::{Delta, Event, Status, StepStart, Summaries, Tally};
 use crate::store::Log;
 
 /// An event on the wire.
@@ -61,7 +62,7 @@ impl Frame {
 
     /// The stream ends early, for a reason outside of the log. Such a frame has no position in it.
     pub fn broken_off(entry: usize) -> Frame {
-        error_frame(entry, Code::Internal, "Internal error encountered.")
+        error_frame(entry, Code::Internal, INTERNAL)
     }
 
     /// The client's deadline has passed.
@@ -90,11 +91,11 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
                 .map(|(frame, (name, body))| Frame { name, body, place: Place { entry, frame } })
                 .collect()
         }
-        Event::StepStarted { index, shell: begun } => {
-            one("step.start", json!({"index": index, "step": shell(begun)}))
+        Event::StepStarted { index, start } => {
+            one("step.start", json!({"index": index, "step": step_start(start)}))
         }
         Event::StepDelta { delta: Delta::ThoughtSummary(_), .. }
-            if log.terms().summaries == Summaries::Hidden =>
+            if log.settings().summaries == Summaries::Hidden =>
         {
             Vec::new()
         }
@@ -114,7 +115,7 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
             one("step.stop", body)
         }
         // Reported by the final event.
-        Event::CountedElsewhere(_) => Vec::new(),
+        Event::UpstreamUsage(_) => Vec::new(),
         Event::Finished { status, usage } => {
             let interaction = Interaction::without_steps(log, *status, Some(*usage));
             one("interaction.completed", json!({"interaction": interaction}))
@@ -131,28 +132,30 @@ fn error_frame(entry: usize, code: Code, message: &str) -> Frame {
 }
 
 /// The announcement of a step. The payload of a server-side tool follows in one delta.
-fn shell(shell: &Shell) -> Value {
-    match shell {
-        Shell::Thought => json!({"type": "thought"}),
-        Shell::ModelOutput => json!({"type": "model_output"}),
-        Shell::CodeCall { id } => json!({"id": id, "signature": "", "type": "code_execution_call"}),
-        Shell::CodeResult { call_id } => {
+fn step_start(start: &StepStart) -> Value {
+    match start {
+        StepStart::Thought => json!({"type": "thought"}),
+        StepStart::ModelOutput => json!({"type": "model_output"}),
+        StepStart::CodeCall { id } => {
+            json!({"id": id, "signature": "", "type": "code_execution_call"})
+        }
+        StepStart::CodeResult { call_id } => {
             json!({"call_id": call_id, "signature": "", "type": "code_execution_result"})
         }
-        Shell::SearchCall { id } => {
+        StepStart::SearchCall { id } => {
             json!({"id": id, "signature": "", "type": "google_search_call"})
         }
-        Shell::SearchResult { call_id } => {
+        StepStart::SearchResult { call_id } => {
             json!({"call_id": call_id, "signature": "", "type": "google_search_result"})
         }
-        Shell::FunctionCall { id, name, signature } => json!({
+        StepStart::FunctionCall { id, name, signature } => json!({
             "id": id,
             "name": name,
             "arguments": {},
             "signature": signature,
             "type": "function_call",
         }),
-        Shell::Foreign(step) => step.clone(),
+        StepStart::Passthrough(step) => step.clone(),
     }
 }
 
@@ -193,7 +196,7 @@ fn delta(delta: &Delta) -> Value {
             json!({"type": "text_annotation_delta", "annotations": annotations})
         }
         Delta::FunctionArguments(json) => json!({"type": "arguments_delta", "arguments": json}),
-        Delta::Foreign(delta) => delta.clone(),
+        Delta::Passthrough(delta) => delta.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::WireError;
 use super::content::decode;
 use super::json_reader::Node;
-use crate::engine;
+use crate::engine::RunReport;
 use crate::http::pieces::base64;
 use crate::sandbox::RunOutput;
 
@@ -67,7 +67,7 @@ fn plain_name(node: Node) -> Result<String, WireError> {
 }
 
 pub fn answer(output: &RunOutput) -> Value {
-    let told = engine::tell(output);
+    let report = RunReport::new(output);
     let images = output
         .images
         .iter()
@@ -76,10 +76,10 @@ pub fn answer(output: &RunOutput) -> Value {
         output.files.iter().map(|file| json!({"name": file.path, "data": base64(&file.content)}));
     let finished = &output.finished;
     let mut answer = json!({
-        "outcome": told.outcome.as_str(),
-        "stdout": told.stdout,
+        "outcome": report.outcome.as_str(),
+        "stdout": report.stdout,
         "stdout_bytes_left_out": output.stdout_left_out,
-        "stderr": told.stderr,
+        "stderr": report.stderr,
         "stderr_bytes_left_out": output.stderr_left_out,
         "images": images.collect::<Vec<_>>(),
         "images_left_out": finished.images_left_out,

@@ -8,7 +8,7 @@ use super::{step, usage};
 use crate::http::error::Code;
 use crate::ids;
 use crate::interaction::{Status, Step, Summaries, Usage};
-use crate::store::{Keep, Log};
+use crate::store::{Log, Persistence};
 
 /// 2026-01-01 00:00:00 UTC.
 const SEEDED_AT: Timestamp = Timestamp::constant(1_767_225_600, 0);
@@ -51,34 +51,34 @@ pub enum Show {
 impl<'a> Interaction<'a> {
     /// The complete object.
     pub fn of(log: &'a Log, show: Show) -> Interaction<'a> {
-        let fold = log.fold();
+        let projection = log.projection();
         let head = log.head();
         let input = match show {
             Show::ModelSteps => &[],
             Show::Everything => &head.input[..],
         };
-        let summaries = log.terms().summaries;
-        let steps = fold.steps().iter().map(|step| shown(step, summaries));
-        let error = fold.failure().map(|failure| {
+        let summaries = log.settings().summaries;
+        let steps = projection.steps().iter().map(|step| shown(step, summaries));
+        let error = projection.failure().map(|failure| {
             [json!({"code": Code::of(failure.kind).word(), "message": failure.message})]
         });
         Interaction {
-            id: (log.keep() == Keep::Stored).then_some(&head.id),
+            id: (log.persistence() == Persistence::Stored).then_some(&head.id),
             steps: Some(input.iter().map(step::to_json).chain(steps).collect()),
             errors: error,
             previous_interaction_id: head.previous_interaction_id.as_deref(),
-            ..Interaction::without_steps(log, fold.status(), fold.usage())
+            ..Interaction::without_steps(log, projection.status(), projection.usage())
         }
     }
 
     /// As in the final event of a stream.
     pub fn without_steps(log: &'a Log, status: Status, counted: Option<Usage>) -> Interaction<'a> {
-        let elsewhere = || log.fold().counted_elsewhere().cloned();
+        let elsewhere = || log.projection().upstream_usage().cloned();
         Interaction {
             usage: counted.map(|counted| elsewhere().unwrap_or_else(|| usage::to_json(&counted))),
             created: Some(time(dated(log, log.created()))),
             updated: Some(time(dated(log, log.updated()))),
-            service_tier: Some(log.terms().tier.word()),
+            service_tier: Some(log.settings().tier.as_str()),
             ..Interaction::begun(log, status)
         }
     }
@@ -119,9 +119,9 @@ fn shown(step: &Step, summaries: Summaries) -> Value {
 
 /// An interaction that is not stored has an empty id in a stream.
 pub fn id_in_stream(log: &Log) -> &str {
-    match log.keep() {
-        Keep::Stored => &log.head().id,
-        Keep::Forgotten => "",
+    match log.persistence() {
+        Persistence::Stored => &log.head().id,
+        Persistence::Ephemeral => "",
     }
 }
 

@@ -10,7 +10,7 @@ use super::{WireError, format, generation, input, tool};
 use crate::backend::Tools;
 use crate::engine::Request;
 use crate::interaction::ServiceTier;
-use crate::store::{Keep, Owner};
+use crate::store::{Owner, Persistence};
 
 /// A request to create an interaction, and its options.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         system_instruction: fields.string("system_instruction")?,
         tools,
         generation_config,
-        keep: if store { Keep::Stored } else { Keep::Forgotten },
+        persistence: if store { Persistence::Stored } else { Persistence::Ephemeral },
         background,
         service_tier: fields.take("service_tier").map(tier).transpose()?.unwrap_or_default(),
         // Set from the request's key; the body cannot set it.
@@ -93,8 +93,8 @@ fn model(fields: &mut ObjectReader) -> Result<String, WireError> {
 
 /// Only the response's `service_tier` depends on it.
 fn tier(node: Node) -> Result<ServiceTier, WireError> {
-    let word = node.one_of(&ServiceTier::ALL.map(ServiceTier::word))?;
-    Ok(ServiceTier::of_word(&word).unwrap_or_default())
+    let word = node.one_of(&ServiceTier::ALL.map(ServiceTier::as_str))?;
+    Ok(word.parse().unwrap_or_default())
 }
 
 /// ObjectReader that are validated like Google's, and then ignored.
@@ -125,7 +125,7 @@ mod tests {
     fn a_minimal_request_has_googles_defaults() {
         let Create { request, stream } = read(json!({})).expect("it is valid");
         assert!(!stream);
-        assert_eq!(request.keep, Keep::Stored);
+        assert_eq!(request.persistence, Persistence::Stored);
         assert_eq!(request.model, "m");
         assert!(request.tools.offered.is_empty());
         assert_eq!(request.generation_config, Value::Null);
@@ -142,7 +142,7 @@ mod tests {
         });
         let Create { request, stream } = read(every).expect("it is valid");
         assert!(stream && !request.background);
-        assert_eq!(request.keep, Keep::Forgotten);
+        assert_eq!(request.persistence, Persistence::Ephemeral);
         assert_eq!(request.model, "gemini-x");
         assert_eq!(request.previous_interaction_id.as_deref(), Some("v1_x"));
         assert_eq!(request.system_instruction.as_deref(), Some("Be brief."));

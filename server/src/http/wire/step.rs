@@ -34,7 +34,7 @@ pub fn step(mut fields: ObjectReader) -> Result<Step, WireError> {
 }
 
 fn foreign(fields: ObjectReader) -> Step {
-    Step::Foreign(fields.into_value())
+    Step::Passthrough(fields.into_value())
 }
 
 fn user_input(mut fields: ObjectReader) -> Result<Step, WireError> {
@@ -60,7 +60,7 @@ fn code_call(mut fields: ObjectReader) -> Result<Step, WireError> {
     if !language.eq_ignore_ascii_case("python") {
         // Agents of other services run bash. It is kept as part of their history; this server never
         // writes it.
-        return Ok(Step::Foreign(whole.into_value()));
+        return Ok(Step::Passthrough(whole.into_value()));
     }
     Ok(Step::CodeCall(CodeCall {
         id: fields.string("id")?.unwrap_or_default(),
@@ -153,7 +153,7 @@ fn function_result(mut fields: ObjectReader) -> Result<Step, WireError> {
 fn text_of(contents: Vec<Content>) -> String {
     let texts = contents.into_iter().filter_map(|content| match content {
         Content::Text { text, .. } => Some(text),
-        Content::Media(_) | Content::Foreign(_) => None,
+        Content::Media(_) | Content::Passthrough(_) => None,
     });
     texts.collect()
 }
@@ -212,7 +212,7 @@ pub fn to_json(step: &Step) -> Value {
             "is_error": result.is_error,
             "result": found(result),
         }),
-        Step::Foreign(step) => step.clone(),
+        Step::Passthrough(step) => step.clone(),
     }
 }
 

@@ -26,5 +26,7 @@ pub fn to_json(usage: &Usage) -> Value {
 
 fn by_modality(tokens: &Tokens) -> Vec<Value> {
     let counts = tokens.by_modality();
-    counts.map(|(modality, count)| json!({"modality": modality.word(), "tokens": count})).collect()
+    counts
+        .map(|(modality, count)| json!({"modality": modality.as_str(), "tokens": count}))
+        .collect()
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::interaction::{Content, Media, MediaKind, Source, Status, Step, Terms, Usage};
-use crate::store::{Head, Keep, Owner, Store};
+use crate::interaction::{
+    Content, InteractionSettings, Media, MediaKind, Source, Status, Step, Usage,
+};
+use crate::store::{Head, Owner, Persistence, Store};
 
 const LIMITS: FileLimits =
     FileLimits { file_bytes: 100, total_bytes: 150, lifetime: Duration::from_secs(48 * 60 * 60) };
@@ -284,10 +286,10 @@ async fn bytes_that_somebody_else_needs_stay() {
         model: "m".into(),
         previous_interaction_id: None,
         input: vec![Step::UserInput(vec![Content::Media(media)])],
-        orders: None,
+        resume_state: None,
         owner: owner.clone(),
     };
-    let log = store.begin(head, Keep::Stored, Terms::default());
+    let log = store.begin(head, Persistence::Stored, InteractionSettings::default());
     let end =
         crate::interaction::Event::Finished { status: Status::Completed, usage: Usage::default() };
     log.append(vec![end]).await.expect("it can be written");

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::step::{CitationRecord, CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
 use crate::interaction::{
-    Delta, Event, Failure, FailureKind, Modality, Reason, SearchResult, ServiceTier, Shell, Status,
-    Summaries, Terms, Tokens, Usage,
+    Delta, Event, Failure, FailureKind, InteractionSettings, Modality, Reason, SearchResult,
+    ServiceTier, Status, StepStart, Summaries, Tokens, Usage,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,12 +49,25 @@ pub enum Record {
 pub enum ShellRecord {
     Thought,
     ModelOutput,
-    CodeCall { id: String },
-    CodeResult { call_id: String },
-    SearchCall { id: String },
-    SearchResult { call_id: String },
-    FunctionCall { id: String, name: String, signature: String },
-    Foreign(Value),
+    CodeCall {
+        id: String,
+    },
+    CodeResult {
+        call_id: String,
+    },
+    SearchCall {
+        id: String,
+    },
+    SearchResult {
+        call_id: String,
+    },
+    FunctionCall {
+        id: String,
+        name: String,
+        signature: String,
+    },
+    #[serde(rename = "foreign")]
+    Passthrough(Value),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -208,7 +221,7 @@ impl MediaTokens {
             (Modality::Document, self.document),
         ]
         .into_iter()
-        .map(|(modality, count)| Tokens::of(modality, count))
+        .map(|(modality, count)| Tokens::new(modality, count))
         .sum();
         let mut tokens = Tokens::text(total.saturating_sub(media.total()));
         tokens += media;
@@ -219,19 +232,19 @@ impl MediaTokens {
 impl Record {
     pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
         match event.clone() {
-            Event::Created(Terms { tier, prompt, summaries }) => Record::Begun {
+            Event::Created(InteractionSettings { tier, prompt, summaries }) => Record::Begun {
                 tier: tier.into(),
                 prompt: prompt.map(Into::into),
                 hides_summaries: summaries == Summaries::Hidden,
             },
-            Event::StepStarted { index, shell } => {
-                Record::StepStarted { index, shell: shell.into() }
+            Event::StepStarted { index, start } => {
+                Record::StepStarted { index, shell: start.into() }
             }
             Event::StepDelta { index, delta } => {
                 Record::StepDelta { index, delta: DeltaRecord::of(delta, blobs) }
             }
             Event::StepStopped { index } => Record::StepStopped { index },
-            Event::CountedElsewhere(usage) => Record::CountedElsewhere(usage),
+            Event::UpstreamUsage(usage) => Record::CountedElsewhere(usage),
             Event::Finished { status, usage } => {
                 Record::Finished { status: status.into(), usage: usage.into() }
             }
@@ -244,20 +257,22 @@ impl Record {
 
     pub fn event(self, blobs: &Blobs) -> Result<Event, RecordError> {
         Ok(match self {
-            Record::Created => Event::Created(Terms::default()),
-            Record::Begun { tier, prompt, hides_summaries } => Event::Created(Terms {
-                tier: tier.into(),
-                prompt: prompt.map(Into::into),
-                summaries: if hides_summaries { Summaries::Hidden } else { Summaries::Shown },
-            }),
+            Record::Created => Event::Created(InteractionSettings::default()),
+            Record::Begun { tier, prompt, hides_summaries } => {
+                Event::Created(InteractionSettings {
+                    tier: tier.into(),
+                    prompt: prompt.map(Into::into),
+                    summaries: if hides_summaries { Summaries::Hidden } else { Summaries::Shown },
+                })
+            }
             Record::StepStarted { index, shell } => {
-                Event::StepStarted { index, shell: shell.into() }
+                Event::StepStarted { index, start: shell.into() }
             }
             Record::StepDelta { index, delta } => {
                 Event::StepDelta { index, delta: delta.delta(blobs)? }
             }
             Record::StepStopped { index } => Event::StepStopped { index },
-            Record::CountedElsewhere(usage) => Event::CountedElsewhere(usage),
+            Record::CountedElsewhere(usage) => Event::UpstreamUsage(usage),
             Record::Finished { status, usage } => {
                 Event::Finished { status: status.into(), usage: usage.into() }
             }
@@ -292,7 +307,7 @@ impl DeltaRecord {
                 DeltaRecord::Citations(citations.into_iter().map(Into::into).collect())
             }
             Delta::FunctionArguments(json) => DeltaRecord::FunctionArguments(json),
-            Delta::Foreign(delta) => DeltaRecord::Foreign(delta),
+            Delta::Passthrough(delta) => DeltaRecord::Foreign(delta),
         }
     }
 
@@ -316,7 +331,7 @@ impl DeltaRecord {
                 Delta::Citations(citations.into_iter().map(Into::into).collect())
             }
             DeltaRecord::FunctionArguments(json) => Delta::FunctionArguments(json),
-            DeltaRecord::Foreign(delta) => Delta::Foreign(delta),
+            DeltaRecord::Foreign(delta) => Delta::Passthrough(delta),
         })
     }
 }
@@ -347,7 +362,7 @@ macro_rules! same_names {
 }
 
 same_names!(
-    Shell,
+    StepStart,
     ShellRecord,
     Thought,
     ModelOutput,
@@ -356,7 +371,7 @@ same_names!(
     SearchCall { id },
     SearchResult { call_id },
     FunctionCall { id, name, signature },
-    Foreign(step)
+    Passthrough(step)
 );
 same_names!(
     Status,
@@ -463,15 +478,15 @@ mod tests {
 
     #[test]
     fn every_event_comes_back_as_it_was() {
-        let shells = [
-            Shell::Thought,
-            Shell::ModelOutput,
-            Shell::CodeCall { id: "c".into() },
-            Shell::CodeResult { call_id: "c".into() },
-            Shell::SearchCall { id: "g".into() },
-            Shell::SearchResult { call_id: "g".into() },
-            Shell::FunctionCall { id: "f".into(), name: "n".into(), signature: "s".into() },
-            Shell::Foreign(json!({"type": "google_search_call"})),
+        let starts = [
+            StepStart::Thought,
+            StepStart::ModelOutput,
+            StepStart::CodeCall { id: "c".into() },
+            StepStart::CodeResult { call_id: "c".into() },
+            StepStart::SearchCall { id: "g".into() },
+            StepStart::SearchResult { call_id: "g".into() },
+            StepStart::FunctionCall { id: "f".into(), name: "n".into(), signature: "s".into() },
+            StepStart::Passthrough(json!({"type": "google_search_call"})),
         ];
         let deltas = [
             Delta::ThoughtSummary("Hm".into()),
@@ -501,7 +516,7 @@ mod tests {
             }),
             Delta::Citations(vec![Citation { title: "t".into(), url: "u".into(), range: 1..7 }]),
             Delta::FunctionArguments("{\"a\":".into()),
-            Delta::Foreign(json!({"type": "from_the_future", "x": [1]})),
+            Delta::Passthrough(json!({"type": "from_the_future", "x": [1]})),
         ];
         let statuses = [
             Status::InProgress,
@@ -529,21 +544,24 @@ mod tests {
         ];
         let reasons = Reason::ALL.map(FailureKind::Stopped);
         let mut media = Tokens::text(1);
-        Modality::ALL.into_iter().for_each(|modality| media += Tokens::of(modality, 10));
+        Modality::ALL.into_iter().for_each(|modality| media += Tokens::new(modality, 10));
         let text = Tokens::text(4);
-        let (input, output) = (Tokens::of(Modality::Video, 2), media);
+        let (input, output) = (Tokens::new(Modality::Video, 2), media);
         let (thought, tool_use, searches) = (3, text, 6);
         let usage = Usage { input, output, thought, tool_use, cached: u64::MAX, searches };
-        let terms = ServiceTier::ALL.map(|tier| Event::Created(Terms { tier, ..Terms::default() }));
-        let hidden = Terms { summaries: Summaries::Hidden, ..Terms::default() };
-        let prompt = Terms { prompt: Some(media), ..Terms::default() };
-        let counted = Event::CountedElsewhere(json!({"total_tokens": 7}));
+        let settings = ServiceTier::ALL.map(|tier| {
+            Event::Created(InteractionSettings { tier, ..InteractionSettings::default() })
+        });
+        let hidden =
+            InteractionSettings { summaries: Summaries::Hidden, ..InteractionSettings::default() };
+        let prompt = InteractionSettings { prompt: Some(media), ..InteractionSettings::default() };
+        let counted = Event::UpstreamUsage(json!({"total_tokens": 7}));
         let created = [prompt, hidden].map(Event::Created);
         let wanted = [Event::StepStopped { index: 7 }, counted]
             .into_iter()
             .chain(created)
-            .chain(terms)
-            .chain(shells.map(|shell| Event::StepStarted { index: 1, shell }))
+            .chain(settings)
+            .chain(starts.map(|start| Event::StepStarted { index: 1, start }))
             .chain(deltas.map(|delta| Event::StepDelta { index: 2, delta }))
             .chain(statuses.map(|status| Event::Finished { status, usage }))
             .chain(
@@ -558,7 +576,7 @@ mod tests {
     #[test]
     fn a_row_of_one_event_reads_as_it_was_written_before_there_were_lists() {
         for (json, wanted) in [
-            (r#""created""#, Event::Created(Terms::default())),
+            (r#""created""#, Event::Created(InteractionSettings::default())),
             (r#"{"step_stopped":{"index":7}}"#, Event::StepStopped { index: 7 }),
         ] {
             assert_eq!(events(json, &Blobs::default()).expect("it reads"), [wanted]);
@@ -581,7 +599,8 @@ mod tests {
         };
         assert_eq!(read(finished), [Event::Finished { status: Status::Completed, usage }]);
         let begun = r#"{"begun": {"tier": "flex", "prompt": null}}"#;
-        let terms = Terms { tier: ServiceTier::Flex, ..Terms::default() };
-        assert_eq!(read(begun), [Event::Created(terms)]);
+        let settings =
+            InteractionSettings { tier: ServiceTier::Flex, ..InteractionSettings::default() };
+        assert_eq!(read(begun), [Event::Created(settings)]);
     }
 }

@@ -156,7 +156,7 @@ impl Record {
                 let found = found.into_iter().map(Into::into).collect();
                 Record::SearchResult { call_id, found, suggestions, is_error, signature }
             }
-            Step::Foreign(step) => Record::Foreign(step),
+            Step::Passthrough(step) => Record::Foreign(step),
         }
     }
 
@@ -186,7 +186,7 @@ impl Record {
                 let result = SearchResult { call_id, found, suggestions, is_error, signature };
                 Step::SearchResult(result)
             }
-            Record::Foreign(step) => Step::Foreign(step),
+            Record::Foreign(step) => Step::Passthrough(step),
         })
     }
 }
@@ -199,7 +199,7 @@ impl ContentRecord {
                 ContentRecord::Text { text, annotations, citations }
             }
             Content::Media(media) => ContentRecord::Media(MediaRecord::of(media, blobs)),
-            Content::Foreign(content) => ContentRecord::Foreign(content),
+            Content::Passthrough(content) => ContentRecord::Foreign(content),
         }
     }
 
@@ -210,7 +210,7 @@ impl ContentRecord {
                 Content::Text { text, annotations, citations }
             }
             ContentRecord::Media(media) => Content::Media(media.media(blobs)?),
-            ContentRecord::Foreign(content) => Content::Foreign(content),
+            ContentRecord::Foreign(content) => Content::Passthrough(content),
         })
     }
 }
@@ -345,7 +345,7 @@ mod tests {
                 media(MediaKind::Audio, Source::Inline(Bytes::from_static(b"png"))),
                 media(MediaKind::Video, Source::Uri("gs://x".into())),
                 media(MediaKind::Document, Source::Inline(Bytes::new())),
-                Content::Foreign(json!({"type": "smell", "notes": [1, 2]})),
+                Content::Passthrough(json!({"type": "smell", "notes": [1, 2]})),
             ]),
             Step::Thought { summary: "Hm.".into(), signature: "c2ln".into() },
             Step::ModelOutput(vec![Content::text("42")]),
@@ -381,7 +381,7 @@ mod tests {
                 is_error: true,
                 signature: "s".into(),
             }),
-            Step::Foreign(json!({"type": "tool_call", "id": "x"})),
+            Step::Passthrough(json!({"type": "tool_call", "id": "x"})),
         ];
         let mut blobs = Blobs::default();
         let json = of_steps(&every, &mut blobs);

@@ -1,0 +1,123 @@
+//! Runs an interaction to its end.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::input::files::File;
+use super::response_format::ResponseFormat;
+use super::resume::ResumedState;
+use super::run::{CodeRunner, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
+use super::{Engine, recording};
+use crate::backend::Prompt;
+use crate::ids::Ids;
+use crate::interaction::{Event, Status, Turn};
+use crate::journal::JournalHandle;
+use crate::store::Log;
+
+impl Engine {
+    /// The run of an interaction that has not begun.
+    pub(super) fn run(
+        &self,
+        log: Arc<Log>,
+        ids: Arc<Ids>,
+        prompt: Prompt,
+        files: Vec<File>,
+        format: Option<ResponseFormat>,
+    ) -> Run {
+        let uploads = self.sources.uploads.clone();
+        let mut steps = StepWriter::new(log, ids, prompt.note.clone());
+        steps.cites = format.is_none();
+        Run {
+            backend: Arc::clone(&self.backend),
+            search: self.search.clone(),
+            prompt,
+            steps,
+            code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads),
+            gate: ResponseGate::new(format),
+            call_identity: None,
+            resumed: ResumedState::default(),
+        }
+    }
+
+    /// Runs an interaction to its end and writes its last event, unless it is left to the next
+    /// server.
+    pub(super) async fn drive(
+        &self,
+        mut run: Run,
+        turn: Turn,
+        in_flight: Option<InFlightTurn>,
+        cancel: CancellationToken,
+    ) {
+        let ended = tokio::select! {
+            ended = run.run_to_completion(turn, in_flight) => ended,
+            () = cancel.cancelled() => {
+                if self.stop.is_cancelled() && run.steps.log.head().in_background() {
+                    return run.steps.log.leave();
+                }
+                Ok(Event::Finished { status: Status::Cancelled, usage: run.steps.usage.total() })
+            }
+        };
+        // Before the last event: a client that has the answer finds the recording.
+        save_recording(&run, &ended).await;
+        // Kills the code's processes before any client sees the end.
+        run.code.close();
+        let log = Arc::clone(&run.steps.log);
+        let last = ended.unwrap_or_else(|error| {
+            tracing::warn!(interaction.id = %log.head().id, error = error.reason(), "interaction failed");
+            Event::Failed(error.failure())
+        });
+        note_end(&run.prompt.note, &last);
+        if log.head().in_background() {
+            log_end(&log, &run.prompt.note);
+        }
+        let mut events = run.steps.take_unwritten();
+        events.push(last);
+        end(&log, events).await;
+    }
+}
+
+async fn save_recording(run: &Run, ended: &Result<Event, RunError>) {
+    let session = &run.prompt.recording;
+    match recording::status(ended) {
+        Some(status) => {
+            let usage = Some(run.steps.usage.total());
+            recording::save(session, status, usage, &run.code.files, &run.code.uploads).await;
+        }
+        None => recording::discard(session, &run.steps.log.head().id),
+    }
+}
+
+fn note_end(note: &JournalHandle, last: &Event) {
+    match last {
+        Event::Failed(failure) => {
+            note.failed(&failure.message);
+            note.ended(Status::Failed);
+        }
+        Event::Finished { status, .. } => note.ended(*status),
+        _ => {}
+    }
+}
+
+fn log_end(log: &Log, note: &JournalHandle) {
+    let outcome = note.outcome_so_far();
+    tracing::info!(
+        interaction.id = %log.head().id,
+        interaction.status = outcome.status.map(tracing::field::debug),
+        scenario = outcome.scenario.as_deref(),
+        runs = outcome.runs,
+        failed_runs = outcome.failed_runs,
+        "background interaction ended"
+    );
+}
+
+/// Appends the last events.
+pub async fn end(log: &Arc<Log>, events: Vec<Event>) {
+    if let Err(error) = log.append(events).await {
+        tracing::error!(
+            interaction.id = %log.head().id,
+            error = %error,
+            "could not store interaction's end",
+        );
+    }
+}

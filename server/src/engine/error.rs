@@ -1,0 +1,31 @@
+//! Why an interaction did not begin. In all of these cases nothing was stored and no code ran.
+
+use super::input::files::FileError;
+use super::response_format::InvalidSchema;
+use super::{MAX_BACKGROUND, MAX_CHAIN};
+use crate::backend::BackendError;
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("interaction {0} is not known")]
+    UnknownPrevious(String),
+    #[error("interaction {0} is still in progress")]
+    PreviousInProgress(String),
+    #[error("{MAX_BACKGROUND} interactions of one key run in the background already")]
+    TooManyInBackground,
+    #[error("the chain of interactions is longer than {MAX_CHAIN}")]
+    ChainTooLong,
+    #[error("function result refers to unknown call {0}")]
+    UnknownCall(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("invalid response schema: {0}")]
+    Schema(#[from] InvalidSchema),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

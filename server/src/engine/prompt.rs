@@ -1,0 +1,91 @@
+//! Makes the prompt of the model from a request and the interactions before it.
+
+use std::sync::Arc;
+
+use super::input::{calls, files};
+use super::{Engine, EngineError, MAX_CHAIN, Request};
+use crate::backend::Prompt;
+use crate::interaction::{Status, Step};
+use crate::journal::RequestSummary;
+use crate::namespace::Namespace;
+use crate::recording::RecordingSession;
+use crate::store::Owner;
+use crate::trace;
+
+impl Engine {
+    /// The prompt and its files. Adds the request to the journal.
+    pub(super) async fn prompt(
+        &self,
+        namespace: &Namespace,
+        request: &Request,
+    ) -> Result<(Prompt, Vec<files::File>), EngineError> {
+        let last = request.previous_interaction_id.as_deref();
+        let mut steps = self.history(&request.owner, last).await?;
+        if let Some(call) = calls::unknown(&steps, &request.input) {
+            return Err(EngineError::UnknownCall(call.to_owned()));
+        }
+        steps.extend(request.input.iter().cloned());
+        let files = files::of_input(&steps, &self.sources, &request.owner).await?;
+        let note = self.journal.write(namespace, summary(request, &steps, &files));
+        let note = note.counting(self.counts.of(namespace));
+        trace::asked(&note);
+        let mut tools = request.tools.clone();
+        tools.google_search &= self.search.is_some();
+        let prompt = Prompt {
+            namespace: namespace.clone(),
+            note,
+            recording: RecordingSession::for_client(Arc::clone(&request.keys)),
+            model: request.model.clone(),
+            system_instruction: request.system_instruction.clone(),
+            tools,
+            generation_config: request.generation_config.clone(),
+            steps: steps.into(),
+            files: files.iter().map(|file| file.about.clone()).collect(),
+        };
+        Ok((prompt, files))
+    }
+
+    /// The steps of a chain of this owner, oldest first.
+    async fn history(&self, owner: &Owner, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
+        let mut links = Vec::new();
+        let mut id = last.map(str::to_owned);
+        while let Some(wanted) = id {
+            if links.len() == MAX_CHAIN {
+                return Err(EngineError::ChainTooLong);
+            }
+            let Some(log) = self.store.find(owner, &wanted).await? else {
+                return Err(EngineError::UnknownPrevious(wanted));
+            };
+            if log.projection().status() == Status::InProgress {
+                return Err(EngineError::PreviousInProgress(wanted));
+            }
+            id = log.head().previous_interaction_id.clone();
+            links.push(log);
+        }
+        let mut steps = Vec::new();
+        for log in links.into_iter().rev() {
+            steps.extend(log.head().input.iter().cloned());
+            steps.extend(log.projection().into_steps());
+        }
+        Ok(steps)
+    }
+}
+
+/// For the journal.
+fn summary(request: &Request, steps: &[Step], files: &[files::File]) -> RequestSummary {
+    let results = request.input.iter().filter_map(|step| match step {
+        Step::FunctionResult(result) => Some(result.result.clone()),
+        _ => None,
+    });
+    RequestSummary {
+        model: request.model.clone(),
+        input: steps.iter().rev().find_map(Step::user_text).unwrap_or_default(),
+        system_instruction: request.system_instruction.clone(),
+        tools: request.tools.offered.clone(),
+        turn: steps.iter().filter(|step| matches!(step, Step::UserInput(_))).count(),
+        files: files.iter().map(|file| file.about.name.clone()).collect(),
+        function_results: results.collect(),
+        generation_config: request.generation_config.clone(),
+        previous_interaction_id: request.previous_interaction_id.clone(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Why an interaction failed after it had begun.
+
+use crate::backend::BackendError;
+use crate::engine::resume::replay::DifferentCalls;
+use crate::failure;
+use crate::interaction::{Failure, FailureKind};
+use crate::sandbox::SandboxError;
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("the model's stream ended early")]
+    StreamEnded,
+    #[error("code had another result when it was run again after a restart")]
+    DifferentResult,
+    #[error("the model called other functions after a restart")]
+    DifferentCalls,
+    #[error("the answer does not match the response format: {0}")]
+    InvalidAnswer(String),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RunError {
+    /// For the log, without any text of the model or of a scenario.
+    pub fn reason(&self) -> String {
+        match self {
+            RunError::Backend(BackendError::Failed(_)) => "the model failed".to_owned(),
+            RunError::Backend(BackendError::Refused(_)) => {
+                "the model refused the request".to_owned()
+            }
+            RunError::Backend(BackendError::Unavailable(_)) => {
+                "the model is unavailable".to_owned()
+            }
+            RunError::InvalidAnswer(_) => {
+                "the answer does not match the response format".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// For the client.
+    pub fn failure(&self) -> Failure {
+        let (kind, message) = match self {
+            RunError::Backend(BackendError::Failed(failure)) => return failure.clone(),
+            RunError::Backend(BackendError::Refused(why)) => {
+                (FailureKind::InvalidRequest, why.clone())
+            }
+            RunError::Backend(BackendError::Unavailable(why)) => {
+                (FailureKind::Unavailable, why.clone())
+            }
+            RunError::StreamEnded => return failure::stream_ended(),
+            RunError::DifferentResult => (
+                FailureKind::Internal,
+                "The server was restarted, and code that it ran again had another result."
+                    .to_owned(),
+            ),
+            RunError::DifferentCalls => (
+                FailureKind::Internal,
+                "The server was restarted, and the model then called other functions.".to_owned(),
+            ),
+            RunError::InvalidAnswer(why) => (
+                FailureKind::Internal,
+                format!("The model's answer does not fit 'response_format': {why}."),
+            ),
+            RunError::Sandbox(error) => return error.into(),
+            RunError::Store(error) => return error.into(),
+        };
+        Failure::new(kind, message)
+    }
+}
+
+impl From<DifferentCalls> for RunError {
+    fn from(DifferentCalls: DifferentCalls) -> RunError {
+        RunError::DifferentCalls
+    }
+}

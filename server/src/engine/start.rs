@@ -1,0 +1,137 @@
+//! Begins interactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::DropGuard;
+
+use super::response_format::ResponseFormat;
+use super::resume::state;
+use super::run::usage;
+use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
+use crate::fault::Fault;
+use crate::ids::Ids;
+use crate::interaction::{AwaitingModel, InteractionSettings, Summaries, Turn};
+use crate::journal::JournalHandle;
+use crate::namespace::Namespace;
+use crate::store::{Head, Log};
+
+/// How long the start of an interaction waits for the model's first event, so that a refusal can
+/// be the response itself instead of an error in a stream.
+const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(5);
+/// The same for an interaction in the background, whose client expects an immediate response.
+const FIRST_BACKGROUND_EVENT_WITHIN: Duration = Duration::from_millis(100);
+
+/// An interaction that has begun. Dropping it cancels the rest of the interaction, unless that runs
+/// in the background.
+#[derive(Debug)]
+pub struct Running {
+    log: Arc<Log>,
+    note: JournalHandle,
+    ids: Arc<Ids>,
+    _cancel: Option<DropGuard>,
+}
+
+impl Running {
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Identifies the response if the interaction is not stored.
+    pub fn response_id(&self) -> String {
+        self.ids.response()
+    }
+
+    /// Faults that the scenario requests for the response.
+    pub fn wanted(&self) -> Vec<Fault> {
+        self.note.wanted()
+    }
+}
+
+impl Engine {
+    /// Begins an interaction in the default namespace.
+    pub async fn start(self: &Arc<Self>, request: Request) -> Result<Running, EngineError> {
+        self.start_in(&Namespace::default(), request).await
+    }
+
+    /// Begins an interaction. Returns after the model's first event, or after a timeout. Everything
+    /// that happens later is in the log.
+    pub async fn start_in(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        request: Request,
+    ) -> Result<Running, EngineError> {
+        if self.stop.is_cancelled() {
+            return Err(EngineError::Stopping);
+        }
+        let counted = match request.background {
+            true => {
+                let counted = self.background.begin(&request.owner, MAX_BACKGROUND);
+                Some(counted.ok_or(EngineError::TooManyInBackground)?)
+            }
+            false => None,
+        };
+        let format = ResponseFormat::from_config(&request.generation_config).await?;
+        let (prompt, files) = self.prompt(namespace, &request).await?;
+        let uploads = &self.sources.uploads;
+        let instruction = request.system_instruction.as_deref();
+        let prompt_tokens = usage::of_prompt(instruction, &prompt.steps, &files, uploads).await?;
+        let settings = InteractionSettings {
+            tier: request.service_tier,
+            prompt: Some(prompt_tokens),
+            summaries: summaries(&request.generation_config),
+        };
+
+        let mut events = self.backend.generate(prompt.clone());
+        let within =
+            if request.background { FIRST_BACKGROUND_EVENT_WITHIN } else { FIRST_EVENT_WITHIN };
+        let first = match tokio::time::timeout(within, events.recv()).await {
+            Ok(Some(Err(refusal))) => {
+                prompt.note.failed(&refusal.to_string());
+                recording::save(&prompt.recording, "refused", None, &files, uploads).await;
+                return Err(refusal.into());
+            }
+            Ok(event) => event,
+            Err(_) => None,
+        };
+
+        let resume_state = request.background.then(|| state::encode(namespace, &request));
+        let (ids, id) = self.ids.for_request(&request, &prompt, &self.store).await?;
+        let ids = Arc::new(ids);
+        let head = Head {
+            id,
+            model: request.model,
+            previous_interaction_id: request.previous_interaction_id,
+            input: request.input,
+            resume_state,
+            owner: request.owner,
+        };
+        let cancel = self.stop.child_token();
+        // From here on, a client that disconnects cancels the interaction.
+        let guard = (!request.background).then(|| cancel.clone().drop_guard());
+        let log = self.store.begin(head, request.persistence, settings);
+        let note = prompt.note.clone();
+        note.began(&log.head().id);
+        let listed = self.tasks.list(&log.head().id, cancel.clone());
+        let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
+        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, format);
+        let engine = Arc::clone(self);
+        // A task of its own, because the end is stored even if the client disconnects.
+        self.running.spawn(async move {
+            engine.drive(run, turn, Some((events, first)), cancel).await;
+            drop((listed, counted));
+        });
+        log.exists().await?;
+        Ok(Running { log, note, ids, _cancel: guard })
+    }
+}
+
+/// Thought summaries are shown unless the client declines them.
+fn summaries(generation_config: &Value) -> Summaries {
+    if generation_config["thinking_summaries"] == "none" {
+        Summaries::Hidden
+    } else {
+        Summaries::Shown
+    }
+}
