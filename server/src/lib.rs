@@ -192,7 +192,7 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
     let mut clock = store.clock();
     loop {
         let now = Timestamp::now();
-        if !clock.is_believed(now) {
+        if !clock.is_trusted(now) {
             tokio::time::sleep(SWEEP_EVERY).await;
             continue;
         }

@@ -64,7 +64,7 @@ impl Engine {
             ended = run.carry_through(turn, speaking) => ended,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() && run.log.head().in_background() {
-                    return run.log.leave();
+                    return run.log.suspend();
                 }
                 Ok(Event::Finished { status: Status::Cancelled, usage: run.usage.total() })
             }

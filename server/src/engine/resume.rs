@@ -56,7 +56,7 @@ impl Engine {
             place = place => place,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() {
-                    return log.leave();
+                    return log.suspend();
                 }
                 let usage = log.fold().usage().unwrap_or_default();
                 let cancelled = Event::Finished { status: Status::Cancelled, usage };

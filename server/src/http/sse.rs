@@ -63,7 +63,7 @@ pub fn stream(
             Some(Ended::Well) => yield Ok(Event::default().event("done").data("[DONE]")),
             // The real service closes after an error, without `done`.
             Some(Ended::Badly) => {}
-            None if log.is_left() => yield Ok(wire(Frame::left(next))),
+            None if log.is_suspended() => yield Ok(wire(Frame::left(next))),
             // The disk has failed, so the log has no end.
             None => yield Ok(wire(Frame::broken_off(next))),
         }

@@ -110,7 +110,7 @@ async fn go_on(
     let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
         // The client has missed the final response.
         Progress::Done(file) => return Ok(done(&file, base)),
-        Progress::Coming(receiving) => receiving,
+        Progress::Receiving(receiving) => receiving,
     };
     if commands == Commands::QUERY {
         return Ok(status("active", receiving.received()));
@@ -122,7 +122,7 @@ async fn go_on(
     }
     if commands.upload {
         let place = offset.unwrap_or_else(|| receiving.received());
-        receiving.go_on_at(place).await?;
+        receiving.resume_at(place).await?;
         let pieces = request.into_body().into_data_stream();
         receiving = receive(receiving, pieces).await?;
     }
@@ -158,7 +158,7 @@ async fn at_once(
     pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
 ) -> Result<File, ApiError> {
     let id = app.files.begin(owner, file).await?;
-    let Progress::Coming(receiving) = app.files.progress(Some(owner), &id).await? else {
+    let Progress::Receiving(receiving) = app.files.progress(Some(owner), &id).await? else {
         return Err(UploadError::Unknown.into());
     };
     let done = match receive(receiving, pieces).await {
@@ -167,7 +167,7 @@ async fn at_once(
     };
     if done.is_err()
         // No client knows its id, so none could resume it.
-        && let Ok(Progress::Coming(receiving)) = app.files.progress(Some(owner), &id).await
+        && let Ok(Progress::Receiving(receiving)) = app.files.progress(Some(owner), &id).await
         && let Err(error) = receiving.cancel().await
     {
         tracing::warn!(%error, "could not cancel an upload");
