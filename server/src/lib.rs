@@ -51,7 +51,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{AllowedClients, Catalogue, Control, Hosts, HttpConfig, Keys};
+pub use http::{AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
 /// How long clients may take to receive their responses after the last interaction has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub struct Settings {
     /// Faults for all requests.
     pub faults: Vec<fault::Fault>,
     /// Names of the models that `backend` answers for.
-    pub models: Catalogue,
+    pub models: ModelCatalog,
     pub files: FileLimits,
     /// How long interactions are kept.
     pub retention: Duration,
@@ -139,7 +139,7 @@ pub async fn run(
         sandbox: Arc::clone(&sandbox),
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
-        catalogue: Arc::new(settings.models),
+        catalog: Arc::new(settings.models),
         files,
         was_ready,
         stopping: stopping.clone(),

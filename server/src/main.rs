@@ -36,7 +36,7 @@ use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
-use server::{AllowedClients, Catalogue, Components, HttpConfig, Keys, Settings};
+use server::{AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -329,7 +329,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             },
         },
         faults: config.faults.clone(),
-        models: Catalogue::new(config.models.iter().map(|rule| rule.name.as_str()))?,
+        models: ModelCatalog::new(config.models.iter().map(|rule| rule.name.as_str()))?,
         files: config.files,
         retention: config.retention,
         fetch_from: config.fetch_from.clone(),

@@ -30,7 +30,7 @@ use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
 use server::{
-    AllowedClients, Catalogue, Components, Control, Hosts, HttpConfig, Keys, RunError, Settings,
+    AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, RunError, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -62,7 +62,7 @@ pub struct Builder {
     request_bytes: Option<usize>,
     stalled_after: Option<Duration>,
     limits: Option<Limits>,
-    catalogue: Option<Catalogue>,
+    catalog: Option<ModelCatalog>,
     files: Option<FileLimits>,
     fetch_from: Vec<String>,
     socket: Option<PathBuf>,
@@ -152,9 +152,9 @@ impl Builder {
     }
 
     /// The names of models, instead of `direct` and `*`.
-    pub fn catalogue(mut self, patterns: &[&str]) -> Builder {
-        let catalogue = Catalogue::new(patterns.iter().copied());
-        self.catalogue = Some(catalogue.expect("the test's patterns are globs"));
+    pub fn catalog(mut self, patterns: &[&str]) -> Builder {
+        let catalog = ModelCatalog::new(patterns.iter().copied());
+        self.catalog = Some(catalog.expect("the test's patterns are globs"));
         self
     }
 
@@ -212,8 +212,8 @@ impl Builder {
             },
             faults: self.faults,
             models: self
-                .catalogue
-                .unwrap_or_else(|| Catalogue::new(["direct", "*"]).expect("both are globs")),
+                .catalog
+                .unwrap_or_else(|| ModelCatalog::new(["direct", "*"]).expect("both are globs")),
             files: self.files.unwrap_or(FILE_LIMITS),
             retention: Duration::from_secs(24 * 60 * 60),
             fetch_from: FetchFrom::new(self.fetch_from.iter().map(String::as_str))

@@ -1,45 +1,16 @@
 //! Routes and layers of the HTTP server.
 
-mod allowed_clients;
-mod auth;
-mod body;
-mod browser;
-mod catalogue;
-mod control;
-mod credentials;
-mod deadline;
-mod document;
-mod drain;
 mod error;
-mod execute;
-mod external_url;
-mod fault;
-mod faults;
-mod files;
+mod extract;
 #[cfg(test)]
 mod fuzz;
-mod generate;
-mod guard;
-mod health;
-mod idle;
-mod index;
-mod interactions;
-mod journal;
-mod lines;
-mod models;
-mod namespace;
-mod pagination;
-mod pieces;
-mod query;
-mod quirk;
-mod request_log;
-mod revision;
-mod scenarios;
+mod generate_content;
+mod middleware;
+mod openapi;
+mod response;
+mod routes;
 mod serve;
-mod sse;
-mod upload;
 mod wire;
-mod write_timeout;
 
 use std::convert::Infallible;
 use std::ops::Deref;
@@ -49,7 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
-use axum::middleware::{self, Next};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
@@ -63,13 +34,20 @@ use crate::engine::Engine;
 use crate::sandbox::Sandbox;
 use crate::store::{Files, Store};
 
-pub use allowed_clients::AllowedClients;
-pub use auth::Keys;
-pub use catalogue::Catalogue;
-pub use control::Control;
-pub use fault::Faults;
-pub use guard::{Hosts, NotAHost};
-pub use request_log::InFlight;
+use extract::body;
+use middleware::{allowed_clients, auth, cors_and_compression, deadline, drain, request_log};
+use response::json;
+use routes::{
+    execute, faults, files, health, index, interactions, journal, models, scenarios, upload,
+};
+
+pub use middleware::allowed_clients::AllowedClients;
+pub use middleware::auth::Keys;
+pub use middleware::control::Control;
+pub use middleware::faults::Faults;
+pub use middleware::guard::{Hosts, NotAHost};
+pub use middleware::request_log::InFlight;
+pub use routes::model_catalog::ModelCatalog;
 pub use serve::serve;
 
 /// All versions are the same API; the client's age decides which one it calls.
@@ -91,7 +69,7 @@ pub struct Components {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
-    pub catalogue: Arc<Catalogue>,
+    pub catalog: Arc<ModelCatalog>,
     pub files: Files,
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
@@ -139,16 +117,17 @@ pub fn service(app: App, config: HttpConfig) -> Service {
     let hosts = config.keys.are_none().then(|| config.hosts.clone());
     let in_flight = app.in_flight.clone();
     let service = CatchPanicLayer::custom(error::panicked).layer(router(app, config));
-    let packers = browser::Packers::default();
-    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), packers };
-    let service = middleware::from_fn_with_state(Arc::new(front), answer).layer(service);
-    let service = browser::packing().layer(service);
+    let compressors = cors_and_compression::Compressors::default();
+    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), compressors };
+    let service = from_fn_with_state(Arc::new(front), answer).layer(service);
+    let service = cors_and_compression::compression().layer(service);
     // Outside of the other layers: CORS preflights carry no key, and browsers hide error bodies
     // without CORS headers.
-    let service = browser::origins(hosts).layer(service);
-    let service = service.map_response(|response| browser::as_it_says(response.into_response()));
+    let service = cors_and_compression::cors(hosts).layer(service);
+    let service = service
+        .map_response(|response| cors_and_compression::security_headers(response.into_response()));
     // Outermost: logs every request.
-    Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
+    Service::new(from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
 /// Checks that apply to every request, regardless of its route.
@@ -156,7 +135,7 @@ struct Front {
     /// Set if the server has no keys.
     hosts: Option<Hosts>,
     in_flight: InFlight,
-    packers: browser::Packers,
+    compressors: cors_and_compression::Compressors,
 }
 
 impl Front {
@@ -175,7 +154,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request, next: Next) -
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
     };
-    front.packers.admit(lines::escape_stream(form.render(response)))
+    front.compressors.admit(json::escape_stream(form.render(response)))
 }
 
 /// Checks the API key, if the server has keys, and limits the body.
@@ -244,33 +223,33 @@ fn keyless() -> Vec<Route> {
         ("/", get(index::index)),
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
-        ("/openapi.json", get(document::get)),
-        ("/docs", get(document::page::page)),
-        ("/docs/{file}", get(document::page::file)),
+        ("/openapi.json", get(openapi::get)),
+        ("/docs", get(openapi::page::page)),
+        ("/docs/{file}", get(openapi::page::file)),
     ];
     routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
 }
 
 fn router(app: App, config: HttpConfig) -> Router {
     let add = |router: Router<App>, (path, handlers): Route| router.route(&path, handlers);
-    let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
+    let faults = from_fn_with_state(Arc::clone(&app.faults), middleware::faults::apply);
     let api = api().into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
     let api = api.fold(Router::new(), add);
     // Without recording, all clients are accepted unchecked.
     let api = match config.allowed_clients {
         AllowedClients::All => api,
-        AllowedClients::ThisMachine => api.layer(middleware::from_fn(allowed_clients::check)),
+        AllowedClients::ThisMachine => api.layer(from_fn(allowed_clients::check)),
     };
     // Outside of the faults, so that an injected delay counts towards the deadline.
-    let api = api.layer(faults).layer(middleware::from_fn(deadline::apply));
+    let api = api.layer(faults).layer(from_fn(deadline::apply));
     let controls = controls().into_iter().fold(Router::new(), add);
-    let controls = controls.layer(middleware::from_fn_with_state(config.control, control::check));
+    let controls = controls.layer(from_fn_with_state(config.control, middleware::control::check));
     let mut router = routes().into_iter().fold(controls, add);
     for version in VERSIONS {
         router = router.nest(&format!("/{version}"), api.clone());
     }
     let limits = body::Limits::new(config.request_bytes);
-    let router = router.layer(middleware::from_fn_with_state((config.keys, limits), admit));
+    let router = router.layer(from_fn_with_state((config.keys, limits), admit));
     keyless().into_iter().fold(router, add).with_state(app)
 }
 
