@@ -145,9 +145,9 @@ pub async fn run(
         stopping: stopping.clone(),
         in_flight: in_flight.clone(),
     });
-    let stalled_after = settings.http.stalled_after;
+    let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
-    let serving = http::serve(listeners, service, stalled_after, stopping.clone());
+    let serving = http::serve(listeners, service, write_timeout, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
     let sandbox_up = async {

@@ -321,8 +321,8 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             control: config.control,
             hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
-            stalled_after: config.stalled_after,
-            allowed_clients: if config.record_from_anywhere || !records(config) {
+            write_timeout: config.write_timeout,
+            allowed_clients: if config.record_remote_clients || !records(config) {
                 AllowedClients::All
             } else {
                 AllowedClients::ThisMachine
@@ -478,8 +478,8 @@ fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
         SearchConfig::Folder { folder, base_url, results, limits } => {
             Arc::new(Folder::open(folder, base_url, *results, *limits)?)
         }
-        SearchConfig::Searxng { base_url, within, results } => {
-            Arc::new(Searxng::new(base_url, *within, *results)?)
+        SearchConfig::Searxng { base_url, timeout, results } => {
+            Arc::new(Searxng::new(base_url, *timeout, *results)?)
         }
     })
 }

@@ -60,7 +60,7 @@ pub struct Builder {
     control: Option<Control>,
     hosts: Vec<String>,
     request_bytes: Option<usize>,
-    stalled_after: Option<Duration>,
+    write_timeout: Option<Duration>,
     limits: Option<Limits>,
     catalog: Option<ModelCatalog>,
     files: Option<FileLimits>,
@@ -117,8 +117,8 @@ impl Builder {
         self
     }
 
-    pub fn stalled_after(mut self, time: Duration) -> Builder {
-        self.stalled_after = Some(time);
+    pub fn write_timeout(mut self, time: Duration) -> Builder {
+        self.write_timeout = Some(time);
         self
     }
 
@@ -207,7 +207,7 @@ impl Builder {
                 },
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
-                stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
+                write_timeout: self.write_timeout.unwrap_or(Duration::from_secs(60)),
                 allowed_clients: AllowedClients::All,
             },
             faults: self.faults,

@@ -104,7 +104,7 @@ pub struct HttpConfig {
     pub hosts: Hosts,
     pub request_bytes: usize,
     /// Write timeout: how long a client may read nothing of its response.
-    pub stalled_after: Duration,
+    pub write_timeout: Duration,
     pub allowed_clients: AllowedClients,
 }
 

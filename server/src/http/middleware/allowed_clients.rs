@@ -14,7 +14,7 @@ use crate::http::error::{ApiError, Code};
 const FORWARDED: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
 
 const RECORDS: &str = "This server records requests, and accepts only clients on its own machine. \
-                       --record-from-anywhere accepts other clients too.";
+                       --record-remote-clients accepts other clients too.";
 
 /// Which clients are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

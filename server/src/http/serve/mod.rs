@@ -49,13 +49,13 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub async fn serve(
     listeners: Listeners,
     service: Service,
-    stalled_after: Duration,
+    write_timeout: Duration,
     stopping: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(places(raise_descriptors())));
     let connections = GracefulShutdown::new();
     // Detects HTTP/1.1 or HTTP/2 with prior knowledge from the first bytes.
-    let mut http = auto::Builder::new(WriteTimeoutExecutor(stalled_after));
+    let mut http = auto::Builder::new(WriteTimeoutExecutor(write_timeout));
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     http.http2()
         .timer(TokioTimer::new())
@@ -81,7 +81,7 @@ pub async fn serve(
                     .map(|response| write_timeout::watched(version, asked.answered(response)))
             }
         });
-        let stream = TokioIo::new(WriteTimeoutStream::new(stream, stalled_after));
+        let stream = TokioIo::new(WriteTimeoutStream::new(stream, write_timeout));
         let connection = http.serve_connection(stream, service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
