@@ -8,12 +8,12 @@
 pub mod backend;
 mod budget;
 pub mod cause;
+pub mod chaos;
 pub mod config;
 pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
-pub mod fault;
 pub mod glob;
 mod http;
 mod ids;
@@ -22,7 +22,6 @@ pub mod journal;
 mod json;
 pub mod listen;
 pub mod namespace;
-pub mod quirk;
 pub mod recording;
 pub mod sandbox;
 pub mod scratch;
@@ -81,7 +80,7 @@ pub struct Settings {
     pub seed: Option<u64>,
     pub http: HttpConfig,
     /// Faults for all requests.
-    pub faults: Vec<fault::Fault>,
+    pub faults: Vec<chaos::fault::Fault>,
     /// Names of the models that `backend` answers for.
     pub models: ModelCatalog,
     pub files: FileLimits,

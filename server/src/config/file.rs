@@ -12,7 +12,7 @@ use super::listen::ListenAddress;
 use super::models::Table;
 use super::renamed::{self, FormerName};
 use super::{ConfigError, names, search, units};
-use crate::fault::Fault;
+use crate::chaos::fault::Fault;
 use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]

@@ -30,8 +30,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, Prompt, Tools};
+use crate::chaos::fault::Fault;
 use crate::counts::Counts;
-use crate::fault::Fault;
 use crate::ids::Ids;
 use crate::interaction::{
     AwaitingModel, Limits, ServiceTier, Status, Step, Summaries, Terms, Tokens, Turn,

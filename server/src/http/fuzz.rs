@@ -28,7 +28,7 @@ use super::wire::content::{self, UnknownContent};
 use super::wire::event::Place;
 use super::wire::json_reader::Node;
 use super::wire::{execute, file, request as interactions, step};
-use crate::fault::Fault;
+use crate::chaos::fault::Fault;
 use crate::interaction::{MediaKind, media};
 use crate::namespace::Namespace;
 

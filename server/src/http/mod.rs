@@ -38,7 +38,8 @@ use extract::body;
 use middleware::{allowed_clients, auth, cors_and_compression, deadline, drain, request_log};
 use response::json;
 use routes::{
-    execute, faults, files, health, index, interactions, journal, models, scenarios, upload,
+    execute, faults, files, health, index, interactions, isolation, journal, models, scenarios,
+    upload,
 };
 
 pub use middleware::allowed_clients::AllowedClients;
@@ -201,7 +202,8 @@ fn routes() -> Vec<Route> {
     let uploads = VERSIONS.map(|version| {
         (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
     });
-    let ours = [("/x/isolation", get(health::isolation)), ("/x/execute", post(execute::execute))];
+    let ours =
+        [("/x/isolation", get(isolation::isolation)), ("/x/execute", post(execute::execute))];
     let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
     uploads.into_iter().chain(ours).collect()
 }

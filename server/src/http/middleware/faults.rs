@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 
-use crate::fault::{Counters, Damage, Fault, Stop};
+use crate::chaos::fault::{Counters, Damage, Fault, Stop};
 use crate::http::error::{self, ApiError};
 use crate::http::extract::namespace::InNamespace;
 use crate::http::middleware::control::Control;

@@ -1,8 +1,7 @@
-//! Liveness, readiness and isolation of the server.
+//! Liveness and readiness of the server.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use protocol::Description;
 use serde_json::json;
 
 use crate::http::App;
@@ -34,9 +33,4 @@ pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
             Err(not_yet("the sandbox is unreachable"))
         }
     }
-}
-
-/// The isolation that the warden reports, layer by layer.
-pub async fn isolation(State(app): State<App>) -> Result<Json<Description>, ApiError> {
-    Ok(Json(app.sandbox.describe().await?))
 }

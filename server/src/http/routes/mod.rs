@@ -6,6 +6,7 @@ pub mod files;
 pub mod health;
 pub mod index;
 pub mod interactions;
+pub mod isolation;
 pub mod journal;
 pub mod model_catalog;
 pub mod models;

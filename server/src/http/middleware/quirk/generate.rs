@@ -5,8 +5,8 @@ use futures_util::Stream;
 use serde_json::{Value, json};
 
 use super::{Change, Oddity, changed, data_of};
+use crate::chaos::quirk::Quirk;
 use crate::interaction::Reason;
-use crate::quirk::Quirk;
 
 /// An undeclared function name.
 const UNDECLARED: &str = "undeclaredTool";

@@ -1,7 +1,7 @@
 //! Unusual but valid responses that real users got from the real service or a compatible one, and
 //! that broke their clients. Each has a name and the public issue that describes it.
 //!
-//! `http/quirk` produces the responses; this module only names them.
+//! `http/middleware/quirk` produces the responses; this module only names them.
 
 use serde::Deserialize;
 

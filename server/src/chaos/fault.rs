@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::chaos::quirk::Quirk;
 use crate::interaction::{Failure, FailureKind, Manner, Reason};
 use crate::namespace::{Namespace, PerNamespace};
-use crate::quirk::Quirk;
 
 /// The longest delay.
 const MAX_TIME: Duration = Duration::from_secs(600);
