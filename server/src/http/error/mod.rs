@@ -1,7 +1,7 @@
 //! Turns every failure into Google's error envelope. The only file with status codes.
 //!
-//! A handler returns an [`ApiError`]; [`render`], the outermost layer, writes the envelope of the
-//! path's API. Rejections of axum are rendered the same way.
+//! A handler returns an [`ApiError`]; [`Form::render`], called in the outermost layer, writes the
+//! envelope of the route's API. Rejections of axum are rendered the same way.
 
 use std::any::Any;
 use std::io;
@@ -20,6 +20,7 @@ use crate::cause;
 use crate::engine::{EngineError, FetchError, FileError};
 use crate::http::middleware::request_log::Refusal;
 use crate::http::response::json::escaped;
+use crate::http::surface::{Surface, SurfaceSlot};
 use crate::http::wire::WireError;
 use crate::http::{JSON, RequestId, UPLOAD_STATUS};
 use crate::interaction::{Failure, FailureKind, Manner};
@@ -362,7 +363,7 @@ impl From<EngineError> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// A response without a body: [`render`] writes it.
+    /// A response without a body: [`Form::render`] writes it.
     fn into_response(self) -> Response {
         if self.manner == Manner::Dropped {
             return dropped();
@@ -386,6 +387,11 @@ pub async fn disconnected() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on request of a scenario")
 }
 
+/// The handler of paths that an API does not have.
+pub async fn no_such_path() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
 /// A panic becomes an error response instead of a closed connection.
 pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic
@@ -396,36 +402,44 @@ pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal(anyhow::anyhow!("a handler panicked: {what}")).into_response()
 }
 
-/// How a failure of this request is rendered, depending on its path.
+/// How a failure of this request is rendered, depending on its API.
 #[derive(Debug)]
 pub struct Form {
     uri: Uri,
     id: RequestId,
+    surface: SurfaceSlot,
 }
 
 impl Form {
-    pub fn of(request: &Request) -> Form {
+    /// Adds the slot to the request in which the router sets the API.
+    pub fn of(request: &mut Request) -> Form {
+        let surface = SurfaceSlot::default();
+        request.extensions_mut().insert(surface.clone());
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        Form { uri: request.uri().clone(), id }
+        Form { uri: request.uri().clone(), id, surface }
     }
 
     /// Renders a failed response; leaves others unchanged.
     pub fn render(&self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<ApiError>();
         match error.or_else(|| refused_below(response.status(), self.uri.path())) {
-            Some(error) => rendered(self.uri.path(), &self.id, error, &response),
+            Some(error) => self.rendered(error, &response),
             None => response,
         }
     }
+
+    /// Replaces the body of a failed response by the envelope.
+    fn rendered(&self, error: ApiError, response: &Response) -> Response {
+        if let Some(source) = &error.source {
+            let (id, path, cause) = (&self.id.0, self.uri.path(), cause::in_a_line(source));
+            tracing::error!(request.id = %id, path, error = cause, "request failed");
+        }
+        rendered(envelope(self.surface.get(), &error), &error, response)
+    }
 }
 
-/// Replaces the body of a failed response by the envelope.
-fn rendered(path: &str, id: &RequestId, error: ApiError, response: &Response) -> Response {
-    if let Some(source) = &error.source {
-        let cause = cause::in_a_line(source);
-        tracing::error!(request.id = %id.0, path, error = cause, "request failed");
-    }
-    let mut rendered = (error.code.status(), envelope(path, &error)).into_response();
+fn rendered(envelope: String, error: &ApiError, response: &Response) -> Response {
+    let mut rendered = (error.code.status(), envelope).into_response();
     rendered.extensions_mut().insert(Refusal(error.code.word()));
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
@@ -465,13 +479,12 @@ fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
 }
 
 /// The interactions API uses a name as the code; the others use a number and a status.
-fn envelope(path: &str, error: &ApiError) -> String {
-    let mut parts = path.split('/').skip(2);
-    let body = match parts.next() {
-        Some("interactions" | "environments") => {
+fn envelope(surface: Surface, error: &ApiError) -> String {
+    let body = match surface {
+        Surface::Interactions => {
             json!({"error": {"message": error.message, "code": error.code.word()}})
         }
-        _ => error.google_style(),
+        Surface::GenerateContent | Surface::Uploads | Surface::Own => error.google_style(),
     };
     escaped(body.to_string())
 }
@@ -496,11 +509,12 @@ mod tests {
         panic!("of 42 secrets")
     }
 
-    async fn answer(path: &str) -> (StatusCode, Value) {
+    async fn answer(surface: Surface) -> (StatusCode, Value) {
         let router =
-            Router::new().route(path, get(explode)).layer(CatchPanicLayer::custom(panicked));
-        let request = Request::builder().uri(path).body(Body::empty()).expect("it is a path");
-        let form = Form::of(&request);
+            Router::new().route("/", get(explode)).layer(CatchPanicLayer::custom(panicked));
+        let mut request = Request::new(Body::empty());
+        let form = Form::of(&mut request);
+        form.surface.set(surface);
         let response = form.render(router.oneshot(request).await.expect("it cannot fail"));
         let status = response.status();
         let body = to_bytes(response.into_body(), 1000).await.expect("it is short");
@@ -511,8 +525,9 @@ mod tests {
     async fn a_panic_gives_an_error_without_details() {
         let word = json!({"error": {"message": INTERNAL, "code": "internal"}});
         let number = json!({"error": {"code": 500, "message": INTERNAL, "status": "INTERNAL"}});
-        for (path, wanted) in [("/v1/interactions", word), ("/v1/models", number)] {
-            assert_eq!(answer(path).await, (StatusCode::INTERNAL_SERVER_ERROR, wanted));
+        for (surface, wanted) in [(Surface::Interactions, word), (Surface::GenerateContent, number)]
+        {
+            assert_eq!(answer(surface).await, (StatusCode::INTERNAL_SERVER_ERROR, wanted));
         }
     }
 }

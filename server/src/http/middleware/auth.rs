@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::http::UPLOADS;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::query::Upload;
+use crate::http::surface::Surface;
 use crate::store::Owner;
 
 /// Messages of the real service.
@@ -52,7 +52,7 @@ impl Keys {
 
     /// Keys of other services are ignored. Two different tenants' keys are an error, because either
     /// choice could be wrong.
-    fn claimed(&self, request: &Request) -> Result<Claimed, ApiError> {
+    fn claimed(&self, request: &Request, surface: Surface) -> Result<Claimed, ApiError> {
         if self.are_none() {
             return Ok(Claimed(None));
         }
@@ -61,7 +61,7 @@ impl Keys {
         match owners.next() {
             Some(owner) if owners.all(|other| other == owner) => Ok(Claimed(Some(owner))),
             Some(_) => Err(ApiError::invalid(SEVERAL)),
-            None if continues_an_upload(request) => Ok(Claimed(None)),
+            None if continues_an_upload(request, surface) => Ok(Claimed(None)),
             None if given.is_empty() => Err(ApiError::new(Code::PermissionDenied, NONE_GIVEN)),
             None => Err(ApiError::new(Code::Unauthenticated, NOT_VALID)),
         }
@@ -80,8 +80,8 @@ impl Keys {
 }
 
 /// Rejects a request without a valid key, if the server has keys, and records its tenant.
-pub fn check(keys: &Keys, request: &mut Request) -> Result<(), ApiError> {
-    let claimed = keys.claimed(request)?;
+pub fn check(keys: &Keys, request: &mut Request, surface: Surface) -> Result<(), ApiError> {
+    let claimed = keys.claimed(request, surface)?;
     request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
     request.extensions_mut().insert(claimed);
     Ok(())
@@ -89,8 +89,8 @@ pub fn check(keys: &Keys, request: &mut Request) -> Result<(), ApiError> {
 
 /// Python's SDK sends the chunks of an upload without a key. The upload's id, which cannot be
 /// guessed, authorizes them.
-fn continues_an_upload(request: &Request) -> bool {
-    request.uri().path().starts_with(UPLOADS) && Upload::of(request.uri()).id.is_some()
+fn continues_an_upload(request: &Request, surface: Surface) -> bool {
+    surface == Surface::Uploads && Upload::of(request.uri()).id.is_some()
 }
 
 /// All keys of a request. A client that sets `Authorization` sends its API key in addition.

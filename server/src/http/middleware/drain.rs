@@ -1,5 +1,5 @@
-//! Reads what is left of the body of a request that is refused. A server that closes a connection while its client still
-//! sends takes the answer away from the client, which then sees a broken pipe instead of the error.
+//! Reads the rest of the body of a rejected request. If the server closed the connection while the client
+//! still sends, the client would see a broken pipe instead of the error.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,17 +13,17 @@ use futures_util::StreamExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::timeout;
 
-/// What is read at most, and for how long. A client that sends more has its connection closed.
+/// Maximum size that is read, and timeout. The connection of a client that sends more is closed.
 const MAX_BYTES: usize = 16 << 20;
 const WITHIN: Duration = Duration::from_secs(5);
-/// Smaller bodies have come with the head, or wait in the socket's buffer.
+/// Smaller bodies arrive with the head, or are in the socket's buffer.
 const SMALL_BYTES: u64 = 16 << 10;
 
-/// The body of a request, for its handler and for whoever has to read what the handler left.
+/// The body of a request, shared by its handler and the code that reads the rest.
 #[derive(Debug, Clone)]
 pub struct Shared(Arc<Mutex<Body>>);
 
-/// Shares the body of a request where it is not small.
+/// Shares the body of a request unless it is small.
 pub fn share(request: Request) -> (Request, Option<Shared>) {
     if request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BYTES) {
         return (request, None);
@@ -33,7 +33,7 @@ pub fn share(request: Request) -> (Request, Option<Shared>) {
     (Request::from_parts(head, Body::new(shared.clone())), Some(shared))
 }
 
-/// The answer, when the body was read as far as it has to be.
+/// Returns the response after the rest of the body of a rejected request was read.
 pub async fn before(response: Response, body: Option<Shared>) -> Response {
     let is_refused = response.status().is_client_error() || response.status().is_server_error();
     if let Some(body) = body.filter(|body| is_refused && !body.is_end_stream()) {
@@ -46,7 +46,7 @@ pub async fn before(response: Response, body: Option<Shared>) -> Response {
                 bytes += piece.len();
             }
         };
-        // Whoever is slower, or breaks off, gets the answer as it is.
+        // After the timeout or an aborted body, the response is sent anyway.
         let _ = timeout(WITHIN, drained).await;
     }
     response

@@ -136,14 +136,13 @@ async fn answer(
         }
         happening.push(fault.1);
     }
-    let api = Api::of(request.method(), request.uri().path());
-    let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
+    let api = response.extensions().get::<Api>().copied();
 
     // The scenario's faults come first.
     let wanted = response.extensions_mut().remove::<Wanted>().unwrap_or_default().0;
     let wanted = wanted.into_iter().map(|fault| (format!("{fault:?}"), fault));
-    let is_stream = quirk::is_stream(&path, &response);
+    let is_stream = quirk::is_stream(&response);
     for fault in wanted.chain(later) {
         if concerns(&fault.1, api, is_stream) && faults.happens(namespace, &fault)? {
             happening.push(fault.1);

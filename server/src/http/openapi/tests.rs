@@ -7,9 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use crate::http::generate_content::{ABSENT_TOOLS, request as generate};
+use crate::http::routes::{
+    controls, generate_content_api, interactions_api, keyless, own, uploads,
+};
 use crate::http::wire::json_reader::ASKED;
 use crate::http::wire::{execute, file, request as interactions};
-use crate::http::{api, controls, keyless, routes};
 
 #[test]
 fn every_reference_leads_somewhere() {
@@ -51,8 +53,10 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
     let document = document();
     let paths = document["paths"].as_object().expect("it is one").keys();
     let paths: Vec<String> = paths.map(|path| path.replace("{version}", "v1")).collect();
-    let versioned = api().into_iter().map(|(path, _)| format!("/v1{path}"));
-    let others = routes().into_iter().chain(controls()).chain(keyless()).map(|(path, _)| path);
+    let versioned = interactions_api().into_iter().chain(generate_content_api());
+    let versioned = versioned.map(|(path, _)| format!("/v1{path}"));
+    let others =
+        uploads().into_iter().chain(own()).chain(controls()).chain(keyless()).map(|(path, _)| path);
     // The other versions are not documented separately.
     let others = others.filter(|path| !path.contains("/v1beta/") && !path.contains("/v1alpha/"));
     let routes: Vec<(String, Regex)> =

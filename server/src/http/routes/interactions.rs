@@ -15,7 +15,7 @@ use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::query::Parameters;
 use crate::http::extract::revision::Revision;
 use crate::http::middleware::deadline::Deadline;
-use crate::http::middleware::quirk::Wanted;
+use crate::http::middleware::quirk::{Api, Wanted};
 use crate::http::response::json::Json;
 use crate::http::response::{pieces, sse};
 use crate::http::wire::interaction::{Interaction, Show};
@@ -42,6 +42,7 @@ pub async fn create(
     let running = app.engine.start_in(&namespace, request).await?;
     let wanted = Wanted(running.wanted());
     let mut response = answer(&app, running, stream, background, deadline).await?;
+    response.extensions_mut().insert(Api::Interactions);
     response.extensions_mut().insert(wanted);
     Ok(response)
 }

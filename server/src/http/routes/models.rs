@@ -19,7 +19,7 @@ use crate::http::generate_content::part_of_url;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::stream::{Framing, stream};
 use crate::http::middleware::deadline::Deadline;
-use crate::http::middleware::quirk::Wanted;
+use crate::http::middleware::quirk::{Api, ListStream, Wanted};
 use crate::http::response::json::json;
 use crate::http::response::pieces;
 use crate::http::wire::WireError;
@@ -109,8 +109,13 @@ pub async fn call(
                 whole(&app, &running, &about, thoughts).await?
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
-                stream(running, about, thoughts, framing, deadline)
+                let mut response = stream(running, about, thoughts, framing, deadline);
+                if framing == Framing::List {
+                    response.extensions_mut().insert(ListStream);
+                }
+                response
             };
+            response.extensions_mut().insert(Api::Generate);
             response.extensions_mut().insert(wanted);
             Ok(response)
         }

@@ -38,23 +38,18 @@ pub enum Oddity {
     MaxTokens,
 }
 
+/// The API in which a model answered. Handlers that call a model set it as an extension of the
+/// response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     Generate,
     Interactions,
 }
 
-impl Api {
-    /// The API of a path. `None` for paths that call no model.
-    pub fn of(method: &axum::http::Method, path: &str) -> Option<Api> {
-        let asks = method == axum::http::Method::POST;
-        if path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") {
-            asks.then_some(Api::Generate)
-        } else {
-            (asks && path.ends_with("/interactions")).then_some(Api::Interactions)
-        }
-    }
-}
+/// Marks a stream of list elements, which has the content type of JSON. An extension of the
+/// response.
+#[derive(Debug, Clone, Copy)]
+pub struct ListStream;
 
 impl Oddity {
     /// Whether the change applies to this response.
@@ -73,12 +68,13 @@ impl Oddity {
 
 /// Whether a successful response is a stream, of events or of list elements. `None` for a failed
 /// response.
-pub fn is_stream(path: &str, response: &Response) -> Option<bool> {
+pub fn is_stream(response: &Response) -> Option<bool> {
     if response.status() != StatusCode::OK {
         return None;
     }
     let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-    Some(kind.starts_with(b"text/event-stream") || path.ends_with(":streamGenerateContent"))
+    let is_list = response.extensions().get::<ListStream>().is_some();
+    Some(is_list || kind.starts_with(b"text/event-stream"))
 }
 
 /// Applies the change.
