@@ -131,7 +131,7 @@ async fn each_api_has_its_own_envelope() {
         ("GET", "/v1beta/environments/e/files", 404, json!("not_found")),
         ("POST", "/v2/interactions", 404, json!("not_found")),
         ("GET", "/v1/interactions/v1_gone/a/b", 404, json!("not_found")),
-        ("POST", "/v1/models/direct/unknown", 404, json!(404)),
+        ("POST", "/v1/models/direct/unknown", 405, json!(405)),
         ("GET", "/v1/interactions/v1_gone?colour=red", 400, json!("invalid_request")),
         ("GET", "/v1/interactions/v1_gone?stream=perhaps", 400, json!("invalid_request")),
         ("GET", "/v1beta/cachedContents", 404, json!(404)),
