@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(chain(&named), ["no could not read a.toml here", "disk on fire"]);
         let repeated = anyhow::Error::new(io::Error::other("no")).context("no");
         assert_eq!(chain(&repeated), ["no"]);
-        let within = anyhow::Error::new(io::Error::other("no")).context("it said no, twice");
-        assert_eq!(chain(&within), ["it said no, twice"]);
+        let within = anyhow::Error::new(io::Error::other("no")).context("answer no, twice");
+        assert_eq!(chain(&within), ["answer no, twice"]);
     }
 }

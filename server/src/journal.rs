@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::chaos::fault::Fault;
 use crate::counts::Tally;
-use crate::fault::Fault;
 use crate::interaction::{Outcome, Status};
 use crate::namespace::{Namespace, PerNamespace};
 

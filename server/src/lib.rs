@@ -8,13 +8,13 @@
 pub mod backend;
 mod budget;
 pub mod cause;
+pub mod chaos;
 pub mod config;
 pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
 mod failure;
-pub mod fault;
 pub mod glob;
 mod http;
 mod ids;
@@ -23,7 +23,6 @@ pub mod journal;
 mod json;
 pub mod listen;
 pub mod namespace;
-pub mod quirk;
 pub mod recording;
 pub mod sandbox;
 pub mod scratch;
@@ -52,7 +51,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{AllowedClients, Catalogue, Control, Hosts, HttpConfig, Keys};
+pub use http::{AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
 /// How long clients may take to receive their responses after the last interaction has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,9 +81,9 @@ pub struct Settings {
     pub seed: Option<u64>,
     pub http: HttpConfig,
     /// Faults for all requests.
-    pub faults: Vec<fault::Fault>,
+    pub faults: Vec<chaos::fault::Fault>,
     /// Names of the models that `backend` answers for.
-    pub models: Catalogue,
+    pub models: ModelCatalog,
     pub files: FileLimits,
     /// How long interactions are kept.
     pub retention: Duration,
@@ -140,15 +139,15 @@ pub async fn run(
         sandbox: Arc::clone(&sandbox),
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
-        catalogue: Arc::new(settings.models),
+        catalog: Arc::new(settings.models),
         files,
         was_ready,
         stopping: stopping.clone(),
         in_flight: in_flight.clone(),
     });
-    let stalled_after = settings.http.stalled_after;
+    let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
-    let serving = http::serve(listeners, service, stalled_after, stopping.clone());
+    let serving = http::serve(listeners, service, write_timeout, stopping.clone());
     let serving = AbortOnDropHandle::new(tokio::spawn(serving));
 
     let sandbox_up = async {
@@ -193,7 +192,7 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
     let mut clock = store.clock();
     loop {
         let now = Timestamp::now();
-        if !clock.is_believed(now) {
+        if !clock.is_trusted(now) {
             tokio::time::sleep(SWEEP_EVERY).await;
             continue;
         }

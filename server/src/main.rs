@@ -36,7 +36,7 @@ use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
-use server::{AllowedClients, Catalogue, Components, HttpConfig, Keys, Settings};
+use server::{AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -321,15 +321,15 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             control: config.control,
             hosts: config.hosts.clone(),
             request_bytes: config.request_bytes,
-            stalled_after: config.stalled_after,
-            allowed_clients: if config.record_from_anywhere || !records(config) {
+            write_timeout: config.write_timeout,
+            allowed_clients: if config.record_remote_clients || !records(config) {
                 AllowedClients::All
             } else {
                 AllowedClients::ThisMachine
             },
         },
         faults: config.faults.clone(),
-        models: Catalogue::new(config.models.iter().map(|rule| rule.name.as_str()))?,
+        models: ModelCatalog::new(config.models.iter().map(|rule| rule.name.as_str()))?,
         files: config.files,
         retention: config.retention,
         fetch_from: config.fetch_from.clone(),
@@ -478,8 +478,8 @@ fn search(config: &SearchConfig) -> Result<Arc<dyn Search>, SearchError> {
         SearchConfig::Folder { folder, base_url, results, limits } => {
             Arc::new(Folder::open(folder, base_url, *results, *limits)?)
         }
-        SearchConfig::Searxng { base_url, within, results } => {
-            Arc::new(Searxng::new(base_url, *within, *results)?)
+        SearchConfig::Searxng { base_url, timeout, results } => {
+            Arc::new(Searxng::new(base_url, *timeout, *results)?)
         }
     })
 }

@@ -50,7 +50,7 @@ sys.exit(0 if parts else "no parts")
 
 fn doctor(client: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
-        .args(["doctor", "--client", "--client-within", "20s", "--sandbox-socket"])
+        .args(["doctor", "--client", "--client-timeout", "20s", "--sandbox-socket"])
         .arg(socket())
         .arg("--")
         .args(client)
@@ -113,7 +113,7 @@ fn a_client_that_fails_without_a_fault_is_not_tested_further() {
 #[test]
 fn a_client_has_a_time_limit() {
     let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
-        .args(["doctor", "--client", "--client-within", "1s", "--sandbox-socket"])
+        .args(["doctor", "--client", "--client-timeout", "1s", "--sandbox-socket"])
         .arg(socket())
         .args(["--", "sleep", "60"])
         .output()

@@ -137,7 +137,7 @@ async fn an_interrupted_upload_can_be_resumed() {
     go_on(&server, &path, "upload", 0, "abcdef").await;
     let gap = go_on(&server, &path, "upload", 7, "x").await;
     assert_eq!((gap.status, gap.headers.get(STATUS)), (400, None));
-    assert_eq!(gap.message(), "6 bytes have come, and these are to begin at 7.");
+    assert_eq!(gap.message(), "Invalid offset 7: 6 bytes were received.");
     go_on(&server, &path, "upload", 4, "EF").await;
     let asked = go_on(&server, &path, "query", 0, "").await;
     assert_eq!(asked.headers["x-goog-upload-size-received"], "6");
@@ -172,8 +172,8 @@ async fn a_partial_upload_survives_a_killed_server() {
 async fn a_size_that_does_not_match_ends_the_upload() {
     let server = TestServer::start("").await;
     for (content, wanted) in [
-        ("abc", "4 bytes were announced, and 3 have come."),
-        ("abcde", "4 bytes were announced, and 5 have come."),
+        ("abc", "4 bytes were announced, but 3 were received."),
+        ("abcde", "4 bytes were announced, but 5 were received."),
     ] {
         let started =
             start(&server, &[("x-goog-upload-header-content-length", "4")], json!({})).await;
@@ -343,7 +343,10 @@ async fn uploads_have_separate_size_limits() {
     let whole = raw(1 << 20).await;
     assert_eq!((whole.status, &whole.body["file"]["sizeBytes"]), (200, &json!("1048576")));
     let too_large = raw((1 << 20) + 1).await;
-    assert_eq!((too_large.status, too_large.message()), (413, "A file may have 1048576 bytes."));
+    assert_eq!(
+        (too_large.status, too_large.message()),
+        (413, "The file is larger than 1048576 bytes.")
+    );
     let full = raw((1 << 19) + 1).await;
     assert_eq!((full.status, &full.body["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
     server.delete(&format!("/v1/{}", name(&whole.body["file"]))).await;

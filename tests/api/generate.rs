@@ -265,7 +265,7 @@ async fn a_function_response_is_accepted_with_or_without_its_id() {
 #[tokio::test]
 async fn before_gemini_3_a_function_call_may_be_sent_back_under_another_name() {
     let scenarios = WEATHER.replace("get_weather", "weather__get");
-    let server = TestServer::builder().scenarios(&scenarios).catalogue(&["gemini-*"]).start().await;
+    let server = TestServer::builder().scenarios(&scenarios).catalog(&["gemini-*"]).start().await;
     let mut request = run("What is the weather like?");
     request["tools"] = json!([{"functionDeclarations": [{"name": "weather__get"}]}]);
     for (model, status) in [("gemini-2.5-flash", 200), ("gemini-3-flash-preview", 400)] {
@@ -297,7 +297,7 @@ async fn a_truncated_answer_has_its_finish_reason() {
 
 #[tokio::test]
 async fn an_invalid_request_is_refused_in_this_apis_envelope() {
-    let server = TestServer::builder().catalogue(&["direct", "gemini-*"]).start().await;
+    let server = TestServer::builder().catalog(&["direct", "gemini-*"]).start().await;
     let both = json!([{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]);
     for (change, wanted) in [
         (
@@ -344,7 +344,7 @@ async fn an_invalid_request_is_refused_in_this_apis_envelope() {
 
 #[tokio::test]
 async fn unknown_models_and_methods_are_not_found() {
-    let server = TestServer::builder().catalogue(&["direct"]).start().await;
+    let server = TestServer::builder().catalog(&["direct"]).start().await;
     for (method, path, status, wanted) in [
         ("POST", "/v1/models/gone:generateContent", 404, "models/gone is not found"),
         ("POST", "/v1/models/direct:embedContent", 404, "'embedContent'"),

@@ -75,7 +75,7 @@ async fn large(server: &TestServer, letters: usize) -> String {
 #[tokio::test]
 async fn a_stream_whose_client_reads_nothing_is_reset_and_others_continue() {
     let patience = Duration::from_millis(500);
-    let server = TestServer::builder().stalled_after(patience).start().await;
+    let server = TestServer::builder().write_timeout(patience).start().await;
     let path = large(&server, 4 << 20).await;
     for window in [0, 1, 65_535] {
         let client = Client::connect(&server, window).await;
@@ -104,7 +104,7 @@ async fn a_stream_whose_client_reads_nothing_is_reset_and_others_continue() {
 #[tokio::test]
 async fn unread_answers_do_not_block_other_answers() {
     let server =
-        TestServer::builder().stalled_after(Duration::from_secs(8)).output_bytes(100 << 20);
+        TestServer::builder().write_timeout(Duration::from_secs(8)).output_bytes(100 << 20);
     let server = server.start().await;
     let path = large(&server, 30 << 20).await;
     let client = Client::connect(&server, 0).await;

@@ -163,7 +163,7 @@ async fn http_2_with_prior_knowledge_is_served() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_disconnected() {
     let patience = Duration::from_millis(300);
-    let server = TestServer::builder().stalled_after(patience).start().await;
+    let server = TestServer::builder().write_timeout(patience).start().await;
     let mut request = direct("");
     let large = "A".repeat(16 << 20);
     request["input"] = json!([

@@ -11,8 +11,7 @@ fn names(body: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_list_has_the_served_models_in_pages() {
-    let server =
-        TestServer::builder().catalogue(&["direct", "qwen*", "gemini-2.5-*"]).start().await;
+    let server = TestServer::builder().catalog(&["direct", "qwen*", "gemini-2.5-*"]).start().await;
     let whole = server.get("/v1/models").await.body;
     let wanted = [
         "models/direct",
@@ -39,7 +38,7 @@ async fn the_list_has_the_served_models_in_pages() {
 
 #[tokio::test]
 async fn a_served_model_is_found_by_name_and_others_are_not() {
-    let server = TestServer::builder().catalogue(&["direct", "qwen*"]).start().await;
+    let server = TestServer::builder().catalog(&["direct", "qwen*"]).start().await;
     for name in ["direct", "qwen3:8b", "qwen/qwen3"] {
         let reply = server.get(&format!("/v1beta/models/{name}")).await;
         assert_eq!((reply.status, &reply.body["name"]), (200, &json!(format!("models/{name}"))));

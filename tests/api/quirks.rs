@@ -3,7 +3,7 @@
 
 use regex::Regex;
 use serde_json::{Value, json};
-use server::quirk::{QUIRKS, Where};
+use server::chaos::quirk::{QUIRKS, Where};
 
 use crate::harness::{Reply, TestServer, direct, recorder};
 

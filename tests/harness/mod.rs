@@ -23,14 +23,14 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::router::Router;
 use server::backend::scripted::{self, AddedScenarios, Scripted};
+use server::chaos::fault::Fault;
 use server::engine::FetchFrom;
-use server::fault::Fault;
 use server::interaction::Limits;
 use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
 use server::{
-    AllowedClients, Catalogue, Components, Control, Hosts, HttpConfig, Keys, RunError, Settings,
+    AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, RunError, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -60,9 +60,9 @@ pub struct Builder {
     control: Option<Control>,
     hosts: Vec<String>,
     request_bytes: Option<usize>,
-    stalled_after: Option<Duration>,
+    write_timeout: Option<Duration>,
     limits: Option<Limits>,
-    catalogue: Option<Catalogue>,
+    catalog: Option<ModelCatalog>,
     files: Option<FileLimits>,
     fetch_from: Vec<String>,
     socket: Option<PathBuf>,
@@ -117,8 +117,8 @@ impl Builder {
         self
     }
 
-    pub fn stalled_after(mut self, time: Duration) -> Builder {
-        self.stalled_after = Some(time);
+    pub fn write_timeout(mut self, time: Duration) -> Builder {
+        self.write_timeout = Some(time);
         self
     }
 
@@ -152,9 +152,9 @@ impl Builder {
     }
 
     /// The names of models, instead of `direct` and `*`.
-    pub fn catalogue(mut self, patterns: &[&str]) -> Builder {
-        let catalogue = Catalogue::new(patterns.iter().copied());
-        self.catalogue = Some(catalogue.expect("the test's patterns are globs"));
+    pub fn catalog(mut self, patterns: &[&str]) -> Builder {
+        let catalog = ModelCatalog::new(patterns.iter().copied());
+        self.catalog = Some(catalog.expect("the test's patterns are globs"));
         self
     }
 
@@ -207,13 +207,13 @@ impl Builder {
                 },
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
-                stalled_after: self.stalled_after.unwrap_or(Duration::from_secs(60)),
+                write_timeout: self.write_timeout.unwrap_or(Duration::from_secs(60)),
                 allowed_clients: AllowedClients::All,
             },
             faults: self.faults,
             models: self
-                .catalogue
-                .unwrap_or_else(|| Catalogue::new(["direct", "*"]).expect("both are globs")),
+                .catalog
+                .unwrap_or_else(|| ModelCatalog::new(["direct", "*"]).expect("both are globs")),
             files: self.files.unwrap_or(FILE_LIMITS),
             retention: Duration::from_secs(24 * 60 * 60),
             fetch_from: FetchFrom::new(self.fetch_from.iter().map(String::as_str))

@@ -37,7 +37,7 @@ async fn setup(template: Template, tools: &str) -> Setup {
     let data = tempfile::tempdir().expect("the temporary folder can be created");
     let config = data.path().join("belljar.toml");
     let settings = format!(
-        "model_turns = 4\nregenerations = 2\n\
+        "max_model_turns = 4\nmax_code_retries = 2\n\
          [[model]]\nname = \"smollm2\"\nbackend = \"openai\"\nbase_url = \"{}/v1\"\ntools = \"{tools}\"\n\
          [[model]]\nname = \"direct\"\nbackend = \"direct\"\n",
         llama.url()

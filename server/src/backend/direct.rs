@@ -54,7 +54,7 @@ fn stopped(ran: usize, left: usize) -> Vec<ModelEvent> {
     let blocks = ran + left;
     let why = format!(
         "stopped: {left} of {blocks} blocks were not run. The server's limit on model turns or on \
-         runs that fail was reached (--model-turns, --regenerations)."
+         runs that fail was reached (--max-model-turns, --max-code-retries)."
     );
     let end = End { finish: Finish::MaxTokens, usage: None };
     vec![ModelEvent::Text(why), ModelEvent::End(end)]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use server::config::{Colour, Config, LogFormat, nearest};
+use server::config::{Colour, Config, FormerName, LogFormat, nearest};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -35,6 +35,9 @@ pub fn set_up(config: &Config) -> anyhow::Result<()> {
     match config.log_format {
         LogFormat::Plain => log.with_ansi(colours).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    for FormerName { former, new } in &config.former_names {
+        tracing::warn!(former, new, "setting has a new name");
     }
     Ok(())
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer};
 use super::flags::LogFormat;
 use super::listen::ListenAddress;
 use super::models::Table;
+use super::renamed::{self, FormerName};
 use super::{ConfigError, names, search, units};
-use crate::fault::Fault;
+use crate::chaos::fault::Fault;
 use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]
@@ -29,29 +30,32 @@ pub struct File {
     #[serde(default, deserialize_with = "record_mode")]
     pub record_mode: Option<RecordMode>,
     pub record_ignore: Option<Vec<String>>,
-    pub record_from_anywhere: Option<bool>,
+    #[serde(alias = "record_from_anywhere")]
+    pub record_remote_clients: Option<bool>,
     #[serde(default, deserialize_with = "keys")]
     pub api_keys: Option<Vec<String>>,
     pub sandbox_socket: Option<PathBuf>,
     pub warden: Option<PathBuf>,
     pub libraries: Option<PathBuf>,
     pub min_isolation: Option<Tier>,
-    #[serde(default, deserialize_with = "units::in_file::seconds")]
-    pub run_seconds: Option<f64>,
+    #[serde(default, deserialize_with = "units::in_file::seconds", alias = "run_seconds")]
+    pub run_timeout: Option<f64>,
     pub seed: Option<u64>,
-    pub regenerations: Option<u32>,
-    pub model_turns: Option<u32>,
+    #[serde(alias = "regenerations")]
+    pub max_code_retries: Option<u32>,
+    #[serde(alias = "model_turns")]
+    pub max_model_turns: Option<u32>,
     #[serde(default, deserialize_with = "units::in_file::bytes_in_memory")]
     pub request_bytes: Option<usize>,
-    #[serde(default, deserialize_with = "units::in_file::bytes")]
-    pub file_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "units::in_file::bytes")]
-    pub files_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "units::in_file::bytes", alias = "file_bytes")]
+    pub max_upload_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "units::in_file::bytes", alias = "files_bytes")]
+    pub max_total_upload_bytes: Option<u64>,
     pub fetch_from: Option<Vec<String>>,
     #[serde(default, deserialize_with = "units::in_file::duration")]
     pub file_lifetime: Option<Duration>,
-    #[serde(default, deserialize_with = "units::in_file::duration")]
-    pub stalled_after: Option<Duration>,
+    #[serde(default, deserialize_with = "units::in_file::duration", alias = "stalled_after")]
+    pub write_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "units::in_file::duration")]
     pub retention: Option<Duration>,
     #[serde(default, deserialize_with = "units::in_file::duration")]
@@ -62,6 +66,9 @@ pub struct File {
     pub fault: Vec<Fault>,
     #[serde(default)]
     pub model: Vec<Table>,
+    /// Keys that the file has under former names.
+    #[serde(skip)]
+    pub former_names: BTreeSet<FormerName>,
 }
 
 impl std::fmt::Debug for File {
@@ -80,7 +87,7 @@ impl File {
     /// The settings that the file contains.
     pub fn keys(path: &Path) -> Result<BTreeSet<String>, ConfigError> {
         let table: toml::Table = toml::from_str(&File::text(path)?).unwrap_or_default();
-        Ok(table.into_iter().map(|(key, _)| key).collect())
+        Ok(table.into_iter().map(|(key, _)| renamed::new_name(key)).collect())
     }
 
     pub fn read(path: &Path) -> Result<File, ConfigError> {
@@ -89,7 +96,9 @@ impl File {
             path: path.to_owned(),
             why: place(&text, &error),
         };
-        toml::from_str(&text).map_err(mistake)
+        let file: File = toml::from_str(&text).map_err(mistake)?;
+        let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        Ok(File { former_names: renamed::keys(&table), ..file })
     }
 }
 

@@ -136,7 +136,7 @@ pub struct Doctor {
     pub client: bool,
     /// Time limit of each run of the command [default: 120s]
     #[arg(long, value_name = "TIME", value_parser = units::duration, requires = "client")]
-    pub client_within: Option<Duration>,
+    pub client_timeout: Option<Duration>,
     /// Command to run, with its arguments
     #[arg(last = true, requires = "client", value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -171,7 +171,7 @@ pub struct Flags {
     pub record_ignore: Vec<String>,
     /// Accept and record clients on other machines, which a recording server otherwise rejects
     #[arg(long)]
-    pub record_from_anywhere: bool,
+    pub record_remote_clients: bool,
     /// Where models search: a folder of documents or the URL of a SearXNG instance; `off` disables
     /// search [default: off]
     #[arg(long, value_name = "DIR|URL")]
@@ -212,30 +212,30 @@ pub struct Flags {
     pub min_isolation: Option<Tier>,
     /// Time limit of one run of code [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = units::seconds)]
-    pub run_seconds: Option<f64>,
+    pub run_timeout: Option<f64>,
     /// Make runs reproducible: a fixed seed for random numbers, a fixed clock, and the same ids,
     /// signatures and times for the same requests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Maximum number of retries with new code after failed runs [default: 5]
     #[arg(long, value_name = "COUNT")]
-    pub regenerations: Option<u32>,
+    pub max_code_retries: Option<u32>,
     /// Maximum number of model calls per interaction [default: 20]
     #[arg(long, value_name = "COUNT")]
-    pub model_turns: Option<u32>,
+    pub max_model_turns: Option<u32>,
     /// Maximum size of a request [default: 100MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes_in_memory)]
     pub request_bytes: Option<usize>,
     /// Write timeout: disconnect a client that reads nothing of its response for this long
     /// [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    pub stalled_after: Option<Duration>,
+    pub write_timeout: Option<Duration>,
     /// Maximum size of one uploaded file [default: 2GiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
-    pub file_bytes: Option<u64>,
+    pub max_upload_bytes: Option<u64>,
     /// Maximum total size of the uploaded files of one API key [default: 20GiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
-    pub files_bytes: Option<u64>,
+    pub max_total_upload_bytes: Option<u64>,
     /// How long uploaded files are kept [default: 48h]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub file_lifetime: Option<Duration>,

@@ -23,7 +23,7 @@ const GROUPS: [(&str, &str); 29] = [
     ("record", MODEL),
     ("record_mode", MODEL),
     ("record_ignore", MODEL),
-    ("record_from_anywhere", MODEL),
+    ("record_remote_clients", MODEL),
     ("search", MODEL),
     ("config", SERVER),
     ("no_auth", SERVER),
@@ -33,14 +33,14 @@ const GROUPS: [(&str, &str); 29] = [
     ("warden", SANDBOX),
     ("libraries", SANDBOX),
     ("min_isolation", SANDBOX),
-    ("run_seconds", SANDBOX),
+    ("run_timeout", SANDBOX),
     ("seed", SANDBOX),
-    ("regenerations", MODEL),
-    ("model_turns", MODEL),
+    ("max_code_retries", MODEL),
+    ("max_model_turns", MODEL),
     ("request_bytes", LIMITS),
-    ("stalled_after", LIMITS),
-    ("file_bytes", LIMITS),
-    ("files_bytes", LIMITS),
+    ("write_timeout", LIMITS),
+    ("max_upload_bytes", LIMITS),
+    ("max_total_upload_bytes", LIMITS),
     ("file_lifetime", DATA),
     ("retention", DATA),
     ("shutdown_grace", SERVER),
@@ -59,13 +59,13 @@ const SHORT: [&str; 12] = [
     "no_auth",
     "sandbox_socket",
     "libraries",
-    "run_seconds",
+    "run_timeout",
     "seed",
 ];
 
 /// Arguments of commands that are not settings.
 const NO_SETTINGS: [&str; 9] =
-    ["json", "update", "client", "client_within", "command", "paths", "of", "shell", "help"];
+    ["json", "update", "client", "client_timeout", "command", "paths", "of", "shell", "help"];
 
 const VARIABLES: &str = "\
 Settings:

@@ -8,10 +8,12 @@ mod help;
 mod listen;
 mod models;
 mod names;
+mod renamed;
 mod search;
 mod shown;
 mod units;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,8 +25,8 @@ use secrecy::SecretString;
 use crate::Control;
 use crate::backend::scripted::Ignore;
 use crate::backend::{gemini, openai, upstream};
+use crate::chaos::fault::Fault;
 use crate::engine::{FetchFrom, InvalidUrlPrefix};
-use crate::fault::Fault;
 use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
 use crate::recording::{RecordMode, Secrets};
@@ -39,6 +41,7 @@ pub use flags::{LogFormat, Schema};
 pub use help::command;
 pub use listen::{ListenAddress, ListenHost};
 pub use names::{check as check_variables, nearest};
+pub use renamed::FormerName;
 pub use units::{size_text, time_text};
 
 /// Default folder of scenarios, used only if it exists.
@@ -48,7 +51,7 @@ const SCENARIOS: &str = "scenarios";
 const RETENTION: Duration = Duration::from_secs(55 * 24 * 60 * 60);
 
 /// Time limit of a client under test.
-const CLIENT_WITHIN: Duration = Duration::from_secs(120);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Command to carry out.
 #[derive(Debug)]
@@ -106,7 +109,7 @@ pub struct Config {
     /// Text that recordings omit.
     pub record_ignore: Ignore,
     /// Whether a recording server accepts clients on other machines.
-    pub record_from_anywhere: bool,
+    pub record_remote_clients: bool,
     /// Where models search; `None` disables search.
     pub search: Option<SearchConfig>,
     /// Faults for all requests. Only the configuration file sets them.
@@ -114,7 +117,7 @@ pub struct Config {
     pub limits: Limits,
     pub request_bytes: usize,
     /// Write timeout: how long a client may read nothing of its response.
-    pub stalled_after: Duration,
+    pub write_timeout: Duration,
     pub files: FileLimits,
     /// How long interactions are kept.
     pub retention: Duration,
@@ -124,6 +127,8 @@ pub struct Config {
     pub log: String,
     pub log_format: LogFormat,
     pub colour: Colour,
+    /// Settings that were given under former names, for warnings.
+    pub former_names: BTreeSet<FormerName>,
 }
 
 /// Whether the log uses colours, from `NO_COLOR` and `CLICOLOR_FORCE`.
@@ -164,7 +169,7 @@ pub enum SearchConfig {
     },
     Searxng {
         base_url: String,
-        within: Duration,
+        timeout: Duration,
         results: usize,
     },
 }
@@ -260,7 +265,13 @@ impl Task {
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Task, ConfigError> {
-        let variables = Variables(&variable);
+        let (arguments, mut former_names) = renamed::arguments(arguments);
+        former_names.extend(renamed::variables(&variable));
+        let variable = |name: &str| {
+            let value = variable(name).filter(|value| !value.is_empty());
+            value.or_else(|| variable(&renamed::former_variable(name)?))
+        };
+        let variables = Variables(&variable, former_names);
         let matches = help::command().try_get_matches_from(arguments)?;
         help::check(&matches)?;
         let sources = matches.subcommand().map(|(_, matches)| shown::given(matches));
@@ -274,9 +285,9 @@ impl Task {
             Command::Doctor(flags::Doctor { flags, client: false, .. }) => {
                 Task::Doctor(Config::read(flags, &variables)?)
             }
-            Command::Doctor(flags::Doctor { flags, client_within, command, .. }) => {
+            Command::Doctor(flags::Doctor { flags, client_timeout, command, .. }) => {
                 let exec = Exec { command, no_proxy: variables.no_proxy() };
-                let within = client_within.unwrap_or(CLIENT_WITHIN);
+                let within = client_timeout.unwrap_or(CLIENT_TIMEOUT);
                 Task::DoctorClient(Config::of_exec(flags, &variables)?, exec, within)
             }
             Command::Validate { mut paths, json } => {
@@ -416,8 +427,8 @@ impl Config {
             .unwrap_or_default();
         let hosts =
             Hosts::new(hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty()))?;
-        let run_seconds =
-            env.or(flags.run_seconds, "BELLJAR_RUN_SECONDS", units::seconds)?.or(file.run_seconds);
+        let run_timeout =
+            env.or(flags.run_timeout, "BELLJAR_RUN_TIMEOUT", units::seconds)?.or(file.run_timeout);
         let seed = env.or(flags.seed, "BELLJAR_SEED", parse)?.or(file.seed);
         let sandbox_socket =
             env.or(flags.sandbox_socket, "BELLJAR_SANDBOX_SOCKET", path)?.or(file.sandbox_socket);
@@ -430,7 +441,7 @@ impl Config {
                 libraries: libraries
                     .or_else(|| env.installed_libraries())
                     .ok_or(ConfigError::NoLibraries)?,
-                run: Duration::from_secs_f64(run_seconds.unwrap_or(30.0)),
+                run: Duration::from_secs_f64(run_timeout.unwrap_or(30.0)),
                 seed,
             },
         };
@@ -469,37 +480,41 @@ impl Config {
             models: models::rules(file.model, record.as_deref(), env.0)?,
             record_mode: record_mode.or(file.record_mode).unwrap_or_default(),
             record_ignore: Ignore::try_from(record_ignore).map_err(ConfigError::RecordIgnore)?,
-            record_from_anywhere: flags.record_from_anywhere
+            record_remote_clients: flags.record_remote_clients
                 || env
-                    .or(None, "BELLJAR_RECORD_FROM_ANYWHERE", switch)?
-                    .or(file.record_from_anywhere)
+                    .or(None, "BELLJAR_RECORD_REMOTE_CLIENTS", switch)?
+                    .or(file.record_remote_clients)
                     == Some(true),
             limits: Limits {
                 regenerations: env
-                    .or(flags.regenerations, "BELLJAR_REGENERATIONS", parse)?
-                    .or(file.regenerations)
+                    .or(flags.max_code_retries, "BELLJAR_MAX_CODE_RETRIES", parse)?
+                    .or(file.max_code_retries)
                     .unwrap_or(5),
                 model_turns: env
-                    .or(flags.model_turns, "BELLJAR_MODEL_TURNS", parse)?
-                    .or(file.model_turns)
+                    .or(flags.max_model_turns, "BELLJAR_MAX_MODEL_TURNS", parse)?
+                    .or(file.max_model_turns)
                     .unwrap_or(20),
             },
             request_bytes: env
                 .or(flags.request_bytes, "BELLJAR_REQUEST_BYTES", units::bytes_in_memory)?
                 .or(file.request_bytes)
                 .unwrap_or(100 << 20),
-            stalled_after: env
-                .or(flags.stalled_after, "BELLJAR_STALLED_AFTER", units::duration)?
-                .or(file.stalled_after)
+            write_timeout: env
+                .or(flags.write_timeout, "BELLJAR_WRITE_TIMEOUT", units::duration)?
+                .or(file.write_timeout)
                 .unwrap_or(Duration::from_secs(60)),
             files: FileLimits {
                 file_bytes: env
-                    .or(flags.file_bytes, "BELLJAR_FILE_BYTES", units::bytes)?
-                    .or(file.file_bytes)
+                    .or(flags.max_upload_bytes, "BELLJAR_MAX_UPLOAD_BYTES", units::bytes)?
+                    .or(file.max_upload_bytes)
                     .unwrap_or(2 << 30),
                 total_bytes: env
-                    .or(flags.files_bytes, "BELLJAR_FILES_BYTES", units::bytes)?
-                    .or(file.files_bytes)
+                    .or(
+                        flags.max_total_upload_bytes,
+                        "BELLJAR_MAX_TOTAL_UPLOAD_BYTES",
+                        units::bytes,
+                    )?
+                    .or(file.max_total_upload_bytes)
                     .unwrap_or(20 << 30),
                 lifetime: env
                     .or(flags.file_lifetime, "BELLJAR_FILE_LIFETIME", units::duration)?
@@ -526,12 +541,13 @@ impl Config {
                 .or(file.log_format)
                 .unwrap_or_default(),
             colour: env.colour(),
+            former_names: env.1.iter().cloned().chain(file.former_names).collect(),
         })
     }
 }
 
-/// The environment; tests pass their own.
-struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+/// The environment, and the settings that were given under former names. Tests pass their own.
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>, BTreeSet<FormerName>);
 
 impl Variables<'_> {
     /// The option, else the variable. An empty variable counts as unset.

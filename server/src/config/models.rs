@@ -12,7 +12,7 @@ use crate::backend::openai::{Has, Model};
 use crate::backend::upstream::Address;
 
 /// Default idle timeout of a model's server. A long prompt on a small machine takes minutes.
-const SILENCE: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A `[[model]]` table.
 #[derive(Deserialize)]
@@ -30,8 +30,8 @@ pub struct Table {
     /// For `replay`: the folder of recordings.
     folder: Option<PathBuf>,
     record: Option<RecordWord>,
-    #[serde(default, deserialize_with = "super::units::in_file::duration")]
-    silence: Option<Duration>,
+    #[serde(default, deserialize_with = "super::units::in_file::duration", alias = "silence")]
+    idle_timeout: Option<Duration>,
 }
 
 impl std::fmt::Debug for Table {
@@ -169,6 +169,6 @@ impl Table {
                 ))
             }
         };
-        Ok(Address { base_url, key, silence: self.silence.unwrap_or(SILENCE) })
+        Ok(Address { base_url, key, silence: self.idle_timeout.unwrap_or(IDLE_TIMEOUT) })
     }
 }

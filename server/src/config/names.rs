@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use clap::{Args as _, Command};
 use strsim::damerau_levenshtein;
 
-use super::ConfigError;
 use super::flags::Flags;
+use super::{ConfigError, renamed};
 
 const PREFIX: &str = "BELLJAR_";
 
@@ -69,7 +69,9 @@ pub fn check(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<()
         match value.to_str() {
             Some(value) if is_known(&name, value, &settings) => {}
             // It would count as unset.
-            None if settings.contains(&name) => return Err(ConfigError::NotText(name)),
+            None if settings.contains(&name) || renamed::is_former_variable(&name) => {
+                return Err(ConfigError::NotText(name));
+            }
             _ => unknown.push(name),
         }
     }
@@ -92,6 +94,7 @@ pub fn variable_of(setting: &str) -> String {
 
 fn is_known(name: &str, value: &str, settings: &BTreeSet<String>) -> bool {
     settings.contains(name)
+        || renamed::is_former_variable(name)
         || OF_COMPOSE.contains(&name)
         || OF_TESTS.contains(&name)
         || name.starts_with("BELLJAR_TEST_")

@@ -12,7 +12,7 @@ use crate::search::FolderLimits;
 const RESULTS: usize = 5;
 const MAX_RESULTS: usize = 20;
 /// Timeout of a query to a search engine.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Limits of a searched folder.
 const LIMITS: FolderLimits = FolderLimits { files: 10_000, file_bytes: 10 << 20, bytes: 128 << 20 };
 /// Base URL of documents that have no public address.
@@ -27,8 +27,8 @@ pub struct Table {
     /// URL of the search engine, or public base URL of the folder's documents.
     base_url: Option<String>,
     results: Option<usize>,
-    #[serde(default, deserialize_with = "super::units::in_file::duration")]
-    within: Option<Duration>,
+    #[serde(default, deserialize_with = "super::units::in_file::duration", alias = "within")]
+    timeout: Option<Duration>,
     max_files: Option<usize>,
     #[serde(default, deserialize_with = "super::units::in_file::bytes")]
     max_file_bytes: Option<u64>,
@@ -77,7 +77,7 @@ impl Table {
             }),
             "searxng" => Ok(SearchConfig::Searxng {
                 base_url: self.base_url.ok_or("missing base_url: the URL of SearXNG")?,
-                within: self.within.unwrap_or(WITHIN),
+                timeout: self.timeout.unwrap_or(TIMEOUT),
                 results,
             }),
             other => Err(format!("unknown provider {other}: expected folder or searxng")),

@@ -105,9 +105,9 @@ impl Config {
                     patterns => format!("{patterns} patterns"),
                 },
             ),
-            ("record_from_anywhere", self.record_from_anywhere.to_string()),
-            ("regenerations", self.limits.regenerations.to_string()),
-            ("model_turns", self.limits.model_turns.to_string()),
+            ("record_remote_clients", self.record_remote_clients.to_string()),
+            ("max_code_retries", self.limits.regenerations.to_string()),
+            ("max_model_turns", self.limits.model_turns.to_string()),
             (
                 "search",
                 self.search.as_ref().map_or_else(none, |search| match search {
@@ -123,15 +123,15 @@ impl Config {
             SandboxConfig::Warden { program, libraries, run, seed } => values.extend([
                 ("warden", shown(program)),
                 ("libraries", shown(libraries)),
-                ("run_seconds", time_text(*run)),
+                ("run_timeout", time_text(*run)),
                 ("seed", seed.map_or_else(none, |seed| seed.to_string())),
             ]),
         }
         values.extend([
             ("request_bytes", size_text(self.request_bytes as u64)),
-            ("stalled_after", time_text(self.stalled_after)),
-            ("file_bytes", size_text(self.files.file_bytes)),
-            ("files_bytes", size_text(self.files.total_bytes)),
+            ("write_timeout", time_text(self.write_timeout)),
+            ("max_upload_bytes", size_text(self.files.file_bytes)),
+            ("max_total_upload_bytes", size_text(self.files.total_bytes)),
             ("shutdown_grace", time_text(self.shutdown_grace)),
             ("log", self.log.clone()),
             ("log_format", self.log_format.as_str().to_owned()),

@@ -9,7 +9,7 @@ use super::*;
 fn task(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Task, ConfigError> {
     let arguments = ["belljar"].iter().chain(arguments).map(OsString::from);
     Task::read(arguments, |name| {
-        let surely = [("HOME", "/home/somebody"), ("BELLJAR_LIBRARIES", "/libraries")];
+        let surely = [("HOME", "/home/user"), ("BELLJAR_LIBRARIES", "/libraries")];
         variables.iter().chain(&surely).find(|(known, _)| *known == name).map(|(_, v)| (*v).into())
     })
 }
@@ -32,7 +32,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn the_default_server_listens_on_localhost_only() {
     let config = read(&[], &[]).expect("the configuration is valid");
     assert_eq!(config.listen.to_string(), "localhost:8080");
-    let folder = DataDir::Folder("/home/somebody/.local/share/belljar".into());
+    let folder = DataDir::Folder("/home/user/.local/share/belljar".into());
     assert_eq!(config.data_dir, folder);
     assert!(config.api_keys.is_empty());
     assert_eq!(config.limits, Limits { regenerations: 5, model_turns: 20 });
@@ -53,11 +53,14 @@ fn the_default_server_listens_on_localhost_only() {
 
 #[test]
 fn an_option_overrides_the_variable_and_that_overrides_the_file() {
-    let file = file("model_turns = 1\nregenerations = 1\nrun_seconds = 0.5\nseed = 7\n");
+    let file = file("max_model_turns = 1\nmax_code_retries = 1\nrun_timeout = 0.5\nseed = 7\n");
     let path = file.path().to_str().expect("the path is UTF-8");
-    let variables =
-        [("BELLJAR_CONFIG", path), ("BELLJAR_MODEL_TURNS", "2"), ("BELLJAR_REGENERATIONS", "2")];
-    let config = read(&["--model-turns", "3"], &variables).expect("the configuration is valid");
+    let variables = [
+        ("BELLJAR_CONFIG", path),
+        ("BELLJAR_MAX_MODEL_TURNS", "2"),
+        ("BELLJAR_MAX_CODE_RETRIES", "2"),
+    ];
+    let config = read(&["--max-model-turns", "3"], &variables).expect("the configuration is valid");
     assert_eq!(config.limits, Limits { regenerations: 2, model_turns: 3 });
     let SandboxConfig::Warden { run, seed, .. } = config.sandbox else {
         panic!("expected a warden that the server starts")
@@ -101,7 +104,7 @@ fn an_invalid_setting_is_rejected_by_name() {
     for (text, wanted) in [
         ("lisen = 1", "line 1, column 1: unknown field `lisen`: did you mean `listen`?"),
         ("[[fault]]\nchance = 7", "line 2, column 10: invalid chance 7"),
-        ("run_seconds = 0", "expected a duration from"),
+        ("run_timeout = 0", "expected a duration from"),
         ("shutdown_grace = \"soon\"", "line 1, column 18"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nbase_url = \"google\"",
@@ -152,7 +155,7 @@ fn an_invalid_setting_is_rejected_by_name() {
 fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
     let file = file(
         "[[model]]\nname = \"qwen*\"\nbackend = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
-         model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nsilence = \"5s\"\n",
+         model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nidle_timeout = \"5s\"\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
     let config =
@@ -179,7 +182,7 @@ fn gemini_models_use_googles_server_unless_base_url_is_set() {
     let file = file(
         "[[model]]\nname = \"gemini-*\"\nbackend = \"gemini\"\napi_key_env = \"KEY\"\n\
          [[model]]\nname = \"*\"\nbackend = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n\
-         model = \"m\"\nexecution = \"upstream\"\nsilence = \"5s\"\n",
+         model = \"m\"\nexecution = \"upstream\"\nidle_timeout = \"5s\"\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
     let config =
@@ -210,7 +213,7 @@ fn models_are_recorded_in_the_configured_folder_without_keys() {
     let path = file.path().to_str().expect("the path is UTF-8");
     let config = read(&["--config", path], &[("KEY", "the-models-own")])
         .expect("the configuration is valid");
-    assert!(config.record_from_anywhere);
+    assert!(config.record_remote_clients);
     let folders: Vec<_> = config.models.iter().map(|rule| rule.record.as_deref()).collect();
     let all = Some(Path::new("all"));
     assert_eq!(folders, [Some(Path::new("some")), None, all, all]);
@@ -219,13 +222,13 @@ fn models_are_recorded_in_the_configured_folder_without_keys() {
     assert_eq!(secrets.redact("the-models-own the-servers-own"), "[redacted] [redacted]");
 
     let variables =
-        [("BELLJAR_RECORD", "others"), ("BELLJAR_RECORD_FROM_ANYWHERE", "false"), ("KEY", "k")];
+        [("BELLJAR_RECORD", "others"), ("BELLJAR_RECORD_REMOTE_CLIENTS", "false"), ("KEY", "k")];
     let config = read(&["--config", path], &variables).expect("the configuration is valid");
-    assert!(!config.record_from_anywhere);
+    assert!(!config.record_remote_clients);
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("others")));
-    let flags = ["--record", "these", "--record-from-anywhere", "--config", path];
+    let flags = ["--record", "these", "--record-remote-clients", "--config", path];
     let config = read(&flags, &variables).expect("the configuration is valid");
-    assert!(config.record_from_anywhere);
+    assert!(config.record_remote_clients);
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("these")));
 }
 
@@ -299,7 +302,7 @@ fn search_is_off_unless_configured() {
     let variables = [("BELLJAR_SEARCH", "http://127.0.0.1:8888")];
     let wanted = SearchConfig::Searxng {
         base_url: "http://127.0.0.1:8888".into(),
-        within: Duration::from_secs(10),
+        timeout: Duration::from_secs(10),
         results: 5,
     };
     let found = read(&["--config", path], &variables).expect("the configuration is valid").search;
@@ -310,7 +313,7 @@ fn search_is_off_unless_configured() {
 
 #[test]
 fn doctor_tests_a_client_with_a_server_of_its_own() {
-    let arguments = ["doctor", "--client", "--client-within", "5s", "--", "pytest"];
+    let arguments = ["doctor", "--client", "--client-timeout", "5s", "--", "pytest"];
     let Ok(Task::DoctorClient(config, exec, within)) = task(&arguments, &[]) else {
         panic!("the configuration is valid");
     };
@@ -375,7 +378,7 @@ fn every_known_variable_is_read_and_every_variable_read_is_known() {
     let arguments = ["belljar", "serve", "--libraries", "/l"].map(OsString::from);
     Task::read(arguments, lookup).expect("the configuration is valid");
     let mut asked = asked.into_inner();
-    asked.retain(|name| name.starts_with("BELLJAR_"));
+    asked.retain(|name| name.starts_with("BELLJAR_") && !super::renamed::is_former_variable(name));
     let known: std::collections::BTreeSet<String> = names::settings().into_iter().collect();
     let known: Vec<_> = known.into_iter().filter(|name| name != "BELLJAR_LIBRARIES").collect();
     asked.remove("BELLJAR_LIBRARIES"); // a flag had it
@@ -399,7 +402,7 @@ fn the_defaults_in_help_are_the_effective_defaults() {
     let mut tried = 0;
     for (flag, default) in defaults("serve") {
         let value = match flag.as_str() {
-            "data-dir" => "/home/somebody/.local/share/belljar",
+            "data-dir" => "/home/user/.local/share/belljar",
             // Described in words; the test of the default server covers them.
             "scenarios" | "search" | "warden" | "libraries" | "control" | "hosts" => continue,
             _ => &default,
@@ -429,7 +432,7 @@ fn help_of_each_command_lists_its_own_options_in_groups() {
         assert!(long.contains(group), "{group} is missing in {long}");
     }
     let (_, exec) = help_of("exec");
-    for absent in ["--retention", "--file-bytes", "127.0.0.1:8080", "Limits:", "--no-auth"] {
+    for absent in ["--retention", "--max-upload-bytes", "127.0.0.1:8080", "Limits:", "--no-auth"] {
         assert!(!exec.contains(absent), "{exec}");
     }
     assert!(exec.contains("--scenarios") && exec.contains("-- pytest"), "{exec}");
@@ -463,8 +466,8 @@ fn no_data_is_kept_with_ephemeral() {
 #[test]
 fn sizes_and_durations_may_have_units_everywhere() {
     let file = file(
-        "listen = 8091\nrequest_bytes = \"1MiB\"\nfile_bytes = 7\nfiles_bytes = \"1_000\"\n\
-         run_seconds = \"1m\"\nretention = \"1.5h\"\nlog_format = \"json\"\n\
+        "listen = 8091\nrequest_bytes = \"1MiB\"\nmax_upload_bytes = 7\nmax_total_upload_bytes = \"1_000\"\n\
+         run_timeout = \"1m\"\nretention = \"1.5h\"\nlog_format = \"json\"\n\
          [search]\nprovider = \"folder\"\nfolder = \"d\"\nmax_file_bytes = \"1MB\"\nmax_bytes = 9\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
@@ -486,13 +489,14 @@ fn sizes_and_durations_may_have_units_everywhere() {
     let variables = [
         ("BELLJAR_LISTEN", "localhost:0"),
         ("BELLJAR_REQUEST_BYTES", "2KiB"),
-        ("BELLJAR_RUN_SECONDS", "500ms"),
+        ("BELLJAR_RUN_TIMEOUT", "500ms"),
     ];
-    let config = read(&["--file-bytes", "3MB"], &variables).expect("the configuration is valid");
+    let config =
+        read(&["--max-upload-bytes", "3MB"], &variables).expect("the configuration is valid");
     let shown = (config.listen.to_string(), config.request_bytes, config.files.file_bytes);
     assert_eq!(shown, ("localhost:0".to_owned(), 2048, 3_000_000));
     for (name, value, wanted) in [
-        ("BELLJAR_RUN_SECONDS", "abc", "invalid BELLJAR_RUN_SECONDS=abc: expected a duration"),
+        ("BELLJAR_RUN_TIMEOUT", "abc", "invalid BELLJAR_RUN_TIMEOUT=abc: expected a duration"),
         ("BELLJAR_REQUEST_BYTES", "lots", "expected a size such as 100MiB"),
         ("BELLJAR_LISTEN", "*:80", "write 0.0.0.0:80"),
         ("BELLJAR_LOG_FORMAT", "xml", "expected plain or json"),
@@ -518,13 +522,13 @@ fn colours_follow_the_standard_variables() {
 #[test]
 fn the_effective_settings_are_shown_with_their_source_and_without_keys() {
     let file = file(
-        "model_turns = 7\nrequest_bytes = 2048\n[[model]]\nname = \"q*\"\nbackend = \"openai\"\n\
+        "max_model_turns = 7\nrequest_bytes = 2048\n[[model]]\nname = \"q*\"\nbackend = \"openai\"\n\
          base_url = \"http://user:geheim@h/v1\"\napi_key_env = \"KEY\"\n",
     );
     let path = file.path().to_str().expect("the path is UTF-8");
     let variables =
         [("BELLJAR_API_KEYS", "geheim,auch-geheim"), ("KEY", "geheim"), ("BELLJAR_LOG", "debug")];
-    let arguments = ["config", "--config", path, "--run-seconds", "90", "--listen", ":0"];
+    let arguments = ["config", "--config", path, "--run-timeout", "90", "--listen", ":0"];
     let Ok(Task::ShowConfig(table)) = task(&arguments, &variables) else {
         panic!("the configuration is valid");
     };
@@ -533,9 +537,9 @@ fn the_effective_settings_are_shown_with_their_source_and_without_keys() {
         ("config", path, "--config"),
         ("listen", "localhost:0", "--listen"),
         ("api_keys", "2 keys", "BELLJAR_API_KEYS"),
-        ("model_turns", "7", path),
+        ("max_model_turns", "7", path),
         ("request_bytes", "2KiB", path),
-        ("run_seconds", "90s", "--run-seconds"),
+        ("run_timeout", "90s", "--run-timeout"),
         ("log", "debug", "BELLJAR_LOG"),
         ("libraries", "/libraries", "BELLJAR_LIBRARIES"),
         ("retention", "55d", "default"),
@@ -634,4 +638,52 @@ fn names_of_the_server_come_from_the_flag_the_variable_or_the_file() {
     }
     let error = read(&["--hosts", "http://a"], &[]).expect_err("it is an address");
     assert!(error.to_string().contains("invalid host 'http://a'"), "{error}");
+}
+
+#[test]
+fn former_names_of_settings_are_accepted_and_reported() {
+    let file = file(
+        "stalled_after = \"5s\"\nregenerations = 1\nfile_bytes = 7\n\
+         [search]\nprovider = \"searxng\"\nbase_url = \"http://s\"\nwithin = \"4s\"\n\
+         [[model]]\nname = \"q\"\nbackend = \"openai\"\nbase_url = \"http://m/v1\"\nmodel = \"m\"\n\
+         silence = \"3s\"\n",
+    );
+    let path = file.path().to_str().expect("it is UTF-8");
+    let variables = [
+        ("BELLJAR_CONFIG", path),
+        ("BELLJAR_REGENERATIONS", "2"),
+        ("BELLJAR_RECORD_FROM_ANYWHERE", "true"),
+        ("BELLJAR_FILES_BYTES", "9"),
+    ];
+    let config =
+        read(&["--model-turns=3", "--run-seconds", "1m"], &variables).expect("it is valid");
+    assert_eq!(config.limits, Limits { regenerations: 2, model_turns: 3 });
+    assert_eq!(config.write_timeout, Duration::from_secs(5));
+    assert_eq!((config.files.file_bytes, config.files.total_bytes), (7, 9));
+    assert!(config.record_remote_clients);
+    assert!(matches!(config.sandbox, SandboxConfig::Warden { run, .. } if run.as_secs() == 60));
+    assert!(matches!(
+        config.search,
+        Some(SearchConfig::Searxng { timeout, .. }) if timeout.as_secs() == 4
+    ));
+    let names: Vec<_> =
+        config.former_names.iter().map(|name| (name.former.as_str(), name.new.as_str())).collect();
+    assert_eq!(
+        names,
+        [
+            ("--model-turns", "--max-model-turns"),
+            ("--run-seconds", "--run-timeout"),
+            ("BELLJAR_FILES_BYTES", "BELLJAR_MAX_TOTAL_UPLOAD_BYTES"),
+            ("BELLJAR_RECORD_FROM_ANYWHERE", "BELLJAR_RECORD_REMOTE_CLIENTS"),
+            ("BELLJAR_REGENERATIONS", "BELLJAR_MAX_CODE_RETRIES"),
+            ("file_bytes", "max_upload_bytes"),
+            ("model.silence", "model.idle_timeout"),
+            ("regenerations", "max_code_retries"),
+            ("search.within", "search.timeout"),
+            ("stalled_after", "write_timeout"),
+        ]
+    );
+    let new = [("BELLJAR_REGENERATIONS", "2"), ("BELLJAR_MAX_CODE_RETRIES", "4")];
+    let config = read(&[], &new).expect("it is valid");
+    assert_eq!(config.limits.regenerations, 4, "the new name overrides the former one");
 }

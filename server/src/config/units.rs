@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Range of `run_seconds`.
+/// Range of `run_timeout`.
 const RUN_MIN: Duration = Duration::from_millis(1);
 const RUN_MAX: Duration = Duration::from_secs(86_400);
 

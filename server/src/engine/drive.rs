@@ -53,7 +53,7 @@ impl Engine {
             ended = run.run_to_completion(turn, in_flight) => ended,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() && run.steps.log.head().in_background() {
-                    return run.steps.log.leave();
+                    return run.steps.log.suspend();
                 }
                 Ok(Event::Finished { status: Status::Cancelled, usage: run.steps.usage.total() })
             }

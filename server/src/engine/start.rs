@@ -10,7 +10,7 @@ use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
 use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
-use crate::fault::Fault;
+use crate::chaos::fault::Fault;
 use crate::ids::Ids;
 use crate::interaction::{AwaitingModel, InteractionSettings, Summaries, Turn};
 use crate::journal::JournalHandle;

@@ -18,16 +18,17 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use super::document::{document, tests as samples};
-use super::generate::{file, part_of_url, request as generate};
-use super::query::{GoogleApiQuery, Parameters};
-use super::upload::headers_read;
+use super::extract::query::{self, GoogleApiQuery, Parameters};
+use super::generate_content::{part_of_url, request as generate};
+use super::openapi::{document, tests as samples};
+use super::routes::files;
+use super::routes::upload::headers_read;
+use super::serve;
 use super::wire::content::{self, UnknownContent};
 use super::wire::event::Place;
 use super::wire::json_reader::Node;
-use super::wire::{execute, request as interactions, step};
-use super::{files, serve};
-use crate::fault::Fault;
+use super::wire::{execute, file, request as interactions, step};
+use crate::chaos::fault::Fault;
 use crate::interaction::{MediaKind, media};
 use crate::namespace::Namespace;
 
@@ -268,7 +269,7 @@ fn queries() {
         let (mut parts, ()) = request.into_parts();
         let _ = Parameters::from_request_parts(&mut parts, &()).now_or_never();
         let _ = GoogleApiQuery::from_request_parts(&mut parts, &()).now_or_never();
-        let _ = super::query::Upload::of(&uri);
+        let _ = query::Upload::of(&uri);
         Ok(())
     });
 }

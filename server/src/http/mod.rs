@@ -1,57 +1,27 @@
-//! Routes and layers of the HTTP server.
+//! The HTTP server: its state, its settings, and the layers around the router.
 
-mod allowed_clients;
-mod auth;
-mod body;
-mod browser;
-mod catalogue;
-mod control;
-mod credentials;
-mod deadline;
-mod document;
-mod drain;
 mod error;
-mod execute;
-mod external_url;
-mod fault;
-mod faults;
-mod files;
+mod extract;
 #[cfg(test)]
 mod fuzz;
-mod generate;
-mod guard;
-mod health;
-mod idle;
-mod index;
-mod interactions;
-mod journal;
-mod lines;
-mod models;
-mod namespace;
-mod pagination;
-mod pieces;
-mod query;
-mod quirk;
-mod request_log;
-mod revision;
-mod scenarios;
+mod generate_content;
+mod middleware;
+mod openapi;
+mod response;
+mod routes;
 mod serve;
-mod sse;
-mod upload;
+mod surface;
 mod wire;
-mod write_timeout;
 
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
-use axum::middleware::{self, Next};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
@@ -63,13 +33,16 @@ use crate::engine::Engine;
 use crate::sandbox::Sandbox;
 use crate::store::{Files, Store};
 
-pub use allowed_clients::AllowedClients;
-pub use auth::Keys;
-pub use catalogue::Catalogue;
-pub use control::Control;
-pub use fault::Faults;
-pub use guard::{Hosts, NotAHost};
-pub use request_log::InFlight;
+use middleware::{cors_and_compression, request_log};
+use response::json;
+
+pub use middleware::allowed_clients::AllowedClients;
+pub use middleware::auth::Keys;
+pub use middleware::control::Control;
+pub use middleware::faults::Faults;
+pub use middleware::guard::{Hosts, NotAHost};
+pub use middleware::request_log::InFlight;
+pub use routes::model_catalog::ModelCatalog;
 pub use serve::serve;
 
 /// All versions are the same API; the client's age decides which one it calls.
@@ -91,7 +64,7 @@ pub struct Components {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
-    pub catalogue: Arc<Catalogue>,
+    pub catalog: Arc<ModelCatalog>,
     pub files: Files,
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
@@ -126,7 +99,7 @@ pub struct HttpConfig {
     pub hosts: Hosts,
     pub request_bytes: usize,
     /// Write timeout: how long a client may read nothing of its response.
-    pub stalled_after: Duration,
+    pub write_timeout: Duration,
     pub allowed_clients: AllowedClients,
 }
 
@@ -138,17 +111,18 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 pub fn service(app: App, config: HttpConfig) -> Service {
     let hosts = config.keys.are_none().then(|| config.hosts.clone());
     let in_flight = app.in_flight.clone();
-    let service = CatchPanicLayer::custom(error::panicked).layer(router(app, config));
-    let packers = browser::Packers::default();
-    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), packers };
-    let service = middleware::from_fn_with_state(Arc::new(front), answer).layer(service);
-    let service = browser::packing().layer(service);
+    let service = CatchPanicLayer::custom(error::panicked).layer(routes::router(app, config));
+    let compressors = cors_and_compression::Compressors::default();
+    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), compressors };
+    let service = from_fn_with_state(Arc::new(front), answer).layer(service);
+    let service = cors_and_compression::compression().layer(service);
     // Outside of the other layers: CORS preflights carry no key, and browsers hide error bodies
     // without CORS headers.
-    let service = browser::origins(hosts).layer(service);
-    let service = service.map_response(|response| browser::as_it_says(response.into_response()));
+    let service = cors_and_compression::cors(hosts).layer(service);
+    let service = service
+        .map_response(|response| cors_and_compression::security_headers(response.into_response()));
     // Outermost: logs every request.
-    Service::new(middleware::from_fn_with_state(in_flight, request_log::log).layer(service))
+    Service::new(from_fn_with_state(in_flight, request_log::log).layer(service))
 }
 
 /// Checks that apply to every request, regardless of its route.
@@ -156,7 +130,7 @@ struct Front {
     /// Set if the server has no keys.
     hosts: Option<Hosts>,
     in_flight: InFlight,
-    packers: browser::Packers,
+    compressors: cors_and_compression::Compressors,
 }
 
 impl Front {
@@ -169,110 +143,21 @@ impl Front {
 /// Rejects the request or passes it to the router, then finishes the response: error envelopes,
 /// escaped streams, a mark for compression. One layer for all, because each layer costs every
 /// request some copies.
-async fn answer(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
-    let form = error::Form::of(&request);
-    let response = match front.refuses(&request) {
-        Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
-    };
-    front.packers.admit(lines::escape_stream(form.render(response)))
-}
-
-/// Checks the API key, if the server has keys, and limits the body.
-async fn admit(
-    State((keys, limits)): State<(Keys, body::Limits)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let allowed = auth::check(&keys, &mut request);
-    let (request, body) = drain::share(request);
-    let response = match allowed {
-        Ok(()) => body::limit(limits, request, next).await,
-        Err(refusal) => refusal.into_response(),
-    };
-    drain::before(response, body).await
-}
-
-/// A path and its handlers.
-type Route = (String, MethodRouter<App>);
-
-/// Routes below each version.
-fn api() -> Vec<(&'static str, MethodRouter<App>)> {
-    vec![
-        ("/interactions", post(interactions::create)),
-        (
-            "/interactions/{id}",
-            get(interactions::get).delete(interactions::delete).post(interactions::call),
-        ),
-        ("/interactions/{id}/cancel", post(interactions::cancel)),
-        ("/models", get(models::list)),
-        (
-            "/models/{*rest}",
-            get(models::get).post(models::call).patch(models::change).delete(models::change),
-        ),
-        ("/tunedModels", get(models::list_tuned)),
-        ("/files", get(files::list)),
-        ("/files:register", post(files::register)),
-        ("/files/{*rest}", get(files::get).delete(files::delete)),
-    ]
-}
-
-/// Routes that require a key, except those below a version.
-fn routes() -> Vec<Route> {
-    let uploads = VERSIONS.map(|version| {
-        (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
-    });
-    let ours = [("/x/isolation", get(health::isolation)), ("/x/execute", post(execute::execute))];
-    let ours = ours.into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
-    uploads.into_iter().chain(ours).collect()
-}
-
-/// Routes of the test controls.
-fn controls() -> Vec<Route> {
-    let routes = [
-        ("/x/journal", get(journal::read)),
-        ("/x/reset", post(journal::reset)),
-        ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
-        ("/x/scenarios", get(scenarios::list).post(scenarios::add).delete(scenarios::remove)),
-    ];
-    routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
-}
-
-/// Routes without a key: supervisors have none, and the document is not secret.
-fn keyless() -> Vec<Route> {
-    let routes = [
-        ("/", get(index::index)),
-        ("/healthz", get(health::healthz)),
-        ("/readyz", get(health::readyz)),
-        ("/openapi.json", get(document::get)),
-        ("/docs", get(document::page::page)),
-        ("/docs/{file}", get(document::page::file)),
-    ];
-    routes.into_iter().map(|(path, handlers)| (path.to_owned(), handlers)).collect()
-}
-
-fn router(app: App, config: HttpConfig) -> Router {
-    let add = |router: Router<App>, (path, handlers): Route| router.route(&path, handlers);
-    let faults = middleware::from_fn_with_state(Arc::clone(&app.faults), fault::apply);
-    let api = api().into_iter().map(|(path, handlers)| (path.to_owned(), handlers));
-    let api = api.fold(Router::new(), add);
-    // Without recording, all clients are accepted unchecked.
-    let api = match config.allowed_clients {
-        AllowedClients::All => api,
-        AllowedClients::ThisMachine => api.layer(middleware::from_fn(allowed_clients::check)),
-    };
-    // Outside of the faults, so that an injected delay counts towards the deadline.
-    let api = api.layer(faults).layer(middleware::from_fn(deadline::apply));
-    let controls = controls().into_iter().fold(Router::new(), add);
-    let controls = controls.layer(middleware::from_fn_with_state(config.control, control::check));
-    let mut router = routes().into_iter().fold(controls, add);
-    for version in VERSIONS {
-        router = router.nest(&format!("/{version}"), api.clone());
+async fn answer(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
+    let form = error::Form::of(&mut request);
+    let refusal = front.refuses(&request);
+    if refusal.is_some() {
+        request.extensions_mut().insert(Rejected);
     }
-    let limits = body::Limits::new(config.request_bytes);
-    let router = router.layer(middleware::from_fn_with_state((config.keys, limits), admit));
-    keyless().into_iter().fold(router, add).with_state(app)
+    let response = next.run(request).await;
+    let response = refusal.map_or(response, IntoResponse::into_response);
+    front.compressors.admit(json::escape_stream(form.render(response)))
 }
+
+/// Marks a request that is rejected before the router. It still passes the router, which sets its
+/// API for the form of the error.
+#[derive(Debug, Clone, Copy)]
+struct Rejected;
 
 /// Appears in the log and in the response, to match one with the other.
 #[derive(Debug, Clone, Default)]

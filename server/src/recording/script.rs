@@ -16,7 +16,7 @@ use super::session::{RecordedEvent, RecordedEventKind, Recording};
 use super::{RecordingError, RecordingMetadata};
 use crate::backend::scripted;
 use crate::backend::{BackendError, FileContent, Finish, Prompt};
-use crate::fault;
+use crate::chaos::fault;
 use crate::interaction::{CodeResult, Failure, FailureDelivery, FailureKind, Media, Source, Usage};
 
 /// Maximum length of an input in the name of a scenario.

@@ -1,37 +1,29 @@
 //! Client of the warden: cells, their files, their runs. Independent of interactions.
 //!
-//! If the configuration names no socket, the warden is a child process of the server and dies with
-//! it.
+//! If the configuration names no socket, [`supervisor`] runs the warden as a child process of the
+//! server.
 
 mod again;
 mod connection;
 mod imports;
+mod supervisor;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{CellLimits, Description, Finished, FrameError, Refusal, Reply, Request, Tier};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
-use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
-
-use crate::scratch::Scratch;
 
 use self::connection::{Connection, Dialer, LOOK_AGAIN_AFTER};
+use self::supervisor::Supervisor;
 use crate::budget::{self, Budget, Share};
 
 pub use again::Again;
+pub use supervisor::WardenCommand;
 
 /// Timeout of requests that are cheap for the warden.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How long the warden may take to clean up and exit.
-const END_WITHIN: Duration = Duration::from_secs(5);
 /// Maximum total size of a run's images, and of its files. Further ones are dropped, independently
 /// of the warden's limits.
 pub const MAX_IMAGES_BYTES: usize = 32 << 20;
@@ -40,50 +32,16 @@ pub const MAX_FILES_BYTES: usize = 32 << 20;
 const PART_OF_MEMORY: u64 = 4;
 /// Space for at least two outputs of the maximum size.
 const MIN_BUDGET_BYTES: usize = 2 * (MAX_IMAGES_BYTES + MAX_FILES_BYTES);
-/// Variables that the warden inherits. It needs no keys.
-const ENVIRONMENT: [&str; 8] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "TERM",
-    "NO_COLOR",
-    "CLICOLOR_FORCE",
-    "RUST_BACKTRACE",
-    "LD_LIBRARY_PATH",
-];
-/// Delay before a warden that has exited is restarted.
-const START_AGAIN_AFTER: Duration = Duration::from_millis(200);
-
 /// The sandbox of this machine.
 #[derive(Debug)]
 pub struct Sandbox {
     warden_at: Dialer,
     /// The weakest isolation that it accepts.
     least: Tier,
-    /// The warden, if the server started it. Killed on drop.
-    warden: Option<Warden>,
+    /// Runs the warden, if the server started it.
+    supervisor: Option<Supervisor>,
     /// For outputs and for responses made of them.
     budget: Budget,
-}
-
-#[derive(Debug)]
-struct Warden {
-    /// Owns the process and restarts it when it dies.
-    supervisor: Mutex<AbortOnDropHandle<()>>,
-    stopping: CancellationToken,
-    _folder: Scratch,
-}
-
-/// How to start the warden.
-#[derive(Debug, Clone)]
-pub struct WardenCommand {
-    pub program: PathBuf,
-    /// Passed on unchanged.
-    pub arguments: Vec<String>,
-    /// Log filter, in the syntax of `BELLJAR_LOG`.
-    pub log: String,
-    /// `plain` or `json`.
-    pub log_format: &'static str,
 }
 
 /// Why the sandbox failed. Code that fails is an output, not an error.
@@ -150,7 +108,7 @@ pub struct File {
 impl Sandbox {
     /// Uses a warden that runs already.
     pub fn at(socket: PathBuf, least: Tier) -> Sandbox {
-        Sandbox { warden_at: Dialer::new(socket), least, warden: None, budget: budget() }
+        Sandbox { warden_at: Dialer::new(socket), least, supervisor: None, budget: budget() }
     }
 
     /// Replaces the memory budget for outputs.
@@ -165,36 +123,21 @@ impl Sandbox {
 
     /// Starts a warden. It accepts connections when this returns, but may not be ready.
     pub async fn start(command: WardenCommand, least: Tier) -> Result<Sandbox, SandboxError> {
-        let failed = |source| SandboxError::Start { program: command.program.clone(), source };
-        // Cells without their own root need search permission on this folder, and nothing more.
-        let folder = Scratch::new(0o711).map_err(failed)?;
-        let socket = folder.path().join("warden.sock");
-        let mut process = command.spawn(&socket).map_err(failed)?;
-        while UnixStream::connect(&socket).await.is_err() {
-            if let Some(status) = process.try_wait().map_err(failed)? {
-                return Err(SandboxError::Ended(status));
-            }
-            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-        }
-        let stopping = CancellationToken::new();
-        let warden_at = Dialer::new(socket.clone());
-        let supervisor = supervise(process, command, socket, stopping.clone());
-        let supervisor = Mutex::new(AbortOnDropHandle::new(tokio::spawn(supervisor)));
-        let warden = Some(Warden { supervisor, stopping, _folder: folder });
-        Ok(Sandbox { warden_at, least, warden, budget: budget() })
+        let supervisor = Supervisor::start(command).await?;
+        let warden_at = Dialer::new(supervisor.socket());
+        Ok(Sandbox { warden_at, least, supervisor: Some(supervisor), budget: budget() })
     }
 
     /// Lets the warden clean up and exit. After a drop without `stop`, the next warden cleans up.
     pub async fn stop(&self) {
-        if let Some(warden) = &self.warden {
-            warden.stopping.cancel();
-            drop((&mut *warden.supervisor.lock().await).await); // a panic has been reported already
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.stop().await;
         }
     }
 
     /// Whether the server started the warden, so that its exit is permanent.
     pub fn is_ours(&self) -> bool {
-        self.warden.is_some()
+        self.supervisor.is_some()
     }
 
     /// The warden's properties, and whether code can run without delay.
@@ -224,6 +167,7 @@ impl Sandbox {
         let wanted = self.least;
         if found < wanted { Err(SandboxError::TooThin { found, wanted }) } else { Ok(()) }
     }
+
     /// Opens a new cell with these files in its work directory. Dropping the cell kills its
     /// processes. The first run reports whether a cell was available.
     pub async fn open<'f>(
@@ -402,66 +346,6 @@ impl Drop for Cell {
         if self.connection.is_alive() {
             self.warden_at.prepare(); // a closed connection means that the warden may be dying
         }
-    }
-}
-
-impl WardenCommand {
-    fn spawn(&self, socket: &Path) -> std::io::Result<Child> {
-        Command::new(&self.program)
-            .arg("serve")
-            .arg("--socket")
-            .arg(socket)
-            .arg("--die-with-parent")
-            .args(&self.arguments)
-            .env_clear()
-            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-            .env("BELLJAR_LOG", &self.log)
-            .env("BELLJAR_LOG_FORMAT", self.log_format)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            // Keeps Ctrl-C in the terminal from reaching the warden: the server lets running code
-            // finish.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-    }
-}
-
-/// Supervises the warden: restarts it when it exits, until `stopping`. The cells of an exited
-/// warden die with it.
-async fn supervise(
-    mut process: Child,
-    command: WardenCommand,
-    socket: PathBuf,
-    stopping: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            ended = process.wait() => match ended {
-                Ok(status) => tracing::error!(%status, "warden exited, restarting"),
-                Err(error) => tracing::error!(%error, "could not wait for the warden"),
-            },
-            () = stopping.cancelled() => return terminate(process).await,
-        }
-        process = loop {
-            tokio::select! {
-                () = tokio::time::sleep(START_AGAIN_AFTER) => {}
-                () = stopping.cancelled() => return,
-            }
-            match command.spawn(&socket) {
-                Ok(process) => break process,
-                Err(error) => tracing::error!(%error, "could not start the warden"),
-            }
-        };
-    }
-}
-
-/// Sends SIGTERM, and kills the warden after a timeout.
-async fn terminate(mut process: Child) {
-    let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let asked = id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok());
-    if !asked || tokio::time::timeout(END_WITHIN, process.wait()).await.is_err() {
-        tracing::warn!("warden did not stop, killing it");
     }
 }
 

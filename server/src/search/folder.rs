@@ -31,10 +31,10 @@ pub struct FolderLimits {
 }
 
 #[derive(Debug)]
-pub struct Folder(Arc<Shelf>);
+pub struct Folder(Arc<Documents>);
 
 #[derive(Debug)]
-struct Shelf {
+struct Documents {
     folder: PathBuf,
     /// Prefix of the URLs of documents.
     base_url: Url,
@@ -96,23 +96,23 @@ impl Folder {
         let address = Url::parse(base_url).ok().filter(|_| base_url.ends_with('/'));
         let base_url = address.ok_or_else(|| FolderError::NoAddress(base_url.to_owned()))?;
         let index = Mutex::default();
-        let shelf = Shelf { folder: folder.to_owned(), base_url, results, limits, index };
-        shelf.find("")?;
-        Ok(Folder(shelf.into()))
+        let documents = Documents { folder: folder.to_owned(), base_url, results, limits, index };
+        documents.find("")?;
+        Ok(Folder(documents.into()))
     }
 }
 
 impl Search for Folder {
     fn find<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>> {
-        let (shelf, query) = (Arc::clone(&self.0), query.to_owned());
+        let (documents, query) = (Arc::clone(&self.0), query.to_owned());
         Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || shelf.find(&query)).await;
+            let found = tokio::task::spawn_blocking(move || documents.find(&query)).await;
             Ok(found.map_err(|_| FolderError::Lost)??)
         })
     }
 }
 
-impl Shelf {
+impl Documents {
     fn find(&self, query: &str) -> Result<Vec<Found>, FolderError> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, left_out) = self.files()?;

@@ -1,5 +1,5 @@
-//! The bytes of pictures and documents, beside the rows: files that are named by their SHA-256, so
-//! that the same bytes are there once.
+//! The bytes of pictures and documents, as files named by their SHA-256, so that equal content is
+//! stored once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use super::StoreError;
 use super::record::Blobs;
 use super::room::{DiskRoom, explained};
 
-/// What is hashed on the thread of a request. More is hashed elsewhere.
-const HASHED_AT_ONCE_BYTES: usize = 1 << 20;
+/// Larger blobs are hashed in `spawn_blocking`, not on the thread that serves requests.
+const HASHED_INLINE_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     objects: Arc<dyn ObjectStore>,
     folder: Arc<Path>,
-    /// Read by those who add blobs, from the first byte to the row that says that they are in use;
-    /// written by those who remove what has no such row.
+    /// Adding blobs holds it for reading, from the first byte until a row refers to them. Removing
+    /// unused blobs holds it for writing.
     gate: Arc<RwLock<()>>,
     room: DiskRoom,
 }
 
-/// While one exists, no blob is removed.
+/// While it exists, no blob is removed.
 pub type Pin = OwnedRwLockReadGuard<()>;
-/// While one exists, no blob is added.
-pub type Alone = OwnedRwLockWriteGuard<()>;
+/// While it exists, no blob is added.
+pub type ExclusiveLock = OwnedRwLockWriteGuard<()>;
 
 impl BlobStore {
     pub fn open(folder: &Path, room: DiskRoom) -> std::io::Result<BlobStore> {
@@ -40,7 +40,7 @@ impl BlobStore {
         Ok(BlobStore { objects, folder: folder.into(), gate, room })
     }
 
-    /// Writes what is not there yet.
+    /// Writes the blobs that do not exist yet.
     pub async fn put(&self, blobs: &Blobs) -> Result<Option<Pin>, StoreError> {
         if blobs.is_empty() {
             return Ok(None);
@@ -60,28 +60,28 @@ impl BlobStore {
         Ok(Some(pin))
     }
 
-    /// Takes a file in that is whole and on the disk, without reading it. It has two names then, of
-    /// which the old one is to be removed when a row says that the blob is in use, and not before.
+    /// Makes a blob of a complete, synced file without reading it, by a hard link. The caller removes
+    /// the old name after a row refers to the blob, not before.
     pub async fn adopt(&self, file: &Path, address: &str) -> std::io::Result<Pin> {
         let pin = Arc::clone(&self.gate).read_owned().await;
         let place = self.folder.join(key(address).as_ref());
         if let Some(folder) = place.parent() {
             tokio::fs::create_dir_all(folder).await?;
         }
-        // Where it is there already, the same bytes take its place. Others may do the same with it now.
+        // The rename replaces an existing blob by the same bytes. Another task may do so at the same time.
         let new = place.with_extension(file.file_name().unwrap_or_default());
-        remove(&new).await?; // of a server that died here
+        remove(&new).await?; // left by a server that died here
         tokio::fs::hard_link(file, &new).await?;
         tokio::fs::rename(&new, &place).await?;
-        remove(&new).await?; // it is there still where both were the same file already
+        remove(&new).await?; // it still exists if both were links to the same file
         Ok(pin)
     }
 
-    /// All of a blob, which is what was stored, or an error.
+    /// The content of a blob; an error if it does not have its hash.
     pub async fn read(&self, address: &str) -> Result<Bytes, StoreError> {
         let bytes = self.objects.get(&key(address)).await?.bytes().await?;
         let hash = |bytes: &Bytes| hex(&Sha256::digest(bytes));
-        let found = if bytes.len() <= HASHED_AT_ONCE_BYTES {
+        let found = if bytes.len() <= HASHED_INLINE_BYTES {
             hash(&bytes)
         } else {
             let bytes = bytes.clone();
@@ -91,7 +91,7 @@ impl BlobStore {
         if found == address { Ok(bytes) } else { Err(StoreError::DamagedBlob(address.to_owned())) }
     }
 
-    /// The beginning of a blob. It is read for what it looks like, and not compared with the hash.
+    /// The first bytes of a blob, for detecting its type. They are not compared with the hash.
     pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
         if bytes == 0 {
             return Ok(Bytes::new());
@@ -99,13 +99,13 @@ impl BlobStore {
         Ok(self.objects.get_range(&key(address), 0..bytes).await?)
     }
 
-    /// The bytes of these blobs together, without reading them.
+    /// The total size of these blobs, without reading them.
     pub async fn bytes(&self, addresses: &[String]) -> Result<u64, StoreError> {
         let mut bytes = 0;
         for address in addresses {
             match self.objects.head(&key(address)).await {
                 Ok(about) => bytes += about.size,
-                Err(object_store::Error::NotFound { .. }) => {} // whoever reads it says so
+                Err(object_store::Error::NotFound { .. }) => {} // reading it is an error
                 Err(error) => return Err(error.into()),
             }
         }
@@ -121,11 +121,15 @@ impl BlobStore {
         Ok(blobs)
     }
 
-    pub async fn alone(&self) -> Alone {
+    pub async fn lock_exclusively(&self) -> ExclusiveLock {
         Arc::clone(&self.gate).write_owned().await
     }
 
-    pub async fn remove(&self, _alone: &Alone, addresses: &[String]) -> Result<(), StoreError> {
+    pub async fn remove(
+        &self,
+        _exclusive: &ExclusiveLock,
+        addresses: &[String],
+    ) -> Result<(), StoreError> {
         for address in addresses {
             match self.objects.delete(&key(address)).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -140,7 +144,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Removes a file that need not be there.
+/// Removes a file if it exists.
 pub async fn remove(path: &Path) -> std::io::Result<()> {
     match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -148,7 +152,8 @@ pub async fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Folders by the first two digits: file systems are slow with a million files in one.
+/// Blobs are in folders named by their first two digits: file systems are slow with a million files
+/// in one folder.
 fn key(address: &str) -> Key {
     let (folder, _) = address.split_at_checked(2).unwrap_or((address, ""));
     Key::from_iter([folder, address])

@@ -1,5 +1,5 @@
-//! Moves what was written from the write-ahead log into the database, beside the writer. That waits for the disk, which
-//! an append does not: what is in the log survives this process as well.
+//! Moves pages from the write-ahead log into the database, in a task beside the writer. A checkpoint
+//! waits for the disk; an append does not, because the log survives the death of this process too.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::reserve::disk_bytes;
 use super::{StoreError, folder};
 
-/// Between two of them, so that the pages that change all the time are moved once.
+/// Time between two checkpoints, so that pages that change often are moved once.
 const PAUSE: Duration = Duration::from_millis(500);
-/// SQLite's default, which this database was made with.
+/// SQLite's default, which this database uses.
 pub const PAGE_BYTES: u64 = 4096;
 
-/// How long a checkpoint that empties the log waits for requests that read from it.
-const READERS_MAY_TAKE: Duration = Duration::from_secs(1);
+/// How long a checkpoint that truncates the log waits for transactions that read from it.
+const READERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
-    /// Moves what can be moved without waiting for anything but the disk.
+    /// Moves the pages that can be moved without waiting for readers.
     Passive,
-    /// Waits for those that read from the log, and gives its room back.
+    /// Waits for readers of the log, and frees its disk space.
     Truncate,
 }
 
@@ -35,16 +35,16 @@ pub enum Mode {
 pub struct Checkpoints {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
-    /// Ends the task.
+    /// Stops the task when dropped.
     running: DropGuard,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Only one checkpoint can run at a time.
+    /// SQLite runs one checkpoint at a time.
     connection: Mutex<SqliteConnection>,
     folder: PathBuf,
-    /// Of the database's file, which only a checkpoint changes.
+    /// Size of the database's file, which only a checkpoint changes.
     file_bytes: AtomicU64,
     written: Notify,
     urgent: Notify,
@@ -56,53 +56,52 @@ impl Checkpoints {
         options: &SqliteConnectOptions,
         folder: &Path,
     ) -> Result<Checkpoints, StoreError> {
-        let options = options.clone().busy_timeout(READERS_MAY_TAKE);
+        let options = options.clone().busy_timeout(READERS_TIMEOUT);
         let connection = Mutex::new(SqliteConnection::connect_with(&options).await?);
         let (written, urgent, stopping) = (Notify::new(), Notify::new(), CancellationToken::new());
         let running = stopping.clone().drop_guard();
         let (folder, file_bytes) = (folder.to_owned(), AtomicU64::default());
         let shared = Arc::new(Shared { connection, folder, file_bytes, written, urgent, stopping });
-        shared.look();
+        shared.update_file_bytes();
         let task = tokio::spawn(keep_moving(Arc::clone(&shared)));
         Ok(Checkpoints { shared, task, running })
     }
 
-    /// There is something to move.
+    /// Schedules a checkpoint.
     pub fn written(&self) {
         self.shared.written.notify_one();
     }
 
-    /// There is so much to move that the next checkpoint begins without a pause.
+    /// Starts the next checkpoint without the pause.
     pub fn hurry(&self) {
         self.shared.urgent.notify_one();
     }
 
-    /// By how much the file of a database of so many pages grows when the log is moved into it.
+    /// By how many bytes a checkpoint grows the file of a database with this number of pages.
     pub fn growth(&self, pages: u64) -> u64 {
         self.shared.growth(pages)
     }
 
-    /// Moves the log now, and says whether all of it was moved.
+    /// Runs a checkpoint now; returns whether all of the log was moved.
     pub async fn run(&self, mode: Mode) -> Result<bool, StoreError> {
         run(&self.shared, mode).await
     }
 
-    /// Returns when the database is not used any more.
+    /// Stops the task and closes its connection.
     pub async fn stop(self) {
         drop(self.running);
         if self.task.await.is_err() {
-            tracing::warn!("the task that moves the log of the database has panicked");
+            tracing::warn!("checkpoint task panicked");
         }
         let Some(shared) = Arc::into_inner(self.shared) else { return };
         if let Err(error) = shared.connection.into_inner().close().await {
-            tracing::warn!(%error, "the database did not close cleanly");
+            tracing::warn!(%error, "could not close the database");
         }
     }
 }
 
 impl Shared {
-    /// Notes how large the file is.
-    fn look(&self) {
+    fn update_file_bytes(&self) {
         let file = std::fs::metadata(self.folder.join(folder::DATABASE));
         self.file_bytes.store(file.map_or(0, |file| file.len()), Ordering::Relaxed);
     }
@@ -115,7 +114,7 @@ impl Shared {
 
 async fn keep_moving(shared: Arc<Shared>) {
     let stopping = &shared.stopping;
-    // Told of once, as it fails again and again on a disk that is full.
+    // Only the first of a series of failures is logged: on a full disk every checkpoint fails.
     let mut has_failed = false;
     while stopping.run_until_cancelled(shared.written.notified()).await.is_some() {
         let moved = run(&shared, Mode::Passive).await;
@@ -138,11 +137,11 @@ async fn run(shared: &Shared, mode: Mode) -> Result<bool, StoreError> {
     let row = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
     let growth = shared.growth(row.try_get::<i64, _>(0)?.unsigned_abs());
     if disk_bytes(&shared.folder).is_some_and(|disk| growth > disk.unused) {
-        // It would take the room that is left, and end before it frees any.
+        // It would use up the free space and fail before it frees any.
         return Err(StoreError::Full);
     }
     let moved = sqlx::query(statement).fetch_one(&mut *connection).await;
-    shared.look();
+    shared.update_file_bytes();
     let row = moved?;
     let (is_busy, pages, moved): (i64, i64, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

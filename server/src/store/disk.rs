@@ -1,10 +1,10 @@
-//! The room that the database has on its disk. A transaction is written only where the reserve covers what the database
-//! grows by when the log is moved into it. So a full disk always has an end:
+//! The database's space on its disk. A transaction is written only if the reserve covers the growth of
+//! the database at the next checkpoint. So the server always recovers from a full disk:
 //!
 //! ```text
-//! full ──▶ move the log, with the reserve where that is needed, and truncate it
-//!      ──▶ compact the database where most of it is free pages
-//!      ──▶ take the reserve again ──▶ try what has failed once more
+//! full ──▶ checkpoint, with the reserve if needed, and truncate the log
+//!      ──▶ compact the database if most of it is free pages
+//!      ──▶ restore the reserve ──▶ retry the failed write
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -17,36 +17,36 @@ use super::reserve::{Reserve, disk_bytes};
 use super::room::{DiskRoom, explained};
 use super::{StoreError, folder};
 
-/// The part of the disk that the log may take before the writer moves it: one of so many.
+/// The log may grow to this fraction of the disk (1/16) before the writer makes a checkpoint.
 const LOG_SHARE: u64 = 16;
 const MIN_LOG_BYTES: u64 = 1 << 20;
-/// That is reached where writing never pauses for long enough to begin the log from its start.
+/// Reached only if the writer never pauses for long enough to restart the log from its beginning.
 const MAX_LOG_BYTES: u64 = 64 << 20;
-/// The part of the log's room that it keeps when all of it has been moved: one of so many.
+/// The log's file keeps this fraction of its limit (1/4) after all of it was moved.
 const KEPT_LOG_SHARE: u64 = 4;
 
 /// A database with fewer free bytes is not compacted.
 const MIN_FREE_BYTES: u64 = 1 << 20;
-/// A database with more content is not compacted: that takes as much memory, and nothing is written meanwhile.
+/// A database with more content is not compacted: compacting needs as much memory, and blocks the writer.
 const MAX_COMPACTED_BYTES: u64 = 64 << 20;
-/// The disk is short of room where less than so many times the reserve is free.
-const SHORT_OF_ROOM: u64 = 4;
+/// The disk is nearly full if its free space is less than this multiple of the reserve.
+const NEARLY_FULL: u64 = 4;
 
-/// How the database is written on this disk.
+/// Options of the writer's connection on this disk.
 pub fn options(options: &SqliteConnectOptions, folder: &Path) -> SqliteConnectOptions {
     options
         .clone()
         .pragma("journal_size_limit", (log_bytes(folder) / KEPT_LOG_SHARE).to_string())
-        // A full disk elsewhere is none of this.
+        // Independent of space on other disks.
         .pragma("temp_store", "MEMORY")
 }
 
-/// At how many bytes the writer moves the log itself.
+/// The size of the log at which the writer makes a checkpoint.
 fn log_bytes(folder: &Path) -> u64 {
     disk_bytes(folder).map_or(MAX_LOG_BYTES, |disk| log_bytes_of(disk.all))
 }
 
-/// The same on a disk of so many bytes.
+/// The same, for a disk of this size.
 fn log_bytes_of(disk: u64) -> u64 {
     (disk / LOG_SHARE).clamp(MIN_LOG_BYTES, MAX_LOG_BYTES)
 }
@@ -55,11 +55,11 @@ fn log_bytes_of(disk: u64) -> u64 {
 pub struct Disk {
     folder: PathBuf,
     log: PathBuf,
-    /// At how many bytes of the log it is moved by the writer.
+    /// The size of the log at which the writer makes a checkpoint.
     log_bytes: u64,
-    /// What was written since the log was moved by the writer, at most.
+    /// Upper bound of the bytes written since the writer's last checkpoint.
     written: u64,
-    /// Of the database with its log.
+    /// Pages of the database, including those in the log.
     pages: u64,
     reserve: Reserve,
     pub room: DiskRoom,
@@ -67,7 +67,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Moves what the last server left in the log, and takes the reserve.
+    /// Moves the log of the last server into the database, and allocates the reserve.
     pub async fn open(
         folder: &Path,
         options: &SqliteConnectOptions,
@@ -85,7 +85,7 @@ impl Disk {
             checkpoints: Checkpoints::start(options, folder).await?,
         };
         disk.move_log().await;
-        if disk.is_short_of_room() {
+        if disk.is_nearly_full() {
             disk.compact(connection).await;
         }
         disk.pages = pages(connection).await?;
@@ -98,14 +98,14 @@ impl Disk {
         self.reserve.most()
     }
 
-    /// Sees to it that a transaction which adds so many bytes can be moved into the database later.
+    /// Makes sure that a transaction of this size fits into the database at a later checkpoint.
     pub async fn prepare(&mut self, bytes: u64) -> Result<(), StoreError> {
         self.written += bytes;
         if self.written > self.log_bytes
             && std::fs::metadata(&self.log).is_ok_and(|log| log.len() > self.log_bytes)
         {
             self.written = 0;
-            // The next transaction begins the log from its start, if all of it was moved and is not being read.
+            // The next transaction restarts the log if all of it was moved and has no readers.
             let _ = self.checkpoints.run(Mode::Passive).await;
         }
         self.reserve.shrink(self.growth().saturating_add(bytes));
@@ -113,7 +113,7 @@ impl Disk {
             return Ok(());
         }
         if self.growth() > 0 {
-            // Where it fails, the growth says so.
+            // If it fails, the growth stays the same.
             let _ = self.checkpoints.run(Mode::Passive).await;
         }
         let needed = self.growth().saturating_add(bytes);
@@ -123,7 +123,7 @@ impl Disk {
         Err(StoreError::Full)
     }
 
-    /// A transaction was committed, and the database has so many pages now.
+    /// Records a committed transaction and the new number of pages.
     pub fn committed(&mut self, pages: u64) {
         self.pages = pages;
         self.checkpoints.written();
@@ -132,19 +132,19 @@ impl Disk {
         }
     }
 
-    /// By how much the file of the database grows when the log is moved into it.
+    /// By how many bytes a checkpoint grows the database's file.
     fn growth(&self) -> u64 {
         self.checkpoints.growth(self.pages)
     }
 
-    /// Gives a deletion the room that is kept for it.
+    /// Releases the reserve for a deletion.
     pub async fn release(&mut self) {
         self.reserve.release();
         self.move_log().await;
     }
 
-    /// Takes the reserve again once something was deleted, and gives the room of free pages back where the disk is short
-    /// of it. That a deletion worked says nothing of the room for anything else.
+    /// Restores the reserve after a deletion, and frees the space of unused pages if the disk is nearly
+    /// full. A successful deletion does not mean that there is space for other writes.
     pub async fn deleted<T>(
         &mut self,
         result: &Result<T, StoreError>,
@@ -155,12 +155,12 @@ impl Disk {
             self.settle();
         } else if self.room.problem().is_some() || !self.reserve.is_whole() {
             self.reclaim(connection).await;
-        } else if self.is_short_of_room() {
+        } else if self.is_nearly_full() {
             self.compact(connection).await;
         }
     }
 
-    /// Makes what room there can be on a disk that is full, and notes whether there is some.
+    /// Frees as much space as possible on a full disk, and records whether the disk is writable.
     pub async fn reclaim(&mut self, connection: &mut SqliteConnection) {
         self.move_log().await;
         self.compact(connection).await;
@@ -172,8 +172,8 @@ impl Disk {
         }
     }
 
-    /// Gives the log the room of the reserve for a transaction of so many bytes, where free pages of the database take it
-    /// in. Says whether that is so; [`Disk::returned`] takes the room again.
+    /// Lends the space of the reserve to the log for a transaction of this size, if it fits into free
+    /// pages of the database; returns whether it does. [`Disk::returned`] restores the reserve.
     pub async fn lend(&mut self, bytes: u64, connection: &mut SqliteConnection) -> bool {
         let free = count(connection, "PRAGMA freelist_count").await.unwrap_or_default();
         free * PAGE_BYTES >= bytes && self.growth() == 0 && self.reserve.lend()
@@ -190,12 +190,12 @@ impl Disk {
         self.reserve.restore();
     }
 
-    /// Finds out why a write has failed.
+    /// Determines why a write has failed.
     pub async fn explain<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         explained(result, &self.folder).await
     }
 
-    /// Moves the log and gives its room back, with the help of the reserve where that is needed.
+    /// Moves the log into the database and truncates it; releases the reserve if needed.
     async fn move_log(&mut self) {
         let mut moved = self.checkpoints.run(Mode::Truncate).await;
         if moved.is_err() && self.reserve.held() > 0 {
@@ -204,14 +204,14 @@ impl Disk {
         }
         match moved {
             Ok(true) => {}
-            // It is tried again after the next deletion, or when the next write fails.
+            // The next deletion or failed write tries again.
             Ok(false) => tracing::info!("database log in use, not truncated"),
             Err(error) => tracing::warn!(%error, "database checkpoint failed"),
         }
     }
 
-    /// Rewrites a database of which most are free pages. They would be used again, but only by the database. It is also
-    /// what helps where the log cannot be moved: the database that it makes is smaller than the file that is there.
+    /// Rewrites a database that consists mostly of free pages, which only the database could reuse. It
+    /// also helps if the log cannot be moved: the new database is smaller than the existing file.
     async fn compact(&mut self, connection: &mut SqliteConnection) {
         if let Err(error) = self.try_to_compact(connection).await {
             tracing::warn!(%error, "could not compact the database");
@@ -229,7 +229,7 @@ impl Disk {
         if !is_worth_it || content > MAX_COMPACTED_BYTES || self.unused() < content + content / 8 {
             return Ok(());
         }
-        // The new pages go into the log before the old ones are given back.
+        // The new pages are written to the log before the old ones are freed.
         self.reserve.release();
         sqlx::query("VACUUM").execute(&mut *connection).await?;
         self.pages = pages(connection).await?;
@@ -238,18 +238,18 @@ impl Disk {
         Ok(())
     }
 
-    /// What is free on the disk, with the reserve.
+    /// Free bytes of the disk, including the reserve.
     fn unused(&self) -> u64 {
         disk_bytes(&self.folder).map_or(0, |disk| disk.free.saturating_add(self.reserve.held()))
     }
 
-    fn is_short_of_room(&self) -> bool {
+    fn is_nearly_full(&self) -> bool {
         let free = disk_bytes(&self.folder).map_or(u64::MAX, |disk| disk.free);
-        free < self.reserve.whole() * SHORT_OF_ROOM
+        free < self.reserve.whole() * NEARLY_FULL
     }
 }
 
-/// Of the database with its log.
+/// Pages of the database, including those in the log.
 pub async fn pages(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
     count(connection, "PRAGMA page_count").await
 }

@@ -1,7 +1,7 @@
-//! The data folder: who may read what is in it, and whether all of it is there.
+//! The data folder: its permissions, and whether it is complete.
 //!
-//! Modes are set file by file. A umask would be inherited by the warden and by commands that the server
-//! starts, where it changes what code sees.
+//! Modes are set file by file. The warden and the commands that the server starts would inherit a umask,
+//! and the code in a cell would see its effect.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io;
@@ -13,7 +13,7 @@ pub const LOG: &str = "belljar.sqlite-wal";
 pub const BLOBS: &str = "blobs";
 pub const UPLOADS: &str = "uploads";
 
-/// All that the store has in its folder.
+/// All files and folders that the store creates in its folder.
 const OURS: [&str; 9] = [
     DATABASE,
     LOG,
@@ -26,11 +26,11 @@ const OURS: [&str; 9] = [
     super::clock::FILE,
 ];
 
-/// Bits of a mode that let other users in.
+/// Permission bits of other users.
 const OTHERS: u32 = 0o077;
 
-/// Makes the folder and what is in it readable by nobody but the user of this process.
-pub fn close(folder: &Path) -> io::Result<()> {
+/// Removes the permissions of other users from the folder and its content.
+pub fn restrict(folder: &Path) -> io::Result<()> {
     make(folder)?;
     for name in [BLOBS, UPLOADS] {
         make(&folder.join(name))?;
@@ -49,7 +49,7 @@ pub fn close(folder: &Path) -> io::Result<()> {
         let is_shared = std::fs::read_dir(folder)?
             .filter_map(Result::ok)
             .any(|entry| !OURS.iter().any(|ours| entry.file_name() == *ours));
-        // Where other things lie in it, it is not ours to close.
+        // A folder that also contains other files may be shared on purpose.
         if is_shared || tighten(folder).is_err() {
             tracing::warn!(folder = %folder.display(), "other users can list the data folder");
         }
@@ -57,19 +57,18 @@ pub fn close(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder, and those above it, for this user alone.
+/// Creates a folder and its parents, accessible only to this user.
 pub fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Whether there are blobs.
 pub fn has_blobs(folder: &Path) -> bool {
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
-    // Folders stay when their last blob is removed.
+    // Folders remain when their last blob is removed.
     entries(&folder.join(BLOBS)).any(|prefix| entries(&prefix.path()).next().is_some())
 }
 
-/// Whether there is no database, or an empty file in its place.
+/// Whether the database is missing or an empty file.
 pub fn lacks_database(folder: &Path) -> bool {
     std::fs::metadata(folder.join(DATABASE)).map_or(true, |database| database.len() == 0)
 }
@@ -78,7 +77,7 @@ fn is_open(path: &Path) -> io::Result<bool> {
     Ok(std::fs::symlink_metadata(path)?.permissions().mode() & OTHERS != 0)
 }
 
-/// Takes the rights of other users away from what is there.
+/// Removes the permissions of other users from a file, if it exists.
 fn tighten(path: &Path) -> io::Result<()> {
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,4 +1,4 @@
-//! Reading from the disk: logs that have ended, and what a server finds when it starts.
+//! Reading from the disk: logs that have ended, and the checks at the start of a server.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "held", include_str!("../../migrations/5_held.sql")),
 ];
 
-/// Looks at the whole database for damage. Refusing to start is better than giving out wrong answers.
+/// Checks the whole database for damage. Refusing to start is better than wrong answers.
 pub async fn check(database: &SqlitePool) -> Result<(), StoreError> {
     let found = sqlx::query("PRAGMA quick_check(1)").fetch_one(database).await?;
     match found.try_get::<String, _>(0)? {
-        fine if fine == "ok" => Ok(()),
+        ok if ok == "ok" => Ok(()),
         damage => Err(StoreError::DamagedDatabase(damage)),
     }
 }
@@ -36,7 +36,7 @@ pub async fn has_no_tables(database: &SqlitePool) -> Result<bool, StoreError> {
     Ok(row.try_get::<i64, _>(0)? == 0)
 }
 
-/// Brings the tables up to date.
+/// Runs the migrations that the database lacks.
 pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         let sql = SqlStr::from_static(sql);
@@ -46,7 +46,7 @@ pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
     Ok(migrator.run(database).await?)
 }
 
-/// An interaction as the disk has it.
+/// An interaction read from the disk.
 #[derive(Debug)]
 pub struct Read {
     pub number: i64,
@@ -55,8 +55,8 @@ pub struct Read {
     pub entries: Vec<Entry>,
 }
 
-/// Interactions in the background that have no last event. One that does not read loses its orders,
-/// and is one of the dead.
+/// Background interactions without a last event. One that cannot be read loses its `orders`, so
+/// [`fail_orphaned`] ends it.
 pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<Read>, StoreError> {
     let rows = sqlx::query(
         "SELECT id FROM interactions WHERE orders IS NOT NULL AND \
@@ -71,7 +71,7 @@ pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<
         match read(database, blobs, None, &id).await {
             Ok(read) => found.extend(read),
             Err(error) => {
-                // The error may repeat what stands in the record.
+                // The error itself may contain stored data.
                 let error = error.kind();
                 tracing::error!(interaction.id = %id, error, "interaction cannot be resumed");
                 sqlx::query("UPDATE interactions SET orders = NULL WHERE id = $1")
@@ -84,8 +84,8 @@ pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<
     Ok(found)
 }
 
-/// Ends the logs that have no last event and that nobody can go on with: their server died.
-pub async fn bury_the_dead(database: &SqlitePool, now: Timestamp) -> Result<(), StoreError> {
+/// Appends a failure to logs without a last event that cannot be resumed, because their server died.
+pub async fn fail_orphaned(database: &SqlitePool, now: Timestamp) -> Result<(), StoreError> {
     let why = "The server stopped before this interaction ended.";
     let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
     let done = sqlx::query(
@@ -104,13 +104,13 @@ pub async fn bury_the_dead(database: &SqlitePool, now: Timestamp) -> Result<(), 
     if done.rows_affected() > 0 {
         tracing::warn!(
             interactions = done.rows_affected(),
-            "interactions that the last server did not end were marked as failed"
+            "interrupted interactions marked as failed"
         );
     }
     Ok(())
 }
 
-/// The number that the next interaction gets.
+/// The number of the next interaction.
 pub async fn next_number(database: &SqlitePool) -> Result<i64, StoreError> {
     let row = sqlx::query("SELECT coalesce(max(number) + 1, 1) FROM interactions")
         .fetch_one(database)
@@ -118,7 +118,7 @@ pub async fn next_number(database: &SqlitePool) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
-/// Number, id and time of the oldest interactions beyond this number.
+/// Number, id and time of the interactions with the smallest numbers above this one.
 pub async fn oldest(
     database: &SqlitePool,
     after: i64,
@@ -137,7 +137,7 @@ pub async fn oldest(
     rows.iter().map(row).collect()
 }
 
-/// What stands for an interaction in the tables.
+/// The number by which the tables refer to an interaction.
 pub async fn number(
     database: &SqlitePool,
     owner: Option<&Owner>,
@@ -153,7 +153,7 @@ pub async fn number(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// The addresses of the blobs of an interaction; none where there is no such interaction.
+/// The addresses of the blobs of an interaction; empty if there is no such interaction.
 pub async fn blobs(
     database: &SqlitePool,
     owner: &Owner,
@@ -170,7 +170,7 @@ pub async fn blobs(
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The log of an interaction that does not grow any more.
+/// The log of an interaction that has ended.
 pub async fn log(
     database: &SqlitePool,
     blobs: &BlobStore,
@@ -181,7 +181,7 @@ pub async fn log(
     Ok(read.map(|read| Arc::new(Log::ended(read.head, read.created, read.entries))))
 }
 
-/// Reads an interaction, of this owner or, for the server itself, of any.
+/// Reads an interaction of this owner, or of any owner if there is none.
 async fn read(
     database: &SqlitePool,
     blobs: &BlobStore,

@@ -1,4 +1,4 @@
-//! The log of one interaction: appending to it, and following it.
+//! The log of one interaction: appending events, and following them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -18,46 +18,45 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// All that has happened to one interaction. Written by one, read by many.
+/// All events of one interaction. It has one writer and many readers.
 #[derive(Debug)]
 pub struct Log {
     head: Head,
-    /// What its first event will say.
+    /// Content of the first event.
     settings: InteractionSettings,
     persistence: Persistence,
     created: Timestamp,
-    /// Absent where nothing is written: a forgotten interaction, and one that has ended.
+    /// `None` if nothing is written: the interaction is ephemeral, or has ended.
     disk: Option<Disk>,
     entries: Mutex<Vec<Entry>>,
-    /// Whether the interaction itself is written down, or on its way.
+    /// Whether the interaction itself is stored, or queued to be.
     begun: AtomicBool,
     progress: watch::Sender<Progress>,
-    /// Why it closed without its last event.
+    /// Why it closed without a last event.
     failed: OnceLock<StoreError>,
 }
 
-/// What a log needs to reach the disk.
+/// What a log needs to write to the disk.
 #[derive(Debug)]
 pub struct Disk {
-    /// Stands for the interaction in the tables.
+    /// The interaction's number in the tables.
     pub number: i64,
     pub writer: Writer,
     pub blobs: BlobStore,
-    pub(super) growing: Weak<Inner>,
-    /// How many rows of events there are. Only the writer's task counts.
+    pub(super) store: Weak<Inner>,
+    /// Number of rows of events. Only the writer's task changes it.
     pub rows: AtomicUsize,
-    /// Set by the writer's task when the rows have been deleted: it writes no more of them.
+    /// Set by the writer's task when it has deleted the rows; it then writes no more of them.
     pub deleted: AtomicBool,
 }
 
-/// How far a log has come.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
     length: usize,
-    /// Nothing follows: the last event is there, or the disk has failed.
+    /// No event follows: the last event was appended, or the disk has failed.
     closed: bool,
-    /// Nothing follows before another server goes on with it.
-    left: bool,
+    /// No event follows until another server resumes the interaction.
+    suspended: bool,
 }
 
 impl Log {
@@ -69,7 +68,7 @@ impl Log {
         Log::new(head, Persistence::Stored, created, Some(disk))
     }
 
-    /// A log from the disk that goes on.
+    /// A log from the disk that is resumed.
     pub fn unfinished(head: Head, created: Timestamp, disk: Disk, entries: Vec<Entry>) -> Log {
         let log = Log::stored(head, created, disk);
         log.begun.store(true, Ordering::Relaxed);
@@ -77,7 +76,7 @@ impl Log {
         log
     }
 
-    /// A log from the disk, to which nothing will be added.
+    /// A log from the disk to which no events will be appended.
     pub fn ended(head: Head, created: Timestamp, entries: Vec<Entry>) -> Log {
         let log = Log::new(head, Persistence::Stored, created, None);
         log.publish(entries);
@@ -92,7 +91,6 @@ impl Log {
         Log { head, settings, persistence, created, disk, entries, begun, progress, failed }
     }
 
-    /// Replaces the default settings.
     pub fn with_settings(mut self, settings: InteractionSettings) -> Log {
         self.settings = settings;
         self
@@ -115,9 +113,9 @@ impl Log {
         self.entries().last().map_or(self.created, |entry| entry.at)
     }
 
-    /// Adds events in one piece: a reader sees all of them or none, and a stored interaction's only
-    /// once they are on the disk. With the first ones goes the interaction itself, and the event that
-    /// says that it exists. Dropping the future does not take back what is on its way.
+    /// Appends events atomically: a reader sees all of them or none, and those of a stored interaction
+    /// only once they are on the disk. The first append also stores the interaction itself and its
+    /// [`Event::Created`]. Dropping the future does not cancel an append that is queued.
     pub async fn append(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
         match self.send(events).await? {
             Some(written) => written.await.unwrap_or(Err(StoreError::Closed)),
@@ -125,22 +123,22 @@ impl Log {
         }
     }
 
-    /// The same, without waiting for the disk: what is appended later is not there before this is. A
-    /// disk that fails closes the log.
+    /// The same, without waiting for the disk. Events that are appended later are written later. If the
+    /// disk fails, the log closes.
     pub async fn append_soon(self: &Arc<Self>, events: Vec<Event>) -> Result<(), StoreError> {
         self.send(events).await.map(drop)
     }
 
-    /// Whether anything has been appended.
+    /// Whether an event was appended.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Waits until the interaction exists.
+    /// Waits until the interaction is stored.
     pub async fn exists(&self) -> Result<(), StoreError> {
         let mut progress = self.progress.subscribe();
         let first = progress.wait_for(|progress| progress.closed || progress.length > 0).await;
-        // An error would mean that the sender is gone, and `self` has it.
+        // Cannot be an error, because `self` owns the sender.
         if first.is_ok_and(|progress| progress.length > 0) {
             Ok(())
         } else {
@@ -148,8 +146,8 @@ impl Log {
         }
     }
 
-    /// Gives events to the writer, and what will be said when they are on the disk. Where nothing is
-    /// written they are there at once.
+    /// Queues events for the writer; returns the receiver of the result. Without a disk, publishes them
+    /// and returns `None`.
     async fn send(self: &Arc<Self>, events: Vec<Event>) -> Result<Option<Written>, StoreError> {
         let at = now();
         let is_first = !self.has_begun();
@@ -170,7 +168,7 @@ impl Log {
             put = disk.blobs.put(&blobs).await;
         }
         let pin = put.inspect_err(|error| {
-            // Who waits for it to exist would wait for ever.
+            // Otherwise `exists` would never return.
             if is_first {
                 self.fail(error);
             }
@@ -178,17 +176,16 @@ impl Log {
         let append =
             Append { log: Arc::clone(self), input, entries, record, blobs: blobs.addresses(), pin };
         let written = disk.writer.append(append).await?;
-        // Not before: whoever drops this while the writer has no place for it has begun nothing.
+        // Only now: if the caller drops this future while the writer's queue is full, nothing was stored.
         self.begun.store(true, Ordering::Relaxed);
         Ok(Some(written))
     }
 
-    /// What the events say so far.
+    /// The state that the events so far result in.
     pub fn projection(&self) -> Projection {
         Projection::new(self.entries().iter().map(|entry| &entry.event))
     }
 
-    /// What was settled at the beginning.
     pub fn settings(&self) -> InteractionSettings {
         match self.entries().first().map(|entry| &entry.event) {
             Some(Event::Created(settings)) => *settings,
@@ -196,12 +193,12 @@ impl Log {
         }
     }
 
-    /// What the first so many entries come to.
+    /// The tally of the first `entries` entries.
     pub fn tally(&self, entries: usize) -> Tally {
         Tally::new(self.entries().iter().take(entries).map(|entry| &entry.event))
     }
 
-    /// The entries from this number on that are there already.
+    /// The entries from this number on, as far as they were appended.
     pub fn entries_from(&self, number: usize) -> Vec<Entry> {
         self.entries().get(number..).unwrap_or_default().to_vec()
     }
@@ -210,7 +207,7 @@ impl Log {
         self.entries().get(number).cloned()
     }
 
-    /// Every entry from this number on, as it comes, to the last one.
+    /// Follows the log from this number on to its last event.
     pub fn follow(self: &Arc<Self>, number: usize) -> Follower {
         Follower {
             log: Arc::clone(self),
@@ -220,9 +217,9 @@ impl Log {
         }
     }
 
-    /// Waits for the last event. The log may also close without one, where the disk has failed.
+    /// Waits for the last event, or until the log closes because the disk has failed.
     pub async fn closed(&self) {
-        // An error would mean that the sender is gone, and `self` has it.
+        // Cannot be an error, because `self` owns the sender.
         let _ = self.progress.subscribe().wait_for(|progress| progress.closed).await;
     }
 
@@ -230,7 +227,7 @@ impl Log {
         self.disk.as_ref()
     }
 
-    /// Shows entries to the followers.
+    /// Makes entries visible to followers.
     pub(super) fn publish(&self, new: Vec<Entry>) {
         let mut entries = self.entries();
         let ends = new.iter().any(|entry| is_last(&entry.event));
@@ -243,31 +240,30 @@ impl Log {
         });
     }
 
-    /// Leaves what comes next to the next server.
-    pub fn leave(&self) {
+    /// Closes the log without a last event, so that the next server resumes the interaction.
+    pub fn suspend(&self) {
         self.progress.send_modify(|progress| {
-            progress.left = true;
+            progress.suspended = true;
             progress.closed = true;
         });
     }
 
-    pub fn is_left(&self) -> bool {
-        self.progress.borrow().left
+    pub fn is_suspended(&self) -> bool {
+        self.progress.borrow().suspended
     }
 
-    /// Nothing will follow, for this reason.
+    /// Closes the log because of this error.
     pub(super) fn fail(&self, why: &StoreError) {
-        // The first reason is the one that counts.
+        // Keeps the first reason.
         let _ = self.failed.set(why.clone());
         self.close();
     }
 
-    /// Why it closed without its last event, where that is known.
+    /// Why it closed without a last event, if that is known.
     pub fn failure(&self) -> Option<StoreError> {
         self.failed.get().cloned()
     }
 
-    /// Nothing will follow.
     pub(super) fn close(&self) {
         self.progress.send_modify(|progress| progress.closed = true);
     }
@@ -279,8 +275,8 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Some(store) = self.disk.as_ref().and_then(|disk| disk.growing.upgrade()) {
-            store.gone(&self.head.id);
+        if let Some(store) = self.disk.as_ref().and_then(|disk| disk.store.upgrade()) {
+            store.unregister(&self.head.id);
         }
     }
 }
@@ -295,7 +291,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next entry and its number; nothing after the last one.
+    /// The next entry and its number; `None` after the last one.
     pub async fn next(&mut self) -> Option<(usize, Entry)> {
         loop {
             if let Some(entry) = self.ready.next() {
@@ -320,12 +316,12 @@ impl Follower {
     }
 }
 
-/// Whether nothing follows an event.
+/// Whether the event is the last one of its log.
 pub fn is_last(event: &Event) -> bool {
     matches!(event, Event::Finished { .. } | Event::Failed(_))
 }
 
-/// The time as the disk will have it.
+/// The current time in the precision of the database.
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)

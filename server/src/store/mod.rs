@@ -1,14 +1,14 @@
-//! The events of each interaction, and following them; files that were sent ahead. No HTTP, no policy.
+//! Storage of interactions, as append-only logs of events, and of uploaded files. No HTTP, no policy.
 //!
 //! ```text
-//! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all that
-//!                                                    is queued) ──▶ SQLite ──▶ followers of the log
-//!                    disk (what fits) ◀─┘      checkpoint (moves pages, waits for the disk) ──┘
+//! Log::append ──▶ blobs (files by their SHA-256) ──▶ writer (one task, one transaction for all
+//!                                                    queued jobs) ──▶ SQLite ──▶ followers of the log
+//!                    disk (free space) ◀─┘      checkpoint (moves pages, waits for the disk) ──┘
 //! ```
 //!
-//! What was acknowledged survives the death of this process. SQLite runs with a write-ahead log and
-//! `synchronous = NORMAL`, so a machine that loses its power may lose the last moments before it,
-//! as a whole and without damage to what is older.
+//! Acknowledged data survives the death of this process. SQLite runs with a write-ahead log and
+//! `synchronous = NORMAL`: a power failure may lose the transactions of the last moments, each as a
+//! whole and without damage to older data.
 
 mod blobs;
 mod checkpoint;
@@ -52,13 +52,13 @@ pub use log::{Entry, Follower, Log};
 pub use owner::Owner;
 pub use record::RecordError;
 
-/// Interactions that are looked at together when the old ones go.
+/// Interactions read at a time when expired ones are deleted.
 const EXPIRED_AT_A_TIME: usize = 100;
-/// SQLite's codes for a disk without room: for its files, and for the one beside its log.
+/// SQLite's codes for a full disk: `SQLITE_FULL`, and the one for its shared-memory file.
 const FULL: [i32; 2] = [13, 4874];
 /// SQLite's primary code for a database that cannot be written.
 const READ_ONLY: i32 = 8;
-/// Connections that read. Writing has one of its own.
+/// Connections that read. The writer has its own.
 const READERS: u32 = 4;
 
 /// All interactions of a server. Cheap to clone.
@@ -70,27 +70,27 @@ struct Inner {
     readers: SqlitePool,
     blobs: BlobStore,
     writer: Writer,
-    /// Logs that may still grow. They are found here, and all others on the disk.
-    growing: Mutex<HashMap<String, Weak<Log>>>,
-    /// In the background, and not ended by the last server.
+    /// Logs of running interactions, by id. All others are read from the disk.
+    live: Mutex<HashMap<String, Weak<Log>>>,
+    /// Background interactions that the last server did not finish.
     unfinished: Mutex<Vec<Arc<Log>>>,
     next_number: AtomicI64,
-    /// Where uploads lie until they are whole.
+    /// Folder of incomplete uploads.
     uploads: PathBuf,
     data_folder: PathBuf,
     room: DiskRoom,
 }
 
-/// What an interaction was asked to be.
+/// The request of an interaction, which does not change afterwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     pub id: String,
     pub model: String,
     pub previous_interaction_id: Option<String>,
     pub input: Vec<Step>,
-    /// What another server needs to go on with it. Only those in the background have any.
+    /// Data with which another server can resume it. Only background interactions have it.
     pub resume_state: Option<String>,
-    /// The only one who can find it.
+    /// The only tenant that can find it.
     pub owner: Owner,
 }
 
@@ -100,15 +100,15 @@ impl Head {
     }
 }
 
-/// Whether an interaction can be had again after its answer.
+/// Whether an interaction can be retrieved after its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
     Stored,
-    /// Nothing of it reaches the disk, and it cannot be found.
+    /// It is never written to the disk, and cannot be retrieved.
     Ephemeral,
 }
 
-/// Why the store did not do its work.
+/// Why an operation of the store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error("could not use the data folder {}: {source}", folder.display())]
@@ -116,8 +116,8 @@ pub enum StoreError {
     #[error("the data folder {} is in use by another server", .0.display())]
     InUse(PathBuf),
     #[error(
-        "the data folder {} has blobs and no database: restore belljar.sqlite, or remove the blobs \
-         to begin anew", .0.display()
+        "the data folder {} has blobs but no database: restore belljar.sqlite, or remove the blobs \
+         to start with an empty store", .0.display()
     )]
     NoDatabase(PathBuf),
     #[error("the database is damaged: restore it from a backup ({0})")]
@@ -130,39 +130,39 @@ pub enum StoreError {
     ReadOnly,
     #[error("database failed: {0}")]
     Database(Arc<sqlx::Error>),
-    #[error("could not bring the database up to date: {0}")]
+    #[error("could not migrate the database: {0}")]
     Migration(Arc<sqlx::migrate::MigrateError>),
     #[error("could not open the database {}: {source}", path.display())]
     Open { path: PathBuf, source: Box<StoreError> },
-    #[error("the folder of blobs failed: {0}")]
+    #[error("could not access the blobs: {0}")]
     Blobs(Arc<object_store::Error>),
-    #[error("a record does not read: {0}")]
+    #[error("invalid record: {0}")]
     Record(#[from] RecordError),
-    #[error("the interaction could not be written down")]
+    #[error("could not store the interaction")]
     NotBegun,
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// For the log, where the text could repeat what was stored.
+    /// A text for the log without stored data, which the full message could contain.
     pub fn kind(&self) -> &'static str {
         match self {
-            StoreError::Folder { .. } | StoreError::InUse(_) => "the data folder",
-            StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "a damaged database",
-            StoreError::DamagedBlob(_) => "a damaged blob",
-            StoreError::Full => "a full disk",
-            StoreError::ReadOnly => "a read-only data folder",
+            StoreError::Folder { .. } | StoreError::InUse(_) => "data folder unusable",
+            StoreError::NoDatabase(_) | StoreError::DamagedDatabase(_) => "database damaged",
+            StoreError::DamagedBlob(_) => "blob damaged",
+            StoreError::Full => "disk full",
+            StoreError::ReadOnly => "data folder read-only",
             StoreError::Database(_) | StoreError::Migration(_) | StoreError::Open { .. } => {
-                "the database"
+                "database failed"
             }
-            StoreError::Blobs(_) => "the folder of blobs",
-            StoreError::Record(_) => "a malformed record",
-            StoreError::NotBegun | StoreError::Closed => "a closed store",
+            StoreError::Blobs(_) => "blobs inaccessible",
+            StoreError::Record(_) => "record invalid",
+            StoreError::NotBegun | StoreError::Closed => "store closed",
         }
     }
 
-    /// What a client reads where the data folder cannot be written.
+    /// The message for clients if the data folder cannot be written.
     pub fn unwritable(&self) -> Option<&'static str> {
         match self {
             StoreError::Full => Some(
@@ -197,7 +197,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// SQLite's extended code of an error.
+/// SQLite's extended code of the error.
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
@@ -216,8 +216,8 @@ impl From<object_store::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens the store in this folder and makes what is missing. An interaction that was running
-    /// when the last server died is written down as failed, but for those in the background.
+    /// Opens the store in this folder and creates missing files. Marks the interactions that were
+    /// running when the last server died as failed, except background interactions.
     pub async fn open(folder: &Path) -> Result<Store, StoreError> {
         let named = |error| match error {
             error
@@ -228,7 +228,7 @@ impl Store {
         };
         let opened = match room::explained(Store::open_folder(folder).await, folder).await {
             Err(StoreError::Full) => {
-                // What SQLite needs to open a database fits into the reserve.
+                // The reserve has enough space for the files that SQLite creates to open a database.
                 Reserve::open(folder).release();
                 Store::open_folder(folder).await
             }
@@ -244,7 +244,7 @@ impl Store {
         };
         folder::make(folder).map_err(unusable)?;
         let lock = std::fs::File::create(folder.join("lock")).map_err(unusable)?;
-        // A second server would take the first one's running interactions for dead.
+        // A second server would mark the running interactions of the first as failed.
         lock.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => StoreError::InUse(folder.to_owned()),
             std::fs::TryLockError::Error(source) => unusable(source),
@@ -254,14 +254,14 @@ impl Store {
         if has_blobs && folder::lacks_database(folder) {
             return Err(StoreError::NoDatabase(folder.to_owned()));
         }
-        folder::close(folder).map_err(unusable)?;
+        folder::restrict(folder).map_err(unusable)?;
 
         let options = SqliteConnectOptions::new()
             .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            // Checkpoints are the business of `disk`, which knows whether there is room for them.
+            // `disk` makes the checkpoints, because it knows whether there is space for them.
             .pragma("wal_autocheckpoint", "0");
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
@@ -276,7 +276,7 @@ impl Store {
         load::migrate(&readers).await?;
         let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
-        load::bury_the_dead(&readers, Timestamp::now()).await?;
+        load::fail_orphaned(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
         let uploads = folder.join(folder::UPLOADS);
         let writer = Writer::start(connection, lock, disk);
@@ -284,7 +284,7 @@ impl Store {
             readers,
             blobs,
             writer,
-            growing: Mutex::default(),
+            live: Mutex::default(),
             unfinished: Mutex::default(),
             next_number,
             uploads,
@@ -293,14 +293,14 @@ impl Store {
         }));
         let logs = unfinished.into_iter().map(|read| {
             let disk = store.disk(read.number, read.entries.len());
-            store.grows(Log::unfinished(read.head, read.created, disk, read.entries))
+            store.register(Log::unfinished(read.head, read.created, disk, read.entries))
         });
         let logs = logs.collect();
         *store.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = logs;
         Ok(store)
     }
 
-    /// Begins the log of an interaction. It exists from what is first appended on.
+    /// Begins the log of an interaction. The first append stores the interaction.
     pub fn begin(
         &self,
         head: Head,
@@ -312,12 +312,13 @@ impl Store {
             Persistence::Ephemeral => Arc::new(Log::ephemeral(head, now).with_settings(settings)),
             Persistence::Stored => {
                 let number = self.0.next_number.fetch_add(1, Ordering::Relaxed);
-                self.grows(Log::stored(head, now, self.disk(number, 0)).with_settings(settings))
+                self.register(Log::stored(head, now, self.disk(number, 0)).with_settings(settings))
             }
         }
     }
 
-    /// The logs, once, of interactions in the background that the last server did not end.
+    /// Takes the logs of background interactions that the last server did not finish. The second
+    /// call returns none.
     pub fn unfinished(&self) -> Vec<Arc<Log>> {
         std::mem::take(&mut *self.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -327,69 +328,70 @@ impl Store {
             number,
             writer: self.0.writer.clone(),
             blobs: self.0.blobs.clone(),
-            growing: Arc::downgrade(&self.0),
+            store: Arc::downgrade(&self.0),
             rows: AtomicUsize::new(rows),
             deleted: AtomicBool::new(false),
         }
     }
 
-    fn grows(&self, log: Log) -> Arc<Log> {
+    fn register(&self, log: Log) -> Arc<Log> {
         let log = Arc::new(log);
-        self.growing().insert(log.head().id.clone(), Arc::downgrade(&log));
+        self.live().insert(log.head().id.clone(), Arc::downgrade(&log));
         log
     }
 
-    /// The log of a stored interaction of this owner. One of another owner takes the same way as one
-    /// that does not exist, so that not even the time tells them apart.
+    /// The log of a stored interaction of this owner. Interactions of other owners take the same path
+    /// as ones that do not exist, so that the response time does not distinguish them.
     pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        match self.growing_of(Some(owner), id) {
+        match self.live_of(Some(owner), id) {
             Some(log) => Ok(Some(log)),
             None => load::log(&self.0.readers, &self.0.blobs, owner, id).await,
         }
     }
 
-    /// Bytes of the pictures and files of a stored interaction of this owner.
+    /// Total size of the pictures and files of a stored interaction of this owner.
     pub async fn blob_bytes(&self, owner: &Owner, id: &str) -> Result<u64, StoreError> {
         let addresses = load::blobs(&self.0.readers, owner, id).await?;
         self.0.blobs.bytes(&addresses).await
     }
 
-    fn growing_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
-        let log = self.growing().get(id).and_then(Weak::upgrade);
+    fn live_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
+        let log = self.live().get(id).and_then(Weak::upgrade);
         log.filter(|log| owner.is_none_or(|owner| log.head().owner == *owner))
     }
 
-    /// Forgets an interaction of this owner, and says whether there was one. One that still runs goes
-    /// on for the client that waits for it, and leaves nothing behind.
+    /// Deletes an interaction of this owner and returns whether it existed. A running interaction
+    /// continues for the client that waits for it, and is not stored any more.
     pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
-        self.forget(Some(owner), id).await
+        self.delete_of(Some(owner), id).await
     }
 
-    /// The same, for the server itself of any owner.
-    async fn forget(&self, owner: Option<&Owner>, id: &str) -> Result<bool, StoreError> {
-        let growing = self.growing_of(owner, id);
-        let number = match &growing {
+    /// Deletes an interaction of this owner, or of any owner if there is none.
+    async fn delete_of(&self, owner: Option<&Owner>, id: &str) -> Result<bool, StoreError> {
+        let live = self.live_of(owner, id);
+        let number = match &live {
             Some(log) => log.disk().map(|disk| disk.number),
             None => load::number(&self.0.readers, owner, id).await?,
         };
         let Some(number) = number else {
             return Ok(false);
         };
-        // From here on nobody can begin to use a blob that is about to go.
-        let alone = self.0.blobs.alone().await;
-        let unused = self.0.writer.delete(number, growing).await?;
-        self.growing().remove(id);
-        self.0.blobs.remove(&alone, &unused).await?;
+        // While this lock is held, no append can start to use a blob that is about to be removed.
+        let exclusive = self.0.blobs.lock_exclusively().await;
+        let unused = self.0.writer.delete(number, live).await?;
+        self.live().remove(id);
+        self.0.blobs.remove(&exclusive, &unused).await?;
         Ok(true)
     }
 
-    /// Forgets all that were created before this and have ended, and says how many that were.
+    /// Deletes all interactions that were created before this time and have ended; returns their
+    /// number.
     pub async fn expire(&self, before: Timestamp) -> Result<usize, StoreError> {
         let now = Timestamp::now();
         let mut expired = 0;
         let mut after = 0;
-        // Numbers are given out in the order of time, so none is older than those before it: one that
-        // says so was created while the clock was wrong.
+        // Numbers are assigned in order of creation. An interaction whose time is before that of a
+        // smaller number was created while the clock was wrong.
         let mut newest = Timestamp::MIN;
         loop {
             let oldest = load::oldest(&self.0.readers, after, EXPIRED_AT_A_TIME).await?;
@@ -397,58 +399,58 @@ impl Store {
             after = *last;
             for (_, id, created) in oldest {
                 if created > now {
-                    continue; // by a clock that was wrong as well
+                    continue; // created while the clock was wrong
                 }
                 newest = newest.max(created);
                 if newest >= before {
                     return Ok(expired);
                 }
-                let runs = self.growing().get(&id).is_some_and(|log| log.strong_count() > 0);
-                if !runs && self.forget(None, &id).await? {
+                let runs = self.live().get(&id).is_some_and(|log| log.strong_count() > 0);
+                if !runs && self.delete_of(None, &id).await? {
                     expired += 1;
                 }
             }
         }
     }
 
-    /// The files that clients send ahead, within these limits.
+    /// The uploaded files, with these limits.
     pub fn files(&self, limits: FileLimits) -> Files {
         Files::new(Arc::clone(&self.0), limits)
     }
 
-    /// Why nothing can be stored, if that is so. After a write that failed it is tried.
+    /// Why nothing can be stored, if that is so. Tries to write if an earlier write failed.
     pub async fn problem(&self) -> Option<StoreError> {
         self.0.room.problem()?;
         self.0.writer.reclaim().await;
         self.0.room.problem()
     }
 
-    /// Says whether what is too old may be deleted.
+    /// Decides whether the clock is reliable enough to delete expired data.
     pub fn clock(&self) -> Clock {
         Clock::open(&self.0.data_folder)
     }
 
-    /// Waits until all that was queued is written, and lets go of the folder.
+    /// Waits until all queued jobs are written, and releases the folder.
     pub async fn close(&self) {
         self.0.writer.close().await;
         self.0.readers.close().await;
     }
 
-    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
-        self.0.growing()
+    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
+        self.0.live()
     }
 }
 
 impl Inner {
-    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a log that nobody holds any more off the list.
-    fn gone(&self, id: &str) {
-        let mut growing = self.growing();
-        if growing.get(id).is_some_and(|log| log.strong_count() == 0) {
-            growing.remove(id);
+    /// Removes a log from the list when it has been dropped.
+    fn unregister(&self, id: &str) {
+        let mut live = self.live();
+        if live.get(id).is_some_and(|log| log.strong_count() == 0) {
+            live.remove(id);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Room on the disk that is kept for two things: moving the write-ahead log into the database, which grows by that, and
-//! deleting. So whatever was written can be moved, and deleted, when the disk is full.
+//! Disk space reserved for two operations that must work on a full disk: checkpoints, which grow the
+//! database, and deletions.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -11,28 +11,28 @@ use rustix::io::Errno;
 
 pub const FILE: &str = "reserve";
 
-/// The part of the disk that the reserve takes: one of so many.
+/// The reserve takes this fraction of the disk (1/8).
 const SHARE: u64 = 8;
 const MIN_BYTES: u64 = 2 << 20;
 const MAX_BYTES: u64 = 16 << 20;
-/// A smaller reserve is of no use.
+/// A smaller reserve is useless.
 const LEAST_BYTES: u64 = 256 << 10;
-/// The part of the reserve that is for deletions: one of so many. The rest is for moving the log.
+/// This fraction of the reserve (1/4) is for deletions. The rest is for checkpoints.
 const DELETION_SHARE: u64 = 4;
-/// What is written at a time where the file system cannot allocate room.
+/// Size of one write if the file system cannot allocate space.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A disk, in bytes.
+/// Size and free space of a disk.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskBytes {
     pub all: u64,
-    /// What is not used, though a part of it may be for root alone.
+    /// Unused bytes, some of which may be reserved for root.
     pub unused: u64,
-    /// What every user can have.
+    /// Bytes available to every user.
     pub free: u64,
 }
 
-/// The disk that this folder is on.
+/// Size and free space of the disk of this folder.
 pub fn disk_bytes(folder: &Path) -> Option<DiskBytes> {
     let disk = statvfs(folder).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
@@ -40,18 +40,18 @@ pub fn disk_bytes(folder: &Path) -> Option<DiskBytes> {
     Some(DiskBytes { all, unused, free })
 }
 
-/// A file of some size, held until the room is needed.
+/// A file that occupies disk space until the space is needed.
 #[derive(Debug)]
 pub struct Reserve {
     file: PathBuf,
-    /// How large it is to be.
+    /// Intended size.
     whole: u64,
-    /// How large it is.
+    /// Current size.
     held: u64,
 }
 
 impl Reserve {
-    /// The reserve as the last server left it.
+    /// Opens the reserve that the last server left.
     pub fn open(folder: &Path) -> Reserve {
         let file = folder.join(FILE);
         let whole = disk_bytes(folder).map_or(MAX_BYTES, |disk| size(disk.all));
@@ -63,7 +63,7 @@ impl Reserve {
         self.held
     }
 
-    /// How large it is where there is room.
+    /// The intended size.
     pub fn whole(&self) -> u64 {
         self.whole
     }
@@ -72,7 +72,7 @@ impl Reserve {
         self.held >= self.whole
     }
 
-    /// Whether the database can grow by so many bytes, and something can be deleted before that.
+    /// Whether the reserve has space for this growth of the database and for a deletion before it.
     pub fn covers(&self, bytes: u64) -> bool {
         self.with_deletions(bytes) <= self.held
     }
@@ -81,25 +81,25 @@ impl Reserve {
         bytes.saturating_add(self.whole / DELETION_SHARE)
     }
 
-    /// How much it covers when it is whole.
+    /// The largest growth that the full reserve covers.
     pub fn most(&self) -> u64 {
         self.whole - self.whole / DELETION_SHARE
     }
 
-    /// Takes what is missing for the database to grow by so many bytes, and says whether that is there.
+    /// Enlarges the reserve to cover this growth of the database; returns whether it succeeded.
     pub fn grow(&mut self, bytes: u64) -> bool {
         self.resize(self.with_deletions(bytes).max(self.whole)).is_ok()
     }
 
-    /// Gives back what was taken beyond its size, where the database grows by so few bytes.
+    /// Reduces an enlarged reserve to its intended size if that covers this growth of the database.
     pub fn shrink(&mut self, bytes: u64) {
         if self.held > self.whole && self.with_deletions(bytes) <= self.whole {
-            // It is tried again the next time.
+            // The next call tries again.
             let _ = self.resize(self.whole);
         }
     }
 
-    /// Keeps the part for deletions and gives the rest back, where the database does not grow.
+    /// Keeps only the part for deletions; for a transaction that does not grow the database.
     pub fn lend(&mut self) -> bool {
         self.resize(self.with_deletions(0).min(self.held)).is_ok()
     }
@@ -113,7 +113,7 @@ impl Reserve {
         }
     }
 
-    /// Takes the room again, or as much of it as is there.
+    /// Allocates the reserve again, or as much of it as the disk has space for.
     pub fn restore(&mut self) {
         let mut size = self.whole;
         while self.held < size && self.resize(size).is_err() {
@@ -139,7 +139,7 @@ impl Reserve {
         };
         match resized {
             Ok(()) => self.held = size,
-            // A part of it may be there.
+            // A part may have been allocated.
             Err(_) if self.held > 0 => file.set_len(self.held)?,
             Err(_) => std::fs::remove_file(&self.file)?,
         }
@@ -147,19 +147,19 @@ impl Reserve {
     }
 }
 
-/// How large the reserve is on a disk of so many bytes.
+/// The intended size of the reserve on a disk of this size.
 fn size(disk: u64) -> u64 {
     (disk / SHARE).clamp(MIN_BYTES, MAX_BYTES)
 }
 
-/// Makes a file larger, with room on the disk for all of it.
+/// Enlarges a file and allocates disk space for all of it.
 fn allocate(file: &mut File, from: u64, to: u64) -> io::Result<()> {
     match fallocate(&*file, FallocateFlags::empty(), from, to - from) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         allocated => return Ok(allocated?),
     }
     file.seek(SeekFrom::Start(from))?;
-    // Zeros could be left out by the file system.
+    // Not zeros, for which some file systems allocate no space.
     let piece = vec![1; PIECE_BYTES];
     let mut left = to - from;
     while left > 0 {

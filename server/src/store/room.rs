@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::StoreError;
 
-/// What has to fit for the disk to count as one with room.
+/// Size of the file that is written to check whether the disk has space.
 const PROBE_BYTES: usize = 1 << 20;
-/// SQLite's primary codes for failed input or output and for a file that does not open. They do not say why.
+/// SQLite's primary codes for an I/O error and for a file that cannot be opened, neither of which has a cause.
 const UNEXPLAINED: [i32; 2] = [10, 14];
 
 const WRITABLE: u8 = 0;
 const FULL: u8 = 1;
 const READ_ONLY: u8 = 2;
 
-/// Whether a write has failed because the disk is full or read-only, and no check since then has found it writable.
-/// A small write that succeeds is not such a check. Cheap to clone.
+/// Whether a write failed because the disk is full or read-only, and no check since then found it
+/// writable. A small write that succeeds does not count as a check. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct DiskRoom(Arc<AtomicU8>);
 
 impl DiskRoom {
-    /// Notes the result of a write.
+    /// Records the result of a write.
     pub fn note<T>(&self, result: &Result<T, StoreError>) {
         let (state, message) = match result {
             Err(StoreError::Full) => (FULL, "disk full, nothing can be stored"),
@@ -45,14 +45,14 @@ impl DiskRoom {
         }
     }
 
-    /// Writes to a folder that could not be written, and notes what comes of it.
+    /// Tries to write to the folder and records the result.
     pub async fn check(&self, folder: &Path) {
         let folder = folder.to_owned();
         let probed = tokio::task::spawn_blocking(move || probe(&folder)).await;
         match probed {
             Ok(Ok(())) => {
                 if self.0.swap(WRITABLE, Ordering::Relaxed) != WRITABLE {
-                    tracing::info!("disk has room again");
+                    tracing::info!("disk writable again");
                 }
             }
             Ok(Err(error)) => {
@@ -63,7 +63,7 @@ impl DiskRoom {
     }
 }
 
-/// What an error of the file system says about the data folder.
+/// The state of the data folder that caused an I/O error, if it is known.
 pub fn of_io(error: &io::Error) -> Option<StoreError> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(StoreError::Full),
@@ -72,14 +72,14 @@ pub fn of_io(error: &io::Error) -> Option<StoreError> {
     }
 }
 
-/// The same for an error of a write, where a missing permission says it too.
+/// The same for a failed write, for which a missing permission means a read-only folder.
 fn of_write(error: &io::Error) -> Option<StoreError> {
     let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
     of_io(error).or(is_forbidden.then_some(StoreError::ReadOnly))
 }
 
-/// Finds out why a write has failed, where its error does not say that: SQLite has one code for a user's exceeded quota,
-/// a read-only file system and a broken disk.
+/// Determines the cause of a failed write if its error has none, by another write: SQLite has one code
+/// for an exceeded quota, a read-only file system and a broken disk.
 pub async fn explained<T>(result: Result<T, StoreError>, folder: &Path) -> Result<T, StoreError> {
     match result {
         Err(error) if is_unexplained(&error) => {
@@ -104,7 +104,7 @@ fn is_unexplained(error: &StoreError) -> bool {
     }
 }
 
-/// Writes a file that goes away by itself.
+/// Writes a temporary file.
 fn probe(folder: &Path) -> io::Result<()> {
     let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(&vec![1; PROBE_BYTES])?;

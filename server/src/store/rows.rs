@@ -1,4 +1,4 @@
-//! From appends to rows: what one transaction inserts, all of it sent to SQLite's thread at once.
+//! The rows that one transaction inserts for a batch of appends.
 
 use std::sync::atomic::Ordering;
 
@@ -10,12 +10,12 @@ use super::transaction::roll_back;
 use super::writer::Append;
 use super::{Head, StoreError};
 
-/// Rows of one statement, which may have 32 766 values.
+/// Rows of one statement. SQLite allows 32,766 values in a statement.
 const STATEMENT_ROWS: usize = 1000;
-/// What a row takes in the database beyond its content, at most: pages that are not full, and those of indexes.
+/// Upper bound of a row's size in the database without its content: partly filled pages, and indexes.
 const ROW_BYTES: usize = 3 * 4096;
 
-/// What one transaction writes.
+/// The rows of one transaction.
 #[derive(Debug, Default)]
 pub struct Rows<'a> {
     interactions: Vec<InteractionRow<'a>>,
@@ -31,11 +31,11 @@ struct InteractionRow<'a> {
     input: &'a str,
 }
 
-/// Events that were appended in one piece.
+/// Events of one append.
 #[derive(Debug)]
 struct EventRow<'a> {
     interaction: i64,
-    /// Of the first one, in the log.
+    /// Position of the first event in the log.
     number: i64,
     at_ms: i64,
     is_last: bool,
@@ -76,7 +76,7 @@ impl<'a> Rows<'a> {
         self.interactions.is_empty() && self.events.is_empty() && self.uses.is_empty()
     }
 
-    /// By how much the database grows with them, at most.
+    /// Upper bound of the growth of the database.
     pub fn bytes(&self) -> u64 {
         let interaction = |row: &InteractionRow<'_>| {
             let resume_state = row.head.resume_state.as_ref().map_or(0, String::len);
@@ -88,9 +88,10 @@ impl<'a> Rows<'a> {
         (content + content / 256 + rows * ROW_BYTES) as u64
     }
 
-    /// Writes all of them or none, and gives the number of pages of the database.
+    /// Inserts all rows or none; returns the number of pages of the database.
     pub async fn insert(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-        // In one text, as each goes to another thread and back, and everybody waits for that.
+        // One text for all statements: each text goes to SQLite's thread and back, and all queued appends
+        // wait for that.
         let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE");
         for rows in self.interactions.chunks(STATEMENT_ROWS) {
             query.push(

@@ -1,4 +1,4 @@
-//! Promises of the store, with a real folder.
+//! Tests of the store, with a real folder.
 
 use bytes::Bytes;
 
@@ -29,7 +29,7 @@ fn picture(bytes: &'static [u8]) -> Media {
     Media { kind: MediaKind::Image, mime_type: Some("image/png".into()), source }
 }
 
-fn says(text: &str) -> Vec<Event> {
+fn output(text: &str) -> Vec<Event> {
     vec![
         Event::StepStarted { index: 0, start: StepStart::ModelOutput },
         Event::StepDelta { index: 0, delta: Delta::Text(text.into()) },
@@ -42,7 +42,7 @@ async fn open(folder: &Path) -> Store {
 }
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
+    tempfile::tempdir().expect("temporary files can be created")
 }
 
 fn blobs(folder: &Path) -> usize {
@@ -56,12 +56,12 @@ fn blobs(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart() {
+async fn acknowledged_events_survive_a_restart() {
     let folder = folder();
     let store = open(folder.path()).await;
     let wanted = head(Content::Media(picture(b"in")));
     let log = store.begin(wanted.clone(), Persistence::Stored, InteractionSettings::default());
-    log.append(says("42")).await.expect("it can be written");
+    log.append(output("42")).await.expect("it can be written");
     let delta = Delta::Media(picture(b"out"));
     let events = vec![Event::StepDelta { index: 0, delta }, end()];
     log.append(events).await.expect("it can be written");
@@ -69,37 +69,40 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     store.close().await;
 
     let store = open(folder.path()).await;
-    let found =
-        store.find(&Owner::default(), &wanted.id).await.expect("it reads").expect("it is there");
+    let found = store
+        .find(&Owner::default(), &wanted.id)
+        .await
+        .expect("it is readable")
+        .expect("it is there");
     assert_eq!(found.head(), &wanted);
     assert_eq!(found.entries_from(0), entries);
     assert_eq!((found.created(), found.updated()), (log.created(), log.updated()));
 }
 
 #[tokio::test]
-async fn an_interaction_whose_server_died_has_failed() {
+async fn an_interaction_of_a_server_that_died_is_failed() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log =
         store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
-    log.append(says("4")).await.expect("written");
+    log.append(output("4")).await.expect("written");
     store.close().await;
 
     let store = open(folder.path()).await;
     let found = store
         .find(&Owner::default(), &log.head().id)
         .await
-        .expect("it reads")
+        .expect("it is readable")
         .expect("it is there");
     let projection = found.projection();
     assert_eq!(projection.status(), Status::Failed);
-    assert_eq!(projection.steps().len(), 1, "what had happened is kept");
+    assert_eq!(projection.steps().len(), 1, "earlier steps are kept");
     let failure = projection.failure().expect("it failed");
     assert_eq!(failure.message, "The server stopped before this interaction ended.");
 }
 
 #[tokio::test]
-async fn a_second_server_is_kept_out_of_the_folder() {
+async fn a_second_server_cannot_open_the_folder() {
     let folder = folder();
     let store = open(folder.path()).await;
     let error = Store::open(folder.path()).await.expect_err("both have it");
@@ -109,7 +112,7 @@ async fn a_second_server_is_kept_out_of_the_folder() {
 }
 
 #[tokio::test]
-async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
+async fn every_follower_gets_all_events_from_its_start_to_the_last_one() {
     let folder = folder();
     let store = open(folder.path()).await;
     for persistence in [Persistence::Stored, Persistence::Ephemeral] {
@@ -127,7 +130,7 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
                 })
             })
             .collect();
-        log.append(says("a")).await.expect("written");
+        log.append(output("a")).await.expect("written");
         log.append(vec![end()]).await.expect("written");
         for (from, reader) in readers.into_iter().enumerate() {
             let seen = reader.await.expect("it does not panic");
@@ -139,17 +142,17 @@ async fn every_reader_gets_every_event_from_where_it_wants_to_the_last_one() {
 }
 
 #[tokio::test]
-async fn an_append_that_nobody_waits_for_breaks_no_other() {
+async fn a_dropped_append_does_not_break_later_ones() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log =
         store.begin(head(Content::text("?")), Persistence::Stored, InteractionSettings::default());
     {
-        let append = log.append(says("a"));
+        let append = log.append(output("a"));
         tokio::pin!(append);
-        // Polled once, so that it is queued, and dropped.
+        // Poll once, so that it is queued, then drop it.
         let polled = futures_util::poll!(append.as_mut());
-        assert!(polled.is_pending(), "the writer cannot have had its turn yet");
+        assert!(polled.is_pending(), "the writer has not run yet");
     }
     log.append(vec![end()]).await.expect("written");
     store.close().await;
@@ -157,13 +160,13 @@ async fn an_append_that_nobody_waits_for_breaks_no_other() {
     let found = store
         .find(&Owner::default(), &log.head().id)
         .await
-        .expect("it reads")
+        .expect("it is readable")
         .expect("it is there");
     assert_eq!(found.entries_from(0).len(), 5);
 }
 
 #[tokio::test]
-async fn many_writers_at_once_lose_nothing() {
+async fn concurrent_appends_lose_nothing() {
     let folder = folder();
     let store = open(folder.path()).await;
     let writers = (0..300).map(|n| {
@@ -174,7 +177,7 @@ async fn many_writers_at_once_lose_nothing() {
                 Persistence::Stored,
                 InteractionSettings::default(),
             );
-            log.append(says(&n.to_string())).await.expect("written");
+            log.append(output(&n.to_string())).await.expect("written");
             log.append(vec![end()]).await.expect("written");
             (n, log.head().id.clone())
         })
@@ -182,14 +185,14 @@ async fn many_writers_at_once_lose_nothing() {
     for writer in writers.collect::<Vec<_>>() {
         let (n, id) = writer.await.expect("it does not panic");
         let found =
-            store.find(&Owner::default(), &id).await.expect("it reads").expect("it is there");
+            store.find(&Owner::default(), &id).await.expect("it is readable").expect("it is there");
         let wanted = [Step::ModelOutput(vec![Content::text(n.to_string())])];
         assert_eq!(found.projection().steps(), wanted);
     }
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
+async fn deleting_an_interaction_removes_the_blobs_that_only_it_used() {
     let folder = folder();
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
@@ -202,22 +205,22 @@ async fn what_is_deleted_is_gone_with_the_blobs_that_only_it_used() {
         log.append(vec![end()]).await.expect("it can be written");
         ids.push(log.head().id.clone());
     }
-    assert_eq!(blobs(folder.path()), 2, "the same bytes are there once");
+    assert_eq!(blobs(folder.path()), 2, "equal content is stored once");
     let mut left = Vec::new();
     for id in &ids {
         assert!(store.delete(&Owner::default(), id).await.expect("it can be deleted"));
         assert!(
-            !store.delete(&Owner::default(), id).await.expect("it can be asked"),
-            "it was there twice"
+            !store.delete(&Owner::default(), id).await.expect("it can be read"),
+            "it was deleted twice"
         );
-        assert!(store.find(&Owner::default(), id).await.expect("it can be asked").is_none());
+        assert!(store.find(&Owner::default(), id).await.expect("it can be read").is_none());
         left.push(blobs(folder.path()));
     }
     assert_eq!(left, [2, 1, 0]);
 }
 
 #[tokio::test]
-async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
+async fn an_interaction_deleted_while_it_runs_leaves_nothing_on_the_disk() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log =
@@ -225,15 +228,13 @@ async fn an_interaction_that_is_deleted_while_it_runs_leaves_nothing() {
     assert!(store.delete(&Owner::default(), &log.head().id).await.expect("it can be deleted"));
     log.append(vec![end()]).await.expect("its client still waits");
     assert_eq!(log.projection().status(), Status::Completed);
-    assert!(
-        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
-    );
+    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be read").is_none());
     let rows = sqlx::query("SELECT 1 FROM events").fetch_all(&store.0.readers).await;
-    assert!(rows.expect("it can be asked").is_empty());
+    assert!(rows.expect("it can be read").is_empty());
 }
 
 #[tokio::test]
-async fn what_is_to_be_forgotten_cannot_be_found() {
+async fn an_ephemeral_interaction_cannot_be_found() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log = store.begin(
@@ -243,14 +244,12 @@ async fn what_is_to_be_forgotten_cannot_be_found() {
     );
     log.append(vec![end()]).await.expect("there is memory");
     assert_eq!(log.persistence(), Persistence::Ephemeral);
-    assert!(
-        store.find(&Owner::default(), &log.head().id).await.expect("it can be asked").is_none()
-    );
+    assert!(store.find(&Owner::default(), &log.head().id).await.expect("it can be read").is_none());
 }
 
-/// Long after it has been moved for the first time, and as long as it could not be begun anew.
+/// Even while it cannot be restarted from its beginning.
 #[tokio::test]
-async fn the_log_of_the_database_has_a_limit() {
+async fn the_write_ahead_log_has_a_limit() {
     let folder = folder();
     let store = open(folder.path()).await;
     let log =
@@ -258,7 +257,7 @@ async fn the_log_of_the_database_has_a_limit() {
     let mebibyte = "x".repeat(1 << 20);
     let mut longest = 0;
     for _ in 0..100 {
-        log.append(says(&mebibyte)).await.expect("it can be written");
+        log.append(output(&mebibyte)).await.expect("it can be written");
         let file = std::fs::metadata(folder.path().join("belljar.sqlite-wal"));
         longest = longest.max(file.expect("the store made it").len() >> 20);
     }
@@ -266,7 +265,7 @@ async fn the_log_of_the_database_has_a_limit() {
 }
 
 #[tokio::test]
-async fn blobs_without_a_database_are_no_new_folder() {
+async fn a_folder_with_blobs_but_no_database_is_rejected() {
     for lost in ["missing", "empty"] {
         let folder = folder();
         let store = open(folder.path()).await;
@@ -275,22 +274,22 @@ async fn blobs_without_a_database_are_no_new_folder() {
         log.append(vec![end()]).await.expect("it can be written");
         store.close().await;
         for name in ["belljar.sqlite", "belljar.sqlite-wal", "belljar.sqlite-shm"] {
-            let _ = std::fs::remove_file(folder.path().join(name)); // some are gone already
+            let _ = std::fs::remove_file(folder.path().join(name)); // some do not exist
         }
         if lost == "empty" {
             std::fs::write(folder.path().join("belljar.sqlite"), "").expect("the folder is ours");
         }
-        let error = Store::open(folder.path()).await.expect_err("it began anew");
+        let error = Store::open(folder.path()).await.expect_err("it created an empty store");
         assert!(matches!(error, StoreError::NoDatabase(_)), "{lost}: {error}");
     }
     let folder = folder();
     open(folder.path()).await.close().await;
     std::fs::remove_file(folder.path().join("belljar.sqlite")).expect("it is there");
-    open(folder.path()).await; // nothing was lost
+    open(folder.path()).await; // without blobs, nothing was lost
 }
 
 #[tokio::test]
-async fn a_blob_that_has_changed_is_not_given_out() {
+async fn a_changed_blob_is_an_error() {
     let folder = folder();
     let store = open(folder.path()).await;
     let input = Content::Media(picture(b"a picture"));
@@ -299,16 +298,16 @@ async fn a_blob_that_has_changed_is_not_given_out() {
     let id = log.head().id.clone();
     drop(log);
     let prefix = std::fs::read_dir(folder.path().join("blobs")).expect("it is there").next();
-    let prefix = prefix.expect("there is one").expect("it reads").path();
+    let prefix = prefix.expect("there is one").expect("it is readable").path();
     let blob = std::fs::read_dir(prefix).expect("it is there").next();
-    let blob = blob.expect("there is one").expect("it reads").path();
+    let blob = blob.expect("there is one").expect("it is readable").path();
     std::fs::write(&blob, b"b picture").expect("it is ours");
-    let error = store.find(&Owner::default(), &id).await.expect_err("it was given out");
+    let error = store.find(&Owner::default(), &id).await.expect_err("it was returned");
     assert!(matches!(error, StoreError::DamagedBlob(_)), "{error}");
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_noticed_at_the_start() {
+async fn a_damaged_database_is_detected_at_the_start() {
     use std::os::unix::fs::FileExt as _;
     let folder = folder();
     let store = open(folder.path()).await;
@@ -318,7 +317,7 @@ async fn a_damaged_database_is_noticed_at_the_start() {
             Persistence::Stored,
             InteractionSettings::default(),
         );
-        log.append(says(&"x".repeat(1000 * number))).await.expect("it can be written");
+        log.append(output(&"x".repeat(1000 * number))).await.expect("it can be written");
         log.append(vec![end()]).await.expect("it can be written");
     }
     store.close().await;
@@ -329,11 +328,11 @@ async fn a_damaged_database_is_noticed_at_the_start() {
     for page in 10..pages {
         database.write_all_at(&[0xa5; 64], page * 4096).expect("it is ours");
     }
-    Store::open(folder.path()).await.expect_err("it was not noticed");
+    Store::open(folder.path()).await.expect_err("it was not detected");
 }
 
 #[tokio::test]
-async fn other_users_read_nothing_in_a_folder_that_was_open_before() {
+async fn opening_a_data_folder_removes_the_permissions_of_other_users() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = folder();
     let set = |path: &Path, mode| {
@@ -349,14 +348,14 @@ async fn other_users_read_nothing_in_a_folder_that_was_open_before() {
             }
         }
         if others {
-            std::fs::write(folder.path().join("of-somebody-else"), "").expect("it is ours");
+            std::fs::write(folder.path().join("of-another-program"), "").expect("it is ours");
         }
         let store = open(folder.path()).await;
         let input = Content::Media(picture(b"in"));
         let log = store.begin(head(input), Persistence::Stored, InteractionSettings::default());
         log.append(vec![end()]).await.expect("it can be written");
         let wanted = if others { 0o755 } else { 0o700 };
-        assert_eq!(mode(folder.path()), wanted, "a folder with other things in it is not ours");
+        assert_eq!(mode(folder.path()), wanted, "a folder with other files is left as it is");
         for name in ["blobs", "uploads", "belljar.sqlite", "belljar.sqlite-wal"] {
             let mode = mode(&folder.path().join(name));
             assert_eq!(mode & 0o077, 0, "{name} has {mode:o}");
@@ -366,7 +365,7 @@ async fn other_users_read_nothing_in_a_folder_that_was_open_before() {
 }
 
 #[tokio::test]
-async fn what_was_created_while_the_clock_was_wrong_is_kept() {
+async fn interactions_created_while_the_clock_was_wrong_do_not_expire() {
     let folder = folder();
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
@@ -383,7 +382,7 @@ async fn what_was_created_while_the_clock_was_wrong_is_kept() {
     let store = open(folder.path()).await;
     let day = 24 * 60 * 60 * 1000;
     let now = Timestamp::now().as_millisecond();
-    // One that is old, one of the future, and one of 1970 between two that are new.
+    // An old one, one of the future, a new one, and one of 1970.
     for (id, created) in ids.iter().zip([now - 90 * day, now + 60 * day, now, 0]) {
         sqlx::query("UPDATE interactions SET created_ms = $1 WHERE id = $2")
             .bind(created)
@@ -393,18 +392,18 @@ async fn what_was_created_while_the_clock_was_wrong_is_kept() {
             .expect("the folder is ours");
     }
     let before = Timestamp::from_millisecond(now - 55 * day).expect("it is a time");
-    assert_eq!(store.expire(before).await.expect("it can be asked"), 1);
+    assert_eq!(store.expire(before).await.expect("it can be read"), 1);
     let mut left = Vec::new();
     for id in &ids {
-        let found = store.find(&Owner::default(), id).await.expect("it can be asked");
+        let found = store.find(&Owner::default(), id).await.expect("it can be read");
         left.push(found.is_some());
     }
     assert_eq!(left, [false, true, true, true]);
 }
 
-/// As an older server left it.
+/// The schema of an older server is restored first.
 #[tokio::test]
-async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they_are() {
+async fn older_interactions_without_an_owner_get_the_default_owner() {
     let folder = folder();
     let store = open(folder.path()).await;
     let mut ids = Vec::new();
@@ -428,14 +427,14 @@ async fn interactions_from_before_belong_to_no_key_but_those_that_say_whose_they
     for (id, owner, other) in
         [(&ids[0], Owner::default(), a.clone()), (&ids[1], a, Owner::default())]
     {
-        assert!(store.find(&owner, id).await.expect("it can be asked").is_some());
-        assert!(store.find(&other, id).await.expect("it can be asked").is_none());
-        assert!(!store.delete(&other, id).await.expect("it can be asked"));
+        assert!(store.find(&owner, id).await.expect("it can be read").is_some());
+        assert!(store.find(&other, id).await.expect("it can be read").is_none());
+        assert!(!store.delete(&other, id).await.expect("it can be read"));
     }
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_written_says_so() {
+async fn a_read_only_database_is_its_own_error() {
     let folder = folder();
     open(folder.path()).await.close().await;
     let options =

@@ -1,12 +1,13 @@
-//! Transactions of the writer, in SQL. SQLite ends a transaction by itself when the disk is full, and sqlx, which counts
-//! them, does not notice: its next transaction would be a part of one that does not exist.
+//! Transactions of the writer, in SQL. SQLite rolls a transaction back when the disk is full. sqlx
+//! counts nested transactions and does not notice, so its next one would be a savepoint of a
+//! transaction that does not exist.
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
 
 pub async fn begin(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    // A write from its beginning: a transaction that begins with reading can be overtaken.
+    // Take the write lock at once: a transaction that reads first can fail when it starts to write.
     let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;
     if let Err(error) = begun {
         roll_back(connection).await;
@@ -15,7 +16,7 @@ pub async fn begin(connection: &mut SqliteConnection) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Commits what was done, or undoes it where a part of it or the commit has failed.
+/// Commits the transaction, or rolls it back if `done` or the commit is an error.
 pub async fn end<T>(
     connection: &mut SqliteConnection,
     done: Result<T, StoreError>,
@@ -33,7 +34,7 @@ pub async fn end<T>(
     ended
 }
 
-/// Undoes what is open. It is no error where SQLite has done that by itself.
+/// Rolls back. An error is ignored: SQLite may have rolled back already.
 pub async fn roll_back(connection: &mut SqliteConnection) {
     let _ = sqlx::query("ROLLBACK").execute(connection).await;
 }

@@ -1,5 +1,5 @@
-//! The one task that writes to the database. What is queued while a transaction runs goes into the
-//! next one together, so that many interactions share the price of one commit.
+//! The one task that writes to the database. Jobs that are queued during a transaction share the next
+//! one, so that many interactions share the cost of a commit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,19 +15,19 @@ use super::log::{Entry, Log};
 use super::rows::Rows;
 use super::{StoreError, transaction};
 
-/// Jobs that wait. Whoever comes after that waits for a place.
+/// Capacity of the queue. Further callers wait.
 const MAX_QUEUED: usize = 4096;
 /// Jobs of one transaction.
 const MAX_BATCH: usize = 1024;
 
-/// By how much the database grows with one change of the rows of files, at most.
+/// Upper bound of the growth of the database by one [`Change`].
 const CHANGE_BYTES: u64 = 64 << 10;
 
-/// The way to the task. It ends when nobody holds this any more.
+/// A handle of the task, which ends when all handles are dropped.
 #[derive(Debug, Clone)]
 pub struct Writer(mpsc::Sender<Job>);
 
-/// Says whether an append has reached the disk.
+/// Receives the result of an append.
 pub type Written = oneshot::Receiver<Result<(), StoreError>>;
 
 #[derive(Debug)]
@@ -43,37 +43,37 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
-/// Events of one log, on their way to the disk.
+/// Events of one log to be written.
 #[derive(Debug)]
 pub struct Append {
     pub log: Arc<Log>,
-    /// JSON of the input, where the interaction begins with this.
+    /// JSON of the input, if this append begins the interaction.
     pub input: Option<String>,
     pub entries: Vec<Entry>,
     /// JSON of the entries' events.
     pub record: String,
-    /// Addresses of the blobs that are needed from now on.
+    /// Addresses of the blobs that the events refer to.
     pub blobs: Vec<String>,
-    /// Keeps the blobs from being removed before a row says that they are in use.
+    /// Prevents the removal of the blobs until a row refers to them.
     pub pin: Option<Pin>,
 }
 
 impl Append {
-    /// Of the content, for the size of a transaction.
+    /// Size of the content, for the limit of a transaction.
     fn bytes(&self) -> u64 {
         (self.record.len() + self.input.as_ref().map_or(0, String::len)) as u64
     }
 }
 
 impl Writer {
-    /// `lock` is held for as long as anything may be written.
+    /// Starts the task. It holds `lock` until its last write.
     pub fn start(connection: SqliteConnection, lock: std::fs::File, disk: Disk) -> Writer {
         let (sender, jobs) = mpsc::channel(MAX_QUEUED);
         tokio::spawn(write(connection, jobs, lock, disk));
         Writer(sender)
     }
 
-    /// Queues it. A store that is closed closes the log.
+    /// Queues an append. Closes the log if the store is closed.
     pub async fn append(&self, append: Append) -> Result<Written, StoreError> {
         let (done, written) = oneshot::channel();
         let log = Arc::clone(&append.log);
@@ -86,8 +86,8 @@ impl Writer {
         }
     }
 
-    /// Deletes the rows of an interaction, and gives the addresses of the blobs that nobody needs
-    /// any more. `log` is the one that may still want to append.
+    /// Deletes the rows of an interaction; returns the addresses of the blobs that became unused. `log`
+    /// is its log if it is still running.
     pub async fn delete(
         &self,
         number: i64,
@@ -106,11 +106,11 @@ impl Writer {
         changed.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Makes what room there can be on a disk that is full.
+    /// Frees as much space as possible on a full disk.
     pub async fn reclaim(&self) {
         let (done, reclaimed) = oneshot::channel();
         if self.0.send(Job::Reclaim(done)).await.is_ok() {
-            // An error means that the store was closed meanwhile.
+            // An error means that the store was closed in the meantime.
             let _ = reclaimed.await;
         }
     }
@@ -118,11 +118,11 @@ impl Writer {
     /// The same, without waiting for it.
     pub fn reclaim_soon(&self) {
         let (done, _) = oneshot::channel();
-        // A queue that is full has writes in it, which do the same.
+        // A full queue contains writes, which also reclaim space.
         let _ = self.0.try_send(Job::Reclaim(done));
     }
 
-    /// Waits until all that was queued is written, and ends the task.
+    /// Waits until all queued jobs are written, and stops the task.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.0.send(Job::Close(done)).await.is_ok() {
@@ -156,19 +156,19 @@ async fn write(
                     }
                 }
                 Job::Delete { number, log, done } => {
-                    // What was appended before is deleted with the rest.
+                    // Commit earlier appends first, so that the deletion includes them.
                     commit(&mut connection, std::mem::take(&mut appends), &mut disk).await;
                     let result = delete(&mut connection, number, &mut disk).await;
                     if let (Ok(_), Some(disk)) = (&result, log.as_ref().and_then(|log| log.disk()))
                     {
                         disk.deleted.store(true, Ordering::Relaxed);
                     }
-                    // Whoever asked may have gone away.
+                    // The client may have disconnected.
                     let _ = done.send(result);
                 }
                 Job::Files(change, done) => {
                     let result = apply(&mut connection, change, &mut disk).await;
-                    // Whoever asked may have gone away.
+                    // The client may have disconnected.
                     let _ = done.send(result);
                 }
                 Job::Reclaim(done) => {
@@ -184,7 +184,7 @@ async fn write(
     }
     disk.checkpoints.stop().await;
     if let Err(error) = connection.close().await {
-        tracing::warn!(error = %error, "the database did not close cleanly");
+        tracing::warn!(error = %error, "could not close the database");
     }
     drop(lock);
     if let Some(done) = closing {
@@ -192,7 +192,7 @@ async fn write(
     }
 }
 
-/// Writes all of these or none, shows them to their readers, and says so to their writers.
+/// Writes all appends or none, publishes their entries, and sends the result to each caller.
 async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut Disk) {
     if appends.is_empty() {
         return;
@@ -212,7 +212,7 @@ async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut 
     for (append, done) in appends {
         match &result {
             Ok(()) => append.log.publish(append.entries),
-            // Its writer may be gone, and its readers must not wait for what cannot come.
+            // The caller may have been dropped, and followers must not wait for events that cannot come.
             Err(error) => append.log.fail(error),
         }
         let _ = done.send(result.clone());

@@ -388,12 +388,12 @@ async fn recording_is_set_by_flags_and_files_and_limited_to_allowed_clients() {
     };
     let refused = forwarded("203.0.113.7").await;
     assert_eq!(refused.status, 403);
-    assert!(refused.message().contains("--record-from-anywhere"), "{}", refused.message());
+    assert!(refused.message().contains("--record-remote-clients"), "{}", refused.message());
     assert_eq!(forwarded("127.0.0.1").await.status, 200);
     assert_eq!(some.files().len(), 2);
     drop(server);
 
-    let arguments = [&arguments[..], &["--record-from-anywhere"]].concat();
+    let arguments = [&arguments[..], &["--record-remote-clients"]].concat();
     let server = Program::start(data.path(), &arguments);
     let request = server.request("POST", INTERACTIONS).json(&hi("a1"));
     let reply = crate::harness::Reply::to(request.header("x-forwarded-for", "203.0.113.7")).await;

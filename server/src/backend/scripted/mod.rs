@@ -17,8 +17,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::chaos::fault::Fault;
 use crate::counts::Counted;
-use crate::fault::Fault;
 use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
 use matching::conversation::{Calls, Conversation};
 use matching::{matcher, offer};

@@ -76,7 +76,7 @@ impl Engine {
             permit = permit => permit,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() {
-                    return log.leave();
+                    return log.suspend();
                 }
                 let usage = log.projection().usage().unwrap_or_default();
                 let cancelled = Event::Finished { status: Status::Cancelled, usage };

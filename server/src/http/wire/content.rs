@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
-use crate::http::pieces::base64;
+use crate::http::response::pieces::base64;
 use crate::interaction::{Citation, Content, Media, MediaKind, Source};
 
 /// Accepts missing padding and trailing bits, because clients send both.

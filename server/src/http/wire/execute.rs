@@ -11,7 +11,7 @@ use super::WireError;
 use super::content::decode;
 use super::json_reader::Node;
 use crate::engine::RunReport;
-use crate::http::pieces::base64;
+use crate::http::response::pieces::base64;
 use crate::sandbox::RunOutput;
 
 /// The code to run, and its files.

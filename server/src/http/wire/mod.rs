@@ -6,11 +6,13 @@
 pub mod content;
 pub mod event;
 pub mod execute;
+pub mod file;
 pub mod format;
 pub mod generation;
 pub mod input;
 pub mod interaction;
 pub mod json_reader;
+pub mod proto;
 pub mod request;
 pub mod step;
 pub mod tool;

@@ -1,4 +1,4 @@
-//! What the writer does to the rows of files and uploads: each change whole or not at all.
+//! Changes that the writer makes to the rows of files and uploads, each in one transaction.
 
 use jiff::Timestamp;
 use sqlx::Row;
@@ -12,10 +12,10 @@ pub enum Change {
     Begin {
         upload: Upload,
         limits: FileLimits,
-        /// Files and uploads that the owner may have with this one.
+        /// Maximum number of the owner's files and uploads, including this one.
         count: u64,
     },
-    /// Holds this much of the owner's room for an upload.
+    /// Reserves this many bytes of the owner's quota for an upload.
     Hold {
         upload: String,
         bytes: u64,
@@ -39,23 +39,23 @@ pub enum Change {
     },
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub enum Applied {
-    /// `unused` are the blobs that nobody needs any more.
+    /// `unused` are the blobs that no row refers to any more.
     Done { unused: Vec<String> },
-    /// There is a file or an upload of this name.
+    /// A file or an upload of this name exists.
     Taken,
-    /// The owner has as much as may be.
+    /// The change would exceed the owner's quota.
     Full,
-    /// What was to be changed is not there.
+    /// The upload does not exist.
     Gone { unused: Vec<String> },
 }
 
 const DONE: Applied = Applied::Done { unused: Vec::new() };
 
 impl Change {
-    /// Whether there is more room on the disk after it.
+    /// Whether the change frees disk space.
     pub fn makes_room(&self) -> bool {
         match self {
             Change::Cancel { .. } | Change::Delete { .. } | Change::Expire { .. } => true,
@@ -150,7 +150,7 @@ async fn begin(
     Ok(DONE)
 }
 
-/// What an owner's files and uploads hold, but for this upload, and how many they are.
+/// Total size and number of an owner's files and uploads, without this upload.
 async fn held(
     transaction: &mut SqliteConnection,
     owner: &str,
@@ -228,7 +228,7 @@ async fn finish(
     Ok(DONE)
 }
 
-/// Which of the blobs of rows that are gone nobody else needs.
+/// The blobs of deleted rows that no other row refers to.
 async fn unused(
     transaction: &mut SqliteConnection,
     gone: &[sqlx::sqlite::SqliteRow],
@@ -253,7 +253,7 @@ async fn is_used(transaction: &mut SqliteConnection, sha256: &str) -> Result<boo
     Ok(row.is_some())
 }
 
-/// SQLite's integers have a sign. Limits keep sizes far below it.
+/// SQLite's integers are signed. The limits keep sizes far below the maximum.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -1,12 +1,12 @@
-//! Files that clients send ahead of their requests.
+//! Files that clients upload and later requests refer to.
 //!
 //! ```text
-//! begin ──▶ uploads/ (a file that grows, one row) ──▶ finish: hashed, moved among the blobs
+//! begin ──▶ uploads/ (a growing file, one row) ──▶ finish: hashed, made a blob
 //!                 │                                          │
-//!                 └── too old, broken off ──▶ sweep ◀── too old, deleted
+//!                 └── expired, aborted ──▶ sweep ◀── expired, deleted
 //! ```
 //!
-//! What has come of an upload is on the disk at once, and survives the death of this process.
+//! Received bytes are written to the disk at once, and survive the death of this process.
 
 mod change;
 mod rows;
@@ -29,24 +29,24 @@ pub use upload::Receiving;
 
 /// How long an upload may take, from its beginning to its last byte.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// What an upload of no announced size holds of its owner's room beyond what has come.
+/// Quota that an upload of unknown size reserves beyond the bytes received.
 const STEP_BYTES: u64 = 16 << 20;
-/// An upload to which nothing has come for so long holds no more room than what is there of it.
-const HOLDS_FOR: Duration = Duration::from_secs(60 * 60);
-/// Files and uploads of one owner.
+/// After this time without new bytes, an upload keeps only the quota for the bytes received.
+const RESERVED_FOR: Duration = Duration::from_secs(60 * 60);
+/// Maximum number of files and uploads of one owner.
 const MAX_FILES: u64 = 10_000;
 
-/// How much there may be, and how long. There is no default: whoever starts a server decides.
+/// Limits of uploaded files. There is no default here; the configuration has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileLimits {
-    /// Of one file.
+    /// Maximum size of one file.
     pub file_bytes: u64,
-    /// Of all files and uploads of one owner.
+    /// Maximum total size of all files and uploads of one owner.
     pub total_bytes: u64,
     pub lifetime: Duration,
 }
 
-/// A file that is there.
+/// An uploaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     pub id: String,
@@ -59,59 +59,59 @@ pub struct File {
     pub expires: Timestamp,
 }
 
-/// A file that is to come.
+/// A file that a client is about to upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// Given here where the client has no wish.
+    /// Chosen by the server if `None`.
     pub id: Option<String>,
     pub display_name: Option<String>,
     pub mime_type: String,
-    /// How long it will be, where the client knows.
+    /// The size, if the client announced it.
     pub bytes: Option<u64>,
 }
 
-/// An upload as it was begun.
+/// An upload in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// Nobody can guess it: knowing it is the right to go on.
+    /// Cannot be guessed: knowing it authorises a client to continue the upload.
     pub id: String,
     pub owner: Owner,
     pub file: String,
     pub display_name: Option<String>,
     pub mime_type: String,
     pub bytes: Option<u64>,
-    /// How much of the owner's room is kept for it.
+    /// Bytes of the owner's quota reserved for it.
     pub held: u64,
     pub begun: Timestamp,
 }
 
-/// Where an upload stands.
+/// The state of an upload.
 #[derive(Debug)]
 pub enum Progress {
-    Coming(Receiving),
+    Receiving(Receiving),
     Done(File),
 }
 
-/// Why a file was not taken.
+/// Why an upload failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    #[error("there is no upload of this name")]
+    #[error("unknown upload")]
     Unknown,
     #[error("another request is writing to this upload")]
     Busy,
-    #[error("there is a file or an upload of this name already")]
+    #[error("a file or an upload with this name already exists")]
     Taken,
-    #[error("a file may have {0} bytes")]
+    #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
     #[error(
-        "the files of one key may have {total_bytes} bytes together, and there may be {MAX_FILES}"
+        "the files of one key are limited to {total_bytes} bytes in total and {MAX_FILES} files"
     )]
     Full { total_bytes: u64 },
-    #[error("{received} bytes have come, and these are to begin at {offset}")]
+    #[error("invalid offset {offset}: {received} bytes were received")]
     Gap { offset: u64, received: u64 },
-    #[error("{announced} bytes were announced, and {received} have come")]
+    #[error("{announced} bytes were announced, but {received} were received")]
     WrongSize { announced: u64, received: u64 },
-    #[error("the upload could not be written: {0}")]
+    #[error("could not write the upload: {0}")]
     Disk(std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -138,13 +138,13 @@ impl Files {
         Files { store, limits }
     }
 
-    /// Whether a file may have so many bytes.
+    /// Whether a file may have this size.
     pub fn allows(&self, bytes: u64) -> Result<(), UploadError> {
         let most = self.limits.file_bytes;
         if bytes > most { Err(UploadError::TooLarge(most)) } else { Ok(()) }
     }
 
-    /// Begins an upload, and gives its id.
+    /// Begins an upload and returns its id.
     pub async fn begin(&self, owner: &Owner, file: Announced) -> Result<String, UploadError> {
         self.allows(file.bytes.unwrap_or_default())?;
         let upload = Upload {
@@ -167,8 +167,8 @@ impl Files {
         }
     }
 
-    /// Where an upload stands, ready to go on. Where a client says who it is, it has to be the upload's
-    /// owner.
+    /// The state of an upload, ready to continue. If the request has an owner, only that owner's uploads
+    /// are found.
     pub async fn progress(
         &self,
         owner: Option<&Owner>,
@@ -176,7 +176,7 @@ impl Files {
     ) -> Result<Progress, UploadError> {
         if let Some(upload) = rows::upload(&self.store.readers, owner, upload).await? {
             let receiving = Receiving::open(self.clone(), upload).await;
-            return Ok(Progress::Coming(self.noted(receiving)?));
+            return Ok(Progress::Receiving(self.noted(receiving)?));
         }
         let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
         file.map(Progress::Done).ok_or(UploadError::Unknown)
@@ -186,7 +186,7 @@ impl Files {
         rows::file(&self.store.readers, owner, id, log::now()).await
     }
 
-    /// Up to `size` files in the order of their names, those after one of them.
+    /// Up to `size` files in the order of their ids, after the id `after`.
     pub async fn list(
         &self,
         owner: &Owner,
@@ -196,7 +196,7 @@ impl Files {
         rows::list(&self.store.readers, owner, after, size, log::now()).await
     }
 
-    /// All that is in a file.
+    /// The content of a file.
     pub async fn content(&self, file: &File) -> Result<Bytes, StoreError> {
         self.store.blobs.read(&file.sha256).await
     }
@@ -206,7 +206,7 @@ impl Files {
         self.store.blobs.read_first(&file.sha256, bytes.min(file.bytes)).await
     }
 
-    /// Forgets a file, and says whether there was one.
+    /// Deletes a file; returns whether it existed.
     pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
         if self.find(owner, id).await?.is_none() {
             return Ok(false);
@@ -215,8 +215,7 @@ impl Files {
         Ok(true)
     }
 
-    /// Forgets the files and the uploads whose time is over, and what a server that died left of
-    /// uploads.
+    /// Deletes expired files and uploads, and the remains of uploads of a server that died.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), UploadError> {
         self.remove(Change::Expire { now, begun_before: before(now, UPLOAD_LIFETIME) }).await?;
         let mut there = Vec::new();
@@ -224,26 +223,26 @@ impl Files {
         while let Some(entry) = entries.next_entry().await? {
             there.push(entry.path());
         }
-        // Asked for after that: an upload has its row before its file, so whatever was there and has
-        // no row now is nobody's, and one that begins in the meantime is not looked at.
+        // Read the rows after the folder: an upload has its row before its file, so a file from the
+        // folder without a row belongs to no upload. Uploads that begin in the meantime are not affected.
         let known = rows::uploads(&self.store.readers).await?;
         for file in there {
-            let upload = file.file_stem().and_then(OsStr::to_str); // a copy is its upload's
+            let upload = file.file_stem().and_then(OsStr::to_str); // without the suffix of a copy
             if !upload.is_some_and(|upload| known.contains(upload)) {
                 remove(&file).await?;
             }
         }
-        self.let_go_of_room(now).await
+        self.release_quota(now).await
     }
 
-    /// Takes back the room of uploads to which nothing comes.
-    async fn let_go_of_room(&self, now: Timestamp) -> Result<(), UploadError> {
+    /// Releases the reserved quota of uploads that receive no bytes.
+    async fn release_quota(&self, now: Timestamp) -> Result<(), UploadError> {
         for upload in rows::holding(&self.store.readers).await? {
             let (bytes, last) = match tokio::fs::metadata(self.folder().join(&upload.id)).await {
                 Ok(file) => (file.len(), file.modified()?.try_into().unwrap_or(upload.begun)),
-                Err(_) => (0, upload.begun), // nothing has come at all
+                Err(_) => (0, upload.begun), // no bytes were received
             };
-            if bytes < upload.held && last < before(now, HOLDS_FOR) {
+            if bytes < upload.held && last < before(now, RESERVED_FOR) {
                 let (upload, limits) = (upload.id, self.limits);
                 self.change(Change::Hold { upload, bytes, limits }).await?;
             }
@@ -255,19 +254,19 @@ impl Files {
         self.store.writer.change(change).await
     }
 
-    /// A change that may leave blobs which nobody needs.
+    /// Makes a change that may leave unused blobs, and removes them.
     async fn remove(&self, change: Change) -> Result<(), StoreError> {
-        // From here on nobody can begin to use a blob that is about to go.
-        let alone = self.store.blobs.alone().await;
+        // While this lock is held, no append can start to use a blob that is about to be removed.
+        let exclusive = self.store.blobs.lock_exclusively().await;
         match self.change(change).await? {
             Applied::Done { unused } | Applied::Gone { unused } => {
-                self.store.blobs.remove(&alone, &unused).await
+                self.store.blobs.remove(&exclusive, &unused).await
             }
             Applied::Taken | Applied::Full => Ok(()),
         }
     }
 
-    /// Notes a disk that is full, and lets the writer make what room it can.
+    /// Records a full disk, and lets the writer free space.
     fn noted<T>(&self, result: Result<T, UploadError>) -> Result<T, UploadError> {
         result.inspect_err(|error| {
             if let UploadError::Store(error) = error {

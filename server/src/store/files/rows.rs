@@ -24,7 +24,7 @@ pub async fn file(
     row.as_ref().map(read).transpose()
 }
 
-/// The file that an upload has become.
+/// The file that an upload was finished as.
 pub async fn of_upload(
     database: &SqlitePool,
     owner: Option<&Owner>,
@@ -74,7 +74,7 @@ pub async fn upload(
     row.as_ref().map(read_upload).transpose()
 }
 
-/// The uploads that hold any room.
+/// The uploads that have reserved quota.
 pub async fn holding(database: &SqlitePool) -> Result<Vec<Upload>, StoreError> {
     let rows = sqlx::query("SELECT * FROM uploads WHERE held > 0").fetch_all(database).await?;
     rows.iter().map(read_upload).collect()

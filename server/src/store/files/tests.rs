@@ -1,4 +1,4 @@
-//! Promises of the files, with a real folder.
+//! Tests of uploaded files, with a real folder.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const LIMITS: FileLimits =
     FileLimits { file_bytes: 100, total_bytes: 150, lifetime: Duration::from_secs(48 * 60 * 60) };
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
+    tempfile::tempdir().expect("temporary files can be created")
 }
 
 async fn open(folder: &Path) -> (Store, Files) {
@@ -21,7 +21,7 @@ async fn open(folder: &Path) -> (Store, Files) {
     (store, files)
 }
 
-fn somebody(name: &str) -> Owner {
+fn tenant(name: &str) -> Owner {
     Owner::named(name.to_owned())
 }
 
@@ -29,16 +29,16 @@ fn csv(bytes: Option<u64>) -> Announced {
     Announced { id: None, display_name: None, mime_type: "text/csv".to_owned(), bytes }
 }
 
-async fn coming(files: &Files, upload: &str) -> Receiving {
+async fn open_upload(files: &Files, upload: &str) -> Receiving {
     match files.progress(None, upload).await.expect("it was begun") {
-        Progress::Coming(receiving) => receiving,
-        Progress::Done(file) => panic!("it is done: {file:?}"),
+        Progress::Receiving(receiving) => receiving,
+        Progress::Done(file) => panic!("it is complete: {file:?}"),
     }
 }
 
-async fn sent(files: &Files, owner: &Owner, content: &[u8]) -> File {
+async fn uploaded(files: &Files, owner: &Owner, content: &[u8]) -> File {
     let upload = files.begin(owner, csv(None)).await.expect("there is room");
-    let mut receiving = coming(files, &upload).await;
+    let mut receiving = open_upload(files, &upload).await;
     receiving.write(content).await.expect("it is small");
     receiving.finish().await.expect("it is whole")
 }
@@ -57,11 +57,11 @@ fn in_folder(folder: &Path, name: &str) -> usize {
 }
 
 #[tokio::test]
-async fn what_has_come_of_an_upload_survives_a_restart() {
+async fn the_received_bytes_of_an_upload_survive_a_restart() {
     let folder = folder();
     let (store, files) = open(folder.path()).await;
-    let upload = files.begin(&somebody("a"), csv(Some(6))).await.expect("there is room");
-    let mut receiving = coming(&files, &upload).await;
+    let upload = files.begin(&tenant("a"), csv(Some(6))).await.expect("there is room");
+    let mut receiving = open_upload(&files, &upload).await;
     receiving.write(b"a,b\n").await.expect("it is small");
     receiving.flush().await.expect("there is a disk");
     drop(receiving);
@@ -70,9 +70,9 @@ async fn what_has_come_of_an_upload_survives_a_restart() {
 
     let (_store, files) = open(folder.path()).await;
     files.sweep(Timestamp::now()).await.expect("there is a disk");
-    let mut receiving = coming(&files, &upload).await;
+    let mut receiving = open_upload(&files, &upload).await;
     assert_eq!(receiving.received(), 4);
-    receiving.go_on_at(4).await.expect("there is no gap");
+    receiving.resume_at(4).await.expect("there is no gap");
     receiving.write(b"1,").await.expect("it is small");
     let file = receiving.finish().await.expect("it is whole");
     assert_eq!(files.content(&file).await.expect("it is there"), "a,b\n1,");
@@ -84,39 +84,39 @@ async fn what_has_come_of_an_upload_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_client_may_go_back_and_may_not_leave_a_gap() {
+async fn a_client_may_send_bytes_again_but_not_leave_a_gap() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
-    let upload = files.begin(&somebody("a"), csv(None)).await.expect("there is room");
-    let mut receiving = coming(&files, &upload).await;
+    let upload = files.begin(&tenant("a"), csv(None)).await.expect("there is room");
+    let mut receiving = open_upload(&files, &upload).await;
     receiving.write(b"abcdef").await.expect("it is small");
-    let gap = receiving.go_on_at(7).await.expect_err("a byte is missing");
+    let gap = receiving.resume_at(7).await.expect_err("a byte is missing");
     assert!(matches!(gap, UploadError::Gap { offset: 7, received: 6 }), "{gap}");
-    receiving.go_on_at(2).await.expect("there is no gap");
+    receiving.resume_at(2).await.expect("there is no gap");
     receiving.write(b"X").await.expect("it is small");
     let file = receiving.finish().await.expect("it is whole");
     assert_eq!(files.content(&file).await.expect("it is there"), "abX");
 }
 
 #[tokio::test]
-async fn two_requests_do_not_write_to_one_upload() {
+async fn two_requests_cannot_write_to_one_upload() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
-    let upload = files.begin(&somebody("a"), csv(None)).await.expect("there is room");
-    let first = coming(&files, &upload).await;
+    let upload = files.begin(&tenant("a"), csv(None)).await.expect("there is room");
+    let first = open_upload(&files, &upload).await;
     let second = files.progress(None, &upload).await.expect_err("both have it");
     assert!(matches!(second, UploadError::Busy), "{second}");
     drop(first);
-    coming(&files, &upload).await;
+    open_upload(&files, &upload).await;
 }
 
 #[tokio::test]
-async fn a_size_that_was_announced_is_kept() {
+async fn an_upload_that_differs_from_its_announced_size_is_rejected() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
     for content in [b"abc".as_slice(), b"abcde"] {
-        let upload = files.begin(&somebody("a"), csv(Some(4))).await.expect("there is room");
-        let mut receiving = coming(&files, &upload).await;
+        let upload = files.begin(&tenant("a"), csv(Some(4))).await.expect("there is room");
+        let mut receiving = open_upload(&files, &upload).await;
         let error = match receiving.write(content).await {
             Ok(()) => receiving.finish().await.expect_err("it is too short"),
             Err(error) => {
@@ -135,28 +135,28 @@ async fn a_size_that_was_announced_is_kept() {
 async fn a_file_and_all_files_of_an_owner_have_a_limit() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
-    let owner = somebody("a");
+    let owner = tenant("a");
     let error = files.begin(&owner, csv(Some(101))).await.expect_err("it is too large");
     assert!(matches!(error, UploadError::TooLarge(100)), "{error}");
-    let upload = files.begin(&owner, csv(None)).await.expect("nobody knows how large it is");
-    let mut receiving = coming(&files, &upload).await;
+    let upload = files.begin(&owner, csv(None)).await.expect("its size is unknown");
+    let mut receiving = open_upload(&files, &upload).await;
     receiving.write(&[b'x'; 100]).await.expect("it is as large as it may be");
     assert!(matches!(receiving.write(b"x").await, Err(UploadError::TooLarge(100))));
-    receiving.finish().await.expect("what came is a file");
+    receiving.finish().await.expect("the received bytes are a file");
 
     files.begin(&owner, csv(None)).await.expect_err("it may be larger than the room that is left");
     files.begin(&owner, csv(Some(50))).await.expect("there is just room for it");
     let error = files.begin(&owner, csv(Some(1))).await.expect_err("there is no room");
     assert!(matches!(error, UploadError::Full { total_bytes: 150 }), "{error}");
-    files.begin(&somebody("b"), csv(Some(100))).await.expect("others have room of their own");
+    files.begin(&tenant("b"), csv(Some(100))).await.expect("others have room of their own");
 }
 
 #[tokio::test]
-async fn uploads_to_which_nothing_comes_hold_no_room() {
+async fn an_upload_without_new_bytes_reserves_no_quota() {
     let folder = folder();
     let store = Store::open(folder.path()).await.expect("the folder is ours");
     let limits = FileLimits { file_bytes: 2 << 30, total_bytes: 20 << 30, ..LIMITS };
-    let (files, owner) = (store.files(limits), somebody("a"));
+    let (files, owner) = (store.files(limits), tenant("a"));
     for _ in 0..100 {
         files.begin(&owner, csv(None)).await.expect("each holds a step");
     }
@@ -165,21 +165,21 @@ async fn uploads_to_which_nothing_comes_hold_no_room() {
     }
     let full = files.begin(&owner, csv(Some(2 << 30))).await.expect_err("all of it is held");
     assert!(matches!(full, UploadError::Full { .. }), "{full}");
-    let later = Timestamp::now().checked_add(HOLDS_FOR + Duration::from_secs(1));
+    let later = Timestamp::now().checked_add(RESERVED_FOR + Duration::from_secs(1));
     files.sweep(later.expect("it is soon")).await.expect("there is a disk");
     for _ in 0..10 {
-        files.begin(&owner, csv(Some(2 << 30))).await.expect("nothing came of the others");
+        files.begin(&owner, csv(Some(2 << 30))).await.expect("the others received nothing");
     }
 }
 
 #[tokio::test]
-async fn an_upload_of_no_size_ends_where_its_owners_room_does() {
+async fn an_upload_of_unknown_size_ends_at_its_owners_quota() {
     let folder = folder();
     let store = Store::open(folder.path()).await.expect("the folder is ours");
     let limits = FileLimits { file_bytes: 100 << 20, total_bytes: 40 << 20, ..LIMITS };
-    let (files, owner) = (store.files(limits), somebody("a"));
+    let (files, owner) = (store.files(limits), tenant("a"));
     let upload = files.begin(&owner, csv(None)).await.expect("there is room");
-    let mut receiving = coming(&files, &upload).await;
+    let mut receiving = open_upload(&files, &upload).await;
     let mebibyte = vec![b'x'; 1 << 20];
     let mut come = 0;
     let error = loop {
@@ -193,20 +193,20 @@ async fn an_upload_of_no_size_ends_where_its_owners_room_does() {
 }
 
 #[tokio::test]
-async fn files_are_seen_by_their_owner_alone_and_names_are_the_owners_own() {
+async fn files_are_visible_only_to_their_owner_and_names_are_separate_for_each_owner() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
-    let (a, b) = (somebody("a"), somebody("b"));
+    let (a, b) = (tenant("a"), tenant("b"));
     let named = || Announced { id: Some("mine".to_owned()), ..csv(None) };
     for owner in [&a, &b] {
         let upload = files.begin(owner, named()).await.expect("the name is free");
         let error = files.begin(owner, named()).await.expect_err("the name is taken");
         assert!(matches!(error, UploadError::Taken), "{error}");
-        let mut receiving = coming(&files, &upload).await;
+        let mut receiving = open_upload(&files, &upload).await;
         receiving.write(owner.name().as_bytes()).await.expect("it is small");
         receiving.finish().await.expect("it is whole");
     }
-    let only = sent(&files, &a, b"x").await;
+    let only = uploaded(&files, &a, b"x").await;
     assert!(files.find(&b, &only.id).await.expect("it can be asked").is_none());
     assert!(!files.delete(&b, &only.id).await.expect("it can be asked"));
     let of_b = files.list(&b, "", 10).await.expect("it can be asked");
@@ -217,14 +217,14 @@ async fn files_are_seen_by_their_owner_alone_and_names_are_the_owners_own() {
 }
 
 #[tokio::test]
-async fn a_sweep_takes_what_is_too_old_and_nothing_else() {
+async fn a_sweep_deletes_only_expired_files_and_uploads() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
-    let owner = somebody("a");
-    let file = sent(&files, &owner, b"old").await;
+    let owner = tenant("a");
+    let file = uploaded(&files, &owner, b"old").await;
     let upload = files.begin(&owner, csv(None)).await.expect("there is room");
-    coming(&files, &upload).await.write(b"half").await.expect("it is small");
-    std::fs::write(folder.path().join("uploads/of-the-dead"), "x").expect("the folder is ours");
+    open_upload(&files, &upload).await.write(b"half").await.expect("it is small");
+    std::fs::write(folder.path().join("uploads/left-over"), "x").expect("the folder is ours");
 
     files.sweep(Timestamp::now()).await.expect("there is a disk");
     assert_eq!((in_folder(folder.path(), "uploads"), in_folder(folder.path(), "blobs")), (1, 1));
@@ -237,25 +237,25 @@ async fn a_sweep_takes_what_is_too_old_and_nothing_else() {
     assert!(files.find(&owner, &file.id).await.expect("it can be asked").is_none());
 }
 
-/// The sweep looks at a folder and at rows, and uploads may begin between the two.
+/// The sweep reads the folder and then the rows, and uploads may begin between the two.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_takes_nothing_from_uploads_that_begin_beside_it() {
+async fn a_sweep_keeps_uploads_that_begin_at_the_same_time() {
     let folder = folder();
     let (_store, files) = open(folder.path()).await;
     for _ in 0..60 {
         let uploads: Vec<_> = (0..40)
             .map(|number: u32| {
-                let (files, owner) = (files.clone(), somebody(&number.to_string()));
+                let (files, owner) = (files.clone(), tenant(&number.to_string()));
                 tokio::spawn(async move {
                     let upload = files.begin(&owner, csv(None)).await.expect("there is room");
-                    coming(&files, &upload).await
+                    open_upload(&files, &upload).await
                 })
             })
             .collect();
         for _ in 0..5 {
             files.sweep(Timestamp::now()).await.expect("there is a disk");
         }
-        let begun = futures_util::future::try_join_all(uploads).await.expect("nobody panicked");
+        let begun = futures_util::future::try_join_all(uploads).await.expect("no task panicked");
         assert_eq!(in_folder(folder.path(), "uploads"), begun.len());
         for upload in begun {
             upload.cancel().await.expect("it is there");
@@ -264,21 +264,21 @@ async fn a_sweep_takes_nothing_from_uploads_that_begin_beside_it() {
 }
 
 #[tokio::test]
-async fn what_is_too_old_is_gone_before_the_sweep() {
+async fn an_expired_file_is_not_found_before_the_sweep() {
     let folder = folder();
     let store = Store::open(folder.path()).await.expect("the folder is ours");
     let files = store.files(FileLimits { lifetime: Duration::ZERO, ..LIMITS });
-    let owner = somebody("a");
-    let file = sent(&files, &owner, b"old").await;
+    let owner = tenant("a");
+    let file = uploaded(&files, &owner, b"old").await;
     assert!(files.find(&owner, &file.id).await.expect("it can be asked").is_none());
     assert!(files.list(&owner, "", 10).await.expect("it can be asked").is_empty());
 }
 
 #[tokio::test]
-async fn bytes_that_somebody_else_needs_stay() {
+async fn a_blob_is_kept_while_a_file_or_an_interaction_refers_to_it() {
     let folder = folder();
     let (store, files) = open(folder.path()).await;
-    let owner = somebody("a");
+    let owner = tenant("a");
     let source = Source::Inline(Bytes::from_static(b"same"));
     let media = Media { kind: MediaKind::Document, mime_type: None, source };
     let head = Head {
@@ -294,8 +294,8 @@ async fn bytes_that_somebody_else_needs_stay() {
         crate::interaction::Event::Finished { status: Status::Completed, usage: Usage::default() };
     log.append(vec![end]).await.expect("it can be written");
     let (first, second) =
-        (sent(&files, &owner, b"same").await, sent(&files, &owner, b"same").await);
-    assert_eq!(in_folder(folder.path(), "blobs"), 1, "the same bytes are there once");
+        (uploaded(&files, &owner, b"same").await, uploaded(&files, &owner, b"same").await);
+    assert_eq!(in_folder(folder.path(), "blobs"), 1, "equal content is stored once");
     let mut left = Vec::new();
     files.delete(&owner, &first.id).await.expect("it can be deleted");
     left.push(in_folder(folder.path(), "blobs"));

@@ -1,4 +1,4 @@
-//! An upload while bytes come.
+//! An upload that receives bytes.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,15 +12,15 @@ use super::{Applied, Change, File, Files, STEP_BYTES, Upload, UploadError};
 use crate::store::blobs::remove;
 use crate::store::log;
 
-/// What is hashed at a time.
+/// Size of the buffer for hashing.
 const HASHED_BYTES: usize = 1 << 20;
 
-/// The one who may write to an upload. Dropping it keeps what has come.
+/// Exclusive write access to an upload. Dropping it keeps the received bytes.
 #[derive(Debug)]
 pub struct Receiving {
     files: Files,
     upload: Upload,
-    /// Locked for as long as this exists, also against another process.
+    /// Locked while this exists, also against other processes.
     file: tokio::fs::File,
     path: PathBuf,
     received: u64,
@@ -29,37 +29,37 @@ pub struct Receiving {
 impl Receiving {
     pub(super) async fn open(files: Files, upload: Upload) -> Result<Receiving, UploadError> {
         let path = files.folder().join(&upload.id);
-        let mut file = open_alone(&path).await?;
+        let mut file = open_locked(&path).await?;
         if file.metadata().await?.nlink() > 1 {
-            // A server died when it had made a blob of it, and no row. The blob's bytes stay as they are.
+            // A server died between making a blob of it and writing the row. Copy it, so that the blob
+            // is not changed.
             let copy = path.with_extension("copy");
             tokio::fs::copy(&path, &copy).await?;
-            let alone = open_alone(&copy).await?;
+            let locked = open_locked(&copy).await?;
             tokio::fs::rename(&copy, &path).await?;
-            file = alone;
+            file = locked;
         }
         let received = file.seek(SeekFrom::End(0)).await?;
         Ok(Receiving { files, upload, file, path, received })
     }
 
-    /// How many bytes have come.
+    /// Number of bytes received.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Goes on at this place. A client that does not know how far it came begins before it; what
-    /// came after that place comes again.
-    pub async fn go_on_at(&mut self, offset: u64) -> Result<(), UploadError> {
+    /// Continues at this offset and discards the bytes after it, which the client sends again.
+    pub async fn resume_at(&mut self, offset: u64) -> Result<(), UploadError> {
         if offset > self.received {
             return Err(UploadError::Gap { offset, received: self.received });
         }
-        let placed = self.place_at(offset).await;
+        let placed = self.truncate_to(offset).await;
         self.files.noted(placed.map_err(UploadError::from))?;
         self.received = offset;
         Ok(())
     }
 
-    async fn place_at(&mut self, offset: u64) -> std::io::Result<()> {
+    async fn truncate_to(&mut self, offset: u64) -> std::io::Result<()> {
         self.file.set_len(offset).await?;
         self.file.seek(SeekFrom::Start(offset)).await?;
         Ok(())
@@ -83,7 +83,7 @@ impl Receiving {
         Ok(())
     }
 
-    /// Sees to it that there is room for so many bytes among the owner's.
+    /// Reserves the owner's quota for this number of bytes.
     async fn hold(&mut self, received: u64) -> Result<(), UploadError> {
         if received <= self.upload.held {
             return Ok(());
@@ -102,13 +102,13 @@ impl Receiving {
         }
     }
 
-    /// What was written is with the system, and outlives this process.
+    /// Passes buffered bytes to the kernel, so that they survive the death of this process.
     pub async fn flush(&mut self) -> Result<(), UploadError> {
         let flushed = self.file.flush().await;
         self.files.noted(flushed.map_err(UploadError::from))
     }
 
-    /// All has come. From now on there is a file and no upload, even if whoever waits goes away.
+    /// Turns the upload into a file, even if this future is dropped.
     pub async fn finish(self) -> Result<File, UploadError> {
         let files = self.files.clone();
         files.noted(tokio::spawn(self.complete()).await.map_err(std::io::Error::other)?)
@@ -122,7 +122,7 @@ impl Receiving {
         }
         self.file.flush().await?;
         let content = self.file.into_std().await;
-        // It stays locked until there is a file.
+        // Keep it locked until the file exists.
         let (sha256, _locked) = tokio::task::spawn_blocking(move || hash(content))
             .await
             .map_err(std::io::Error::other)??;
@@ -144,27 +144,27 @@ impl Receiving {
         let applied = self.files.change(change).await;
         drop(pin);
         let applied = applied?;
-        remove(&self.path).await?; // or the next sweep does
+        remove(&self.path).await?; // if this fails, the next sweep removes it
         match applied {
             Applied::Gone { unused } => {
-                // Swept or cancelled by another while this one was at work.
-                let alone = self.files.store.blobs.alone().await;
-                self.files.store.blobs.remove(&alone, &unused).await?;
+                // The upload was swept or cancelled in the meantime.
+                let exclusive = self.files.store.blobs.lock_exclusively().await;
+                self.files.store.blobs.remove(&exclusive, &unused).await?;
                 Err(UploadError::Unknown)
             }
             Applied::Done { .. } | Applied::Taken | Applied::Full => Ok(file),
         }
     }
 
-    /// Forgets the upload and what has come of it.
+    /// Deletes the upload and its received bytes.
     pub async fn cancel(self) -> Result<(), UploadError> {
         self.files.change(Change::Cancel { upload: self.upload.id }).await?;
         Ok(remove(&self.path).await?)
     }
 }
 
-/// Nobody else has it at the same time.
-async fn open_alone(path: &Path) -> Result<tokio::fs::File, UploadError> {
+/// Opens a file and locks it against other writers.
+async fn open_locked(path: &Path) -> Result<tokio::fs::File, UploadError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
     let file = options.open(path).await?.into_std().await;
@@ -175,7 +175,7 @@ async fn open_alone(path: &Path) -> Result<tokio::fs::File, UploadError> {
     Ok(tokio::fs::File::from_std(file))
 }
 
-/// Reads a file from its beginning to its end, which is then surely on the disk.
+/// Syncs a file to the disk and hashes its content.
 fn hash(mut file: std::fs::File) -> std::io::Result<(String, std::fs::File)> {
     file.sync_all()?;
     file.seek(SeekFrom::Start(0))?;

@@ -13,7 +13,7 @@ use crate::interaction::{
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
-    /// Of servers that noted nothing else at the beginning.
+    /// Written by older servers, without the data of [`Record::Begun`].
     Created,
     StepStarted {
         index: usize,
@@ -38,7 +38,7 @@ pub enum Record {
     Begun {
         tier: TierRecord,
         prompt: Option<TokensRecord>,
-        /// Older servers showed them all.
+        /// Absent in records of older servers, which showed all summaries.
         #[serde(default)]
         hides_summaries: bool,
     },
@@ -164,7 +164,7 @@ pub enum TierRecord {
     Deferred,
 }
 
-/// All numbers are of all tokens; text is what the others leave.
+/// Each number counts the tokens of all modalities; text is the rest after the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct UsageRecord {
     input: u64,
@@ -174,7 +174,7 @@ pub struct UsageRecord {
     cached: u64,
     #[serde(default)]
     searches: u64,
-    /// Absent where there is nothing but text, and in records of servers that knew nothing else.
+    /// Absent if there is only text, and in records of older servers.
     #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
     input_media: MediaTokens,
     #[serde(default, skip_serializing_if = "MediaTokens::are_none")]
@@ -248,7 +248,7 @@ impl Record {
             Event::Finished { status, usage } => {
                 Record::Finished { status: status.into(), usage: usage.into() }
             }
-            // How the client that asked got to know is of no interest to anyone else.
+            // How the failure was delivered concerns only the client of the request.
             Event::Failed(Failure { kind, message, .. }) => {
                 Record::Failed { kind: kind.into(), message }
             }
@@ -336,7 +336,7 @@ impl DeltaRecord {
     }
 }
 
-/// Says each name once for both directions.
+/// Implements the conversions in both directions from one list of names.
 macro_rules! same_names {
     ($ours:ident, $record:ident, $($variant:ident $({ $($field:ident),* })? $(($only:ident))?),*) => {
         impl From<$ours> for $record {
@@ -477,7 +477,7 @@ mod tests {
     use crate::interaction::{Citation, CodeResult, Found, Media, MediaKind, Outcome, Source};
 
     #[test]
-    fn every_event_comes_back_as_it_was() {
+    fn every_event_is_read_as_it_was_written() {
         let starts = [
             StepStart::Thought,
             StepStart::ModelOutput,
@@ -574,19 +574,19 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_one_event_reads_as_it_was_written_before_there_were_lists() {
+    fn a_row_with_a_single_event_of_an_older_server_is_read() {
         for (json, wanted) in [
             (r#""created""#, Event::Created(InteractionSettings::default())),
             (r#"{"step_stopped":{"index":7}}"#, Event::StepStopped { index: 7 }),
         ] {
-            assert_eq!(events(json, &Blobs::default()).expect("it reads"), [wanted]);
+            assert_eq!(events(json, &Blobs::default()).expect("it is valid"), [wanted]);
         }
     }
 
     #[test]
-    fn what_older_servers_wrote_is_read() {
+    fn records_of_older_servers_are_read() {
         let blobs = Blobs::default();
-        let read = |json: &str| events(json, &blobs).expect("it was right once");
+        let read = |json: &str| events(json, &blobs).expect("it is valid");
         let finished = r#"{"finished": {"status": "completed", "usage":
             {"input": 1, "output": 2, "thought": 3, "tool_use": 4, "cached": 5}}}"#;
         let usage = Usage {

@@ -1,5 +1,5 @@
-//! Events and steps as JSON on the disk. The types of `interaction` have no serde on purpose: what
-//! is written here stays readable whatever becomes of them.
+//! Events and steps as JSON on the disk. The types of `interaction` do not derive serde on purpose: the
+//! format of stored records must not change with them.
 
 mod event;
 mod step;
@@ -11,18 +11,18 @@ use sha2::{Digest, Sha256};
 
 use crate::interaction::{Event, Step};
 
-/// Bytes that a record refers to, by their SHA-256 in hexadecimal digits.
+/// Contents that a record refers to, by their SHA-256 in hexadecimal digits.
 #[derive(Debug, Default)]
 pub struct Blobs(BTreeMap<String, Bytes>);
 
-/// Why a record from the disk makes no sense.
+/// Why a record from the disk is invalid.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
     #[error("{0}")]
     Json(String),
     #[error("the blob {0} is missing")]
     Blob(String),
-    #[error("{0} ms is no time")]
+    #[error("invalid time: {0} ms")]
     Time(i64),
 }
 
@@ -33,7 +33,7 @@ impl From<serde_json::Error> for RecordError {
 }
 
 impl Blobs {
-    /// Takes bytes in, and gives the address under which they will be found.
+    /// Adds a content and returns its address.
     fn keep(&mut self, bytes: &Bytes) -> String {
         let address = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         self.0.entry(address).insert_entry(bytes.clone()).key().clone()
@@ -60,12 +60,12 @@ impl Blobs {
     }
 }
 
-/// Events that were appended in one piece, as a list.
+/// The JSON of the events of one append, as a list.
 pub fn of_events<'a>(events: impl Iterator<Item = &'a Event>, blobs: &mut Blobs) -> String {
     json(&events.map(|event| event::Record::of(event, blobs)).collect::<Vec<_>>())
 }
 
-/// Reads what [`of_events`] wrote, and the single events that were written in its place before.
+/// Reads the JSON of [`of_events`]. Older servers wrote a single event instead of a list.
 pub fn events(json: &str, blobs: &Blobs) -> Result<Vec<Event>, RecordError> {
     let records: Vec<event::Record> = if json.starts_with('[') {
         serde_json::from_str(json)?
@@ -85,5 +85,5 @@ pub fn steps(json: &str, blobs: &Blobs) -> Result<Vec<Step>, RecordError> {
 }
 
 fn json(record: &impl serde::Serialize) -> String {
-    serde_json::to_string(record).expect("strings, numbers and lists have no way to fail")
+    serde_json::to_string(record).expect("strings, numbers and lists can be serialised")
 }

@@ -86,7 +86,7 @@ enum KindRecord {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SourceRecord {
-    /// The bytes lie beside the rows.
+    /// The address of a blob.
     Blob(String),
     Uri(String),
 }
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_comes_back_as_it_was() {
+    fn every_step_is_read_as_it_was_written() {
         let annotations = vec![json!({"type": "url_citation", "url": "u"})];
         let every = vec![
             Step::UserInput(vec![
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_that_is_gone_is_an_error_and_no_empty_picture() {
+    fn a_missing_blob_is_an_error_and_not_an_empty_picture() {
         let picture = media(MediaKind::Image, Source::Inline(Bytes::from_static(b"png")));
         let json = of_steps(&[Step::ModelOutput(vec![picture])], &mut Blobs::default());
         let error = steps(&json, &Blobs::default()).expect_err("there is no blob");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::backend::Finish;
-use crate::fault::{Status, Time};
+use crate::chaos::fault::{Status, Time};
 use crate::interaction::{Found, Reason, Tokens, Usage};
 
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use crate::backend::Finish;
 use crate::backend::scripted::template::{Arguments, Template};
-use crate::fault::{Fault, Time};
+use crate::chaos::fault::{Fault, Time};
 use crate::interaction::{FailureKind, Usage};
 
 /// One piece of output or one action of the scripted model.

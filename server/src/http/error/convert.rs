@@ -1,0 +1,115 @@
+//! Conversions of the errors of each layer.
+
+use super::{ApiError, Code};
+use crate::backend::BackendError;
+use crate::engine::{EngineError, FetchError, FileError};
+use crate::http::wire::WireError;
+use crate::interaction::Failure;
+use crate::sandbox::SandboxError;
+use crate::store::{StoreError, UploadError};
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> ApiError {
+        let error = ApiError::new(Code::of(failure.kind), failure.message);
+        ApiError { retry_after: failure.retry_after, delivery: failure.delivery, ..error }
+    }
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> ApiError {
+        ApiError::invalid(error.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        match error.unwritable() {
+            Some(why) => ApiError::new(Code::Unavailable, why),
+            None => ApiError::internal(error),
+        }
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> ApiError {
+        let text = sentence(&error.to_string());
+        let (code, ends_upload) = match error {
+            UploadError::Unknown => (Code::NotFound, true),
+            UploadError::TooLarge(_) => (Code::TooLarge, true),
+            UploadError::WrongSize { .. } => (Code::InvalidRequest, true),
+            UploadError::Taken | UploadError::Gap { .. } => (Code::InvalidRequest, false),
+            UploadError::Full { .. } => (Code::ResourceExhausted, false),
+            UploadError::Busy => (Code::Unavailable, false),
+            UploadError::Store(error) => return error.into(),
+            UploadError::Disk(_) => return ApiError::internal(error),
+        };
+        ApiError { ends_upload, ..ApiError::new(code, text) }
+    }
+}
+
+impl From<FileError> for ApiError {
+    fn from(error: FileError) -> ApiError {
+        match error {
+            FileError::Remote(uri) => ApiError::invalid(format!(
+                "A file at '{uri}' cannot be fetched by this server. Upload it, or send it inline, as \
+                 base64 'data'."
+            )),
+            FileError::Fetch(FetchError::NotAllowed(uri)) => ApiError::invalid(format!(
+                "The file at '{uri}' is not fetched: the operator of this server has not allowed its \
+                 address. Upload it, or send it inline, as base64 'data'."
+            )),
+            FileError::Missing(id) => ApiError::no_file(&id),
+            FileError::Fetch(FetchError::Failed(..))
+            | FileError::TooLarge { .. }
+            | FileError::TooMuch
+            | FileError::TooMany => ApiError::invalid(sentence(&error.to_string())),
+            FileError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SandboxError> for ApiError {
+    fn from(error: SandboxError) -> ApiError {
+        let answer = ApiError::from(Failure::from(&error));
+        match error {
+            SandboxError::NoMemory | SandboxError::Invalid(_) => answer,
+            _ => answer.because(error),
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> ApiError {
+        match error {
+            EngineError::UnknownPrevious(id) => ApiError::no_interaction(&id),
+            EngineError::PreviousInProgress(id) => {
+                ApiError::invalid(format!("Interaction interactions/{id} is still in progress."))
+            }
+            EngineError::UnknownCall(id) => ApiError::invalid(format!(
+                "This conversation has no function call '{id}', to which the 'call_id' \
+                 of a 'function_result' refers."
+            )),
+            EngineError::TooManyInBackground => {
+                ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
+            }
+            EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
+            EngineError::Schema(error) => {
+                ApiError::invalid(format!("Invalid response schema: {error}."))
+            }
+            EngineError::File(error) => error.into(),
+            EngineError::Backend(BackendError::Refused(why)) => ApiError::invalid(why),
+            EngineError::Backend(BackendError::Unavailable(why)) => {
+                ApiError::new(Code::Unavailable, why)
+            }
+            EngineError::Backend(BackendError::Failed(failure)) => failure.into(),
+            EngineError::Stopping => ApiError::stopping(),
+            EngineError::Store(error) => error.into(),
+        }
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).chain(['.']).collect()
+}

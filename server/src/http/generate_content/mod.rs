@@ -1,0 +1,31 @@
+//! The JSON of `generateContent`, the older API on the same engine, as [`crate::http::wire`] is for the
+//! interactions API.
+//!
+//! A conversation is a list of contents, each with a role and parts. This module converts them to
+//! steps and the steps of an answer to parts. The format is protobuf's JSON, so each name has two
+//! spellings.
+
+pub mod answer;
+mod config;
+mod content;
+mod encode;
+mod generation;
+pub mod grounding;
+mod history;
+pub mod model;
+mod part;
+mod passthrough;
+pub mod request;
+mod schema;
+pub mod stream;
+mod tool;
+
+pub use config::IGNORED as IGNORED_CONFIG;
+pub use part::ABOUT as ABOUT_A_PART;
+#[cfg(test)]
+pub use tool::ABSENT as ABSENT_TOOLS;
+
+/// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
+pub fn part_of_url(rest: &str) -> (&str, &str) {
+    rest.rsplit_once(':').unwrap_or((rest, ""))
+}

@@ -1,0 +1,114 @@
+//! API keys: checks the key of a request, in each of the three places where Google's clients send
+//! it. Each key is a tenant, unless keys are shared.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::query::Upload;
+use crate::http::surface::Surface;
+use crate::store::Owner;
+
+/// Messages of the real service.
+const NONE_GIVEN: &str = "Method doesn't allow unregistered callers (callers without established \
+                          identity). Please use API Key or other form of API consumer identity to \
+                          call this API.";
+const NOT_VALID: &str = "API key not valid. Please pass a valid API key.";
+const SEVERAL: &str = "The request has several valid API keys that belong to different tenants. Send \
+                       one of them.";
+
+/// The accepted keys, as hashes. Comparing hashes leaks nothing about a key, not even its length.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    hashes: Arc<[[u8; 32]]>,
+    /// Whether all keys are one tenant.
+    are_shared: bool,
+}
+
+/// The tenant of a request. `None` if the server has no keys, and for a chunk of an upload without
+/// a key.
+#[derive(Debug, Clone)]
+pub struct Claimed(pub Option<Owner>);
+
+impl Keys {
+    pub fn new(keys: &[SecretString]) -> Keys {
+        let hashes = keys.iter().map(|key| hash(key.expose_secret())).collect();
+        Keys { hashes, are_shared: false }
+    }
+
+    /// Makes all keys one tenant.
+    #[must_use]
+    pub fn shared(self) -> Keys {
+        Keys { are_shared: true, ..self }
+    }
+
+    pub fn are_none(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Keys of other services are ignored. Two different tenants' keys are an error, because either
+    /// choice could be wrong.
+    fn claimed(&self, request: &Request, surface: Surface) -> Result<Claimed, ApiError> {
+        if self.are_none() {
+            return Ok(Claimed(None));
+        }
+        let given = given(request);
+        let mut owners = given.iter().filter_map(|key| self.owner(key));
+        match owners.next() {
+            Some(owner) if owners.all(|other| other == owner) => Ok(Claimed(Some(owner))),
+            Some(_) => Err(ApiError::invalid(SEVERAL)),
+            None if continues_an_upload(request, surface) => Ok(Claimed(None)),
+            None if given.is_empty() => Err(ApiError::new(Code::PermissionDenied, NONE_GIVEN)),
+            None => Err(ApiError::new(Code::Unauthenticated, NOT_VALID)),
+        }
+    }
+
+    /// The tenant of a key. Constant time, so that the position of a wrong character is not leaked.
+    fn owner(&self, given: &str) -> Option<Owner> {
+        let given = hash(given);
+        let none = Choice::from(0);
+        let is_ours = self.hashes.iter().fold(none, |found, key| found | key.ct_eq(&given));
+        bool::from(is_ours).then(|| match self.are_shared {
+            true => Owner::default(),
+            false => Owner::named(given.iter().map(|byte| format!("{byte:02x}")).collect()),
+        })
+    }
+}
+
+/// Rejects a request without a valid key, if the server has keys, and records its tenant.
+pub fn check(keys: &Keys, request: &mut Request, surface: Surface) -> Result<(), ApiError> {
+    let claimed = keys.claimed(request, surface)?;
+    request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
+    request.extensions_mut().insert(claimed);
+    Ok(())
+}
+
+/// Python's SDK sends the chunks of an upload without a key. The upload's id, which cannot be
+/// guessed, authorizes them.
+fn continues_an_upload(request: &Request, surface: Surface) -> bool {
+    surface == Surface::Uploads && Upload::of(request.uri()).id.is_some()
+}
+
+/// All keys of a request. A client that sets `Authorization` sends its API key in addition.
+fn given(request: &Request) -> Vec<String> {
+    let values = |name: &'static str| {
+        let values = request.headers().get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let bearers = values("authorization").filter_map(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).unwrap_or_default();
+    let in_query = query.0.into_iter().filter(|(name, _)| name == "key").map(|(_, value)| value);
+    let in_headers = values("x-goog-api-key").chain(bearers);
+    in_headers.chain(in_query).filter(|key| !key.is_empty()).collect()
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}

@@ -1,0 +1,79 @@
+//! Reads the rest of the body of a rejected request. If the server closed the connection while the client
+//! still sends, the client would see a broken pipe instead of the error.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::time::timeout;
+
+/// Maximum size that is read, and timeout. The connection of a client that sends more is closed.
+const MAX_BYTES: usize = 16 << 20;
+const WITHIN: Duration = Duration::from_secs(5);
+/// Smaller bodies arrive with the head, or are in the socket's buffer.
+const SMALL_BYTES: u64 = 16 << 10;
+
+/// The body of a request, shared by its handler and the code that reads the rest.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<Mutex<Body>>);
+
+/// Shares the body of a request unless it is small.
+pub fn share(request: Request) -> (Request, Option<Shared>) {
+    if request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BYTES) {
+        return (request, None);
+    }
+    let (head, body) = request.into_parts();
+    let shared = Shared(Arc::new(Mutex::new(body)));
+    (Request::from_parts(head, Body::new(shared.clone())), Some(shared))
+}
+
+/// Returns the response after the rest of the body of a rejected request was read.
+pub async fn before(response: Response, body: Option<Shared>) -> Response {
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    if let Some(body) = body.filter(|body| is_refused && !body.is_end_stream()) {
+        let mut pieces = Body::new(body).into_data_stream();
+        let drained = async {
+            let mut bytes = 0;
+            while bytes <= MAX_BYTES
+                && let Some(Ok(piece)) = pieces.next().await
+            {
+                bytes += piece.len();
+            }
+        };
+        // After the timeout or an aborted body, the response is sent anyway.
+        let _ = timeout(WITHIN, drained).await;
+    }
+    response
+}
+
+impl Shared {
+    fn with<T>(&self, act: impl FnOnce(&mut Body) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl hyper::body::Body for Shared {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.with(|body| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.with(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.with(|body| body.size_hint())
+    }
+}

@@ -1,0 +1,250 @@
+//! Logs one line per request after its response: the request, its outcome and what answered. Never
+//! logs keys, prompts, code, output or the query string.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tracing::Level;
+use uuid::Uuid;
+
+use crate::http::error::{ApiError, Code};
+use crate::http::wire::interaction::word;
+use crate::http::{REQUEST_ID, RequestId};
+use crate::trace::{Found, Trace};
+
+/// The log target, as used in `BELLJAR_LOG`.
+const TARGET: &str = "server::request";
+/// Maximum logged length of a path and of a scenario's name.
+const MAX_SHOWN_BYTES: usize = 256;
+/// Paths of health checks, which are logged at a lower level.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Maximum number of concurrent requests over all connections, equal to the maximum number of
+/// connections. An HTTP/2 connection can have many requests.
+const MAX_IN_FLIGHT: usize = 8192;
+
+/// Requests in progress. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The error for a request above the limit. Health checks are exempt.
+    pub fn refuses(&self, request: &Request) -> Option<ApiError> {
+        let is_too_many = self.count() > MAX_IN_FLIGHT && !PROBES.contains(&request.uri().path());
+        is_too_many.then(|| {
+            let why = format!(
+                "Too many requests: this server handles {MAX_IN_FLIGHT} at a time. Try again."
+            );
+            ApiError::new(Code::Unavailable, why)
+        })
+    }
+}
+
+/// The error's name, as in the envelope. An extension of the response.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal(pub &'static str);
+
+/// Assigns a request id, for the log and the response, and logs the request.
+pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
+    let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let header = HeaderValue::from_str(&id);
+    let mut line = Line::begin(&request, id, in_flight);
+    let trace = line.trace.clone();
+    let mut response = trace.follow(next.run(request)).await;
+    if let Ok(id) = header {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    line.status = Some(response.status());
+    line.refusal = response.extensions_mut().remove::<Refusal>().map(|refusal| refusal.0);
+    response.map(|body| {
+        line.is_stream = body.size_hint().exact().is_none();
+        Body::new(Logged { body, line })
+    })
+}
+
+/// How a response ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Still in progress.
+    Open,
+    Sent,
+    /// Aborted by the server, as a scenario or a fault requested.
+    Cut,
+}
+
+/// Data of the log line. Dropping it writes the line, also if the client disconnects.
+#[derive(Debug)]
+struct Line {
+    id: Arc<str>,
+    method: Method,
+    path: String,
+    began: Instant,
+    trace: Trace,
+    status: Option<StatusCode>,
+    refusal: Option<&'static str>,
+    is_stream: bool,
+    bytes: u64,
+    events: u64,
+    end: End,
+    in_flight: InFlight,
+}
+
+impl Line {
+    fn begin(request: &Request, id: Arc<str>, in_flight: InFlight) -> Line {
+        in_flight.0.fetch_add(1, Ordering::Relaxed);
+        Line {
+            id,
+            method: request.method().clone(),
+            path: shown(request.uri().path()).to_owned(),
+            began: Instant::now(),
+            trace: Trace::default(),
+            status: None,
+            refusal: None,
+            is_stream: false,
+            bytes: 0,
+            events: 0,
+            end: End::Open,
+            in_flight,
+        }
+    }
+
+    fn level(&self, answered_by: &str) -> Level {
+        let is_probe = PROBES.contains(&self.path.as_str());
+        // Failures that a scenario or a fault requested are not errors.
+        let is_wanted = matches!(answered_by, "scenario" | "fault");
+        match self.status {
+            _ if is_probe => Level::DEBUG,
+            Some(status) if status.is_server_error() && !is_wanted => Level::ERROR,
+            Some(status) if status.is_client_error() && !is_wanted => Level::WARN,
+            _ => Level::INFO,
+        }
+    }
+
+    fn answered_by(&self, found: &Found) -> &'static str {
+        match (found.by, &found.result.scenario, found.result.backend, self.refusal) {
+            (Some(by), ..) => by,
+            (_, Some(_), ..) => "scenario",
+            (_, _, Some(backend), _) => backend,
+            (.., Some(_)) => "refusal",
+            _ => "server",
+        }
+    }
+
+    fn write(&self) {
+        if !tracing::enabled!(target: TARGET, Level::ERROR) {
+            return;
+        }
+        let found = self.trace.found();
+        let by = self.answered_by(&found);
+        let result = &found.result;
+        let duration_ms = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
+        let ran = (result.runs > 0).then_some(result.runs);
+        macro_rules! line {
+            ($level:expr, $event:literal) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    method = %self.method,
+                    path = %self.path,
+                    status = self.status.map(|status| status.as_u16()),
+                    duration_ms,
+                    answered_by = by,
+                    scenario = result.scenario.as_deref().map(shown),
+                    error = self.refusal,
+                    runs = ran,
+                    failed_runs = ran.map(|_| result.failed_runs),
+                    interaction.id = result.interaction_id.as_deref(),
+                    interaction.status = result.status.map(word),
+                    sent_bytes = self.status.map(|_| self.bytes),
+                    events = self.is_stream.then_some(self.events),
+                    request.id = %self.id,
+                    $event
+                )
+            };
+        }
+        let level = self.level(by);
+        match self.end {
+            End::Open => line!(Level::INFO, "client disconnected"),
+            End::Cut => line!(Level::INFO, "response aborted"),
+            End::Sent if level == Level::ERROR => line!(Level::ERROR, "request failed"),
+            End::Sent if level == Level::WARN => line!(Level::WARN, "request rejected"),
+            End::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request completed"),
+            End::Sent => line!(Level::INFO, "request completed"),
+        }
+    }
+}
+
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_SHOWN_BYTES)]
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.write();
+    }
+}
+
+/// A response in progress.
+#[derive(Debug)]
+struct Logged {
+    body: Body,
+    line: Line,
+}
+
+impl hyper::body::Body for Logged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let line = &mut self.line;
+        match &polled {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    line.bytes += data.len() as u64;
+                    // A keep-alive comment is not an event.
+                    line.events += u64::from(!data.starts_with(b":"));
+                }
+            }
+            Some(Err(_)) => line.end = End::Cut,
+            None => line.end = End::Sent,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        // A sender may skip the end of a body after it has checked `is_end_stream`.
+        let has_no_body = self.line.method == Method::HEAD;
+        if self.line.end == End::Open && (has_no_body || self.body.is_end_stream()) {
+            self.line.end = End::Sent;
+        }
+    }
+}

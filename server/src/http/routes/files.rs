@@ -1,0 +1,89 @@
+//! `/files`: uploaded files.
+
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use serde_json::json;
+
+use crate::http::App;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::external_url::ExternalUrl;
+use crate::http::extract::pagination::Page;
+use crate::http::extract::query::GoogleApiQuery;
+use crate::http::response::json::json;
+use crate::http::wire::file::to_json;
+use crate::http::wire::proto;
+use crate::store::Owner;
+
+/// Google's page sizes.
+const DEFAULT_PAGE: usize = 10;
+const MAX_PAGE: usize = 100;
+
+pub async fn list(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    base: ExternalUrl,
+    GoogleApiQuery { page, enum_numbers, .. }: GoogleApiQuery,
+) -> Result<Response, ApiError> {
+    let size = page.size(DEFAULT_PAGE, MAX_PAGE);
+    let after = page.after.as_deref().unwrap_or_default();
+    // One more than requested, to find out whether there is another page.
+    let found = app.files.list(&owner, after, size + 1).await?;
+    let shown = &found[..found.len().min(size)];
+    let mut body = json!({});
+    if !shown.is_empty() {
+        body["files"] = shown.iter().map(|file| to_json(file, &base)).collect();
+    }
+    if let (true, Some(last)) = (found.len() > size, shown.last()) {
+        body["nextPageToken"] = Page::token(&last.id).into();
+    }
+    if enum_numbers {
+        proto::with_numbers(&mut body);
+    }
+    Ok(json(&body))
+}
+
+pub async fn get(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    base: ExternalUrl,
+    Path(rest): Path<String>,
+    query: GoogleApiQuery,
+) -> Result<Response, ApiError> {
+    let id = id_of(&rest);
+    if id.ends_with(":download") {
+        return Err(ApiError::invalid(
+            "Only generated files can be downloaded, not uploaded ones.",
+        ));
+    }
+    let file = app.files.find(&owner, id).await?.ok_or_else(|| ApiError::no_file(id))?;
+    let mut body = to_json(&file, &base);
+    if query.enum_numbers {
+        proto::file_with_numbers(&mut body);
+    }
+    Ok(json(&body))
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Path(rest): Path<String>,
+    _: GoogleApiQuery,
+) -> Result<Response, ApiError> {
+    let id = id_of(&rest);
+    if app.files.delete(&owner, id).await? {
+        Ok(json(&json!({})))
+    } else {
+        Err(ApiError::no_file(id))
+    }
+}
+
+/// Registration of files in cloud storage.
+pub async fn register(_: GoogleApiQuery) -> ApiError {
+    ApiError::new(Code::NotFound, "Files cannot be registered with this server. Upload them.")
+}
+
+/// Accepts `abc`, `files/abc` and the whole URL: the SDKs shorten URLs only if they begin with
+/// `https`.
+pub fn id_of(rest: &str) -> &str {
+    rest.rsplit_once("files/").map_or(rest, |(_, id)| id)
+}

@@ -1,0 +1,58 @@
+//! `GET /`: an overview, as HTML for browsers and as JSON for other clients.
+
+use axum::extract::Request;
+use axum::http::header::{ACCEPT, VARY};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::http::response::json::json as answer;
+
+/// Name, path and description.
+const PLACES: [(&str, &str, &str); 7] = [
+    ("docs", "docs", "API documentation"),
+    ("openapi", "openapi.json", "the API as OpenAPI 3.1"),
+    ("health", "healthz", "liveness of the server"),
+    ("ready", "readyz", "readiness: whether code can run"),
+    ("journal", "x/journal", "requests, and the scenarios that answered"),
+    ("isolation", "x/isolation", "isolation of the sandbox"),
+    ("models", "v1beta/models", "the models"),
+];
+
+/// Browsers accept HTML explicitly.
+pub async fn index(request: Request) -> Response {
+    let accepts = request.headers().get_all(ACCEPT).iter();
+    let wants_html = accepts.filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/html"))
+    });
+    let mut response = if wants_html { Html(page()).into_response() } else { answer(&document()) };
+    response.headers_mut().insert(VARY, axum::http::HeaderValue::from_static("accept"));
+    response
+}
+
+fn document() -> Value {
+    let links: serde_json::Map<String, Value> = PLACES
+        .iter()
+        .map(|(name, path, _)| ((*name).to_owned(), json!(format!("/{path}"))))
+        .collect();
+    json!({"name": "Belljar", "version": env!("CARGO_PKG_VERSION"), "links": links})
+}
+
+/// Links are relative, because the server may be behind a path prefix.
+fn page() -> String {
+    let links: String = PLACES
+        .iter()
+        .map(|(_, path, what)| format!("<li><a href=\"{path}\">/{path}</a>: {what}</li>\n"))
+        .collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Belljar</title>\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <style>body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 40em; margin: 3em auto; \
+         padding: 0 1em; color-scheme: light dark; background: canvas; color: canvastext }}</style>\n\
+         <h1>Belljar {version}</h1>\n\
+         <p>Self-hosted server for Gemini's code execution. Point clients here with \
+         <code>GOOGLE_GEMINI_BASE_URL</code>.</p>\n<ul>\n{links}</ul>\n\
+         <p>If the server requires API keys, the last three need one: \
+         <code>?key=…</code></p>\n</html>\n",
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,180 @@
+//! `POST`, `GET` and `DELETE` of interactions: decode, call the engine or the store, encode.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Response};
+
+use crate::budget::Share;
+use crate::engine::Running;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::body::{Body, aside, holding};
+use crate::http::extract::credentials::Credentials;
+use crate::http::extract::namespace::InNamespace;
+use crate::http::extract::query::Parameters;
+use crate::http::extract::revision::Revision;
+use crate::http::middleware::deadline::Deadline;
+use crate::http::middleware::quirk::{Api, Wanted};
+use crate::http::response::json::Json;
+use crate::http::response::{pieces, sse};
+use crate::http::wire::interaction::{Interaction, Show};
+use crate::http::wire::request::{self, Create};
+use crate::ids;
+use crate::interaction::{FailureDelivery, Status};
+use crate::store::{Log, Owner};
+
+/// Creates an interaction, and responds with its result or a stream of its events. If the client
+/// disconnects, this future and the interaction are dropped.
+pub async fn create(
+    State(app): State<App>,
+    InNamespace(namespace): InNamespace,
+    (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
+    _: Parameters,
+    _: Revision,
+    deadline: Deadline,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let Create { mut request, stream } = aside(body, request::create).await?;
+    request.owner = owner;
+    request.keys = keys;
+    let background = request.background;
+    let running = app.engine.start_in(&namespace, request).await?;
+    let wanted = Wanted(running.wanted());
+    let mut response = answer(&app, running, stream, background, deadline).await?;
+    response.extensions_mut().insert(Api::Interactions);
+    response.extensions_mut().insert(wanted);
+    Ok(response)
+}
+
+async fn answer(
+    app: &App,
+    running: Running,
+    stream: bool,
+    background: bool,
+    deadline: Deadline,
+) -> Result<Response, ApiError> {
+    if stream {
+        let log = Arc::clone(running.log());
+        return Ok(sse::stream(&log, None, (!background).then_some(running), deadline));
+    }
+    let log = running.log();
+    if background {
+        let begun = Interaction::without_steps(log, Status::InProgress, None);
+        return Ok(Json(begun).into_response());
+    }
+    log.closed().await;
+    let projection = log.projection();
+    if projection.status() == Status::InProgress {
+        return Err(ApiError::broken_off(log));
+    }
+    if let Some(failure) =
+        projection.failure().filter(|failure| failure.delivery != FailureDelivery::Reported)
+    {
+        return Err(failure.clone().into());
+    }
+    whole(app, log, Show::ModelSteps)
+}
+
+pub async fn get(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+    _: Revision,
+    deadline: Deadline,
+) -> Result<Response, ApiError> {
+    // The log stays in memory while it is read.
+    let share = memory_for(&app, &owner, &id).await?;
+    let log = find(&app, &owner, &id).await?;
+    match (parameters.stream, parameters.last_event_id) {
+        (true, None) => Ok(holding(sse::stream(&log, None, None, deadline), share)),
+        (true, Some(last)) => {
+            let place = sse::place(&log, &last)?;
+            Ok(holding(sse::stream(&log, Some(place), None, deadline), share))
+        }
+        (false, None) => {
+            drop(share);
+            whole(&app, &log, Show::Everything)
+        }
+        (false, Some(_)) => Err(ApiError::invalid("'last_event_id' needs 'stream'.")),
+    }
+}
+
+/// `POST …/{id}:cancel`, the alternative form.
+pub async fn call(
+    state: State<App>,
+    owner: Extension<Owner>,
+    Path(rest): Path<String>,
+    parameters: Parameters,
+    revision: Revision,
+) -> Result<Response, ApiError> {
+    match rest.rsplit_once(':') {
+        Some((id, "cancel")) => {
+            cancel(state, owner, Path(id.to_owned()), parameters, revision).await
+        }
+        _ => {
+            let why = format!("interactions/{rest} does not have this method.");
+            Err(ApiError::method("GET, DELETE", why))
+        }
+    }
+}
+
+/// Cancels a running interaction. One that has ended is returned unchanged.
+pub async fn cancel(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    _: Parameters,
+    _: Revision,
+) -> Result<Response, ApiError> {
+    well_formed(&id)?;
+    let share = memory_for(&app, &owner, &id).await?;
+    let log = app.engine.cancel(&owner, &id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
+    drop(share);
+    whole(&app, &log, Show::Everything)
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    _: Parameters,
+    _: Revision,
+) -> Result<Response, ApiError> {
+    well_formed(&id)?;
+    if app.engine.delete(&owner, &id).await? {
+        Ok(Json(serde_json::json!({})).into_response())
+    } else {
+        Err(ApiError::no_interaction(&id))
+    }
+}
+
+async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> {
+    well_formed(id)?;
+    app.store.find(owner, id).await?.ok_or_else(|| ApiError::no_interaction(id))
+}
+
+/// The real service distinguishes malformed ids from unknown ones.
+fn well_formed(id: &str) -> Result<(), ApiError> {
+    if id.ends_with(":cancel") {
+        Err(ApiError::method("POST", format!("interactions/{id} does not have this method.")))
+    } else if ids::is_interaction(id) {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(format!("Invalid interaction name: interactions/{id}")))
+    }
+}
+
+/// Memory for the images and files of an interaction.
+async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
+    let bytes = usize::try_from(app.store.blob_bytes(owner, id).await?).unwrap_or(usize::MAX);
+    app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
+}
+
+/// A complete interaction with its images and files.
+fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
+    pieces::answer(app.sandbox.budget(), || {
+        serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)
+    })
+}

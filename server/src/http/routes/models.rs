@@ -1,0 +1,185 @@
+//! `/models`: the list of models, and `generateContent` and the other methods of a model.
+
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::engine::Running;
+use crate::http::App;
+use crate::http::error::{ApiError, Code, invalid_payload};
+use crate::http::extract::body::{Body, aside};
+use crate::http::extract::credentials::Credentials;
+use crate::http::extract::namespace::InNamespace;
+use crate::http::extract::pagination::Page;
+use crate::http::extract::query::GoogleApiQuery;
+use crate::http::generate_content::answer::{About, End, Parts, answer, counted, join, usage};
+use crate::http::generate_content::grounding::Grounding;
+use crate::http::generate_content::model::model;
+use crate::http::generate_content::part_of_url;
+use crate::http::generate_content::request::{self, Generate};
+use crate::http::generate_content::stream::{Framing, stream};
+use crate::http::middleware::deadline::Deadline;
+use crate::http::middleware::quirk::{Api, ListStream, Wanted};
+use crate::http::response::json::json;
+use crate::http::response::pieces;
+use crate::http::wire::WireError;
+use crate::http::wire::proto;
+use crate::store::Owner;
+
+/// Google's page sizes.
+const PAGE: (usize, usize) = (50, 1000);
+const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
+
+pub async fn list(State(app): State<App>, GoogleApiQuery { page, .. }: GoogleApiQuery) -> Response {
+    let after = page.after.as_deref().unwrap_or_default();
+    let mut left = app.catalog.names().iter().filter(|name| name.as_str() > after);
+    let (default, most) = PAGE;
+    let names: Vec<&String> = left.by_ref().take(page.size(default, most)).collect();
+    let mut body = json!({"models": names.iter().map(|name| model(name)).collect::<Vec<_>>()});
+    if let (Some(_), Some(last)) = (left.next(), names.last()) {
+        body["nextPageToken"] = Page::token(last).into();
+    }
+    json(&body)
+}
+
+/// Tuning is not supported, so the list is empty.
+pub async fn list_tuned(_: GoogleApiQuery) -> Response {
+    json(&json!({"tunedModels": []}))
+}
+
+pub async fn get(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    _: GoogleApiQuery,
+) -> Result<Response, ApiError> {
+    let (_, method) = part_of_url(&name);
+    if METHODS.contains(&method) {
+        let why = format!("The method '{method}' of models requires POST.");
+        return Err(ApiError::method("POST", why));
+    }
+    known(&app, &name, "getModel")?;
+    Ok(json(&model(&name)))
+}
+
+/// `PATCH` and `DELETE` are for tuned models. Google's own tests call them for others and expect
+/// 404.
+pub async fn change(Path(name): Path<String>) -> ApiError {
+    let (_, method) = part_of_url(&name);
+    if METHODS.contains(&method) {
+        let why = format!("The method '{method}' of models requires POST.");
+        return ApiError::method("POST", why);
+    }
+    let why = format!("models/{name} is not found among those that can be changed or deleted.");
+    ApiError::new(Code::NotFound, why)
+}
+
+/// `POST /models/{model}:{method}`
+pub async fn call(
+    State(app): State<App>,
+    InNamespace(namespace): InNamespace,
+    (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
+    Path(rest): Path<String>,
+    query: GoogleApiQuery,
+    deadline: Deadline,
+    body: Result<Body, ApiError>,
+) -> Result<Response, ApiError> {
+    let (name, method) = part_of_url(&rest);
+    known(&app, name, method)?;
+    if method.is_empty() {
+        let why = format!("models/{name} does not have this method.");
+        return Err(ApiError::method("GET", why));
+    }
+    let Body(body) = body?;
+    match method {
+        "generateContent" | "streamGenerateContent" => {
+            let own = app.engine.has_own_signatures(name);
+            let model = name.to_owned();
+            let Generate { mut request, thoughts } =
+                aside(body, move |body| request::generate(&model, body, own))
+                    .await
+                    .map_err(invalid_payload)?;
+            request.owner = owner;
+            request.keys = keys;
+            let (model, tier) = (name.to_owned(), request.service_tier);
+            let running = app.engine.start_in(&namespace, request).await?;
+            let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
+            let about = About { model, id, tier, enum_numbers };
+            let wanted = Wanted(running.wanted());
+            let mut response = if method == "generateContent" {
+                whole(&app, &running, &about, thoughts).await?
+            } else {
+                let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
+                let mut response = stream(running, about, thoughts, framing, deadline);
+                if framing == Framing::List {
+                    response.extensions_mut().insert(ListStream);
+                }
+                response
+            };
+            response.extensions_mut().insert(Api::Generate);
+            response.extensions_mut().insert(wanted);
+            Ok(response)
+        }
+        "countTokens" => {
+            let mut request =
+                aside(body, read(name, request::count)).await.map_err(invalid_payload)?;
+            request.owner = owner;
+            let mut body = counted(&app.engine.count_tokens(&request).await?);
+            if query.enum_numbers {
+                proto::with_numbers(&mut body);
+            }
+            Ok(json(&body))
+        }
+        _ => Err(ApiError::new(
+            Code::NotFound,
+            format!("The method '{method}' of models is not supported by this server."),
+        )),
+    }
+}
+
+/// Parses a body, on a separate thread if it is large.
+fn read<T>(
+    name: &str,
+    reader: fn(&str, Value) -> Result<T, WireError>,
+) -> impl FnOnce(Value) -> Result<T, WireError> + use<T> {
+    let name = name.to_owned();
+    move |body| reader(&name, body)
+}
+
+async fn whole(
+    app: &App,
+    running: &Running,
+    about: &About,
+    thoughts: bool,
+) -> Result<Response, ApiError> {
+    let log = running.log();
+    log.closed().await;
+    let entries = log.entries_from(0);
+    let end = entries.last().and_then(|entry| End::of(&entry.event));
+    let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
+    pieces::answer(app.sandbox.budget(), || {
+        let mut parts = Parts::new(thoughts);
+        let mut grounding = Grounding::default();
+        let mut found: Vec<Value> = Vec::new();
+        for entry in &entries {
+            let part = parts.of(&entry.event);
+            grounding.add(&entry.event, part.as_ref());
+            found.extend(part);
+        }
+        found.extend(parts.last());
+        let used = end.usage.map(|used| usage(about, &used));
+        let found = join(found.into_iter());
+        Ok(answer(about, found, used, Some(end), grounding.metadata()).to_string())
+    })
+}
+
+/// Message of the real service.
+fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
+    if app.catalog.has(name) {
+        return Ok(());
+    }
+    let why = format!(
+        "models/{name} is not found, or is not supported for {method}. Call ModelService.ListModels \
+         to see the list of available models and their supported methods."
+    );
+    Err(ApiError::new(Code::NotFound, why))
+}

@@ -1,0 +1,250 @@
+//! Uploads of files: resumable in chunks, or in one request.
+//!
+//! ```text
+//! start ──▶ upload URL ──▶ upload, upload, … ──▶ upload, finalize ──▶ a file
+//!                              └── query returns the progress, cancel deletes it
+//! ```
+//!
+//! The URL contains the upload's id, which cannot be guessed: Python's SDK sends no key with the chunks.
+
+mod command;
+mod multipart;
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+
+use command::Commands;
+use multipart::multipart;
+
+use crate::http::error::{ApiError, invalid_payload};
+use crate::http::extract::body::Body;
+use crate::http::extract::external_url::ExternalUrl;
+use crate::http::extract::query::Upload;
+use crate::http::middleware::auth::Claimed;
+use crate::http::response::json::json;
+use crate::http::wire::file::{InHeaders, announced, to_json};
+use crate::http::{App, UPLOAD_STATUS};
+use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
+
+/// Idle timeout of an upload's body.
+const PIECE_WITHIN: Duration = Duration::from_secs(120);
+/// Maximum size of the body of an upload in addition to its file.
+const MAX_AROUND_BYTES: u64 = 128 << 10;
+/// The real service requires chunks to be a multiple of this. This server accepts any length.
+const GRANULARITY: &str = "262144";
+
+pub async fn upload(
+    State(app): State<App>,
+    Extension(owner): Extension<Owner>,
+    Extension(claimed): Extension<Claimed>,
+    base: ExternalUrl,
+    query: Upload,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let announced = number(request.headers(), CONTENT_LENGTH.as_str())?.unwrap_or_default();
+    app.files.allows(announced.saturating_sub(MAX_AROUND_BYTES))?;
+    if let Some(id) = query.id {
+        return go_on(&app, &claimed, &base, &id, request).await;
+    }
+    let protocol = header(request.headers(), "x-goog-upload-protocol").map(str::to_owned);
+    match protocol.or(query.protocol).as_deref() {
+        Some("resumable") => start(&app, &owner, &base, request).await,
+        Some("raw" | "media") => raw(&app, &owner, &base, request).await,
+        Some("multipart") => multipart(&app, &owner, &base, request).await,
+        _ => Err(ApiError::invalid(
+            "Missing upload protocol: send 'X-Goog-Upload-Protocol: resumable', 'raw' or 'multipart'.",
+        )),
+    }
+}
+
+async fn start(
+    app: &App,
+    owner: &Owner,
+    base: &ExternalUrl,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let commands = Commands::of(request.headers())?;
+    if commands != Commands::START {
+        return Err(ApiError::invalid("An upload must start with 'X-Goog-Upload-Command: start'."));
+    }
+    let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
+    let Body(body) = Body::or_empty(request).await?;
+    let file = announced(body, &about(&headers)?).map_err(invalid_payload)?;
+    let id = app.files.begin(owner, file).await?;
+    let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));
+    let url = HeaderValue::try_from(url).map_err(ApiError::internal)?;
+    Ok([
+        (HeaderName::from_static("x-goog-upload-url"), url.clone()),
+        (HeaderName::from_static("x-goog-upload-control-url"), url),
+        (
+            HeaderName::from_static("x-goog-upload-chunk-granularity"),
+            HeaderValue::from_static(GRANULARITY),
+        ),
+        (UPLOAD_STATUS, HeaderValue::from_static("active")),
+    ]
+    .into_response())
+}
+
+/// A chunk, or a query of an upload's state. The upload's id authorizes the request, unless it has the
+/// key of another tenant.
+async fn go_on(
+    app: &App,
+    Claimed(claimed): &Claimed,
+    base: &ExternalUrl,
+    id: &str,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let commands = Commands::of(request.headers())?;
+    if commands == Commands::START {
+        return Err(ApiError::invalid("This upload has already started."));
+    }
+    let offset = number(request.headers(), "x-goog-upload-offset")?;
+    let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
+        // The client has missed the final response.
+        Progress::Done(file) => return Ok(done(&file, base)),
+        Progress::Receiving(receiving) => receiving,
+    };
+    if commands == Commands::QUERY {
+        return Ok(status("active", receiving.received()));
+    }
+    if commands == Commands::CANCEL {
+        let received = receiving.received();
+        receiving.cancel().await?;
+        return Ok(status("cancelled", received));
+    }
+    if commands.upload {
+        let place = offset.unwrap_or_else(|| receiving.received());
+        receiving.resume_at(place).await?;
+        let pieces = request.into_body().into_data_stream();
+        receiving = receive(receiving, pieces).await?;
+    }
+    if commands.finalize {
+        return Ok(done(&receiving.finish().await?, base));
+    }
+    Ok(status("active", receiving.received()))
+}
+
+/// The body is only the file.
+async fn raw(
+    app: &App,
+    owner: &Owner,
+    base: &ExternalUrl,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let mut about = about(request.headers())?;
+    about.mime_type = about.mime_type.or_else(|| header(request.headers(), CONTENT_TYPE.as_str()));
+    about.bytes = match about.bytes {
+        Some(bytes) => Some(bytes),
+        None => number(request.headers(), CONTENT_LENGTH.as_str())?,
+    };
+    let file = announced(json!({}), &about).map_err(invalid_payload)?;
+    let pieces = request.into_body().into_data_stream();
+    Ok(done(&at_once(app, owner, file, pieces).await?, base))
+}
+
+/// An upload in one request.
+async fn at_once(
+    app: &App,
+    owner: &Owner,
+    file: Announced,
+    pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+) -> Result<File, ApiError> {
+    let id = app.files.begin(owner, file).await?;
+    let Progress::Receiving(receiving) = app.files.progress(Some(owner), &id).await? else {
+        return Err(UploadError::Unknown.into());
+    };
+    let done = match receive(receiving, pieces).await {
+        Ok(receiving) => receiving.finish().await.map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    if done.is_err()
+        // No client knows its id, so none could resume it.
+        && let Ok(Progress::Receiving(receiving)) = app.files.progress(Some(owner), &id).await
+        && let Err(error) = receiving.cancel().await
+    {
+        tracing::warn!(%error, "could not cancel an upload");
+    }
+    done
+}
+
+/// Writes the data as it arrives. Data before a failure is kept, unless the data is invalid.
+async fn receive(
+    mut receiving: Receiving,
+    mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+) -> Result<Receiving, ApiError> {
+    let silent = |_| {
+        let seconds = PIECE_WITHIN.as_secs();
+        ApiError::invalid(format!("No data of the body arrived for {seconds} s."))
+    };
+    loop {
+        let piece = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(silent);
+        let piece = match piece {
+            Ok(Some(Ok(piece))) => piece,
+            Ok(None) => break,
+            broken => {
+                receiving.flush().await?;
+                broken?;
+                return Err(ApiError::invalid("The body ended early."));
+            }
+        };
+        match receiving.write(&piece).await {
+            Ok(()) => {}
+            Err(error @ (UploadError::TooLarge(_) | UploadError::WrongSize { .. })) => {
+                receiving.cancel().await?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    receiving.flush().await?;
+    Ok(receiving)
+}
+
+fn about(headers: &HeaderMap) -> Result<InHeaders<'_>, ApiError> {
+    Ok(InHeaders {
+        mime_type: header(headers, "x-goog-upload-header-content-type"),
+        bytes: number(headers, "x-goog-upload-header-content-length")?,
+        file_name: header(headers, "x-goog-upload-file-name"),
+    })
+}
+
+/// Parses all headers of an upload, for the fuzz test.
+#[cfg(test)]
+pub fn headers_read(headers: &HeaderMap) {
+    let _ = Commands::of(headers);
+    let kind = header(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let _ = (number(headers, "x-goog-upload-offset"), multipart::boundary(kind));
+    if let Ok(about) = about(headers) {
+        let _ = announced(json!({}), &about);
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, ApiError> {
+    let wrong = || ApiError::invalid(format!("Invalid value for '{name}': not a number of bytes."));
+    header(headers, name).map(|text| text.parse().map_err(|_| wrong())).transpose()
+}
+
+fn status(word: &'static str, received: u64) -> Response {
+    [
+        (UPLOAD_STATUS, HeaderValue::from_static(word)),
+        (HeaderName::from_static("x-goog-upload-size-received"), HeaderValue::from(received)),
+    ]
+    .into_response()
+}
+
+fn done(file: &File, base: &ExternalUrl) -> Response {
+    let file_json = json(&json!({"file": to_json(file, base)}));
+    (status("final", file.bytes).headers().clone(), file_json).into_response()
+}
