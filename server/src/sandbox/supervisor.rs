@@ -124,7 +124,7 @@ impl WardenCommand {
 /// The states after the start.
 enum State {
     Running {
-        process: Child,
+        process: Box<Child>,
         since: Instant,
     },
     /// Waiting before a restart.
@@ -140,11 +140,11 @@ async fn supervise(
     stopping: CancellationToken,
 ) {
     let mut back_off = BackOff::default();
-    let mut state = State::Running { process, since: Instant::now() };
+    let mut state = State::Running { process: Box::new(process), since: Instant::now() };
     loop {
         state = match state {
             State::Running { process, since } => {
-                let next = wait_for_exit(process, &stopping).await;
+                let next = wait_for_exit(*process, &stopping).await;
                 if since.elapsed() >= STABLE_AFTER {
                     back_off = BackOff::default();
                 }
@@ -178,7 +178,7 @@ async fn wait_for_exit(mut process: Child, stopping: &CancellationToken) -> Stat
 
 fn restart(command: &WardenCommand, socket: &Path) -> State {
     match command.spawn(socket) {
-        Ok(process) => State::Running { process, since: Instant::now() },
+        Ok(process) => State::Running { process: Box::new(process), since: Instant::now() },
         Err(error) => {
             tracing::error!(%error, "could not start the warden");
             State::Waiting
