@@ -67,11 +67,6 @@ impl Ids {
         self.letters(8)
     }
 
-    /// Id of a response that is not stored. It carries no information and cannot be looked up.
-    pub fn response(&self) -> String {
-        self.letters(LETTERS)
-    }
-
     /// Value of `signature`: opaque base64.
     pub fn signature(&self) -> String {
         STANDARD.encode(self.bytes())
@@ -111,6 +106,13 @@ pub fn is_interaction(id: &str) -> bool {
             !rest.is_empty()
                 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         })
+}
+
+/// Id of a response that is not stored. It cannot be looked up. It is derived from the interaction's id,
+/// because the ids of a running interaction are generated concurrently.
+pub fn response(interaction: &str) -> String {
+    let ids = Ids::seeded([b"response".as_slice(), interaction.as_bytes()]);
+    ids.letters(LETTERS)
 }
 
 /// Id of a call from a client's history, whose interaction has no generator.
@@ -175,7 +177,7 @@ mod tests {
     fn seeded_names_are_the_same_each_time_and_of_the_same_form() {
         let names = |texts: [&str; 2]| {
             let ids = Ids::seeded(texts.iter().map(|text| text.as_bytes()));
-            [ids.interaction(), ids.call(), ids.call(), ids.signature(), ids.response()]
+            [ids.interaction(), ids.call(), ids.call(), ids.signature(), response(&ids.interaction())]
         };
         let some = names(["7", "ab"]);
         assert_eq!(some, names(["7", "ab"]));

@@ -11,7 +11,7 @@ use super::resume::state;
 use super::run::usage;
 use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
 use crate::chaos::fault::Fault;
-use crate::ids::Ids;
+use crate::ids;
 use crate::interaction::{AwaitingModel, InteractionSettings, Summaries, Turn};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
@@ -29,7 +29,6 @@ const FIRST_BACKGROUND_EVENT_WITHIN: Duration = Duration::from_millis(100);
 pub struct Running {
     log: Arc<Log>,
     note: JournalHandle,
-    ids: Arc<Ids>,
     _cancel: Option<DropGuard>,
 }
 
@@ -40,7 +39,7 @@ impl Running {
 
     /// Identifies the response if the interaction is not stored.
     pub fn response_id(&self) -> String {
-        self.ids.response()
+        ids::response(&self.log.head().id)
     }
 
     /// Faults that the scenario requests for the response.
@@ -115,7 +114,7 @@ impl Engine {
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), Arc::clone(&ids), prompt, files, format);
+        let run = self.run(Arc::clone(&log), ids, prompt, files, format);
         let engine = Arc::clone(self);
         // A task of its own, because the end is stored even if the client disconnects.
         self.running.spawn(async move {
@@ -123,7 +122,7 @@ impl Engine {
             drop((listed, counted));
         });
         log.exists().await?;
-        Ok(Running { log, note, ids, _cancel: guard })
+        Ok(Running { log, note, _cancel: guard })
     }
 }
 
