@@ -120,7 +120,8 @@ mod tests {
 
     impl Search for Counting {
         fn find<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Found>, SearchError>> {
-            let (count, from) = query.split_once(" of ").expect("the test says so");
+            let (count, from) =
+                query.split_once(" of ").expect("queries of this test have this form");
             let from: usize = from.parse().expect("it is a number");
             let count: usize = count.parse().expect("it is a number");
             let pages = (from..from + count).map(|number| Found {

@@ -85,7 +85,7 @@ pub async fn unfinished(database: &SqlitePool, blobs: &BlobStore) -> Result<Vec<
 }
 
 /// Ends the logs that have no last event and that nobody can go on with: their server died.
-pub async fn bury_the_dead(database: &SqlitePool, now: Timestamp) -> Result<(), StoreError> {
+pub async fn fail_orphaned(database: &SqlitePool, now: Timestamp) -> Result<(), StoreError> {
     let why = "The server stopped before this interaction ended.";
     let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
     let done = sqlx::query(

@@ -276,7 +276,7 @@ impl Store {
         load::migrate(&readers).await?;
         let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;
         let unfinished = load::unfinished(&readers, &blobs).await?;
-        load::bury_the_dead(&readers, Timestamp::now()).await?;
+        load::fail_orphaned(&readers, Timestamp::now()).await?;
         let next_number = AtomicI64::new(load::next_number(&readers).await?);
         let uploads = folder.join(folder::UPLOADS);
         let writer = Writer::start(connection, lock, disk);
