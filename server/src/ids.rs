@@ -177,7 +177,13 @@ mod tests {
     fn seeded_names_are_the_same_each_time_and_of_the_same_form() {
         let names = |texts: [&str; 2]| {
             let ids = Ids::seeded(texts.iter().map(|text| text.as_bytes()));
-            [ids.interaction(), ids.call(), ids.call(), ids.signature(), response(&ids.interaction())]
+            [
+                ids.interaction(),
+                ids.call(),
+                ids.call(),
+                ids.signature(),
+                response(&ids.interaction()),
+            ]
         };
         let some = names(["7", "ab"]);
         assert_eq!(some, names(["7", "ab"]));

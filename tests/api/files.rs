@@ -487,8 +487,8 @@ async fn remote_files_are_fetched_only_from_allowed_addresses() {
         (format!("{url}/secret.csv"), "has not allowed its address"),
         (format!("{url}/data/../secret.csv"), "has not allowed its address"),
         ("https://example.org/x.csv".to_owned(), "has not allowed its address"),
-        (format!("{url}/data/gone.csv"), "its server answers with 404"),
-        (format!("{url}/data/redirect"), "its server answers with 303"),
+        (format!("{url}/data/gone.csv"), "its server responds with 404"),
+        (format!("{url}/data/redirect"), "its server responds with 303"),
         ("gs://bucket/x.csv".to_owned(), "cannot be fetched by this server"),
     ] {
         let reply = ask(uri.clone()).await;
@@ -498,5 +498,5 @@ async fn remote_files_are_fetched_only_from_allowed_addresses() {
     serving.abort();
     let _ = serving.await;
     let reply = ask(format!("{url}/data/x.csv")).await;
-    assert!(reply.message().contains("its server does not answer"), "{}", reply.message());
+    assert!(reply.message().contains("its server does not respond"), "{}", reply.message());
 }

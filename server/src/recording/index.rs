@@ -46,11 +46,11 @@ impl std::str::FromStr for RecordMode {
 
 /// The recordings of a folder, by question.
 #[derive(Debug, Default)]
-pub struct RecordingIndex(HashMap<(String, Manner), Kept>);
+pub struct RecordingIndex(HashMap<(String, RecordedOutcome), Kept>);
 
 /// Whether the model answered successfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Manner {
+pub enum RecordedOutcome {
     Answered,
     Failed,
 }
@@ -87,8 +87,9 @@ impl RecordingIndex {
             let (Some(question), Some(take)) = (&scenario.question, scenario.take) else {
                 continue;
             };
-            let manner = if scenario.fails() { Manner::Failed } else { Manner::Answered };
-            let kept = index.0.entry((question.clone(), manner)).or_default();
+            let outcome =
+                if scenario.fails() { RecordedOutcome::Failed } else { RecordedOutcome::Answered };
+            let kept = index.0.entry((question.clone(), outcome)).or_default();
             kept.files.insert(take.get(), path);
         }
         Ok(index)
@@ -98,13 +99,13 @@ impl RecordingIndex {
         &mut self,
         folder: &Path,
         question: &Question,
-        manner: Manner,
+        outcome: RecordedOutcome,
         mode: RecordMode,
     ) -> Place {
         let mut stale = Vec::new();
         if mode == RecordMode::Replace && !self.has_recorded(question) {
-            for (manner, first) in [(Manner::Answered, 2), (Manner::Failed, 1)] {
-                if let Some(kept) = self.0.get_mut(&(question.hash.clone(), manner)) {
+            for (outcome, first) in [(RecordedOutcome::Answered, 2), (RecordedOutcome::Failed, 1)] {
+                if let Some(kept) = self.0.get_mut(&(question.hash.clone(), outcome)) {
                     let files = kept.files.split_off(&first);
                     let content = |(take, path): (&u64, &PathBuf)| {
                         Some((*take, std::fs::read_to_string(path).ok()?))
@@ -114,7 +115,7 @@ impl RecordingIndex {
                 }
             }
         }
-        let kept = self.0.entry((question.hash.clone(), manner)).or_default();
+        let kept = self.0.entry((question.hash.clone(), outcome)).or_default();
         kept.recorded += 1;
         let take = match mode {
             RecordMode::Replace => kept.recorded,
@@ -124,7 +125,7 @@ impl RecordingIndex {
         };
         // A file that a person renamed keeps its name.
         let file =
-            kept.files.entry(take).or_insert_with(|| folder.join(name(question, manner, take)));
+            kept.files.entry(take).or_insert_with(|| folder.join(name(question, outcome, take)));
         let file = file.clone();
         stale.retain(|path| *path != file);
         let before = std::fs::read_to_string(&file).ok().or_else(|| kept.before.remove(&take));
@@ -132,8 +133,8 @@ impl RecordingIndex {
     }
 
     fn has_recorded(&self, question: &Question) -> bool {
-        [Manner::Answered, Manner::Failed].into_iter().any(|manner| {
-            self.0.get(&(question.hash.clone(), manner)).is_some_and(|kept| kept.recorded > 0)
+        [RecordedOutcome::Answered, RecordedOutcome::Failed].into_iter().any(|outcome| {
+            self.0.get(&(question.hash.clone(), outcome)).is_some_and(|kept| kept.recorded > 0)
         })
     }
 }
@@ -141,14 +142,14 @@ impl RecordingIndex {
 /// The name is the same each time the question is recorded. It starts with the turn, so that the
 /// recordings of a conversation are sorted together, and before scenarios whose names start with a
 /// letter.
-fn name(question: &Question, manner: Manner, take: u64) -> String {
+fn name(question: &Question, outcome: RecordedOutcome, take: u64) -> String {
     let mut name = question.turn.to_string();
     let slug = slug(&question.input);
     if !slug.is_empty() {
         name += &format!("-{slug}");
     }
     name += &format!("-{}", &question.hash[..HASH_DIGITS]);
-    if manner == Manner::Failed {
+    if outcome == RecordedOutcome::Failed {
         name += "-failed";
     }
     if take > 1 {
@@ -196,29 +197,34 @@ mod tests {
 
     #[test]
     fn a_name_is_cut_between_words_and_is_the_same_each_time() {
-        for (input, manner, take, wanted) in [
+        for (input, outcome, take, wanted) in [
             (
                 "What's the weather in Rome?",
-                Manner::Answered,
+                RecordedOutcome::Answered,
                 1,
                 "2-what-s-the-weather-in-rome-01234567.yaml",
             ),
             (
                 "median of sales in north, please tell me soon",
-                Manner::Answered,
+                RecordedOutcome::Answered,
                 2,
                 "2-median-of-sales-in-north-please-tell-me-01234567-2.yaml",
             ),
             (
                 "median of sales in north, please tell us soon",
-                Manner::Failed,
+                RecordedOutcome::Failed,
                 1,
                 "2-median-of-sales-in-north-please-tell-us-01234567-failed.yaml",
             ),
-            (&"x".repeat(50), Manner::Answered, 1, &format!("2-{}-01234567.yaml", "x".repeat(40))),
-            ("何時ですか", Manner::Answered, 1, "2-01234567.yaml"),
+            (
+                &"x".repeat(50),
+                RecordedOutcome::Answered,
+                1,
+                &format!("2-{}-01234567.yaml", "x".repeat(40)),
+            ),
+            ("何時ですか", RecordedOutcome::Answered, 1, "2-01234567.yaml"),
         ] {
-            assert_eq!(name(&question(input), manner, take), wanted);
+            assert_eq!(name(&question(input), outcome, take), wanted);
         }
     }
 
@@ -236,18 +242,20 @@ mod tests {
         let question = question("q");
 
         let mut shelf_of_one = index();
-        let first = shelf_of_one.place(path, &question, Manner::Answered, RecordMode::Replace);
+        let first =
+            shelf_of_one.place(path, &question, RecordedOutcome::Answered, RecordMode::Replace);
         assert_eq!((first.file, first.take), (path.join("mine.yaml"), 1), "it keeps its name");
         let mut stale = first.stale;
         stale.sort();
         assert_eq!(stale, ["2.yaml", "3.yaml", "failed.yaml"].map(|name| path.join(name)));
-        let second = shelf_of_one.place(path, &question, Manner::Answered, RecordMode::Replace);
+        let second =
+            shelf_of_one.place(path, &question, RecordedOutcome::Answered, RecordMode::Replace);
         let file = path.join("2-q-01234567-2.yaml");
         assert_eq!((second.file, second.take, second.stale.len()), (file, 2, 0));
         assert!(second.before.is_some_and(|before| before.contains("take: 2")));
 
         for mode in [RecordMode::New, RecordMode::All] {
-            let place = index().place(path, &question, Manner::Answered, mode);
+            let place = index().place(path, &question, RecordedOutcome::Answered, mode);
             assert_eq!((place.take, place.stale.len()), (4, 0));
         }
     }

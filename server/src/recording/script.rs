@@ -269,13 +269,13 @@ impl<'s> Script<'s> {
         if delivery == FailureDelivery::ConnectionDrop {
             return self.add(when, json!({"disconnect": true}));
         }
-        let has_said = self.parts.iter().any(|part| part.value.get("usage").is_none());
+        let has_output = self.parts.iter().any(|part| part.value.get("usage").is_none());
         let message = self.secrets.redact(message).into_owned();
         let mut fail = json!({"status": fault::status(kind), "message": message});
         if let Some(wait) = retry_after {
             fail["retry_after"] = humantime::format_duration(wait).to_string().into();
         }
-        if has_said && delivery == FailureDelivery::Reported {
+        if has_output && delivery == FailureDelivery::Reported {
             fail["told"] = true.into();
         }
         self.structure(when, "fail", fail);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::index::{Manner, Place, RecordMode, RecordingIndex};
+use super::index::{Place, RecordMode, RecordedOutcome, RecordingIndex};
 use super::question::Question;
 use super::redact::Secrets;
 use super::script::{Picture, Script};
@@ -143,9 +143,13 @@ impl RecordingWriter {
             files.push(file);
         }
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let manner = if recording.has_failed() { Manner::Failed } else { Manner::Answered };
+        let outcome = if recording.has_failed() {
+            RecordedOutcome::Failed
+        } else {
+            RecordedOutcome::Answered
+        };
         let Place { file: path, take, stale, before } =
-            index.place(&self.folder, &question, manner, self.mode);
+            index.place(&self.folder, &question, outcome, self.mode);
         let text = script.file(recording, metadata, &question, take, given)?;
         scripted::parse(&path, &text)
             .map_err(|error| RecordingError::Unreadable(error.to_string()))?;

@@ -84,7 +84,7 @@ impl Backend for Gemini {
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
             let model = core.model.name.as_deref().unwrap_or(&prompt.model);
-            upstream::carry(core.turn(model, &prompt, &events), &events, model).await;
+            upstream::run_turn(core.turn(model, &prompt, &events), &events, model).await;
         });
         stream
     }

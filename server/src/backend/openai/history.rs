@@ -13,16 +13,16 @@ use crate::interaction::{
 
 /// Message format that the model supports.
 #[derive(Debug, Clone, Copy)]
-pub struct Form {
+pub struct ModelFormat {
     /// Uses tool calls and results instead of text blocks.
     pub tools: bool,
     pub images: bool,
 }
 
 /// The messages, oldest first. Thoughts are internal to the model and omitted.
-pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
+pub fn messages(steps: &[Step], format: ModelFormat) -> Vec<Value> {
     let mut chat = Chat {
-        form,
+        format,
         messages: Vec::new(),
         unanswered: Vec::new(),
         shown: Vec::new(),
@@ -45,7 +45,7 @@ pub fn messages(steps: &[Step], form: Form) -> Vec<Value> {
 }
 
 struct Chat<'a> {
-    form: Form,
+    format: ModelFormat,
     messages: Vec<Value>,
     /// Ids of open calls. No other message may stand between a call and its result.
     unanswered: Vec<String>,
@@ -88,7 +88,7 @@ impl<'a> Chat<'a> {
     }
 
     fn code(&mut self, call: &CodeCall) {
-        if self.form.tools {
+        if self.format.tools {
             self.call(&call.id, RUN_PYTHON, &json!({"code": call.code}));
         } else {
             let end = if call.code.ends_with('\n') { "" } else { "\n" };
@@ -104,7 +104,7 @@ impl<'a> Chat<'a> {
         if result.outcome.is_error() {
             text.insert_str(0, "The code failed:\n");
         }
-        if self.form.tools {
+        if self.format.tools {
             self.tool(&result.call_id, &text);
         } else {
             let end = if text.ends_with('\n') { "" } else { "\n" };
@@ -114,7 +114,7 @@ impl<'a> Chat<'a> {
     }
 
     fn search(&mut self, call: &SearchCall) {
-        if self.form.tools {
+        if self.format.tools {
             self.call(&call.id, GOOGLE_SEARCH, &json!({"queries": call.queries}));
         } else {
             self.add_text(&format!("\n```google_search\n{}\n```\n", call.queries.join("\n")));
@@ -132,7 +132,7 @@ impl<'a> Chat<'a> {
         } else if text.is_empty() {
             text = "Nothing was found.".into();
         }
-        if self.form.tools {
+        if self.format.tools {
             self.tool(&result.call_id, &text);
         } else {
             let text = format!("```found\n{text}\n```");
@@ -141,7 +141,7 @@ impl<'a> Chat<'a> {
     }
 
     fn function(&mut self, call: &FunctionCall) {
-        if self.form.tools {
+        if self.format.tools {
             self.call(&call.id, &call.name, &call.arguments);
         } else {
             self.add_text(&format!("\n(called {} with {})\n", call.name, call.arguments));
@@ -154,7 +154,7 @@ impl<'a> Chat<'a> {
             Value::Array(contents) => self.text_of(contents),
             other => other.to_string(),
         };
-        if self.form.tools {
+        if self.format.tools {
             self.tool(&result.call_id, &text);
         } else {
             self.push_user(vec![json!({"type": "text", "text": text})]);
@@ -179,7 +179,7 @@ impl<'a> Chat<'a> {
                 _ => return Value::from(contents).to_string(),
             }
         }
-        if self.form.images {
+        if self.format.images {
             self.shown.extend(pictures.iter().map(|(mime_type, data)| {
                 let url =
                     format!("data:{};base64,{data}", mime_type.as_str().unwrap_or("image/png"));
@@ -187,7 +187,7 @@ impl<'a> Chat<'a> {
             }));
         }
         if !pictures.is_empty() {
-            texts.push(if self.form.images {
+            texts.push(if self.format.images {
                 "(with pictures)"
             } else {
                 "(with pictures that you cannot see)"
@@ -243,7 +243,7 @@ impl<'a> Chat<'a> {
         else {
             return None;
         };
-        self.form.images.then(|| {
+        self.format.images.then(|| {
             let mime_type = mime_type.as_deref().unwrap_or("image/png");
             let url = format!("data:{mime_type};base64,{}", STANDARD.encode(data));
             json!({"type": "image_url", "image_url": {"url": url}})

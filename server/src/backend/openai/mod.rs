@@ -69,7 +69,7 @@ impl Backend for OpenAi {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);
         tokio::spawn(async move {
-            upstream::carry(core.turn(&prompt, &events), &events, core.name(&prompt)).await;
+            upstream::run_turn(core.turn(&prompt, &events), &events, core.name(&prompt)).await;
         });
         stream
     }

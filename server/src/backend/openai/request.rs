@@ -45,7 +45,7 @@ impl Asking<'_> {
         }
         let mut messages = history::messages(
             &prompt.steps,
-            history::Form { tools: self.tools, images: self.images },
+            history::ModelFormat { tools: self.tools, images: self.images },
         );
         if let Some(system) = self.system(prompt) {
             messages.insert(0, json!({"role": "system", "content": system}));

@@ -22,13 +22,13 @@ const MAX_COMPILED: usize = 4 * MAX_PATTERNS;
 /// The added scenarios of each namespace.
 #[derive(Debug, Default)]
 pub struct AddedScenarios {
-    rooms: PerNamespace<Room>,
+    namespaces: PerNamespace<NamespaceScenarios>,
     /// The loaded scenarios, in the order of their models.
     loaded: Mutex<Vec<watch::Receiver<Scenarios>>>,
 }
 
 #[derive(Debug, Default)]
-struct Room {
+struct NamespaceScenarios {
     scenarios: Scenarios,
     bytes: usize,
 }
@@ -48,26 +48,26 @@ impl AddedScenarios {
             scenario.file = None;
         }
         let names = added.iter().map(|scenario| scenario.name.clone()).collect();
-        self.rooms.with(namespace, |room| {
-            let bytes = room.bytes + file.len();
+        self.namespaces.with(namespace, |own| {
+            let bytes = own.bytes + file.len();
             if bytes > MAX_BYTES {
                 return Err(too_many_bytes(bytes));
             }
-            let all = || added.iter().chain(room.scenarios.iter());
+            let all = || added.iter().chain(own.scenarios.iter());
             if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
                 return Err(format!(
                     "A namespace may have {MAX_PATTERNS} patterns (`matches`, `model`, `ignore`). `DELETE \
                      /x/scenarios` makes room."
                 ));
             }
-            room.bytes = bytes;
-            room.scenarios = added.into_iter().chain(room.scenarios.iter().cloned()).collect();
+            own.bytes = bytes;
+            own.scenarios = added.into_iter().chain(own.scenarios.iter().cloned()).collect();
             Ok(names)
         })
     }
 
     pub fn clear(&self, namespace: &Namespace) {
-        self.rooms.clear(namespace);
+        self.namespaces.clear(namespace);
     }
 
     /// Registers loaded scenarios, so that they are listed too.
@@ -85,7 +85,7 @@ impl AddedScenarios {
     }
 
     pub fn of(&self, namespace: &Namespace) -> Scenarios {
-        self.rooms.with(namespace, |room| room.scenarios.clone())
+        self.namespaces.with(namespace, |own| own.scenarios.clone())
     }
 }
 

@@ -298,7 +298,7 @@ impl UpstreamError {
 
 /// Runs a turn to its end while the receiver exists, and reports a failure. Dropping the future
 /// closes the connection, and the upstream then stops.
-pub async fn carry(
+pub async fn run_turn(
     turn: impl Future<Output = Result<(), UpstreamError>>,
     events: &Events,
     model: &str,

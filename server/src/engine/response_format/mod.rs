@@ -234,8 +234,8 @@ fn shortened(error: &str) -> String {
 /// The prompt that asks the model to correct an answer that does not match.
 pub fn correction(why: &str) -> String {
     format!(
-        "Your answer does not match the required format: {why}. Answer again with only JSON that \
-         matches the schema."
+        "Your answer does not have the form that the schema requires: {why}. Answer again \
+         with only JSON that matches the schema."
     )
 }
 

@@ -16,16 +16,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::backend::{
-    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Prompt,
+    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
 };
 use crate::engine::input::calls;
 use crate::engine::resume::ResumedState;
 use crate::engine::resume::replay::Replayed;
 use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
-    Finished, FunctionCall, Media, MediaKind, SearchCall, Source, Step, Turn,
+    Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
-use crate::interaction::{Found, Status};
 use crate::journal::CodeRun;
 use crate::sandbox::RunOutput;
 use crate::search::{self, Search};
@@ -233,7 +232,7 @@ impl Run {
             }
             ModelEvent::ThoughtSignature(signature) => self.steps.sign_thought(turn, signature),
             ModelEvent::Passthrough(stage) => {
-                let is_start = matches!(stage, crate::backend::Passthrough::Started(_));
+                let is_start = matches!(stage, Passthrough::Started(_));
                 let turn = if is_start { self.end_step(turn) } else { turn };
                 if is_start {
                     self.gate.disable();

@@ -42,7 +42,7 @@ pub fn next<'a>(
         let (scenario, next) =
             Choice { scenarios, conversation, start: &start, tried: &tried, take }.make()?;
         match next {
-            Next::Say(speech) => return Ok(Matched { scenario, speech }),
+            Next::Output(speech) => return Ok(Matched { scenario, speech }),
             Next::Ended => return Err(ended(scenario)),
             Next::Answered(answers) => {
                 tried.push(scenario);

@@ -96,7 +96,7 @@ impl DryRun {
         let expect = matched.speech.expect.cloned();
         let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {
-            Line::Say(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
+            Line::Event(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
             _ => None,
         }))
     }

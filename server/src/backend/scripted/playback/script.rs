@@ -14,7 +14,7 @@ use crate::interaction::Usage;
 /// The next step of a script.
 #[derive(Debug, PartialEq)]
 pub enum Next<'a> {
-    Say(Speech<'a>),
+    Output(Speech<'a>),
     /// The script ended with function calls, and these are their results.
     Answered(Answers<'a>),
     /// The script has finished, but the model is called again.
@@ -72,7 +72,7 @@ pub fn next<'a>(
                             walk.speech.expect = Some(expect);
                         }
                         walk.speech.rest = walk.rest();
-                        return Ok(Next::Say(walk.speech));
+                        return Ok(Next::Output(walk.speech));
                     }
                     Some(awaited_result @ AwaitedResult::CodeResult { is_error }) => {
                         walk.take(awaited_result);
@@ -87,7 +87,7 @@ pub fn next<'a>(
                 walk.speech.parts.push(part);
                 let names = walk.calls_together_with(call);
                 match walk.awaited.pop_front() {
-                    None => return Ok(Next::Say(walk.speech)),
+                    None => return Ok(Next::Output(walk.speech)),
                     Some(AwaitedResult::FunctionResults(answers))
                         if answers.names.iter().all(|name| names.contains(name)) =>
                     {
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
             }
             _ if !self.awaited.is_empty() => Err(Misfit),
             _ if self.at_awaited_result => Ok(Next::Ended),
-            _ => Ok(Next::Say(self.speech)),
+            _ => Ok(Next::Output(self.speech)),
         }
     }
 }
@@ -195,7 +195,7 @@ mod tests {
             Err(Misfit) => "misfit".into(),
             Ok(Next::Ended) => "ended".into(),
             Ok(Next::Answered(answers)) => format!("answered {:?}", answers.names),
-            Ok(Next::Say(speech)) => {
+            Ok(Next::Output(speech)) => {
                 let parts: Vec<String> = speech.parts.iter().map(|part| spoken(part)).collect();
                 parts.join(" ")
             }
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(output("[code: a, expect: {}]", &[OK]), "ended");
         let script: Vec<Part> = serde_saphyr::from_str(script).expect("valid");
         let expected = |awaited: &[AwaitedResult<'static>]| match next(&script, None, awaited) {
-            Ok(Next::Say(speech)) => speech.expect.and_then(|expect| expect.result.clone()),
+            Ok(Next::Output(speech)) => speech.expect.and_then(|expect| expect.result.clone()),
             other => panic!("{other:?}"),
         };
         assert_eq!(expected(&[]).as_deref(), Some("x"));
@@ -291,7 +291,7 @@ mod tests {
         let script: Vec<Part> =
             serde_saphyr::from_str("[usage: {total_input_tokens: 7}, code: a, text: b]")
                 .expect("valid");
-        let Ok(Next::Say(speech)) = next(&script, None, &[OK]) else { panic!("it goes on") };
+        let Ok(Next::Output(speech)) = next(&script, None, &[OK]) else { panic!("it goes on") };
         assert_eq!(speech.usage, Some(Usage { input: Tokens::text(7), ..Usage::default() }));
     }
 }

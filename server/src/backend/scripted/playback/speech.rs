@@ -21,7 +21,7 @@ const PIECE_CHARS: std::ops::Range<usize> = 20..40;
 #[derive(Debug, PartialEq)]
 pub enum Line {
     Wait(Duration),
-    Say(ModelEvent),
+    Event(ModelEvent),
     /// The last event, if any.
     Fail(Failure),
 }
@@ -31,7 +31,7 @@ impl Line {
     pub fn word(self) -> Option<Result<ModelEvent, BackendError>> {
         match self {
             Line::Wait(_) => None,
-            Line::Say(event) => Some(Ok(event)),
+            Line::Event(event) => Some(Ok(event)),
             Line::Fail(failure) => Some(Err(BackendError::Failed(failure))),
         }
     }
@@ -56,7 +56,7 @@ pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> 
         })?;
     }
     let Writer { mut lines, end, .. } = writer;
-    lines.extend(end.map(|end| Line::Say(ModelEvent::End(end))));
+    lines.extend(end.map(|end| Line::Event(ModelEvent::End(end))));
     Ok(lines)
 }
 
@@ -143,7 +143,7 @@ impl Writer<'_> {
     }
 
     fn emit(&mut self, event: ModelEvent) {
-        self.lines.push(Line::Say(event));
+        self.lines.push(Line::Event(event));
     }
 
     fn fail(&mut self, failure: Failure) {
