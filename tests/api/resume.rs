@@ -1,7 +1,10 @@
 //! Interactions in the background when the server restarts.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::{Value, json};
 
 use crate::harness::{Event, Program, Stream, direct};
@@ -201,6 +204,41 @@ async fn a_published_function_call_is_kept_when_resuming() {
     assert_eq!(calls.len(), 2, "{found}");
     assert_eq!(calls[0]["id"], seen.data["step"]["id"]);
     assert_eq!(calls[1]["name"], "second");
+}
+
+/// An interaction whose code or answer ends the server would end it after every start.
+#[tokio::test]
+async fn an_interaction_that_is_resumed_without_progress_fails_after_five_times() {
+    let setup = Setup::new();
+    let log = setup.data.path().join("log");
+    let made = mkfifoat(CWD, &log, Mode::RUSR | Mode::WUSR);
+    made.expect("the folder is the test's");
+    // A pipe that is open for writing has no end when a server is killed.
+    let pipe = File::options().read(true).write(true).open(&log).expect("it is there");
+    let mut lines = BufReader::new(pipe).lines().map(|line| line.expect("it is text"));
+    let serve = || {
+        let scenarios = ["--scenarios", text(setup.scenarios.path())];
+        Program::start_with_log(setup.data.path(), &scenarios, &log, "server::engine=info")
+    };
+    let mut body = direct("import time\ntime.sleep(25)");
+    body["background"] = true.into();
+    let server = serve();
+    let begun = server.create(body).await;
+    let id = begun["id"].as_str().expect("it is stored");
+    let mut stream = follow(&server, id).await;
+    stream.until("step.stop").await;
+    server.kill();
+
+    for _ in 0..5 {
+        let server = serve();
+        lines.find(|line| line.contains("interaction resumed")).expect("the pipe has no end");
+        server.kill();
+    }
+    let server = serve();
+    let events = server.events(id, None).await;
+    let last = &events.last().expect("there are some").data;
+    let why = "The server stopped each time it resumed this interaction.";
+    assert_eq!(last["error"]["message"], why, "{last}");
 }
 
 #[tokio::test]

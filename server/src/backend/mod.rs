@@ -178,6 +178,23 @@ pub enum ModelEvent {
 }
 
 impl ModelEvent {
+    /// Size of what the model generated.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            ModelEvent::Thought(text) | ModelEvent::Text(text) | ModelEvent::Code(text) => {
+                text.len()
+            }
+            ModelEvent::Search { queries, found } => {
+                let found =
+                    found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
+                found.chain(queries.iter().map(String::len)).sum()
+            }
+            ModelEvent::Lookup { queries } => queries.iter().map(String::len).sum(),
+            ModelEvent::FunctionCall { arguments, .. } => arguments.to_string().len(),
+            _ => 0,
+        }
+    }
+
     /// Whether this event is the last one of a turn.
     pub fn is_last(&self) -> bool {
         matches!(self, ModelEvent::Code(_) | ModelEvent::End(_))

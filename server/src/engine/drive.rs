@@ -37,6 +37,7 @@ impl Engine {
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),
+            text_bytes: 0,
         }
     }
 

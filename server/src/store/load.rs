@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "orders", include_str!("../../migrations/3_orders.sql")),
     (4, "owner", include_str!("../../migrations/4_owner.sql")),
     (5, "held", include_str!("../../migrations/5_held.sql")),
+    (6, "resumed", include_str!("../../migrations/6_resumed.sql")),
 ];
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.

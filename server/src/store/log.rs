@@ -129,6 +129,14 @@ impl Log {
         self.send(events).await.map(drop)
     }
 
+    /// Counts that the interaction is resumed, and returns how often that happened since its last event.
+    pub async fn count_resume(&self) -> Result<u32, StoreError> {
+        match &self.disk {
+            Some(disk) => disk.writer.count_resume(disk.number).await,
+            None => Ok(1),
+        }
+    }
+
     /// Whether an event was appended.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)

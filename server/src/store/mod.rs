@@ -263,8 +263,13 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             // `disk` makes the checkpoints, because it knows whether there is space for them.
             .pragma("wal_autocheckpoint", "0");
-        let readers =
-            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // A connection to a local file does not age, and reopening it costs time.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await?;
         load::check(&readers).await?;
         if has_blobs && load::has_no_tables(&readers).await? {
             return Err(StoreError::NoDatabase(folder.to_owned()));

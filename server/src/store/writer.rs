@@ -38,6 +38,11 @@ enum Job {
         log: Option<Arc<Log>>,
         done: oneshot::Sender<Result<Vec<String>, StoreError>>,
     },
+    /// Counts that an interaction is resumed.
+    Resume {
+        number: i64,
+        done: oneshot::Sender<Result<u32, StoreError>>,
+    },
     Files(Change, oneshot::Sender<Result<Applied, StoreError>>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -97,6 +102,13 @@ impl Writer {
         let job = Job::Delete { number, log, done };
         self.0.send(job).await.map_err(|_| StoreError::Closed)?;
         deleted.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Counts that an interaction is resumed, and returns how often that happened since its last event.
+    pub async fn count_resume(&self, number: i64) -> Result<u32, StoreError> {
+        let (done, counted) = oneshot::channel();
+        self.0.send(Job::Resume { number, done }).await.map_err(|_| StoreError::Closed)?;
+        counted.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Changes the rows of files and uploads.
@@ -164,6 +176,13 @@ async fn write(
                         disk.deleted.store(true, Ordering::Relaxed);
                     }
                     // The client may have disconnected.
+                    let _ = done.send(result);
+                }
+                Job::Resume { number, done } => {
+                    let result = count_resume(&mut connection, number).await;
+                    let result = disk.explain(result).await;
+                    disk.room.note(&result);
+                    // The task that asked may have been cancelled.
                     let _ = done.send(result);
                 }
                 Job::Files(change, done) => {
@@ -280,6 +299,20 @@ async fn delete(
     }
     disk.deleted(&result, connection).await;
     result
+}
+
+/// An update of a row that exists: the database grows by no page, so the disk needs no preparation.
+async fn count_resume(connection: &mut SqliteConnection, number: i64) -> Result<u32, StoreError> {
+    let row = sqlx::query(
+        "UPDATE interactions SET resumes = CASE resumed_at WHEN events THEN resumes + 1 ELSE 1 END, \
+           resumed_at = events \
+         FROM (SELECT count(*) AS events FROM events WHERE interaction = $1) \
+         WHERE number = $1 RETURNING resumes",
+    )
+    .bind(number)
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get(0)?)
 }
 
 async fn delete_rows(

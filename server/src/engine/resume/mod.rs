@@ -42,6 +42,15 @@ struct Restored {
     runs: Vec<(String, CodeResult)>,
 }
 
+/// Maximum number of times that an interaction is resumed without another event in its log. An
+/// interaction that ends the server would end it after each start.
+const MAX_RESUMES: u32 = 5;
+
+/// Counts an attempt. If the disk is full, it cannot be counted.
+async fn may_resume(log: &Log) -> bool {
+    log.count_resume().await.map_or(true, |attempts| attempts <= MAX_RESUMES)
+}
+
 impl Engine {
     /// Resumes the background interactions that the last server did not finish, as soon as cells
     /// are available.
@@ -83,6 +92,12 @@ impl Engine {
                 return drive::end(&log, vec![cancelled]).await;
             }
         };
+        if !may_resume(&log).await {
+            tracing::error!(interaction.id = %log.head().id, "interaction resumed too often");
+            let why = "The server stopped each time it resumed this interaction.";
+            let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
+            return drive::end(&log, vec![failed]).await;
+        }
         match self.restore(&log).await {
             Ok((run, turn)) => {
                 tracing::info!(interaction.id = %log.head().id, "interaction resumed");

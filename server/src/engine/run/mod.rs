@@ -30,6 +30,7 @@ use crate::sandbox::RunOutput;
 use crate::search::{self, Search};
 use crate::store::StoreError;
 pub use code::CodeRunner;
+use error::MAX_TEXT_BYTES;
 pub use error::RunError;
 pub use gate::ResponseGate;
 use gate::{Checked, Correction};
@@ -50,6 +51,8 @@ pub struct Run {
     pub call_identity: Option<CallIdentity>,
     /// Empty unless the interaction began before a restart.
     pub resumed: ResumedState,
+    /// Size of what the model generated so far.
+    pub text_bytes: usize,
 }
 
 /// How a turn of the model ended.
@@ -149,6 +152,10 @@ impl Run {
                     event
                 }
             };
+            self.text_bytes += event.text_bytes();
+            if self.text_bytes > MAX_TEXT_BYTES {
+                return Err(RunError::TooMuchText);
+            }
             turn = match event {
                 ModelEvent::Code(code) => {
                     let turn = self.end_step(turn);
