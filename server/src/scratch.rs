@@ -45,7 +45,7 @@ fn sweep(folder: &Path) {
         let is_named_so = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
         if is_named_so && is_left(&entry.path()) {
             match std::fs::remove_dir_all(entry.path()) {
-                Ok(()) => tracing::info!("temporary folder of a killed server removed"),
+                Ok(()) => tracing::info!("killed server's temporary folder removed"),
                 Err(error) => tracing::warn!(%error, "could not remove a temporary folder"),
             }
         }

@@ -186,7 +186,7 @@ async fn half_of_the_interactions_deleted_make_room_for_others() {
 async fn uploads_of_any_size_to_a_full_disk_get_503() {
     let disk = SmallDisk::new(12);
     let server = start(&disk);
-    fill(&server.sees(disk.folder()).join("of-somebody-else"));
+    fill(&server.sees(disk.folder()).join("of-another-program"));
     for bytes in [1, 1000, 10_000, 100_000, 1 << 20, 4 << 20] {
         for _ in 0..3 {
             let reply = upload(&server, bytes).await;

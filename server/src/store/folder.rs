@@ -51,7 +51,7 @@ pub fn restrict(folder: &Path) -> io::Result<()> {
             .any(|entry| !OURS.iter().any(|ours| entry.file_name() == *ours));
         // A folder that also contains other files may be shared on purpose.
         if is_shared || tighten(folder).is_err() {
-            tracing::warn!(folder = %folder.display(), "other users can list the data folder");
+            tracing::warn!(folder = %folder.display(), "data folder readable by other users");
         }
     }
     Ok(())
