@@ -105,7 +105,7 @@ fn filled(body: &Value, names: &Names) -> Value {
     }
 }
 
-/// Token counts, which a golden file may omit: `api/usage.rs` tests them.
+/// Token counts, which a golden file may omit: `api/interactions/usage.rs` tests them.
 const COUNTS: [&str; 4] = ["metadata", "usage", "step_usage", "usageMetadata"];
 
 /// `<name>` stands for any value, and for the same value wherever it is repeated; `<any thing>` for

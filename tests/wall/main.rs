@@ -7,51 +7,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod arguments;
-mod bombs;
+mod attacks;
 mod cases;
-mod cleanup;
-mod concurrency;
 mod degraded;
-mod determinism;
-mod devices;
-mod escapes;
-mod files;
-mod fonts;
-mod freezing;
 mod host;
-mod information;
-mod ipc;
-mod kernel;
-mod kits;
-mod left_open;
-mod libraries;
-mod limits;
-mod memory;
-mod memory_growth;
-mod neighbours;
-mod network;
-mod out_of_memory;
-mod output;
-mod output_collection;
-mod pictures;
-mod plotting;
-mod processes;
-mod races;
-mod recovery;
-mod resource_hoarding;
-mod results;
-mod secrets;
-mod shared;
-mod signals;
-mod slow_readers;
-mod source;
-mod spawned;
-mod state;
-mod streams;
-mod syscalls;
-mod tampering;
-mod time;
+mod lifecycle;
+mod python;
+mod resources;
 
 use std::time::{Duration, Instant};
 

@@ -70,7 +70,7 @@ fn name(file: &Value) -> &str {
 #[tokio::test]
 async fn an_upload_matches_the_golden_exchange() {
     let golden: Value =
-        serde_json::from_str(include_str!("../golden/upload.json")).expect("it is JSON");
+        serde_json::from_str(include_str!("../../golden/upload.json")).expect("it is JSON");
     let server = TestServer::start("").await;
     let mut names: HashMap<String, Value> = HashMap::new();
     for (at, exchange) in golden["exchanges"].as_array().expect("it is a list").iter().enumerate() {

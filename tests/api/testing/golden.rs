@@ -7,7 +7,7 @@ macro_rules! golden_files {
     ($($name:ident),* $(,)?) => {
         $(#[tokio::test]
         async fn $name() {
-            check(include_str!(concat!("../golden/", stringify!($name), ".json"))).await;
+            check(include_str!(concat!("../../golden/", stringify!($name), ".json"))).await;
         })*
 
         const TESTED_HERE: &[&str] = &[$(stringify!($name)),*];

@@ -12,7 +12,7 @@ use crate::harness::{Client, RUN_LIMIT, Reply, TestServer};
 const MODEL: &str = "/v1beta/models/gemini-3-flash-preview";
 
 fn golden() -> Value {
-    serde_json::from_str(include_str!("../golden/generate_content.json")).expect("it is JSON")
+    serde_json::from_str(include_str!("../../golden/generate_content.json")).expect("it is JSON")
 }
 
 /// A request to the model that runs the code it is sent.

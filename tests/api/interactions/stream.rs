@@ -9,7 +9,7 @@ use crate::harness::{Event, TestServer, direct};
 
 #[tokio::test]
 async fn a_stream_matches_the_golden_exchange() {
-    let golden = include_str!("../golden/code_execution_stream.json");
+    let golden = include_str!("../../golden/code_execution_stream.json");
     let golden: Value = serde_json::from_str(golden).expect("it is JSON");
     let server = TestServer::start(golden["scenarios"].as_str().expect("it is YAML")).await;
     let events = server.create_stream(golden["request"].clone()).await.rest().await;

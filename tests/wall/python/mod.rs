@@ -1,0 +1,14 @@
+//! What ordinary Python code and its libraries find in a cell.
+
+mod arguments;
+mod fonts;
+mod kits;
+mod left_open;
+mod libraries;
+mod output;
+mod pictures;
+mod plotting;
+mod results;
+mod spawned;
+mod state;
+mod streams;
