@@ -11,24 +11,17 @@
 //! A request with an error or an unexpected answer ends the bench with an error, so every figure is of
 //! runs that worked.
 
-mod burst;
 mod client;
 mod code;
-mod fresh;
 mod load;
 mod machine;
-mod memory;
-mod neighbours;
+mod measures;
 mod peers;
 mod picture;
 mod plan;
 mod process;
 mod quick;
 mod report;
-mod rest;
-mod scripted;
-mod start;
-mod throughput;
 mod times;
 mod whole;
 
@@ -70,7 +63,7 @@ fn run() -> anyhow::Result<()> {
         ["--few"] => runtime.block_on(whole::measure(&place, &Plan::FEW)),
         ["--quick"] => runtime.block_on(quick::compare(&place)),
         ["--quick", "--keep"] => runtime.block_on(quick::keep(&place)),
-        ["--scripted"] => runtime.block_on(scripted::show(&place, &Plan::WHOLE)),
+        ["--scripted"] => runtime.block_on(measures::scripted::show(&place, &Plan::WHOLE)),
         _ => bail!(
             "there is --few, --scripted, --quick and --quick --keep, and not {}",
             words.join(" ")

@@ -12,8 +12,8 @@ use anyhow::{Context, bail, ensure};
 use crate::Place;
 use crate::client::{Ask, PAUSE};
 use crate::code::{Code, DESCRIBE, PRINT, SCIENCE};
+use crate::measures::rest::until_at_rest;
 use crate::process::{Server, Warden};
-use crate::rest::until_at_rest;
 use crate::times::{Times, ms};
 
 /// Factor by which a ratio may exceed the stored one.

@@ -5,12 +5,11 @@ use std::io::Write as _;
 use anyhow::Context;
 
 use crate::Place;
+use crate::measures::{burst, fresh, memory, neighbours, rest, scripted, start, throughput};
 use crate::plan::Plan;
 use crate::process::{Server, Warden};
 use crate::report::{Latency, Table};
-use crate::{
-    burst, fresh, machine, memory, neighbours, peers, picture, rest, scripted, start, throughput,
-};
+use crate::{machine, peers, picture};
 
 const ABOUT_OURS: &str = "The whole wall, the release build, HTTP over loopback on one connection that is \
     kept, each request 50 ms after the last answer, so that there is always a standby; the first ones are not counted. \

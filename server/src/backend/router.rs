@@ -7,7 +7,7 @@ use globset::GlobMatcher;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelStream, Prompt};
-use crate::glob::{self, GlobError};
+use crate::parse::glob::{self, GlobError};
 
 /// Forwards each prompt to the first backend whose pattern matches the model's name.
 pub struct Router {

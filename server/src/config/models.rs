@@ -107,7 +107,7 @@ impl Table {
         let name = self.name.clone();
         let record = self.record.clone().map_or(record, |word| word.0);
         let wrong = |why: String| ConfigError::Model { name: name.clone(), why };
-        crate::glob::parse(&name).map_err(|error| wrong(error.to_string()))?;
+        crate::parse::glob::parse(&name).map_err(|error| wrong(error.to_string()))?;
         let backend = match self.backend.as_str() {
             "direct" => BackendConfig::Direct,
             "scripted" => BackendConfig::Scripted,

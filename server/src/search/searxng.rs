@@ -82,7 +82,7 @@ impl Searxng {
                 return Err(SearxngError::TooLong);
             }
         }
-        let answer: Value = crate::json::parse(&body).map_err(|_| SearxngError::Nonsense)?;
+        let answer: Value = crate::parse::json::parse(&body).map_err(|_| SearxngError::Nonsense)?;
         let results = answer["results"].as_array().ok_or(SearxngError::Nonsense)?;
         Ok(results.iter().filter_map(page).take(self.results).collect())
     }

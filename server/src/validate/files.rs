@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{File, Mistake};
 use crate::backend::scripted::{self, Part, Place, Scenario, ScenarioError, When};
-use crate::yaml::Node;
+use crate::parse::yaml::Node;
 
 /// Maximum number of scenarios that are parsed one by one if the file as a whole is invalid.
 const MAX_SINGLE: usize = 200;

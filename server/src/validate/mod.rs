@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::backend::scripted::{self, Place, Scenario};
-use crate::yaml::Node;
+use crate::parse::yaml::Node;
 use python::Python;
 
 /// Options of the check.

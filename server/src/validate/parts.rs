@@ -2,7 +2,7 @@
 
 use super::{File, Mistake};
 use crate::backend::scripted::{self, Place};
-use crate::yaml::{Kind, Node};
+use crate::parse::yaml::{Kind, Node};
 
 /// Keys of parts whose value is or contains a template.
 const TEMPLATES: [&str; 7] =

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{File, Mistake};
 use crate::backend::scripted::{self, Part, Place, Scenario};
-use crate::yaml::Node;
+use crate::parse::yaml::Node;
 
 /// Maximum number of scenarios in a folder that are compared with each other.
 const MAX_COMPARED: usize = 2000;

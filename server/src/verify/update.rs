@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::backend::scripted::{self, Expect};
 use crate::interaction::CodeResult;
+use crate::parse::yaml::Node;
 use crate::recording::{Picture, map_at};
 use crate::sandbox::RunOutput;
-use crate::yaml::Node;
 
 const BY_HAND: &str = "its `expect` could not be found in the text of the file: edit it by hand";
 

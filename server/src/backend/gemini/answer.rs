@@ -82,7 +82,7 @@ impl Answer {
                 "" => {}
                 "[DONE]" => return Err(UpstreamError::BrokenOff), // no end came before it
                 data => {
-                    let event: Value = crate::json::parse(data.as_bytes())
+                    let event: Value = crate::parse::json::parse(data.as_bytes())
                         .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
                     self.read(event)?;
                 }

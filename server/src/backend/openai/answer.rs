@@ -130,7 +130,7 @@ impl Answer {
     }
 
     fn read(&mut self, data: &str) -> Result<(), UpstreamError> {
-        let chunk: Value = crate::json::parse(data.as_bytes())
+        let chunk: Value = crate::parse::json::parse(data.as_bytes())
             .map_err(|error| UpstreamError::Nonsense(error.to_string()))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
             return match is_broken_call(error) {
@@ -211,7 +211,7 @@ impl Call {
     /// `{"queries": […]}`, or the variants of small models: a single string, or any other field
     /// name.
     fn search(&self) -> ModelEvent {
-        let given = match crate::json::parse(self.arguments.as_bytes()) {
+        let given = match crate::parse::json::parse(self.arguments.as_bytes()) {
             Ok(Value::Object(fields)) => {
                 let queries = fields.get("queries").or_else(|| fields.values().next());
                 queries.cloned().unwrap_or_default()

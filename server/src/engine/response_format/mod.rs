@@ -214,7 +214,7 @@ fn takes_no_more(value: &Value, left: &mut usize) -> bool {
 }
 
 fn parsed(json: &str) -> Result<Value, String> {
-    crate::json::parse(json.as_bytes()).map_err(|error| format!("invalid JSON: {error}"))
+    crate::parse::json::parse(json.as_bytes()).map_err(|error| format!("invalid JSON: {error}"))
 }
 
 fn compare(validator: &Validator, value: &Value) -> Result<(), String> {

@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 use crate::budget::{self, Budget, Share};
 use crate::http::error::{ApiError, Code};
-use crate::json::{self, MAX_VALUES};
+use crate::parse::json::{self, MAX_VALUES};
 
 /// Timeout of a request body.
 const WITHIN: Duration = Duration::from_secs(120);

@@ -86,7 +86,7 @@ impl TryFrom<String> for ModelGlob {
 
     fn try_from(glob: String) -> Result<ModelGlob, String> {
         template::count_pattern()?;
-        crate::glob::matcher(&glob).map(ModelGlob).map_err(|error| error.to_string())
+        crate::parse::glob::matcher(&glob).map(ModelGlob).map_err(|error| error.to_string())
     }
 }
 

@@ -275,7 +275,7 @@ pub fn plain(result: &Json) -> Json {
         }
         _ => return result.clone(),
     };
-    match crate::json::parse(text.as_bytes()) {
+    match crate::parse::json::parse(text.as_bytes()) {
         Ok(structured @ (Json::Object(_) | Json::Array(_))) => structured,
         _ => Json::String(text),
     }

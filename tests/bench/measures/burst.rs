@@ -7,10 +7,10 @@ use futures_util::future::try_join_all;
 use crate::Place;
 use crate::client::Ask;
 use crate::code::{Code, PRINT, SCIENCE};
+use crate::measures::rest::until_at_rest;
 use crate::plan::Plan;
 use crate::process::{Server, Warden};
 use crate::report::Table;
-use crate::rest::until_at_rest;
 use crate::times::{Times, ms};
 
 const SIZES: [usize; 2] = [50, 200];

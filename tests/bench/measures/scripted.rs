@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::Place;
 use crate::client::Keep;
 use crate::load::{Load, Question};
+use crate::measures::rest::until_at_rest;
 use crate::peers::aimock::Aimock;
 use crate::plan::Plan;
 use crate::process::{Server, Warden};
 use crate::report::{NotHere, Table};
-use crate::rest::until_at_rest;
 use crate::times::{Times, ms};
 
 const QUESTION: &str = "capital of France";

@@ -6,9 +6,9 @@ use server::sandbox::Expected;
 
 use crate::Place;
 use crate::code::SCIENCE;
+use crate::measures::rest::{below, until_at_rest};
 use crate::process::Warden;
 use crate::report::Table;
-use crate::rest::{below, until_at_rest};
 
 const FEW: u64 = 2;
 const MANY: u64 = 12;
