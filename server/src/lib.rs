@@ -23,6 +23,7 @@ pub mod listen;
 pub mod namespace;
 pub mod parse;
 pub mod recording;
+pub mod redaction;
 pub mod sandbox;
 pub mod scratch;
 pub mod search;

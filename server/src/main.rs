@@ -20,7 +20,6 @@ use server::backend::Backend;
 use server::backend::direct::Direct;
 use server::backend::gemini::Gemini;
 use server::backend::openai::OpenAi;
-use server::backend::recording::RecordingBackend;
 use server::backend::router::Router;
 use server::backend::scripted::{self, AddedScenarios, Scripted};
 use server::config::{
@@ -30,6 +29,7 @@ use server::config::{
 use server::doctor::{self, client};
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
+use server::recording::RecordingBackend;
 use server::recording::RecordingWriter;
 use server::sandbox::{Sandbox, WardenCommand};
 use server::scratch::Scratch;

@@ -106,7 +106,6 @@ mod tests {
     use crate::interaction::{CodeResult, Content, Outcome};
     use crate::journal::JournalHandle;
     use crate::namespace::Namespace;
-    use crate::recording::RecordingSession;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -148,7 +147,7 @@ mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: JournalHandle::default(),
-            recording: RecordingSession::default(),
+            extensions: axum::http::Extensions::new(),
             model: "direct".into(),
             system_instruction: None,
             tools,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use axum::http::Extensions;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -11,13 +12,11 @@ use tokio::sync::mpsc;
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
-use crate::recording::RecordingSession;
 
 pub mod direct;
 pub mod gemini;
 mod markdown;
 pub mod openai;
-pub mod recording;
 pub mod router;
 pub mod scripted;
 pub mod upstream;
@@ -47,8 +46,8 @@ pub struct Prompt {
     pub namespace: Namespace,
     /// Records in the journal which scenario answered.
     pub note: JournalHandle,
-    /// Collects the model's output, if the request is recorded.
-    pub recording: RecordingSession,
+    /// Values for layers around the model, such as the session of a recording.
+    pub extensions: Extensions,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,

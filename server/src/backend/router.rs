@@ -69,7 +69,6 @@ mod tests {
     use crate::backend::{ModelEvent, Tools};
     use crate::journal::JournalHandle;
     use crate::namespace::Namespace;
-    use crate::recording::RecordingSession;
 
     /// A model that answers with its name.
     #[derive(Debug)]
@@ -91,7 +90,7 @@ mod tests {
         let mut stream = router.generate(Prompt {
             namespace: Namespace::default(),
             note: JournalHandle::default(),
-            recording: RecordingSession::default(),
+            extensions: axum::http::Extensions::new(),
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),

@@ -8,11 +8,11 @@ use protocol::Tier;
 use serde::{Deserialize, Deserializer};
 
 use super::flags::LogFormat;
-use super::listen::ListenAddress;
 use super::models::Table;
 use super::renamed::{self, FormerName};
 use super::{ConfigError, names, search, units};
 use crate::chaos::fault::Fault;
+use crate::listen::ListenAddress;
 use crate::recording::RecordMode;
 
 #[derive(Default, Deserialize)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::Tier;
 
-use super::listen::ListenAddress;
 use super::units;
+use crate::listen::ListenAddress;
 use crate::recording::RecordMode;
 
 /// Self-hosted server for Gemini's code execution, with the model of your choice and a real

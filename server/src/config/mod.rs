@@ -5,7 +5,6 @@
 mod file;
 mod flags;
 mod help;
-mod listen;
 mod models;
 mod names;
 mod renamed;
@@ -29,7 +28,9 @@ use crate::chaos::fault::Fault;
 use crate::engine::{FetchFrom, InvalidUrlPrefix};
 use crate::http::{Hosts, NotAHost};
 use crate::interaction::Limits;
-use crate::recording::{RecordMode, Secrets};
+use crate::listen::ListenAddress;
+use crate::recording::RecordMode;
+use crate::redaction::Secrets;
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
 use crate::validate::Validate;
@@ -39,7 +40,6 @@ use flags::{Arguments, Command, Flags};
 
 pub use flags::{LogFormat, Schema};
 pub use help::command;
-pub use listen::{ListenAddress, ListenHost};
 pub use names::{check as check_variables, nearest};
 pub use renamed::FormerName;
 pub use units::{size_text, time_text};

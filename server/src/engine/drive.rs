@@ -13,6 +13,7 @@ use crate::backend::Prompt;
 use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
 use crate::journal::JournalHandle;
+use crate::recording::RecordingSession;
 use crate::store::Log;
 
 impl Engine {
@@ -79,7 +80,7 @@ impl Engine {
 }
 
 async fn save_recording(run: &Run, ended: &Result<Event, RunError>) {
-    let session = &run.prompt.recording;
+    let session = &RecordingSession::of(&run.prompt);
     match recording::status(ended) {
         Some(status) => {
             let usage = Some(run.steps.usage.total());

@@ -34,7 +34,7 @@ impl Engine {
         let prompt = Prompt {
             namespace: namespace.clone(),
             note,
-            recording: RecordingSession::for_client(Arc::clone(&request.keys)),
+            extensions: RecordingSession::for_client(Arc::clone(&request.keys)).into_extensions(),
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools,

@@ -15,6 +15,7 @@ use crate::ids;
 use crate::interaction::{AwaitingModel, InteractionSettings, Summaries, Turn};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
+use crate::recording::RecordingSession;
 use crate::store::{Head, Log};
 
 /// How long the start of an interaction waits for the model's first event, so that a refusal can
@@ -88,7 +89,8 @@ impl Engine {
         let first = match tokio::time::timeout(within, events.recv()).await {
             Ok(Some(Err(refusal))) => {
                 prompt.note.failed(&refusal.to_string());
-                recording::save(&prompt.recording, "refused", None, &files, uploads).await;
+                recording::save(&RecordingSession::of(&prompt), "refused", None, &files, uploads)
+                    .await;
                 return Err(refusal.into());
             }
             Ok(event) => event,

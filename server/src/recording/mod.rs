@@ -15,18 +15,17 @@
 //! part stands above it as a comment rather than as a `delay` or a `pace`, because a replay should not
 //! wait as long as the recorded model did.
 
+mod backend;
 mod index;
-mod patterns;
 mod pictures;
 mod question;
-mod redact;
 mod script;
 mod session;
 mod writer;
 
+pub use backend::RecordingBackend;
 pub use index::RecordMode;
 pub use pictures::same_picture;
-pub use redact::{REDACTED, Secrets};
 #[cfg(test)]
 pub use script::tests::prompt as prompt_for_tests;
 pub use script::{Picture, map_at};

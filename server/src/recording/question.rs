@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::redact::{REDACTED, Secrets};
 use crate::backend::scripted::{self, Asked, ClientMessage, Ignore};
 use crate::backend::{FileContent, Prompt};
+use crate::redaction::{REDACTED, Secrets};
 
 /// Number of digits of a written hash.
 const HASH_DIGITS: usize = 16;

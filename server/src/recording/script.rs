@@ -11,13 +11,13 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::{ser_options, to_string_with_options};
 
 use super::question::{Question, start_of};
-use super::redact::Secrets;
 use super::session::{RecordedEvent, RecordedEventKind, Recording};
 use super::{RecordingError, RecordingMetadata};
 use crate::backend::scripted;
 use crate::backend::{BackendError, FileContent, Finish, Prompt};
 use crate::chaos::fault;
 use crate::interaction::{CodeResult, Failure, FailureDelivery, FailureKind, Media, Source, Usage};
+use crate::redaction::Secrets;
 
 /// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 60;
@@ -531,7 +531,7 @@ pub mod tests {
         Prompt {
             namespace: Namespace::default(),
             note: JournalHandle::default(),
-            recording: RecordingSession::default(),
+            extensions: axum::http::Extensions::new(),
             model: "m[1]*".into(),
             system_instruction: None,
             tools: Tools::default(),

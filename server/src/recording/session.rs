@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::Extensions;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -86,6 +87,18 @@ pub enum RecordedEventKind {
 }
 
 impl RecordingSession {
+    /// The session of a prompt. Without one, nothing is recorded.
+    pub fn of(prompt: &Prompt) -> RecordingSession {
+        prompt.extensions.get::<RecordingSession>().cloned().unwrap_or_default()
+    }
+
+    /// As a value of a prompt.
+    pub fn into_extensions(self) -> Extensions {
+        let mut extensions = Extensions::new();
+        extensions.insert(self);
+        extensions
+    }
+
     /// An enabled session, which starts when a model with a writer gets the prompt.
     pub fn enabled() -> RecordingSession {
         RecordingSession::for_client(Arc::default())
@@ -108,7 +121,7 @@ impl RecordingSession {
             keys: Arc::clone(&state.keys),
             writer: Arc::clone(writer),
             // A prompt that held its own session would form a reference cycle and never be freed.
-            asked: Prompt { recording: RecordingSession::default(), ..prompt.clone() },
+            asked: Prompt { extensions: Extensions::new(), ..prompt.clone() },
             events: Vec::new(),
             started: Instant::now(),
             turn: 0,
@@ -345,8 +358,8 @@ pub fn broke_off() -> BackendError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::Secrets;
     use crate::recording::script::tests::prompt;
+    use crate::redaction::Secrets;
 
     #[test]
     fn a_recording_has_a_maximum_size() {

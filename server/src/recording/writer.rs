@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::index::{Place, RecordMode, RecordedOutcome, RecordingIndex};
 use super::question::Question;
-use super::redact::Secrets;
 use super::script::{Picture, Script};
 use super::session::Recording;
 use crate::backend::scripted::{self, Ignore, ScenarioError, Scripted};
 use crate::interaction::Usage;
+use crate::redaction::Secrets;
 
 /// Maximum size of the input files that are stored beside a recording.
 pub const MAX_GIVEN_BYTES: usize = 64 << 20;

@@ -12,7 +12,8 @@ use similar::{ChangeTag, TextDiff};
 use crate::backend::scripted::{self, DryRun, Expect, Scenario};
 use crate::engine::RunReport;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
-use crate::recording::{Secrets, same_picture};
+use crate::recording::same_picture;
+use crate::redaction::Secrets;
 use crate::sandbox::{Cell, Expected, RunOutput, Sandbox};
 use update::Accepted;
 

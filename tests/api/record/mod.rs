@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use server::backend::Backend;
-use server::backend::recording::RecordingBackend;
 use server::backend::scripted::{Ignore, Scripted};
-use server::recording::{RecordMode, RecordingWriter, Secrets};
+use server::recording::RecordingBackend;
+use server::recording::{RecordMode, RecordingWriter};
+use server::redaction::Secrets;
 
 use crate::gemini::{self, Execution};
 use crate::harness::{Program, TestServer};

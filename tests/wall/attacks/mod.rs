@@ -12,6 +12,5 @@ mod races;
 mod secrets;
 mod shared;
 mod signals;
-mod source;
 mod syscalls;
 mod tampering;

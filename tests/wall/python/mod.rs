@@ -9,6 +9,7 @@ mod output;
 mod pictures;
 mod plotting;
 mod results;
+mod source;
 mod spawned;
 mod state;
 mod streams;

@@ -7,7 +7,6 @@
 //! A cell whose run did not end by itself is killed.
 
 mod capture;
-pub mod disk;
 mod freezer;
 mod images;
 mod pump;
@@ -33,11 +32,11 @@ use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
 use self::capture::Capture;
-use self::disk::Disk;
 use self::images::Frames;
 use self::runner_status::RunnerStatus;
 use self::workspace::{Picture, Workspace};
 use crate::channel::{self, Channel};
+use crate::meter::disk::Disk;
 use crate::meter::{self, Meter, Used};
 use crate::process::tree::ProcessTree;
 use crate::process::{Ended, Process};

@@ -3,7 +3,7 @@
 
 use protocol::{CellLimits, Limit, Outcome};
 
-use crate::cell::disk::DiskSpace;
+use crate::meter::disk::DiskSpace;
 
 /// How the code ended, according to the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod budget;
 mod cell_memory;
 mod cpu;
+pub mod disk;
 mod locks;
 mod mappings;
 pub mod memory;
@@ -28,7 +29,7 @@ use self::memory::Resident;
 use self::oom_kills::OomKills;
 use self::pss::PssSampler;
 use self::watches::Watches;
-use crate::cell::disk::{Disk, DiskSpace};
+use crate::meter::disk::{Disk, DiskSpace};
 use crate::process::tree::{self, Member, Members, ProcessTree};
 use crate::resources::cgroup::Group;
 

@@ -4,6 +4,7 @@
 mod activity;
 mod replenisher;
 mod standbys;
+mod zygote_manager;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use self::replenisher::StatePublisher;
 use self::standbys::{StandbyPool, Target};
 use crate::cell::Cell;
 use crate::isolation::{self, Isolation};
+use crate::pool::zygote_manager::ZygoteManager;
 use crate::zygote::kit::Kit;
-use crate::zygote::manager::ZygoteManager;
 use crate::zygote::spec::ZygoteSpec;
 
 /// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::isolation::Isolation;
 use crate::pool::activity::ActivityGauge;
 use crate::pool::standbys::StandbyPool;
+use crate::pool::zygote_manager::ZygoteManager;
 use crate::pool::{Kind, State};
-use crate::zygote::manager::ZygoteManager;
 
 /// Maximum number of forked cells that are not jailed yet.
 const AT_ONCE: usize = 3;

@@ -1,8 +1,7 @@
-//! Zygotes: a child process that has imported libraries and forks cells on request, its specification,
-//! and the manager that replaces it.
+//! Zygotes: a child process that has imported libraries and forks cells on request, and its
+//! specification.
 
 pub mod kit;
-pub mod manager;
 pub mod python_install;
 pub mod spec;
 

@@ -11,7 +11,6 @@ use crate::interaction::{
 };
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
-use crate::recording::RecordingSession;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))
@@ -63,7 +62,7 @@ fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
         namespace: Namespace::default(),
         note: JournalHandle::default(),
-        recording: RecordingSession::default(),
+        extensions: axum::http::Extensions::new(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {
@@ -381,7 +380,7 @@ async fn earlier_output_distinguishes_recordings_and_is_not_a_condition() {
     let output_before = |text: &str| Step::ModelOutput(vec![Content::text(text)]);
     let hash = |text: &str| {
         let before = [user("hi"), output_before(text)];
-        history_before(&before, &crate::recording::Secrets::default(), &Ignore::default())
+        history_before(&before, &crate::redaction::Secrets::default(), &Ignore::default())
     };
     let scripted = scripted(&format!(
         "

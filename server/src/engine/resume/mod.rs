@@ -121,7 +121,7 @@ impl Engine {
             .map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;
         // Disabled, because output from before the restart would be missing.
-        prompt.recording = RecordingSession::default();
+        prompt.extensions = RecordingSession::default().into_extensions();
         prompt.note.began(&log.head().id);
         let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
         let ids = self.ids.after_restart(&log.head().id);

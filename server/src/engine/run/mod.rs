@@ -26,6 +26,7 @@ use crate::interaction::{
     Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
 use crate::journal::CodeRun;
+use crate::recording::RecordingSession;
 use crate::sandbox::RunOutput;
 use crate::search::{self, Search};
 use crate::store::StoreError;
@@ -293,7 +294,7 @@ impl Run {
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(text)]));
         prompt.steps = steps.into();
-        self.prompt.recording.discard_turn();
+        RecordingSession::of(&self.prompt).discard_turn();
         let mut events = self.backend.generate(prompt);
         self.steps.flush().await?;
         match events.recv().await {
@@ -353,7 +354,7 @@ impl Run {
                 source: Source::Inline(image.data),
             })
             .collect();
-        self.prompt.recording.ran(&result, &pictures);
+        RecordingSession::of(&self.prompt).ran(&result, &pictures);
         let turn = self.steps.pictures(turn.finished(result), pictures);
         // Result and pictures are appended together, so that no reader sees only the result.
         self.steps.flush().await?;
@@ -411,7 +412,7 @@ impl Run {
             tracing::warn!(interaction.id = %self.steps.log.head().id, %error, "search failed");
             Vec::new()
         });
-        self.prompt.recording.searched(&call.queries, &found);
+        RecordingSession::of(&self.prompt).searched(&call.queries, &found);
         Ok(self.steps.search_result(turn, call, found, is_error))
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::same::Ignore;
 use crate::backend::{Function, Prompt};
 use crate::interaction::Step;
-use crate::recording::Secrets;
+use crate::redaction::Secrets;
 
 /// Number of digits of a written hash.
 const HASH_DIGITS: usize = 16;

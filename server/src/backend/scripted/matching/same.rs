@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::backend::scripted::template;
-use crate::recording::REDACTED;
+use crate::redaction::REDACTED;
 
 /// Placeholder for a text that a recording omits.
 pub const IGNORED: &str = "[ignored]";

@@ -16,7 +16,6 @@ use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
-use crate::recording::RecordingSession;
 
 const CODE_EXECUTION: &str = "code_execution";
 
@@ -63,7 +62,7 @@ impl DryRun {
         let prompt = Prompt {
             namespace: Namespace::default(),
             note: JournalHandle::default(),
-            recording: RecordingSession::default(),
+            extensions: axum::http::Extensions::new(),
             model: when.model_name().to_owned(),
             system_instruction: None,
             tools: Tools {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::scripted::{ScenarioError, Scripted};
-use super::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
-use crate::recording::{self, RecordingWriter};
+use super::{RecordingSession, RecordingWriter, broke_off};
+use crate::backend::scripted::{ScenarioError, Scripted};
+use crate::backend::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
 
 /// Forwards a model's output and records it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Backend for RecordingBackend {
     }
 
     fn generate(&self, prompt: Prompt) -> ModelStream {
-        let session = prompt.recording.clone();
+        let session = RecordingSession::of(&prompt);
         // An interaction is recorded or replayed as a whole.
         if let Some(known) = &self.known
             && !session.has_started()
@@ -62,7 +62,7 @@ impl Backend for RecordingBackend {
                 }
             }
             if !ended {
-                session.model_event(&Err(recording::broke_off()));
+                session.model_event(&Err(broke_off()));
             }
         });
         stream

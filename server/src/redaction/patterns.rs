@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use regex::{Captures, Regex, RegexSet};
 
-use super::redact::REDACTED;
+use super::REDACTED;
 
 /// Shorter values may be ordinary words.
 const MIN_VALUE_LETTERS: usize = 8;

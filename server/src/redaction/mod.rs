@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::patterns;
+mod patterns;
 
 /// Replacement for a secret.
 pub const REDACTED: &str = "[redacted]";

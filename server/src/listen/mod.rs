@@ -3,13 +3,15 @@
 //! `localhost` is 127.0.0.1 for some clients and ::1 for others (Node takes what the resolver names
 //! first), so a server on `localhost` listens on both with the same port.
 
+mod address;
+
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{ListenAddress, ListenHost};
+pub use address::{ListenAddress, ListenHost};
 
 /// How many free ports of 127.0.0.1 are tried before one is also free on ::1.
 const MAX_FREE_PORT_ATTEMPTS: usize = 32;
