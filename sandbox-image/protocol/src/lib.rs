@@ -17,10 +17,11 @@
 //! `Describe` may be sent on a connection of its own, before any `Open`.
 
 mod frame;
+mod limit;
 mod message;
 
 pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
+pub use limit::{CellLimits, Limit, size};
 pub use message::{
-    CellLimits, Description, Finished, Layer, Limit, MAX_INPUT_FILES, Outcome, Refusal, Reply,
-    Request, Tier, Usage,
+    Description, Finished, Layer, MAX_INPUT_FILES, Outcome, Refusal, Reply, Request, Tier, Usage,
 };

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limit::{CellLimits, Limit};
+
 /// Maximum number of input files of one cell.
 pub const MAX_INPUT_FILES: usize = 100;
 
@@ -124,43 +126,6 @@ impl Outcome {
     }
 }
 
-/// A limit that a run exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Limit {
-    /// Wall-clock time of one run, in milliseconds.
-    WallMs(u64),
-    /// Processor time of one run, of all processes together, in milliseconds.
-    CpuMs(u64),
-    /// Memory of the whole cell, in bytes.
-    MemoryBytes(u64),
-    /// Memory of all cells together: the container or the machine ran out of memory, and the kernel
-    /// killed this cell although it was within its own limit.
-    SandboxMemory,
-    /// Processes of the whole cell.
-    Processes(u64),
-    /// Threads of all processes of the cell together; each process has at least one.
-    Threads(u64),
-    /// Open files of one process.
-    OpenFiles(u64),
-    /// Memory mappings of all processes of the cell together.
-    Mappings(u64),
-    /// File locks, including those of ranges, of the whole cell.
-    Locks(u64),
-    /// epoll registrations of the whole cell. A descriptor in a socket counts as several.
-    Watches(u64),
-    /// Files of the whole cell, in total and each, in bytes.
-    DiskBytes(u64),
-    /// Files and folders of the whole cell.
-    DiskFiles(u64),
-    /// Output of one run, in bytes. Far above the limit on output that is kept.
-    OutputBytes(u64),
-    /// Size of the code, in bytes. The code was not run.
-    CodeBytes(u64),
-    /// Processes of the previous run could not be frozen between the two runs, so the cell was ended.
-    /// The code was not run.
-    Rest,
-}
-
 /// Resources that a run used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
@@ -184,80 +149,6 @@ pub enum Refusal {
     Invalid { why: String },
     /// The cell of this connection is gone.
     CellLost,
-}
-
-/// Limits of one cell. There is no default: the caller that starts a warden sets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CellLimits {
-    /// Wall-clock time of one run, from the moment it receives the code, in milliseconds.
-    pub wall_ms: u64,
-    /// Processor time of one run, of all processes together, in milliseconds.
-    pub cpu_ms: u64,
-    /// Memory of all processes and files together, in bytes.
-    pub memory_bytes: u64,
-    /// Processes of one cell.
-    pub processes: u64,
-    /// Threads of all its processes together; each process has at least one.
-    pub threads: u64,
-    /// Open files of one process.
-    pub open_files: u64,
-    /// Memory mappings of all its processes together.
-    #[serde(default = "no_limit")]
-    pub mappings: u64,
-    /// File locks, including those of ranges, of the whole cell.
-    #[serde(default = "no_limit")]
-    pub locks: u64,
-    /// epoll registrations of the whole cell. A descriptor in a socket counts as several.
-    #[serde(default = "no_limit")]
-    pub watches: u64,
-    /// Work directory, `/tmp` and `/dev/shm` together, in bytes.
-    pub scratch_bytes: u64,
-    /// Files and directories in them.
-    pub scratch_files: u64,
-    /// Bytes kept of each of stdout and stderr. A run that writes ten times as much to stdout is stopped.
-    pub output_bytes: u64,
-    /// Images that one run may return.
-    pub images: u32,
-    /// Bytes of one image.
-    pub image_bytes: u64,
-    /// Bytes of all images of a run together.
-    #[serde(default)]
-    pub all_images_bytes: u64,
-    /// Files that one run may return.
-    pub files: u32,
-    /// Bytes of those files together.
-    pub files_bytes: u64,
-    /// Bytes of the code of one run.
-    pub code_bytes: u64,
-}
-
-/// Default for the message of a warden that does not have such a limit.
-fn no_limit() -> u64 {
-    u64::MAX
-}
-
-impl CellLimits {
-    /// All limits zero. Tests set the ones they need.
-    pub const NOTHING: CellLimits = CellLimits {
-        wall_ms: 0,
-        cpu_ms: 0,
-        memory_bytes: 0,
-        processes: 0,
-        threads: 0,
-        open_files: 0,
-        mappings: 0,
-        locks: 0,
-        watches: 0,
-        scratch_bytes: 0,
-        scratch_files: 0,
-        output_bytes: 0,
-        images: 0,
-        image_bytes: 0,
-        all_images_bytes: 0,
-        files: 0,
-        files_bytes: 0,
-        code_bytes: 0,
-    };
 }
 
 /// State and isolation of a warden.

@@ -31,7 +31,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
             .context("could not set the signal at the end of the parent")?;
     }
     let standbys = settings.standbys.max(1).saturating_mul(settings.kits.len());
-    ulimits::check(&settings.limits(), standbys)?;
+    ulimits::check(&settings.limits.with_cpu_time(), standbys)?;
     // The process that forks a cell's init exits at once, so that init becomes a child of the warden.
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).context("could not become a subreaper")?;
@@ -51,7 +51,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 async fn listen(settings: Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
     let install = python_install::inspect(&settings.libraries)?;
-    let limits = settings.limits();
+    let limits = settings.limits.with_cpu_time();
     let users = users(&settings);
     let _claim = users.as_deref().and_then(claim);
     let spec = ZygoteSpec {

@@ -45,63 +45,8 @@ pub struct Settings {
     /// Maximum wait of a request for a cell, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     pub queue_ms: u64,
-    /// Wall-clock time of one run, in milliseconds.
-    #[arg(long, default_value_t = 30_000)]
-    pub wall_ms: u64,
-    /// CPU time of one run, of all its processes together, in milliseconds; default: twice the wall-clock
-    /// time.
-    #[arg(long)]
-    pub cpu_ms: Option<u64>,
-    /// Memory of one cell, processes and files together, in MiB.
-    #[arg(long, default_value_t = 2048)]
-    pub memory_mib: u64,
-    /// Processes of one cell.
-    #[arg(long, default_value_t = 64)]
-    pub processes: u64,
-    /// Threads of all processes of one cell together. Each process has at least one.
-    #[arg(long, default_value_t = 512)]
-    pub threads: u64,
-    /// Open files of one process of a cell.
-    #[arg(long, default_value_t = 256)]
-    pub open_files: u64,
-    /// Memory mappings of all processes of one cell together, if cells have no control groups: each one makes
-    /// measuring the cell's memory slower.
-    #[arg(long, default_value_t = 400_000)]
-    pub mappings: u64,
-    /// File locks of one cell, of whole files or of ranges.
-    #[arg(long, default_value_t = 10_000)]
-    pub locks: u64,
-    /// Registrations with epoll of all processes of one cell together. A descriptor in a socket's queue counts
-    /// as 160. Counted if cells share a user outside, or have no control groups.
-    #[arg(long, default_value_t = 20_000)]
-    pub watches: u64,
-    /// Work directory, `/tmp` and `/dev/shm` of one cell together, in MiB.
-    #[arg(long, default_value_t = 512)]
-    pub scratch_mib: u64,
-    /// Files and folders in them.
-    #[arg(long, default_value_t = 10_000)]
-    pub scratch_files: u64,
-    /// Kept output of one run, of stdout and stderr each, in bytes.
-    #[arg(long, default_value_t = 1 << 20)]
-    pub output_bytes: u64,
-    /// Pictures that one run may return.
-    #[arg(long, default_value_t = 20)]
-    pub images: u32,
-    /// Bytes of one picture.
-    #[arg(long, default_value_t = 10 << 20)]
-    pub image_bytes: u64,
-    /// Bytes of those pictures together.
-    #[arg(long, default_value_t = 32 << 20)]
-    pub all_images_bytes: u64,
-    /// Files that one run may return.
-    #[arg(long, default_value_t = 100)]
-    pub files: u32,
-    /// Bytes of those files together.
-    #[arg(long, default_value_t = 32 << 20)]
-    pub files_bytes: u64,
-    /// Bytes of the code of one run.
-    #[arg(long, default_value_t = 1 << 20)]
-    pub code_bytes: u64,
+    #[command(flatten)]
+    pub limits: CellLimits,
     /// First of 1024 user ids, of which each cell gets one outside if the warden is root. No other program
     /// should use them [default: 1900000000 or more, or 52000 if only small numbers exist].
     #[arg(long)]
@@ -127,31 +72,6 @@ const RENAMED: [(&str, &str); 4] = [
     ("--cool-standbys", "--no-prewarm"),
     ("--places", "--max-cells"),
 ];
-
-impl Settings {
-    pub fn limits(&self) -> CellLimits {
-        CellLimits {
-            wall_ms: self.wall_ms,
-            cpu_ms: self.cpu_ms.unwrap_or(self.wall_ms.saturating_mul(2)),
-            memory_bytes: self.memory_mib << 20,
-            processes: self.processes,
-            threads: self.threads,
-            open_files: self.open_files,
-            mappings: self.mappings,
-            locks: self.locks,
-            watches: self.watches,
-            scratch_bytes: self.scratch_mib << 20,
-            scratch_files: self.scratch_files,
-            output_bytes: self.output_bytes,
-            images: self.images,
-            image_bytes: self.image_bytes,
-            all_images_bytes: self.all_images_bytes,
-            files: self.files,
-            files_bytes: self.files_bytes,
-            code_bytes: self.code_bytes,
-        }
-    }
-}
 
 /// Logs a warning for each former name among these arguments.
 pub fn warn_of_former_names(arguments: impl Iterator<Item = String>) {

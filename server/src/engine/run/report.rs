@@ -1,6 +1,6 @@
 //! Converts the output of a run to text for the client and the model.
 
-use protocol::{Limit, Outcome as Verdict};
+use protocol::{Limit, Outcome as Verdict, size};
 
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
@@ -47,56 +47,10 @@ impl RunReport {
 fn note(outcome: &Verdict) -> String {
     match outcome {
         Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
-        Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", amount(*limit)),
-        Verdict::Stopped { limit: Limit::Rest } => format!("StateError: {}\n", amount(Limit::Rest)),
+        Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", limit.amount()),
         Verdict::Exited { code } => format!("Exited with code {code}\n"),
         Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
-        Verdict::Stopped { limit } => {
-            let (kind, why) = match limit {
-                Limit::WallMs(_) => ("TimeoutError", "stopped after"),
-                Limit::CpuMs(_) => ("TimeoutError", "stopped, used more than"),
-                Limit::MemoryBytes(_) => ("MemoryError", "stopped, used more than"),
-                Limit::SandboxMemory => ("MemoryError", "killed,"),
-                Limit::OutputBytes(_) => ("OutputError", "stopped, wrote more than"),
-                Limit::CodeBytes(_) => ("CodeError", "not run, the code is longer than"),
-                // The kernel refuses more than the limit, so these rarely stop a run.
-                Limit::Processes(_)
-                | Limit::Threads(_)
-                | Limit::OpenFiles(_)
-                | Limit::Mappings(_)
-                | Limit::Locks(_)
-                | Limit::Watches(_)
-                | Limit::DiskBytes(_)
-                | Limit::DiskFiles(_)
-                | Limit::Rest => ("OSError", "stopped, used more than"),
-            };
-            format!("{kind}: {why} {}\n", amount(*limit))
-        }
-    }
-}
-
-/// A limit with its unit.
-fn amount(limit: Limit) -> String {
-    match limit {
-        Limit::WallMs(ms) => format!("{} s (the limit of one run)", seconds(ms)),
-        Limit::CpuMs(ms) => format!("{} s of processor time", seconds(ms)),
-        Limit::MemoryBytes(bytes) => format!("{} of memory", size(bytes)),
-        Limit::SandboxMemory => "the sandbox's memory was full".to_owned(),
-        Limit::Processes(count) => format!("{count} processes"),
-        Limit::Threads(count) => format!("{count} threads"),
-        Limit::OpenFiles(count) => format!("{count} open files"),
-        Limit::Mappings(count) => format!("{count} mappings of memory"),
-        Limit::Locks(count) => format!("{count} locks of files"),
-        Limit::Watches(count) => format!("{count} epoll registrations"),
-        Limit::DiskBytes(bytes) => format!("{} of files", size(bytes)),
-        Limit::DiskFiles(count) => format!("{count} files and folders"),
-        Limit::OutputBytes(bytes) => size(bytes),
-        Limit::CodeBytes(bytes) => format!("{bytes} bytes"),
-        Limit::Rest => {
-            "not run: processes of an earlier run could not be stopped, so its variables and \
-                        files are lost"
-                .to_owned()
-        }
+        Verdict::Stopped { limit } => format!("{}\n", limit.message()),
     }
 }
 
@@ -143,23 +97,6 @@ fn name_of(signal: i32) -> String {
     words.to_owned()
 }
 
-/// `30`, `0.5`
-fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) {
-        (ms / 1000).to_string()
-    } else {
-        format!("{}", ms as f64 / 1000.0)
-    }
-}
-
-/// `512 MiB`, `1000 bytes`
-fn size(bytes: u64) -> String {
-    match bytes {
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        bytes => format!("{bytes} bytes"),
-    }
-}
-
 /// Appends text on a new line.
 fn append(to: &mut String, text: &str) {
     if !to.is_empty() && !to.ends_with('\n') && !text.is_empty() {
@@ -174,24 +111,12 @@ mod tests {
     use protocol::{CellLimits, Finished, Tier, Usage};
 
     const LIMITS: CellLimits = CellLimits {
-        wall_ms: 30_000,
-        cpu_ms: 60_000,
-        memory_bytes: 2 << 30,
-        processes: 64,
-        threads: 512,
-        open_files: 256,
-        scratch_bytes: 512 << 20,
-        scratch_files: 10_000,
-        mappings: 400_000,
-        locks: 10_000,
-        watches: 20_000,
-        output_bytes: 1 << 20,
         images: 20,
         image_bytes: 10 << 20,
         all_images_bytes: 32 << 20,
         files: 100,
         files_bytes: 32 << 20,
-        code_bytes: 1 << 20,
+        ..CellLimits::NOTHING
     };
 
     fn output(outcome: Verdict) -> RunOutput {

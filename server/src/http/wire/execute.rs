@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Limit, MAX_INPUT_FILES};
+use protocol::MAX_INPUT_FILES;
 use serde_json::{Value, json};
 
 use super::WireError;
@@ -93,29 +93,7 @@ pub fn answer(output: &RunOutput) -> Value {
         "isolation": {"tier": output.tier},
     });
     if let Some(limit) = finished.outcome.limit() {
-        let (name, value) = named(limit);
-        answer["limit"] = json!({"name": name, "value": value});
+        answer["limit"] = json!({"name": limit.name(), "value": limit.value()});
     }
     answer
-}
-
-/// A limit by name, which includes the unit.
-fn named(limit: Limit) -> (&'static str, u64) {
-    match limit {
-        Limit::WallMs(ms) => ("wall_ms", ms),
-        Limit::CpuMs(ms) => ("cpu_ms", ms),
-        Limit::MemoryBytes(bytes) => ("memory_bytes", bytes),
-        Limit::SandboxMemory => ("sandbox_memory", 0),
-        Limit::Processes(count) => ("processes", count),
-        Limit::Threads(count) => ("threads", count),
-        Limit::OpenFiles(count) => ("open_files", count),
-        Limit::Mappings(count) => ("mappings", count),
-        Limit::Locks(count) => ("locks", count),
-        Limit::Watches(count) => ("watches", count),
-        Limit::DiskBytes(bytes) => ("disk_bytes", bytes),
-        Limit::DiskFiles(count) => ("disk_files", count),
-        Limit::OutputBytes(bytes) => ("output_bytes", bytes),
-        Limit::CodeBytes(bytes) => ("code_bytes", bytes),
-        Limit::Rest => ("rest", 0),
-    }
 }
