@@ -100,7 +100,7 @@ async fn run() -> Exit {
         Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
-        Task::Schema(Schema::Scenario) => print(scripted::SCHEMA),
+        Task::Schema(Schema::Scenario) => print(&scripted::SCHEMA),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
             let mut script = Vec::new();

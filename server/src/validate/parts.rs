@@ -1,13 +1,12 @@
 //! The texts of a file's parts: the names that their templates use, and their code.
 
 use super::{File, Mistake};
-use crate::backend::scripted::{self, Place};
+use crate::backend::scripted::{self, Place, SYNTAX, ValueKind};
 use crate::parse::yaml::{Kind, Node};
 
-/// Keys of parts whose value is or contains a template.
-const TEMPLATES: [&str; 7] =
-    ["thought", "text", "code", "repeat_code_until_ok", "function_call", "search", "fail"];
-const CODE: [&str; 2] = ["code", "repeat_code_until_ok"];
+fn value_kind(key: &str) -> ValueKind {
+    SYNTAX.iter().find(|part| part.key == key).map_or(ValueKind::Other, |part| part.value)
+}
 
 /// Code in a file.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub struct Code<'f> {
 pub fn check(file: &mut File) {
     let mut found = Vec::new();
     for part in all(file) {
-        if part.is_raw || !TEMPLATES.contains(&part.key) {
+        if part.is_raw || value_kind(part.key) == ValueKind::Other {
             continue;
         }
         let mut nodes = vec![part.value];
@@ -49,7 +48,7 @@ pub fn check(file: &mut File) {
 
 /// All code of a file.
 pub fn codes(file: &File) -> Vec<Code<'_>> {
-    let codes = all(file).into_iter().filter(|part| CODE.contains(&part.key));
+    let codes = all(file).into_iter().filter(|part| value_kind(part.key) == ValueKind::Code);
     let codes = codes.filter_map(|part| {
         let text = part.value.text()?;
         let is_template = !part.is_raw && ["{{", "{%", "{#"].iter().any(|hole| text.contains(hole));

@@ -356,7 +356,7 @@ async fn faults_are_counted_per_namespace() {
 #[test]
 fn the_schema_has_every_quirk() {
     let schema: Value =
-        serde_json::from_str(server::backend::scripted::SCHEMA).expect("it is JSON");
+        serde_json::from_str(&server::backend::scripted::SCHEMA).expect("it is JSON");
     let known = &schema["$defs"]["part"]["properties"]["quirk"]["enum"];
     let names: Vec<&str> = QUIRKS.iter().map(|about| about.name).collect();
     assert_eq!(*known, json!(names));

@@ -12,8 +12,9 @@
 //! they were recorded, separately for each namespace.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
@@ -42,6 +43,7 @@ pub use playback::dry_run::{DryRun, Next};
 pub use scenario::diagnosis::frame;
 pub use scenario::library::files;
 pub use scenario::part::{Expect, Part};
+pub use scenario::part::{SYNTAX, ValueKind};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use template::names::{NAMES, Unknown, unknown};
 
@@ -51,7 +53,16 @@ const LONG_BYTES: usize = 256 << 10;
 const RESULT_BYTES: usize = 256;
 
 /// The JSON Schema of a scenario file.
-pub const SCHEMA: &str = include_str!("schema.json");
+pub static SCHEMA: LazyLock<String> = LazyLock::new(|| {
+    let mut schema: Value =
+        serde_json::from_str(include_str!("schema.json")).expect("a test parses it");
+    let part = &mut schema["$defs"]["part"];
+    let raw = part["properties"]["raw"].take();
+    let rows = || SYNTAX.iter().map(|row| (row.key.to_owned(), (row.schema)()));
+    part["properties"] = rows().chain([("raw".to_owned(), raw)]).collect();
+    part["oneOf"] = rows().map(|(key, _)| json!({"required": [key]})).collect();
+    format!("{schema:#}\n")
+});
 
 #[derive(Debug)]
 pub struct Scripted {

@@ -100,12 +100,8 @@ pub fn next<'a>(
                 walk.speech.parts.push(part);
                 break;
             }
-            Part::Thought(_)
-            | Part::Text(_)
-            | Part::Search(_)
-            | Part::Delay(_)
-            | Part::Pace(_)
-            | Part::Expect(_) => walk.speech.parts.push(part),
+            // All others are output: see `speech.rs`.
+            _ => walk.speech.parts.push(part),
         }
     }
     walk.end()

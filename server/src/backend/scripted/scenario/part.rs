@@ -1,17 +1,20 @@
-//! The parts of a script, and their syntax.
+//! The parts of a script and their syntax, each once: its variant of [`Part`], and its row of [`SYNTAX`] with key,
+//! JSON Schema and examples. `playback/speech.rs` turns parts into output.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use crate::backend::Finish;
 use crate::backend::scripted::template::{Arguments, Template};
 use crate::chaos::fault::{Fault, Time};
+use crate::chaos::quirk::QUIRKS;
 use crate::interaction::{FailureKind, Usage};
 
 /// One piece of output or one action of the scripted model.
@@ -85,25 +88,191 @@ pub struct Fail {
     pub told: bool,
 }
 
-pub const KINDS: &[&str] = &[
-    "thought",
-    "text",
-    "code",
-    "function_call",
-    "search",
-    "if_error",
-    "if_ok",
-    "repeat_code_until_ok",
-    "delay",
-    "pace",
-    "usage",
-    "finish",
-    "fail",
-    "disconnect",
-    "expect",
-    "quirk",
-    "fault",
+/// What the value of a part contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// Python, as a template.
+    Code,
+    /// Templates.
+    Template,
+    Other,
+}
+
+/// How a part is written in a file.
+#[derive(Debug)]
+pub struct Syntax {
+    pub key: &'static str,
+    pub value: ValueKind,
+    /// JSON Schema of its value.
+    pub schema: fn() -> Value,
+    /// Values in YAML that the parser and the schema accept.
+    #[cfg(test)]
+    pub valid: &'static [&'static str],
+    /// Values that both reject.
+    #[cfg(test)]
+    pub invalid: &'static [&'static str],
+}
+
+/// Every part. [`Written::read`] parses its value.
+pub const SYNTAX: [Syntax; 17] = [
+    Syntax {
+        key: "thought",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A thought's summary.", "type": "string"}),
+        #[cfg(test)]
+        valid: &["a"],
+        #[cfg(test)]
+        invalid: &["{}"],
+    },
+    Syntax {
+        key: "text",
+        value: ValueKind::Template,
+        schema: || json!({"description": "Text of the answer.", "type": "string"}),
+        #[cfg(test)]
+        valid: &["a"],
+        #[cfg(test)]
+        invalid: &["[a]"],
+    },
+    Syntax {
+        key: "code",
+        value: ValueKind::Code,
+        schema: || json!({"description": "Python that really runs. The model's turn ends here.", "type": "string"}),
+        #[cfg(test)]
+        valid: &["a"],
+        #[cfg(test)]
+        invalid: &["[]"],
+    },
+    Syntax {
+        key: "function_call",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A function for the client to call.", "type": "object", "required": ["name"], "additionalProperties": false, "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}}}),
+        #[cfg(test)]
+        valid: &["{ name: f, arguments: { a: [1] } }"],
+        #[cfg(test)]
+        invalid: &["{ arguments: {} }"],
+    },
+    Syntax {
+        key: "search",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A search of the web, and what it found. Without `results` the server looks, where it has something to search.", "type": "object", "required": ["queries"], "additionalProperties": false, "properties": {"queries": {"type": "array", "items": {"type": "string"}}, "results": {"type": "array", "items": {"type": "object", "required": ["title", "url"], "additionalProperties": false, "properties": {"title": {"type": "string"}, "url": {"type": "string"}, "snippet": {"type": "string"}}}}}}),
+        #[cfg(test)]
+        valid: &["{ queries: [q], results: [{ title: t, url: u }] }"],
+        #[cfg(test)]
+        invalid: &["{ results: [] }", "{ queries: [q], results: [{ title: t }] }"],
+    },
+    Syntax {
+        key: "if_error",
+        value: ValueKind::Other,
+        schema: || json!({"description": "Only if the previous result was an error.", "type": "array", "items": {"$ref": "#/$defs/part"}}),
+        #[cfg(test)]
+        valid: &["[text: a]"],
+        #[cfg(test)]
+        invalid: &["a"],
+    },
+    Syntax {
+        key: "if_ok",
+        value: ValueKind::Other,
+        schema: || json!({"description": "Only if the previous result was no error.", "type": "array", "items": {"$ref": "#/$defs/part"}}),
+        #[cfg(test)]
+        valid: &["[text: a]"],
+        #[cfg(test)]
+        invalid: &["[txt: a]"],
+    },
+    Syntax {
+        key: "repeat_code_until_ok",
+        value: ValueKind::Code,
+        schema: || json!({"description": "Python that is repeated as long as it fails.", "type": "string"}),
+        #[cfg(test)]
+        valid: &["a"],
+        #[cfg(test)]
+        invalid: &["{}"],
+    },
+    Syntax {
+        key: "delay",
+        value: ValueKind::Other,
+        schema: || json!({"$ref": "#/$defs/time"}),
+        #[cfg(test)]
+        valid: &["1s"],
+        #[cfg(test)]
+        invalid: &["{}"],
+    },
+    Syntax {
+        key: "pace",
+        value: ValueKind::Other,
+        schema: || json!({"description": "From here on a wait before each piece of text.", "$ref": "#/$defs/time"}),
+        #[cfg(test)]
+        valid: &["1s"],
+        #[cfg(test)]
+        invalid: &["[]"],
+    },
+    Syntax {
+        key: "usage",
+        value: ValueKind::Other,
+        schema: || json!({"description": "Overrides the counted tokens.", "type": "object", "additionalProperties": false, "properties": {"total_input_tokens": {"$ref": "#/$defs/count"}, "total_output_tokens": {"$ref": "#/$defs/count"}, "total_thought_tokens": {"$ref": "#/$defs/count"}, "total_tool_use_tokens": {"$ref": "#/$defs/count"}, "total_cached_tokens": {"$ref": "#/$defs/count"}}}),
+        #[cfg(test)]
+        valid: &["{ total_output_tokens: 1 }"],
+        #[cfg(test)]
+        invalid: &["{ tokens: 1 }", "{ total_output_tokens: -1 }"],
+    },
+    Syntax {
+        key: "finish",
+        value: ValueKind::Other,
+        schema: || json!({"description": "The turn ends here, for this reason.", "enum": ["STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE", "MISSING_THOUGHT_SIGNATURE", "MALFORMED_RESPONSE", "MODEL_ARMOR", "OTHER"]}),
+        #[cfg(test)]
+        valid: &["SPII", "STOP"],
+        #[cfg(test)]
+        invalid: &["STOPP"],
+    },
+    Syntax {
+        key: "fail",
+        value: ValueKind::Template,
+        schema: || json!({"description": "The request, or the stream in its place, fails like this.", "type": "object", "required": ["status"], "additionalProperties": false, "properties": {"status": {"enum": [400, 401, 403, 404, 408, 409, 413, 429, 499, 500, 501, 502, 503, 504]}, "message": {"type": "string"}, "retry_after": {"$ref": "#/$defs/time"}, "told": {"description": "The interaction fails with its output so far, instead of the request.", "type": "boolean"}}}),
+        #[cfg(test)]
+        valid: &["{ status: 503, message: m, retry_after: 1s }"],
+        #[cfg(test)]
+        invalid: &["{ status: 418 }"],
+    },
+    Syntax {
+        key: "disconnect",
+        value: ValueKind::Other,
+        schema: || json!({"description": "The connection ends here, without a word.", "const": true}),
+        #[cfg(test)]
+        valid: &["true"],
+        #[cfg(test)]
+        invalid: &["false"],
+    },
+    Syntax {
+        key: "expect",
+        value: ValueKind::Other,
+        schema: || json!({"description": "The expected result of the previous code, which `belljar verify` compares. It is not output.", "type": "object", "additionalProperties": false, "properties": {"result": {"type": "string"}, "is_error": {"type": "boolean"}, "pictures": {"description": "Files below the folder of this file.", "type": "array", "items": {"type": "string"}}}}),
+        #[cfg(test)]
+        valid: &["{ result: a, is_error: true }"],
+        #[cfg(test)]
+        invalid: &["{ results: a }"],
+    },
+    Syntax {
+        key: "quirk",
+        value: ValueKind::Other,
+        schema: || json!({"description": "The answer has a form that broke a real client. docs/src/reference/faults.md lists them.", "enum": QUIRKS.iter().map(|about| about.name).collect::<Vec<_>>()}),
+        #[cfg(test)]
+        valid: &["code_twice"],
+        #[cfg(test)]
+        invalid: &["none"],
+    },
+    Syntax {
+        key: "fault",
+        value: ValueKind::Other,
+        schema: || json!({"description": "Damage to the answer, as the header `x-belljar-fault` orders it.", "type": "object", "additionalProperties": false, "properties": {"quirk": {"type": "string"}, "finish": {"type": "string"}, "between_events": {"$ref": "#/$defs/time"}, "drop_after_events": {"$ref": "#/$defs/count"}, "drop_after_bytes": {"$ref": "#/$defs/count"}, "malformed_event": {"$ref": "#/$defs/count"}, "chance": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/count"}, "times": {"$ref": "#/$defs/count"}}}),
+        #[cfg(test)]
+        valid: &["{ drop_after_events: 1 }"],
+        #[cfg(test)]
+        invalid: &["{ drop: 1 }"],
+    },
 ];
+
+/// The keys of all parts.
+pub static KINDS: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| SYNTAX.iter().map(|part| part.key).collect());
 
 impl Part {
     /// Its key in a scenario file.
@@ -149,7 +318,7 @@ impl<'de> Visitor<'de> for PartVisitor {
     type Value = Part;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a part of a script, such as `text: …`, with one of the keys {}", listed(KINDS))
+        write!(f, "a part of a script, such as `text: …`, with one of the keys {}", listed(&KINDS))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
@@ -172,7 +341,7 @@ impl<'de> Visitor<'de> for PartVisitor {
         match written {
             Some((key, written)) => written.part(&key, raw),
             None => {
-                Err(A::Error::custom(format!("an empty part: it needs one of {}", listed(KINDS))))
+                Err(A::Error::custom(format!("an empty part: it needs one of {}", listed(&KINDS))))
             }
         }
     }
@@ -225,7 +394,7 @@ impl Written {
                 Written::Whole(Part::Fault(Box::new(fault)))
             }
             "finish" => Written::Whole(Part::Finish(map.next_value::<FinishWord>()?.0)),
-            unknown => return Err(A::Error::unknown_field(unknown, KINDS)),
+            unknown => return Err(A::Error::unknown_field(unknown, &KINDS)),
         })
     }
 
