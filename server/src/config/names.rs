@@ -17,7 +17,7 @@ const WITHOUT_A_FLAG: [&str; 4] =
 
 /// Variables that only docker-compose.yml reads. A sourced `.env` puts them into the server's
 /// environment.
-const OF_COMPOSE: [&str; 31] = [
+const OF_COMPOSE: [&str; 30] = [
     "BELLJAR_PUBLISH",
     "BELLJAR_SCENARIOS_DIR",
     "BELLJAR_CONFIG_FILE",
@@ -34,7 +34,6 @@ const OF_COMPOSE: [&str; 31] = [
     "BELLJAR_PROCESSES",
     "BELLJAR_THREADS",
     "BELLJAR_MAX_CELLS",
-    "BELLJAR_PLACES",
     "BELLJAR_KITS",
     "BELLJAR_STANDBYS",
     "BELLJAR_STANDBY_MIB",
