@@ -264,8 +264,10 @@ impl Store {
             // `disk` makes the checkpoints, because it knows whether there is space for them.
             .pragma("wal_autocheckpoint", "0");
         let readers = SqlitePoolOptions::new()
+            // All at once and for good: a connection to a local file does not age, and what opens at its
+            // first use would look like a leak.
+            .min_connections(READERS)
             .max_connections(READERS)
-            // A connection to a local file does not age, and reopening it costs time.
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options.clone())
