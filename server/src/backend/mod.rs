@@ -122,9 +122,7 @@ impl FileContent {
     /// In hexadecimal.
     pub fn sha256(&self) -> String {
         match self {
-            FileContent::Here(bytes) => {
-                Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-            }
+            FileContent::Here(bytes) => hex::encode(Sha256::digest(bytes)),
             FileContent::Stored(sha256) => sha256.clone(),
         }
     }

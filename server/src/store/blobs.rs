@@ -80,7 +80,7 @@ impl BlobStore {
     /// The content of a blob; an error if it does not have its hash.
     pub async fn read(&self, address: &str) -> Result<Bytes, StoreError> {
         let bytes = self.objects.get(&key(address)).await?.bytes().await?;
-        let hash = |bytes: &Bytes| hex(&Sha256::digest(bytes));
+        let hash = |bytes: &Bytes| hex::encode(Sha256::digest(bytes));
         let found = if bytes.len() <= HASHED_INLINE_BYTES {
             hash(&bytes)
         } else {
@@ -138,10 +138,6 @@ impl BlobStore {
         }
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Removes a file if it exists.

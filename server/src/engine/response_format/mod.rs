@@ -4,6 +4,7 @@ mod complexity;
 mod cost;
 mod patterns;
 mod references;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl ResponseFormat {
         let Some(schema) = &self.schema else { return Some(Ok(())) };
         let validator = schema.compiled.as_ref()?;
         let work =
-            complexity::validation_work(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
+            work::validation_work(&schema.source, &schema.patterns, &value, FEW_COMPARISONS)?;
         Some(schema.compare(validator, &value, &work))
     }
 }
@@ -150,9 +151,8 @@ impl Schema {
     }
 
     fn check(&self, value: &Value) -> Result<(), String> {
-        let work =
-            complexity::validation_work(&self.source, &self.patterns, value, MAX_COMPARISONS)
-                .ok_or_else(|| TOO_LONG.to_owned())?;
+        let work = work::validation_work(&self.source, &self.patterns, value, MAX_COMPARISONS)
+            .ok_or_else(|| TOO_LONG.to_owned())?;
         match &self.compiled {
             Some(compiled) => self.compare(compiled, value, &work),
             None => {
@@ -166,7 +166,7 @@ impl Schema {
         &self,
         validator: &Validator,
         value: &Value,
-        work: &complexity::Work,
+        work: &work::Work,
     ) -> Result<(), String> {
         if work.error_bytes(value, self.location_bytes) <= MAX_ERROR_BYTES {
             return compare(validator, value);
@@ -397,17 +397,13 @@ mod tests {
             (json!({"patternProperties": {"^\\p{L}{4}": true}}), json!({"a".repeat(1 << 20): 1})),
         ] {
             let patterns = Patterns::new(&schema).expect("they are patterns");
-            let work = complexity::validation_work(&schema, &patterns, &answer, MAX_COMPARISONS);
+            let work = work::validation_work(&schema, &patterns, &answer, MAX_COMPARISONS);
             assert_eq!(work, None, "{schema:.100}");
         }
         let strings = json!({"items": {"enum": names}});
         let patterns = Patterns::default();
-        let work = complexity::validation_work(
-            &strings,
-            &patterns,
-            &rows(json!("19999")),
-            MAX_COMPARISONS,
-        );
+        let work =
+            work::validation_work(&strings, &patterns, &rows(json!("19999")), MAX_COMPARISONS);
         assert!(
             work.is_some_and(|work| work.comparisons < 10_000),
             "texts are found by hash: {work:?}"

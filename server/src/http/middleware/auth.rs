@@ -74,7 +74,7 @@ impl Keys {
         let is_ours = self.hashes.iter().fold(none, |found, key| found | key.ct_eq(&given));
         bool::from(is_ours).then(|| match self.are_shared {
             true => Owner::default(),
-            false => Owner::named(given.iter().map(|byte| format!("{byte:02x}")).collect()),
+            false => Owner::named(hex::encode(given)),
         })
     }
 }

@@ -187,6 +187,6 @@ fn hash(mut file: std::fs::File) -> std::io::Result<(String, std::fs::File)> {
             length => hash.update(&piece[..length]),
         }
     }
-    let name = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = hex::encode(hash.finalize());
     Ok((name, file))
 }

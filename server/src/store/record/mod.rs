@@ -35,7 +35,7 @@ impl From<serde_json::Error> for RecordError {
 impl Blobs {
     /// Adds a content and returns its address.
     fn keep(&mut self, bytes: &Bytes) -> String {
-        let address = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let address = hex::encode(Sha256::digest(bytes));
         self.0.entry(address).insert_entry(bytes.clone()).key().clone()
     }
 

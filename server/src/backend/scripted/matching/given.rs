@@ -154,8 +154,7 @@ pub fn canonical(json: &Json) -> String {
 
 /// A prefix of the SHA-256.
 pub fn hash(text: &str) -> String {
-    let digits = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    digits[..HASH_DIGITS].to_owned()
+    hex::encode(Sha256::digest(text))[..HASH_DIGITS].to_owned()
 }
 
 #[cfg(test)]
