@@ -259,10 +259,13 @@ impl Store {
         let options = SqliteConnectOptions::new()
             .filename(folder.join(folder::DATABASE))
             .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             // `disk` makes the checkpoints, because it knows whether there is space for them.
             .pragma("wal_autocheckpoint", "0");
+        // The first connection, and alone: setting the journal mode, and recovering the log of a server
+        // that died, need an exclusive lock, which connections that open side by side refuse each other.
+        let writing = disk::options(&options, folder).journal_mode(SqliteJournalMode::Wal);
+        let mut connection = SqliteConnection::connect_with(&writing).await?;
         let readers = SqlitePoolOptions::new()
             // All at once and for good: a connection to a local file does not age, and what opens at its
             // first use would look like a leak.
@@ -277,8 +280,6 @@ impl Store {
             return Err(StoreError::NoDatabase(folder.to_owned()));
         }
         let room = DiskRoom::default();
-        let writing = disk::options(&options, folder);
-        let mut connection = SqliteConnection::connect_with(&writing).await?;
         let disk = Disk::open(folder, &options, &mut connection, room.clone()).await?;
         load::migrate(&readers).await?;
         let blobs = BlobStore::open(&folder.join(folder::BLOBS), room.clone()).map_err(unusable)?;

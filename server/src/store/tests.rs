@@ -446,3 +446,19 @@ async fn a_read_only_database_is_its_own_error() {
     let error = StoreError::from(failed.expect_err("it is read-only"));
     assert!(matches!(error, StoreError::ReadOnly), "{error}");
 }
+
+/// The connections of one store open side by side. Many stores at once give them the chance to conflict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn many_stores_open_side_by_side() {
+    let opened = (0..128).map(|_| {
+        tokio::spawn(async {
+            let folder = folder();
+            for _ in 0..2 {
+                open(folder.path()).await.close().await;
+            }
+        })
+    });
+    for opened in opened.collect::<Vec<_>>() {
+        opened.await.expect("each has its own folder");
+    }
+}
