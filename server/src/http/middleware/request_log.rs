@@ -1,6 +1,7 @@
 //! Logs one line per request after its response: the request, its outcome and what answered. Never
 //! logs keys, prompts, code, output or the query string.
 
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::runtime::Handle;
 use tracing::Level;
 use uuid::Uuid;
 
@@ -62,7 +64,7 @@ pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: 
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let header = HeaderValue::from_str(&id);
-    let mut line = Line::begin(&request, id, in_flight);
+    let mut line = DropLater::new(Line::begin(&request, id, in_flight));
     let trace = line.trace.clone();
     let mut response = trace.follow(next.run(request)).await;
     if let Ok(id) = header {
@@ -199,11 +201,46 @@ impl Drop for Line {
     }
 }
 
+/// Drops its value in a task of its own. The current task, which is about to send the end of a response,
+/// does not wait for the log.
+#[derive(Debug)]
+struct DropLater<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> DropLater<T> {
+    fn new(value: T) -> DropLater<T> {
+        DropLater(Some(value))
+    }
+}
+
+impl<T: Send + 'static> Deref for DropLater<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("only `drop` takes the value")
+    }
+}
+
+impl<T: Send + 'static> DerefMut for DropLater<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("only `drop` takes the value")
+    }
+}
+
+impl<T: Send + 'static> Drop for DropLater<T> {
+    fn drop(&mut self) {
+        let value = self.0.take();
+        // A runtime that is shutting down drops the task, and the value with it.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { drop(value) });
+        }
+    }
+}
+
 /// A response in progress.
 #[derive(Debug)]
 struct Logged {
     body: Body,
-    line: Line,
+    line: DropLater<Line>,
 }
 
 impl hyper::body::Body for Logged {
@@ -215,7 +252,7 @@ impl hyper::body::Body for Logged {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let line = &mut self.line;
+        let line = &mut *self.line;
         match &polled {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
