@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::namespace::{Namespace, PerNamespace};
 
@@ -42,7 +44,7 @@ impl Counts {
 impl Tally {
     /// Increments the counter and returns its previous value.
     pub fn next(&self, what: Counted<'_>) -> u64 {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let key = key(what);
         if counts.len() >= MAX_THINGS && !counts.contains_key(&key) {
             return 0;
@@ -53,7 +55,7 @@ impl Tally {
     }
 
     pub fn get(&self, what: Counted<'_>) -> u64 {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.get(&key(what)).copied().unwrap_or_default()
     }
 }

@@ -1,10 +1,8 @@
 //! Generated names: ids of interactions and calls, signatures.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -85,7 +83,7 @@ impl Ids {
 
     fn bytes(&self) -> [u8; 16] {
         let Some(seeded) = &self.0 else { return Uuid::new_v4().into_bytes() };
-        let mut seeded = seeded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seeded = seeded.lock();
         seeded.given += 1;
         let given = seeded.given.to_le_bytes();
         let hash = seeded.root.clone().chain_update(given).finalize();

@@ -2,10 +2,11 @@
 //! assertions of tests.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::chaos::fault::Fault;
@@ -314,7 +315,7 @@ impl JournalHandle {
     }
 
     fn result(&self) -> MutexGuard<'_, RequestOutcome> {
-        self.record.result.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.result.lock()
     }
 }
 

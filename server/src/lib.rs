@@ -33,6 +33,7 @@ pub mod validate;
 pub mod verify;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
 use backend::scripted::AddedScenarios;
-use engine::{Engine, FetchFrom, Fetcher, Sources};
+use engine::{Engine, FetchFrom, Fetcher, FormatChecker, Sources};
 use listen::Listeners;
 use sandbox::{Sandbox, SandboxError};
 use search::Search;
@@ -68,6 +69,8 @@ pub struct Components {
     /// Search for models; `None` disables it.
     pub search: Option<Arc<dyn Search>>,
     pub store: Store,
+    /// Belljar's own program, for child processes.
+    pub program: PathBuf,
     /// Scenarios that clients add; shared with the scripted model.
     pub additions: Arc<AddedScenarios>,
 }
@@ -108,7 +111,7 @@ pub async fn run(
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Components { listeners, sandbox, backend, search, store, additions } = components;
+    let Components { listeners, sandbox, backend, search, store, program, additions } = components;
     let files = store.files(settings.files);
     let engine = Engine::new(
         backend,
@@ -117,6 +120,7 @@ pub async fn run(
         store.clone(),
         Sources { uploads: files.clone(), fetcher: Fetcher::new(settings.fetch_from)? },
         settings.limits,
+        FormatChecker::new(program),
     );
     let engine = engine.seeded(settings.seed);
     let engine = Arc::new(match settings.http.control {

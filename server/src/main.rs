@@ -27,6 +27,7 @@ use server::config::{
     Task,
 };
 use server::doctor::{self, client};
+use server::engine::{self, CHECK_ARGUMENT};
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
 use server::recording::RecordingBackend;
@@ -66,6 +67,9 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == CHECK_ARGUMENT) {
+        return engine::check_formats();
+    }
     // Half of the processors: the code that runs needs the others, and a request is fastest if it
     // stays on one thread. At least two, so that one request does not block all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -368,7 +372,9 @@ impl Assembled {
         };
         // Last, so that an invalid configuration does not start a warden only to kill it.
         let sandbox = Arc::new(sandbox(config).await?);
-        let parts = Components { listeners, sandbox, backend, search, store, additions };
+        // The link works after the file was replaced, too.
+        let program = PathBuf::from("/proc/self/exe");
+        let parts = Components { listeners, sandbox, backend, search, store, program, additions };
         Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
     }
 }

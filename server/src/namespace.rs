@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::store::Owner;
 
@@ -66,7 +68,7 @@ struct Inner<T> {
 
 impl<T: Default> PerNamespace<T> {
     pub fn with<R>(&self, namespace: &Namespace, act: impl FnOnce(&mut T) -> R) -> R {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         inner.uses += 1;
         let now = inner.uses;
         if !inner.values.contains_key(namespace) {
@@ -79,7 +81,7 @@ impl<T: Default> PerNamespace<T> {
 
     /// Removes the namespace's value.
     pub fn clear(&self, namespace: &Namespace) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values.remove(namespace);
+        self.0.lock().values.remove(namespace);
     }
 }
 

@@ -3,7 +3,9 @@
 //! The outermost layer writes the line, but the facts become known far below it. A task-local
 //! variable connects the two.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::{JournalHandle, RequestOutcome};
 
@@ -47,7 +49,7 @@ impl Trace {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

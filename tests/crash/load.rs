@@ -1,8 +1,9 @@
 //! The clients' requests until the server dies, and the responses that they received.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Event, Reply, Stream, direct};
@@ -123,7 +124,7 @@ pub async fn ask(client: Client, mut rng: SeededRng, acknowledged: Arc<Mutex<Ack
 }
 
 fn noted(acknowledged: &Mutex<Acknowledged>, note: impl FnOnce(&mut Acknowledged)) {
-    note(&mut acknowledged.lock().expect("no client has panicked"));
+    note(&mut acknowledged.lock());
 }
 
 /// `None` if the server is gone. A response must be a success.

@@ -9,11 +9,12 @@ mod harness;
 mod load;
 mod look;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::Program;
 use load::{Acknowledged, SeededRng};
+use parking_lot::Mutex;
 
 /// Default number of crashes: enough to find a regression every time.
 const CRASHES: u64 = 15;
@@ -71,7 +72,7 @@ async fn acknowledged_data_survives_and_no_data_is_incomplete() {
         }
 
         server = start();
-        let now = std::mem::take(&mut *now.lock().expect("no client has panicked"));
+        let now = std::mem::take(&mut *now.lock());
         look::after(&server, &now).await;
         before.add(now);
         look::after(&server, &before.some_of(&mut rng)).await;

@@ -229,6 +229,7 @@ impl Builder {
                 None => sandbox,
             }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
+            program: env!("CARGO_BIN_EXE_belljar").into(),
             additions,
             search: self.search,
             store: Store::open(data.path()).await.expect("the folder is ours"),

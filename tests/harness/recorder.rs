@@ -6,9 +6,10 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// Limit of shapes for each program.
@@ -82,7 +83,7 @@ pub fn record(kind: Kind, method: &str, path: &str, status: u16, body: &Value) {
     let mut shape = DefaultHasher::new();
     (method, route(path), status).hash(&mut shape);
     shape_of(body, &mut shape);
-    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut recorder = RECORDER.lock();
     if recorder.shapes.len() == MAX_SHAPES || !recorder.shapes.insert(shape.finish()) {
         return;
     }

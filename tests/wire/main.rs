@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
 use harness::{Client, Program, recorder};
@@ -34,31 +35,40 @@ const NEEDED: [&str; 14] = [
     "/x/execute answer 200",
 ];
 
-/// The answers that the API tests of this build recorded. They have to run before this program.
-fn answers() -> Vec<Value> {
+/// The answers that the API tests got from this build of the server. Runs the API tests if they have not
+/// run yet, so that the test programs may run in any order.
+static ANSWERS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let answers = recorded();
+    if missing(&answers).is_empty() {
+        return answers;
+    }
+    let passed =
+        Command::new(env!("CARGO")).args(["test", "-p", "server", "--test", "api"]).status();
+    assert!(passed.expect("cargo built this program").success(), "the API tests failed; see above");
+    let answers = recorded();
+    let missing = missing(&answers);
+    assert!(missing.is_empty(), "there is no {missing:?} among {} answers", answers.len());
+    answers
+});
+
+/// The recorded answers that are not older than the server.
+fn recorded() -> Vec<Value> {
     let built = |path: &Path| {
         let built = fs::metadata(path).and_then(|about| about.modified()).expect("it is there");
         built.duration_since(UNIX_EPOCH).expect("it is past")
     };
     let server = built(Path::new(env!("CARGO_BIN_EXE_belljar")));
-    let mut answers = Vec::new();
-    for file in fs::read_dir(recorder::folder()).into_iter().flatten().flatten() {
-        // Answers of an older build are not used.
-        if built(&file.path()) > server {
-            let text = fs::read_to_string(file.path()).expect("it is text");
-            let lines = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON"));
-            answers.extend(lines);
-        }
-    }
+    let files = fs::read_dir(recorder::folder()).into_iter().flatten().flatten();
+    let current = files.map(|file| file.path()).filter(|file| built(file) > server);
+    let texts = current.map(|file| fs::read_to_string(file).expect("it is text"));
+    let parsed = |line: &str| serde_json::from_str(line).expect("it is JSON");
+    texts.flat_map(|text| text.lines().map(parsed).collect::<Vec<Value>>()).collect()
+}
+
+/// The kinds of answers that must be present, and are not.
+fn missing(answers: &[Value]) -> Vec<&'static str> {
     let seen: BTreeSet<String> = answers.iter().filter_map(kind_of).collect();
-    let missing: Vec<_> = NEEDED.iter().filter(|name| !seen.contains(**name)).collect();
-    assert!(
-        missing.is_empty(),
-        "there is no {missing:?} among {} answers. The API tests record them: run `cargo test -p \
-         server --test api` before this, or all of them",
-        answers.len(),
-    );
-    answers
+    NEEDED.into_iter().filter(|name| !seen.contains(*name)).collect()
 }
 
 fn kind_of(answer: &Value) -> Option<String> {
@@ -74,7 +84,7 @@ fn kind_of(answer: &Value) -> Option<String> {
 
 #[test]
 fn every_answer_is_known_to_googles_sdks() {
-    let lines: Vec<String> = answers().iter().map(Value::to_string).collect();
+    let lines: Vec<String> = ANSWERS.iter().map(Value::to_string).collect();
     let scratch = tempfile::tempdir().expect("there is a place for temporary files");
     let file = scratch.path().join("answers.jsonl");
     fs::write(&file, lines.join("\n")).expect("the disk has space");
@@ -114,8 +124,8 @@ async fn every_answer_conforms_to_the_document() {
     let paths: Vec<(Regex, &Value)> =
         paths.iter().map(|(path, operations)| (pattern(path), operations)).collect();
     let (mut held, mut unlike) = (0, Vec::new());
-    for answer in answers() {
-        let Some(schema) = schema_of(&answer, &paths) else { continue };
+    for answer in &*ANSWERS {
+        let Some(schema) = schema_of(answer, &paths) else { continue };
         let mut whole = schema.clone();
         whole["components"] = document["components"].clone();
         let validator = jsonschema::validator_for(&whole).expect("it is a schema");

@@ -36,6 +36,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
 pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
 
+/// Maximum size of all text, code and arguments of one interaction, without files. The engine refuses more.
+pub const MAX_TEXT_BYTES: usize = 16 << 20;
 /// How many events a model may be ahead of its reader.
 pub const STREAM_CAPACITY: usize = 64;
 

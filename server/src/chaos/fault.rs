@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use strum::VariantNames as _;
 
 use crate::chaos::quirk::Quirk;
 use crate::interaction::{Failure, FailureDelivery, FailureKind, Reason};
@@ -206,9 +207,8 @@ impl TryFrom<String> for Stop {
         if word == "MAX_TOKENS" {
             return Ok(Stop::MaxTokens);
         }
-        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
-        reason.map(Stop::Reason).ok_or_else(|| {
-            let known = Reason::ALL.map(Reason::as_str).join(", ");
+        word.parse().map(Stop::Reason).map_err(|_| {
+            let known = Reason::VARIANTS.join(", ");
             format!("unknown finish reason `{word}`: expected one of MAX_TOKENS, {known}")
         })
     }

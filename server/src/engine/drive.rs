@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::input::files::File;
 use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
-use super::run::{CodeRunner, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
+use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
 use crate::backend::Prompt;
 use crate::ids::Ids;
@@ -38,7 +38,7 @@ impl Engine {
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),
-            text_bytes: 0,
+            generated: Generated::default(),
         }
     }
 
@@ -55,7 +55,7 @@ impl Engine {
             ended = run.run_to_completion(turn, in_flight) => ended,
             () = cancel.cancelled() => {
                 if self.stop.is_cancelled() && run.steps.log.head().in_background() {
-                    return run.steps.log.suspend();
+                    return run.steps.log.suspend_running();
                 }
                 Ok(Event::Finished { status: Status::Cancelled, usage: run.steps.usage.total() })
             }

@@ -1,7 +1,7 @@
 //! Why an interaction did not begin. In all of these cases nothing was stored and no code ran.
 
 use super::input::files::FileError;
-use super::response_format::InvalidSchema;
+use super::response_format::SchemaError;
 use super::{MAX_BACKGROUND, MAX_CHAIN};
 use crate::backend::BackendError;
 use crate::store::StoreError;
@@ -20,8 +20,8 @@ pub enum EngineError {
     UnknownCall(String),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("invalid response schema: {0}")]
-    Schema(#[from] InvalidSchema),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("the server is stopping")]

@@ -37,7 +37,9 @@ pub use error::EngineError;
 pub use input::fetch::{FetchError, FetchFrom, Fetcher, InvalidUrlPrefix};
 pub use input::files::{FileError, Sources};
 pub use request::Request;
-pub use response_format::InvalidSchema;
+pub use response_format::{
+    ARGUMENT as CHECK_ARGUMENT, Checker as FormatChecker, SchemaError, child as check_formats,
+};
 pub use run::report::RunReport;
 pub use start::Running;
 
@@ -66,6 +68,7 @@ pub struct Engine {
     tasks: Tasks,
     background: Background,
     resuming: Semaphore,
+    formats: Arc<FormatChecker>,
     stop: CancellationToken,
 }
 
@@ -82,6 +85,7 @@ impl Engine {
         store: Store,
         sources: Sources,
         limits: Limits,
+        formats: FormatChecker,
     ) -> Engine {
         Engine {
             backend,
@@ -97,6 +101,7 @@ impl Engine {
             tasks: Tasks::default(),
             background: Background::default(),
             resuming: Semaphore::new(RESUMED_AT_A_TIME),
+            formats: Arc::new(formats),
             stop: CancellationToken::new(),
         }
     }

@@ -72,7 +72,7 @@ impl Engine {
             }
             false => None,
         };
-        let format = ResponseFormat::from_config(&request.generation_config).await?;
+        let format = ResponseFormat::from_config(&request.generation_config, &self.formats).await?;
         let (prompt, files) = self.prompt(namespace, &request).await?;
         let uploads = &self.sources.uploads;
         let instruction = request.system_instruction.as_deref();

@@ -2,8 +2,9 @@
 //! background interactions of each owner.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Owner;
@@ -36,7 +37,7 @@ impl Background {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -72,7 +73,7 @@ impl Tasks {
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -11,8 +11,9 @@ use super::step::{Citation, Found, Step};
 
 /// Maximum number of citations in one text. Further numbers are only text.
 const MAX_CITATIONS: usize = 1000;
-/// Titles and addresses of the citations in one text. Each citation repeats those of its page.
-const MAX_BYTES: usize = 1 << 20;
+/// Maximum size of the titles and addresses of all citations of an interaction. Each citation repeats those
+/// of its page.
+pub const MAX_CITATION_BYTES: usize = 1 << 20;
 
 /// The pages found in a conversation, with their numbers.
 #[derive(Debug, Default)]
@@ -49,8 +50,9 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The citations in a text, in order, each page once for a statement. Reads the text once.
-pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
+/// The citations in a text, in order, each page once for a statement. Reads the text once. Takes the size of
+/// the citations from `left`, and ends if it is not enough.
+pub fn citations(text: &str, sources: &Sources<'_>, left: &mut usize) -> Vec<Citation> {
     let mut found: Vec<Citation> = Vec::new();
     if sources.pages.is_empty() {
         return found;
@@ -59,7 +61,6 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
     let mut last: Option<(Range<usize>, usize)> = None;
     // Pages already cited for that statement.
     let mut cited: HashSet<&str> = HashSet::new();
-    let mut bytes = 0;
     let mut in_code = false;
     let mut at = 0;
     while let Some(open) = text[at..].find('[').map(|found| at + found) {
@@ -83,10 +84,11 @@ pub fn citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
         }
         let pages = pages.into_iter().filter(|_| !range.is_empty());
         for page in pages.filter(|page| cited.insert(&page.url)) {
-            bytes += page.title.len() + page.url.len();
-            if found.len() == MAX_CITATIONS || bytes > MAX_BYTES {
+            let after = left.checked_sub(page.title.len() + page.url.len());
+            let Some(after) = after.filter(|_| found.len() < MAX_CITATIONS) else {
                 return found;
-            }
+            };
+            *left = after;
             found.push(Citation {
                 title: page.title.clone(),
                 url: page.url.clone(),
@@ -163,6 +165,11 @@ fn is_wide_mark(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn all_citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
+        let mut left = MAX_CITATION_BYTES;
+        citations(text, sources, &mut left)
+    }
     use crate::interaction::SearchResult;
 
     fn page(name: &str) -> Found {
@@ -181,7 +188,7 @@ mod tests {
     /// Each citation as `page: statement`.
     fn cited(text: &str) -> Vec<String> {
         let steps = [search(&["a", "b"]), search(&["b", "c"])];
-        let citations = citations(text, &Sources::new(&steps));
+        let citations = all_citations(text, &Sources::new(&steps));
         let name = |citation: &Citation| citation.title.to_lowercase();
         citations
             .iter()
@@ -211,7 +218,7 @@ mod tests {
         let steps =
             [Step::SearchResult(SearchResult { found: vec![long], ..SearchResult::default() })];
         let text = "It is so [1]. ".repeat(1000);
-        assert_eq!(citations(&text, &Sources::new(&steps)).len(), 10);
+        assert_eq!(all_citations(&text, &Sources::new(&steps)).len(), 10);
     }
 
     #[test]
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn ranges_count_bytes() {
         let steps = [search(&["a"])];
-        let citations = citations("Ja. Grüße 👋 [1]", &Sources::new(&steps));
+        let citations = all_citations("Ja. Grüße 👋 [1]", &Sources::new(&steps));
         assert_eq!(citations[0].range, 4..16);
     }
 
@@ -249,13 +256,13 @@ mod tests {
         let sources = Sources::new(&steps);
         for unit in ["`[9] ", "[1", "[", "[ ", "[9] ", "`", "a. [9] ", "[1,", "``[x] "] {
             let text = unit.repeat(BYTES / unit.len());
-            assert_eq!(citations(&text, &sources), [], "{unit}");
+            assert_eq!(all_citations(&text, &sources), [], "{unit}");
         }
         let code = "`[1] ".repeat(BYTES / 5);
-        assert_eq!(citations(&code, &Sources::default()), []);
+        assert_eq!(all_citations(&code, &Sources::default()), []);
         let cited = "It is so [1]. ".repeat(BYTES / 14);
-        assert_eq!(citations(&cited, &sources).len(), MAX_CITATIONS);
-        assert_eq!(citations(&cited, &Sources::default()), []);
+        assert_eq!(all_citations(&cited, &sources).len(), MAX_CITATIONS);
+        assert_eq!(all_citations(&cited, &Sources::default()), []);
     }
 
     #[test]
@@ -265,7 +272,7 @@ mod tests {
         let sources = Sources::new(&steps);
         assert_eq!(sources.pages.len(), PAGES);
         let all = format!("All [{}].", vec![PAGES.to_string(); 100_000].join(","));
-        assert_eq!(citations(&all, &sources).len(), 1);
+        assert_eq!(all_citations(&all, &sources).len(), 1);
     }
 
     #[test]
@@ -273,7 +280,19 @@ mod tests {
         let steps = [many_pages(2 * MAX_CITATIONS)];
         let numbers: Vec<String> = (1..=2 * MAX_CITATIONS).map(|n| n.to_string()).collect();
         let text = format!("All [{}].", numbers.join(", "));
-        assert_eq!(citations(&text, &Sources::new(&steps)).len(), MAX_CITATIONS);
+        assert_eq!(all_citations(&text, &Sources::new(&steps)).len(), MAX_CITATIONS);
+    }
+
+    /// An answer may have thousands of texts.
+    #[test]
+    fn all_texts_share_the_size_of_their_citations() {
+        let steps = [many_pages(1)];
+        let sources = Sources::new(&steps);
+        let one = all_citations("It is so [1].", &sources);
+        let bytes = one[0].title.len() + one[0].url.len();
+        let mut left = 2 * bytes + 1;
+        let texts = (0..4).map(|_| citations("It is so [1].", &sources, &mut left).len());
+        assert_eq!(texts.collect::<Vec<_>>(), [1, 1, 0, 0]);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 //!
 //! Events are the only record of an interaction: the reply, `GET`, the stream and the next turn's
 //! history are derived from them.
+//!
+//! Enums without data have their names once: `strum` gives Google's, and `serde` those in the database,
+//! which cannot change.
 
-use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 use super::passthrough;
 use super::step::{
@@ -60,7 +64,22 @@ pub enum Summaries {
 }
 
 /// The urgency that the client requested. It changes nothing but the response's `service_tier`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    IntoStaticStr,
+    EnumIter,
+    EnumString,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ServiceTier {
     Flex,
     #[default]
@@ -70,33 +89,17 @@ pub enum ServiceTier {
 }
 
 impl ServiceTier {
-    pub const ALL: [ServiceTier; 4] =
-        [ServiceTier::Flex, ServiceTier::Standard, ServiceTier::Priority, ServiceTier::Deferred];
-
     pub fn as_str(self) -> &'static str {
-        match self {
-            ServiceTier::Flex => "flex",
-            ServiceTier::Standard => "standard",
-            ServiceTier::Priority => "priority",
-            ServiceTier::Deferred => "deferred",
-        }
-    }
-}
-
-/// The error for an unknown service tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownTier;
-
-impl FromStr for ServiceTier {
-    type Err = UnknownTier;
-
-    fn from_str(name: &str) -> Result<ServiceTier, UnknownTier> {
-        ServiceTier::ALL.into_iter().find(|tier| tier.as_str() == name).ok_or(UnknownTier)
+        self.into()
     }
 }
 
 /// The status of an interaction, with Google's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumIter, VariantNames, Serialize, Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     InProgress,
     /// Function calls wait for results from the client.
@@ -106,6 +109,12 @@ pub enum Status {
     Incomplete,
     Failed,
     Cancelled,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Why an interaction failed. The message is shown to the client.
@@ -141,7 +150,8 @@ pub enum FailureDelivery {
     ConnectionDrop,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// A retry of the same request cannot succeed.
     InvalidRequest,
@@ -170,7 +180,21 @@ pub enum FailureKind {
 }
 
 /// Why a model stopped early, with Google's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    IntoStaticStr,
+    EnumIter,
+    EnumString,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     Safety,
     Recitation,
@@ -193,48 +217,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 18] = [
-        Reason::Safety,
-        Reason::Recitation,
-        Reason::Language,
-        Reason::Blocklist,
-        Reason::ProhibitedContent,
-        Reason::Spii,
-        Reason::MalformedFunctionCall,
-        Reason::UnexpectedToolCall,
-        Reason::TooManyToolCalls,
-        Reason::ImageSafety,
-        Reason::ImageProhibitedContent,
-        Reason::ImageRecitation,
-        Reason::ImageOther,
-        Reason::NoImage,
-        Reason::MissingThoughtSignature,
-        Reason::MalformedResponse,
-        Reason::ModelArmor,
-        Reason::Other,
-    ];
-
     pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Safety => "SAFETY",
-            Reason::Recitation => "RECITATION",
-            Reason::Language => "LANGUAGE",
-            Reason::Blocklist => "BLOCKLIST",
-            Reason::ProhibitedContent => "PROHIBITED_CONTENT",
-            Reason::Spii => "SPII",
-            Reason::MalformedFunctionCall => "MALFORMED_FUNCTION_CALL",
-            Reason::UnexpectedToolCall => "UNEXPECTED_TOOL_CALL",
-            Reason::TooManyToolCalls => "TOO_MANY_TOOL_CALLS",
-            Reason::ImageSafety => "IMAGE_SAFETY",
-            Reason::ImageProhibitedContent => "IMAGE_PROHIBITED_CONTENT",
-            Reason::ImageRecitation => "IMAGE_RECITATION",
-            Reason::ImageOther => "IMAGE_OTHER",
-            Reason::NoImage => "NO_IMAGE",
-            Reason::MissingThoughtSignature => "MISSING_THOUGHT_SIGNATURE",
-            Reason::MalformedResponse => "MALFORMED_RESPONSE",
-            Reason::ModelArmor => "MODEL_ARMOR",
-            Reason::Other => "OTHER",
-        }
+        self.into()
     }
 }
 

@@ -19,7 +19,7 @@ mod step;
 mod turn;
 pub mod usage;
 
-pub use cite::{Sources, citations};
+pub use cite::{MAX_CITATION_BYTES, Sources, citations};
 pub use event::{
     Delta, Event, Failure, FailureDelivery, FailureKind, InteractionSettings, Projection, Reason,
     ServiceTier, Status, StepStart, Summaries,

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// One entry of an interaction, in the words of Gemini's Interactions API.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,12 +80,31 @@ pub struct Media {
     pub source: Source,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    IntoStaticStr,
+    EnumString,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum MediaKind {
     Image,
     Audio,
     Video,
     Document,
+}
+
+impl MediaKind {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +138,11 @@ pub struct CodeResult {
 }
 
 /// How a run ended. Clients get everything but `Ok` as an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames, Serialize, Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Ok,
     Failed,
@@ -126,11 +151,7 @@ pub enum Outcome {
 
 impl Outcome {
     pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Failed => "failed",
-            Outcome::DeadlineExceeded => "deadline_exceeded",
-        }
+        self.into()
     }
 
     pub fn is_error(self) -> bool {

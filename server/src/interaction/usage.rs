@@ -4,11 +4,14 @@
 //! model's own counts replace the estimate; during it, and for single steps, there is only the
 //! estimate.
 
+use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr, VariantNames};
+
 use super::event::{Delta, Event, StepStart};
 use super::step::{Content, Media, MediaKind, Source, Step};
 
 /// What tokens represent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumIter, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Modality {
     Text,
     Image,
@@ -18,24 +21,15 @@ pub enum Modality {
 }
 
 impl Modality {
-    pub const ALL: [Modality; 5] =
-        [Modality::Text, Modality::Image, Modality::Audio, Modality::Video, Modality::Document];
-
     /// The name in the interactions API. The other API has it in capitals.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Modality::Text => "text",
-            Modality::Image => "image",
-            Modality::Audio => "audio",
-            Modality::Video => "video",
-            Modality::Document => "document",
-        }
+        self.into()
     }
 }
 
 /// Numbers of tokens by modality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tokens([u64; Modality::ALL.len()]);
+pub struct Tokens([u64; Modality::VARIANTS.len()]);
 
 impl Tokens {
     pub fn new(modality: Modality, count: u64) -> Tokens {
@@ -59,7 +53,7 @@ impl Tokens {
     /// Text, and every other modality that is not zero.
     pub fn by_modality(&self) -> impl Iterator<Item = (Modality, u64)> {
         let counts = self.0;
-        let all = Modality::ALL.into_iter().zip(counts);
+        let all = Modality::iter().zip(counts);
         all.filter(|(modality, count)| *modality == Modality::Text || *count > 0)
     }
 
@@ -68,7 +62,7 @@ impl Tokens {
     pub fn scaled_to(&self, total: u64) -> Tokens {
         let estimated = u128::from(self.total());
         let mut tokens = Tokens::default();
-        for modality in Modality::ALL.into_iter().skip(1) {
+        for modality in Modality::iter().skip(1) {
             let share = u128::from(self.count(modality)) * u128::from(total);
             let share = share.checked_div(estimated).unwrap_or_default();
             tokens.0[modality as usize] = u64::try_from(share).unwrap_or(total);

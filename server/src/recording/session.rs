@@ -1,10 +1,11 @@
 //! Collects the events of one interaction for a recording. Cheap to clone, and empty unless the
 //! request is recorded.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Extensions;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -182,7 +183,7 @@ impl RecordingSession {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Option<Recording>>> {
-        self.0.as_ref().map(|state| state.recording.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.as_ref().map(|state| state.recording.lock())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::index::{Place, RecordMode, RecordedOutcome, RecordingIndex};
@@ -142,7 +143,7 @@ impl RecordingWriter {
             given.push(json!({"name": name, "mime_type": mime_type, "file": file.path()}));
             files.push(file);
         }
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.lock();
         let outcome = if recording.has_failed() {
             RecordedOutcome::Failed
         } else {

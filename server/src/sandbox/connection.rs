@@ -1,10 +1,11 @@
 //! Connections to the warden, and one that is opened in advance.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use protocol::{FrameError, Reply, Request};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
@@ -51,13 +52,13 @@ impl Dialer {
         runtime.spawn(async move {
             // A missing warden is reported when a connection is needed.
             if let Ok(connection) = dialer.connect_now().await {
-                *dialer.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+                *dialer.spare.lock() = Some(connection);
             }
         });
     }
 
     fn take(&self) -> Option<Connection> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.spare.lock().take()
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bm25::{Embedder, EmbedderBuilder, Scorer, Tokenizer};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use reqwest::Url;
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -114,7 +115,7 @@ impl Search for Folder {
 
 impl Documents {
     fn find(&self, query: &str) -> Result<Vec<Found>, FolderError> {
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.lock();
         let (files, left_out) = self.files()?;
         if std::mem::replace(&mut index.left_out, left_out) != left_out && left_out > 0 {
             tracing::warn!(left_out, limits = ?self.limits, "some documents are not searched");

@@ -1,9 +1,10 @@
 //! The log of one interaction: appending events, and following them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::blobs::BlobStore;
@@ -129,7 +130,7 @@ impl Log {
         self.send(events).await.map(drop)
     }
 
-    /// Counts that the interaction is resumed, and returns how often that happened since its last event.
+    /// Counts that the interaction is resumed, and returns how often that happened without a shutdown.
     pub async fn count_resume(&self) -> Result<u32, StoreError> {
         match &self.disk {
             Some(disk) => disk.writer.count_resume(disk.number).await,
@@ -256,6 +257,14 @@ impl Log {
         });
     }
 
+    /// The same for an interaction that is running, whose last resumption did not end the server.
+    pub fn suspend_running(&self) {
+        if let Some(disk) = &self.disk {
+            disk.writer.discount_resume_soon(disk.number);
+        }
+        self.suspend();
+    }
+
     pub fn is_suspended(&self) -> bool {
         self.progress.borrow().suspended
     }
@@ -277,7 +286,7 @@ impl Log {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -30,9 +30,10 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::Connection as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -304,7 +305,7 @@ impl Store {
             store.register(Log::unfinished(read.head, read.created, disk, read.entries))
         });
         let logs = logs.collect();
-        *store.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = logs;
+        *store.0.unfinished.lock() = logs;
         Ok(store)
     }
 
@@ -328,7 +329,7 @@ impl Store {
     /// Takes the logs of background interactions that the last server did not finish. The second
     /// call returns none.
     pub fn unfinished(&self) -> Vec<Arc<Log>> {
-        std::mem::take(&mut *self.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.unfinished.lock())
     }
 
     fn disk(&self, number: i64, rows: usize) -> log::Disk {
@@ -444,14 +445,14 @@ impl Store {
         self.0.readers.close().await;
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Weak<Log>>> {
         self.0.live()
     }
 }
 
 impl Inner {
-    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Log>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Weak<Log>>> {
+        self.live.lock()
     }
 
     /// Removes a log from the list when it has been dropped.

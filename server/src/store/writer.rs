@@ -43,6 +43,10 @@ enum Job {
         number: i64,
         done: oneshot::Sender<Result<u32, StoreError>>,
     },
+    /// Does not count the last resumption of an interaction.
+    Suspend {
+        number: i64,
+    },
     Files(Change, oneshot::Sender<Result<Applied, StoreError>>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -104,11 +108,17 @@ impl Writer {
         deleted.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Counts that an interaction is resumed, and returns how often that happened since its last event.
+    /// Counts that an interaction is resumed, and returns how often that happened without a shutdown.
     pub async fn count_resume(&self, number: i64) -> Result<u32, StoreError> {
         let (done, counted) = oneshot::channel();
         self.0.send(Job::Resume { number, done }).await.map_err(|_| StoreError::Closed)?;
         counted.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Does not count the last resumption of an interaction, because the server is shutting down.
+    pub fn discount_resume_soon(&self, number: i64) {
+        // If the queue is full, the resumption stays counted.
+        let _ = self.0.try_send(Job::Suspend { number });
     }
 
     /// Changes the rows of files and uploads.
@@ -184,6 +194,12 @@ async fn write(
                     disk.room.note(&result);
                     // The task that asked may have been cancelled.
                     let _ = done.send(result);
+                }
+                Job::Suspend { number } => {
+                    let result = discount_resume(&mut connection, number).await;
+                    if let Err(error) = disk.explain(result).await {
+                        tracing::warn!(%error, "resumption stays counted");
+                    }
                 }
                 Job::Files(change, done) => {
                     let result = apply(&mut connection, change, &mut disk).await;
@@ -304,15 +320,20 @@ async fn delete(
 /// An update of a row that exists: the database grows by no page, so the disk needs no preparation.
 async fn count_resume(connection: &mut SqliteConnection, number: i64) -> Result<u32, StoreError> {
     let row = sqlx::query(
-        "UPDATE interactions SET resumes = CASE resumed_at WHEN events THEN resumes + 1 ELSE 1 END, \
-           resumed_at = events \
-         FROM (SELECT count(*) AS events FROM events WHERE interaction = $1) \
-         WHERE number = $1 RETURNING resumes",
+        "UPDATE interactions SET resumes = resumes + 1 WHERE number = $1 RETURNING resumes",
     )
     .bind(number)
     .fetch_one(connection)
     .await?;
     Ok(row.try_get(0)?)
+}
+
+async fn discount_resume(connection: &mut SqliteConnection, number: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE interactions SET resumes = resumes - 1 WHERE number = $1 AND resumes > 0")
+        .bind(number)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn delete_rows(

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server::search::{Folder, FolderLimits, Searxng};
 use tokio::net::TcpListener;
@@ -334,7 +335,7 @@ async fn a_search_that_was_not_offered_is_an_unexpected_tool_call() {
 /// A SearXNG on loopback with a fixed answer.
 struct Engine {
     url: String,
-    asked: Arc<std::sync::Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -343,17 +344,17 @@ type FixedAnswer = (u16, String, Duration);
 impl Engine {
     async fn start(fixed: FixedAnswer) -> Engine {
         async fn answer(
-            State((fixed, asked)): State<(FixedAnswer, Arc<std::sync::Mutex<Vec<String>>>)>,
+            State((fixed, asked)): State<(FixedAnswer, Arc<Mutex<Vec<String>>>)>,
             RawQuery(query): RawQuery,
         ) -> Response {
-            asked.lock().expect("the lock is not poisoned").push(query.unwrap_or_default());
+            asked.lock().push(query.unwrap_or_default());
             let (status, body, wait) = fixed;
             tokio::time::sleep(wait).await;
             let location = ("location", "http://127.0.0.1:9/");
             let response = Response::builder().status(status).header(location.0, location.1);
             response.body(Body::from(body)).expect("it is right")
         }
-        let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
         let router =
             Router::new().route("/in/search", get(answer)).with_state((fixed, Arc::clone(&asked)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
@@ -394,7 +395,7 @@ async fn searxng_is_queried_and_parsed_leniently() {
         ]
     );
     assert_eq!(cited(&answer["steps"][2]["content"][0]), ["https://a.example/: So"]);
-    let asked = engine.asked.lock().expect("the lock is not poisoned").clone();
+    let asked = engine.asked.lock().clone();
     assert_eq!(asked, ["q=moss+%26+fern&format=json"]);
 }
 
@@ -419,11 +420,7 @@ async fn a_failed_search_is_a_result_and_the_turn_continues() {
         assert_eq!(result["is_error"], true, "{status}: {result}");
         assert_eq!(result["result"].get(1), None);
         assert_eq!((&answer["status"], types(&answer)[2]), (&json!("completed"), "model_output"));
-        assert_eq!(
-            engine.asked.lock().expect("the lock is not poisoned").len(),
-            1,
-            "{status}: once"
-        );
+        assert_eq!(engine.asked.lock().len(), 1, "{status}: once");
     }
 }
 

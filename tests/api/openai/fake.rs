@@ -2,7 +2,7 @@
 //! hostile or correct.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server::backend::gemini::{self, Execution, Gemini};
 use server::backend::openai::{Has, Model, OpenAi};
@@ -106,13 +107,13 @@ impl Fake {
 
     /// A header of the first request.
     pub fn header(&self, name: &str) -> String {
-        let asked = self.shared.asked.lock().expect("the lock is not poisoned");
+        let asked = self.shared.asked.lock();
         asked[0].0[name].to_str().expect("it is text").to_owned()
     }
 
     /// All requests, oldest first.
     pub fn asked(&self) -> Vec<Value> {
-        let asked = self.shared.asked.lock().expect("the lock is not poisoned");
+        let asked = self.shared.asked.lock();
         asked.iter().map(|(_, body)| body.clone()).collect()
     }
 
@@ -133,8 +134,8 @@ impl Drop for Leaving {
 
 async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
     let body = serde_json::from_str(&body).expect("the request is JSON");
-    shared.asked.lock().expect("the lock is not poisoned").push((headers, body));
-    let next = shared.answers.lock().expect("the lock is not poisoned").pop_front();
+    shared.asked.lock().push((headers, body));
+    let next = shared.answers.lock().pop_front();
     match next.unwrap_or_else(|| status(500, "the test has no more answers")) {
         Answer::Whole(status, (name, value), body) => Response::builder()
             .status(status)

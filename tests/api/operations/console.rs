@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -67,7 +68,7 @@ impl Console {
         let received = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                received.0.lock().expect("the lock is not poisoned").push(line);
+                received.0.lock().push(line);
                 received.1.notify_all();
             }
         });
@@ -108,7 +109,7 @@ impl Console {
     fn line(&self, words: &[&str]) -> String {
         let (lines, changed) = &*self.lines;
         let deadline = Instant::now() + WITHIN;
-        let mut lines = lines.lock().expect("the lock is not poisoned");
+        let mut lines = lines.lock();
         loop {
             let fits = |line: &&String| words.iter().all(|word| line.contains(word));
             if let Some(line) = lines.iter().find(fits) {
@@ -116,12 +117,12 @@ impl Console {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no line has {words:?}:\n{}", lines.join("\n"));
-            lines = changed.wait_timeout(lines, left).expect("the lock is not poisoned").0;
+            changed.wait_for(&mut lines, left);
         }
     }
 
     fn all(&self) -> String {
-        self.lines.0.lock().expect("the lock is not poisoned").join("\n")
+        self.lines.0.lock().join("\n")
     }
 
     fn signal(&self, signal: Signal) {

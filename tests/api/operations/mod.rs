@@ -12,4 +12,5 @@ mod http2;
 mod http_protocol;
 mod limits;
 mod logs;
+mod response_schemas;
 mod tenants;

@@ -5,6 +5,11 @@
 //! With large pages, forking the zygote copies a tenth of the page-table entries, and tearing a cell
 //! down frees a tenth.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "it works after a fork, without a table of waiting threads"
+)]
+
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 

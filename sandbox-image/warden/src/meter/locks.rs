@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::meter::budget::Budget;
 use crate::process::tree::Member;
@@ -40,7 +42,7 @@ fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
 
 /// The list, at most a second old.
 fn found() -> io::Result<Arc<Found>> {
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock();
     if let Some((at, found, _)) = &*last
         && at.elapsed() < LOOK_EVERY
     {

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::process::{Gid, Uid};
 
 /// Number of users. More than the number of cells that run or have just ended.
@@ -49,7 +50,7 @@ impl UidPool {
     }
 
     pub fn take(self: &Arc<UidPool>) -> Option<CellUser> {
-        let id = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        let id = self.free.lock().pop_front()?;
         Some(CellUser { id, users: Arc::clone(self) })
     }
 }
@@ -81,7 +82,7 @@ impl CellUser {
 
 impl Drop for CellUser {
     fn drop(&mut self) {
-        self.users.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.id);
+        self.users.free.lock().push_back(self.id);
     }
 }
 

@@ -8,8 +8,8 @@ use super::Execution;
 use crate::backend::upstream::python::{self, ABOUT_CODE, RUN_PYTHON, WITH_TOOL};
 use crate::backend::{Function, Prompt};
 use crate::interaction::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, SearchCall,
-    SearchResult, Source, Step,
+    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, SearchCall, SearchResult,
+    Source, Step,
 };
 
 /// Tools that only the upstream has.
@@ -214,12 +214,7 @@ fn of_media(Media { kind, mime_type, source }: &Media) -> Value {
     if matches!(source, Source::Uri(uri) if lies_here(uri)) {
         return json!({"type": "text", "text": LIES_HERE});
     }
-    let kind = match kind {
-        MediaKind::Image => "image",
-        MediaKind::Audio => "audio",
-        MediaKind::Video => "video",
-        MediaKind::Document => "document",
-    };
+    let kind = kind.as_str();
     let mut media = match source {
         Source::Inline(data) => json!({"type": kind, "data": STANDARD.encode(data)}),
         Source::Uri(uri) => json!({"type": kind, "uri": uri}),
@@ -243,6 +238,7 @@ fn lies_here(uri: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interaction::MediaKind;
 
     #[test]
     fn uploaded_files_are_not_requested_from_the_upstream() {

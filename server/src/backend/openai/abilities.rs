@@ -1,7 +1,8 @@
 //! What a model supports. Nothing has to be configured: rejections by its server are remembered.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::reading::Way;
 use crate::backend::upstream::UpstreamError;
@@ -55,7 +56,7 @@ impl Memory {
             Has::Yes => true,
             Has::No => false,
             Has::Auto => {
-                let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut models = self.0.lock();
                 !models.get_mut(model).is_some_and(|lacks| *lacks.of(ability))
             }
         }
@@ -63,7 +64,7 @@ impl Memory {
 
     /// The way in which the model last ran code, when it had a choice.
     pub fn way(&self, model: &str) -> Option<Way> {
-        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let models = self.0.lock();
         models.get(model).and_then(|known| known.way)
     }
 
@@ -76,7 +77,7 @@ impl Memory {
     }
 
     fn about(&self, model: &str, learn: impl FnOnce(&mut Known)) {
-        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = self.0.lock();
         if !models.contains_key(model) && models.len() >= MAX_MODELS {
             models.clear(); // they are detected again
         }

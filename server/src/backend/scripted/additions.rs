@@ -1,8 +1,8 @@
 //! Scenarios that clients add for their tests, in addition to those of the folder.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::scenario::library::Scenarios;
@@ -72,13 +72,13 @@ impl AddedScenarios {
 
     /// Registers loaded scenarios, so that they are listed too.
     pub fn beside(&self, loaded: watch::Receiver<Scenarios>) {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(loaded);
+        self.loaded.lock().push(loaded);
     }
 
     /// All scenarios of a namespace, in matching order.
     pub fn all(&self, namespace: &Namespace) -> Vec<Scenario> {
         let mut all = self.of(namespace).to_vec();
-        for loaded in self.loaded.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for loaded in self.loaded.lock().iter() {
             all.extend(loaded.borrow().iter().cloned());
         }
         all

@@ -42,14 +42,10 @@ struct Restored {
     runs: Vec<(String, CodeResult)>,
 }
 
-/// Maximum number of times that an interaction is resumed without another event in its log. An
-/// interaction that ends the server would end it after each start.
+/// Maximum number of servers that resume an interaction and end without a shutdown. An interaction that
+/// ends the server would end it after each start. That it adds events before does not matter: a model that
+/// writes something else each time does so.
 const MAX_RESUMES: u32 = 5;
-
-/// Counts an attempt. If the disk is full, it cannot be counted.
-async fn may_resume(log: &Log) -> bool {
-    log.count_resume().await.map_or(true, |attempts| attempts <= MAX_RESUMES)
-}
 
 impl Engine {
     /// Resumes the background interactions that the last server did not finish, as soon as cells
@@ -92,7 +88,15 @@ impl Engine {
                 return drive::end(&log, vec![cancelled]).await;
             }
         };
-        if !may_resume(&log).await {
+        let attempts = match log.count_resume().await {
+            Ok(attempts) => attempts,
+            Err(error) => {
+                // On a full disk it could not write events either. The next server may resume it.
+                tracing::error!(interaction.id = %log.head().id, %error, "interaction not resumed");
+                return log.suspend();
+            }
+        };
+        if attempts > MAX_RESUMES {
             tracing::error!(interaction.id = %log.head().id, "interaction resumed too often");
             let why = "The server stopped each time it resumed this interaction.";
             let failed = Event::Failed(Failure::new(FailureKind::Internal, why));
@@ -116,7 +120,7 @@ impl Engine {
     /// The run of an interaction, as it was when its server ended.
     async fn restore(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = state::decode(log.head())?;
-        let format = ResponseFormat::from_config(&request.generation_config)
+        let format = ResponseFormat::from_config(&request.generation_config, &self.formats)
             .await
             .map_err(EngineError::from)?;
         let (mut prompt, files) = self.prompt(&namespace, &request).await?;

@@ -7,9 +7,6 @@ use crate::interaction::{Failure, FailureKind};
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 
-/// Maximum size of everything that a model generates in one interaction, without files.
-pub const MAX_TEXT_BYTES: usize = 16 << 20;
-
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -20,8 +17,9 @@ pub enum RunError {
     DifferentResult,
     #[error("the model called other functions after a restart")]
     DifferentCalls,
-    #[error("the model generated more than {} MiB of text", MAX_TEXT_BYTES >> 20)]
-    TooMuchText,
+    /// With the limit.
+    #[error("the model generated more than {0}")]
+    TooMuch(String),
     #[error("the answer does not match the response format: {0}")]
     InvalidAnswer(String),
     #[error(transparent)]
@@ -59,10 +57,9 @@ impl RunError {
                 (FailureKind::Unavailable, why.clone())
             }
             RunError::StreamEnded => return failure::stream_ended(),
-            RunError::TooMuchText => (
-                FailureKind::Unavailable,
-                format!("The model generated more than {} MiB of text.", MAX_TEXT_BYTES >> 20),
-            ),
+            RunError::TooMuch(limit) => {
+                (FailureKind::Unavailable, format!("The model generated more than {limit}."))
+            }
             RunError::DifferentResult => (
                 FailureKind::Internal,
                 "The server was restarted, and code that it ran again had another result."

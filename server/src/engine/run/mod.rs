@@ -8,6 +8,7 @@
 mod code;
 mod error;
 mod gate;
+mod generated;
 pub mod report;
 pub mod steps;
 pub mod usage;
@@ -31,10 +32,10 @@ use crate::sandbox::RunOutput;
 use crate::search::{self, Search};
 use crate::store::StoreError;
 pub use code::CodeRunner;
-use error::MAX_TEXT_BYTES;
 pub use error::RunError;
 pub use gate::ResponseGate;
 use gate::{Checked, Correction};
+pub use generated::Generated;
 use report::RunReport;
 pub use steps::StepWriter;
 
@@ -52,8 +53,8 @@ pub struct Run {
     pub call_identity: Option<CallIdentity>,
     /// Empty unless the interaction began before a restart.
     pub resumed: ResumedState,
-    /// Size of what the model generated so far.
-    pub text_bytes: usize,
+    /// What the model has generated so far.
+    pub generated: Generated,
 }
 
 /// How a turn of the model ended.
@@ -153,10 +154,7 @@ impl Run {
                     event
                 }
             };
-            self.text_bytes += event.text_bytes();
-            if self.text_bytes > MAX_TEXT_BYTES {
-                return Err(RunError::TooMuchText);
-            }
+            self.generated.add(&event, self.steps.count())?;
             turn = match event {
                 ModelEvent::Code(code) => {
                     let turn = self.end_step(turn);

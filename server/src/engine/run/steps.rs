@@ -6,8 +6,9 @@ use super::usage::Counter;
 use crate::backend::Passthrough;
 use crate::ids::Ids;
 use crate::interaction::{
-    AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall, Media,
-    PassthroughStep, SearchCall, SearchResult, Sources, Step, StepStart, citations,
+    AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall,
+    MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Sources, Step, StepStart,
+    citations,
 };
 use crate::journal::JournalHandle;
 use crate::search;
@@ -28,6 +29,8 @@ pub struct StepWriter {
     /// The step that is being written.
     open: Option<Open>,
     next_index: usize,
+    /// What the citations of the interaction may still take.
+    citation_bytes: usize,
     /// Whether texts are searched for citations. In JSON, brackets are lists.
     pub cites: bool,
 }
@@ -54,6 +57,7 @@ impl StepWriter {
             unwritten: Vec::new(),
             open: None,
             next_index: 0,
+            citation_bytes: MAX_CITATION_BYTES,
             cites: true,
         }
     }
@@ -62,6 +66,11 @@ impl StepWriter {
     pub fn restore(&mut self, steps: usize, open: Option<Open>) {
         self.next_index = steps;
         self.open = open;
+    }
+
+    /// The number of steps so far.
+    pub fn count(&self) -> usize {
+        self.next_index
     }
 
     pub fn record(&mut self, event: Event) {
@@ -129,7 +138,7 @@ impl StepWriter {
             }
             Some(Open::Text { index, text }) => {
                 let citations = if self.cites && turn.has_sources() {
-                    citations(&text, &Sources::new(turn.steps()))
+                    citations(&text, &Sources::new(turn.steps()), &mut self.citation_bytes)
                 } else {
                     Vec::new()
                 };

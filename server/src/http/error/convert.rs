@@ -2,7 +2,7 @@
 
 use super::{ApiError, Code};
 use crate::backend::BackendError;
-use crate::engine::{EngineError, FetchError, FileError};
+use crate::engine::{EngineError, FetchError, FileError, SchemaError};
 use crate::http::wire::WireError;
 use crate::interaction::Failure;
 use crate::sandbox::SandboxError;
@@ -93,8 +93,11 @@ impl From<EngineError> for ApiError {
                 ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
             }
             EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
-            EngineError::Schema(error) => {
-                ApiError::invalid(format!("Invalid response schema: {error}."))
+            EngineError::Schema(error @ SchemaError::Invalid(_)) => {
+                ApiError::invalid(sentence(&error.to_string()))
+            }
+            EngineError::Schema(error @ SchemaError::Unchecked(_)) => {
+                ApiError::new(Code::Unavailable, sentence(&error.to_string()))
             }
             EngineError::File(error) => error.into(),
             EngineError::Backend(BackendError::Refused(why)) => ApiError::invalid(why),

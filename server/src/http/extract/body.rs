@@ -9,7 +9,7 @@
 //! parsed outside of the threads that handle requests.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::budget::{self, Budget, Share};
@@ -75,7 +76,7 @@ impl Intake {
     fn take(&self, bytes: usize) -> Result<(), ApiError> {
         let share = self.limits.all.take(bytes);
         let share = share.ok_or_else(|| ApiError::new(Code::Unavailable, BUSY))?;
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).add(share);
+        self.taken.lock().add(share);
         Ok(())
     }
 }
@@ -85,7 +86,7 @@ pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;
-    let taken = std::mem::take(&mut *intake.taken.lock().unwrap_or_else(PoisonError::into_inner));
+    let taken = std::mem::take(&mut *intake.taken.lock());
     if taken.is_empty() { response } else { holding(response, taken) }
 }
 

@@ -2,7 +2,7 @@
 //! still sends, the client would see a broken pipe instead of the error.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 /// Maximum size that is read, and timeout. The connection of a client that sends more is closed.
@@ -54,7 +55,7 @@ pub async fn before(response: Response, body: Option<Shared>) -> Response {
 
 impl Shared {
     fn with<T>(&self, act: impl FnOnce(&mut Body) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.0.lock())
     }
 }
 

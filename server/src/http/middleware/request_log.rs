@@ -19,8 +19,8 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::http::error::{ApiError, Code};
-use crate::http::wire::interaction::word;
 use crate::http::{REQUEST_ID, RequestId};
+use crate::interaction::Status;
 use crate::trace::{Found, Trace};
 
 /// The log target, as used in `BELLJAR_LOG`.
@@ -170,7 +170,7 @@ impl Line {
                     runs = ran,
                     failed_runs = ran.map(|_| result.failed_runs),
                     interaction.id = result.interaction_id.as_deref(),
-                    interaction.status = result.status.map(word),
+                    interaction.status = result.status.map(Status::as_str),
                     sent_bytes = self.status.map(|_| self.bytes),
                     events = self.is_stream.then_some(self.events),
                     request.id = %self.id,

@@ -1,11 +1,12 @@
 //! Schemas of responses. `tests/wire` checks every response of the API tests against them.
 
 use serde_json::{Map, Value, json};
+use strum::VariantNames as _;
 
 use super::schema::{
     answer, any_object, any_of, base64, count, flag, list, named, only, or_number, text, word,
 };
-use crate::interaction::{Modality, ServiceTier};
+use crate::interaction::{MediaKind, Modality, Outcome, ServiceTier, Status};
 
 /// The components of responses.
 pub fn components() -> Map<String, Value> {
@@ -18,22 +19,19 @@ pub fn components() -> Map<String, Value> {
 
 type Components = Vec<(&'static str, Value)>;
 
-const STATUSES: [&str; 6] =
-    ["in_progress", "requires_action", "completed", "incomplete", "failed", "cancelled"];
-
 fn time(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "description": description})
 }
 
 fn tier() -> Value {
-    word(&ServiceTier::ALL.map(ServiceTier::as_str))
+    word(ServiceTier::VARIANTS)
 }
 
 fn interactions() -> Components {
     let modality = answer(
         &[],
         json!({
-            "modality": word(&Modality::ALL.map(Modality::as_str)),
+            "modality": word(Modality::VARIANTS),
             "tokens": count("Number of tokens."),
         }),
     );
@@ -57,7 +55,7 @@ fn interactions() -> Components {
     );
     let fields = json!({
         "id": text("Absent if the interaction is not stored."),
-        "status": word(&STATUSES),
+        "status": word(Status::VARIANTS),
         "usage": named("Usage"),
         "created": time("With a precision of seconds."),
         "updated": time("With a precision of seconds."),
@@ -91,7 +89,7 @@ fn interactions() -> Components {
 }
 
 fn shown_media(mut fields: Value) -> Value {
-    fields["type"] = word(&["image", "audio", "video", "document"]);
+    fields["type"] = word(MediaKind::VARIANTS);
     fields["mime_type"] = json!({"type": "string"});
     answer(&["mime_type"], fields)
 }
@@ -254,7 +252,7 @@ fn events() -> Components {
                 "interaction.status_update",
                 &[],
                 json!({
-            "interaction_id": {"type": "string"}, "status": word(&STATUSES)}),
+            "interaction_id": {"type": "string"}, "status": word(Status::VARIANTS)}),
             ),
             event("step.start", &[], json!({"index": index(), "step": shell})),
             event(
@@ -466,7 +464,7 @@ fn ours() -> Components {
     let execute = answer(
         &["limit"],
         json!({
-            "outcome": word(&["ok", "failed", "deadline_exceeded"]),
+            "outcome": word(Outcome::VARIANTS),
             "stdout": {"type": "string"},
             "stdout_bytes_left_out": count("Bytes omitted from the middle."),
             "stderr": text("Includes the traceback, and messages of the sandbox."),
@@ -502,12 +500,12 @@ fn ours() -> Components {
                 "type": ["integer", "null"],
                 "description": "Number of the recorded answer to the same question, from 1.",
             }),
-            "status": any_of(&[word(&STATUSES), json!({"type": "null"})]),
+            "status": any_of(&[word(Status::VARIANTS), json!({"type": "null"})]),
             "error": or_null("string"),
             "text": json!({"type": "string", "description": "The answer's text, at most 8 KiB."}),
             "runs": list(answer(&[], json!({
                 "code": {"type": "string", "description": "The first 2 KiB."},
-                "outcome": word(&["ok", "failed", "deadline_exceeded"]),
+                "outcome": word(Outcome::VARIANTS),
                 "stdout": {"type": "string", "description": "The first 2 KiB."},
                 "stderr": {"type": "string", "description": "The last 2 KiB."},
                 "pictures": count("Number of returned images."),

@@ -1,6 +1,7 @@
 //! Schemas of request bodies. `tests` checks that exactly these fields are parsed.
 
 use serde_json::{Map, Value, json};
+use strum::VariantNames as _;
 
 use super::schema::{
     any_object, any_of, base64, count, flag, list, named, only, open_request, request, text, word,
@@ -64,7 +65,7 @@ fn interactions() -> Components {
             "generation_config": named("InteractionGenerationConfig"),
             "response_format": named("ResponseFormat"),
             "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
-            "service_tier": word(&ServiceTier::ALL.map(ServiceTier::as_str)),
+            "service_tier": word(ServiceTier::VARIANTS),
         }),
     );
     all([

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::http::App;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::response::json::Json;
-use crate::http::wire::interaction::word;
+use crate::interaction::Status;
 use crate::journal::{Called, CodeRun, Entry};
 
 pub async fn read(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {
@@ -44,7 +44,7 @@ fn entry(entry: &Entry) -> Value {
         "interaction_id": result.interaction_id,
         "scenario": result.scenario,
         "take": result.take.map(|take| take + 1),
-        "status": result.status.map(word),
+        "status": result.status.map(Status::as_str),
         "error": result.error,
         "text": result.text,
         "runs": result.code_runs.iter().map(run).collect::<Vec<_>>(),

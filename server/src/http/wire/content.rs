@@ -19,13 +19,6 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const LENIENT_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-const KINDS: [(&str, MediaKind); 4] = [
-    ("image", MediaKind::Image),
-    ("audio", MediaKind::Audio),
-    ("video", MediaKind::Video),
-    ("document", MediaKind::Document),
-];
-
 /// How a content of an unknown type is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownContent {
@@ -37,7 +30,7 @@ pub enum UnknownContent {
 
 /// Whether a `type` is a content type. In a list of steps and contents, all other types are steps.
 pub fn is_content(kind: &str) -> bool {
-    kind == "text" || media_kind(kind).is_some()
+    kind == "text" || kind.parse::<MediaKind>().is_ok()
 }
 
 /// Parses a string, a content, or a list of contents.
@@ -60,7 +53,7 @@ pub fn content(mut fields: ObjectReader, unknown: UnknownContent) -> Result<Cont
         None if fields.has("text") && !fields.has("type") => "text".to_owned(),
         None => return Err(fields.require("type").map_or_else(|e| e, |node| node.not("a string"))),
     };
-    match (kind.as_str(), media_kind(&kind), unknown) {
+    match (kind.as_str(), kind.parse::<MediaKind>().ok(), unknown) {
         ("text", _, _) => text(fields, unknown),
         (_, Some(kind), _) => media(kind, fields, unknown),
         (_, None, UnknownContent::Keep) => Ok(Content::Passthrough(fields.into_value())),
@@ -159,10 +152,6 @@ pub fn mime_name(text: &str) -> Option<String> {
     (is_token(kind) && is_token(subtype)).then_some(name)
 }
 
-fn media_kind(kind: &str) -> Option<MediaKind> {
-    KINDS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| *kind)
-}
-
 /// A content in Google's format.
 pub fn to_json(content: &Content) -> Value {
     match content {
@@ -191,9 +180,7 @@ pub fn citation_to_json(citation: &Citation) -> Value {
 }
 
 pub fn media_to_json(media: &Media) -> Value {
-    let kind =
-        KINDS.iter().find(|(_, kind)| *kind == media.kind).map_or("document", |(name, _)| name);
-    let mut json = json!({"type": kind});
+    let mut json = json!({"type": media.kind.as_str()});
     if let Some(mime_type) = &media.mime_type {
         json["mime_type"] = mime_type.as_str().into();
     }

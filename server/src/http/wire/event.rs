@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::content;
-use super::interaction::{Interaction, id_in_stream, word};
+use super::interaction::{Interaction, id_in_stream};
 use super::{step, usage};
 use crate::failure::INTERNAL;
 use crate::http::error::{Code, LATE};
@@ -84,7 +84,7 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
         Event::Created(_) => {
             let status = Status::InProgress;
             let interaction = json!({"interaction": Interaction::begun(log, status)});
-            let update = json!({"interaction_id": id_in_stream(log), "status": word(status)});
+            let update = json!({"interaction_id": id_in_stream(log), "status": status.as_str()});
             [("interaction.created", interaction), ("interaction.status_update", update)]
                 .into_iter()
                 .enumerate()

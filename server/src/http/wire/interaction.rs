@@ -87,7 +87,7 @@ impl<'a> Interaction<'a> {
     pub fn begun(log: &'a Log, status: Status) -> Interaction<'a> {
         Interaction {
             id: Some(id_in_stream(log)),
-            status: word(status),
+            status: status.as_str(),
             usage: None,
             created: None,
             updated: None,
@@ -122,17 +122,6 @@ pub fn id_in_stream(log: &Log) -> &str {
     match log.persistence() {
         Persistence::Stored => &log.head().id,
         Persistence::Ephemeral => "",
-    }
-}
-
-pub fn word(status: Status) -> &'static str {
-    match status {
-        Status::InProgress => "in_progress",
-        Status::RequiresAction => "requires_action",
-        Status::Completed => "completed",
-        Status::Incomplete => "incomplete",
-        Status::Failed => "failed",
-        Status::Cancelled => "cancelled",
     }
 }
 

@@ -4,6 +4,7 @@
 //! error.
 
 use serde_json::Value;
+use strum::VariantNames as _;
 
 use super::json_reader::{Node, ObjectReader};
 use super::{WireError, format, generation, input, tool};
@@ -93,7 +94,7 @@ fn model(fields: &mut ObjectReader) -> Result<String, WireError> {
 
 /// Only the response's `service_tier` depends on it.
 fn tier(node: Node) -> Result<ServiceTier, WireError> {
-    let word = node.one_of(&ServiceTier::ALL.map(ServiceTier::as_str))?;
+    let word = node.one_of(ServiceTier::VARIANTS)?;
     Ok(word.parse().unwrap_or_default())
 }
 

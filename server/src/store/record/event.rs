@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::step::{CitationRecord, CodeResultRecord, FoundRecord, MediaRecord};
 use super::{Blobs, RecordError};
 use crate::interaction::{
-    Delta, Event, Failure, FailureKind, InteractionSettings, Modality, Reason, SearchResult,
-    ServiceTier, Status, StepStart, Summaries, Tokens, Usage,
+    Delta, Event, Failure, FailureKind, InteractionSettings, Modality, SearchResult, ServiceTier,
+    Status, StepStart, Summaries, Tokens, Usage,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,15 +28,15 @@ pub enum Record {
     },
     CountedElsewhere(Value),
     Finished {
-        status: StatusRecord,
+        status: Status,
         usage: UsageRecord,
     },
     Failed {
-        kind: FailureKindRecord,
+        kind: FailureKind,
         message: String,
     },
     Begun {
-        tier: TierRecord,
+        tier: ServiceTier,
         prompt: Option<TokensRecord>,
         /// Absent in records of older servers, which showed all summaries.
         #[serde(default)]
@@ -99,69 +99,6 @@ pub enum DeltaRecord {
     Citations(Vec<CitationRecord>),
     FunctionArguments(String),
     Foreign(Value),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StatusRecord {
-    InProgress,
-    RequiresAction,
-    Completed,
-    Incomplete,
-    Failed,
-    Cancelled,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKindRecord {
-    InvalidRequest,
-    Unauthenticated,
-    PermissionDenied,
-    NotFound,
-    Aborted,
-    RequestTimeout,
-    ClientClosed,
-    BadGateway,
-    TooLarge,
-    Unavailable,
-    ResourceExhausted,
-    DeadlineExceeded,
-    Unimplemented,
-    Internal,
-    Stopped(ReasonRecord),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasonRecord {
-    Safety,
-    Recitation,
-    Language,
-    Blocklist,
-    ProhibitedContent,
-    Spii,
-    MalformedFunctionCall,
-    UnexpectedToolCall,
-    TooManyToolCalls,
-    ImageSafety,
-    ImageProhibitedContent,
-    ImageRecitation,
-    ImageOther,
-    NoImage,
-    MissingThoughtSignature,
-    MalformedResponse,
-    ModelArmor,
-    Other,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TierRecord {
-    Flex,
-    Standard,
-    Priority,
-    Deferred,
 }
 
 /// Each number counts the tokens of all modalities; text is the rest after the others.
@@ -233,7 +170,7 @@ impl Record {
     pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
         match event.clone() {
             Event::Created(InteractionSettings { tier, prompt, summaries }) => Record::Begun {
-                tier: tier.into(),
+                tier,
                 prompt: prompt.map(Into::into),
                 hides_summaries: summaries == Summaries::Hidden,
             },
@@ -245,13 +182,9 @@ impl Record {
             }
             Event::StepStopped { index } => Record::StepStopped { index },
             Event::UpstreamUsage(usage) => Record::CountedElsewhere(usage),
-            Event::Finished { status, usage } => {
-                Record::Finished { status: status.into(), usage: usage.into() }
-            }
+            Event::Finished { status, usage } => Record::Finished { status, usage: usage.into() },
             // How the failure was delivered concerns only the client of the request.
-            Event::Failed(Failure { kind, message, .. }) => {
-                Record::Failed { kind: kind.into(), message }
-            }
+            Event::Failed(Failure { kind, message, .. }) => Record::Failed { kind, message },
         }
     }
 
@@ -260,7 +193,7 @@ impl Record {
             Record::Created => Event::Created(InteractionSettings::default()),
             Record::Begun { tier, prompt, hides_summaries } => {
                 Event::Created(InteractionSettings {
-                    tier: tier.into(),
+                    tier,
                     prompt: prompt.map(Into::into),
                     summaries: if hides_summaries { Summaries::Hidden } else { Summaries::Shown },
                 })
@@ -273,10 +206,8 @@ impl Record {
             }
             Record::StepStopped { index } => Event::StepStopped { index },
             Record::CountedElsewhere(usage) => Event::UpstreamUsage(usage),
-            Record::Finished { status, usage } => {
-                Event::Finished { status: status.into(), usage: usage.into() }
-            }
-            Record::Failed { kind, message } => Event::Failed(Failure::new(kind.into(), message)),
+            Record::Finished { status, usage } => Event::Finished { status, usage: usage.into() },
+            Record::Failed { kind, message } => Event::Failed(Failure::new(kind, message)),
         })
     }
 }
@@ -373,58 +304,6 @@ same_names!(
     FunctionCall { id, name, signature },
     Passthrough(step)
 );
-same_names!(
-    Status,
-    StatusRecord,
-    InProgress,
-    RequiresAction,
-    Completed,
-    Incomplete,
-    Failed,
-    Cancelled
-);
-same_names!(ServiceTier, TierRecord, Flex, Standard, Priority, Deferred);
-same_names!(
-    FailureKind,
-    FailureKindRecord,
-    InvalidRequest,
-    Unauthenticated,
-    PermissionDenied,
-    NotFound,
-    Aborted,
-    RequestTimeout,
-    ClientClosed,
-    BadGateway,
-    TooLarge,
-    Unavailable,
-    ResourceExhausted,
-    DeadlineExceeded,
-    Unimplemented,
-    Internal,
-    Stopped(reason)
-);
-same_names!(
-    Reason,
-    ReasonRecord,
-    Safety,
-    Recitation,
-    Language,
-    Blocklist,
-    ProhibitedContent,
-    Spii,
-    MalformedFunctionCall,
-    UnexpectedToolCall,
-    TooManyToolCalls,
-    ImageSafety,
-    ImageProhibitedContent,
-    ImageRecitation,
-    ImageOther,
-    NoImage,
-    MissingThoughtSignature,
-    MalformedResponse,
-    ModelArmor,
-    Other
-);
 
 impl From<Usage> for UsageRecord {
     fn from(usage: Usage) -> UsageRecord {
@@ -471,10 +350,13 @@ impl From<TokensRecord> for Tokens {
 mod tests {
     use bytes::Bytes;
     use serde_json::json;
+    use strum::IntoEnumIterator as _;
 
     use super::super::{events, of_events};
     use super::*;
-    use crate::interaction::{Citation, CodeResult, Found, Media, MediaKind, Outcome, Source};
+    use crate::interaction::{
+        Citation, CodeResult, Found, Media, MediaKind, Outcome, Reason, Source,
+    };
 
     #[test]
     fn every_event_is_read_as_it_was_written() {
@@ -518,14 +400,7 @@ mod tests {
             Delta::FunctionArguments("{\"a\":".into()),
             Delta::Passthrough(json!({"type": "from_the_future", "x": [1]})),
         ];
-        let statuses = [
-            Status::InProgress,
-            Status::RequiresAction,
-            Status::Completed,
-            Status::Incomplete,
-            Status::Failed,
-            Status::Cancelled,
-        ];
+        let statuses = Status::iter();
         let kinds = [
             FailureKind::InvalidRequest,
             FailureKind::Unauthenticated,
@@ -542,14 +417,14 @@ mod tests {
             FailureKind::Unimplemented,
             FailureKind::Internal,
         ];
-        let reasons = Reason::ALL.map(FailureKind::Stopped);
+        let reasons = Reason::iter().map(FailureKind::Stopped);
         let mut media = Tokens::text(1);
-        Modality::ALL.into_iter().for_each(|modality| media += Tokens::new(modality, 10));
+        Modality::iter().for_each(|modality| media += Tokens::new(modality, 10));
         let text = Tokens::text(4);
         let (input, output) = (Tokens::new(Modality::Video, 2), media);
         let (thought, tool_use, searches) = (3, text, 6);
         let usage = Usage { input, output, thought, tool_use, cached: u64::MAX, searches };
-        let settings = ServiceTier::ALL.map(|tier| {
+        let settings = ServiceTier::iter().map(|tier| {
             Event::Created(InteractionSettings { tier, ..InteractionSettings::default() })
         });
         let hidden =
@@ -571,6 +446,19 @@ mod tests {
         let mut blobs = Blobs::default();
         let json = of_events(wanted.iter(), &mut blobs);
         assert_eq!(events(&json, &blobs).expect("we wrote it"), wanted, "{json}");
+    }
+
+    /// Databases contain these names: a variant may get another name in Rust, but not here.
+    #[test]
+    fn names_in_the_database_are_fixed() {
+        let stored = |value: Value| value.to_string();
+        assert_eq!(stored(json!(Status::RequiresAction)), r#""requires_action""#);
+        assert_eq!(stored(json!(ServiceTier::Flex)), r#""flex""#);
+        assert_eq!(stored(json!(MediaKind::Document)), r#""document""#);
+        assert_eq!(stored(json!(Outcome::DeadlineExceeded)), r#""deadline_exceeded""#);
+        let reason = FailureKind::Stopped(Reason::MalformedFunctionCall);
+        assert_eq!(stored(json!(reason)), r#"{"stopped":"malformed_function_call"}"#);
+        assert_eq!(stored(json!(FailureKind::ResourceExhausted)), r#""resource_exhausted""#);
     }
 
     #[test]

@@ -69,18 +69,9 @@ pub enum ContentRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MediaRecord {
-    kind: KindRecord,
+    kind: MediaKind,
     mime_type: Option<String>,
     source: SourceRecord,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KindRecord {
-    Image,
-    Audio,
-    Video,
-    Document,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,7 +85,7 @@ enum SourceRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CodeResultRecord {
     call_id: String,
-    outcome: OutcomeRecord,
+    outcome: Outcome,
     result: String,
     stdout: String,
     images: usize,
@@ -114,14 +105,6 @@ pub struct FoundRecord {
     title: String,
     url: String,
     snippet: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OutcomeRecord {
-    Ok,
-    Failed,
-    DeadlineExceeded,
 }
 
 impl Record {
@@ -218,12 +201,7 @@ impl ContentRecord {
 impl MediaRecord {
     pub fn of(media: Media, blobs: &mut Blobs) -> MediaRecord {
         MediaRecord {
-            kind: match media.kind {
-                MediaKind::Image => KindRecord::Image,
-                MediaKind::Audio => KindRecord::Audio,
-                MediaKind::Video => KindRecord::Video,
-                MediaKind::Document => KindRecord::Document,
-            },
+            kind: media.kind,
             mime_type: media.mime_type,
             source: match media.source {
                 Source::Inline(bytes) => SourceRecord::Blob(blobs.keep(&bytes)),
@@ -234,12 +212,7 @@ impl MediaRecord {
 
     pub fn media(self, blobs: &Blobs) -> Result<Media, RecordError> {
         Ok(Media {
-            kind: match self.kind {
-                KindRecord::Image => MediaKind::Image,
-                KindRecord::Audio => MediaKind::Audio,
-                KindRecord::Video => MediaKind::Video,
-                KindRecord::Document => MediaKind::Document,
-            },
+            kind: self.kind,
             mime_type: self.mime_type,
             source: match self.source {
                 SourceRecord::Blob(address) => Source::Inline(blobs.get(&address)?),
@@ -277,11 +250,7 @@ impl From<CodeResult> for CodeResultRecord {
     fn from(result: CodeResult) -> CodeResultRecord {
         CodeResultRecord {
             call_id: result.call_id,
-            outcome: match result.outcome {
-                Outcome::Ok => OutcomeRecord::Ok,
-                Outcome::Failed => OutcomeRecord::Failed,
-                Outcome::DeadlineExceeded => OutcomeRecord::DeadlineExceeded,
-            },
+            outcome: result.outcome,
             result: result.result,
             stdout: result.stdout,
             images: result.images,
@@ -294,11 +263,7 @@ impl From<CodeResultRecord> for CodeResult {
     fn from(record: CodeResultRecord) -> CodeResult {
         CodeResult {
             call_id: record.call_id,
-            outcome: match record.outcome {
-                OutcomeRecord::Ok => Outcome::Ok,
-                OutcomeRecord::Failed => Outcome::Failed,
-                OutcomeRecord::DeadlineExceeded => Outcome::DeadlineExceeded,
-            },
+            outcome: record.outcome,
             result: record.result,
             stdout: record.stdout,
             images: record.images,

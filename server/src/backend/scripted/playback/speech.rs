@@ -8,7 +8,7 @@ use crate::backend::scripted::matching::matcher::Matched;
 use crate::backend::scripted::scenario::keys::SearchKeys;
 use crate::backend::scripted::scenario::part::Part;
 use crate::backend::scripted::template::{Template, TemplateError};
-use crate::backend::{BackendError, End, Finish, ModelEvent};
+use crate::backend::{BackendError, End, Finish, MAX_TEXT_BYTES, ModelEvent};
 use crate::interaction::{Failure, FailureDelivery, FailureKind};
 
 /// Shown in the stored interaction.
@@ -16,6 +16,8 @@ const DISCONNECTED: &str = "The scenario dropped the connection here.";
 
 /// Length of a streamed piece of text, if it has spaces to split at.
 const PIECE_CHARS: std::ops::Range<usize> = 20..40;
+/// A longer text has longer pieces, about this many: each piece costs more memory than its letters.
+const MAX_PIECES: usize = 1000;
 
 /// One action of the sender.
 #[derive(Debug, PartialEq)]
@@ -43,6 +45,7 @@ pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> 
     let mut writer = Writer {
         names,
         lines: Vec::new(),
+        text_bytes: 0,
         pace: None,
         end: Some(End { finish: Finish::Stop, usage: matched.speech.usage }),
     };
@@ -73,6 +76,7 @@ pub fn uses_result(part: &Part) -> bool {
 struct Writer<'a> {
     names: &'a Value,
     lines: Vec<Line>,
+    text_bytes: usize,
     pace: Option<Duration>,
     /// The last event, unless code or a failure is the end itself.
     end: Option<End>,
@@ -80,6 +84,10 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn add(&mut self, part: &Part) -> Result<(), TemplateError> {
+        if self.text_bytes > MAX_TEXT_BYTES {
+            // The engine refuses what is there already.
+            return Ok(());
+        }
         match part {
             Part::Thought(text) => self.stream(ModelEvent::Thought, text)?,
             Part::Text(text) => self.stream(ModelEvent::Text, text)?,
@@ -143,6 +151,7 @@ impl Writer<'_> {
     }
 
     fn emit(&mut self, event: ModelEvent) {
+        self.text_bytes += event.text_bytes();
         self.lines.push(Line::Event(event));
     }
 
@@ -154,23 +163,25 @@ impl Writer<'_> {
 
 /// The text in pieces, as a model streams it. Joined, the pieces equal the text.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let least = PIECE_CHARS.start.max(text.len() / MAX_PIECES);
     let mut rest = text;
     std::iter::from_fn(move || {
-        let (piece, after) = rest.split_at(piece_end(rest));
+        let (piece, after) = rest.split_at(piece_end(rest, least));
         rest = after;
         (!piece.is_empty()).then_some(piece)
     })
 }
 
-fn piece_end(text: &str) -> usize {
-    let mut chars = text.char_indices().skip(PIECE_CHARS.start);
+/// The end of a piece of at least this many letters.
+fn piece_end(text: &str, least: usize) -> usize {
+    let mut chars = text.char_indices().skip(least);
     let room = PIECE_CHARS.len();
     let after_space = chars
         .by_ref()
         .take(room)
         .find(|(_, char)| char.is_whitespace())
         .map(|(at, space)| at + space.len_utf8());
-    let cut = || text.char_indices().nth(PIECE_CHARS.end).map(|(at, _)| at);
+    let cut = || text.char_indices().nth(least + room).map(|(at, _)| at);
     after_space.or_else(cut).unwrap_or(text.len())
 }
 
@@ -186,6 +197,14 @@ mod tests {
             pieces,
             ["The sum of the first ", "50 prime numbers is 5117, ", "and I checked it twice."]
         );
+    }
+
+    #[test]
+    fn a_long_text_has_longer_pieces() {
+        let text = "ä b ".repeat(1 << 20);
+        let pieces: Vec<&str> = pieces(&text).collect();
+        assert_eq!(pieces.concat(), text);
+        assert!((500..=MAX_PIECES).contains(&pieces.len()), "{}", pieces.len());
     }
 
     #[test]

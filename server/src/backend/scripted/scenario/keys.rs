@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 use crate::backend::Finish;
 use crate::chaos::fault::{Status, Time};
@@ -91,12 +92,11 @@ impl TryFrom<String> for FinishWord {
     type Error = String;
 
     fn try_from(word: String) -> Result<FinishWord, String> {
-        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
         match word.as_str() {
             "STOP" => Ok(FinishWord(Finish::Stop)),
             "MAX_TOKENS" => Ok(FinishWord(Finish::MaxTokens)),
-            _ => reason.map(|reason| FinishWord(Finish::Stopped(reason))).ok_or_else(|| {
-                let known = Reason::ALL.map(Reason::as_str).join(", ");
+            _ => word.parse().map(|reason| FinishWord(Finish::Stopped(reason))).map_err(|_| {
+                let known = Reason::VARIANTS.join(", ");
                 format!("`{word}` is no finish reason; there are STOP, MAX_TOKENS, {known}")
             }),
         }
