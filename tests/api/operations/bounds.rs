@@ -9,14 +9,14 @@ use server::Control;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
-use crate::harness::{self, Reply, TestServer, direct};
+use crate::harness::{self, Client, Reply, TestServer, direct};
 
 /// Sends a request, and `/healthz` while it is processed. The latter must be answered first, or the
 /// request took no time and the test shows nothing.
-async fn while_healthy(server: &TestServer, path: &str, body: Vec<u8>) -> Reply {
-    let request = server.request("POST", path).header("content-type", "application/json");
+pub async fn while_healthy(client: &Client, path: &str, body: Vec<u8>) -> Reply {
+    let request = client.request("POST", path).header("content-type", "application/json");
     let answer = Box::pin(Reply::to(request.body(body)));
-    let health = Box::pin(server.get("/healthz"));
+    let health = Box::pin(client.get("/healthz"));
     match select(health, answer).await {
         Either::Left((health, answer)) => {
             assert_eq!(health.status, 200);

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Program, Reply, TestServer};
+use super::bounds::while_healthy;
+use crate::harness::{Client, Program, TestServer};
 
 /// Maximum memory of the server during these tests, in KiB. It was 2 GiB when it checked the schemas itself.
 const MAX_PEAK_KIB: u64 = 400 << 10;
@@ -101,19 +101,8 @@ async fn hostile_schemas_neither_stop_nor_fill_the_server() {
         ("list", json!({"anyOf": vec![json!({"type": "integer"}); 300]})),
         ("names", unfinished),
     ] {
-        let body = request("m", input, &schema);
-        let answer = Box::pin(client.post("/v1beta/interactions", &body));
-        let health = Box::pin(client.get("/healthz"));
-        let reply: Reply = match select(health, answer).await {
-            Either::Left((health, answer)) => {
-                assert_eq!(health.status, 200);
-                answer.await
-            }
-            Either::Right((answer, health)) => {
-                assert_eq!(health.await.status, 200);
-                answer
-            }
-        };
+        let body = request("m", input, &schema).to_string().into_bytes();
+        let reply = while_healthy(&client, "/v1beta/interactions", body).await;
         let why = match reply.status {
             400 => reply.message().to_owned(),
             _ => reply.body["errors"][0]["message"].as_str().unwrap_or_default().to_owned(),

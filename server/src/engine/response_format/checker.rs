@@ -38,12 +38,12 @@ const MEMORY_BYTES: u64 = 384 << 20;
 /// Maximum size of a child's output. An error has 1000 letters.
 const OUTPUT_BYTES: u64 = 64 << 10;
 
-/// What a child does.
+/// What a child does. The server borrows what it sends.
 #[derive(Debug, Serialize, Deserialize)]
-struct Task {
-    schema: Value,
+struct Task<S, A> {
+    schema: S,
     /// Absent if the schema is only compiled.
-    answer: Option<String>,
+    answer: Option<A>,
 }
 
 /// What a child reports.
@@ -85,7 +85,7 @@ impl Checker {
     pub async fn check(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
         let place = tokio::time::timeout(START_WITHIN, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CheckError::Busy) };
-        let task = Task { schema: schema.clone(), answer: answer.map(str::to_owned) };
+        let task = serde_json::to_vec(&Task { schema, answer }).map_err(|_| CheckError::Limit)?;
         let mut child = self.command().spawn().map_err(|error| {
             tracing::error!(%error, program = %self.program.display(), "schema check not started");
             CheckError::NotStarted
@@ -105,9 +105,8 @@ impl Checker {
 }
 
 /// Gives a child its task and reads its verdict.
-async fn talk(child: &mut Child, task: Task) -> Option<Verdict> {
+async fn talk(child: &mut Child, task: Vec<u8>) -> Option<Verdict> {
     let (mut stdin, stdout) = (child.stdin.take()?, child.stdout.take()?);
-    let task = serde_json::to_vec(&task).ok()?;
     let write = async move {
         // A child that died reports nothing, which is noticed below.
         let _ = stdin.write_all(&task).await;
@@ -152,7 +151,7 @@ fn limit_resources() -> std::io::Result<()> {
 fn work() -> std::io::Result<()> {
     let mut task = Vec::new();
     std::io::stdin().lock().read_to_end(&mut task)?;
-    let Task { schema, answer } = serde_json::from_slice(&task)?;
+    let Task::<Value, String> { schema, answer } = serde_json::from_slice(&task)?;
     drop(task);
     let validator = match compare::compiled(&schema) {
         Ok(validator) => validator,

@@ -86,8 +86,7 @@ impl ResponseFormat {
 
 impl Schema {
     async fn new(source: &Value, checker: &Checker) -> Result<Schema, SchemaError> {
-        let text = source.to_string();
-        if is_simple(source, &text) {
+        if is_simple(source) {
             let compiled = compare::compiled(source).map_err(SchemaError::Invalid)?;
             return Ok(Schema { source: source.clone(), compiled: Some(compiled) });
         }
