@@ -34,7 +34,7 @@ docs: # the book, its links, its generated pages and its snippets
 bench: # the speed of a fresh cell, compared with alternatives: seven minutes, writes BENCH.md
 	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
 
-bench-quick: # fails if it has become slower by more than half: one minute
+bench-quick: # fails if a ratio has doubled: one minute
 	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
 
 # Long forms of parts of `make test`.

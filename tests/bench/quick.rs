@@ -16,8 +16,10 @@ use crate::measures::rest::until_at_rest;
 use crate::process::{Server, Warden};
 use crate::times::{Times, ms};
 
-/// Factor by which a ratio may exceed the stored one.
-const WORSE: f64 = 1.5;
+/// Factor by which a ratio may exceed the stored one. A cell needs a dozen wake-ups of processes and the reference
+/// one, so the ratio depends on how fast the machine wakes a processor: it varied by a factor of 1.6 between virtual
+/// machines of the same kind.
+const WORSE: f64 = 2.0;
 /// Rounds, of which the best counts: other load on the machine only makes a round slower.
 const ROUNDS: usize = 3;
 /// Rounds before a ratio counts as slower: on a shared machine, several minutes in a row may all be
@@ -33,7 +35,7 @@ const ROWS: [(&str, Code); 3] =
 /// Each time as a multiple of the start of an empty interpreter.
 type Ratios = BTreeMap<String, f64>;
 
-/// Fails if a ratio has become worse by more than half.
+/// Fails if a ratio is more than [`WORSE`] times the stored one.
 pub async fn compare(place: &Place) -> anyhow::Result<()> {
     let path = path(place);
     let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -50,7 +52,7 @@ pub async fn compare(place: &Place) -> anyhow::Result<()> {
     }
     let worse = worse(&best, &kept);
     if !worse.is_empty() {
-        bail!("slower by more than half: {}", worse.join("; "));
+        bail!("more than {WORSE} times slower than before: {}", worse.join("; "));
     }
     Ok(())
 }
