@@ -8,6 +8,7 @@ mod input;
 mod prompt;
 mod recording;
 mod request;
+mod rerun;
 mod response_format;
 mod resume;
 mod run;
@@ -37,6 +38,7 @@ pub use error::EngineError;
 pub use input::fetch::{FetchError, FetchFrom, Fetcher, InvalidUrlPrefix};
 pub use input::files::{FileError, Sources};
 pub use request::Request;
+pub use rerun::Rerun;
 pub use response_format::{
     ARGUMENT as CHECK_ARGUMENT, Checker as FormatChecker, SchemaError, child as check_formats,
 };

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
 
 use crate::backend::scripted::{self, DryRun, Expect, Scenario};
-use crate::engine::RunReport;
-use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits};
+use crate::engine::Rerun;
+use crate::interaction::{CodeResult, Limits, Step};
 use crate::recording::same_picture;
 use crate::redaction::Secrets;
-use crate::sandbox::{Cell, Expected, RunOutput, Sandbox};
+use crate::sandbox::{RunOutput, Sandbox, SandboxError};
 use update::Accepted;
 
 /// Maximum number of displayed lines of one run's differences.
@@ -56,6 +56,25 @@ struct Tally {
     accepted: Vec<Accepted>,
     /// Number of the current scenario in its file.
     scenario: usize,
+}
+
+/// Why a scenario did not run to its end.
+enum Ended {
+    /// Its script does not fit the new results.
+    Script(String),
+    Failed(anyhow::Error),
+}
+
+impl From<SandboxError> for Ended {
+    fn from(error: SandboxError) -> Ended {
+        Ended::Failed(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Ended {
+    fn from(error: anyhow::Error) -> Ended {
+        Ended::Failed(error)
+    }
 }
 
 impl Verifier<'_> {
@@ -144,51 +163,24 @@ impl Verifier<'_> {
             }
         }
         let sizes: Vec<u64> = files.iter().map(|(_, content)| content.len() as u64).collect();
-        let dry_run = DryRun::of(scenario, &sizes);
-        let mut turn = AwaitingModel::begin(dry_run.steps(), self.limits);
-        let mut cell: Option<Cell> = None;
+        let script = DryRun::of(scenario, &sizes);
+        let next = |steps: &[Step], may_run_code| {
+            let next = script.next(steps, may_run_code).map_err(Ended::Script)?;
+            Ok(next.map(|next| (next.code, next.expect)))
+        };
         let mut run = 0;
-        while turn.may_ask() {
-            let next = match dry_run.next(turn.steps(), turn.may_run_code()) {
-                Ok(Some(next)) => next,
-                Ok(None) => break,
-                Err(why) => {
-                    tally.changed += 1;
-                    return Ok(writeln!(to, "  the script cannot continue: {why}")?);
-                }
-            };
-            let call = CodeCall { id: run.to_string(), code: next.code, signature: String::new() };
-            let Ok(waiting) = turn.code(call) else { break };
+        let ran = |expect: Option<Expect>, result: &CodeResult, output: &RunOutput| {
             run += 1;
-            let code = &waiting.call().code;
-            let opened = match cell.take() {
-                Some(cell) => cell,
-                None => {
-                    let files = files.iter().map(|(name, content)| (name.as_str(), content));
-                    self.sandbox.open(Expected::First(code), files).await?
-                }
-            };
-            let opened = cell.insert(opened);
-            let output = opened.run(code).await?;
-            if output.finished.cell_lost {
-                cell = None;
+            Ok(self.compare(run, expect.as_ref(), result, output, file, tally, to)?)
+        };
+        let rerun = Rerun::new(self.sandbox, &self.secrets, files);
+        match rerun.run(script.steps(), self.limits, next, ran).await {
+            Ok(()) => Ok(()),
+            Err(Ended::Script(why)) => {
+                tally.changed += 1;
+                Ok(writeln!(to, "  the script cannot continue: {why}")?)
             }
-            let result = self.result(run, &output);
-            self.compare(run, next.expect.as_ref(), &result, &output, file, tally, to)?;
-            turn = waiting.finished(result);
-        }
-        Ok(())
-    }
-
-    fn result(&self, run: usize, output: &RunOutput) -> CodeResult {
-        let report = RunReport::new(output);
-        CodeResult {
-            call_id: (run - 1).to_string(),
-            outcome: report.outcome,
-            result: self.secrets.redact(&report.result).into_owned(),
-            stdout: report.stdout,
-            images: output.images.len(),
-            signature: String::new(),
+            Err(Ended::Failed(error)) => Err(error),
         }
     }
 
