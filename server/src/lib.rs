@@ -132,7 +132,7 @@ pub async fn run(
         files.clone(),
         settings.retention,
     )));
-    let stopping = CancellationToken::new();
+    let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
@@ -146,6 +146,7 @@ pub async fn run(
         files,
         was_ready,
         stopping: stopping.clone(),
+        stopped: stopped.clone(),
         in_flight: in_flight.clone(),
     });
     let write_timeout = settings.http.write_timeout;
@@ -165,11 +166,15 @@ pub async fn run(
         Err(error) = sandbox_up => Err(RunError::Sandbox(error)),
     };
 
-    // New requests are rejected. Running interactions get the grace period, then their clients get
-    // the end of the response.
+    // New requests are rejected. Running requests get the grace period, then their clients get the
+    // end of the response.
     stopping.cancel();
     let grace = settings.shutdown_grace;
     log_shutdown(engine.running(), in_flight.count(), grace);
+    let _at_the_end_of_grace = AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(grace).await;
+        stopped.cancel();
+    }));
     let (_, drained) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
     if drained.is_err() {

@@ -71,7 +71,10 @@ pub struct Components {
     pub faults: Arc<Faults>,
     /// Whether code could run at any time since the start.
     pub was_ready: watch::Receiver<bool>,
+    /// New requests are rejected.
     pub stopping: CancellationToken,
+    /// Running code is stopped, because the grace period is over.
+    pub stopped: CancellationToken,
     pub in_flight: InFlight,
 }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use protocol::Outcome;
 
 use crate::http::App;
-use crate::http::error::{ApiError, Code};
+use crate::http::error::ApiError;
 use crate::http::extract::body::{Body, aside};
 use crate::http::extract::query::Parameters;
 use crate::http::response::pieces;
@@ -14,7 +14,8 @@ use crate::http::wire::execute::{self, Execute};
 use crate::sandbox::{Again, Expected};
 use crate::trace;
 
-/// Runs code in a new cell. If the client disconnects, this future and the cell are dropped.
+/// Runs code in a new cell. If the client disconnects, or the grace period of a shutdown ends, this
+/// future and the cell are dropped.
 pub async fn execute(
     State(app): State<App>,
     _: Parameters,
@@ -22,23 +23,27 @@ pub async fn execute(
 ) -> Result<Response, ApiError> {
     let Execute { code, files, timeout } = aside(body, execute::read).await?;
     if app.stopping.is_cancelled() {
-        return Err(ApiError::new(Code::Unavailable, "The server is stopping."));
+        return Err(ApiError::stopping());
     }
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content)).collect();
-    let mut again = Again::new();
-    let (cell, output) = loop {
-        let ran = match app.sandbox.open(Expected::Only(&code), files.clone()).await {
-            Ok(mut cell) => {
-                let ran = cell.run_for_files(&code, timeout).await;
-                ran.map(|output| (cell, output))
+    let running = async {
+        let mut again = Again::new();
+        loop {
+            let ran = match app.sandbox.open(Expected::Only(&code), files.clone()).await {
+                Ok(mut cell) => {
+                    let ran = cell.run_for_files(&code, timeout).await;
+                    ran.map(|output| (cell, output))
+                }
+                Err(error) => Err(error),
+            };
+            match ran {
+                Err(error) if again.after(&error).await => {}
+                ran => break ran,
             }
-            Err(error) => Err(error),
-        };
-        match ran {
-            Err(error) if again.after(&error).await => {}
-            ran => break ran?,
         }
     };
+    let (cell, output) =
+        app.stopped.run_until_cancelled(running).await.ok_or_else(ApiError::stopping)??;
     trace::answered_by("sandbox");
     trace::ran(!matches!(output.finished.outcome, Outcome::Ok));
     let answer = pieces::answer(app.sandbox.budget(), || Ok(execute::answer(&output).to_string()));
