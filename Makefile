@@ -22,37 +22,37 @@ test-stack: # the real containers of docker-compose.yml
 	tests/stack/run
 
 test-model: # a real model behind llama.cpp's server: downloads 125 MB once, one to four minutes
-	cargo build && export $(LIBRARIES) && cargo test -p server --test local-model -- --nocapture
+	cargo build && export $(LIBRARIES) && cargo test -p tests --test local-model -- --nocapture
 
 check: # formatting, lints of Rust, Python, shell scripts and spelling, and licences of crates
 	.ci/lint && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings \
-		&& cargo clippy -p server --test local-model -- -D warnings
+		&& cargo clippy -p tests --test local-model -- -D warnings
 
 docs: # the book, its links, its generated pages and its snippets
 	cargo build && export $(LIBRARIES) && docs/check
 
 bench: # the speed of a fresh cell, compared with alternatives: seven minutes, writes BENCH.md
-	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench
+	cargo build --release && export $(LIBRARIES) && cargo bench -p tests --bench bench
 
 bench-quick: # fails if a ratio has doubled: one minute
-	cargo build --release -p warden -p init -p jail -p devfd -p dice && export $(LIBRARIES) && cargo bench -p server --bench bench -- --quick
+	cargo build --release && export $(LIBRARIES) && cargo bench -p tests --bench bench -- --quick
 
 # Long forms of parts of `make test`.
 
 soak: # two minutes of hostile and ordinary code, 64 at a time
-	cargo build && export $(LIBRARIES) SOAK_SECONDS=120 && cargo test -p server --test soak -- --nocapture
+	cargo build && export $(LIBRARIES) SOAK_SECONDS=120 && cargo test -p tests --test soak -- --nocapture
 
 snippets: # 10 000 examples from documentation, in a cell and outside
-	cargo build && export $(LIBRARIES) SNIPPETS=10000 && cargo test -p server --test snippets -- --nocapture
+	cargo build && export $(LIBRARIES) SNIPPETS=10000 && cargo test -p tests --test snippets -- --nocapture
 
 crash: # kills the server 200 times under load, and checks that nothing is lost
-	cargo build && export $(LIBRARIES) CRASHES=200 && cargo test -p server --test crash -- --nocapture
+	cargo build && export $(LIBRARIES) CRASHES=200 && cargo test -p tests --test crash -- --nocapture
 
 fuzz-wire: # ten minutes of random input for each parser of client input
 	FUZZ_WIRE_SECONDS=600 cargo test -p server --lib http::fuzz -- --nocapture --test-threads 9
 
 schemathesis: # ten minutes of requests generated from the OpenAPI document
-	cargo build && export $(LIBRARIES) SCHEMATHESIS_SECONDS=600 && cargo test -p server --test wire schemathesis -- --nocapture
+	cargo build && export $(LIBRARIES) SCHEMATHESIS_SECONDS=600 && cargo test -p tests --test wire schemathesis -- --nocapture
 
 fuzz: # an hour of random system calls
-	cargo build && export $(LIBRARIES) FUZZ_SECONDS=3600 && cargo test -p server --test fuzz -- --nocapture
+	cargo build && export $(LIBRARIES) FUZZ_SECONDS=3600 && cargo test -p tests --test fuzz -- --nocapture

@@ -1,8 +1,7 @@
 //! Tests of the API through HTTP, one folder per subject.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
+mod contract;
+mod fake;
 mod gemini;
 mod generate_content;
 mod interactions;

@@ -38,9 +38,7 @@ impl Warden {
     /// Starts a warden and waits until a run would begin at once.
     pub async fn start(place: &Place, arguments: &[&str]) -> anyhow::Result<Warden> {
         let folder = tempfile::tempdir()?;
-        let program = Path::new(env!("CARGO_BIN_EXE_belljar")).with_file_name("belljar-warden");
-        ensure!(program.exists(), "{} is not built: `make bench`", program.display());
-        let mut command = Command::new(program);
+        let mut command = Command::new(harness::warden_program());
         command
             .args(["serve", "--die-with-parent", "--libraries"])
             .arg(&place.libraries)
@@ -127,7 +125,7 @@ impl Server {
 }
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut command = Command::new(harness::belljar());
     command.args(["serve", "--listen", "127.0.0.1:0"]).env_remove("BELLJAR_API_KEYS");
     command
 }

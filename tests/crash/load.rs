@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Event, Reply, Stream, direct};
+use harness::{Client, Event, Reply, Stream, direct};
 
 /// What a server has acknowledged.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Event, Reply};
 use crate::load::{Acknowledged, Seen, UPLOAD_BYTES, Upload};
+use harness::{Client, Event, Reply};
 
 const DIED: &str = "The server stopped before this interaction ended.";
 

@@ -3,9 +3,6 @@
 //!
 //! `CRASHES=200` sets the number of crashes, `CRASH_SEED=7` the seed of their times and requests.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod load;
 mod look;
 

@@ -3,9 +3,6 @@
 //! Some seconds by default; `make fuzz` for an hour. A failure reports the seed, and `FUZZ_SEED` repeats
 //! the same calls.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::cell::RefCell;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::built::belljar;
 use super::reply::Client;
 use super::warden;
 
@@ -70,7 +71,7 @@ impl Program {
         let mount = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]).arg(data);
-        command.arg(env!("CARGO_BIN_EXE_belljar")).args(["serve", "--sandbox-socket"]);
+        command.arg(belljar()).args(["serve", "--sandbox-socket"]);
         command.arg(warden::socket()).env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
         Program::ready(command, data)
     }
@@ -78,7 +79,7 @@ impl Program {
     /// Starts it on a data folder that is kept after it.
     pub fn start_on_disk(disk: &SmallDisk, arguments: &[&str]) -> Program {
         let mut command = disk.enter();
-        command.arg(env!("CARGO_BIN_EXE_belljar")).args(["serve", "--sandbox-socket"]);
+        command.arg(belljar()).args(["serve", "--sandbox-socket"]);
         command.arg(warden::socket()).args(arguments).env("BELLJAR_LOG", "error");
         command.env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
         Program::ready(command, disk.folder.path())
@@ -207,7 +208,7 @@ impl Drop for Program {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut command = Command::new(belljar());
     command.arg("serve").args(arguments).env_remove("BELLJAR_API_KEYS").stdin(Stdio::null());
     command
 }

@@ -12,6 +12,8 @@ use std::time::UNIX_EPOCH;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::built;
+
 /// Limit of shapes for each program.
 const MAX_SHAPES: usize = 2000;
 /// Longer texts are cut to this length, at which base64 data stays valid base64.
@@ -34,7 +36,7 @@ const WORDS: [&str; 9] = [
 pub fn folder() -> PathBuf {
     match std::env::var_os("BELLJAR_TEST_ANSWERS") {
         Some(folder) => folder.into(),
-        None => PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("answers"),
+        None => built::scratch().join("answers"),
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::built;
+
 /// Time limit of one run, low so that its test is short. An external warden needs the same limit.
 pub const RUN_LIMIT: Duration = Duration::from_secs(5);
 /// The variable with the socket of an external warden, such as one in a container.
@@ -34,21 +36,9 @@ pub(super) fn require_no_external_warden() {
     assert_eq!(external(), None, "a test with a warden of its own; tests/wall/run leaves it out");
 }
 
-/// The warden's program, which is built into the same folder as the server's.
-pub fn program() -> PathBuf {
-    let belljar = Path::new(env!("CARGO_BIN_EXE_belljar"));
-    let warden = belljar.with_file_name("belljar-warden");
-    assert!(
-        warden.exists(),
-        "{} is not built: `cargo build --workspace` first, for `cargo test -p server` does not",
-        warden.display()
-    );
-    warden
-}
-
 fn start() -> PathBuf {
     let socket = std::env::temp_dir().join(format!("belljar-test-{}.sock", std::process::id()));
-    let mut command = Command::new(program());
+    let mut command = Command::new(built::warden());
     command
         .args(["serve", "--die-with-parent", "--libraries"])
         .arg(libraries())
@@ -88,7 +78,7 @@ pub struct Warden {
 impl Warden {
     /// Starts a warden and waits until it listens. It may not be ready yet.
     pub fn start(arguments: &[&str]) -> Warden {
-        Warden::start_by(Command::new(program()), arguments)
+        Warden::start_by(Command::new(built::warden()), arguments)
     }
 
     /// The same through another program, which executes the warden with the arguments that follow

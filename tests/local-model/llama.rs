@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/local-model");
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/local-model");
 
 /// The chat template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

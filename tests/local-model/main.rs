@@ -4,8 +4,6 @@
 //!
 //!     make test-model
 
-#[path = "../harness/mod.rs"]
-mod harness;
 mod llama;
 
 use std::time::Duration;

@@ -2,16 +2,13 @@
 //! The programs are beside this file and in `tests/clients`; the `run` of each installs what it needs
 //! and works against any server.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::path::Path;
 use std::process::Command;
 
 use harness::Program;
 
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sdk");
-const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients");
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk");
+const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
 
 /// The server requires keys, so that both cases are tested: the SDKs' key is accepted, and a wrong key
@@ -52,7 +49,7 @@ fn other_clients_run_the_code_of_their_page() {
 /// The doctor's report about a client with minimal error handling.
 #[test]
 fn the_doctor_tests_a_client_with_every_failure() {
-    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let program = &harness::belljar();
     let passed = Command::new(Path::new(HERE).join("doctor/run"))
         .arg(program.parent().expect("it is in a folder"))
         .env("BELLJAR_LIBRARIES", harness::libraries())
@@ -64,7 +61,7 @@ fn the_doctor_tests_a_client_with_every_failure() {
 
 #[test]
 fn every_example_runs_with_the_command_of_its_page() {
-    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let program = &harness::belljar();
     let passed = Command::new(Path::new(HERE).join("examples"))
         .arg(program.parent().expect("it is in a folder"))
         .env("BELLJAR_SANDBOX_SOCKET", harness::socket())
@@ -77,7 +74,7 @@ fn every_example_runs_with_the_command_of_its_page() {
 /// As in the README and docs/src/guides/testing-agents.md: no server, no key, no network, one command.
 #[test]
 fn an_agent_is_tested_with_one_command() {
-    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let program = &harness::belljar();
     let passed = Command::new(Path::new(HERE).join("agent/run"))
         .arg(program.parent().expect("it is in a folder"))
         .env("BELLJAR_LIBRARIES", harness::libraries())
@@ -90,7 +87,7 @@ fn an_agent_is_tested_with_one_command() {
 /// Recorded from another server, then tested without it.
 #[test]
 fn an_agent_is_tested_on_recordings() {
-    let program = Path::new(env!("CARGO_BIN_EXE_belljar"));
+    let program = &harness::belljar();
     let passed = Command::new(Path::new(HERE).join("agent/record"))
         .arg(program.parent().expect("it is in a folder"))
         .env("BELLJAR_SANDBOX_SOCKET", harness::socket())

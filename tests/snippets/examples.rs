@@ -6,9 +6,9 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::harness::libraries;
+use harness::libraries;
 
-const EXTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/snippets/extract.py");
+const EXTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snippets/extract.py");
 
 #[derive(Debug, Deserialize)]
 pub struct Snippet {

@@ -6,9 +6,6 @@
 //!
 //! A sample by default; `make snippets` for 10 000.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod came;
 mod examples;
 mod meant;

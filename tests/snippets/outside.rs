@@ -10,9 +10,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::came::Came;
-use crate::harness::libraries;
+use harness::libraries;
 
-const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/snippets/outside.py");
+const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snippets/outside.py");
 
 /// The environment of a cell, as reported by the cell.
 #[derive(Debug, Deserialize)]

@@ -3,9 +3,6 @@
 //!
 //! Some seconds by default; `make soak` for two minutes.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod kinds;
 mod tally;
 

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::interval;
 
-use crate::harness::{Program, below};
 use crate::{alive, is_namespaced, python};
+use harness::{Program, below};
 
 /// There are no events for the start and end of other processes' children.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -4,9 +4,6 @@
 //! explains the marks above the tests, such as `[C06]`; the script `run` runs all tests as root and as an
 //! ordinary user.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod attacks;
 mod cases;
 mod degraded;

@@ -1,9 +1,6 @@
 //! The wire format: whether Google's SDKs know everything that the server sends, whether the answers
 //! conform to the OpenAPI document, and whether Schemathesis finds errors with that document.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -15,7 +12,7 @@ use harness::{Client, Program, recorder};
 use regex::Regex;
 use serde_json::{Value, json};
 
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wire");
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/wire");
 
 /// Answers that must be present; otherwise the answers are not those of the API tests.
 const NEEDED: [&str; 14] = [
@@ -57,7 +54,7 @@ fn recorded() -> Vec<Value> {
         let built = fs::metadata(path).and_then(|about| about.modified()).expect("it is there");
         built.duration_since(UNIX_EPOCH).expect("it is past")
     };
-    let server = built(Path::new(env!("CARGO_BIN_EXE_belljar")));
+    let server = built(&harness::belljar());
     let files = fs::read_dir(recorder::folder()).into_iter().flatten().flatten();
     let current = files.map(|file| file.path()).filter(|file| built(file) > server);
     let texts = current.map(|file| fs::read_to_string(file).expect("it is text"));

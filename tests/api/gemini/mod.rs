@@ -9,8 +9,8 @@ pub use server::backend::gemini::Execution;
 use server::backend::gemini::{Gemini, Model};
 use server::backend::upstream::Address;
 
-use crate::harness::{Reply, TestServer, direct};
-use crate::openai::fake::{Act, Answer, Fake};
+use crate::fake::{Act, Answer, Fake};
+use harness::{Reply, TestServer, direct};
 
 const MODEL: &str = "gemini-3-flash-preview";
 
@@ -30,13 +30,13 @@ fn ask(input: &str) -> Value {
     json!({"model": MODEL, "input": input, "tools": [{"type": "code_execution"}]})
 }
 
-fn event(event_type: &str, mut event: Value) -> Act {
+pub fn event(event_type: &str, mut event: Value) -> Act {
     event["event_type"] = event_type.into();
     Act::Send(format!("event: {event_type}\ndata: {event}\n\n"))
 }
 
 /// A step of a stream: its start and its deltas.
-fn step(index: usize, step: Value, deltas: &[Value]) -> Vec<Act> {
+pub fn step(index: usize, step: Value, deltas: &[Value]) -> Vec<Act> {
     let mut acts = vec![event("step.start", json!({"index": index, "step": step}))];
     acts.extend(
         deltas.iter().map(|delta| event("step.delta", json!({"index": index, "delta": delta}))),
@@ -46,7 +46,7 @@ fn step(index: usize, step: Value, deltas: &[Value]) -> Vec<Act> {
 }
 
 /// A stream of these steps that ends normally.
-fn stream_of(steps: impl IntoIterator<Item = Vec<Act>>, status: &str, usage: Value) -> Answer {
+pub fn stream_of(steps: impl IntoIterator<Item = Vec<Act>>, status: &str, usage: Value) -> Answer {
     let begun = json!({"interaction": {"id": "", "status": "in_progress"}});
     let mut acts = vec![event("interaction.created", begun), Act::Send(": keep-alive\n\n".into())];
     acts.extend(steps.into_iter().flatten());
@@ -55,7 +55,7 @@ fn stream_of(steps: impl IntoIterator<Item = Vec<Act>>, status: &str, usage: Val
     Answer::Stream(acts)
 }
 
-fn text(text: &str) -> Vec<Act> {
+pub fn text(text: &str) -> Vec<Act> {
     step(9, json!({"type": "model_output"}), &[json!({"type": "text", "text": text})])
 }
 
@@ -64,7 +64,7 @@ fn answers(content: &str) -> Answer {
 }
 
 /// The call of the function that runs code here.
-fn runs(code: &str) -> Vec<Act> {
+pub fn runs(code: &str) -> Vec<Act> {
     let arguments = json!({"code": code}).to_string();
     let (first, second) = arguments.split_at(5);
     step(
@@ -131,7 +131,7 @@ async fn the_sandbox_runs_the_models_code_and_signatures_are_sent_back_unchanged
     again["previous_interaction_id"] = answer["id"].clone();
     server.create(again).await;
 
-    assert_eq!(fake.header("x-goog-api-key"), "AIza-geheim");
+    assert_eq!(fake.header("x-goog-api-key"), "sk-geheim");
     let [first, second, third] = &fake.asked()[..] else { panic!("{:?}", fake.asked()) };
     assert_eq!(
         (&first["model"], &first["stream"], &first["store"]),

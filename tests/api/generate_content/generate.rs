@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use server::interaction::Limits;
 
-use crate::harness::golden::same;
-use crate::harness::recorder::{self, Kind};
-use crate::harness::{Client, RUN_LIMIT, Reply, TestServer};
+use harness::golden::same;
+use harness::recorder::{self, Kind};
+use harness::{Client, RUN_LIMIT, Reply, TestServer};
 
 const MODEL: &str = "/v1beta/models/gemini-3-flash-preview";
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, TestServer};
+use harness::{Reply, TestServer};
 
 const GENERATE: &str = "/v1beta/models/gemini-3-flash-preview:generateContent";
 const STREAM: &str = "/v1beta/models/gemini-3-flash-preview:streamGenerateContent?alt=sse";

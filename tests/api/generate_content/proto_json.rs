@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
+use harness::TestServer;
 
 const NUMBERS: &str = "?$alt=json;enum-encoding=int";
 
@@ -152,14 +152,14 @@ async fn bytes_may_use_either_base64_alphabet_and_file_states_may_be_numbers() {
             .header("x-goog-upload-protocol", "resumable")
             .header("x-goog-upload-command", "start")
             .json(&json!({"file": {"mime_type": "text/csv", "size_bytes": size, "state": 2}}));
-        assert_eq!(crate::harness::Reply::to(start).await.status, 200, "{size}");
+        assert_eq!(harness::Reply::to(start).await.status, 200, "{size}");
     }
     let upload = server
         .request("POST", "/upload/v1beta/files")
         .header("x-goog-upload-protocol", "raw")
         .header("content-type", "text/csv")
         .body("a,b\n1,2\n");
-    let file = crate::harness::Reply::to(upload).await.body["file"].clone();
+    let file = harness::Reply::to(upload).await.body["file"].clone();
     let name = file["name"].as_str().expect("it has a name");
     let found = server.get(&format!("/v1beta/{name}{NUMBERS}")).await.body;
     assert_eq!((&found["state"], &found["source"]), (&json!(2), &json!(1)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::interval;
 
-use crate::harness::{Event, Program, Reply, Stream, TestServer, Warden, below, direct};
+use harness::{Event, Program, Reply, Stream, TestServer, Warden, below, direct};
 
 fn in_background(mut request: Value) -> Value {
     request["background"] = true.into();

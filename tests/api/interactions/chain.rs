@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, direct};
+use harness::{TestServer, direct};
 
 const WEATHER: &str = r#"
 scenarios:

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Reply, TestServer, direct};
+use harness::{Reply, TestServer, direct};
 
 const GEMINI_3: &str = "/v1beta/models/gemini-3-flash-preview";
 const GEMINI_2: &str = "/v1beta/models/gemini-2.5-flash";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Event, TestServer, direct};
+use harness::{Event, TestServer, direct};
 
 const SIX_TIMES_SEVEN: &str = r#"
 scenarios:

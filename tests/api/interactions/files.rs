@@ -7,8 +7,8 @@ use reqwest::Body;
 use serde_json::{Value, json};
 use server::store::FileLimits;
 
-use crate::harness::golden::same;
-use crate::harness::{Client, FILE_LIMITS, Program, Reply, TestServer, direct};
+use harness::golden::same;
+use harness::{Client, FILE_LIMITS, Program, Reply, TestServer, direct};
 
 const UPLOAD: &str = "/upload/v1beta/files";
 const STATUS: &str = "x-goog-upload-status";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, TestServer};
+use harness::{Reply, TestServer};
 
 fn names(body: &Value) -> Vec<&str> {
     let models = body["models"].as_array().expect("it is a list");

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{Program, below, direct};
+use harness::{Program, below, direct};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("the temporary folder can be created")

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::{Value, json};
 
-use crate::harness::{Event, Program, Stream, direct};
+use harness::{Event, Program, Stream, direct};
 
 const SCENARIOS: &str = r#"
 scenarios:

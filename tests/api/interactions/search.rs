@@ -15,8 +15,8 @@ use server::search::{Folder, FolderLimits, Searxng};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::{Program, TestServer};
-use crate::openai::fake::{Fake, status, stream_of, text};
+use crate::fake::{Fake, status, stream_of, text};
+use harness::{Program, TestServer};
 
 const LIMITS: FolderLimits = FolderLimits { files: 10, file_bytes: 10_000, bytes: 100_000 };
 

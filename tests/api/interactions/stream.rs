@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::harness::golden::same;
-use crate::harness::{Event, TestServer, direct};
+use harness::golden::same;
+use harness::{Event, TestServer, direct};
 
 #[tokio::test]
 async fn a_stream_matches_the_golden_exchange() {

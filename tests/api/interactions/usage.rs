@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{Event, TestServer, direct};
+use harness::{Event, TestServer, direct};
 
 const EXAMPLE: &str = r#"
 scenarios:
@@ -125,7 +125,7 @@ async fn a_file_counts_the_same_from_every_source() {
             .header("x-goog-upload-protocol", "raw")
             .header("content-type", mime_type)
             .body(bytes.to_vec());
-        let file = crate::harness::Reply::to(uploaded).await.body["file"].clone();
+        let file = harness::Reply::to(uploaded).await.body["file"].clone();
         let mut counts = Vec::new();
         for source in [("data", json!(STANDARD.encode(bytes))), ("uri", file["uri"].clone())] {
             let mut request = direct("print(1)");

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use server::backend::openai::Has;
 
-use super::fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};
 use super::{INTERACTIONS, ask, roles, server, types};
-use crate::harness::TestServer;
+use crate::fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};
+use harness::TestServer;
 
 const BLOCK: &str = "Let me see.\n```python\nprint(6 * 7)\n```\n";
 

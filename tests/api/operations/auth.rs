@@ -1,6 +1,6 @@
 //! Authentication with API keys.
 
-use crate::harness::{Reply, TestServer};
+use harness::{Reply, TestServer};
 
 const PATH: &str = "/v1/interactions/v1_gone";
 

@@ -9,7 +9,7 @@ use server::Control;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
-use crate::harness::{self, Client, Reply, TestServer, direct};
+use harness::{self, Client, Reply, TestServer, direct};
 
 /// Sends a request, and `/healthz` while it is processed. The latter must be answered first, or the
 /// request took no time and the test shows nothing.

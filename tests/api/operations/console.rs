@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{libraries, socket};
+use harness::{libraries, socket};
 
 /// Limit for a line to be written, and for a program that was asked to end at once.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -41,7 +41,7 @@ struct Console {
 }
 
 fn belljar(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut command = Command::new(harness::belljar());
     command.args(arguments).stdin(Stdio::null());
     for name in ["BELLJAR_API_KEYS", "BELLJAR_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);

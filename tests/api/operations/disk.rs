@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Program, Reply, SmallDisk, direct};
+use harness::{Program, Reply, SmallDisk, direct};
 
 const DISK_FULL: &str = "The disk of this server is full, so nothing can be stored. Delete \
                          interactions or files to free space.";

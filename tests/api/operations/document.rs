@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, TestServer};
+use harness::{Reply, TestServer};
 
 /// A path with its parameters filled in.
 fn filled(path: &str) -> String {

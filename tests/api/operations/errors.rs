@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Reply, TestServer, direct};
+use harness::{Reply, TestServer, direct};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 

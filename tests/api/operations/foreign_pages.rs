@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::TestServer;
+use harness::TestServer;
 
 /// Every kind of route that has an effect or discloses something.
 const ROUTES: [&str; 17] = [

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{TestServer, direct};
+use harness::{TestServer, direct};
 
 #[tokio::test]
 async fn a_ready_server_reports_readiness_and_isolation() {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::{TestServer, direct};
+use harness::{TestServer, direct};
 
 /// Concurrent requests on one connection, and on all of them.
 const STREAMS: usize = 100;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{TestServer, direct};
+use harness::{TestServer, direct};
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = Command::new("gzip")

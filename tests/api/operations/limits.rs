@@ -3,7 +3,7 @@
 use serde_json::json;
 use server::interaction::Limits;
 
-use crate::harness::{RUN_LIMIT, TestServer, direct};
+use harness::{RUN_LIMIT, TestServer, direct};
 
 #[tokio::test]
 async fn a_request_that_is_too_large_is_refused() {
@@ -64,7 +64,7 @@ async fn model_turns_are_limited() {
 async fn direct_reports_how_many_blocks_it_did_not_run() {
     let server = TestServer::start("").await;
     let blocks: String = (0..60).map(|n| format!("```python\nprint({n})\n```\n")).collect();
-    let answer = server.create(crate::harness::direct(&blocks)).await;
+    let answer = server.create(harness::direct(&blocks)).await;
     assert_eq!(answer["status"], "incomplete");
     let steps = answer["steps"].as_array().expect("it is a list");
     let results = steps.iter().filter(|step| step["type"] == "code_execution_result").count();

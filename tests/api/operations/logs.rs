@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Program, Reply};
+use harness::{Program, Reply};
 
 const SCENARIOS: &str = r#"
 scenarios:

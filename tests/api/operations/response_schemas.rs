@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::bounds::while_healthy;
-use crate::harness::{Client, Program, TestServer};
+use harness::{Client, Program, TestServer};
 
 /// Maximum memory of the server during these tests, in KiB. It was 2 GiB when it checked the schemas itself.
 const MAX_PEAK_KIB: u64 = 400 << 10;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use server::Control;
 
-use crate::harness::{Client, Reply, TestServer, direct};
+use harness::{Client, Reply, TestServer, direct};
 
 const OURS: &str = "first-key";
 const THEIRS: &str = "second-key";

@@ -4,8 +4,8 @@ use axum::body::Bytes;
 use serde_json::{Value, json};
 
 use super::{Folder, INTERACTIONS, ask, transcript};
-use crate::harness::{Reply, TestServer};
-use crate::openai::fake::{Act, Answer, Fake, code, data, delta, status, text};
+use crate::fake::{Act, Answer, Fake, code, data, delta, status, text};
+use harness::{Reply, TestServer};
 
 async fn asked(server: &TestServer) -> Reply {
     server.post(INTERACTIONS, &ask("?")).await

@@ -16,9 +16,9 @@ use server::recording::RecordingBackend;
 use server::recording::{RecordMode, RecordingWriter};
 use server::redaction::Secrets;
 
+use crate::fake::{Act, Answer, Fake, data, delta, stream_of, text};
 use crate::gemini::{self, Execution};
-use crate::harness::{Program, TestServer};
-use crate::openai::fake::{Act, Answer, Fake, data, delta, stream_of, text};
+use harness::{Program, TestServer};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 
@@ -81,7 +81,7 @@ impl Folder {
 }
 
 fn belljar(arguments: &[&str], paths: &[&Path]) -> Output {
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     belljar.args(arguments).args(paths).output().expect("it is a program")
 }
 
@@ -380,12 +380,12 @@ async fn recording_is_set_by_flags_and_files_and_limited_to_allowed_clients() {
     for model in ["a1", "b1", "c1"] {
         server.create(hi(model)).await;
     }
-    server.create(crate::harness::direct("print(1)")).await;
+    server.create(harness::direct("print(1)")).await;
     assert_eq!((some.files().len(), all.files().len()), (1, 2), "c1, and direct");
 
     let forwarded = |client: &str| {
         let request = server.request("POST", INTERACTIONS).json(&hi("a1"));
-        crate::harness::Reply::to(request.header("x-forwarded-for", client))
+        harness::Reply::to(request.header("x-forwarded-for", client))
     };
     let refused = forwarded("203.0.113.7").await;
     assert_eq!(refused.status, 403);
@@ -397,7 +397,7 @@ async fn recording_is_set_by_flags_and_files_and_limited_to_allowed_clients() {
     let arguments = [&arguments[..], &["--record-remote-clients"]].concat();
     let server = Program::start(data.path(), &arguments);
     let request = server.request("POST", INTERACTIONS).json(&hi("a1"));
-    let reply = crate::harness::Reply::to(request.header("x-forwarded-for", "203.0.113.7")).await;
+    let reply = harness::Reply::to(request.header("x-forwarded-for", "203.0.113.7")).await;
     assert_eq!(
         (reply.status, some.files().len()),
         (200, 1),

@@ -6,8 +6,8 @@ use server::backend::scripted::Ignore;
 use server::recording::RecordMode;
 
 use super::{Folder, INTERACTIONS, ask, validates};
-use crate::harness::{Program, Reply, TestServer};
-use crate::openai::fake::{Answer, Fake, status, text};
+use crate::fake::{Answer, Fake, status, text};
+use harness::{Program, Reply, TestServer};
 
 const GENERATE: &str = "/v1beta/models/m1:generateContent";
 
@@ -266,7 +266,7 @@ async fn a_missing_recording_folder_is_created() {
     let (place, data) = (Folder::new(), Folder::new());
     let folder = place.path().join("a/b");
     let at = folder.to_str().expect("a temporary path is text").to_owned();
-    let direct = |code: &str| crate::harness::direct(code);
+    let direct = |code: &str| harness::direct(code);
     let arguments =
         ["--record", &at, "--scenarios", &at, "--record-mode", "new", "--record-ignore", "[0-9]+"];
     let server = Program::start(data.path(), &arguments);

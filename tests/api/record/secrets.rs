@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Folder, INTERACTIONS, ask, transcript, validates};
-use crate::harness::{Reply, TestServer};
-use crate::openai::fake::{Fake, code, status, stream_of, text};
+use crate::fake::{Fake, code, status, stream_of, text};
+use harness::{Reply, TestServer};
 
 const OWN: &str = "AQ.Own0KeyOfThisRequest000000000000000000000000000000";
 const BODY: &str = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ0";

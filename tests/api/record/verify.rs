@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::{Folder, painter, picture_and_table};
-use crate::harness::socket;
+use harness::socket;
 
 fn verify(paths: &[&Path]) -> (Option<i32>, String) {
     run(&[], paths)
 }
 
 fn run(options: &[&str], paths: &[&Path]) -> (Option<i32>, String) {
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     let Output { status, stdout, stderr } = belljar
         .args(["verify", "--sandbox-socket"])
         .arg(socket())

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use crate::harness::{libraries, socket};
+use harness::{libraries, socket};
 
 #[test]
 fn doctor_runs_code_and_lists_every_isolation_layer() {
-    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
+    let output = Command::new(harness::belljar())
         .args(["doctor", "--libraries"])
         .arg(libraries())
         .output()
@@ -22,7 +22,7 @@ fn doctor_runs_code_and_lists_every_isolation_layer() {
 #[test]
 fn doctor_reports_missing_libraries() {
     let folder = tempfile::tempdir().expect("the temporary folder can be created");
-    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
+    let output = Command::new(harness::belljar())
         .args(["doctor", "--libraries"])
         .arg(folder.path())
         .output()
@@ -49,7 +49,7 @@ sys.exit(0 if parts else "no parts")
 "#;
 
 fn doctor(client: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
+    let output = Command::new(harness::belljar())
         .args(["doctor", "--client", "--client-timeout", "20s", "--sandbox-socket"])
         .arg(socket())
         .arg("--")
@@ -112,7 +112,7 @@ fn a_client_that_fails_without_a_fault_is_not_tested_further() {
 
 #[test]
 fn a_client_has_a_time_limit() {
-    let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
+    let output = Command::new(harness::belljar())
         .args(["doctor", "--client", "--client-timeout", "1s", "--sandbox-socket"])
         .arg(socket())
         .args(["--", "sleep", "60"])

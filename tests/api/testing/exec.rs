@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::harness::{below, libraries, socket};
+use harness::{below, libraries, socket};
 
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ print(json.load(urllib.request.urlopen(request))["steps"][1]["result"], end="")
 "#;
 
 fn exec(command: &[&str]) -> Command {
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     belljar
         .args(["exec", "--sandbox-socket"])
         .arg(socket())
@@ -114,7 +114,7 @@ fn signals_are_forwarded_to_the_command() {
 fn no_files_or_processes_remain() {
     let scratch = tempfile::tempdir().expect("the temporary folder can be created");
     let home = tempfile::tempdir().expect("the temporary folder can be created");
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     belljar
         .args(["exec", "--libraries"])
         .arg(libraries())

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{RUN_LIMIT, Reply, TestServer};
+use harness::{RUN_LIMIT, Reply, TestServer};
 
 const EXECUTE: &str = "/x/execute";
 

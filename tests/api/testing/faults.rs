@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, TestServer, direct};
+use harness::{Reply, TestServer, direct};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 

@@ -1,6 +1,6 @@
 //! The golden exchanges in `tests/golden`, compared with the server's answers.
 
-use crate::harness::golden::check;
+use harness::golden::check;
 
 /// A test for each file, and the list of all.
 macro_rules! golden_files {
@@ -39,7 +39,7 @@ const TESTED_ELSEWHERE: [&str; 3] = ["code_execution_stream", "generate_content"
 
 #[test]
 fn every_golden_file_is_tested_and_names_its_source() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
     for entry in std::fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("it can be read").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("it is text");

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Reply, TestServer};
+use harness::{Reply, TestServer};
 
 const FOLDER: &str = r#"
 scenarios:

@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use server::chaos::quirk::{QUIRKS, Where};
 
-use crate::harness::{Reply, TestServer, direct, recorder};
+use harness::{Reply, TestServer, direct, recorder};
 
 const FAILS: &str = "print('ok')\nprint(1/0)";
 const DRAWS: &str =

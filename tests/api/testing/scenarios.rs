@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Event, TestServer};
+use harness::{Event, TestServer};
 
 const INTERACTIONS: &str = "/v1beta/interactions";
 
@@ -161,7 +161,7 @@ async fn a_search_is_a_call_and_its_result() {
 }
 
 fn belljar(arguments: &[&str]) -> Output {
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     belljar.args(arguments).output().expect("it is a program")
 }
 
@@ -254,7 +254,7 @@ async fn tools_missing_from_the_request_are_refused_in_both_apis() {
 
     let may = server.create(json!({"model": "m", "input": "may"})).await;
     assert_eq!(may["steps"][2]["content"][0]["text"], "1");
-    let mut direct = crate::harness::direct("print(1)");
+    let mut direct = harness::direct("print(1)");
     direct["generation_config"] = json!({"tool_choice": "none"});
     let answer = server.create(direct).await;
     assert!(
@@ -390,7 +390,7 @@ fn without_python_the_skipped_code_check_is_reported() {
     let file = folder.path().join("a.yaml");
     std::fs::write(&file, "scenarios: [{ name: a, script: [code: '(', text: a] }]")
         .expect("it is ours");
-    let mut belljar = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    let mut belljar = Command::new(harness::belljar());
     let belljar = belljar.arg("validate").arg(&file).env("PATH", folder.path());
     let output = belljar.env("BELLJAR_LIBRARIES", folder.path()).output().expect("it is a program");
     let text = String::from_utf8(output.stdout).expect("it is text");

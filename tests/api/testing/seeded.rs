@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
+use harness::TestServer;
 
 const SCENARIOS: &str = r#"
 scenarios:

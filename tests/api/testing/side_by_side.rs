@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::TestServer;
+use harness::TestServer;
 
 const PROCESSES: usize = 100;
 

@@ -1,7 +1,7 @@
 //! `/dev` in a cell: harmless devices, and the names of the process's own descriptors.
 
-use crate::harness::TestServer;
 use crate::{execute, is_namespaced, python, run};
+use harness::TestServer;
 
 /// [I06]
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, execute_within, python, run, run_all};
+use harness::TestServer;
 
 const LIMIT: Duration = Duration::from_secs(1);
 

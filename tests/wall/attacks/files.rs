@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{PLACES, alive, execute, is_namespaced, python, run, try_each};
+use harness::TestServer;
 
 /// [I01] [I03] [I04] [I05]
 #[tokio::test]
@@ -12,7 +12,8 @@ async fn no_file_of_the_machine_can_be_read() {
     // Files of this test, which exist outside the cell.
     let secret = tempfile::NamedTempFile::new().expect("there is a place for temporary files");
     let outside = secret.path().to_str().expect("a temporary path is text");
-    let program = env!("CARGO_BIN_EXE_belljar");
+    let program = harness::belljar();
+    let program = program.to_str().expect("the tests are in a path of text");
     let paths = [
         outside,
         program,

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{execute, is_namespaced, python, run, try_each};
+use harness::TestServer;
 
 /// [I01]
 #[tokio::test]
@@ -146,8 +146,8 @@ async fn the_reported_isolation_matches_what_the_code_observes() {
 #[tokio::test]
 async fn no_message_of_the_server_contains_its_paths() {
     let server = TestServer::start("").await;
-    let target =
-        std::path::Path::new(env!("CARGO_BIN_EXE_belljar")).parent().expect("it is in a folder");
+    let program = harness::belljar();
+    let target = program.parent().expect("it is in a folder");
     let (home, target) =
         (std::env::var("HOME").unwrap_or("/nowhere".into()), target.display().to_string());
     let mut codes = vec!["1/0", "import os; os.abort()", "import nothing", "x = ("];

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::TestServer;
 use crate::{alive, is_namespaced, python, run, try_each};
+use harness::TestServer;
 
 /// The kernel counts descriptors in flight for all cells together. Tests that send descriptors, and the
 /// one that exhausts the count, run one at a time.

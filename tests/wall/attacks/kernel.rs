@@ -1,7 +1,7 @@
 //! The kernel: calls that could break the isolation fail with an error and do not kill the process.
 
-use crate::harness::TestServer;
 use crate::{is_namespaced, run};
+use harness::TestServer;
 
 /// [H01] [H02] [H03] [H04] [H05]
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use tokio::net::TcpListener;
 
-use crate::harness::TestServer;
 use crate::{run, try_each};
+use harness::TestServer;
 
 /// [J01] [J02] [J03]
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Processes: a cell sees its own, reaches no other, and their number is limited.
 
-use crate::harness::TestServer;
 use crate::{alive, is_namespaced, python, run, try_each};
+use harness::TestServer;
 
 /// [F11]
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python};
+use harness::TestServer;
 
 /// Text that is in no file of a cell, but in the file that the links point to.
 const OF_THE_SYSTEM: &str = "user:x:1000";

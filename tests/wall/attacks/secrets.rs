@@ -1,7 +1,7 @@
 //! Secrets: the code can read its own input, and nothing of the machine or of other clients.
 
-use crate::harness::TestServer;
 use crate::{is_namespaced, run};
+use harness::TestServer;
 
 /// [A25] [A26] [A28]
 #[tokio::test]

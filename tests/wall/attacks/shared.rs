@@ -1,8 +1,8 @@
 //! Files that all cells see: those of Python and its libraries. No cell can change them, observe through
 //! them who reads what, or delay a reader.
 
-use crate::harness::TestServer;
 use crate::{PLACES, alive, python, run, try_each};
+use harness::TestServer;
 
 /// [J10]
 #[tokio::test]

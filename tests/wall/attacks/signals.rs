@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, is_namespaced, python, run, try_each};
+use harness::TestServer;
 
 /// [F08]
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! System calls by number on x86-64: all that could break the isolation fail with an error.
 
-use crate::harness::TestServer;
 use crate::{alive, python, run};
+use harness::TestServer;
 
 const EPERM: i32 = 1;
 const ENOSYS: i32 = 38;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{PLACES, alive, execute, python, run, run_all};
+use harness::TestServer;
 
 /// [G13] [G14]
 #[tokio::test]

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{TestServer, Warden, below, warden_program};
 use crate::host::until;
 use crate::{alive, execute, python, run};
+use harness::{TestServer, Warden, below, warden_program};
 
 /// A warden in a mount namespace of its own, which a shell command has changed before.
 fn warden_after(change: &str) -> Command {
@@ -48,7 +48,7 @@ async fn the_warden_needs_neither_proc_nor_shared_memory_nor_sys() {
 
 /// A warden on a machine without user namespaces, with these options of `without_user_namespaces.py`.
 fn without_user_namespaces(arguments: &[&str]) -> Command {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wall/without_user_namespaces.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/wall/without_user_namespaces.py");
     let mut command = Command::new("python3");
     command.arg(script).args(arguments).arg(warden_program());
     command

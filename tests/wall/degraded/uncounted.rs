@@ -7,9 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::{watched, without_user_namespaces};
-use crate::harness::{TestServer, Warden};
 use crate::host::until;
 use crate::{alive, execute, python, run};
+use harness::{TestServer, Warden};
 
 /// Defines what the attacks below use. `fill` makes about `n` registrations with 60 descriptors: the kernel
 /// keeps a registration whose descriptor was closed as long as the file has another one.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use tokio::time::interval;
 
-use crate::harness::{ProcessGroup, Program, Warden, below, direct};
 use crate::ran;
+use harness::{ProcessGroup, Program, Warden, below, direct};
 
 /// There are no events for other processes, so the process table is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

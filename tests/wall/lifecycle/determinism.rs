@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{TestServer, Warden};
 use crate::{python, run};
+use harness::{TestServer, Warden};
 
 /// Code that prints a line for each source of random numbers.
 fn random_numbers() -> String {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use server::sandbox::{Cell, Expected, RunOutput, Sandbox};
 
-use crate::harness::{Warden, below};
 use crate::python;
+use harness::{Warden, below};
 
 /// Number of runs that each leave processes running for a moment.
 const RUNS: u32 = 20;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python};
+use harness::TestServer;
 
 fn names(answer: &Value) -> Vec<&str> {
     let files = answer["files"].as_array().expect("a list");

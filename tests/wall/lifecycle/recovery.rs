@@ -9,8 +9,8 @@ use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::time::{interval, timeout};
 
-use crate::harness::{Program, TestServer, Warden, below, direct};
 use crate::{ran, run};
+use harness::{Program, TestServer, Warden, below, direct};
 
 /// Starting a zygote takes seconds.
 const BACK_WITHIN: Duration = Duration::from_secs(30);

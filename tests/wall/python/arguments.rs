@@ -1,7 +1,7 @@
 //! System calls that are allowed with some arguments only, and calls that succeed without effect.
 
-use crate::harness::{TestServer, Warden};
 use crate::{execute, is_namespaced, python, run};
+use harness::{TestServer, Warden};
 
 const EPERM: i32 = 1;
 const EINVAL: i32 = 22;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{execute, is_namespaced, python};
+use harness::TestServer;
 
 #[tokio::test]
 async fn pillow_and_reportlab_find_fonts_by_name() {

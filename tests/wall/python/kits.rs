@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::interval;
 
-use crate::harness::{TestServer, Warden};
 use crate::{execute, python};
+use harness::{TestServer, Warden};
 
 /// Time limit for a zygote to learn which pages code writes to, beside other tests.
 const LEARNS_WITHIN: Duration = Duration::from_secs(60);

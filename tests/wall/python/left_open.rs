@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
 use crate::{execute, python, run_all};
+use harness::TestServer;
 
 fn file(answer: &Value, name: &str) -> Vec<u8> {
     let files = answer["files"].as_array().expect("a list");

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{Program, TestServer, Warden, direct};
 use crate::{execute, ran};
+use harness::{Program, TestServer, Warden, direct};
 
 /// Each of the 37 on Google's page: its name there, code for its main purpose, and the output.
 const WORKS: &[(&str, &str, &str)] = &[

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python, run};
+use harness::TestServer;
 
 /// Bytes kept of each of the two outputs, plus the line about omitted bytes.
 const KEPT: usize = (1 << 20) + 100;

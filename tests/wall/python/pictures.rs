@@ -1,7 +1,7 @@
 //! Images: each shown or saved image is returned once, in order.
 
-use crate::harness::TestServer;
 use crate::{Ran, run};
+use harness::TestServer;
 
 /// Width and height from the first bytes of a PNG.
 fn size(png: &[u8]) -> (u32, u32) {

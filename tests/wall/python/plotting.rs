@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python};
+use harness::TestServer;
 
 const PLOT: &str = "import matplotlib, matplotlib.pyplot as plt\n";
 

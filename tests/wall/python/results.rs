@@ -1,7 +1,7 @@
 //! The results of runs.
 
-use crate::harness::TestServer;
 use crate::{run, run_all};
+use harness::TestServer;
 
 /// [A01] [A02] [A03] [A11] [A13] [A16]
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Source code: any text gets a result.
 
-use crate::harness::TestServer;
 use crate::{alive, execute};
+use harness::TestServer;
 
 /// [A07] [A17] [A20] [K12]
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{execute, python, run_all};
+use harness::TestServer;
 
 const DEFINE: &str = "import multiprocessing as mp\n\
     from concurrent.futures import ProcessPoolExecutor\n\

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{PLACES, python, run, run_all};
+use harness::TestServer;
 
 /// [K01] [K02]
 #[tokio::test]

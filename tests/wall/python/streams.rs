@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{execute, python, run_all};
+use harness::TestServer;
 
 #[tokio::test]
 async fn standard_streams_have_the_usual_attributes() {

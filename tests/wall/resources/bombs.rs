@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python};
+use harness::TestServer;
 
 /// [C23] [C28]
 #[tokio::test]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{TestServer, Warden};
 use crate::host::{named, until};
 use crate::{alive, execute, python, run};
+use harness::{TestServer, Warden};
 
 /// [D15]
 #[tokio::test]

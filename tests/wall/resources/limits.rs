@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, Warden};
 use crate::{alive, execute, execute_within, is_namespaced, python, run};
+use harness::{TestServer, Warden};
 
 #[track_caller]
 fn stderr_of(answer: &Value) -> &str {

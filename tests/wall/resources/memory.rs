@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{TestServer, Warden};
 use crate::{PLACES, alive, execute, is_namespaced, python, run};
+use harness::{TestServer, Warden};
 
 /// [E01] [E03]
 #[tokio::test]

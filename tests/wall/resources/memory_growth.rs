@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, Warden};
 use crate::{PLACES, alive, execute, python};
+use harness::{TestServer, Warden};
 
 /// Less memory than the default, so that it fills quickly.
 fn small() -> Warden {

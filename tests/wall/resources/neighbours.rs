@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::harness::TestServer;
 use crate::{alive, execute_within, python, run};
+use harness::TestServer;
 
 const NEIGHBOURS: usize = 8;
 /// The longest delay that an attack may cause.

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{TestServer, Warden, below, warden_program};
 use crate::{alive, execute, run};
+use harness::{TestServer, Warden, below, warden_program};
 
 /// Enough for warden, zygote and standbys, but less than a cell's limit.
 const MEMORY_BYTES: u64 = 1 << 30;

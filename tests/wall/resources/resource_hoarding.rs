@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::TestServer;
 use crate::{alive, execute, python, run};
+use harness::TestServer;
 
 /// Code that uses each of these resources in another cell.
 const HONEST: &str = "import asyncio, os, select, subprocess\n\

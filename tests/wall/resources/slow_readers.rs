@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::alive;
-use crate::harness::Program;
+use harness::Program;
 
 const READERS: usize = 12;
 /// Limit for each of them: a response as text, as JSON, and being sent, of 2 MiB each.

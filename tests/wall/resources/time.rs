@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Program, RUN_LIMIT, TestServer, direct};
 use crate::{alive, execute_within, ran, run};
+use harness::{Program, RUN_LIMIT, TestServer, direct};
 
 /// [D01] [D02] [D04] [D11]
 #[tokio::test]

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::recorder;
+use harness::recorder;
 
 /// The answer to one request.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl Fake {
         }
         let address = Address {
             base_url: self.url.clone(),
-            key: Some("AIza-geheim".to_owned().into()),
+            key: Some("sk-geheim".to_owned().into()),
             silence: Duration::from_secs(1),
         };
         let model = gemini::Model { name: Some("upstream-name".into()), execution };

@@ -1,11 +1,10 @@
-//! A server for a test: port 0, a data folder of its own, given scenarios, the real sandbox. It is
-//! stopped when dropped.
+//! What the test programs share. First of all a server for a test: port 0, a data folder of its own,
+//! given scenarios, the real sandbox. It is stopped when dropped.
 //!
 //! Tests share one warden per program: its interpreter takes seconds to start, and every interaction
 //! gets a cell of its own anyway.
 
-#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
-
+mod built;
 pub mod golden;
 mod program;
 pub mod recorder;
@@ -36,10 +35,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use built::{belljar, warden as warden_program};
 pub use program::{Program, SmallDisk, below};
 pub use reply::{Client, Event, Reply, Stream};
 pub use resource_usage::ProcessGroup;
-pub use warden::{RUN_LIMIT, Warden, libraries, program as warden_program, socket};
+pub use warden::{RUN_LIMIT, Warden, libraries, socket};
 
 /// Limit for the sandbox to become ready. It takes some seconds on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -229,7 +229,7 @@ impl Builder {
                 None => sandbox,
             }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
-            program: env!("CARGO_BIN_EXE_belljar").into(),
+            program: belljar(),
             additions,
             search: self.search,
             store: Store::open(data.path()).await.expect("the folder is ours"),
