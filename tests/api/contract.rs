@@ -224,11 +224,7 @@ async fn a_failure_of_the_model_server_has_an_error_of_its_own(dialect: impl Ups
     let whole = |status, header, body: &str| Answer::Whole(status, header, body.to_owned());
     for (answer, status, wanted) in [
         (fake::status(401, "wrong key: geheim"), 503, "rejects the configured API key"),
-        (
-            fake::status(400, "no parameter sk-geheim"),
-            400,
-            "refuses the request: no parameter ….",
-        ),
+        (fake::status(400, "no parameter sk-geheim"), 400, "refuses the request: no parameter …."),
         (whole(429, ("retry-after", "60"), "quota"), 429, "is busy: quota"),
         (whole(302, ("location", "http://127.0.0.1:9/"), ""), 400, "refuses the request"),
         (Answer::Stream(vec![Act::Send("data: nonsense\n\n".into())]), 503, "invalid response"),

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::markdown::{self, Language};
-use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt};
+use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext};
 use crate::interaction::Step;
 
 const ANSWER: &str = "done";
@@ -18,8 +18,8 @@ const NO_TOOL: &str = "The model `direct` runs the code of its input, and for th
 pub struct Direct;
 
 impl Backend for Direct {
-    fn generate(&self, prompt: Prompt) -> ModelStream {
-        prompt.note.answered_by("direct");
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
+        context.journal.answered_by("direct");
         let output = answer(&prompt);
         // The answer has two events at most, so the channel holds all of them and no task is
         // needed.
@@ -104,8 +104,6 @@ mod tests {
     use super::*;
     use crate::backend::Tools;
     use crate::interaction::{CodeResult, Content, Outcome};
-    use crate::journal::JournalHandle;
-    use crate::namespace::Namespace;
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -145,9 +143,6 @@ mod tests {
         ];
         steps.extend(std::iter::repeat_n(result, runs));
         Prompt {
-            namespace: Namespace::default(),
-            note: JournalHandle::default(),
-            extensions: axum::http::Extensions::new(),
             model: "direct".into(),
             system_instruction: None,
             tools,

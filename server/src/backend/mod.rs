@@ -3,16 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::Extensions;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
-use crate::journal::JournalHandle;
-use crate::namespace::Namespace;
 
+mod context;
 pub mod direct;
 pub mod gemini;
 mod markdown;
@@ -21,12 +19,14 @@ pub mod router;
 pub mod scripted;
 pub mod upstream;
 
+pub use context::RequestContext;
+
 /// A language model: a conversation goes in, a stream of events comes out.
 ///
 /// The stream ends with [`ModelEvent::End`], with [`ModelEvent::Code`], or with an error, and
 /// nothing follows any of them. Dropping the stream cancels the generation.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
-    fn generate(&self, prompt: Prompt) -> ModelStream;
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream;
 
     /// Whether the model behind it creates and checks its own thought signatures.
     fn has_own_signatures(&self, _model: &str) -> bool {
@@ -44,12 +44,6 @@ pub const STREAM_CAPACITY: usize = 64;
 /// Everything that a model is given.
 #[derive(Debug, Clone)]
 pub struct Prompt {
-    /// The namespace whose scenarios are tried first.
-    pub namespace: Namespace,
-    /// Records in the journal which scenario answered.
-    pub note: JournalHandle,
-    /// Values for layers around the model, such as the session of a recording.
-    pub extensions: Extensions,
     /// As the client named it, without `models/`.
     pub model: String,
     pub system_instruction: Option<String>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 use tokio::sync::mpsc;
 
-use super::{Backend, BackendError, ModelStream, Prompt};
+use super::{Backend, BackendError, ModelStream, Prompt, RequestContext};
 use crate::parse::glob::{self, GlobError};
 
 /// Forwards each prompt to the first backend whose pattern matches the model's name.
@@ -44,9 +44,9 @@ impl fmt::Debug for Router {
 }
 
 impl Backend for Router {
-    fn generate(&self, prompt: Prompt) -> ModelStream {
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
         match self.routes.iter().find(|(glob, _)| glob.is_match(&prompt.model)) {
-            Some((_, backend)) => backend.generate(prompt),
+            Some((_, backend)) => backend.generate(prompt, context),
             None => {
                 let (events, stream) = mpsc::channel(1);
                 events.try_send(Err(self.no_route(&prompt.model))).expect("the channel is empty");
@@ -67,15 +67,13 @@ mod tests {
 
     use super::*;
     use crate::backend::{ModelEvent, Tools};
-    use crate::journal::JournalHandle;
-    use crate::namespace::Namespace;
 
     /// A model that answers with its name.
     #[derive(Debug)]
     struct Named(&'static str);
 
     impl Backend for Named {
-        fn generate(&self, _: Prompt) -> ModelStream {
+        fn generate(&self, _: Prompt, _: &RequestContext) -> ModelStream {
             let (events, stream) = mpsc::channel(1);
             events.try_send(Ok(ModelEvent::Text(self.0.into()))).expect("the channel is empty");
             stream
@@ -87,17 +85,15 @@ mod tests {
             .iter()
             .map(|&(pattern, name)| (pattern.into(), Arc::new(Named(name)) as Arc<dyn Backend>));
         let router = Router::new(routes.collect()).expect("the patterns are right");
-        let mut stream = router.generate(Prompt {
-            namespace: Namespace::default(),
-            note: JournalHandle::default(),
-            extensions: axum::http::Extensions::new(),
+        let prompt = Prompt {
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),
             generation_config: Value::Null,
             steps: [].into(),
             files: [].into(),
-        });
+        };
+        let mut stream = router.generate(prompt, &RequestContext::default());
         match stream.try_recv().expect("there is an answer") {
             Ok(ModelEvent::Text(name)) => name,
             Ok(other) => panic!("{other:?}"),

@@ -9,7 +9,7 @@ use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
 use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
-use crate::backend::Prompt;
+use crate::backend::{Prompt, RequestContext};
 use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
 use crate::journal::JournalHandle;
@@ -22,17 +22,18 @@ impl Engine {
         &self,
         log: Arc<Log>,
         ids: Arc<Ids>,
-        prompt: Prompt,
+        (prompt, context): (Prompt, RequestContext),
         files: Vec<File>,
         format: Option<ResponseFormat>,
     ) -> Run {
         let uploads = self.sources.uploads.clone();
-        let mut steps = StepWriter::new(log, ids, prompt.note.clone());
+        let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
         Run {
             backend: Arc::clone(&self.backend),
             search: self.search.clone(),
             prompt,
+            context,
             steps,
             code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads),
             gate: ResponseGate::new(format),
@@ -69,9 +70,9 @@ impl Engine {
             tracing::warn!(interaction.id = %log.head().id, error = error.reason(), "interaction failed");
             Event::Failed(error.failure())
         });
-        note_end(&run.prompt.note, &last);
+        note_end(&run.context.journal, &last);
         if log.head().in_background() {
-            log_end(&log, &run.prompt.note);
+            log_end(&log, &run.context.journal);
         }
         let mut events = run.steps.take_unwritten();
         events.push(last);
@@ -80,7 +81,7 @@ impl Engine {
 }
 
 async fn save_recording(run: &Run, ended: &Result<Event, RunError>) {
-    let session = &RecordingSession::of(&run.prompt);
+    let session = &RecordingSession::of(&run.context);
     match recording::status(ended) {
         Some(status) => {
             let usage = Some(run.steps.usage.total());

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::Request;
-use crate::backend::Prompt;
+use crate::backend::RequestContext;
 use crate::counts::Counted;
 use crate::ids::Ids;
 use crate::interaction::Step;
@@ -23,7 +23,7 @@ impl IdGenerator {
     pub async fn for_request(
         self,
         request: &Request,
-        prompt: &Prompt,
+        context: &RequestContext,
         store: &Store,
     ) -> Result<(Ids, String), StoreError> {
         let Some(seed) = self.0 else {
@@ -32,12 +32,12 @@ impl IdGenerator {
             return Ok((ids, id));
         };
         let content = content(request);
-        let sent = prompt.note.tally().next(Counted::Request(&content));
+        let sent = context.journal.tally().next(Counted::Request(&content));
         // An old data folder may already contain this id.
         let mut attempt: u64 = 0;
         loop {
             let numbers = [seed, sent, attempt].map(u64::to_le_bytes).concat();
-            let namespace = prompt.namespace.name().as_bytes();
+            let namespace = context.namespace.name().as_bytes();
             let ids =
                 Ids::seeded([&numbers, namespace, request.owner.name().as_bytes(), &content[..]]);
             let id = ids.interaction();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::input::{calls, files};
 use super::{Engine, EngineError, MAX_CHAIN, Request};
-use crate::backend::Prompt;
+use crate::backend::{Prompt, RequestContext};
 use crate::interaction::{Status, Step};
 use crate::journal::RequestSummary;
 use crate::namespace::Namespace;
@@ -13,12 +13,12 @@ use crate::store::Owner;
 use crate::trace;
 
 impl Engine {
-    /// The prompt and its files. Adds the request to the journal.
+    /// The prompt, its context and its files. Adds the request to the journal.
     pub(super) async fn prompt(
         &self,
         namespace: &Namespace,
         request: &Request,
-    ) -> Result<(Prompt, Vec<files::File>), EngineError> {
+    ) -> Result<(Prompt, RequestContext, Vec<files::File>), EngineError> {
         let last = request.previous_interaction_id.as_deref();
         let mut steps = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
@@ -26,15 +26,17 @@ impl Engine {
         }
         steps.extend(request.input.iter().cloned());
         let files = files::of_input(&steps, &self.sources, &request.owner).await?;
-        let note = self.journal.write(namespace, summary(request, &steps, &files));
-        let note = note.counting(self.counts.of(namespace));
-        trace::asked(&note);
+        let journal = self.journal.write(namespace, summary(request, &steps, &files));
+        let journal = journal.counting(self.counts.of(namespace));
+        trace::asked(&journal);
         let mut tools = request.tools.clone();
         tools.google_search &= self.search.is_some();
-        let prompt = Prompt {
+        let context = RequestContext {
             namespace: namespace.clone(),
-            note,
+            journal,
             extensions: RecordingSession::for_client(Arc::clone(&request.keys)).into_extensions(),
+        };
+        let prompt = Prompt {
             model: request.model.clone(),
             system_instruction: request.system_instruction.clone(),
             tools,
@@ -42,7 +44,7 @@ impl Engine {
             steps: steps.into(),
             files: files.iter().map(|file| file.about.clone()).collect(),
         };
-        Ok((prompt, files))
+        Ok((prompt, context, files))
     }
 
     /// The steps of a chain of this owner, oldest first.

@@ -73,7 +73,7 @@ impl Engine {
             false => None,
         };
         let format = ResponseFormat::from_config(&request.generation_config, &self.formats).await?;
-        let (prompt, files) = self.prompt(namespace, &request).await?;
+        let (prompt, context, files) = self.prompt(namespace, &request).await?;
         let uploads = &self.sources.uploads;
         let instruction = request.system_instruction.as_deref();
         let prompt_tokens = usage::of_prompt(instruction, &prompt.steps, &files, uploads).await?;
@@ -83,13 +83,13 @@ impl Engine {
             summaries: summaries(&request.generation_config),
         };
 
-        let mut events = self.backend.generate(prompt.clone());
+        let mut events = self.backend.generate(prompt.clone(), &context);
         let within =
             if request.background { FIRST_BACKGROUND_EVENT_WITHIN } else { FIRST_EVENT_WITHIN };
         let first = match tokio::time::timeout(within, events.recv()).await {
             Ok(Some(Err(refusal))) => {
-                prompt.note.failed(&refusal.to_string());
-                recording::save(&RecordingSession::of(&prompt), "refused", None, &files, uploads)
+                context.journal.failed(&refusal.to_string());
+                recording::save(&RecordingSession::of(&context), "refused", None, &files, uploads)
                     .await;
                 return Err(refusal.into());
             }
@@ -98,7 +98,7 @@ impl Engine {
         };
 
         let resume_state = request.background.then(|| state::encode(namespace, &request));
-        let (ids, id) = self.ids.for_request(&request, &prompt, &self.store).await?;
+        let (ids, id) = self.ids.for_request(&request, &context, &self.store).await?;
         let ids = Arc::new(ids);
         let head = Head {
             id,
@@ -112,11 +112,11 @@ impl Engine {
         // From here on, a client that disconnects cancels the interaction.
         let guard = (!request.background).then(|| cancel.clone().drop_guard());
         let log = self.store.begin(head, request.persistence, settings);
-        let note = prompt.note.clone();
+        let note = context.journal.clone();
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), ids, prompt, files, format);
+        let run = self.run(Arc::clone(&log), ids, (prompt, context), files, format);
         let engine = Arc::clone(self);
         // A task of its own, because the end is stored even if the client disconnects.
         self.running.spawn(async move {

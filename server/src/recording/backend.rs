@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{RecordingSession, RecordingWriter, broke_off};
 use crate::backend::scripted::{ScenarioError, Scripted};
-use crate::backend::{Backend, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use crate::backend::{Backend, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
 
 /// Forwards a model's output and records it.
 #[derive(Debug)]
@@ -32,19 +32,19 @@ impl Backend for RecordingBackend {
         self.model.has_own_signatures(model)
     }
 
-    fn generate(&self, prompt: Prompt) -> ModelStream {
-        let session = RecordingSession::of(&prompt);
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
+        let session = RecordingSession::of(context);
         // An interaction is recorded or replayed as a whole.
         if let Some(known) = &self.known
             && !session.has_started()
-            && known.knows(&prompt)
+            && known.knows(&prompt, context)
         {
-            return known.generate(prompt);
+            return known.generate(prompt, context);
         }
         if !session.turn(&self.writer, &prompt) {
-            return self.model.generate(prompt);
+            return self.model.generate(prompt, context);
         }
-        let mut output = self.model.generate(prompt);
+        let mut output = self.model.generate(prompt, context);
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         tokio::spawn(async move {
             let mut ended = false;

@@ -439,8 +439,6 @@ pub mod tests {
     use super::*;
     use crate::backend::{End, ModelEvent, Prompt, Tools};
     use crate::interaction::{Content, Step};
-    use crate::journal::JournalHandle;
-    use crate::namespace::Namespace;
     use crate::recording::{RecordingSession, RecordingWriter};
 
     /// Texts that are difficult in YAML, in a template, or on a screen.
@@ -529,9 +527,6 @@ pub mod tests {
 
     pub fn prompt(text: &str) -> Prompt {
         Prompt {
-            namespace: Namespace::default(),
-            note: JournalHandle::default(),
-            extensions: axum::http::Extensions::new(),
             model: "m[1]*".into(),
             system_instruction: None,
             tools: Tools::default(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::RecordingWriter;
-use crate::backend::{BackendError, End, ModelEvent, Passthrough, Prompt};
+use crate::backend::{BackendError, End, ModelEvent, Passthrough, Prompt, RequestContext};
 use crate::failure;
 use crate::interaction::{CodeResult, Found, Media, PassthroughStep, Step};
 use crate::search;
@@ -88,12 +88,12 @@ pub enum RecordedEventKind {
 }
 
 impl RecordingSession {
-    /// The session of a prompt. Without one, nothing is recorded.
-    pub fn of(prompt: &Prompt) -> RecordingSession {
-        prompt.extensions.get::<RecordingSession>().cloned().unwrap_or_default()
+    /// The session of a request. Without one, nothing is recorded.
+    pub fn of(context: &RequestContext) -> RecordingSession {
+        context.extensions.get::<RecordingSession>().cloned().unwrap_or_default()
     }
 
-    /// As a value of a prompt.
+    /// As a value of a request's context.
     pub fn into_extensions(self) -> Extensions {
         let mut extensions = Extensions::new();
         extensions.insert(self);
@@ -121,8 +121,7 @@ impl RecordingSession {
         let recording = recording.get_or_insert_with(|| Recording {
             keys: Arc::clone(&state.keys),
             writer: Arc::clone(writer),
-            // A prompt that held its own session would form a reference cycle and never be freed.
-            asked: Prompt { extensions: Extensions::new(), ..prompt.clone() },
+            asked: prompt.clone(),
             events: Vec::new(),
             started: Instant::now(),
             turn: 0,

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use self::answer::Answer;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
-use super::{Backend, ModelStream, Prompt, STREAM_CAPACITY};
+use super::{Backend, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
 
 mod answer;
 mod request;
@@ -74,8 +74,8 @@ impl Gemini {
 }
 
 impl Backend for Gemini {
-    fn generate(&self, prompt: Prompt) -> ModelStream {
-        prompt.note.answered_by("gemini");
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
+        context.journal.answered_by("gemini");
         let prompt = match self.core.model.execution {
             Execution::Sandbox => upstream::without_repetition(prompt),
             Execution::Upstream => prompt,

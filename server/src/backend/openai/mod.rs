@@ -19,7 +19,9 @@ use self::fence::Blocks;
 use self::reading::{Reading, Way, ends_turn, is_search};
 use self::request::Asking;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
-use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY, Tools};
+use super::{
+    Backend, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY, Tools,
+};
 
 mod abilities;
 mod answer;
@@ -63,8 +65,8 @@ impl OpenAi {
 }
 
 impl Backend for OpenAi {
-    fn generate(&self, prompt: Prompt) -> ModelStream {
-        prompt.note.answered_by("openai");
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
+        context.journal.answered_by("openai");
         let prompt = upstream::without_repetition(prompt);
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
         let core = Arc::clone(&self.core);

@@ -17,10 +17,13 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Backend, BackendError, ModelEvent, ModelStream, Prompt, STREAM_CAPACITY};
+use super::{
+    Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
+};
 use crate::chaos::fault::Fault;
 use crate::counts::Counted;
 use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
+use crate::journal::JournalHandle;
 use matching::conversation::{Calls, Conversation};
 use matching::{matcher, offer};
 use playback::speech::{self, Line};
@@ -110,7 +113,7 @@ impl Scripted {
     }
 
     /// Whether it has a successful answer to this prompt that the interaction has not used up.
-    pub fn knows(&self, prompt: &Prompt) -> bool {
+    pub fn knows(&self, prompt: &Prompt, context: &RequestContext) -> bool {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
         let calls = Calls::of(prompt);
@@ -119,7 +122,8 @@ impl Scripted {
         let Some(question) = &matched.scenario.question else { return !matched.scenario.fails() };
         let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
         let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
-        let number = prompt.note.take(|| prompt.note.tally().next(Counted::Question(question)));
+        let journal = &context.journal;
+        let number = journal.take(|| journal.tally().next(Counted::Question(question)));
         number < answers as u64
     }
 
@@ -132,23 +136,25 @@ impl Scripted {
         Scripted { library, additions: Arc::default(), folder: None, recordings: None }
     }
 
-    /// The scenarios that apply to a prompt now.
-    fn repertoire(&self, prompt: &Prompt) -> Repertoire {
+    /// The scenarios that apply to a request now.
+    fn repertoire(&self, context: &RequestContext) -> Repertoire {
         Repertoire {
-            added: self.additions.of(&prompt.namespace),
+            added: self.additions.of(&context.namespace),
             loaded: self.library.current(),
             folder: self.folder.clone(),
             recordings: self.recordings.clone(),
+            journal: context.journal.clone(),
         }
     }
 }
 
-/// The scenarios for one prompt.
+/// The scenarios for one request.
 struct Repertoire {
     added: Scenarios,
     loaded: Scenarios,
     folder: Option<PathBuf>,
     recordings: Option<PathBuf>,
+    journal: JournalHandle,
 }
 
 /// How much work matching may do.
@@ -194,23 +200,23 @@ impl Repertoire {
         }
         let calls = Calls::of(prompt);
         let conversation = Conversation::new(prompt, &calls);
-        let tally = prompt.note.tally();
-        let take = |question: &str| prompt.note.take(|| tally.next(Counted::Question(question)));
+        let tally = self.journal.tally();
+        let take = |question: &str| self.journal.take(|| tally.next(Counted::Question(question)));
         let matched =
             matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
         if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }
-        let is_first = prompt.note.matched(&matched.scenario.name);
+        let is_first = self.journal.matched(&matched.scenario.name);
         if let Some(why) = offer::refusal(matched.scenario, &matched.speech, prompt) {
             return Err(refused(why, conversation));
         }
         if is_first {
             tally.next(matched.scenario.counted());
         }
-        prompt.note.wants(faults(&matched.scenario.script));
+        self.journal.wants(faults(&matched.scenario.script));
         if conversation.last_run_failed() && !matched.speech.looked {
-            warn_of_templates(&matched, prompt);
+            warn_of_templates(&matched, &self.journal);
         }
         speech::lines(&matched, &conversation.names()).map(Some).map_err(BackendError::Refused)
     }
@@ -228,11 +234,11 @@ fn refused(why: String, conversation: Conversation<'_>) -> BackendError {
 }
 
 /// After failed code a text such as `The average is .` looks like an answer.
-fn warn_of_templates(matched: &matcher::Matched<'_>, prompt: &Prompt) {
+fn warn_of_templates(matched: &matcher::Matched<'_>, journal: &JournalHandle) {
     let name = &matched.scenario.name;
     for part in matched.speech.parts.iter().filter(|part| speech::uses_result(part)) {
         tracing::warn!(scenario = name, part = part.kind(), "template uses failed run");
-        prompt.note.warn(format!(
+        journal.warn(format!(
             "A `{}` of the scenario `{name}` uses the output of a run that failed. Add an `if_error` \
              after the code with an answer for that case.",
             part.kind()
@@ -267,9 +273,9 @@ fn faults(script: &[Part]) -> Vec<Fault> {
 }
 
 impl Backend for Scripted {
-    fn generate(&self, prompt: Prompt) -> ModelStream {
+    fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
-        let repertoire = self.repertoire(&prompt);
+        let repertoire = self.repertoire(context);
         // Without waits, the events are sent directly and no task is needed.
         match repertoire.lines(&prompt, Effort::Small) {
             Ok(Some(lines)) if are_said_at_once(&lines) => {

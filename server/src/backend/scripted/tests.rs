@@ -60,9 +60,6 @@ fn answered(name: &str, result: Value) -> Step {
 
 fn prompt(steps: &[Step]) -> Prompt {
     Prompt {
-        namespace: Namespace::default(),
-        note: JournalHandle::default(),
-        extensions: axum::http::Extensions::new(),
         model: "gemini-3-flash-preview".into(),
         system_instruction: None,
         tools: Tools {
@@ -84,7 +81,15 @@ fn prompt(steps: &[Step]) -> Prompt {
 }
 
 async fn events(scripted: &Scripted, prompt: Prompt) -> Vec<Result<ModelEvent, BackendError>> {
-    let mut stream = scripted.generate(prompt);
+    events_in(scripted, prompt, &RequestContext::default()).await
+}
+
+async fn events_in(
+    scripted: &Scripted,
+    prompt: Prompt,
+    context: &RequestContext,
+) -> Vec<Result<ModelEvent, BackendError>> {
+    let mut stream = scripted.generate(prompt, context);
     let mut events = Vec::new();
     while let Some(event) = stream.recv().await {
         events.push(event);
@@ -359,20 +364,24 @@ scenarios:
 ",
     );
     let counts = crate::counts::Counts::default();
-    let asked = |room: &str, steps: &[Step]| {
-        let namespace = Namespace::named(room).expect("it is a name");
-        Prompt { note: JournalHandle::default().counting(counts.of(&namespace)), ..prompt(steps) }
+    let in_namespace = |name: &str| {
+        let namespace = Namespace::named(name).expect("it is a name");
+        let journal = JournalHandle::default().counting(counts.of(&namespace));
+        RequestContext { journal, ..RequestContext::default() }
     };
-    let first = asked("x", &[user("go")]);
-    assert_eq!(described(events(&scripted, first.clone()).await), "code: print(1)");
-    assert_eq!(described(events(&scripted, asked("x", &[user("go")])).await), "text: two");
+    let output_in = async |context: &RequestContext, steps: &[Step]| {
+        described(events_in(&scripted, prompt(steps), context).await)
+    };
+    let go = [user("go")];
+    let first = in_namespace("x");
+    assert_eq!(output_in(&first, &go).await, "code: print(1)");
+    assert_eq!(output_in(&in_namespace("x"), &go).await, "text: two");
     // The first interaction keeps its own take, although others have asked since.
-    let goes_on = Prompt { steps: [user("go"), ran("1")].into(), ..first };
-    assert_eq!(described(events(&scripted, goes_on).await), "text: one");
+    assert_eq!(output_in(&first, &[user("go"), ran("1")]).await, "text: one");
     for _ in 0..2 {
-        assert_eq!(described(events(&scripted, asked("x", &[user("go")])).await), "code: print(3)");
+        assert_eq!(output_in(&in_namespace("x"), &go).await, "code: print(3)");
     }
-    assert_eq!(described(events(&scripted, asked("y", &[user("go")])).await), "code: print(1)");
+    assert_eq!(output_in(&in_namespace("y"), &go).await, "code: print(1)");
 }
 
 #[tokio::test]
@@ -409,9 +418,9 @@ scenarios:
     for (input, step, warnings) in
         [("a", failed("!"), 1), ("a", ran("1"), 0), ("b", failed("!"), 0)]
     {
-        let prompt = prompt(&[user(input), step]);
-        events(&scripted, prompt.clone()).await;
-        assert_eq!(prompt.note.warnings().len(), warnings, "{input}");
+        let context = RequestContext::default();
+        events_in(&scripted, prompt(&[user(input), step]), &context).await;
+        assert_eq!(context.journal.warnings().len(), warnings, "{input}");
     }
 }
 
@@ -540,7 +549,7 @@ async fn a_pace_is_kept_before_every_piece_in_later_turns_too() {
 async fn a_delay_separates_the_parts_around_it() {
     let scripted = scripted("scenarios: [{ name: a, script: [text: a, delay: 2s, text: b] }]");
     let start = tokio::time::Instant::now();
-    let mut stream = scripted.generate(prompt(&[user("go")]));
+    let mut stream = scripted.generate(prompt(&[user("go")]), &RequestContext::default());
     stream.recv().await.expect("the first text").expect("no error");
     assert_eq!(start.elapsed(), Duration::ZERO);
     stream.recv().await.expect("the second text").expect("no error");
@@ -604,8 +613,9 @@ async fn scenarios_added_to_a_namespace_come_before_the_folder() {
     let mine = Namespace::named("mine").expect("it is a name");
     additions.add(&mine, "scenarios: [{ name: mine, script: [text: mine] }]").expect("right");
 
-    let in_mine = Prompt { namespace: mine, ..prompt(&[user("?")]) };
-    assert_eq!(described(events(&scripted, in_mine).await), "text: mine");
+    let in_mine = RequestContext { namespace: mine, ..RequestContext::default() };
+    let output_in_mine = events_in(&scripted, prompt(&[user("?")]), &in_mine).await;
+    assert_eq!(described(output_in_mine), "text: mine");
     assert_eq!(output(&scripted, &[user("?")]).await, "text: folder");
 }
 

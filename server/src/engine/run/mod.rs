@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::backend::{
     Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
+    RequestContext,
 };
 use crate::engine::input::calls;
 use crate::engine::resume::ResumedState;
@@ -46,6 +47,7 @@ pub struct Run {
     /// Absent if the server has no search backend.
     pub search: Option<Arc<dyn Search>>,
     pub prompt: Prompt,
+    pub context: RequestContext,
     pub steps: StepWriter,
     pub code: CodeRunner,
     pub gate: ResponseGate,
@@ -124,7 +126,7 @@ impl Run {
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
         prompt.tools.google_search &= turn.may_search();
-        (self.backend.generate(prompt), None)
+        (self.backend.generate(prompt, &self.context), None)
     }
 
     /// Writes the steps of one turn of the model, until it writes code or ends its turn.
@@ -292,8 +294,8 @@ impl Run {
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(text)]));
         prompt.steps = steps.into();
-        RecordingSession::of(&self.prompt).discard_turn();
-        let mut events = self.backend.generate(prompt);
+        RecordingSession::of(&self.context).discard_turn();
+        let mut events = self.backend.generate(prompt, &self.context);
         self.steps.flush().await?;
         match events.recv().await {
             Some(Ok(first)) => Ok((turn, Some((events, Some(Ok(first)))))),
@@ -352,7 +354,7 @@ impl Run {
                 source: Source::Inline(image.data),
             })
             .collect();
-        RecordingSession::of(&self.prompt).ran(&result, &pictures);
+        RecordingSession::of(&self.context).ran(&result, &pictures);
         let turn = self.steps.pictures(turn.finished(result), pictures);
         // Result and pictures are appended together, so that no reader sees only the result.
         self.steps.flush().await?;
@@ -365,13 +367,13 @@ impl Run {
         if report.outcome.is_error() {
             tracing::warn!(
                 interaction.id = %self.steps.log.head().id,
-                scenario = self.prompt.note.scenario(),
+                scenario = self.context.journal.scenario(),
                 outcome = report.outcome.as_str(),
                 wall_ms,
                 "code failed"
             );
         }
-        self.prompt.note.code_ran(CodeRun {
+        self.context.journal.code_ran(CodeRun {
             code: code.to_owned(),
             outcome: report.outcome,
             stdout: report.stdout.clone(),
@@ -410,7 +412,7 @@ impl Run {
             tracing::warn!(interaction.id = %self.steps.log.head().id, %error, "search failed");
             Vec::new()
         });
-        RecordingSession::of(&self.prompt).searched(&call.queries, &found);
+        RecordingSession::of(&self.context).searched(&call.queries, &found);
         Ok(self.steps.search_result(turn, call, found, is_error))
     }
 }

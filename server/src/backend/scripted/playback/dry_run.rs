@@ -14,8 +14,6 @@ use crate::backend::scripted::scenario::part::{Expect, Part};
 use crate::backend::scripted::scenario::{Given, Scenario};
 use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
-use crate::journal::JournalHandle;
-use crate::namespace::Namespace;
 
 const CODE_EXECUTION: &str = "code_execution";
 
@@ -60,9 +58,6 @@ impl DryRun {
             content: FileContent::Here(Bytes::new()), // not read
         });
         let prompt = Prompt {
-            namespace: Namespace::default(),
-            note: JournalHandle::default(),
-            extensions: axum::http::Extensions::new(),
             model: when.model_name().to_owned(),
             system_instruction: None,
             tools: Tools {
