@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::interaction::{Failure, Found, Reason, Step, Usage};
+use crate::parse::json::JsonSize;
 
 mod context;
 pub mod direct;
@@ -38,6 +39,9 @@ pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
 
 /// Maximum size of all text, code and arguments of one interaction, without files. The engine refuses more.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
+/// Maximum number of [`JsonSize::excess`] values of all events of one interaction: a value takes seventy
+/// bytes of memory, and several copies exist.
+pub const MAX_JSON_VALUES: usize = 100_000;
 /// How many events a model may be ahead of its reader.
 pub const STREAM_CAPACITY: usize = 64;
 
@@ -171,20 +175,34 @@ pub enum ModelEvent {
 }
 
 impl ModelEvent {
-    /// Size of what the model generated.
-    pub fn text_bytes(&self) -> usize {
+    /// Size of what the model generated. Values are counted for JSON only.
+    pub fn size(&self) -> JsonSize {
+        let of_texts = |texts: &mut dyn Iterator<Item = &String>| JsonSize {
+            values: 0,
+            text_bytes: texts.map(String::len).sum(),
+        };
         match self {
-            ModelEvent::Thought(text) | ModelEvent::Text(text) | ModelEvent::Code(text) => {
-                text.len()
+            ModelEvent::Thought(text)
+            | ModelEvent::Text(text)
+            | ModelEvent::Code(text)
+            | ModelEvent::ThoughtSignature(text) => of_texts(&mut [text].into_iter()),
+            ModelEvent::CallIdentity(CallIdentity { id, signature }) => {
+                of_texts(&mut id.iter().chain([signature]))
             }
             ModelEvent::Search { queries, found } => {
-                let found =
-                    found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
-                found.chain(queries.iter().map(String::len)).sum()
+                let found = found.iter().flat_map(|page| [&page.title, &page.url, &page.snippet]);
+                of_texts(&mut queries.iter().chain(found))
             }
-            ModelEvent::Lookup { queries } => queries.iter().map(String::len).sum(),
-            ModelEvent::FunctionCall { arguments, .. } => arguments.to_string().len(),
-            _ => 0,
+            ModelEvent::Lookup { queries } => of_texts(&mut queries.iter()),
+            ModelEvent::FunctionCall { name, arguments } => {
+                let JsonSize { values, text_bytes } = JsonSize::of(arguments);
+                JsonSize { values, text_bytes: text_bytes + name.len() }
+            }
+            ModelEvent::Passthrough(Passthrough::Started(json) | Passthrough::Delta(json))
+            | ModelEvent::UpstreamUsage(json) => JsonSize::of(json),
+            ModelEvent::Passthrough(Passthrough::Stopped)
+            | ModelEvent::Counted(_)
+            | ModelEvent::End(_) => JsonSize::default(),
         }
     }
 

@@ -17,6 +17,7 @@ use super::step::{
     Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
 };
 use super::usage::{Tokens, Usage};
+use crate::parse::json;
 
 /// An entry of the log. Its position in the log is its number, from 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -298,7 +299,7 @@ impl Projection {
                 self.open = false;
                 match self.steps.last_mut() {
                     Some(Step::FunctionCall(call)) => {
-                        if let Ok(arguments) = serde_json::from_str(&self.arguments) {
+                        if let Ok(arguments) = json::parse(self.arguments.as_bytes()) {
                             call.arguments = arguments;
                         }
                     }

@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::parse::json;
+
 /// A step of which more deltas may follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassthroughStep {
@@ -44,8 +46,7 @@ pub fn add(step: &mut Value, arguments: &mut String, delta: &Value) {
 }
 
 pub fn stop(step: &mut Value, arguments: &str) {
-    if let (Ok(arguments), Value::Object(fields)) = (serde_json::from_str::<Value>(arguments), step)
-    {
+    if let (Ok(arguments), Value::Object(fields)) = (json::parse(arguments.as_bytes()), step) {
         fields.insert("arguments".to_owned(), arguments);
     }
 }

@@ -3,8 +3,46 @@
 use serde::de::Error as _;
 use serde_json::Value;
 
+/// Values of a piece of a stream, such as `{"type": "text", "text": "…"}`, with room for more.
+const PIECE_VALUES: usize = 16;
+
 /// Maximum number of values and names in one text.
 pub const MAX_VALUES: usize = 500_000;
+
+/// Size of a parsed value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JsonSize {
+    /// Number of values and names.
+    pub values: usize,
+    /// Bytes of all strings and names.
+    pub text_bytes: usize,
+}
+
+impl JsonSize {
+    /// Number of values beyond those of a piece of a stream, whose number has a limit of its own.
+    pub fn excess(self) -> usize {
+        self.values.saturating_sub(PIECE_VALUES)
+    }
+
+    pub fn of(json: &Value) -> JsonSize {
+        let mut size = JsonSize::default();
+        let mut open = vec![json];
+        while let Some(value) = open.pop() {
+            size.values += 1;
+            match value {
+                Value::String(text) => size.text_bytes += text.len(),
+                Value::Array(values) => open.extend(values),
+                Value::Object(fields) => {
+                    size.values += fields.len();
+                    size.text_bytes += fields.keys().map(String::len).sum::<usize>();
+                    open.extend(fields.values());
+                }
+                _ => {}
+            }
+        }
+        size
+    }
+}
 
 /// Parses JSON with at most [`MAX_VALUES`] values. They are counted before anything is allocated.
 pub fn parse(json: &[u8]) -> Result<Value, serde_json::Error> {
@@ -33,6 +71,17 @@ pub fn values(json: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_counts_names_and_values() {
+        for (json, values, text_bytes) in [
+            (serde_json::json!(null), 1, 0),
+            (serde_json::json!("abc"), 1, 3),
+            (serde_json::json!({"a": ["b", 1], "cd": {}}), 7, 4),
+        ] {
+            assert_eq!(JsonSize::of(&json), JsonSize { values, text_bytes }, "{json}");
+        }
+    }
 
     #[test]
     fn separators_within_strings_are_not_counted() {

@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::Execution;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
 use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
-use crate::backend::{CallIdentity, End, Finish, ModelEvent, Passthrough};
+use crate::backend::{CallIdentity, End, Finish, MAX_JSON_VALUES, ModelEvent, Passthrough};
 use crate::interaction::{PassthroughStep, Reason, Tokens, Usage};
+use crate::parse::json::JsonSize;
 
 /// Maximum number of steps in one response.
 const MAX_STEPS: usize = 1000;
@@ -24,6 +25,8 @@ pub struct Answer {
     execution: Execution,
     open: Option<Open>,
     steps: usize,
+    /// Values in the steps and deltas so far that are kept as JSON.
+    json_values: usize,
     /// Code that the model wants to run, with the upstream's id and signature of the call. Text
     /// after the call is made up and ignored; its token counts are used.
     code: Option<(CallIdentity, Option<String>)>,
@@ -61,6 +64,7 @@ impl Answer {
             execution,
             open: None,
             steps: 0,
+            json_values: 0,
             code: None,
             calls: false,
             pending: VecDeque::new(),
@@ -127,8 +131,12 @@ impl Answer {
                 self.pending.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
                 Open::Text
             }
-            ("function_call", Execution::Sandbox) => Open::Call(PassthroughStep::new(step)),
+            ("function_call", Execution::Sandbox) => {
+                self.keep(&step)?;
+                Open::Call(PassthroughStep::new(step))
+            }
             _ => {
+                self.keep(&step)?;
                 self.pending.push_back(ModelEvent::Passthrough(Passthrough::Started(step)));
                 Open::Passthrough
             }
@@ -136,7 +144,19 @@ impl Answer {
         Ok(())
     }
 
+    /// Counts JSON that is kept.
+    fn keep(&mut self, json: &Value) -> Result<(), UpstreamError> {
+        self.json_values += JsonSize::of(json).excess();
+        if self.json_values > MAX_JSON_VALUES {
+            return Err(UpstreamError::Nonsense(format!("more than {MAX_JSON_VALUES} values")));
+        }
+        Ok(())
+    }
+
     fn delta(&mut self, delta: Value) -> Result<(), UpstreamError> {
+        if let Some(Open::Call(_) | Open::Passthrough) = self.open {
+            self.keep(&delta)?;
+        }
         let kind = delta["type"].as_str();
         match &mut self.open {
             None => return Err(UpstreamError::Nonsense("a delta without its step".to_owned())),

@@ -22,8 +22,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{BackendError, ModelEvent};
+use super::{BackendError, MAX_JSON_VALUES, ModelEvent};
 use crate::interaction::{Failure, FailureKind};
+use crate::parse::json;
 
 /// Maximum duration of a turn, from the request to its last event.
 const TURN_WITHIN: Duration = Duration::from_secs(1800);
@@ -426,6 +427,9 @@ fn says_too_long(text: &str) -> bool {
 
 /// The JSON object at the start of a text. Some models write more text after it.
 pub fn first_object(text: &str) -> Option<Value> {
+    if json::values(text.as_bytes()) > MAX_JSON_VALUES {
+        return None;
+    }
     let first = serde_json::Deserializer::from_str(text).into_iter().next()?;
     first.ok().filter(Value::is_object)
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::first_object;
 use crate::backend::{Function, InputFile, Prompt, markdown};
+use crate::parse::json;
 
 /// Name of the tool.
 pub const RUN_PYTHON: &str = "run_python";
@@ -40,7 +41,7 @@ pub fn files(prompt: &Prompt) -> Option<String> {
 /// The code of a call: `{"code": …}`, or the variants of small models: another field name, the bare
 /// code, or code in a fence.
 pub fn code(arguments: &str) -> Option<String> {
-    let code = match serde_json::from_str(arguments) {
+    let code = match json::parse(arguments.as_bytes()) {
         Ok(Value::String(code)) => Some(code),
         Ok(Value::Object(_)) | Err(_) if arguments.trim_start().starts_with('{') => {
             let call = first_object(arguments)?;

@@ -101,7 +101,7 @@ impl Parts {
             }
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
-                if let Ok(arguments) = serde_json::from_str(&arguments) {
+                if let Ok(arguments) = crate::parse::json::parse(arguments.as_bytes()) {
                     call.arguments = arguments;
                 }
                 self.signature = None;

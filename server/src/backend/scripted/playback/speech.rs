@@ -151,7 +151,7 @@ impl Writer<'_> {
     }
 
     fn emit(&mut self, event: ModelEvent) {
-        self.text_bytes += event.text_bytes();
+        self.text_bytes += event.size().text_bytes;
         self.lines.push(Line::Event(event));
     }
 
