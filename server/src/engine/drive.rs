@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::input::files::File;
+use super::prompt::Prepared;
 use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
 use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
-use crate::backend::{Prompt, RequestContext};
 use crate::ids::Ids;
 use crate::interaction::{Event, Status, Turn};
 use crate::journal::JournalHandle;
@@ -22,10 +21,10 @@ impl Engine {
         &self,
         log: Arc<Log>,
         ids: Arc<Ids>,
-        (prompt, context): (Prompt, RequestContext),
-        files: Vec<File>,
+        prepared: Prepared,
         format: Option<ResponseFormat>,
     ) -> Run {
+        let Prepared { prompt, context, files, memory } = prepared;
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
@@ -39,7 +38,8 @@ impl Engine {
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),
-            generated: Generated::default(),
+            generated: Generated::new(self.sandbox.budget().clone()),
+            _history: memory,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::input::files::FileError;
 use super::response_format::SchemaError;
-use super::{MAX_BACKGROUND, MAX_CHAIN};
+use super::{MAX_BACKGROUND, MAX_CHAIN, MAX_CONVERSATION_BYTES};
 use crate::backend::BackendError;
 use crate::store::StoreError;
 
@@ -16,6 +16,14 @@ pub enum EngineError {
     TooManyInBackground,
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
+    #[error(
+        "the earlier interactions of this conversation need more than {} MiB of memory",
+        MAX_CONVERSATION_BYTES >> 20
+    )]
+    ConversationTooLarge,
+    /// The memory budget is exhausted.
+    #[error("no memory left for the conversation")]
+    NoMemory,
     #[error("function result refers to unknown call {0}")]
     UnknownCall(String),
     #[error(transparent)]

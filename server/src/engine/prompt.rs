@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::input::{calls, files};
-use super::{Engine, EngineError, MAX_CHAIN, Request};
+use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
 use crate::backend::{Prompt, RequestContext};
+use crate::budget::Share;
 use crate::interaction::{Status, Step};
 use crate::journal::RequestSummary;
 use crate::namespace::Namespace;
@@ -12,15 +13,25 @@ use crate::recording::RecordingSession;
 use crate::store::Owner;
 use crate::trace;
 
+/// What an interaction begins with.
+#[derive(Debug)]
+pub struct Prepared {
+    pub prompt: Prompt,
+    pub context: RequestContext,
+    pub files: Vec<files::File>,
+    /// Reserves the memory of the earlier interactions.
+    pub memory: Share,
+}
+
 impl Engine {
-    /// The prompt, its context and its files. Adds the request to the journal.
-    pub(super) async fn prompt(
+    /// Reads the earlier interactions and the files, and adds the request to the journal.
+    pub(super) async fn prepare(
         &self,
         namespace: &Namespace,
         request: &Request,
-    ) -> Result<(Prompt, RequestContext, Vec<files::File>), EngineError> {
+    ) -> Result<Prepared, EngineError> {
         let last = request.previous_interaction_id.as_deref();
-        let mut steps = self.history(&request.owner, last).await?;
+        let (mut steps, memory) = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
             return Err(EngineError::UnknownCall(call.to_owned()));
         }
@@ -44,17 +55,29 @@ impl Engine {
             steps: steps.into(),
             files: files.iter().map(|file| file.about.clone()).collect(),
         };
-        Ok((prompt, context, files))
+        Ok(Prepared { prompt, context, files, memory })
     }
 
-    /// The steps of a chain of this owner, oldest first.
-    async fn history(&self, owner: &Owner, last: Option<&str>) -> Result<Vec<Step>, EngineError> {
+    /// The steps of a chain of this owner, oldest first, and their memory, which is reserved before they are
+    /// read.
+    async fn history(
+        &self,
+        owner: &Owner,
+        last: Option<&str>,
+    ) -> Result<(Vec<Step>, Share), EngineError> {
         let mut links = Vec::new();
+        let (mut bytes, mut memory) = (0, Share::default());
         let mut id = last.map(str::to_owned);
         while let Some(wanted) = id {
             if links.len() == MAX_CHAIN {
                 return Err(EngineError::ChainTooLong);
             }
+            let of_link = self.store.memory_bytes(owner, &wanted).await?;
+            bytes += of_link;
+            if bytes > MAX_CONVERSATION_BYTES {
+                return Err(EngineError::ConversationTooLarge);
+            }
+            memory.add(self.sandbox.budget().take(of_link).ok_or(EngineError::NoMemory)?);
             let Some(log) = self.store.find(owner, &wanted).await? else {
                 return Err(EngineError::UnknownPrevious(wanted));
             };
@@ -69,7 +92,7 @@ impl Engine {
             steps.extend(log.head().input.iter().cloned());
             steps.extend(log.projection().into_steps());
         }
-        Ok(steps)
+        Ok((steps, memory))
     }
 }
 

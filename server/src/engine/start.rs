@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
+use super::prompt::Prepared;
 use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
@@ -73,23 +74,24 @@ impl Engine {
             false => None,
         };
         let format = ResponseFormat::from_config(&request.generation_config, &self.formats).await?;
-        let (prompt, context, files) = self.prompt(namespace, &request).await?;
+        let prepared = self.prepare(namespace, &request).await?;
+        let Prepared { prompt, context, files, .. } = &prepared;
         let uploads = &self.sources.uploads;
         let instruction = request.system_instruction.as_deref();
-        let prompt_tokens = usage::of_prompt(instruction, &prompt.steps, &files, uploads).await?;
+        let prompt_tokens = usage::of_prompt(instruction, &prompt.steps, files, uploads).await?;
         let settings = InteractionSettings {
             tier: request.service_tier,
             prompt: Some(prompt_tokens),
             summaries: summaries(&request.generation_config),
         };
 
-        let mut events = self.backend.generate(prompt.clone(), &context);
+        let mut events = self.backend.generate(prompt.clone(), context);
         let within =
             if request.background { FIRST_BACKGROUND_EVENT_WITHIN } else { FIRST_EVENT_WITHIN };
         let first = match tokio::time::timeout(within, events.recv()).await {
             Ok(Some(Err(refusal))) => {
                 context.journal.failed(&refusal.to_string());
-                recording::save(&RecordingSession::of(&context), "refused", None, &files, uploads)
+                recording::save(&RecordingSession::of(context), "refused", None, files, uploads)
                     .await;
                 return Err(refusal.into());
             }
@@ -98,7 +100,7 @@ impl Engine {
         };
 
         let resume_state = request.background.then(|| state::encode(namespace, &request));
-        let (ids, id) = self.ids.for_request(&request, &context, &self.store).await?;
+        let (ids, id) = self.ids.for_request(&request, context, &self.store).await?;
         let ids = Arc::new(ids);
         let head = Head {
             id,
@@ -116,7 +118,7 @@ impl Engine {
         note.began(&log.head().id);
         let listed = self.tasks.list(&log.head().id, cancel.clone());
         let turn = Turn::Model(AwaitingModel::begin(prompt.steps.to_vec(), self.limits));
-        let run = self.run(Arc::clone(&log), ids, (prompt, context), files, format);
+        let run = self.run(Arc::clone(&log), ids, prepared, format);
         let engine = Arc::clone(self);
         // A task of its own, because the end is stored even if the client disconnects.
         self.running.spawn(async move {

@@ -24,6 +24,34 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "resumptions", include_str!("../../migrations/7_resumptions.sql")),
 ];
 
+/// SQL for the memory of a column of JSON, see [`memory_bytes`].
+macro_rules! memory_of {
+    ($column:literal) => {
+        concat!(
+            "(3 * octet_length(",
+            $column,
+            ") + CASE WHEN octet_length(",
+            $column,
+            ") > 4096 THEN 140 * (",
+            "4 * octet_length(",
+            $column,
+            ")",
+            " - octet_length(replace(",
+            $column,
+            ", ',', ''))",
+            " - octet_length(replace(",
+            $column,
+            ", ':', ''))",
+            " - octet_length(replace(",
+            $column,
+            ", '[', ''))",
+            " - octet_length(replace(",
+            $column,
+            ", '{', ''))) ELSE 0 END)"
+        )
+    };
+}
+
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.
 pub async fn check(database: &SqlitePool) -> Result<(), StoreError> {
     let found = sqlx::query("PRAGMA quick_check(1)").fetch_one(database).await?;
@@ -170,6 +198,30 @@ pub async fn blobs(
     .fetch_all(database)
     .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Estimated memory of an interaction once it is read, without its blobs: three copies of its text, and
+/// seventy bytes for each of two copies of a JSON value. Separators count the values of long rows; short
+/// rows have few. Returns 0 if there is no such interaction.
+pub async fn memory_bytes(
+    database: &SqlitePool,
+    owner: &Owner,
+    id: &str,
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        memory_of!("input"),
+        " + (SELECT coalesce(sum(256 + ",
+        memory_of!("record"),
+        "), 0) FROM events WHERE interaction = interactions.number) \
+         FROM interactions WHERE id = $1 AND owner = $2",
+    ))
+    .bind(id)
+    .bind(owner.name())
+    .fetch_optional(database)
+    .await?;
+    let bytes = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+    Ok(bytes.unwrap_or(0).cast_unsigned())
 }
 
 /// The log of an interaction that has ended.

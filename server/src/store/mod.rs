@@ -358,10 +358,13 @@ impl Store {
         }
     }
 
-    /// Total size of the pictures and files of a stored interaction of this owner.
-    pub async fn blob_bytes(&self, owner: &Owner, id: &str) -> Result<u64, StoreError> {
+    /// Estimated memory of a stored interaction of this owner while it is in use, with its pictures and
+    /// files.
+    pub async fn memory_bytes(&self, owner: &Owner, id: &str) -> Result<usize, StoreError> {
         let addresses = load::blobs(&self.0.readers, owner, id).await?;
-        self.0.blobs.bytes(&addresses).await
+        let blobs = self.0.blobs.bytes(&addresses).await?;
+        let bytes = load::memory_bytes(&self.0.readers, owner, id).await?.saturating_add(blobs);
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn live_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {

@@ -123,13 +123,13 @@ impl Engine {
         let format = ResponseFormat::from_config(&request.generation_config, &self.formats)
             .await
             .map_err(EngineError::from)?;
-        let (prompt, mut context, files) = self.prompt(&namespace, &request).await?;
+        let mut prepared = self.prepare(&namespace, &request).await?;
         // Disabled, because output from before the restart would be missing.
-        context.extensions = RecordingSession::default().into_extensions();
-        context.journal.began(&log.head().id);
-        let turn = AwaitingModel::begin(prompt.steps.to_vec(), self.limits);
+        prepared.context.extensions = RecordingSession::default().into_extensions();
+        prepared.context.journal.began(&log.head().id);
+        let turn = AwaitingModel::begin(prepared.prompt.steps.to_vec(), self.limits);
         let ids = self.ids.after_restart(&log.head().id);
-        let mut run = self.run(Arc::clone(log), Arc::new(ids), (prompt, context), files, format);
+        let mut run = self.run(Arc::clone(log), Arc::new(ids), prepared, format);
         let projection = log.projection();
         let open = projection.is_open();
         let steps = projection.into_steps();

@@ -20,6 +20,8 @@ pub enum RunError {
     /// With the limit.
     #[error("the model generated more than {0}")]
     TooMuch(String),
+    #[error("no memory left for the model's output")]
+    NoMemory,
     #[error("the answer does not match the response format: {0}")]
     InvalidAnswer(String),
     #[error(transparent)]
@@ -60,6 +62,7 @@ impl RunError {
             RunError::TooMuch(limit) => {
                 (FailureKind::Unavailable, format!("The model generated more than {limit}."))
             }
+            RunError::NoMemory => return failure::no_memory(),
             RunError::DifferentResult => (
                 FailureKind::Internal,
                 "The server was restarted, and code that it ran again had another result."

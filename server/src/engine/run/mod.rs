@@ -20,6 +20,7 @@ use crate::backend::{
     Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
     RequestContext,
 };
+use crate::budget::Share;
 use crate::engine::input::calls;
 use crate::engine::resume::ResumedState;
 use crate::engine::resume::replay::Replayed;
@@ -57,6 +58,8 @@ pub struct Run {
     pub resumed: ResumedState,
     /// What the model has generated so far.
     pub generated: Generated,
+    /// Reserves the memory of the earlier interactions.
+    pub _history: Share,
 }
 
 /// How a turn of the model ended.

@@ -92,7 +92,10 @@ impl From<EngineError> for ApiError {
             EngineError::TooManyInBackground => {
                 ApiError::new(Code::ResourceExhausted, sentence(&error.to_string()))
             }
-            EngineError::ChainTooLong => ApiError::invalid(sentence(&error.to_string())),
+            EngineError::ChainTooLong | EngineError::ConversationTooLarge => {
+                ApiError::invalid(sentence(&error.to_string()))
+            }
+            EngineError::NoMemory => ApiError::no_memory(),
             EngineError::Schema(error @ SchemaError::Invalid(_)) => {
                 ApiError::invalid(sentence(&error.to_string()))
             }

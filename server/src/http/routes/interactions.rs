@@ -166,9 +166,9 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Memory for the images and files of an interaction.
+/// Memory for reading an interaction.
 async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
-    let bytes = usize::try_from(app.store.blob_bytes(owner, id).await?).unwrap_or(usize::MAX);
+    let bytes = app.store.memory_bytes(owner, id).await?;
     app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
 }
 
