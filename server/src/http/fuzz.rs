@@ -16,18 +16,19 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::extract::query::{self, GoogleApiQuery, Parameters};
-use super::generate_content::{part_of_url, request as generate};
-use super::openapi::{document, tests as samples};
+use super::generate_content::part_of_url;
+use super::openapi::tests::{bodies, document};
 use super::routes::files;
 use super::routes::upload::headers_read;
 use super::serve;
 use super::wire::content::{self, UnknownContent};
 use super::wire::event::Place;
 use super::wire::json_reader::Node;
-use super::wire::{execute, file, request as interactions, step};
+use super::wire::openapi::CREATE;
+use super::wire::{request as interactions, step};
 use crate::chaos::fault::Fault;
 use crate::interaction::{MediaKind, media};
 use crate::namespace::Namespace;
@@ -162,7 +163,7 @@ fn has_message(error: &impl std::fmt::Display) -> Verdict {
 
 #[test]
 fn forms_of_the_input() {
-    let cases = prop_oneof![nearly(samples::of_interactions()), anything()];
+    let cases = prop_oneof![nearly((CREATE.reader.samples)()), anything()];
     drive("input", &cases, |body| {
         let create = match interactions::create(body) {
             Ok(create) => create,
@@ -179,19 +180,13 @@ fn forms_of_the_input() {
 }
 
 #[test]
-fn contents_to_generate_from() {
-    let cases = prop_oneof![nearly(samples::of_generate().to_vec()), anything()];
-    drive("generate", &cases, |body| {
-        for read in [
-            generate::generate("gemini-3-flash-preview", body.clone(), false).map(drop),
-            generate::count("m", body.clone()).map(drop),
-            execute::read(body.clone()).map(drop),
-            file::announced(json!({"file": body}), &file::InHeaders::default()).map(drop),
-        ] {
-            read.or_else(|error| has_message(&error))?;
-        }
-        Ok(())
-    });
+fn bodies_of_requests() {
+    for body in bodies() {
+        let cases = prop_oneof![nearly((body.reader.samples)()), anything()];
+        drive(body.schema.name(), &cases, |case| {
+            (body.reader.read)(case).or_else(|error| has_message(&error))
+        });
+    }
 }
 
 #[test]

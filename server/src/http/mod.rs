@@ -8,6 +8,7 @@ mod generate_content;
 mod middleware;
 mod openapi;
 mod response;
+mod route;
 mod routes;
 mod serve;
 mod surface;

@@ -6,6 +6,7 @@
 mod code;
 mod convert;
 mod render;
+pub mod schema;
 
 use std::any::Any;
 use std::io;

@@ -13,17 +13,13 @@ mod generation;
 pub mod grounding;
 mod history;
 pub mod model;
+pub mod openapi;
 mod part;
 mod passthrough;
 pub mod request;
 mod schema;
 pub mod stream;
 mod tool;
-
-pub use config::IGNORED as IGNORED_CONFIG;
-pub use part::ABOUT as ABOUT_A_PART;
-#[cfg(test)]
-pub use tool::ABSENT as ABSENT_TOOLS;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
 pub fn part_of_url(rest: &str) -> (&str, &str) {

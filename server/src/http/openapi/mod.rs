@@ -1,37 +1,45 @@
-//! The API's OpenAPI 3.1 document at `/openapi.json`, and Swagger UI at `/docs`.
+//! The API as an OpenAPI 3.1 document.
 //!
-//! Requests are parsed and responses are written by hand, so there are no types to derive it from.
-//! Tests keep it correct: every route is in it and every path in it is a route; every field in it is
-//! parsed and every parsed field is in it (`tests.rs`); every response in the API tests matches it
-//! (`tests/wire`).
+//! Each route describes itself ([`Operation`]), and each type that is sent or received has a
+//! [`schema::Schema`] beside it. Requests are parsed and responses are written by hand, so the
+//! schemas are not derived. Tests keep them correct: every field in them is parsed and every parsed
+//! field is in them (`tests.rs`); every response in the API tests matches them (`tests/wire`).
 
-mod answers;
-pub mod page;
-mod paths;
-mod requests;
-mod schema;
+mod body;
+mod operation;
+pub mod parameter;
+pub mod schema;
 #[cfg(test)]
 pub mod tests;
 
-use std::sync::LazyLock;
+use serde_json::{Map, Value, json};
 
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use serde_json::{Value, json};
+use schema::Components;
 
-use crate::http::JSON;
+#[cfg(test)]
+pub use body::Reader;
+pub use body::RequestBody;
+pub use operation::{BELLJAR, FILES, INTERACTIONS, JSON, MODELS, OPERATORS, Operation};
 
-/// The document, serialized once.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
-
-pub async fn get() -> Response {
-    ([(CONTENT_TYPE, JSON)], DOCUMENT.clone()).into_response()
+/// An operation at its place in the document.
+pub struct Documented {
+    pub path: String,
+    pub method: &'static str,
+    pub operation: Operation,
+    pub needs_key: bool,
 }
 
-pub fn document() -> Value {
-    let mut components = requests::components();
-    components.extend(answers::components());
+pub fn document(operations: impl IntoIterator<Item = Documented>) -> Value {
+    let schemas = Components::default();
+    let mut paths = Map::new();
+    for Documented { path, method, operation, needs_key } in operations {
+        let methods = paths.entry(path).or_insert_with(|| json!({}));
+        methods[method] = operation.json(needs_key, &schemas);
+    }
+    let tags: Vec<Value> = operation::TAGS
+        .iter()
+        .map(|tag| json!({"name": tag.name, "description": tag.description}))
+        .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -46,16 +54,10 @@ pub fn document() -> Value {
         // Relative to the path of this document, which may have a prefix.
         "servers": [{"url": "."}],
         "security": [{}, {"header": []}, {"query": []}, {"bearer": []}],
-        "tags": [
-            {"name": "interactions", "description": "Requests to a model, with all the steps that they led to."},
-            {"name": "models", "description": "`generateContent` and related methods."},
-            {"name": "files", "description": "Uploaded files."},
-            {"name": "belljar", "description": "The sandbox without a model, and controls for tests."},
-            {"name": "operators", "description": "Health checks and documentation, for operators."},
-        ],
-        "paths": paths::paths(),
+        "tags": tags,
+        "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": schemas.into_json(),
             "securitySchemes": {
                 "header": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
                 "query": {"type": "apiKey", "in": "query", "name": "key"},

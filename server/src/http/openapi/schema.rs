@@ -1,6 +1,61 @@
-//! Builders of JSON Schema for the document.
+//! Named schemas, and builders of JSON Schema.
+
+use std::cell::RefCell;
 
 use serde_json::{Map, Value, json};
+
+/// A schema with a name: a component of the document.
+pub struct Schema {
+    name: &'static str,
+    build: fn(&Components) -> Value,
+}
+
+impl Schema {
+    pub const fn new(name: &'static str, build: fn(&Components) -> Value) -> Schema {
+        Schema { name, build }
+    }
+
+    #[cfg(test)]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// The schemas that the document refers to so far.
+#[derive(Default)]
+pub struct Components(RefCell<Vec<(&'static Schema, Value)>>);
+
+impl Components {
+    /// A reference to a schema, which becomes a component of the document.
+    pub fn named(&self, schema: &'static Schema) -> Value {
+        let known = |(other, _): &(&Schema, Value)| {
+            let is_same = other.name == schema.name;
+            debug_assert!(
+                !is_same || std::ptr::eq(*other, schema),
+                "two schemas are named {}",
+                schema.name
+            );
+            is_same
+        };
+        let is_known = self.0.borrow().iter().any(known);
+        if !is_known {
+            // Its place is taken first, because a schema may refer to itself.
+            let place = self.0.borrow().len();
+            self.0.borrow_mut().push((schema, Value::Null));
+            let built = (schema.build)(self);
+            self.0.borrow_mut()[place].1 = built;
+        }
+        json!({"$ref": format!("#/components/schemas/{}", schema.name)})
+    }
+
+    pub(super) fn into_json(self) -> Map<String, Value> {
+        let schemas = self.0.into_inner().into_iter();
+        schemas.map(|(schema, json)| (schema.name.to_owned(), json)).collect()
+    }
+}
+
+/// The response of operations that return nothing.
+pub static NOTHING: Schema = Schema::new("Nothing", |_| answer(&[], json!({})));
 
 pub fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
@@ -33,6 +88,10 @@ pub fn base64(description: &str) -> Value {
     json!({"type": "string", "contentEncoding": "base64", "description": description})
 }
 
+pub fn time(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "description": description})
+}
+
 pub fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
@@ -43,11 +102,6 @@ pub fn any_object(description: &str) -> Value {
 
 pub fn any_of(schemas: &[Value]) -> Value {
     json!({"anyOf": schemas})
-}
-
-/// A reference to a component.
-pub fn named(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// An object of a request. Unknown fields are invalid, and optional fields may be `null`.

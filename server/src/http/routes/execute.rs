@@ -2,6 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use serde_json::json;
+use strum::VariantNames as _;
 
 use protocol::Outcome;
 
@@ -9,10 +11,68 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::body::{Body, aside};
 use crate::http::extract::query::Parameters;
+#[cfg(test)]
+use crate::http::openapi::Reader;
+use crate::http::openapi::schema::{Schema, answer, base64, count, list, request, text, word};
+use crate::http::openapi::{BELLJAR, Operation, RequestBody};
 use crate::http::response::pieces;
+use crate::http::route::Route;
+use crate::http::routes::isolation::TIER;
 use crate::http::wire::execute::{self, Execute};
+use crate::interaction;
 use crate::sandbox::{Again, Expected};
 use crate::trace;
+
+static BODY: RequestBody = RequestBody {
+    schema: &EXECUTE_REQUEST,
+    #[cfg(test)]
+    reader: Reader::new(
+        |body| execute::read(body).map(drop),
+        || vec![json!({"code": "1", "timeout_s": 1.5, "files": [{"name": "a", "data": "AAAA"}]})],
+    ),
+};
+
+static EXECUTE_REQUEST: Schema = Schema::new("ExecuteRequest", |_| {
+    let file = json!({
+        "name": text("A plain name of at most 255 bytes that does not start with a dot."),
+        "data": base64("With or without padding, in either alphabet."),
+    });
+    let fields = json!({
+        "code": {"type": "string", "examples": ["print(6 * 7)"]},
+        "files": list(request(&["name", "data"], file)),
+        "timeout_s": {"type": "number", "exclusiveMinimum": 0},
+    });
+    request(&["code"], fields)
+});
+
+static EXECUTED: Schema = Schema::new("Executed", |schemas| {
+    let number = || json!({"type": "number", "minimum": 0});
+    let blobs = |name: &str| {
+        list(answer(&[], json!({name: {"type": "string"}, "data": base64("The data.")})))
+    };
+    let fields = json!({
+        "outcome": word(interaction::Outcome::VARIANTS),
+        "stdout": {"type": "string"},
+        "stdout_bytes_left_out": count("Bytes omitted from the middle."),
+        "stderr": text("Includes the traceback, and messages of the sandbox."),
+        "stderr_bytes_left_out": count("Bytes omitted from the middle."),
+        "images": blobs("mime_type"),
+        "images_left_out": count("Number omitted because of the limits."),
+        "files": blobs("name"),
+        "files_left_out": count("Number omitted because of the limits."),
+        "usage": answer(&[], json!({"wall_ms": number(), "cpu_ms": number(),
+                                    "peak_memory_bytes": count("In addition to the libraries.")})),
+        "isolation": answer(&[], json!({"tier": schemas.named(&TIER)})),
+        "limit": answer(&[], json!({"name": {"type": "string"},
+                                    "value": count("In the unit of the limit.")})),
+    });
+    answer(&["limit"], fields)
+});
+
+pub fn routes() -> Vec<Route> {
+    let operation = Operation::new("execute", BELLJAR, "Runs code in a new cell, without a model");
+    vec![Route::post("/x/execute", execute, operation.takes(&BODY).answers(&EXECUTED))]
+}
 
 /// Runs code in a new cell. If the client disconnects, or the grace period of a shutdown ends, this
 /// future and the cell are dropped.

@@ -9,7 +9,13 @@ use crate::http::error::{ApiError, Code};
 use crate::http::extract::external_url::ExternalUrl;
 use crate::http::extract::pagination::Page;
 use crate::http::extract::query::GoogleApiQuery;
+use crate::http::openapi::parameter::{in_path, page, version};
+use crate::http::openapi::schema::{
+    NOTHING, Schema, answer, base64, list as list_of, only, or_number, text, time,
+};
+use crate::http::openapi::{FILES, Operation};
 use crate::http::response::json::json;
+use crate::http::route::Route;
 use crate::http::wire::file::to_json;
 use crate::http::wire::proto;
 use crate::store::Owner;
@@ -17,6 +23,59 @@ use crate::store::Owner;
 /// Google's page sizes.
 const DEFAULT_PAGE: usize = 10;
 const MAX_PAGE: usize = 100;
+
+pub static FILE: Schema = Schema::new("File", |_| {
+    let fields = json!({
+        "name": text("`files/` and the id."),
+        "displayName": {"type": "string"},
+        "mimeType": {"type": "string"},
+        "sizeBytes": {"type": "string", "pattern": "^[0-9]+$"},
+        "createTime": time("With a precision of milliseconds."),
+        "updateTime": time("With a precision of milliseconds."),
+        "expirationTime": time("When the file is deleted."),
+        "sha256Hash": base64("Base64 of the hash's hexadecimal digits."),
+        "uri": {"type": "string"},
+        "state": or_number(only("ACTIVE")),
+        "source": or_number(only("UPLOADED")),
+    });
+    answer(&["displayName"], fields)
+});
+
+static LISTED: Schema = Schema::new("Files", |schemas| {
+    let fields =
+        json!({"files": list_of(schemas.named(&FILE)), "nextPageToken": {"type": "string"}});
+    answer(&["files", "nextPageToken"], fields)
+});
+
+pub fn routes() -> Vec<Route> {
+    let new = |id, summary| Operation::new(id, FILES, summary).with([version()]);
+    let id = || in_path("file", json!({"type": "string", "pattern": "^[a-z0-9-]{1,40}$"}));
+    vec![
+        Route::get(
+            "/files",
+            list,
+            new("listFiles", "Lists the files of this API key").with(page()).answers(&LISTED),
+        ),
+        Route::get(
+            "/files/{*rest}",
+            get,
+            new("getFile", "Returns the metadata of a file")
+                .at("/files/{file}")
+                .with([id()])
+                .answers(&FILE),
+        ),
+        Route::delete(
+            "/files/{*rest}",
+            delete,
+            new("deleteFile", "Deletes a file").at("/files/{file}").with([id()]).answers(&NOTHING),
+        ),
+        Route::post(
+            "/files:register",
+            register,
+            new("registerFiles", "Not supported: upload files instead"),
+        ),
+    ]
+}
 
 pub async fn list(
     State(app): State<App>,

@@ -6,7 +6,21 @@ use serde_json::json;
 
 use crate::http::App;
 use crate::http::error::{ApiError, Code};
+use crate::http::openapi::schema::{Schema, answer, word};
+use crate::http::openapi::{OPERATORS, Operation};
 use crate::http::response::json::Json;
+use crate::http::route::Route;
+
+static HEALTH: Schema =
+    Schema::new("Health", |_| answer(&[], json!({"status": word(&["ok", "ready"])})));
+
+pub fn routes() -> Vec<Route> {
+    let new = |id, summary| Operation::new(id, OPERATORS, summary).answers(&HEALTH);
+    vec![
+        Route::get("/healthz", healthz, new("healthz", "Whether the server is up")),
+        Route::get("/readyz", readyz, new("readyz", "Whether code can run now")),
+    ]
+}
 
 /// Liveness: the server accepts requests.
 pub async fn healthz() -> Response {

@@ -5,7 +5,9 @@ use axum::http::header::{ACCEPT, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::http::openapi::{JSON, OPERATORS, Operation};
 use crate::http::response::json::json as answer;
+use crate::http::route::Route;
 
 /// Name, path and description.
 const PLACES: [(&str, &str, &str); 7] = [
@@ -17,6 +19,14 @@ const PLACES: [(&str, &str, &str); 7] = [
     ("isolation", "x/isolation", "isolation of the sandbox"),
     ("models", "v1beta/models", "the models"),
 ];
+
+pub fn routes() -> Vec<Route> {
+    let summary = "An overview: HTML for browsers, JSON for other clients";
+    let operation = Operation::new("index", OPERATORS, summary)
+        .answers_as(JSON, |_| json!({"type": "object"}))
+        .answers_as("text/html", |_| json!({"type": "string"}));
+    vec![Route::get("/", index, operation)]
+}
 
 /// Browsers accept HTML explicitly.
 pub async fn index(request: Request) -> Response {

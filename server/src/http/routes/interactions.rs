@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use crate::budget::Share;
 use crate::engine::Running;
 use crate::http::App;
 use crate::http::error::ApiError;
+use crate::http::error::schema::INTERACTION_ERROR;
 use crate::http::extract::body::{Body, aside, holding};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
@@ -16,13 +18,71 @@ use crate::http::extract::query::Parameters;
 use crate::http::extract::revision::Revision;
 use crate::http::middleware::deadline::Deadline;
 use crate::http::middleware::quirk::{Api, Wanted};
+use crate::http::openapi::parameter::{in_path, in_query, namespace, version};
+use crate::http::openapi::schema::{NOTHING, flag, text};
+use crate::http::openapi::{INTERACTIONS, Operation};
 use crate::http::response::json::Json;
 use crate::http::response::{pieces, sse};
+use crate::http::route::Route;
 use crate::http::wire::interaction::{Interaction, Show};
+use crate::http::wire::openapi::{CREATE, INTERACTION, INTERACTION_EVENT};
 use crate::http::wire::request::{self, Create};
 use crate::ids;
 use crate::interaction::{FailureDelivery, Status};
 use crate::store::{Log, Owner};
+
+pub fn routes() -> Vec<Route> {
+    let new = |id, summary| {
+        Operation::new(id, INTERACTIONS, summary).fails_as(&INTERACTION_ERROR).with([version()])
+    };
+    let id = || in_path("id", json!({"type": "string", "pattern": "^v1_[A-Za-z0-9_-]{1,125}$"}));
+    vec![
+        Route::post(
+            "/interactions",
+            create,
+            new("createInteraction", "Asks the model, runs its code, and returns every step")
+                .about("With `stream` the response is a stream of events that ends with `[DONE]`.")
+                .with([namespace()])
+                .takes(&CREATE)
+                .answers(&INTERACTION)
+                .streams(&INTERACTION_EVENT),
+        ),
+        Route::get(
+            "/interactions/{id}",
+            get,
+            new("getInteraction", "Returns a stored interaction, including its input")
+                .with([
+                    id(),
+                    in_query("stream", flag("Whether the response is a stream.")),
+                    in_query("last_event_id", text("The event after which the stream begins.")),
+                    in_query("include_input", flag("Ignored: the input is always included.")),
+                ])
+                .answers(&INTERACTION)
+                .streams(&INTERACTION_EVENT),
+        ),
+        Route::delete(
+            "/interactions/{id}",
+            delete,
+            new("deleteInteraction", "Deletes an interaction").with([id()]).answers(&NOTHING),
+        ),
+        Route::post(
+            "/interactions/{id}/cancel",
+            cancel,
+            new("cancelInteraction", "Cancels a running interaction")
+                .about("An interaction that has ended is returned unchanged.")
+                .with([id()])
+                .answers(&INTERACTION),
+        ),
+        Route::post(
+            "/interactions/{id}",
+            call,
+            new("cancelInteractionByColon", "Cancels a running interaction")
+                .at("/interactions/{id}:cancel")
+                .with([id()])
+                .answers(&INTERACTION),
+        ),
+    ]
+}
 
 /// Creates an interaction, and responds with its result or a stream of its events. If the client
 /// disconnects, this future and the interaction are dropped.
@@ -144,7 +204,7 @@ pub async fn delete(
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
     if app.engine.delete(&owner, &id).await? {
-        Ok(Json(serde_json::json!({})).into_response())
+        Ok(Json(json!({})).into_response())
     } else {
         Err(ApiError::no_interaction(&id))
     }

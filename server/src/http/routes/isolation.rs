@@ -6,10 +6,34 @@
 use axum::extract::State;
 use protocol::{CellLimits, Description};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::http::App;
 use crate::http::error::ApiError;
+use crate::http::openapi::schema::{Schema, answer, any_object, flag, list, word};
+use crate::http::openapi::{BELLJAR, Operation};
 use crate::http::response::json::Json;
+use crate::http::route::Route;
+
+pub static TIER: Schema =
+    Schema::new("Tier", |_| word(&["none", "seccomp-only", "landlocked", "namespaced"]));
+
+static ISOLATION: Schema = Schema::new("Isolation", |schemas| {
+    let layer = json!({"name": {"type": "string"}, "holds": {"type": "boolean"},
+                       "detail": {"type": "string"}});
+    let fields = json!({
+        "ready": flag("Whether code can run now."), "waiting_for": {"type": "string"},
+        "tier": schemas.named(&TIER), "layers": list(answer(&[], layer)),
+        "limits": any_object("Limits, with the unit in the name."),
+        "python": {"type": "string"},
+    });
+    answer(&[], fields)
+});
+
+pub fn routes() -> Vec<Route> {
+    let operation = Operation::new("isolation", BELLJAR, "The isolation tier and mechanisms");
+    vec![Route::get("/x/isolation", isolation, operation.answers(&ISOLATION))]
+}
 
 #[derive(Debug, Serialize)]
 pub struct Isolation {

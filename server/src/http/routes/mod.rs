@@ -1,16 +1,17 @@
-//! The table of routes, and their handlers, one module for each resource.
+//! The table of routes. Each module has the handlers and the routes of a resource.
 
-pub mod execute;
-pub mod faults;
+mod documentation;
+mod execute;
+mod faults;
 pub mod files;
-pub mod health;
-pub mod index;
-pub mod interactions;
-pub mod isolation;
-pub mod journal;
+mod health;
+mod index;
+mod interactions;
+mod isolation;
+mod journal;
 pub mod model_catalog;
-pub mod models;
-pub mod scenarios;
+mod models;
+mod scenarios;
 pub mod upload;
 
 use std::sync::Arc;
@@ -19,103 +20,103 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::any;
 
 use crate::http::error::no_such_path;
 use crate::http::extract::body;
 use crate::http::middleware::allowed_clients::{self, AllowedClients};
 use crate::http::middleware::auth::{self, Keys};
 use crate::http::middleware::{control, deadline, drain, faults as injected};
+use crate::http::openapi::Documented;
+use crate::http::route::Route;
 use crate::http::surface::{Surface, SurfaceSlot};
-use crate::http::{App, HttpConfig, Rejected, UPLOADS, VERSIONS, openapi};
+use crate::http::{App, HttpConfig, Rejected, UPLOADS, VERSIONS};
 
-/// A path and its handlers.
-pub type Route = (String, MethodRouter<App>);
+/// Every route, grouped by who may call it.
+pub struct Table {
+    /// The Interactions API, below each version.
+    interactions: Vec<Route>,
+    /// `generateContent` and files, below each version.
+    generate_content: Vec<Route>,
+    /// Uploads, below each version of their own prefix.
+    uploads: Vec<Route>,
+    /// The server's own routes that require a key.
+    own: Vec<Route>,
+    /// The test controls.
+    controls: Vec<Route>,
+    /// Routes without a key: supervisors have none, and the document is not secret.
+    keyless: Vec<Route>,
+}
 
-/// Routes of the Interactions API, below each version.
-pub fn interactions_api() -> Vec<Route> {
-    owned([
-        ("/interactions", post(interactions::create)),
-        (
-            "/interactions/{id}",
-            get(interactions::get).delete(interactions::delete).post(interactions::call),
-        ),
-        ("/interactions/{id}/cancel", post(interactions::cancel)),
-    ])
+pub fn table() -> Table {
+    Table {
+        interactions: interactions::routes(),
+        generate_content: all([models::routes(), files::routes()]),
+        uploads: upload::routes(),
+        own: all([execute::routes(), isolation::routes()]),
+        controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
+        keyless: all([index::routes(), health::routes(), documentation::routes()]),
+    }
+}
+
+fn all<const N: usize>(resources: [Vec<Route>; N]) -> Vec<Route> {
+    resources.into_iter().flatten().collect()
+}
+
+/// Routes as the document shows them.
+struct Group {
+    prefix: String,
+    needs_key: bool,
+    routes: Vec<Route>,
+}
+
+impl Table {
+    fn groups(self) -> [Group; 6] {
+        let Table { interactions, generate_content, uploads, own, controls, keyless } = self;
+        let group = |prefix: &str, routes| Group { prefix: prefix.into(), needs_key: true, routes };
+        [
+            group("/{version}", interactions),
+            group("/{version}", generate_content),
+            group(&format!("{UPLOADS}{{version}}"), uploads),
+            group("", own),
+            group("", controls),
+            Group { needs_key: false, ..group("", keyless) },
+        ]
+    }
+
+    /// The operations of all routes, in the order of the document.
+    pub fn operations(self) -> Vec<Documented> {
+        let mut found = Vec::new();
+        for Group { prefix, needs_key, routes } in self.groups() {
+            for Route { path, method, operations, .. } in routes {
+                found.extend(operations.into_iter().map(|operation| {
+                    let path = format!("{prefix}{}", operation.path.unwrap_or(path));
+                    Documented { path, method, operation, needs_key }
+                }));
+            }
+        }
+        found
+    }
 }
 
 /// Paths of the Interactions API without a handler, so that their errors have its form.
-fn unknown_interactions() -> Vec<Route> {
-    owned([
-        ("/{version}/interactions", any(no_such_path)),
-        ("/{version}/interactions/{*rest}", any(no_such_path)),
-        ("/{version}/environments", any(no_such_path)),
-        ("/{version}/environments/{*rest}", any(no_such_path)),
-    ])
-}
-
-/// Routes of `generateContent` and of files, below each version.
-pub fn generate_content_api() -> Vec<Route> {
-    owned([
-        ("/models", get(models::list)),
-        (
-            "/models/{*rest}",
-            get(models::get).post(models::call).patch(models::change).delete(models::change),
-        ),
-        ("/tunedModels", get(models::list_tuned)),
-        ("/files", get(files::list)),
-        ("/files:register", post(files::register)),
-        ("/files/{*rest}", get(files::get).delete(files::delete)),
-    ])
-}
-
-pub fn uploads() -> Vec<Route> {
-    let routes = VERSIONS.map(|version| {
-        (format!("{UPLOADS}{version}/files"), post(upload::upload).put(upload::upload))
-    });
-    routes.into()
-}
-
-/// The server's own routes that require a key.
-pub fn own() -> Vec<Route> {
-    owned([("/x/isolation", get(isolation::isolation)), ("/x/execute", post(execute::execute))])
-}
-
-/// Routes of the test controls.
-pub fn controls() -> Vec<Route> {
-    owned([
-        ("/x/journal", get(journal::read)),
-        ("/x/reset", post(journal::reset)),
-        ("/x/faults", get(faults::read).post(faults::order).delete(faults::remove)),
-        ("/x/scenarios", get(scenarios::list).post(scenarios::add).delete(scenarios::remove)),
-    ])
-}
-
-/// Routes without a key: supervisors have none, and the document is not secret.
-pub fn keyless() -> Vec<Route> {
-    owned([
-        ("/", get(index::index)),
-        ("/healthz", get(health::healthz)),
-        ("/readyz", get(health::readyz)),
-        ("/openapi.json", get(openapi::get)),
-        ("/docs", get(openapi::page::page)),
-        ("/docs/{file}", get(openapi::page::file)),
-    ])
-}
-
-fn owned<const N: usize>(routes: [(&str, MethodRouter<App>); N]) -> Vec<Route> {
-    routes.map(|(path, handlers)| (path.to_owned(), handlers)).into()
-}
+const UNKNOWN_INTERACTIONS: [&str; 4] = [
+    "/{version}/interactions",
+    "/{version}/interactions/{*rest}",
+    "/{version}/environments",
+    "/{version}/environments/{*rest}",
+];
 
 pub fn router(app: App, config: HttpConfig) -> Router {
     let HttpConfig { keys, control, request_bytes, allowed_clients, .. } = config;
+    let Table { interactions, generate_content, uploads, own, controls, keyless } = table();
     let limits = body::Limits::new(request_bytes);
     let admitted = |surface: Surface, router: Router<App>| {
         let admission = Admission { surface, keys: keys.clone(), limits: limits.clone() };
         router.layer(from_fn_with_state(admission, admit))
     };
     let faults = from_fn_with_state(Arc::clone(&app.faults), injected::apply);
-    let calls = |routes: Vec<Route>| {
+    let calls = |routes: &[Route]| {
         // Without recording, all clients are accepted unchecked.
         let router = match allowed_clients {
             AllowedClients::All => of(routes),
@@ -124,22 +125,33 @@ pub fn router(app: App, config: HttpConfig) -> Router {
         // Outside of the faults, so that an injected delay counts towards the deadline.
         router.layer(faults.clone()).layer(from_fn(deadline::apply))
     };
-    let interactions = in_each_version(&calls(interactions_api()));
-    let interactions = interactions.merge(of(unknown_interactions()));
-    let generate_content = calls(generate_content_api());
-    let controls = of(controls()).layer(from_fn_with_state(control, control::check));
+    let unknown = UNKNOWN_INTERACTIONS.into_iter();
+    let interactions = unknown.fold(in_each_version(&calls(&interactions)), |router, path| {
+        router.route(path, any(no_such_path))
+    });
+    let generate_content = in_each_version(&calls(&generate_content));
+    // Not nested, because the handler puts the whole path into the URL of an upload.
+    let uploads = VERSIONS.into_iter().fold(Router::new(), |router, version| {
+        add(router, &format!("{UPLOADS}{version}"), &uploads)
+    });
+    let controls = of(&controls).layer(from_fn_with_state(control, control::check));
     // The first one also has the paths without a route.
-    admitted(Surface::Own, of(own()).merge(controls))
+    admitted(Surface::Own, of(&own).merge(controls))
         .merge(admitted(Surface::Interactions, interactions))
-        .merge(admitted(Surface::GenerateContent, in_each_version(&generate_content)))
-        .merge(admitted(Surface::Uploads, of(uploads())))
-        .merge(of(keyless()))
+        .merge(admitted(Surface::GenerateContent, generate_content))
+        .merge(admitted(Surface::Uploads, uploads))
+        .merge(of(&keyless))
         .with_state(app)
 }
 
-fn of(routes: Vec<Route>) -> Router<App> {
-    let add = |router: Router<App>, (path, handlers): Route| router.route(&path, handlers);
-    routes.into_iter().fold(Router::new(), add)
+fn of(routes: &[Route]) -> Router<App> {
+    add(Router::new(), "", routes)
+}
+
+fn add(router: Router<App>, prefix: &str, routes: &[Route]) -> Router<App> {
+    routes.iter().fold(router, |router, route| {
+        router.route(&format!("{prefix}{}", route.path), route.handler.clone())
+    })
 }
 
 fn in_each_version(api: &Router<App>) -> Router<App> {
@@ -171,4 +183,39 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
         Err(refusal) => refusal.into_response(),
     };
     drain::before(response, body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use regex::Regex;
+
+    use super::*;
+
+    /// Converts `/files/{*rest}` to a pattern for paths of the document.
+    fn pattern(route: &str) -> Regex {
+        let pattern = regex::escape(route).replace(r"\{\*rest\}", ".+").replace(r"\{id\}", "[^/]+");
+        Regex::new(&format!("^{pattern}$")).expect("it was escaped")
+    }
+
+    #[test]
+    fn every_documented_path_leads_to_its_route() {
+        for route in table().groups().into_iter().flat_map(|group| group.routes) {
+            let pattern = pattern(route.path);
+            for operation in &route.operations {
+                let path = operation.path.unwrap_or(route.path);
+                assert!(pattern.is_match(path), "{path} does not lead to {}", route.path);
+                assert!(!path.contains('*'), "{path} is no path of a document");
+            }
+        }
+    }
+
+    #[test]
+    fn no_operation_replaces_another_in_the_document() {
+        let mut found = BTreeSet::new();
+        for Documented { path, method, .. } in table().operations() {
+            assert!(found.insert(format!("{method} {path}")), "{method} {path} is there twice");
+        }
+    }
 }

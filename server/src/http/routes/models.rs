@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Running;
 use crate::http::App;
+use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::error::{ApiError, Code, invalid_payload};
 use crate::http::extract::body::{Body, aside};
 use crate::http::extract::credentials::Credentials;
@@ -15,13 +16,20 @@ use crate::http::extract::query::GoogleApiQuery;
 use crate::http::generate_content::answer::{About, End, Parts, answer, counted, join, usage};
 use crate::http::generate_content::grounding::Grounding;
 use crate::http::generate_content::model::model;
+use crate::http::generate_content::openapi::{
+    COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
+};
 use crate::http::generate_content::part_of_url;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::stream::{Framing, stream};
 use crate::http::middleware::deadline::Deadline;
 use crate::http::middleware::quirk::{Api, ListStream, Wanted};
+use crate::http::openapi::parameter::{in_path, in_query, namespace, page, version};
+use crate::http::openapi::schema::{self, Schema, any_of, list as list_of, word};
+use crate::http::openapi::{JSON, MODELS, Operation};
 use crate::http::response::json::json;
 use crate::http::response::pieces;
+use crate::http::route::Route;
 use crate::http::wire::WireError;
 use crate::http::wire::proto;
 use crate::store::Owner;
@@ -29,6 +37,106 @@ use crate::store::Owner;
 /// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);
 const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
+
+static MODEL: Schema = Schema::new("Model", |_| {
+    let fields = json!({
+        "name": {"type": "string"}, "version": {"type": "string"},
+        "displayName": {"type": "string"}, "description": {"type": "string"},
+        "inputTokenLimit": schema::count("Tokens."), "outputTokenLimit": schema::count("Tokens."),
+        "supportedGenerationMethods": list_of(json!({"type": "string"})),
+        "thinking": {"type": "boolean"},
+    });
+    schema::answer(&[], fields)
+});
+
+static LISTED: Schema = Schema::new("Models", |schemas| {
+    let fields =
+        json!({"models": list_of(schemas.named(&MODEL)), "nextPageToken": {"type": "string"}});
+    schema::answer(&["nextPageToken"], fields)
+});
+
+static TUNED: Schema = Schema::new("TunedModels", |_| {
+    schema::answer(&[], json!({"tunedModels": {"type": "array", "maxItems": 0, "items": {}}}))
+});
+
+pub fn routes() -> Vec<Route> {
+    let new = |id, summary| Operation::new(id, MODELS, summary).with([version()]);
+    let name = || {
+        let schema =
+            json!({"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "examples": ["direct"]});
+        in_path("model", schema)
+    };
+    let encoding = || in_query("$alt", word(&["json", "json;enum-encoding=int"]));
+    vec![
+        Route::get(
+            "/models",
+            list,
+            new("listModels", "Lists the known models").with(page()).answers(&LISTED),
+        ),
+        Route::get(
+            "/models/{*rest}",
+            get,
+            new("getModel", "A model").at("/models/{model}").with([name()]).answers(&MODEL),
+        ),
+        Route::post(
+            "/models/{*rest}",
+            call,
+            new("generateContent", "Asks the model, runs its code, and returns every part")
+                .at("/models/{model}:generateContent")
+                .about(
+                    "Requests are protobuf's JSON: each name may be written in `camelCase` or in \
+                     `snake_case`, numbers as strings, and values of enums as numbers.",
+                )
+                .with([name(), namespace(), encoding()])
+                .takes(&GENERATE)
+                .answers(&GENERATE_CONTENT_RESPONSE),
+        )
+        .and(
+            new(
+                "streamGenerateContent",
+                "Like `generateContent`, but streamed: as events, or as a list without `alt=sse`",
+            )
+            .at("/models/{model}:streamGenerateContent")
+            .with([name(), namespace(), in_query("alt", word(&["sse", "json"])), encoding()])
+            .takes(&GENERATE)
+            .answers_as(JSON, |schemas| {
+                list_of(any_of(&[
+                    schemas.named(&GENERATE_CONTENT_RESPONSE),
+                    schemas.named(&CLASSIC_ERROR),
+                ]))
+            })
+            .streams(&GENERATE_CONTENT_RESPONSE),
+        )
+        .and(
+            new("countTokens", "Estimates the number of tokens of a request")
+                .at("/models/{model}:countTokens")
+                .with([name()])
+                .takes(&COUNT)
+                .answers(&COUNT_TOKENS_RESPONSE),
+        ),
+        Route::patch(
+            "/models/{*rest}",
+            change,
+            new("changeModel", "For tuned models, which do not exist here: 404")
+                .at("/models/{model}")
+                .with([name()]),
+        ),
+        Route::delete(
+            "/models/{*rest}",
+            change,
+            new("deleteModel", "For tuned models, which do not exist here: 404")
+                .at("/models/{model}")
+                .with([name()]),
+        ),
+        Route::get(
+            "/tunedModels",
+            list_tuned,
+            new("listTunedModels", "Returns an empty list: tuning is not supported")
+                .with(page())
+                .answers(&TUNED),
+        ),
+    ]
+}
 
 pub async fn list(State(app): State<App>, GoogleApiQuery { page, .. }: GoogleApiQuery) -> Response {
     let after = page.after.as_deref().unwrap_or_default();

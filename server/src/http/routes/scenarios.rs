@@ -9,7 +9,62 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::body::{Text, blocking};
 use crate::http::extract::namespace::InNamespace;
+use crate::http::openapi::schema::{NOTHING, Schema, answer, count, list as list_of};
+use crate::http::openapi::{JSON, Operation};
 use crate::http::response::json::Json;
+use crate::http::route::Route;
+
+static SCENARIOS: Schema = Schema::new("Scenarios", |_| {
+    let scenario = json!({
+        "name": {"type": "string"},
+        "file": {
+            "type": ["string", "null"],
+            "description": "File in the folder; null if a client added the scenario.",
+        },
+        "uses": count("Number of interactions of this namespace that it answered since the last reset."),
+    });
+    let scenarios = list_of(answer(&[], scenario));
+    answer(&[], json!({"namespace": {"type": "string"}, "scenarios": scenarios}))
+});
+
+static ADDED: Schema = Schema::new("Added", |_| {
+    let names = list_of(json!({"type": "string"}));
+    answer(&[], json!({"namespace": {"type": "string"}, "added": names}))
+});
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/x/scenarios",
+            list,
+            Operation::control(
+                "scenarios",
+                "All scenarios in order of precedence, and how often each was used",
+            )
+            .answers(&SCENARIOS),
+        ),
+        Route::post(
+            "/x/scenarios",
+            add,
+            Operation::control(
+                "addScenarios",
+                "Adds scenarios that take precedence over all others",
+            )
+            .about(
+                "A scenario file. `belljar schema scenario` has its schema. A test control: 404 \
+                 if the controls are off, which is the default with API keys.",
+            )
+            .takes_as(JSON, |_| json!({"type": "object"}))
+            .takes_as("application/yaml", |_| json!({"type": "string"}))
+            .answers(&ADDED),
+        ),
+        Route::delete(
+            "/x/scenarios",
+            remove,
+            Operation::control("removeScenarios", "Removes the added scenarios").answers(&NOTHING),
+        ),
+    ]
+}
 
 /// Lists the scenarios in the order of precedence, with their use counts in this namespace.
 pub async fn list(State(app): State<App>, InNamespace(namespace): InNamespace) -> Json<Value> {

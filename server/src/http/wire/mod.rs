@@ -12,6 +12,7 @@ pub mod generation;
 pub mod input;
 pub mod interaction;
 pub mod json_reader;
+pub mod openapi;
 pub mod proto;
 pub mod request;
 pub mod step;

@@ -8,6 +8,7 @@
 //! The URL contains the upload's id, which cannot be guessed: Python's SDK sends no key with the chunks.
 
 mod command;
+mod description;
 mod multipart;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::http::extract::external_url::ExternalUrl;
 use crate::http::extract::query::Upload;
 use crate::http::middleware::auth::Claimed;
 use crate::http::response::json::json;
+use crate::http::route::Route;
 use crate::http::wire::file::{InHeaders, announced, to_json};
 use crate::http::{App, UPLOAD_STATUS};
 use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
@@ -39,6 +41,13 @@ const PIECE_WITHIN: Duration = Duration::from_secs(120);
 const MAX_AROUND_BYTES: u64 = 128 << 10;
 /// The real service requires chunks to be a multiple of this. This server accepts any length.
 const GRANULARITY: &str = "262144";
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/files", upload, description::operation("uploadFile")),
+        Route::put("/files", upload, description::operation("uploadFileByPut")),
+    ]
+}
 
 pub async fn upload(
     State(app): State<App>,

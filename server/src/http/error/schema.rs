@@ -1,0 +1,27 @@
+//! Schemas of the error envelopes.
+
+use serde_json::json;
+
+use crate::http::openapi::schema::{Schema, answer};
+
+/// The envelope of the Interactions API.
+pub static INTERACTION_ERROR: Schema = Schema::new("InteractionError", |schemas| {
+    answer(&[], json!({"error": schemas.named(&ERROR_WORD)}))
+});
+
+pub static ERROR_WORD: Schema = Schema::new("ErrorWord", |_| {
+    answer(&[], json!({"code": {"type": "string"}, "message": {"type": "string"}}))
+});
+
+/// The envelope of all other APIs.
+pub static CLASSIC_ERROR: Schema = Schema::new("ClassicError", |_| {
+    let error = answer(
+        &[],
+        json!({
+            "code": {"type": "integer", "minimum": 400, "maximum": 599},
+            "message": {"type": "string"},
+            "status": {"type": "string"},
+        }),
+    );
+    answer(&[], json!({"error": error}))
+});

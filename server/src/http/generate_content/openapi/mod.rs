@@ -1,0 +1,43 @@
+//! Schemas of `generateContent` and related methods for the OpenAPI document.
+
+mod part;
+mod request;
+mod response;
+#[cfg(test)]
+mod samples;
+mod tool;
+
+use serde_json::{Value, json};
+
+use crate::http::openapi::schema::{any_of, text, word};
+use crate::http::wire::proto;
+
+pub use request::{COUNT, GENERATE};
+pub use response::{COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE};
+
+/// An enum value: one of its names, or any number.
+fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
+    any_of(&[
+        word(&[others, &words.names()].concat()),
+        json!({"type": "integer", "format": "int32"}),
+    ])
+}
+
+/// An enum value for which other names are accepted too.
+fn any_name(words: proto::Enum) -> Value {
+    let mut name = json!({"type": "string"});
+    name["examples"] = words.names().into();
+    any_of(&[name, json!({"type": "integer", "format": "int32"})])
+}
+
+/// A number, or a string of one, as in protobuf's JSON.
+fn float(mut number: Value) -> Value {
+    number["type"] = "number".into();
+    any_of(&[number, text("The number as a string.")])
+}
+
+fn int32(mut number: Value) -> Value {
+    number["type"] = "integer".into();
+    number["format"] = "int32".into();
+    any_of(&[number, text("The number as a string.")])
+}

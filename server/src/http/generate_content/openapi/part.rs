@@ -1,0 +1,71 @@
+//! Contents and parts of a request.
+
+use serde_json::{Value, json};
+
+use super::{any_name, enumeration};
+use crate::http::generate_content::part::ABOUT;
+use crate::http::openapi::schema::{
+    Components, Schema, any_object, any_of, base64, list, request, text, word,
+};
+use crate::http::wire::proto;
+
+pub static GENERATE_CONTENT: Schema = Schema::new("GenerateContent", content);
+static PART: Schema = Schema::new("Part", part);
+
+fn content(schemas: &Components) -> Value {
+    request(
+        &["parts"],
+        json!({
+            "role": word(&["user", "model", "function", ""]),
+            "parts": any_of(&[schemas.named(&PART), list(schemas.named(&PART))]),
+        }),
+    )
+}
+
+fn part(_: &Components) -> Value {
+    let mut part = json!({
+        "thought": {"type": "boolean"},
+        "thoughtSignature": text("Opaque. Send it back unchanged."),
+        "text": {"type": "string"},
+        "inlineData": request(&["data"], json!({
+            "data": base64("With or without padding, in either alphabet."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        })),
+        "fileData": request(&["fileUri"], json!({
+            "fileUri": text("The URI of an uploaded file, or a URL that the operator allows."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        })),
+        "executableCode": request(&["code"], json!({
+            "code": {"type": "string"},
+            "language": enumeration(proto::LANGUAGE, &["python"]),
+            "id": {"type": "string"},
+        })),
+        "codeExecutionResult": request(&[], json!({
+            "outcome": enumeration(proto::OUTCOME, &[]),
+            "output": {"type": "string"},
+            "id": {"type": "string"},
+        })),
+        "functionCall": request(&["name"], json!({
+            "name": {"type": "string"},
+            "args": {"type": "object"},
+            "id": {"type": "string"},
+            "partialArgs": {},
+            "willContinue": {"type": "boolean"},
+        })),
+        "functionResponse": request(&["name"], json!({
+            "name": {"type": "string"},
+            "response": {"type": "object"},
+            "id": {"type": "string"},
+            "willContinue": {"type": "boolean"},
+            "scheduling": any_name(proto::SCHEDULING),
+        })),
+        "toolCall": any_object("A part of a tool that this server does not have. Kept unchanged."),
+        "toolResponse": any_object("A part of a tool that this server does not have. Kept unchanged."),
+    });
+    for name in ABOUT {
+        part[*name] = json!({"description": "Accepted and ignored."});
+    }
+    request(&[], part)
+}

@@ -1,0 +1,112 @@
+//! The bodies of `generateContent` and `countTokens`.
+
+use serde_json::{Value, json};
+
+use super::part::GENERATE_CONTENT;
+#[cfg(test)]
+use super::samples;
+use super::tool::{GENERATE_TOOL, TOOL_CONFIG};
+use super::{any_name, enumeration, float, int32};
+use crate::http::generate_content::config::IGNORED;
+#[cfg(test)]
+use crate::http::generate_content::request as reader;
+#[cfg(test)]
+use crate::http::openapi::Reader;
+use crate::http::openapi::RequestBody;
+use crate::http::openapi::schema::{
+    Components, Schema, any_object, any_of, flag, list, only, request,
+};
+use crate::http::wire::proto;
+
+pub static GENERATE: RequestBody = RequestBody {
+    schema: &GENERATE_CONTENT_REQUEST,
+    #[cfg(test)]
+    reader: Reader {
+        rejected: samples::instructions,
+        refused: || samples::refused(""),
+        ..Reader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
+    },
+};
+
+pub static COUNT: RequestBody = RequestBody {
+    schema: &COUNT_TOKENS_REQUEST,
+    #[cfg(test)]
+    reader: Reader {
+        rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
+        refused: || samples::refused("generateContentRequest."),
+        ..Reader::new(|body| reader::count("m", body).map(drop), samples::count)
+    },
+};
+
+static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", generate);
+static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
+static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
+
+fn generate(schemas: &Components) -> Value {
+    let safety = request(
+        &["category", "threshold"],
+        json!({
+            "category": any_name(proto::HARM_CATEGORY),
+            "threshold": any_name(proto::HARM_THRESHOLD),
+            "method": {"type": "string"},
+        }),
+    );
+    let fields = json!({
+        "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
+        "systemInstruction": schemas.named(&GENERATE_CONTENT),
+        "tools": any_of(&[schemas.named(&GENERATE_TOOL), list(schemas.named(&GENERATE_TOOL))]),
+        "toolConfig": schemas.named(&TOOL_CONFIG),
+        "generationConfig": schemas.named(&GENERATION_CONFIG),
+        "safetySettings": list(safety),
+        "serviceTier": any_name(proto::SERVICE_TIER),
+        "labels": any_object("For billing. Accepted and ignored."),
+        "model": {"type": "string"},
+        "store": {"type": "boolean"},
+    });
+    request(&["contents"], fields)
+}
+
+fn count(schemas: &Components) -> Value {
+    request(
+        &[],
+        json!({
+            "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
+            "generateContentRequest": schemas.named(&GENERATE_CONTENT_REQUEST),
+            "model": {"type": "string"},
+        }),
+    )
+}
+
+fn generation_config(_: &Components) -> Value {
+    let thinking = request(
+        &[],
+        json!({
+            "thinkingLevel":
+                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
+            "thinkingBudget": int32(json!({})),
+            "includeThoughts": flag("Whether the answer includes thought summaries."),
+        }),
+    );
+    let mut config = json!({
+        "temperature": float(json!({"minimum": 0, "maximum": 2})),
+        "topP": float(json!({"minimum": 0, "maximum": 1})),
+        "topK": float(json!({"minimum": 0})),
+        "presencePenalty": float(json!({"minimum": -2, "maximum": 2})),
+        "frequencyPenalty": float(json!({"minimum": -2, "maximum": 2})),
+        "maxOutputTokens": int32(json!({"minimum": 1})),
+        "seed": int32(json!({})),
+        "stopSequences": {"type": "array", "items": {"type": "string"}, "maxItems": 5},
+        "candidateCount": any_of(&[json!({"type": "integer", "const": 1}), only("1")]),
+        "responseLogprobs": {"type": "boolean", "const": false},
+        "responseModalities": list(enumeration(proto::RESPONSE_MODALITY, &["text", "image", "audio"])),
+        "responseMimeType": {"type": "string"},
+        "responseSchema": any_object("A schema in this API's dialect of JSON Schema."),
+        "responseJsonSchema": {"description": "JSON Schema."},
+        "thinkingConfig": thinking,
+        "mediaResolution": any_name(proto::MEDIA_RESOLUTION),
+    });
+    for name in IGNORED {
+        config[*name] = json!({"description": "Accepted and ignored."});
+    }
+    request(&[], config)
+}

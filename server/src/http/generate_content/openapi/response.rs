@@ -1,0 +1,127 @@
+//! The responses of `generateContent` and `countTokens`.
+
+use serde_json::{Value, json};
+use strum::VariantNames as _;
+
+use crate::http::openapi::schema::{
+    Components, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
+};
+use crate::interaction::ServiceTier;
+
+pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", response);
+pub static COUNT_TOKENS_RESPONSE: Schema = Schema::new("CountTokensResponse", |_| {
+    answer(&[], json!({"totalTokens": count("The total."), "promptTokensDetails": details()}))
+});
+
+fn response(_: &Components) -> Value {
+    let candidate = answer(
+        &["finishReason", "groundingMetadata"],
+        json!({
+            "content": answer(&[], json!({"parts": list(part()), "role": only("model")})),
+            "finishReason": or_number(json!({"type": "string"})),
+            "groundingMetadata": grounding(),
+            "index": {"type": "integer", "const": 0},
+        }),
+    );
+    answer(
+        &["usageMetadata"],
+        json!({
+            "candidates": list(candidate),
+            "usageMetadata": usage(),
+            "modelVersion": {"type": "string"},
+            "responseId": {"type": "string"},
+        }),
+    )
+}
+
+fn usage() -> Value {
+    let fields = json!({
+        "promptTokenCount": count("The prompt, counted once."),
+        "candidatesTokenCount": count("Generated code and text."),
+        "totalTokenCount": count("The total."),
+        "promptTokensDetails": details(),
+        "candidatesTokensDetails": details(),
+        "toolUsePromptTokenCount": count("In streams only in the last chunk."),
+        "toolUsePromptTokensDetails": details(),
+        "thoughtsTokenCount": count("Thoughts."),
+        "cachedContentTokenCount": count("Cached part of the prompt."),
+        "serviceTier": or_number(word(ServiceTier::VARIANTS)),
+    });
+    let optional = [
+        "toolUsePromptTokenCount",
+        "toolUsePromptTokensDetails",
+        "thoughtsTokenCount",
+        "cachedContentTokenCount",
+    ];
+    answer(&optional, fields)
+}
+
+/// Tokens by modality.
+fn details() -> Value {
+    list(answer(
+        &[],
+        json!({
+            "modality": or_number(word(&["TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"])),
+            "tokenCount": count("Number of tokens."),
+        }),
+    ))
+}
+
+fn part() -> Value {
+    let signature = || text("Opaque. Send it back unchanged.");
+    let string = || json!({"type": "string"});
+    let text_part = json!({
+        "text": string(),
+        "thought": {"type": "boolean"},
+        "thoughtSignature": signature(),
+    });
+    let blob = json!({"mimeType": string(), "data": base64("The data.")});
+    let code = json!({
+        "language": or_number(only("PYTHON")),
+        "code": string(),
+        "id": string(),
+    });
+    let outcomes = word(&["OUTCOME_OK", "OUTCOME_FAILED", "OUTCOME_DEADLINE_EXCEEDED"]);
+    let result = json!({"outcome": or_number(outcomes), "output": string(), "id": string()});
+    let call = json!({"id": string(), "name": string(), "args": {"type": "object"}});
+    any_of(&[
+        answer(&["thought", "thoughtSignature"], text_part),
+        answer(&[], json!({"inlineData": answer(&["mimeType"], blob)})),
+        answer(
+            &["thoughtSignature"],
+            json!({"executableCode": answer(&[], code), "thoughtSignature": signature()}),
+        ),
+        answer(&[], json!({"codeExecutionResult": answer(&[], result)})),
+        answer(
+            &["thoughtSignature"],
+            json!({"functionCall": answer(&[], call), "thoughtSignature": signature()}),
+        ),
+    ])
+}
+
+fn grounding() -> Value {
+    let string = || json!({"type": "string"});
+    let page = answer(&[], json!({"uri": string(), "title": string()}));
+    let segment = answer(
+        &["partIndex", "startIndex"],
+        json!({
+            "partIndex": count("Index of the part, from 0."),
+            "startIndex": count("Start in the part, in bytes."),
+            "endIndex": count("End in the part, in bytes."),
+            "text": string(),
+        }),
+    );
+    let support = json!({
+        "groundingChunkIndices": list(count("Indices from 0.")),
+        "segment": segment,
+    });
+    answer(
+        &["searchEntryPoint", "groundingChunks", "groundingSupports"],
+        json!({
+            "webSearchQueries": list(string()),
+            "searchEntryPoint": answer(&[], json!({"renderedContent": string()})),
+            "groundingChunks": list(answer(&[], json!({"web": page}))),
+            "groundingSupports": list(answer(&[], support)),
+        }),
+    )
+}

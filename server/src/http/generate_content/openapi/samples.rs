@@ -1,0 +1,89 @@
+//! Bodies of `generateContent` and `countTokens`, to compare the schemas with their readers.
+
+use serde_json::{Value, json};
+
+use crate::http::generate_content::{config, part, request, tool};
+
+/// Requests with every field, and every form of fields that have several.
+pub fn generate() -> Vec<Value> {
+    let mut parts = vec![
+        json!({"text": "a", "thought": true, "thoughtSignature": "s"}),
+        json!({"inlineData": {"data": "AAAA", "mimeType": "a/b", "displayName": "n"}}),
+        json!({"fileData": {"fileUri": "files/a", "mimeType": "a/b", "displayName": "n"}}),
+        json!({"executableCode": {"code": "1", "language": "PYTHON", "id": "c"}}),
+        json!({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1", "id": "c"}}),
+        json!({"toolCall": {}}),
+        json!({"toolResponse": {}}),
+    ];
+    let call = json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false},
+                      "thoughtSignature": "skip_thought_signature_validator"});
+    let response = json!({"functionResponse": {"name": "f", "response": {}, "id": "f",
+                                               "willContinue": false, "scheduling": "SILENT"}});
+    for name in part::ABOUT {
+        parts[0][*name] = json!({});
+    }
+    let mut config = json!({
+        "temperature": 1, "topP": 1, "topK": 1, "presencePenalty": 0, "frequencyPenalty": 0,
+        "maxOutputTokens": 1, "seed": 1, "stopSequences": ["a"], "candidateCount": 1,
+        "responseLogprobs": false, "responseModalities": ["TEXT"], "responseMimeType": "text/plain",
+        "responseSchema": {}, "responseJsonSchema": {}, "thinkingConfig": {
+            "thinkingLevel": "LOW", "thinkingBudget": 1, "includeThoughts": true},
+    });
+    for name in config::IGNORED {
+        config[*name] = json!({});
+    }
+    let every = json!({
+        "contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": [call]},
+                     {"role": "user", "parts": [response]}],
+        "systemInstruction": {"parts": [{"text": "a"}]},
+        "tools": [{"codeExecution": {},
+            "googleSearch": {"searchTypes": {}, "timeRangeFilter": {}}, "functionDeclarations": [{"name": "f", "description": "d",
+            "parameters": {}, "response": {}, "responseJsonSchema": {}, "behavior": "BLOCKING"}]}],
+        "toolConfig": {"includeServerSideToolInvocations": true, "retrievalConfig": {},
+            "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"],
+                                      "streamFunctionCallArguments": false}},
+        "generationConfig": config,
+        "safetySettings": [{"category": "c", "threshold": "t", "method": "m"}],
+        "serviceTier": "flex", "labels": {"team": "a"}, "model": "m", "store": true,
+    });
+    let mut other = every.clone();
+    other["contents"] = json!({"parts": {"text": "a"}});
+    other["tools"] = json!({"functionDeclarations": {"name": "f", "parametersJsonSchema": {}}});
+    vec![every, other]
+}
+
+pub fn count() -> Vec<Value> {
+    let samples = generate();
+    let contents = json!({"contents": samples[0]["contents"], "model": "m"});
+    [contents].into_iter().chain(samples.iter().map(wrapped)).collect()
+}
+
+/// A request of `generateContent` as `countTokens` takes it.
+pub fn wrapped(request: &Value) -> Value {
+    json!({"generateContentRequest": request})
+}
+
+/// An instruction is a content with only texts; other parts are parsed and rejected.
+pub fn instructions() -> Vec<Value> {
+    let samples = generate();
+    let contents = samples[0]["contents"].as_array().expect("it is one").iter();
+    let parts = contents.flat_map(|content| content["parts"].as_array().expect("it is one"));
+    let instruction = |part| {
+        let instruction = json!({"role": "user", "parts": [part]});
+        json!({"contents": {"parts": {"text": "a"}}, "systemInstruction": instruction})
+    };
+    parts.map(instruction).collect()
+}
+
+/// Fields that are taken only to reject them with a specific message.
+pub fn refused(place: &str) -> Vec<String> {
+    let rejected = request::REFUSED.iter().map(|(name, _)| (*name).to_owned());
+    let mut names: Vec<String> = rejected.collect();
+    names.extend(tool::ABSENT.iter().map(|name| format!("tools.{name}")));
+    names.push("generationConfig.logprobs".into());
+    let parts = |place: &str| format!("{place}.parts.functionResponse.parts");
+    names.extend([parts("contents"), parts("systemInstruction")]);
+    let mut here: Vec<String> = names.iter().map(|name| format!("{place}{name}")).collect();
+    here.push(parts("contents"));
+    here
+}

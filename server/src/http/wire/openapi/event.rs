@@ -1,0 +1,69 @@
+//! Events of a stream.
+
+use serde_json::{Value, json};
+use strum::VariantNames as _;
+
+use super::interaction::{INTERACTION_IN_EVENT, USAGE};
+use super::step::DELTA;
+use crate::http::error::schema::ERROR_WORD;
+use crate::http::openapi::schema::{Components, Schema, answer, any_of, count, only, text, word};
+use crate::interaction::Status;
+
+pub static INTERACTION_EVENT: Schema = Schema::new("InteractionEvent", interaction_event);
+
+fn interaction_event(schemas: &Components) -> Value {
+    let event = |kind: &str, optional: &[&str], mut fields: Value| {
+        fields["event_type"] = only(kind);
+        fields["event_id"] = text("For resuming the stream after this event.");
+        answer(optional, fields)
+    };
+    let index = || count("Index among the model's steps.");
+    let interaction = || json!({"interaction": schemas.named(&INTERACTION_IN_EVENT)});
+    let status = json!({"interaction_id": {"type": "string"}, "status": word(Status::VARIANTS)});
+    let delta = json!({
+        "index": index(),
+        "delta": schemas.named(&DELTA),
+        "metadata": answer(&[], json!({"total_usage": schemas.named(&USAGE)})),
+    });
+    let stop = json!({
+        "index": index(),
+        "usage": schemas.named(&USAGE),
+        "step_usage": schemas.named(&USAGE),
+    });
+    any_of(&[
+        event("interaction.created", &[], interaction()),
+        event("interaction.status_update", &[], status),
+        event("step.start", &[], json!({"index": index(), "step": started_step()})),
+        event("step.delta", &["metadata"], delta),
+        event("step.stop", &["usage", "step_usage"], stop),
+        event("interaction.completed", &[], interaction()),
+        event("error", &[], json!({"error": schemas.named(&ERROR_WORD)})),
+    ])
+}
+
+/// A step whose content follows as deltas.
+fn started_step() -> Value {
+    let call = json!({
+        "type": word(&["code_execution_call", "google_search_call"]),
+        "id": {"type": "string"},
+        "signature": only(""),
+    });
+    let result = json!({
+        "type": word(&["code_execution_result", "google_search_result"]),
+        "call_id": {"type": "string"},
+        "signature": only(""),
+    });
+    let function_call = json!({
+        "type": only("function_call"),
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "signature": {"type": "string"},
+        "arguments": {"type": "object", "maxProperties": 0},
+    });
+    any_of(&[
+        answer(&[], json!({"type": word(&["thought", "model_output"])})),
+        answer(&[], call),
+        answer(&[], result),
+        answer(&[], function_call),
+    ])
+}
