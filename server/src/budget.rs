@@ -60,6 +60,10 @@ impl Share {
         }
     }
 
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |permit| permit.num_permits() * UNIT_BYTES)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }

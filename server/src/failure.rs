@@ -45,9 +45,10 @@ impl From<&SandboxError> for Failure {
 
 impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Failure {
-        match error.unwritable() {
-            Some(why) => Failure::new(FailureKind::Unavailable, why),
-            None => Failure::new(FailureKind::Internal, INTERNAL),
+        match (error, error.unwritable()) {
+            (StoreError::NoMemory, _) => no_memory(),
+            (_, Some(why)) => Failure::new(FailureKind::Unavailable, why),
+            (_, None) => Failure::new(FailureKind::Internal, INTERNAL),
         }
     }
 }

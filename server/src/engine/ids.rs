@@ -41,7 +41,7 @@ impl IdGenerator {
             let ids =
                 Ids::seeded([&numbers, namespace, request.owner.name().as_bytes(), &content[..]]);
             let id = ids.interaction();
-            if store.find(&request.owner, &id).await?.is_none() {
+            if !store.contains(&request.owner, &id).await? {
                 return Ok((ids, id));
             }
             attempt += 1;

@@ -134,7 +134,8 @@ impl Engine {
     /// Cancels an interaction of this owner and returns its log after the end is stored. A finished
     /// interaction is not changed.
     pub async fn cancel(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let Some(log) = self.store.find(owner, id).await? else { return Ok(None) };
+        let budget = self.sandbox.budget();
+        let Some(log) = self.store.read(owner, id, budget).await? else { return Ok(None) };
         if self.tasks.cancel(id) {
             log.closed().await;
         }
@@ -144,9 +145,9 @@ impl Engine {
     /// Deletes an interaction of this owner. Returns whether it existed. If it runs in the
     /// background it is cancelled; in the foreground it continues for the client that waits for it.
     pub async fn delete(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
-        let Some(log) = self.store.find(owner, id).await? else { return Ok(false) };
+        let running = self.store.running(owner, id);
         let deleted = self.store.delete(owner, id).await?;
-        if log.head().in_background() {
+        if running.is_some_and(|log| log.head().in_background()) {
             self.tasks.cancel(id);
         }
         Ok(deleted)

@@ -73,7 +73,8 @@ impl Engine {
             }
             false => None,
         };
-        let format = ResponseFormat::from_config(&request.generation_config, &self.formats).await?;
+        let checker = self.formats.of(&request.owner);
+        let format = ResponseFormat::from_config(&request.generation_config, checker).await?;
         let prepared = self.prepare(namespace, &request).await?;
         let Prepared { prompt, context, files, .. } = &prepared;
         let uploads = &self.sources.uploads;

@@ -1,7 +1,6 @@
 //! Reading from the disk: logs that have ended, and the checks at the start of a server.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -230,9 +229,9 @@ pub async fn log(
     blobs: &BlobStore,
     owner: &Owner,
     id: &str,
-) -> Result<Option<Arc<Log>>, StoreError> {
+) -> Result<Option<Log>, StoreError> {
     let read = read(database, blobs, Some(owner), id).await?;
-    Ok(read.map(|read| Arc::new(Log::ended(read.head, read.created, read.entries))))
+    Ok(read.map(|read| Log::ended(read.head, read.created, read.entries)))
 }
 
 /// Reads an interaction of this owner, or of any owner if there is none.

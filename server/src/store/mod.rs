@@ -40,9 +40,11 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
+use crate::budget::Budget;
 use crate::interaction::{InteractionSettings, Step};
 use blobs::BlobStore;
 use disk::Disk;
+use log::SharedLogs;
 use reserve::Reserve;
 use room::DiskRoom;
 use writer::Writer;
@@ -73,6 +75,8 @@ struct Inner {
     writer: Writer,
     /// Logs of running interactions, by id. All others are read from the disk.
     live: Mutex<HashMap<String, Weak<Log>>>,
+    /// Logs that were read from the disk.
+    shared: SharedLogs,
     /// Background interactions that the last server did not finish.
     unfinished: Mutex<Vec<Arc<Log>>>,
     next_number: AtomicI64,
@@ -143,6 +147,9 @@ pub enum StoreError {
     NotBegun,
     #[error("the store is closed")]
     Closed,
+    /// The memory budget is exhausted.
+    #[error("no memory left to read the interaction")]
+    NoMemory,
 }
 
 impl StoreError {
@@ -160,6 +167,7 @@ impl StoreError {
             StoreError::Blobs(_) => "blobs inaccessible",
             StoreError::Record(_) => "record invalid",
             StoreError::NotBegun | StoreError::Closed => "store closed",
+            StoreError::NoMemory => "memory exhausted",
         }
     }
 
@@ -294,6 +302,7 @@ impl Store {
             blobs,
             writer,
             live: Mutex::default(),
+            shared: SharedLogs::default(),
             unfinished: Mutex::default(),
             next_number,
             uploads,
@@ -354,8 +363,28 @@ impl Store {
     pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
         match self.live_of(Some(owner), id) {
             Some(log) => Ok(Some(log)),
-            None => load::log(&self.0.readers, &self.0.blobs, owner, id).await,
+            None => {
+                let log = load::log(&self.0.readers, &self.0.blobs, owner, id).await?;
+                Ok(log.map(Arc::new))
+            }
         }
+    }
+
+    /// The same for readers, which share one log of an interaction that has ended. Its memory is reserved
+    /// before it is read.
+    pub async fn read(
+        &self,
+        owner: &Owner,
+        id: &str,
+        budget: &Budget,
+    ) -> Result<Option<Arc<Log>>, StoreError> {
+        if let Some(log) = self.live_of(Some(owner), id).or_else(|| self.0.shared.find(owner, id)) {
+            return Ok(Some(log));
+        }
+        let memory = budget.take(self.memory_bytes(owner, id).await?);
+        let memory = memory.ok_or(StoreError::NoMemory)?;
+        let log = load::log(&self.0.readers, &self.0.blobs, owner, id).await?;
+        Ok(log.map(|log| self.0.shared.add(log.with_memory(memory))))
     }
 
     /// Estimated memory of a stored interaction of this owner while it is in use, with its pictures and
@@ -365,6 +394,17 @@ impl Store {
         let blobs = self.0.blobs.bytes(&addresses).await?;
         let bytes = load::memory_bytes(&self.0.readers, owner, id).await?.saturating_add(blobs);
         Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    /// The log of a running interaction of this owner.
+    pub fn running(&self, owner: &Owner, id: &str) -> Option<Arc<Log>> {
+        self.live_of(Some(owner), id)
+    }
+
+    /// Whether this owner has such an interaction.
+    pub async fn contains(&self, owner: &Owner, id: &str) -> Result<bool, StoreError> {
+        let is_live = self.running(owner, id).is_some();
+        Ok(is_live || load::number(&self.0.readers, Some(owner), id).await?.is_some())
     }
 
     fn live_of(&self, owner: Option<&Owner>, id: &str) -> Option<Arc<Log>> {
@@ -392,6 +432,7 @@ impl Store {
         let exclusive = self.0.blobs.lock_exclusively().await;
         let unused = self.0.writer.delete(number, live).await?;
         self.live().remove(id);
+        self.0.shared.remove(id);
         self.0.blobs.remove(&exclusive, &unused).await?;
         Ok(true)
     }

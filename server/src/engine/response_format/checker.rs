@@ -10,12 +10,15 @@
 //! The last whole line counts. A child that finds a difference reports it first without details,
 //! because the details can take more than its limits.
 
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,11 +26,14 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::compare;
+use crate::store::Owner;
 
 /// The argument that makes this program a child.
 pub const ARGUMENT: &str = "check-response-format";
 /// Maximum number of children.
 const AT_A_TIME: usize = 2;
+/// Maximum number of children of one owner, so that its other tasks wait behind those of all others.
+const AT_A_TIME_OF_OWNER: usize = 1;
 /// How long a task may wait for its child to start.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// Maximum processor time of a child, and how long the server waits for it.
@@ -35,6 +41,8 @@ const CPU_SECONDS: u64 = 5;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Maximum size of a child's address space, program and stack included.
 const MEMORY_BYTES: u64 = 384 << 20;
+/// Lowers the priority of a child below that of the server.
+const NICE: i32 = 10;
 /// Maximum size of a child's output. An error has 1000 letters.
 const OUTPUT_BYTES: u64 = 64 << 10;
 
@@ -73,18 +81,36 @@ pub enum CheckError {
 pub struct Checker {
     program: PathBuf,
     places: Semaphore,
+    /// The places of owners with tasks or formats.
+    of_owners: Mutex<HashMap<Owner, Weak<Semaphore>>>,
+}
+
+/// Starts children for one owner.
+#[derive(Debug, Clone)]
+pub struct OwnersChecker {
+    checker: Arc<Checker>,
+    places: Arc<Semaphore>,
 }
 
 impl Checker {
     /// `program` is Belljar's own program, such as `/proc/self/exe`.
     pub fn new(program: PathBuf) -> Checker {
-        Checker { program, places: Semaphore::new(AT_A_TIME) }
+        Checker { program, places: Semaphore::new(AT_A_TIME), of_owners: Mutex::default() }
     }
 
-    /// Compiles a schema, and compares an answer with it. Dropping the future kills the child.
-    pub async fn check(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
-        let place = tokio::time::timeout(START_WITHIN, self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(CheckError::Busy) };
+    pub fn of(self: &Arc<Self>, owner: &Owner) -> OwnersChecker {
+        let mut owners = self.of_owners.lock();
+        let known = owners.get(owner).and_then(Weak::upgrade);
+        let places = known.unwrap_or_else(|| {
+            owners.retain(|_, places| places.strong_count() > 0);
+            let places = Arc::new(Semaphore::new(AT_A_TIME_OF_OWNER));
+            owners.insert(owner.clone(), Arc::downgrade(&places));
+            places
+        });
+        OwnersChecker { checker: Arc::clone(self), places }
+    }
+
+    async fn run(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
         let task = serde_json::to_vec(&Task { schema, answer }).map_err(|_| CheckError::Limit)?;
         let mut child = self.command().spawn().map_err(|error| {
             tracing::error!(%error, program = %self.program.display(), "schema check not started");
@@ -101,6 +127,19 @@ impl Checker {
         command.env("MIMALLOC_ARENA_RESERVE", "16MiB").env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
+    }
+}
+
+impl OwnersChecker {
+    /// Compiles a schema, and compares an answer with it. Dropping the future kills the child.
+    pub async fn check(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
+        let places = async {
+            let own = self.places.acquire().await.ok()?;
+            Some((own, self.checker.places.acquire().await.ok()?))
+        };
+        let places = tokio::time::timeout(START_WITHIN, places).await;
+        let Ok(Some(_places)) = places else { return Err(CheckError::Busy) };
+        self.checker.run(schema, answer).await
     }
 }
 
@@ -142,6 +181,7 @@ fn limit_resources() -> std::io::Result<()> {
     setrlimit(Resource::Core, at_most(0))?;
     setrlimit(Resource::Fsize, at_most(0))?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    nice(NICE)?;
     // If the machine has no memory left, the kernel ends a child and not the server. A kernel that
     // hides the file has the limit above.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");

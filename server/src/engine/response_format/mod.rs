@@ -4,12 +4,10 @@ mod checker;
 mod compare;
 mod simple;
 
-use std::sync::Arc;
-
 use jsonschema::Validator;
 use serde_json::Value;
 
-pub use checker::{ARGUMENT, CheckError, Checker, child};
+pub use checker::{ARGUMENT, CheckError, Checker, OwnersChecker, child};
 
 use checker::Verdict;
 use simple::{MAX_ANSWER_BYTES, is_simple};
@@ -20,7 +18,7 @@ const DOES_NOT_MATCH: &str = "it does not match the schema";
 /// Checks answers.
 #[derive(Debug)]
 pub struct ResponseFormat {
-    checker: Arc<Checker>,
+    checker: OwnersChecker,
     /// Absent if any JSON is allowed.
     schema: Option<Schema>,
 }
@@ -42,11 +40,19 @@ pub enum SchemaError {
     Unchecked(CheckError),
 }
 
+/// Why an answer is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AnswerError {
+    Mismatch(String),
+    /// The check could not be made.
+    Unchecked(CheckError),
+}
+
 impl ResponseFormat {
     /// The format that a `generation_config` requests, if any.
     pub async fn from_config(
         generation_config: &Value,
-        checker: &Arc<Checker>,
+        checker: OwnersChecker,
     ) -> Result<Option<ResponseFormat>, SchemaError> {
         let Some(mime_type) = generation_config.get("response_mime_type") else {
             return Ok(None);
@@ -55,14 +61,14 @@ impl ResponseFormat {
             return Ok(None);
         }
         let schema = match generation_config.get("response_json_schema") {
-            Some(schema) => Some(Schema::new(schema, checker).await?),
+            Some(schema) => Some(Schema::new(schema, &checker).await?),
             None => None,
         };
-        Ok(Some(ResponseFormat { checker: Arc::clone(checker), schema }))
+        Ok(Some(ResponseFormat { checker, schema }))
     }
 
     /// The JSON text of an answer, or why it does not match. Models often wrap it in a code block.
-    pub async fn check<'a>(&self, answer: &'a str) -> Result<&'a str, String> {
+    pub async fn check<'a>(&self, answer: &'a str) -> Result<&'a str, AnswerError> {
         let json = unwrapped(answer.trim());
         let anything = Value::Bool(true);
         let (source, compiled) = match &self.schema {
@@ -70,22 +76,23 @@ impl ResponseFormat {
             None => (&anything, None),
         };
         if json.len() <= MAX_ANSWER_BYTES && (compiled.is_some() || self.schema.is_none()) {
-            let value = compare::parsed(json)?;
+            let value = compare::parsed(json).map_err(AnswerError::Mismatch)?;
             let difference = compiled.and_then(|schema| compare::difference(schema, &value));
-            return difference.map_or(Ok(json), Err);
+            return difference.map_or(Ok(json), |why| Err(AnswerError::Mismatch(why)));
         }
-        match self.checker.check(source, Some(json)).await {
-            Ok(Verdict::Valid) => Ok(json),
-            Ok(Verdict::Mismatch(why)) => Err(why.unwrap_or_else(|| DOES_NOT_MATCH.to_owned())),
-            Ok(Verdict::InvalidSchema(why)) => Err(why),
-            Err(CheckError::Limit) => Err(LIMIT.to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        let why = match self.checker.check(source, Some(json)).await {
+            Ok(Verdict::Valid) => return Ok(json),
+            Ok(Verdict::Mismatch(why)) => why.unwrap_or_else(|| DOES_NOT_MATCH.to_owned()),
+            Ok(Verdict::InvalidSchema(why)) => why,
+            Err(CheckError::Limit) => LIMIT.to_owned(),
+            Err(error) => return Err(AnswerError::Unchecked(error)),
+        };
+        Err(AnswerError::Mismatch(why))
     }
 }
 
 impl Schema {
-    async fn new(source: &Value, checker: &Checker) -> Result<Schema, SchemaError> {
+    async fn new(source: &Value, checker: &OwnersChecker) -> Result<Schema, SchemaError> {
         if is_simple(source) {
             let compiled = compare::compiled(source).map_err(SchemaError::Invalid)?;
             return Ok(Schema { source: source.clone(), compiled: Some(compiled) });
@@ -117,13 +124,23 @@ fn unwrapped(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::store::Owner;
+
+    fn mismatch(checked: Result<&str, AnswerError>) -> String {
+        match checked {
+            Err(AnswerError::Mismatch(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
 
     /// These tests need no child: `tests/api` has those that do.
-    fn checker() -> Arc<Checker> {
-        Arc::new(Checker::new("/nonexistent".into()))
+    fn checker() -> OwnersChecker {
+        Arc::new(Checker::new("/nonexistent".into())).of(&Owner::default())
     }
 
     fn config(schema: Value) -> Value {
@@ -133,23 +150,23 @@ mod tests {
     #[tokio::test]
     async fn an_answer_matches_or_the_reason_is_given() {
         let config = config(json!({"type": "object", "properties": {"n": {"type": "integer"}}}));
-        let format = ResponseFormat::from_config(&config, &checker()).await;
+        let format = ResponseFormat::from_config(&config, checker()).await;
         let format = format.expect("it is a schema").expect("there is one");
         assert_eq!(format.check(" {\"n\": 1}\n").await, Ok("{\"n\": 1}"));
         assert_eq!(format.check("```json\n{\"n\": 1}\n```").await, Ok("{\"n\": 1}"));
-        let why = format.check("{\"n\": \"one\"}").await.expect_err("it is a string");
+        let why = mismatch(format.check("{\"n\": \"one\"}").await);
         assert!(why.starts_with("at /n: "), "{why}");
-        let why = format.check("Well, 1.").await.expect_err("it is prose");
+        let why = mismatch(format.check("Well, 1.").await);
         assert!(why.starts_with("invalid JSON: "), "{why}");
     }
 
     #[tokio::test]
     async fn a_request_without_a_format_has_none() {
         for config in [json!(null), json!({}), json!({"response_mime_type": "text/plain"})] {
-            let format = ResponseFormat::from_config(&config, &checker()).await;
+            let format = ResponseFormat::from_config(&config, checker()).await;
             assert!(format.expect("there is no schema").is_none(), "{config}");
         }
-        let error = ResponseFormat::from_config(&config(json!({"type": 7})), &checker()).await;
+        let error = ResponseFormat::from_config(&config(json!({"type": 7})), checker()).await;
         let error = error.expect_err("7 is no type").to_string();
         assert!(error.starts_with("invalid response schema: 7 is not"), "{error}");
     }
@@ -157,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_does_not_start_is_an_error() {
         let config = config(json!({"anyOf": [{}]}));
-        let error = ResponseFormat::from_config(&config, &checker()).await.expect_err("no child");
+        let error = ResponseFormat::from_config(&config, checker()).await.expect_err("no child");
         assert!(matches!(error, SchemaError::Unchecked(CheckError::NotStarted)), "{error:?}");
     }
 }

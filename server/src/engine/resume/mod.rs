@@ -120,7 +120,8 @@ impl Engine {
     /// The run of an interaction, as it was when its server ended.
     async fn restore(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = state::decode(log.head())?;
-        let format = ResponseFormat::from_config(&request.generation_config, &self.formats)
+        let checker = self.formats.of(&request.owner);
+        let format = ResponseFormat::from_config(&request.generation_config, checker)
             .await
             .map_err(EngineError::from)?;
         let mut prepared = self.prepare(&namespace, &request).await?;

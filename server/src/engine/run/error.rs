@@ -1,6 +1,7 @@
 //! Why an interaction failed after it had begun.
 
 use crate::backend::BackendError;
+use crate::engine::response_format::CheckError;
 use crate::engine::resume::replay::DifferentCalls;
 use crate::failure;
 use crate::interaction::{Failure, FailureKind};
@@ -24,6 +25,8 @@ pub enum RunError {
     NoMemory,
     #[error("the answer does not match the response format: {0}")]
     InvalidAnswer(String),
+    #[error("could not compare the answer with the response format: {0}")]
+    Unchecked(CheckError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -71,6 +74,10 @@ impl RunError {
             RunError::DifferentCalls => (
                 FailureKind::Internal,
                 "The server was restarted, and the model then called other functions.".to_owned(),
+            ),
+            RunError::Unchecked(error) => (
+                FailureKind::Unavailable,
+                format!("The answer could not be compared with 'response_format': {error}."),
             ),
             RunError::InvalidAnswer(why) => (
                 FailureKind::Internal,

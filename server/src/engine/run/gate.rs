@@ -1,7 +1,7 @@
 //! Holds back the answer until it is known to match the response format of the request.
 
 use super::RunError;
-use crate::engine::response_format::{ResponseFormat, correction};
+use crate::engine::response_format::{AnswerError, ResponseFormat, correction};
 
 /// Without a response format it holds nothing back.
 #[derive(Debug)]
@@ -64,7 +64,8 @@ impl ResponseGate {
                 return Ok(Checked::Release);
             }
             Err(_) if !is_final => return Ok(Checked::Release),
-            Err(why) => why,
+            Err(AnswerError::Unchecked(error)) => return Err(RunError::Unchecked(error)),
+            Err(AnswerError::Mismatch(why)) => why,
         };
         if std::mem::replace(&mut self.corrected, true) {
             return Err(RunError::InvalidAnswer(why));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
-use crate::budget::Share;
 use crate::engine::Running;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::error::schema::INTERACTION_ERROR;
-use crate::http::extract::body::{Body, aside, holding};
+use crate::http::extract::body::{Body, aside};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::query::Parameters;
@@ -133,7 +133,7 @@ async fn answer(
     {
         return Err(failure.clone().into());
     }
-    whole(app, log, Show::ModelSteps)
+    whole(app, Arc::clone(log), Show::ModelSteps).await
 }
 
 pub async fn get(
@@ -144,19 +144,14 @@ pub async fn get(
     _: Revision,
     deadline: Deadline,
 ) -> Result<Response, ApiError> {
-    // The log stays in memory while it is read.
-    let share = memory_for(&app, &owner, &id).await?;
     let log = find(&app, &owner, &id).await?;
     match (parameters.stream, parameters.last_event_id) {
-        (true, None) => Ok(holding(sse::stream(&log, None, None, deadline), share)),
+        (true, None) => Ok(sse::stream(&log, None, None, deadline)),
         (true, Some(last)) => {
             let place = sse::place(&log, &last)?;
-            Ok(holding(sse::stream(&log, Some(place), None, deadline), share))
+            Ok(sse::stream(&log, Some(place), None, deadline))
         }
-        (false, None) => {
-            drop(share);
-            whole(&app, &log, Show::Everything)
-        }
+        (false, None) => whole(&app, log, Show::Everything).await,
         (false, Some(_)) => Err(ApiError::invalid("'last_event_id' needs 'stream'.")),
     }
 }
@@ -189,10 +184,8 @@ pub async fn cancel(
     _: Revision,
 ) -> Result<Response, ApiError> {
     well_formed(&id)?;
-    let share = memory_for(&app, &owner, &id).await?;
     let log = app.engine.cancel(&owner, &id).await?.ok_or_else(|| ApiError::no_interaction(&id))?;
-    drop(share);
-    whole(&app, &log, Show::Everything)
+    whole(&app, log, Show::Everything).await
 }
 
 pub async fn delete(
@@ -212,7 +205,8 @@ pub async fn delete(
 
 async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> {
     well_formed(id)?;
-    app.store.find(owner, id).await?.ok_or_else(|| ApiError::no_interaction(id))
+    let log = app.store.read(owner, id, app.sandbox.budget()).await?;
+    log.ok_or_else(|| ApiError::no_interaction(id))
 }
 
 /// The real service distinguishes malformed ids from unknown ones.
@@ -226,15 +220,14 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Memory for reading an interaction.
-async fn memory_for(app: &App, owner: &Owner, id: &str) -> Result<Share, ApiError> {
-    let bytes = app.store.memory_bytes(owner, id).await?;
-    app.sandbox.budget().take(bytes).ok_or_else(ApiError::no_memory)
-}
-
 /// A complete interaction with its images and files.
-fn whole(app: &App, log: &Log, show: Show) -> Result<Response, ApiError> {
-    pieces::answer(app.sandbox.budget(), || {
-        serde_json::to_string(&Interaction::of(log, show)).map_err(ApiError::internal)
-    })
+async fn whole(app: &App, log: Arc<Log>, show: Show) -> Result<Response, ApiError> {
+    let budget = app.sandbox.budget().clone();
+    let is_large = log.is_large();
+    let make = move || {
+        pieces::answer(&budget, || {
+            serde_json::to_string(&Interaction::of(&log, show)).map_err(ApiError::internal)
+        })
+    };
+    if is_large { spawn_blocking(make).await.map_err(ApiError::internal)? } else { make() }
 }

@@ -1,5 +1,7 @@
 //! The log of one interaction: appending events, and following them.
 
+mod shared;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -10,7 +12,14 @@ use tokio::sync::watch;
 use super::blobs::BlobStore;
 use super::writer::{Append, Writer, Written};
 use super::{Head, Inner, Persistence, StoreError, record};
+use crate::budget::Share;
 use crate::interaction::{Event, InteractionSettings, Projection, Tally};
+
+pub use shared::SharedLogs;
+
+/// A log with more memory or more entries is large.
+const LARGE_BYTES: usize = 4 << 20;
+const LARGE_ENTRIES: usize = 4000;
 
 /// An event and when it happened, to the millisecond.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +44,8 @@ pub struct Log {
     progress: watch::Sender<Progress>,
     /// Why it closed without a last event.
     failed: OnceLock<StoreError>,
+    /// Memory reserved for a log that was read from the disk.
+    memory: Share,
 }
 
 /// What a log needs to write to the disk.
@@ -89,7 +100,19 @@ impl Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
         let (settings, failed) = (InteractionSettings::default(), OnceLock::new());
-        Log { head, settings, persistence, created, disk, entries, begun, progress, failed }
+        let memory = Share::default();
+        Log { head, settings, persistence, created, disk, entries, begun, progress, failed, memory }
+    }
+
+    /// Reserves memory while the log exists.
+    pub fn with_memory(mut self, memory: Share) -> Log {
+        self.memory = memory;
+        self
+    }
+
+    /// Whether making an answer of it takes so long that other requests would wait.
+    pub fn is_large(&self) -> bool {
+        self.memory.bytes() > LARGE_BYTES || self.entries().len() > LARGE_ENTRIES
     }
 
     pub fn with_settings(mut self, settings: InteractionSettings) -> Log {
@@ -298,6 +321,9 @@ impl Drop for Log {
     }
 }
 
+/// Maximum number of entries that a follower copies at once.
+const ENTRIES_AT_ONCE: usize = 256;
+
 /// Reads a log at its own pace.
 #[derive(Debug)]
 pub struct Follower {
@@ -324,7 +350,8 @@ impl Follower {
             if progress.length <= next {
                 return None;
             }
-            self.ready = self.log.entries_from(next).into_iter();
+            let end = progress.length.min(next + ENTRIES_AT_ONCE);
+            self.ready = self.log.entries().get(next..end).unwrap_or_default().to_vec().into_iter();
         }
     }
 
