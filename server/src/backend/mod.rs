@@ -15,8 +15,10 @@ use crate::namespace::Namespace;
 
 pub mod direct;
 pub mod gemini;
+pub mod kind;
 mod markdown;
 pub mod openai;
+mod replay;
 pub mod router;
 pub mod scripted;
 pub mod upstream;
