@@ -17,14 +17,11 @@ use protocol::Description;
 use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 use server::backend::Backend;
-use server::backend::direct::Direct;
-use server::backend::gemini::Gemini;
-use server::backend::openai::OpenAi;
+use server::backend::kind::Shared;
 use server::backend::router::Router;
-use server::backend::scripted::{self, AddedScenarios, Scripted};
+use server::backend::scripted::{self, AddedScenarios, BrokenScenarios};
 use server::config::{
-    self, BackendConfig, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig,
-    Task,
+    self, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
 };
 use server::doctor::{self, client};
 use server::engine::{self, CHECK_ARGUMENT};
@@ -42,7 +39,7 @@ use tokio::sync::oneshot;
 
 use cli::banner;
 use cli::log;
-use cli::report::{self, BrokenScenarios, Hinted};
+use cli::report::{self, Hinted};
 use cli::signals::Stops;
 
 /// mimalloc: libc's allocator was a third of the CPU time of a scripted answer, network excluded.
@@ -316,17 +313,18 @@ async fn with_server(
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.limits,
-        seed: config.seed,
+        seed: config.given.seed,
         http: HttpConfig {
-            keys: match config.shared_keys {
-                true => Keys::new(&config.api_keys).shared(),
-                false => Keys::new(&config.api_keys),
+            keys: match config.given.shared_keys {
+                Some(true) => Keys::new(&config.api_keys).shared(),
+                _ => Keys::new(&config.api_keys),
             },
             control: config.control,
             hosts: config.hosts.clone(),
-            request_bytes: config.request_bytes,
-            write_timeout: config.write_timeout,
-            allowed_clients: if config.record_remote_clients || !records(config) {
+            request_bytes: config.given.request_bytes().in_memory(),
+            write_timeout: config.given.write_timeout().0,
+            allowed_clients: if config.given.record_remote_clients == Some(true) || !records(config)
+            {
                 AllowedClients::All
             } else {
                 AllowedClients::ThisMachine
@@ -335,9 +333,9 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         faults: config.faults.clone(),
         models: ModelCatalog::new(config.models.iter().map(|rule| rule.name.as_str()))?,
         files: config.files,
-        retention: config.retention,
+        retention: config.given.retention().0,
         fetch_from: config.fetch_from.clone(),
-        shutdown_grace: config.shutdown_grace,
+        shutdown_grace: config.given.shutdown_grace().0,
     })
 }
 
@@ -357,7 +355,7 @@ struct Assembled {
 
 impl Assembled {
     async fn from(config: &Config) -> anyhow::Result<Assembled> {
-        let listeners = Listeners::bind(config.listen).await.map_err(no_listener)?;
+        let listeners = Listeners::bind(config.given.listen()).await.map_err(no_listener)?;
         let addresses = listeners.addresses()?.into_iter();
         let urls: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
         let additions = Arc::<AddedScenarios>::default();
@@ -394,7 +392,7 @@ fn no_listener(error: ListenError) -> Hinted {
 }
 
 async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
-    let least = config.min_isolation;
+    let least = config.given.min_isolation();
     match &config.sandbox {
         SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone(), least)),
         SandboxConfig::Warden { program, libraries, run, seed } => {
@@ -415,12 +413,12 @@ async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
                 }
                 .into());
             }
-            let log = log::directives(&config.log)?;
+            let log = log::directives(&config.given.log())?;
             let command = WardenCommand {
                 program: program.clone(),
                 arguments,
                 log,
-                log_format: config.log_format.as_str(),
+                log_format: config.given.log_format().as_str(),
             };
             Ok(Sandbox::start(command, least).await?)
         }
@@ -432,7 +430,6 @@ fn models(
     config: &Config,
     additions: &Arc<AddedScenarios>,
 ) -> anyhow::Result<(Arc<dyn Backend>, usize)> {
-    let broken = |folder: &Path, source| BrokenScenarios { folder: folder.to_owned(), source };
     let secrets = config.secrets();
     // Opened first: scenarios may be read from a recording folder that does not exist yet. Models
     // that record into the same folder share a writer.
@@ -440,42 +437,26 @@ fn models(
     for folder in config.models.iter().filter_map(|rule| rule.record.as_deref()) {
         if !writers.contains_key(folder) {
             let writer = RecordingWriter::open(folder, secrets.clone())?;
-            let writer = writer.with_settings(config.record_mode, config.record_ignore.clone());
+            let mode = config.given.record_mode();
+            let writer = writer.with_settings(mode, config.record_ignore.clone());
             writers.insert(folder, Arc::new(writer));
         }
     }
-    let scripted = match &config.scenarios {
-        Some(folder) => Scripted::load(folder).map_err(|error| broken(folder, error))?,
-        None => Scripted::from_scenarios(Vec::new()),
-    };
-    let scenarios = scripted.loaded();
-    let scripted: Arc<dyn Backend> = Arc::new(scripted.with_additions(Arc::clone(additions)));
+    let shared = Shared::load(config.scenarios.as_deref(), Arc::clone(additions))?;
     let routes = config.models.iter().map(|rule| {
-        let backend: Arc<dyn Backend> = match &rule.backend {
-            BackendConfig::Direct => Arc::new(Direct),
-            BackendConfig::Scripted => Arc::clone(&scripted),
-            BackendConfig::OpenAi(address, model) => {
-                Arc::new(OpenAi::new(address.clone(), model.clone())?)
-            }
-            BackendConfig::Gemini(address, model) => {
-                Arc::new(Gemini::new(address.clone(), model.clone())?)
-            }
-            BackendConfig::Replay(folder) => {
-                let replay = Scripted::replay(folder).map_err(|error| broken(folder, error))?;
-                Arc::new(replay.listed_in(additions))
-            }
-        };
-        let backend = match rule.record.as_deref().and_then(|folder| writers.get(folder)) {
-            Some(writer) => {
-                let folder = rule.record.as_deref().unwrap_or(Path::new(""));
+        let backend = rule.backend.build(&shared)?;
+        let record = rule.record.as_deref();
+        let backend = match record.and_then(|folder| Some((folder, writers.get(folder)?))) {
+            Some((folder, writer)) => {
                 let recorded = RecordingBackend::new(backend, Arc::clone(writer));
-                Arc::new(recorded.map_err(|error| broken(folder, error))?)
+                Arc::new(recorded.map_err(BrokenScenarios::of(folder))?)
             }
             None => backend,
         };
         Ok((rule.name.clone(), backend))
     });
-    Ok((Arc::new(Router::new(routes.collect::<anyhow::Result<_>>()?)?), scenarios))
+    let router = Router::new(routes.collect::<anyhow::Result<_>>()?)?;
+    Ok((Arc::new(router), shared.scripted.loaded()))
 }
 
 /// Opens the configured search.

@@ -1,10 +1,22 @@
 //! A model that runs its input as code: no scenario and no network.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
+use super::kind::{self, BackendConfig, Kind, Shared};
 use super::markdown::{self, Language};
 use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext};
 use crate::interaction::Step;
+
+pub const KIND: Kind = Kind {
+    name: "direct",
+    without_table: Some("direct"),
+    configure: |keys, _| {
+        kind::read_none(&keys)?;
+        Ok(Arc::new(Direct))
+    },
+};
 
 const ANSWER: &str = "done";
 const TOOL: &str = "code_execution";
@@ -16,6 +28,16 @@ const NO_TOOL: &str = "The model `direct` runs the code of its input, and for th
 /// The result of a block makes no difference: after a failed block the next one runs as well.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Direct;
+
+impl BackendConfig for Direct {
+    fn shown(&self) -> String {
+        KIND.name.to_owned()
+    }
+
+    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Direct))
+    }
+}
 
 impl Backend for Direct {
     fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream {

@@ -22,7 +22,7 @@ impl Server<'_> {
         if !tracing::enabled!(Level::INFO) {
             return;
         }
-        match self.config.log_format {
+        match self.config.given.log_format() {
             // One write, because the warden writes to the same stderr.
             LogFormat::Plain => eprint!("{}", self.lines(description)),
             LogFormat::Json => tracing::info!(
@@ -103,7 +103,11 @@ impl Server<'_> {
     fn data(&self) -> String {
         match &self.config.data_dir {
             DataDir::Folder(folder) => {
-                format!("{}, kept for {}", absolute(folder), time_text(self.config.retention))
+                format!(
+                    "{}, kept for {}",
+                    absolute(folder),
+                    time_text(self.config.given.retention().0)
+                )
             }
             DataDir::Scratch => "in a temporary folder, deleted when the server stops".to_owned(),
         }

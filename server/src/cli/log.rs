@@ -25,14 +25,14 @@ const OTHERS: [&str; 10] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 pub fn set_up(config: &Config) -> anyhow::Result<()> {
-    let filter = filter(&config.log)?;
+    let filter = filter(&config.given.log())?;
     let colours = match config.colour {
         Colour::Always => true,
         Colour::Never => false,
         Colour::Auto => std::io::stderr().is_terminal(),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format {
+    match config.given.log_format() {
         LogFormat::Plain => log.with_ansi(colours).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }

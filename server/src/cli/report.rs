@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use server::backend::scripted::ScenarioError;
+use server::backend::scripted::{BrokenScenarios, ScenarioError};
 use server::cause;
 use server::config::ConfigError;
 use server::sandbox::SandboxError;
@@ -18,14 +18,6 @@ pub struct Hinted {
     pub text: String,
     pub hint: String,
     pub source: Option<io::Error>,
-}
-
-/// A folder of scenarios that could not be loaded.
-#[derive(Debug, thiserror::Error)]
-#[error("could not load the scenarios in {}: {source}", folder.display())]
-pub struct BrokenScenarios {
-    pub folder: PathBuf,
-    pub source: ScenarioError,
 }
 
 pub fn failed(error: &anyhow::Error) -> ExitCode {

@@ -5,67 +5,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 
+use super::definition::{Definition, WithoutOption, option_of};
 use super::flags::Arguments;
-
-const SERVER: &str = "Server";
-const DATA: &str = "Data";
-const MODEL: &str = "Model";
-const SANDBOX: &str = "Sandbox";
-const LIMITS: &str = "Limits";
-
-/// Group of each setting. A setting that is not listed belongs to the group of the setting before
-/// it.
-const GROUPS: [(&str, &str); 29] = [
-    ("listen", SERVER),
-    ("data_dir", DATA),
-    ("ephemeral", DATA),
-    ("scenarios", MODEL),
-    ("record", MODEL),
-    ("record_mode", MODEL),
-    ("record_ignore", MODEL),
-    ("record_remote_clients", MODEL),
-    ("search", MODEL),
-    ("config", SERVER),
-    ("no_auth", SERVER),
-    ("hosts", SERVER),
-    ("shared_keys", SERVER),
-    ("sandbox_socket", SANDBOX),
-    ("warden", SANDBOX),
-    ("libraries", SANDBOX),
-    ("min_isolation", SANDBOX),
-    ("run_timeout", SANDBOX),
-    ("seed", SANDBOX),
-    ("max_code_retries", MODEL),
-    ("max_model_turns", MODEL),
-    ("request_bytes", LIMITS),
-    ("write_timeout", LIMITS),
-    ("max_upload_bytes", LIMITS),
-    ("max_total_upload_bytes", LIMITS),
-    ("file_lifetime", DATA),
-    ("retention", DATA),
-    ("shutdown_grace", SERVER),
-    ("log_format", SERVER),
-];
-
-/// Settings that `-h` shows; `--help` shows all.
-const SHORT: [&str; 12] = [
-    "listen",
-    "data_dir",
-    "ephemeral",
-    "scenarios",
-    "record",
-    "search",
-    "config",
-    "no_auth",
-    "sandbox_socket",
-    "libraries",
-    "run_timeout",
-    "seed",
-];
-
-/// Arguments of commands that are not settings.
-const NO_SETTINGS: [&str; 9] =
-    ["json", "update", "client", "client_timeout", "command", "paths", "of", "shell", "help"];
+use super::settings::{DATA, DEFINITIONS, LIMITS, MODEL, SANDBOX, SERVER};
 
 const VARIABLES: &str = "\
 Settings:
@@ -74,11 +16,7 @@ Settings:
   overrides the file. Examples of sizes: 100MiB, 100MB, 104857600. Examples of durations: 500ms, 30s,
   1h30m.
 
-  Three settings have no option:
-    BELLJAR_API_KEYS=KEY,…     require one of these API keys (api_keys in the file)
-    BELLJAR_FETCH_FROM=URL,…   URL prefixes from which requests may fetch files (fetch_from in the file)
-    BELLJAR_LOG=LEVEL          error, warn, info, debug or trace; or levels of modules, such as
-                               warn,server::http=debug";
+  These settings have no option:";
 
 const SERVE: &str = "\
 Examples:
@@ -211,32 +149,19 @@ const LONG_VERSION: &str = concat!(
     env!("BUILD_TARGET"),
 );
 
-/// Sorts settings into groups and hides those that the command does not have.
+/// Completes the help of settings, and hides those that the command does not have.
 fn tidy(command: Command, own: &Own) -> Command {
-    let mut group = SERVER;
-    let settings: Vec<(String, &str)> = command
-        .get_arguments()
-        .filter(|arg| is_setting(arg))
-        .map(|arg| {
-            let id = arg.get_id().as_str();
-            group = GROUPS.iter().find(|(known, _)| *known == id).map_or(group, |(_, g)| g);
-            (id.to_owned(), group)
-        })
-        .collect();
-    let mut command = command;
-    for (id, group) in settings {
-        let is_own = own.has(&id, group);
-        let default = OTHER_DEFAULTS.iter().find(|(c, s, _)| *c == own.command && *s == id);
-        command = command.mut_arg(&id, |arg| {
-            let arg = match default {
-                Some((_, _, default)) => with_default(arg, default),
-                None => arg,
-            };
-            arg.help_heading(group).hide(!is_own).hide_short_help(!SHORT.contains(&&*id))
-        });
-    }
+    let command = DEFINITIONS.iter().filter(|setting| setting.without_option.is_none()).fold(
+        command,
+        |command, setting| {
+            command.mut_arg(setting.name, |arg| {
+                let is_own = own.has(&arg);
+                with_default(arg, own.default(setting)).hide(!is_own)
+            })
+        },
+    );
     let long = if own.command == "serve" {
-        format!("{VARIABLES}\n\n{}", own.examples)
+        format!("{VARIABLES}\n{}\n{}", without_option(), own.examples)
     } else {
         own.examples.to_owned()
     };
@@ -245,20 +170,45 @@ fn tidy(command: Command, own: &Own) -> Command {
         .after_long_help(StyledStr::from(long))
 }
 
+/// The settings without an option, in two columns.
+fn without_option() -> String {
+    let settings = DEFINITIONS.iter().filter_map(|setting| {
+        let WithoutOption { value_name, help } = setting.without_option?;
+        let default = setting.default_text().map(|default| format!(" [default: {default}]"));
+        let help = format!("{help}{}", default.unwrap_or_default());
+        Some((format!("{}={value_name}", setting.variable()), help))
+    });
+    let settings: Vec<(String, String)> = settings.collect();
+    let width = settings.iter().map(|(variable, _)| variable.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (variable, help) in settings {
+        for (at, line) in help.lines().enumerate() {
+            let variable = if at == 0 { &*variable } else { "" };
+            text += &format!("    {variable:width$}   {line}\n");
+        }
+    }
+    text
+}
+
 impl Own {
-    fn has(&self, id: &str, group: &str) -> bool {
-        self.groups.contains(&group) || self.others.contains(&id)
+    fn has(&self, arg: &Arg) -> bool {
+        arg.get_help_heading().is_some_and(|group| self.groups.contains(&group))
+            || self.others.contains(&arg.get_id().as_str())
+    }
+
+    /// The default of a setting in this command.
+    fn default(&self, setting: &Definition) -> Option<String> {
+        let other = OTHER_DEFAULTS
+            .iter()
+            .find(|(command, name, _)| *command == self.command && *name == setting.name);
+        other.map(|(_, _, default)| (*default).to_owned()).or_else(|| setting.default_text())
     }
 }
 
-fn is_setting(arg: &Arg) -> bool {
-    !NO_SETTINGS.contains(&arg.get_id().as_str())
-}
-
-/// Replaces the default in the help text.
-fn with_default(arg: Arg, default: &str) -> Arg {
+/// Adds the default to the help text.
+fn with_default(arg: Arg, default: Option<String>) -> Arg {
+    let Some(default) = default else { return arg };
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let help = help.split(" [default: ").next().unwrap_or_default();
     let help = StyledStr::from(format!("{help} [default: {default}]"));
     arg.help(help.clone()).long_help(help)
 }
@@ -266,23 +216,22 @@ fn with_default(arg: Arg, default: &str) -> Arg {
 /// Rejects a setting that has no effect on the command.
 pub fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let Some((name, given)) = matches.subcommand() else { return Ok(()) };
-    let Some(own) = OWN.iter().find(|own| own.command == name && own.refuses) else {
+    if !OWN.iter().any(|own| own.command == name && own.refuses) {
         return Ok(());
-    };
+    }
     let mut top = command();
     let Some(command) = top.find_subcommand_mut(name) else { return Ok(()) };
-    let hidden = command.get_arguments().filter(|arg| is_setting(arg) && arg.is_hide_set());
-    let hidden = hidden.map(|arg| arg.get_id().to_string());
-    let useless = hidden.into_iter().find(|id| {
+    let hidden = command.get_arguments().filter(|arg| arg.is_hide_set());
+    let hidden: Vec<String> = hidden.map(|arg| arg.get_id().to_string()).collect();
+    let useless = hidden.iter().find(|id| {
         given.try_contains_id(id).is_ok()
             && given.value_source(id) == Some(ValueSource::CommandLine)
     });
     match useless {
         None => Ok(()),
         Some(id) => {
-            let flag = id.replace('_', "-");
-            let why = format!("unexpected argument '--{flag}': it has no effect on `{name}`");
-            let _ = own;
+            let why =
+                format!("unexpected argument '{}': it has no effect on `{name}`", option_of(id));
             Err(command.error(ErrorKind::UnknownArgument, why))
         }
     }

@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use clap::{Args as _, Command};
 use strsim::damerau_levenshtein;
 
-use super::flags::Flags;
+use super::settings::DEFINITIONS;
 use super::{ConfigError, renamed};
 
-const PREFIX: &str = "BELLJAR_";
+pub const PREFIX: &str = "BELLJAR_";
 
-/// Variables of the server without an option. `install-libraries` reads `BELLJAR_CACHE` too.
-const WITHOUT_A_FLAG: [&str; 4] =
-    ["BELLJAR_API_KEYS", "BELLJAR_FETCH_FROM", "BELLJAR_LOG", "BELLJAR_CACHE"];
+/// The folder below which `install-libraries` installs. It is no setting of the server, which only
+/// looks for the libraries there.
+const CACHE: &str = "BELLJAR_CACHE";
 
 /// Variables that only docker-compose.yml reads. A sourced `.env` puts them into the server's
 /// environment.
@@ -81,14 +80,8 @@ pub fn check(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<()
 
 /// The variables of the server.
 pub fn settings() -> BTreeSet<String> {
-    let flags = Flags::augment_args(Command::new("belljar"));
-    let of_flags = flags.get_arguments().map(|flag| variable_of(flag.get_id().as_str()));
-    of_flags.chain(WITHOUT_A_FLAG.map(str::to_owned)).collect()
-}
-
-/// The variable of a setting.
-pub fn variable_of(setting: &str) -> String {
-    format!("{PREFIX}{}", setting.to_uppercase())
+    let settings = DEFINITIONS.iter().map(|setting| setting.variable());
+    settings.chain([CACHE.to_owned()]).collect()
 }
 
 fn is_known(name: &str, value: &str, settings: &BTreeSet<String>) -> bool {

@@ -3,18 +3,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::names::variable_of;
+use super::definition::{option_of, variable_of};
+use super::settings::DEFINITIONS;
 
-/// The former and the new name of a setting, as in the configuration file.
-const RENAMED: [(&str, &str); 7] = [
-    ("file_bytes", "max_upload_bytes"),
-    ("files_bytes", "max_total_upload_bytes"),
-    ("model_turns", "max_model_turns"),
-    ("record_from_anywhere", "record_remote_clients"),
-    ("regenerations", "max_code_retries"),
-    ("run_seconds", "run_timeout"),
-    ("stalled_after", "write_timeout"),
-];
+/// The former and the new name of each renamed setting, as in the configuration file.
+fn renamed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DEFINITIONS.iter().filter_map(|setting| Some((setting.former_name?, setting.name)))
+}
 
 /// The same for an option that is not a setting.
 const RENAMED_OPTION: (&str, &str) = ("client_within", "client_timeout");
@@ -36,26 +31,21 @@ impl FormerName {
     }
 }
 
-fn flag_of(setting: &str) -> String {
-    format!("--{}", setting.replace('_', "-"))
-}
-
 /// Replaces former names of options by the new ones, up to `--`.
 pub fn arguments(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> (Vec<OsString>, BTreeSet<FormerName>) {
     let mut found = BTreeSet::new();
     let mut is_over = false;
-    let renamed = |argument: OsString| {
+    let replaced = |argument: OsString| {
         is_over |= argument == "--";
         let Some(text) = argument.to_str().filter(|text| !is_over && text.starts_with("--")) else {
             return argument;
         };
         let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
-        let Some((former, new)) = RENAMED
-            .iter()
-            .chain([&RENAMED_OPTION])
-            .map(|(former, new)| (flag_of(former), flag_of(new)))
+        let Some((former, new)) = renamed()
+            .chain([RENAMED_OPTION])
+            .map(|(former, new)| (option_of(former), option_of(new)))
             .find(|(former, _)| former == name)
         else {
             return argument;
@@ -67,34 +57,32 @@ pub fn arguments(
         found.insert(FormerName::new(former, new));
         replaced.into()
     };
-    let arguments = arguments.into_iter().map(renamed).collect();
+    let arguments = arguments.into_iter().map(replaced).collect();
     (arguments, found)
 }
 
-/// The former name of a variable, if it has one.
-pub fn former_variable(name: &str) -> Option<String> {
-    let (former, _) = RENAMED.iter().find(|(_, new)| variable_of(new) == name)?;
-    Some(variable_of(former))
+/// The former name of a setting, if it has one.
+pub fn former_name(setting: &str) -> Option<&'static str> {
+    renamed().find(|(_, new)| *new == setting).map(|(former, _)| former)
 }
 
 /// Whether this is the former name of a variable.
 pub fn is_former_variable(name: &str) -> bool {
-    RENAMED.iter().any(|(former, _)| variable_of(former) == name)
+    renamed().any(|(former, _)| variable_of(former) == name)
 }
 
 /// The variables that are set under their former names.
 pub fn variables(variable: impl Fn(&str) -> Option<String>) -> BTreeSet<FormerName> {
-    let named = RENAMED.iter().map(|(former, new)| (variable_of(former), variable_of(new)));
+    let named = renamed().map(|(former, new)| (variable_of(former), variable_of(new)));
     let set = named.filter(|(former, _)| variable(former).is_some_and(|value| !value.is_empty()));
     set.map(|(former, new)| FormerName::new(former, new)).collect()
 }
 
 /// The keys of a configuration file with former names.
 pub fn keys(file: &toml::Table) -> BTreeSet<FormerName> {
-    let mut found: BTreeSet<_> = RENAMED
-        .iter()
+    let mut found: BTreeSet<_> = renamed()
         .filter(|(former, _)| file.contains_key(*former))
-        .map(|(former, new)| FormerName::new(*former, *new))
+        .map(|(former, new)| FormerName::new(former, new))
         .collect();
     for (table, former, new) in RENAMED_KEYS {
         let has_former = match file.get(table) {
@@ -112,7 +100,6 @@ pub fn keys(file: &toml::Table) -> BTreeSet<FormerName> {
 }
 
 /// The new name of a key of the configuration file.
-pub fn new_name(key: String) -> String {
-    let renamed = RENAMED.iter().find(|(former, _)| *former == key);
-    renamed.map_or(key, |(_, new)| (*new).to_owned())
+pub fn new_name(key: &str) -> &str {
+    renamed().find(|(former, _)| *former == key).map_or(key, |(_, new)| new)
 }

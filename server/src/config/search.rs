@@ -1,25 +1,27 @@
 //! The `[search]` table and its short form.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, SearchConfig};
+use crate::parse::units::{Size, Time};
 use crate::search::FolderLimits;
 
 /// Default and maximum number of results of a query.
 const RESULTS: usize = 5;
 const MAX_RESULTS: usize = 20;
 /// Timeout of a query to a search engine.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Time = Time::seconds(10);
 /// Limits of a searched folder.
 const LIMITS: FolderLimits = FolderLimits { files: 10_000, file_bytes: 10 << 20, bytes: 128 << 20 };
 /// Base URL of documents that have no public address.
 const DOCUMENTS: &str = "document:///";
 
 /// The `[search]` table.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     provider: String,
@@ -27,39 +29,56 @@ pub struct Table {
     /// URL of the search engine, or public base URL of the folder's documents.
     base_url: Option<String>,
     results: Option<usize>,
-    #[serde(default, deserialize_with = "super::units::in_file::duration", alias = "within")]
-    timeout: Option<Duration>,
+    #[serde(alias = "within")]
+    timeout: Option<Time>,
     max_files: Option<usize>,
-    #[serde(default, deserialize_with = "super::units::in_file::bytes")]
-    max_file_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "super::units::in_file::bytes")]
-    max_bytes: Option<u64>,
+    max_file_bytes: Option<Size>,
+    max_bytes: Option<Size>,
 }
 
-/// The option or variable, else the table. A URL means a search engine, `off` disables search, and
-/// any other text is a folder.
-pub fn setting(
-    short: Option<String>,
-    table: Option<Table>,
-) -> Result<Option<SearchConfig>, ConfigError> {
-    let table = match short {
-        Some(off) if off == "off" => return Ok(None),
-        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            Table { provider: "searxng".into(), base_url: Some(url), ..Table::default() }
-        }
-        Some(folder) => {
-            Table { provider: "folder".into(), folder: Some(folder.into()), ..Table::default() }
-        }
-        None => match table {
-            Some(table) => table,
-            None => return Ok(None),
-        },
-    };
-    table.setting().map(Some).map_err(ConfigError::Search)
+/// The value of the setting.
+#[derive(Debug, Clone)]
+pub enum Setting {
+    /// Of the option or the variable: a URL means a search engine, `off` disables search, and any
+    /// other text is a folder.
+    Short(String),
+    /// Of the configuration file.
+    Table(Table),
+}
+
+impl FromStr for Setting {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Setting, Infallible> {
+        Ok(Setting::Short(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Setting, D::Error> {
+        Table::deserialize(from).map(Setting::Table)
+    }
+}
+
+impl Setting {
+    /// `None` disables search.
+    pub fn config(self) -> Result<Option<SearchConfig>, ConfigError> {
+        let table = match self {
+            Setting::Short(off) if off == "off" => return Ok(None),
+            Setting::Short(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                Table { provider: "searxng".into(), base_url: Some(url), ..Table::default() }
+            }
+            Setting::Short(folder) => {
+                Table { provider: "folder".into(), folder: Some(folder.into()), ..Table::default() }
+            }
+            Setting::Table(table) => table,
+        };
+        table.config().map(Some).map_err(ConfigError::Search)
+    }
 }
 
 impl Table {
-    fn setting(self) -> Result<SearchConfig, String> {
+    fn config(self) -> Result<SearchConfig, String> {
         let results = self.results.unwrap_or(RESULTS);
         if !(1..=MAX_RESULTS).contains(&results) {
             return Err(format!("invalid results {results}: expected 1 to {MAX_RESULTS}"));
@@ -71,13 +90,13 @@ impl Table {
                 results,
                 limits: FolderLimits {
                     files: self.max_files.unwrap_or(LIMITS.files),
-                    file_bytes: self.max_file_bytes.unwrap_or(LIMITS.file_bytes),
-                    bytes: self.max_bytes.unwrap_or(LIMITS.bytes),
+                    file_bytes: self.max_file_bytes.map_or(LIMITS.file_bytes, |size| size.0),
+                    bytes: self.max_bytes.map_or(LIMITS.bytes, |size| size.0),
                 },
             }),
             "searxng" => Ok(SearchConfig::Searxng {
                 base_url: self.base_url.ok_or("missing base_url: the URL of SearXNG")?,
-                timeout: self.timeout.unwrap_or(TIMEOUT),
+                timeout: self.timeout.unwrap_or(TIMEOUT).0,
                 results,
             }),
             other => Err(format!("unknown provider {other}: expected folder or searxng")),

@@ -1,10 +1,12 @@
 //! Precedence of settings, and rejected ones.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::verify::Changes;
 
 fn task(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Task, ConfigError> {
     let arguments = ["belljar"].iter().chain(arguments).map(OsString::from);
@@ -31,16 +33,16 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 #[test]
 fn the_default_server_listens_on_localhost_only() {
     let config = read(&[], &[]).expect("the configuration is valid");
-    assert_eq!(config.listen.to_string(), "localhost:8080");
+    assert_eq!(config.given.listen().to_string(), "localhost:8080");
     let folder = DataDir::Folder("/home/user/.local/share/belljar".into());
     assert_eq!(config.data_dir, folder);
     assert!(config.api_keys.is_empty());
     assert_eq!(config.limits, Limits { regenerations: 5, model_turns: 20 });
-    assert_eq!(config.request_bytes, 100 << 20);
+    assert_eq!(config.given.request_bytes().in_memory(), 100 << 20);
     let two_days = Duration::from_secs(48 * 60 * 60);
     let files = FileLimits { file_bytes: 2 << 30, total_bytes: 20 << 30, lifetime: two_days };
     assert_eq!(config.files, files);
-    assert_eq!(config.retention, Duration::from_secs(55 * 24 * 60 * 60));
+    assert_eq!(config.given.retention().0, Duration::from_secs(55 * 24 * 60 * 60));
     let rules: Vec<_> = config.models.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(rules, ["direct", "*"]);
     let SandboxConfig::Warden { program, run, seed, .. } = config.sandbox else {
@@ -112,7 +114,7 @@ fn an_invalid_setting_is_rejected_by_name() {
         ),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nexecution = \"here\"",
-            "unknown variant `here`, expected `sandbox` or `upstream`",
+            "[[model]] q*: invalid execution: unknown variant `here`, expected `sandbox` or",
         ),
         ("[[model]]\nname = \"q*\"\nbackend = \"openai\"", "[[model]] q*: missing base_url"),
         (
@@ -125,14 +127,38 @@ fn an_invalid_setting_is_rejected_by_name() {
         ),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nimages = 1",
-            "images must be true, false or",
+            "[[model]] q*: invalid images: expected true, false or",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"openai\"\nexecution = \"sandbox\"",
+            "[[model]] q*: unknown field `execution`, expected one of `base_url`",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"gemini\"\nmodle = \"m\"",
+            "[[model]] q*: unknown field `modle`: did you mean `model`?",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbakend = \"direct\"",
+            "line 1, column 1: unknown field `bakend`: did you mean `backend`?",
+        ),
+        ("[[model]]\nbackend = \"direct\"", "line 1, column 1: missing field `name`"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecrod = false",
+            "[[model]] q*: unknown field `recrod`: did you mean `record`?",
+        ),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"scripted\"\nfolder = \"f\"",
+            "[[model]] q*: unknown field `folder`: this backend has no keys of its own",
         ),
         ("[[model]]\nname = \"q*\"\nbackend = \"replay\"", "[[model]] q*: missing folder"),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecord = true",
             "record must be a folder or false",
         ),
-        ("[[model]]\nname = \"q*\"\nbackend = \"magic\"", "unknown backend magic"),
+        (
+            "[[model]]\nname = \"q*\"\nbackend = \"magic\"",
+            "[[model]] q*: unknown backend magic: expected direct, scripted, openai, gemini or replay",
+        ),
         ("[search]\nprovider = \"web\"", "[search]: unknown provider web"),
         ("[search]\nprovider = \"folder\"", "[search]: missing folder"),
         ("[search]\nprovider = \"searxng\"", "[search]: missing base_url"),
@@ -152,55 +178,6 @@ fn an_invalid_setting_is_rejected_by_name() {
 }
 
 #[test]
-fn a_model_on_another_server_has_an_address_and_a_key_that_is_not_shown() {
-    let file = file(
-        "[[model]]\nname = \"qwen*\"\nbackend = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
-         model = \"qwen3:8b\"\napi_key_env = \"OLLAMA_KEY\"\ntools = \"fenced\"\nidle_timeout = \"5s\"\n",
-    );
-    let path = file.path().to_str().expect("the path is UTF-8");
-    let config =
-        read(&["--config", path], &[("OLLAMA_KEY", "geheim")]).expect("the configuration is valid");
-    let BackendConfig::OpenAi(address, model) = &config.models[0].backend else {
-        panic!("{config:?}");
-    };
-    assert_eq!(
-        (address.base_url.as_str(), address.silence.as_secs()),
-        ("http://127.0.0.1:1/v1", 5)
-    );
-    assert_eq!(address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
-    let wanted = openai::Model {
-        name: Some("qwen3:8b".into()),
-        tools: openai::Has::No,
-        images: openai::Has::Auto,
-    };
-    assert_eq!(*model, wanted);
-    assert!(!format!("{config:?}").contains("geheim"));
-}
-
-#[test]
-fn gemini_models_use_googles_server_unless_base_url_is_set() {
-    let file = file(
-        "[[model]]\nname = \"gemini-*\"\nbackend = \"gemini\"\napi_key_env = \"KEY\"\n\
-         [[model]]\nname = \"*\"\nbackend = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n\
-         model = \"m\"\nexecution = \"upstream\"\nidle_timeout = \"5s\"\n",
-    );
-    let path = file.path().to_str().expect("the path is UTF-8");
-    let config =
-        read(&["--config", path], &[("KEY", "geheim")]).expect("the configuration is valid");
-    assert!(!format!("{config:?}").contains("geheim"));
-    let [first, second, ..] = &config.models[..] else { panic!("{config:?}") };
-    let BackendConfig::Gemini(address, model) = &first.backend else { panic!("{config:?}") };
-    assert_eq!(address.base_url, "https://generativelanguage.googleapis.com");
-    assert_eq!(address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
-    let usual = gemini::Model { name: None, execution: gemini::Execution::Sandbox };
-    assert_eq!(*model, usual);
-    let BackendConfig::Gemini(address, model) = &second.backend else { panic!("{config:?}") };
-    assert_eq!((address.base_url.as_str(), address.silence.as_secs()), ("http://127.0.0.1:1", 5));
-    let theirs = gemini::Model { name: Some("m".into()), execution: gemini::Execution::Upstream };
-    assert_eq!(*model, theirs);
-}
-
-#[test]
 fn models_are_recorded_in_the_configured_folder_without_keys() {
     let nothing = read(&[], &[]).expect("the configuration is valid");
     assert!(nothing.models.iter().all(|rule| rule.record.is_none()));
@@ -213,22 +190,22 @@ fn models_are_recorded_in_the_configured_folder_without_keys() {
     let path = file.path().to_str().expect("the path is UTF-8");
     let config = read(&["--config", path], &[("KEY", "the-models-own")])
         .expect("the configuration is valid");
-    assert!(config.record_remote_clients);
+    assert_eq!(config.given.record_remote_clients, Some(true));
     let folders: Vec<_> = config.models.iter().map(|rule| rule.record.as_deref()).collect();
     let all = Some(Path::new("all"));
     assert_eq!(folders, [Some(Path::new("some")), None, all, all]);
-    assert!(matches!(&config.models[1].backend, BackendConfig::Replay(at) if at == "kept"));
+    assert_eq!(config.models[1].backend.replayed(), Some(Path::new("kept")));
     let secrets = config.secrets();
     assert_eq!(secrets.redact("the-models-own the-servers-own"), "[redacted] [redacted]");
 
     let variables =
         [("BELLJAR_RECORD", "others"), ("BELLJAR_RECORD_REMOTE_CLIENTS", "false"), ("KEY", "k")];
     let config = read(&["--config", path], &variables).expect("the configuration is valid");
-    assert!(!config.record_remote_clients);
+    assert_eq!(config.given.record_remote_clients, Some(false));
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("others")));
     let flags = ["--record", "these", "--record-remote-clients", "--config", path];
     let config = read(&flags, &variables).expect("the configuration is valid");
-    assert!(config.record_remote_clients);
+    assert_eq!(config.given.record_remote_clients, Some(true));
     assert_eq!(config.models[2].record.as_deref(), Some(Path::new("these")));
 }
 
@@ -260,7 +237,7 @@ fn the_record_mode_comes_from_the_option_the_variable_or_the_file() {
         ),
     ] {
         let config = read(arguments, variables).expect("the configuration is valid");
-        assert_eq!((config.record_mode, config.record_ignore.len()), (mode, patterns));
+        assert_eq!((config.given.record_mode(), config.record_ignore.len()), (mode, patterns));
     }
     assert!(matches!(read(&["--record-mode", "some"], &[]), Err(ConfigError::Arguments(_))));
     assert!(matches!(read(&["--record-ignore", "("], &[]), Err(ConfigError::RecordIgnore(_))));
@@ -273,7 +250,7 @@ fn verify_takes_the_named_recordings() {
         panic!("the configuration is valid");
     };
     assert_eq!(paths, [Path::new("a"), Path::new("b")]);
-    assert_eq!((config.data_dir, config.log.as_str()), (DataDir::Scratch, "warn"));
+    assert_eq!((&config.data_dir, &*config.given.log()), (&DataDir::Scratch, "warn"));
     assert_eq!(changes, Changes::Refuse);
     let update = task(&["verify", "--update", "a"], &[]);
     assert!(matches!(update, Ok(Task::Verify(_, _, Changes::Accept))));
@@ -317,7 +294,7 @@ fn doctor_tests_a_client_with_a_server_of_its_own() {
     let Ok(Task::DoctorClient(config, exec, within)) = task(&arguments, &[]) else {
         panic!("the configuration is valid");
     };
-    assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
+    assert_eq!((config.given.listen().port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!((exec.command, within), (vec!["pytest".into()], Duration::from_secs(5)));
     for wrong in [&["doctor", "--client"][..], &["doctor", "--", "pytest"]] {
         assert!(matches!(task(wrong, &[]), Err(ConfigError::Arguments(_))), "{wrong:?}");
@@ -335,7 +312,7 @@ fn exec_gives_a_command_a_server_of_its_own() {
     let Ok(Task::Exec(config, exec)) = task(&arguments, &variables) else {
         panic!("the configuration is valid");
     };
-    assert_eq!((config.listen.port, config.data_dir), (0, DataDir::Scratch));
+    assert_eq!((config.given.listen().port, config.data_dir), (0, DataDir::Scratch));
     assert_eq!(config.scenarios, Some("s".into()));
     assert_eq!(exec.command, ["pytest", "--flag"]);
     assert_eq!(exec.no_proxy, "127.0.0.1,localhost,intra.net");
@@ -398,7 +375,15 @@ fn the_defaults_in_help_are_the_effective_defaults() {
         });
         found.collect()
     };
-    let usual = format!("{:?}", read(&[], &[]).expect("the configuration is valid"));
+    let shown = |options: &[&str]| {
+        let arguments = [&["config"], options].concat();
+        let Ok(Task::ShowConfig(table)) = task(&arguments, &[]) else { panic!("{arguments:?}") };
+        let columns =
+            |line: &str| line.rsplit_once("  ").map(|(before, _)| before.trim().to_owned());
+        table.lines().filter_map(columns).collect::<Vec<_>>()
+    };
+    let usual = shown(&[]);
+    assert!(usual.len() > 20, "{usual:?}");
     let mut tried = 0;
     for (flag, default) in defaults("serve") {
         let value = match flag.as_str() {
@@ -407,8 +392,7 @@ fn the_defaults_in_help_are_the_effective_defaults() {
             "scenarios" | "search" | "warden" | "libraries" | "control" | "hosts" => continue,
             _ => &default,
         };
-        let with = read(&[&format!("--{flag}"), value], &[]).expect("its own default is right");
-        assert_eq!(format!("{with:?}"), usual, "--{flag} {value}");
+        assert_eq!(shown(&[&format!("--{flag}"), value]), usual, "--{flag} {value}");
         tried += 1;
     }
     assert!(tried >= 14, "only {tried} defaults were found");
@@ -458,6 +442,8 @@ fn no_data_is_kept_with_ephemeral() {
     let file = file("ephemeral = true\n");
     let config = ("BELLJAR_CONFIG", file.path().to_str().expect("the path is UTF-8"));
     assert_eq!(dir(&[], &[config]), DataDir::Scratch);
+    let off = ("BELLJAR_EPHEMERAL", "false");
+    assert_eq!(dir(&[], &[config, off]), folder("/home/user/.local/share/belljar"));
     assert_eq!(dir(&[], &[config, data]), folder("/d"));
     let both = read(&["--ephemeral", "--data-dir", "/f"], &[]);
     assert!(matches!(both, Err(ConfigError::Arguments(_))));
@@ -472,11 +458,11 @@ fn sizes_and_durations_may_have_units_everywhere() {
     );
     let path = file.path().to_str().expect("the path is UTF-8");
     let config = read(&["--config", path], &[]).expect("the configuration is valid");
-    assert_eq!(config.listen.to_string(), "localhost:8091");
-    let files = (config.request_bytes, config.files.file_bytes, config.files.total_bytes);
+    assert_eq!(config.given.listen().to_string(), "localhost:8091");
+    let files = (config.given.request_bytes().0, config.files.file_bytes, config.files.total_bytes);
     assert_eq!(files, (1 << 20, 7, 1000));
-    assert_eq!(config.retention, Duration::from_secs(5400));
-    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.given.retention().0, Duration::from_secs(5400));
+    assert_eq!(config.given.log_format(), LogFormat::Json);
     let Some(SearchConfig::Folder { limits, .. }) = config.search else {
         panic!("expected a folder")
     };
@@ -493,7 +479,11 @@ fn sizes_and_durations_may_have_units_everywhere() {
     ];
     let config =
         read(&["--max-upload-bytes", "3MB"], &variables).expect("the configuration is valid");
-    let shown = (config.listen.to_string(), config.request_bytes, config.files.file_bytes);
+    let shown = (
+        config.given.listen().to_string(),
+        config.given.request_bytes().0,
+        config.files.file_bytes,
+    );
     assert_eq!(shown, ("localhost:0".to_owned(), 2048, 3_000_000));
     for (name, value, wanted) in [
         ("BELLJAR_RUN_TIMEOUT", "abc", "invalid BELLJAR_RUN_TIMEOUT=abc: expected a duration"),
@@ -586,16 +576,16 @@ fn test_controls_are_off_with_keys_unless_enabled() {
 fn each_key_is_a_tenant_unless_keys_are_shared() {
     let file = file("shared_keys = true");
     let path = file.path().to_str().expect("the path is UTF-8");
-    assert!(
-        !read(&[], &[("BELLJAR_API_KEYS", "a,b")]).expect("the configuration is valid").shared_keys
-    );
-    assert!(read(&["--shared-keys"], &[]).expect("the configuration is valid").shared_keys);
-    assert!(
-        read(&[], &[("BELLJAR_SHARED_KEYS", "true")])
-            .expect("the configuration is valid")
-            .shared_keys
-    );
-    assert!(read(&["--config", path], &[]).expect("the configuration is valid").shared_keys);
+    for (arguments, variables, wanted) in [
+        (&[][..], &[("BELLJAR_API_KEYS", "a,b")][..], None),
+        (&["--shared-keys"], &[], Some(true)),
+        (&[], &[("BELLJAR_SHARED_KEYS", "true")], Some(true)),
+        (&["--config", path], &[], Some(true)),
+        (&["--config", path], &[("BELLJAR_SHARED_KEYS", "false")], Some(false)),
+    ] {
+        let config = read(arguments, variables).expect("the configuration is valid");
+        assert_eq!(config.given.shared_keys, wanted, "{arguments:?} {variables:?}");
+    }
 }
 
 #[test]
@@ -658,9 +648,9 @@ fn former_names_of_settings_are_accepted_and_reported() {
     let config =
         read(&["--model-turns=3", "--run-seconds", "1m"], &variables).expect("it is valid");
     assert_eq!(config.limits, Limits { regenerations: 2, model_turns: 3 });
-    assert_eq!(config.write_timeout, Duration::from_secs(5));
+    assert_eq!(config.given.write_timeout().0, Duration::from_secs(5));
     assert_eq!((config.files.file_bytes, config.files.total_bytes), (7, 9));
-    assert!(config.record_remote_clients);
+    assert_eq!(config.given.record_remote_clients, Some(true));
     assert!(matches!(config.sandbox, SandboxConfig::Warden { run, .. } if run.as_secs() == 60));
     assert!(matches!(
         config.search,

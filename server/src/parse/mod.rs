@@ -1,5 +1,7 @@
-//! Parsers of texts that clients and scenario files contain, with limits on what they take.
+//! Parsers of texts that clients, scenario files and settings contain, with limits on what they take.
 
 pub mod glob;
 pub mod json;
+pub mod units;
+pub mod url;
 pub mod yaml;

@@ -12,7 +12,8 @@ const SLUG_CHARS: usize = 40;
 const HASH_DIGITS: usize = 8;
 
 /// How existing recordings of the same question are handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RecordMode {
     /// Every question goes to the model, and its recordings are replaced.
     #[default]
@@ -32,6 +33,12 @@ impl RecordMode {
             RecordMode::New => "new",
             RecordMode::All => "all",
         }
+    }
+}
+
+impl std::fmt::Display for RecordMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

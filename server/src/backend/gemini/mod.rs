@@ -22,7 +22,10 @@ use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
 use super::{Backend, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
 
 mod answer;
+mod kind;
 mod request;
+
+pub use kind::KIND;
 
 /// Base URL of the real service.
 pub const GOOGLE: &str = "https://generativelanguage.googleapis.com";
@@ -47,7 +50,8 @@ pub struct Model {
 }
 
 /// Which server runs the code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Execution {
     /// This server. The model requests it with a function call.
     #[default]

@@ -27,10 +27,12 @@ mod abilities;
 mod answer;
 mod fence;
 mod history;
+mod kind;
 mod reading;
 mod request;
 
 pub use abilities::Has;
+pub use kind::KIND;
 
 /// A model on an OpenAI-compatible server.
 #[derive(Debug)]

@@ -30,12 +30,14 @@ use playback::speech::{self, Line};
 use scenario::library::{self, Library, Scenarios};
 
 mod additions;
+mod kind;
 mod matching;
 mod playback;
 mod scenario;
 mod template;
 
 pub use additions::AddedScenarios;
+pub use kind::{BrokenScenarios, KIND};
 pub use matching::asked::{Asked, ClientMessage, asked};
 pub use matching::condition::When;
 pub use matching::given::{ANY, canonical, functions, hash, history_before};

@@ -1,9 +1,11 @@
 //! HTTP client for a model on another server: single requests with retries, and the interpretation
 //! of errors. The request format belongs to the backend.
 
+mod address;
 pub mod python;
 mod repetition;
 
+pub use address::Address;
 pub use repetition::{allowed, without_repetition};
 
 use std::pin::Pin;
@@ -18,7 +20,7 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -45,16 +47,6 @@ const QUOTED_CHARS: usize = 500;
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// Maximum size of one line; an image is a single line.
 const MAX_LINE_BYTES: usize = 16 << 20;
-
-/// Address of the upstream server.
-#[derive(Debug, Clone)]
-pub struct Address {
-    /// Including the version: `http://127.0.0.1:11434/v1`.
-    pub base_url: String,
-    pub key: Option<SecretString>,
-    /// Idle timeout.
-    pub silence: Duration,
-}
 
 #[derive(Debug)]
 pub struct Upstream {

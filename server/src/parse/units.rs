@@ -1,11 +1,130 @@
-//! Parses and formats sizes and durations.
+//! Sizes and durations as people write them.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Range of `run_timeout`.
+/// A size in bytes: `100MiB`, `1.5 GB`, `1_000_000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// A duration: `10s`, `500ms`, `1h30m`, `1.5h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+/// The time limit of one run of code: `30`, `0.5`, `30s`, `1m`. A number without unit is seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTime(pub Duration);
+
+impl Size {
+    /// The size as a limit of what is held in memory.
+    pub fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Time {
+    pub const fn seconds(seconds: u64) -> Time {
+        Time(Duration::from_secs(seconds))
+    }
+
+    pub const fn hours(hours: u64) -> Time {
+        Time::seconds(hours * 60 * 60)
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        bytes(text).map(Size)
+    }
+}
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Time, String> {
+        duration(text).map(Time)
+    }
+}
+
+impl FromStr for RunTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RunTime, String> {
+        run_time(text).map(RunTime)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&size_text(self.0))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&time_text(self.0))
+    }
+}
+
+impl fmt::Display for RunTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&time_text(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        deserialize(from, SIZE_EXAMPLES)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        deserialize(from, TIME_EXAMPLES)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunTime {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RunTime, D::Error> {
+        deserialize(from, TIME_EXAMPLES)
+    }
+}
+
+/// Reads `104857600` or `"100MiB"`.
+fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    from: D,
+    expected: &str,
+) -> Result<T, D::Error> {
+    let written = Written::deserialize(from).map_err(|_| D::Error::custom(expected))?;
+    written.text().parse().map_err(D::Error::custom)
+}
+
+/// A number or a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Whole(u64),
+    Broken(f64),
+    Text(String),
+}
+
+impl Written {
+    fn text(self) -> String {
+        match self {
+            Written::Whole(number) => number.to_string(),
+            Written::Broken(number) => number.to_string(),
+            Written::Text(text) => text,
+        }
+    }
+}
+
+/// Range of [`RunTime`].
 const RUN_MIN: Duration = Duration::from_millis(1);
 const RUN_MAX: Duration = Duration::from_secs(86_400);
 
@@ -33,8 +152,7 @@ const SIZES: [(&str, u64); 17] = [
 const SIZE_EXAMPLES: &str = "expected a size such as 100MiB, 100MB or 104857600";
 const TIME_EXAMPLES: &str = "expected a duration such as 500ms, 30s, 2m or 1h30m";
 
-/// `100MiB`, `1.5 GB`, `1_000_000`
-pub fn bytes(text: &str) -> Result<u64, String> {
+fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || SIZE_EXAMPLES.to_owned();
     let (number, unit) = split(text.trim()).ok_or_else(wrong)?;
     let unit = unit.to_lowercase();
@@ -52,13 +170,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     total.and_then(|total| u64::try_from(total).ok()).ok_or_else(too_large)
 }
 
-/// Parses a size that must fit into memory.
-pub fn bytes_in_memory(text: &str) -> Result<usize, String> {
-    usize::try_from(bytes(text)?).map_err(|_| format!("the largest size is {}", usize::MAX))
-}
-
-/// `10s`, `500ms`, `1h30m`, `1.5h`
-pub fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if let Ok(time) = humantime::parse_duration(text) {
         return Ok(time);
@@ -74,14 +186,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(unit.as_secs_f64() * number).map_err(|_| wrong(""))
 }
 
-/// Parses the time limit of one run: `30`, `0.5`, `30s`, `1m`. A number without unit is seconds.
-pub fn seconds(text: &str) -> Result<f64, String> {
+fn run_time(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let time = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| out_of_range())?,
         Err(_) => duration(text)?,
     };
-    if (RUN_MIN..=RUN_MAX).contains(&time) { Ok(time.as_secs_f64()) } else { Err(out_of_range()) }
+    if (RUN_MIN..=RUN_MAX).contains(&time) { Ok(time) } else { Err(out_of_range()) }
 }
 
 fn out_of_range() -> String {
@@ -136,55 +247,6 @@ pub fn time_text(time: Duration) -> String {
     let text: String =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-/// A number or a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Whole(u64),
-    Broken(f64),
-    Text(String),
-}
-
-impl Written {
-    fn text(self) -> String {
-        match self {
-            Written::Whole(number) => number.to_string(),
-            Written::Broken(number) => number.to_string(),
-            Written::Text(text) => text,
-        }
-    }
-}
-
-/// Deserializers for the configuration file: `104857600` or `"100MiB"`.
-pub mod in_file {
-    use super::*;
-
-    pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        read(from, SIZE_EXAMPLES, super::bytes)
-    }
-
-    pub fn bytes_in_memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
-        read(from, SIZE_EXAMPLES, super::bytes_in_memory)
-    }
-
-    pub fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-        read(from, TIME_EXAMPLES, super::seconds)
-    }
-
-    pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        read(from, TIME_EXAMPLES, super::duration)
-    }
-
-    fn read<'de, D: Deserializer<'de>, T>(
-        from: D,
-        expected: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, D::Error> {
-        let written = Written::deserialize(from).map_err(|_| D::Error::custom(expected))?;
-        parse(&written.text()).map(Some).map_err(D::Error::custom)
-    }
 }
 
 #[cfg(test)]
@@ -261,14 +323,14 @@ mod tests {
     #[test]
     fn the_limit_of_a_run_is_seconds_or_a_duration() {
         for (text, wanted) in
-            [("30", 30.0), ("0.5", 0.5), ("30s", 30.0), ("500ms", 0.5), ("1m30s", 90.0)]
+            [("30", 30_000), ("0.5", 500), ("30s", 30_000), ("500ms", 500), ("1m30s", 90_000)]
         {
-            assert_eq!(seconds(text), Ok(wanted), "{text}");
+            assert_eq!(run_time(text), Ok(Duration::from_millis(wanted)), "{text}");
         }
         for text in ["0", "-1", "86401", "inf", "NaN", "25h", "0.1ms", "1e300"] {
-            assert_eq!(seconds(text), Err("expected a duration from 1ms to 24h".into()), "{text}");
+            assert_eq!(run_time(text), Err("expected a duration from 1ms to 24h".into()), "{text}");
         }
-        assert!(seconds("abc").expect_err("it is no time").contains("such as 500ms, 30s"));
+        assert!(run_time("abc").expect_err("it is no time").contains("such as 500ms, 30s"));
     }
 
     #[test]

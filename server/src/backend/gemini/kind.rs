@@ -1,0 +1,101 @@
+//! The keys of a `[[model]]` table with `backend = "gemini"`.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{Execution, GOOGLE, Gemini, Model};
+use crate::backend::Backend;
+use crate::backend::kind::{self, BackendConfig, Kind, Shared, Variables};
+use crate::backend::upstream::Address;
+use crate::parse::units::Time;
+use crate::parse::url::without_password;
+
+pub const KIND: Kind = Kind {
+    name: "gemini",
+    without_table: None,
+    configure: |keys, variables| Ok(Arc::new(Config::new(kind::read(keys)?, variables)?)),
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    base_url: Option<String>,
+    model: Option<String>,
+    api_key_env: Option<String>,
+    #[serde(alias = "silence")]
+    idle_timeout: Option<Time>,
+    #[serde(default)]
+    execution: Execution,
+}
+
+#[derive(Debug)]
+struct Config {
+    address: Address,
+    model: Model,
+}
+
+impl Config {
+    fn new(keys: Keys, variables: Variables<'_>) -> Result<Config, String> {
+        let base_url = keys.base_url.unwrap_or_else(|| GOOGLE.to_owned());
+        let address =
+            Address::new(base_url, GOOGLE, keys.api_key_env, keys.idle_timeout, variables)?;
+        Ok(Config { address, model: Model { name: keys.model, execution: keys.execution } })
+    }
+}
+
+impl BackendConfig for Config {
+    fn shown(&self) -> String {
+        format!("{} {}", KIND.name, without_password(&self.address.base_url))
+    }
+
+    fn key(&self) -> Option<&SecretString> {
+        self.address.key.as_ref()
+    }
+
+    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Gemini::new(self.address.clone(), self.model.clone())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn config(keys: &str) -> Result<Config, String> {
+        let keys = kind::read(toml::from_str(keys).expect("it is TOML"))?;
+        Config::new(keys, &|name| (name == "KEY").then(|| "geheim".to_owned()))
+    }
+
+    #[test]
+    fn googles_server_is_used_unless_base_url_is_set() {
+        let usual = config("api_key_env = 'KEY'").expect("the key is valid");
+        assert_eq!(usual.address.base_url, "https://generativelanguage.googleapis.com");
+        assert_eq!(usual.key().map(ExposeSecret::expose_secret), Some("geheim"));
+        assert_eq!(usual.model, Model { name: None, execution: Execution::Sandbox });
+        assert!(!format!("{usual:?}").contains("geheim"));
+        let other = config(
+            "base_url = 'http://127.0.0.1:1'\nmodel = 'm'\nexecution = 'upstream'\n\
+             idle_timeout = '5s'\n",
+        )
+        .expect("the keys are valid");
+        assert_eq!(other.address.base_url, "http://127.0.0.1:1");
+        assert_eq!((other.address.silence.as_secs(), other.key().is_none()), (5, true));
+        assert_eq!(other.model, Model { name: Some("m".into()), execution: Execution::Upstream });
+    }
+
+    #[test]
+    fn a_wrong_value_is_rejected_with_its_key() {
+        for (keys, wanted) in [
+            ("base_url = 'google'", "invalid base_url google: expected a URL such as https://gen"),
+            ("execution = 'here'", "invalid execution: unknown variant `here`, expected `sandbox`"),
+            ("images = true", "unknown field `images`, expected one of `base_url`"),
+        ] {
+            let error = config(keys).expect_err(keys);
+            assert!(error.contains(wanted), "{keys} gave {error}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The keys of a `[[model]]` table with `backend = "openai"`.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{Has, Model, OpenAi};
+use crate::backend::Backend;
+use crate::backend::kind::{self, BackendConfig, Kind, Shared, Variables};
+use crate::backend::upstream::Address;
+use crate::parse::units::Time;
+use crate::parse::url::without_password;
+
+/// Ollama on this machine.
+const EXAMPLE: &str = "http://127.0.0.1:11434/v1";
+
+pub const KIND: Kind = Kind {
+    name: "openai",
+    without_table: None,
+    configure: |keys, variables| Ok(Arc::new(Config::new(kind::read(keys)?, variables)?)),
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    base_url: Option<String>,
+    model: Option<String>,
+    api_key_env: Option<String>,
+    #[serde(alias = "silence")]
+    idle_timeout: Option<Time>,
+    #[serde(default)]
+    tools: Tools,
+    #[serde(default)]
+    images: Images,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Tools {
+    Native,
+    Fenced,
+    #[default]
+    Auto,
+}
+
+#[derive(Default)]
+struct Images(Has);
+
+impl<'de> Deserialize<'de> for Images {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Images, D::Error> {
+        match toml::Value::deserialize(from)? {
+            toml::Value::Boolean(true) => Ok(Images(Has::Yes)),
+            toml::Value::Boolean(false) => Ok(Images(Has::No)),
+            toml::Value::String(word) if word == "auto" => Ok(Images(Has::Auto)),
+            _ => Err(D::Error::custom("expected true, false or \"auto\"")),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Config {
+    address: Address,
+    model: Model,
+}
+
+impl Config {
+    fn new(keys: Keys, variables: Variables<'_>) -> Result<Config, String> {
+        let base_url = keys.base_url.ok_or("missing base_url: the URL of its server")?;
+        let address =
+            Address::new(base_url, EXAMPLE, keys.api_key_env, keys.idle_timeout, variables)?;
+        let tools = match keys.tools {
+            Tools::Native => Has::Yes,
+            Tools::Fenced => Has::No,
+            Tools::Auto => Has::Auto,
+        };
+        Ok(Config { address, model: Model { name: keys.model, tools, images: keys.images.0 } })
+    }
+}
+
+impl BackendConfig for Config {
+    fn shown(&self) -> String {
+        format!("{} {}", KIND.name, without_password(&self.address.base_url))
+    }
+
+    fn key(&self) -> Option<&SecretString> {
+        self.address.key.as_ref()
+    }
+
+    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+        Ok(Arc::new(OpenAi::new(self.address.clone(), self.model.clone())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn config(keys: &str) -> Result<Config, String> {
+        let keys = kind::read(toml::from_str(keys).expect("it is TOML"))?;
+        Config::new(keys, &|name| (name == "OLLAMA_KEY").then(|| "geheim".to_owned()))
+    }
+
+    #[test]
+    fn each_key_has_an_effect_and_the_api_key_is_not_shown() {
+        let config = config(
+            "base_url = 'http://user:geheim@127.0.0.1:1/v1'\nmodel = 'qwen3:8b'\n\
+             api_key_env = 'OLLAMA_KEY'\ntools = 'fenced'\nimages = true\nidle_timeout = '5s'\n",
+        )
+        .expect("the keys are valid");
+        assert_eq!(config.address.base_url, "http://user:geheim@127.0.0.1:1/v1");
+        assert_eq!(config.address.silence.as_secs(), 5);
+        assert_eq!(config.key().map(ExposeSecret::expose_secret), Some("geheim"));
+        let wanted = Model { name: Some("qwen3:8b".into()), tools: Has::No, images: Has::Yes };
+        assert_eq!(config.model, wanted);
+        assert_eq!(config.shown(), "openai http://127.0.0.1:1/v1");
+    }
+
+    #[test]
+    fn only_the_url_is_required() {
+        let config = config("base_url = 'http://h'\n").expect("the key is valid");
+        assert_eq!((config.address.silence.as_secs(), config.key().is_none()), (300, true));
+        assert_eq!(config.model, Model { name: None, tools: Has::Auto, images: Has::Auto });
+    }
+
+    #[test]
+    fn a_wrong_value_is_rejected_with_its_key() {
+        for (keys, wanted) in [
+            ("", "missing base_url: the URL of its server"),
+            ("base_url = 'gopher://x'", "invalid base_url gopher://x: expected a URL such as http"),
+            ("base_url = 'http://x'\napi_key_env = 'NO'", "variable NO contains no key"),
+            ("images = 1", "invalid images: expected true, false or \"auto\""),
+            ("tools = 'all'", "invalid tools: unknown variant `all`, expected one of `native`"),
+            ("idle_timeout = 'soon'", "invalid idle_timeout: expected a duration"),
+            ("execution = 'sandbox'", "unknown field `execution`, expected one of `base_url`"),
+        ] {
+            let error = config(keys).expect_err(keys);
+            assert!(error.contains(wanted), "{keys} gave {error}");
+        }
+    }
+}
