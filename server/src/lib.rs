@@ -9,6 +9,7 @@ pub mod backend;
 mod budget;
 pub mod cause;
 pub mod chaos;
+pub mod child;
 pub mod config;
 pub mod counts;
 pub mod doctor;
@@ -22,6 +23,7 @@ pub mod journal;
 pub mod listen;
 pub mod namespace;
 pub mod parse;
+mod places;
 pub mod recording;
 pub mod redaction;
 pub mod sandbox;
@@ -33,7 +35,6 @@ pub mod validate;
 pub mod verify;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
 use backend::scripted::AddedScenarios;
-use engine::{Engine, FetchFrom, Fetcher, FormatChecker, Sources};
+use engine::{Engine, FetchFrom, Fetcher, Sources};
 use listen::Listeners;
 use sandbox::{Sandbox, SandboxError};
 use search::Search;
@@ -69,8 +70,6 @@ pub struct Components {
     /// Search for models; `None` disables it.
     pub search: Option<Arc<dyn Search>>,
     pub store: Store,
-    /// Belljar's own program, for child processes.
-    pub program: PathBuf,
     /// Scenarios that clients add; shared with the scripted model.
     pub additions: Arc<AddedScenarios>,
 }
@@ -111,7 +110,7 @@ pub async fn run(
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Components { listeners, sandbox, backend, search, store, program, additions } = components;
+    let Components { listeners, sandbox, backend, search, store, additions } = components;
     let files = store.files(settings.files);
     let engine = Engine::new(
         backend,
@@ -120,7 +119,6 @@ pub async fn run(
         store.clone(),
         Sources { uploads: files.clone(), fetcher: Fetcher::new(settings.fetch_from)? },
         settings.limits,
-        FormatChecker::new(program),
     );
     let engine = engine.seeded(settings.seed);
     let engine = Arc::new(match settings.http.control {

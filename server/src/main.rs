@@ -4,6 +4,7 @@
 mod cli;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use server::config::{
     self, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
 };
 use server::doctor::{self, client};
-use server::engine::{self, CHECK_ARGUMENT};
+use server::engine;
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
 use server::recording::RecordingBackend;
@@ -64,9 +65,13 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == CHECK_ARGUMENT) {
-        return engine::check_formats();
+    match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
+        Some(engine::CHECK_ARGUMENT) => return engine::check_formats(),
+        Some(scripted::RENDER_ARGUMENT) => return scripted::render_template(),
+        _ => {}
     }
+    // The link works after the file was replaced, too.
+    server::child::set_program(PathBuf::from("/proc/self/exe"));
     // Half of the processors: the code that runs needs the others, and a request is fastest if it
     // stays on one thread. At least two, so that one request does not block all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -370,9 +375,7 @@ impl Assembled {
         };
         // Last, so that an invalid configuration does not start a warden only to kill it.
         let sandbox = Arc::new(sandbox(config).await?);
-        // The link works after the file was replaced, too.
-        let program = PathBuf::from("/proc/self/exe");
-        let parts = Components { listeners, sandbox, backend, search, store, program, additions };
+        let parts = Components { listeners, sandbox, backend, search, store, additions };
         Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
     }
 }

@@ -44,6 +44,10 @@ impl Namespace {
         Namespace { owner, ..self }
     }
 
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

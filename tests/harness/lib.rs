@@ -220,6 +220,7 @@ impl Builder {
                 .expect("the test's addresses are folders"),
             shutdown_grace: Duration::from_secs(10),
         };
+        server::child::set_program(belljar());
         let additions = Arc::default();
         let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Components {
@@ -229,7 +230,6 @@ impl Builder {
                 None => sandbox,
             }),
             backend: models(self.models, &self.scenarios, Arc::clone(&additions)),
-            program: belljar(),
             additions,
             search: self.search,
             store: Store::open(data.path()).await.expect("the folder is ours"),

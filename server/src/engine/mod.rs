@@ -18,7 +18,6 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +25,7 @@ use crate::backend::Backend;
 use crate::counts::Counts;
 use crate::interaction::{Limits, Tokens};
 use crate::journal::Journal;
+use crate::places::Places;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::store::{Log, Owner, Store, StoreError};
@@ -40,13 +40,14 @@ pub use input::files::{FileError, Sources};
 pub use request::Request;
 pub use rerun::Rerun;
 pub use response_format::{
-    ARGUMENT as CHECK_ARGUMENT, Checker as FormatChecker, SchemaError, child as check_formats,
+    ARGUMENT as CHECK_ARGUMENT, Checker as FormatChecker, SchemaError, check_formats,
 };
 pub use run::report::RunReport;
 pub use start::Running;
 
-/// Maximum number of interactions that are resumed at the same time.
-const RESUMED_AT_A_TIME: usize = 8;
+/// Maximum number of interactions that run at the same time after they were resumed, of all owners and of one.
+const RESUMED_AT_A_TIME: usize = 256;
+const RESUMED_OF_OWNER: usize = 8;
 /// Maximum number of unfinished background interactions of one owner, including those that began
 /// before a restart.
 const MAX_BACKGROUND: usize = 1000;
@@ -71,8 +72,8 @@ pub struct Engine {
     /// The running interactions by id.
     tasks: Tasks,
     background: Background,
-    resuming: Semaphore,
-    formats: Arc<FormatChecker>,
+    resuming: Places,
+    formats: FormatChecker,
     stop: CancellationToken,
 }
 
@@ -89,7 +90,6 @@ impl Engine {
         store: Store,
         sources: Sources,
         limits: Limits,
-        formats: FormatChecker,
     ) -> Engine {
         Engine {
             backend,
@@ -104,8 +104,8 @@ impl Engine {
             running: TaskTracker::new(),
             tasks: Tasks::default(),
             background: Background::default(),
-            resuming: Semaphore::new(RESUMED_AT_A_TIME),
-            formats: Arc::new(formats),
+            resuming: Places::new(RESUMED_AT_A_TIME, RESUMED_OF_OWNER),
+            formats: FormatChecker::default(),
             stop: CancellationToken::new(),
         }
     }

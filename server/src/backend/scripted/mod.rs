@@ -24,6 +24,7 @@ use crate::chaos::fault::Fault;
 use crate::counts::Counted;
 use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
 use crate::journal::JournalHandle;
+use crate::places::{OwnersPlaces, Places};
 use matching::conversation::{Calls, Conversation};
 use matching::{matcher, offer};
 use playback::speech::{self, Line};
@@ -50,8 +51,13 @@ pub use scenario::library::files;
 pub use scenario::part::{Expect, Part};
 pub use scenario::part::{SYNTAX, ValueKind};
 pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
+pub use template::child::{ARGUMENT as RENDER_ARGUMENT, main as render_template};
 pub use template::names::{NAMES, Unknown, unknown};
 
+/// Maximum number of requests that are matched and rendered at the same time if that may take long, of all
+/// owners and of one.
+const HEAVY_AT_A_TIME: usize = 4;
+const HEAVY_OF_OWNER: usize = 2;
 /// Conversations with more text are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
 /// Assumed size of a function result.
@@ -77,6 +83,8 @@ pub struct Scripted {
     folder: Option<PathBuf>,
     /// The folder of the recordings, unless the scenarios were written by hand.
     recordings: Option<PathBuf>,
+    /// For work that may take long.
+    places: Places,
 }
 
 impl Scripted {
@@ -135,7 +143,8 @@ impl Scripted {
     }
 
     fn of(library: Library) -> Scripted {
-        Scripted { library, additions: Arc::default(), folder: None, recordings: None }
+        let places = Places::new(HEAVY_AT_A_TIME, HEAVY_OF_OWNER);
+        Scripted { library, additions: Arc::default(), folder: None, recordings: None, places }
     }
 
     /// The scenarios that apply to a request now.
@@ -146,6 +155,7 @@ impl Scripted {
             folder: self.folder.clone(),
             recordings: self.recordings.clone(),
             journal: context.journal.clone(),
+            places: self.places.of(context.namespace.owner()),
         }
     }
 }
@@ -157,6 +167,7 @@ struct Repertoire {
     folder: Option<PathBuf>,
     recordings: Option<PathBuf>,
     journal: JournalHandle,
+    places: OwnersPlaces,
 }
 
 /// How much work matching may do.
@@ -299,7 +310,15 @@ async fn speak_when_found(
     prompt: Prompt,
     events: mpsc::Sender<Result<ModelEvent, BackendError>>,
 ) {
-    let lines = tokio::task::spawn_blocking(move || repertoire.lines(&prompt, Effort::Any)).await;
+    let place = tokio::select! {
+        place = repertoire.places.take() => place,
+        () = events.closed() => return,
+    };
+    let lines = move || {
+        let _place = place;
+        repertoire.lines(&prompt, Effort::Any)
+    };
+    let lines = tokio::task::spawn_blocking(lines).await;
     match lines {
         Ok(Ok(lines)) => speak(lines.unwrap_or_default(), &events).await,
         // The receiver is gone, or a panic was already reported.

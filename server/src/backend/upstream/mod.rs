@@ -47,6 +47,8 @@ const QUOTED_CHARS: usize = 500;
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// Maximum size of one line; an image is a single line.
 const MAX_LINE_BYTES: usize = 16 << 20;
+/// Maximum number of lines of an answer, several for each piece.
+const MAX_LINES: usize = 1_000_000;
 
 #[derive(Debug)]
 pub struct Upstream {
@@ -309,25 +311,26 @@ pub async fn run_turn(
     let _ = events.send(Err(error.for_client(model))).await;
 }
 
-/// The data of server-sent events, with bounded memory. The parser rescans a line with each piece,
-/// so it gets whole lines.
+/// The data of server-sent events, with bounded memory. The parser rescans what it has with each line, so it
+/// gets one line at a time.
 fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
     let lines = async_stream::try_stream! {
         let mut bytes = std::pin::pin!(bytes);
-        let (mut all, mut line) = (0, Vec::new());
+        let (mut all, mut lines, mut line) = (0, 0, Vec::new());
         while let Some(piece) = bytes.next().await {
             let piece = piece?;
             all += piece.len();
-            match piece.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => {
-                    line.extend_from_slice(&piece[..=end]);
-                    let rest = piece[end + 1..].to_vec();
-                    yield Bytes::from(std::mem::replace(&mut line, rest));
+            for part in piece.split_inclusive(|byte| *byte == b'\n') {
+                line.extend_from_slice(part);
+                if part.ends_with(b"\n") {
+                    lines += 1;
+                    yield Bytes::from(std::mem::take(&mut line));
+                    // Lines without an event, such as comments, do not return to the caller.
+                    tokio::task::consume_budget().await;
                 }
-                None => line.extend_from_slice(&piece),
-            }
-            if all > MAX_ANSWER_BYTES || line.len() > MAX_LINE_BYTES {
-                Err(UpstreamError::TooMuch(all))?;
+                if all > MAX_ANSWER_BYTES || line.len() > MAX_LINE_BYTES || lines > MAX_LINES {
+                    Err(UpstreamError::TooMuch(all))?;
+                }
             }
         }
         yield Bytes::from(line);

@@ -1,48 +1,32 @@
-//! Compiles schemas and compares answers in child processes, which have limits of memory and time.
+//! Compiles schemas and compares answers in child processes: a schema of a kilobyte can take a
+//! validator hours or gigabytes, to compile it or to compare an answer with it.
 //!
-//! A schema of a kilobyte can take a validator hours or gigabytes, to compile it or to compare an answer
-//! with it, and a thread cannot be stopped. The child is this program, started with [`ARGUMENT`]:
-//!
-//! ```text
-//!   server ── stdin: Task as JSON ──▶ child ── stdout: one Verdict per line ──▶ server
-//! ```
-//!
-//! The last whole line counts. A child that finds a difference reports it first without details,
-//! because the details can take more than its limits.
+//! A child writes one [`Verdict`] per line, and the last whole line counts. A child that finds a
+//! difference reports it first without details, because the details can take more than its limits.
 
-use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
-use std::sync::{Arc, Weak};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
 
 use super::compare;
+use crate::child::{self, ChildError};
+use crate::places::{OwnersPlaces, Places};
 use crate::store::Owner;
 
 /// The argument that makes this program a child.
 pub const ARGUMENT: &str = "check-response-format";
-/// Maximum number of children.
+/// Maximum number of children, of all owners and of one.
 const AT_A_TIME: usize = 2;
-/// Maximum number of children of one owner, so that its other tasks wait behind those of all others.
 const AT_A_TIME_OF_OWNER: usize = 1;
 /// How long a task may wait for its child to start.
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// Maximum processor time of a child, and how long the server waits for it.
-const CPU_SECONDS: u64 = 5;
-const WITHIN: Duration = Duration::from_secs(10);
-/// Maximum size of a child's address space, program and stack included.
-const MEMORY_BYTES: u64 = 384 << 20;
-/// Lowers the priority of a child below that of the server.
-const NICE: i32 = 10;
+/// How long the server waits for a child.
+const WITHIN: Duration = Duration::from_secs(2 * child::CPU_SECONDS);
 /// Maximum size of a child's output. An error has 1000 letters.
 const OUTPUT_BYTES: u64 = 64 << 10;
 
@@ -70,76 +54,43 @@ pub enum Verdict {
 pub enum CheckError {
     #[error("other response schemas take all places; try again later")]
     Busy,
-    #[error("it takes too much time or memory")]
-    Limit,
-    #[error("the check could not be started")]
-    NotStarted,
+    #[error(transparent)]
+    Child(#[from] ChildError),
 }
 
 /// Starts children.
 #[derive(Debug)]
-pub struct Checker {
-    program: PathBuf,
-    places: Semaphore,
-    /// The places of owners with tasks or formats.
-    of_owners: Mutex<HashMap<Owner, Weak<Semaphore>>>,
+pub struct Checker(Places);
+
+impl Default for Checker {
+    fn default() -> Checker {
+        Checker(Places::new(AT_A_TIME, AT_A_TIME_OF_OWNER))
+    }
+}
+
+impl Checker {
+    pub fn of(&self, owner: &Owner) -> OwnersChecker {
+        OwnersChecker(self.0.of(owner))
+    }
 }
 
 /// Starts children for one owner.
 #[derive(Debug, Clone)]
-pub struct OwnersChecker {
-    checker: Arc<Checker>,
-    places: Arc<Semaphore>,
-}
-
-impl Checker {
-    /// `program` is Belljar's own program, such as `/proc/self/exe`.
-    pub fn new(program: PathBuf) -> Checker {
-        Checker { program, places: Semaphore::new(AT_A_TIME), of_owners: Mutex::default() }
-    }
-
-    pub fn of(self: &Arc<Self>, owner: &Owner) -> OwnersChecker {
-        let mut owners = self.of_owners.lock();
-        let known = owners.get(owner).and_then(Weak::upgrade);
-        let places = known.unwrap_or_else(|| {
-            owners.retain(|_, places| places.strong_count() > 0);
-            let places = Arc::new(Semaphore::new(AT_A_TIME_OF_OWNER));
-            owners.insert(owner.clone(), Arc::downgrade(&places));
-            places
-        });
-        OwnersChecker { checker: Arc::clone(self), places }
-    }
-
-    async fn run(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
-        let task = serde_json::to_vec(&Task { schema, answer }).map_err(|_| CheckError::Limit)?;
-        let mut child = self.command().spawn().map_err(|error| {
-            tracing::error!(%error, program = %self.program.display(), "schema check not started");
-            CheckError::NotStarted
-        })?;
-        let verdict = tokio::time::timeout(WITHIN, talk(&mut child, task)).await;
-        verdict.ok().flatten().ok_or(CheckError::Limit)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg(ARGUMENT).env_clear().current_dir("/").kill_on_drop(true);
-        // The allocator takes memory as it is needed: what it reserves counts towards the limit.
-        command.env("MIMALLOC_ARENA_RESERVE", "16MiB").env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command
-    }
-}
+pub struct OwnersChecker(OwnersPlaces);
 
 impl OwnersChecker {
     /// Compiles a schema, and compares an answer with it. Dropping the future kills the child.
     pub async fn check(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
-        let places = async {
-            let own = self.places.acquire().await.ok()?;
-            Some((own, self.checker.places.acquire().await.ok()?))
-        };
-        let places = tokio::time::timeout(START_WITHIN, places).await;
-        let Ok(Some(_places)) = places else { return Err(CheckError::Busy) };
-        self.checker.run(schema, answer).await
+        let place = tokio::time::timeout(START_WITHIN, self.0.take()).await;
+        let Ok(_place) = place else { return Err(CheckError::Busy) };
+        let task = serde_json::to_vec(&Task { schema, answer }).map_err(|_| ChildError::Limit)?;
+        let mut command = Command::from(child::command(ARGUMENT)?);
+        let mut child = command.kill_on_drop(true).spawn().map_err(|error| {
+            tracing::error!(%error, task = ARGUMENT, "child process not started");
+            ChildError::NotStarted
+        })?;
+        let verdict = tokio::time::timeout(WITHIN, talk(&mut child, task)).await;
+        Ok(verdict.ok().flatten().ok_or(ChildError::Limit)?)
     }
 }
 
@@ -167,25 +118,11 @@ fn last_verdict(output: &[u8]) -> Option<Verdict> {
 }
 
 /// The main function of a child.
-pub fn child() -> ExitCode {
-    match limit_resources().and_then(|()| work()) {
+pub fn main() -> ExitCode {
+    match child::limit_resources().and_then(|()| work()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
-}
-
-fn limit_resources() -> std::io::Result<()> {
-    let at_most = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
-    setrlimit(Resource::As, at_most(MEMORY_BYTES))?;
-    setrlimit(Resource::Cpu, at_most(CPU_SECONDS))?;
-    setrlimit(Resource::Core, at_most(0))?;
-    setrlimit(Resource::Fsize, at_most(0))?;
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    nice(NICE)?;
-    // If the machine has no memory left, the kernel ends a child and not the server. A kernel that
-    // hides the file has the limit above.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    Ok(())
 }
 
 fn work() -> std::io::Result<()> {

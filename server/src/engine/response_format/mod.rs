@@ -7,8 +7,9 @@ mod simple;
 use jsonschema::Validator;
 use serde_json::Value;
 
-pub use checker::{ARGUMENT, CheckError, Checker, OwnersChecker, child};
+pub use checker::{ARGUMENT, CheckError, Checker, OwnersChecker, main as check_formats};
 
+use crate::child::ChildError;
 use checker::Verdict;
 use simple::{MAX_ANSWER_BYTES, is_simple};
 
@@ -54,10 +55,7 @@ impl ResponseFormat {
         generation_config: &Value,
         checker: OwnersChecker,
     ) -> Result<Option<ResponseFormat>, SchemaError> {
-        let Some(mime_type) = generation_config.get("response_mime_type") else {
-            return Ok(None);
-        };
-        if mime_type != "application/json" {
+        if !requests_json(generation_config) {
             return Ok(None);
         }
         let schema = match generation_config.get("response_json_schema") {
@@ -65,6 +63,14 @@ impl ResponseFormat {
             None => None,
         };
         Ok(Some(ResponseFormat { checker, schema }))
+    }
+
+    /// The same for a request that was accepted before a restart.
+    pub fn accepted(generation_config: &Value, checker: OwnersChecker) -> Option<ResponseFormat> {
+        requests_json(generation_config).then(|| {
+            let source = generation_config.get("response_json_schema");
+            ResponseFormat { checker, schema: source.map(Schema::accepted) }
+        })
     }
 
     /// The JSON text of an answer, or why it does not match. Models often wrap it in a code block.
@@ -84,14 +90,24 @@ impl ResponseFormat {
             Ok(Verdict::Valid) => return Ok(json),
             Ok(Verdict::Mismatch(why)) => why.unwrap_or_else(|| DOES_NOT_MATCH.to_owned()),
             Ok(Verdict::InvalidSchema(why)) => why,
-            Err(CheckError::Limit) => LIMIT.to_owned(),
+            Err(CheckError::Child(ChildError::Limit)) => LIMIT.to_owned(),
             Err(error) => return Err(AnswerError::Unchecked(error)),
         };
         Err(AnswerError::Mismatch(why))
     }
 }
 
+fn requests_json(generation_config: &Value) -> bool {
+    generation_config.get("response_mime_type").is_some_and(|kind| kind == "application/json")
+}
+
 impl Schema {
+    /// A schema that was compiled before. One that is not simple is compiled again with each answer.
+    fn accepted(source: &Value) -> Schema {
+        let compiled = is_simple(source).then(|| compare::compiled(source).ok()).flatten();
+        Schema { source: source.clone(), compiled }
+    }
+
     async fn new(source: &Value, checker: &OwnersChecker) -> Result<Schema, SchemaError> {
         if is_simple(source) {
             let compiled = compare::compiled(source).map_err(SchemaError::Invalid)?;
@@ -100,7 +116,7 @@ impl Schema {
         match checker.check(source, None).await {
             Ok(Verdict::Valid) => Ok(Schema { source: source.clone(), compiled: None }),
             Ok(Verdict::InvalidSchema(why)) => Err(SchemaError::Invalid(why)),
-            Ok(Verdict::Mismatch(_)) | Err(CheckError::Limit) => {
+            Ok(Verdict::Mismatch(_)) | Err(CheckError::Child(ChildError::Limit)) => {
                 Err(SchemaError::Invalid("compiling it takes too much time or memory".to_owned()))
             }
             Err(error) => Err(SchemaError::Unchecked(error)),
@@ -124,8 +140,6 @@ fn unwrapped(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
@@ -140,7 +154,7 @@ mod tests {
 
     /// These tests need no child: `tests/api` has those that do.
     fn checker() -> OwnersChecker {
-        Arc::new(Checker::new("/nonexistent".into())).of(&Owner::default())
+        Checker::default().of(&Owner::default())
     }
 
     fn config(schema: Value) -> Value {
@@ -175,6 +189,9 @@ mod tests {
     async fn a_child_that_does_not_start_is_an_error() {
         let config = config(json!({"anyOf": [{}]}));
         let error = ResponseFormat::from_config(&config, checker()).await.expect_err("no child");
-        assert!(matches!(error, SchemaError::Unchecked(CheckError::NotStarted)), "{error:?}");
+        assert!(
+            matches!(error, SchemaError::Unchecked(CheckError::Child(ChildError::NotStarted))),
+            "{error:?}"
+        );
     }
 }

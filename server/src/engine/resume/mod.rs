@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::response_format::ResponseFormat;
 use super::run::Run;
 use super::run::steps::Open;
-use super::{Engine, EngineError, drive};
+use super::{Engine, drive};
 use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, PassthroughStep,
     Status, Step, Turn,
@@ -75,7 +75,7 @@ impl Engine {
             if ready.wait_for(|ready| *ready).await.is_err() {
                 std::future::pending::<()>().await;
             }
-            self.resuming.acquire().await
+            self.resuming.of(&log.head().owner).take().await
         };
         let _permit = tokio::select! {
             permit = permit => permit,
@@ -121,9 +121,7 @@ impl Engine {
     async fn restore(&self, log: &Arc<Log>) -> anyhow::Result<(Run, Turn)> {
         let (namespace, request) = state::decode(log.head())?;
         let checker = self.formats.of(&request.owner);
-        let format = ResponseFormat::from_config(&request.generation_config, checker)
-            .await
-            .map_err(EngineError::from)?;
+        let format = ResponseFormat::accepted(&request.generation_config, checker);
         let mut prepared = self.prepare(&namespace, &request).await?;
         // Disabled, because output from before the restart would be missing.
         prepared.context.extensions = RecordingSession::default().into_extensions();

@@ -5,6 +5,7 @@
 //! expression gets the maximum number of bytes of its result, computed from the sizes of its
 //! operands. Unknown variables are assumed to be short.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use minijinja::Value;
@@ -137,18 +138,24 @@ pub fn check_nesting(source: &str) -> Result<(), TooMuch> {
 
 /// Checks that no value of the template can become too large with these variables. Without
 /// variables, only constants are checked.
-pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
+///
+/// Returns the bytes that its operators read and write together, or `None` if it has a loop.
+pub fn check(source: &str, names: Option<&Value>) -> Result<Option<u64>, TooMuch> {
     let Ok(Stmt::Template(template)) = parse(source, "", syntax()) else {
-        return Ok(()); // the compiler reports the error
+        return Ok(Some(0)); // the compiler reports the error
     };
-    let mut reader = Reader { names, known: HashMap::new() };
-    reader.all(&template.children)
+    let mut reader = Reader { names, known: HashMap::new(), work: Cell::new(0), has_loop: false };
+    reader.all(&template.children)?;
+    Ok((!reader.has_loop).then_some(reader.work.get()))
 }
 
 struct Reader<'n, 's> {
     names: Option<&'n Value>,
     /// Variables that the template has set.
     known: HashMap<&'s str, Extent>,
+    /// Bytes of all operands and results so far.
+    work: Cell<u64>,
+    has_loop: bool,
 }
 
 impl<'s> Reader<'_, 's> {
@@ -179,6 +186,7 @@ impl<'s> Reader<'_, 's> {
                 self.all(&with.body)
             }
             Stmt::ForLoop(each) if !each.recursive => {
+                self.has_loop = true;
                 let extent = self.of(&each.iter)?;
                 self.known.insert("loop", Extent::text(extent.bytes.saturating_mul(3)));
                 let element = Extent { number: None, ..Extent::text(extent.bytes) };
@@ -217,6 +225,7 @@ impl<'s> Reader<'_, 's> {
                 "a value in it could have more than {MAX_VALUE_BYTES} bytes"
             )));
         }
+        self.work.set(self.work.get().saturating_add(extent.bytes));
         Ok(extent)
     }
 

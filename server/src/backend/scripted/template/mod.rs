@@ -1,5 +1,6 @@
 //! Templates: Jinja with the results of the conversation.
 
+pub mod child;
 pub mod extent;
 pub mod names;
 
@@ -8,11 +9,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
 
+use crate::child::ChildError;
 use extent::TooMuch;
 
 /// Maximum number of instructions in one template, which bounds loops.
@@ -31,8 +34,11 @@ const MAX_PATTERNS: usize = 100;
 /// Maximum total size of the texts that the patterns of one template search.
 const MAX_SEARCHED_BYTES: usize = 64 << 20;
 
-/// A template without these cannot write more than its input.
-const GROWING: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
+/// A template without these only inserts variables.
+const OPERATORS: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
+
+/// Maximum work of a template that is rendered in this process, as [`extent::check`] estimates it.
+const MAX_WORK_HERE_BYTES: u64 = 4 << 20;
 
 pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = Environment::new();
@@ -68,9 +74,9 @@ impl Template {
             return Ok(Template::Plain(source));
         }
         extent::check_nesting(&source)?;
-        // Checked before compilation, because the compiler evaluates constants.
+        // Not compiled, because the compiler evaluates constants.
+        parse(&source, "", syntax())?;
         extent::check(&source, None)?;
-        JINJA.template_from_str(&source)?;
         // Most texts have no template syntax and need no further check.
         let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
         Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
@@ -79,13 +85,12 @@ impl Template {
     /// Whether the template uses one of these names.
     pub fn uses(&self, names: &[&str]) -> bool {
         let Template::Jinja(source) = self else { return false };
-        let used = JINJA.template_from_str(source).map(|t| t.undeclared_variables(false));
-        used.is_ok_and(|used| names.iter().any(|name| used.contains(*name)))
+        child::identifiers(source).any(|name| names.contains(&name))
     }
 
     /// Whether rendering it may block other requests for too long.
     pub fn is_heavy(&self) -> bool {
-        matches!(self, Template::Jinja(source) if source.contains("{%"))
+        matches!(self, Template::Jinja(source) if has_operators(source))
     }
 
     pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
@@ -93,17 +98,33 @@ impl Template {
             Template::Plain(text) => return Ok(text.clone()),
             Template::Jinja(source) => source,
         };
-        if GROWING.iter().any(|sign| source.contains(sign)) {
-            extent::check(source, Some(names))?;
+        // The unit tests have no program to start.
+        if cfg!(test) || !has_operators(source) {
+            return render_here(source, names);
         }
-        let template = JINJA.template_from_str(source)?;
-        let mut rendered = Bounded(Vec::new());
-        PATTERNS.set(Patterns::default());
-        let done = template.render_captured_to(names, &mut rendered);
-        PATTERNS.set(Patterns::default());
-        drop(done?);
-        Ok(String::from_utf8(rendered.0).expect("a template writes text"))
+        match extent::check(source, Some(names))? {
+            Some(work) if work <= MAX_WORK_HERE_BYTES => render_here(source, names),
+            _ => child::render(source, names),
+        }
     }
+}
+
+fn has_operators(source: &str) -> bool {
+    OPERATORS.iter().any(|sign| source.contains(sign))
+}
+
+/// Renders a template in this process.
+fn render_here(source: &str, names: &Value) -> Result<String, TemplateError> {
+    if has_operators(source) {
+        extent::check(source, Some(names))?;
+    }
+    let template = JINJA.template_from_str(source)?;
+    let mut rendered = Bounded(Vec::new());
+    PATTERNS.set(Patterns::default());
+    let done = template.render_captured_to(names, &mut rendered);
+    PATTERNS.set(Patterns::default());
+    drop(done?);
+    Ok(String::from_utf8(rendered.0).expect("a template writes text"))
 }
 
 impl fmt::Debug for Template {
@@ -140,7 +161,7 @@ impl Arguments {
     pub fn is_heavy(&self) -> bool {
         fn is_heavy(json: &Json) -> bool {
             match json {
-                Json::String(text) => text.contains("{%"),
+                Json::String(text) => has_operators(text),
                 Json::Array(items) => items.iter().any(is_heavy),
                 Json::Object(fields) => fields.values().any(is_heavy),
                 _ => false,
@@ -181,6 +202,11 @@ pub enum TemplateError {
     Jinja(#[from] Error),
     #[error("{0}")]
     TooMuch(String),
+    /// The error's text, from the process that rendered it.
+    #[error("{0}")]
+    InChild(String),
+    #[error(transparent)]
+    Child(#[from] ChildError),
 }
 
 impl From<TooMuch> for TemplateError {

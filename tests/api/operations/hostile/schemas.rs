@@ -1,11 +1,9 @@
 //! Response schemas, which are checked in child processes of the server.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use super::bounds::while_healthy;
-use harness::{Client, Program, TestServer};
+use super::{Subject, while_healthy};
+use harness::TestServer;
 
 /// Maximum memory of the server during these tests, in KiB. It was 2 GiB when it checked the schemas itself.
 const MAX_PEAK_KIB: u64 = 400 << 10;
@@ -53,26 +51,9 @@ fn chain(schemas: usize) -> Value {
     json!({"$defs": {"l": {"anyOf": nodes}}, "allOf": [reference("#/$defs/l/anyOf/00")]})
 }
 
-/// Processes that the server has started.
-fn children(server: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{server}/task")).expect("it runs");
-    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
-    let children = tasks.flatten().filter_map(|task| of_task(task).ok());
-    children.flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
-}
-
-fn peak_kib(server: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{server}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
-}
-
 /// Each of these took the server's time for hours, its memory, or its stack.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_schemas_neither_stop_nor_fill_the_server() {
-    let data = tempfile::tempdir().expect("the temporary folder can be created");
-    let scenarios = data.path().join("scenarios");
-    fs::create_dir(&scenarios).expect("the folder is the test's");
     let list = json!([vec![0; 200_000]]);
     let names = json!({"p": "a".repeat(200), "n".repeat(50_000): vec!["a"; 100_000]});
     let answers = json!({"scenarios": [
@@ -80,10 +61,7 @@ async fn hostile_schemas_neither_stop_nor_fill_the_server() {
         {"name": "names", "when": {"input": {"contains": "names"}}, "script": [{"text": names.to_string()}]},
         {"name": "number", "when": {"input": {"contains": "number"}}, "script": [{"text": "1"}]},
     ]});
-    fs::write(scenarios.join("answers.yaml"), answers.to_string()).expect("the disk has space");
-    let folder = scenarios.to_str().expect("it is text");
-    let server = Program::start(&data.path().join("data"), &["--scenarios", folder]);
-    let client = Client::new(server.url().to_owned());
+    let subject = Subject::start(&answers);
 
     let embedded = |above: Value| {
         let mut resource = json!({"$id": "http://x/e", "$defs": doubling(30)});
@@ -102,7 +80,7 @@ async fn hostile_schemas_neither_stop_nor_fill_the_server() {
         ("names", unfinished),
     ] {
         let body = request("m", input, &schema).to_string().into_bytes();
-        let reply = while_healthy(&client, "/v1beta/interactions", body).await;
+        let reply = while_healthy(&subject, "/v1beta/interactions", body).await;
         let why = match reply.status {
             400 => reply.message().to_owned(),
             _ => reply.body["errors"][0]["message"].as_str().unwrap_or_default().to_owned(),
@@ -111,12 +89,10 @@ async fn hostile_schemas_neither_stop_nor_fill_the_server() {
             why.contains("takes too much time or memory") || why.contains("does not match");
         assert!(is_limit, "{input} {schema:.100}: {}", reply.body);
     }
-    assert_eq!(children(server.id()), Vec::<String>::new());
-    let peak = peak_kib(server.id());
-    assert!(peak < MAX_PEAK_KIB, "{peak} KiB");
+    subject.is_whole(MAX_PEAK_KIB);
     // Places are free again.
     let body = request("m", "number", &json!({"anyOf": [{"type": "integer"}]}));
-    let reply = client.post("/v1beta/interactions", &body).await;
+    let reply = subject.post("/v1beta/interactions", &body).await;
     assert_eq!(reply.body["status"], "completed", "{}", reply.body);
 }
 

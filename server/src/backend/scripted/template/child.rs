@@ -1,0 +1,63 @@
+//! Renders templates in child processes: a template of some lines can take minutes or gigabytes.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use minijinja::Value;
+use minijinja::machinery::{Token, tokenize};
+use minijinja::value::Serde;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{MAX_RENDERED_BYTES, TemplateError, render_here, syntax};
+use crate::child::{self, ChildError};
+
+/// The argument that makes this program a child.
+pub const ARGUMENT: &str = "render-template";
+/// A byte may be escaped to six.
+const MAX_OUTPUT_BYTES: u64 = 6 * MAX_RENDERED_BYTES as u64 + 1000;
+
+/// The server borrows what it sends.
+#[derive(Debug, Serialize, Deserialize)]
+struct Task<S, N> {
+    source: S,
+    /// Only the variables that the source may use.
+    names: N,
+}
+
+/// Renders a template. Blocks the thread.
+pub fn render(source: &str, names: &Value) -> Result<String, TemplateError> {
+    let names: BTreeMap<&str, Value> = identifiers(source)
+        .filter_map(|name| Some((name, names.get_attr(name).ok()?)))
+        .filter(|(_, value)| !value.is_undefined())
+        .collect();
+    let task = serde_json::to_vec(&Task { source, names }).map_err(|_| ChildError::Limit)?;
+    let output = child::run(ARGUMENT, &task, MAX_OUTPUT_BYTES)?;
+    let rendered: Result<String, String> =
+        serde_json::from_slice(&output).map_err(|_| ChildError::Limit)?;
+    rendered.map_err(TemplateError::InChild)
+}
+
+/// All identifiers of a template, repeatedly.
+pub fn identifiers(source: &str) -> impl Iterator<Item = &str> {
+    tokenize(source, false, syntax()).filter_map(|token| match token {
+        Ok((Token::Ident(name), _)) => Some(name),
+        _ => None,
+    })
+}
+
+/// The main function of a child.
+pub fn main() -> ExitCode {
+    match child::limit_resources().and_then(|()| work()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn work() -> std::io::Result<()> {
+    let Task::<String, Json> { source, names } = serde_json::from_reader(std::io::stdin().lock())?;
+    let names = Value::from(Serde(names));
+    let rendered = render_here(&source, &names).map_err(|error| error.to_string());
+    serde_json::to_writer(std::io::stdout().lock(), &rendered)?;
+    Ok(())
+}

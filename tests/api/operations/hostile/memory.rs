@@ -1,0 +1,101 @@
+//! Memory of conversations and of what models generate, which all requests share.
+
+use axum::body::Bytes;
+use harness::TestServer;
+use serde_json::{Value, json};
+use server::backend::gemini::Execution;
+
+use crate::fake::{self, Act, Answer, Fake};
+use crate::gemini as googles;
+
+const INTERACTIONS: &str = "/v1beta/interactions";
+const SCENARIOS: &str = "scenarios: [{ name: a, script: [text: ok] }]";
+
+fn ask(input: &str, previous: &Value) -> Value {
+    json!({"model": "m", "input": input, "previous_interaction_id": previous})
+}
+
+/// A request of some bytes loads all interactions before it.
+#[tokio::test]
+async fn a_conversation_beyond_the_memory_budget_is_refused_and_a_shorter_one_is_not() {
+    let server = TestServer::builder().scenarios(SCENARIOS).output_bytes(8 << 20).start().await;
+    let long = "x".repeat(1 << 20);
+    let mut previous = Value::Null;
+    for _ in 0..2 {
+        let answer = server.create(ask(&long, &previous)).await;
+        previous = answer["id"].clone();
+    }
+    for _ in 0..3 {
+        // Each is read with three copies.
+        let third = server.create(ask(&long, &previous)).await;
+        let refused = server.post(INTERACTIONS, &ask("?", &third["id"])).await;
+        assert_eq!(refused.status, 503, "{}", refused.body);
+        assert!(refused.message().contains("no memory left"), "{}", refused.message());
+        let path = format!("{INTERACTIONS}/{}", third["id"].as_str().expect("it is stored"));
+        assert_eq!(server.get(&path).await.status, 200);
+    }
+}
+
+/// Each reader had a copy of its own.
+#[tokio::test]
+async fn readers_of_one_interaction_share_its_memory() {
+    let server = TestServer::builder().scenarios(SCENARIOS).output_bytes(8 << 20).start().await;
+    let answer = server.create(ask(&"x".repeat(1 << 20), &Value::Null)).await;
+    let path = format!("{INTERACTIONS}/{}?stream=true", answer["id"].as_str().expect("stored"));
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let response = server.request("GET", &path).send().await.expect("the server answers");
+        assert_eq!(response.status(), 200);
+        readers.push(response);
+    }
+    for response in readers {
+        let text = response.text().await.expect("it ends");
+        assert!(text.contains("interaction.completed"), "{text:.200}");
+    }
+}
+
+#[tokio::test]
+async fn models_that_generate_too_many_json_values_fail() {
+    let numbers = "0,".repeat(99_999) + "0";
+    let deltas: Vec<Act> = (0..3)
+        .map(|_| {
+            let delta = format!(r#"{{"index":0,"delta":{{"type":"new","x":[{numbers}]}},"event_type":"step.delta"}}"#);
+            Act::Send(format!("data: {delta}\n\n"))
+        })
+        .collect();
+    let start = json!({"index": 0, "step": {"type": "new_call", "id": "n"}});
+    let acts = [vec![googles::event("step.start", start)], deltas].concat();
+    let arguments = format!(r#"{{"a":[{numbers}]}}"#);
+    for execution in [Execution::Sandbox, Execution::Upstream] {
+        let fake = Fake::start([Answer::Stream(acts.clone())]).await;
+        let server = TestServer::builder().model("m", fake.gemini(execution)).start().await;
+        let reply = server.post(INTERACTIONS, &json!({"model": "m", "input": "?"})).await;
+        let why = reply.body["errors"][0]["message"].as_str().unwrap_or_else(|| reply.message());
+        assert!(why.contains("more than 100000"), "{execution:?}: {why}");
+    }
+    let call = json!({"tool_calls": [{"index": 0, "id": "c", "type": "function",
+        "function": {"name": "f", "arguments": arguments}}]});
+    let fake = Fake::start([fake::stream_of([call])]).await;
+    let server = TestServer::builder().model("m", fake.model()).start().await;
+    let tools = json!([{"type": "function", "name": "f"}]);
+    let answer = server.create(json!({"model": "m", "input": "?", "tools": tools})).await;
+    assert_eq!(answer["status"], "failed", "{answer:.300}");
+}
+
+/// Each line was copied with all that followed it.
+#[tokio::test]
+async fn a_stream_of_short_lines_is_read_in_time_and_has_a_limit() {
+    let comments = Bytes::from(b":\n".repeat(50_000));
+    let answer = fake::text("Here.");
+    let Answer::Stream(mut acts) = answer else { panic!("it is a stream") };
+    acts.insert(0, Act::Send(String::from_utf8(comments.to_vec()).expect("it is text")));
+    let fake =
+        Fake::start([Answer::Stream(acts), Answer::Stream(vec![Act::Repeat(comments)])]).await;
+    let server = TestServer::builder().model("m", fake.model()).start().await;
+    let answer = server.create(json!({"model": "m", "input": "?"})).await;
+    assert_eq!(answer["steps"][0]["content"][0]["text"], "Here.");
+    let reply = server.post(INTERACTIONS, &json!({"model": "m", "input": "?"})).await;
+    // The lines before may take longer than a reply waits for its first event.
+    let why = reply.body["errors"][0]["message"].as_str().unwrap_or_else(|| reply.message());
+    assert!(why.contains("response too large"), "{why}");
+}

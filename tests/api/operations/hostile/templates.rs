@@ -1,0 +1,78 @@
+//! Templates of scenarios, the expensive ones of which are rendered in child processes of the server.
+
+use serde_json::{Value, json};
+
+use super::{Subject, while_healthy};
+
+const INTERACTIONS: &str = "/v1beta/interactions";
+/// Maximum memory of the server during these tests, in KiB. It was 6 GiB when it rendered all templates
+/// itself.
+const MAX_PEAK_KIB: u64 = 300 << 10;
+
+fn scenarios(text: &str) -> Value {
+    json!({"scenarios": [{"name": "t", "script": [{"text": text}]}]})
+}
+
+fn ask(input: &str) -> Vec<u8> {
+    json!({"model": "m", "input": input}).to_string().into_bytes()
+}
+
+/// The first took gigabytes when it was added, the second held a thread that serves others for twenty
+/// seconds, and the third another thread for minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_templates_neither_stop_nor_fill_the_server() {
+    let subject = Subject::start(&json!({"scenarios": []}));
+    let constants =
+        "{{ ('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' * 1600000) == input }}".repeat(60);
+    let products = "{{ (input * 1600000) == 1 }}".repeat(500);
+    let loops = "{% set s = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' * 800000 %}\
+                 {% for i in range(20000) %}{% set t = s ~ s %}{% endfor %}done";
+    for text in [&constants, &products, loops] {
+        let added =
+            while_healthy(&subject, "/x/scenarios", scenarios(text).to_string().into_bytes()).await;
+        assert_eq!(added.status, 200, "{}", added.body);
+        let reply = while_healthy(&subject, INTERACTIONS, ask(&"y".repeat(40))).await;
+        // It may take longer than a reply waits for the first event.
+        let why = match reply.status {
+            400 => reply.message(),
+            _ => reply.body["errors"][0]["message"].as_str().unwrap_or_default(),
+        };
+        assert!(
+            why.contains("it takes too much time or memory"),
+            "{text:.60}: {:.300}",
+            reply.body
+        );
+        subject.delete("/x/scenarios").await;
+    }
+    subject.is_whole(MAX_PEAK_KIB);
+}
+
+#[tokio::test]
+async fn a_template_gives_the_same_text_and_the_same_error_in_a_child() {
+    let subject = Subject::start(&json!({"scenarios": []}));
+    // A loop is always rendered in a child.
+    let in_child =
+        "{% for word in input | split(' ') %}{{ word | upper }}{{ loop.index * 2 }},{% endfor %}";
+    for (text, wanted) in [
+        (in_child, Ok("A2,B\"\n4,Ü6,")),
+        (
+            "{% for n in [1] %}{{ turn }} {{ model }} {{ files }} {{ 1.0 }} {{ true }}{% endfor %}",
+            Ok("1 m [] 1.0 True"),
+        ),
+        ("{% for n in [1] %}{{ stdout }}{% endfor %}", Err("undefined value")),
+        (
+            "{% for n in range(90000) %}{{ n + n }}{% endfor %}",
+            Err("more than 100000 instructions"),
+        ),
+        ("{% for n in range(9) %}{{ 'x' * 1000000 }}{% endfor %}", Err("more than 4194304 bytes")),
+    ] {
+        let added = subject.post("/x/scenarios", &scenarios(text)).await;
+        assert_eq!(added.status, 200, "{}", added.body);
+        let reply = subject.post(INTERACTIONS, &json!({"model": "m", "input": "a b\"\n ü"})).await;
+        match wanted {
+            Ok(wanted) => assert_eq!(reply.body["steps"][0]["content"][0]["text"], wanted),
+            Err(wanted) => assert!(reply.message().contains(wanted), "{}", reply.message()),
+        }
+        subject.delete("/x/scenarios").await;
+    }
+}
