@@ -83,6 +83,13 @@ impl<T: Default> PerNamespace<T> {
         act(value)
     }
 
+    /// The sum over all namespaces of an owner.
+    pub fn sum(&self, owner: &Owner, of: impl Fn(&T) -> usize) -> usize {
+        let inner = self.0.lock();
+        let of_owner = inner.values.iter().filter(|(namespace, _)| namespace.owner == *owner);
+        of_owner.map(|(_, (_, value))| of(value)).sum()
+    }
+
     /// Removes the namespace's value.
     pub fn clear(&self, namespace: &Namespace) {
         self.0.lock().values.remove(namespace);

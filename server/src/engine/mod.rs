@@ -170,7 +170,9 @@ impl Engine {
 
     /// Estimated number of tokens of a request, for a model that does not count them itself.
     pub async fn count_tokens(&self, request: &Request) -> Result<Tokens, EngineError> {
-        let files = files::of_input(&request.input, &self.sources, &request.owner).await?;
+        let budget = self.sandbox.budget();
+        let (files, _fetched) =
+            files::of_input(&request.input, &self.sources, &request.owner, budget).await?;
         let instruction = request.system_instruction.as_deref();
         let uploads = &self.sources.uploads;
         Ok(usage::of_prompt(instruction, &request.input, &files, uploads).await?)

@@ -31,12 +31,15 @@ impl Engine {
         request: &Request,
     ) -> Result<Prepared, EngineError> {
         let last = request.previous_interaction_id.as_deref();
-        let (mut steps, memory) = self.history(&request.owner, last).await?;
+        let (mut steps, mut memory) = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
             return Err(EngineError::UnknownCall(call.to_owned()));
         }
         steps.extend(request.input.iter().cloned());
-        let files = files::of_input(&steps, &self.sources, &request.owner).await?;
+        let budget = self.sandbox.budget();
+        let (files, fetched) =
+            files::of_input(&steps, &self.sources, &request.owner, budget).await?;
+        memory.add(fetched);
         let journal = self.journal.write(namespace, summary(request, &steps, &files));
         let journal = journal.counting(self.counts.of(namespace));
         trace::asked(&journal);

@@ -11,9 +11,10 @@ use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
 use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
+use crate::budget::Share;
 use crate::chaos::fault::Fault;
 use crate::ids;
-use crate::interaction::{AwaitingModel, InteractionSettings, Summaries, Turn};
+use crate::interaction::{AwaitingModel, InteractionSettings, Step, Summaries, Turn};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
@@ -50,7 +51,16 @@ impl Running {
     }
 }
 
+/// Copies of the input that an interaction has: for the log, for its resumption, and for the model.
+const INPUT_COPIES: usize = 4;
+
 impl Engine {
+    /// Memory for an interaction's input while it runs.
+    pub(super) fn reserve(&self, input: &[Step]) -> Result<Share, EngineError> {
+        let bytes: usize = input.iter().map(Step::memory_bytes).sum();
+        self.sandbox.budget().take(INPUT_COPIES * bytes).ok_or(EngineError::NoMemory)
+    }
+
     /// Begins an interaction in the default namespace.
     pub async fn start(self: &Arc<Self>, request: Request) -> Result<Running, EngineError> {
         self.start_in(&Namespace::default(), request).await
@@ -75,7 +85,11 @@ impl Engine {
         };
         let checker = self.formats.of(&request.owner);
         let format = ResponseFormat::from_config(&request.generation_config, checker).await?;
-        let prepared = self.prepare(namespace, &request).await?;
+        let mut prepared = self.prepare(namespace, &request).await?;
+        if request.background {
+            // The share of the request's body ends with the response.
+            prepared.memory.add(self.reserve(&request.input)?);
+        }
         let Prepared { prompt, context, files, .. } = &prepared;
         let uploads = &self.sources.uploads;
         let instruction = request.system_instruction.as_deref();

@@ -17,42 +17,47 @@ pub const MAX_CITATION_BYTES: usize = 1 << 20;
 
 /// The pages found in a conversation, with their numbers.
 #[derive(Debug, Default)]
-pub struct Sources<'a> {
-    pages: Vec<&'a Found>,
+pub struct Sources {
+    /// Without their snippets.
+    pages: Vec<Found>,
     /// The number of each page by URL.
-    numbers: HashMap<&'a str, usize>,
+    numbers: HashMap<String, usize>,
+    /// Number of steps whose pages are here.
+    steps: usize,
 }
 
-impl<'a> Sources<'a> {
-    /// The pages of all searches, in order.
-    pub fn new(steps: &'a [Step]) -> Sources<'a> {
-        let mut sources = Sources::default();
-        for step in steps {
+impl Sources {
+    /// Adds the pages of the searches after the steps that were added before.
+    pub fn add(&mut self, steps: &[Step]) {
+        for step in steps.get(self.steps..).unwrap_or_default() {
             if let Step::SearchResult(result) = step {
                 for page in &result.found {
-                    sources.number(page);
+                    self.number(page);
                 }
             }
         }
-        sources
+        self.steps = steps.len();
     }
 
     /// The number of a page, from 1. A page that was found before keeps its number.
-    pub fn number(&mut self, page: &'a Found) -> usize {
-        *self.numbers.entry(&page.url).or_insert_with(|| {
-            self.pages.push(page);
-            self.pages.len()
-        })
+    pub fn number(&mut self, page: &Found) -> usize {
+        if let Some(number) = self.numbers.get(&page.url) {
+            return *number;
+        }
+        let (title, url) = (page.title.clone(), page.url.clone());
+        self.pages.push(Found { title, url, snippet: String::new() });
+        self.numbers.insert(page.url.clone(), self.pages.len());
+        self.pages.len()
     }
 
-    fn get(&self, number: usize) -> Option<&'a Found> {
-        self.pages.get(number.checked_sub(1)?).copied()
+    fn get(&self, number: usize) -> Option<&Found> {
+        self.pages.get(number.checked_sub(1)?)
     }
 }
 
 /// The citations in a text, in order, each page once for a statement. Reads the text once. Takes the size of
 /// the citations from `left`, and ends if it is not enough.
-pub fn citations(text: &str, sources: &Sources<'_>, left: &mut usize) -> Vec<Citation> {
+pub fn citations(text: &str, sources: &Sources, left: &mut usize) -> Vec<Citation> {
     let mut found: Vec<Citation> = Vec::new();
     if sources.pages.is_empty() {
         return found;
@@ -111,7 +116,7 @@ fn bracketed(text: &str) -> Option<&str> {
 }
 
 /// The pages with the numbers in a bracket, each once. Empty if a part is no number.
-fn cited_pages<'a>(inside: &str, sources: &Sources<'a>) -> Vec<&'a Found> {
+fn cited_pages<'a>(inside: &str, sources: &'a Sources) -> Vec<&'a Found> {
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
     for number in inside.split(',') {
@@ -166,11 +171,17 @@ fn is_wide_mark(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    fn all_citations(text: &str, sources: &Sources<'_>) -> Vec<Citation> {
+    fn all_citations(text: &str, sources: &Sources) -> Vec<Citation> {
         let mut left = MAX_CITATION_BYTES;
         citations(text, sources, &mut left)
     }
     use crate::interaction::SearchResult;
+
+    fn sources(steps: &[Step]) -> Sources {
+        let mut sources = Sources::default();
+        sources.add(steps);
+        sources
+    }
 
     fn page(name: &str) -> Found {
         Found {
@@ -188,7 +199,7 @@ mod tests {
     /// Each citation as `page: statement`.
     fn cited(text: &str) -> Vec<String> {
         let steps = [search(&["a", "b"]), search(&["b", "c"])];
-        let citations = all_citations(text, &Sources::new(&steps));
+        let citations = all_citations(text, &sources(&steps));
         let name = |citation: &Citation| citation.title.to_lowercase();
         citations
             .iter()
@@ -218,7 +229,7 @@ mod tests {
         let steps =
             [Step::SearchResult(SearchResult { found: vec![long], ..SearchResult::default() })];
         let text = "It is so [1]. ".repeat(1000);
-        assert_eq!(all_citations(&text, &Sources::new(&steps)).len(), 10);
+        assert_eq!(all_citations(&text, &sources(&steps)).len(), 10);
     }
 
     #[test]
@@ -238,7 +249,7 @@ mod tests {
     #[test]
     fn ranges_count_bytes() {
         let steps = [search(&["a"])];
-        let citations = all_citations("Ja. Grüße 👋 [1]", &Sources::new(&steps));
+        let citations = all_citations("Ja. Grüße 👋 [1]", &sources(&steps));
         assert_eq!(citations[0].range, 4..16);
     }
 
@@ -253,7 +264,7 @@ mod tests {
     fn the_time_for_a_long_text_grows_with_its_length() {
         const BYTES: usize = 4 << 20;
         let steps = [search(&["a"])];
-        let sources = Sources::new(&steps);
+        let sources = sources(&steps);
         for unit in ["`[9] ", "[1", "[", "[ ", "[9] ", "`", "a. [9] ", "[1,", "``[x] "] {
             let text = unit.repeat(BYTES / unit.len());
             assert_eq!(all_citations(&text, &sources), [], "{unit}");
@@ -269,7 +280,7 @@ mod tests {
     fn many_pages_are_numbered_in_time_that_grows_with_their_number() {
         const PAGES: usize = 200_000;
         let steps = [many_pages(PAGES), many_pages(PAGES)];
-        let sources = Sources::new(&steps);
+        let sources = sources(&steps);
         assert_eq!(sources.pages.len(), PAGES);
         let all = format!("All [{}].", vec![PAGES.to_string(); 100_000].join(","));
         assert_eq!(all_citations(&all, &sources).len(), 1);
@@ -280,14 +291,14 @@ mod tests {
         let steps = [many_pages(2 * MAX_CITATIONS)];
         let numbers: Vec<String> = (1..=2 * MAX_CITATIONS).map(|n| n.to_string()).collect();
         let text = format!("All [{}].", numbers.join(", "));
-        assert_eq!(all_citations(&text, &Sources::new(&steps)).len(), MAX_CITATIONS);
+        assert_eq!(all_citations(&text, &sources(&steps)).len(), MAX_CITATIONS);
     }
 
     /// An answer may have thousands of texts.
     #[test]
     fn all_texts_share_the_size_of_their_citations() {
         let steps = [many_pages(1)];
-        let sources = Sources::new(&steps);
+        let sources = sources(&steps);
         let one = all_citations("It is so [1].", &sources);
         let bytes = one[0].title.len() + one[0].url.len();
         let mut left = 2 * bytes + 1;

@@ -29,15 +29,21 @@ pub const HEAD_BYTES: usize = 256 << 10;
 pub enum Needs {
     Nothing,
     Head,
-    All,
+    /// Its number of pages, see [`PageCounter`].
+    Pages,
 }
 
 pub fn needs(kind: MediaKind, mime_type: Option<&str>) -> Needs {
     match kind {
         MediaKind::Image => Needs::Head,
-        MediaKind::Document if is_pdf(mime_type) => Needs::All,
+        MediaKind::Document if is_pdf(mime_type) => Needs::Pages,
         MediaKind::Audio | MediaKind::Video | MediaKind::Document => Needs::Nothing,
     }
+}
+
+/// Tokens of a document with pages.
+pub fn of_pages(pages: u64) -> Tokens {
+    Tokens::new(modality(MediaKind::Document), TOKENS_A_TILE * pages.max(1))
 }
 
 /// Tokens of a whole file.
@@ -56,7 +62,11 @@ pub fn of_file(kind: MediaKind, mime_type: Option<&str>, length: u64, bytes: &[u
             // A model reads it as text.
             return Tokens::new(Modality::Text, length.div_ceil(TEXT_BYTES_A_TOKEN));
         }
-        MediaKind::Document if is_pdf(mime_type) => TOKENS_A_TILE * pages(bytes),
+        MediaKind::Document if is_pdf(mime_type) => {
+            let mut pages = PageCounter::default();
+            pages.add(bytes);
+            return of_pages(pages.count());
+        }
         MediaKind::Document => TOKENS_A_TILE,
     };
     Tokens::new(modality(kind), count)
@@ -72,20 +82,47 @@ fn tiles(bytes: &[u8]) -> u64 {
     across.saturating_mul(size.height.div_ceil(TILE_PIXELS) as u64)
 }
 
-/// Counts objects of the type `/Page`. If they are compressed, the document counts as one page.
-fn pages(pdf: &[u8]) -> u64 {
-    let mut count = 0;
-    let mut rest = pdf;
-    while let Some(at) = find(rest, b"/Type") {
-        rest = &rest[at + b"/Type".len()..];
-        let value = rest.trim_ascii_start();
+/// Counts objects of the type `/Page` in the pieces of a PDF. If they are compressed, there are none.
+#[derive(Debug, Default)]
+pub struct PageCounter {
+    count: u64,
+    /// The end of the pieces so far, in which an object may begin.
+    rest: Vec<u8>,
+}
+
+/// Maximum length of an object's type, with the space within it.
+const MAX_TYPE_BYTES: usize = 64;
+
+impl PageCounter {
+    pub fn add(&mut self, piece: &[u8]) {
+        self.rest.extend_from_slice(piece);
+        let end = self.rest.len().saturating_sub(MAX_TYPE_BYTES);
+        self.count += pages(&self.rest, end);
+        self.rest.drain(..end);
+    }
+
+    pub fn count(mut self) -> u64 {
+        self.count += pages(&self.rest, self.rest.len());
+        self.count
+    }
+}
+
+/// Counts the pages whose type begins before `end`.
+fn pages(pdf: &[u8], end: usize) -> u64 {
+    let (mut count, mut at) = (0, 0);
+    while let Some(found) = find(&pdf[at..], b"/Type").map(|found| at + found) {
+        if found >= end {
+            break;
+        }
+        at = found + b"/Type".len();
+        let value = pdf[at..].trim_ascii_start();
         if let Some(after) = value.strip_prefix(b"/Page")
             && !after.first().is_some_and(u8::is_ascii_alphabetic)
         {
             count += 1;
         }
     }
-    count.max(1)
+    count
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -131,6 +168,18 @@ mod tests {
         assert_eq!(unknown, Tokens::new(Modality::Image, 258));
         let huge = tokens(MediaKind::Image, None, &png(u32::MAX, u32::MAX));
         assert!(huge.total() > 258);
+    }
+
+    #[test]
+    fn pages_are_counted_once_however_a_document_is_split() {
+        let pdf =
+            b"<</Type/Pages /Count 3>> <</Type /Page>> <</Type\n/Page/Parent 1>> <</Type/Page"
+                .repeat(5);
+        for size in [1, 3, 7, 64, 65, 200, pdf.len()] {
+            let mut counter = PageCounter::default();
+            pdf.chunks(size).for_each(|piece| counter.add(piece));
+            assert_eq!(counter.count(), 15, "pieces of {size} bytes");
+        }
     }
 
     #[test]

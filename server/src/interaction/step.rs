@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
+use crate::parse::json::JsonSize;
+
 /// One entry of an interaction, in the words of Gemini's Interactions API.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -29,6 +31,26 @@ pub enum Step {
 }
 
 impl Step {
+    /// Bytes of its texts, media and JSON in memory.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Step::UserInput(contents) | Step::ModelOutput(contents) => {
+                contents.iter().map(Content::memory_bytes).sum()
+            }
+            Step::Thought { summary, signature } => summary.len() + signature.len(),
+            Step::CodeCall(call) => call.code.len(),
+            Step::CodeResult(result) => result.result.len() + result.stdout.len(),
+            Step::FunctionCall(call) => JsonSize::of(&call.arguments).memory_bytes(),
+            Step::FunctionResult(result) => JsonSize::of(&result.result).memory_bytes(),
+            Step::SearchCall(call) => call.queries.iter().map(String::len).sum(),
+            Step::SearchResult(result) => {
+                let pages = result.found.iter();
+                pages.map(|page| page.title.len() + page.url.len() + page.snippet.len()).sum()
+            }
+            Step::Passthrough(step) => JsonSize::of(step).memory_bytes(),
+        }
+    }
+
     /// The text of a model's message; none for any other step.
     pub fn model_text(&self) -> Option<String> {
         let Step::ModelOutput(contents) = self else { return None };
@@ -66,6 +88,18 @@ pub enum Content {
 }
 
 impl Content {
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Content::Text { text, annotations, .. } => {
+                let annotations = annotations.iter().map(|json| JsonSize::of(json).memory_bytes());
+                text.len() + annotations.sum::<usize>()
+            }
+            Content::Media(Media { source: Source::Inline(bytes), .. }) => bytes.len(),
+            Content::Media(Media { source: Source::Uri(uri), .. }) => uri.len(),
+            Content::Passthrough(json) => JsonSize::of(json).memory_bytes(),
+        }
+    }
+
     pub fn text(text: impl Into<String>) -> Content {
         Content::Text { text: text.into(), annotations: Vec::new(), citations: Vec::new() }
     }

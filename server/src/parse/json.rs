@@ -24,6 +24,11 @@ impl JsonSize {
         self.values.saturating_sub(PIECE_VALUES)
     }
 
+    /// Bytes of the value in memory.
+    pub fn memory_bytes(self) -> usize {
+        self.text_bytes + self.values * size_of::<Value>()
+    }
+
     pub fn of(json: &Value) -> JsonSize {
         let mut size = JsonSize::default();
         let mut open = vec![json];

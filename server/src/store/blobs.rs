@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -89,6 +90,15 @@ impl BlobStore {
             hashing.map_err(|_| StoreError::Closed)?
         };
         if found == address { Ok(bytes) } else { Err(StoreError::DamagedBlob(address.to_owned())) }
+    }
+
+    /// The content of a blob in pieces. It is not compared with the hash.
+    pub async fn pieces(
+        &self,
+        address: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + use<>, StoreError> {
+        let pieces = self.objects.get(&key(address)).await?.into_stream();
+        Ok(pieces.map_err(StoreError::from))
     }
 
     /// The first bytes of a blob, for detecting its type. They are not compared with the hash.

@@ -75,6 +75,8 @@ struct Inner {
     writer: Writer,
     /// Logs of running interactions, by id. All others are read from the disk.
     live: Mutex<HashMap<String, Weak<Log>>>,
+    /// Numbers of pages by the address of the blob.
+    page_counts: Mutex<HashMap<String, u64>>,
     /// Logs that were read from the disk.
     shared: SharedLogs,
     /// Background interactions that the last server did not finish.
@@ -302,6 +304,7 @@ impl Store {
             blobs,
             writer,
             live: Mutex::default(),
+            page_counts: Mutex::default(),
             shared: SharedLogs::default(),
             unfinished: Mutex::default(),
             next_number,

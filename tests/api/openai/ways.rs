@@ -5,7 +5,7 @@ use server::backend::openai::Has;
 
 use super::{INTERACTIONS, ask, roles, server, types};
 use crate::fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};
-use harness::TestServer;
+use harness::{Reply, TestServer};
 
 const BLOCK: &str = "Let me see.\n```python\nprint(6 * 7)\n```\n";
 
@@ -25,6 +25,37 @@ fn offers_tools(body: &Value) -> bool {
 }
 
 /// llama.cpp does this when the model's chat template has no tools.
+/// A request with a mistake took pictures and functions from the requests of all keys.
+#[tokio::test]
+async fn an_ability_is_missing_only_for_the_key_whose_requests_have_shown_it() {
+    let fake = Fake::start([
+        status(400, "invalid image: it is garbage"),
+        status(400, "invalid image: so it is"),
+        status(400, "invalid image"),
+        text("I see nothing."),
+        text("I see."),
+        text("Still nothing."),
+    ])
+    .await;
+    let server = TestServer::builder().keys(&["a", "b"]).model("m*", fake.model()).start().await;
+    let ask = async |key: &str| {
+        let picture = json!({"type": "image", "mime_type": "image/png", "data": "AAAA"});
+        let input = json!([{"type": "text", "text": "What is it?"}, picture]);
+        let request = server.request("POST", "/v1beta/interactions").header("x-goog-api-key", key);
+        Reply::to(request.json(&json!({"model": "m1", "input": input}))).await
+    };
+    let has_picture = |n: usize| fake.asked()[n].to_string().contains("image_url");
+    // It is remembered only once a request without the picture is accepted.
+    assert_eq!(ask("a").await.status, 400);
+    assert!(has_picture(0) && !has_picture(1));
+    assert_eq!(ask("a").await.status, 200);
+    assert!(has_picture(2) && !has_picture(3));
+    assert_eq!(ask("b").await.status, 200);
+    assert!(has_picture(4), "b has made no mistake");
+    assert_eq!(ask("a").await.status, 200);
+    assert!(!has_picture(5), "a has");
+}
+
 #[tokio::test]
 async fn tools_that_the_server_ignored_are_not_offered_again() {
     let made_up = "The output is:\n```\n41\n```\n";

@@ -1,14 +1,18 @@
 //! What a model supports. Nothing has to be configured: rejections by its server are remembered.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::reading::Way;
 use crate::backend::upstream::UpstreamError;
+use crate::store::Owner;
 
-/// Maximum number of remembered models. Clients can name arbitrary models, so a limit is needed.
+/// Maximum number of remembered models of all owners. Clients can name arbitrary models, so a limit is needed.
 const MAX_MODELS: usize = 1000;
+/// An ability that was missing is tried again after this time.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// Configured support for an ability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,20 +32,30 @@ pub enum Ability {
     Usage,
 }
 
-/// Abilities that models lack, and how models run code.
+/// Abilities that models lack, and how models run code, as the requests of each owner have shown: a request
+/// with a mistake must not take an ability from others.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Known>>);
+pub struct Memory(Mutex<HashMap<(Owner, String), Known>>);
 
-#[derive(Debug, Default)]
+/// What one owner's requests have shown of one model.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnersMemory<'m> {
+    memory: &'m Memory,
+    owner: &'m Owner,
+    model: &'m str,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    tools: bool,
-    images: bool,
-    usage: bool,
+    tools: Option<Instant>,
+    images: Option<Instant>,
+    usage: Option<Instant>,
     way: Option<Way>,
 }
 
 impl Known {
-    fn of(&mut self, ability: Ability) -> &mut bool {
+    /// Since when the ability is known to be missing.
+    fn of(&mut self, ability: Ability) -> &mut Option<Instant> {
         match ability {
             Ability::Tools => &mut self.tools,
             Ability::Images => &mut self.images,
@@ -51,37 +65,48 @@ impl Known {
 }
 
 impl Memory {
-    pub fn has(&self, model: &str, ability: Ability, configured: Has) -> bool {
+    pub fn of<'m>(&'m self, owner: &'m Owner, model: &'m str) -> OwnersMemory<'m> {
+        OwnersMemory { memory: self, owner, model }
+    }
+}
+
+impl OwnersMemory<'_> {
+    pub fn has(self, ability: Ability, configured: Has) -> bool {
         match configured {
             Has::Yes => true,
             Has::No => false,
             Has::Auto => {
-                let mut models = self.0.lock();
-                !models.get_mut(model).is_some_and(|lacks| *lacks.of(ability))
+                let since = self.known().and_then(|mut known| *known.of(ability));
+                since.is_none_or(|since| since.elapsed() > FORGOTTEN_AFTER)
             }
         }
     }
 
     /// The way in which the model last ran code, when it had a choice.
-    pub fn way(&self, model: &str) -> Option<Way> {
-        let models = self.0.lock();
-        models.get(model).and_then(|known| known.way)
+    pub fn way(self) -> Option<Way> {
+        self.known()?.way
     }
 
-    pub fn shown(&self, model: &str, way: Way) {
-        self.about(model, |known| known.way = Some(way));
+    pub fn shown(self, way: Way) {
+        self.learn(|known| known.way = Some(way));
     }
 
-    pub fn lacks(&self, model: &str, ability: Ability) {
-        self.about(model, |known| *known.of(ability) = true);
+    pub fn lacks(self, ability: Ability) {
+        self.learn(|known| *known.of(ability) = Some(Instant::now()));
     }
 
-    fn about(&self, model: &str, learn: impl FnOnce(&mut Known)) {
-        let mut models = self.0.lock();
-        if !models.contains_key(model) && models.len() >= MAX_MODELS {
+    fn known(self) -> Option<Known> {
+        let models = self.memory.0.lock();
+        models.get(&(self.owner.clone(), self.model.to_owned())).copied()
+    }
+
+    fn learn(self, learn: impl FnOnce(&mut Known)) {
+        let mut models = self.memory.0.lock();
+        let key = (self.owner.clone(), self.model.to_owned());
+        if !models.contains_key(&key) && models.len() >= MAX_MODELS {
             models.clear(); // they are detected again
         }
-        learn(models.entry(model.to_owned()).or_default());
+        learn(models.entry(key).or_default());
     }
 }
 

@@ -44,7 +44,7 @@ pub fn messages(steps: &[Step], format: ModelFormat) -> Vec<Value> {
     chat.messages
 }
 
-struct Chat<'a> {
+struct Chat {
     format: ModelFormat,
     messages: Vec<Value>,
     /// Ids of open calls. No other message may stand between a call and its result.
@@ -52,10 +52,10 @@ struct Chat<'a> {
     /// Pictures from function results. They are sent after all calls have results.
     shown: Vec<Value>,
     /// The pages so far, with the numbers that the model cites.
-    sources: Sources<'a>,
+    sources: Sources,
 }
 
-impl<'a> Chat<'a> {
+impl Chat {
     fn user(&mut self, contents: &[Content]) {
         for id in std::mem::take(&mut self.unanswered) {
             self.tool(&id, "There is no answer.");
@@ -121,7 +121,7 @@ impl<'a> Chat<'a> {
         }
     }
 
-    fn search_result(&mut self, result: &'a SearchResult) {
+    fn search_result(&mut self, result: &SearchResult) {
         let pages = result.found.iter().map(|page| {
             let number = self.sources.number(page);
             format!("[{number}] {}\n{}\n{}", page.title, page.url, page.snippet)

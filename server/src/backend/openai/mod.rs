@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use self::abilities::{Ability, Memory};
+use self::abilities::{Ability, Memory, OwnersMemory};
 use self::answer::{Answer, Piece};
 use self::fence::Blocks;
 use self::reading::{Reading, Way, ends_turn, is_search};
@@ -71,9 +71,11 @@ impl Backend for OpenAi {
         context.journal.answered_by("openai");
         let prompt = upstream::without_repetition(prompt);
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
-        let core = Arc::clone(&self.core);
+        let (core, owner) = (Arc::clone(&self.core), context.namespace.owner().clone());
         tokio::spawn(async move {
-            upstream::run_turn(core.turn(&prompt, &events), &events, core.name(&prompt)).await;
+            let memory = core.memory.of(&owner, core.name(&prompt));
+            upstream::run_turn(core.turn(memory, &prompt, &events), &events, core.name(&prompt))
+                .await;
         });
         stream
     }
@@ -85,23 +87,37 @@ impl Core {
     }
 
     /// Sends the request, and repeats it without options that the upstream rejects.
-    async fn turn(&self, prompt: &Prompt, events: &Events) -> Result<(), UpstreamError> {
+    async fn turn(
+        &self,
+        memory: OwnersMemory<'_>,
+        prompt: &Prompt,
+        events: &Events,
+    ) -> Result<(), UpstreamError> {
         let name = self.name(prompt);
+        // Remembered once a request without them is accepted: a rejection may have another reason.
+        let mut missing = Vec::new();
         loop {
+            let has = |ability, configured| {
+                memory.has(ability, configured) && !missing.contains(&ability)
+            };
             let asking = Asking {
                 model: name,
-                tools: self.calls_functions(name, prompt),
-                images: self.memory.has(name, Ability::Images, self.model.images),
-                usage: self.memory.has(name, Ability::Usage, Has::Auto),
+                tools: has(Ability::Tools, self.model.tools) && !self.uses_blocks(memory, prompt),
+                images: has(Ability::Images, self.model.images),
+                usage: has(Ability::Usage, Has::Auto),
             };
             let body = asking.body(prompt).map_err(UpstreamError::Refused)?;
             let is_known = |error: &UpstreamError| abilities::missing(error).is_some();
             match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
                 Ok(reply) => {
-                    let reading = self.reading(&asking, prompt);
+                    for ability in missing {
+                        tracing::info!(model = name, ?ability, "model lacks ability; disabled");
+                        memory.lacks(ability);
+                    }
+                    let reading = self.reading(memory, &asking, prompt);
                     let shown = forward(Answer::of(reply), reading, &prompt.tools, events).await?;
                     if let Some(way) = shown.filter(|_| self.is_open(Ability::Tools)) {
-                        self.memory.shown(name, way);
+                        memory.shown(way);
                     }
                     return Ok(());
                 }
@@ -111,23 +127,21 @@ impl Core {
                     let Some(ability) = lacks.filter(|ability| self.is_open(*ability)) else {
                         return Err(error);
                     };
-                    tracing::info!(model = name, ?ability, "model lacks ability; disabled");
-                    self.memory.lacks(name, ability);
+                    missing.push(ability);
                 }
             }
         }
     }
 
-    /// Whether functions are offered to the model. The client's functions need tool calls, even if
-    /// the model writes its code in blocks.
-    fn calls_functions(&self, name: &str, prompt: &Prompt) -> bool {
-        self.memory.has(name, Ability::Tools, self.model.tools)
-            && !(self.is_open(Ability::Tools)
-                && prompt.tools.functions.is_empty()
-                && self.memory.way(name) == Some(Way::Blocks))
+    /// Whether the model writes its code in blocks although it could call a tool. The client's functions
+    /// need calls.
+    fn uses_blocks(&self, memory: OwnersMemory<'_>, prompt: &Prompt) -> bool {
+        self.is_open(Ability::Tools)
+            && prompt.tools.functions.is_empty()
+            && memory.way() == Some(Way::Blocks)
     }
 
-    fn reading(&self, asking: &Asking, prompt: &Prompt) -> Reading {
+    fn reading(&self, memory: OwnersMemory<'_>, asking: &Asking, prompt: &Prompt) -> Reading {
         let offered = Blocks {
             unmarked: false,
             python: prompt.tools.code_execution,
@@ -135,7 +149,7 @@ impl Core {
         };
         let in_doubt = self.is_open(Ability::Tools)
             && offered != Blocks::default()
-            && self.memory.way(asking.model) != Some(Way::Calls);
+            && memory.way() != Some(Way::Calls);
         let blocks = asking.blocks(prompt);
         if blocks != Blocks::default() {
             Reading::Blocks(fence::Reader::new(blocks))

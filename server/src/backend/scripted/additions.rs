@@ -16,6 +16,9 @@ const MAX_BYTES: usize = 256 << 10;
 /// Maximum number of patterns in the scenarios of one namespace. Each takes up to half a mebibyte.
 const MAX_PATTERNS: usize = 32;
 
+/// Both limits are this many times as high for all namespaces of one owner together.
+const FULL_NAMESPACES: usize = 10;
+
 /// Maximum number of patterns compiled while a file is parsed. An untagged enum may parse a part twice.
 const MAX_COMPILED: usize = 4 * MAX_PATTERNS;
 
@@ -48,13 +51,13 @@ impl AddedScenarios {
             scenario.file = None;
         }
         let names = added.iter().map(|scenario| scenario.name.clone()).collect();
+        self.leave_room(namespace, file.len(), patterns(&added))?;
         self.namespaces.with(namespace, |own| {
             let bytes = own.bytes + file.len();
             if bytes > MAX_BYTES {
                 return Err(too_many_bytes(bytes));
             }
-            let all = || added.iter().chain(own.scenarios.iter());
-            if all().map(|scenario| scenario.when.patterns()).sum::<usize>() > MAX_PATTERNS {
+            if patterns(&added) + patterns(&own.scenarios) > MAX_PATTERNS {
                 return Err(format!(
                     "A namespace may have {MAX_PATTERNS} patterns (`matches`, `model`, `ignore`). `DELETE \
                      /x/scenarios` makes room."
@@ -64,6 +67,28 @@ impl AddedScenarios {
             own.scenarios = added.into_iter().chain(own.scenarios.iter().cloned()).collect();
             Ok(names)
         })
+    }
+
+    /// Checks the limits of the owner. Two requests at once may exceed them by one file.
+    fn leave_room(
+        &self,
+        namespace: &Namespace,
+        bytes: usize,
+        more_patterns: usize,
+    ) -> Result<(), String> {
+        let sum = |of: fn(&NamespaceScenarios) -> usize| self.namespaces.sum(namespace.owner(), of);
+        let has_room = bytes + sum(|own| own.bytes) <= FULL_NAMESPACES * MAX_BYTES
+            && more_patterns + sum(|own| patterns(&own.scenarios))
+                <= FULL_NAMESPACES * MAX_PATTERNS;
+        if has_room {
+            return Ok(());
+        }
+        Err(format!(
+            "All namespaces together may have {} bytes of scenarios and {} patterns. `DELETE /x/scenarios` \
+             makes room.",
+            FULL_NAMESPACES * MAX_BYTES,
+            FULL_NAMESPACES * MAX_PATTERNS
+        ))
     }
 
     pub fn clear(&self, namespace: &Namespace) {
@@ -89,6 +114,10 @@ impl AddedScenarios {
     }
 }
 
+fn patterns(scenarios: &[Scenario]) -> usize {
+    scenarios.iter().map(|scenario| scenario.when.patterns()).sum()
+}
+
 fn too_many_bytes(bytes: usize) -> String {
     format!(
         "{bytes} bytes of scenarios are more than the {MAX_BYTES} that a namespace may have. `DELETE \
@@ -99,6 +128,7 @@ fn too_many_bytes(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Owner;
 
     fn file(name: &str) -> String {
         format!("scenarios: [{{ name: {name}, script: [text: hi] }}]")
@@ -106,6 +136,24 @@ mod tests {
 
     fn names(additions: &AddedScenarios, namespace: &Namespace) -> Vec<String> {
         additions.of(namespace).iter().map(|scenario| scenario.name.clone()).collect()
+    }
+
+    #[test]
+    fn the_namespaces_of_an_owner_have_limits_together() {
+        let additions = AddedScenarios::default();
+        let file = |name: &str| {
+            let scenario = format!(
+                "  - {{ name: {name}, when: {{ input: {{ matches: a }} }}, script: [text: hi] }}\n"
+            );
+            format!("scenarios:\n{}", scenario.repeat(MAX_PATTERNS))
+        };
+        let add = |owner: &str, namespace: usize| {
+            let namespace = Namespace::named(&namespace.to_string()).expect("it is a name");
+            additions.add(&namespace.of(Owner::named(owner.to_owned())), &file("a"))
+        };
+        assert!((0..FULL_NAMESPACES).all(|n| add("a", n).is_ok()));
+        assert!(add("a", FULL_NAMESPACES).is_err_and(|why| why.contains("320 patterns")));
+        assert!(add("b", 0).is_ok());
     }
 
     #[test]

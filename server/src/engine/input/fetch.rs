@@ -9,8 +9,12 @@ use protocol::MAX_BLOB_BYTES;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
+use crate::budget::{Budget, Share};
+
 /// For a whole file.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Memory that is taken from the budget at once.
+const STEP_BYTES: usize = 1 << 20;
 
 /// Allowed URL prefixes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +66,9 @@ pub enum FetchError {
     NotAllowed(String),
     #[error("the file at '{0}' could not be fetched: {1}")]
     Failed(String, String),
+    /// The memory budget is exhausted.
+    #[error("no memory left for the file")]
+    NoMemory,
 }
 
 /// Fetches files.
@@ -77,6 +84,7 @@ pub struct Fetcher {
 pub struct Fetched {
     pub content: Bytes,
     pub mime_type: Option<String>,
+    pub memory: Share,
 }
 
 impl Fetcher {
@@ -93,7 +101,8 @@ impl Fetcher {
         Url::parse(uri).is_ok_and(|url| self.from.allows(&url))
     }
 
-    pub async fn fetch(&self, uri: &str) -> Result<Fetched, FetchError> {
+    /// Fetches a file; its memory is taken from the budget as it arrives.
+    pub async fn fetch(&self, uri: &str, budget: &Budget) -> Result<Fetched, FetchError> {
         let url = Url::parse(uri).ok().filter(|url| self.from.allows(url));
         let (Some(client), Some(url)) = (&self.client, url) else {
             return Err(FetchError::NotAllowed(uri.to_owned()));
@@ -109,15 +118,18 @@ impl Fetcher {
         let mime_type = mime_type
             .and_then(|value| value.to_str().ok()?.split(';').next())
             .map(|name| name.trim().to_ascii_lowercase());
-        let mut content = BytesMut::new();
+        let (mut content, mut memory) = (BytesMut::new(), Share::default());
         let broken = |_| failed("the connection broke".to_owned());
         while let Some(piece) = response.chunk().await.map_err(broken)? {
             if content.len() + piece.len() > MAX_BLOB_BYTES {
                 return Err(failed(format!("it has more than {MAX_BLOB_BYTES} bytes")));
             }
+            while memory.bytes() < content.len() + piece.len() {
+                memory.add(budget.take(STEP_BYTES).ok_or(FetchError::NoMemory)?);
+            }
             content.extend_from_slice(&piece);
         }
-        Ok(Fetched { content: content.freeze(), mime_type })
+        Ok(Fetched { content: content.freeze(), mime_type, memory })
     }
 }
 

@@ -9,6 +9,7 @@ use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 use super::extensions::extension;
 use super::fetch::{FetchError, Fetched, Fetcher};
 use crate::backend::{FileContent, InputFile};
+use crate::budget::{Budget, Share};
 use crate::interaction::{Content, Media, MediaKind, Source, Step};
 use crate::store::{self, Files, Owner, StoreError};
 
@@ -60,18 +61,21 @@ pub async fn of_input(
     steps: &[Step],
     sources: &Sources,
     owner: &Owner,
-) -> Result<Vec<File>, FileError> {
+    budget: &Budget,
+) -> Result<(Vec<File>, Share), FileError> {
     if media(steps).nth(MAX_INPUT_FILES).is_some() {
         // Checked before any file is fetched.
         return Err(FileError::TooMany);
     }
-    let mut found = Vec::new();
+    let (mut found, mut reserved) = (Vec::new(), Share::default());
     let mut total: u64 = 0;
     for media in media(steps) {
         let file = match &media.source {
             Source::Inline(content) => inline(found.len(), media, None, content),
             Source::Uri(uri) if sources.fetcher.allows(uri) => {
-                let Fetched { content, mime_type } = sources.fetcher.fetch(uri).await?;
+                let fetched = sources.fetcher.fetch(uri, budget).await?;
+                let Fetched { content, mime_type, memory } = fetched;
+                reserved.add(memory);
                 inline(found.len(), media, mime_type, &content)
             }
             Source::Uri(uri) => match id_of(uri) {
@@ -88,7 +92,7 @@ pub async fn of_input(
         }
         found.push(file);
     }
-    Ok(found)
+    Ok((found, reserved))
 }
 
 /// Media of the user's messages, oldest first: each is a file.

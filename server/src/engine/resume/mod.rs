@@ -123,6 +123,8 @@ impl Engine {
         let checker = self.formats.of(&request.owner);
         let format = ResponseFormat::accepted(&request.generation_config, checker);
         let mut prepared = self.prepare(&namespace, &request).await?;
+        // Without a share it runs all the same: it is in memory already.
+        prepared.memory.add(self.reserve(&request.input).unwrap_or_default());
         // Disabled, because output from before the restart would be missing.
         prepared.context.extensions = RecordingSession::default().into_extensions();
         prepared.context.journal.began(&log.head().id);

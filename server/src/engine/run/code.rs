@@ -108,6 +108,8 @@ impl CodeRunner {
         let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
         for file in &self.files {
             if let FileData::OnDisk(stored) = &file.content {
+                let bytes = usize::try_from(stored.bytes).unwrap_or(usize::MAX);
+                let _memory = self.sandbox.budget().take(bytes).ok_or(RunError::NoMemory)?;
                 let content = self.uploads.content(stored).await?;
                 cell.put(&file.about.name, &content).await?;
             }

@@ -31,6 +31,8 @@ pub struct StepWriter {
     next_index: usize,
     /// What the citations of the interaction may still take.
     citation_bytes: usize,
+    /// The pages that texts may cite.
+    sources: Sources,
     /// Whether texts are searched for citations. In JSON, brackets are lists.
     pub cites: bool,
 }
@@ -58,6 +60,7 @@ impl StepWriter {
             open: None,
             next_index: 0,
             citation_bytes: MAX_CITATION_BYTES,
+            sources: Sources::default(),
             cites: true,
         }
     }
@@ -137,8 +140,9 @@ impl StepWriter {
                 self.stop_thought(turn, index, text, signature)
             }
             Some(Open::Text { index, text }) => {
-                let citations = if self.cites && turn.has_sources() {
-                    citations(&text, &Sources::new(turn.steps()), &mut self.citation_bytes)
+                let citations = if self.cites && turn.has_sources() && text.contains('[') {
+                    self.sources.add(turn.steps());
+                    citations(&text, &self.sources, &mut self.citation_bytes)
                 } else {
                     Vec::new()
                 };

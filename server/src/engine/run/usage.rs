@@ -1,6 +1,8 @@
 //! Counts tokens. The counts of a model that counts each of its turns are used; for other models
 //! they are estimated from the log, as docs/src/concepts/tokens.md explains.
 
+use tokio::task::spawn_blocking;
+
 use crate::engine::input::files::{self, File, FileData};
 use crate::interaction::usage::{self, letters, of_letters};
 use crate::interaction::{Event, Media, Source, Step, Tally, Tokens, Usage, media};
@@ -104,6 +106,9 @@ impl Counter {
     }
 }
 
+/// A step of this size takes a millisecond or more.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// Estimated tokens of the prompt of the first turn. `files` are those of the conversation's input,
 /// in their order.
 pub async fn of_prompt(
@@ -113,13 +118,26 @@ pub async fn of_prompt(
     uploads: &Files,
 ) -> Result<Tokens, StoreError> {
     let mut tokens = Tokens::text(instruction.map_or(0, usage::text));
-    tokens += steps.iter().map(usage::step).sum();
+    tokens += of_steps(steps).await;
     for (of_input, file) in files::media(steps).zip(files) {
         if matches!(of_input.source, Source::Uri(_)) {
             tokens += of_file(of_input, file, uploads).await?;
         }
     }
     Ok(tokens)
+}
+
+/// Tokens of the conversation itself. Large documents are read on a blocking thread.
+async fn of_steps(steps: &[Step]) -> Tokens {
+    let is_large = |step: &&Step| step.memory_bytes() > LARGE_BYTES;
+    let (large, small): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(is_large);
+    let mut tokens: Tokens = small.into_iter().map(usage::step).sum();
+    let large: Vec<Step> = large.into_iter().cloned().collect();
+    if !large.is_empty() {
+        let counted = spawn_blocking(move || large.iter().map(usage::step).sum::<Tokens>()).await;
+        tokens += counted.unwrap_or_default();
+    }
+    tokens
 }
 
 /// Tokens of a file that is not in the request itself.
@@ -130,9 +148,9 @@ async fn of_file(of_input: &Media, file: &File, uploads: &Files) -> Result<Token
         FileData::OnDisk(stored) => stored,
     };
     let bytes = match media::needs(kind, mime_type) {
+        media::Needs::Pages => return Ok(media::of_pages(uploads.pages(stored).await?)),
         media::Needs::Nothing => Default::default(),
         media::Needs::Head => uploads.head(stored, media::HEAD_BYTES as u64).await?,
-        media::Needs::All => uploads.content(stored).await?,
     };
     Ok(media::of_file(kind, mime_type, stored.bytes, &bytes))
 }

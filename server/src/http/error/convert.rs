@@ -59,6 +59,7 @@ impl From<FileError> for ApiError {
                  address. Upload it, or send it inline, as base64 'data'."
             )),
             FileError::Missing(id) => ApiError::no_file(&id),
+            FileError::Fetch(FetchError::NoMemory) => ApiError::no_memory(),
             FileError::Fetch(FetchError::Failed(..))
             | FileError::TooLarge { .. }
             | FileError::TooMuch

@@ -18,11 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 
 use super::blobs::remove;
 use super::{Inner, Owner, StoreError, log, room};
 use crate::ids;
+use crate::interaction::media::PageCounter;
 
 pub use change::{Applied, Change};
 pub use upload::Receiving;
@@ -126,6 +128,9 @@ impl From<std::io::Error> for UploadError {
     }
 }
 
+/// Maximum number of documents whose pages are remembered.
+const MAX_PAGE_COUNTS: usize = 10_000;
+
 /// The files of all owners. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -204,6 +209,27 @@ impl Files {
     /// The first bytes of a file.
     pub async fn head(&self, file: &File, bytes: u64) -> Result<Bytes, StoreError> {
         self.store.blobs.read_first(&file.sha256, bytes.min(file.bytes)).await
+    }
+
+    /// The number of pages of a PDF. Read once: the content of an address never changes.
+    pub async fn pages(&self, file: &File) -> Result<u64, StoreError> {
+        if let Some(pages) = self.store.page_counts.lock().get(&file.sha256) {
+            return Ok(*pages);
+        }
+        let mut counter = PageCounter::default();
+        let mut pieces = self.store.blobs.pieces(&file.sha256).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            counter.add(&piece);
+            // Each piece takes a while, and a file has many.
+            tokio::task::yield_now().await;
+        }
+        let pages = counter.count();
+        let mut known = self.store.page_counts.lock();
+        if known.len() >= MAX_PAGE_COUNTS {
+            known.clear();
+        }
+        known.insert(file.sha256.clone(), pages);
+        Ok(pages)
     }
 
     /// Deletes a file; returns whether it existed.

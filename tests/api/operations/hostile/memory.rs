@@ -36,6 +36,45 @@ async fn a_conversation_beyond_the_memory_budget_is_refused_and_a_shorter_one_is
     }
 }
 
+/// The share of the request's body ended with the response, and the input stayed.
+#[tokio::test]
+async fn interactions_in_the_background_hold_the_memory_of_their_input() {
+    let scenarios = "scenarios: [{ name: a, script: [delay: 10m] }]";
+    let server = TestServer::builder().scenarios(scenarios).output_bytes(12 << 20).start().await;
+    let ask = || {
+        let mut request = ask(&"x".repeat(1 << 20), &Value::Null);
+        request["background"] = true.into();
+        request
+    };
+    let first = server.create(ask()).await;
+    server.create(ask()).await;
+    let refused = server.post(INTERACTIONS, &ask()).await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    let id = first["id"].as_str().expect("it is stored");
+    assert_eq!(server.post(&format!("{INTERACTIONS}/{id}/cancel"), &json!({})).await.status, 200);
+    server.create(ask()).await;
+}
+
+#[tokio::test]
+async fn fetched_files_stay_within_the_memory_budget() {
+    let content = axum::Router::new()
+        .route("/data/x.csv", axum::routing::get(|| async { "a,b\n".repeat(1 << 20) }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move { axum::serve(listener, content).await });
+    for (budget_mib, status) in [(3, 503), (64, 200)] {
+        let server = TestServer::builder()
+            .scenarios(SCENARIOS)
+            .output_bytes(budget_mib << 20)
+            .fetch_from(&format!("{url}/data/"))
+            .start()
+            .await;
+        let file = json!({"type": "document", "uri": format!("{url}/data/x.csv")});
+        let reply = server.post(INTERACTIONS, &json!({"model": "m", "input": [file]})).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+}
+
 /// Each reader had a copy of its own.
 #[tokio::test]
 async fn readers_of_one_interaction_share_its_memory() {

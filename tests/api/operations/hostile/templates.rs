@@ -47,6 +47,33 @@ async fn hostile_templates_neither_stop_nor_fill_the_server() {
     subject.is_whole(MAX_PEAK_KIB);
 }
 
+/// Each string of the arguments had a limit of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_strings_of_one_part_have_a_limit_together() {
+    let subject = Subject::start(&json!({"scenarios": []}));
+    let strings = vec!["{{ input * 100000 }}"; 400];
+    let page = json!({"title": "t", "url": "https://a.org", "snippet": strings[0]});
+    for part in [
+        json!({"function_call": {"name": "f", "arguments": {"a": strings}}}),
+        json!({"search": {"queries": ["q"], "results": vec![page; 400]}}),
+    ] {
+        let file = json!({"scenarios": [{"name": "t", "unoffered": true, "script": [part]}]});
+        assert_eq!(subject.post("/x/scenarios", &file).await.status, 200);
+        let reply = while_healthy(&subject, INTERACTIONS, ask(&"y".repeat(40))).await;
+        let why = match reply.status {
+            400 => reply.message(),
+            _ => reply.body["errors"][0]["message"].as_str().unwrap_or_default(),
+        };
+        assert!(
+            why.contains("more than 4194304 bytes together"),
+            "{part:.60}: {:.300}",
+            reply.body
+        );
+        subject.delete("/x/scenarios").await;
+    }
+    subject.is_whole(MAX_PEAK_KIB);
+}
+
 #[tokio::test]
 async fn a_template_gives_the_same_text_and_the_same_error_in_a_child() {
     let subject = Subject::start(&json!({"scenarios": []}));

@@ -7,7 +7,7 @@ use minijinja::Value;
 use crate::backend::scripted::matching::matcher::Matched;
 use crate::backend::scripted::scenario::keys::SearchKeys;
 use crate::backend::scripted::scenario::part::Part;
-use crate::backend::scripted::template::{Template, TemplateError};
+use crate::backend::scripted::template::{Template, TemplateError, child};
 use crate::backend::{BackendError, End, Finish, MAX_TEXT_BYTES, ModelEvent};
 use crate::interaction::{Failure, FailureDelivery, FailureKind};
 
@@ -49,6 +49,7 @@ pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> 
         pace: None,
         end: Some(End { finish: Finish::Stop, usage: matched.speech.usage }),
     };
+    child::begin_answer();
     for part in &matched.speech.parts {
         writer.add(part).map_err(|error| {
             format!(

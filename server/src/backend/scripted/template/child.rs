@@ -1,7 +1,9 @@
 //! Renders templates in child processes: a template of some lines can take minutes or gigabytes.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use minijinja::Value;
 use minijinja::machinery::{Token, tokenize};
@@ -16,6 +18,19 @@ use crate::child::{self, ChildError};
 pub const ARGUMENT: &str = "render-template";
 /// A byte may be escaped to six.
 const MAX_OUTPUT_BYTES: u64 = 6 * MAX_RENDERED_BYTES as u64 + 1000;
+
+/// How long the children of one answer may take together.
+const TIME_OF_ANSWER: Duration = Duration::from_secs(20);
+
+thread_local! {
+    /// What is left of it for the answer that this thread renders.
+    static TIME_LEFT: Cell<Duration> = const { Cell::new(TIME_OF_ANSWER) };
+}
+
+/// Begins another answer on this thread.
+pub fn begin_answer() {
+    TIME_LEFT.set(TIME_OF_ANSWER);
+}
 
 /// The server borrows what it sends.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,7 +47,13 @@ pub fn render(source: &str, names: &Value) -> Result<String, TemplateError> {
         .filter(|(_, value)| !value.is_undefined())
         .collect();
     let task = serde_json::to_vec(&Task { source, names }).map_err(|_| ChildError::Limit)?;
-    let output = child::run(ARGUMENT, &task, MAX_OUTPUT_BYTES)?;
+    if TIME_LEFT.get().is_zero() {
+        return Err(ChildError::Limit.into());
+    }
+    let began = Instant::now();
+    let output = child::run(ARGUMENT, &task, MAX_OUTPUT_BYTES);
+    TIME_LEFT.set(TIME_LEFT.get().saturating_sub(began.elapsed()));
+    let output = output?;
     let rendered: Result<String, String> =
         serde_json::from_slice(&output).map_err(|_| ChildError::Limit)?;
     rendered.map_err(TemplateError::InChild)

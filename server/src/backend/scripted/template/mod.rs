@@ -170,8 +170,18 @@ impl Arguments {
         !self.raw && is_heavy(&self.json)
     }
 
+    /// All strings together have the limit of one template.
     pub fn render(&self, names: &Value) -> Result<Json, TemplateError> {
-        map_strings(&self.json, &mut |text| Template::new(text.into(), self.raw)?.render(names))
+        let mut bytes = 0;
+        map_strings(&self.json, &mut |text| {
+            let rendered = Template::new(text.into(), self.raw)?.render(names)?;
+            bytes += rendered.len();
+            if bytes > MAX_RENDERED_BYTES {
+                let why = format!("its strings have more than {MAX_RENDERED_BYTES} bytes together");
+                return Err(TemplateError::TooMuch(why));
+            }
+            Ok(rendered)
+        })
     }
 }
 
