@@ -42,7 +42,7 @@ async fn interactions_in_the_background_hold_the_memory_of_their_input() {
     let scenarios = "scenarios: [{ name: a, script: [delay: 10m] }]";
     let server = TestServer::builder().scenarios(scenarios).output_bytes(12 << 20).start().await;
     let ask = || {
-        let mut request = ask(&"x".repeat(1 << 20), &Value::Null);
+        let mut request = ask(&"x".repeat(1025 << 10), &Value::Null);
         request["background"] = true.into();
         request
     };
