@@ -42,13 +42,13 @@ struct Records {
 /// Handle to the entry of a request that may still run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct JournalHandle {
-    record: Arc<Record>,
+    record: Arc<JournalRecord>,
     /// Counters of its namespace.
     tally: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
-struct Record {
+struct JournalRecord {
     number: u64,
     at: Timestamp,
     asked: RequestSummary,
@@ -171,7 +171,7 @@ impl Records {
         self.count += 1;
         let bytes = AtomicUsize::new(asked.bytes());
         let (number, at, result) = (self.count, Timestamp::now(), Mutex::default());
-        let record = Arc::new(Record { number, at, asked, result, bytes });
+        let record = Arc::new(JournalRecord { number, at, asked, result, bytes });
         let note = JournalHandle { record, tally: Arc::default() };
         self.entries.push_back(note.clone());
         // Entries of running requests grow, so sizes are summed again.
@@ -310,7 +310,7 @@ impl JournalHandle {
     }
 
     fn entry(&self) -> Entry {
-        let Record { number, at, asked, .. } = &*self.record;
+        let JournalRecord { number, at, asked, .. } = &*self.record;
         Entry { number: *number, at: *at, asked: asked.clone(), result: self.result().clone() }
     }
 

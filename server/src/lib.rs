@@ -95,7 +95,7 @@ pub struct Settings {
 
 /// Why a server stopped without a request to stop.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum ServeError {
     #[error("could not start the sandbox: {0}")]
     Sandbox(#[source] SandboxError),
     #[error("could not set up the file fetcher: {0}")]
@@ -109,7 +109,7 @@ pub async fn run(
     components: Components,
     ready: impl FnOnce(&Description),
     shutdown: impl Future<Output = ()>,
-) -> Result<(), RunError> {
+) -> Result<(), ServeError> {
     let Components { listeners, sandbox, backend, search, store, additions } = components;
     let files = store.files(settings.files);
     let engine = Engine::new(
@@ -134,7 +134,7 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
-    let app = http::App::new(http::Components {
+    let app = http::App::new(http::AppComponents {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
@@ -161,7 +161,7 @@ pub async fn run(
     };
     let ended = tokio::select! {
         () = shutdown => Ok(()),
-        Err(error) = sandbox_up => Err(RunError::Sandbox(error)),
+        Err(error) = sandbox_up => Err(ServeError::Sandbox(error)),
     };
 
     // New requests are rejected. Running requests get the grace period, then their clients get the

@@ -18,11 +18,11 @@ use protocol::Description;
 use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 use server::backend::Backend;
-use server::backend::kind::Shared;
+use server::backend::kind::SharedParts;
 use server::backend::router::Router;
 use server::backend::scripted::{self, AddedScenarios, BrokenScenarios};
 use server::config::{
-    self, Config, ConfigError, DataDir, Exec, SandboxConfig, Schema, SearchConfig, Task,
+    self, Config, ConfigError, DataDir, Exec, SandboxConfig, SchemaName, SearchConfig, Task,
 };
 use server::doctor::{self, client};
 use server::engine;
@@ -106,7 +106,7 @@ async fn run() -> Exit {
         Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
-        Task::Schema(Schema::Scenario) => print(&scripted::SCHEMA),
+        Task::Schema(SchemaName::Scenario) => print(&scripted::SCHEMA),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
             let mut script = Vec::new();
@@ -193,7 +193,7 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
         _ = stops.next() => return Ok(success(true)), // no interaction runs yet
     };
     let urls = parts.urls.clone();
-    let banner = banner::Server { config: &config, urls: &urls, scenarios: parts.scenarios };
+    let banner = banner::Banner { config: &config, urls: &urls, scenarios: parts.scenarios };
     let ready = |description: &Description| {
         banner.announce(description);
         announce(&format!("belljar listening on {}", urls[0]));
@@ -445,7 +445,7 @@ fn models(
             writers.insert(folder, Arc::new(writer));
         }
     }
-    let shared = Shared::load(config.scenarios.as_deref(), Arc::clone(additions))?;
+    let shared = SharedParts::load(config.scenarios.as_deref(), Arc::clone(additions))?;
     let routes = config.models.iter().map(|rule| {
         let backend = rule.backend.build(&shared)?;
         let record = rule.record.as_deref();

@@ -61,10 +61,10 @@ impl fmt::Debug for Namespace {
 
 /// A value for each namespace, created on first use.
 #[derive(Debug, Default)]
-pub struct PerNamespace<T>(Mutex<Inner<T>>);
+pub struct PerNamespace<T>(Mutex<NamespaceValues<T>>);
 
 #[derive(Debug, Default)]
-struct Inner<T> {
+struct NamespaceValues<T> {
     values: HashMap<Namespace, (u64, T)>,
     /// Number of uses so far, to find the least recently used namespace.
     uses: u64,
@@ -96,7 +96,7 @@ impl<T: Default> PerNamespace<T> {
     }
 }
 
-impl<T> Inner<T> {
+impl<T> NamespaceValues<T> {
     /// Drops this owner's least recently used namespace if the owner is at the limit.
     fn make_room(&mut self, owner: &Owner) {
         let of_owner = self.values.iter().filter(|(namespace, _)| namespace.owner == *owner);

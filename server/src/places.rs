@@ -26,7 +26,7 @@ pub struct OwnersPlaces {
 
 /// A place, free again when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct TakenPlace {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
@@ -51,10 +51,10 @@ impl Places {
 
 impl OwnersPlaces {
     /// Waits for a place of this owner, then for one of all.
-    pub async fn take(&self) -> Place {
+    pub async fn take(&self) -> TakenPlace {
         let closed = "the semaphores are never closed";
         let own = Arc::clone(&self.own).acquire_owned().await.expect(closed);
-        Place { _own: own, _all: Arc::clone(&self.all).acquire_owned().await.expect(closed) }
+        TakenPlace { _own: own, _all: Arc::clone(&self.all).acquire_owned().await.expect(closed) }
     }
 }
 

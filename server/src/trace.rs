@@ -28,7 +28,7 @@ struct Seen {
 
 /// The collected facts.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct RequestFacts {
     /// What answered, if no model did.
     pub by: Option<&'static str>,
     pub result: RequestOutcome,
@@ -40,12 +40,12 @@ impl Trace {
         CURRENT.scope(self.clone(), carried_out).await
     }
 
-    pub fn found(&self) -> Found {
+    pub fn found(&self) -> RequestFacts {
         let seen = self.seen();
         let mut result = seen.note.as_ref().map(JournalHandle::outcome_so_far).unwrap_or_default();
         result.runs += seen.runs;
         result.failed_runs += seen.failed_runs;
-        Found { by: seen.by, result }
+        RequestFacts { by: seen.by, result }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

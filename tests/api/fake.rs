@@ -14,7 +14,7 @@ use axum::routing::post;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server::backend::gemini::{self, Execution, Gemini};
-use server::backend::openai::{Has, Model, OpenAi};
+use server::backend::openai::{Has, OpenAi, OpenAiModel};
 use server::backend::upstream::Address;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -87,7 +87,7 @@ impl Fake {
             key: Some("sk-geheim".to_owned().into()),
             silence: Duration::from_secs(1),
         };
-        let model = Model { name: Some("upstream-name".into()), tools, images };
+        let model = OpenAiModel { name: Some("upstream-name".into()), tools, images };
         OpenAi::new(address, model).expect("there is no TLS to set up")
     }
 
@@ -101,7 +101,7 @@ impl Fake {
             key: Some("sk-geheim".to_owned().into()),
             silence: Duration::from_secs(1),
         };
-        let model = gemini::Model { name: Some("upstream-name".into()), execution };
+        let model = gemini::GeminiModel { name: Some("upstream-name".into()), execution };
         Gemini::new(address, model).expect("there is no TLS to set up")
     }
 

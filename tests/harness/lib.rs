@@ -29,7 +29,8 @@ use server::sandbox::Sandbox;
 use server::search::Search;
 use server::store::{FileLimits, Store};
 use server::{
-    AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, RunError, Settings,
+    AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, ServeError,
+    Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -78,7 +79,7 @@ pub struct Builder {
 pub struct TestServer {
     client: Client,
     shutdown: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<(), RunError>>,
+    task: JoinHandle<Result<(), ServeError>>,
     _data: tempfile::TempDir,
 }
 
@@ -268,7 +269,7 @@ impl TestServer {
     }
 
     /// Stops the server as a signal would, and waits for its end.
-    pub async fn stop(mut self) -> Result<(), RunError> {
+    pub async fn stop(mut self) -> Result<(), ServeError> {
         drop(self.shutdown.take());
         (&mut self.task).await.expect("the server does not panic")
     }

@@ -3,7 +3,7 @@
 /// One byte, sent in a message of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Command {
+pub enum InitCommand {
     /// Stop every other process of the cell. Answered by the same byte once that is done, or by
     /// [`REFUSED`] if it is impossible.
     Stop = b's',

@@ -13,7 +13,7 @@
 #[expect(unsafe_code, reason = "one function per system call, and the entry point")]
 mod kernel;
 
-use init::{Command, REFUSED};
+use init::{InitCommand, REFUSED};
 use kernel::Failed;
 
 extern "C" fn main() -> ! {
@@ -36,8 +36,8 @@ fn run() -> Result<(), Failed> {
 }
 
 fn obey(command: u8) {
-    const STOP: u8 = Command::Stop as u8;
-    const CONTINUE: u8 = Command::Continue as u8;
+    const STOP: u8 = InitCommand::Stop as u8;
+    const CONTINUE: u8 = InitCommand::Continue as u8;
     let done = match command {
         STOP => signal_all(libc::SIGSTOP),
         CONTINUE => signal_all(libc::SIGCONT),

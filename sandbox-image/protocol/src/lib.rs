@@ -23,5 +23,6 @@ mod message;
 pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
 pub use limit::{CellLimits, Limit, size};
 pub use message::{
-    Description, Finished, Layer, MAX_INPUT_FILES, Outcome, Refusal, Reply, Request, Tier, Usage,
+    Description, Layer, MAX_INPUT_FILES, Refusal, ResourceUsage, RunOutcome, RunResult, Tier,
+    WardenReply, WardenRequest,
 };

@@ -12,7 +12,7 @@ pub const MAX_INPUT_FILES: usize = 100;
 
 /// A request from the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Request {
+pub enum WardenRequest {
     /// Asks for the warden's state and isolation. Answered by [`Reply::Description`].
     Describe,
     /// Opens a new cell. Answered by [`Reply::Opened`] or [`Reply::Refused`]; requests that were sent
@@ -45,7 +45,7 @@ pub enum Request {
 
 /// A reply of the warden.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Reply {
+pub enum WardenReply {
     Description(Description),
     Opened {
         tier: Tier,
@@ -72,16 +72,16 @@ pub enum Reply {
         /// Path in the work directory. Bytes that are not UTF-8 are replaced.
         path: String,
     },
-    Finished(Finished),
+    Finished(RunResult),
     /// Nothing was executed.
     Refused(Refusal),
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finished {
-    pub outcome: Outcome,
-    pub usage: Usage,
+pub struct RunResult {
+    pub outcome: RunOutcome,
+    pub usage: ResourceUsage,
     /// The cell is lost: the next `Run` on this connection is refused. Open another connection.
     pub cell_lost: bool,
     /// Images omitted because of the limits on number or size.
@@ -94,7 +94,7 @@ pub struct Finished {
 /// The result of a run. All but `Ok` and `Raised` are observed from outside the cell. Those two are
 /// reported by the code's process, which could fake them anyway by catching the exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum RunOutcome {
     Ok,
     /// An uncaught exception; its traceback is on stderr.
     Raised {
@@ -115,20 +115,20 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl RunOutcome {
     /// The limit that ended the run, if any.
     pub fn limit(&self) -> Option<Limit> {
         match self {
-            Outcome::Raised { limit } => *limit,
-            Outcome::Stopped { limit } => Some(*limit),
-            Outcome::Ok | Outcome::Exited { .. } | Outcome::Signalled { .. } => None,
+            RunOutcome::Raised { limit } => *limit,
+            RunOutcome::Stopped { limit } => Some(*limit),
+            RunOutcome::Ok | RunOutcome::Exited { .. } | RunOutcome::Signalled { .. } => None,
         }
     }
 }
 
 /// Resources that a run used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Usage {
+pub struct ResourceUsage {
     pub wall_us: u64,
     /// Processor time of all processes together.
     pub cpu_us: u64,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use protocol::{Description, Reply, Request};
+use protocol::{Description, WardenReply, WardenRequest};
 use tokio::net::UnixStream;
 
 /// A working warden answers in well under a millisecond.
@@ -12,13 +12,13 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Options of the health check.
 #[derive(Debug, clap::Args)]
-pub struct Settings {
+pub struct HealthOptions {
     /// Socket of the warden.
     #[arg(long)]
     socket: PathBuf,
 }
 
-pub fn ask(settings: &Settings) -> anyhow::Result<()> {
+pub fn ask(settings: &HealthOptions) -> anyhow::Result<()> {
     let description = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -34,13 +34,13 @@ pub fn ask(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn describe(settings: &Settings) -> anyhow::Result<Description> {
+async fn describe(settings: &HealthOptions) -> anyhow::Result<Description> {
     let mut stream = UnixStream::connect(&settings.socket)
         .await
         .with_context(|| format!("could not connect to {}", settings.socket.display()))?;
-    protocol::write(&mut stream, &Request::Describe, &[]).await?;
+    protocol::write(&mut stream, &WardenRequest::Describe, &[]).await?;
     match protocol::read(&mut stream).await? {
-        (Reply::Description(description), _) => Ok(description),
+        (WardenReply::Description(description), _) => Ok(description),
         (reply, _) => bail!("unexpected answer: {reply:?}"),
     }
 }

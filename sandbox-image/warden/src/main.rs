@@ -29,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
 #[command(name = "belljar-warden", version, about = "Runs the sandboxes of one machine.")]
-struct Arguments {
+struct WardenArguments {
     #[command(subcommand)]
     command: Action,
 }
@@ -37,9 +37,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Listen on a Unix socket and run code in sandboxes.
-    Serve(Box<serve::Settings>),
+    Serve(Box<serve::WardenSettings>),
     /// Check whether a warden is ready to run code. Fails if it is not.
-    Health(health::Settings),
+    Health(health::HealthOptions),
     /// Print the seccomp profile for the container that the warden runs in.
     SeccompProfile,
     /// Print the system calls that code can make, each with its reason.
@@ -65,7 +65,7 @@ struct ZygoteArguments {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let done = match WardenArguments::parse().command {
         Action::Serve(settings) => {
             set_up_log();
             serve::serve(*settings)

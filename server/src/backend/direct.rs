@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::kind::{self, BackendConfig, Kind, Shared};
+use super::kind::{self, BackendConfig, BackendKind, SharedParts};
 use super::markdown::{self, Language};
 use super::{Backend, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext};
 use crate::interaction::Step;
 
-pub const KIND: Kind = Kind {
+pub const KIND: BackendKind = BackendKind {
     name: "direct",
     without_table: Some("direct"),
     configure: |keys, _| {
@@ -34,7 +34,7 @@ impl BackendConfig for Direct {
         KIND.name.to_owned()
     }
 
-    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+    fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
         Ok(Arc::new(Direct))
     }
 }

@@ -13,11 +13,11 @@ use super::scripted::{AddedScenarios, BrokenScenarios, Scripted};
 use super::{Backend, direct, gemini, openai, replay, scripted};
 
 /// All kinds. The models of those that need no table are listed in this order.
-pub const KINDS: [&Kind; 5] =
+pub const KINDS: [&BackendKind; 5] =
     [&direct::KIND, &scripted::KIND, &openai::KIND, &gemini::KIND, &replay::KIND];
 
 #[derive(Debug)]
-pub struct Kind {
+pub struct BackendKind {
     /// Value of `backend` in a `[[model]]` table.
     pub name: &'static str,
     /// Pattern of the models that it answers for without a table.
@@ -44,30 +44,30 @@ pub trait BackendConfig: fmt::Debug + Send + Sync {
         None
     }
 
-    fn build(&self, shared: &Shared) -> anyhow::Result<Arc<dyn Backend>>;
+    fn build(&self, shared: &SharedParts) -> anyhow::Result<Arc<dyn Backend>>;
 }
 
 /// What the backends of a server share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedParts {
     /// The scenarios of the server.
     pub scripted: Arc<Scripted>,
     /// Scenarios that clients add.
     pub additions: Arc<AddedScenarios>,
 }
 
-impl Shared {
+impl SharedParts {
     /// Reads the folder of scenarios, if there is one.
     pub fn load(
         scenarios: Option<&Path>,
         additions: Arc<AddedScenarios>,
-    ) -> Result<Shared, BrokenScenarios> {
+    ) -> Result<SharedParts, BrokenScenarios> {
         let scripted = match scenarios {
             Some(folder) => Scripted::load(folder).map_err(BrokenScenarios::of(folder))?,
             None => Scripted::from_scenarios(Vec::new()),
         };
         let scripted = Arc::new(scripted.with_additions(Arc::clone(&additions)));
-        Ok(Shared { scripted, additions })
+        Ok(SharedParts { scripted, additions })
     }
 }
 

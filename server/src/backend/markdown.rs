@@ -32,7 +32,7 @@ pub enum Language {
 
 /// A line that opens a block.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct BlockOpening {
     /// Length in bytes of the text before the opening.
     pub at: usize,
     pub language: Language,
@@ -49,7 +49,7 @@ pub enum Closing {
 }
 
 /// The block that a line opens. A backtick fence may follow text: "Run this: ```python".
-pub fn opening(line: &str) -> Option<Opening> {
+pub fn opening(line: &str) -> Option<BlockOpening> {
     let indent = line.len() - line.trim_start().len();
     if let Some(opening) = opening_tag(line, indent) {
         return Some(opening);
@@ -67,12 +67,17 @@ pub fn opening(line: &str) -> Option<Opening> {
         let is_block = !code.contains(mark) && !code.trim().is_empty();
         let first = (is_block && language != Language::Unnamed)
             .then(|| (format!("{}\n", code.trim()), true));
-        return Some(Opening { at: text_before(line, at), language, closing, first: Some(first?) });
+        return Some(BlockOpening {
+            at: text_before(line, at),
+            language,
+            closing,
+            first: Some(first?),
+        });
     }
     if !is_alone && language == Language::Unnamed {
         return None;
     }
-    Some(Opening { at: text_before(line, at), language, closing, first: None })
+    Some(BlockOpening { at: text_before(line, at), language, closing, first: None })
 }
 
 /// White space before a fence is not text.
@@ -80,7 +85,7 @@ fn text_before(line: &str, at: usize) -> usize {
     if line[..at].trim().is_empty() { 0 } else { at }
 }
 
-fn opening_tag(line: &str, indent: usize) -> Option<Opening> {
+fn opening_tag(line: &str, indent: usize) -> Option<BlockOpening> {
     let text = &line[indent..];
     let (tag, end) = TAGS.iter().find(|(tag, _)| starts_with(text, tag))?;
     let closing = Closing::Tag(end);
@@ -90,7 +95,7 @@ fn opening_tag(line: &str, indent: usize) -> Option<Opening> {
         Some(code) => Some((format!("{code}\n"), true)),
         None => Some((format!("{rest}\n"), false)),
     };
-    Some(Opening { at: 0, language: Language::Python, closing, first })
+    Some(BlockOpening { at: 0, language: Language::Python, closing, first })
 }
 
 fn starts_with(text: &str, lower: &str) -> bool {

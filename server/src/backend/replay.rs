@@ -6,31 +6,31 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Backend;
-use super::kind::{self, BackendConfig, Kind, Shared};
+use super::kind::{self, BackendConfig, BackendKind, SharedParts};
 use super::scripted::{BrokenScenarios, Scripted};
 
-pub const KIND: Kind = Kind {
+pub const KIND: BackendKind = BackendKind {
     name: "replay",
     without_table: None,
     configure: |keys, _| {
-        let Keys { folder } = kind::read(keys)?;
+        let ReplayKeys { folder } = kind::read(keys)?;
         let folder = folder.ok_or("missing folder: the path of its recordings")?;
-        Ok(Arc::new(Config { folder }))
+        Ok(Arc::new(ReplayConfig { folder }))
     },
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+struct ReplayKeys {
     folder: Option<PathBuf>,
 }
 
 #[derive(Debug)]
-struct Config {
+struct ReplayConfig {
     folder: PathBuf,
 }
 
-impl BackendConfig for Config {
+impl BackendConfig for ReplayConfig {
     fn shown(&self) -> String {
         format!("{} {}", KIND.name, self.folder.display())
     }
@@ -39,7 +39,7 @@ impl BackendConfig for Config {
         Some(&self.folder)
     }
 
-    fn build(&self, shared: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+    fn build(&self, shared: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
         let replay = Scripted::replay(&self.folder).map_err(BrokenScenarios::of(&self.folder))?;
         Ok(Arc::new(replay.listed_in(&shared.additions)))
     }

@@ -52,13 +52,13 @@ pub struct Fault {
     /// How often it happens in one namespace.
     times: Option<u64>,
 
-    status: Option<Status>,
+    status: Option<FaultStatus>,
     message: Option<String>,
-    retry_after: Option<Time>,
+    retry_after: Option<FaultTime>,
     /// Before anything else happens.
-    delay: Option<Time>,
+    delay: Option<FaultTime>,
     /// Before each event of a stream.
-    between_events: Option<Time>,
+    between_events: Option<FaultTime>,
     drop_after_events: Option<u64>,
     drop_after_bytes: Option<u64>,
     /// Number of the event whose JSON is truncated, from 1.
@@ -83,11 +83,11 @@ struct Chance(f64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u16")]
-pub struct Status(pub FailureKind);
+pub struct FaultStatus(pub FailureKind);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Time(pub Duration);
+pub struct FaultTime(pub Duration);
 
 /// Changes to the body of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Fault {
 
     /// The error response that replaces the answer.
     pub fn failure(&self) -> Option<Failure> {
-        let Status(kind) = self.status?;
+        let FaultStatus(kind) = self.status?;
         let message = self.message.clone().unwrap_or_else(|| "A fault was requested.".to_owned());
         let retry_after = self.retry_after.map(|time| time.0);
         Some(Failure { kind, message, retry_after, delivery: FailureDelivery::HttpError })
@@ -232,12 +232,12 @@ impl TryFrom<f64> for Chance {
     }
 }
 
-impl TryFrom<u16> for Status {
+impl TryFrom<u16> for FaultStatus {
     type Error = String;
 
-    fn try_from(number: u16) -> Result<Status, String> {
+    fn try_from(number: u16) -> Result<FaultStatus, String> {
         let found = STATUSES.iter().find(|(status, _)| *status == number);
-        found.map(|(_, kind)| Status(*kind)).ok_or_else(|| {
+        found.map(|(_, kind)| FaultStatus(*kind)).ok_or_else(|| {
             let known: Vec<String> =
                 STATUSES.iter().map(|(status, _)| status.to_string()).collect();
             format!("unknown status {number}: expected one of {}", known.join(", "))
@@ -245,12 +245,12 @@ impl TryFrom<u16> for Status {
     }
 }
 
-impl TryFrom<String> for Time {
+impl TryFrom<String> for FaultTime {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Time, String> {
+    fn try_from(text: String) -> Result<FaultTime, String> {
         match humantime::parse_duration(&text) {
-            Ok(time) if time <= MAX_TIME => Ok(Time(time)),
+            Ok(time) if time <= MAX_TIME => Ok(FaultTime(time)),
             Ok(_) => Err(format!("invalid time `{text}`: the maximum is {} s", MAX_TIME.as_secs())),
             Err(_) => {
                 Err(format!("invalid time `{text}`: expected a duration such as `500ms` or `2s`"))

@@ -44,7 +44,7 @@ pub enum Where {
 
 /// Description of a quirk.
 #[derive(Debug, Clone, Copy)]
-pub struct About {
+pub struct QuirkDescription {
     pub quirk: Quirk,
     pub name: &'static str,
     /// The issue or change that describes it.
@@ -54,8 +54,8 @@ pub struct About {
 }
 
 /// All quirks, in the order in which `belljar doctor --client` tests them.
-pub const QUIRKS: [About; 18] = [
-    About {
+pub const QUIRKS: [QuirkDescription; 18] = [
+    QuirkDescription {
         quirk: Quirk::SeveralResults,
         name: "several_results",
         issue: "https://github.com/vercel/ai/issues/11485",
@@ -63,14 +63,14 @@ pub const QUIRKS: [About; 18] = [
         what: "one `executableCode` followed by two `codeExecutionResult`s, all without an id: \
                the printed output, and the error",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::CodeTwice,
         name: "code_twice",
         issue: "https://github.com/pydantic/pydantic-ai/pull/3396",
         place: Where::GenerateStream,
         what: "the chunk with the `executableCode` comes twice",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::PictureBeforeResult,
         name: "picture_before_result",
         // No issue contains such a response; this one is about images of code that were lost.
@@ -78,84 +78,84 @@ pub const QUIRKS: [About; 18] = [
         place: Where::Generate,
         what: "the image that the code made comes before the `codeExecutionResult`",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::MalformedFunctionCall,
         name: "malformed_function_call",
         issue: "https://github.com/vercel/ai/pull/5039",
         place: Where::Generate,
         what: "`MALFORMED_FUNCTION_CALL` with an empty object as content",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::CandidateWithoutContent,
         name: "candidate_without_content",
         issue: "https://github.com/pydantic/pydantic-ai/pull/3300",
         place: Where::Generate,
         what: "`MALFORMED_FUNCTION_CALL` without any content, model or id",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::UnexpectedToolCall,
         name: "unexpected_tool_call",
         issue: "https://github.com/epam/ai-dial-adapter-vertexai/issues/325",
         place: Where::Generate,
         what: "a call of an undeclared function, with `UNEXPECTED_TOOL_CALL`",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::StopWithoutParts,
         name: "stop_without_parts",
         issue: "https://github.com/google-gemini/deprecated-generative-ai-python/issues/744",
         place: Where::Generate,
         what: "`STOP` with a content that has only a role",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::BlockedPrompt,
         name: "blocked_prompt",
         issue: "https://github.com/vercel/ai/issues/19758",
         place: Where::Generate,
         what: "no candidate, and a `promptFeedback` with the reason",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::ChunkWithoutContent,
         name: "chunk_without_content",
         issue: "https://github.com/BerriAI/litellm/issues/28884",
         place: Where::GenerateStream,
         what: "a chunk in the middle whose candidate has metadata but neither content nor finish reason",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::StopInEveryChunk,
         name: "stop_in_every_chunk",
         issue: "https://github.com/songquanpeng/one-api/issues/1408",
         place: Where::GenerateStream,
         what: "every chunk has `STOP`, and the stream continues",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::EarlyFinish,
         name: "early_finish",
         issue: "https://github.com/0xPlaygrounds/rig/pull/2328",
         place: Where::GenerateStream,
         what: "the chunk with the `codeExecutionResult` has `STOP`, and the answer follows",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::LeadingFinish,
         name: "leading_finish",
         issue: "https://github.com/Chevey339/kelivo/issues/1003",
         place: Where::GenerateStream,
         what: "two chunks with `STOP` and without parts, the first and the last of the stream",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::FinishAlone,
         name: "finish_alone",
         issue: "https://github.com/agentjido/req_llm/issues/638",
         place: Where::GenerateStream,
         what: "a last chunk with only the finish reason and the token counts, without content",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::CutShort,
         name: "cut_short",
         issue: "https://github.com/tashfeenahmed/freellmapi/pull/1288",
         place: Where::GenerateStream,
         what: "a stream that ends without error, and without a finish reason in any chunk",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::BareError,
         name: "bare_error",
         issue: "https://github.com/googleapis/js-genai/issues/1973",
@@ -163,7 +163,7 @@ pub const QUIRKS: [About; 18] = [
         what: "a stream that ends after its second event with an error as a bare line of JSON; \
                without a stream, 400 `prohibited_content`",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::UnknownEvents,
         name: "unknown_events",
         issue: "https://github.com/CopilotKit/aimock/issues/277",
@@ -171,14 +171,14 @@ pub const QUIRKS: [About; 18] = [
         what: "events with the names used before May 2026, none of which a current client \
                knows",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::CompletedWithoutSteps,
         name: "completed_without_steps",
         issue: "https://github.com/mozilla-ai/any-llm/pull/1383",
         place: Where::InteractionsStream,
         what: "`interaction.completed` without the steps, which is how Belljar always sends it",
     },
-    About {
+    QuirkDescription {
         quirk: Quirk::NoCompletedEvent,
         name: "no_completed_event",
         issue: "https://github.com/LionSR/TeXRA/pull/6550",
@@ -188,7 +188,7 @@ pub const QUIRKS: [About; 18] = [
 ];
 
 impl Quirk {
-    pub fn about(self) -> &'static About {
+    pub fn about(self) -> &'static QuirkDescription {
         QUIRKS.iter().find(|about| about.quirk == self).expect("every quirk has a row")
     }
 }

@@ -8,7 +8,7 @@ use server::config::{Config, DataDir, LogFormat, SandboxConfig, time_text};
 use tracing::Level;
 
 /// Facts that are known once the server is built.
-pub struct Server<'s> {
+pub struct Banner<'s> {
     pub config: &'s Config,
     /// One per address; the first is the preferred one.
     pub urls: &'s [String],
@@ -16,7 +16,7 @@ pub struct Server<'s> {
     pub scenarios: usize,
 }
 
-impl Server<'_> {
+impl Banner<'_> {
     /// Prints lines for people, or logs one event in the JSON format.
     pub fn announce(&self, description: &Description) {
         if !tracing::enabled!(Level::INFO) {

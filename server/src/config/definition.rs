@@ -11,7 +11,7 @@ use super::Config;
 use super::flags::LogFormat;
 use super::search;
 use crate::listen::ListenAddress;
-use crate::parse::units::{RunTime, Size, Time};
+use crate::parse::units::{ByteSize, RunTime, TimeSpan};
 use crate::recording::RecordMode;
 
 /// A setting, beside its type and its option.
@@ -157,7 +157,7 @@ macro_rules! settings {
             }
 
             /// The settings of the environment.
-            pub(super) fn from_variables(variables: &Sources<'_>) -> Result<Given, ConfigError> {
+            pub(super) fn from_variables(variables: &Environment<'_>) -> Result<Given, ConfigError> {
                 Ok(Given {
                     $( $name: variables.parsed(stringify!($name))?, )*
                     $( $table: None, )*
@@ -197,10 +197,10 @@ from_variable_by_from_str!(
     PathBuf,
     RecordMode,
     RunTime,
-    Size,
+    ByteSize,
     String,
     Tier,
-    Time,
+    TimeSpan,
     search::Setting,
     u32,
     u64
@@ -226,20 +226,20 @@ impl FromVariable for Vec<String> {
 /// Text that may contain commas. In a variable, each is a line of its own.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Line(pub String);
+pub struct TextLine(pub String);
 
-impl FromStr for Line {
+impl FromStr for TextLine {
     type Err = std::convert::Infallible;
 
-    fn from_str(text: &str) -> Result<Line, Self::Err> {
-        Ok(Line(text.to_owned()))
+    fn from_str(text: &str) -> Result<TextLine, Self::Err> {
+        Ok(TextLine(text.to_owned()))
     }
 }
 
-impl FromVariable for Vec<Line> {
-    fn from_variable(text: &str) -> Result<Vec<Line>, String> {
+impl FromVariable for Vec<TextLine> {
+    fn from_variable(text: &str) -> Result<Vec<TextLine>, String> {
         let lines = text.lines().filter(|line| !line.is_empty());
-        Ok(lines.map(|line| Line(line.to_owned())).collect())
+        Ok(lines.map(|line| TextLine(line.to_owned())).collect())
     }
 }
 

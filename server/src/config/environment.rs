@@ -7,7 +7,7 @@ use super::definition::{FromVariable, variable_of};
 use super::{Colour, ConfigError, FormerName, renamed};
 
 /// The environment and the names of the given options. Tests pass their own.
-pub struct Sources<'s> {
+pub struct Environment<'s> {
     /// The value of a variable.
     pub variable: &'s dyn Fn(&str) -> Option<String>,
     /// Settings that the command line sets.
@@ -16,7 +16,7 @@ pub struct Sources<'s> {
     pub former_names: BTreeSet<FormerName>,
 }
 
-impl Sources<'_> {
+impl Environment<'_> {
     /// The variable of a setting, also under its former name. An empty one counts as unset.
     pub fn setting(&self, name: &str) -> Option<String> {
         let set = |variable: String| (self.variable)(&variable).filter(|value| !value.is_empty());

@@ -7,7 +7,7 @@ use super::settings::Given;
 use super::{ConfigError, FormerName, names, renamed};
 
 #[derive(Debug, Default)]
-pub struct File {
+pub struct ConfigFile {
     pub given: Given,
     /// The settings that the file contains.
     pub names: BTreeSet<String>,
@@ -15,8 +15,8 @@ pub struct File {
     pub former_names: BTreeSet<FormerName>,
 }
 
-impl File {
-    pub fn read(path: &Path) -> Result<File, ConfigError> {
+impl ConfigFile {
+    pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
         let mistake = |error: toml::de::Error| ConfigError::Syntax {
@@ -26,7 +26,7 @@ impl File {
         let given = toml::from_str(&text).map_err(mistake)?;
         let table: toml::Table = toml::from_str(&text).map_err(mistake)?;
         let names = table.keys().map(|key| renamed::new_name(key).to_owned()).collect();
-        Ok(File { given, names, former_names: renamed::keys(&table) })
+        Ok(ConfigFile { given, names, former_names: renamed::keys(&table) })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::Given;
-use crate::parse::units::Time;
+use crate::parse::units::TimeSpan;
 
 /// Self-hosted server for Gemini's code execution, with the model of your choice and a real
 /// sandbox.
@@ -27,7 +27,7 @@ pub enum Command {
     /// The server listens on a free port and keeps no data. The command finds it through
     /// GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY, which Google's SDKs read. `belljar exec` exits
     /// with the command's exit code.
-    Exec(Exec),
+    Exec(ExecArguments),
     /// Check the sandbox on this machine; with --client, test a client against failures
     ///
     /// With --client, runs the command as `belljar exec` does: once without failures, then once
@@ -52,7 +52,7 @@ pub enum Command {
     /// Print the JSON Schema of a file format
     Schema {
         #[command(subcommand)]
-        of: Schema,
+        of: SchemaName,
     },
     /// Print a completion script for a shell
     Completions {
@@ -104,7 +104,7 @@ impl std::str::FromStr for LogFormat {
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Schema {
+pub enum SchemaName {
     /// Scenario files, for editors that complete and check them
     Scenario,
 }
@@ -122,7 +122,7 @@ pub struct Verify {
 }
 
 #[derive(Debug, Args)]
-pub struct Exec {
+pub struct ExecArguments {
     #[command(flatten)]
     pub given: Given,
     /// Command to run, with its arguments
@@ -139,7 +139,7 @@ pub struct Doctor {
     pub client: bool,
     /// Time limit of each run of the command [default: 120s]
     #[arg(long, value_name = "TIME", requires = "client")]
-    pub client_timeout: Option<Time>,
+    pub client_timeout: Option<TimeSpan>,
     /// Command to run, with its arguments
     #[arg(last = true, requires = "client", value_name = "COMMAND")]
     pub command: Vec<OsString>,

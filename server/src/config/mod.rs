@@ -37,17 +37,17 @@ use crate::engine::FetchFrom;
 use crate::http::Hosts;
 use crate::interaction::Limits;
 use crate::listen::ListenAddress;
-use crate::parse::units::Time;
+use crate::parse::units::TimeSpan;
 use crate::recording::RecordMode;
 use crate::redaction::Secrets;
 use crate::search::FolderLimits;
 use crate::store::FileLimits;
-use environment::Sources;
-use file::File;
+use environment::Environment;
+use file::ConfigFile;
 
 pub use crate::parse::units::{size_text, time_text};
 pub use error::ConfigError;
-pub use flags::{LogFormat, Schema};
+pub use flags::{LogFormat, SchemaName};
 pub use help::command;
 pub use names::{check as check_variables, nearest};
 pub use renamed::FormerName;
@@ -148,17 +148,17 @@ impl Config {
         Secrets::new(self.api_keys.iter().chain(of_models).cloned())
     }
 
-    fn of_serve(command_line: Given, sources: &Sources<'_>) -> Result<Config, ConfigError> {
+    fn of_serve(command_line: Given, sources: &Environment<'_>) -> Result<Config, ConfigError> {
         Config::read(command_line, sources).map(|(config, _)| config)
     }
 
     /// Configuration for `exec`. Several servers may run at once, so the port and the folder of
     /// `serve` are ignored. The log is quiet because the terminal belongs to the command.
-    fn of_exec(command_line: Given, sources: &Sources<'_>) -> Result<Config, ConfigError> {
+    fn of_exec(command_line: Given, sources: &Environment<'_>) -> Result<Config, ConfigError> {
         let mut given = command_line.only(&sources.options).with_opposites();
         given.listen.get_or_insert(ListenAddress::loopback(0));
         // The command has ended, so no client waits for a response.
-        given.shutdown_grace.get_or_insert(Time::seconds(0));
+        given.shutdown_grace.get_or_insert(TimeSpan::seconds(0));
         given.ephemeral.get_or_insert(true);
         // A server for one command is for tests, so the `control` setting of `serve` is ignored.
         given.control.get_or_insert(true);
@@ -170,7 +170,7 @@ impl Config {
     /// Also returns the names of the settings in the file.
     fn read(
         command_line: Given,
-        sources: &Sources<'_>,
+        sources: &Environment<'_>,
     ) -> Result<(Config, BTreeSet<String>), ConfigError> {
         Config::complete(command_line.only(&sources.options).with_opposites(), sources)
     }
@@ -178,10 +178,10 @@ impl Config {
     /// Completes the options by the variables and the file.
     fn complete(
         command_line: Given,
-        sources: &Sources<'_>,
+        sources: &Environment<'_>,
     ) -> Result<(Config, BTreeSet<String>), ConfigError> {
         let given = command_line.or(Given::from_variables(sources)?.with_opposites());
-        let file = given.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let file = given.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
         let given = given.or(file.given.with_opposites());
         let former_names = sources.former_names.iter().cloned().chain(file.former_names).collect();
         let config = Config::check(given, sources, former_names)?.with_recordings_apart()?;
@@ -190,7 +190,7 @@ impl Config {
 
     fn check(
         given: Given,
-        sources: &Sources<'_>,
+        sources: &Environment<'_>,
         former_names: BTreeSet<FormerName>,
     ) -> Result<Config, ConfigError> {
         let api_keys = given.api_keys.clone().unwrap_or_default().0;
@@ -260,7 +260,7 @@ impl Config {
     }
 }
 
-fn data_dir(given: &Given, sources: &Sources<'_>) -> Result<DataDir, ConfigError> {
+fn data_dir(given: &Given, sources: &Environment<'_>) -> Result<DataDir, ConfigError> {
     if given.ephemeral == Some(true) {
         return Ok(DataDir::Scratch);
     }
@@ -268,7 +268,7 @@ fn data_dir(given: &Given, sources: &Sources<'_>) -> Result<DataDir, ConfigError
     folder.map(DataDir::Folder).ok_or(ConfigError::NoDataDir)
 }
 
-fn sandbox(given: &Given, sources: &Sources<'_>) -> Result<SandboxConfig, ConfigError> {
+fn sandbox(given: &Given, sources: &Environment<'_>) -> Result<SandboxConfig, ConfigError> {
     if let Some(socket) = &given.sandbox_socket {
         return Ok(SandboxConfig::Socket(socket.clone()));
     }

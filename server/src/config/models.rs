@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::file::with_nearest;
 use super::{ConfigError, ModelRule, names};
-use crate::backend::kind::{KINDS, Kind, Variables};
+use crate::backend::kind::{BackendKind, KINDS, Variables};
 use crate::parse::glob;
 
 /// The keys of all kinds of backends.
@@ -14,8 +14,8 @@ const COMMON_KEYS: [&str; 3] = ["name", "backend", "record"];
 
 /// A `[[model]]` table.
 #[derive(Clone, Deserialize)]
-#[serde(try_from = "Written")]
-pub struct Table {
+#[serde(try_from = "PartialTable")]
+pub struct ModelTable {
     name: String,
     backend: String,
     record: Option<RecordWord>,
@@ -25,7 +25,7 @@ pub struct Table {
 
 /// A table that may lack a key.
 #[derive(Deserialize)]
-struct Written {
+struct PartialTable {
     name: Option<String>,
     backend: Option<String>,
     record: Option<RecordWord>,
@@ -33,22 +33,22 @@ struct Written {
     keys: toml::Table,
 }
 
-impl TryFrom<Written> for Table {
+impl TryFrom<PartialTable> for ModelTable {
     type Error = String;
 
-    fn try_from(table: Written) -> Result<Table, String> {
-        let Written { name, backend, record, keys } = table;
+    fn try_from(table: PartialTable) -> Result<ModelTable, String> {
+        let PartialTable { name, backend, record, keys } = table;
         let missing = |key: &str| match names::nearest(key, keys.keys().map(String::as_str)) {
             Some(written) => format!("unknown field `{written}`: did you mean `{key}`?"),
             None => format!("missing field `{key}`"),
         };
         let name = name.ok_or_else(|| missing("name"))?;
         let backend = backend.ok_or_else(|| missing("backend"))?;
-        Ok(Table { name, backend, record, keys })
+        Ok(ModelTable { name, backend, record, keys })
     }
 }
 
-impl std::fmt::Debug for Table {
+impl std::fmt::Debug for ModelTable {
     /// Omits the keys of the backend, which may contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} = {}", self.name, self.backend)
@@ -73,24 +73,24 @@ impl<'de> Deserialize<'de> for RecordWord {
 ///
 /// `record` applies to every model that does not set its own.
 pub fn rules(
-    tables: Vec<Table>,
+    tables: Vec<ModelTable>,
     record: Option<&Path>,
     variables: Variables<'_>,
 ) -> Result<Vec<ModelRule>, ConfigError> {
     let without_table = KINDS.iter().filter_map(|kind| {
         let (name, backend) = (kind.without_table?.to_owned(), kind.name.to_owned());
-        Some(Table { name, backend, record: None, keys: toml::Table::new() })
+        Some(ModelTable { name, backend, record: None, keys: toml::Table::new() })
     });
     tables.into_iter().chain(without_table).map(|table| table.rule(record, variables)).collect()
 }
 
-impl Table {
+impl ModelTable {
     fn rule(
         self,
         record: Option<&Path>,
         variables: Variables<'_>,
     ) -> Result<ModelRule, ConfigError> {
-        let Table { name, backend, record: own, keys } = self;
+        let ModelTable { name, backend, record: own, keys } = self;
         let wrong = |why: String| ConfigError::Model { name: name.clone(), why };
         glob::parse(&name).map_err(|error| wrong(error.to_string()))?;
         let kind = kind(&backend).map_err(wrong)?;
@@ -101,7 +101,7 @@ impl Table {
     }
 }
 
-fn kind(name: &str) -> Result<&'static Kind, String> {
+fn kind(name: &str) -> Result<&'static BackendKind, String> {
     let found = KINDS.into_iter().find(|kind| kind.name == name);
     found.ok_or_else(|| {
         let [others @ .., last] = KINDS.map(|kind| kind.name);

@@ -7,14 +7,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, SearchConfig};
-use crate::parse::units::{Size, Time};
+use crate::parse::units::{ByteSize, TimeSpan};
 use crate::search::FolderLimits;
 
 /// Default and maximum number of results of a query.
 const RESULTS: usize = 5;
 const MAX_RESULTS: usize = 20;
 /// Timeout of a query to a search engine.
-const TIMEOUT: Time = Time::seconds(10);
+const TIMEOUT: TimeSpan = TimeSpan::seconds(10);
 /// Limits of a searched folder.
 const LIMITS: FolderLimits = FolderLimits { files: 10_000, file_bytes: 10 << 20, bytes: 128 << 20 };
 /// Base URL of documents that have no public address.
@@ -23,17 +23,17 @@ const DOCUMENTS: &str = "document:///";
 /// The `[search]` table.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub struct SearchTable {
     provider: String,
     folder: Option<PathBuf>,
     /// URL of the search engine, or public base URL of the folder's documents.
     base_url: Option<String>,
     results: Option<usize>,
     #[serde(alias = "within")]
-    timeout: Option<Time>,
+    timeout: Option<TimeSpan>,
     max_files: Option<usize>,
-    max_file_bytes: Option<Size>,
-    max_bytes: Option<Size>,
+    max_file_bytes: Option<ByteSize>,
+    max_bytes: Option<ByteSize>,
 }
 
 /// The value of the setting.
@@ -43,7 +43,7 @@ pub enum Setting {
     /// other text is a folder.
     Short(String),
     /// Of the configuration file.
-    Table(Table),
+    Table(SearchTable),
 }
 
 impl FromStr for Setting {
@@ -56,7 +56,7 @@ impl FromStr for Setting {
 
 impl<'de> Deserialize<'de> for Setting {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Setting, D::Error> {
-        Table::deserialize(from).map(Setting::Table)
+        SearchTable::deserialize(from).map(Setting::Table)
     }
 }
 
@@ -66,18 +66,24 @@ impl Setting {
         let table = match self {
             Setting::Short(off) if off == "off" => return Ok(None),
             Setting::Short(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                Table { provider: "searxng".into(), base_url: Some(url), ..Table::default() }
+                SearchTable {
+                    provider: "searxng".into(),
+                    base_url: Some(url),
+                    ..SearchTable::default()
+                }
             }
-            Setting::Short(folder) => {
-                Table { provider: "folder".into(), folder: Some(folder.into()), ..Table::default() }
-            }
+            Setting::Short(folder) => SearchTable {
+                provider: "folder".into(),
+                folder: Some(folder.into()),
+                ..SearchTable::default()
+            },
             Setting::Table(table) => table,
         };
         table.config().map(Some).map_err(ConfigError::Search)
     }
 }
 
-impl Table {
+impl SearchTable {
     fn config(self) -> Result<SearchConfig, String> {
         let results = self.results.unwrap_or(RESULTS);
         if !(1..=MAX_RESULTS).contains(&results) {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use protocol::Tier;
 
-use super::definition::{ApiKeys, Definition, Line, settings};
-use super::environment::Sources;
+use super::definition::{ApiKeys, Definition, TextLine, settings};
+use super::environment::Environment;
 use super::flags::LogFormat;
 use super::{ConfigError, models, search, shown};
 use crate::chaos::fault::Fault;
 use crate::listen::ListenAddress;
-use crate::parse::units::{RunTime, Size, Time};
+use crate::parse::units::{ByteSize, RunTime, TimeSpan};
 use crate::recording::RecordMode;
 
 // Groups of `--help`.
@@ -26,7 +26,7 @@ pub const SANDBOX: &str = "Sandbox";
 pub const LIMITS: &str = "Limits";
 
 /// The retention of Google's paid tier.
-const RETENTION: Time = Time::hours(55 * 24);
+const RETENTION: TimeSpan = TimeSpan::hours(55 * 24);
 
 settings! {
 settings {
@@ -83,11 +83,11 @@ settings {
 
     /// How long uploaded files are kept
     #[arg(long, value_name = "TIME", help_heading = DATA, hide_short_help = true)]
-    file_lifetime: Time = Time::hours(48);
+    file_lifetime: TimeSpan = TimeSpan::hours(48);
 
     /// How long interactions are kept
     #[arg(long, value_name = "TIME", help_heading = DATA, hide_short_help = true)]
-    retention: Time = RETENTION;
+    retention: TimeSpan = RETENTION;
 
     /// Folder of scenario files for the scripted model
     #[arg(long, value_name = "DIR", help_heading = MODEL)]
@@ -105,7 +105,7 @@ settings {
     /// Regular expression for text that changes between runs, such as a date. Matches are left out
     /// of recordings and ignored in replay. May be repeated
     #[arg(long, value_name = "REGEX", help_heading = MODEL, hide_short_help = true)]
-    record_ignore: Vec<Line>, shown(shown::record_ignore);
+    record_ignore: Vec<TextLine>, shown(shown::record_ignore);
 
     /// Accept and record clients on other machines, which a recording server otherwise rejects
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = MODEL, hide_short_help = true)]
@@ -155,19 +155,19 @@ settings {
 
     /// Maximum size of a request
     #[arg(long, value_name = "SIZE", help_heading = LIMITS, hide_short_help = true)]
-    request_bytes: Size = Size(100 << 20);
+    request_bytes: ByteSize = ByteSize(100 << 20);
 
     /// Write timeout: disconnect a client that reads nothing of its response for this long
     #[arg(long, value_name = "TIME", help_heading = LIMITS, hide_short_help = true)]
-    write_timeout(formerly "stalled_after"): Time = Time::seconds(60);
+    write_timeout(formerly "stalled_after"): TimeSpan = TimeSpan::seconds(60);
 
     /// Maximum size of one uploaded file
     #[arg(long, value_name = "SIZE", help_heading = LIMITS, hide_short_help = true)]
-    max_upload_bytes(formerly "file_bytes"): Size = Size(2 << 30);
+    max_upload_bytes(formerly "file_bytes"): ByteSize = ByteSize(2 << 30);
 
     /// Maximum total size of the uploaded files of one API key
     #[arg(long, value_name = "SIZE", help_heading = LIMITS, hide_short_help = true)]
-    max_total_upload_bytes(formerly "files_bytes"): Size = Size(20 << 30);
+    max_total_upload_bytes(formerly "files_bytes"): ByteSize = ByteSize(20 << 30);
 
     #[arg(skip)]
     fetch_from: Vec<String>,
@@ -178,7 +178,7 @@ settings {
 
     /// How long a shutdown waits for running requests
     #[arg(long, value_name = "TIME", help_heading = SERVER, hide_short_help = true)]
-    shutdown_grace: Time = Time::seconds(10);
+    shutdown_grace: TimeSpan = TimeSpan::seconds(10);
 
     #[arg(skip)]
     #[serde(skip)]
@@ -195,7 +195,7 @@ settings {
     log_format: LogFormat = LogFormat::default();
 }
 tables {
-    model: Vec<models::Table>, shown(shown::models);
+    model: Vec<models::ModelTable>, shown(shown::models);
     fault: Vec<Fault>, shown(shown::faults);
 }
 }

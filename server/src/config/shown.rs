@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::definition::{Definition, option_of, variable_of};
-use super::environment::Sources;
+use super::environment::Environment;
 use super::settings::{DEFINITIONS, Given, TABLES};
 use super::{Config, ConfigError, DataDir, SandboxConfig, SearchConfig, time_text};
 use crate::parse::url::without_password;
@@ -20,7 +20,7 @@ const MOVED: [(&str, &str); 6] = [
 ];
 
 /// The output of `belljar config`: one line per setting.
-pub fn show(command_line: Given, sources: &Sources<'_>) -> Result<String, ConfigError> {
+pub fn show(command_line: Given, sources: &Environment<'_>) -> Result<String, ConfigError> {
     let (config, in_file) = Config::read(command_line, sources)?;
     let source = |setting: &str| {
         if sources.options.contains(setting) {

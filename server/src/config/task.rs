@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches as _};
 
-use super::environment::Sources;
-use super::flags::{self, Arguments, Command, Schema};
+use super::environment::Environment;
+use super::flags::{self, Arguments, Command, SchemaName};
 use super::{Config, ConfigError, SCENARIOS, help, renamed, shown};
 use crate::validate::Validate;
 use crate::verify::Changes;
@@ -29,7 +29,7 @@ pub enum Task {
     Validate(Vec<PathBuf>, Validate),
     /// Never empty.
     Verify(Config, Vec<PathBuf>, Changes),
-    Schema(Schema),
+    Schema(SchemaName),
     /// The effective settings, one per line.
     ShowConfig(String),
     Completions(clap_complete::Shell),
@@ -58,7 +58,7 @@ impl Task {
         help::check(&matches)?;
         let options = matches.subcommand().map(|(_, matches)| options(matches));
         let options = options.unwrap_or_default();
-        let sources = Sources { variable: &variable, options, former_names };
+        let sources = Environment { variable: &variable, options, former_names };
         Ok(match Arguments::from_arg_matches(&matches)?.command {
             Command::Config(given) => Task::ShowConfig(shown::show(given, &sources)?),
             Command::Completions { shell } => Task::Completions(shell),
@@ -86,7 +86,7 @@ impl Task {
                 let changes = if update { Changes::Accept } else { Changes::Refuse };
                 Task::Verify(Config::of_exec(given, &sources)?, paths, changes)
             }
-            Command::Exec(flags::Exec { given, command }) => {
+            Command::Exec(flags::ExecArguments { given, command }) => {
                 let exec = Exec { command, no_proxy: sources.no_proxy() };
                 Task::Exec(Config::of_exec(given, &sources)?, exec)
             }

@@ -39,7 +39,7 @@ struct Trial {
 
 /// Result of a test.
 #[derive(Debug)]
-enum Verdict {
+enum FaultVerdict {
     Survived,
     /// The command failed with this message.
     Failed(String),
@@ -77,15 +77,15 @@ pub async fn examine(
         let Trial { name, issue, .. } = &trial;
         let issue = issue.map(|issue| format!(" ({issue})")).unwrap_or_default();
         match attempt(&trial, command, within, server).await? {
-            Verdict::Survived => {
+            FaultVerdict::Survived => {
                 survived += 1;
                 writeln!(to, "survived  {name}{issue}")?;
             }
-            Verdict::Failed(why) => {
+            FaultVerdict::Failed(why) => {
                 failed += 1;
                 writeln!(to, "failed    {name}{issue}: {why}")?;
             }
-            Verdict::NotMet => {
+            FaultVerdict::NotMet => {
                 not_met += 1;
                 writeln!(to, "not met   {name}{issue}")?;
             }
@@ -135,14 +135,14 @@ async fn attempt(
     command: &Exec,
     within: Duration,
     server: &Server,
-) -> Result<Verdict, ClientError> {
+) -> Result<FaultVerdict, ClientError> {
     server.set_faults(&json!([trial.fault])).await?;
     let ended = run(command, within, server).await?;
     let happened = server.happened().await?;
     Ok(match ended {
-        Ok(()) if happened == 0 => Verdict::NotMet,
-        Ok(()) => Verdict::Survived,
-        Err(why) => Verdict::Failed(why),
+        Ok(()) if happened == 0 => FaultVerdict::NotMet,
+        Ok(()) => FaultVerdict::Survived,
+        Err(why) => FaultVerdict::Failed(why),
     })
 }
 

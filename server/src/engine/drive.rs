@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::prompt::Prepared;
+use super::prompt::Preparation;
 use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
 use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
@@ -21,10 +21,10 @@ impl Engine {
         &self,
         log: Arc<Log>,
         ids: Arc<Ids>,
-        prepared: Prepared,
+        prepared: Preparation,
         format: Option<ResponseFormat>,
     ) -> Run {
-        let Prepared { prompt, context, files, memory } = prepared;
+        let Preparation { prompt, context, files, memory } = prepared;
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();

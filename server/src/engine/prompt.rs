@@ -15,10 +15,10 @@ use crate::trace;
 
 /// What an interaction begins with.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Preparation {
     pub prompt: Prompt,
     pub context: RequestContext,
-    pub files: Vec<files::File>,
+    pub files: Vec<files::LoadedFile>,
     /// Reserves the memory of the earlier interactions.
     pub memory: Share,
 }
@@ -29,7 +29,7 @@ impl Engine {
         &self,
         namespace: &Namespace,
         request: &Request,
-    ) -> Result<Prepared, EngineError> {
+    ) -> Result<Preparation, EngineError> {
         let last = request.previous_interaction_id.as_deref();
         let (mut steps, mut memory) = self.history(&request.owner, last).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
@@ -58,7 +58,7 @@ impl Engine {
             steps: steps.into(),
             files: files.iter().map(|file| file.about.clone()).collect(),
         };
-        Ok(Prepared { prompt, context, files, memory })
+        Ok(Preparation { prompt, context, files, memory })
     }
 
     /// The steps of a chain of this owner, oldest first, and their memory, which is reserved before they are
@@ -100,7 +100,7 @@ impl Engine {
 }
 
 /// For the journal.
-fn summary(request: &Request, steps: &[Step], files: &[files::File]) -> RequestSummary {
+fn summary(request: &Request, steps: &[Step], files: &[files::LoadedFile]) -> RequestSummary {
     let results = request.input.iter().filter_map(|step| match step {
         Step::FunctionResult(result) => Some(result.result.clone()),
         _ => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::input::files::{File, FileData};
+use super::input::files::{FileData, LoadedFile};
 use super::run::RunError;
 use crate::interaction::{Event, Status, Usage};
 use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
@@ -40,7 +40,7 @@ pub async fn save(
     session: &RecordingSession,
     status: &'static str,
     usage: Option<Usage>,
-    files: &[File],
+    files: &[LoadedFile],
     uploads: &Files,
 ) {
     let recording = match session.finish() {
@@ -70,7 +70,7 @@ pub async fn save(
     writer.save(recording, metadata).await;
 }
 
-async fn content(file: &File, remaining_bytes: usize, uploads: &Files) -> Option<Bytes> {
+async fn content(file: &LoadedFile, remaining_bytes: usize, uploads: &Files) -> Option<Bytes> {
     if usize::try_from(file.about.bytes).is_ok_and(|bytes| bytes > remaining_bytes) {
         return None;
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::RunReport;
 use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits, Step};
 use crate::redaction::Secrets;
-use crate::sandbox::{Cell, Expected, RunOutput, Sandbox, SandboxError};
+use crate::sandbox::{CellClient, Expected, RunOutput, Sandbox, SandboxError};
 
 /// One conversation, whose code runs in one cell as long as that cell lives.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Rerun<'s> {
     secrets: &'s Secrets,
     /// Name and content of the input files.
     files: Vec<(String, Bytes)>,
-    cell: Option<Cell>,
+    cell: Option<CellClient>,
     runs: usize,
 }
 

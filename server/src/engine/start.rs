@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
-use super::prompt::Prepared;
+use super::prompt::Preparation;
 use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
@@ -90,7 +90,7 @@ impl Engine {
             // The share of the request's body ends with the response.
             prepared.memory.add(self.reserve(&request.input)?);
         }
-        let Prepared { prompt, context, files, .. } = &prepared;
+        let Preparation { prompt, context, files, .. } = &prepared;
         let uploads = &self.sources.uploads;
         let instruction = request.system_instruction.as_deref();
         let prompt_tokens = usage::of_prompt(instruction, &prompt.steps, files, uploads).await?;

@@ -19,21 +19,21 @@ pub struct Background(Arc<Mutex<HashMap<Owner, usize>>>);
 
 /// Counts one background interaction until it is dropped.
 #[derive(Debug)]
-pub struct Counted {
+pub struct BackgroundSlot {
     background: Background,
     owner: Owner,
 }
 
 impl Background {
     /// Counts one more. None if the owner has reached the limit.
-    pub fn begin(&self, owner: &Owner, limit: usize) -> Option<Counted> {
+    pub fn begin(&self, owner: &Owner, limit: usize) -> Option<BackgroundSlot> {
         let mut counts = self.counts();
         let count = counts.get(owner).copied().unwrap_or(0);
         if count >= limit {
             return None;
         }
         counts.insert(owner.clone(), count + 1);
-        Some(Counted { background: self.clone(), owner: owner.clone() })
+        Some(BackgroundSlot { background: self.clone(), owner: owner.clone() })
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
@@ -41,7 +41,7 @@ impl Background {
     }
 }
 
-impl Drop for Counted {
+impl Drop for BackgroundSlot {
     fn drop(&mut self) {
         let mut counts = self.background.counts();
         if let Some(count) = counts.get_mut(&self.owner) {

@@ -25,7 +25,7 @@ use super::routes::files;
 use super::routes::upload::headers_read;
 use super::serve;
 use super::wire::content::{self, UnknownContent};
-use super::wire::event::Place;
+use super::wire::event::StreamPosition;
 use super::wire::json_reader::Node;
 use super::wire::openapi::CREATE;
 use super::wire::{request as interactions, step};
@@ -264,7 +264,7 @@ fn queries() {
         let (mut parts, ()) = request.into_parts();
         let _ = Parameters::from_request_parts(&mut parts, &()).now_or_never();
         let _ = GoogleApiQuery::from_request_parts(&mut parts, &()).now_or_never();
-        let _ = query::Upload::of(&uri);
+        let _ = query::UploadParameters::of(&uri);
         Ok(())
     });
 }
@@ -319,11 +319,11 @@ fn headers_of_uploads() {
 #[test]
 fn places_to_go_on_from() {
     let encoded = "[0-9_a-z]{0,12}".prop_map(|text| format!("v1_{}", URL_SAFE_NO_PAD.encode(text)));
-    let right =
-        (any::<usize>(), any::<usize>()).prop_map(|(entry, frame)| Place { entry, frame }.id());
+    let right = (any::<usize>(), any::<usize>())
+        .prop_map(|(entry, frame)| StreamPosition { entry, frame }.id());
     let cases = prop_oneof![encoded, right, letters(), "v1_[A-Za-z0-9_=-]{0,20}"];
     drive("last_event_id", &cases, |id| {
-        if let Some(place) = Place::of_id(&id) {
+        if let Some(place) = StreamPosition::of_id(&id) {
             prop_assert_eq!(place.id(), id, "two ids for one place");
         }
         Ok(())

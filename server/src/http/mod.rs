@@ -57,11 +57,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The state of the handlers. Cloned for each layer of a request, so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Components>);
+pub struct App(Arc<AppComponents>);
 
 /// The components behind [`App`].
 #[derive(Debug)]
-pub struct Components {
+pub struct AppComponents {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
@@ -80,15 +80,15 @@ pub struct Components {
 }
 
 impl App {
-    pub fn new(parts: Components) -> App {
+    pub fn new(parts: AppComponents) -> App {
         App(Arc::new(parts))
     }
 }
 
 impl Deref for App {
-    type Target = Components;
+    type Target = AppComponents;
 
-    fn deref(&self) -> &Components {
+    fn deref(&self) -> &AppComponents {
         &self.0
     }
 }
@@ -148,7 +148,7 @@ impl Front {
 /// escaped streams, a mark for compression. One layer for all, because each layer costs every
 /// request some copies.
 async fn answer(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
-    let form = error::Form::of(&mut request);
+    let form = error::ErrorForm::of(&mut request);
     let refusal = front.refuses(&request);
     if refusal.is_some() {
         request.extensions_mut().insert(Rejected);

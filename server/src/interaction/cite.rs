@@ -17,7 +17,7 @@ pub const MAX_CITATION_BYTES: usize = 1 << 20;
 
 /// The pages found in a conversation, with their numbers.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub struct CitedPages {
     /// Without their snippets.
     pages: Vec<Found>,
     /// The number of each page by URL.
@@ -26,7 +26,7 @@ pub struct Sources {
     steps: usize,
 }
 
-impl Sources {
+impl CitedPages {
     /// Adds the pages of the searches after the steps that were added before.
     pub fn add(&mut self, steps: &[Step]) {
         for step in steps.get(self.steps..).unwrap_or_default() {
@@ -57,7 +57,7 @@ impl Sources {
 
 /// The citations in a text, in order, each page once for a statement. Reads the text once. Takes the size of
 /// the citations from `left`, and ends if it is not enough.
-pub fn citations(text: &str, sources: &Sources, left: &mut usize) -> Vec<Citation> {
+pub fn citations(text: &str, sources: &CitedPages, left: &mut usize) -> Vec<Citation> {
     let mut found: Vec<Citation> = Vec::new();
     if sources.pages.is_empty() {
         return found;
@@ -116,7 +116,7 @@ fn bracketed(text: &str) -> Option<&str> {
 }
 
 /// The pages with the numbers in a bracket, each once. Empty if a part is no number.
-fn cited_pages<'a>(inside: &str, sources: &'a Sources) -> Vec<&'a Found> {
+fn cited_pages<'a>(inside: &str, sources: &'a CitedPages) -> Vec<&'a Found> {
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
     for number in inside.split(',') {
@@ -171,14 +171,14 @@ fn is_wide_mark(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    fn all_citations(text: &str, sources: &Sources) -> Vec<Citation> {
+    fn all_citations(text: &str, sources: &CitedPages) -> Vec<Citation> {
         let mut left = MAX_CITATION_BYTES;
         citations(text, sources, &mut left)
     }
     use crate::interaction::SearchResult;
 
-    fn sources(steps: &[Step]) -> Sources {
-        let mut sources = Sources::default();
+    fn sources(steps: &[Step]) -> CitedPages {
+        let mut sources = CitedPages::default();
         sources.add(steps);
         sources
     }
@@ -270,10 +270,10 @@ mod tests {
             assert_eq!(all_citations(&text, &sources), [], "{unit}");
         }
         let code = "`[1] ".repeat(BYTES / 5);
-        assert_eq!(all_citations(&code, &Sources::default()), []);
+        assert_eq!(all_citations(&code, &CitedPages::default()), []);
         let cited = "It is so [1]. ".repeat(BYTES / 14);
         assert_eq!(all_citations(&cited, &sources).len(), MAX_CITATIONS);
-        assert_eq!(all_citations(&cited, &Sources::default()), []);
+        assert_eq!(all_citations(&cited, &CitedPages::default()), []);
     }
 
     #[test]

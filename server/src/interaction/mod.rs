@@ -19,7 +19,7 @@ mod step;
 mod turn;
 pub mod usage;
 
-pub use cite::{MAX_CITATION_BYTES, Sources, citations};
+pub use cite::{CitedPages, MAX_CITATION_BYTES, citations};
 pub use event::{
     Delta, Event, Failure, FailureDelivery, FailureKind, InteractionSettings, Projection, Reason,
     ServiceTier, Status, StepStart, Summaries,
@@ -30,4 +30,4 @@ pub use step::{
     Outcome, SearchCall, SearchResult, Source, Step,
 };
 pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};
-pub use usage::{Modality, Tally, Tokens, Usage};
+pub use usage::{Modality, Tokens, Usage, UsageEstimate};

@@ -134,7 +134,7 @@ impl Usage {
 
 /// Estimates the usage of a log, event by event.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
+pub struct UsageEstimate {
     prompt: Option<Tokens>,
     /// Letters are counted, not tokens, so that the split into pieces makes no difference.
     thought_letters: u64,
@@ -153,9 +153,9 @@ pub struct Tally {
     ended: Option<Usage>,
 }
 
-impl Tally {
-    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
-        let mut tally = Tally::default();
+impl UsageEstimate {
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> UsageEstimate {
+        let mut tally = UsageEstimate::default();
         events.into_iter().for_each(|event| tally.add(event));
         tally
     }
@@ -332,7 +332,7 @@ mod tests {
         }
         events.extend(of_step(6, StepStart::ModelOutput, vec![Delta::Text("12345".into())]));
 
-        let mut tally = Tally::default();
+        let mut tally = UsageEstimate::default();
         let mut of_steps = 0;
         for event in &events {
             tally.add(event);
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn an_old_log_without_a_prompt_size_has_no_estimate() {
-        let mut tally = Tally::new(&[Event::Created(InteractionSettings::default())]);
+        let mut tally = UsageEstimate::new(&[Event::Created(InteractionSettings::default())]);
         tally.add(&Event::StepStarted { index: 0, start: StepStart::ModelOutput });
         assert_eq!((tally.so_far(), tally.of_step()), (None, None));
     }

@@ -9,46 +9,46 @@ use serde::{Deserialize, Deserializer};
 
 /// A size in bytes: `100MiB`, `1.5 GB`, `1_000_000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
 /// A duration: `10s`, `500ms`, `1h30m`, `1.5h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time(pub Duration);
+pub struct TimeSpan(pub Duration);
 
 /// The time limit of one run of code: `30`, `0.5`, `30s`, `1m`. A number without unit is seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunTime(pub Duration);
 
-impl Size {
+impl ByteSize {
     /// The size as a limit of what is held in memory.
     pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-impl Time {
-    pub const fn seconds(seconds: u64) -> Time {
-        Time(Duration::from_secs(seconds))
+impl TimeSpan {
+    pub const fn seconds(seconds: u64) -> TimeSpan {
+        TimeSpan(Duration::from_secs(seconds))
     }
 
-    pub const fn hours(hours: u64) -> Time {
-        Time::seconds(hours * 60 * 60)
-    }
-}
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Size, String> {
-        bytes(text).map(Size)
+    pub const fn hours(hours: u64) -> TimeSpan {
+        TimeSpan::seconds(hours * 60 * 60)
     }
 }
 
-impl FromStr for Time {
+impl FromStr for ByteSize {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Time, String> {
-        duration(text).map(Time)
+    fn from_str(text: &str) -> Result<ByteSize, String> {
+        bytes(text).map(ByteSize)
+    }
+}
+
+impl FromStr for TimeSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TimeSpan, String> {
+        duration(text).map(TimeSpan)
     }
 }
 
@@ -60,13 +60,13 @@ impl FromStr for RunTime {
     }
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&size_text(self.0))
     }
 }
 
-impl fmt::Display for Time {
+impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&time_text(self.0))
     }
@@ -78,14 +78,14 @@ impl fmt::Display for RunTime {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
         deserialize(from, SIZE_EXAMPLES)
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<TimeSpan, D::Error> {
         deserialize(from, TIME_EXAMPLES)
     }
 }

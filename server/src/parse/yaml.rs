@@ -7,7 +7,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A value and its position.
 #[derive(Debug)]
-pub struct Node {
+pub struct YamlNode {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -15,43 +15,43 @@ pub struct Node {
     /// In bytes.
     pub start: usize,
     pub end: usize,
-    pub kind: Kind,
+    pub kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub enum Kind {
+pub enum NodeKind {
     Scalar {
         text: String,
         /// Whether its text begins on a later line, as after `|`.
         is_block: bool,
     },
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    List(Vec<YamlNode>),
+    Map(Vec<(YamlNode, YamlNode)>),
     /// A reference to another value.
     Alias,
 }
 
-impl Node {
+impl YamlNode {
     /// The first document of the text, if it is YAML.
-    pub fn parse(text: &str) -> Option<Node> {
-        let mut open: Vec<Node> = Vec::new();
+    pub fn parse(text: &str) -> Option<YamlNode> {
+        let mut open: Vec<YamlNode> = Vec::new();
         // Keys of maps that are waiting for their values.
-        let mut keys: Vec<Option<Node>> = Vec::new();
+        let mut keys: Vec<Option<YamlNode>> = Vec::new();
         for next in Parser::new_from_str(text) {
             let (event, span) = next.ok()?;
             let closed = match event {
                 Event::Scalar(text, style, ..) => {
                     let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                     let text = text.into_owned();
-                    Node::new(span, Kind::Scalar { text, is_block })?
+                    YamlNode::new(span, NodeKind::Scalar { text, is_block })?
                 }
-                Event::Alias(_) => Node::new(span, Kind::Alias)?,
+                Event::Alias(_) => YamlNode::new(span, NodeKind::Alias)?,
                 Event::SequenceStart(..) | Event::MappingStart(..) => {
                     let kind = match event {
-                        Event::SequenceStart(..) => Kind::List(Vec::new()),
-                        _ => Kind::Map(Vec::new()),
+                        Event::SequenceStart(..) => NodeKind::List(Vec::new()),
+                        _ => NodeKind::Map(Vec::new()),
                     };
-                    open.push(Node::new(span, kind)?);
+                    open.push(YamlNode::new(span, kind)?);
                     keys.push(None);
                     if open.len() > MAX_DEPTH {
                         return None;
@@ -72,44 +72,44 @@ impl Node {
                 return Some(closed);
             };
             match &mut parent.kind {
-                Kind::List(items) => items.push(closed),
-                Kind::Map(fields) => match key.take() {
+                NodeKind::List(items) => items.push(closed),
+                NodeKind::Map(fields) => match key.take() {
                     Some(key) => fields.push((key, closed)),
                     None => *key = Some(closed),
                 },
-                Kind::Scalar { .. } | Kind::Alias => return None,
+                NodeKind::Scalar { .. } | NodeKind::Alias => return None,
             }
         }
         None
     }
 
-    fn new(span: Span, kind: Kind) -> Option<Node> {
+    fn new(span: Span, kind: NodeKind) -> Option<YamlNode> {
         let (start, end) = (byte(span.start)?, byte(span.end)?);
-        Some(Node { line: span.start.line(), column: span.start.col() + 1, start, end, kind })
+        Some(YamlNode { line: span.start.line(), column: span.start.col() + 1, start, end, kind })
     }
 
-    pub fn items(&self) -> &[Node] {
+    pub fn items(&self) -> &[YamlNode] {
         match &self.kind {
-            Kind::List(items) => items,
+            NodeKind::List(items) => items,
             _ => &[],
         }
     }
 
-    pub fn fields(&self) -> &[(Node, Node)] {
+    pub fn fields(&self) -> &[(YamlNode, YamlNode)] {
         match &self.kind {
-            Kind::Map(fields) => fields,
+            NodeKind::Map(fields) => fields,
             _ => &[],
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<&Node> {
+    pub fn get(&self, name: &str) -> Option<&YamlNode> {
         let found = self.fields().iter().find(|(key, _)| key.text() == Some(name));
         found.map(|(_, value)| value)
     }
 
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar { text, .. } => Some(text),
+            NodeKind::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
@@ -124,10 +124,10 @@ impl Node {
     /// Whether it contains references.
     pub fn has_aliases(&self) -> bool {
         match &self.kind {
-            Kind::Alias => true,
-            Kind::Scalar { .. } => false,
-            Kind::List(items) => items.iter().any(Node::has_aliases),
-            Kind::Map(fields) => fields.iter().any(|(k, v)| k.has_aliases() || v.has_aliases()),
+            NodeKind::Alias => true,
+            NodeKind::Scalar { .. } => false,
+            NodeKind::List(items) => items.iter().any(YamlNode::has_aliases),
+            NodeKind::Map(fields) => fields.iter().any(|(k, v)| k.has_aliases() || v.has_aliases()),
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn values_have_their_positions() {
         let text = "# ä\nscenarios:\n  - name: a\n    script:\n      - code: |\n          x = 1\n          y\n      - {text: b}\n  - name: c\n";
-        let file = Node::parse(text).expect("it is YAML");
+        let file = YamlNode::parse(text).expect("it is YAML");
         let scenarios = file.get("scenarios").expect("it is there").items();
         let names: Vec<_> = scenarios.iter().filter_map(|s| s.get("name")?.text()).collect();
         assert_eq!(names, ["a", "c"]);
@@ -161,8 +161,8 @@ mod tests {
         for text in
             ["a: [", "", "a:\n\t- b", &"[".repeat(1000), &("[".repeat(70) + &"]".repeat(70))]
         {
-            assert!(Node::parse(text).is_none(), "{text}");
+            assert!(YamlNode::parse(text).is_none(), "{text}");
         }
-        assert!(Node::parse("a: &x 1\nb: *x").is_some_and(|node| node.has_aliases()));
+        assert!(YamlNode::parse("a: &x 1\nb: *x").is_some_and(|node| node.has_aliases()));
     }
 }

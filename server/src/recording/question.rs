@@ -22,7 +22,7 @@ pub struct Question {
 impl Question {
     pub fn of(prompt: &Prompt, secrets: &Secrets, ignore: &Ignore) -> Question {
         let asked = scripted::asked(prompt);
-        let writer = Writer { secrets, ignore };
+        let writer = HashWriter { secrets, ignore };
         let input = writer.text(&asked.input);
         let turn = asked.turn;
         let mut when = writer.when(prompt, asked);
@@ -46,12 +46,12 @@ impl Question {
     }
 }
 
-struct Writer<'w> {
+struct HashWriter<'w> {
     secrets: &'w Secrets,
     ignore: &'w Ignore,
 }
 
-impl Writer<'_> {
+impl HashWriter<'_> {
     fn when(&self, prompt: &Prompt, asked: Asked) -> Value {
         let mut when = json!({"model": self.model(&prompt.model)});
         when["input"] = json!({"equals": self.text(&asked.input)});

@@ -30,7 +30,7 @@ const LINE_CHARS: usize = 1 << 30;
 #[derive(Debug)]
 pub struct Script<'s> {
     secrets: &'s Secrets,
-    parts: Vec<Part>,
+    parts: Vec<TimedPart>,
     pub pictures: Vec<Picture>,
     /// Kinds of steps that no part can represent.
     left_out: Vec<String>,
@@ -49,14 +49,14 @@ pub struct Picture {
 
 /// A part and its time.
 #[derive(Debug)]
-struct Part {
+struct TimedPart {
     value: Value,
     when: String,
 }
 
 /// All of a scenario except its script.
 #[derive(Serialize)]
-struct Head<'f> {
+struct ScenarioHead<'f> {
     name: &'f str,
     question: &'f str,
     take: u64,
@@ -101,7 +101,7 @@ impl<'s> Script<'s> {
         given: Vec<Value>,
     ) -> Result<String, RecordingError> {
         let name = name(question, take);
-        let head = Head {
+        let head = ScenarioHead {
             name: &name,
             question: &question.hash,
             take,
@@ -139,9 +139,9 @@ impl<'s> Script<'s> {
         })
     }
 
-    fn yaml(&self, head: &Head<'_>) -> Result<String, serde_saphyr::ser::Error> {
+    fn yaml(&self, head: &ScenarioHead<'_>) -> Result<String, serde_saphyr::ser::Error> {
         let mut yaml = "scenarios:\n".to_owned() + &indented(2, &listed(head)?) + "    script:\n";
-        for Part { value, when } in &self.parts {
+        for TimedPart { value, when } in &self.parts {
             if !when.is_empty() {
                 yaml += &format!("      # {when}\n");
             }
@@ -196,7 +196,7 @@ impl<'s> Script<'s> {
     }
 
     fn add(&mut self, when: String, value: Value) {
-        self.parts.push(Part { value, when });
+        self.parts.push(TimedPart { value, when });
     }
 
     fn text(&mut self, when: String, kind: &str, text: &str) {

@@ -20,22 +20,22 @@ const MIN_PASSWORD_LETTERS: usize = 6;
 const MIN_BARE_LETTERS: usize = 20;
 
 /// A pattern whose group `key` is the secret, and a further condition.
-struct Pattern {
+struct SecretPattern {
     regex: &'static str,
-    is_secret: fn(&Found<'_, '_>) -> bool,
+    is_secret: fn(&SecretMatch<'_, '_>) -> bool,
 }
 
 /// A match and its text.
-struct Found<'t, 'f> {
+struct SecretMatch<'t, 'f> {
     text: &'t str,
     groups: &'f Captures<'t>,
 }
 
-const fn certain(regex: &'static str) -> Pattern {
-    Pattern { regex, is_secret: |_| true }
+const fn certain(regex: &'static str) -> SecretPattern {
+    SecretPattern { regex, is_secret: |_| true }
 }
 
-const PATTERNS: [Pattern; 25] = [
+const PATTERNS: [SecretPattern; 25] = [
     // Google: both forms of API keys, access and refresh tokens, client secrets.
     certain(r"(?<key>AIza[0-9A-Za-z_-]{20,})"),
     certain(r"\b(?<key>AQ\.[0-9A-Za-z_-]{16,})"),
@@ -47,12 +47,12 @@ const PATTERNS: [Pattern; 25] = [
     certain(r"\b(?<key>github_pat_[0-9A-Za-z_]{20,})"),
     certain(r"\b(?<key>(?:glpat-|npm_|pypi-|hf_|dckr_pat_|dop_v1_|shpat_)[0-9A-Za-z_-]{16,})"),
     // OpenAI, Anthropic and services with the same format; Stripe.
-    Pattern { regex: r"(?i)\b(?<key>(?:sk|rk|pk)-[0-9a-z_-]{16,})", is_secret: is_mixed },
+    SecretPattern { regex: r"(?i)\b(?<key>(?:sk|rk|pk)-[0-9a-z_-]{16,})", is_secret: is_mixed },
     certain(r"\b(?<key>(?:sk|rk|pk)_(?:live|test)_[0-9A-Za-z]{10,})"),
     certain(r"\b(?<key>whsec_[0-9A-Za-z+/=]{16,})"),
     // AWS: ids, and secrets of 40 characters near an AWS name.
     certain(r"\b(?<key>(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA)[0-9A-Z]{16})\b"),
-    Pattern {
+    SecretPattern {
         regex: r"(?:^|[^0-9A-Za-z/+=])(?<key>[0-9A-Za-z/+]{40})(?:$|[^0-9A-Za-z/+=])",
         is_secret: is_secret_of_aws,
     },
@@ -66,29 +66,29 @@ const PATTERNS: [Pattern; 25] = [
     certain(r"\b(?<key>eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){2,4})"),
     certain(r"(?s)-----BEGIN (?:[0-9A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?<key>.*?)(?:-----END|\z)"),
     // In a URL: a password, a token in its place, a query parameter.
-    Pattern {
+    SecretPattern {
         regex: r#"\b[A-Za-z][0-9A-Za-z+.-]*://[^\s/:@'"<>]*:(?<key>[^\s/'"<>]+)@"#,
         is_secret: |found| !is_placeholder(found.key()),
     },
-    Pattern {
+    SecretPattern {
         regex: r#"\b[A-Za-z][0-9A-Za-z+.-]*://(?<key>[^\s/:@'"<>]{16,})@"#,
         is_secret: |found| looks_random(found.key(), MIN_VALUE_LETTERS),
     },
-    Pattern {
+    SecretPattern {
         regex: r#"(?i)[?&;](?:key|api_?key|(?:access|refresh|id|auth)_token|token|sig|signature|password|passwd|pwd|secret|client_secret|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))=(?<key>[^&\s'"<>\x23\\]+)"#,
         is_secret: |found| !is_placeholder(found.key()),
     },
     // In a header: as a line, in a dictionary or in a call.
-    Pattern {
+    SecretPattern {
         regex: r#"(?i)(?:x-goog-api-key|x-api-key|api-key|(?:proxy-)?authorization|x-auth-token|private-token|x-vault-token|cookie)(?<name_quote>\\?['"])?\s*(?<between>[:=,])\s*(?:[bfru]{0,2}\\?(?<quote>['"]))?(?<scheme>(?:bearer|basic|token|key)\s+)?(?<key>[^\s'",;{}()\[\]\\]+|[\[{]\S*)"#,
         is_secret: is_header,
     },
-    Pattern {
+    SecretPattern {
         regex: r"(?i)\b(?:(?<bearer>bearer)|basic)\s+(?<key>[0-9A-Za-z._~+/=-]{8,})",
         is_secret: is_authorization,
     },
     // After the name of a secret.
-    Pattern {
+    SecretPattern {
         regex: r#"(?i)(?<name>[0-9a-z_-]*(?:api_?-?key|secret|token|passwd|password|pwd|private_?key(?:_?id)?|access_?key|account_?key|credentials?))\\?['"]?\s*(?:=>|:=|[:=])\s*(?:[bru]{0,2}\\?(?<quote>['"]))?(?<key>[^\s'",;&<>(){}\[\]\\]+)"#,
         is_secret: is_named,
     },
@@ -116,7 +116,7 @@ pub fn without_secrets(text: &str, mut found: impl FnMut(&str)) -> Option<String
 fn replace(
     text: &str,
     regex: &Regex,
-    is_secret: fn(&Found<'_, '_>) -> bool,
+    is_secret: fn(&SecretMatch<'_, '_>) -> bool,
     found: &mut impl FnMut(&str),
 ) -> Option<String> {
     let mut replaced = String::new();
@@ -124,7 +124,7 @@ fn replace(
     for groups in regex.captures_iter(text) {
         let Some(key) = groups.name("key") else { continue };
         let is_done = key.as_str().contains(REDACTED) || key.as_str().is_empty();
-        if is_done || !is_secret(&Found { text, groups: &groups }) {
+        if is_done || !is_secret(&SecretMatch { text, groups: &groups }) {
             continue;
         }
         found(key.as_str());
@@ -135,7 +135,7 @@ fn replace(
     (copied > 0).then(|| replaced + &text[copied..])
 }
 
-impl Found<'_, '_> {
+impl SecretMatch<'_, '_> {
     fn key(&self) -> &str {
         self.group("key")
     }
@@ -156,12 +156,12 @@ impl Found<'_, '_> {
     }
 }
 
-fn is_mixed(found: &Found<'_, '_>) -> bool {
+fn is_mixed(found: &SecretMatch<'_, '_>) -> bool {
     let tail = found.key().get(3..).unwrap_or_default();
     tail.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase())
 }
 
-fn is_secret_of_aws(found: &Found<'_, '_>) -> bool {
+fn is_secret_of_aws(found: &SecretMatch<'_, '_>) -> bool {
     static AWS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?i)\baws|(?-i:\b(?:AKIA|ASIA))|secret_?access_?key").expect("it is right")
     });
@@ -174,7 +174,7 @@ fn is_secret_of_aws(found: &Found<'_, '_>) -> bool {
         && (AWS.is_match(found.text) || found.text.contains(REDACTED))
 }
 
-fn is_header(found: &Found<'_, '_>) -> bool {
+fn is_header(found: &SecretMatch<'_, '_>) -> bool {
     let key = found.key();
     if is_placeholder(key) {
         return false;
@@ -191,7 +191,7 @@ fn is_header(found: &Found<'_, '_>) -> bool {
     found.group("between") != "," && !found.is_expression() && looks_random(key, MIN_BARE_LETTERS)
 }
 
-fn is_authorization(found: &Found<'_, '_>) -> bool {
+fn is_authorization(found: &SecretMatch<'_, '_>) -> bool {
     let key = found.key();
     if !found.group("bearer").is_empty() {
         return looks_random(key, MIN_VALUE_LETTERS);
@@ -200,7 +200,7 @@ fn is_authorization(found: &Found<'_, '_>) -> bool {
     STANDARD.decode(key).is_ok_and(|decoded| decoded.is_ascii() && decoded.contains(&b':'))
 }
 
-fn is_named(found: &Found<'_, '_>) -> bool {
+fn is_named(found: &SecretMatch<'_, '_>) -> bool {
     let name = found.group("name").to_ascii_lowercase();
     // Names of pagination tokens and of token limits.
     let is_other = ["page", "next", "sync", "continu", "max", "count", "resume", "cancel"];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{FrameError, Reply, Request};
+use protocol::{FrameError, WardenReply, WardenRequest};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
@@ -24,7 +24,7 @@ pub const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Dialer {
     socket: PathBuf,
-    spare: Arc<Mutex<Option<Connection>>>,
+    spare: Arc<Mutex<Option<WardenConnection>>>,
 }
 
 impl Dialer {
@@ -33,16 +33,16 @@ impl Dialer {
     }
 
     /// An unused connection. Waits for a restarting warden.
-    pub async fn connect(&self) -> Result<Connection, SandboxError> {
-        match self.take().filter(Connection::is_alive) {
+    pub async fn connect(&self) -> Result<WardenConnection, SandboxError> {
+        match self.take().filter(WardenConnection::is_alive) {
             Some(connection) => Ok(connection),
-            None => Connection::patiently_to(&self.socket).await,
+            None => WardenConnection::patiently_to(&self.socket).await,
         }
     }
 
     /// Connects without waiting.
-    pub async fn connect_now(&self) -> Result<Connection, SandboxError> {
-        Connection::to(&self.socket).await
+    pub async fn connect_now(&self) -> Result<WardenConnection, SandboxError> {
+        WardenConnection::to(&self.socket).await
     }
 
     /// Opens a connection in advance.
@@ -57,31 +57,31 @@ impl Dialer {
         });
     }
 
-    fn take(&self) -> Option<Connection> {
+    fn take(&self) -> Option<WardenConnection> {
         self.spare.lock().take()
     }
 }
 
 #[derive(Debug)]
-pub struct Connection {
+pub struct WardenConnection {
     reader: BufReader<OwnedReadHalf>,
     writer: BufWriter<OwnedWriteHalf>,
 }
 
-impl Connection {
-    pub async fn to(socket: &Path) -> Result<Connection, SandboxError> {
+impl WardenConnection {
+    pub async fn to(socket: &Path) -> Result<WardenConnection, SandboxError> {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|source| SandboxError::Connect { socket: socket.to_owned(), source })?;
         let (reader, writer) = stream.into_split();
-        Ok(Connection { reader: BufReader::new(reader), writer: BufWriter::new(writer) })
+        Ok(WardenConnection { reader: BufReader::new(reader), writer: BufWriter::new(writer) })
     }
 
     /// Connects; waits for a restarting warden.
-    async fn patiently_to(socket: &Path) -> Result<Connection, SandboxError> {
+    async fn patiently_to(socket: &Path) -> Result<WardenConnection, SandboxError> {
         let until = Instant::now() + CONNECT_WITHIN;
         loop {
-            match Connection::to(socket).await {
+            match WardenConnection::to(socket).await {
                 Err(SandboxError::Connect { .. }) if Instant::now() < until => {
                     tokio::time::sleep(LOOK_AGAIN_AFTER).await;
                 }
@@ -98,7 +98,7 @@ impl Connection {
     }
 
     /// Buffers a request; it is sent with the next `flush` at the latest.
-    pub async fn send(&mut self, request: &Request, blob: &[u8]) -> Result<(), SandboxError> {
+    pub async fn send(&mut self, request: &WardenRequest, blob: &[u8]) -> Result<(), SandboxError> {
         Ok(protocol::write(&mut self.writer, request, blob).await?)
     }
 
@@ -107,12 +107,12 @@ impl Connection {
     }
 
     /// The next reply, without a timeout: the warden enforces time limits.
-    pub async fn reply(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+    pub async fn reply(&mut self) -> Result<(WardenReply, Bytes), SandboxError> {
         Ok(protocol::read(&mut self.reader).await?)
     }
 
     /// The next reply to a request that is cheap for the warden.
-    pub async fn answer(&mut self) -> Result<(Reply, Bytes), SandboxError> {
+    pub async fn answer(&mut self) -> Result<(WardenReply, Bytes), SandboxError> {
         tokio::time::timeout(ANSWER_WITHIN, self.reply()).await.map_err(|_| SandboxError::Silent)?
     }
 }

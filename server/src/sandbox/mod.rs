@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{CellLimits, Description, Finished, FrameError, Refusal, Reply, Request, Tier};
+use protocol::{
+    CellLimits, Description, FrameError, Refusal, RunResult, Tier, WardenReply, WardenRequest,
+};
 
-use self::connection::{Connection, Dialer, LOOK_AGAIN_AFTER};
+use self::connection::{Dialer, LOOK_AGAIN_AFTER, WardenConnection};
 use self::supervisor::Supervisor;
 use crate::budget::{self, Budget, Share};
 
@@ -74,7 +76,7 @@ pub enum SandboxError {
 /// Output of one run.
 #[derive(Debug, Clone)]
 pub struct RunOutput {
-    pub finished: Finished,
+    pub finished: RunResult,
     /// The isolation of its cell.
     pub tier: Tier,
     /// The limits of its cell.
@@ -85,7 +87,7 @@ pub struct RunOutput {
     pub stderr: Bytes,
     pub stderr_left_out: u64,
     pub images: Vec<Image>,
-    pub files: Vec<File>,
+    pub files: Vec<OutputFile>,
     /// Reserves the memory of the output while it exists.
     pub share: Arc<Share>,
 }
@@ -99,7 +101,7 @@ pub struct Image {
 
 /// A file that a run created or changed.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct OutputFile {
     /// Relative to the work directory.
     pub path: String,
     pub content: Bytes,
@@ -143,10 +145,10 @@ impl Sandbox {
     /// The warden's properties, and whether code can run without delay.
     pub async fn describe(&self) -> Result<Description, SandboxError> {
         let mut connection = self.warden_at.connect_now().await?;
-        connection.send(&Request::Describe, &[]).await?;
+        connection.send(&WardenRequest::Describe, &[]).await?;
         connection.flush().await?;
         match connection.answer().await? {
-            (Reply::Description(description), _) => Ok(description),
+            (WardenReply::Description(description), _) => Ok(description),
             (reply, _) => Err(unexpected(reply)),
         }
     }
@@ -174,9 +176,9 @@ impl Sandbox {
         &self,
         code: Expected<'_>,
         files: impl IntoIterator<Item = (&'f str, &'f Bytes)>,
-    ) -> Result<Cell, SandboxError> {
+    ) -> Result<CellClient, SandboxError> {
         let mut connection = self.warden_at.connect().await?;
-        let open = Request::Open {
+        let open = WardenRequest::Open {
             least: self.least,
             imports: imports::of(code.text()),
             more: matches!(code, Expected::First(_)),
@@ -185,7 +187,8 @@ impl Sandbox {
         let opening = Opening { least: self.least, files: 0 };
         let warden_at = self.warden_at.clone();
         let budget = self.budget.clone();
-        let mut cell = Cell { connection, state: CellState::Opening(opening), warden_at, budget };
+        let mut cell =
+            CellClient { connection, state: CellState::Opening(opening), warden_at, budget };
         for (name, content) in files {
             cell.put(name, content).await?;
         }
@@ -211,8 +214,8 @@ impl<'c> Expected<'c> {
 
 /// An interpreter and its work directory, for the runs of one interaction.
 #[derive(Debug)]
-pub struct Cell {
-    connection: Connection,
+pub struct CellClient {
+    connection: WardenConnection,
     state: CellState,
     warden_at: Dialer,
     budget: Budget,
@@ -235,10 +238,10 @@ struct Opening {
     files: usize,
 }
 
-impl Cell {
+impl CellClient {
     /// Puts a file into the work directory.
     pub async fn put(&mut self, name: &str, content: &Bytes) -> Result<(), SandboxError> {
-        self.connection.send(&Request::PutFile { name: name.to_owned() }, content).await?;
+        self.connection.send(&WardenRequest::PutFile { name: name.to_owned() }, content).await?;
         match &mut self.state {
             CellState::Opening(opening) => opening.files += 1,
             CellState::Open { .. } => self.file_put().await?,
@@ -248,7 +251,7 @@ impl Cell {
 
     /// Runs Python code and waits for its end. The warden enforces the time limit.
     pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
-        self.ask(Request::Run { wall_ms: None, files: false }, code).await
+        self.ask(WardenRequest::Run { wall_ms: None, files: false }, code).await
     }
 
     /// Runs Python code with a lower time limit, and returns the files that it creates.
@@ -258,10 +261,10 @@ impl Cell {
         at_most: Option<Duration>,
     ) -> Result<RunOutput, SandboxError> {
         let wall_ms = at_most.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.ask(Request::Run { wall_ms, files: true }, code).await
+        self.ask(WardenRequest::Run { wall_ms, files: true }, code).await
     }
 
-    async fn ask(&mut self, request: Request, code: &str) -> Result<RunOutput, SandboxError> {
+    async fn ask(&mut self, request: WardenRequest, code: &str) -> Result<RunOutput, SandboxError> {
         self.connection.send(&request, code.as_bytes()).await?;
         self.connection.flush().await?;
         let (tier, limits) = self.opened().await?;
@@ -273,8 +276,8 @@ impl Cell {
         let mut finished = loop {
             let (reply, blob) = self.connection.reply().await?;
             let room = match reply {
-                Reply::Image { .. } => Some((&mut room_for_images, &mut images_left_out)),
-                Reply::File { .. } => Some((&mut room_for_files, &mut files_left_out)),
+                WardenReply::Image { .. } => Some((&mut room_for_images, &mut images_left_out)),
+                WardenReply::File { .. } => Some((&mut room_for_files, &mut files_left_out)),
                 _ => None,
             };
             if let Some((room, left_out)) = room {
@@ -286,11 +289,11 @@ impl Cell {
             }
             share.add(self.budget.take(blob.len()).ok_or(SandboxError::NoMemory)?);
             match reply {
-                Reply::Stdout { left_out } => stdout = (blob, left_out),
-                Reply::Stderr { left_out } => stderr = (blob, left_out),
-                Reply::Image { mime_type } => images.push(Image { mime_type, data: blob }),
-                Reply::File { path } => files.push(File { path, content: blob }),
-                Reply::Finished(finished) => break finished,
+                WardenReply::Stdout { left_out } => stdout = (blob, left_out),
+                WardenReply::Stderr { left_out } => stderr = (blob, left_out),
+                WardenReply::Image { mime_type } => images.push(Image { mime_type, data: blob }),
+                WardenReply::File { path } => files.push(OutputFile { path, content: blob }),
+                WardenReply::Finished(finished) => break finished,
                 reply => return Err(unexpected(reply)),
             }
         };
@@ -314,7 +317,7 @@ impl Cell {
     async fn file_put(&mut self) -> Result<(), SandboxError> {
         self.connection.flush().await?;
         match self.connection.answer().await? {
-            (Reply::FilePut, _) => Ok(()),
+            (WardenReply::FilePut, _) => Ok(()),
             (reply, _) => Err(unexpected(reply)),
         }
     }
@@ -327,8 +330,8 @@ impl Cell {
             CellState::Opening(opening) => opening,
         };
         let (tier, limits) = match self.connection.reply().await? {
-            (Reply::Opened { tier, limits }, _) => (tier, limits),
-            (Reply::Refused(Refusal::TooThin { found }), _) => {
+            (WardenReply::Opened { tier, limits }, _) => (tier, limits),
+            (WardenReply::Refused(Refusal::TooThin { found }), _) => {
                 return Err(SandboxError::TooThin { found, wanted: opening.least });
             }
             (reply, _) => return Err(unexpected(reply)),
@@ -341,7 +344,7 @@ impl Cell {
     }
 }
 
-impl Drop for Cell {
+impl Drop for CellClient {
     fn drop(&mut self) {
         if self.connection.is_alive() {
             self.warden_at.prepare(); // a closed connection means that the warden may be dying
@@ -354,11 +357,11 @@ fn budget() -> Budget {
     Budget::new(part.max(MIN_BUDGET_BYTES))
 }
 
-fn unexpected(reply: Reply) -> SandboxError {
+fn unexpected(reply: WardenReply) -> SandboxError {
     match reply {
-        Reply::Refused(Refusal::Busy) => SandboxError::Busy,
-        Reply::Refused(Refusal::Unavailable { why }) => SandboxError::Unavailable(why),
-        Reply::Refused(Refusal::Invalid { why }) => SandboxError::Invalid(why),
+        WardenReply::Refused(Refusal::Busy) => SandboxError::Busy,
+        WardenReply::Refused(Refusal::Unavailable { why }) => SandboxError::Unavailable(why),
+        WardenReply::Refused(Refusal::Invalid { why }) => SandboxError::Invalid(why),
         _ => SandboxError::OutOfTurn,
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use reqwest::Url;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::passage::{Document, Kind};
+use super::passage::{Document, PassageKind};
 use super::{Search, SearchError};
 use crate::interaction::Found;
 
@@ -73,7 +73,7 @@ struct Index {
 
 /// Passages with their ranking data.
 struct Ranked {
-    embedder: Embedder<u32, Words>,
+    embedder: Embedder<u32, WordTokenizer>,
     scorer: Scorer<usize, u32>,
     /// Path of the document and position in it, by passage number.
     passages: Vec<(PathBuf, usize)>,
@@ -171,7 +171,7 @@ impl Documents {
                 // Links are not followed, because they could lead out of the folder.
                 let Ok(about) = entry.metadata() else { continue };
                 let is_document = path.extension().and_then(|kind| kind.to_str());
-                let is_document = is_document.and_then(Kind::of_extension).is_some();
+                let is_document = is_document.and_then(PassageKind::of_extension).is_some();
                 if is_hidden {
                     continue;
                 } else if about.is_dir() && depth < MAX_DEPTH {
@@ -209,7 +209,7 @@ impl Index {
                 continue;
             }
             let kind = path.extension().and_then(|kind| kind.to_str());
-            let Some(kind) = kind.and_then(Kind::of_extension) else { continue };
+            let Some(kind) = kind.and_then(PassageKind::of_extension) else { continue };
             // An unreadable file is tried again at the next search.
             let Ok(content) = std::fs::read(folder.join(path)) else { continue };
             let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -233,7 +233,8 @@ impl Ranked {
             }
         }
         let corpus: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let embedder = EmbedderBuilder::with_tokenizer_and_fit_to_corpus(Words, &corpus).build();
+        let embedder =
+            EmbedderBuilder::with_tokenizer_and_fit_to_corpus(WordTokenizer, &corpus).build();
         let mut scorer = Scorer::new();
         for (number, text) in corpus.iter().enumerate() {
             scorer.upsert(&number, embedder.embed(text));
@@ -244,9 +245,9 @@ impl Ranked {
 
 /// Words in any language, split by Unicode rules, in lower case.
 #[derive(Debug, Default)]
-struct Words;
+struct WordTokenizer;
 
-impl Tokenizer for Words {
+impl Tokenizer for WordTokenizer {
     fn tokenize(&self, text: &str) -> Vec<String> {
         text.unicode_words().map(str::to_lowercase).collect()
     }

@@ -48,7 +48,7 @@ impl Tag<'_> {
 
 /// A part of a document.
 #[derive(Debug)]
-enum Part<'h> {
+enum MarkupPart<'h> {
     Text(&'h str),
     Tag(Tag<'h>),
 }
@@ -59,14 +59,14 @@ struct Parts<'h> {
 }
 
 impl<'h> Iterator for Parts<'h> {
-    type Item = Part<'h>;
+    type Item = MarkupPart<'h>;
 
-    fn next(&mut self) -> Option<Part<'h>> {
+    fn next(&mut self) -> Option<MarkupPart<'h>> {
         loop {
             let start = self.rest.find('<').unwrap_or(self.rest.len());
             if start > 0 || self.rest.is_empty() {
                 let text = self.take(start);
-                return (!text.is_empty()).then_some(Part::Text(text));
+                return (!text.is_empty()).then_some(MarkupPart::Text(text));
             }
             if self.rest.starts_with("<!--") {
                 self.skip_to("-->");
@@ -76,7 +76,7 @@ impl<'h> Iterator for Parts<'h> {
             let name = &self.rest[1 + usize::from(is_end)..];
             if !name.starts_with(|first: char| first.is_ascii_alphabetic() || "!?".contains(first))
             {
-                return Some(Part::Text(self.take(1)));
+                return Some(MarkupPart::Text(self.take(1)));
             }
             let tag = self.rest.find('>').map_or(self.rest.len(), |end| end + 1);
             let tag = self.take(tag).trim_end_matches('>').trim_start_matches(['<', '/']);
@@ -87,7 +87,7 @@ impl<'h> Iterator for Parts<'h> {
                 self.skip_element(name);
                 continue;
             }
-            return Some(Part::Tag(tag));
+            return Some(MarkupPart::Tag(tag));
         }
     }
 }
@@ -121,7 +121,7 @@ pub fn is_ordinary(html: &[u8]) -> bool {
     let html = String::from_utf8_lossy(html);
     let (mut depth, mut formatting, mut reopened) = (0usize, 0usize, 0usize);
     for part in (Parts { rest: &html }) {
-        let Part::Tag(tag) = part else { continue };
+        let MarkupPart::Tag(tag) = part else { continue };
         reopened += formatting;
         if tag.is_end {
             depth = depth.saturating_sub(usize::from(!tag.is_one_of(&ENDLESS)));
@@ -171,10 +171,10 @@ pub fn stripped(html: &str) -> String {
     let mut text = String::new();
     for part in (Parts { rest: html }) {
         match part {
-            Part::Text(piece) => decode(piece, &mut text),
-            Part::Tag(tag) if tag.is_one_of(&FORMATTING) || tag.is_one_of(&INLINE) => {}
-            Part::Tag(_) if text.is_empty() || text.ends_with("\n\n") => {}
-            Part::Tag(_) => text.push_str("\n\n"),
+            MarkupPart::Text(piece) => decode(piece, &mut text),
+            MarkupPart::Tag(tag) if tag.is_one_of(&FORMATTING) || tag.is_one_of(&INLINE) => {}
+            MarkupPart::Tag(_) if text.is_empty() || text.ends_with("\n\n") => {}
+            MarkupPart::Tag(_) => text.push_str("\n\n"),
         }
     }
     text

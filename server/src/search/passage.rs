@@ -12,7 +12,7 @@ const PASSAGE_CHARS: usize = 800;
 const LINE_CHARS: usize = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PassageKind {
     Text,
     Markdown,
     Html,
@@ -26,14 +26,14 @@ pub struct Document {
     pub passages: Vec<String>,
 }
 
-impl Kind {
+impl PassageKind {
     /// The kind for a file extension; `None` for files that are not documents.
-    pub fn of_extension(extension: &str) -> Option<Kind> {
+    pub fn of_extension(extension: &str) -> Option<PassageKind> {
         match extension.to_ascii_lowercase().as_str() {
-            "txt" | "text" | "rst" => Some(Kind::Text),
-            "md" | "markdown" => Some(Kind::Markdown),
-            "html" | "htm" => Some(Kind::Html),
-            "csv" | "tsv" => Some(Kind::Csv),
+            "txt" | "text" | "rst" => Some(PassageKind::Text),
+            "md" | "markdown" => Some(PassageKind::Markdown),
+            "html" | "htm" => Some(PassageKind::Html),
+            "csv" | "tsv" => Some(PassageKind::Csv),
             _ => None,
         }
     }
@@ -41,13 +41,13 @@ impl Kind {
 
 impl Document {
     /// `name` is the title of documents without their own.
-    pub fn read(kind: Kind, content: &[u8], name: &str) -> Document {
+    pub fn read(kind: PassageKind, content: &[u8], name: &str) -> Document {
         let text = String::from_utf8_lossy(content);
         let (title, passages) = match kind {
-            Kind::Text => (None, passages(&text)),
-            Kind::Markdown => (heading(&text), passages(&text)),
-            Kind::Html => (html_title(&text), passages(&plain(content))),
-            Kind::Csv => (None, rows(&text)),
+            PassageKind::Text => (None, passages(&text)),
+            PassageKind::Markdown => (heading(&text), passages(&text)),
+            PassageKind::Html => (html_title(&text), passages(&plain(content))),
+            PassageKind::Csv => (None, rows(&text)),
         };
         let title = title.filter(|title| !title.is_empty()).unwrap_or_else(|| name.to_owned());
         Document { title, passages }
@@ -141,7 +141,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn read(kind: Kind, text: &str) -> (String, Vec<String>) {
+    fn read(kind: PassageKind, text: &str) -> (String, Vec<String>) {
         let Document { title, passages } = Document::read(kind, text.as_bytes(), "name");
         (title, passages)
     }
@@ -151,17 +151,17 @@ mod tests {
         let md = "```\n# no\n```\n\n# Moss \n\nIt is green.";
         let html = "<html><head><title>Moss &amp;\n fern</title><style>p {}</style></head>\
                     <body><script>no()</script><h1>Moss</h1><p>It is <b>green</b>.</p></body></html>";
-        assert_eq!(read(Kind::Markdown, md).0, "Moss");
+        assert_eq!(read(PassageKind::Markdown, md).0, "Moss");
         assert_eq!(
-            read(Kind::Text, "# It is green."),
+            read(PassageKind::Text, "# It is green."),
             ("name".into(), vec!["# It is green.".into()])
         );
-        let (title, passages) = read(Kind::Html, html);
+        let (title, passages) = read(PassageKind::Html, html);
         assert_eq!(title, "Moss & fern");
         let text = passages.join(" ");
         assert!(text.contains("It is green.") && !text.contains("no()"), "{text}");
-        assert_eq!(read(Kind::Csv, "a,b\n1,2\n3,4\n").1, ["a,b\n1,2\n3,4"]);
-        assert_eq!(read(Kind::Text, " \n\n "), ("name".into(), vec![]));
+        assert_eq!(read(PassageKind::Csv, "a,b\n1,2\n3,4\n").1, ["a,b\n1,2\n3,4"]);
+        assert_eq!(read(PassageKind::Text, " \n\n "), ("name".into(), vec![]));
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         let wide = format!("<script>no()</script><div{wide}>Moss &amp; fern</div>");
         let spans = "<table><tr><td colspan=1000000000>Moss &amp; fern</table>".to_owned();
         for html in [deep, bold, wide, spans] {
-            let text = read(Kind::Html, &html).1.join(" ");
+            let text = read(PassageKind::Html, &html).1.join(" ");
             assert!(text.contains("Moss & fern") && !text.contains("no"), "{}", &text[..20]);
         }
     }
@@ -183,14 +183,14 @@ mod tests {
     fn passages_are_short_and_nothing_is_lost() {
         let word = "mossy ".repeat(1000);
         for text in [word.as_str(), &"ä".repeat(3000), &"One.\n\nTwo.\n\n".repeat(300)] {
-            let (_, passages) = read(Kind::Text, text);
+            let (_, passages) = read(PassageKind::Text, text);
             assert!(passages.len() > 1);
             assert!(passages.iter().all(|passage| passage.chars().count() <= PASSAGE_CHARS + 2));
             let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
             assert_eq!(letters(&passages.concat()), letters(text));
         }
         let table = format!("plant,height\n{}", "moss,3\n".repeat(500));
-        let (_, passages) = read(Kind::Csv, &table);
+        let (_, passages) = read(PassageKind::Csv, &table);
         assert!(
             passages.len() > 1 && passages.iter().all(|rows| rows.starts_with("plant,height\n"))
         );

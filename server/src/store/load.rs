@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqlStr};
 
 use super::blobs::BlobStore;
-use super::log::{Entry, Log};
+use super::log::{Log, LogEntry};
 use super::record::{self, RecordError};
 use super::{Head, Owner, StoreError};
 use crate::interaction::{Event, Failure, FailureKind};
@@ -81,7 +81,7 @@ pub struct Read {
     pub number: i64,
     pub head: Head,
     pub created: Timestamp,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
 }
 
 /// Background interactions without a last event. One that cannot be read loses its `orders`, so
@@ -277,7 +277,7 @@ async fn read(
     for row in &events {
         let at = time(row, "at_ms")?;
         let events = record::events(row.try_get("record")?, &blobs)?;
-        entries.extend(events.into_iter().map(|event| Entry { at, event }));
+        entries.extend(events.into_iter().map(|event| LogEntry { at, event }));
     }
     Ok(Some(Read { number, head, created: time(&row, "created_ms")?, entries }))
 }

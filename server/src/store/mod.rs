@@ -50,8 +50,8 @@ use room::DiskRoom;
 use writer::Writer;
 
 pub use clock::Clock;
-pub use files::{Announced, File, FileLimits, Files, Progress, Receiving, UploadError};
-pub use log::{Entry, Follower, Log};
+pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
+pub use log::{Follower, Log, LogEntry};
 pub use owner::Owner;
 pub use record::RecordError;
 
@@ -344,8 +344,8 @@ impl Store {
         std::mem::take(&mut *self.0.unfinished.lock())
     }
 
-    fn disk(&self, number: i64, rows: usize) -> log::Disk {
-        log::Disk {
+    fn disk(&self, number: i64, rows: usize) -> log::LogDisk {
+        log::LogDisk {
             number,
             writer: self.0.writer.clone(),
             blobs: self.0.blobs.clone(),

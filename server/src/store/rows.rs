@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::log::{Disk, is_last};
+use super::log::{LogDisk, is_last};
 use super::transaction::roll_back;
 use super::writer::Append;
 use super::{Head, StoreError};
@@ -54,7 +54,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    fn add(&mut self, disk: &Disk, append: &'a Append) {
+    fn add(&mut self, disk: &LogDisk, append: &'a Append) {
         let interaction = disk.number;
         if let Some(input) = &append.input {
             let created_ms = append.log.created().as_millisecond();

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::blobs::Pin;
 use super::disk::{Disk, pages};
 use super::files::{Applied, Change};
-use super::log::{Entry, Log};
+use super::log::{Log, LogEntry};
 use super::rows::Rows;
 use super::{StoreError, transaction};
 
@@ -58,7 +58,7 @@ pub struct Append {
     pub log: Arc<Log>,
     /// JSON of the input, if this append begins the interaction.
     pub input: Option<String>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
     /// JSON of the entries' events.
     pub record: String,
     /// Addresses of the blobs that the events refer to.

@@ -4,33 +4,40 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::{File, Mistake};
-use crate::backend::scripted::{self, Part, Place, Scenario, ScenarioError, When};
-use crate::parse::yaml::Node;
+use super::{CheckedFile, Mistake};
+use crate::backend::scripted::{self, Part, Position, Scenario, ScenarioError, When};
+use crate::parse::yaml::YamlNode;
 
 /// Maximum number of scenarios that are parsed one by one if the file as a whole is invalid.
 const MAX_SINGLE: usize = 200;
 
-impl File {
-    pub fn read(path: &Path) -> File {
+impl CheckedFile {
+    pub fn read(path: &Path) -> CheckedFile {
         let text = match scripted::text(path) {
             Ok(text) => text,
-            Err(error) => return File::unreadable(path, error.to_string()),
+            Err(error) => return CheckedFile::unreadable(path, error.to_string()),
         };
-        let tree = Node::parse(&text);
+        let tree = YamlNode::parse(&text);
         let (right, mistakes) = match scripted::parse(path, &text) {
             Ok(scenarios) => (scenarios.into_iter().enumerate().collect(), Vec::new()),
             Err(error) => all(path, &text, tree.as_ref(), &error),
         };
         let (numbers, scenarios) = right.into_iter().unzip();
-        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes }
+        CheckedFile { path: path.to_owned(), text, tree, scenarios, numbers, mistakes }
     }
 
-    pub fn unreadable(path: &Path, message: String) -> File {
-        let (place, kind) = (Place::nowhere(), "unreadable");
+    pub fn unreadable(path: &Path, message: String) -> CheckedFile {
+        let (place, kind) = (Position::nowhere(), "unreadable");
         let mistake = Mistake { place, kind, scenario: None, message, hint: None };
         let (text, tree, scenarios, numbers) = Default::default();
-        File { path: path.to_owned(), text, tree, scenarios, numbers, mistakes: vec![mistake] }
+        CheckedFile {
+            path: path.to_owned(),
+            text,
+            tree,
+            scenarios,
+            numbers,
+            mistakes: vec![mistake],
+        }
     }
 }
 
@@ -39,12 +46,12 @@ impl File {
 fn all(
     path: &Path,
     text: &str,
-    tree: Option<&Node>,
+    tree: Option<&YamlNode>,
     whole: &ScenarioError,
 ) -> (Vec<(usize, Scenario)>, Vec<Mistake>) {
     let (mut right, mut mistakes) = (Vec::new(), Vec::new());
     let scenarios = tree.filter(|tree| !tree.has_aliases()).and_then(|tree| tree.get("scenarios"));
-    let scenarios = scenarios.map(Node::items).unwrap_or_default().iter().enumerate();
+    let scenarios = scenarios.map(YamlNode::items).unwrap_or_default().iter().enumerate();
     for (number, scenario) in scenarios.take(MAX_SINGLE) {
         let mistake = match single::<Scenario>(path, text, scenario) {
             Ok(scenario) => {
@@ -58,7 +65,7 @@ fn all(
         if let Some(when) = scenario.get("when") {
             mistakes.extend(single::<When>(path, text, when).err().flatten());
         }
-        for part in scenario.get("script").map(Node::items).unwrap_or_default() {
+        for part in scenario.get("script").map(YamlNode::items).unwrap_or_default() {
             mistakes.extend(single::<Part>(path, text, part).err().flatten());
         }
         // Errors of the scenario itself, or of the order of its parts.
@@ -76,12 +83,16 @@ fn all(
 }
 
 /// Parses one value at its position in the file, or returns its error.
-fn single<T: DeserializeOwned>(path: &Path, text: &str, node: &Node) -> Result<T, Option<Mistake>> {
+fn single<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    node: &YamlNode,
+) -> Result<T, Option<Mistake>> {
     scripted::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
         let mut mistake = mistake(text, &error)?;
         // The parser does not know the position of a value without anything around it.
         if mistake.place.line().is_none() {
-            mistake.place = Place::at(node.line, node.column);
+            mistake.place = Position::at(node.line, node.column);
         }
         Some(mistake)
     })

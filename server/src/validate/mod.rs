@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::backend::scripted::{self, Place, Scenario};
-use crate::parse::yaml::Node;
+use crate::backend::scripted::{self, Position, Scenario};
+use crate::parse::yaml::YamlNode;
 use python::Python;
 
 /// Options of the check.
@@ -29,7 +29,7 @@ pub struct Validate {
 /// An error in a scenario file.
 #[derive(Debug, Clone, PartialEq)]
 struct Mistake {
-    place: Place,
+    place: Position,
     /// The category of the error, for the JSON output.
     kind: &'static str,
     scenario: Option<String>,
@@ -39,11 +39,11 @@ struct Mistake {
 
 /// A file with its scenarios and errors.
 #[derive(Debug)]
-struct File {
+struct CheckedFile {
     path: PathBuf,
     text: String,
     /// The YAML nodes with their positions; none if the file is not YAML.
-    tree: Option<Node>,
+    tree: Option<YamlNode>,
     /// Scenarios without format errors.
     scenarios: Vec<Scenario>,
     /// Their numbers in the file, starting with 0.
@@ -82,7 +82,7 @@ impl Validate {
             file.mistakes.sort_by_key(|it| (it.place.line(), it.place.column()));
         }
         if self.json {
-            let all: Vec<Value> = files.iter().flat_map(File::json).collect();
+            let all: Vec<Value> = files.iter().flat_map(CheckedFile::json).collect();
             writeln!(
                 to,
                 "{}",
@@ -99,21 +99,21 @@ impl Validate {
 }
 
 /// A file, or the files of a folder in matching order.
-fn files_of(path: &Path) -> Vec<File> {
+fn files_of(path: &Path) -> Vec<CheckedFile> {
     let files = if path.is_dir() { scripted::files(path) } else { Ok(vec![path.to_owned()]) };
     let mut files = match files {
         Ok(files) => files,
-        Err(error) => return vec![File::unreadable(path, error.to_string())],
+        Err(error) => return vec![CheckedFile::unreadable(path, error.to_string())],
     };
     files.sort();
     if files.is_empty() {
         let why = format!("{}: no scenario files (*.yaml, *.yml, *.json)", path.display());
-        return vec![File::unreadable(path, why)];
+        return vec![CheckedFile::unreadable(path, why)];
     }
-    files.into_iter().map(|file| File::read(&file)).collect()
+    files.into_iter().map(|file| CheckedFile::read(&file)).collect()
 }
 
-fn look_at(files: &mut [File]) {
+fn look_at(files: &mut [CheckedFile]) {
     for file in files.iter_mut() {
         parts::check(file);
         scenarios::check(file);
@@ -124,7 +124,7 @@ fn look_at(files: &mut [File]) {
     }
 }
 
-fn report(files: &[File], to: &mut impl Write) -> anyhow::Result<()> {
+fn report(files: &[CheckedFile], to: &mut impl Write) -> anyhow::Result<()> {
     for file in files {
         for mistake in &file.mistakes {
             writeln!(to, "{}", file.describe(mistake))?;
@@ -138,7 +138,7 @@ fn report(files: &[File], to: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl File {
+impl CheckedFile {
     fn describe(&self, mistake: &Mistake) -> String {
         let Mistake { place, scenario, message, hint, .. } = mistake;
         if place.line().is_none() && self.text.is_empty() {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::parts::{self, Code};
-use super::{File, Mistake};
+use super::parts::{self, CodePart};
+use super::{CheckedFile, Mistake};
 
 /// Timeout for compiling all code.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ impl Python {
     }
 
     /// Adds the syntax errors in these files. Returns a note about the check, if there is one.
-    pub fn check(&self, files: &mut [File]) -> Option<String> {
+    pub fn check(&self, files: &mut [CheckedFile]) -> Option<String> {
         let mut texts: Vec<Vec<String>> = Vec::new();
         let mut places = Vec::new();
         for (at, file) in files.iter().enumerate() {
@@ -148,7 +148,7 @@ fn runs(program: &Path) -> bool {
 
 /// The code with its template expressions replaced in each way. Empty if it contains template
 /// statements, because the rendered lines are unknown.
-fn variants(code: &Code<'_>) -> Vec<String> {
+fn variants(code: &CodePart<'_>) -> Vec<String> {
     if !code.is_template {
         return vec![code.text.to_owned()];
     }

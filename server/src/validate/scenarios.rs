@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{File, Mistake};
-use crate::backend::scripted::{self, Part, Place, Scenario};
-use crate::parse::yaml::Node;
+use super::{CheckedFile, Mistake};
+use crate::backend::scripted::{self, Part, Position, Scenario};
+use crate::parse::yaml::YamlNode;
 
 /// Maximum number of scenarios in a folder that are compared with each other.
 const MAX_COMPARED: usize = 2000;
 
 /// Reports scripts whose last part is code.
-pub fn check(file: &mut File) {
+pub fn check(file: &mut CheckedFile) {
     let ends = |(number, scenario): (usize, &Scenario)| {
         ends_in_code(&scenario.script).then(|| Mistake {
             place: place(file, number),
@@ -38,7 +38,7 @@ fn ends_in_code(script: &[Part]) -> bool {
 }
 
 /// Duplicate names, and scenarios that never answer, among the files of one folder.
-pub fn check_together(files: &mut [File]) {
+pub fn check_together(files: &mut [CheckedFile]) {
     let mut folders: HashMap<&Path, Vec<(usize, usize)>> = HashMap::new();
     for (at, file) in files.iter().enumerate() {
         let folder = file.path.parent().unwrap_or(Path::new(""));
@@ -58,7 +58,7 @@ pub fn check_together(files: &mut [File]) {
     }
 }
 
-fn twice(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
+fn twice(files: &[CheckedFile], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
     let mut first: HashMap<&str, (usize, usize)> = HashMap::new();
     let mut found = Vec::new();
     for &(at, number) in all {
@@ -74,7 +74,7 @@ fn twice(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
     found
 }
 
-fn shadowed(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
+fn shadowed(files: &[CheckedFile], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
     let all = &all[..all.len().min(MAX_COMPARED)];
     let mut found = Vec::new();
     for (later, &(at, number)) in all.iter().enumerate() {
@@ -95,7 +95,7 @@ fn shadowed(files: &[File], all: &[(usize, usize)]) -> Vec<(usize, Mistake)> {
 }
 
 fn mistake(
-    files: &[File],
+    files: &[CheckedFile],
     at: usize,
     number: usize,
     kind: &'static str,
@@ -107,17 +107,17 @@ fn mistake(
 }
 
 /// `chart` (a.yaml:7)
-fn describe(files: &[File], (at, number): (usize, usize)) -> String {
+fn describe(files: &[CheckedFile], (at, number): (usize, usize)) -> String {
     let file = &files[at];
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let line = place(file, number).line().map(|line| format!(":{line}")).unwrap_or_default();
     format!("`{}` ({name}{line})", file.scenarios[number].name)
 }
 
-fn place(file: &File, number: usize) -> Place {
+fn place(file: &CheckedFile, number: usize) -> Position {
     let scenarios = file.tree.as_ref().and_then(|tree| tree.get("scenarios"));
     let scenario =
         scenarios.and_then(|scenarios| scenarios.items().get(*file.numbers.get(number)?));
     let name = scenario.map(|scenario| scenario.get("name").unwrap_or(scenario));
-    name.map_or(Place::nowhere(), |Node { line, column, .. }| Place::at(*line, *column))
+    name.map_or(Position::nowhere(), |YamlNode { line, column, .. }| Position::at(*line, *column))
 }

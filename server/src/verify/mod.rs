@@ -43,7 +43,7 @@ pub enum Changes {
 
 /// The totals of a check.
 #[derive(Debug, Default)]
-struct Tally {
+struct Totals {
     same: usize,
     changed: usize,
     /// Runs without an expected result.
@@ -80,7 +80,7 @@ impl From<anyhow::Error> for Ended {
 impl Verifier<'_> {
     /// Checks files and all scenario files of folders. Returns whether all results are unchanged.
     pub async fn check(&self, paths: &[PathBuf], to: &mut impl Write) -> anyhow::Result<bool> {
-        let mut tally = Tally::default();
+        let mut tally = Totals::default();
         for path in paths {
             let files = if path.is_dir() { scripted::files(path) } else { Ok(vec![path.clone()]) };
             let mut files = match files {
@@ -100,7 +100,7 @@ impl Verifier<'_> {
                 self.file(&file, &mut tally, to).await?;
             }
         }
-        let Tally { same, changed, open, broken, updated, .. } = tally;
+        let Totals { same, changed, open, broken, updated, .. } = tally;
         write!(to, "{same} runs unchanged, {changed} changed, {open} without an expected result")?;
         match self.changes {
             Changes::Refuse => writeln!(to)?,
@@ -112,7 +112,7 @@ impl Verifier<'_> {
     async fn file(
         &self,
         file: &Path,
-        tally: &mut Tally,
+        tally: &mut Totals,
         to: &mut impl Write,
     ) -> anyhow::Result<()> {
         let scenarios = match read(file) {
@@ -149,7 +149,7 @@ impl Verifier<'_> {
         &self,
         scenario: &Scenario,
         file: &Path,
-        tally: &mut Tally,
+        tally: &mut Totals,
         to: &mut impl Write,
     ) -> anyhow::Result<()> {
         let mut files = Vec::new();
@@ -192,7 +192,7 @@ impl Verifier<'_> {
         result: &CodeResult,
         output: &RunOutput,
         file: &Path,
-        tally: &mut Tally,
+        tally: &mut Totals,
         to: &mut impl Write,
     ) -> anyhow::Result<()> {
         let Some(expect) = expect else {

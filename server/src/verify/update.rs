@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::backend::scripted::{self, Expect};
 use crate::interaction::CodeResult;
-use crate::parse::yaml::Node;
+use crate::parse::yaml::YamlNode;
 use crate::recording::{Picture, map_at};
 use crate::sandbox::RunOutput;
 
@@ -94,7 +94,7 @@ fn updated(text: &str, accepted: &[Accepted]) -> Result<String, String> {
         let script = &mut wanted["scenarios"][one.scenario]["script"];
         *expectation(script, &mut one.number.clone()).ok_or(BY_HAND)? = one.expect.clone();
     }
-    let tree = Node::parse(text).filter(|tree| !tree.has_aliases()).ok_or(BY_HAND)?;
+    let tree = YamlNode::parse(text).filter(|tree| !tree.has_aliases()).ok_or(BY_HAND)?;
     let says_it =
         |text: &String| serde_saphyr::from_str::<Value>(text).is_ok_and(|read| read == wanted);
     // In the recording's YAML style if possible, otherwise as JSON, which is valid YAML.
@@ -110,7 +110,7 @@ enum Form {
     Json,
 }
 
-fn edited(text: &str, tree: &Node, accepted: &[Accepted], form: Form) -> Option<String> {
+fn edited(text: &str, tree: &YamlNode, accepted: &[Accepted], form: Form) -> Option<String> {
     let scenarios = tree.get("scenarios")?.items();
     let mut edits = Vec::new();
     for one in accepted {
@@ -136,7 +136,7 @@ fn edited(text: &str, tree: &Node, accepted: &[Accepted], form: Form) -> Option<
 }
 
 /// The end of a value, without the comments and empty lines after it.
-fn end(node: &Node, text: &str) -> Option<usize> {
+fn end(node: &YamlNode, text: &str) -> Option<usize> {
     let is_flow = text.get(node.start..)?.starts_with(['{', '[']);
     let last = node.fields().last().map(|(_, value)| value).or(node.items().last());
     match last {
@@ -146,8 +146,8 @@ fn end(node: &Node, text: &str) -> Option<usize> {
 }
 
 /// The values of all `expect` parts of a script, in counting order.
-fn expectations<'n>(script: &'n Node, found: &mut Vec<&'n Node>) {
-    for (key, value) in script.items().iter().flat_map(Node::fields) {
+fn expectations<'n>(script: &'n YamlNode, found: &mut Vec<&'n YamlNode>) {
+    for (key, value) in script.items().iter().flat_map(YamlNode::fields) {
         match key.text() {
             Some("if_error" | "if_ok") => expectations(value, found),
             Some("expect") => found.push(value),

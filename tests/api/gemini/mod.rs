@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 pub use server::backend::gemini::Execution;
-use server::backend::gemini::{Gemini, Model};
+use server::backend::gemini::{Gemini, GeminiModel};
 use server::backend::upstream::Address;
 
 use crate::fake::{Act, Answer, Fake};
@@ -18,7 +18,7 @@ const MODEL: &str = "gemini-3-flash-preview";
 fn behind(url: &str, execution: Execution, name: Option<&str>) -> Gemini {
     let silence = Duration::from_secs(20);
     let address = Address { base_url: url.to_owned(), key: None, silence };
-    Gemini::new(address, Model { name: name.map(str::to_owned), execution })
+    Gemini::new(address, GeminiModel { name: name.map(str::to_owned), execution })
         .expect("there is no TLS to set up")
 }
 

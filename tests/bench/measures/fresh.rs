@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use protocol::Outcome;
+use protocol::RunOutcome;
 use server::sandbox::{Expected, Sandbox};
 
 use crate::client::{Ask, Client, Keep, PAUSE};
@@ -62,7 +62,7 @@ async fn at_the_socket(plan: &Plan, sandbox: &Sandbox, code: Code) -> anyhow::Re
         let Does::Print(expected) = code.does else {
             unreachable!("only code that prints is measured here")
         };
-        let did = output.finished.outcome == Outcome::Ok && output.stdout == expected.as_bytes();
+        let did = output.finished.outcome == RunOutcome::Ok && output.stdout == expected.as_bytes();
         ensure!(did, "unexpected result of a run: {output:?}");
         if at >= plan.discarded {
             times.record(took);

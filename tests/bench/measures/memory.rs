@@ -1,7 +1,7 @@
 //! The memory of one more standby.
 
 use anyhow::{Context, ensure};
-use protocol::Outcome;
+use protocol::RunOutcome;
 use server::sandbox::Expected;
 
 use crate::Place;
@@ -62,7 +62,7 @@ async fn settled(place: &Place, standbys: u64, more: &[&str]) -> anyhow::Result<
     for _ in 0..standbys {
         let mut cell = sandbox.open(Expected::Only(SCIENCE.text), []).await?;
         let output = cell.run(SCIENCE.text).await?;
-        ensure!(output.finished.outcome == Outcome::Ok, "a run failed: {output:?}");
+        ensure!(output.finished.outcome == RunOutcome::Ok, "a run failed: {output:?}");
     }
     until_at_rest(&warden).await?;
     Usage::of(&warden)

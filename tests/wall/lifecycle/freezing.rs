@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use server::sandbox::{Cell, Expected, RunOutput, Sandbox};
+use server::sandbox::{CellClient, Expected, RunOutput, Sandbox};
 
 use crate::python;
 use harness::{Warden, below};
@@ -26,7 +26,7 @@ const WATCH: &str = "import os, sys, threading, time\n\
     def started(*names):\n\
     \x20   while not all(map(os.path.exists, names)): time.sleep(0.001)\n";
 
-async fn open(warden: &Warden) -> Cell {
+async fn open(warden: &Warden) -> CellClient {
     let sandbox = Sandbox::at(warden.socket(), protocol::Tier::Landlocked);
     sandbox.ready().await.expect("the warden comes up");
     sandbox.open(Expected::First(""), []).await.expect("there is a cell")
@@ -143,7 +143,7 @@ async fn processes_left_by_a_run_count_in_the_next_one() {
         "import os, time\nfor _ in range(60):\n  if os.fork() == 0: time.sleep(60); os._exit(0)";
     assert_eq!(
         cell.run(sleepers).await.expect("the warden is there").finished.outcome,
-        protocol::Outcome::Ok
+        protocol::RunOutcome::Ok
     );
     let more = "for _ in range(10):\n  if os.fork() == 0: time.sleep(60); os._exit(0)";
     let outcome = cell.run(more).await.expect("the cell is there").finished.outcome;
@@ -166,9 +166,9 @@ async fn processes_left_by_a_run_count_in_the_next_one() {
     ] {
         let mut cell = open(&warden).await;
         let outcome = cell.run(first).await.expect("the warden is there").finished.outcome;
-        assert_eq!(outcome, protocol::Outcome::Ok);
+        assert_eq!(outcome, protocol::RunOutcome::Ok);
         let outcome = cell.run(then).await.expect("the cell is there").finished.outcome;
-        assert_eq!(outcome, protocol::Outcome::Stopped { limit });
+        assert_eq!(outcome, protocol::RunOutcome::Stopped { limit });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{Outcome, Reply, Request, Tier};
+use protocol::{RunOutcome, Tier, WardenReply, WardenRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use server::sandbox::Sandbox;
 use tokio::io::BufReader;
@@ -139,13 +139,16 @@ async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
     let stream = UnixStream::connect(warden.socket()).await.expect("it listens");
     let (reader, writer) = stream.into_split();
     let (mut reader, mut writer) = (BufReader::new(reader), writer);
-    let open = Request::Open { least: Tier::Landlocked, imports: Vec::new(), more: false };
+    let open = WardenRequest::Open { least: Tier::Landlocked, imports: Vec::new(), more: false };
     for (request, blob) in
-        [(open, b"".as_slice()), (Request::PutFile { name: "a".into() }, b"content")]
+        [(open, b"".as_slice()), (WardenRequest::PutFile { name: "a".into() }, b"content")]
     {
         protocol::write(&mut writer, &request, blob).await.expect("the warden is there");
         let answer = protocol::read(&mut reader).await.expect("the warden is there");
-        assert!(matches!(answer, (Reply::Opened { .. } | Reply::FilePut, _)), "{answer:?}");
+        assert!(
+            matches!(answer, (WardenReply::Opened { .. } | WardenReply::FilePut, _)),
+            "{answer:?}"
+        );
     }
     let dying = standbys(&warden);
     assert!(!dying.is_empty(), "there is a cell");
@@ -155,20 +158,21 @@ async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
         look.tick().await;
     }
 
-    let run = Request::Run { wall_ms: None, files: false };
+    let run = WardenRequest::Run { wall_ms: None, files: false };
     let code = b"import os; print(open('a').read(), os.listdir())";
     protocol::write(&mut writer, &run, code).await.expect("the warden is there");
     let mut stdout = String::new();
     let finished = loop {
-        let (reply, blob): (Reply, _) = protocol::read(&mut reader).await.expect("it answers");
+        let (reply, blob): (WardenReply, _) =
+            protocol::read(&mut reader).await.expect("it answers");
         match reply {
-            Reply::Stdout { .. } => stdout = String::from_utf8_lossy(&blob).into_owned(),
-            Reply::Finished(finished) => break finished,
-            Reply::Stderr { .. } => {}
+            WardenReply::Stdout { .. } => stdout = String::from_utf8_lossy(&blob).into_owned(),
+            WardenReply::Finished(finished) => break finished,
+            WardenReply::Stderr { .. } => {}
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!((finished.outcome, stdout.as_str()), (Outcome::Ok, "content ['a']\n"));
+    assert_eq!((finished.outcome, stdout.as_str()), (RunOutcome::Ok, "content ['a']\n"));
     assert!(!finished.cell_lost);
 }
 

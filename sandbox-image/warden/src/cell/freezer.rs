@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use init::Command;
+use init::InitCommand;
 use tokio::task::block_in_place;
 
 use crate::channel::Channel;
@@ -49,10 +49,10 @@ pub async fn freeze(init: &Channel, tree: ProcessTree) -> io::Result<()> {
 }
 
 async fn send_stop(init: &Channel) -> io::Result<()> {
-    init.send(&[Command::Stop as u8], &[]).await?;
+    init.send(&[InitCommand::Stop as u8], &[]).await?;
     let answer = tokio::time::timeout(ANSWER_WITHIN, init.receive()).await??;
     match answer {
-        Some((text, _)) if text == [Command::Stop as u8] => Ok(()),
+        Some((text, _)) if text == [InitCommand::Stop as u8] => Ok(()),
         Some(_) => Err(io::Error::other("init could not stop its processes")),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
@@ -60,7 +60,7 @@ async fn send_stop(init: &Channel) -> io::Result<()> {
 
 /// Continues all processes, shortly after this returns.
 pub async fn thaw(init: &Channel) -> io::Result<()> {
-    init.send(&[Command::Continue as u8], &[]).await
+    init.send(&[InitCommand::Continue as u8], &[]).await
 }
 
 /// Whether all threads are stopped. Checks twice, because a process that was ending at the first check may

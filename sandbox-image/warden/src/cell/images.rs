@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
-use crate::cell::workspace::{Picture, picture_type};
+use crate::cell::workspace::{WrittenPicture, picture_type};
 
 /// The first bytes of an oversized frame, enough to detect a picture.
 const SNIFFED_BYTES: usize = 64;
 
 /// Decodes a stream of `u32 length + picture` frames into pictures, with limits per run.
 #[derive(Debug)]
-pub struct Frames {
+pub struct PictureFrames {
     most: usize,
     most_bytes: usize,
     /// Maximum bytes of all pictures together.
@@ -26,9 +26,9 @@ pub struct Frames {
     left_out: u32,
 }
 
-impl Frames {
-    pub fn new(most: usize, most_bytes: usize, most_bytes_together: usize) -> Frames {
-        Frames {
+impl PictureFrames {
+    pub fn new(most: usize, most_bytes: usize, most_bytes_together: usize) -> PictureFrames {
+        PictureFrames {
             most,
             most_bytes,
             most_bytes_together,
@@ -42,7 +42,7 @@ impl Frames {
 
     /// Begins a run, and drops an incomplete frame of the last one.
     pub fn begin(&mut self) {
-        *self = Frames::new(self.most, self.most_bytes, self.most_bytes_together);
+        *self = PictureFrames::new(self.most, self.most_bytes, self.most_bytes_together);
     }
 
     /// Number of pictures of this run that exceeded a limit.
@@ -52,7 +52,7 @@ impl Frames {
 
     /// Returns the pictures that these bytes complete, without duplicates. An incomplete frame stays in the
     /// buffer without being copied, because code may send a picture byte by byte.
-    pub fn add(&mut self, bytes: &[u8]) -> Vec<Picture> {
+    pub fn add(&mut self, bytes: &[u8]) -> Vec<WrittenPicture> {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
         self.buffer.extend_from_slice(&bytes[skipped..]);
@@ -85,7 +85,7 @@ impl Frames {
         pictures
     }
 
-    fn picture(&mut self, data: &[u8]) -> Option<Picture> {
+    fn picture(&mut self, data: &[u8]) -> Option<WrittenPicture> {
         let mime_type = Some(data).filter(|data| !data.is_empty()).and_then(picture_type)?;
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
@@ -100,7 +100,7 @@ impl Frames {
         }
         self.given.insert(name);
         self.given_bytes += data.len();
-        Some(Picture { written: SystemTime::now(), mime_type, data: data.to_vec() })
+        Some(WrittenPicture { written: SystemTime::now(), mime_type, data: data.to_vec() })
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     /// The number of pictures, and of frames that were left out.
-    fn read(frames: &mut Frames, stream: &[u8], size: usize) -> (usize, u32) {
+    fn read(frames: &mut PictureFrames, stream: &[u8], size: usize) -> (usize, u32) {
         let pictures = stream.chunks(size).flat_map(|piece| frames.add(piece)).count();
         (pictures, frames.left_out())
     }
@@ -128,14 +128,14 @@ mod tests {
         let frames = [PNG, b"no picture", &[0; 100], &large, &other, b"", PNG];
         let stream = frames.map(framed).concat();
         for size in [1, 2, 3, 5, 64, 1000] {
-            let read = read(&mut Frames::new(9, 64, 1000), &stream, size);
+            let read = read(&mut PictureFrames::new(9, 64, 1000), &stream, size);
             assert_eq!(read, (2, 1), "pieces of {size}");
         }
     }
 
     #[test]
     fn the_number_of_pictures_of_a_run_is_limited() {
-        let mut frames = Frames::new(3, 64, 1000);
+        let mut frames = PictureFrames::new(3, 64, 1000);
         let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
         assert_eq!(read(&mut frames, &stream, 7), (3, 2));
         frames.begin();
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_all_pictures_of_a_run_are_limited() {
-        let mut frames = Frames::new(9, 64, 2 * PNG.len() + 3);
+        let mut frames = PictureFrames::new(9, 64, 2 * PNG.len() + 3);
         let stream: Vec<u8> = (0..5u8).flat_map(|n| framed(&[PNG, &[n]].concat())).collect();
         assert_eq!(read(&mut frames, &stream, 7), (2, 3));
         frames.begin();
@@ -155,14 +155,14 @@ mod tests {
     #[test]
     fn a_picture_that_arrives_byte_by_byte_is_copied_once() {
         let bytes = 4 << 20;
-        let mut frames = Frames::new(9, bytes, bytes);
+        let mut frames = PictureFrames::new(9, bytes, bytes);
         let stream = framed(&[PNG, &vec![7; bytes - PNG.len()]].concat());
         assert_eq!(read(&mut frames, &stream, 1), (1, 0));
     }
 
     #[test]
     fn an_incomplete_picture_does_not_affect_the_next_run() {
-        let mut frames = Frames::new(3, 64, 1000);
+        let mut frames = PictureFrames::new(3, 64, 1000);
         assert_eq!(read(&mut frames, &[0, 0, 0, 60, 1], 9), (0, 0));
         frames.begin();
         assert_eq!(read(&mut frames, &framed(PNG), 9), (1, 0));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_length_of_four_gigabytes_allocates_nothing() {
-        let mut frames = Frames::new(9, 64, 1000);
+        let mut frames = PictureFrames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0xff; 4], 4), (0, 0));
         frames.add(&[0; 100_000]);
         assert!(frames.buffer.capacity() < 1000);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_tiny_frames_does_not_grow_the_buffer() {
-        let mut frames = Frames::new(9, 64, 1000);
+        let mut frames = PictureFrames::new(9, 64, 1000);
         assert_eq!(read(&mut frames, &[0; 4 << 20], 64 << 10), (0, 0));
         assert!(frames.buffer.capacity() < 1000);
     }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jail::{Entered, Report};
-use protocol::{CellLimits, Finished, Limit, Outcome, Usage};
+use protocol::{CellLimits, Limit, ResourceUsage, RunOutcome, RunResult};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -32,14 +32,14 @@ use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
 use self::capture::Capture;
-use self::images::Frames;
+use self::images::PictureFrames;
 use self::runner_status::RunnerStatus;
-use self::workspace::{Picture, Workspace};
+use self::workspace::{Workspace, WrittenPicture};
 use crate::channel::{self, Channel};
-use crate::meter::disk::Disk;
+use crate::meter::disk::CellDisk;
 use crate::meter::{self, Meter, Used};
 use crate::process::tree::ProcessTree;
-use crate::process::{Ended, Process};
+use crate::process::{Process, ProcessEnd};
 use crate::resources::CellResources;
 use crate::zygote::Zygote;
 
@@ -66,7 +66,7 @@ pub struct Cell {
     stdout: OwnedFd,
     stderr: OwnedFd,
     display: OwnedFd,
-    frames: Frames,
+    frames: PictureFrames,
     pub workspace: Workspace,
     pub entered: Entered,
     limits: CellLimits,
@@ -99,23 +99,23 @@ enum Leftovers {
 /// Result of a run.
 #[derive(Debug)]
 pub struct Ran {
-    pub finished: Finished,
+    pub finished: RunResult,
     pub stdout: (Vec<u8>, u64),
     pub stderr: (Vec<u8>, u64),
-    pub pictures: Vec<Picture>,
+    pub pictures: Vec<WrittenPicture>,
     /// The cell died before it had received the code, so nothing was executed.
     pub never_began: bool,
 }
 
 /// Output of the run so far.
-struct Written {
+struct OutputSoFar {
     stdout: Capture,
     stderr: Capture,
-    shown: Vec<Picture>,
+    shown: Vec<WrittenPicture>,
 }
 
 /// Why a run ended.
-enum End {
+enum RunEnd {
     /// The code ended, and the runner reported how.
     Reported(RunnerStatus),
     /// The code's process exited without a report.
@@ -151,8 +151,8 @@ impl PendingCell {
             resources.add_process(process).context("could not apply limits to a cell")?;
         }
         let disk = match resources.folder() {
-            Some(folder) => Disk::shared(folder),
-            None => Disk::own(&workspace),
+            Some(folder) => CellDisk::shared(folder),
+            None => CellDisk::own(&workspace),
         };
         let disk = disk.context("could not open a cell's disk")?;
         let mut meter = Meter::new(tree, disk, resources.group(), limits);
@@ -169,7 +169,7 @@ impl PendingCell {
             stdout,
             stderr,
             display,
-            frames: Frames::new(
+            frames: PictureFrames::new(
                 limits.images as usize,
                 usize::try_from(limits.image_bytes)?,
                 usize::try_from(limits.all_images_bytes)?,
@@ -201,8 +201,11 @@ impl Cell {
         }
         self.frames.begin();
         let kept = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
-        let mut written =
-            Written { stdout: Capture::new(kept), stderr: Capture::new(kept), shown: Vec::new() };
+        let mut written = OutputSoFar {
+            stdout: Capture::new(kept),
+            stderr: Capture::new(kept),
+            shown: Vec::new(),
+        };
         self.meter.lock().await.begin();
         if self.leftovers == Leftovers::Stopped {
             freezer::thaw(&self.init_control).await?;
@@ -212,34 +215,34 @@ impl Cell {
 
         let began = Instant::now();
         let end = self.until_the_end(code, wall_ms, &mut written).await;
-        let never_began = is_first && matches!(end, End::NeverBegan);
+        let never_began = is_first && matches!(end, RunEnd::NeverBegan);
         let wall = began.elapsed();
         let used = self.last_look(wall).await;
         // The limit on processes can have been exceeded since the last sample.
         let end = match end {
-            End::Reported(RunnerStatus::Ended)
+            RunEnd::Reported(RunnerStatus::Ended)
                 if self.meter.lock().await.has_too_many_processes() =>
             {
-                End::Stopped(Limit::Processes(self.limits.processes))
+                RunEnd::Stopped(Limit::Processes(self.limits.processes))
             }
             end => end,
         };
 
-        let cell_lost = !matches!(end, End::Reported(_));
+        let cell_lost = !matches!(end, RunEnd::Reported(_));
         let outcome = self.outcome(end).await;
-        let Written { mut stdout, mut stderr, mut shown } = written;
+        let OutputSoFar { mut stdout, mut stderr, mut shown } = written;
         pump::rest_of_text(&self.stdout, &mut stdout);
         pump::rest_of_text(&self.stderr, &mut stderr);
         pump::rest_of_pictures(&self.display, &mut self.frames, &mut shown);
 
         let (pictures, images_left_out) = self.pictures(shown);
         let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let usage = Usage {
+        let usage = ResourceUsage {
             wall_us: microseconds(wall),
             cpu_us: microseconds(used.cpu),
             peak_memory_bytes: used.peak_bytes,
         };
-        let finished = Finished { outcome, usage, cell_lost, images_left_out, files_left_out: 0 };
+        let finished = RunResult { outcome, usage, cell_lost, images_left_out, files_left_out: 0 };
         let (stdout, stderr) = (stdout.finish(), stderr.finish());
         Ok(Ran { finished, stdout, stderr, pictures, never_began })
     }
@@ -257,10 +260,15 @@ impl Cell {
         freezer::freeze(&self.init_control, tree).await
     }
 
-    async fn until_the_end(&mut self, code: &str, wall_ms: u64, written: &mut Written) -> End {
+    async fn until_the_end(
+        &mut self,
+        code: &str,
+        wall_ms: u64,
+        written: &mut OutputSoFar,
+    ) -> RunEnd {
         let wall_ms = wall_ms.min(self.limits.wall_ms);
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
-        let Written { stdout, stderr, shown } = written;
+        let OutputSoFar { stdout, stderr, shown } = written;
         let (mut from_code, mut to_code) = self.control.split();
         let (is_handed_over, is_unread) = (AtomicBool::new(false), AtomicBool::new(false));
         let handed_over = async {
@@ -282,12 +290,12 @@ impl Cell {
         };
         let end = tokio::select! {
             biased;
-            () = self.code.exited() => End::Exited,
-            status = report => End::Reported(status),
-            limit = deadline(wall_ms) => End::Stopped(limit),
-            limit = meter::exceeded(Arc::clone(&self.meter), self.limits) => End::Stopped(limit),
+            () = self.code.exited() => RunEnd::Exited,
+            status = report => RunEnd::Reported(status),
+            limit = deadline(wall_ms) => RunEnd::Stopped(limit),
+            limit = meter::exceeded(Arc::clone(&self.meter), self.limits) => RunEnd::Stopped(limit),
             () = pump::text(&self.stdout, stdout, flood) => {
-                End::Stopped(Limit::OutputBytes(flood))
+                RunEnd::Stopped(Limit::OutputBytes(flood))
             }
             () = pump::text(&self.stderr, stderr, u64::MAX) => {
                 unreachable!("stderr never stops a run")
@@ -299,12 +307,12 @@ impl Cell {
         };
         match end {
             // The kernel reports a reset once, to the first read or write.
-            End::Exited
+            RunEnd::Exited
                 if !is_handed_over.load(Ordering::Relaxed)
                     || is_unread.load(Ordering::Relaxed)
                     || self.has_unread_code() =>
             {
-                End::NeverBegan
+                RunEnd::NeverBegan
             }
             end => end,
         }
@@ -325,8 +333,8 @@ impl Cell {
     }
 
     /// Decides the outcome. The cell survives only if the code ended by itself.
-    async fn outcome(&mut self, end: End) -> Outcome {
-        if let End::Reported(status) = end {
+    async fn outcome(&mut self, end: RunEnd) -> RunOutcome {
+        if let RunEnd::Reported(status) = end {
             let meter = self.meter.lock().await;
             let too_many = meter.has_too_many_processes();
             return status.outcome(&self.limits, too_many, || meter.space().ok());
@@ -339,24 +347,24 @@ impl Cell {
         self.init.ended().await;
         let meter = self.meter.lock().await;
         let was_out_of_memory = meter.was_out_of_memory();
-        let is_killed = ended == Ended::Signalled(Signal::KILL.as_raw());
+        let is_killed = ended == ProcessEnd::Signalled(Signal::KILL.as_raw());
         match (end, ended) {
-            (End::Stopped(limit), _) => Outcome::Stopped { limit },
-            (_, Ended::Signalled(_)) if was_out_of_memory => {
-                Outcome::Stopped { limit: Limit::MemoryBytes(self.limits.memory_bytes) }
+            (RunEnd::Stopped(limit), _) => RunOutcome::Stopped { limit },
+            (_, ProcessEnd::Signalled(_)) if was_out_of_memory => {
+                RunOutcome::Stopped { limit: Limit::MemoryBytes(self.limits.memory_bytes) }
             }
             // The kernel sent SIGKILL: the warden had not sent one yet.
             (_, _) if is_killed && meter.was_memory_full() => {
-                Outcome::Stopped { limit: Limit::SandboxMemory }
+                RunOutcome::Stopped { limit: Limit::SandboxMemory }
             }
-            (_, Ended::Exited(0)) => Outcome::Ok,
-            (_, Ended::Exited(code)) => Outcome::Exited { code },
-            (_, Ended::Signalled(signal)) => Outcome::Signalled { signal },
+            (_, ProcessEnd::Exited(0)) => RunOutcome::Ok,
+            (_, ProcessEnd::Exited(code)) => RunOutcome::Exited { code },
+            (_, ProcessEnd::Signalled(signal)) => RunOutcome::Signalled { signal },
         }
     }
 
     /// Displayed and written pictures in order of creation, without duplicates.
-    fn pictures(&mut self, shown: Vec<Picture>) -> (Vec<Picture>, u32) {
+    fn pictures(&mut self, shown: Vec<WrittenPicture>) -> (Vec<WrittenPicture>, u32) {
         let CellLimits { images, image_bytes, all_images_bytes, .. } = self.limits;
         let most = images as usize;
         let written = self.workspace.new_pictures(most, image_bytes, all_images_bytes);
@@ -364,7 +372,7 @@ impl Cell {
         let mut pictures = written.found;
         pictures.extend(shown);
         pictures.sort_by_key(|picture| picture.written);
-        let (mut kept, mut room) = (Vec::<Picture>::new(), all_images_bytes);
+        let (mut kept, mut room) = (Vec::<WrittenPicture>::new(), all_images_bytes);
         for picture in pictures {
             let bytes = picture.data.len() as u64;
             if kept.iter().any(|other| other.data == picture.data) {

@@ -10,8 +10,8 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
 use crate::cell::capture::Capture;
-use crate::cell::images::Frames;
-use crate::cell::workspace::Picture;
+use crate::cell::images::PictureFrames;
+use crate::cell::workspace::WrittenPicture;
 use crate::channel;
 
 /// Maximum number of bytes read from a pipe after the end of a run.
@@ -25,7 +25,7 @@ const LISTEN_AFTER: Duration = Duration::from_millis(2);
 /// Reads text until more than `flood` bytes have arrived. End of file does not end it: the code may have
 /// closed its output and still run.
 pub async fn text(from: &OwnedFd, to: &mut Capture, flood: u64) {
-    let mut source = Source::open(from).await;
+    let mut source = OutputSource::open(from).await;
     while to.total() <= flood {
         to.add(source.read().await);
         consume_budget().await; // otherwise a flood would starve even the deadline
@@ -33,8 +33,8 @@ pub async fn text(from: &OwnedFd, to: &mut Capture, flood: u64) {
 }
 
 /// Reads pictures until it is cancelled.
-pub async fn pictures(from: &OwnedFd, frames: &mut Frames, shown: &mut Vec<Picture>) {
-    let mut source = Source::open(from).await;
+pub async fn pictures(from: &OwnedFd, frames: &mut PictureFrames, shown: &mut Vec<WrittenPicture>) {
+    let mut source = OutputSource::open(from).await;
     loop {
         shown.extend(frames.add(source.read().await));
         yield_now().await; // as above, but more often: many small pictures take time
@@ -42,15 +42,18 @@ pub async fn pictures(from: &OwnedFd, frames: &mut Frames, shown: &mut Vec<Pictu
 }
 
 /// A pipe or a socket registered with the runtime.
-struct Source {
+struct OutputSource {
     file: io::Result<AsyncFd<OwnedFd>>,
     buffer: Vec<u8>,
 }
 
-impl Source {
-    async fn open(from: &OwnedFd) -> Source {
+impl OutputSource {
+    async fn open(from: &OwnedFd) -> OutputSource {
         tokio::time::sleep(LISTEN_AFTER).await;
-        Source { file: from.try_clone().and_then(channel::watch), buffer: vec![0; PIECE_BYTES] }
+        OutputSource {
+            file: from.try_clone().and_then(channel::watch),
+            buffer: vec![0; PIECE_BYTES],
+        }
     }
 
     /// Reads some bytes. Never returns after the end of file.
@@ -73,7 +76,11 @@ pub fn rest_of_text(from: &OwnedFd, to: &mut Capture) {
 }
 
 /// The same for pictures.
-pub fn rest_of_pictures(from: &OwnedFd, frames: &mut Frames, shown: &mut Vec<Picture>) {
+pub fn rest_of_pictures(
+    from: &OwnedFd,
+    frames: &mut PictureFrames,
+    shown: &mut Vec<WrittenPicture>,
+) {
     rest(from, |piece| shown.extend(frames.add(piece)));
 }
 

@@ -1,7 +1,7 @@
 //! The status byte that the runner sends at the end of a run. The code can forge it, because both share an
 //! interpreter, so it only selects one of the fixed outcomes.
 
-use protocol::{CellLimits, Limit, Outcome};
+use protocol::{CellLimits, Limit, RunOutcome};
 
 use crate::meter::disk::DiskSpace;
 
@@ -47,9 +47,9 @@ impl RunnerStatus {
         limits: &CellLimits,
         too_many: bool,
         space: impl FnOnce() -> Option<DiskSpace>,
-    ) -> Outcome {
+    ) -> RunOutcome {
         let limit = match self {
-            RunnerStatus::Ended => return Outcome::Ok,
+            RunnerStatus::Ended => return RunOutcome::Ok,
             RunnerStatus::Raised(None) => None,
             RunnerStatus::Raised(Some(Cause::Memory)) => {
                 Some(Limit::MemoryBytes(limits.memory_bytes))
@@ -70,6 +70,6 @@ impl RunnerStatus {
                 _ => Limit::DiskBytes(limits.scratch_bytes),
             }),
         };
-        Outcome::Raised { limit }
+        RunOutcome::Raised { limit }
     }
 }

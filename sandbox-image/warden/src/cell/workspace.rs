@@ -35,31 +35,31 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
 #[derive(Debug)]
 pub struct Workspace {
     folder: OwnedFd,
-    seen: HashMap<CString, Stamp>,
+    seen: HashMap<CString, FileStamp>,
     /// Names of the input files.
     put: Vec<String>,
     /// Files that were new or changed at the last scan, oldest first.
-    new: Vec<(CString, Stamp)>,
+    new: Vec<(CString, FileStamp)>,
 }
 
 /// Attributes that change when a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     inode: u64,
     bytes: u64,
     changed: (i64, u32),
 }
 
-impl Stamp {
-    fn of(about: &Statx) -> Stamp {
+impl FileStamp {
+    fn of(about: &Statx) -> FileStamp {
         let changed = (about.stx_mtime.tv_sec, about.stx_mtime.tv_nsec);
-        Stamp { inode: about.stx_ino, bytes: about.stx_size, changed }
+        FileStamp { inode: about.stx_ino, bytes: about.stx_size, changed }
     }
 }
 
 /// A picture that the code has written or shown.
 #[derive(Debug)]
-pub struct Picture {
+pub struct WrittenPicture {
     pub written: SystemTime,
     pub mime_type: &'static str,
     pub data: Vec<u8>,
@@ -67,7 +67,7 @@ pub struct Picture {
 
 /// A file that the code has written or changed.
 #[derive(Debug)]
-pub struct Written {
+pub struct WrittenFile {
     pub path: String,
     pub data: Vec<u8>,
 }
@@ -75,7 +75,7 @@ pub struct Written {
 /// Pictures, and the number of those that exceeded a limit.
 #[derive(Debug, Default)]
 pub struct Pictures {
-    pub found: Vec<Picture>,
+    pub found: Vec<WrittenPicture>,
     pub left_out: u32,
 }
 
@@ -99,13 +99,13 @@ impl Workspace {
             let why = format!("more than {MAX_INPUT_FILES} input files");
             return Err(std::io::Error::other(why));
         }
-        let write = || -> std::io::Result<Stamp> {
+        let write = || -> std::io::Result<FileStamp> {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
             let file = openat2(&self.folder, name, flags, mode, STAY_INSIDE)?;
             let mut file = File::from(file);
             file.write_all(content)?;
-            Ok(Stamp::of(&statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+            Ok(FileStamp::of(&statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
         };
         let stamp = match owner {
             None => write(),
@@ -132,9 +132,9 @@ impl Workspace {
         self.seen = self.look().into_iter().collect();
     }
 
-    fn look(&self) -> Vec<(CString, Stamp)> {
+    fn look(&self) -> Vec<(CString, FileStamp)> {
         let look = |entries| {
-            let mut walk = Walk::new(entries);
+            let mut walk = DirectoryScan::new(entries);
             walk.folder(self.folder.as_fd(), c"", 0);
             walk
         };
@@ -146,7 +146,7 @@ impl Workspace {
     /// Pictures that were written or changed since the last scan, oldest first.
     pub fn new_pictures(&mut self, most: usize, bytes: u64, together: u64) -> Pictures {
         let files = self.look();
-        let is_new = |(path, stamp): &&(CString, Stamp)| self.seen.get(path) != Some(stamp);
+        let is_new = |(path, stamp): &&(CString, FileStamp)| self.seen.get(path) != Some(stamp);
         self.new = files.iter().filter(is_new).cloned().collect();
         self.new.sort_by(|a, b| (a.1.changed, &a.0).cmp(&(b.1.changed, &b.0)));
         self.seen = files.into_iter().collect();
@@ -167,7 +167,7 @@ impl Workspace {
             if let Ok(data) = self.read(path, bytes.min(room)) {
                 room -= data.len() as u64;
                 let written = time(stamp.changed);
-                pictures.found.push(Picture { written, mime_type, data });
+                pictures.found.push(WrittenPicture { written, mime_type, data });
             }
         }
         pictures
@@ -175,11 +175,11 @@ impl Workspace {
 
     /// Files that were new or changed at the last scan, oldest first, and how many of them exceeded the limits
     /// on number and total bytes, or could not be read.
-    pub fn new_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+    pub fn new_files(&self, most: usize, bytes: u64) -> (Vec<WrittenFile>, u32) {
         block_in_place(|| self.read_files(most, bytes))
     }
 
-    fn read_files(&self, most: usize, bytes: u64) -> (Vec<Written>, u32) {
+    fn read_files(&self, most: usize, bytes: u64) -> (Vec<WrittenFile>, u32) {
         let (mut files, mut left_out, mut room) = (Vec::new(), 0, bytes);
         for (path, stamp) in &self.new {
             let data = (files.len() < most && stamp.bytes <= room)
@@ -188,7 +188,7 @@ impl Workspace {
             match data {
                 Some(data) => {
                     room -= data.len() as u64;
-                    files.push(Written { path: path.to_string_lossy().into_owned(), data });
+                    files.push(WrittenFile { path: path.to_string_lossy().into_owned(), data });
                 }
                 None => left_out += 1,
             }
@@ -224,18 +224,18 @@ pub fn picture_type(start: &[u8]) -> Option<&'static str> {
 }
 
 /// One scan of the directory, with limits on everything.
-struct Walk {
-    files: Vec<(CString, Stamp)>,
+struct DirectoryScan {
+    files: Vec<(CString, FileStamp)>,
     path_bytes: usize,
     entries: usize,
     most: usize,
     until: Instant,
 }
 
-impl Walk {
-    fn new(most: usize) -> Walk {
+impl DirectoryScan {
+    fn new(most: usize) -> DirectoryScan {
         let until = Instant::now() + MAX_TIME;
-        Walk { files: Vec::new(), path_bytes: 0, entries: 0, most, until }
+        DirectoryScan { files: Vec::new(), path_bytes: 0, entries: 0, most, until }
     }
 
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &CStr, depth: usize) {
@@ -263,7 +263,7 @@ impl Walk {
         self.path_bytes += path.as_bytes().len();
         match FileType::from_raw_mode(about.stx_mode.into()) {
             FileType::RegularFile => {
-                self.files.push((path, Stamp::of(&about)));
+                self.files.push((path, FileStamp::of(&about)));
             }
             FileType::Directory if depth < MAX_DEPTH => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use jail::Entered;
-use protocol::{Layer, Outcome, Tier};
+use protocol::{Layer, RunOutcome, Tier};
 use serde::Deserialize;
 
 use crate::cell::Cell;
@@ -131,7 +131,7 @@ async fn attempt(spec: &mut ZygoteSpec, candidate: &Candidate) -> anyhow::Result
     let code = format!("OUTSIDE = {}\n{TRIAL}", serde_json::to_string(outside.path())?);
     let ran = cell.run(&code, TRIAL_MS).await.context("could not run the isolation trial")?;
     let output = String::from_utf8_lossy(&ran.stdout.0);
-    if ran.finished.outcome != Outcome::Ok {
+    if ran.finished.outcome != RunOutcome::Ok {
         let why = String::from_utf8_lossy(&ran.stderr.0);
         bail!("the isolation trial ended with {:?}: {output}{why}", ran.finished.outcome);
     }

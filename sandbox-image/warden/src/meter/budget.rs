@@ -11,19 +11,19 @@ const LOOK_WALL: Duration = Duration::from_secs(2);
 
 /// The remaining time. Valid only in the thread that created it.
 #[derive(Debug)]
-pub struct Budget {
+pub struct TimeBudget {
     cpu_until: Duration,
     until: Instant,
 }
 
-impl Budget {
+impl TimeBudget {
     /// The budget of one sample in this thread.
-    pub fn new() -> Budget {
-        Budget::of(LOOK_CPU, LOOK_WALL)
+    pub fn new() -> TimeBudget {
+        TimeBudget::of(LOOK_CPU, LOOK_WALL)
     }
 
-    pub fn of(cpu: Duration, wall: Duration) -> Budget {
-        Budget { cpu_until: thread_cpu() + cpu, until: Instant::now() + wall }
+    pub fn of(cpu: Duration, wall: Duration) -> TimeBudget {
+        TimeBudget { cpu_until: thread_cpu() + cpu, until: Instant::now() + wall }
     }
 
     pub fn is_spent(&self) -> bool {
@@ -43,9 +43,9 @@ mod tests {
     #[test]
     fn either_clock_spends_the_budget() {
         let long = Duration::from_secs(600);
-        assert!(!Budget::of(long, long).is_spent());
-        assert!(Budget::of(long, Duration::ZERO).is_spent());
-        let budget = Budget::of(Duration::from_millis(5), long);
+        assert!(!TimeBudget::of(long, long).is_spent());
+        assert!(TimeBudget::of(long, Duration::ZERO).is_spent());
+        let budget = TimeBudget::of(Duration::from_millis(5), long);
         let began = thread_cpu();
         while thread_cpu() - began < Duration::from_millis(6) {}
         assert!(budget.is_spent());

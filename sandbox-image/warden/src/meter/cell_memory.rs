@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use protocol::CellLimits;
 
 use super::{Meter, recent_for};
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::meter::mappings::Mappings;
 use crate::meter::memory::Resident;
 use crate::meter::pss::{self, PssSample, PssSampler};
@@ -29,7 +29,7 @@ pub(super) struct MappingScan {
 impl MappingScan {
     /// Reads at least one process. Returns those that deny access.
     fn advance(&mut self, most: u64) -> Vec<i32> {
-        let (slice, budget) = (Budget::of(pss::SLICE, pss::SLICE), Budget::new());
+        let (slice, budget) = (TimeBudget::of(pss::SLICE, pss::SLICE), TimeBudget::new());
         let mut refused = Vec::new();
         while self.found.count <= most
             && let Some(process) = self.left.pop()
@@ -50,7 +50,7 @@ impl MappingScan {
 }
 
 /// Memory values of a sample.
-pub(super) struct Memory {
+pub(super) struct MemorySample {
     pub(super) bytes: u64,
     pub(super) is_incomplete: bool,
     pub(super) too_many_mappings: bool,
@@ -69,7 +69,7 @@ impl Meter {
         members: &[Member],
         resident: &[Resident],
         on_disk: u64,
-    ) -> Memory {
+    ) -> MemorySample {
         let limit = self.limits.memory_bytes;
         let mut is_incomplete = false;
         let other_bytes = resident.iter().map(|one| one.other_bytes).sum::<u64>();
@@ -83,13 +83,13 @@ impl Meter {
         let known = self.pss.known(members, resident).anon_bytes.saturating_add(on_disk);
         let known = known.saturating_add(other_bytes);
         if self.group.is_none() && known > most_with_tables(&self.limits) {
-            return Memory { bytes: u64::MAX, is_incomplete, too_many_mappings: false };
+            return MemorySample { bytes: u64::MAX, is_incomplete, too_many_mappings: false };
         }
         let mappings = self.mappings(members, resident, at_most);
         is_incomplete |= mappings.is_incomplete;
         let too_many_mappings = mappings.count > self.limits.mappings;
         if too_many_mappings {
-            return Memory { bytes: at_most.min(limit), is_incomplete, too_many_mappings };
+            return MemorySample { bytes: at_most.min(limit), is_incomplete, too_many_mappings };
         }
         // Shared memory counts with its size, not with its resident part. Files are already counted.
         let shared = mappings.shared_bytes();
@@ -124,7 +124,7 @@ impl Meter {
         if bytes.saturating_add(other_bytes) > most_with_tables(&self.limits) {
             bytes = u64::MAX;
         }
-        Memory { bytes, is_incomplete, too_many_mappings }
+        MemorySample { bytes, is_incomplete, too_many_mappings }
     }
 
     /// Counts mappings if the kernel does not limit memory, and only if they can matter: if all possible shared
@@ -213,7 +213,7 @@ impl Meter {
         let began = Instant::now();
         let disk = &self.disk;
         let look = || {
-            let budget = Budget::new();
+            let budget = TimeBudget::new();
             let has_files = |resident: &Resident| resident.bytes > resident.anon_bytes;
             let with_files = members.iter().zip(resident).filter(|(_, one)| has_files(one));
             with_files.map(|(member, _)| disk.mapped(member.id, &budget)).sum::<Option<u64>>()

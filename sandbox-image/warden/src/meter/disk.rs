@@ -9,13 +9,13 @@ use protocol::{CellLimits, Limit};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::meter::memory;
 use crate::process::tree::is_gone;
 
 /// Location of a cell's files.
 #[derive(Debug)]
-pub enum Disk {
+pub enum CellDisk {
     /// On a file system of the cell's own, in memory and with a size limit.
     Own {
         folder: OwnedFd,
@@ -47,18 +47,18 @@ const BLOCK_BYTES: u64 = 512;
 /// Without the allowance a file of the maximum size would exceed the limit.
 const OVERHEAD: u64 = 64;
 
-impl Disk {
+impl CellDisk {
     /// The file system of this work directory.
-    pub fn own(workspace: impl AsFd) -> io::Result<Disk> {
+    pub fn own(workspace: impl AsFd) -> io::Result<CellDisk> {
         let folder = workspace.as_fd().try_clone_to_owned()?;
         let device = name(rustix::fs::fstat(&folder)?.st_dev);
-        Ok(Disk::Own { folder, device })
+        Ok(CellDisk::Own { folder, device })
     }
 
     /// This folder and everything below it. The owner of the work directory in it is the cell's user.
-    pub fn shared(folder: BorrowedFd<'_>) -> io::Result<Disk> {
+    pub fn shared(folder: BorrowedFd<'_>) -> io::Result<CellDisk> {
         let [workspace, _] = FOLDERS;
-        Ok(Disk::Shared {
+        Ok(CellDisk::Shared {
             folder: folder.try_clone_to_owned()?,
             user: statat(folder, workspace, AtFlags::SYMLINK_NOFOLLOW)?.st_uid,
             device: rustix::fs::stat(SHARED_MEMORY).ok().map(|about| name(about.st_dev)),
@@ -68,14 +68,14 @@ impl Disk {
     /// Counting a shared folder stops once a limit is exceeded.
     pub fn space(&self, limits: &CellLimits) -> io::Result<DiskSpace> {
         match self {
-            Disk::Own { folder, .. } => {
+            CellDisk::Own { folder, .. } => {
                 let about = rustix::fs::fstatfs(folder)?;
                 let used = u64::try_from(about.f_bsize).unwrap_or(0)
                     * about.f_blocks.saturating_sub(about.f_bfree);
                 Ok(DiskSpace { used_bytes: used, in_memory_bytes: used, free_files: about.f_ffree })
             }
-            Disk::Shared { folder, user, .. } => {
-                let mut count = Count { limits: *limits, files: 0, bytes: 0 };
+            CellDisk::Shared { folder, user, .. } => {
+                let mut count = FileCount { limits: *limits, files: 0, bytes: 0 };
                 count.all_of(Path::new(SHARED_MEMORY), *user)?;
                 let in_memory_bytes = count.bytes;
                 count.all_below(folder.as_fd())?;
@@ -88,33 +88,33 @@ impl Disk {
     /// The limit that a shared folder exceeds. On a file system of the cell's own the kernel enforces limits.
     pub fn past(&self, space: DiskSpace, limits: &CellLimits) -> Option<Limit> {
         match self {
-            Disk::Own { .. } => None,
-            Disk::Shared { .. } if space.used_bytes > most(limits) => {
+            CellDisk::Own { .. } => None,
+            CellDisk::Shared { .. } if space.used_bytes > most(limits) => {
                 Some(Limit::DiskBytes(limits.scratch_bytes))
             }
-            Disk::Shared { .. } if space.free_files == 0 => {
+            CellDisk::Shared { .. } if space.free_files == 0 => {
                 Some(Limit::DiskFiles(limits.scratch_files))
             }
-            Disk::Shared { .. } => None,
+            CellDisk::Shared { .. } => None,
         }
     }
 
     /// The device that has only this cell's files.
     pub fn own_device(&self) -> Option<&str> {
         match self {
-            Disk::Own { device, .. } => Some(device),
-            Disk::Shared { .. } => None,
+            CellDisk::Own { device, .. } => Some(device),
+            CellDisk::Shared { .. } => None,
         }
     }
 
     /// Bytes of the disk's files that a process has mapped, which are therefore also in the count of the
     /// process. `None` if the budget is spent first.
-    pub fn mapped(&self, process: i32, budget: &Budget) -> Option<u64> {
+    pub fn mapped(&self, process: i32, budget: &TimeBudget) -> Option<u64> {
         match self {
-            Disk::Own { device, .. } | Disk::Shared { device: Some(device), .. } => {
+            CellDisk::Own { device, .. } | CellDisk::Shared { device: Some(device), .. } => {
                 memory::mapped(process, device, budget)
             }
-            Disk::Shared { device: None, .. } => Some(0),
+            CellDisk::Shared { device: None, .. } => Some(0),
         }
     }
 }
@@ -129,13 +129,13 @@ fn most(limits: &CellLimits) -> u64 {
 }
 
 /// Counts files, and stops once a limit is exceeded.
-struct Count {
+struct FileCount {
     limits: CellLimits,
     files: u64,
     bytes: u64,
 }
 
-impl Count {
+impl FileCount {
     fn add(&mut self, about: &rustix::fs::Stat) {
         self.files += 1;
         self.bytes += u64::try_from(about.st_blocks).unwrap_or(0) * BLOCK_BYTES;
@@ -231,13 +231,16 @@ mod tests {
     #[test]
     fn a_file_system_in_memory_is_distinguished_from_others() {
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
-        let disk = Disk::own(&file).expect("it is open");
+        let disk = CellDisk::own(&file).expect("it is open");
         assert!(disk.space(&limits(0, 0)).expect("it is open").used_bytes > 0);
         let me = std::process::id().cast_signed();
-        let mapped = disk.mapped(me, &Budget::new());
+        let mapped = disk.mapped(me, &TimeBudget::new());
         assert!(mapped.is_some_and(|bytes| bytes > 0), "this program is mapped");
         let proc = std::fs::File::open("/proc").expect("it is there");
-        assert_eq!(Disk::own(proc).expect("it is open").mapped(me, &Budget::new()), Some(0));
+        assert_eq!(
+            CellDisk::own(proc).expect("it is open").mapped(me, &TimeBudget::new()),
+            Some(0)
+        );
     }
 
     #[test]
@@ -251,8 +254,8 @@ mod tests {
         std::fs::write(deep.join("file"), vec![1; 100_000]).expect("it is ours");
 
         let open = std::fs::File::open(folder.path()).expect("it is ours");
-        let mut disk = Disk::shared(open.as_fd()).expect("it is open");
-        if let Disk::Shared { user, .. } = &mut disk {
+        let mut disk = CellDisk::shared(open.as_fd()).expect("it is open");
+        if let CellDisk::Shared { user, .. } = &mut disk {
             *user = u32::MAX; // unused user: other files in shared memory do not concern this test
         }
         let space = disk.space(&limits(1 << 20, 100)).expect("it is open");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::process::tree::Member;
 
 /// Interval between two reads while code runs.
@@ -49,7 +49,7 @@ fn found() -> io::Result<Arc<Found>> {
         return Ok(Arc::clone(found));
     }
     let was_whole = last.as_ref().is_none_or(|(_, _, is_whole)| *is_whole);
-    let (found, is_whole) = read(BufReader::new(File::open(LIST)?), &Budget::new())?;
+    let (found, is_whole) = read(BufReader::new(File::open(LIST)?), &TimeBudget::new())?;
     if was_whole && !is_whole {
         tracing::warn!(locks = found.values().sum::<u64>(), "list of locks too long");
     }
@@ -60,7 +60,7 @@ fn found() -> io::Result<Arc<Found>> {
 
 /// Reads as many lines as the budget permits. Returns whether those are all. The newest locks of each CPU
 /// come first.
-fn read(lines: impl BufRead, budget: &Budget) -> io::Result<(Found, bool)> {
+fn read(lines: impl BufRead, budget: &TimeBudget) -> io::Result<(Found, bool)> {
     let mut found = Found::new();
     for (number, line) in lines.lines().enumerate() {
         if number % LINES == LINES - 1 && budget.is_spent() {
@@ -95,7 +95,7 @@ mod tests {
                     2: FLOCK  ADVISORY  READ  7 fe:00:4711 0 EOF\n\
                     3: POSIX  ADVISORY  READ  9 fe:00:4711 5 5\n\
                     odd\n";
-        let (found, is_whole) = read(text.as_bytes(), &Budget::new()).expect("it can be read");
+        let (found, is_whole) = read(text.as_bytes(), &TimeBudget::new()).expect("it can be read");
         assert!(is_whole);
         let member =
             |id| Member { id, threads: 1, cpu: Duration::ZERO, children_cpu: Duration::ZERO };
@@ -114,9 +114,9 @@ mod tests {
     fn reading_the_list_has_a_time_limit_and_errors_are_returned() {
         let line = "1: POSIX  ADVISORY  WRITE 7 00:2f:12 0 EOF\n";
         let long = line.repeat(40_000);
-        let (found, is_whole) = read(long.as_bytes(), &Budget::new()).expect("it can be read");
+        let (found, is_whole) = read(long.as_bytes(), &TimeBudget::new()).expect("it can be read");
         assert_eq!((found.values().sum::<u64>(), is_whole), (40_000, true));
-        let spent = Budget::of(Duration::ZERO, Duration::ZERO);
+        let spent = TimeBudget::of(Duration::ZERO, Duration::ZERO);
         let (found, is_whole) = read(long.as_bytes(), &spent).expect("it can be read");
         assert_eq!((found.values().sum::<u64>(), is_whole), (LINES as u64 - 1, false));
 
@@ -127,7 +127,7 @@ mod tests {
             }
         }
         let half = io::Read::chain(line.as_bytes(), Failing);
-        assert!(read(BufReader::new(half), &Budget::new()).is_err());
+        assert!(read(BufReader::new(half), &TimeBudget::new()).is_err());
         count(&[], None).expect("this machine has a list");
     }
 }

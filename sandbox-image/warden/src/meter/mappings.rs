@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::process::tree::is_gone;
 
 /// The kernel's names of files in memory that have no path: shared anonymous memory, memory files and System
@@ -32,7 +32,7 @@ pub struct Mappings {
 impl Mappings {
     /// Counts the mappings of a process. Stops when the total exceeds `most` or the budget is spent. A process
     /// that has ended has none.
-    pub fn add(&mut self, process: i32, most: u64, budget: &Budget) -> io::Result<()> {
+    pub fn add(&mut self, process: i32, most: u64, budget: &TimeBudget) -> io::Result<()> {
         let file = match File::open(format!("/proc/{process}/maps")) {
             Err(error) if is_gone(&error) => return Ok(()),
             file => file?,
@@ -105,7 +105,7 @@ mod tests {
         let mut seen = Mappings::default();
         let me = std::process::id().cast_signed();
         for _ in 0..2 {
-            seen.add(me, u64::MAX, &Budget::new()).expect("it is us");
+            seen.add(me, u64::MAX, &TimeBudget::new()).expect("it is us");
         }
         assert!(seen.count > 20, "{seen:?}");
         seen.ends = HashMap::from([(1, 10), (2, 5)]);
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn counting_stops_beyond_the_limit() {
         let mut seen = Mappings::default();
-        seen.add(std::process::id().cast_signed(), 5, &Budget::new()).expect("it is us");
+        seen.add(std::process::id().cast_signed(), 5, &TimeBudget::new()).expect("it is us");
         assert_eq!(seen.count, 6);
-        seen.add(i32::MAX, 50, &Budget::new()).expect("it is gone");
+        seen.add(i32::MAX, 50, &TimeBudget::new()).expect("it is gone");
         assert_eq!((seen.count, seen.is_incomplete), (6, false));
     }
 
@@ -127,7 +127,7 @@ mod tests {
         let (me, none) = (std::process::id().cast_signed(), Duration::ZERO);
         let mut seen = Mappings::default();
         while !seen.is_incomplete {
-            seen.add(me, u64::MAX, &Budget::of(none, none)).expect("it is us");
+            seen.add(me, u64::MAX, &TimeBudget::of(none, none)).expect("it is us");
             assert!(seen.count <= LINES, "{seen:?}");
         }
     }

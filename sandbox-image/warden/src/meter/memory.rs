@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::process::procfs;
 use crate::process::tree::is_gone;
 
@@ -107,7 +107,7 @@ impl Exact {
 
 /// Mapped bytes of the files of a file system (`00:2f`) in a process, which [`exact`] includes. `None` if the
 /// budget is spent first.
-pub fn mapped(process: i32, device: &str, budget: &Budget) -> Option<u64> {
+pub fn mapped(process: i32, device: &str, budget: &TimeBudget) -> Option<u64> {
     let Ok(file) = File::open(format!("/proc/{process}/smaps")) else { return Some(0) };
     mapped_in(BufReader::with_capacity(READ_BYTES, file), device, budget)
 }
@@ -116,7 +116,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Lines between two checks of the clock: some hundred microseconds.
 const LINES: usize = 1024;
 
-fn mapped_in(mut file: impl BufRead, device: &str, budget: &Budget) -> Option<u64> {
+fn mapped_in(mut file: impl BufRead, device: &str, budget: &TimeBudget) -> Option<u64> {
     let (mut bytes, mut ours) = (0u64, false);
     let mut line = Vec::new();
     for number in 1.. {
@@ -165,9 +165,9 @@ mod tests {
                     7f20-7f30 rw-p 00000000 00:2f 12  /tmp/a b\nPss: 10 kB\nAnonymous: 9 kB\n\
                     7f30-7f40 rw-s 00000000 fe:00 12  /etc/x\nPss: 10 kB\nAnonymous: 0 kB\n";
         let mapped = |text: &str, budget| mapped_in(text.as_bytes(), "00:2f", &budget);
-        assert_eq!(mapped(text, Budget::new()), Some(11 << 10));
+        assert_eq!(mapped(text, TimeBudget::new()), Some(11 << 10));
         let none = std::time::Duration::ZERO;
-        assert_eq!(mapped(&text.repeat(LINES), Budget::of(none, none)), None);
+        assert_eq!(mapped(&text.repeat(LINES), TimeBudget::of(none, none)), None);
     }
 
     /// What other tests of this program may allocate between two reads.

@@ -29,7 +29,7 @@ use self::memory::Resident;
 use self::oom_kills::OomKills;
 use self::pss::PssSampler;
 use self::watches::Watches;
-use crate::meter::disk::{Disk, DiskSpace};
+use crate::meter::disk::{CellDisk, DiskSpace};
 use crate::process::tree::{self, Member, Members, ProcessTree};
 use crate::resources::cgroup::Group;
 
@@ -52,7 +52,7 @@ pub fn recent_for(took: Duration) -> Duration {
 #[derive(Debug)]
 pub struct Meter {
     tree: ProcessTree,
-    disk: Disk,
+    disk: CellDisk,
     kills: OomKills,
     group: Option<Arc<Group>>,
     limits: CellLimits,
@@ -87,7 +87,7 @@ pub struct Used {
 
 /// A sample of all values that have limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct Sample {
     cpu: Duration,
     /// Memory of processes and files together. Never less than the true value.
     memory_bytes: u64,
@@ -103,7 +103,7 @@ struct Seen {
 impl Meter {
     pub fn new(
         tree: ProcessTree,
-        disk: Disk,
+        disk: CellDisk,
         group: Option<Arc<Group>>,
         limits: CellLimits,
     ) -> Meter {
@@ -187,7 +187,7 @@ impl Meter {
     }
 
     /// Takes a sample during a run. Expensive values may be slightly old; CPU time is always current.
-    fn look(&mut self) -> Seen {
+    fn look(&mut self) -> Sample {
         self.expensive_took = Duration::ZERO;
         let Members { found: members, mut is_incomplete } = self.tree.members();
         self.too_many = members.len() as u64 > self.limits.processes;
@@ -213,7 +213,7 @@ impl Meter {
         let is_past = is_unknown || self.was_out_of_memory();
         let memory_bytes = if is_past { u64::MAX } else { memory.bytes };
         let (too_many, too_many_mappings) = (self.too_many, memory.too_many_mappings);
-        Seen { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks, watches }
+        Sample { cpu, memory_bytes, past_the_disk, too_many, too_many_mappings, locks, watches }
     }
 
     /// Whether too many samples in a row are incomplete, this one included.
@@ -250,12 +250,12 @@ pub async fn exceeded(meter: Arc<Mutex<Meter>>, limits: CellLimits) -> Limit {
         });
         let Ok((used, took)) = look.await else { continue };
         match used {
-            Seen { too_many_mappings: true, .. } => return Limit::Mappings(limits.mappings),
+            Sample { too_many_mappings: true, .. } => return Limit::Mappings(limits.mappings),
             used if used.memory_bytes > limits.memory_bytes => {
                 return Limit::MemoryBytes(limits.memory_bytes);
             }
-            Seen { past_the_disk: Some(limit), .. } => return limit,
-            Seen { too_many: true, .. } => return Limit::Processes(limits.processes),
+            Sample { past_the_disk: Some(limit), .. } => return limit,
+            Sample { too_many: true, .. } => return Limit::Processes(limits.processes),
             used if used.locks > limits.locks => return Limit::Locks(limits.locks),
             used if used.watches > limits.watches => return Limit::Watches(limits.watches),
             used if used.cpu > Duration::from_millis(limits.cpu_ms) => {
@@ -275,7 +275,7 @@ mod tests {
         let folder = std::fs::File::open("/proc").expect("it is there");
         let code = Some(std::process::id().cast_signed());
         let tree = ProcessTree { init, code, user: None };
-        Meter::new(tree, Disk::own(folder).expect("it is open"), None, limits)
+        Meter::new(tree, CellDisk::own(folder).expect("it is open"), None, limits)
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         let limits = CellLimits { memory_bytes: u64::MAX, scratch_files: 9, ..CellLimits::NOTHING };
         let mut meter = meter(limits, None);
         let file = std::fs::File::open("/proc/self/exe").expect("this program is a file");
-        meter.disk = Disk::Shared { folder: file.into(), user: u32::MAX, device: None };
+        meter.disk = CellDisk::Shared { folder: file.into(), user: u32::MAX, device: None };
         assert!(meter.space().is_err(), "it is no folder");
         let seen = [(); 3].map(|()| meter.look());
         assert_eq!(seen.map(|seen| seen.past_the_disk), [None; 3]);

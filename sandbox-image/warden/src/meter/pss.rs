@@ -36,8 +36,8 @@ const LONGEST_PEAK_CPU: Duration = Duration::from_millis(250);
 /// Measurements of the processes of a cell.
 #[derive(Debug)]
 pub struct PssSampler {
-    known: HashMap<i32, Known>,
-    pass: Option<Pass>,
+    known: HashMap<i32, KnownProcess>,
+    pass: Option<PssPass>,
     /// Time until which the last pass is recent enough.
     recent_until: Option<Instant>,
     /// Whether a pass for the reported peak has taken too long.
@@ -50,7 +50,7 @@ pub struct PssSampler {
 }
 
 #[derive(Debug)]
-struct Pass {
+struct PssPass {
     /// Processes that existed when the pass began and are not measured yet, the next one last. A process
     /// that is forked later is measured in the next pass: its parent's share was larger before.
     left: Vec<i32>,
@@ -59,7 +59,7 @@ struct Pass {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KnownProcess {
     exact: Exact,
     /// The kernel's counter right after the measurement, or when the process was first seen.
     anon_bytes: u64,
@@ -82,7 +82,7 @@ pub struct PssSample {
 
 type Measurement = (i32, io::Result<Exact>, io::Result<Resident>);
 
-struct Measured {
+struct PssReading {
     found: Vec<Measurement>,
     left: Vec<i32>,
     cpu: Duration,
@@ -119,7 +119,7 @@ impl PssSampler {
         let ids: HashSet<i32> = members.iter().map(|member| member.id).collect();
         self.known.retain(|id, _| ids.contains(id));
         for (member, resident) in members.iter().zip(resident) {
-            let first = Known {
+            let first = KnownProcess {
                 exact: Exact::default(),
                 anon_bytes: resident.anon_bytes,
                 look: self.looks,
@@ -168,7 +168,7 @@ impl PssSampler {
             self.is_unread = false;
             return Duration::ZERO;
         }
-        let mut pass = self.pass.take().unwrap_or_else(|| Pass {
+        let mut pass = self.pass.take().unwrap_or_else(|| PssPass {
             left: members.iter().rev().map(|member| member.id).collect(),
             began,
             cpu: Duration::ZERO,
@@ -188,7 +188,7 @@ impl PssSampler {
                     continue;
                 }
             };
-            let known = Known { exact, anon_bytes: resident.anon_bytes, look: self.looks };
+            let known = KnownProcess { exact, anon_bytes: resident.anon_bytes, look: self.looks };
             self.known.insert(id, known);
         }
         pass.left = measured.left;
@@ -203,7 +203,7 @@ impl PssSampler {
     }
 
     /// Reading the PSS of a process requires its user, or a capability that a container's root lacks.
-    fn measure(&self, left: Vec<i32>, user: Option<u32>, slice: Duration) -> Measured {
+    fn measure(&self, left: Vec<i32>, user: Option<u32>, slice: Duration) -> PssReading {
         let mut measured = measure(left, slice, self.measure);
         let is_refused = |(id, exact, _): &Measurement| exact.is_err().then_some(*id);
         let mut refused: Vec<i32> = measured.found.iter().filter_map(is_refused).collect();
@@ -237,7 +237,7 @@ impl PssSampler {
 }
 
 /// Measures at least one process.
-fn measure(mut left: Vec<i32>, slice: Duration, read: fn(i32) -> io::Result<Exact>) -> Measured {
+fn measure(mut left: Vec<i32>, slice: Duration, read: fn(i32) -> io::Result<Exact>) -> PssReading {
     let (began, cpu) = (Instant::now(), thread_cpu());
     let mut found = Vec::new();
     while let Some(id) = left.pop() {
@@ -248,7 +248,7 @@ fn measure(mut left: Vec<i32>, slice: Duration, read: fn(i32) -> io::Result<Exac
             break;
         }
     }
-    Measured { found, left, cpu: thread_cpu().saturating_sub(cpu) }
+    PssReading { found, left, cpu: thread_cpu().saturating_sub(cpu) }
 }
 
 #[cfg(test)]

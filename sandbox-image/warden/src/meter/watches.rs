@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 
-use crate::meter::budget::Budget;
+use crate::meter::budget::TimeBudget;
 use crate::meter::recent_for;
 use crate::process::procfs;
 use crate::process::tree::{self, Member, is_gone};
@@ -40,7 +40,7 @@ pub struct Watches {
     pass: Option<Pass>,
     /// Time until which the last pass is recent enough.
     recent_until: Option<Instant>,
-    last: Found,
+    last: ProcessCounts,
     /// Registrations that disappeared and may still exist.
     hidden: u64,
 }
@@ -50,7 +50,7 @@ pub struct Watches {
 struct Pass {
     /// Processes that are not counted yet, the next one last.
     left: Vec<i32>,
-    found: Found,
+    found: ProcessCounts,
     is_unread: bool,
     began: Instant,
     took: Duration,
@@ -58,7 +58,7 @@ struct Pass {
 
 /// Counts so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Found {
+struct ProcessCounts {
     registered: u64,
     /// Descriptors in socket queues.
     sent: u64,
@@ -66,7 +66,7 @@ struct Found {
 
 /// Result of a sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct SampleResult {
     pub count: u64,
     /// Whether an existing process could not be read, or not in time.
     pub is_incomplete: bool,
@@ -75,16 +75,16 @@ pub struct Counted {
 
 impl Watches {
     pub fn new(user: Option<u32>) -> Watches {
-        Watches { user, pass: None, recent_until: None, last: Found::default(), hidden: 0 }
+        Watches { user, pass: None, recent_until: None, last: ProcessCounts::default(), hidden: 0 }
     }
 
     /// Continues a pass, or begins one if the last is not recent enough. Stops early if the count exceeds
     /// `most`.
-    pub fn count(&mut self, members: &[Member], most: u64) -> Counted {
+    pub fn count(&mut self, members: &[Member], most: u64) -> SampleResult {
         let began = Instant::now();
         if self.pass.is_none() && self.recent_until.is_some_and(|until| began < until) {
-            let count = self.known(Found::default());
-            return Counted { count, is_incomplete: false, took: Duration::ZERO };
+            let count = self.known(ProcessCounts::default());
+            return SampleResult { count, is_incomplete: false, took: Duration::ZERO };
         }
         let mut pass = self.pass.take().unwrap_or_else(|| Pass::new(members, began));
         let refused = pass.advance(most);
@@ -110,11 +110,11 @@ impl Watches {
         } else {
             self.pass = Some(pass);
         }
-        Counted { count, is_incomplete, took: began.elapsed() }
+        SampleResult { count, is_incomplete, took: began.elapsed() }
     }
 
     /// The larger of the last pass and the current one so far.
-    fn known(&self, found: Found) -> u64 {
+    fn known(&self, found: ProcessCounts) -> u64 {
         found.weight().max(self.last.weight()).saturating_add(self.hidden)
     }
 
@@ -133,12 +133,18 @@ impl Watches {
 impl Pass {
     fn new(members: &[Member], began: Instant) -> Pass {
         let left = members.iter().rev().map(|member| member.id).collect();
-        Pass { left, found: Found::default(), is_unread: false, began, took: Duration::ZERO }
+        Pass {
+            left,
+            found: ProcessCounts::default(),
+            is_unread: false,
+            began,
+            took: Duration::ZERO,
+        }
     }
 
     /// Reads at least one process. Returns those that deny access.
     fn advance(&mut self, most: u64) -> Vec<i32> {
-        let slice = Budget::of(SLICE, SLICE);
+        let slice = TimeBudget::of(SLICE, SLICE);
         let mut refused = Vec::new();
         while self.found.weight() <= most
             && let Some(process) = self.left.pop()
@@ -170,7 +176,7 @@ impl Pass {
     }
 }
 
-impl Found {
+impl ProcessCounts {
     fn weight(self) -> u64 {
         self.registered.saturating_add(self.sent.saturating_mul(OF_ONE_SENT))
     }
@@ -285,20 +291,20 @@ mod tests {
 
     #[test]
     fn lines_of_epoll_and_of_sockets_are_counted() {
-        let mut found = Found::default();
+        let mut found = ProcessCounts::default();
         found.add_text(
             "pos:\t0\nflags:\t02\ntfd:        5 events:       19\ntfd:        6 events: 1\n",
         );
         found.add_text("pos:\t0\nscm_fds: 3\n");
         found.add_text("pos:\t0\nscm_fds: many\n");
-        assert_eq!(found, Found { registered: 2, sent: 3 });
+        assert_eq!(found, ProcessCounts { registered: 2, sent: 3 });
         assert_eq!(found.weight(), 2 + 3 * OF_ONE_SENT);
     }
 
     #[test]
     fn registrations_and_descriptors_in_sockets_of_a_process_are_found() {
         let me = std::process::id().cast_signed();
-        let mut before = Found::default();
+        let mut before = ProcessCounts::default();
         before.add(me, u64::MAX).expect("it is this process");
         let queue = epoll::create(epoll::CreateFlags::CLOEXEC).expect("the kernel has epoll");
         let (one, _other) = UnixStream::pair().expect("the kernel has sockets");
@@ -310,7 +316,7 @@ mod tests {
         assert!(ancillary.push(SendAncillaryMessage::ScmRights(&sent)));
         sendmsg(&one, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty())
             .expect("it is empty");
-        let mut found = Found::default();
+        let mut found = ProcessCounts::default();
         found.add(me, u64::MAX).expect("it is this process");
         // Other tests of this program may have some at the same time.
         assert!(found.registered > 0 && found.sent >= 3, "{before:?} {found:?}");
@@ -320,9 +326,9 @@ mod tests {
     fn registrations_that_disappear_count_while_descriptors_are_queued() {
         let mut watches = Watches::new(None);
         let mut pass = |registered, sent| {
-            let found = Found { registered, sent };
+            let found = ProcessCounts { registered, sent };
             watches.end(&Pass { found, ..Pass::new(&[], Instant::now()) });
-            watches.known(Found::default())
+            watches.known(ProcessCounts::default())
         };
         assert_eq!(pass(5000, 0), 5000);
         assert_eq!(pass(0, 1), OF_ONE_SENT + 5000 - OF_ONE_SENT);

@@ -47,11 +47,11 @@ pub struct Size {
 /// Gives out cells in the order of requests.
 #[derive(Debug)]
 pub struct Pool {
-    kinds: Arc<[Kind]>,
+    kinds: Arc<[KitCells]>,
     activity: Arc<ActivityGauge>,
     permits: Arc<Semaphore>,
     queue: Duration,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<PoolState>,
     standard: HashSet<String>,
     /// Whether runs are reproducible. Code then always waits for a cell of its kit, because modules that it
     /// would import itself draw random numbers too.
@@ -60,7 +60,7 @@ pub struct Pool {
 
 /// Cells of one kit.
 #[derive(Debug)]
-pub struct Kind {
+pub struct KitCells {
     pub kit: Kit,
     pub standbys: StandbyPool,
     /// Whether a cell has become ready.
@@ -69,7 +69,7 @@ pub struct Kind {
 
 /// Whether a run would start at once.
 #[derive(Debug, Clone)]
-pub enum State {
+pub enum PoolState {
     Starting,
     Ready { isolation: Arc<Isolation> },
     Failing { why: String },
@@ -101,7 +101,7 @@ impl Pool {
         size: Size,
         standard: HashSet<String>,
     ) -> Pool {
-        let (sender, state) = watch::channel(State::Starting);
+        let (sender, state) = watch::channel(PoolState::Starting);
         let repeats = spec.seed.is_some();
         let mut kits = kits.to_vec();
         kits.retain(|kit| kit.is_installed(&spec.python.site_packages));
@@ -111,7 +111,8 @@ impl Pool {
             kits.push(Kit::Science);
         }
         let room = size.standby_bytes / kits.len() as u64;
-        let kinds: Arc<[Kind]> = kits.iter().map(|kit| Kind::new(*kit, room, &size)).collect();
+        let kinds: Arc<[KitCells]> =
+            kits.iter().map(|kit| KitCells::new(*kit, room, &size)).collect();
         let activity = Arc::new(ActivityGauge::new());
         tokio::spawn(keep(spec, least, size, Arc::clone(&kinds), Arc::clone(&activity), sender));
         Pool {
@@ -125,15 +126,15 @@ impl Pool {
         }
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> PoolState {
         self.state.borrow().clone()
     }
 
     /// Waits for the first cell, or for the reason why none can be made.
-    pub async fn first(&self) -> State {
+    pub async fn first(&self) -> PoolState {
         let mut state = self.state.clone();
         // After the task has ended, its last state remains.
-        drop(state.wait_for(|state| !matches!(state, State::Starting)).await);
+        drop(state.wait_for(|state| !matches!(state, PoolState::Starting)).await);
         state.borrow().clone()
     }
 
@@ -164,8 +165,8 @@ impl Pool {
             Some(Taken { cell, _permit: permit })
         });
         match (waited.await, self.state()) {
-            (Ok(Some(taken)), State::Ready { isolation }) => Ok((taken, isolation.tier)),
-            (_, State::Failing { why }) => Err(NoCell::Failing { why }),
+            (Ok(Some(taken)), PoolState::Ready { isolation }) => Ok((taken, isolation.tier)),
+            (_, PoolState::Failing { why }) => Err(NoCell::Failing { why }),
             (_, _) => Err(NoCell::Busy),
         }
     }
@@ -187,7 +188,7 @@ impl Pool {
         });
         match (cell.await, self.state()) {
             (Ok(cell), _) => Ok((Taken { cell, _permit }, dead)),
-            (Err(_), State::Failing { why }) => Err(NoCell::Failing { why }),
+            (Err(_), PoolState::Failing { why }) => Err(NoCell::Failing { why }),
             (Err(_), _) => Err(NoCell::Busy),
         }
     }
@@ -211,20 +212,20 @@ impl Pool {
     }
 
     /// Cells of this kit, or of the most complete kit that is ready.
-    fn nearest(&self, kit: Kit) -> &Kind {
-        let open = |kind: &&Kind| self.repeats || kind.open.load(Ordering::Relaxed);
+    fn nearest(&self, kit: Kit) -> &KitCells {
+        let open = |kind: &&KitCells| self.repeats || kind.open.load(Ordering::Relaxed);
         let wanted = self.kinds.iter().filter(open).find(|kind| kind.kit == kit);
         let most = || self.kinds.iter().filter(open).max_by_key(|kind| kind.kit);
         wanted.or_else(most).unwrap_or(&self.kinds[0])
     }
 }
 
-impl Kind {
-    fn new(kit: Kit, room: u64, size: &Size) -> Kind {
+impl KitCells {
+    fn new(kit: Kit, room: u64, size: &Size) -> KitCells {
         let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
         let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
         let standbys = StandbyPool::new(Target::new(least, most.min(size.max_cells)));
-        Kind { kit, standbys, open: AtomicBool::new(false) }
+        KitCells { kit, standbys, open: AtomicBool::new(false) }
     }
 
     /// A cell has become ready.
@@ -238,14 +239,14 @@ async fn keep(
     mut spec: ZygoteSpec,
     least: Tier,
     size: Size,
-    kinds: Arc<[Kind]>,
+    kinds: Arc<[KitCells]>,
     activity: Arc<ActivityGauge>,
-    sender: watch::Sender<State>,
+    sender: watch::Sender<PoolState>,
 ) {
     let isolation = match isolation::find(&mut spec, least).await {
         Ok(isolation) => Arc::new(isolation),
         Err(error) => {
-            sender.send_replace(State::Failing { why: format!("{error:#}") });
+            sender.send_replace(PoolState::Failing { why: format!("{error:#}") });
             return; // retrying would not help
         }
     };
@@ -266,7 +267,7 @@ async fn keep(
             (Arc::clone(&kinds), Arc::clone(&activity), Arc::clone(&sender));
         tasks.spawn(async move {
             if kit == Kit::TensorFlow {
-                let ready = |state: &State| matches!(state, State::Ready { .. });
+                let ready = |state: &PoolState| matches!(state, PoolState::Ready { .. });
                 drop(sender.subscribe().wait_for(ready).await);
                 tokio::time::sleep(LAST_KIT_AFTER).await;
             }

@@ -11,7 +11,7 @@ use crate::isolation::Isolation;
 use crate::pool::activity::ActivityGauge;
 use crate::pool::standbys::StandbyPool;
 use crate::pool::zygote_manager::ZygoteManager;
-use crate::pool::{Kind, State};
+use crate::pool::{KitCells, PoolState};
 
 /// Maximum number of forked cells that are not jailed yet.
 const AT_ONCE: usize = 3;
@@ -25,28 +25,28 @@ const TRIM_EVERY: Duration = Duration::from_secs(30);
 /// Publishes the state of the pool. Only the first kit has one.
 #[derive(Debug)]
 pub struct StatePublisher {
-    pub sender: Arc<watch::Sender<State>>,
+    pub sender: Arc<watch::Sender<PoolState>>,
     pub isolation: Arc<Isolation>,
 }
 
 impl StatePublisher {
     fn ready(&self) {
         self.sender.send_if_modified(|state| {
-            let is_new = !matches!(state, State::Ready { .. });
-            *state = State::Ready { isolation: Arc::clone(&self.isolation) };
+            let is_new = !matches!(state, PoolState::Ready { .. });
+            *state = PoolState::Ready { isolation: Arc::clone(&self.isolation) };
             is_new
         });
     }
 
     fn failing(&self, why: &str) {
-        self.sender.send_replace(State::Failing { why: why.to_owned() });
+        self.sender.send_replace(PoolState::Failing { why: why.to_owned() });
     }
 }
 
 /// Runs until it is cancelled.
 pub async fn keep(
     mut manager: ZygoteManager,
-    kind: &Kind,
+    kind: &KitCells,
     activity: &ActivityGauge,
     publisher: Option<StatePublisher>,
 ) {
@@ -98,7 +98,7 @@ async fn wait_for_turn(standbys: &StandbyPool, activity: &ActivityGauge, until: 
     }
 }
 
-async fn pause(kind: &Kind, error: &anyhow::Error, publisher: Option<&StatePublisher>) {
+async fn pause(kind: &KitCells, error: &anyhow::Error, publisher: Option<&StatePublisher>) {
     let why = format!("{error:#}");
     tracing::error!(kit = %kind.kit, error = why, "could not make a cell");
     if let Some(publisher) = publisher {

@@ -28,7 +28,7 @@ pub struct Process {
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProcessEnd {
     Exited(i32),
     Signalled(i32),
 }
@@ -67,7 +67,7 @@ impl Process {
     }
 
     /// Waits for its end and reaps it. Cancel-safe.
-    pub async fn ended(&mut self) -> Ended {
+    pub async fn ended(&mut self) -> ProcessEnd {
         let ended = match &self.handle {
             Some(handle) => wait(handle).await,
             None => UNKNOWN,
@@ -78,7 +78,7 @@ impl Process {
 }
 
 /// Result for a process that was reaped elsewhere, which does not happen.
-const UNKNOWN: Ended = Ended::Signalled(Signal::KILL.as_raw());
+const UNKNOWN: ProcessEnd = ProcessEnd::Signalled(Signal::KILL.as_raw());
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -96,12 +96,12 @@ impl Drop for Process {
     }
 }
 
-async fn wait(handle: &AsyncFd<OwnedFd>) -> Ended {
+async fn wait(handle: &AsyncFd<OwnedFd>) -> ProcessEnd {
     drop(handle.readable().await);
     match waitid(WaitId::PidFd(handle.get_ref().as_fd()), WaitIdOptions::EXITED) {
         Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Ended::Exited(code),
-            (None, Some(signal)) => Ended::Signalled(signal),
+            (Some(code), _) => ProcessEnd::Exited(code),
+            (None, Some(signal)) => ProcessEnd::Signalled(signal),
             (None, None) => UNKNOWN,
         },
         _ => UNKNOWN,

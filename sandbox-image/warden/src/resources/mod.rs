@@ -53,12 +53,12 @@ pub struct CellResources {
     user: Option<CellUser>,
     /// The owner of the cell's files, if it is not the warden's user.
     pub owner: Option<u32>,
-    folder: Option<Folder>,
+    folder: Option<GroupFolder>,
     group: Option<Arc<Group>>,
 }
 
 #[derive(Debug)]
-struct Folder {
+struct GroupFolder {
     /// Removed on drop.
     path: tempfile::TempDir,
     open: OwnedFd,
@@ -77,7 +77,7 @@ impl ResourceAllocator {
             }
         };
         let folder = match (&self.folder, &user) {
-            (Some(folder), Some(user)) => Some(Folder::make(folder, user)?),
+            (Some(folder), Some(user)) => Some(GroupFolder::make(folder, user)?),
             _ => None,
         };
         let group =
@@ -116,10 +116,10 @@ impl CellResources {
     }
 }
 
-impl Folder {
+impl GroupFolder {
     /// Creates the folder. Only the cell's user can enter it, and owns the two folders in it, but can
     /// rename neither.
-    fn make(within: &Path, user: &CellUser) -> io::Result<Folder> {
+    fn make(within: &Path, user: &CellUser) -> io::Result<GroupFolder> {
         let path = tempfile::Builder::new().prefix("cell-").tempdir_in(within)?;
         for name in jail::host_root::FOLDERS {
             std::fs::create_dir(path.path().join(name))?;
@@ -129,7 +129,7 @@ impl Folder {
         chown(path.path(), None, Some(user.id()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = rustix::fs::open(path.path(), flags, Mode::empty())?;
-        Ok(Folder { path, open })
+        Ok(GroupFolder { path, open })
     }
 }
 
@@ -143,7 +143,7 @@ impl Drop for CellResources {
     }
 }
 
-fn clear(user: CellUser, folder: Folder) {
+fn clear(user: CellUser, folder: GroupFolder) {
     let until = Instant::now() + DEAD_WITHIN;
     kill_all_of(user.id());
     while reap_all_of(user.id()) > 0 {

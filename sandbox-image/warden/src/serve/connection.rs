@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    CellLimits, Description, Finished, FrameError, Limit, Outcome, Refusal, Reply, Request, Tier,
-    Usage,
+    CellLimits, Description, FrameError, Limit, Refusal, ResourceUsage, RunOutcome, RunResult,
+    Tier, WardenReply, WardenRequest,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::cell::Ran;
-use crate::cell::workspace::Written;
+use crate::cell::workspace::WrittenFile;
 use crate::pool::{NoCell, Pool, Taken};
 
 /// Delay after a run before its remaining processes are stopped. By then most cells have ended and many of
@@ -32,16 +32,16 @@ const END_DELAY: Duration = Duration::from_millis(5);
 
 /// State that all connections of a warden share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct WardenState {
     pub pool: Pool,
     pub limits: CellLimits,
-    pub describe: fn(&Shared) -> Description,
+    pub describe: fn(&WardenState) -> Description,
     /// `3.12.1`
     pub python: String,
 }
 
 /// Serves a connection until the other side closes it.
-pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
+pub async fn serve(stream: UnixStream, shared: Arc<WardenState>) {
     let (reader, writer) = stream.into_split();
     let mut connection = Connection {
         reader: BufReader::new(reader),
@@ -61,7 +61,7 @@ pub async fn serve(stream: UnixStream, shared: Arc<Shared>) {
 struct Connection {
     reader: BufReader<OwnedReadHalf>,
     writer: BufWriter<OwnedWriteHalf>,
-    shared: Arc<Shared>,
+    shared: Arc<WardenState>,
     taken: Option<Taken>,
     /// Parameters of the request for the cell: imports, and whether more code will follow.
     asked_for: (Vec<String>, bool),
@@ -74,20 +74,20 @@ impl Connection {
         loop {
             let (request, blob) = protocol::read(&mut self.reader).await?;
             match request {
-                Request::Describe => {
+                WardenRequest::Describe => {
                     let description = (self.shared.describe)(&self.shared);
-                    self.answer(&Reply::Description(description), &[]).await?;
+                    self.answer(&WardenReply::Description(description), &[]).await?;
                 }
-                Request::Open { least, imports, more } => {
+                WardenRequest::Open { least, imports, more } => {
                     self.asked_for = (imports, more);
                     let reply = self.open(least).await;
                     self.answer(&reply, &[]).await?;
                 }
-                Request::PutFile { name } => {
+                WardenRequest::PutFile { name } => {
                     let reply = self.put(&name, &blob);
                     self.answer(&reply, &[]).await?;
                 }
-                Request::Run { wall_ms, files } => self.run(&blob, wall_ms, files).await?,
+                WardenRequest::Run { wall_ms, files } => self.run(&blob, wall_ms, files).await?,
             }
             // Requests that arrived together are answered together.
             if self.reader.buffer().is_empty() {
@@ -124,33 +124,35 @@ impl Connection {
         }
     }
 
-    async fn open(&mut self, least: Tier) -> Reply {
+    async fn open(&mut self, least: Tier) -> WardenReply {
         if self.taken.is_some() {
             return invalid("this connection already has a cell");
         }
         let (imports, more) = &self.asked_for;
         match self.shared.pool.take(imports, *more).await {
-            Ok((_, tier)) if tier < least => Reply::Refused(Refusal::TooThin { found: tier }),
+            Ok((_, tier)) if tier < least => WardenReply::Refused(Refusal::TooThin { found: tier }),
             Ok((taken, tier)) => {
                 self.taken = Some(taken);
-                Reply::Opened { tier, limits: self.shared.limits }
+                WardenReply::Opened { tier, limits: self.shared.limits }
             }
-            Err(NoCell::Busy) => Reply::Refused(Refusal::Busy),
-            Err(NoCell::Failing { why }) => Reply::Refused(Refusal::Unavailable { why }),
+            Err(NoCell::Busy) => WardenReply::Refused(Refusal::Busy),
+            Err(NoCell::Failing { why }) => WardenReply::Refused(Refusal::Unavailable { why }),
         }
     }
 
     /// Replaces a standby that died before it received any code: the kernel kills standbys first when memory
     /// is short. Nothing was executed, so another one takes its place, with the same files.
-    async fn take_another(&mut self) -> Result<(), Reply> {
-        let Some(dead) = self.taken.take() else { return Err(Reply::Refused(Refusal::CellLost)) };
+    async fn take_another(&mut self) -> Result<(), WardenReply> {
+        let Some(dead) = self.taken.take() else {
+            return Err(WardenReply::Refused(Refusal::CellLost));
+        };
         tracing::warn!("standby died before its first code");
         let (imports, more) = &self.asked_for;
         let (mut taken, dead) = match self.shared.pool.replace(dead, imports, *more).await {
             Ok(both) => both,
-            Err(NoCell::Busy) => return Err(Reply::Refused(Refusal::Busy)),
+            Err(NoCell::Busy) => return Err(WardenReply::Refused(Refusal::Busy)),
             Err(NoCell::Failing { why }) => {
-                return Err(Reply::Refused(Refusal::Unavailable { why }));
+                return Err(WardenReply::Refused(Refusal::Unavailable { why }));
             }
         };
         let owner = taken.cell.resources.owner;
@@ -161,11 +163,11 @@ impl Connection {
         Ok(())
     }
 
-    fn put(&mut self, name: &str, content: &Bytes) -> Reply {
-        let Some(taken) = &mut self.taken else { return Reply::Refused(Refusal::CellLost) };
+    fn put(&mut self, name: &str, content: &Bytes) -> WardenReply {
+        let Some(taken) = &mut self.taken else { return WardenReply::Refused(Refusal::CellLost) };
         let owner = taken.cell.resources.owner;
         match taken.cell.workspace.put(name, content, owner) {
-            Ok(()) => Reply::FilePut,
+            Ok(()) => WardenReply::FilePut,
             Err(error) => invalid(&format!("could not write {name}: {error}")),
         }
     }
@@ -191,7 +193,7 @@ impl Connection {
         let mut tries = 0;
         let ran = loop {
             let Some(taken) = &mut self.taken else {
-                return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
+                return self.answer(&WardenReply::Refused(Refusal::CellLost), &[]).await;
             };
             let ran = tokio::select! {
                 ran = taken.cell.run(code, wall_ms.unwrap_or(u64::MAX)) => ran,
@@ -212,14 +214,14 @@ impl Connection {
             }
         };
         let Some(taken) = &mut self.taken else {
-            return self.answer(&Reply::Refused(Refusal::CellLost), &[]).await;
+            return self.answer(&WardenReply::Refused(Refusal::CellLost), &[]).await;
         };
         let mut ran = match ran {
             Ok(ran) => ran,
             Err(error) => {
                 self.taken = None;
                 let why = format!("could not follow the run: {error}");
-                return self.answer(&Reply::Refused(Refusal::Unavailable { why }), &[]).await;
+                return self.answer(&WardenReply::Refused(Refusal::Unavailable { why }), &[]).await;
             }
         };
         let (written, left_out) = match files {
@@ -237,21 +239,21 @@ impl Connection {
         Ok(())
     }
 
-    async fn ran(&mut self, ran: Ran, written: Vec<Written>) -> Result<(), FrameError> {
+    async fn ran(&mut self, ran: Ran, written: Vec<WrittenFile>) -> Result<(), FrameError> {
         let ((stdout, stdout_left_out), (stderr, stderr_left_out)) = (ran.stdout, ran.stderr);
-        self.answer(&Reply::Stdout { left_out: stdout_left_out }, &stdout).await?;
-        self.answer(&Reply::Stderr { left_out: stderr_left_out }, &stderr).await?;
+        self.answer(&WardenReply::Stdout { left_out: stdout_left_out }, &stdout).await?;
+        self.answer(&WardenReply::Stderr { left_out: stderr_left_out }, &stderr).await?;
         for picture in ran.pictures {
-            let reply = Reply::Image { mime_type: picture.mime_type.to_owned() };
+            let reply = WardenReply::Image { mime_type: picture.mime_type.to_owned() };
             self.answer(&reply, &picture.data).await?;
         }
         for file in written {
-            self.answer(&Reply::File { path: file.path }, &file.data).await?;
+            self.answer(&WardenReply::File { path: file.path }, &file.data).await?;
         }
-        self.answer(&Reply::Finished(ran.finished), &[]).await
+        self.answer(&WardenReply::Finished(ran.finished), &[]).await
     }
 
-    async fn answer(&mut self, reply: &Reply, blob: &[u8]) -> Result<(), FrameError> {
+    async fn answer(&mut self, reply: &WardenReply, blob: &[u8]) -> Result<(), FrameError> {
         protocol::write(&mut self.writer, reply, blob).await
     }
 }
@@ -271,9 +273,9 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
 /// The result of a run that is refused because of a limit. Nothing is executed.
 fn not_run(limit: Limit, cell_lost: bool) -> Ran {
     Ran {
-        finished: Finished {
-            outcome: Outcome::Stopped { limit },
-            usage: Usage::default(),
+        finished: RunResult {
+            outcome: RunOutcome::Stopped { limit },
+            usage: ResourceUsage::default(),
             cell_lost,
             images_left_out: 0,
             files_left_out: 0,
@@ -285,6 +287,6 @@ fn not_run(limit: Limit, cell_lost: bool) -> Ran {
     }
 }
 
-fn invalid(why: &str) -> Reply {
-    Reply::Refused(Refusal::Invalid { why: why.to_owned() })
+fn invalid(why: &str) -> WardenReply {
+    WardenReply::Refused(Refusal::Invalid { why: why.to_owned() })
 }

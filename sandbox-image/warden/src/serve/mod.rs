@@ -15,16 +15,16 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::connection::Shared;
-pub use self::settings::Settings;
-use crate::pool::{Pool, Size, State};
+use self::connection::WardenState;
+pub use self::settings::WardenSettings;
+use crate::pool::{Pool, PoolState, Size};
 use crate::resources::uid_claim::UidClaim;
 use crate::resources::uid_pool::{Rights, UidPool};
 use crate::zygote::kit::Kit;
 use crate::zygote::python_install;
 use crate::zygote::spec::{DEVFD, DICE, INIT, ZygoteSpec};
 
-pub fn serve(settings: Settings) -> anyhow::Result<()> {
+pub fn serve(settings: WardenSettings) -> anyhow::Result<()> {
     settings::warn_of_former_names(std::env::args_os().filter_map(|one| one.into_string().ok()));
     if settings.die_with_parent {
         rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
@@ -48,7 +48,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(async { tokio::spawn(listen(settings)).await.context("the listener failed")? })
 }
 
-async fn listen(settings: Settings) -> anyhow::Result<()> {
+async fn listen(settings: WardenSettings) -> anyhow::Result<()> {
     let listener = bind(&settings.socket)?;
     let install = python_install::inspect(&settings.libraries)?;
     let limits = settings.limits.with_cpu_time();
@@ -75,7 +75,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
         zygote_forks: settings.zygote_forks.max(1),
         zygote_age: Duration::from_secs(settings.zygote_seconds),
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(WardenState {
         pool: Pool::start(spec, &settings.kits, settings.min_isolation, size, install.standard),
         limits,
         describe,
@@ -85,7 +85,7 @@ async fn listen(settings: Settings) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let broken = async {
         match shared.pool.first().await {
-            State::Failing { why } => why,
+            PoolState::Failing { why } => why,
             _ => std::future::pending().await,
         }
     };
@@ -145,7 +145,7 @@ fn jail_library(given: Option<PathBuf>, with_dice: bool) -> anyhow::Result<PathB
 }
 
 /// Users for cells, if this process may change users.
-fn users(settings: &Settings) -> Option<Arc<UidPool>> {
+fn users(settings: &WardenSettings) -> Option<Arc<UidPool>> {
     let root = rustix::process::geteuid().is_root();
     let may = root && Rights::of_this_process().change_users;
     may.then(|| UidPool::from(settings.first_user)).flatten()
@@ -161,11 +161,11 @@ fn claim(users: &UidPool) -> Option<UidClaim> {
     Some(claim)
 }
 
-fn describe(shared: &Shared) -> Description {
+fn describe(shared: &WardenState) -> Description {
     let (waiting_for, isolation) = match shared.pool.state() {
-        State::Starting => ("libraries are being imported".to_owned(), None),
-        State::Failing { why } => (why, None),
-        State::Ready { isolation } => (String::new(), Some(isolation)),
+        PoolState::Starting => ("libraries are being imported".to_owned(), None),
+        PoolState::Failing { why } => (why, None),
+        PoolState::Ready { isolation } => (String::new(), Some(isolation)),
     };
     Description {
         ready: isolation.is_some(),

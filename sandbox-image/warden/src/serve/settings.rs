@@ -8,7 +8,7 @@ use crate::zygote::kit::Kit;
 
 /// Options of the warden.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Settings {
+pub struct WardenSettings {
     /// Path of the socket.
     #[arg(long)]
     pub socket: PathBuf,
@@ -94,14 +94,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Command {
+    struct WardenCommands {
         #[command(flatten)]
-        settings: Settings,
+        settings: WardenSettings,
     }
 
-    fn parse(arguments: &[&str]) -> Settings {
+    fn parse(arguments: &[&str]) -> WardenSettings {
         let required = ["belljar-warden", "--socket", "s", "--libraries", "l"];
-        let command = Command::try_parse_from([&required[..], arguments].concat());
+        let command = WardenCommands::try_parse_from([&required[..], arguments].concat());
         command.expect("all options are known").settings
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Execution;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
-use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
+use crate::backend::upstream::{self, Datas, UpstreamError, UpstreamReply};
 use crate::backend::{CallIdentity, End, Finish, MAX_JSON_VALUES, ModelEvent, Passthrough};
 use crate::interaction::{PassthroughStep, Reason, Tokens, Usage};
 use crate::parse::json::JsonSize;
@@ -20,10 +20,10 @@ use crate::parse::json::JsonSize;
 const MAX_STEPS: usize = 1000;
 
 /// One turn of the model, read as it streams.
-pub struct Answer {
+pub struct GeminiTurn {
     datas: Datas,
     execution: Execution,
-    open: Option<Open>,
+    open: Option<StreamingStep>,
     steps: usize,
     /// Values in the steps and deltas so far that are kept as JSON.
     json_values: usize,
@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 /// The step that is currently streaming.
-enum Open {
+enum StreamingStep {
     /// Its signature, if it has arrived.
     Thought(Option<String>),
     Text,
@@ -46,20 +46,20 @@ enum Open {
     Passthrough,
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for GeminiTurn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer").field("steps", &self.steps).finish_non_exhaustive()
     }
 }
 
-impl Answer {
-    pub fn of(reply: Reply, execution: Execution) -> Answer {
+impl GeminiTurn {
+    pub fn of(reply: UpstreamReply, execution: Execution) -> GeminiTurn {
         let datas: Datas = match reply {
-            Reply::Stream(datas) => datas,
+            UpstreamReply::Stream(datas) => datas,
             // A stream was requested; parsing the body as an event reports the error.
-            Reply::Whole(whole) => Box::pin(futures_util::stream::iter([Ok(whole)])),
+            UpstreamReply::Whole(whole) => Box::pin(futures_util::stream::iter([Ok(whole)])),
         };
-        Answer {
+        GeminiTurn {
             datas,
             execution,
             open: None,
@@ -123,22 +123,22 @@ impl Answer {
                 let summary = step["summary"].as_array().into_iter().flatten();
                 let summary = summary.filter_map(|content| content["text"].as_str());
                 self.pending.extend(summary.map(|text| ModelEvent::Thought(text.to_owned())));
-                Open::Thought(signature(&step))
+                StreamingStep::Thought(signature(&step))
             }
             ("model_output", Execution::Sandbox) => {
                 let contents = step["content"].as_array().into_iter().flatten();
                 let texts = contents.filter_map(|content| content["text"].as_str());
                 self.pending.extend(texts.map(|text| ModelEvent::Text(text.to_owned())));
-                Open::Text
+                StreamingStep::Text
             }
             ("function_call", Execution::Sandbox) => {
                 self.keep(&step)?;
-                Open::Call(PassthroughStep::new(step))
+                StreamingStep::Call(PassthroughStep::new(step))
             }
             _ => {
                 self.keep(&step)?;
                 self.pending.push_back(ModelEvent::Passthrough(Passthrough::Started(step)));
-                Open::Passthrough
+                StreamingStep::Passthrough
             }
         });
         Ok(())
@@ -154,13 +154,13 @@ impl Answer {
     }
 
     fn delta(&mut self, delta: Value) -> Result<(), UpstreamError> {
-        if let Some(Open::Call(_) | Open::Passthrough) = self.open {
+        if let Some(StreamingStep::Call(_) | StreamingStep::Passthrough) = self.open {
             self.keep(&delta)?;
         }
         let kind = delta["type"].as_str();
         match &mut self.open {
             None => return Err(UpstreamError::Nonsense("a delta without its step".to_owned())),
-            Some(Open::Thought(current)) => match kind {
+            Some(StreamingStep::Thought(current)) => match kind {
                 Some("thought_signature") => *current = signature(&delta),
                 _ => {
                     let text = delta["content"]["text"].as_str();
@@ -168,12 +168,12 @@ impl Answer {
                 }
             },
             // Pictures and citations: no tool is offered that could have produced them.
-            Some(Open::Text) => {
+            Some(StreamingStep::Text) => {
                 let text = delta["text"].as_str();
                 self.pending.extend(text.map(|text| ModelEvent::Text(text.to_owned())));
             }
-            Some(Open::Call(step)) => step.add(&delta),
-            Some(Open::Passthrough) => {
+            Some(StreamingStep::Call(step)) => step.add(&delta),
+            Some(StreamingStep::Passthrough) => {
                 self.pending.push_back(ModelEvent::Passthrough(Passthrough::Delta(delta)));
             }
         }
@@ -182,14 +182,14 @@ impl Answer {
 
     fn stop(&mut self) -> Result<(), UpstreamError> {
         match self.open.take() {
-            None | Some(Open::Text) => {}
-            Some(Open::Thought(signature)) => {
+            None | Some(StreamingStep::Text) => {}
+            Some(StreamingStep::Thought(signature)) => {
                 self.pending.push_back(ModelEvent::ThoughtSignature(signature.unwrap_or_default()));
             }
-            Some(Open::Passthrough) => {
+            Some(StreamingStep::Passthrough) => {
                 self.pending.push_back(ModelEvent::Passthrough(Passthrough::Stopped))
             }
-            Some(Open::Call(step)) => self.call(&step.into_value()),
+            Some(StreamingStep::Call(step)) => self.call(&step.into_value()),
         }
         Ok(())
     }

@@ -5,47 +5,50 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Execution, GOOGLE, Gemini, Model};
+use super::{Execution, GOOGLE, Gemini, GeminiModel};
 use crate::backend::Backend;
-use crate::backend::kind::{self, BackendConfig, Kind, Shared, Variables};
+use crate::backend::kind::{self, BackendConfig, BackendKind, SharedParts, Variables};
 use crate::backend::upstream::Address;
-use crate::parse::units::Time;
+use crate::parse::units::TimeSpan;
 use crate::parse::url::without_password;
 
-pub const KIND: Kind = Kind {
+pub const KIND: BackendKind = BackendKind {
     name: "gemini",
     without_table: None,
-    configure: |keys, variables| Ok(Arc::new(Config::new(kind::read(keys)?, variables)?)),
+    configure: |keys, variables| Ok(Arc::new(GeminiConfig::new(kind::read(keys)?, variables)?)),
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+struct GeminiKeys {
     base_url: Option<String>,
     model: Option<String>,
     api_key_env: Option<String>,
     #[serde(alias = "silence")]
-    idle_timeout: Option<Time>,
+    idle_timeout: Option<TimeSpan>,
     #[serde(default)]
     execution: Execution,
 }
 
 #[derive(Debug)]
-struct Config {
+struct GeminiConfig {
     address: Address,
-    model: Model,
+    model: GeminiModel,
 }
 
-impl Config {
-    fn new(keys: Keys, variables: Variables<'_>) -> Result<Config, String> {
+impl GeminiConfig {
+    fn new(keys: GeminiKeys, variables: Variables<'_>) -> Result<GeminiConfig, String> {
         let base_url = keys.base_url.unwrap_or_else(|| GOOGLE.to_owned());
         let address =
             Address::new(base_url, GOOGLE, keys.api_key_env, keys.idle_timeout, variables)?;
-        Ok(Config { address, model: Model { name: keys.model, execution: keys.execution } })
+        Ok(GeminiConfig {
+            address,
+            model: GeminiModel { name: keys.model, execution: keys.execution },
+        })
     }
 }
 
-impl BackendConfig for Config {
+impl BackendConfig for GeminiConfig {
     fn shown(&self) -> String {
         format!("{} {}", KIND.name, without_password(&self.address.base_url))
     }
@@ -54,7 +57,7 @@ impl BackendConfig for Config {
         self.address.key.as_ref()
     }
 
-    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+    fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
         Ok(Arc::new(Gemini::new(self.address.clone(), self.model.clone())?))
     }
 }
@@ -65,9 +68,9 @@ mod tests {
 
     use super::*;
 
-    fn config(keys: &str) -> Result<Config, String> {
+    fn config(keys: &str) -> Result<GeminiConfig, String> {
         let keys = kind::read(toml::from_str(keys).expect("it is TOML"))?;
-        Config::new(keys, &|name| (name == "KEY").then(|| "geheim".to_owned()))
+        GeminiConfig::new(keys, &|name| (name == "KEY").then(|| "geheim".to_owned()))
     }
 
     #[test]
@@ -75,7 +78,7 @@ mod tests {
         let usual = config("api_key_env = 'KEY'").expect("the key is valid");
         assert_eq!(usual.address.base_url, "https://generativelanguage.googleapis.com");
         assert_eq!(usual.key().map(ExposeSecret::expose_secret), Some("geheim"));
-        assert_eq!(usual.model, Model { name: None, execution: Execution::Sandbox });
+        assert_eq!(usual.model, GeminiModel { name: None, execution: Execution::Sandbox });
         assert!(!format!("{usual:?}").contains("geheim"));
         let other = config(
             "base_url = 'http://127.0.0.1:1'\nmodel = 'm'\nexecution = 'upstream'\n\
@@ -84,7 +87,10 @@ mod tests {
         .expect("the keys are valid");
         assert_eq!(other.address.base_url, "http://127.0.0.1:1");
         assert_eq!((other.address.silence.as_secs(), other.key().is_none()), (5, true));
-        assert_eq!(other.model, Model { name: Some("m".into()), execution: Execution::Upstream });
+        assert_eq!(
+            other.model,
+            GeminiModel { name: Some("m".into()), execution: Execution::Upstream }
+        );
     }
 
     #[test]

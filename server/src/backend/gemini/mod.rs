@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use self::answer::Answer;
+use self::answer::GeminiTurn;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
 use super::{Backend, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
 
@@ -38,12 +38,12 @@ const USUAL_VERSION: &str = "/v1beta";
 /// A Gemini model.
 #[derive(Debug)]
 pub struct Gemini {
-    core: Arc<Core>,
+    core: Arc<GeminiCore>,
 }
 
 /// Configuration of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
+pub struct GeminiModel {
     /// Name of the model upstream, if it differs from the client's.
     pub name: Option<String>,
     pub execution: Execution,
@@ -61,19 +61,19 @@ pub enum Execution {
 }
 
 #[derive(Debug)]
-struct Core {
+struct GeminiCore {
     upstream: Upstream,
-    model: Model,
+    model: GeminiModel,
 }
 
 impl Gemini {
     /// The base URL may end with a version.
-    pub fn new(mut address: Address, model: Model) -> Result<Gemini, reqwest::Error> {
+    pub fn new(mut address: Address, model: GeminiModel) -> Result<Gemini, reqwest::Error> {
         let base_url = address.base_url.trim_end_matches('/');
         let has_version = VERSIONS.iter().any(|version| base_url.ends_with(version));
         address.base_url = format!("{base_url}{}", if has_version { "" } else { USUAL_VERSION });
         let upstream = Upstream::new(address, Login::GoogleKey)?;
-        Ok(Gemini { core: Core { upstream, model }.into() })
+        Ok(Gemini { core: GeminiCore { upstream, model }.into() })
     }
 }
 
@@ -98,7 +98,7 @@ impl Backend for Gemini {
     }
 }
 
-impl Core {
+impl GeminiCore {
     async fn turn(
         &self,
         model: &str,
@@ -107,7 +107,7 @@ impl Core {
     ) -> Result<(), UpstreamError> {
         let body = request::body(model, prompt, self.model.execution);
         let reply = self.upstream.ask("/interactions", &[REVISION], &body, |_| false).await?;
-        let mut answer = Answer::of(reply, self.model.execution);
+        let mut answer = GeminiTurn::of(reply, self.model.execution);
         while let Some(event) = answer.next().await? {
             let event = match self.model.execution {
                 Execution::Sandbox => upstream::allowed(event, &prompt.tools),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::request::GOOGLE_SEARCH;
 use crate::backend::upstream::python::{self, RUN_PYTHON};
-use crate::backend::upstream::{self, Datas, Reply, UpstreamError};
+use crate::backend::upstream::{self, Datas, UpstreamError, UpstreamReply};
 use crate::backend::{End, Finish, ModelEvent, Tools};
 use crate::interaction::{Reason, Tokens, Usage};
 
@@ -16,9 +16,9 @@ const MAX_CALLS: usize = 64;
 const BROKEN_CALL: &str = "malformed_function_call";
 
 /// One turn of a model, read as it streams.
-pub struct Answer {
+pub struct ChatTurn {
     events: Datas,
-    calls: Vec<Call>,
+    calls: Vec<PartialCall>,
     finish: Option<String>,
     usage: Option<Usage>,
     /// Pieces that were read but not yet returned.
@@ -26,7 +26,7 @@ pub struct Answer {
     is_done: bool,
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for ChatTurn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer").field("finish", &self.finish).finish_non_exhaustive()
     }
@@ -50,21 +50,23 @@ pub struct Last {
 
 /// A tool call, as far as it has arrived.
 #[derive(Debug, Default)]
-struct Call {
+struct PartialCall {
     index: Option<u64>,
     id: String,
     name: String,
     arguments: String,
 }
 
-impl Answer {
-    pub fn of(reply: Reply) -> Answer {
+impl ChatTurn {
+    pub fn of(reply: UpstreamReply) -> ChatTurn {
         let events: Datas = match reply {
-            Reply::Stream(datas) => datas,
-            Reply::Whole(completion) => Box::pin(futures_util::stream::iter([Ok(completion)])),
+            UpstreamReply::Stream(datas) => datas,
+            UpstreamReply::Whole(completion) => {
+                Box::pin(futures_util::stream::iter([Ok(completion)]))
+            }
         };
         let (calls, pieces) = (Vec::new(), Vec::new());
-        Answer { events, calls, finish: None, usage: None, pieces, is_done: false }
+        ChatTurn { events, calls, finish: None, usage: None, pieces, is_done: false }
     }
 
     /// The next piece; `None` at the end of the stream.
@@ -165,7 +167,7 @@ impl Answer {
         let index = piece["index"].as_u64();
         let id = piece["id"].as_str().unwrap_or_default();
         let name = piece["function"]["name"].as_str().unwrap_or_default();
-        let belongs = |call: &Call| {
+        let belongs = |call: &PartialCall| {
             let same_id = id.is_empty() || call.id.is_empty() || call.id == id;
             same_id && call.index == index && (name.is_empty() || call.arguments.is_empty())
         };
@@ -175,7 +177,7 @@ impl Answer {
                 return Err(UpstreamError::Nonsense(format!("more than {MAX_CALLS} tool calls")));
             }
             None => {
-                self.calls.push(Call { index, ..Call::default() });
+                self.calls.push(PartialCall { index, ..PartialCall::default() });
                 self.calls.len() - 1
             }
         };
@@ -195,7 +197,7 @@ impl Answer {
     }
 }
 
-impl Call {
+impl PartialCall {
     /// The call of a client's function. Arguments that are not an object end the turn.
     fn function(&self) -> ModelEvent {
         let arguments = match self.arguments.trim() {

@@ -30,7 +30,7 @@ pub struct Reader {
 /// An open block.
 #[derive(Debug)]
 struct Block {
-    kind: Kind,
+    kind: BlockKind,
     closing: Closing,
     content: String,
     /// The original text, including its first line.
@@ -38,7 +38,7 @@ struct Block {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BlockKind {
     Python,
     Search,
     /// Code if it looks like Python.
@@ -54,15 +54,15 @@ impl Block {
 
     fn event(self) -> ModelEvent {
         match self.kind {
-            Kind::Python => ModelEvent::Code(markdown::dedent(&self.content)),
-            Kind::Unmarked if markdown::is_python(&self.content) => {
+            BlockKind::Python => ModelEvent::Code(markdown::dedent(&self.content)),
+            BlockKind::Unmarked if markdown::is_python(&self.content) => {
                 ModelEvent::Code(markdown::dedent(&self.content))
             }
-            Kind::Search => {
+            BlockKind::Search => {
                 let queries = self.content.lines().map(str::trim).filter(|line| !line.is_empty());
                 ModelEvent::Lookup { queries: queries.map(str::to_owned).collect() }
             }
-            Kind::Unmarked | Kind::Text => self.text(),
+            BlockKind::Unmarked | BlockKind::Text => self.text(),
         }
     }
 }
@@ -114,9 +114,9 @@ impl Reader {
         if let Some(block) = self.block.take() {
             let is_empty = block.content.trim().is_empty();
             match block.kind {
-                Kind::Text => {}
+                BlockKind::Text => {}
                 _ if is_cut => events.push(block.text()),
-                Kind::Python | Kind::Search if is_empty => {}
+                BlockKind::Python | BlockKind::Search if is_empty => {}
                 _ => events.push(block.event()),
             }
         }
@@ -131,7 +131,7 @@ impl Reader {
     fn whole_line(&mut self, line: String, events: &mut Vec<ModelEvent>) {
         if let Some(block) = &mut self.block {
             let before = block.closing.closes(&line);
-            if block.kind == Kind::Text {
+            if block.kind == BlockKind::Text {
                 self.block.take_if(|_| before.is_some());
                 return events.push(ModelEvent::Text(line));
             }
@@ -154,7 +154,7 @@ impl Reader {
         let kind = self.kind(opening.language);
         let (content, is_whole) = opening.first.unwrap_or_default();
         let closing = opening.closing;
-        if kind == Kind::Text {
+        if kind == BlockKind::Text {
             events.push(ModelEvent::Text(line));
             let (content, written) = Default::default();
             self.block = (!is_whole).then_some(Block { kind, closing, content, written });
@@ -172,12 +172,12 @@ impl Reader {
     }
 
     /// How a block of this language is treated.
-    fn kind(&self, language: Language) -> Kind {
+    fn kind(&self, language: Language) -> BlockKind {
         match language {
-            Language::Python if self.blocks.python => Kind::Python,
-            Language::Search if self.blocks.search => Kind::Search,
-            Language::Unnamed if self.blocks.unmarked => Kind::Unmarked,
-            _ => Kind::Text,
+            Language::Python if self.blocks.python => BlockKind::Python,
+            Language::Search if self.blocks.search => BlockKind::Search,
+            Language::Unnamed if self.blocks.unmarked => BlockKind::Unmarked,
+            _ => BlockKind::Text,
         }
     }
 

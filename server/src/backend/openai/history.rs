@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::request::GOOGLE_SEARCH;
 use crate::backend::upstream::python::RUN_PYTHON;
 use crate::interaction::{
-    CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, SearchCall,
-    SearchResult, Source, Sources, Step,
+    CitedPages, CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind,
+    SearchCall, SearchResult, Source, Step,
 };
 
 /// Message format that the model supports.
@@ -26,7 +26,7 @@ pub fn messages(steps: &[Step], format: ModelFormat) -> Vec<Value> {
         messages: Vec::new(),
         unanswered: Vec::new(),
         shown: Vec::new(),
-        sources: Sources::default(),
+        sources: CitedPages::default(),
     };
     for step in steps {
         match step {
@@ -52,7 +52,7 @@ struct Chat {
     /// Pictures from function results. They are sent after all calls have results.
     shown: Vec<Value>,
     /// The pages so far, with the numbers that the model cites.
-    sources: Sources,
+    sources: CitedPages,
 }
 
 impl Chat {

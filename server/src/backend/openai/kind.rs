@@ -6,39 +6,39 @@ use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Has, Model, OpenAi};
+use super::{Has, OpenAi, OpenAiModel};
 use crate::backend::Backend;
-use crate::backend::kind::{self, BackendConfig, Kind, Shared, Variables};
+use crate::backend::kind::{self, BackendConfig, BackendKind, SharedParts, Variables};
 use crate::backend::upstream::Address;
-use crate::parse::units::Time;
+use crate::parse::units::TimeSpan;
 use crate::parse::url::without_password;
 
 /// Ollama on this machine.
 const EXAMPLE: &str = "http://127.0.0.1:11434/v1";
 
-pub const KIND: Kind = Kind {
+pub const KIND: BackendKind = BackendKind {
     name: "openai",
     without_table: None,
-    configure: |keys, variables| Ok(Arc::new(Config::new(kind::read(keys)?, variables)?)),
+    configure: |keys, variables| Ok(Arc::new(OpenAiConfig::new(kind::read(keys)?, variables)?)),
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+struct OpenAiKeys {
     base_url: Option<String>,
     model: Option<String>,
     api_key_env: Option<String>,
     #[serde(alias = "silence")]
-    idle_timeout: Option<Time>,
+    idle_timeout: Option<TimeSpan>,
     #[serde(default)]
-    tools: Tools,
+    tools: ToolsWord,
     #[serde(default)]
     images: Images,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Tools {
+enum ToolsWord {
     Native,
     Fenced,
     #[default]
@@ -60,26 +60,29 @@ impl<'de> Deserialize<'de> for Images {
 }
 
 #[derive(Debug)]
-struct Config {
+struct OpenAiConfig {
     address: Address,
-    model: Model,
+    model: OpenAiModel,
 }
 
-impl Config {
-    fn new(keys: Keys, variables: Variables<'_>) -> Result<Config, String> {
+impl OpenAiConfig {
+    fn new(keys: OpenAiKeys, variables: Variables<'_>) -> Result<OpenAiConfig, String> {
         let base_url = keys.base_url.ok_or("missing base_url: the URL of its server")?;
         let address =
             Address::new(base_url, EXAMPLE, keys.api_key_env, keys.idle_timeout, variables)?;
         let tools = match keys.tools {
-            Tools::Native => Has::Yes,
-            Tools::Fenced => Has::No,
-            Tools::Auto => Has::Auto,
+            ToolsWord::Native => Has::Yes,
+            ToolsWord::Fenced => Has::No,
+            ToolsWord::Auto => Has::Auto,
         };
-        Ok(Config { address, model: Model { name: keys.model, tools, images: keys.images.0 } })
+        Ok(OpenAiConfig {
+            address,
+            model: OpenAiModel { name: keys.model, tools, images: keys.images.0 },
+        })
     }
 }
 
-impl BackendConfig for Config {
+impl BackendConfig for OpenAiConfig {
     fn shown(&self) -> String {
         format!("{} {}", KIND.name, without_password(&self.address.base_url))
     }
@@ -88,7 +91,7 @@ impl BackendConfig for Config {
         self.address.key.as_ref()
     }
 
-    fn build(&self, _: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+    fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
         Ok(Arc::new(OpenAi::new(self.address.clone(), self.model.clone())?))
     }
 }
@@ -99,9 +102,9 @@ mod tests {
 
     use super::*;
 
-    fn config(keys: &str) -> Result<Config, String> {
+    fn config(keys: &str) -> Result<OpenAiConfig, String> {
         let keys = kind::read(toml::from_str(keys).expect("it is TOML"))?;
-        Config::new(keys, &|name| (name == "OLLAMA_KEY").then(|| "geheim".to_owned()))
+        OpenAiConfig::new(keys, &|name| (name == "OLLAMA_KEY").then(|| "geheim".to_owned()))
     }
 
     #[test]
@@ -114,7 +117,8 @@ mod tests {
         assert_eq!(config.address.base_url, "http://user:geheim@127.0.0.1:1/v1");
         assert_eq!(config.address.silence.as_secs(), 5);
         assert_eq!(config.key().map(ExposeSecret::expose_secret), Some("geheim"));
-        let wanted = Model { name: Some("qwen3:8b".into()), tools: Has::No, images: Has::Yes };
+        let wanted =
+            OpenAiModel { name: Some("qwen3:8b".into()), tools: Has::No, images: Has::Yes };
         assert_eq!(config.model, wanted);
         assert_eq!(config.shown(), "openai http://127.0.0.1:1/v1");
     }
@@ -123,7 +127,7 @@ mod tests {
     fn only_the_url_is_required() {
         let config = config("base_url = 'http://h'\n").expect("the key is valid");
         assert_eq!((config.address.silence.as_secs(), config.key().is_none()), (300, true));
-        assert_eq!(config.model, Model { name: None, tools: Has::Auto, images: Has::Auto });
+        assert_eq!(config.model, OpenAiModel { name: None, tools: Has::Auto, images: Has::Auto });
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::abilities::{Ability, Memory, OwnersMemory};
-use self::answer::{Answer, Piece};
+use self::answer::{ChatTurn, Piece};
 use self::fence::Blocks;
 use self::reading::{Reading, Way, ends_turn, is_search};
 use self::request::Asking;
@@ -42,7 +42,7 @@ pub struct OpenAi {
 
 /// Configuration of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
+pub struct OpenAiModel {
     /// Name of the model upstream, if it differs from the client's.
     pub name: Option<String>,
     /// Whether the model calls functions. If not, it writes its code in fenced blocks.
@@ -54,12 +54,12 @@ pub struct Model {
 #[derive(Debug)]
 struct Core {
     upstream: Upstream,
-    model: Model,
+    model: OpenAiModel,
     memory: Memory,
 }
 
 impl OpenAi {
-    pub fn new(address: Address, model: Model) -> Result<OpenAi, reqwest::Error> {
+    pub fn new(address: Address, model: OpenAiModel) -> Result<OpenAi, reqwest::Error> {
         let upstream = Upstream::new(address, Login::Bearer)?;
         let core = Core { upstream, model, memory: Memory::default() };
         Ok(OpenAi { core: core.into() })
@@ -115,7 +115,8 @@ impl Core {
                         memory.lacks(ability);
                     }
                     let reading = self.reading(memory, &asking, prompt);
-                    let shown = forward(Answer::of(reply), reading, &prompt.tools, events).await?;
+                    let shown =
+                        forward(ChatTurn::of(reply), reading, &prompt.tools, events).await?;
                     if let Some(way) = shown.filter(|_| self.is_open(Ability::Tools)) {
                         memory.shown(way);
                     }
@@ -174,7 +175,7 @@ impl Core {
 /// Forwards the model's output up to its end or its first block. Returns how the model ran code, if
 /// that is new information.
 async fn forward(
-    mut answer: Answer,
+    mut answer: ChatTurn,
     mut reading: Reading,
     tools: &Tools,
     events: &Events,

@@ -5,26 +5,26 @@ use std::sync::Arc;
 
 use super::ScenarioError;
 use crate::backend::Backend;
-use crate::backend::kind::{self, BackendConfig, Kind, Shared};
+use crate::backend::kind::{self, BackendConfig, BackendKind, SharedParts};
 
-pub const KIND: Kind = Kind {
+pub const KIND: BackendKind = BackendKind {
     name: "scripted",
     without_table: Some("*"),
     configure: |keys, _| {
         kind::read_none(&keys)?;
-        Ok(Arc::new(Config))
+        Ok(Arc::new(ScriptedConfig))
     },
 };
 
 #[derive(Debug)]
-struct Config;
+struct ScriptedConfig;
 
-impl BackendConfig for Config {
+impl BackendConfig for ScriptedConfig {
     fn shown(&self) -> String {
         KIND.name.to_owned()
     }
 
-    fn build(&self, shared: &Shared) -> anyhow::Result<Arc<dyn Backend>> {
+    fn build(&self, shared: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
         Ok(Arc::clone(&shared.scripted) as Arc<dyn Backend>)
     }
 }

@@ -25,7 +25,7 @@ use crate::counts::Counted;
 use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
 use crate::journal::JournalHandle;
 use crate::places::{OwnersPlaces, Places};
-use matching::conversation::{Calls, Conversation};
+use matching::conversation::{CallNames, Conversation};
 use matching::{matcher, offer};
 use playback::speech::{self, Line};
 use scenario::library::{self, Library, Scenarios};
@@ -45,12 +45,12 @@ pub use matching::given::{ANY, canonical, functions, hash, history_before};
 pub use matching::same::{IGNORED, Ignore};
 pub use matching::shadow::shadows;
 pub use matching::words::beginning;
-pub use playback::dry_run::{DryRun, Next};
+pub use playback::dry_run::{DryRun, NextCode};
 pub use scenario::diagnosis::frame;
 pub use scenario::library::files;
 pub use scenario::part::{Expect, Part};
 pub use scenario::part::{SYNTAX, ValueKind};
-pub use scenario::{Given, Place, Scenario, ScenarioError, parse, parse_value, read, text};
+pub use scenario::{GivenFile, Position, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use template::child::{ARGUMENT as RENDER_ARGUMENT, main as render_template};
 pub use template::names::{NAMES, Unknown, unknown};
 
@@ -126,7 +126,7 @@ impl Scripted {
     pub fn knows(&self, prompt: &Prompt, context: &RequestContext) -> bool {
         let loaded = self.library.current();
         let scenarios: Vec<&Scenario> = loaded.iter().collect();
-        let calls = Calls::of(prompt);
+        let calls = CallNames::of(prompt);
         let conversation = Conversation::new(prompt, &calls);
         let Ok(matched) = matcher::next(&scenarios, conversation, &|_| 0) else { return false };
         let Some(question) = &matched.scenario.question else { return !matched.scenario.fails() };
@@ -211,7 +211,7 @@ impl Repertoire {
         if scenarios.is_empty() {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
-        let calls = Calls::of(prompt);
+        let calls = CallNames::of(prompt);
         let conversation = Conversation::new(prompt, &calls);
         let tally = self.journal.tally();
         let take = |question: &str| self.journal.take(|| tally.next(Counted::Question(question)));

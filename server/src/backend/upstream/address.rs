@@ -5,11 +5,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::backend::kind::Variables;
-use crate::parse::units::Time;
+use crate::parse::units::TimeSpan;
 use crate::parse::url;
 
 /// Default idle timeout. A long prompt on a small machine takes minutes.
-const IDLE_TIMEOUT: Time = Time::seconds(300);
+const IDLE_TIMEOUT: TimeSpan = TimeSpan::seconds(300);
 
 /// Address of the upstream server.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Address {
         base_url: String,
         example: &str,
         api_key_env: Option<String>,
-        idle_timeout: Option<Time>,
+        idle_timeout: Option<TimeSpan>,
         variables: Variables<'_>,
     ) -> Result<Address, String> {
         if !url::is_http(&base_url) {

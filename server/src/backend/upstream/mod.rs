@@ -67,19 +67,19 @@ pub enum Login {
 }
 
 /// A successful response.
-pub enum Reply {
+pub enum UpstreamReply {
     /// JSON, although a stream was requested.
     Whole(String),
     /// The data of server-sent events.
     Stream(Datas),
 }
 
-impl std::fmt::Debug for Reply {
+impl std::fmt::Debug for UpstreamReply {
     /// Omits the content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Reply::Whole(_) => "Whole",
-            Reply::Stream(_) => "Stream",
+            UpstreamReply::Whole(_) => "Whole",
+            UpstreamReply::Stream(_) => "Stream",
         })
     }
 }
@@ -134,7 +134,7 @@ impl Upstream {
         headers: &[(&'static str, &'static str)],
         body: &Value,
         is_known: impl Fn(&UpstreamError) -> bool,
-    ) -> Result<Reply, UpstreamError> {
+    ) -> Result<UpstreamReply, UpstreamError> {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
@@ -156,7 +156,7 @@ impl Upstream {
         path: &str,
         headers: &[(&'static str, &'static str)],
         body: &Value,
-    ) -> Result<Reply, UpstreamError> {
+    ) -> Result<UpstreamReply, UpstreamError> {
         let url = format!("{}{path}", self.address.base_url.trim_end_matches('/'));
         let mut request = self.log_in(self.client.post(url).json(body));
         for (name, value) in headers {
@@ -174,9 +174,11 @@ impl Upstream {
             if whole.len() > MAX_WHOLE_BYTES {
                 return Err(UpstreamError::TooMuch(whole.len()));
             }
-            return Ok(Reply::Whole(String::from_utf8_lossy(&whole).into_owned()));
+            return Ok(UpstreamReply::Whole(String::from_utf8_lossy(&whole).into_owned()));
         }
-        Ok(Reply::Stream(datas(response.bytes_stream().map(move |piece| piece.map_err(failed)))))
+        Ok(UpstreamReply::Stream(datas(
+            response.bytes_stream().map(move |piece| piece.map_err(failed)),
+        )))
     }
 
     fn log_in(&self, request: RequestBuilder) -> RequestBuilder {

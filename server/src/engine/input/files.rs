@@ -18,7 +18,7 @@ const MAX_TOTAL_BYTES: u64 = 512 << 20;
 
 /// An input file.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct LoadedFile {
     pub about: InputFile,
     pub content: FileData,
 }
@@ -27,7 +27,7 @@ pub struct File {
 pub enum FileData {
     InMemory(Bytes),
     /// An uploaded file, which may be too large to keep in memory during an interaction.
-    OnDisk(store::File),
+    OnDisk(store::StoredFile),
 }
 
 /// Sources of files that are not in the request itself.
@@ -62,7 +62,7 @@ pub async fn of_input(
     sources: &Sources,
     owner: &Owner,
     budget: &Budget,
-) -> Result<(Vec<File>, Share), FileError> {
+) -> Result<(Vec<LoadedFile>, Share), FileError> {
     if media(steps).nth(MAX_INPUT_FILES).is_some() {
         // Checked before any file is fetched.
         return Err(FileError::TooMany);
@@ -111,7 +111,7 @@ pub fn media(steps: &[Step]) -> impl Iterator<Item = &Media> {
 }
 
 /// `served_as` is the type from the server that the file was fetched from.
-fn inline(index: usize, media: &Media, served_as: Option<String>, content: &Bytes) -> File {
+fn inline(index: usize, media: &Media, served_as: Option<String>, content: &Bytes) -> LoadedFile {
     let mime_type = media.mime_type.clone().or(served_as).unwrap_or_else(|| {
         match media.kind {
             MediaKind::Image => "image/png",
@@ -123,7 +123,7 @@ fn inline(index: usize, media: &Media, served_as: Option<String>, content: &Byte
     });
     let here = FileContent::Here(content.clone());
     let about = about(index, mime_type, content.len() as u64, here);
-    File { about, content: FileData::InMemory(content.clone()) }
+    LoadedFile { about, content: FileData::InMemory(content.clone()) }
 }
 
 async fn uploaded(
@@ -132,7 +132,7 @@ async fn uploaded(
     id: &str,
     files: &Files,
     owner: &Owner,
-) -> Result<File, FileError> {
+) -> Result<LoadedFile, FileError> {
     let missing = || FileError::Missing(id.to_owned());
     let file = files.find(owner, id).await?.ok_or_else(missing)?;
     if file.bytes > MAX_BLOB_BYTES as u64 {
@@ -140,7 +140,10 @@ async fn uploaded(
     }
     let mime_type = media.mime_type.as_ref().unwrap_or(&file.mime_type).clone();
     let stored = FileContent::Stored(file.sha256.clone());
-    Ok(File { about: about(index, mime_type, file.bytes, stored), content: FileData::OnDisk(file) })
+    Ok(LoadedFile {
+        about: about(index, mime_type, file.bytes, stored),
+        content: FileData::OnDisk(file),
+    })
 }
 
 /// `abc` of `files/abc`, or of a URL that ends with it. The host is ignored, because clients reach

@@ -32,7 +32,7 @@ const OUTPUT_BYTES: u64 = 64 << 10;
 
 /// What a child does. The server borrows what it sends.
 #[derive(Debug, Serialize, Deserialize)]
-struct Task<S, A> {
+struct CheckTask<S, A> {
     schema: S,
     /// Absent if the schema is only compiled.
     answer: Option<A>,
@@ -83,7 +83,8 @@ impl OwnersChecker {
     pub async fn check(&self, schema: &Value, answer: Option<&str>) -> Result<Verdict, CheckError> {
         let place = tokio::time::timeout(START_WITHIN, self.0.take()).await;
         let Ok(_place) = place else { return Err(CheckError::Busy) };
-        let task = serde_json::to_vec(&Task { schema, answer }).map_err(|_| ChildError::Limit)?;
+        let task =
+            serde_json::to_vec(&CheckTask { schema, answer }).map_err(|_| ChildError::Limit)?;
         let mut command = Command::from(child::command(ARGUMENT)?);
         let mut child = command.kill_on_drop(true).spawn().map_err(|error| {
             tracing::error!(%error, task = ARGUMENT, "child process not started");
@@ -128,7 +129,7 @@ pub fn main() -> ExitCode {
 fn work() -> std::io::Result<()> {
     let mut task = Vec::new();
     std::io::stdin().lock().read_to_end(&mut task)?;
-    let Task::<Value, String> { schema, answer } = serde_json::from_slice(&task)?;
+    let CheckTask::<Value, String> { schema, answer } = serde_json::from_slice(&task)?;
     drop(task);
     let validator = match compare::compiled(&schema) {
         Ok(validator) => validator,

@@ -21,11 +21,11 @@ const DOES_NOT_MATCH: &str = "it does not match the schema";
 pub struct ResponseFormat {
     checker: OwnersChecker,
     /// Absent if any JSON is allowed.
-    schema: Option<Schema>,
+    schema: Option<AnswerSchema>,
 }
 
 #[derive(Debug)]
-struct Schema {
+struct AnswerSchema {
     source: Value,
     /// Present if the schema is simple.
     compiled: Option<Validator>,
@@ -59,7 +59,7 @@ impl ResponseFormat {
             return Ok(None);
         }
         let schema = match generation_config.get("response_json_schema") {
-            Some(schema) => Some(Schema::new(schema, &checker).await?),
+            Some(schema) => Some(AnswerSchema::new(schema, &checker).await?),
             None => None,
         };
         Ok(Some(ResponseFormat { checker, schema }))
@@ -69,7 +69,7 @@ impl ResponseFormat {
     pub fn accepted(generation_config: &Value, checker: OwnersChecker) -> Option<ResponseFormat> {
         requests_json(generation_config).then(|| {
             let source = generation_config.get("response_json_schema");
-            ResponseFormat { checker, schema: source.map(Schema::accepted) }
+            ResponseFormat { checker, schema: source.map(AnswerSchema::accepted) }
         })
     }
 
@@ -101,20 +101,20 @@ fn requests_json(generation_config: &Value) -> bool {
     generation_config.get("response_mime_type").is_some_and(|kind| kind == "application/json")
 }
 
-impl Schema {
+impl AnswerSchema {
     /// A schema that was compiled before. One that is not simple is compiled again with each answer.
-    fn accepted(source: &Value) -> Schema {
+    fn accepted(source: &Value) -> AnswerSchema {
         let compiled = is_simple(source).then(|| compare::compiled(source).ok()).flatten();
-        Schema { source: source.clone(), compiled }
+        AnswerSchema { source: source.clone(), compiled }
     }
 
-    async fn new(source: &Value, checker: &OwnersChecker) -> Result<Schema, SchemaError> {
+    async fn new(source: &Value, checker: &OwnersChecker) -> Result<AnswerSchema, SchemaError> {
         if is_simple(source) {
             let compiled = compare::compiled(source).map_err(SchemaError::Invalid)?;
-            return Ok(Schema { source: source.clone(), compiled: Some(compiled) });
+            return Ok(AnswerSchema { source: source.clone(), compiled: Some(compiled) });
         }
         match checker.check(source, None).await {
-            Ok(Verdict::Valid) => Ok(Schema { source: source.clone(), compiled: None }),
+            Ok(Verdict::Valid) => Ok(AnswerSchema { source: source.clone(), compiled: None }),
             Ok(Verdict::InvalidSchema(why)) => Err(SchemaError::Invalid(why)),
             Ok(Verdict::Mismatch(_)) | Err(CheckError::Child(ChildError::Limit)) => {
                 Err(SchemaError::Invalid("compiling it takes too much time or memory".to_owned()))

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::response_format::ResponseFormat;
 use super::run::Run;
-use super::run::steps::Open;
+use super::run::steps::OpenStep;
 use super::{Engine, drive};
 use crate::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, PassthroughStep,
@@ -143,16 +143,16 @@ impl Engine {
 }
 
 /// The last step, if it has not stopped and can be continued.
-fn open_step(steps: &[Step]) -> Option<Open> {
+fn open_step(steps: &[Step]) -> Option<OpenStep> {
     let index = steps.len().checked_sub(1)?;
     match &steps[index] {
-        Step::Thought { summary, .. } => Some(Open::Thought { index, text: summary.clone() }),
+        Step::Thought { summary, .. } => Some(OpenStep::Thought { index, text: summary.clone() }),
         Step::ModelOutput(_) => {
             let text = steps[index].model_text().unwrap_or_default();
-            Some(Open::Text { index, text })
+            Some(OpenStep::Text { index, text })
         }
         Step::Passthrough(step) => {
-            Some(Open::Passthrough { index, step: PassthroughStep::new(step.clone()) })
+            Some(OpenStep::Passthrough { index, step: PassthroughStep::new(step.clone()) })
         }
         // All other steps are written at once.
         _ => None,

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use super::RunError;
 use super::report::RunReport;
 use crate::budget::Share;
-use crate::engine::input::files::{File, FileData};
+use crate::engine::input::files::{FileData, LoadedFile};
 use crate::interaction::CodeResult;
-use crate::sandbox::{Again, Cell, Expected, RunOutput, Sandbox};
+use crate::sandbox::{Again, CellClient, Expected, RunOutput, Sandbox};
 use crate::store::Files;
 
 #[derive(Debug)]
 pub struct CodeRunner {
     sandbox: Arc<Sandbox>,
     /// The input files, which a new cell gets.
-    pub files: Vec<File>,
+    pub files: Vec<LoadedFile>,
     /// The uploaded files on disk.
     pub uploads: Files,
     /// Opened for the first code and kept for later code, so that variables and files persist.
-    cell: Option<Cell>,
+    cell: Option<CellClient>,
     /// Reserve the memory of all outputs, which the log holds.
     shares: Vec<Arc<Share>>,
     /// Code that ran before a restart, with its results. Its cell no longer exists.
@@ -26,7 +26,7 @@ pub struct CodeRunner {
 }
 
 impl CodeRunner {
-    pub fn new(sandbox: Arc<Sandbox>, files: Vec<File>, uploads: Files) -> CodeRunner {
+    pub fn new(sandbox: Arc<Sandbox>, files: Vec<LoadedFile>, uploads: Files) -> CodeRunner {
         CodeRunner {
             sandbox,
             files,
@@ -98,7 +98,7 @@ impl CodeRunner {
     }
 
     /// A cell with the input files. Files on disk are read one at a time.
-    async fn open_cell(&self, code: &str) -> Result<Cell, RunError> {
+    async fn open_cell(&self, code: &str) -> Result<CellClient, RunError> {
         let mut in_memory = Vec::new();
         for file in &self.files {
             if let FileData::InMemory(content) = &file.content {

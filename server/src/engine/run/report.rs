@@ -1,6 +1,6 @@
 //! Converts the output of a run to text for the client and the model.
 
-use protocol::{Limit, Outcome as Verdict, size};
+use protocol::{Limit, RunOutcome, size};
 
 use crate::interaction::Outcome;
 use crate::sandbox::RunOutput;
@@ -21,8 +21,8 @@ impl RunReport {
     pub fn new(output: &RunOutput) -> RunReport {
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let outcome = match output.finished.outcome {
-            Verdict::Ok => Outcome::Ok,
-            Verdict::Stopped { limit: Limit::WallMs(_) | Limit::CpuMs(_) } => {
+            RunOutcome::Ok => Outcome::Ok,
+            RunOutcome::Stopped { limit: Limit::WallMs(_) | Limit::CpuMs(_) } => {
                 Outcome::DeadlineExceeded
             }
             _ => Outcome::Failed,
@@ -44,13 +44,13 @@ impl RunReport {
 }
 
 /// A line about what the code itself could not report.
-fn note(outcome: &Verdict) -> String {
+fn note(outcome: &RunOutcome) -> String {
     match outcome {
-        Verdict::Ok | Verdict::Raised { limit: None } => String::new(),
-        Verdict::Raised { limit: Some(limit) } => format!("The limit is {}\n", limit.amount()),
-        Verdict::Exited { code } => format!("Exited with code {code}\n"),
-        Verdict::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
-        Verdict::Stopped { limit } => format!("{}\n", limit.message()),
+        RunOutcome::Ok | RunOutcome::Raised { limit: None } => String::new(),
+        RunOutcome::Raised { limit: Some(limit) } => format!("The limit is {}\n", limit.amount()),
+        RunOutcome::Exited { code } => format!("Exited with code {code}\n"),
+        RunOutcome::Signalled { signal } => format!("Crashed: {}\n", name_of(*signal)),
+        RunOutcome::Stopped { limit } => format!("{}\n", limit.message()),
     }
 }
 
@@ -108,7 +108,7 @@ fn append(to: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{CellLimits, Finished, Tier, Usage};
+    use protocol::{CellLimits, ResourceUsage, RunResult, Tier};
 
     const LIMITS: CellLimits = CellLimits {
         images: 20,
@@ -119,11 +119,11 @@ mod tests {
         ..CellLimits::NOTHING
     };
 
-    fn output(outcome: Verdict) -> RunOutput {
+    fn output(outcome: RunOutcome) -> RunOutput {
         RunOutput {
-            finished: Finished {
+            finished: RunResult {
                 outcome,
-                usage: Usage::default(),
+                usage: ResourceUsage::default(),
                 cell_lost: false,
                 images_left_out: 0,
                 files_left_out: 0,
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn each_outcome_has_its_message() {
         let cases = [
-            (Verdict::Raised { limit: None }, Outcome::Failed, ""),
-            (Verdict::Exited { code: 3 }, Outcome::Failed, "Exited with code 3\n"),
+            (RunOutcome::Raised { limit: None }, Outcome::Failed, ""),
+            (RunOutcome::Exited { code: 3 }, Outcome::Failed, "Exited with code 3\n"),
             (
-                Verdict::Signalled { signal: 11 },
+                RunOutcome::Signalled { signal: 11 },
                 Outcome::Failed,
                 "Crashed: segmentation fault (SIGSEGV)\n",
             ),
@@ -157,7 +157,7 @@ mod tests {
             assert_eq!((report.outcome, report.result), (outcome, result), "{verdict:?}");
             assert_eq!(report.stdout, "before");
         }
-        let report = RunReport::new(&output(Verdict::Ok));
+        let report = RunReport::new(&output(RunOutcome::Ok));
         assert_eq!((report.outcome, report.result.as_str()), (Outcome::Ok, "before"));
     }
 
@@ -185,7 +185,7 @@ mod tests {
             ),
         ];
         for (limit, words) in cases {
-            let report = RunReport::new(&output(Verdict::Stopped { limit }));
+            let report = RunReport::new(&output(RunOutcome::Stopped { limit }));
             assert_eq!(report.stderr, format!("a warning\n{words}\n"));
         }
         let cases = [
@@ -197,14 +197,14 @@ mod tests {
             (Limit::DiskFiles(10_000), "10000 files and folders"),
         ];
         for (limit, words) in cases {
-            let report = RunReport::new(&output(Verdict::Raised { limit: Some(limit) }));
+            let report = RunReport::new(&output(RunOutcome::Raised { limit: Some(limit) }));
             assert_eq!(report.stderr, format!("a warning\nThe limit is {words}\n"));
         }
     }
 
     #[test]
     fn dropped_pictures_and_files_are_reported_even_after_a_successful_run() {
-        let mut output = output(Verdict::Ok);
+        let mut output = output(RunOutcome::Ok);
         (output.finished.images_left_out, output.finished.files_left_out) = (10, 1);
         let lines = "[… 10 pictures left out: the limit is 20, 10 MiB each, 32 MiB together …]\n\
                      [… 1 file left out: the limit is 100, 32 MiB together …]\n";
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf_8_are_replaced() {
-        let mut output = output(Verdict::Ok);
+        let mut output = output(RunOutcome::Ok);
         output.stdout = b"\xff!".as_slice().into();
         assert_eq!(RunReport::new(&output).result, "\u{fffd}!");
     }

@@ -6,8 +6,8 @@ use super::usage::Counter;
 use crate::backend::Passthrough;
 use crate::ids::Ids;
 use crate::interaction::{
-    AwaitingModel, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall,
-    MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Sources, Step, StepStart,
+    AwaitingModel, CitedPages, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall,
+    MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Step, StepStart,
     citations,
 };
 use crate::journal::JournalHandle;
@@ -27,19 +27,19 @@ pub struct StepWriter {
     /// Events that are not in the log yet. They are appended together before anything is awaited.
     unwritten: Vec<Event>,
     /// The step that is being written.
-    open: Option<Open>,
+    open: Option<OpenStep>,
     next_index: usize,
     /// What the citations of the interaction may still take.
     citation_bytes: usize,
     /// The pages that texts may cite.
-    sources: Sources,
+    sources: CitedPages,
     /// Whether texts are searched for citations. In JSON, brackets are lists.
     pub cites: bool,
 }
 
 /// A step that has started and not stopped.
 #[derive(Debug)]
-pub enum Open {
+pub enum OpenStep {
     Thought { index: usize, text: String },
     Text { index: usize, text: String },
     Passthrough { index: usize, step: PassthroughStep },
@@ -60,13 +60,13 @@ impl StepWriter {
             open: None,
             next_index: 0,
             citation_bytes: MAX_CITATION_BYTES,
-            sources: Sources::default(),
+            sources: CitedPages::default(),
             cites: true,
         }
     }
 
     /// Continues after these many steps of the log, of which the last may still be open.
-    pub fn restore(&mut self, steps: usize, open: Option<Open>) {
+    pub fn restore(&mut self, steps: usize, open: Option<OpenStep>) {
         self.next_index = steps;
         self.open = open;
     }
@@ -100,12 +100,12 @@ impl StepWriter {
     }
 
     pub fn thought(&mut self, mut turn: AwaitingModel, piece: String) -> AwaitingModel {
-        if !matches!(self.open, Some(Open::Thought { .. })) {
+        if !matches!(self.open, Some(OpenStep::Thought { .. })) {
             turn = self.close(turn);
             let index = self.start(StepStart::Thought);
-            self.open = Some(Open::Thought { index, text: String::new() });
+            self.open = Some(OpenStep::Thought { index, text: String::new() });
         }
-        if let Some(Open::Thought { index, text }) = &mut self.open {
+        if let Some(OpenStep::Thought { index, text }) = &mut self.open {
             text.push_str(&piece);
             let (index, delta) = (*index, Delta::ThoughtSummary(piece));
             self.record(Event::StepDelta { index, delta });
@@ -117,12 +117,12 @@ impl StepWriter {
         if piece.is_empty() {
             return turn;
         }
-        if !matches!(self.open, Some(Open::Text { .. })) {
+        if !matches!(self.open, Some(OpenStep::Text { .. })) {
             turn = self.close(turn);
             let index = self.start(StepStart::ModelOutput);
-            self.open = Some(Open::Text { index, text: String::new() });
+            self.open = Some(OpenStep::Text { index, text: String::new() });
         }
-        if let Some(Open::Text { index, text }) = &mut self.open {
+        if let Some(OpenStep::Text { index, text }) = &mut self.open {
             text.push_str(&piece);
             self.note.add_text(&piece);
             let (index, delta) = (*index, Delta::Text(piece));
@@ -135,11 +135,11 @@ impl StepWriter {
     pub fn close(&mut self, turn: AwaitingModel) -> AwaitingModel {
         match self.open.take() {
             None => turn,
-            Some(Open::Thought { index, text }) => {
+            Some(OpenStep::Thought { index, text }) => {
                 let signature = self.ids.signature();
                 self.stop_thought(turn, index, text, signature)
             }
-            Some(Open::Text { index, text }) => {
+            Some(OpenStep::Text { index, text }) => {
                 let citations = if self.cites && turn.has_sources() && text.contains('[') {
                     self.sources.add(turn.steps());
                     citations(&text, &self.sources, &mut self.citation_bytes)
@@ -154,7 +154,7 @@ impl StepWriter {
                 let content = Content::Text { text, annotations: Vec::new(), citations };
                 turn.with_step(Step::ModelOutput(vec![content]))
             }
-            Some(Open::Passthrough { index, step }) => {
+            Some(OpenStep::Passthrough { index, step }) => {
                 self.record(Event::StepStopped { index });
                 turn.with_step(Step::Passthrough(step.into_value()))
             }
@@ -164,7 +164,7 @@ impl StepWriter {
     /// Stops the open thought with the model's own signature. A thought without a summary has not
     /// started yet.
     pub fn sign_thought(&mut self, turn: AwaitingModel, signature: String) -> AwaitingModel {
-        if let Some(Open::Thought { index, text }) = self.open.take_if(is_thought) {
+        if let Some(OpenStep::Thought { index, text }) = self.open.take_if(is_thought) {
             return self.stop_thought(turn, index, text, signature);
         }
         let turn = self.close(turn);
@@ -191,11 +191,11 @@ impl StepWriter {
             Passthrough::Started(step) => {
                 let turn = self.close(turn);
                 let index = self.start(StepStart::Passthrough(step.clone()));
-                self.open = Some(Open::Passthrough { index, step: PassthroughStep::new(step) });
+                self.open = Some(OpenStep::Passthrough { index, step: PassthroughStep::new(step) });
                 turn
             }
             Passthrough::Delta(delta) => {
-                if let Some(Open::Passthrough { index, step }) = &mut self.open {
+                if let Some(OpenStep::Passthrough { index, step }) = &mut self.open {
                     step.add(&delta);
                     let (index, delta) = (*index, Delta::Passthrough(delta));
                     self.record(Event::StepDelta { index, delta });
@@ -289,6 +289,6 @@ impl StepWriter {
     }
 }
 
-fn is_thought(open: &mut Open) -> bool {
-    matches!(open, Open::Thought { .. })
+fn is_thought(open: &mut OpenStep) -> bool {
+    matches!(open, OpenStep::Thought { .. })
 }

@@ -3,15 +3,15 @@
 
 use tokio::task::spawn_blocking;
 
-use crate::engine::input::files::{self, File, FileData};
+use crate::engine::input::files::{self, FileData, LoadedFile};
 use crate::interaction::usage::{self, letters, of_letters};
-use crate::interaction::{Event, Media, Source, Step, Tally, Tokens, Usage, media};
+use crate::interaction::{Event, Media, Source, Step, Tokens, Usage, UsageEstimate, media};
 use crate::store::{Files, StoreError};
 
 #[derive(Debug, Default)]
 pub struct Counter {
     /// Estimate of what is in the log.
-    tally: Tally,
+    tally: UsageEstimate,
     /// Letters of output that no client sees.
     unseen_letters: u64,
     /// Prompts that asked the model to correct such output.
@@ -37,7 +37,7 @@ struct Measured {
 impl Counter {
     /// Starts with the events that are already in the log.
     pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> Counter {
-        Counter { tally: Tally::new(events), turns: 1, ..Counter::default() }
+        Counter { tally: UsageEstimate::new(events), turns: 1, ..Counter::default() }
     }
 
     /// Counts an event that will be in the log.
@@ -114,7 +114,7 @@ const LARGE_BYTES: usize = 1 << 20;
 pub async fn of_prompt(
     instruction: Option<&str>,
     steps: &[Step],
-    files: &[File],
+    files: &[LoadedFile],
     uploads: &Files,
 ) -> Result<Tokens, StoreError> {
     let mut tokens = Tokens::text(instruction.map_or(0, usage::text));
@@ -141,7 +141,11 @@ async fn of_steps(steps: &[Step]) -> Tokens {
 }
 
 /// Tokens of a file that is not in the request itself.
-async fn of_file(of_input: &Media, file: &File, uploads: &Files) -> Result<Tokens, StoreError> {
+async fn of_file(
+    of_input: &Media,
+    file: &LoadedFile,
+    uploads: &Files,
+) -> Result<Tokens, StoreError> {
     let (kind, mime_type) = (of_input.kind, Some(file.about.mime_type.as_str()));
     let stored = match &file.content {
         FileData::InMemory(content) => return Ok(media::tokens(kind, mime_type, content)),

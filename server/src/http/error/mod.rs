@@ -24,7 +24,7 @@ use crate::interaction::FailureDelivery;
 use crate::store::Log;
 
 pub use code::Code;
-pub use render::Form;
+pub use render::ErrorForm;
 
 /// Message of the real service.
 pub const LATE: &str = "Deadline expired before operation could complete.";

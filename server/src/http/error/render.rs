@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{ApiError, Code};
 use crate::cause;
-use crate::http::middleware::request_log::Refusal;
+use crate::http::middleware::request_log::ErrorName;
 use crate::http::response::json::escaped;
 use crate::http::surface::{Surface, SurfaceSlot};
 use crate::http::{JSON, RequestId, UPLOAD_STATUS};
@@ -18,19 +18,19 @@ const RETRY_AFTER_SECONDS: &str = "5";
 
 /// How a failure of this request is rendered, depending on its API.
 #[derive(Debug)]
-pub struct Form {
+pub struct ErrorForm {
     uri: Uri,
     id: RequestId,
     surface: SurfaceSlot,
 }
 
-impl Form {
+impl ErrorForm {
     /// Adds the slot to the request in which the router sets the API.
-    pub fn of(request: &mut Request) -> Form {
+    pub fn of(request: &mut Request) -> ErrorForm {
         let surface = SurfaceSlot::default();
         request.extensions_mut().insert(surface.clone());
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        Form { uri: request.uri().clone(), id, surface }
+        ErrorForm { uri: request.uri().clone(), id, surface }
     }
 
     /// Renders a failed response; leaves others unchanged.
@@ -54,7 +54,7 @@ impl Form {
 
 fn rendered(envelope: String, error: &ApiError, response: &Response) -> Response {
     let mut rendered = (error.code.status(), envelope).into_response();
-    rendered.extensions_mut().insert(Refusal(error.code.word()));
+    rendered.extensions_mut().insert(ErrorName(error.code.word()));
     let headers = rendered.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     let seconds = error.retry_after.map(|time| time.as_millis().div_ceil(1000).to_string());
@@ -124,7 +124,7 @@ mod tests {
         let router =
             Router::new().route("/", get(explode)).layer(CatchPanicLayer::custom(panicked));
         let mut request = Request::new(Body::empty());
-        let form = Form::of(&mut request);
+        let form = ErrorForm::of(&mut request);
         form.surface.set(surface);
         let response = form.render(router.oneshot(request).await.expect("it cannot fail"));
         let status = response.status();

@@ -49,26 +49,26 @@ pub struct Body(pub Value);
 
 /// Limits of one body and of all bodies.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct BodyLimits {
     request_bytes: usize,
     all: Budget,
 }
 
-impl Limits {
+impl BodyLimits {
     /// The budget has room for at least one request of the maximum size, and for one with the most
     /// values.
-    pub fn new(request_bytes: usize) -> Limits {
+    pub fn new(request_bytes: usize) -> BodyLimits {
         let eighth = usize::try_from(budget::memory_bytes() / 8).unwrap_or(usize::MAX);
         let bytes = eighth.min(MAX_BUDGET_BYTES).max(request_bytes);
         let bytes = bytes.max(MAX_VALUES * BYTES_PER_VALUE + LARGE_BYTES);
-        Limits { request_bytes, all: Budget::new(bytes) }
+        BodyLimits { request_bytes, all: Budget::new(bytes) }
     }
 }
 
 /// Limit of one request, and its share of the budget.
 #[derive(Debug, Clone)]
 struct Intake {
-    limits: Limits,
+    limits: BodyLimits,
     taken: Arc<Mutex<Share>>,
 }
 
@@ -82,7 +82,7 @@ impl Intake {
 }
 
 /// Makes the limits available to handlers, and holds the share until the response has been sent.
-pub async fn limit(limits: Limits, mut request: Request, next: Next) -> Response {
+pub async fn limit(limits: BodyLimits, mut request: Request, next: Next) -> Response {
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;
@@ -254,14 +254,14 @@ mod tests {
 
     use super::*;
 
-    fn request(body: impl Into<HttpBody>, limits: &Limits) -> (Request, Intake) {
+    fn request(body: impl Into<HttpBody>, limits: &BodyLimits) -> (Request, Intake) {
         let mut request = Request::new(body.into());
         let intake = Intake { limits: limits.clone(), taken: Arc::default() };
         request.extensions_mut().insert(intake.clone());
         (request, intake)
     }
 
-    async fn status(body: impl Into<HttpBody>, limits: &Limits) -> Option<u16> {
+    async fn status(body: impl Into<HttpBody>, limits: &BodyLimits) -> Option<u16> {
         let (request, _) = request(body, limits);
         let refused = Body::from_request(request, &()).await.err()?;
         Some(axum::response::IntoResponse::into_response(refused).status().as_u16())
@@ -269,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_with_too_many_values_is_rejected_before_it_is_parsed() {
-        let limits = Limits::new(100 << 20);
+        let limits = BodyLimits::new(100 << 20);
         for (open, item) in [("[0", ",0"), ("[[]", ",[]"), ("{\"a\":0", ",\"a\":0")] {
             // The JSON is invalid at its end; a parser would report that instead.
             let body = format!("{open}{}", item.repeat(MAX_VALUES));
@@ -285,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_bodies_together_stay_within_the_budget() {
-        let limits = Limits { request_bytes: 3 << 20, all: Budget::new(3 << 20) };
+        let limits = BodyLimits { request_bytes: 3 << 20, all: Budget::new(3 << 20) };
         let body = || serde_json::to_vec(&json!(["a".repeat(2 << 20)])).expect("it is JSON");
         let (first, intake) = request(body(), &limits);
         Body::from_request(first, &()).await.expect("the budget has room");
@@ -297,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_excessive_content_length_is_rejected_before_the_body_is_read() {
-        let limits = Limits::new(1000);
+        let limits = BodyLimits::new(1000);
         for length in ["1001", "9223372036854775807", "18446744073709551615"] {
             let never = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
             let (mut request, _) = request(HttpBody::from_stream(never), &limits);

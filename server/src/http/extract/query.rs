@@ -100,16 +100,16 @@ impl GoogleApiQuery {
 
 /// Parameters of an upload.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Upload {
+pub struct UploadParameters {
     pub id: Option<String>,
     pub protocol: Option<String>,
 }
 
-impl Upload {
+impl UploadParameters {
     /// Extracts the parameters without validation; [`GoogleApiQuery`] validates them.
-    pub fn of(uri: &Uri) -> Upload {
+    pub fn of(uri: &Uri) -> UploadParameters {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).unwrap_or_default();
-        let mut upload = Upload::default();
+        let mut upload = UploadParameters::default();
         for (name, value) in pairs.0.into_iter().filter(|(_, value)| !value.is_empty()) {
             match name.as_str() {
                 "upload_id" => upload.id = Some(value),
@@ -121,12 +121,15 @@ impl Upload {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Upload {
+impl<S: Send + Sync> FromRequestParts<S> for UploadParameters {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Upload, ApiError> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> Result<UploadParameters, ApiError> {
         GoogleApiQuery::from_request_parts(parts, state).await?;
-        Ok(Upload::of(&parts.uri))
+        Ok(UploadParameters::of(&parts.uri))
     }
 }
 

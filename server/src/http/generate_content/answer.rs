@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::encode;
-use super::passthrough::Passthrough;
+use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
 use crate::http::wire::proto;
 use crate::interaction::{
@@ -22,22 +22,22 @@ pub struct About {
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy)]
-pub struct End {
+pub struct AnswerEnd {
     finish_reason: &'static str,
     /// `None` if the model stopped without an answer, which has no usage.
     pub usage: Option<Usage>,
 }
 
-impl End {
+impl AnswerEnd {
     /// The end in the final event; `None` for all other events.
-    pub fn of(event: &Event) -> Option<Result<End, ApiError>> {
+    pub fn of(event: &Event) -> Option<Result<AnswerEnd, ApiError>> {
         match event {
             Event::Finished { status: Status::Cancelled, .. } => Some(Err(ApiError::stopping())),
             Event::Finished { status, usage } => {
-                Some(Ok(End { finish_reason: finish_reason(*status), usage: Some(*usage) }))
+                Some(Ok(AnswerEnd { finish_reason: finish_reason(*status), usage: Some(*usage) }))
             }
             Event::Failed(Failure { kind: FailureKind::Stopped(reason), .. }) => {
-                Some(Ok(End { finish_reason: reason.as_str(), usage: None }))
+                Some(Ok(AnswerEnd { finish_reason: reason.as_str(), usage: None }))
             }
             Event::Failed(failure) => Some(Err(failure.clone().into())),
             _ => None,
@@ -47,7 +47,7 @@ impl End {
 
 /// Converts events into parts, one at a time and in order.
 #[derive(Debug)]
-pub struct Parts {
+pub struct PartEncoder {
     /// Whether thought summaries are included.
     thoughts: bool,
     /// Of a thought whose text is incomplete.
@@ -59,12 +59,12 @@ pub struct Parts {
     /// Whether a call of this answer has carried the signature, which all calls share.
     signed: bool,
     /// A step that another server runs.
-    passthrough: Option<Passthrough>,
+    passthrough: Option<OpenPassthrough>,
 }
 
-impl Parts {
-    pub fn new(thoughts: bool) -> Parts {
-        Parts {
+impl PartEncoder {
+    pub fn new(thoughts: bool) -> PartEncoder {
+        PartEncoder {
             thoughts,
             signature: None,
             code_id: String::new(),
@@ -89,7 +89,7 @@ impl Parts {
                 None
             }
             Event::StepStarted { start: StepStart::Passthrough(step), .. } => {
-                self.passthrough = Some(Passthrough::new(step));
+                self.passthrough = Some(OpenPassthrough::new(step));
                 None
             }
             Event::StepDelta { delta: Delta::Passthrough(delta), .. } => {
@@ -193,7 +193,7 @@ pub fn answer(
     about: &About,
     parts: Vec<Value>,
     used: Option<Value>,
-    end: Option<End>,
+    end: Option<AnswerEnd>,
     grounding: Option<Value>,
 ) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});

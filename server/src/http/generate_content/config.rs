@@ -16,7 +16,7 @@ const ENUM: &str = "text/x.enum";
 
 /// How the answer is requested.
 #[derive(Debug, Default, PartialEq)]
-pub struct Config {
+pub struct AnswerConfig {
     /// For the model; `Null` if the request has none.
     pub generation: Value,
     /// Whether the client requests thought summaries.
@@ -35,7 +35,7 @@ pub const IGNORED: &[&str] = &[
     "speechConfig",
 ];
 
-pub fn config(node: Node) -> Result<Config, WireError> {
+pub fn config(node: Node) -> Result<AnswerConfig, WireError> {
     let mut fields = node.object()?.camel()?;
     let mut config = Map::new();
     for (name, word, from, to) in [
@@ -74,7 +74,7 @@ pub fn config(node: Node) -> Result<Config, WireError> {
     }
     fields.done()?;
     let generation = if config.is_empty() { Value::Null } else { config.into() };
-    Ok(Config { generation, thoughts: thoughts.transpose()?.unwrap_or(false) })
+    Ok(AnswerConfig { generation, thoughts: thoughts.transpose()?.unwrap_or(false) })
 }
 
 fn stop_sequences(
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn read(json: Value) -> Result<Config, String> {
+    fn read(json: Value) -> Result<AnswerConfig, String> {
         let body = Node::root(json!({"g": json}));
         let node = body.object().expect("it is one").require("g").expect("it is there");
         config(node).map_err(|error| error.to_string())
@@ -178,7 +178,7 @@ mod tests {
                 "thinking_level": "low", "thinking_summaries": "auto",
             })
         );
-        assert_eq!(read(json!({})), Ok(Config::default()));
+        assert_eq!(read(json!({})), Ok(AnswerConfig::default()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
-use super::part::{self, Part, PartData};
+use super::part::{self, ContentPart, PartData};
 use crate::http::wire::WireError;
 use crate::http::wire::input::{MAX_STEPS, too_many_steps};
 use crate::http::wire::json_reader::Node;
@@ -26,9 +26,9 @@ pub enum Role {
 
 /// A content with its parts.
 #[derive(Debug)]
-pub struct Turn {
+pub struct ContentTurn {
     pub role: Role,
-    pub parts: Vec<Part>,
+    pub parts: Vec<ContentPart>,
 }
 
 /// Parses a conversation, oldest first.
@@ -37,7 +37,7 @@ pub fn contents(node: Option<Node>) -> Result<Vec<Step>, WireError> {
 }
 
 /// The contents of a conversation, oldest first.
-pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
+pub fn turns(node: Option<Node>) -> Result<Vec<ContentTurn>, WireError> {
     let nodes = node.map(one_or_many).transpose()?.unwrap_or_default();
     if nodes.is_empty() {
         return Err(WireError::Whole(NO_CONTENTS.to_owned()));
@@ -46,9 +46,9 @@ pub fn turns(node: Option<Node>) -> Result<Vec<Turn>, WireError> {
 }
 
 /// The steps of a conversation.
-pub fn steps(turns: Vec<Turn>) -> Result<Vec<Step>, WireError> {
+pub fn steps(turns: Vec<ContentTurn>) -> Result<Vec<Step>, WireError> {
     let mut history = History::default();
-    for Turn { role, parts } in turns {
+    for ContentTurn { role, parts } in turns {
         history.turn();
         for part in parts {
             history.add(role, part);
@@ -74,10 +74,10 @@ pub fn instruction(node: Node) -> Result<String, WireError> {
     Ok(texts.join("\n"))
 }
 
-fn turn(node: Node) -> Result<Turn, WireError> {
+fn turn(node: Node) -> Result<ContentTurn, WireError> {
     let (role, parts) = parts(node)?;
     let parts = parts.into_iter().map(part::read).collect::<Result<_, _>>()?;
-    Ok(Turn { role, parts })
+    Ok(ContentTurn { role, parts })
 }
 
 fn parts(node: Node) -> Result<(Role, Vec<Node>), WireError> {
@@ -147,7 +147,7 @@ impl History {
         self.starts_message = true;
     }
 
-    fn add(&mut self, role: Role, Part { data, signature }: Part) {
+    fn add(&mut self, role: Role, ContentPart { data, signature }: ContentPart) {
         let signature = signature.unwrap_or_default();
         match data {
             // It carries no information.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::tool::Offer;
+use super::tool::OfferedTools;
 use crate::http::wire::WireError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,11 @@ impl Generation {
 }
 
 /// The real service's rules and messages for combinations of features before Gemini 3.
-pub fn check(model: &str, offer: &Offer, generation_config: &Value) -> Result<(), WireError> {
+pub fn check(
+    model: &str,
+    offer: &OfferedTools,
+    generation_config: &Value,
+) -> Result<(), WireError> {
     if Generation::of_model(model) != Some(Generation::BeforeThree) {
         return Ok(());
     }

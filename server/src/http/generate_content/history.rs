@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::content::{Role, Turn};
+use super::content::{ContentTurn, Role};
 use super::generation::Generation;
 use super::part::PartData;
 use crate::http::wire::WireError;
@@ -52,7 +52,7 @@ impl Signatures {
 /// Validates a conversation, oldest first. Before Gemini 3 a call may have another name than its
 /// response: it gets the response's name, which is the declared one. semantic-kernel sends such
 /// calls.
-pub fn check(turns: &mut [Turn], signatures: Signatures) -> Result<(), WireError> {
+pub fn check(turns: &mut [ContentTurn], signatures: Signatures) -> Result<(), WireError> {
     let steps = order(turns).map_err(|text| WireError::Whole(text.to_owned()))?;
     match signatures {
         Signatures::Optional => {
@@ -72,7 +72,7 @@ pub fn check(turns: &mut [Turn], signatures: Signatures) -> Result<(), WireError
 type Step = (Range<usize>, usize);
 
 /// The steps in which functions are called and answered, if their order is valid.
-fn order(turns: &[Turn]) -> Result<Vec<Step>, &'static str> {
+fn order(turns: &[ContentTurn]) -> Result<Vec<Step>, &'static str> {
     let mut steps = Vec::new();
     // Start of the current turns of the model, and their number of calls.
     let (mut first, mut calls) = (0, 0);
@@ -99,7 +99,7 @@ fn order(turns: &[Turn]) -> Result<Vec<Step>, &'static str> {
 }
 
 /// Whether the responses name exactly the called functions, with the same frequency.
-fn has_names_of_calls(turns: &[Turn], (calls, responses_at): &Step) -> bool {
+fn has_names_of_calls(turns: &[ContentTurn], (calls, responses_at): &Step) -> bool {
     let mut called: Vec<&str> = turns[calls.clone()].iter().flat_map(calls_of).collect();
     let mut answered: Vec<&str> = responses(&turns[*responses_at]).collect();
     called.sort_unstable();
@@ -108,7 +108,7 @@ fn has_names_of_calls(turns: &[Turn], (calls, responses_at): &Step) -> bool {
 }
 
 /// Renames calls to the names of their responses, in order.
-fn rename(turns: &mut [Turn], step: Step) {
+fn rename(turns: &mut [ContentTurn], step: Step) {
     if has_names_of_calls(turns, &step) {
         return;
     }
@@ -123,14 +123,14 @@ fn rename(turns: &mut [Turn], step: Step) {
     named.for_each(|(call, name)| call.name = name);
 }
 
-fn calls_of(turn: &Turn) -> impl Iterator<Item = &str> {
+fn calls_of(turn: &ContentTurn) -> impl Iterator<Item = &str> {
     turn.parts.iter().filter_map(|part| match &part.data {
         PartData::FunctionCall(call) => Some(call.name.as_str()),
         _ => None,
     })
 }
 
-fn responses(turn: &Turn) -> impl Iterator<Item = &str> {
+fn responses(turn: &ContentTurn) -> impl Iterator<Item = &str> {
     turn.parts.iter().filter_map(|part| match &part.data {
         PartData::FunctionResult(result) => Some(result.name.as_deref().unwrap_or_default()),
         _ => None,
@@ -138,8 +138,8 @@ fn responses(turn: &Turn) -> impl Iterator<Item = &str> {
 }
 
 /// The first call of each step of the current turn carries the shared signature.
-fn signed(turns: &[Turn]) -> Result<(), WireError> {
-    let is_input = |turn: &Turn| turn.role == Role::User && responses(turn).next().is_none();
+fn signed(turns: &[ContentTurn]) -> Result<(), WireError> {
+    let is_input = |turn: &ContentTurn| turn.role == Role::User && responses(turn).next().is_none();
     let current = turns.iter().rposition(is_input).map_or(0, |at| at + 1);
     let mut is_first = true;
     for (at, turn) in turns.iter().enumerate().skip(current) {

@@ -13,7 +13,7 @@ use crate::interaction::{
 /// A parsed part. Omitted fields are empty: [`super::content`] derives them from the parts around
 /// it.
 #[derive(Debug, PartialEq)]
-pub struct Part {
+pub struct ContentPart {
     pub data: PartData,
     /// Opaque; returned unchanged.
     pub signature: Option<String>,
@@ -63,7 +63,7 @@ pub const OUTCOMES: [(&str, Outcome); 3] = [
     ("OUTCOME_DEADLINE_EXCEEDED", Outcome::DeadlineExceeded),
 ];
 
-pub fn read(node: Node) -> Result<Part, WireError> {
+pub fn read(node: Node) -> Result<ContentPart, WireError> {
     let mut fields = node.object()?.camel()?;
     let is_thought = fields.boolean("thought")?.unwrap_or(false);
     let signature = fields.string("thoughtSignature")?.filter(|signature| !signature.is_empty());
@@ -100,10 +100,12 @@ pub fn read(node: Node) -> Result<Part, WireError> {
         Some("codeExecutionResult") => result(message(&mut fields, "codeExecutionResult")?)?,
         Some("functionCall") => function_call(message(&mut fields, "functionCall")?)?,
         Some("functionResponse") => function_result(message(&mut fields, "functionResponse")?)?,
-        Some(_) => return Ok(Part { data: PartData::Passthrough(fields.into_value()), signature }),
+        Some(_) => {
+            return Ok(ContentPart { data: PartData::Passthrough(fields.into_value()), signature });
+        }
     };
     fields.done()?;
-    Ok(Part { data, signature })
+    Ok(ContentPart { data, signature })
 }
 
 fn message(fields: &mut ObjectReader, name: &str) -> Result<ObjectReader, WireError> {
@@ -206,7 +208,7 @@ mod tests {
     use super::super::encode::{of_code, of_code_result, of_media};
     use super::*;
 
-    fn part(json: Value) -> Result<Part, String> {
+    fn part(json: Value) -> Result<ContentPart, String> {
         read(Node::root(json)).map_err(|error| error.to_string())
     }
 
@@ -246,7 +248,7 @@ mod tests {
             mime_type: Some("text/csv".into()),
             source: Source::Uri("files/x".into()),
         };
-        let wanted = Part { data: PartData::Content(Content::Media(uri)), signature: None };
+        let wanted = ContentPart { data: PartData::Content(Content::Media(uri)), signature: None };
         for json in [
             json!({"fileData": {"fileUri": "files/x", "mimeType": "text/csv"}}),
             json!({"fileData": {"file_uri": "files/x", "mime_type": "text/csv"}}),
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_thought_may_be_empty() {
-        let silent = |signature: Option<&str>| Part {
+        let silent = |signature: Option<&str>| ContentPart {
             data: PartData::Thought(String::new()),
             signature: signature.map(str::to_owned),
         };

@@ -7,16 +7,16 @@ use crate::interaction::{FunctionCall, PassthroughStep};
 
 /// An incomplete step.
 #[derive(Debug)]
-pub struct Passthrough {
+pub struct OpenPassthrough {
     /// Its id, or that of the call to which it belongs.
     id: String,
     step: PassthroughStep,
 }
 
-impl Passthrough {
-    pub fn new(step: &Value) -> Passthrough {
+impl OpenPassthrough {
+    pub fn new(step: &Value) -> OpenPassthrough {
         let id = step["id"].as_str().or_else(|| step["call_id"].as_str()).unwrap_or_default();
-        Passthrough { id: id.to_owned(), step: PassthroughStep::new(step.clone()) }
+        OpenPassthrough { id: id.to_owned(), step: PassthroughStep::new(step.clone()) }
     }
 
     /// Converts a delta into a part, if it has an equivalent.

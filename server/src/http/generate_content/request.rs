@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::{self, Config};
+use super::config::{self, AnswerConfig};
 use super::history::Signatures;
 use super::{content, generation, history, tool};
 use crate::engine::Request;
@@ -68,7 +68,7 @@ fn read(
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
     let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
     let config = fields.take("generationConfig").map(config::config).transpose()?;
-    let Config { mut generation, thoughts } = config.unwrap_or_default();
+    let AnswerConfig { mut generation, thoughts } = config.unwrap_or_default();
     generation::check(model, &offer, &generation)?;
     if let Some(choice) = offer.choice {
         generation["tool_choice"] = choice;

@@ -10,13 +10,13 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::answer::{About, End, Parts, answer, join, usage, usage_so_far};
+use super::answer::{About, AnswerEnd, PartEncoder, answer, join, usage, usage_so_far};
 use super::grounding::Grounding;
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
 use crate::http::middleware::deadline::Deadline;
-use crate::interaction::{Event, Failure, FailureDelivery, Tally};
+use crate::interaction::{Event, Failure, FailureDelivery, UsageEstimate};
 
 /// How chunks are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,11 @@ pub fn stream(
     let mut follower = log.follow(0);
     let pieces = async_stream::stream! {
         let _running = running;
-        let mut parts = Parts::new(thoughts);
+        let mut parts = PartEncoder::new(thoughts);
         let mut grounding = Grounding::default();
         let mut frames = Frames { framing, begun: false };
         let mut held = None;
-        let mut tally = Tally::default();
+        let mut tally = UsageEstimate::default();
         let mut ended = None;
         loop {
             let entry = match deadline.hold(follower.next()).await {
@@ -68,7 +68,7 @@ pub fn stream(
                     yield Ok(frames.piece(&answer(&about, vec![part], used, None, None)));
                 }
             }
-            ended = End::of(&entry.event);
+            ended = AnswerEnd::of(&entry.event);
             if ended.is_some() {
                 break;
             }

@@ -30,20 +30,20 @@ pub const ABSENT: &[&str] = &[
 
 /// The tools of a request.
 #[derive(Debug, Default)]
-pub struct Offer {
+pub struct OfferedTools {
     pub tools: Tools,
     /// Which tools the model must use, in the format of the interactions API.
     pub choice: Option<Value>,
 }
 
-pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<Offer, WireError> {
+pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<OfferedTools, WireError> {
     let tools = tools.map(read).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();
     let built_in = tools.code_execution || tools.google_search;
     if built_in && !tools.functions.is_empty() && !config.invocations {
         return Err(WireError::Whole(MIXED.to_owned()));
     }
-    Ok(Offer { tools, choice: config.choice })
+    Ok(OfferedTools { tools, choice: config.choice })
 }
 
 fn read(node: Node) -> Result<Tools, WireError> {
@@ -102,20 +102,20 @@ fn function(mut fields: ObjectReader) -> Result<Function, WireError> {
 
 /// Parsed `toolConfig`.
 #[derive(Debug, Default)]
-struct Settings {
+struct ToolConfig {
     choice: Option<Value>,
     /// Whether the client can handle the server's tools beside its own functions.
     invocations: bool,
 }
 
-fn settings(node: Node) -> Result<Settings, WireError> {
+fn settings(node: Node) -> Result<ToolConfig, WireError> {
     let mut fields = node.object()?.camel()?;
     let invocations = fields.boolean("includeServerSideToolInvocations")?.unwrap_or(false);
     let choice = fields.take("functionCallingConfig").map(choice).transpose()?.flatten();
     // For retrieval, which this server does not have.
     fields.object("retrievalConfig")?;
     fields.done()?;
-    Ok(Settings { choice, invocations })
+    Ok(ToolConfig { choice, invocations })
 }
 
 fn choice(node: Node) -> Result<Option<Value>, WireError> {
@@ -143,7 +143,7 @@ fn choice(node: Node) -> Result<Option<Value>, WireError> {
 mod tests {
     use super::*;
 
-    fn read(tools: Value, config: Value) -> Result<Offer, String> {
+    fn read(tools: Value, config: Value) -> Result<OfferedTools, String> {
         let body = json!({"tools": tools, "toolConfig": config});
         let mut body = Node::root(body).object().expect("it is one");
         offer(body.take("tools"), body.take("toolConfig")).map_err(|error| error.to_string())

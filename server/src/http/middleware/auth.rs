@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::query::Upload;
+use crate::http::extract::query::UploadParameters;
 use crate::http::surface::Surface;
 use crate::store::Owner;
 
@@ -90,7 +90,7 @@ pub fn check(keys: &Keys, request: &mut Request, surface: Surface) -> Result<(),
 /// Python's SDK sends the chunks of an upload without a key. The upload's id, which cannot be
 /// guessed, authorizes them.
 fn continues_an_upload(request: &Request, surface: Surface) -> bool {
-    surface == Surface::Uploads && Upload::of(request.uri()).id.is_some()
+    surface == Surface::Uploads && UploadParameters::of(request.uri()).id.is_some()
 }
 
 /// All keys of a request. A client that sets `Authorization` sends its API key in addition.

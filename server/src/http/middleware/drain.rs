@@ -22,20 +22,20 @@ const SMALL_BYTES: u64 = 16 << 10;
 
 /// The body of a request, shared by its handler and the code that reads the rest.
 #[derive(Debug, Clone)]
-pub struct Shared(Arc<Mutex<Body>>);
+pub struct SharedBody(Arc<Mutex<Body>>);
 
 /// Shares the body of a request unless it is small.
-pub fn share(request: Request) -> (Request, Option<Shared>) {
+pub fn share(request: Request) -> (Request, Option<SharedBody>) {
     if request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BYTES) {
         return (request, None);
     }
     let (head, body) = request.into_parts();
-    let shared = Shared(Arc::new(Mutex::new(body)));
+    let shared = SharedBody(Arc::new(Mutex::new(body)));
     (Request::from_parts(head, Body::new(shared.clone())), Some(shared))
 }
 
 /// Returns the response after the rest of the body of a rejected request was read.
-pub async fn before(response: Response, body: Option<Shared>) -> Response {
+pub async fn before(response: Response, body: Option<SharedBody>) -> Response {
     let is_refused = response.status().is_client_error() || response.status().is_server_error();
     if let Some(body) = body.filter(|body| is_refused && !body.is_end_stream()) {
         let mut pieces = Body::new(body).into_data_stream();
@@ -53,13 +53,13 @@ pub async fn before(response: Response, body: Option<Shared>) -> Response {
     response
 }
 
-impl Shared {
+impl SharedBody {
     fn with<T>(&self, act: impl FnOnce(&mut Body) -> T) -> T {
         act(&mut self.0.lock())
     }
 }
 
-impl hyper::body::Body for Shared {
+impl hyper::body::Body for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

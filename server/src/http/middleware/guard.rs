@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::uri::Authority;
+use axum::http::uri;
 use axum::http::{HeaderName, HeaderValue, Version};
 
 use crate::http::error::{ApiError, Code};
@@ -42,10 +42,10 @@ impl Hosts {
 
     /// Whether a page of this origin may send requests to any of the server's addresses.
     pub fn has_origin(&self, origin: &HeaderValue) -> bool {
-        Place::of_origin(origin).is_some_and(|page| self.has_page(&page))
+        HostAndPort::of_origin(origin).is_some_and(|page| self.has_page(&page))
     }
 
-    fn has_page(&self, page: &Place) -> bool {
+    fn has_page(&self, page: &HostAndPort) -> bool {
         match &page.host {
             Host::V4(address) => address.is_loopback(),
             Host::V6(address) => address.to_canonical().is_loopback(),
@@ -77,7 +77,7 @@ impl Hosts {
         let headers = request.headers();
         let mut from_our_page = false;
         for origin in headers.get_all(ORIGIN) {
-            let page = Place::of_origin(origin);
+            let page = HostAndPort::of_origin(origin);
             let is_ours =
                 page.is_some_and(|page| self.has_page(&page) || asked.iter().any(|at| page.is(at)));
             if !is_ours {
@@ -102,13 +102,13 @@ impl Hosts {
     }
 
     /// The hosts to which the request is addressed. All of them must be this server.
-    fn asked(&self, request: &Request) -> Result<Vec<Place>, ApiError> {
+    fn asked(&self, request: &Request) -> Result<Vec<HostAndPort>, ApiError> {
         let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
         // HTTP/2 and proxy requests have the host in the URI.
-        let in_address = request.uri().authority().map(Authority::as_str).map(str::as_bytes);
+        let in_address = request.uri().authority().map(uri::Authority::as_str).map(str::as_bytes);
         let mut asked = Vec::new();
         for name in named.chain(in_address) {
-            let place = std::str::from_utf8(name).ok().and_then(Place::parse);
+            let place = std::str::from_utf8(name).ok().and_then(HostAndPort::parse);
             match place.filter(|place| self.has(&place.host)) {
                 Some(place) => asked.push(place),
                 None => return Err(foreign_host(name)),
@@ -172,14 +172,14 @@ impl Host {
 
 /// A host and a port. Without a port it is the scheme's default, which `Host` does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct HostAndPort {
     host: Host,
     port: Option<u16>,
 }
 
-impl Place {
+impl HostAndPort {
     /// Parses `belljar.example.org:8080` or `[::1]`.
-    fn parse(text: &str) -> Option<Place> {
+    fn parse(text: &str) -> Option<HostAndPort> {
         let end = text.rfind(']').unwrap_or(0);
         let (host, port) = match text[end..].rfind(':') {
             Some(at) => (&text[..end + at], &text[end + at + 1..]),
@@ -190,11 +190,11 @@ impl Place {
             digits if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
             _ => return None,
         };
-        Some(Place { host: Host::parse(host)?, port })
+        Some(HostAndPort { host: Host::parse(host)?, port })
     }
 
     /// Parses `https://belljar.example.org`: a scheme, a host and a port, nothing else.
-    fn of_origin(origin: &HeaderValue) -> Option<Place> {
+    fn of_origin(origin: &HeaderValue) -> Option<HostAndPort> {
         let (scheme, place) = origin.to_str().ok()?.split_once("://")?;
         let default = match scheme.to_ascii_lowercase().as_str() {
             "http" => Some(80),
@@ -203,12 +203,12 @@ impl Place {
         };
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-        let Place { host, port } = Place::parse(place).filter(|_| is_scheme)?;
-        Some(Place { host, port: port.or(default) })
+        let HostAndPort { host, port } = HostAndPort::parse(place).filter(|_| is_scheme)?;
+        Some(HostAndPort { host, port: port.or(default) })
     }
 
     /// Whether the page's origin is the requested server.
-    fn is(&self, asked: &Place) -> bool {
+    fn is(&self, asked: &HostAndPort) -> bool {
         self.host == asked.host
             && match asked.port {
                 Some(port) => self.port == Some(port),

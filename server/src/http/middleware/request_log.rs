@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::http::error::{ApiError, Code};
 use crate::http::{REQUEST_ID, RequestId};
 use crate::interaction::Status;
-use crate::trace::{Found, Trace};
+use crate::trace::{RequestFacts, Trace};
 
 /// The log target, as used in `BELLJAR_LOG`.
 const TARGET: &str = "server::request";
@@ -57,21 +57,21 @@ impl InFlight {
 
 /// The error's name, as in the envelope. An extension of the response.
 #[derive(Debug, Clone, Copy)]
-pub struct Refusal(pub &'static str);
+pub struct ErrorName(pub &'static str);
 
 /// Assigns a request id, for the log and the response, and logs the request.
 pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let header = HeaderValue::from_str(&id);
-    let mut line = DropLater::new(Line::begin(&request, id, in_flight));
+    let mut line = DropLater::new(LogLine::begin(&request, id, in_flight));
     let trace = line.trace.clone();
     let mut response = trace.follow(next.run(request)).await;
     if let Ok(id) = header {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     line.status = Some(response.status());
-    line.refusal = response.extensions_mut().remove::<Refusal>().map(|refusal| refusal.0);
+    line.refusal = response.extensions_mut().remove::<ErrorName>().map(|refusal| refusal.0);
     response.map(|body| {
         line.is_stream = body.size_hint().exact().is_none();
         Body::new(Logged { body, line })
@@ -80,7 +80,7 @@ pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: 
 
 /// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ResponseEnd {
     /// Still in progress.
     Open,
     Sent,
@@ -90,7 +90,7 @@ enum End {
 
 /// Data of the log line. Dropping it writes the line, also if the client disconnects.
 #[derive(Debug)]
-struct Line {
+struct LogLine {
     id: Arc<str>,
     method: Method,
     path: String,
@@ -101,14 +101,14 @@ struct Line {
     is_stream: bool,
     bytes: u64,
     events: u64,
-    end: End,
+    end: ResponseEnd,
     in_flight: InFlight,
 }
 
-impl Line {
-    fn begin(request: &Request, id: Arc<str>, in_flight: InFlight) -> Line {
+impl LogLine {
+    fn begin(request: &Request, id: Arc<str>, in_flight: InFlight) -> LogLine {
         in_flight.0.fetch_add(1, Ordering::Relaxed);
-        Line {
+        LogLine {
             id,
             method: request.method().clone(),
             path: shown(request.uri().path()).to_owned(),
@@ -119,7 +119,7 @@ impl Line {
             is_stream: false,
             bytes: 0,
             events: 0,
-            end: End::Open,
+            end: ResponseEnd::Open,
             in_flight,
         }
     }
@@ -136,7 +136,7 @@ impl Line {
         }
     }
 
-    fn answered_by(&self, found: &Found) -> &'static str {
+    fn answered_by(&self, found: &RequestFacts) -> &'static str {
         match (found.by, &found.result.scenario, found.result.backend, self.refusal) {
             (Some(by), ..) => by,
             (_, Some(_), ..) => "scenario",
@@ -180,12 +180,12 @@ impl Line {
         }
         let level = self.level(by);
         match self.end {
-            End::Open => line!(Level::INFO, "client disconnected"),
-            End::Cut => line!(Level::INFO, "response aborted"),
-            End::Sent if level == Level::ERROR => line!(Level::ERROR, "request failed"),
-            End::Sent if level == Level::WARN => line!(Level::WARN, "request rejected"),
-            End::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request completed"),
-            End::Sent => line!(Level::INFO, "request completed"),
+            ResponseEnd::Open => line!(Level::INFO, "client disconnected"),
+            ResponseEnd::Cut => line!(Level::INFO, "response aborted"),
+            ResponseEnd::Sent if level == Level::ERROR => line!(Level::ERROR, "request failed"),
+            ResponseEnd::Sent if level == Level::WARN => line!(Level::WARN, "request rejected"),
+            ResponseEnd::Sent if level == Level::DEBUG => line!(Level::DEBUG, "request completed"),
+            ResponseEnd::Sent => line!(Level::INFO, "request completed"),
         }
     }
 }
@@ -194,7 +194,7 @@ fn shown(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_SHOWN_BYTES)]
 }
 
-impl Drop for Line {
+impl Drop for LogLine {
     fn drop(&mut self) {
         self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
         self.write();
@@ -240,7 +240,7 @@ impl<T: Send + 'static> Drop for DropLater<T> {
 #[derive(Debug)]
 struct Logged {
     body: Body,
-    line: DropLater<Line>,
+    line: DropLater<LogLine>,
 }
 
 impl hyper::body::Body for Logged {
@@ -261,8 +261,8 @@ impl hyper::body::Body for Logged {
                     line.events += u64::from(!data.starts_with(b":"));
                 }
             }
-            Some(Err(_)) => line.end = End::Cut,
-            None => line.end = End::Sent,
+            Some(Err(_)) => line.end = ResponseEnd::Cut,
+            None => line.end = ResponseEnd::Sent,
         }
         Poll::Ready(polled)
     }
@@ -280,8 +280,8 @@ impl Drop for Logged {
     fn drop(&mut self) {
         // A sender may skip the end of a body after it has checked `is_end_stream`.
         let has_no_body = self.line.method == Method::HEAD;
-        if self.line.end == End::Open && (has_no_body || self.body.is_end_stream()) {
-            self.line.end = End::Sent;
+        if self.line.end == ResponseEnd::Open && (has_no_body || self.body.is_end_stream()) {
+            self.line.end = ResponseEnd::Sent;
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::http::wire::WireError;
 pub struct RequestBody {
     pub schema: &'static Schema,
     #[cfg(test)]
-    pub reader: Reader,
+    pub reader: BodyReader,
 }
 
 /// A reader, and bodies to try it with.
 #[cfg(test)]
-pub struct Reader {
+pub struct BodyReader {
     pub read: fn(Value) -> Result<(), WireError>,
     /// Bodies with every field, and every form of fields that have several.
     pub samples: fn() -> Vec<Value>,
@@ -26,11 +26,11 @@ pub struct Reader {
 }
 
 #[cfg(test)]
-impl Reader {
+impl BodyReader {
     pub const fn new(
         read: fn(Value) -> Result<(), WireError>,
         samples: fn() -> Vec<Value>,
-    ) -> Reader {
-        Reader { read, samples, rejected: Vec::new, refused: Vec::new }
+    ) -> BodyReader {
+        BodyReader { read, samples, rejected: Vec::new, refused: Vec::new }
     }
 }

@@ -14,10 +14,10 @@ pub mod tests;
 
 use serde_json::{Map, Value, json};
 
-use schema::Components;
+use schema::ComponentSchemas;
 
 #[cfg(test)]
-pub use body::Reader;
+pub use body::BodyReader;
 pub use body::RequestBody;
 pub use operation::{BELLJAR, FILES, INTERACTIONS, JSON, MODELS, OPERATORS, Operation};
 
@@ -30,7 +30,7 @@ pub struct Documented {
 }
 
 pub fn document(operations: impl IntoIterator<Item = Documented>) -> Value {
-    let schemas = Components::default();
+    let schemas = ComponentSchemas::default();
     let mut paths = Map::new();
     for Documented { path, method, operation, needs_key } in operations {
         let methods = paths.entry(path).or_insert_with(|| json!({}));

@@ -4,27 +4,31 @@ use serde_json::{Map, Value, json};
 
 use super::body::RequestBody;
 use super::parameter;
-use super::schema::{Components, Schema, any_of, only};
+use super::schema::{ComponentSchemas, Schema, any_of, only};
 use crate::http::error::schema::CLASSIC_ERROR;
 
 /// A group of operations.
-pub struct Tag {
+pub struct OperationGroup {
     pub name: &'static str,
     pub description: &'static str,
 }
 
-pub const INTERACTIONS: Tag = Tag {
+pub const INTERACTIONS: OperationGroup = OperationGroup {
     name: "interactions",
     description: "Requests to a model, with all the steps that they led to.",
 };
-pub const MODELS: Tag =
-    Tag { name: "models", description: "`generateContent` and related methods." };
-pub const FILES: Tag = Tag { name: "files", description: "Uploaded files." };
-pub const BELLJAR: Tag =
-    Tag { name: "belljar", description: "The sandbox without a model, and controls for tests." };
-pub const OPERATORS: Tag =
-    Tag { name: "operators", description: "Health checks and documentation, for operators." };
-pub const TAGS: [Tag; 5] = [INTERACTIONS, MODELS, FILES, BELLJAR, OPERATORS];
+pub const MODELS: OperationGroup =
+    OperationGroup { name: "models", description: "`generateContent` and related methods." };
+pub const FILES: OperationGroup = OperationGroup { name: "files", description: "Uploaded files." };
+pub const BELLJAR: OperationGroup = OperationGroup {
+    name: "belljar",
+    description: "The sandbox without a model, and controls for tests.",
+};
+pub const OPERATORS: OperationGroup = OperationGroup {
+    name: "operators",
+    description: "Health checks and documentation, for operators.",
+};
+pub const TAGS: [OperationGroup; 5] = [INTERACTIONS, MODELS, FILES, BELLJAR, OPERATORS];
 
 pub const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
@@ -34,14 +38,14 @@ const CONTROL: &str = "A test control, separate for each API key: 404 if the con
      default with API keys.";
 
 /// A schema that may refer to components.
-type SchemaOf = Box<dyn Fn(&Components) -> Value>;
+type SchemaOf = Box<dyn Fn(&ComponentSchemas) -> Value>;
 
 /// The description of a route, without its path and method.
 pub struct Operation {
     /// Set if the document's path is not the router's.
     pub path: Option<&'static str>,
     id: &'static str,
-    tag: Tag,
+    tag: OperationGroup,
     summary: &'static str,
     description: &'static str,
     parameters: Vec<Value>,
@@ -54,7 +58,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    pub fn new(id: &'static str, tag: Tag, summary: &'static str) -> Operation {
+    pub fn new(id: &'static str, tag: OperationGroup, summary: &'static str) -> Operation {
         Operation {
             path: None,
             id,
@@ -100,7 +104,7 @@ impl Operation {
     pub fn takes_as(
         mut self,
         kind: &'static str,
-        schema: impl Fn(&Components) -> Value + 'static,
+        schema: impl Fn(&ComponentSchemas) -> Value + 'static,
     ) -> Operation {
         self.other_bodies.push((kind, Box::new(schema)));
         self
@@ -118,7 +122,7 @@ impl Operation {
     pub fn answers_as(
         mut self,
         kind: &'static str,
-        schema: impl Fn(&Components) -> Value + 'static,
+        schema: impl Fn(&ComponentSchemas) -> Value + 'static,
     ) -> Operation {
         self.answers.push((kind, Box::new(schema)));
         self
@@ -134,7 +138,7 @@ impl Operation {
         self
     }
 
-    pub(super) fn json(&self, needs_key: bool, schemas: &Components) -> Value {
+    pub(super) fn json(&self, needs_key: bool, schemas: &ComponentSchemas) -> Value {
         let mut success = json!({"description": "Success."});
         if !self.answers.is_empty() {
             success["content"] = content(&self.answers, schemas).into();
@@ -174,7 +178,7 @@ impl Operation {
 }
 
 /// Schemas by media type.
-fn content(forms: &[(&'static str, SchemaOf)], schemas: &Components) -> Map<String, Value> {
+fn content(forms: &[(&'static str, SchemaOf)], schemas: &ComponentSchemas) -> Map<String, Value> {
     let forms = forms.iter();
     forms.map(|(kind, schema)| ((*kind).to_owned(), json!({"schema": schema(schemas)}))).collect()
 }

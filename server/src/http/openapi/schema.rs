@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 /// A schema with a name: a component of the document.
 pub struct Schema {
     name: &'static str,
-    build: fn(&Components) -> Value,
+    build: fn(&ComponentSchemas) -> Value,
 }
 
 impl Schema {
-    pub const fn new(name: &'static str, build: fn(&Components) -> Value) -> Schema {
+    pub const fn new(name: &'static str, build: fn(&ComponentSchemas) -> Value) -> Schema {
         Schema { name, build }
     }
 
@@ -23,9 +23,9 @@ impl Schema {
 
 /// The schemas that the document refers to so far.
 #[derive(Default)]
-pub struct Components(RefCell<Vec<(&'static Schema, Value)>>);
+pub struct ComponentSchemas(RefCell<Vec<(&'static Schema, Value)>>);
 
-impl Components {
+impl ComponentSchemas {
     /// A reference to a schema, which becomes a component of the document.
     pub fn named(&self, schema: &'static Schema) -> Value {
         let known = |(other, _): &(&Schema, Value)| {

@@ -96,13 +96,13 @@ pub fn answer(
     let body = match made {
         Some(made) => Body::new(Pieces { left: split(json, made), _share: share }),
         None if share.is_empty() => Body::from(json),
-        None => Body::new(Pieces { left: [Piece::Text(json.into())].into(), _share: share }),
+        None => Body::new(Pieces { left: [BodyPiece::Text(json.into())].into(), _share: share }),
     };
     Ok((headers, body).into_response())
 }
 
 /// Splits the JSON at its placeholders and inserts the values.
-fn split(json: String, made: Made) -> VecDeque<Piece> {
+fn split(json: String, made: Made) -> VecDeque<BodyPiece> {
     let json = Bytes::from(json);
     let text = std::str::from_utf8(&json).unwrap_or_default();
     let (mut left, mut done) = (VecDeque::new(), 0);
@@ -110,31 +110,31 @@ fn split(json: String, made: Made) -> VecDeque<Piece> {
         let end = at + mark.len() + 4;
         let number = text.get(at + mark.len()..end).and_then(|digits| digits.parse::<usize>().ok());
         let Some(value) = number.and_then(|number| made.values.get(number)) else { continue };
-        left.push_back(Piece::Text(json.slice(done..at)));
-        left.push_back(Piece::Base64(value.clone()));
+        left.push_back(BodyPiece::Text(json.slice(done..at)));
+        left.push_back(BodyPiece::Base64(value.clone()));
         done = end;
     }
-    left.push_back(Piece::Text(json.slice(done..)));
+    left.push_back(BodyPiece::Text(json.slice(done..)));
     left
 }
 
-enum Piece {
+enum BodyPiece {
     Text(Bytes),
     Base64(Bytes),
 }
 
-impl Piece {
+impl BodyPiece {
     fn bytes(&self) -> usize {
         match self {
-            Piece::Text(text) => text.len(),
-            Piece::Base64(bytes) => bytes.len().div_ceil(3) * 4,
+            BodyPiece::Text(text) => text.len(),
+            BodyPiece::Base64(bytes) => bytes.len().div_ceil(3) * 4,
         }
     }
 }
 
 /// A body of known size.
 struct Pieces {
-    left: VecDeque<Piece>,
+    left: VecDeque<BodyPiece>,
     _share: Share,
 }
 
@@ -148,11 +148,11 @@ impl hyper::body::Body for Pieces {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         let piece = match this.left.pop_front() {
-            Some(Piece::Text(text)) => text,
-            Some(Piece::Base64(mut bytes)) => {
+            Some(BodyPiece::Text(text)) => text,
+            Some(BodyPiece::Base64(mut bytes)) => {
                 let now = bytes.split_to(bytes.len().min(PIECE_BYTES));
                 if !bytes.is_empty() {
-                    this.left.push_front(Piece::Base64(bytes));
+                    this.left.push_front(BodyPiece::Base64(bytes));
                 }
                 STANDARD.encode(now).into()
             }
@@ -166,7 +166,7 @@ impl hyper::body::Body for Pieces {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.iter().map(Piece::bytes).sum::<usize>() as u64)
+        SizeHint::with_exact(self.left.iter().map(BodyPiece::bytes).sum::<usize>() as u64)
     }
 }
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use crate::engine::Running;
 use crate::http::error::{self, ApiError};
 use crate::http::middleware::deadline::Deadline;
-use crate::http::wire::event::{self, Frame, Place};
-use crate::interaction::{Event as LogEvent, Failure, FailureDelivery, Tally};
+use crate::http::wire::event::{self, Frame, StreamPosition};
+use crate::interaction::{Event as LogEvent, Failure, FailureDelivery, UsageEstimate};
 use crate::store::Log;
 
 /// Interval of comments on an idle stream.
@@ -20,7 +20,7 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// cancelled when its client disconnects.
 pub fn stream(
     log: &Arc<Log>,
-    after: Option<Place>,
+    after: Option<StreamPosition>,
     running: Option<Running>,
     deadline: Deadline,
 ) -> Response {
@@ -54,15 +54,15 @@ pub fn stream(
                 }
             }
             match entry.event {
-                LogEvent::Finished { .. } => ended = Some(Ended::Well),
-                LogEvent::Failed(_) => ended = Some(Ended::Badly),
+                LogEvent::Finished { .. } => ended = Some(StreamEnd::Well),
+                LogEvent::Failed(_) => ended = Some(StreamEnd::Badly),
                 _ => {}
             }
         }
         match ended {
-            Some(Ended::Well) => yield Ok(Event::default().event("done").data("[DONE]")),
+            Some(StreamEnd::Well) => yield Ok(Event::default().event("done").data("[DONE]")),
             // The real service closes after an error, without `done`.
-            Some(Ended::Badly) => {}
+            Some(StreamEnd::Badly) => {}
             None if log.is_suspended() => yield Ok(wire(Frame::left(next))),
             // The disk has failed, so the log has no end.
             None => yield Ok(wire(Frame::broken_off(next))),
@@ -72,16 +72,16 @@ pub fn stream(
     Sse::new(events).keep_alive(keep_alive).into_response()
 }
 
-enum Ended {
+enum StreamEnd {
     Well,
     Badly,
 }
 
 /// Finds the position from which a client resumes.
-pub fn place(log: &Log, last_event_id: &str) -> Result<Place, ApiError> {
-    let place = Place::of_id(last_event_id).filter(|place| {
+pub fn place(log: &Log, last_event_id: &str) -> Result<StreamPosition, ApiError> {
+    let place = StreamPosition::of_id(last_event_id).filter(|place| {
         log.entry(place.entry).is_some_and(|entry| {
-            let frames = event::frames(log, place.entry, &entry.event, &Tally::default());
+            let frames = event::frames(log, place.entry, &entry.event, &UsageEstimate::default());
             place.frame < frames.len()
         })
     });

@@ -5,14 +5,14 @@ use axum::response::Response;
 use serde_json::json;
 use strum::VariantNames as _;
 
-use protocol::Outcome;
+use protocol::RunOutcome;
 
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::body::{Body, aside};
 use crate::http::extract::query::Parameters;
 #[cfg(test)]
-use crate::http::openapi::Reader;
+use crate::http::openapi::BodyReader;
 use crate::http::openapi::schema::{Schema, answer, base64, count, list, request, text, word};
 use crate::http::openapi::{BELLJAR, Operation, RequestBody};
 use crate::http::response::pieces;
@@ -26,7 +26,7 @@ use crate::trace;
 static BODY: RequestBody = RequestBody {
     schema: &EXECUTE_REQUEST,
     #[cfg(test)]
-    reader: Reader::new(
+    reader: BodyReader::new(
         |body| execute::read(body).map(drop),
         || vec![json!({"code": "1", "timeout_s": 1.5, "files": [{"name": "a", "data": "AAAA"}]})],
     ),
@@ -105,7 +105,7 @@ pub async fn execute(
     let (cell, output) =
         app.stopped.run_until_cancelled(running).await.ok_or_else(ApiError::stopping)??;
     trace::answered_by("sandbox");
-    trace::ran(!matches!(output.finished.outcome, Outcome::Ok));
+    trace::ran(!matches!(output.finished.outcome, RunOutcome::Ok));
     let answer = pieces::answer(app.sandbox.budget(), || Ok(execute::answer(&output).to_string()));
     // Drops the cell after the response, because ending it uses the same processors.
     tokio::spawn(async move { drop(cell) });

@@ -36,43 +36,43 @@ pub fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Isolation {
+pub struct IsolationBody {
     ready: bool,
     waiting_for: String,
     tier: String,
-    layers: Vec<Layer>,
+    layers: Vec<LayerBody>,
     /// The table of limits is part of the API: clients read their names here and in answers.
     limits: CellLimits,
     python: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Layer {
+struct LayerBody {
     name: String,
     holds: bool,
     detail: String,
 }
 
-pub async fn isolation(State(app): State<App>) -> Result<Json<Isolation>, ApiError> {
+pub async fn isolation(State(app): State<App>) -> Result<Json<IsolationBody>, ApiError> {
     Ok(Json(app.sandbox.describe().await?.into()))
 }
 
-impl From<Description> for Isolation {
-    fn from(description: Description) -> Isolation {
-        Isolation {
+impl From<Description> for IsolationBody {
+    fn from(description: Description) -> IsolationBody {
+        IsolationBody {
             ready: description.ready,
             waiting_for: description.waiting_for,
             tier: description.tier.to_string(),
-            layers: description.layers.into_iter().map(Layer::from).collect(),
+            layers: description.layers.into_iter().map(LayerBody::from).collect(),
             limits: description.limits,
             python: description.python,
         }
     }
 }
 
-impl From<protocol::Layer> for Layer {
-    fn from(layer: protocol::Layer) -> Layer {
-        Layer { name: layer.name, holds: layer.holds, detail: layer.detail }
+impl From<protocol::Layer> for LayerBody {
+    fn from(layer: protocol::Layer) -> LayerBody {
+        LayerBody { name: layer.name, holds: layer.holds, detail: layer.detail }
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
                 limits: CellLimits { wall_ms: 1, ..CellLimits::NOTHING },
                 python: "3.12.1".into(),
             };
-            let ours = serde_json::to_string(&Isolation::from(description.clone()));
+            let ours = serde_json::to_string(&IsolationBody::from(description.clone()));
             let protocols = serde_json::to_string(&description);
             assert_eq!(ours.expect("it is JSON"), protocols.expect("it is JSON"));
         }

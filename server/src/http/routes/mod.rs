@@ -33,7 +33,7 @@ use crate::http::surface::{Surface, SurfaceSlot};
 use crate::http::{App, HttpConfig, Rejected, UPLOADS, VERSIONS};
 
 /// Every route, grouped by who may call it.
-pub struct Table {
+pub struct RouteTable {
     /// The Interactions API, below each version.
     interactions: Vec<Route>,
     /// `generateContent` and files, below each version.
@@ -48,8 +48,8 @@ pub struct Table {
     keyless: Vec<Route>,
 }
 
-pub fn table() -> Table {
-    Table {
+pub fn table() -> RouteTable {
+    RouteTable {
         interactions: interactions::routes(),
         generate_content: all([models::routes(), files::routes()]),
         uploads: upload::routes(),
@@ -64,30 +64,31 @@ fn all<const N: usize>(resources: [Vec<Route>; N]) -> Vec<Route> {
 }
 
 /// Routes as the document shows them.
-struct Group {
+struct RouteGroup {
     prefix: String,
     needs_key: bool,
     routes: Vec<Route>,
 }
 
-impl Table {
-    fn groups(self) -> [Group; 6] {
-        let Table { interactions, generate_content, uploads, own, controls, keyless } = self;
-        let group = |prefix: &str, routes| Group { prefix: prefix.into(), needs_key: true, routes };
+impl RouteTable {
+    fn groups(self) -> [RouteGroup; 6] {
+        let RouteTable { interactions, generate_content, uploads, own, controls, keyless } = self;
+        let group =
+            |prefix: &str, routes| RouteGroup { prefix: prefix.into(), needs_key: true, routes };
         [
             group("/{version}", interactions),
             group("/{version}", generate_content),
             group(&format!("{UPLOADS}{{version}}"), uploads),
             group("", own),
             group("", controls),
-            Group { needs_key: false, ..group("", keyless) },
+            RouteGroup { needs_key: false, ..group("", keyless) },
         ]
     }
 
     /// The operations of all routes, in the order of the document.
     pub fn operations(self) -> Vec<Documented> {
         let mut found = Vec::new();
-        for Group { prefix, needs_key, routes } in self.groups() {
+        for RouteGroup { prefix, needs_key, routes } in self.groups() {
             for Route { path, method, operations, .. } in routes {
                 found.extend(operations.into_iter().map(|operation| {
                     let path = format!("{prefix}{}", operation.path.unwrap_or(path));
@@ -109,8 +110,8 @@ const UNKNOWN_INTERACTIONS: [&str; 4] = [
 
 pub fn router(app: App, config: HttpConfig) -> Router {
     let HttpConfig { keys, control, request_bytes, allowed_clients, .. } = config;
-    let Table { interactions, generate_content, uploads, own, controls, keyless } = table();
-    let limits = body::Limits::new(request_bytes);
+    let RouteTable { interactions, generate_content, uploads, own, controls, keyless } = table();
+    let limits = body::BodyLimits::new(request_bytes);
     let admitted = |surface: Surface, router: Router<App>| {
         let admission = Admission { surface, keys: keys.clone(), limits: limits.clone() };
         router.layer(from_fn_with_state(admission, admit))
@@ -164,7 +165,7 @@ fn in_each_version(api: &Router<App>) -> Router<App> {
 struct Admission {
     surface: Surface,
     keys: Keys,
-    limits: body::Limits,
+    limits: body::BodyLimits,
 }
 
 /// Records the API, checks the API key, if the server has keys, and limits the body.

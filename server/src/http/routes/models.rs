@@ -13,7 +13,9 @@ use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::pagination::Page;
 use crate::http::extract::query::GoogleApiQuery;
-use crate::http::generate_content::answer::{About, End, Parts, answer, counted, join, usage};
+use crate::http::generate_content::answer::{
+    About, AnswerEnd, PartEncoder, answer, counted, join, usage,
+};
 use crate::http::generate_content::grounding::Grounding;
 use crate::http::generate_content::model::model;
 use crate::http::generate_content::openapi::{
@@ -262,10 +264,10 @@ async fn whole(
     let log = running.log();
     log.closed().await;
     let entries = log.entries_from(0);
-    let end = entries.last().and_then(|entry| End::of(&entry.event));
+    let end = entries.last().and_then(|entry| AnswerEnd::of(&entry.event));
     let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
     pieces::answer(app.sandbox.budget(), || {
-        let mut parts = Parts::new(thoughts);
+        let mut parts = PartEncoder::new(thoughts);
         let mut grounding = Grounding::default();
         let mut found: Vec<Value> = Vec::new();
         for entry in &entries {

@@ -18,10 +18,10 @@ use crate::http::serve::{FIRST_HEAD_WITHIN, HEAD_WITHIN};
 
 /// Use of one connection.
 #[derive(Debug, Clone)]
-pub struct Use(watch::Sender<Asked>);
+pub struct ConnectionUse(watch::Sender<PendingRequest>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Asked {
+struct PendingRequest {
     requests: u64,
     /// Number of HTTP/2 requests without a complete response.
     open: usize,
@@ -30,15 +30,15 @@ struct Asked {
 
 /// A request without a response so far.
 #[derive(Debug)]
-pub struct Open(Option<Use>);
+pub struct Open(Option<ConnectionUse>);
 
-impl Default for Use {
-    fn default() -> Use {
-        Use(watch::Sender::new(Asked::default()))
+impl Default for ConnectionUse {
+    fn default() -> ConnectionUse {
+        ConnectionUse(watch::Sender::new(PendingRequest::default()))
     }
 }
 
-impl Use {
+impl ConnectionUse {
     pub fn ask(&self, version: Version) -> Open {
         let is_http_2 = version == Version::HTTP_2;
         let first = self.0.borrow().requests == 0;
@@ -71,7 +71,10 @@ impl Use {
 }
 
 /// The number of requests when the condition holds. The sender outlives the receiver.
-async fn until(asked: &mut watch::Receiver<Asked>, is_so: impl Fn(&Asked) -> bool) -> u64 {
+async fn until(
+    asked: &mut watch::Receiver<PendingRequest>,
+    is_so: impl Fn(&PendingRequest) -> bool,
+) -> u64 {
     asked.wait_for(is_so).await.map_or(0, |asked| asked.requests)
 }
 
@@ -87,7 +90,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some(Use(asked)) = &self.0 {
+        if let Some(ConnectionUse(asked)) = &self.0 {
             asked.send_modify(|asked| asked.open -= 1);
         }
     }
@@ -105,14 +108,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_closed_soon() {
         let began = Instant::now();
-        assert_eq!(Use::default().ends().await, "no request came");
+        assert_eq!(ConnectionUse::default().ends().await, "no request came");
         assert_eq!(began.elapsed(), FIRST_HEAD_WITHIN);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_http_2_connection_is_closed_after_the_last_response() {
         let began = Instant::now();
-        let connection = Use::default();
+        let connection = ConnectionUse::default();
         let first = connection.ask(Version::HTTP_2);
         let second = connection.ask(Version::HTTP_2);
         let mut ends = tokio_test(connection.clone());
@@ -128,12 +131,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn http_1_connections_are_left_to_hyper() {
-        let connection = Use::default();
+        let connection = ConnectionUse::default();
         drop(connection.ask(Version::HTTP_11));
         assert!(timeout(HEAD_WITHIN * 10, connection.ends()).await.is_err());
     }
 
-    fn tokio_test(connection: Use) -> Pin<Box<dyn Future<Output = &'static str>>> {
+    fn tokio_test(connection: ConnectionUse) -> Pin<Box<dyn Future<Output = &'static str>>> {
         Box::pin(async move { connection.ends().await })
     }
 }

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use crate::http::Service;
 use crate::http::middleware::allowed_clients::Peer;
 use crate::listen::Listeners;
-use idle::Use;
+use idle::ConnectionUse;
 use write_timeout::{WriteTimeoutExecutor, WriteTimeoutStream};
 
 /// Maximum number of connections, if there are enough file descriptors. Further clients wait in the
@@ -67,7 +67,7 @@ pub async fn serve(
             () = stopping.cancelled() => break,
         };
         let service = service.clone();
-        let use_of_it = Use::default();
+        let use_of_it = ConnectionUse::default();
         let seen = use_of_it.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let version = request.version();

@@ -13,7 +13,7 @@ use super::interaction::{Interaction, id_in_stream};
 use super::{step, usage};
 use crate::failure::INTERNAL;
 use crate::http::error::{Code, LATE};
-use crate::interaction::{Delta, Event, Status, StepStart, Summaries, Tally};
+use crate::interaction::{Delta, Event, Status, StepStart, Summaries, UsageEstimate};
 use crate::store::Log;
 
 /// An event on the wire.
@@ -22,28 +22,28 @@ pub struct Frame {
     pub name: &'static str,
     /// An object without `event_id` and `event_type`.
     body: Value,
-    place: Place,
+    place: StreamPosition,
 }
 
 /// Position of a frame in the stream of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct StreamPosition {
     /// Index of the log's entry.
     pub entry: usize,
     /// Index among the frames of that entry.
     pub frame: usize,
 }
 
-impl Place {
+impl StreamPosition {
     pub fn id(self) -> String {
         format!("v1_{}", URL_SAFE_NO_PAD.encode(format!("{}_{}", self.entry, self.frame)))
     }
 
     /// Parses an id of [`Place::id`].
-    pub fn of_id(id: &str) -> Option<Place> {
+    pub fn of_id(id: &str) -> Option<StreamPosition> {
         let text = URL_SAFE_NO_PAD.decode(id.strip_prefix("v1_")?).ok()?;
         let (entry, frame) = std::str::from_utf8(&text).ok()?.split_once('_')?;
-        let place = Place { entry: entry.parse().ok()?, frame: frame.parse().ok()? };
+        let place = StreamPosition { entry: entry.parse().ok()?, frame: frame.parse().ok()? };
         (place.id() == id).then_some(place)
     }
 }
@@ -56,7 +56,7 @@ impl Frame {
         self.body.to_string()
     }
 
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> StreamPosition {
         self.place
     }
 
@@ -78,8 +78,8 @@ impl Frame {
 }
 
 /// The frames of one entry. `tally` has counted it and all entries before it.
-pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Frame> {
-    let one = |name, body| vec![Frame { name, body, place: Place { entry, frame: 0 } }];
+pub fn frames(log: &Log, entry: usize, event: &Event, tally: &UsageEstimate) -> Vec<Frame> {
+    let one = |name, body| vec![Frame { name, body, place: StreamPosition { entry, frame: 0 } }];
     match event {
         Event::Created(_) => {
             let status = Status::InProgress;
@@ -88,7 +88,11 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
             [("interaction.created", interaction), ("interaction.status_update", update)]
                 .into_iter()
                 .enumerate()
-                .map(|(frame, (name, body))| Frame { name, body, place: Place { entry, frame } })
+                .map(|(frame, (name, body))| Frame {
+                    name,
+                    body,
+                    place: StreamPosition { entry, frame },
+                })
                 .collect()
         }
         Event::StepStarted { index, start } => {
@@ -128,7 +132,7 @@ pub fn frames(log: &Log, entry: usize, event: &Event, tally: &Tally) -> Vec<Fram
 
 fn error_frame(entry: usize, code: Code, message: &str) -> Frame {
     let body = json!({"error": {"message": message, "code": code.word()}});
-    Frame { name: "error", body, place: Place { entry, frame: 0 } }
+    Frame { name: "error", body, place: StreamPosition { entry, frame: 0 } }
 }
 
 /// The announcement of a step. The payload of a server-side tool follows in one delta.
@@ -206,12 +210,12 @@ mod tests {
 
     #[test]
     fn a_position_parses_only_from_its_id() {
-        let place = Place { entry: 12, frame: 1 };
-        assert_eq!(Place::of_id(&place.id()), Some(place));
+        let place = StreamPosition { entry: 12, frame: 1 };
+        assert_eq!(StreamPosition::of_id(&place.id()), Some(place));
         let foreign = URL_SAFE_NO_PAD.encode("3_text_0");
         let padded = URL_SAFE_NO_PAD.encode("007_0");
         for id in ["", "v1_", "12_1", "v1_!", &format!("v1_{foreign}"), &format!("v1_{padded}")] {
-            assert_eq!(Place::of_id(id), None, "{id}");
+            assert_eq!(StreamPosition::of_id(id), None, "{id}");
         }
     }
 }

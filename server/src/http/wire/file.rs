@@ -9,7 +9,7 @@ use crate::http::extract::external_url::ExternalUrl;
 use crate::http::wire::WireError;
 use crate::http::wire::content;
 use crate::http::wire::json_reader::Node;
-use crate::store::{Announced, File};
+use crate::store::{Announced, StoredFile};
 
 /// Limits of the real service, in characters.
 const MAX_ID: usize = 40;
@@ -121,7 +121,7 @@ fn supported(mime_type: &str) -> Result<String, WireError> {
 }
 
 /// A file in Google's format, with URLs below this base.
-pub fn to_json(file: &File, base: &ExternalUrl) -> Value {
+pub fn to_json(file: &StoredFile, base: &ExternalUrl) -> Value {
     let mut json = json!({"name": format!("files/{}", file.id)});
     if let Some(name) = &file.display_name {
         json["displayName"] = name.as_str().into();

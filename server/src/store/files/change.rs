@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{File, FileLimits, Upload};
+use super::{FileLimits, StoredFile, Upload};
 use crate::store::{Owner, StoreError, transaction};
 
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub enum Change {
     Finish {
         upload: String,
         owner: Owner,
-        file: File,
+        file: StoredFile,
     },
     Cancel {
         upload: String,
@@ -197,7 +197,7 @@ async fn finish(
     transaction: &mut SqliteConnection,
     upload: String,
     owner: Owner,
-    file: File,
+    file: StoredFile,
 ) -> Result<Applied, StoreError> {
     let gone = sqlx::query("DELETE FROM uploads WHERE id = $1 RETURNING $2")
         .bind(&upload)

@@ -50,7 +50,7 @@ pub struct FileLimits {
 
 /// An uploaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct StoredFile {
     pub id: String,
     pub display_name: Option<String>,
     pub mime_type: String,
@@ -89,9 +89,9 @@ pub struct Upload {
 
 /// The state of an upload.
 #[derive(Debug)]
-pub enum Progress {
+pub enum UploadState {
     Receiving(Receiving),
-    Done(File),
+    Done(StoredFile),
 }
 
 /// Why an upload failed.
@@ -178,16 +178,16 @@ impl Files {
         &self,
         owner: Option<&Owner>,
         upload: &str,
-    ) -> Result<Progress, UploadError> {
+    ) -> Result<UploadState, UploadError> {
         if let Some(upload) = rows::upload(&self.store.readers, owner, upload).await? {
             let receiving = Receiving::open(self.clone(), upload).await;
-            return Ok(Progress::Receiving(self.noted(receiving)?));
+            return Ok(UploadState::Receiving(self.noted(receiving)?));
         }
         let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
-        file.map(Progress::Done).ok_or(UploadError::Unknown)
+        file.map(UploadState::Done).ok_or(UploadError::Unknown)
     }
 
-    pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<File>, StoreError> {
+    pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<StoredFile>, StoreError> {
         rows::file(&self.store.readers, owner, id, log::now()).await
     }
 
@@ -197,22 +197,22 @@ impl Files {
         owner: &Owner,
         after: &str,
         size: usize,
-    ) -> Result<Vec<File>, StoreError> {
+    ) -> Result<Vec<StoredFile>, StoreError> {
         rows::list(&self.store.readers, owner, after, size, log::now()).await
     }
 
     /// The content of a file.
-    pub async fn content(&self, file: &File) -> Result<Bytes, StoreError> {
+    pub async fn content(&self, file: &StoredFile) -> Result<Bytes, StoreError> {
         self.store.blobs.read(&file.sha256).await
     }
 
     /// The first bytes of a file.
-    pub async fn head(&self, file: &File, bytes: u64) -> Result<Bytes, StoreError> {
+    pub async fn head(&self, file: &StoredFile, bytes: u64) -> Result<Bytes, StoreError> {
         self.store.blobs.read_first(&file.sha256, bytes.min(file.bytes)).await
     }
 
     /// The number of pages of a PDF. Read once: the content of an address never changes.
-    pub async fn pages(&self, file: &File) -> Result<u64, StoreError> {
+    pub async fn pages(&self, file: &StoredFile) -> Result<u64, StoreError> {
         if let Some(pages) = self.store.page_counts.lock().get(&file.sha256) {
             return Ok(*pages);
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use super::{File, Upload};
+use super::{StoredFile, Upload};
 use crate::store::{Owner, StoreError, load};
 
 pub async fn file(
@@ -14,7 +14,7 @@ pub async fn file(
     owner: &Owner,
     id: &str,
     now: Timestamp,
-) -> Result<Option<File>, StoreError> {
+) -> Result<Option<StoredFile>, StoreError> {
     let row = sqlx::query("SELECT * FROM files WHERE owner = $1 AND id = $2 AND expires_ms > $3")
         .bind(owner.name())
         .bind(id)
@@ -30,7 +30,7 @@ pub async fn of_upload(
     owner: Option<&Owner>,
     upload: &str,
     now: Timestamp,
-) -> Result<Option<File>, StoreError> {
+) -> Result<Option<StoredFile>, StoreError> {
     let row = sqlx::query(
         "SELECT * FROM files WHERE upload = $1 AND expires_ms > $2 AND owner = coalesce($3, owner)",
     )
@@ -48,7 +48,7 @@ pub async fn list(
     after: &str,
     size: usize,
     now: Timestamp,
-) -> Result<Vec<File>, StoreError> {
+) -> Result<Vec<StoredFile>, StoreError> {
     let rows = sqlx::query(
         "SELECT * FROM files WHERE owner = $1 AND id > $2 AND expires_ms > $3 ORDER BY id LIMIT $4",
     )
@@ -100,9 +100,9 @@ pub async fn uploads(database: &SqlitePool) -> Result<HashSet<String>, StoreErro
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-fn read(row: &SqliteRow) -> Result<File, StoreError> {
+fn read(row: &SqliteRow) -> Result<StoredFile, StoreError> {
     let bytes: i64 = row.try_get("bytes")?;
-    Ok(File {
+    Ok(StoredFile {
         id: row.try_get("id")?,
         display_name: row.try_get("display_name")?,
         mime_type: row.try_get("mime_type")?,

@@ -31,12 +31,12 @@ fn csv(bytes: Option<u64>) -> Announced {
 
 async fn open_upload(files: &Files, upload: &str) -> Receiving {
     match files.progress(None, upload).await.expect("it was begun") {
-        Progress::Receiving(receiving) => receiving,
-        Progress::Done(file) => panic!("it is complete: {file:?}"),
+        UploadState::Receiving(receiving) => receiving,
+        UploadState::Done(file) => panic!("it is complete: {file:?}"),
     }
 }
 
-async fn uploaded(files: &Files, owner: &Owner, content: &[u8]) -> File {
+async fn uploaded(files: &Files, owner: &Owner, content: &[u8]) -> StoredFile {
     let upload = files.begin(owner, csv(None)).await.expect("there is room");
     let mut receiving = open_upload(files, &upload).await;
     receiving.write(content).await.expect("it is small");
@@ -77,7 +77,7 @@ async fn the_received_bytes_of_an_upload_survive_a_restart() {
     let file = receiving.finish().await.expect("it is whole");
     assert_eq!(files.content(&file).await.expect("it is there"), "a,b\n1,");
     assert_eq!(in_folder(folder.path(), "uploads"), 0);
-    let Progress::Done(again) = files.progress(None, &upload).await.expect("it is known") else {
+    let UploadState::Done(again) = files.progress(None, &upload).await.expect("it is known") else {
         panic!("it has not ended");
     };
     assert_eq!(again, file);

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use super::{Applied, Change, File, Files, STEP_BYTES, Upload, UploadError};
+use super::{Applied, Change, Files, STEP_BYTES, StoredFile, Upload, UploadError};
 use crate::store::blobs::remove;
 use crate::store::log;
 
@@ -109,12 +109,12 @@ impl Receiving {
     }
 
     /// Turns the upload into a file, even if this future is dropped.
-    pub async fn finish(self) -> Result<File, UploadError> {
+    pub async fn finish(self) -> Result<StoredFile, UploadError> {
         let files = self.files.clone();
         files.noted(tokio::spawn(self.complete()).await.map_err(std::io::Error::other)?)
     }
 
-    async fn complete(mut self) -> Result<File, UploadError> {
+    async fn complete(mut self) -> Result<StoredFile, UploadError> {
         if let Some(announced) = self.upload.bytes.filter(|bytes| *bytes != self.received) {
             let received = self.received;
             self.cancel().await?;
@@ -127,7 +127,7 @@ impl Receiving {
             .await
             .map_err(std::io::Error::other)??;
         let created = log::now();
-        let file = File {
+        let file = StoredFile {
             id: self.upload.file.clone(),
             display_name: self.upload.display_name,
             mime_type: self.upload.mime_type,

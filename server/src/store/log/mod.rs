@@ -13,7 +13,7 @@ use super::blobs::BlobStore;
 use super::writer::{Append, Writer, Written};
 use super::{Head, Inner, Persistence, StoreError, record};
 use crate::budget::Share;
-use crate::interaction::{Event, InteractionSettings, Projection, Tally};
+use crate::interaction::{Event, InteractionSettings, Projection, UsageEstimate};
 
 pub use shared::SharedLogs;
 
@@ -23,7 +23,7 @@ const LARGE_ENTRIES: usize = 4000;
 
 /// An event and when it happened, to the millisecond.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct LogEntry {
     pub at: Timestamp,
     pub event: Event,
 }
@@ -37,8 +37,8 @@ pub struct Log {
     persistence: Persistence,
     created: Timestamp,
     /// `None` if nothing is written: the interaction is ephemeral, or has ended.
-    disk: Option<Disk>,
-    entries: Mutex<Vec<Entry>>,
+    disk: Option<LogDisk>,
+    entries: Mutex<Vec<LogEntry>>,
     /// Whether the interaction itself is stored, or queued to be.
     begun: AtomicBool,
     progress: watch::Sender<Progress>,
@@ -50,7 +50,7 @@ pub struct Log {
 
 /// What a log needs to write to the disk.
 #[derive(Debug)]
-pub struct Disk {
+pub struct LogDisk {
     /// The interaction's number in the tables.
     pub number: i64,
     pub writer: Writer,
@@ -76,12 +76,17 @@ impl Log {
         Log::new(head, Persistence::Ephemeral, created, None)
     }
 
-    pub fn stored(head: Head, created: Timestamp, disk: Disk) -> Log {
+    pub fn stored(head: Head, created: Timestamp, disk: LogDisk) -> Log {
         Log::new(head, Persistence::Stored, created, Some(disk))
     }
 
     /// A log from the disk that is resumed.
-    pub fn unfinished(head: Head, created: Timestamp, disk: Disk, entries: Vec<Entry>) -> Log {
+    pub fn unfinished(
+        head: Head,
+        created: Timestamp,
+        disk: LogDisk,
+        entries: Vec<LogEntry>,
+    ) -> Log {
         let log = Log::stored(head, created, disk);
         log.begun.store(true, Ordering::Relaxed);
         log.publish(entries);
@@ -89,14 +94,14 @@ impl Log {
     }
 
     /// A log from the disk to which no events will be appended.
-    pub fn ended(head: Head, created: Timestamp, entries: Vec<Entry>) -> Log {
+    pub fn ended(head: Head, created: Timestamp, entries: Vec<LogEntry>) -> Log {
         let log = Log::new(head, Persistence::Stored, created, None);
         log.publish(entries);
         log.close();
         log
     }
 
-    fn new(head: Head, persistence: Persistence, created: Timestamp, disk: Option<Disk>) -> Log {
+    fn new(head: Head, persistence: Persistence, created: Timestamp, disk: Option<LogDisk>) -> Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
         let (settings, failed) = (InteractionSettings::default(), OnceLock::new());
@@ -184,7 +189,7 @@ impl Log {
         let at = now();
         let is_first = !self.has_begun();
         let created = is_first.then_some(Event::Created(self.settings));
-        let entry = |event| Entry { at, event };
+        let entry = |event| LogEntry { at, event };
         let entries: Vec<_> = created.into_iter().chain(events).map(entry).collect();
         let Some(disk) = &self.disk else {
             self.begun.store(true, Ordering::Relaxed);
@@ -226,16 +231,16 @@ impl Log {
     }
 
     /// The tally of the first `entries` entries.
-    pub fn tally(&self, entries: usize) -> Tally {
-        Tally::new(self.entries().iter().take(entries).map(|entry| &entry.event))
+    pub fn tally(&self, entries: usize) -> UsageEstimate {
+        UsageEstimate::new(self.entries().iter().take(entries).map(|entry| &entry.event))
     }
 
     /// The entries from this number on, as far as they were appended.
-    pub fn entries_from(&self, number: usize) -> Vec<Entry> {
+    pub fn entries_from(&self, number: usize) -> Vec<LogEntry> {
         self.entries().get(number..).unwrap_or_default().to_vec()
     }
 
-    pub fn entry(&self, number: usize) -> Option<Entry> {
+    pub fn entry(&self, number: usize) -> Option<LogEntry> {
         self.entries().get(number).cloned()
     }
 
@@ -255,12 +260,12 @@ impl Log {
         let _ = self.progress.subscribe().wait_for(|progress| progress.closed).await;
     }
 
-    pub(super) fn disk(&self) -> Option<&Disk> {
+    pub(super) fn disk(&self) -> Option<&LogDisk> {
         self.disk.as_ref()
     }
 
     /// Makes entries visible to followers.
-    pub(super) fn publish(&self, new: Vec<Entry>) {
+    pub(super) fn publish(&self, new: Vec<LogEntry>) {
         let mut entries = self.entries();
         let ends = new.iter().any(|entry| is_last(&entry.event));
         entries.extend(new);
@@ -308,7 +313,7 @@ impl Log {
         self.progress.send_modify(|progress| progress.closed = true);
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn entries(&self) -> MutexGuard<'_, Vec<LogEntry>> {
         self.entries.lock()
     }
 }
@@ -330,12 +335,12 @@ pub struct Follower {
     log: Arc<Log>,
     progress: watch::Receiver<Progress>,
     next: usize,
-    ready: std::vec::IntoIter<Entry>,
+    ready: std::vec::IntoIter<LogEntry>,
 }
 
 impl Follower {
     /// The next entry and its number; `None` after the last one.
-    pub async fn next(&mut self) -> Option<(usize, Entry)> {
+    pub async fn next(&mut self) -> Option<(usize, LogEntry)> {
         loop {
             if let Some(entry) = self.ready.next() {
                 self.next += 1;

@@ -12,7 +12,7 @@ use crate::interaction::{
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Record {
+pub enum EventRecord {
     /// Written by older servers, without the data of [`Record::Begun`].
     Created,
     StepStarted {
@@ -166,48 +166,52 @@ impl MediaTokens {
     }
 }
 
-impl Record {
-    pub fn of(event: &Event, blobs: &mut Blobs) -> Record {
+impl EventRecord {
+    pub fn of(event: &Event, blobs: &mut Blobs) -> EventRecord {
         match event.clone() {
-            Event::Created(InteractionSettings { tier, prompt, summaries }) => Record::Begun {
+            Event::Created(InteractionSettings { tier, prompt, summaries }) => EventRecord::Begun {
                 tier,
                 prompt: prompt.map(Into::into),
                 hides_summaries: summaries == Summaries::Hidden,
             },
             Event::StepStarted { index, start } => {
-                Record::StepStarted { index, shell: start.into() }
+                EventRecord::StepStarted { index, shell: start.into() }
             }
             Event::StepDelta { index, delta } => {
-                Record::StepDelta { index, delta: DeltaRecord::of(delta, blobs) }
+                EventRecord::StepDelta { index, delta: DeltaRecord::of(delta, blobs) }
             }
-            Event::StepStopped { index } => Record::StepStopped { index },
-            Event::UpstreamUsage(usage) => Record::CountedElsewhere(usage),
-            Event::Finished { status, usage } => Record::Finished { status, usage: usage.into() },
+            Event::StepStopped { index } => EventRecord::StepStopped { index },
+            Event::UpstreamUsage(usage) => EventRecord::CountedElsewhere(usage),
+            Event::Finished { status, usage } => {
+                EventRecord::Finished { status, usage: usage.into() }
+            }
             // How the failure was delivered concerns only the client of the request.
-            Event::Failed(Failure { kind, message, .. }) => Record::Failed { kind, message },
+            Event::Failed(Failure { kind, message, .. }) => EventRecord::Failed { kind, message },
         }
     }
 
     pub fn event(self, blobs: &Blobs) -> Result<Event, RecordError> {
         Ok(match self {
-            Record::Created => Event::Created(InteractionSettings::default()),
-            Record::Begun { tier, prompt, hides_summaries } => {
+            EventRecord::Created => Event::Created(InteractionSettings::default()),
+            EventRecord::Begun { tier, prompt, hides_summaries } => {
                 Event::Created(InteractionSettings {
                     tier,
                     prompt: prompt.map(Into::into),
                     summaries: if hides_summaries { Summaries::Hidden } else { Summaries::Shown },
                 })
             }
-            Record::StepStarted { index, shell } => {
+            EventRecord::StepStarted { index, shell } => {
                 Event::StepStarted { index, start: shell.into() }
             }
-            Record::StepDelta { index, delta } => {
+            EventRecord::StepDelta { index, delta } => {
                 Event::StepDelta { index, delta: delta.delta(blobs)? }
             }
-            Record::StepStopped { index } => Event::StepStopped { index },
-            Record::CountedElsewhere(usage) => Event::UpstreamUsage(usage),
-            Record::Finished { status, usage } => Event::Finished { status, usage: usage.into() },
-            Record::Failed { kind, message } => Event::Failed(Failure::new(kind, message)),
+            EventRecord::StepStopped { index } => Event::StepStopped { index },
+            EventRecord::CountedElsewhere(usage) => Event::UpstreamUsage(usage),
+            EventRecord::Finished { status, usage } => {
+                Event::Finished { status, usage: usage.into() }
+            }
+            EventRecord::Failed { kind, message } => Event::Failed(Failure::new(kind, message)),
         })
     }
 }

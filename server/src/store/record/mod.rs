@@ -62,12 +62,12 @@ impl Blobs {
 
 /// The JSON of the events of one append, as a list.
 pub fn of_events<'a>(events: impl Iterator<Item = &'a Event>, blobs: &mut Blobs) -> String {
-    json(&events.map(|event| event::Record::of(event, blobs)).collect::<Vec<_>>())
+    json(&events.map(|event| event::EventRecord::of(event, blobs)).collect::<Vec<_>>())
 }
 
 /// Reads the JSON of [`of_events`]. Older servers wrote a single event instead of a list.
 pub fn events(json: &str, blobs: &Blobs) -> Result<Vec<Event>, RecordError> {
-    let records: Vec<event::Record> = if json.starts_with('[') {
+    let records: Vec<event::EventRecord> = if json.starts_with('[') {
         serde_json::from_str(json)?
     } else {
         vec![serde_json::from_str(json)?]
@@ -76,11 +76,11 @@ pub fn events(json: &str, blobs: &Blobs) -> Result<Vec<Event>, RecordError> {
 }
 
 pub fn of_steps(steps: &[Step], blobs: &mut Blobs) -> String {
-    json(&steps.iter().map(|step| step::Record::of(step, blobs)).collect::<Vec<_>>())
+    json(&steps.iter().map(|step| step::StepRecord::of(step, blobs)).collect::<Vec<_>>())
 }
 
 pub fn steps(json: &str, blobs: &Blobs) -> Result<Vec<Step>, RecordError> {
-    let records: Vec<step::Record> = serde_json::from_str(json)?;
+    let records: Vec<step::StepRecord> = serde_json::from_str(json)?;
     records.into_iter().map(|record| record.step(blobs)).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::interaction::{
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Record {
+pub enum StepRecord {
     UserInput(Vec<ContentRecord>),
     Thought {
         summary: String,
@@ -107,27 +107,27 @@ pub struct FoundRecord {
     snippet: String,
 }
 
-impl Record {
-    pub fn of(step: &Step, blobs: &mut Blobs) -> Record {
+impl StepRecord {
+    pub fn of(step: &Step, blobs: &mut Blobs) -> StepRecord {
         let mut contents = |contents: &[Content]| {
             contents.iter().map(|content| ContentRecord::of(content, blobs)).collect()
         };
         match step.clone() {
-            Step::UserInput(input) => Record::UserInput(contents(&input)),
-            Step::Thought { summary, signature } => Record::Thought { summary, signature },
-            Step::ModelOutput(output) => Record::ModelOutput(contents(&output)),
+            Step::UserInput(input) => StepRecord::UserInput(contents(&input)),
+            Step::Thought { summary, signature } => StepRecord::Thought { summary, signature },
+            Step::ModelOutput(output) => StepRecord::ModelOutput(contents(&output)),
             Step::CodeCall(CodeCall { id, code, signature }) => {
-                Record::CodeCall { id, code, signature }
+                StepRecord::CodeCall { id, code, signature }
             }
-            Step::CodeResult(result) => Record::CodeResult(result.into()),
+            Step::CodeResult(result) => StepRecord::CodeResult(result.into()),
             Step::FunctionCall(FunctionCall { id, name, arguments, signature }) => {
-                Record::FunctionCall { id, name, arguments, signature }
+                StepRecord::FunctionCall { id, name, arguments, signature }
             }
             Step::FunctionResult(FunctionResult { call_id, name, result, is_error }) => {
-                Record::FunctionResult { call_id, name, result, is_error }
+                StepRecord::FunctionResult { call_id, name, result, is_error }
             }
             Step::SearchCall(SearchCall { id, queries, signature }) => {
-                Record::SearchCall { id, queries, signature }
+                StepRecord::SearchCall { id, queries, signature }
             }
             Step::SearchResult(SearchResult {
                 call_id,
@@ -137,9 +137,9 @@ impl Record {
                 signature,
             }) => {
                 let found = found.into_iter().map(Into::into).collect();
-                Record::SearchResult { call_id, found, suggestions, is_error, signature }
+                StepRecord::SearchResult { call_id, found, suggestions, is_error, signature }
             }
-            Step::Passthrough(step) => Record::Foreign(step),
+            Step::Passthrough(step) => StepRecord::Foreign(step),
         }
     }
 
@@ -148,28 +148,28 @@ impl Record {
             records.into_iter().map(|record| record.content(blobs)).collect::<Result<_, _>>()
         };
         Ok(match self {
-            Record::UserInput(input) => Step::UserInput(contents(input)?),
-            Record::Thought { summary, signature } => Step::Thought { summary, signature },
-            Record::ModelOutput(output) => Step::ModelOutput(contents(output)?),
-            Record::CodeCall { id, code, signature } => {
+            StepRecord::UserInput(input) => Step::UserInput(contents(input)?),
+            StepRecord::Thought { summary, signature } => Step::Thought { summary, signature },
+            StepRecord::ModelOutput(output) => Step::ModelOutput(contents(output)?),
+            StepRecord::CodeCall { id, code, signature } => {
                 Step::CodeCall(CodeCall { id, code, signature })
             }
-            Record::CodeResult(result) => Step::CodeResult(result.into()),
-            Record::FunctionCall { id, name, arguments, signature } => {
+            StepRecord::CodeResult(result) => Step::CodeResult(result.into()),
+            StepRecord::FunctionCall { id, name, arguments, signature } => {
                 Step::FunctionCall(FunctionCall { id, name, arguments, signature })
             }
-            Record::FunctionResult { call_id, name, result, is_error } => {
+            StepRecord::FunctionResult { call_id, name, result, is_error } => {
                 Step::FunctionResult(FunctionResult { call_id, name, result, is_error })
             }
-            Record::SearchCall { id, queries, signature } => {
+            StepRecord::SearchCall { id, queries, signature } => {
                 Step::SearchCall(SearchCall { id, queries, signature })
             }
-            Record::SearchResult { call_id, found, suggestions, is_error, signature } => {
+            StepRecord::SearchResult { call_id, found, suggestions, is_error, signature } => {
                 let found = found.into_iter().map(Into::into).collect();
                 let result = SearchResult { call_id, found, suggestions, is_error, signature };
                 Step::SearchResult(result)
             }
-            Record::Foreign(step) => Step::Passthrough(step),
+            StepRecord::Foreign(step) => Step::Passthrough(step),
         })
     }
 }

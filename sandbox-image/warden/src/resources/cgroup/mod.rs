@@ -30,10 +30,10 @@ const LEFT_BYTES: u64 = 1 << 20;
 /// A version of the kernel's interface.
 trait Version {
     /// Prepares the folders in which groups are created. The error is the reason why that is impossible.
-    fn parents(&self, host: &Host, limits: &CellLimits) -> Result<Vec<Parent>, String>;
+    fn parents(&self, host: &HostGroups, limits: &CellLimits) -> Result<Vec<Parent>, String>;
 
     /// The file of this process's own group that counts processes that the kernel has killed in it.
-    fn own_kill_counter(&self, host: &Host) -> Option<PathBuf>;
+    fn own_kill_counter(&self, host: &HostGroups) -> Option<PathBuf>;
 }
 
 /// Best first.
@@ -58,14 +58,14 @@ type Leftover = (&'static str, u64);
 
 /// Groups of this process, and mounts, as `/proc/self` shows them.
 #[derive(Debug)]
-struct Host {
+struct HostGroups {
     groups: String,
     mounts: String,
 }
 
-impl Host {
-    fn read() -> Host {
-        Host {
+impl HostGroups {
+    fn read() -> HostGroups {
+        HostGroups {
             groups: fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
             mounts: fs::read_to_string("/proc/self/mounts").unwrap_or_default(),
         }
@@ -86,7 +86,7 @@ impl Host {
 /// Files of the warden's own group that may count processes in it that the kernel has killed, of both
 /// versions.
 pub fn own_kill_counters() -> Vec<PathBuf> {
-    let host = Host::read();
+    let host = HostGroups::read();
     VERSIONS.iter().filter_map(|version| version.own_kill_counter(&host)).collect()
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn each_version_is_found_where_it_is_mounted() {
-        let host = Host { groups: String::new(), mounts: MOUNTS.to_owned() };
+        let host = HostGroups { groups: String::new(), mounts: MOUNTS.to_owned() };
         let at = |kind, option| host.mounted(kind, option).map(|at| at.display().to_string());
         assert_eq!(at("cgroup", "memory").as_deref(), Some("/sys/fs/cgroup/memory"));
         assert_eq!(at("cgroup2", "").as_deref(), Some("/sys/fs/cgroup/unified"));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use protocol::CellLimits;
 
-use super::{Host, Leftover, PREFIX, Parent, VERSIONS, put};
+use super::{HostGroups, Leftover, PREFIX, Parent, VERSIONS, put};
 
 /// Maximum number of groups that are kept for later cells. Creating and removing a group takes a tenth of
 /// the time that all other resources of a cell take.
@@ -60,7 +60,7 @@ impl Cgroups {
 
     /// Finds out where groups can be created by creating one. The error is the reason why that failed.
     pub fn find(limits: &CellLimits) -> Result<Arc<Cgroups>, String> {
-        let host = Host::read();
+        let host = HostGroups::read();
         let mut reasons = Vec::new();
         let found = VERSIONS.iter().find_map(|version| {
             version.parents(&host, limits).map_err(|why| reasons.push(why)).ok()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use protocol::CellLimits;
 
-use super::{Host, LEFT_BYTES, Parent, Version, below, memory_limit};
+use super::{HostGroups, LEFT_BYTES, Parent, Version, below, memory_limit};
 
 /// One page, the least that the kernel accepts.
 const SWAP_BYTES: u64 = 4096;
@@ -12,7 +12,7 @@ const SWAP_BYTES: u64 = 4096;
 pub(super) struct V1;
 
 impl Version for V1 {
-    fn parents(&self, host: &Host, limits: &CellLimits) -> Result<Vec<Parent>, String> {
+    fn parents(&self, host: &HostGroups, limits: &CellLimits) -> Result<Vec<Parent>, String> {
         Ok(vec![
             Parent {
                 folder: folder(host, "memory")?,
@@ -36,13 +36,13 @@ impl Version for V1 {
         ])
     }
 
-    fn own_kill_counter(&self, host: &Host) -> Option<PathBuf> {
+    fn own_kill_counter(&self, host: &HostGroups) -> Option<PathBuf> {
         Some(folder(host, "memory").ok()?.join("memory.oom_control"))
     }
 }
 
 /// The folder of this process in the tree of this controller.
-fn folder(host: &Host, controller: &str) -> Result<PathBuf, String> {
+fn folder(host: &HostGroups, controller: &str) -> Result<PathBuf, String> {
     let root = host.mounted("cgroup", controller);
     let root = root.ok_or(format!("cgroup controller {controller} is not mounted"))?;
     let path = host.groups.lines().find_map(|line| {

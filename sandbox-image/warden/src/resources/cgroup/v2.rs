@@ -5,14 +5,14 @@ use std::{fs, io};
 
 use protocol::CellLimits;
 
-use super::{Host, LEFT_BYTES, PREFIX, Parent, Version, below, memory_limit, put};
+use super::{HostGroups, LEFT_BYTES, PREFIX, Parent, Version, below, memory_limit, put};
 
 pub(super) struct V2;
 
 impl Version for V2 {
     /// A group that has child groups cannot have processes of its own, so the warden moves into a group beside
     /// those of its cells.
-    fn parents(&self, host: &Host, limits: &CellLimits) -> Result<Vec<Parent>, String> {
+    fn parents(&self, host: &HostGroups, limits: &CellLimits) -> Result<Vec<Parent>, String> {
         let folder = folder(host)?;
         let failed = |what: &'static str| {
             let place = folder.display().to_string();
@@ -44,13 +44,13 @@ impl Version for V2 {
         }])
     }
 
-    fn own_kill_counter(&self, host: &Host) -> Option<PathBuf> {
+    fn own_kill_counter(&self, host: &HostGroups) -> Option<PathBuf> {
         Some(folder(host).ok()?.join("memory.events"))
     }
 }
 
 /// The folder of this process.
-fn folder(host: &Host) -> Result<PathBuf, String> {
+fn folder(host: &HostGroups) -> Result<PathBuf, String> {
     let root = host.mounted("cgroup2", "").ok_or("cgroup2 is not mounted")?;
     let mut lines = host.groups.lines();
     let path = lines.find_map(|line| line.strip_prefix("0::"));

@@ -12,7 +12,7 @@ use super::same::{Ignore, same_json, same_text};
 /// A function result: any result, or a specific one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `function_result`, and if you like `equals`")]
-pub struct Answer {
+pub struct ResultCondition {
     pub function_result: String,
     /// Compared without the wrapping that clients put around a result.
     #[serde(default)]
@@ -21,16 +21,16 @@ pub struct Answer {
 
 /// One function result, or several.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct After(pub Vec<Answer>);
+pub struct After(pub Vec<ResultCondition>);
 
 /// A user text or a function result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Before {
     Text(String),
-    Answer(Answer),
+    Answer(ResultCondition),
 }
 
-impl Answer {
+impl ResultCondition {
     fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
         let same = |value: &Json| match &self.equals {
             Some(wanted) => {
@@ -55,7 +55,7 @@ impl After {
     }
 
     pub fn wanted(&self) -> String {
-        self.0.iter().map(Answer::describe).collect::<Vec<_>>().join(" and ")
+        self.0.iter().map(ResultCondition::describe).collect::<Vec<_>>().join(" and ")
     }
 
     /// The results that came instead: names, and values where only the values differ.
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for AfterVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<After, A::Error> {
-        Ok(After(vec![Answer::deserialize(MapAccessDeserializer::new(map))?]))
+        Ok(After(vec![ResultCondition::deserialize(MapAccessDeserializer::new(map))?]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<After, A::Error> {
@@ -168,6 +168,6 @@ impl<'de> Visitor<'de> for BeforeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Before, A::Error> {
-        Ok(Before::Answer(Answer::deserialize(MapAccessDeserializer::new(map))?))
+        Ok(Before::Answer(ResultCondition::deserialize(MapAccessDeserializer::new(map))?))
     }
 }

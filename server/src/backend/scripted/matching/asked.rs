@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::conversation::{Calls, Conversation};
+use super::conversation::{CallNames, Conversation};
 use crate::backend::Prompt;
 
 /// The newest input of a conversation, and the client's messages before it.
@@ -31,7 +31,7 @@ pub enum ClientMessage {
 }
 
 pub fn asked(prompt: &Prompt) -> Asked {
-    let calls = Calls::of(prompt);
+    let calls = CallNames::of(prompt);
     let conversation = Conversation::new(prompt, &calls);
     let newest = conversation.newest_of_client();
     let context = conversation.match_context(&newest);

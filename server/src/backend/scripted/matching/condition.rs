@@ -25,7 +25,7 @@ pub struct When {
     pub(super) model: Option<ModelGlob>,
     pub(super) tools: Vec<String>,
     pub(super) turn: Option<NonZeroUsize>,
-    pub(super) files: Option<Files>,
+    pub(super) files: Option<FileCondition>,
     pub(super) after: After,
     /// All earlier messages of the client, in this order.
     pub(super) earlier: Option<Vec<Before>>,
@@ -56,7 +56,7 @@ pub struct Input {
 /// Files in the working directory.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
-pub struct Files {
+pub struct FileCondition {
     /// The exact number of files; of this MIME type, if one is given.
     pub(super) count: Option<usize>,
     /// At least one such file, if no count is given.
@@ -92,7 +92,7 @@ impl TryFrom<String> for ModelGlob {
 
 /// The result of comparing all conditions of a scenario.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub struct Comparison {
     pub held: usize,
     pub missed: Vec<Miss>,
 }
@@ -107,7 +107,7 @@ pub struct Miss {
     pub about_conversation: bool,
 }
 
-impl Verdict {
+impl Comparison {
     pub fn applies(&self) -> bool {
         self.missed.is_empty()
     }
@@ -191,8 +191,8 @@ impl When {
         self.history.as_ref().is_none_or(|hash| *hash == context.given.history(&self.ignore))
     }
 
-    pub fn judge(&self, context: &MatchContext<'_>) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub fn judge(&self, context: &MatchContext<'_>) -> Comparison {
+        let mut verdict = Comparison::default();
         if !self.after.0.is_empty() {
             let held = self.after.holds(&context.results, &self.ignore);
             verdict.about_conversation("after", held, || {
@@ -236,7 +236,7 @@ impl When {
     }
 
     /// Compares the rest of the model's input.
-    fn judge_given(&self, context: &MatchContext<'_>, verdict: &mut Verdict) {
+    fn judge_given(&self, context: &MatchContext<'_>, verdict: &mut Comparison) {
         if let Some(instruction) = &self.system_instruction {
             let names = [
                 "system_instruction.contains",
@@ -317,8 +317,8 @@ impl Input {
     }
 }
 
-impl Files {
-    fn judge(&self, context: &MatchContext<'_>, verdict: &mut Verdict) {
+impl FileCondition {
+    fn judge(&self, context: &MatchContext<'_>, verdict: &mut Comparison) {
         let types: Vec<&str> = context.files.iter().map(|file| file.mime_type.as_str()).collect();
         let fitting = match &self.mime_type {
             Some(wanted) => types.iter().filter(|found| found.eq_ignore_ascii_case(wanted)).count(),
@@ -383,7 +383,7 @@ mod tests {
     use crate::backend::{FileContent, Function, InputFile};
     use crate::recording::prompt_for_tests as prompt;
 
-    fn verdict(when: &str) -> Verdict {
+    fn verdict(when: &str) -> Comparison {
         let when: When = serde_saphyr::from_str(when).expect(when);
         let file = |name: &str, mime_type: &str| InputFile {
             name: name.into(),

@@ -16,21 +16,21 @@ use crate::interaction::{CodeResult, FunctionResult, Step};
 #[derive(Debug, Clone, Copy)]
 pub struct Conversation<'a> {
     prompt: &'a Prompt,
-    calls: &'a Calls<'a>,
+    calls: &'a CallNames<'a>,
 }
 
 /// Function names of the conversation's calls, by call id. A result may omit the name of its
 /// function.
 #[derive(Debug)]
-pub struct Calls<'a>(HashMap<&'a str, &'a str>);
+pub struct CallNames<'a>(HashMap<&'a str, &'a str>);
 
-impl<'a> Calls<'a> {
-    pub fn of(prompt: &'a Prompt) -> Calls<'a> {
+impl<'a> CallNames<'a> {
+    pub fn of(prompt: &'a Prompt) -> CallNames<'a> {
         let calls = prompt.steps.iter().filter_map(|step| match step {
             Step::FunctionCall(call) => Some((call.id.as_str(), call.name.as_str())),
             _ => None,
         });
-        Calls(calls.collect())
+        CallNames(calls.collect())
     }
 }
 
@@ -81,7 +81,7 @@ impl AwaitedResult<'_> {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(prompt: &'a Prompt, calls: &'a Calls<'a>) -> Conversation<'a> {
+    pub fn new(prompt: &'a Prompt, calls: &'a CallNames<'a>) -> Conversation<'a> {
         Conversation { prompt, calls }
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::condition::Verdict;
+use super::condition::Comparison;
 use super::conversation::{AwaitedResult, Conversation, MatchContext};
 use super::words;
 use crate::backend::scripted::playback::script::{self, Next, Speech};
@@ -70,7 +70,7 @@ impl<'a> Choice<'a, '_> {
         let context = self.conversation.match_context(self.start);
         let opening = self.conversation.answers(self.start).map(AwaitedResult::FunctionResults);
         let awaited = self.conversation.awaited_after(self.start);
-        let judged: Vec<(&'a Scenario, Verdict)> = self
+        let judged: Vec<(&'a Scenario, Comparison)> = self
             .scenarios
             .iter()
             .copied()
@@ -80,7 +80,7 @@ impl<'a> Choice<'a, '_> {
         let next = |scenario: &'a Scenario| {
             script::next(&scenario.script, opening.as_ref(), &awaited).ok()
         };
-        let first = |applies: fn(&Verdict) -> bool| {
+        let first = |applies: fn(&Comparison) -> bool| {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);
             let fits = |scenario: &&'a Scenario| next(scenario).is_some();
             let first = applying().find(fits)?;
@@ -100,11 +100,11 @@ impl<'a> Choice<'a, '_> {
             let chosen = if next(chosen).is_some() { chosen } else { first };
             Some((chosen, next(chosen)?))
         };
-        if let Some(found) = first(Verdict::applies) {
+        if let Some(found) = first(Comparison::applies) {
             return Ok(found);
         }
         let has_begun = !awaited.is_empty();
-        if has_begun && let Some(found) = first(Verdict::applies_to_conversation) {
+        if has_begun && let Some(found) = first(Comparison::applies_to_conversation) {
             return Ok(found);
         }
         Err(match judged.iter().find(|(_, verdict)| verdict.applies()) {
@@ -161,7 +161,7 @@ fn misfit(scenario: &Scenario) -> NoAnswer {
 
 fn no_match(
     context: &MatchContext<'_>,
-    judged: &[(&Scenario, Verdict)],
+    judged: &[(&Scenario, Comparison)],
     tried: &[&Scenario],
 ) -> NoAnswer {
     let mut text = String::from("No scenario matches this request.");

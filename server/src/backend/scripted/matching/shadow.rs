@@ -1,7 +1,7 @@
 //! Detects scenarios that never answer, because an earlier one applies in all the same cases. Only
 //! certain cases are reported: none that depend on the texts of future requests.
 
-use super::condition::{Files, Input, ModelGlob, When};
+use super::condition::{FileCondition, Input, ModelGlob, When};
 use crate::backend::scripted::scenario::Scenario;
 use crate::backend::scripted::scenario::part::Part;
 
@@ -34,7 +34,7 @@ impl When {
             && implied(self.model.as_ref(), those.model.as_ref(), ModelGlob::holds_wherever)
             && self.tools.iter().all(|tool| those.tools.contains(tool))
             && implied(self.turn.as_ref(), those.turn.as_ref(), PartialEq::eq)
-            && implied(self.files.as_ref(), those.files.as_ref(), Files::holds_wherever)
+            && implied(self.files.as_ref(), those.files.as_ref(), FileCondition::holds_wherever)
             && implied(
                 self.system_instruction.as_ref(),
                 those.system_instruction.as_ref(),
@@ -84,8 +84,8 @@ impl ModelGlob {
     }
 }
 
-impl Files {
-    fn holds_wherever(&self, those: &Files) -> bool {
+impl FileCondition {
+    fn holds_wherever(&self, those: &FileCondition) -> bool {
         self.count == those.count
             && self.mime_type == those.mime_type
             && (self.sha256.is_none() || self.sha256 == those.sha256)

@@ -8,10 +8,10 @@ use serde_json::{Value as Json, json};
 use super::speech::{self, Line};
 use crate::backend::scripted::matching::after::Before;
 use crate::backend::scripted::matching::condition::When;
-use crate::backend::scripted::matching::conversation::{Calls, Conversation};
+use crate::backend::scripted::matching::conversation::{CallNames, Conversation};
 use crate::backend::scripted::matching::matcher;
 use crate::backend::scripted::scenario::part::{Expect, Part};
-use crate::backend::scripted::scenario::{Given, Scenario};
+use crate::backend::scripted::scenario::{GivenFile, Scenario};
 use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
 use crate::interaction::{Content, FunctionResult, Step};
 
@@ -26,7 +26,7 @@ pub struct DryRun {
 
 /// Code of a script.
 #[derive(Debug)]
-pub struct Next {
+pub struct NextCode {
     pub code: String,
     pub expect: Option<Expect>,
 }
@@ -81,16 +81,16 @@ impl DryRun {
 
     /// The next code of the script and its expected result. `None` if the script has finished or
     /// continues with a function result of the client.
-    pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<Next>, String> {
+    pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<NextCode>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
-        let calls = Calls::of(&prompt);
+        let calls = CallNames::of(&prompt);
         let conversation = Conversation::new(&prompt, &calls);
         let matched = matcher::next(&[&self.scenario], conversation, &|_| 0)?;
         let expect = matched.speech.expect.cloned();
         let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {
-            Line::Event(ModelEvent::Code(code)) => Some(Next { code, expect: expect.clone() }),
+            Line::Event(ModelEvent::Code(code)) => Some(NextCode { code, expect: expect.clone() }),
             _ => None,
         }))
     }
@@ -109,7 +109,7 @@ impl Scenario {
         any(&self.script)
     }
 
-    pub fn given(&self) -> &[Given] {
+    pub fn given(&self) -> &[GivenFile] {
         &self.given
     }
 }

@@ -42,7 +42,7 @@ impl Line {
 /// All actions of a matched scenario. Templates are rendered before the first event, so that an error fails the
 /// request instead of the running stream.
 pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> {
-    let mut writer = Writer {
+    let mut writer = SpeechWriter {
         names,
         lines: Vec::new(),
         text_bytes: 0,
@@ -59,7 +59,7 @@ pub fn lines(matched: &Matched<'_>, names: &Value) -> Result<Vec<Line>, String> 
             )
         })?;
     }
-    let Writer { mut lines, end, .. } = writer;
+    let SpeechWriter { mut lines, end, .. } = writer;
     lines.extend(end.map(|end| Line::Event(ModelEvent::End(end))));
     Ok(lines)
 }
@@ -74,7 +74,7 @@ pub fn uses_result(part: &Part) -> bool {
     }
 }
 
-struct Writer<'a> {
+struct SpeechWriter<'a> {
     names: &'a Value,
     lines: Vec<Line>,
     text_bytes: usize,
@@ -83,7 +83,7 @@ struct Writer<'a> {
     end: Option<End>,
 }
 
-impl Writer<'_> {
+impl SpeechWriter<'_> {
     fn add(&mut self, part: &Part) -> Result<(), TemplateError> {
         if self.text_bytes > MAX_TEXT_BYTES {
             // The engine refuses what is there already.

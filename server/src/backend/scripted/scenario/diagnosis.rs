@@ -1,6 +1,6 @@
 //! Shows a mistake in a scenario file with its line and, if possible, a hint.
 
-use crate::backend::scripted::scenario::{Place, ScenarioError};
+use crate::backend::scripted::scenario::{Position, ScenarioError};
 use strsim::damerau_levenshtein;
 
 /// Maximum length of the displayed line.
@@ -25,7 +25,7 @@ impl ScenarioError {
 }
 
 /// The line of a mistake and a hint, for display below the mistake.
-pub fn frame(text: &str, place: Place, hint: Option<&str>) -> String {
+pub fn frame(text: &str, place: Position, hint: Option<&str>) -> String {
     let mut frame = String::new();
     if let Some((number, line)) = line(text, place) {
         frame += &excerpt(number, line, place);
@@ -36,13 +36,13 @@ pub fn frame(text: &str, place: Place, hint: Option<&str>) -> String {
     frame
 }
 
-fn line(text: &str, place: Place) -> Option<(u64, &str)> {
+fn line(text: &str, place: Position) -> Option<(u64, &str)> {
     let number = place.line()?;
     let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
     Some((number, line))
 }
 
-fn excerpt(number: u64, line: &str, place: Place) -> String {
+fn excerpt(number: u64, line: &str, place: Position) -> String {
     let margin = " ".repeat(number.to_string().len());
     let shown: String =
         line.chars().take(LINE_CHARS).map(|c| if c == '\t' { ' ' } else { c }).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use crate::backend::Finish;
-use crate::chaos::fault::{Status, Time};
+use crate::chaos::fault::{FaultStatus, FaultTime};
 use crate::interaction::{Found, Reason, Tokens, Usage};
 
 #[derive(Debug, Deserialize)]
@@ -52,9 +52,9 @@ impl From<FoundKeys> for Found {
     expecting = "a map with the keys `status`, `message`, `retry_after` and `told`"
 )]
 pub struct FailKeys {
-    pub status: Status,
+    pub status: FaultStatus,
     pub message: Option<String>,
-    pub retry_after: Option<Time>,
+    pub retry_after: Option<FaultTime>,
     #[serde(default)]
     pub told: bool,
 }

@@ -42,7 +42,7 @@ pub struct Scenario {
     pub when: When,
     /// The input's files, if they are kept, for running the code without a client.
     #[serde(default)]
-    pub given: Vec<Given>,
+    pub given: Vec<GivenFile>,
     #[serde(deserialize_with = "script")]
     pub script: Vec<Part>,
 }
@@ -63,7 +63,7 @@ impl Scenario {
 /// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `name`, `mime_type` and `file`")]
-pub struct Given {
+pub struct GivenFile {
     /// Name in the working directory.
     pub name: String,
     pub mime_type: String,
@@ -73,7 +73,7 @@ pub struct Given {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with the key `scenarios`")]
-struct File {
+struct ScenarioFile {
     scenarios: Vec<Scenario>,
 }
 
@@ -83,20 +83,20 @@ pub enum ScenarioError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}:{place}{message}", path.display())]
-    Invalid { path: PathBuf, place: Place, message: String },
+    Invalid { path: PathBuf, place: Position, message: String },
 }
 
 /// Line and column, both starting with 1; empty if the parser does not know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(Option<(u64, u64)>);
+pub struct Position(Option<(u64, u64)>);
 
-impl Place {
-    pub fn at(line: usize, column: usize) -> Place {
-        Place(Some((line as u64, column as u64)))
+impl Position {
+    pub fn at(line: usize, column: usize) -> Position {
+        Position(Some((line as u64, column as u64)))
     }
 
-    pub fn nowhere() -> Place {
-        Place(None)
+    pub fn nowhere() -> Position {
+        Position(None)
     }
 
     pub fn line(self) -> Option<u64> {
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some((line, column)) => write!(f, "{line}:{column}: "),
@@ -142,9 +142,9 @@ pub fn text(path: &Path) -> Result<String, ScenarioError> {
 /// errors.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let mut file: File = if is_json {
+    let mut file: ScenarioFile = if is_json {
         serde_json::from_str(text).map_err(|error| {
-            let place = Place(Some((error.line() as u64, error.column() as u64)));
+            let place = Position(Some((error.line() as u64, error.column() as u64)));
             let message = error.to_string();
             // serde_json appends the position, which our error already starts with.
             let message = message.split(" at line ").next().unwrap_or(&message).to_string();
@@ -164,7 +164,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
 /// Parses one YAML value.
 pub fn parse_value<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ScenarioError> {
     serde_saphyr::from_str(text).map_err(|error| {
-        let place = Place(error.location().map(|at| (at.line(), at.column())));
+        let place = Position(error.location().map(|at| (at.line(), at.column())));
         let message = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
         ScenarioError::Invalid { path: path.into(), place, message }
     })

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
 use crate::backend::Finish;
-use crate::backend::scripted::template::{Arguments, Template};
-use crate::chaos::fault::{Fault, Time};
+use crate::backend::scripted::template::{ArgumentTemplate, Template};
+use crate::chaos::fault::{Fault, FaultTime};
 use crate::chaos::quirk::QUIRKS;
 use crate::interaction::{FailureKind, Usage};
 
@@ -27,7 +27,7 @@ pub enum Part {
     RepeatCodeUntilOk(Template),
     FunctionCall(Call),
     /// `queries` and `results`, with their templates.
-    Search(Arguments),
+    Search(ArgumentTemplate),
     IfError(Vec<Part>),
     IfOk(Vec<Part>),
     Delay(Duration),
@@ -76,7 +76,7 @@ pub struct Expect {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     pub name: String,
-    pub arguments: Arguments,
+    pub arguments: ArgumentTemplate,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -322,14 +322,14 @@ impl<'de> Visitor<'de> for PartVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
-        let mut written: Option<(String, Written)> = None;
+        let mut written: Option<(String, UnresolvedPart)> = None;
         let mut raw = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == "raw" {
                 raw = Some(map.next_value()?);
                 continue;
             }
-            let value = Written::read(&key, &mut map)?;
+            let value = UnresolvedPart::read(&key, &mut map)?;
             if let Some((first, _)) = &written {
                 return Err(A::Error::custom(format!(
                     "`{first}` and `{key}` in one part: a part is one thing, so begin another \
@@ -348,7 +348,7 @@ impl<'de> Visitor<'de> for PartVisitor {
 }
 
 /// A part before its `raw` flag is known, which may follow it.
-enum Written {
+enum UnresolvedPart {
     Template(fn(Template) -> Part, String),
     Call(CallKeys),
     Search(SearchKeys),
@@ -356,32 +356,39 @@ enum Written {
     Whole(Part),
 }
 
-impl Written {
-    fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Written, A::Error> {
+impl UnresolvedPart {
+    fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<UnresolvedPart, A::Error> {
         Ok(match key {
-            "thought" => Written::Template(Part::Thought, map.next_value()?),
-            "text" => Written::Template(Part::Text, map.next_value()?),
-            "code" => Written::Template(Part::Code, map.next_value()?),
-            "repeat_code_until_ok" => Written::Template(Part::RepeatCodeUntilOk, map.next_value()?),
-            "function_call" => Written::Call(map.next_value()?),
-            "if_error" => Written::Whole(Part::IfError(map.next_value()?)),
-            "if_ok" => Written::Whole(Part::IfOk(map.next_value()?)),
-            "search" => Written::Search(map.next_value()?),
-            "fail" => Written::Fail(map.next_value()?),
+            "thought" => UnresolvedPart::Template(Part::Thought, map.next_value()?),
+            "text" => UnresolvedPart::Template(Part::Text, map.next_value()?),
+            "code" => UnresolvedPart::Template(Part::Code, map.next_value()?),
+            "repeat_code_until_ok" => {
+                UnresolvedPart::Template(Part::RepeatCodeUntilOk, map.next_value()?)
+            }
+            "function_call" => UnresolvedPart::Call(map.next_value()?),
+            "if_error" => UnresolvedPart::Whole(Part::IfError(map.next_value()?)),
+            "if_ok" => UnresolvedPart::Whole(Part::IfOk(map.next_value()?)),
+            "search" => UnresolvedPart::Search(map.next_value()?),
+            "fail" => UnresolvedPart::Fail(map.next_value()?),
             "disconnect" => {
                 map.next_value::<Yes>()?;
-                Written::Whole(Part::Disconnect)
+                UnresolvedPart::Whole(Part::Disconnect)
             }
             "expect" => {
                 let ExpectKeys { result, is_error, pictures } = map.next_value()?;
-                Written::Whole(Part::Expect(Expect { result, is_error, pictures, number: 0 }))
+                UnresolvedPart::Whole(Part::Expect(Expect {
+                    result,
+                    is_error,
+                    pictures,
+                    number: 0,
+                }))
             }
-            "delay" => Written::Whole(Part::Delay(map.next_value::<Time>()?.0)),
-            "pace" => Written::Whole(Part::Pace(map.next_value::<Time>()?.0)),
-            "usage" => Written::Whole(Part::Usage(map.next_value::<UsageKeys>()?.into())),
+            "delay" => UnresolvedPart::Whole(Part::Delay(map.next_value::<FaultTime>()?.0)),
+            "pace" => UnresolvedPart::Whole(Part::Pace(map.next_value::<FaultTime>()?.0)),
+            "usage" => UnresolvedPart::Whole(Part::Usage(map.next_value::<UsageKeys>()?.into())),
             "quirk" => {
                 let fault = Fault::of_quirk(map.next_value()?);
-                Written::Whole(Part::Fault(Box::new(fault)))
+                UnresolvedPart::Whole(Part::Fault(Box::new(fault)))
             }
             "fault" => {
                 let fault: Fault = map.next_value()?;
@@ -391,9 +398,9 @@ impl Written {
                          for what happens before it",
                     ));
                 }
-                Written::Whole(Part::Fault(Box::new(fault)))
+                UnresolvedPart::Whole(Part::Fault(Box::new(fault)))
             }
-            "finish" => Written::Whole(Part::Finish(map.next_value::<FinishWord>()?.0)),
+            "finish" => UnresolvedPart::Whole(Part::Finish(map.next_value::<FinishWord>()?.0)),
             unknown => return Err(A::Error::unknown_field(unknown, &KINDS)),
         })
     }
@@ -406,28 +413,30 @@ impl Written {
             ))
         };
         match self {
-            Written::Template(part, text) => {
+            UnresolvedPart::Template(part, text) => {
                 Template::new(text, raw.unwrap_or(false)).map(part).map_err(broken)
             }
-            Written::Call(CallKeys { name, arguments }) => {
-                let arguments = Arguments::new(Value::Object(arguments), raw.unwrap_or(false));
+            UnresolvedPart::Call(CallKeys { name, arguments }) => {
+                let arguments =
+                    ArgumentTemplate::new(Value::Object(arguments), raw.unwrap_or(false));
                 let arguments = arguments.map_err(broken)?;
                 Ok(Part::FunctionCall(Call { name, arguments }))
             }
-            Written::Search(search) => {
-                let search = Arguments::new(search.into(), raw.unwrap_or(false)).map_err(broken)?;
+            UnresolvedPart::Search(search) => {
+                let search =
+                    ArgumentTemplate::new(search.into(), raw.unwrap_or(false)).map_err(broken)?;
                 Ok(Part::Search(search))
             }
-            Written::Fail(FailKeys { status, message, retry_after, told }) => {
+            UnresolvedPart::Fail(FailKeys { status, message, retry_after, told }) => {
                 let message = message.unwrap_or_else(|| format!("The scenario requests {key}."));
                 let message = Template::new(message, raw.unwrap_or(false)).map_err(broken)?;
                 let retry_after = retry_after.map(|time| time.0);
                 Ok(Part::Fail(Fail { kind: status.0, message, retry_after, told }))
             }
-            Written::Whole(_) if raw.is_some() => Err(E::custom(format!(
+            UnresolvedPart::Whole(_) if raw.is_some() => Err(E::custom(format!(
                 "`raw` beside `{key}`, which has no text to leave untouched"
             ))),
-            Written::Whole(part) => Ok(part),
+            UnresolvedPart::Whole(part) => Ok(part),
         }
     }
 }

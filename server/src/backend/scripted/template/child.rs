@@ -34,7 +34,7 @@ pub fn begin_answer() {
 
 /// The server borrows what it sends.
 #[derive(Debug, Serialize, Deserialize)]
-struct Task<S, N> {
+struct RenderTask<S, N> {
     source: S,
     /// Only the variables that the source may use.
     names: N,
@@ -46,7 +46,7 @@ pub fn render(source: &str, names: &Value) -> Result<String, TemplateError> {
         .filter_map(|name| Some((name, names.get_attr(name).ok()?)))
         .filter(|(_, value)| !value.is_undefined())
         .collect();
-    let task = serde_json::to_vec(&Task { source, names }).map_err(|_| ChildError::Limit)?;
+    let task = serde_json::to_vec(&RenderTask { source, names }).map_err(|_| ChildError::Limit)?;
     if TIME_LEFT.get().is_zero() {
         return Err(ChildError::Limit.into());
     }
@@ -76,7 +76,8 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> std::io::Result<()> {
-    let Task::<String, Json> { source, names } = serde_json::from_reader(std::io::stdin().lock())?;
+    let RenderTask::<String, Json> { source, names } =
+        serde_json::from_reader(std::io::stdin().lock())?;
     let names = Value::from(Serde(names));
     let rendered = render_here(&source, &names).map_err(|error| error.to_string());
     serde_json::to_writer(std::io::stdout().lock(), &rendered)?;

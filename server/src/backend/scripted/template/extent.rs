@@ -144,12 +144,13 @@ pub fn check(source: &str, names: Option<&Value>) -> Result<Option<u64>, TooMuch
     let Ok(Stmt::Template(template)) = parse(source, "", syntax()) else {
         return Ok(Some(0)); // the compiler reports the error
     };
-    let mut reader = Reader { names, known: HashMap::new(), work: Cell::new(0), has_loop: false };
+    let mut reader =
+        TemplateReader { names, known: HashMap::new(), work: Cell::new(0), has_loop: false };
     reader.all(&template.children)?;
     Ok((!reader.has_loop).then_some(reader.work.get()))
 }
 
-struct Reader<'n, 's> {
+struct TemplateReader<'n, 's> {
     names: Option<&'n Value>,
     /// Variables that the template has set.
     known: HashMap<&'s str, Extent>,
@@ -158,7 +159,7 @@ struct Reader<'n, 's> {
     has_loop: bool,
 }
 
-impl<'s> Reader<'_, 's> {
+impl<'s> TemplateReader<'_, 's> {
     fn all(&mut self, statements: &[Stmt<'s>]) -> Result<(), TooMuch> {
         statements.iter().try_for_each(|statement| self.statement(statement))
     }

@@ -136,15 +136,15 @@ impl fmt::Debug for Template {
 
 /// The arguments of a function call: JSON whose strings are templates.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Arguments {
+pub struct ArgumentTemplate {
     json: Json,
     raw: bool,
 }
 
-impl Arguments {
-    pub fn new(json: Json, raw: bool) -> Result<Arguments, TemplateError> {
+impl ArgumentTemplate {
+    pub fn new(json: Json, raw: bool) -> Result<ArgumentTemplate, TemplateError> {
         map_strings(&json, &mut |text| Template::new(text.into(), raw).map(|_| String::new()))?;
-        Ok(Arguments { json, raw })
+        Ok(ArgumentTemplate { json, raw })
     }
 
     /// Whether the arguments use one of these names.
@@ -482,11 +482,11 @@ mod tests {
     #[test]
     fn strings_anywhere_in_arguments_are_templates() {
         let json = json!({ "days": 3, "cities": [{ "name": "{{ city }}" }] });
-        let arguments = Arguments::new(json, false).expect("valid");
+        let arguments = ArgumentTemplate::new(json, false).expect("valid");
         assert_eq!(
             arguments.render(&context! { city => "Rome" }).expect("can be filled"),
             json!({ "days": 3, "cities": [{ "name": "Rome" }] })
         );
-        assert!(Arguments::new(json!(["{{ city"]), false).is_err());
+        assert!(ArgumentTemplate::new(json!(["{{ city"]), false).is_err());
     }
 }

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::{any_name, enumeration};
 use crate::http::generate_content::part::ABOUT;
 use crate::http::openapi::schema::{
-    Components, Schema, any_object, any_of, base64, list, request, text, word,
+    ComponentSchemas, Schema, any_object, any_of, base64, list, request, text, word,
 };
 use crate::http::wire::proto;
 
 pub static GENERATE_CONTENT: Schema = Schema::new("GenerateContent", content);
 static PART: Schema = Schema::new("Part", part);
 
-fn content(schemas: &Components) -> Value {
+fn content(schemas: &ComponentSchemas) -> Value {
     request(
         &["parts"],
         json!({
@@ -22,7 +22,7 @@ fn content(schemas: &Components) -> Value {
     )
 }
 
-fn part(_: &Components) -> Value {
+fn part(_: &ComponentSchemas) -> Value {
     let mut part = json!({
         "thought": {"type": "boolean"},
         "thoughtSignature": text("Opaque. Send it back unchanged."),

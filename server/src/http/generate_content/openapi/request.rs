@@ -11,30 +11,30 @@ use crate::http::generate_content::config::IGNORED;
 #[cfg(test)]
 use crate::http::generate_content::request as reader;
 #[cfg(test)]
-use crate::http::openapi::Reader;
+use crate::http::openapi::BodyReader;
 use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
-    Components, Schema, any_object, any_of, flag, list, only, request,
+    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request,
 };
 use crate::http::wire::proto;
 
 pub static GENERATE: RequestBody = RequestBody {
     schema: &GENERATE_CONTENT_REQUEST,
     #[cfg(test)]
-    reader: Reader {
+    reader: BodyReader {
         rejected: samples::instructions,
         refused: || samples::refused(""),
-        ..Reader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
+        ..BodyReader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
     },
 };
 
 pub static COUNT: RequestBody = RequestBody {
     schema: &COUNT_TOKENS_REQUEST,
     #[cfg(test)]
-    reader: Reader {
+    reader: BodyReader {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
         refused: || samples::refused("generateContentRequest."),
-        ..Reader::new(|body| reader::count("m", body).map(drop), samples::count)
+        ..BodyReader::new(|body| reader::count("m", body).map(drop), samples::count)
     },
 };
 
@@ -42,7 +42,7 @@ static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", 
 static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
 static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
 
-fn generate(schemas: &Components) -> Value {
+fn generate(schemas: &ComponentSchemas) -> Value {
     let safety = request(
         &["category", "threshold"],
         json!({
@@ -66,7 +66,7 @@ fn generate(schemas: &Components) -> Value {
     request(&["contents"], fields)
 }
 
-fn count(schemas: &Components) -> Value {
+fn count(schemas: &ComponentSchemas) -> Value {
     request(
         &[],
         json!({
@@ -77,7 +77,7 @@ fn count(schemas: &Components) -> Value {
     )
 }
 
-fn generation_config(_: &Components) -> Value {
+fn generation_config(_: &ComponentSchemas) -> Value {
     let thinking = request(
         &[],
         json!({

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use crate::http::openapi::schema::{
-    Components, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
+    ComponentSchemas, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
 };
 use crate::interaction::ServiceTier;
 
@@ -13,7 +13,7 @@ pub static COUNT_TOKENS_RESPONSE: Schema = Schema::new("CountTokensResponse", |_
     answer(&[], json!({"totalTokens": count("The total."), "promptTokensDetails": details()}))
 });
 
-fn response(_: &Components) -> Value {
+fn response(_: &ComponentSchemas) -> Value {
     let candidate = answer(
         &["finishReason", "groundingMetadata"],
         json!({

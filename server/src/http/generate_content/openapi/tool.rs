@@ -3,14 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{any_name, enumeration};
-use crate::http::openapi::schema::{Components, Schema, any_object, any_of, flag, list, request};
+use crate::http::openapi::schema::{
+    ComponentSchemas, Schema, any_object, any_of, flag, list, request,
+};
 use crate::http::wire::proto;
 
 pub static GENERATE_TOOL: Schema = Schema::new("GenerateTool", generate_tool);
 static FUNCTION_DECLARATION: Schema = Schema::new("FunctionDeclaration", function_declaration);
 pub static TOOL_CONFIG: Schema = Schema::new("ToolConfig", tool_config);
 
-fn generate_tool(schemas: &Components) -> Value {
+fn generate_tool(schemas: &ComponentSchemas) -> Value {
     request(
         &[],
         json!({
@@ -25,7 +27,7 @@ fn generate_tool(schemas: &Components) -> Value {
     )
 }
 
-fn function_declaration(_: &Components) -> Value {
+fn function_declaration(_: &ComponentSchemas) -> Value {
     request(
         &["name"],
         json!({
@@ -38,7 +40,7 @@ fn function_declaration(_: &Components) -> Value {
     )
 }
 
-fn tool_config(_: &Components) -> Value {
+fn tool_config(_: &ComponentSchemas) -> Value {
     request(
         &[],
         json!({

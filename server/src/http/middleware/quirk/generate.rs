@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use futures_util::Stream;
 use serde_json::{Value, json};
 
-use super::{Change, Oddity, changed, data_of};
+use super::{Oddity, Replacement, changed, data_of};
 use crate::chaos::quirk::Quirk;
 use crate::interaction::Reason;
 
@@ -42,12 +42,12 @@ pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, ax
                 // A late error is not an event.
                 None => {
                     let text = String::from_utf8_lossy(piece).into_owned();
-                    return Change { pieces: vec![text], is_over: false };
+                    return Replacement { pieces: vec![text], is_over: false };
                 }
             },
         };
         let pieces = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
-        Change { pieces, is_over: false }
+        Replacement { pieces, is_over: false }
     })
 }
 

@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use futures_util::Stream;
 use serde_json::{Value, json};
 
-use super::{Change, Oddity, changed, data_of, stopped};
+use super::{Oddity, Replacement, changed, data_of, stopped};
 use crate::chaos::quirk::Quirk;
 use crate::http::error::{ApiError, Code};
 use crate::interaction::FailureKind;
@@ -45,14 +45,14 @@ pub fn whole(oddity: Oddity, mut answer: Value) -> Result<Value, ApiError> {
 /// Changes a stream of events.
 pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> {
     changed(body, move |piece| {
-        let Some(piece) = piece else { return Change::default() };
+        let Some(piece) = piece else { return Replacement::default() };
         let text = || String::from_utf8_lossy(&piece).into_owned();
         let Some((name, mut json)) = data_of(&piece) else {
             // `done` and comments.
             let is_done = piece.starts_with(b"event: done");
             let is_left_out = is_done && oddity == Oddity::Quirk(Quirk::NoCompletedEvent);
             let pieces = if is_left_out { Vec::new() } else { vec![text()] };
-            return Change { pieces, is_over: false };
+            return Replacement { pieces, is_over: false };
         };
         let is_begun = name == "interaction.status_update";
         match oddity {
@@ -61,35 +61,44 @@ pub fn events(oddity: Oddity, body: Body) -> impl Stream<Item = Result<Bytes, ax
                     "message": WHY_PROHIBITED,
                     "code": Code::ProhibitedContent.word(),
                 }});
-                Change { pieces: vec![text(), format!("{error}\n")], is_over: true }
+                Replacement { pieces: vec![text(), format!("{error}\n")], is_over: true }
             }
             Oddity::Stopped(reason) if is_begun => {
                 let code = Code::of(FailureKind::Stopped(reason)).word();
                 let error = json!({"message": stopped(reason).message, "code": code});
                 let error = json!({"error": error, "event_type": "error"});
                 let pieces = vec![text(), format!("event: error\ndata: {error}\n\n")];
-                Change { pieces, is_over: true }
+                Replacement { pieces, is_over: true }
             }
             Oddity::MaxTokens if name == "interaction.completed" => {
                 json["interaction"]["status"] = "incomplete".into();
-                Change { pieces: vec![format!("event: {name}\ndata: {json}\n\n")], is_over: false }
+                Replacement {
+                    pieces: vec![format!("event: {name}\ndata: {json}\n\n")],
+                    is_over: false,
+                }
             }
             Oddity::Quirk(Quirk::UnknownEvents) => {
                 let before = BEFORE.iter().find(|(now, _)| *now == name);
                 let name = before.map_or(name, |(_, before)| before).to_owned();
                 json["event_type"] = name.as_str().into();
-                Change { pieces: vec![format!("event: {name}\ndata: {json}\n\n")], is_over: false }
+                Replacement {
+                    pieces: vec![format!("event: {name}\ndata: {json}\n\n")],
+                    is_over: false,
+                }
             }
             Oddity::Quirk(Quirk::NoCompletedEvent) if name == "interaction.completed" => {
-                Change::default()
+                Replacement::default()
             }
             Oddity::Quirk(Quirk::CompletedWithoutSteps) if name == "interaction.completed" => {
                 if let Some(interaction) = json["interaction"].as_object_mut() {
                     interaction.remove("steps");
                 }
-                Change { pieces: vec![format!("event: {name}\ndata: {json}\n\n")], is_over: false }
+                Replacement {
+                    pieces: vec![format!("event: {name}\ndata: {json}\n\n")],
+                    is_over: false,
+                }
             }
-            _ => Change { pieces: vec![text()], is_over: false },
+            _ => Replacement { pieces: vec![text()], is_over: false },
         }
     })
 }

@@ -130,7 +130,7 @@ fn stopped(reason: Reason) -> Failure {
 /// Replaces each item of a stream.
 fn changed(
     body: Body,
-    mut change: impl FnMut(Option<Bytes>) -> Change + Send + 'static,
+    mut change: impl FnMut(Option<Bytes>) -> Replacement + Send + 'static,
 ) -> impl futures_util::Stream<Item = Result<Bytes, axum::Error>> {
     let mut pieces = body.into_data_stream();
     async_stream::stream! {
@@ -143,7 +143,7 @@ fn changed(
                 }
             };
             let is_end = piece.is_none();
-            let Change { pieces, is_over } = change(piece);
+            let Replacement { pieces, is_over } = change(piece);
             for piece in pieces {
                 yield Ok(piece.into());
             }
@@ -156,7 +156,7 @@ fn changed(
 
 /// The replacement of an item or of the end.
 #[derive(Debug, Default)]
-struct Change {
+struct Replacement {
     pieces: Vec<String>,
     /// Ends the stream.
     is_over: bool,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 #[cfg(test)]
-use crate::http::openapi::Reader;
+use crate::http::openapi::BodyReader;
 use crate::http::openapi::parameter::{in_header, in_query, version};
 use crate::http::openapi::schema::{Schema, answer, any_of, count, request, text, word};
 use crate::http::openapi::{FILES, Operation, RequestBody};
@@ -15,7 +15,7 @@ use crate::http::wire::file::{InHeaders, announced};
 static BODY: RequestBody = RequestBody {
     schema: &UPLOAD_METADATA,
     #[cfg(test)]
-    reader: Reader::new(
+    reader: BodyReader::new(
         |body| announced(body, &InHeaders::default()).map(drop),
         || {
             let mut metadata = json!({"name": "files/a", "displayName": "d",

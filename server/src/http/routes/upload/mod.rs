@@ -27,13 +27,13 @@ use multipart::multipart;
 use crate::http::error::{ApiError, invalid_payload};
 use crate::http::extract::body::Body;
 use crate::http::extract::external_url::ExternalUrl;
-use crate::http::extract::query::Upload;
+use crate::http::extract::query::UploadParameters;
 use crate::http::middleware::auth::Claimed;
 use crate::http::response::json::json;
 use crate::http::route::Route;
 use crate::http::wire::file::{InHeaders, announced, to_json};
 use crate::http::{App, UPLOAD_STATUS};
-use crate::store::{Announced, File, Owner, Progress, Receiving, UploadError};
+use crate::store::{Announced, Owner, Receiving, StoredFile, UploadError, UploadState};
 
 /// Idle timeout of an upload's body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);
@@ -54,7 +54,7 @@ pub async fn upload(
     Extension(owner): Extension<Owner>,
     Extension(claimed): Extension<Claimed>,
     base: ExternalUrl,
-    query: Upload,
+    query: UploadParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
     let announced = number(request.headers(), CONTENT_LENGTH.as_str())?.unwrap_or_default();
@@ -118,8 +118,8 @@ async fn go_on(
     let offset = number(request.headers(), "x-goog-upload-offset")?;
     let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
         // The client has missed the final response.
-        Progress::Done(file) => return Ok(done(&file, base)),
-        Progress::Receiving(receiving) => receiving,
+        UploadState::Done(file) => return Ok(done(&file, base)),
+        UploadState::Receiving(receiving) => receiving,
     };
     if commands == Commands::QUERY {
         return Ok(status("active", receiving.received()));
@@ -165,9 +165,9 @@ async fn at_once(
     owner: &Owner,
     file: Announced,
     pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
-) -> Result<File, ApiError> {
+) -> Result<StoredFile, ApiError> {
     let id = app.files.begin(owner, file).await?;
-    let Progress::Receiving(receiving) = app.files.progress(Some(owner), &id).await? else {
+    let UploadState::Receiving(receiving) = app.files.progress(Some(owner), &id).await? else {
         return Err(UploadError::Unknown.into());
     };
     let done = match receive(receiving, pieces).await {
@@ -176,7 +176,7 @@ async fn at_once(
     };
     if done.is_err()
         // No client knows its id, so none could resume it.
-        && let Ok(Progress::Receiving(receiving)) = app.files.progress(Some(owner), &id).await
+        && let Ok(UploadState::Receiving(receiving)) = app.files.progress(Some(owner), &id).await
         && let Err(error) = receiving.cancel().await
     {
         tracing::warn!(%error, "could not cancel an upload");
@@ -253,7 +253,7 @@ fn status(word: &'static str, received: u64) -> Response {
     .into_response()
 }
 
-fn done(file: &File, base: &ExternalUrl) -> Response {
+fn done(file: &StoredFile, base: &ExternalUrl) -> Response {
     let file_json = json(&json!({"file": to_json(file, base)}));
     (status("final", file.bytes).headers().clone(), file_json).into_response()
 }

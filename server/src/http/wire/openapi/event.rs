@@ -6,12 +6,14 @@ use strum::VariantNames as _;
 use super::interaction::{INTERACTION_IN_EVENT, USAGE};
 use super::step::DELTA;
 use crate::http::error::schema::ERROR_WORD;
-use crate::http::openapi::schema::{Components, Schema, answer, any_of, count, only, text, word};
+use crate::http::openapi::schema::{
+    ComponentSchemas, Schema, answer, any_of, count, only, text, word,
+};
 use crate::interaction::Status;
 
 pub static INTERACTION_EVENT: Schema = Schema::new("InteractionEvent", interaction_event);
 
-fn interaction_event(schemas: &Components) -> Value {
+fn interaction_event(schemas: &ComponentSchemas) -> Value {
     let event = |kind: &str, optional: &[&str], mut fields: Value| {
         fields["event_type"] = only(kind);
         fields["event_id"] = text("For resuming the stream after this event.");

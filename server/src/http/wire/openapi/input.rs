@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::openapi::schema::{
-    Components, Schema, any_of, base64, list, only, open_request, request, text, word,
+    ComponentSchemas, Schema, any_of, base64, list, only, open_request, request, text, word,
 };
 
 pub static INPUT: Schema = Schema::new("Input", input);
@@ -28,7 +28,7 @@ const KNOWN_STEPS: [&str; 12] = [
 ];
 const KNOWN_CONTENTS: [&str; 5] = ["text", "image", "audio", "video", "document"];
 
-fn input(schemas: &Components) -> Value {
+fn input(schemas: &ComponentSchemas) -> Value {
     let element = any_of(&[schemas.named(&CONTENT), schemas.named(&STEP), schemas.named(&TURN)]);
     any_of(&[
         json!({"type": "string", "minLength": 1, "examples": ["print(6 * 7)"]}),
@@ -37,7 +37,7 @@ fn input(schemas: &Components) -> Value {
     ])
 }
 
-fn content(_: &Components) -> Value {
+fn content(_: &ComponentSchemas) -> Value {
     any_of(&[
         request(
             &["text"],
@@ -55,7 +55,7 @@ fn content(_: &Components) -> Value {
     ])
 }
 
-fn model_content(_: &Components) -> Value {
+fn model_content(_: &ComponentSchemas) -> Value {
     any_of(&[
         open_request(
             &["text"],
@@ -70,7 +70,7 @@ fn model_content(_: &Components) -> Value {
     ])
 }
 
-fn step(schemas: &Components) -> Value {
+fn step(schemas: &ComponentSchemas) -> Value {
     let signature = || text("Opaque. Send it back unchanged.");
     let call = |kind: &str, mut fields: Value| {
         fields["type"] = only(kind);
@@ -147,7 +147,7 @@ fn step(schemas: &Components) -> Value {
     ])
 }
 
-fn turn(schemas: &Components) -> Value {
+fn turn(schemas: &ComponentSchemas) -> Value {
     request(
         &["role", "content"],
         json!({
@@ -158,7 +158,7 @@ fn turn(schemas: &Components) -> Value {
 }
 
 /// A text, a content, or a list of contents.
-fn contents(schemas: &Components, of: &'static Schema) -> Value {
+fn contents(schemas: &ComponentSchemas, of: &'static Schema) -> Value {
     any_of(&[json!({"type": "string"}), schemas.named(of), list(schemas.named(of))])
 }
 

@@ -6,7 +6,7 @@ use strum::VariantNames as _;
 use super::step::SHOWN_STEP;
 use crate::http::error::schema::ERROR_WORD;
 use crate::http::openapi::schema::{
-    Components, Schema, answer, count, list, only, text, time, word,
+    ComponentSchemas, Schema, answer, count, list, only, text, time, word,
 };
 use crate::interaction::{Modality, ServiceTier, Status};
 
@@ -14,7 +14,7 @@ pub static INTERACTION: Schema = Schema::new("Interaction", interaction);
 pub static INTERACTION_IN_EVENT: Schema = Schema::new("InteractionInEvent", interaction_in_event);
 pub static USAGE: Schema = Schema::new("Usage", usage);
 
-fn interaction(schemas: &Components) -> Value {
+fn interaction(schemas: &ComponentSchemas) -> Value {
     let mut fields = fields(schemas);
     fields["steps"] = list(schemas.named(&SHOWN_STEP));
     fields["errors"] = list(schemas.named(&ERROR_WORD));
@@ -22,11 +22,11 @@ fn interaction(schemas: &Components) -> Value {
     answer(&["id", "usage", "steps", "errors", "previous_interaction_id"], fields)
 }
 
-fn interaction_in_event(schemas: &Components) -> Value {
+fn interaction_in_event(schemas: &ComponentSchemas) -> Value {
     answer(&["usage", "created", "updated", "service_tier"], fields(schemas))
 }
 
-fn fields(schemas: &Components) -> Value {
+fn fields(schemas: &ComponentSchemas) -> Value {
     json!({
         "id": text("Absent if the interaction is not stored."),
         "status": word(Status::VARIANTS),
@@ -39,7 +39,7 @@ fn fields(schemas: &Components) -> Value {
     })
 }
 
-fn usage(_: &Components) -> Value {
+fn usage(_: &ComponentSchemas) -> Value {
     let modality = answer(
         &[],
         json!({

@@ -7,10 +7,10 @@ use super::input::INPUT;
 #[cfg(test)]
 use super::samples;
 #[cfg(test)]
-use crate::http::openapi::Reader;
+use crate::http::openapi::BodyReader;
 use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
-    Components, Schema, any_object, any_of, flag, list, only, request, text, word,
+    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text, word,
 };
 #[cfg(test)]
 use crate::http::wire::request as reader;
@@ -19,9 +19,9 @@ use crate::interaction::ServiceTier;
 pub static CREATE: RequestBody = RequestBody {
     schema: &CREATE_INTERACTION,
     #[cfg(test)]
-    reader: Reader {
+    reader: BodyReader {
         refused: || reader::REFUSED.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        ..Reader::new(|body| reader::create(body).map(drop), samples::bodies)
+        ..BodyReader::new(|body| reader::create(body).map(drop), samples::bodies)
     },
 };
 
@@ -34,7 +34,7 @@ static TOOL: Schema = Schema::new("Tool", tool);
 /// Modes of function calling.
 const MODES: [&str; 4] = ["auto", "any", "none", "validated"];
 
-fn create(schemas: &Components) -> Value {
+fn create(schemas: &ComponentSchemas) -> Value {
     request(
         &["model", "input"],
         json!({
@@ -59,7 +59,7 @@ fn create(schemas: &Components) -> Value {
     )
 }
 
-fn generation_config(_: &Components) -> Value {
+fn generation_config(_: &ComponentSchemas) -> Value {
     request(
         &[],
         json!({
@@ -87,7 +87,7 @@ fn generation_config(_: &Components) -> Value {
     )
 }
 
-fn response_format(_: &Components) -> Value {
+fn response_format(_: &ComponentSchemas) -> Value {
     let string = || json!({"type": "string"});
     let delivery = || word(&["inline", "uri"]);
     let text_form = request(
@@ -133,7 +133,7 @@ fn response_format(_: &Components) -> Value {
     any_of(&[any_of(&forms), list(any_of(&forms))])
 }
 
-fn tool(_: &Components) -> Value {
+fn tool(_: &ComponentSchemas) -> Value {
     let empty = || request(&[], json!({}));
     let function = request(
         &["type", "name"],

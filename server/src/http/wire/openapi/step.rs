@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use crate::http::openapi::schema::{
-    Components, Schema, answer, any_of, base64, count, list, only, text, word,
+    ComponentSchemas, Schema, answer, any_of, base64, count, list, only, text, word,
 };
 use crate::interaction::MediaKind;
 
@@ -12,7 +12,7 @@ pub static SHOWN_STEP: Schema = Schema::new("ShownStep", shown_step);
 static SHOWN_CONTENT: Schema = Schema::new("ShownContent", shown_content);
 pub static DELTA: Schema = Schema::new("Delta", delta);
 
-fn shown_step(schemas: &Components) -> Value {
+fn shown_step(schemas: &ComponentSchemas) -> Value {
     let contents = || list(schemas.named(&SHOWN_CONTENT));
     let string = || json!({"type": "string"});
     let thought = json!({"type": only("thought"), "signature": signature(), "summary": contents()});
@@ -51,7 +51,7 @@ fn shown_step(schemas: &Components) -> Value {
     ])
 }
 
-fn delta(_: &Components) -> Value {
+fn delta(_: &ComponentSchemas) -> Value {
     let citation = json!({
         "type": only("url_citation"),
         "url": {"type": "string"},
@@ -75,7 +75,7 @@ fn delta(_: &Components) -> Value {
     ])
 }
 
-fn shown_content(_: &Components) -> Value {
+fn shown_content(_: &ComponentSchemas) -> Value {
     any_of(&[
         shown_text(),
         shown_media(json!({"data": base64("The data.")})),
