@@ -48,7 +48,7 @@ enum StreamingStep {
 
 impl std::fmt::Debug for GeminiTurn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("steps", &self.steps).finish_non_exhaustive()
+        f.debug_struct("GeminiTurn").field("steps", &self.steps).finish_non_exhaustive()
     }
 }
 

@@ -28,7 +28,7 @@ pub struct ChatTurn {
 
 impl std::fmt::Debug for ChatTurn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("finish", &self.finish).finish_non_exhaustive()
+        f.debug_struct("ChatTurn").field("finish", &self.finish).finish_non_exhaustive()
     }
 }
 
