@@ -121,11 +121,10 @@ fn codes(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
 
     use super::*;
     use crate::backend::Tools;
-    use crate::interaction::{CodeResult, Content, Outcome};
+    use crate::interaction::{CodeResult, Content, GenerationConfig, Outcome};
 
     #[test]
     fn blocks_of_python_are_the_code() {
@@ -168,7 +167,7 @@ mod tests {
             model: "direct".into(),
             system_instruction: None,
             tools,
-            generation_config: Value::Null,
+            generation_config: GenerationConfig::default(),
             steps: steps.into(),
             files: [].into(),
         }

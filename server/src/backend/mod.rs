@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use crate::interaction::{Failure, Found, Reason, Step, Usage};
+use crate::interaction::{Failure, Found, GenerationConfig, Reason, Step, Usage};
 use crate::parse::json::JsonSize;
 
 mod context;
@@ -54,8 +54,7 @@ pub struct Prompt {
     pub model: String,
     pub system_instruction: Option<String>,
     pub tools: Tools,
-    /// The client's `generation_config` unchanged; `Null` if there was none.
-    pub generation_config: Value,
+    pub generation_config: GenerationConfig,
     /// The whole chain, oldest first, including the steps of this interaction.
     pub steps: Arc<[Step]>,
     /// Files in the working directory, sorted by name.
@@ -67,15 +66,7 @@ impl Prompt {
     /// the engine removes at the end is still included.
     pub fn allowed(&self) -> Vec<&str> {
         let offered = self.tools.offered.iter().map(String::as_str);
-        let choice = &self.generation_config["tool_choice"];
-        let allowed = &choice["allowed_tools"];
-        if *choice == "none" || allowed["mode"] == "none" {
-            return Vec::new();
-        }
-        match allowed["tools"].as_array() {
-            Some(names) => offered.filter(|tool| names.iter().any(|name| name == tool)).collect(),
-            None => offered.collect(),
-        }
+        self.generation_config.permitted(offered)
     }
 }
 

@@ -63,10 +63,9 @@ impl Backend for Router {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::backend::{ModelEvent, Tools};
+    use crate::interaction::GenerationConfig;
 
     /// A model that answers with its name.
     #[derive(Debug)]
@@ -89,7 +88,7 @@ mod tests {
             model: model.into(),
             system_instruction: None,
             tools: Tools::default(),
-            generation_config: Value::Null,
+            generation_config: GenerationConfig::default(),
             steps: [].into(),
             files: [].into(),
         };

@@ -70,7 +70,7 @@ fn content(request: &Request) -> [u8; 32] {
     let mut write = || -> fmt::Result {
         write!(hash, "{model:?} {previous_interaction_id:?} {system_instruction:?}")?;
         write!(hash, "{:?} {:?}", tools.offered, tools.functions)?;
-        write!(hash, "{} {}", request.generation_config, persistence)?;
+        write!(hash, "{} {}", request.generation_config.as_json(), persistence)?;
         for step in &request.input {
             match step {
                 Step::FunctionCall(call) => write!(hash, "c{:?}{}", call.name, call.arguments)?,

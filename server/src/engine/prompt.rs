@@ -113,7 +113,7 @@ fn summary(request: &Request, steps: &[Step], files: &[files::LoadedFile]) -> Re
         turn: steps.iter().filter(|step| matches!(step, Step::UserInput(_))).count(),
         files: files.iter().map(|file| file.about.name.clone()).collect(),
         function_results: results.collect(),
-        generation_config: request.generation_config.clone(),
+        generation_config: request.generation_config.as_json().clone(),
         previous_interaction_id: request.previous_interaction_id.clone(),
     }
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use serde_json::Value;
 
 use crate::backend::Tools;
-use crate::interaction::{ServiceTier, Step};
+use crate::interaction::{GenerationConfig, ServiceTier, Step};
 use crate::store::{Owner, Persistence};
 
 #[derive(Debug, Clone)]
@@ -18,8 +17,7 @@ pub struct Request {
     pub previous_interaction_id: Option<String>,
     pub system_instruction: Option<String>,
     pub tools: Tools,
-    /// Unchanged; `Null` if there was none.
-    pub generation_config: Value,
+    pub generation_config: GenerationConfig,
     pub persistence: Persistence,
     /// Whether it continues without its client, and after a restart. If so, it is stored.
     pub background: bool,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
 use super::prompt::Preparation;
@@ -14,7 +13,7 @@ use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
 use crate::budget::Share;
 use crate::chaos::fault::Fault;
 use crate::ids;
-use crate::interaction::{AwaitingModel, InteractionSettings, Step, Summaries, Turn};
+use crate::interaction::{AwaitingModel, InteractionSettings, Step, Turn};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
@@ -97,7 +96,7 @@ impl Engine {
         let settings = InteractionSettings {
             tier: request.service_tier,
             prompt: Some(prompt_tokens),
-            summaries: summaries(&request.generation_config),
+            summaries: request.generation_config.summaries(),
         };
 
         let mut events = self.backend.generate(prompt.clone(), context);
@@ -142,14 +141,5 @@ impl Engine {
         });
         log.exists().await?;
         Ok(Running { log, note, _cancel: guard })
-    }
-}
-
-/// Thought summaries are shown unless the client declines them.
-fn summaries(generation_config: &Value) -> Summaries {
-    if generation_config["thinking_summaries"] == "none" {
-        Summaries::Hidden
-    } else {
-        Summaries::Shown
     }
 }

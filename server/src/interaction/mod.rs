@@ -13,6 +13,7 @@
 
 mod cite;
 mod event;
+mod generation_config;
 pub mod media;
 mod passthrough;
 mod step;
@@ -24,6 +25,7 @@ pub use event::{
     Delta, Event, Failure, FailureDelivery, FailureKind, InteractionSettings, Projection, Reason,
     ServiceTier, Status, StepStart, Summaries,
 };
+pub use generation_config::{GenerationConfig, ToolMode};
 pub use passthrough::PassthroughStep;
 pub use step::{
     Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,

@@ -62,11 +62,9 @@ impl HashWriter<'_> {
         if !prompt.tools.functions.is_empty() {
             when["functions"] = self.functions(prompt).into();
         }
-        let config = match &prompt.generation_config {
-            Value::Null => json!({}),
-            config => self.json(config),
-        };
-        when["generation_config"] = config;
+        let config = prompt.generation_config.fields();
+        let config = config.map(|_| self.json(prompt.generation_config.as_json()));
+        when["generation_config"] = config.unwrap_or_else(|| json!({}));
         if let Some(first) = prompt.files.first() {
             when["files"] = json!({"count": prompt.files.len()});
             if prompt.files.iter().all(|file| file.mime_type == first.mime_type) {

@@ -438,7 +438,7 @@ pub mod tests {
 
     use super::*;
     use crate::backend::{End, ModelEvent, Prompt, Tools};
-    use crate::interaction::{Content, Step};
+    use crate::interaction::{Content, GenerationConfig, Step};
     use crate::recording::{RecordingSession, RecordingWriter};
 
     /// Texts that are difficult in YAML, in a template, or on a screen.
@@ -530,7 +530,7 @@ pub mod tests {
             model: "m[1]*".into(),
             system_instruction: None,
             tools: Tools::default(),
-            generation_config: Value::Null,
+            generation_config: GenerationConfig::default(),
             steps: [Step::UserInput(vec![Content::text(text)])].into(),
             files: [].into(),
         }

@@ -76,7 +76,7 @@ fn function(function: &Function) -> Value {
 
 /// The client's `generation_config`, and the response format, which is a separate field.
 fn settings(prompt: &Prompt) -> (Map<String, Value>, Option<Value>) {
-    let mut config = prompt.generation_config.as_object().cloned().unwrap_or_default();
+    let mut config = prompt.generation_config.fields().cloned().unwrap_or_default();
     let mime_type = config.remove("response_mime_type");
     let schema = config.remove("response_json_schema");
     let format = mime_type.map(|mime_type| {

@@ -7,7 +7,7 @@ use super::fence::Blocks;
 use super::history;
 use crate::backend::upstream::python::{self, ABOUT_CODE, WITH_TOOL};
 use crate::backend::{Function, Prompt};
-use crate::interaction::{Content, MediaKind, Step};
+use crate::interaction::{Content, MediaKind, Step, ToolMode};
 
 /// Name of the search tool.
 pub const GOOGLE_SEARCH: &str = "google_search";
@@ -124,19 +124,21 @@ impl Asking<'_> {
 
     /// Google's settings that have a different name here but the same meaning.
     fn settings(&self, prompt: &Prompt, body: &mut Value) {
-        for (ours, theirs) in [
-            ("temperature", "temperature"),
-            ("top_p", "top_p"),
-            ("seed", "seed"),
-            ("max_output_tokens", "max_tokens"),
-            ("stop_sequences", "stop"),
+        let config = &prompt.generation_config;
+        let sampling = config.sampling();
+        for (value, theirs) in [
+            (sampling.temperature, "temperature"),
+            (sampling.top_p, "top_p"),
+            (sampling.seed, "seed"),
+            (sampling.max_output_tokens, "max_tokens"),
+            (sampling.stop_sequences, "stop"),
         ] {
-            if let Some(value) = prompt.generation_config.get(ours) {
+            if let Some(value) = value {
                 body[theirs] = value.clone();
             }
         }
-        if prompt.generation_config.get("response_mime_type") == Some(&json!("application/json")) {
-            body["response_format"] = match prompt.generation_config.get("response_json_schema") {
+        if config.requests_json() {
+            body["response_format"] = match config.response_schema() {
                 Some(schema) => json!({
                     "type": "json_schema",
                     "json_schema": {"name": "answer", "schema": schema},
@@ -144,10 +146,10 @@ impl Asking<'_> {
                 None => json!({"type": "json_object"}),
             };
         }
-        let choice = match prompt.generation_config.get("tool_choice").and_then(Value::as_str) {
-            Some("any") => "required",
-            Some("none") => "none",
-            _ => return,
+        let choice = match config.tool_mode() {
+            Some(ToolMode::Any) => "required",
+            Some(ToolMode::None) => "none",
+            None => return,
         };
         // `tool_choice` needs tools, and some servers reject it without them. With `required` the
         // model could never answer after a tool call.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::backend::{End, FileContent, Finish, InputFile, Tools};
 use crate::interaction::{
-    CodeResult, Content, FunctionCall, FunctionResult, Outcome, Step, Tokens, Usage,
+    CodeResult, Content, FunctionCall, FunctionResult, GenerationConfig, Outcome, Step, Tokens,
+    Usage,
 };
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
@@ -68,7 +69,7 @@ fn prompt(steps: &[Step]) -> Prompt {
             functions: Vec::new(),
             offered: ["code_execution", "get_weather", "f", "g"].map(str::to_owned).into(),
         },
-        generation_config: Value::Null,
+        generation_config: GenerationConfig::default(),
         steps: steps.into(),
         files: [InputFile {
             name: "input_file_0.csv".into(),
@@ -279,7 +280,7 @@ scenarios:
     let offering = |steps: &[Step], offered: &[&str], choice: Value| {
         let offered = offered.iter().map(|tool| (*tool).to_owned()).collect();
         let tools = Tools { offered, code_execution: true, ..Tools::default() };
-        Prompt { tools, generation_config: json!({"tool_choice": choice}), ..prompt(steps) }
+        Prompt { tools, generation_config: json!({"tool_choice": choice}).into(), ..prompt(steps) }
     };
     let code = "code_execution";
     let named = |tools: &[&str]| json!({"allowed_tools": {"mode": "auto", "tools": tools}});

@@ -10,6 +10,7 @@ use serde_json::Value;
 pub use checker::{ARGUMENT, CheckError, Checker, OwnersChecker, main as check_formats};
 
 use crate::child::ChildError;
+use crate::interaction::GenerationConfig;
 use checker::Verdict;
 use simple::{MAX_ANSWER_BYTES, is_simple};
 
@@ -52,13 +53,13 @@ pub enum AnswerError {
 impl ResponseFormat {
     /// The format that a `generation_config` requests, if any.
     pub async fn from_config(
-        generation_config: &Value,
+        generation_config: &GenerationConfig,
         checker: OwnersChecker,
     ) -> Result<Option<ResponseFormat>, SchemaError> {
-        if !requests_json(generation_config) {
+        if !generation_config.requests_json() {
             return Ok(None);
         }
-        let schema = match generation_config.get("response_json_schema") {
+        let schema = match generation_config.response_schema() {
             Some(schema) => Some(AnswerSchema::new(schema, &checker).await?),
             None => None,
         };
@@ -66,9 +67,12 @@ impl ResponseFormat {
     }
 
     /// The same for a request that was accepted before a restart.
-    pub fn accepted(generation_config: &Value, checker: OwnersChecker) -> Option<ResponseFormat> {
-        requests_json(generation_config).then(|| {
-            let source = generation_config.get("response_json_schema");
+    pub fn accepted(
+        generation_config: &GenerationConfig,
+        checker: OwnersChecker,
+    ) -> Option<ResponseFormat> {
+        generation_config.requests_json().then(|| {
+            let source = generation_config.response_schema();
             ResponseFormat { checker, schema: source.map(AnswerSchema::accepted) }
         })
     }
@@ -95,10 +99,6 @@ impl ResponseFormat {
         };
         Err(AnswerError::Mismatch(why))
     }
-}
-
-fn requests_json(generation_config: &Value) -> bool {
-    generation_config.get("response_mime_type").is_some_and(|kind| kind == "application/json")
 }
 
 impl AnswerSchema {
@@ -157,8 +157,8 @@ mod tests {
         Checker::default().of(&Owner::default())
     }
 
-    fn config(schema: Value) -> Value {
-        json!({"response_mime_type": "application/json", "response_json_schema": schema})
+    fn config(schema: Value) -> GenerationConfig {
+        json!({"response_mime_type": "application/json", "response_json_schema": schema}).into()
     }
 
     #[tokio::test]
@@ -177,8 +177,9 @@ mod tests {
     #[tokio::test]
     async fn a_request_without_a_format_has_none() {
         for config in [json!(null), json!({}), json!({"response_mime_type": "text/plain"})] {
+            let config = GenerationConfig::from(config);
             let format = ResponseFormat::from_config(&config, checker()).await;
-            assert!(format.expect("there is no schema").is_none(), "{config}");
+            assert!(format.expect("there is no schema").is_none(), "{config:?}");
         }
         let error = ResponseFormat::from_config(&config(json!({"type": 7})), checker()).await;
         let error = error.expect_err("7 is no type").to_string();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::backend::{Function, Tools};
 use crate::engine::Request;
-use crate::interaction::ServiceTier;
+use crate::interaction::{GenerationConfig, ServiceTier};
 use crate::namespace::Namespace;
 use crate::store::{Head, Persistence};
 
@@ -20,7 +20,7 @@ struct ResumeState {
     google_search: bool,
     functions: Vec<FunctionState>,
     offered: Vec<String>,
-    generation_config: Value,
+    generation_config: GenerationConfig,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{ServiceTier, Step};
+use crate::interaction::{GenerationConfig, ServiceTier, Step};
 use crate::store::{Owner, Persistence};
 
 /// A request for an answer, and its options.
@@ -84,7 +84,7 @@ fn read(
         service_tier,
         system_instruction: instruction.filter(|text| !text.is_empty()),
         tools: offer.tools,
-        generation_config: generation,
+        generation_config: generation.into(),
         ..request(model, input)
     };
     Ok(Generate { request, thoughts })
@@ -97,7 +97,7 @@ fn request(model: &str, input: Vec<Step>) -> Request {
         previous_interaction_id: None,
         system_instruction: None,
         tools: Default::default(),
-        generation_config: Value::Null,
+        generation_config: GenerationConfig::default(),
         persistence: Persistence::Ephemeral,
         background: false,
         service_tier: ServiceTier::default(),
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(request.system_instruction.as_deref(), Some("Be brief.\nBe kind."));
         assert!(request.tools.code_execution);
         let config = json!({"temperature": 1, "thinking_summaries": "auto", "tool_choice": "any"});
-        assert_eq!(request.generation_config, config);
+        assert_eq!(*request.generation_config.as_json(), config);
         assert_eq!(request.persistence, Persistence::Ephemeral);
     }
 

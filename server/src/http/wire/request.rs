@@ -70,7 +70,7 @@ pub fn create(body: Value) -> Result<Create, WireError> {
         previous_interaction_id: fields.string("previous_interaction_id")?,
         system_instruction: fields.string("system_instruction")?,
         tools,
-        generation_config,
+        generation_config: generation_config.into(),
         persistence: if store { Persistence::Stored } else { Persistence::Ephemeral },
         background,
         service_tier: fields.take("service_tier").map(tier).transpose()?.unwrap_or_default(),
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(request.persistence, Persistence::Stored);
         assert_eq!(request.model, "m");
         assert!(request.tools.offered.is_empty());
-        assert_eq!(request.generation_config, Value::Null);
+        assert_eq!(*request.generation_config.as_json(), Value::Null);
     }
 
     #[test]

@@ -393,7 +393,7 @@ mod tests {
         };
         let mut prompt = prompt("?");
         prompt.system_instruction = Some("Be brief on 2026-11-28.".into());
-        prompt.generation_config = json!({"temperature": 1.0});
+        prompt.generation_config = json!({"temperature": 1.0}).into();
         prompt.tools.functions = vec![Function {
             name: "get_weather".into(),
             description: None,

@@ -40,10 +40,7 @@ impl<'a> Given<'a> {
 
     /// The client's object unchanged; an empty object if there was none.
     pub fn config(&self) -> Json {
-        match &self.prompt.generation_config {
-            Json::Null => json!({}),
-            config => config.clone(),
-        }
+        self.prompt.generation_config.fields().cloned().unwrap_or_default().into()
     }
 
     /// Hashes of the function declarations, by name.

@@ -13,7 +13,7 @@ use crate::backend::scripted::matching::matcher;
 use crate::backend::scripted::scenario::part::{Expect, Part};
 use crate::backend::scripted::scenario::{GivenFile, Scenario};
 use crate::backend::{FileContent, InputFile, ModelEvent, Prompt, Tools};
-use crate::interaction::{Content, FunctionResult, Step};
+use crate::interaction::{Content, FunctionResult, GenerationConfig, Step};
 
 const CODE_EXECUTION: &str = "code_execution";
 
@@ -66,7 +66,7 @@ impl DryRun {
                 functions: Vec::new(),
                 offered: vec![CODE_EXECUTION.to_owned()],
             },
-            generation_config: Json::Null,
+            generation_config: GenerationConfig::default(),
             steps: steps.into(),
             files: files.collect::<Vec<_>>().into(),
         };
