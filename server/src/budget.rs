@@ -1,30 +1,67 @@
 //! Memory budgets that all requests and responses share, so that no request exhausts the server.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::owner::Owner;
 
 /// Granularity of a budget.
 const UNIT_BYTES: usize = 1 << 10;
 /// Assumed memory where the size cannot be read.
 const UNKNOWN_MEMORY_BYTES: u64 = 1 << 30;
 
+/// The part of the budget that one owner may use, if there are others.
+const PART_OF_OWNER: usize = 2;
+
 /// A limit on bytes in use. Cheap to clone; clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Budget {
     bytes: usize,
     free: Arc<Semaphore>,
+    /// What is free of the part of one owner.
+    own: Option<Arc<Semaphore>>,
+    owners: Arc<Mutex<HashMap<Owner, Weak<Semaphore>>>>,
 }
 
 /// Bytes of a budget, returned to it on drop.
 #[derive(Debug, Default)]
-pub struct Share(Option<OwnedSemaphorePermit>);
+pub struct Share {
+    common: Option<OwnedSemaphorePermit>,
+    own: Option<OwnedSemaphorePermit>,
+}
 
 impl Budget {
     pub fn new(bytes: usize) -> Budget {
         let units = bytes.div_ceil(UNIT_BYTES).min(u32::MAX as usize);
-        Budget { bytes: units * UNIT_BYTES, free: Arc::new(Semaphore::new(units)) }
+        Budget {
+            bytes: units * UNIT_BYTES,
+            free: Arc::new(Semaphore::new(units)),
+            own: None,
+            owners: Arc::default(),
+        }
+    }
+
+    /// The same budget for one owner, which cannot take all of it from the others. Without keys there are
+    /// no others.
+    #[must_use]
+    pub fn of(&self, owner: &Owner) -> Budget {
+        if *owner == Owner::default() {
+            return self.clone();
+        }
+        let mut owners = self.owners.lock();
+        let known = owners.get(owner).and_then(Weak::upgrade);
+        let own = known.unwrap_or_else(|| {
+            owners.retain(|_, own| own.strong_count() > 0);
+            let own = Arc::new(Semaphore::new(self.bytes / UNIT_BYTES / PART_OF_OWNER));
+            owners.insert(owner.clone(), Arc::downgrade(&own));
+            own
+        });
+        drop(owners);
+        Budget { own: Some(own), ..self.clone() }
     }
 
     pub fn bytes(&self) -> usize {
@@ -36,8 +73,13 @@ impl Budget {
         if bytes == 0 {
             return Some(Share::default());
         }
-        let free = Arc::clone(&self.free);
-        free.try_acquire_many_owned(units(bytes)).ok().map(|permit| Share(Some(permit)))
+        let take =
+            |free: &Arc<Semaphore>| Arc::clone(free).try_acquire_many_owned(units(bytes)).ok();
+        let own = match &self.own {
+            Some(own) => Some(take(own)?),
+            None => None,
+        };
+        Some(Share { common: Some(take(&self.free)?), own })
     }
 
     /// Waits until the bytes are free. Takes all bytes of the budget if it has fewer.
@@ -45,27 +87,39 @@ impl Budget {
         if bytes == 0 {
             return Share::default();
         }
+        // The semaphores are never closed.
+        let own = match &self.own {
+            Some(own) => {
+                let most = self.bytes / PART_OF_OWNER;
+                Arc::clone(own).acquire_many_owned(units(bytes.min(most))).await.ok()
+            }
+            None => None,
+        };
         let free = Arc::clone(&self.free);
-        // The semaphore is never closed.
-        Share(free.acquire_many_owned(units(bytes.min(self.bytes))).await.ok())
+        Share { common: free.acquire_many_owned(units(bytes.min(self.bytes))).await.ok(), own }
     }
 }
 
 impl Share {
     pub fn add(&mut self, other: Share) {
-        match (&mut self.0, other.0) {
-            (Some(own), Some(other)) => own.merge(other),
-            (own @ None, other) => *own = other,
-            (Some(_), None) => {}
-        }
+        merge(&mut self.common, other.common);
+        merge(&mut self.own, other.own);
     }
 
     pub fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |permit| permit.num_permits() * UNIT_BYTES)
+        self.common.as_ref().map_or(0, |permit| permit.num_permits() * UNIT_BYTES)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.common.is_none()
+    }
+}
+
+fn merge(to: &mut Option<OwnedSemaphorePermit>, other: Option<OwnedSemaphorePermit>) {
+    match (to, other) {
+        (Some(own), Some(other)) => own.merge(other),
+        (own @ None, other) => *own = other,
+        (Some(_), None) => {}
     }
 }
 
@@ -121,6 +175,19 @@ mod tests {
         assert!(budget.take(0).is_some_and(|share| share.is_empty()));
         drop(first);
         assert!(budget.take(10 << 10).is_some());
+    }
+
+    #[test]
+    fn an_owner_cannot_take_everything_from_the_others() {
+        let budget = Budget::new(10 << 10);
+        let [a, b] = ["a", "b"].map(|name| budget.of(&Owner::named(name.to_owned())));
+        let first = a.take(5 << 10).expect("it is half");
+        assert!(budget.of(&Owner::named("a".to_owned())).take(1).is_none());
+        let second = b.take(5 << 10).expect("it is the other half");
+        drop(first);
+        drop(a.take(5 << 10).expect("it is free again"));
+        drop(second);
+        assert!(budget.of(&Owner::default()).take(10 << 10).is_some(), "without keys all of it");
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub mod interaction;
 pub mod journal;
 pub mod listen;
 pub mod namespace;
+mod owner;
 pub mod parse;
 mod places;
 pub mod recording;

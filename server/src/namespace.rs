@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::store::Owner;
+use crate::owner::Owner;
 
 /// Maximum number of namespaces of one owner. Above it, the owner's least recently used one is
 /// dropped.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::store::Owner;
+use crate::owner::Owner;
 
 #[derive(Debug)]
 pub struct Places {

@@ -25,6 +25,7 @@ impl Engine {
         format: Option<ResponseFormat>,
     ) -> Run {
         let Preparation { prompt, context, files, memory } = prepared;
+        let owner = log.head().owner.clone();
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
@@ -38,7 +39,7 @@ impl Engine {
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),
-            generated: Generated::new(self.sandbox.budget().clone()),
+            generated: Generated::new(self.sandbox.budget().of(&owner)),
             _history: memory,
         }
     }

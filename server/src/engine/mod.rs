@@ -134,7 +134,7 @@ impl Engine {
     /// Cancels an interaction of this owner and returns its log after the end is stored. A finished
     /// interaction is not changed.
     pub async fn cancel(&self, owner: &Owner, id: &str) -> Result<Option<Arc<Log>>, StoreError> {
-        let budget = self.sandbox.budget();
+        let budget = &self.sandbox.budget().of(owner);
         let Some(log) = self.store.read(owner, id, budget).await? else { return Ok(None) };
         if self.tasks.cancel(id) {
             log.closed().await;
@@ -170,7 +170,7 @@ impl Engine {
 
     /// Estimated number of tokens of a request, for a model that does not count them itself.
     pub async fn count_tokens(&self, request: &Request) -> Result<Tokens, EngineError> {
-        let budget = self.sandbox.budget();
+        let budget = &self.sandbox.budget().of(&request.owner);
         let (files, _fetched) =
             files::of_input(&request.input, &self.sources, &request.owner, budget).await?;
         let instruction = request.system_instruction.as_deref();

@@ -23,20 +23,30 @@ pub struct Preparation {
     pub memory: Share,
 }
 
+/// What to do if the memory budget is exhausted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Refuse the request, which its client can repeat.
+    None,
+    /// Wait: the interaction was accepted before a restart.
+    Long,
+}
+
 impl Engine {
     /// Reads the earlier interactions and the files, and adds the request to the journal.
     pub(super) async fn prepare(
         &self,
         namespace: &Namespace,
         request: &Request,
+        patience: Patience,
     ) -> Result<Preparation, EngineError> {
         let last = request.previous_interaction_id.as_deref();
-        let (mut steps, mut memory) = self.history(&request.owner, last).await?;
+        let (mut steps, mut memory) = self.history(&request.owner, last, patience).await?;
         if let Some(call) = calls::unknown(&steps, &request.input) {
             return Err(EngineError::UnknownCall(call.to_owned()));
         }
         steps.extend(request.input.iter().cloned());
-        let budget = self.sandbox.budget();
+        let budget = &self.sandbox.budget().of(&request.owner);
         let (files, fetched) =
             files::of_input(&steps, &self.sources, &request.owner, budget).await?;
         memory.add(fetched);
@@ -67,31 +77,37 @@ impl Engine {
         &self,
         owner: &Owner,
         last: Option<&str>,
+        patience: Patience,
     ) -> Result<(Vec<Step>, Share), EngineError> {
-        let mut links = Vec::new();
-        let (mut bytes, mut memory) = (0, Share::default());
+        let (mut ids, mut bytes) = (Vec::new(), 0_usize);
         let mut id = last.map(str::to_owned);
         while let Some(wanted) = id {
-            if links.len() == MAX_CHAIN {
+            if ids.len() == MAX_CHAIN {
                 return Err(EngineError::ChainTooLong);
             }
-            let of_link = self.store.memory_bytes(owner, &wanted).await?;
-            bytes += of_link;
+            let Some((of_link, previous)) = self.store.size(owner, &wanted).await? else {
+                return Err(EngineError::UnknownPrevious(wanted));
+            };
+            bytes = bytes.saturating_add(of_link);
             if bytes > MAX_CONVERSATION_BYTES {
                 return Err(EngineError::ConversationTooLarge);
             }
-            memory.add(self.sandbox.budget().take(of_link).ok_or(EngineError::NoMemory)?);
-            let Some(log) = self.store.find(owner, &wanted).await? else {
-                return Err(EngineError::UnknownPrevious(wanted));
+            ids.push(wanted);
+            id = previous;
+        }
+        let budget = self.sandbox.budget().of(owner);
+        let memory = match patience {
+            Patience::None => budget.take(bytes).ok_or(EngineError::NoMemory)?,
+            Patience::Long => budget.wait_for(bytes).await,
+        };
+        let mut steps = Vec::new();
+        for id in ids.into_iter().rev() {
+            let Some(log) = self.store.find(owner, &id).await? else {
+                return Err(EngineError::UnknownPrevious(id));
             };
             if log.projection().status() == Status::InProgress {
-                return Err(EngineError::PreviousInProgress(wanted));
+                return Err(EngineError::PreviousInProgress(id));
             }
-            id = log.head().previous_interaction_id.clone();
-            links.push(log);
-        }
-        let mut steps = Vec::new();
-        for log in links.into_iter().rev() {
             steps.extend(log.head().input.iter().cloned());
             steps.extend(log.projection().into_steps());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::DropGuard;
 
-use super::prompt::Preparation;
+use super::prompt::{Patience, Preparation};
 use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
@@ -17,7 +17,7 @@ use crate::interaction::{AwaitingModel, InteractionSettings, Step, Turn};
 use crate::journal::JournalHandle;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
-use crate::store::{Head, Log};
+use crate::store::{Head, Log, Owner};
 
 /// How long the start of an interaction waits for the model's first event, so that a refusal can
 /// be the response itself instead of an error in a stream.
@@ -55,9 +55,9 @@ const INPUT_COPIES: usize = 4;
 
 impl Engine {
     /// Memory for an interaction's input while it runs.
-    pub(super) fn reserve(&self, input: &[Step]) -> Result<Share, EngineError> {
+    pub(super) fn reserve(&self, owner: &Owner, input: &[Step]) -> Result<Share, EngineError> {
         let bytes: usize = input.iter().map(Step::memory_bytes).sum();
-        self.sandbox.budget().take(INPUT_COPIES * bytes).ok_or(EngineError::NoMemory)
+        self.sandbox.budget().of(owner).take(INPUT_COPIES * bytes).ok_or(EngineError::NoMemory)
     }
 
     /// Begins an interaction in the default namespace.
@@ -84,10 +84,10 @@ impl Engine {
         };
         let checker = self.formats.of(&request.owner);
         let format = ResponseFormat::from_config(&request.generation_config, checker).await?;
-        let mut prepared = self.prepare(namespace, &request).await?;
+        let mut prepared = self.prepare(namespace, &request, Patience::None).await?;
         if request.background {
             // The share of the request's body ends with the response.
-            prepared.memory.add(self.reserve(&request.input)?);
+            prepared.memory.add(self.reserve(&request.owner, &request.input)?);
         }
         let Preparation { prompt, context, files, .. } = &prepared;
         let uploads = &self.sources.uploads;

@@ -17,7 +17,7 @@ use super::step::{
     Citation, CodeCall, CodeResult, Content, FunctionCall, Media, SearchCall, SearchResult, Step,
 };
 use super::usage::{Tokens, Usage};
-use crate::parse::json;
+use crate::parse::json::{self, JsonSize};
 
 /// An entry of the log. Its position in the log is its number, from 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,6 +234,21 @@ pub enum StepStart {
     SearchResult { call_id: String },
     FunctionCall { id: String, name: String, signature: String },
     Passthrough(Value),
+}
+
+impl Event {
+    /// Number of JSON values and names that it holds, or that its text becomes.
+    pub fn json_values(&self) -> usize {
+        match self {
+            Event::StepStarted { start: StepStart::Passthrough(json), .. }
+            | Event::StepDelta { delta: Delta::Passthrough(json), .. }
+            | Event::UpstreamUsage(json) => JsonSize::of(json).values,
+            Event::StepDelta { delta: Delta::FunctionArguments(text), .. } => {
+                json::values(text.as_bytes())
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// An addition to a step.

@@ -21,35 +21,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "held", include_str!("../../migrations/5_held.sql")),
     (6, "resumed", include_str!("../../migrations/6_resumed.sql")),
     (7, "resumptions", include_str!("../../migrations/7_resumptions.sql")),
+    (8, "memory", include_str!("../../migrations/8_memory.sql")),
 ];
-
-/// SQL for the memory of a column of JSON, see [`memory_bytes`].
-macro_rules! memory_of {
-    ($column:literal) => {
-        concat!(
-            "(3 * octet_length(",
-            $column,
-            ") + CASE WHEN octet_length(",
-            $column,
-            ") > 4096 THEN 140 * (",
-            "4 * octet_length(",
-            $column,
-            ")",
-            " - octet_length(replace(",
-            $column,
-            ", ',', ''))",
-            " - octet_length(replace(",
-            $column,
-            ", ':', ''))",
-            " - octet_length(replace(",
-            $column,
-            ", '[', ''))",
-            " - octet_length(replace(",
-            $column,
-            ", '{', ''))) ELSE 0 END)"
-        )
-    };
-}
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.
 pub async fn check(database: &SqlitePool) -> Result<(), StoreError> {
@@ -199,28 +172,36 @@ pub async fn blobs(
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Estimated memory of an interaction once it is read, without its blobs: three copies of its text, and
-/// seventy bytes for each of two copies of a JSON value. Separators count the values of long rows; short
-/// rows have few. Returns 0 if there is no such interaction.
-pub async fn memory_bytes(
+/// The size of a stored interaction, and the one before it.
+#[derive(Debug)]
+pub struct StoredSize {
+    /// Estimated memory once it is read, without its blobs.
+    pub memory_bytes: u64,
+    pub previous_id: Option<String>,
+}
+
+/// The size of an interaction of this owner. Rows without an estimate are from
+/// older servers.
+pub async fn size(
     database: &SqlitePool,
     owner: &Owner,
     id: &str,
-) -> Result<u64, StoreError> {
-    let row = sqlx::query(concat!(
-        "SELECT ",
-        memory_of!("input"),
-        " + (SELECT coalesce(sum(256 + ",
-        memory_of!("record"),
-        "), 0) FROM events WHERE interaction = interactions.number) \
+) -> Result<Option<StoredSize>, StoreError> {
+    let row = sqlx::query(
+        "SELECT previous_id, coalesce(memory, 30 * octet_length(input)) + \
+           (SELECT coalesce(sum(coalesce(memory, 30 * octet_length(record))), 0) \
+            FROM events WHERE interaction = interactions.number) \
          FROM interactions WHERE id = $1 AND owner = $2",
-    ))
+    )
     .bind(id)
     .bind(owner.name())
     .fetch_optional(database)
     .await?;
-    let bytes = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-    Ok(bytes.unwrap_or(0).cast_unsigned())
+    let size = |row: SqliteRow| {
+        let memory_bytes = row.try_get::<i64, _>(1)?.cast_unsigned();
+        Ok(StoredSize { memory_bytes, previous_id: row.try_get(0)? })
+    };
+    row.map(size).transpose()
 }
 
 /// The log of an interaction that has ended.
@@ -309,6 +290,7 @@ mod tests {
             10_346_191_042_788_490_023,
             3_890_554_758_028_571_484,
             3_078_512_131_249_153_776,
+            4_434_863_352_355_792_305,
         ];
         assert_eq!(begins, wanted);
     }

@@ -18,7 +18,6 @@ mod files;
 mod folder;
 mod load;
 mod log;
-mod owner;
 mod record;
 mod reserve;
 mod room;
@@ -49,10 +48,10 @@ use reserve::Reserve;
 use room::DiskRoom;
 use writer::Writer;
 
+pub use crate::owner::Owner;
 pub use clock::Clock;
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
 pub use log::{Follower, Log, LogEntry};
-pub use owner::Owner;
 pub use record::RecordError;
 
 /// Interactions read at a time when expired ones are deleted.
@@ -381,22 +380,32 @@ impl Store {
         id: &str,
         budget: &Budget,
     ) -> Result<Option<Arc<Log>>, StoreError> {
-        if let Some(log) = self.live_of(Some(owner), id).or_else(|| self.0.shared.find(owner, id)) {
+        if let Some(log) = self.live_of(Some(owner), id) {
             return Ok(Some(log));
         }
-        let memory = budget.take(self.memory_bytes(owner, id).await?);
-        let memory = memory.ok_or(StoreError::NoMemory)?;
+        // Others who read it wait for the first, and need no memory.
+        let mut shared = self.0.shared.of(owner, id).await;
+        if let Some(log) = shared.log() {
+            return Ok(Some(log));
+        }
+        let Some((bytes, _)) = self.size(owner, id).await? else { return Ok(None) };
+        let memory = budget.take(bytes).ok_or(StoreError::NoMemory)?;
         let log = load::log(&self.0.readers, &self.0.blobs, owner, id).await?;
-        Ok(log.map(|log| self.0.shared.add(log.with_memory(memory))))
+        Ok(log.map(|log| shared.set(log.with_memory(memory))))
     }
 
     /// Estimated memory of a stored interaction of this owner while it is in use, with its pictures and
-    /// files.
-    pub async fn memory_bytes(&self, owner: &Owner, id: &str) -> Result<usize, StoreError> {
+    /// files, and the id of the interaction before it.
+    pub async fn size(
+        &self,
+        owner: &Owner,
+        id: &str,
+    ) -> Result<Option<(usize, Option<String>)>, StoreError> {
+        let Some(size) = load::size(&self.0.readers, owner, id).await? else { return Ok(None) };
         let addresses = load::blobs(&self.0.readers, owner, id).await?;
         let blobs = self.0.blobs.bytes(&addresses).await?;
-        let bytes = load::memory_bytes(&self.0.readers, owner, id).await?.saturating_add(blobs);
-        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+        let bytes = size.memory_bytes.saturating_add(blobs);
+        Ok(Some((usize::try_from(bytes).unwrap_or(usize::MAX), size.previous_id)))
     }
 
     /// The log of a running interaction of this owner.
@@ -435,7 +444,6 @@ impl Store {
         let exclusive = self.0.blobs.lock_exclusively().await;
         let unused = self.0.writer.delete(number, live).await?;
         self.live().remove(id);
-        self.0.shared.remove(id);
         self.0.blobs.remove(&exclusive, &unused).await?;
         Ok(true)
     }

@@ -29,6 +29,7 @@ struct InteractionRow<'a> {
     head: &'a Head,
     created_ms: i64,
     input: &'a str,
+    memory: i64,
 }
 
 /// Events of one append.
@@ -40,6 +41,11 @@ struct EventRow<'a> {
     at_ms: i64,
     is_last: bool,
     record: &'a str,
+    memory: i64,
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl<'a> Rows<'a> {
@@ -59,7 +65,9 @@ impl<'a> Rows<'a> {
         if let Some(input) = &append.input {
             let created_ms = append.log.created().as_millisecond();
             let head = append.log.head();
-            self.interactions.push(InteractionRow { number: interaction, head, created_ms, input });
+            let memory = signed(append.memory.input_bytes);
+            let row = InteractionRow { number: interaction, head, created_ms, input, memory };
+            self.interactions.push(row);
         }
         let first = disk.rows.fetch_add(append.entries.len(), Ordering::Relaxed);
         self.events.extend(append.entries.last().map(|last| EventRow {
@@ -68,6 +76,7 @@ impl<'a> Rows<'a> {
             at_ms: last.at.as_millisecond(),
             is_last: is_last(&last.event),
             record: &append.record,
+            memory: signed(append.memory.events_bytes),
         }));
         self.uses.extend(append.blobs.iter().map(|address| (address.as_str(), interaction)));
     }
@@ -96,7 +105,7 @@ impl<'a> Rows<'a> {
         for rows in self.interactions.chunks(STATEMENT_ROWS) {
             query.push(
                 "; INSERT INTO interactions \
-                 (number, id, model, previous_id, created_ms, input, orders, owner) ",
+                 (number, id, model, previous_id, created_ms, input, orders, owner, memory) ",
             );
             query.push_values(rows, |mut row, interaction| {
                 row.push_bind(interaction.number)
@@ -106,17 +115,21 @@ impl<'a> Rows<'a> {
                     .push_bind(interaction.created_ms)
                     .push_bind(interaction.input)
                     .push_bind(interaction.head.resume_state.as_deref())
-                    .push_bind(interaction.head.owner.name());
+                    .push_bind(interaction.head.owner.name())
+                    .push_bind(interaction.memory);
             });
         }
         for rows in self.events.chunks(STATEMENT_ROWS) {
-            query.push("; INSERT INTO events (interaction, number, at_ms, is_last, record) ");
+            query.push(
+                "; INSERT INTO events (interaction, number, at_ms, is_last, record, memory) ",
+            );
             query.push_values(rows, |mut row, event| {
                 row.push_bind(event.interaction)
                     .push_bind(event.number)
                     .push_bind(event.at_ms)
                     .push_bind(event.is_last)
-                    .push_bind(event.record);
+                    .push_bind(event.record)
+                    .push_bind(event.memory);
             });
         }
         for rows in self.uses.chunks(STATEMENT_ROWS) {

@@ -417,6 +417,8 @@ async fn older_interactions_without_an_owner_get_the_default_owner() {
         "ALTER TABLE interactions DROP COLUMN owner",
         "ALTER TABLE uploads DROP COLUMN held",
         "ALTER TABLE interactions DROP COLUMN resumes",
+        "ALTER TABLE interactions DROP COLUMN memory",
+        "ALTER TABLE events DROP COLUMN memory",
         "DELETE FROM _sqlx_migrations WHERE version >= 4",
     ] {
         sqlx::query(statement).execute(&store.0.readers).await.expect("the folder is ours");

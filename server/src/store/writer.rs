@@ -61,10 +61,19 @@ pub struct Append {
     pub entries: Vec<LogEntry>,
     /// JSON of the entries' events.
     pub record: String,
+    /// For the rows of the interaction and of the events.
+    pub memory: RowMemory,
     /// Addresses of the blobs that the events refer to.
     pub blobs: Vec<String>,
     /// Prevents the removal of the blobs until a row refers to them.
     pub pin: Option<Pin>,
+}
+
+/// Estimated memory of the content of rows, once they are read.
+#[derive(Debug, Clone, Copy)]
+pub struct RowMemory {
+    pub input_bytes: usize,
+    pub events_bytes: usize,
 }
 
 impl Append {

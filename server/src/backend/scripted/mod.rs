@@ -60,8 +60,6 @@ const HEAVY_AT_A_TIME: usize = 4;
 const HEAVY_OF_OWNER: usize = 2;
 /// Conversations with more text are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
-/// Assumed size of a function result.
-const RESULT_BYTES: usize = 256;
 
 /// The JSON Schema of a scenario file.
 pub static SCHEMA: LazyLock<String> = LazyLock::new(|| {
@@ -261,7 +259,12 @@ fn warn_of_templates(matched: &matcher::Matched<'_>, journal: &JournalHandle) {
 
 /// Whether matching the patterns of scenarios with the conversation may take long.
 fn is_long(prompt: &Prompt) -> bool {
-    let bytes = |step: &Step| match step {
+    prompt.steps.iter().map(text_bytes).sum::<usize>() > LONG_BYTES
+}
+
+/// Without media, which are not matched.
+fn text_bytes(step: &Step) -> usize {
+    match step {
         Step::UserInput(contents) | Step::ModelOutput(contents) => {
             let texts = contents.iter().map(|content| match content {
                 Content::Text { text, .. } => text.len(),
@@ -269,10 +272,8 @@ fn is_long(prompt: &Prompt) -> bool {
             });
             texts.sum()
         }
-        Step::FunctionResult(_) => RESULT_BYTES,
-        _ => 0,
-    };
-    prompt.steps.iter().map(bytes).sum::<usize>() > LONG_BYTES
+        step => step.memory_bytes(),
+    }
 }
 
 /// The faults that a script requests for its answer.

@@ -318,14 +318,25 @@ pub async fn run_turn(
 fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
     let lines = async_stream::try_stream! {
         let mut bytes = std::pin::pin!(bytes);
-        let (mut all, mut lines, mut line) = (0, 0, Vec::new());
+        let (mut all, mut lines, mut line, mut after_return) = (0, 0, Vec::new(), false);
+        let is_end = |byte| matches!(byte, b'\n' | b'\r');
         while let Some(piece) = bytes.next().await {
             let piece = piece?;
             all += piece.len();
-            for part in piece.split_inclusive(|byte| *byte == b'\n') {
-                line.extend_from_slice(part);
-                if part.ends_with(b"\n") {
+            for part in piece.split_inclusive(|byte| is_end(*byte)) {
+                // `\r\n` is one end of a line, and may be split.
+                if std::mem::take(&mut after_return) && part == b"\n" {
+                    continue;
+                }
+                let (text, end) = match part.split_last() {
+                    Some((end, text)) if is_end(*end) => (text, Some(*end)),
+                    _ => (part, None),
+                };
+                line.extend_from_slice(text);
+                if let Some(end) = end {
+                    after_return = end == b'\r';
                     lines += 1;
+                    line.push(b'\n');
                     yield Bytes::from(std::mem::take(&mut line));
                     // Lines without an event, such as comments, do not return to the caller.
                     tokio::task::consume_budget().await;

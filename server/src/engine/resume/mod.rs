@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::prompt::Patience;
 use super::response_format::ResponseFormat;
 use super::run::Run;
 use super::run::steps::OpenStep;
@@ -122,9 +123,9 @@ impl Engine {
         let (namespace, request) = state::decode(log.head())?;
         let checker = self.formats.of(&request.owner);
         let format = ResponseFormat::accepted(&request.generation_config, checker);
-        let mut prepared = self.prepare(&namespace, &request).await?;
+        let mut prepared = self.prepare(&namespace, &request, Patience::Long).await?;
         // Without a share it runs all the same: it is in memory already.
-        prepared.memory.add(self.reserve(&request.input).unwrap_or_default());
+        prepared.memory.add(self.reserve(&request.owner, &request.input).unwrap_or_default());
         // Disabled, because output from before the restart would be missing.
         prepared.context.extensions = RecordingSession::default().into_extensions();
         prepared.context.journal.began(&log.head().id);

@@ -23,9 +23,10 @@ impl From<WireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        match error.unwritable() {
-            Some(why) => ApiError::new(Code::Unavailable, why),
-            None => ApiError::internal(error),
+        match (&error, error.unwritable()) {
+            (StoreError::NoMemory, _) => ApiError::no_memory(),
+            (_, Some(why)) => ApiError::new(Code::Unavailable, why),
+            (_, None) => ApiError::internal(error),
         }
     }
 }

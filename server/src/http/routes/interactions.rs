@@ -205,7 +205,7 @@ pub async fn delete(
 
 async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> {
     well_formed(id)?;
-    let log = app.store.read(owner, id, app.sandbox.budget()).await?;
+    let log = app.store.read(owner, id, &app.sandbox.budget().of(owner)).await?;
     log.ok_or_else(|| ApiError::no_interaction(id))
 }
 
@@ -222,7 +222,7 @@ fn well_formed(id: &str) -> Result<(), ApiError> {
 
 /// A complete interaction with its images and files.
 async fn whole(app: &App, log: Arc<Log>, show: Show) -> Result<Response, ApiError> {
-    let budget = app.sandbox.budget().clone();
+    let budget = app.sandbox.budget().of(&log.head().owner);
     let is_large = log.is_large();
     let make = move || {
         pieces::answer(&budget, || {

@@ -266,7 +266,7 @@ async fn whole(
     let entries = log.entries_from(0);
     let end = entries.last().and_then(|entry| AnswerEnd::of(&entry.event));
     let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
-    pieces::answer(app.sandbox.budget(), || {
+    pieces::answer(&app.sandbox.budget().of(&log.head().owner), || {
         let mut parts = PartEncoder::new(thoughts);
         let mut grounding = Grounding::default();
         let mut found: Vec<Value> = Vec::new();

@@ -10,12 +10,19 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::blobs::BlobStore;
-use super::writer::{Append, Writer, Written};
+use super::writer::{Append, RowMemory, Writer, Written};
 use super::{Head, Inner, Persistence, StoreError, record};
 use crate::budget::Share;
 use crate::interaction::{Event, InteractionSettings, Projection, UsageEstimate};
+use crate::parse::json;
 
 pub use shared::SharedLogs;
+
+/// Estimates of the memory that a stored interaction needs once it is read: it has events, steps and the
+/// conversation of the next one.
+const TEXT_COPIES: usize = 3;
+const BYTES_PER_VALUE: usize = 300;
+const BYTES_PER_EVENT: usize = 256;
 
 /// A log with more memory or more entries is large.
 const LARGE_BYTES: usize = 4 << 20;
@@ -197,6 +204,8 @@ impl Log {
             return Ok(None);
         };
         let mut blobs = record::Blobs::default();
+        let row_bytes =
+            |text: &str, values: usize| TEXT_COPIES * text.len() + BYTES_PER_VALUE * values;
         let record = record::of_events(entries.iter().map(|entry| &entry.event), &mut blobs);
         let input = is_first.then(|| record::of_steps(&self.head.input, &mut blobs));
         let mut put = disk.blobs.put(&blobs).await;
@@ -210,8 +219,15 @@ impl Log {
                 self.fail(error);
             }
         })?;
-        let append =
-            Append { log: Arc::clone(self), input, entries, record, blobs: blobs.addresses(), pin };
+        let values = entries.iter().map(|entry| entry.event.json_values()).sum::<usize>();
+        let memory = RowMemory {
+            input_bytes: input
+                .as_deref()
+                .map_or(0, |input| row_bytes(input, json::values(input.as_bytes()))),
+            events_bytes: row_bytes(&record, values) + BYTES_PER_EVENT * entries.len(),
+        };
+        let blobs = blobs.addresses();
+        let append = Append { log: Arc::clone(self), input, entries, record, memory, blobs, pin };
         let written = disk.writer.append(append).await?;
         // Only now: if the caller drops this future while the writer's queue is full, nothing was stored.
         self.begun.store(true, Ordering::Relaxed);

@@ -27,7 +27,9 @@ async fn hostile_templates_neither_stop_nor_fill_the_server() {
     let products = "{{ (input * 1600000) == 1 }}".repeat(500);
     let loops = "{% set s = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' * 800000 %}\
                  {% for i in range(20000) %}{% set t = s ~ s %}{% endfor %}done";
-    for text in [&constants, &products, loops] {
+    // Operators that are words, and have large operands.
+    let words = "{{ 99999 in range(100000) }}".repeat(3000);
+    for text in [&constants, &products, loops, &words] {
         let added =
             while_healthy(&subject, "/x/scenarios", scenarios(text).to_string().into_bytes()).await;
         assert_eq!(added.status, 200, "{}", added.body);

@@ -138,16 +138,19 @@ pub fn check_nesting(source: &str) -> Result<(), TooMuch> {
 
 /// Checks that no value of the template can become too large with these variables. Without
 /// variables, only constants are checked.
-///
-/// Returns the bytes that its operators read and write together, or `None` if it has a loop.
-pub fn check(source: &str, names: Option<&Value>) -> Result<Option<u64>, TooMuch> {
-    let Ok(Stmt::Template(template)) = parse(source, "", syntax()) else {
-        return Ok(Some(0)); // the compiler reports the error
-    };
-    let mut reader =
-        TemplateReader { names, known: HashMap::new(), work: Cell::new(0), has_loop: false };
-    reader.all(&template.children)?;
-    Ok((!reader.has_loop).then_some(reader.work.get()))
+pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
+    TemplateReader::new(names, u64::MAX).read(source)
+}
+
+/// Whether a template has no loop, and its operators read and write at most this many bytes together.
+/// Stops as soon as they do not. A template with little work is also checked.
+pub fn has_little_work(source: &str, names: &Value, most_bytes: u64) -> Result<bool, TooMuch> {
+    let mut reader = TemplateReader::new(Some(names), most_bytes);
+    match reader.read(source) {
+        Err(_) if reader.has_much_work() => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    }
 }
 
 struct TemplateReader<'n, 's> {
@@ -156,10 +159,27 @@ struct TemplateReader<'n, 's> {
     known: HashMap<&'s str, Extent>,
     /// Bytes of all operands and results so far.
     work: Cell<u64>,
+    most_work: u64,
     has_loop: bool,
 }
 
-impl<'s> TemplateReader<'_, 's> {
+impl<'n, 's> TemplateReader<'n, 's> {
+    fn new(names: Option<&'n Value>, most_work: u64) -> TemplateReader<'n, 's> {
+        let (known, work, has_loop) = (HashMap::new(), Cell::new(0), false);
+        TemplateReader { names, known, work, most_work, has_loop }
+    }
+
+    fn read(&mut self, source: &'s str) -> Result<(), TooMuch> {
+        match parse(source, "", syntax()) {
+            Ok(Stmt::Template(template)) => self.all(&template.children),
+            _ => Ok(()), // the compiler reports the error
+        }
+    }
+
+    fn has_much_work(&self) -> bool {
+        self.work.get() > self.most_work || self.has_loop && self.most_work < u64::MAX
+    }
+
     fn all(&mut self, statements: &[Stmt<'s>]) -> Result<(), TooMuch> {
         statements.iter().try_for_each(|statement| self.statement(statement))
     }
@@ -188,6 +208,7 @@ impl<'s> TemplateReader<'_, 's> {
             }
             Stmt::ForLoop(each) if !each.recursive => {
                 self.has_loop = true;
+                self.stop_at_much_work()?;
                 let extent = self.of(&each.iter)?;
                 self.known.insert("loop", Extent::text(extent.bytes.saturating_mul(3)));
                 let element = Extent { number: None, ..Extent::text(extent.bytes) };
@@ -227,7 +248,13 @@ impl<'s> TemplateReader<'_, 's> {
             )));
         }
         self.work.set(self.work.get().saturating_add(extent.bytes));
+        self.stop_at_much_work()?;
         Ok(extent)
+    }
+
+    fn stop_at_much_work(&self) -> Result<(), TooMuch> {
+        let why = || TooMuch("it is rendered elsewhere".to_owned());
+        if self.has_much_work() { Err(why()) } else { Ok(()) }
     }
 
     fn extent(&self, expression: &Expr<'s>) -> Result<Extent, TooMuch> {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use minijinja::machinery::parse;
+use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use regex::{Captures, Regex, RegexBuilder};
@@ -33,9 +33,6 @@ const MAX_PATTERNS: usize = 100;
 
 /// Maximum total size of the texts that the patterns of one template search.
 const MAX_SEARCHED_BYTES: usize = 64 << 20;
-
-/// A template without these only inserts variables.
-const OPERATORS: [&str; 6] = ["|", "{%", "*", "~", "+", "["];
 
 /// Maximum work of a template that is rendered in this process, as [`extent::check`] estimates it.
 const MAX_WORK_HERE_BYTES: u64 = 4 << 20;
@@ -64,7 +61,9 @@ pub fn syntax() -> SyntaxConfig {
 pub enum Template {
     /// Without template syntax, or `raw`.
     Plain(String),
-    /// With valid syntax.
+    /// Only inserts variables and members of them.
+    Inserts(String),
+    /// Anything else with valid syntax.
     Jinja(String),
 }
 
@@ -77,47 +76,65 @@ impl Template {
         // Not compiled, because the compiler evaluates constants.
         parse(&source, "", syntax())?;
         extent::check(&source, None)?;
-        // Most texts have no template syntax and need no further check.
         let has_holes = ["{{", "{%", "{#"].iter().any(|hole| source.contains(hole));
-        Ok(if has_holes { Template::Jinja(source) } else { Template::Plain(source) })
+        Ok(match has_holes {
+            false => Template::Plain(source),
+            true if inserts_only(&source) => Template::Inserts(source),
+            true => Template::Jinja(source),
+        })
     }
 
     /// Whether the template uses one of these names.
     pub fn uses(&self, names: &[&str]) -> bool {
-        let Template::Jinja(source) = self else { return false };
+        let (Template::Inserts(source) | Template::Jinja(source)) = self else { return false };
         child::identifiers(source).any(|name| names.contains(&name))
     }
 
     /// Whether rendering it may block other requests for too long.
     pub fn is_heavy(&self) -> bool {
-        matches!(self, Template::Jinja(source) if has_operators(source))
+        matches!(self, Template::Jinja(_))
     }
 
     pub fn render(&self, names: &Value) -> Result<String, TemplateError> {
-        let source = match self {
-            Template::Plain(text) => return Ok(text.clone()),
-            Template::Jinja(source) => source,
-        };
-        // The unit tests have no program to start.
-        if cfg!(test) || !has_operators(source) {
-            return render_here(source, names);
-        }
-        match extent::check(source, Some(names))? {
-            Some(work) if work <= MAX_WORK_HERE_BYTES => render_here(source, names),
-            _ => child::render(source, names),
+        match self {
+            Template::Plain(text) => Ok(text.clone()),
+            Template::Inserts(source) => rendered(source, names),
+            // The unit tests have no program to start.
+            Template::Jinja(source) if cfg!(test) => render_here(source, names),
+            Template::Jinja(source) => {
+                if extent::has_little_work(source, names, MAX_WORK_HERE_BYTES)? {
+                    rendered(source, names)
+                } else {
+                    child::render(source, names)
+                }
+            }
         }
     }
 }
 
-fn has_operators(source: &str) -> bool {
-    OPERATORS.iter().any(|sign| source.contains(sign))
+/// Whether all holes of a template are variables or members of them.
+fn inserts_only(source: &str) -> bool {
+    let (mut is_inside, mut wants_name) = (false, false);
+    for token in tokenize(source, false, syntax()) {
+        match token {
+            Ok((Token::TemplateData(_), _)) => {}
+            Ok((Token::VariableStart, _)) => (is_inside, wants_name) = (true, true),
+            Ok((Token::Ident(_), _)) if wants_name => wants_name = false,
+            Ok((Token::Dot, _)) if !wants_name => wants_name = true,
+            Ok((Token::VariableEnd, _)) if !wants_name => is_inside = false,
+            _ => return false,
+        }
+    }
+    !is_inside
 }
 
-/// Renders a template in this process.
+/// Checks a template and renders it in this process.
 fn render_here(source: &str, names: &Value) -> Result<String, TemplateError> {
-    if has_operators(source) {
-        extent::check(source, Some(names))?;
-    }
+    extent::check(source, Some(names))?;
+    rendered(source, names)
+}
+
+fn rendered(source: &str, names: &Value) -> Result<String, TemplateError> {
     let template = JINJA.template_from_str(source)?;
     let mut rendered = Bounded(Vec::new());
     PATTERNS.set(Patterns::default());
@@ -129,7 +146,7 @@ fn render_here(source: &str, names: &Value) -> Result<String, TemplateError> {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Template::Plain(text) | Template::Jinja(text)) = self;
+        let (Template::Plain(text) | Template::Inserts(text) | Template::Jinja(text)) = self;
         write!(f, "{text:?}")
     }
 }
@@ -161,7 +178,7 @@ impl ArgumentTemplate {
     pub fn is_heavy(&self) -> bool {
         fn is_heavy(json: &Json) -> bool {
             match json {
-                Json::String(text) => has_operators(text),
+                Json::String(text) => !inserts_only(text),
                 Json::Array(items) => items.iter().any(is_heavy),
                 Json::Object(fields) => fields.values().any(is_heavy),
                 _ => false,
@@ -350,7 +367,7 @@ mod tests {
 
     use super::*;
 
-    fn rendered(source: &str) -> String {
+    fn result(source: &str) -> String {
         let names = context! {
             stdout => "primes=[2, 3]\nsum=5\n",
             empty => "",
@@ -390,14 +407,36 @@ mod tests {
             ("{% for n in range(3) %}{{ n + 1 }},{% endfor %}", "1,2,3,"),
             ("{{ stdout | regex_replace('([a-z]+)=', '$1: ') }}", "primes: [2, 3]\nsum: 5\n"),
         ] {
-            assert_eq!(rendered(source), expected, "{source}");
+            assert_eq!(result(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn only_variables_and_their_members_are_inserted_without_a_check() {
+        for source in ["", "a {b} {", "{{ stdout }}", "{{a.b.c}} {# x #} {{ d }}"] {
+            assert!(inserts_only(source), "{source}");
+        }
+        for source in [
+            "{{ a in b }}",
+            "{{ a == b }}",
+            "{{ f(a) }}",
+            "{{ a[0] }}",
+            "{{ not a }}",
+            "{{ (a) }}",
+            "{{ 1 }}",
+            "{{ a | trim }}",
+            "{{ a ~ b }}",
+            "{% if a %}{% endif %}",
+            "{{ a",
+        ] {
+            assert!(!inserts_only(source), "{source}");
         }
     }
 
     #[test]
     fn the_single_braces_of_python_are_left_alone() {
         let code = "squares = {n: n * n for n in {1, 2}}\nprint(f'{squares=}')  # {ok}\n";
-        assert_eq!(rendered(code), code);
+        assert_eq!(result(code), code);
     }
 
     #[test]
@@ -467,7 +506,7 @@ mod tests {
             (&"{% if 1 %}".repeat(20_000), "more than 50 statements"),
             (&format!("{{% if 1 %}}{}", "{% elif 1 %}".repeat(20_000)), "more than 50 statements"),
         ] {
-            let rendered = rendered(source);
+            let rendered = result(source);
             assert!(rendered.starts_with("error:") && rendered.contains(expected), "{rendered}");
         }
     }
