@@ -68,6 +68,11 @@ impl Budget {
         self.bytes
     }
 
+    /// The most that can be taken at once.
+    pub fn most(&self) -> usize {
+        if self.own.is_some() { self.bytes / PART_OF_OWNER } else { self.bytes }
+    }
+
     /// Takes the bytes, if they are free.
     pub fn take(&self, bytes: usize) -> Option<Share> {
         if bytes == 0 {
@@ -82,7 +87,7 @@ impl Budget {
         Some(Share { common: Some(take(&self.free)?), own })
     }
 
-    /// Waits until the bytes are free. Takes all bytes of the budget if it has fewer.
+    /// Waits until the bytes are free. Takes the most that can be taken if that is less.
     pub async fn wait_for(&self, bytes: usize) -> Share {
         if bytes == 0 {
             return Share::default();
@@ -90,13 +95,12 @@ impl Budget {
         // The semaphores are never closed.
         let own = match &self.own {
             Some(own) => {
-                let most = self.bytes / PART_OF_OWNER;
-                Arc::clone(own).acquire_many_owned(units(bytes.min(most))).await.ok()
+                Arc::clone(own).acquire_many_owned(units(bytes.min(self.most()))).await.ok()
             }
             None => None,
         };
         let free = Arc::clone(&self.free);
-        Share { common: free.acquire_many_owned(units(bytes.min(self.bytes))).await.ok(), own }
+        Share { common: free.acquire_many_owned(units(bytes.min(self.most()))).await.ok(), own }
     }
 }
 

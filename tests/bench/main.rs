@@ -73,13 +73,12 @@ fn run() -> anyhow::Result<()> {
 
 impl Place {
     fn find() -> anyhow::Result<Place> {
-        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        let variable = |name: &str| std::env::var(name).ok();
         let libraries =
             variable("BELLJAR_LIBRARIES").context("BELLJAR_LIBRARIES is not set: `make bench`")?;
-        let cache = variable("BELLJAR_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("belljar")))
-            .or_else(|| variable("HOME").map(|home| home.join(".cache/belljar")))
+        let cache = server::config::cache_folder(&variable)
             .context("there is no folder for what peers need: set HOME")?;
+        let libraries = PathBuf::from(libraries);
         let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         Ok(Place { libraries, root: root.canonicalize()?, cache })
     }

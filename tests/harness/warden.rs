@@ -148,24 +148,9 @@ impl Drop for Warden {
 
 /// The folder made by `install-libraries`: named by `BELLJAR_LIBRARIES`, or the newest in the cache.
 pub fn libraries() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    if let Some(folder) = variable("BELLJAR_LIBRARIES") {
-        return folder;
-    }
-    let cache = variable("BELLJAR_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("belljar")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache").join("belljar")))
-        .expect("a user has a home");
-    let complete = |folder: PathBuf| {
-        let finished = folder.join(".key").metadata().ok()?.modified().ok()?;
-        Some((finished, folder))
-    };
-    let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-    folders
-        .filter_map(|entry| complete(entry.path()))
-        .max()
-        .map(|(_, folder)| folder)
-        .unwrap_or_else(|| {
-            panic!("no libraries in {}: run sandbox-image/install-libraries first", cache.display())
-        })
+    let variable = |name: &str| std::env::var(name).ok();
+    let named = variable("BELLJAR_LIBRARIES").map(PathBuf::from);
+    named
+        .or_else(|| server::config::installed_libraries(&variable))
+        .expect("there are no libraries: run sandbox-image/install-libraries first")
 }

@@ -61,26 +61,39 @@ impl Environment<'_> {
         Some(data.join("belljar"))
     }
 
-    /// The newest complete folder of `install-libraries`, in its default location.
+    /// See [`installed_libraries`].
     pub fn installed_libraries(&self) -> Option<PathBuf> {
-        let cache = self.folder("BELLJAR_CACHE").or_else(|| {
-            let cache = self.folder("XDG_CACHE_HOME").or_else(|| self.home(".cache"))?;
-            Some(cache.join("belljar"))
-        })?;
-        let complete = |entry: std::fs::DirEntry| {
-            let finished = entry.path().join(".key").metadata().ok()?.modified().ok()?;
-            let named = entry.file_name().to_string_lossy().starts_with("libraries-");
-            named.then(|| (finished, entry.path()))
-        };
-        let found = std::fs::read_dir(cache).ok()?.flatten().filter_map(complete);
-        found.max().map(|(_, folder)| folder)
+        installed_libraries(self.variable)
     }
 
     fn folder(&self, name: &str) -> Option<PathBuf> {
-        (self.variable)(name).map(PathBuf::from).filter(|path| path.is_absolute())
+        folder(self.variable, name)
     }
 
     fn home(&self, below: &str) -> Option<PathBuf> {
         self.folder("HOME").map(|home| home.join(below))
     }
+}
+
+/// The newest complete folder of `install-libraries` in the cache folder.
+pub fn installed_libraries(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let complete = |entry: std::fs::DirEntry| {
+        let finished = entry.path().join(".key").metadata().ok()?.modified().ok()?;
+        let named = entry.file_name().to_string_lossy().starts_with("libraries-");
+        named.then(|| (finished, entry.path()))
+    };
+    let found = std::fs::read_dir(cache_folder(variable)?).ok()?.flatten().filter_map(complete);
+    found.max().map(|(_, folder)| folder)
+}
+
+/// The folder of what the project's scripts install.
+pub fn cache_folder(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    folder(variable, "BELLJAR_CACHE").or_else(|| {
+        let home = || folder(variable, "HOME").map(|home| home.join(".cache"));
+        Some(folder(variable, "XDG_CACHE_HOME").or_else(home)?.join("belljar"))
+    })
+}
+
+fn folder(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<PathBuf> {
+    variable(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }

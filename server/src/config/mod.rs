@@ -46,6 +46,7 @@ use environment::Environment;
 use file::ConfigFile;
 
 pub use crate::parse::units::{size_text, time_text};
+pub use environment::{cache_folder, installed_libraries};
 pub use error::ConfigError;
 pub use flags::{LogFormat, SchemaName};
 pub use help::command;

@@ -17,7 +17,8 @@ pub enum EngineError {
     #[error("the chain of interactions is longer than {MAX_CHAIN}")]
     ChainTooLong,
     #[error(
-        "the earlier interactions of this conversation need more than {} MiB of memory",
+        "the earlier interactions of this conversation need more than {} MiB of memory, or more than \
+         one conversation may have here",
         MAX_CONVERSATION_BYTES >> 20
     )]
     ConversationTooLarge,

@@ -53,8 +53,8 @@ const RESUMED_OF_OWNER: usize = 8;
 const MAX_BACKGROUND: usize = 1000;
 /// Maximum number of interactions in one chain.
 const MAX_CHAIN: usize = 1000;
-/// Maximum memory of the earlier interactions of a chain, so that no conversation takes all of the budget.
-const MAX_CONVERSATION_BYTES: usize = 1 << 30;
+/// Maximum memory of the earlier interactions of a chain, without pictures and files: each turn copies it.
+const MAX_CONVERSATION_BYTES: usize = 256 << 20;
 
 /// Runs interactions.
 #[derive(Debug)]

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use super::input::{calls, files};
 use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
+use tokio::task::spawn_blocking;
+
 use crate::backend::{Prompt, RequestContext};
 use crate::budget::Share;
-use crate::interaction::{Status, Step};
+use crate::interaction::Step;
 use crate::journal::RequestSummary;
 use crate::namespace::Namespace;
 use crate::recording::RecordingSession;
 use crate::store::Owner;
 use crate::trace;
+
+/// Conversations of this size are copied on a blocking thread.
+const LARGE_BYTES: usize = 4 << 20;
 
 /// What an interaction begins with.
 #[derive(Debug)]
@@ -79,38 +84,51 @@ impl Engine {
         last: Option<&str>,
         patience: Patience,
     ) -> Result<(Vec<Step>, Share), EngineError> {
-        let (mut ids, mut bytes) = (Vec::new(), 0_usize);
+        let budget = self.sandbox.budget().of(owner);
+        let (mut ids, mut rows, mut blobs) = (Vec::new(), 0_usize, 0_usize);
         let mut id = last.map(str::to_owned);
         while let Some(wanted) = id {
             if ids.len() == MAX_CHAIN {
                 return Err(EngineError::ChainTooLong);
             }
-            let Some((of_link, previous)) = self.store.size(owner, &wanted).await? else {
+            let Some(size) = self.store.size(owner, &wanted).await? else {
                 return Err(EngineError::UnknownPrevious(wanted));
             };
-            bytes = bytes.saturating_add(of_link);
-            if bytes > MAX_CONVERSATION_BYTES {
+            rows = rows.saturating_add(size.row_bytes);
+            blobs = blobs.saturating_add(size.blob_bytes);
+            if rows > MAX_CONVERSATION_BYTES || rows.saturating_add(blobs) > budget.most() {
                 return Err(EngineError::ConversationTooLarge);
             }
             ids.push(wanted);
-            id = previous;
+            id = size.previous_id;
         }
-        let budget = self.sandbox.budget().of(owner);
         let memory = match patience {
-            Patience::None => budget.take(bytes).ok_or(EngineError::NoMemory)?,
-            Patience::Long => budget.wait_for(bytes).await,
+            Patience::None => budget.take(rows + blobs).ok_or(EngineError::NoMemory)?,
+            Patience::Long => budget.wait_for(rows + blobs).await,
         };
-        let mut steps = Vec::new();
+        let mut links = Vec::new();
         for id in ids.into_iter().rev() {
             let Some(log) = self.store.find(owner, &id).await? else {
                 return Err(EngineError::UnknownPrevious(id));
             };
-            if log.projection().status() == Status::InProgress {
+            if !log.has_ended() {
                 return Err(EngineError::PreviousInProgress(id));
             }
-            steps.extend(log.head().input.iter().cloned());
-            steps.extend(log.projection().into_steps());
+            links.push(log);
         }
+        let steps = move || {
+            let steps = links.into_iter().map(|log| {
+                let input = log.head().input.clone();
+                input.into_iter().chain(log.projection().into_steps()).collect::<Vec<_>>()
+            });
+            steps.flatten().collect()
+        };
+        // Copies of much JSON take a while.
+        let steps = if rows > LARGE_BYTES {
+            spawn_blocking(steps).await.map_err(|_| EngineError::Stopping)?
+        } else {
+            steps()
+        };
         Ok((steps, memory))
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqlStr};
+use tokio::task::spawn_blocking;
 
 use super::blobs::BlobStore;
 use super::log::{Log, LogEntry};
@@ -47,6 +48,9 @@ pub async fn migrate(database: &SqlitePool) -> Result<(), StoreError> {
     let migrator = Migrator::with_migrations(migrations.collect());
     Ok(migrator.run(database).await?)
 }
+
+/// Longer rows are parsed on a blocking thread.
+const INLINE_BYTES: usize = 256 << 10;
 
 /// An interaction read from the disk.
 #[derive(Debug)]
@@ -175,8 +179,10 @@ pub async fn blobs(
 /// The size of a stored interaction, and the one before it.
 #[derive(Debug)]
 pub struct StoredSize {
-    /// Estimated memory once it is read, without its blobs.
-    pub memory_bytes: u64,
+    /// Estimated memory of its rows once they are read.
+    pub row_bytes: usize,
+    /// Of its pictures and files.
+    pub blob_bytes: usize,
     pub previous_id: Option<String>,
 }
 
@@ -184,6 +190,7 @@ pub struct StoredSize {
 /// older servers.
 pub async fn size(
     database: &SqlitePool,
+    stored: &BlobStore,
     owner: &Owner,
     id: &str,
 ) -> Result<Option<StoredSize>, StoreError> {
@@ -197,11 +204,13 @@ pub async fn size(
     .bind(owner.name())
     .fetch_optional(database)
     .await?;
-    let size = |row: SqliteRow| {
-        let memory_bytes = row.try_get::<i64, _>(1)?.cast_unsigned();
-        Ok(StoredSize { memory_bytes, previous_id: row.try_get(0)? })
-    };
-    row.map(size).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let blob_bytes = stored.bytes(&blobs(database, owner, id).await?).await?;
+    Ok(Some(StoredSize {
+        row_bytes: usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(usize::MAX),
+        blob_bytes: usize::try_from(blob_bytes).unwrap_or(usize::MAX),
+        previous_id: row.try_get(0)?,
+    }))
 }
 
 /// The log of an interaction that has ended.
@@ -246,21 +255,42 @@ async fn read(
     let addresses = addresses.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let blobs = blobs.get(addresses).await?;
 
+    let id = id.to_owned();
+    let bytes = text_bytes(&row, "input")?
+        + events.iter().map(|row| text_bytes(row, "record")).sum::<Result<usize, _>>()?;
+    let parse = move || parsed(id, &row, &events, &blobs);
+    if bytes <= INLINE_BYTES {
+        return parse().map(Some);
+    }
+    spawn_blocking(parse).await.map_err(|_| StoreError::Closed)?.map(Some)
+}
+
+fn text_bytes(row: &SqliteRow, column: &str) -> Result<usize, StoreError> {
+    Ok(row.try_get::<&str, _>(column)?.len())
+}
+
+fn parsed(
+    id: String,
+    row: &SqliteRow,
+    events: &[SqliteRow],
+    blobs: &record::Blobs,
+) -> Result<Read, StoreError> {
     let head = Head {
-        id: id.to_owned(),
+        id,
         model: row.try_get("model")?,
         previous_interaction_id: row.try_get("previous_id")?,
-        input: record::steps(row.try_get("input")?, &blobs)?,
+        input: record::steps(row.try_get("input")?, blobs)?,
         resume_state: row.try_get("orders")?,
         owner: Owner::named(row.try_get("owner")?),
     };
     let mut entries = Vec::new();
-    for row in &events {
+    for row in events {
         let at = time(row, "at_ms")?;
-        let events = record::events(row.try_get("record")?, &blobs)?;
+        let events = record::events(row.try_get("record")?, blobs)?;
         entries.extend(events.into_iter().map(|event| LogEntry { at, event }));
     }
-    Ok(Some(Read { number, head, created: time(&row, "created_ms")?, entries }))
+    let (number, created) = (row.try_get("number")?, time(row, "created_ms")?);
+    Ok(Read { number, head, created, entries })
 }
 
 pub fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {

@@ -51,6 +51,7 @@ use writer::Writer;
 pub use crate::owner::Owner;
 pub use clock::Clock;
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
+pub use load::StoredSize;
 pub use log::{Follower, Log, LogEntry};
 pub use record::RecordError;
 
@@ -388,24 +389,17 @@ impl Store {
         if let Some(log) = shared.log() {
             return Ok(Some(log));
         }
-        let Some((bytes, _)) = self.size(owner, id).await? else { return Ok(None) };
+        let Some(size) = self.size(owner, id).await? else { return Ok(None) };
+        // What needs more than there is, can still be read alone.
+        let bytes = size.row_bytes.saturating_add(size.blob_bytes).min(budget.most());
         let memory = budget.take(bytes).ok_or(StoreError::NoMemory)?;
         let log = load::log(&self.0.readers, &self.0.blobs, owner, id).await?;
         Ok(log.map(|log| shared.set(log.with_memory(memory))))
     }
 
-    /// Estimated memory of a stored interaction of this owner while it is in use, with its pictures and
-    /// files, and the id of the interaction before it.
-    pub async fn size(
-        &self,
-        owner: &Owner,
-        id: &str,
-    ) -> Result<Option<(usize, Option<String>)>, StoreError> {
-        let Some(size) = load::size(&self.0.readers, owner, id).await? else { return Ok(None) };
-        let addresses = load::blobs(&self.0.readers, owner, id).await?;
-        let blobs = self.0.blobs.bytes(&addresses).await?;
-        let bytes = size.memory_bytes.saturating_add(blobs);
-        Ok(Some((usize::try_from(bytes).unwrap_or(usize::MAX), size.previous_id)))
+    /// The size of a stored interaction of this owner.
+    pub async fn size(&self, owner: &Owner, id: &str) -> Result<Option<StoredSize>, StoreError> {
+        load::size(&self.0.readers, &self.0.blobs, owner, id).await
     }
 
     /// The log of a running interaction of this owner.

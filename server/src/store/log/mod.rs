@@ -234,6 +234,11 @@ impl Log {
         Ok(Some(written))
     }
 
+    /// Whether it has a last event.
+    pub fn has_ended(&self) -> bool {
+        self.entries().last().is_some_and(|entry| is_last(&entry.event))
+    }
+
     /// The state that the events so far result in.
     pub fn projection(&self) -> Projection {
         Projection::new(self.entries().iter().map(|entry| &entry.event))

@@ -17,23 +17,34 @@ fn ask(input: &str, previous: &Value) -> Value {
 
 /// A request of some bytes loads all interactions before it.
 #[tokio::test]
-async fn a_conversation_beyond_the_memory_budget_is_refused_and_a_shorter_one_is_not() {
-    let server = TestServer::builder().scenarios(SCENARIOS).output_bytes(8 << 20).start().await;
+async fn a_conversation_takes_its_memory_before_it_is_read() {
+    let scenarios = "scenarios: [{ name: slow, when: { input: { contains: slow } }, \
+                     script: [delay: 10m] }, { name: a, script: [text: ok] }]";
+    let server = TestServer::builder().scenarios(scenarios).output_bytes(16 << 20).start().await;
     let long = "x".repeat(1 << 20);
     let mut previous = Value::Null;
-    for _ in 0..2 {
-        let answer = server.create(ask(&long, &previous)).await;
-        previous = answer["id"].clone();
-    }
     for _ in 0..3 {
-        // Each is read with three copies.
-        let third = server.create(ask(&long, &previous)).await;
-        let refused = server.post(INTERACTIONS, &ask("?", &third["id"])).await;
-        assert_eq!(refused.status, 503, "{}", refused.body);
-        assert!(refused.message().contains("no memory left"), "{}", refused.message());
-        let path = format!("{INTERACTIONS}/{}", third["id"].as_str().expect("it is stored"));
-        assert_eq!(server.get(&path).await.status, 200);
+        previous = server.create(ask(&long, &previous)).await["id"].clone();
     }
+    // Each is read with three copies.
+    let mut slow = ask("slow", &previous);
+    slow["background"] = true.into();
+    let slow = server.create(slow).await;
+    let refused = server.post(INTERACTIONS, &ask("?", &previous)).await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert!(refused.message().contains("no memory left"), "{}", refused.message());
+    let path = format!("{INTERACTIONS}/{}", slow["id"].as_str().expect("it is stored"));
+    assert_eq!(server.post(&format!("{path}/cancel"), &json!({})).await.status, 200);
+    server.create(ask("?", &previous)).await;
+
+    for _ in 0..3 {
+        previous = server.create(ask(&long, &previous)).await["id"].clone();
+    }
+    let refused = server.post(INTERACTIONS, &ask("?", &previous)).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.message().contains("need more than"), "{}", refused.message());
+    let path = format!("{INTERACTIONS}/{}", previous.as_str().expect("it is stored"));
+    assert_eq!(server.get(&path).await.status, 200, "each alone can be read");
 }
 
 /// The share of the request's body ended with the response, and the input stayed.

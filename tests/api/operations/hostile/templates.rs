@@ -90,6 +90,10 @@ async fn a_template_gives_the_same_text_and_the_same_error_in_a_child() {
         ),
         ("{% for n in [1] %}{{ stdout }}{% endfor %}", Err("undefined value")),
         (
+            "{% for n in [1] %}{{ files }}{{ results }}{{ function_results }}{% endfor %}",
+            Ok("[][][]"),
+        ),
+        (
             "{% for n in range(90000) %}{{ n + n }}{% endfor %}",
             Err("more than 100000 instructions"),
         ),

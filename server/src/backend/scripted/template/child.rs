@@ -19,6 +19,8 @@ pub const ARGUMENT: &str = "render-template";
 /// A byte may be escaped to six.
 const MAX_OUTPUT_BYTES: u64 = 6 * MAX_RENDERED_BYTES as u64 + 1000;
 
+/// Variables with JSON of the client.
+const FUNCTION_RESULT: &str = "function_result";
 /// How long the children of one answer may take together.
 const TIME_OF_ANSWER: Duration = Duration::from_secs(20);
 
@@ -76,10 +78,26 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> std::io::Result<()> {
-    let RenderTask::<String, Json> { source, names } =
+    let RenderTask::<String, serde_json::Map<String, Json>> { source, names } =
         serde_json::from_reader(std::io::stdin().lock())?;
-    let names = Value::from(Serde(names));
+    // As the server makes them, so that they are printed in the same order.
+    let names = names.into_iter().map(|(name, value)| match name.starts_with(FUNCTION_RESULT) {
+        true => (name, Value::from(Serde(value))),
+        false => (name, variable(value)),
+    });
+    let names = Value::from_pairs(names);
     let rendered = render_here(&source, &names).map_err(|error| error.to_string());
     serde_json::to_writer(std::io::stdout().lock(), &rendered)?;
     Ok(())
+}
+
+/// A variable that is no JSON of the client.
+fn variable(json: Json) -> Value {
+    match json {
+        Json::Array(items) => items.into_iter().map(variable).collect(),
+        Json::Object(fields) => {
+            Value::from_pairs(fields.into_iter().map(|(name, value)| (name, variable(value))))
+        }
+        scalar => Value::from(Serde(scalar)),
+    }
 }
