@@ -25,7 +25,7 @@ impl Engine {
         format: Option<ResponseFormat>,
     ) -> Run {
         let Preparation { prompt, context, files, memory } = prepared;
-        let owner = log.head().owner.clone();
+        let budget = self.sandbox.budget().of(&log.head().owner);
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
@@ -35,11 +35,11 @@ impl Engine {
             prompt,
             context,
             steps,
-            code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads),
+            code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads, budget.clone()),
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),
-            generated: Generated::new(self.sandbox.budget().of(&owner)),
+            generated: Generated::new(budget),
             _history: memory,
         }
     }

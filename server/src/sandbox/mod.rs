@@ -239,6 +239,13 @@ struct Opening {
 }
 
 impl CellClient {
+    /// Takes the memory of outputs from this part of the budget.
+    #[must_use]
+    pub fn charged_to(mut self, budget: Budget) -> CellClient {
+        self.budget = budget;
+        self
+    }
+
     /// Puts a file into the work directory.
     pub async fn put(&mut self, name: &str, content: &Bytes) -> Result<(), SandboxError> {
         self.connection.send(&WardenRequest::PutFile { name: name.to_owned() }, content).await?;

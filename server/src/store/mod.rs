@@ -438,6 +438,7 @@ impl Store {
         let exclusive = self.0.blobs.lock_exclusively().await;
         let unused = self.0.writer.delete(number, live).await?;
         self.live().remove(id);
+        self.0.shared.remove(id);
         self.0.blobs.remove(&exclusive, &unused).await?;
         Ok(true)
     }

@@ -51,6 +51,21 @@ async fn a_stream_can_be_resumed_after_any_event() {
     }
 }
 
+/// Readers share one copy of an interaction.
+#[tokio::test]
+async fn a_deleted_interaction_is_gone_for_new_readers() {
+    let text = "x".repeat(2_000_000);
+    let scenarios = format!("scenarios: [{{ name: a, script: [text: {text}] }}]");
+    let server = TestServer::start(&scenarios).await;
+    let answer = server.create(json!({"model": "m", "input": "?"})).await;
+    let path = format!("/v1beta/interactions/{}", answer["id"].as_str().expect("it is stored"));
+    let reader = server.request("GET", &format!("{path}?stream=true")).send().await;
+    let reader = reader.expect("the server answers");
+    assert_eq!(server.delete(&path).await.status, 200);
+    assert_eq!(server.get(&path).await.status, 404);
+    assert!(reader.text().await.expect("it ends").contains("interaction.completed"));
+}
+
 #[tokio::test]
 async fn a_second_reader_may_join_while_it_runs() {
     let server = TestServer::start("").await;

@@ -337,7 +337,11 @@ fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'stati
                     after_return = end == b'\r';
                     lines += 1;
                     line.push(b'\n');
-                    yield Bytes::from(std::mem::take(&mut line));
+                    let line = std::mem::take(&mut line);
+                    // The parser copies the other fields, such as the id, with each event.
+                    if line == b"\n" || line.starts_with(b"data") {
+                        yield Bytes::from(line);
+                    }
                     // Lines without an event, such as comments, do not return to the caller.
                     tokio::task::consume_budget().await;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::RunError;
 use super::report::RunReport;
-use crate::budget::Share;
+use crate::budget::{Budget, Share};
 use crate::engine::input::files::{FileData, LoadedFile};
 use crate::interaction::CodeResult;
 use crate::sandbox::{Again, CellClient, Expected, RunOutput, Sandbox};
@@ -17,6 +17,8 @@ pub struct CodeRunner {
     pub files: Vec<LoadedFile>,
     /// The uploaded files on disk.
     pub uploads: Files,
+    /// For outputs, and for files while they are read.
+    budget: Budget,
     /// Opened for the first code and kept for later code, so that variables and files persist.
     cell: Option<CellClient>,
     /// Reserve the memory of all outputs, which the log holds.
@@ -26,11 +28,17 @@ pub struct CodeRunner {
 }
 
 impl CodeRunner {
-    pub fn new(sandbox: Arc<Sandbox>, files: Vec<LoadedFile>, uploads: Files) -> CodeRunner {
+    pub fn new(
+        sandbox: Arc<Sandbox>,
+        files: Vec<LoadedFile>,
+        uploads: Files,
+        budget: Budget,
+    ) -> CodeRunner {
         CodeRunner {
             sandbox,
             files,
             uploads,
+            budget,
             cell: None,
             shares: Vec::new(),
             earlier_runs: Vec::new(),
@@ -105,11 +113,12 @@ impl CodeRunner {
                 in_memory.push((file.about.name.as_str(), content));
             }
         }
-        let mut cell = self.sandbox.open(Expected::First(code), in_memory).await?;
+        let cell = self.sandbox.open(Expected::First(code), in_memory).await?;
+        let mut cell = cell.charged_to(self.budget.clone());
         for file in &self.files {
             if let FileData::OnDisk(stored) = &file.content {
                 let bytes = usize::try_from(stored.bytes).unwrap_or(usize::MAX);
-                let _memory = self.sandbox.budget().take(bytes).ok_or(RunError::NoMemory)?;
+                let _memory = self.budget.take(bytes).ok_or(RunError::NoMemory)?;
                 let content = self.uploads.content(stored).await?;
                 cell.put(&file.about.name, &content).await?;
             }

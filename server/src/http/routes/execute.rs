@@ -1,6 +1,6 @@
 //! `POST /x/execute`: runs code without a model, for clients with their own agent.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::Response;
 use serde_json::json;
 use strum::VariantNames as _;
@@ -21,6 +21,7 @@ use crate::http::routes::isolation::TIER;
 use crate::http::wire::execute::{self, Execute};
 use crate::interaction;
 use crate::sandbox::{Again, Expected};
+use crate::store::Owner;
 use crate::trace;
 
 static BODY: RequestBody = RequestBody {
@@ -78,9 +79,11 @@ pub fn routes() -> Vec<Route> {
 /// future and the cell are dropped.
 pub async fn execute(
     State(app): State<App>,
+    Extension(owner): Extension<Owner>,
     _: Parameters,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
+    let budget = app.sandbox.budget().of(&owner);
     let Execute { code, files, timeout } = aside(body, execute::read).await?;
     if app.stopping.is_cancelled() {
         return Err(ApiError::stopping());
@@ -90,7 +93,8 @@ pub async fn execute(
         let mut again = Again::new();
         loop {
             let ran = match app.sandbox.open(Expected::Only(&code), files.clone()).await {
-                Ok(mut cell) => {
+                Ok(cell) => {
+                    let mut cell = cell.charged_to(budget.clone());
                     let ran = cell.run_for_files(&code, timeout).await;
                     ran.map(|output| (cell, output))
                 }
@@ -106,7 +110,7 @@ pub async fn execute(
         app.stopped.run_until_cancelled(running).await.ok_or_else(ApiError::stopping)??;
     trace::answered_by("sandbox");
     trace::ran(!matches!(output.finished.outcome, RunOutcome::Ok));
-    let answer = pieces::answer(app.sandbox.budget(), || Ok(execute::answer(&output).to_string()));
+    let answer = pieces::answer(&budget, || Ok(execute::answer(&output).to_string()));
     // Drops the cell after the response, because ending it uses the same processors.
     tokio::spawn(async move { drop(cell) });
     answer

@@ -30,6 +30,11 @@ impl SharedLogs {
         };
         SharedLog(slot.lock_owned().await)
     }
+
+    /// Hides a deleted log from later readers.
+    pub fn remove(&self, id: &str) {
+        self.0.lock().retain(|(_, known), _| known != id);
+    }
 }
 
 fn is_in_use(slot: &Slot) -> bool {

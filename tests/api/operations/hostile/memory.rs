@@ -1,7 +1,7 @@
 //! Memory of conversations and of what models generate, which all requests share.
 
 use axum::body::Bytes;
-use harness::{TestServer, recorder};
+use harness::{Reply, TestServer, recorder};
 use serde_json::{Value, json};
 use server::backend::gemini::Execution;
 
@@ -86,6 +86,42 @@ async fn fetched_files_stay_within_the_memory_budget() {
     }
 }
 
+/// Outputs were taken from what all owners share.
+#[tokio::test]
+async fn one_key_cannot_take_the_memory_of_another() {
+    let scenarios = "scenarios: [{ name: a, script: [code: \"open('p.png', 'wb').write(b'\\\\x89PNG\\\\r\\\\n\\\\x1a\\\\n' + bytes(3 << 20)) and None\", delay: 10m] }]";
+    let server = TestServer::builder()
+        .scenarios(scenarios)
+        .keys(&["a", "b"])
+        .output_bytes(16 << 20)
+        .start()
+        .await;
+    let ask = async |key: &str| {
+        let request = server.request("POST", INTERACTIONS).header("x-goog-api-key", key);
+        let body = json!({"model": "m", "input": "?", "background": true, "tools": [{"type": "code_execution"}]});
+        let id =
+            Reply::to(request.json(&body)).await.body["id"].as_str().expect("begun").to_owned();
+        // Until its picture is there, or it has failed.
+        loop {
+            let request = server.request("GET", &format!("{INTERACTIONS}/{id}"));
+            let found = Reply::to(request.header("x-goog-api-key", key)).await;
+            let status = found.body["status"].as_str().unwrap_or_default().to_owned();
+            if found.status == 503
+                || status == "failed"
+                || found.body.to_string().contains("image/png")
+            {
+                return (found.status, status);
+            }
+        }
+    };
+    let mut results = Vec::new();
+    for _ in 0..4 {
+        results.push(ask("a").await);
+    }
+    assert!(results.iter().any(|(code, status)| *code == 503 || status == "failed"), "{results:?}");
+    assert_eq!(ask("b").await, (200, "in_progress".to_owned()));
+}
+
 /// Each reader had a copy of its own.
 #[tokio::test]
 async fn readers_of_one_interaction_share_its_memory() {
@@ -140,6 +176,8 @@ async fn a_stream_of_short_lines_is_read_in_time_and_has_a_limit() {
     let comments = Bytes::from([b":\n".repeat(25_000), b":\r".repeat(25_000)].concat());
     let answer = fake::text("Here.");
     let Answer::Stream(mut acts) = answer else { panic!("it is a stream") };
+    // It was copied with each event.
+    acts.insert(0, Act::Send(format!("id: {}\n{}", "a".repeat(4 << 20), "\n".repeat(20_000))));
     acts.insert(0, Act::Send(String::from_utf8(comments.to_vec()).expect("it is text")));
     let fake =
         Fake::start([Answer::Stream(acts), Answer::Stream(vec![Act::Repeat(comments)])]).await;

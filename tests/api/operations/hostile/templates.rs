@@ -49,6 +49,44 @@ async fn hostile_templates_neither_stop_nor_fill_the_server() {
     subject.is_whole(MAX_PEAK_KIB);
 }
 
+/// The template of a failure was rendered on the thread of the request, which waited for the child.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_template_is_rendered_off_the_threads_of_requests() {
+    let subject = Subject::start(&json!({"scenarios": []}));
+    let slow = "{% for i in range(20000) %}{% set t = ('x' * 40000) ~ i %}{% endfor %}done";
+    for part in [
+        json!({"fail": {"status": 429, "message": slow}}),
+        json!({"thought": slow}),
+        json!({"code": slow}),
+        json!({"if_error": [{"text": slow}]}),
+        json!({"search": {"queries": [slow]}}),
+    ] {
+        let script = match part.get("if_error") {
+            Some(_) => json!([{"code": "1 / 0"}, part]),
+            None => json!([part]),
+        };
+        let file = json!({"scenarios": [{"name": "t", "unoffered": true, "script": script}]});
+        let added = subject.post("/x/scenarios", &file).await;
+        assert_eq!(added.status, 200, "{part:.40}: {}", added.body);
+        // Two, as there are at least as many threads.
+        let asked = [0, 1].map(|_| subject.request("POST", INTERACTIONS).body(ask("y")).send());
+        let mut asked = Box::pin(futures_util::future::join_all(asked));
+        let healthy = async {
+            for _ in 0..20 {
+                let within = std::time::Duration::from_secs(2);
+                let health = tokio::time::timeout(within, subject.get("/healthz")).await;
+                assert_eq!(health.expect("it is answered").status, 200, "{part:.40}");
+            }
+        };
+        tokio::select! {
+            () = healthy => {}
+            _ = &mut asked => {}
+        }
+        drop(asked);
+        subject.delete("/x/scenarios").await;
+    }
+}
+
 /// Each string of the arguments had a limit of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_strings_of_one_part_have_a_limit_together() {

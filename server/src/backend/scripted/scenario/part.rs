@@ -56,7 +56,15 @@ impl Part {
             Part::FunctionCall(call) => call.arguments.is_heavy(),
             Part::Search(search) => search.is_heavy(),
             Part::IfError(parts) | Part::IfOk(parts) => parts.iter().any(Part::is_heavy),
-            _ => false,
+            Part::Fail(fail) => fail.message.is_heavy(),
+            // None of them has a template.
+            Part::Delay(_)
+            | Part::Pace(_)
+            | Part::Usage(_)
+            | Part::Finish(_)
+            | Part::Disconnect
+            | Part::Fault(_)
+            | Part::Expect(_) => false,
         }
     }
 }

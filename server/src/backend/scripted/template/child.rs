@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::extent::{self, TooMuch};
 use super::{MAX_RENDERED_BYTES, TemplateError, render_here, syntax};
 use crate::child::{self, ChildError};
 
@@ -24,14 +25,27 @@ const FUNCTION_RESULT: &str = "function_result";
 /// How long the children of one answer may take together.
 const TIME_OF_ANSWER: Duration = Duration::from_secs(20);
 
+/// Maximum work of all templates of one answer in this process, as [`super::extent`] estimates it.
+const WORK_OF_ANSWER_BYTES: u64 = 4 << 20;
+
 thread_local! {
-    /// What is left of it for the answer that this thread renders.
+    /// What is left of both for the answer that this thread renders.
     static TIME_LEFT: Cell<Duration> = const { Cell::new(TIME_OF_ANSWER) };
+    static WORK_LEFT: Cell<u64> = const { Cell::new(WORK_OF_ANSWER_BYTES) };
 }
 
 /// Begins another answer on this thread.
 pub fn begin_answer() {
     TIME_LEFT.set(TIME_OF_ANSWER);
+    WORK_LEFT.set(WORK_OF_ANSWER_BYTES);
+}
+
+/// Whether a template may be rendered in this process.
+pub fn may_render_here(source: &str, names: &Value) -> Result<bool, TooMuch> {
+    let left = WORK_LEFT.get();
+    let work = extent::work_without_loops(source, names, left)?;
+    WORK_LEFT.set(left - work.unwrap_or(left));
+    Ok(work.is_some())
 }
 
 /// The server borrows what it sends.

@@ -142,14 +142,18 @@ pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
     TemplateReader::new(names, u64::MAX).read(source)
 }
 
-/// Whether a template has no loop, and its operators read and write at most this many bytes together.
-/// Stops as soon as they do not. A template with little work is also checked.
-pub fn has_little_work(source: &str, names: &Value, most_bytes: u64) -> Result<bool, TooMuch> {
+/// The bytes that the operators of a template read and write together. `None` if they are more than this, or
+/// if it has a loop: it stops as soon as that is known. A template with less work is also checked.
+pub fn work_without_loops(
+    source: &str,
+    names: &Value,
+    most_bytes: u64,
+) -> Result<Option<u64>, TooMuch> {
     let mut reader = TemplateReader::new(Some(names), most_bytes);
     match reader.read(source) {
-        Err(_) if reader.has_much_work() => Ok(false),
+        Err(_) if reader.has_much_work() => Ok(None),
         Err(error) => Err(error),
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(Some(reader.work.get())),
     }
 }
 
@@ -258,6 +262,13 @@ impl<'n, 's> TemplateReader<'n, 's> {
     }
 
     fn extent(&self, expression: &Expr<'s>) -> Result<Extent, TooMuch> {
+        if let Expr::GetItem(part) = expression
+            && let Some(text) = self.value(&part.expr).as_ref().and_then(Value::as_str)
+        {
+            // Letters are counted from the beginning.
+            self.work.set(self.work.get().saturating_add(text.len() as u64));
+            self.stop_at_much_work()?;
+        }
         if let Some(value) = self.value(expression) {
             return Ok(Extent::of(&value));
         }

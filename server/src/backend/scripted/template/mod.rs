@@ -34,9 +34,6 @@ const MAX_PATTERNS: usize = 100;
 /// Maximum total size of the texts that the patterns of one template search.
 const MAX_SEARCHED_BYTES: usize = 64 << 20;
 
-/// Maximum work of a template that is rendered in this process, as [`extent::check`] estimates it.
-const MAX_WORK_HERE_BYTES: u64 = 4 << 20;
-
 pub static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -102,7 +99,7 @@ impl Template {
             // The unit tests have no program to start.
             Template::Jinja(source) if cfg!(test) => render_here(source, names),
             Template::Jinja(source) => {
-                if extent::has_little_work(source, names, MAX_WORK_HERE_BYTES)? {
+                if child::may_render_here(source, names)? {
                     rendered(source, names)
                 } else {
                     child::render(source, names)
