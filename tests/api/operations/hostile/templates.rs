@@ -29,7 +29,11 @@ async fn hostile_templates_neither_stop_nor_fill_the_server() {
                  {% for i in range(20000) %}{% set t = s ~ s %}{% endfor %}done";
     // Operators that are words, and have large operands.
     let words = "{{ 99999 in range(100000) }}".repeat(3000);
-    for text in [&constants, &products, loops, &words] {
+    // A filter that repeats its argument for each letter.
+    let filters =
+        "{{ ('yyyy' * 5000) | list | select('in', ('y' * 5000) | list) | list | length }}"
+            .repeat(500);
+    for text in [&constants, &products, loops, &words, &filters] {
         let added =
             while_healthy(&subject, "/x/scenarios", scenarios(text).to_string().into_bytes()).await;
         assert_eq!(added.status, 200, "{}", added.body);

@@ -1,4 +1,4 @@
-//! Renders templates in child processes: a template of some lines can take minutes or gigabytes.
+//! Renders templates that are not simple in child processes: some lines can take minutes or gigabytes.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,8 +11,7 @@ use minijinja::value::Serde;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::extent::{self, TooMuch};
-use super::{MAX_RENDERED_BYTES, TemplateError, render_here, syntax};
+use super::{MAX_RENDERED_BYTES, TemplateError, render_here, simple, syntax};
 use crate::child::{self, ChildError};
 
 /// The argument that makes this program a child.
@@ -25,7 +24,7 @@ const FUNCTION_RESULT: &str = "function_result";
 /// How long the children of one answer may take together.
 const TIME_OF_ANSWER: Duration = Duration::from_secs(20);
 
-/// Maximum work of all templates of one answer in this process, as [`super::extent`] estimates it.
+/// Maximum work of all simple templates of one answer.
 const WORK_OF_ANSWER_BYTES: u64 = 4 << 20;
 
 thread_local! {
@@ -41,11 +40,15 @@ pub fn begin_answer() {
 }
 
 /// Whether a template may be rendered in this process.
-pub fn may_render_here(source: &str, names: &Value) -> Result<bool, TooMuch> {
+pub fn may_render_here(source: &str, names: &Value) -> bool {
     let left = WORK_LEFT.get();
-    let work = extent::work_without_loops(source, names, left)?;
-    WORK_LEFT.set(left - work.unwrap_or(left));
-    Ok(work.is_some())
+    match simple::work(source, names).and_then(|work| left.checked_sub(work)) {
+        Some(rest) => {
+            WORK_LEFT.set(rest);
+            true
+        }
+        None => false,
+    }
 }
 
 /// The server borrows what it sends.

@@ -5,7 +5,6 @@
 //! expression gets the maximum number of bytes of its result, computed from the sizes of its
 //! operands. Unknown variables are assumed to be short.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 
 use minijinja::Value;
@@ -139,21 +138,11 @@ pub fn check_nesting(source: &str) -> Result<(), TooMuch> {
 /// Checks that no value of the template can become too large with these variables. Without
 /// variables, only constants are checked.
 pub fn check(source: &str, names: Option<&Value>) -> Result<(), TooMuch> {
-    TemplateReader::new(names, u64::MAX).read(source)
-}
-
-/// The bytes that the operators of a template read and write together. `None` if they are more than this, or
-/// if it has a loop: it stops as soon as that is known. A template with less work is also checked.
-pub fn work_without_loops(
-    source: &str,
-    names: &Value,
-    most_bytes: u64,
-) -> Result<Option<u64>, TooMuch> {
-    let mut reader = TemplateReader::new(Some(names), most_bytes);
-    match reader.read(source) {
-        Err(_) if reader.has_much_work() => Ok(None),
-        Err(error) => Err(error),
-        Ok(()) => Ok(Some(reader.work.get())),
+    match parse(source, "", syntax()) {
+        Ok(Stmt::Template(template)) => {
+            TemplateReader { names, known: HashMap::new() }.all(&template.children)
+        }
+        _ => Ok(()), // the compiler reports the error
     }
 }
 
@@ -161,29 +150,9 @@ struct TemplateReader<'n, 's> {
     names: Option<&'n Value>,
     /// Variables that the template has set.
     known: HashMap<&'s str, Extent>,
-    /// Bytes of all operands and results so far.
-    work: Cell<u64>,
-    most_work: u64,
-    has_loop: bool,
 }
 
-impl<'n, 's> TemplateReader<'n, 's> {
-    fn new(names: Option<&'n Value>, most_work: u64) -> TemplateReader<'n, 's> {
-        let (known, work, has_loop) = (HashMap::new(), Cell::new(0), false);
-        TemplateReader { names, known, work, most_work, has_loop }
-    }
-
-    fn read(&mut self, source: &'s str) -> Result<(), TooMuch> {
-        match parse(source, "", syntax()) {
-            Ok(Stmt::Template(template)) => self.all(&template.children),
-            _ => Ok(()), // the compiler reports the error
-        }
-    }
-
-    fn has_much_work(&self) -> bool {
-        self.work.get() > self.most_work || self.has_loop && self.most_work < u64::MAX
-    }
-
+impl<'s> TemplateReader<'_, 's> {
     fn all(&mut self, statements: &[Stmt<'s>]) -> Result<(), TooMuch> {
         statements.iter().try_for_each(|statement| self.statement(statement))
     }
@@ -211,8 +180,6 @@ impl<'n, 's> TemplateReader<'n, 's> {
                 self.all(&with.body)
             }
             Stmt::ForLoop(each) if !each.recursive => {
-                self.has_loop = true;
-                self.stop_at_much_work()?;
                 let extent = self.of(&each.iter)?;
                 self.known.insert("loop", Extent::text(extent.bytes.saturating_mul(3)));
                 let element = Extent { number: None, ..Extent::text(extent.bytes) };
@@ -251,24 +218,10 @@ impl<'n, 's> TemplateReader<'n, 's> {
                 "a value in it could have more than {MAX_VALUE_BYTES} bytes"
             )));
         }
-        self.work.set(self.work.get().saturating_add(extent.bytes));
-        self.stop_at_much_work()?;
         Ok(extent)
     }
 
-    fn stop_at_much_work(&self) -> Result<(), TooMuch> {
-        let why = || TooMuch("it is rendered elsewhere".to_owned());
-        if self.has_much_work() { Err(why()) } else { Ok(()) }
-    }
-
     fn extent(&self, expression: &Expr<'s>) -> Result<Extent, TooMuch> {
-        if let Expr::GetItem(part) = expression
-            && let Some(text) = self.value(&part.expr).as_ref().and_then(Value::as_str)
-        {
-            // Letters are counted from the beginning.
-            self.work.set(self.work.get().saturating_add(text.len() as u64));
-            self.stop_at_much_work()?;
-        }
         if let Some(value) = self.value(expression) {
             return Ok(Extent::of(&value));
         }

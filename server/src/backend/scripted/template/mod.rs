@@ -3,6 +3,7 @@
 pub mod child;
 pub mod extent;
 pub mod names;
+mod simple;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -99,7 +100,7 @@ impl Template {
             // The unit tests have no program to start.
             Template::Jinja(source) if cfg!(test) => render_here(source, names),
             Template::Jinja(source) => {
-                if child::may_render_here(source, names)? {
+                if child::may_render_here(source, names) {
                     rendered(source, names)
                 } else {
                     child::render(source, names)
