@@ -22,7 +22,7 @@ use super::{
 };
 use crate::chaos::fault::Fault;
 use crate::counts::Counted;
-use crate::interaction::{Content, Failure, FailureDelivery, FailureKind, Step};
+use crate::interaction::{Failure, FailureDelivery, FailureKind, Step};
 use crate::journal::JournalHandle;
 use crate::places::{OwnersPlaces, Places};
 use matching::conversation::{CallNames, Conversation};
@@ -58,7 +58,9 @@ pub use template::names::{NAMES, Unknown, unknown};
 /// owners and of one.
 const HEAVY_AT_A_TIME: usize = 4;
 const HEAVY_OF_OWNER: usize = 2;
-/// Conversations with more text are matched on a blocking thread.
+/// Scenarios that are compared in the time in which a conversation is read once.
+const SCENARIOS_AT_ONCE: usize = 50;
+/// Conversations with more text, compared with few scenarios, are matched on a blocking thread.
 const LONG_BYTES: usize = 256 << 10;
 
 /// The JSON Schema of a scenario file.
@@ -195,10 +197,10 @@ impl Repertoire {
 
     /// The output; `None` if it needs more work than allowed.
     fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
-        if effort == Effort::Small && is_long(prompt) {
+        let scenarios: Vec<&Scenario> = self.added.iter().chain(self.loaded.iter()).collect();
+        if effort == Effort::Small && is_long(prompt, scenarios.len()) {
             return Ok(None);
         }
-        let scenarios: Vec<&Scenario> = self.added.iter().chain(self.loaded.iter()).collect();
         if let (Some(folder), []) = (&self.recordings, &scenarios[..]) {
             return Err(BackendError::Refused(format!(
                 "There are no recordings in {}, so there is nothing to replay. A server that is \
@@ -257,23 +259,11 @@ fn warn_of_templates(matched: &matcher::Matched<'_>, journal: &JournalHandle) {
     }
 }
 
-/// Whether matching the patterns of scenarios with the conversation may take long.
-fn is_long(prompt: &Prompt) -> bool {
-    prompt.steps.iter().map(text_bytes).sum::<usize>() > LONG_BYTES
-}
-
-/// Without media, which are not matched.
-fn text_bytes(step: &Step) -> usize {
-    match step {
-        Step::UserInput(contents) | Step::ModelOutput(contents) => {
-            let texts = contents.iter().map(|content| match content {
-                Content::Text { text, .. } => text.len(),
-                _ => 0,
-            });
-            texts.sum()
-        }
-        step => step.memory_bytes(),
-    }
+/// Whether comparing the conversation with this many scenarios may take long. Files are hashed.
+fn is_long(prompt: &Prompt, scenarios: usize) -> bool {
+    let instruction = prompt.system_instruction.as_ref().map_or(0, String::len);
+    let bytes = instruction + prompt.steps.iter().map(Step::memory_bytes).sum::<usize>();
+    bytes.saturating_mul(1 + scenarios / SCENARIOS_AT_ONCE) > LONG_BYTES
 }
 
 /// The faults that a script requests for its answer.

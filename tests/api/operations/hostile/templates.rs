@@ -53,6 +53,33 @@ async fn hostile_templates_neither_stop_nor_fill_the_server() {
     subject.is_whole(MAX_PEAK_KIB);
 }
 
+/// Each scenario was compared with the whole conversation, and described it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_conversation_is_compared_with_many_scenarios_aside_and_in_little_memory() {
+    let scenario = |n: usize, when: &Value| json!({"name": n.to_string(), "when": when, "script": [{"text": "x"}]});
+    let long = "word ".repeat(40_000);
+    for when in [
+        json!({"earlier": ["hi"], "input": {"contains": "other words"}}),
+        json!({"after": {"function_result": "f", "equals": 1}}),
+        json!({"files": {"sha256": ["00"]}}),
+    ] {
+        let scenarios: Vec<Value> = (0..1500).map(|n| scenario(n, &when)).collect();
+        let subject = Subject::start(&json!({"scenarios": scenarios}));
+        let data = "QUFB".repeat(500_000);
+        let input = json!([
+            {"type": "user_input", "content": [{"type": "text", "text": long}]},
+            {"type": "model_output", "content": [{"type": "text", "text": "yes"}]},
+            {"type": "user_input", "content": [{"type": "text", "text": long},
+                {"type": "document", "mime_type": "text/plain", "data": data}]},
+        ]);
+        let body = json!({"model": "m", "input": input}).to_string().into_bytes();
+        let reply = while_healthy(&subject, INTERACTIONS, body).await;
+        assert_eq!(reply.status, 400, "{:.300}", reply.body);
+        assert!(reply.message().starts_with("No scenario matches"), "{:.300}", reply.message());
+        subject.is_whole(MAX_PEAK_KIB);
+    }
+}
+
 /// The template of a failure was rendered on the thread of the request, which waited for the child.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_template_is_rendered_off_the_threads_of_requests() {

@@ -7,7 +7,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
+use super::condition::{cut, quoted};
 use super::same::{Ignore, same_json, same_text};
+
+/// Maximum number of messages that are described.
+const MAX_LISTED: usize = 10;
+/// Maximum size of a value that is described, before it is cut.
+const MAX_JSON_BYTES: usize = 1000;
 
 /// A function result: any result, or a specific one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -63,16 +69,15 @@ impl After {
         if results.is_empty() {
             return "no function result".into();
         }
-        let described = results.iter().map(|message| match message {
+        listed(results, |message| match message {
             ClientMessage::Result { name, value }
                 if self.0.iter().any(|a| a.function_result == *name && a.equals.is_some()) =>
             {
-                format!("{name}: {value}")
+                format!("{name}: {}", beginning_of(value))
             }
             ClientMessage::Result { name, .. } => name.clone(),
-            ClientMessage::Text(text) => format!("{text:?}"),
-        });
-        described.collect::<Vec<_>>().join(", ")
+            ClientMessage::Text(text) => quoted(text),
+        })
     }
 }
 
@@ -110,14 +115,45 @@ pub fn describe_wanted(wanted: &[Before]) -> String {
 }
 
 pub fn describe_messages(messages: &[ClientMessage]) -> String {
-    let described = messages.iter().map(|message| match message {
-        ClientMessage::Text(text) => format!("{text:?}"),
+    if messages.is_empty() {
+        return "nothing".into();
+    }
+    listed(messages, |message| match message {
+        ClientMessage::Text(text) => quoted(text),
         ClientMessage::Result { name, value } => {
-            format!("the result {value} of the function {name}")
+            format!("the result {} of the function {name}", beginning_of(value))
         }
-    });
-    let described: Vec<String> = described.collect();
-    if described.is_empty() { "nothing".into() } else { described.join(", ") }
+    })
+}
+
+/// The first messages. They are described for each scenario, so the texts are short.
+fn listed(messages: &[ClientMessage], describe: impl Fn(&ClientMessage) -> String) -> String {
+    let mut described: Vec<String> = messages.iter().take(MAX_LISTED).map(describe).collect();
+    if messages.len() > MAX_LISTED {
+        described.push("…".to_owned());
+    }
+    described.join(", ")
+}
+
+/// The beginning of a value's JSON, which is not written to its end.
+fn beginning_of(value: &Json) -> String {
+    struct Beginning(Vec<u8>);
+    impl std::io::Write for Beginning {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.0.len() > MAX_JSON_BYTES {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            self.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut beginning = Beginning(Vec::new());
+    // An error means that there is enough.
+    let _ = serde_json::to_writer(&mut beginning, value);
+    cut(&String::from_utf8_lossy(&beginning.0))
 }
 
 impl<'de> Deserialize<'de> for After {

@@ -340,12 +340,11 @@ impl FileCondition {
             [wanted, listed("no files", &types)]
         });
         if let Some(wanted) = &self.sha256 {
-            let found: Vec<String> =
-                context.files.iter().map(|file| file.content.sha256()).collect();
+            let found = context.given.file_hashes(context.files);
             let held = wanted.len() == found.len()
-                && wanted.iter().zip(&found).all(|(w, found)| found.starts_with(&w.to_lowercase()));
+                && wanted.iter().zip(found).all(|(w, found)| found.starts_with(&w.to_lowercase()));
             verdict.about_request("files.sha256", held, || {
-                [listed("no files", wanted), listed("no files", &found)]
+                [listed("no files", wanted), listed("no files", found)]
             });
         }
     }
@@ -358,7 +357,7 @@ fn listed<T: AsRef<str>>(none: &str, names: &[T]) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let text = text.trim();
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{:?} …", &text[..end]),
@@ -366,7 +365,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{} …", &text[..end]),
         None => text.to_owned(),

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use super::same::Ignore;
-use crate::backend::{Function, Prompt};
+use crate::backend::{Function, InputFile, Prompt};
 use crate::interaction::Step;
 use crate::redaction::Secrets;
 
@@ -26,12 +26,19 @@ pub struct Given<'a> {
     lines: OnceCell<Vec<String>>,
     functions: OnceCell<BTreeMap<String, String>>,
     history: OnceCell<String>,
+    files: OnceCell<Vec<String>>,
 }
 
 impl<'a> Given<'a> {
     pub fn new(prompt: &'a Prompt, start: usize) -> Given<'a> {
-        let (lines, functions, history) = Default::default();
-        Given { prompt, start, lines, functions, history }
+        let (lines, functions, history, files) = Default::default();
+        Given { prompt, start, lines, functions, history, files }
+    }
+
+    /// The hashes of the files, which are the same for each scenario.
+    pub fn file_hashes(&self, files: &[InputFile]) -> &[String] {
+        let hashes = || files.iter().map(|file| file.content.sha256()).collect();
+        self.files.get_or_init(hashes)
     }
 
     pub fn instruction(&self) -> &'a str {

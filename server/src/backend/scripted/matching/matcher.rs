@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::condition::Comparison;
 use super::conversation::{AwaitedResult, Conversation, MatchContext};
-use super::words;
+use super::words::{self, WordSet};
 use crate::backend::scripted::playback::script::{self, Next, Speech};
 use crate::backend::scripted::scenario::Scenario;
 
@@ -172,8 +172,10 @@ fn no_match(
             context.answered.join(", ")
         );
     }
+    let input = WordSet::of(&context.input);
     let likeness = |scenario: &Scenario| {
-        (words::likeness(&context.input, scenario.when.text()) * LIKENESS_STEPS).round() as u64
+        let likeness = input.likeness(&WordSet::of(scenario.when.text()));
+        (likeness * LIKENESS_STEPS).round() as u64
     };
     let nearest = judged
         .iter()

@@ -13,30 +13,39 @@ pub fn beginning(text: &str, max_chars: usize) -> String {
     format!("{} …", whole.trim_end())
 }
 
-/// The share of words that two texts have in common, from 0 to 1. Regular expressions are compared
-/// by the words in them.
-pub fn likeness(one: &str, other: &str) -> f64 {
-    let (one, other) = (words(one), words(other));
-    if one.is_empty() || other.is_empty() {
-        return 0.0;
-    }
-    2.0 * one.intersection(&other).count() as f64 / (one.len() + other.len()) as f64
-}
+/// Only the beginning of a text is compared.
+const MAX_COMPARED_BYTES: usize = 4 << 10;
 
-fn words(text: &str) -> HashSet<String> {
-    // `\w` and `\s` are not letters of a word.
-    let mut plain = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter == '\\' {
-            letters.next();
-            plain.push(' ');
-        } else {
-            plain.push(letter);
+/// The words of the beginning of a text. Regular expressions are compared by the words in them.
+#[derive(Debug)]
+pub struct WordSet(HashSet<String>);
+
+impl WordSet {
+    pub fn of(text: &str) -> WordSet {
+        let text = &text[..text.floor_char_boundary(MAX_COMPARED_BYTES)];
+        // `\w` and `\s` are not letters of a word.
+        let mut plain = String::new();
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            if letter == '\\' {
+                letters.next();
+                plain.push(' ');
+            } else {
+                plain.push(letter);
+            }
         }
+        let words = plain.split(|letter: char| !letter.is_alphanumeric());
+        WordSet(words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect())
     }
-    let words = plain.split(|letter: char| !letter.is_alphanumeric());
-    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+
+    /// The share of words that two texts have in common, from 0 to 1.
+    pub fn likeness(&self, other: &WordSet) -> f64 {
+        let (one, other) = (&self.0, &other.0);
+        if one.is_empty() || other.is_empty() {
+            return 0.0;
+        }
+        2.0 * one.intersection(other).count() as f64 / (one.len() + other.len()) as f64
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +68,7 @@ mod tests {
 
     #[test]
     fn similarity_is_measured_in_words() {
+        let likeness = |one, other| WordSet::of(one).likeness(&WordSet::of(other));
         let asked = "What is the median of sales in north?";
         let near = likeness(asked, r"average of sales in (\w+)");
         assert!(near > likeness(asked, "a chart of the temperatures"), "{near}");
