@@ -143,8 +143,8 @@ fn an_invalid_setting_is_rejected_by_name() {
         ),
         ("[[model]]\nbackend = \"direct\"", "line 1, column 1: missing field `name`"),
         (
-            "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecrod = false",
-            "[[model]] q*: unknown field `recrod`: did you mean `record`?",
+            "[[model]]\nname = \"q*\"\nbackend = \"direct\"\nrecords = false",
+            "[[model]] q*: unknown field `records`: did you mean `record`?",
         ),
         (
             "[[model]]\nname = \"q*\"\nbackend = \"scripted\"\nfolder = \"f\"",
