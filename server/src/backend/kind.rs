@@ -6,10 +6,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use super::scripted::{AddedScenarios, BrokenScenarios, Scripted};
+use super::upstream::Address;
 use super::{Backend, direct, gemini, openai, replay, scripted};
 
 /// All kinds. The models of those that need no table are listed in this order.
@@ -34,8 +34,8 @@ pub trait BackendConfig: fmt::Debug + Send + Sync {
     /// The text in the output of `belljar config`, without secrets.
     fn shown(&self) -> String;
 
-    /// The key for another server. Recordings are written without it.
-    fn key(&self) -> Option<&SecretString> {
+    /// The server that it asks. Recordings are written without its key.
+    fn address(&self) -> Option<&Address> {
         None
     }
 

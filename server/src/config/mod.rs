@@ -145,7 +145,8 @@ pub struct ModelRule {
 impl Config {
     /// All API keys, of clients and of backends, for redaction. Never log them.
     pub fn secrets(&self) -> Secrets {
-        let of_models = self.models.iter().filter_map(|rule| rule.backend.key());
+        let addresses = self.models.iter().filter_map(|rule| rule.backend.address());
+        let of_models = addresses.filter_map(|address| address.key.as_ref());
         Secrets::new(self.api_keys.iter().chain(of_models).cloned())
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{Execution, GOOGLE, Gemini, GeminiModel};
@@ -10,7 +9,6 @@ use crate::backend::Backend;
 use crate::backend::kind::{self, BackendConfig, BackendKind, SharedParts, Variables};
 use crate::backend::upstream::Address;
 use crate::parse::units::TimeSpan;
-use crate::parse::url::without_password;
 
 pub const KIND: BackendKind = BackendKind {
     name: "gemini",
@@ -50,11 +48,11 @@ impl GeminiConfig {
 
 impl BackendConfig for GeminiConfig {
     fn shown(&self) -> String {
-        format!("{} {}", KIND.name, without_password(&self.address.base_url))
+        format!("{} {}", KIND.name, self.address)
     }
 
-    fn key(&self) -> Option<&SecretString> {
-        self.address.key.as_ref()
+    fn address(&self) -> Option<&Address> {
+        Some(&self.address)
     }
 
     fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
@@ -77,7 +75,7 @@ mod tests {
     fn googles_server_is_used_unless_base_url_is_set() {
         let usual = config("api_key_env = 'KEY'").expect("the key is valid");
         assert_eq!(usual.address.base_url, "https://generativelanguage.googleapis.com");
-        assert_eq!(usual.key().map(ExposeSecret::expose_secret), Some("geheim"));
+        assert_eq!(usual.address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
         assert_eq!(usual.model, GeminiModel { name: None, execution: Execution::Sandbox });
         assert!(!format!("{usual:?}").contains("geheim"));
         let other = config(
@@ -86,7 +84,7 @@ mod tests {
         )
         .expect("the keys are valid");
         assert_eq!(other.address.base_url, "http://127.0.0.1:1");
-        assert_eq!((other.address.silence.as_secs(), other.key().is_none()), (5, true));
+        assert_eq!((other.address.silence.as_secs(), other.address.key.is_none()), (5, true));
         assert_eq!(
             other.model,
             GeminiModel { name: Some("m".into()), execution: Execution::Upstream }

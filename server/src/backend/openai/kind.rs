@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -11,7 +10,6 @@ use crate::backend::Backend;
 use crate::backend::kind::{self, BackendConfig, BackendKind, SharedParts, Variables};
 use crate::backend::upstream::Address;
 use crate::parse::units::TimeSpan;
-use crate::parse::url::without_password;
 
 /// Ollama on this machine.
 const EXAMPLE: &str = "http://127.0.0.1:11434/v1";
@@ -84,11 +82,11 @@ impl OpenAiConfig {
 
 impl BackendConfig for OpenAiConfig {
     fn shown(&self) -> String {
-        format!("{} {}", KIND.name, without_password(&self.address.base_url))
+        format!("{} {}", KIND.name, self.address)
     }
 
-    fn key(&self) -> Option<&SecretString> {
-        self.address.key.as_ref()
+    fn address(&self) -> Option<&Address> {
+        Some(&self.address)
     }
 
     fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
@@ -116,7 +114,7 @@ mod tests {
         .expect("the keys are valid");
         assert_eq!(config.address.base_url, "http://user:geheim@127.0.0.1:1/v1");
         assert_eq!(config.address.silence.as_secs(), 5);
-        assert_eq!(config.key().map(ExposeSecret::expose_secret), Some("geheim"));
+        assert_eq!(config.address.key.as_ref().map(ExposeSecret::expose_secret), Some("geheim"));
         let wanted =
             OpenAiModel { name: Some("qwen3:8b".into()), tools: Has::No, images: Has::Yes };
         assert_eq!(config.model, wanted);
@@ -126,7 +124,7 @@ mod tests {
     #[test]
     fn only_the_url_is_required() {
         let config = config("base_url = 'http://h'\n").expect("the key is valid");
-        assert_eq!((config.address.silence.as_secs(), config.key().is_none()), (300, true));
+        assert_eq!((config.address.silence.as_secs(), config.address.key.is_none()), (300, true));
         assert_eq!(config.model, OpenAiModel { name: None, tools: Has::Auto, images: Has::Auto });
     }
 

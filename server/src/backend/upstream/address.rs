@@ -1,5 +1,6 @@
 //! The address of another server, and its keys in a `[[model]]` table.
 
+use std::fmt;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -40,5 +41,12 @@ impl Address {
         };
         let key = api_key_env.map(key).transpose()?;
         Ok(Address { base_url, key, silence: idle_timeout.unwrap_or(IDLE_TIMEOUT).0 })
+    }
+}
+
+/// Without the credentials that a URL may have.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&url::without_password(&self.base_url))
     }
 }
