@@ -40,7 +40,7 @@ impl Engine {
             call_identity: None,
             resumed: ResumedState::default(),
             generated: Generated::new(budget),
-            _history: memory,
+            _memory: memory,
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::input::{calls, files};
-use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
 use tokio::task::spawn_blocking;
 
+use super::input::{calls, files};
+use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
 use crate::backend::{Prompt, RequestContext};
 use crate::budget::Share;
 use crate::interaction::Step;
@@ -24,7 +24,7 @@ pub struct Preparation {
     pub prompt: Prompt,
     pub context: RequestContext,
     pub files: Vec<files::LoadedFile>,
-    /// Reserves the memory of the earlier interactions.
+    /// Reserves the memory of the earlier interactions, the input and fetched files.
     pub memory: Share,
 }
 

@@ -186,8 +186,7 @@ pub struct StoredSize {
     pub previous_id: Option<String>,
 }
 
-/// The size of an interaction of this owner. Rows without an estimate are from
-/// older servers.
+/// The size of an interaction of this owner. Rows of older servers have no estimate.
 pub async fn size(
     database: &SqlitePool,
     stored: &BlobStore,

@@ -58,8 +58,8 @@ pub struct Run {
     pub resumed: ResumedState,
     /// What the model has generated so far.
     pub generated: Generated,
-    /// Reserves the memory of the earlier interactions.
-    pub _history: Share,
+    /// Reserves the memory of the earlier interactions, the input and fetched files.
+    pub _memory: Share,
 }
 
 /// How a turn of the model ended.
