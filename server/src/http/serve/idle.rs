@@ -18,10 +18,11 @@ use crate::http::serve::{FIRST_HEAD_WITHIN, HEAD_WITHIN};
 
 /// Use of one connection.
 #[derive(Debug, Clone)]
-pub struct ConnectionUse(watch::Sender<PendingRequest>);
+pub struct ConnectionUse(watch::Sender<RequestCounts>);
 
+/// Requests on one connection.
 #[derive(Debug, Default, Clone, Copy)]
-struct PendingRequest {
+struct RequestCounts {
     requests: u64,
     /// Number of HTTP/2 requests without a complete response.
     open: usize,
@@ -30,27 +31,27 @@ struct PendingRequest {
 
 /// A request without a response so far.
 #[derive(Debug)]
-pub struct Open(Option<ConnectionUse>);
+pub struct PendingRequest(Option<ConnectionUse>);
 
 impl Default for ConnectionUse {
     fn default() -> ConnectionUse {
-        ConnectionUse(watch::Sender::new(PendingRequest::default()))
+        ConnectionUse(watch::Sender::new(RequestCounts::default()))
     }
 }
 
 impl ConnectionUse {
-    pub fn ask(&self, version: Version) -> Open {
+    pub fn ask(&self, version: Version) -> PendingRequest {
         let is_http_2 = version == Version::HTTP_2;
         let first = self.0.borrow().requests == 0;
         if !is_http_2 && !first {
-            return Open(None);
+            return PendingRequest(None);
         }
         self.0.send_modify(|asked| {
             asked.requests += 1;
             asked.open += usize::from(is_http_2);
             asked.is_http_2 = is_http_2;
         });
-        Open(is_http_2.then(|| self.clone()))
+        PendingRequest(is_http_2.then(|| self.clone()))
     }
 
     /// Completes when the connection has been idle for too long, and returns the reason.
@@ -72,13 +73,13 @@ impl ConnectionUse {
 
 /// The number of requests when the condition holds. The sender outlives the receiver.
 async fn until(
-    asked: &mut watch::Receiver<PendingRequest>,
-    is_so: impl Fn(&PendingRequest) -> bool,
+    asked: &mut watch::Receiver<RequestCounts>,
+    is_so: impl Fn(&RequestCounts) -> bool,
 ) -> u64 {
     asked.wait_for(is_so).await.map_or(0, |asked| asked.requests)
 }
 
-impl Open {
+impl PendingRequest {
     /// Tracks the response, which is complete when its body is dropped.
     pub fn answered(self, response: Response) -> Response {
         match self.0 {
@@ -88,7 +89,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if let Some(ConnectionUse(asked)) = &self.0 {
             asked.send_modify(|asked| asked.open -= 1);
