@@ -1,36 +1,18 @@
 //! Belljar's server: Gemini's API in front of a pluggable model and a sandbox for its code.
 //!
-//! In the order of a request: [`http`] parses it, [`engine`] carries it out with a [`backend`] and
-//! the [`sandbox`], [`store`] keeps its events, and [`http`] sends the response.
+//! In the order of a request: [`http`] parses it, [`engine`] carries it out with one of the [`backends`]
+//! and the [`sandbox_client`], [`store`] keeps its events, and [`http`] sends the response.
 
 #![forbid(unsafe_code)]
 
-pub mod backend;
-mod budget;
+pub mod backends;
 pub mod cause;
-pub mod chaos;
-pub mod child;
 pub mod config;
-pub mod counts;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
-mod failure;
 mod http;
-mod ids;
-pub mod interaction;
-pub mod journal;
 pub mod listen;
-pub mod namespace;
-mod owner;
-pub mod parse;
-mod places;
-pub mod recording;
-pub mod redaction;
-pub mod sandbox;
-pub mod scratch;
-pub mod search;
-pub mod store;
 pub mod trace;
 pub mod validate;
 pub mod verify;
@@ -46,10 +28,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
-use backend::scripted::AddedScenarios;
+use domain::chaos::fault::Fault;
+use domain::interaction::Limits;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
 use listen::Listeners;
-use sandbox::{Sandbox, SandboxError};
+use sandbox_client::{Sandbox, SandboxError};
+use scenario::AddedScenarios;
 use search::Search;
 use store::{FileLimits, Files, Store};
 
@@ -78,12 +62,12 @@ pub struct Components {
 /// Settings of a server. They have no defaults here.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub limits: interaction::Limits,
+    pub limits: Limits,
     /// Seed of names and times; `None` makes them random.
     pub seed: Option<u64>,
     pub http: HttpConfig,
     /// Faults for all requests.
-    pub faults: Vec<chaos::fault::Fault>,
+    pub faults: Vec<Fault>,
     /// Names of the models that `backend` answers for.
     pub models: ModelCatalog,
     pub files: FileLimits,

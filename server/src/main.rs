@@ -13,14 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backend::Backend;
 use mimalloc::MiMalloc;
 use protocol::Description;
+use recording::RecordingBackend;
+use recording::RecordingWriter;
+use resources::scratch::Scratch;
 use rustix::process::Signal;
+use sandbox_client::{Sandbox, WardenCommand};
+use scenario::{AddedScenarios, BrokenScenarios};
+use search::{Folder, Search, SearchError, Searxng};
 use secrecy::ExposeSecret as _;
-use server::backend::Backend;
-use server::backend::kind::SharedParts;
-use server::backend::router::Router;
-use server::backend::scripted::{self, AddedScenarios, BrokenScenarios};
+use server::backends::kind::SharedParts;
+use server::backends::router::Router;
 use server::config::{
     self, Config, ConfigError, DataDir, Exec, SandboxConfig, SchemaName, SearchConfig, Task,
 };
@@ -28,14 +33,9 @@ use server::doctor::{self, client};
 use server::engine;
 use server::exec::{self, Signals};
 use server::listen::{ListenError, Listeners};
-use server::recording::RecordingBackend;
-use server::recording::RecordingWriter;
-use server::sandbox::{Sandbox, WardenCommand};
-use server::scratch::Scratch;
-use server::search::{Folder, Search, SearchError, Searxng};
-use server::store::Store;
 use server::verify::{Changes, Verifier};
 use server::{AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use store::Store;
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -67,11 +67,11 @@ enum Exit {
 fn main() -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some(engine::CHECK_ARGUMENT) => return engine::check_formats(),
-        Some(scripted::RENDER_ARGUMENT) => return scripted::render_template(),
+        Some(scenario::RENDER_ARGUMENT) => return scenario::render_template(),
         _ => {}
     }
     // The link works after the file was replaced, too.
-    server::child::set_program(PathBuf::from("/proc/self/exe"));
+    resources::child::set_program(PathBuf::from("/proc/self/exe"));
     // Half of the processors: the code that runs needs the others, and a request is fastest if it
     // stays on one thread. At least two, so that one request does not block all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -106,7 +106,7 @@ async fn run() -> Exit {
         Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
-        Task::Schema(SchemaName::Scenario) => print(&scripted::SCHEMA),
+        Task::Schema(SchemaName::Scenario) => print(&scenario::SCHEMA),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
             let mut script = Vec::new();

@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use server::backend::scripted::{BrokenScenarios, ScenarioError};
+use sandbox_client::SandboxError;
+use scenario::{BrokenScenarios, ScenarioError};
 use server::cause;
 use server::config::ConfigError;
-use server::sandbox::SandboxError;
-use server::store::StoreError;
 use server::validate;
+use store::StoreError;
 
 /// A failure with a hint.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ fn text(error: &anyhow::Error) -> String {
 /// The mistakes of each file, as `belljar validate` prints them.
 fn mistakes(broken: &BrokenScenarios) -> Option<String> {
     let ScenarioError::Invalid { .. } = broken.source else { return None };
-    let mut files = server::backend::scripted::files(&broken.folder).ok()?;
+    let mut files = scenario::files(&broken.folder).ok()?;
     files.sort();
     let mut text = format!("belljar: invalid scenarios in {}\n\n", broken.folder.display());
     for file in files {

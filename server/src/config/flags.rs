@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::Given;
-use crate::parse::units::TimeSpan;
+use parse::units::TimeSpan;
 
 /// Self-hosted server for Gemini's code execution, with the model of your choice and a real
 /// sandbox.

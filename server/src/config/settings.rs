@@ -13,10 +13,10 @@ use super::definition::{ApiKeys, Definition, TextLine, settings};
 use super::environment::Environment;
 use super::flags::LogFormat;
 use super::{ConfigError, models, search, shown};
-use crate::chaos::fault::Fault;
 use crate::listen::ListenAddress;
-use crate::parse::units::{ByteSize, RunTime, TimeSpan};
-use crate::recording::RecordMode;
+use domain::chaos::fault::Fault;
+use parse::units::{ByteSize, RunTime, TimeSpan};
+use recording::RecordMode;
 
 // Groups of `--help`.
 pub const SERVER: &str = "Server";

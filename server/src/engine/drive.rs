@@ -9,11 +9,11 @@ use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
 use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
-use crate::ids::Ids;
-use crate::interaction::{Event, Status, Turn};
-use crate::journal::JournalHandle;
-use crate::recording::RecordingSession;
-use crate::store::Log;
+use ::recording::RecordingSession;
+use domain::ids::Ids;
+use domain::interaction::{Event, Status, Turn};
+use domain::journal::JournalHandle;
+use store::Log;
 
 impl Engine {
     /// The run of an interaction that has not begun.

@@ -29,10 +29,10 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::backend::scripted::AddedScenarios;
 use crate::engine::Engine;
-use crate::sandbox::Sandbox;
-use crate::store::{Files, Store};
+use sandbox_client::Sandbox;
+use scenario::AddedScenarios;
+use store::{Files, Store};
 
 use middleware::{cors_and_compression, request_log};
 use response::json;

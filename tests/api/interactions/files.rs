@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Body;
 use serde_json::{Value, json};
-use server::store::FileLimits;
+use store::FileLimits;
 
 use harness::golden::same;
 use harness::{Client, FILE_LIMITS, Program, Reply, TestServer, direct};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::RunError;
 use super::report::RunReport;
-use crate::budget::{Budget, Share};
 use crate::engine::input::files::{FileData, LoadedFile};
-use crate::interaction::CodeResult;
-use crate::sandbox::{Again, CellClient, Expected, RunOutput, Sandbox};
-use crate::store::Files;
+use domain::interaction::CodeResult;
+use resources::budget::{Budget, Share};
+use sandbox_client::{Again, CellClient, Expected, RunOutput, Sandbox};
+use store::Files;
 
 #[derive(Debug)]
 pub struct CodeRunner {

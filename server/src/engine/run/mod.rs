@@ -16,30 +16,30 @@ pub mod usage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::backend::{
-    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
-    RequestContext,
-};
-use crate::budget::Share;
 use crate::engine::input::calls;
 use crate::engine::resume::ResumedState;
 use crate::engine::resume::replay::Replayed;
-use crate::interaction::{
+use backend::{
+    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
+    RequestContext,
+};
+pub use code::CodeRunner;
+use domain::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
     Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
-use crate::journal::CodeRun;
-use crate::recording::RecordingSession;
-use crate::sandbox::RunOutput;
-use crate::search::{self, Search};
-use crate::store::StoreError;
-pub use code::CodeRunner;
+use domain::journal::CodeRun;
 pub use error::RunError;
 pub use gate::ResponseGate;
 use gate::{Checked, Correction};
 pub use generated::Generated;
+use recording::RecordingSession;
 use report::RunReport;
+use resources::budget::Share;
+use sandbox_client::RunOutput;
+use search::Search;
 pub use steps::StepWriter;
+use store::StoreError;
 
 /// An interaction while it runs.
 #[derive(Debug)]

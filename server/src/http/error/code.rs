@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 
-use crate::interaction::FailureKind;
+use domain::interaction::FailureKind;
 
 /// The kind of failure, with the names of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

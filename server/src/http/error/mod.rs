@@ -18,10 +18,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::failure::{self, INTERNAL};
 use crate::http::wire::WireError;
-use crate::interaction::FailureDelivery;
-use crate::store::Log;
+use domain::failure::{self, INTERNAL};
+use domain::interaction::FailureDelivery;
+use store::Log;
 
 pub use code::Code;
 pub use render::ErrorForm;

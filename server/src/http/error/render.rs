@@ -114,7 +114,7 @@ mod tests {
 
     use super::super::panicked;
     use super::*;
-    use crate::failure::INTERNAL;
+    use domain::failure::INTERNAL;
 
     async fn explode() -> StatusCode {
         panic!("of 42 secrets")

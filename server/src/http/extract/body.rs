@@ -23,9 +23,9 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-use crate::budget::{self, Budget, Share};
 use crate::http::error::{ApiError, Code};
-use crate::parse::json::{self, MAX_VALUES};
+use parse::json::{self, MAX_VALUES};
+use resources::budget::{self, Budget, Share};
 
 /// Timeout of a request body.
 const WITHIN: Duration = Duration::from_secs(120);

@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::http::error::ApiError;
-use crate::namespace::Namespace;
-use crate::store::Owner;
+use domain::namespace::Namespace;
+use domain::owner::Owner;
 
 const HEADER: &str = "x-belljar-namespace";
 

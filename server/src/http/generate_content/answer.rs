@@ -6,7 +6,7 @@ use super::encode;
 use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
 use crate::http::wire::proto;
-use crate::interaction::{
+use domain::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Tokens, Usage,
 };
 
@@ -101,7 +101,7 @@ impl PartEncoder {
             }
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
-                if let Ok(arguments) = crate::parse::json::parse(arguments.as_bytes()) {
+                if let Ok(arguments) = parse::json::parse(arguments.as_bytes()) {
                     call.arguments = arguments;
                 }
                 self.signature = None;

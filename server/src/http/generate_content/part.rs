@@ -6,7 +6,7 @@ use crate::http::wire::WireError;
 use crate::http::wire::content::{decode, mime_type};
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{
+use domain::interaction::{
     CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
 };
 

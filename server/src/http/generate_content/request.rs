@@ -9,8 +9,8 @@ use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{GenerationConfig, ServiceTier, Step};
-use crate::store::{Owner, Persistence};
+use domain::interaction::{GenerationConfig, ServiceTier, Step};
+use store::{Owner, Persistence};
 
 /// A request for an answer, and its options.
 #[derive(Debug)]

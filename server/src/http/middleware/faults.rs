@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 
-use crate::chaos::fault::{Counters, Damage, Fault, Stop};
 use crate::http::error::{self, ApiError};
 use crate::http::extract::namespace::InNamespace;
 use crate::http::middleware::control::Control;
 use crate::http::middleware::quirk::{self, Api, Oddity, Wanted};
-use crate::namespace::{Namespace, PerNamespace};
 use crate::trace;
+use domain::chaos::fault::{Counters, Damage, Fault, Stop};
+use domain::namespace::{Namespace, PerNamespace};
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";

@@ -18,7 +18,7 @@ use crate::http::response::json::json;
 use crate::http::route::Route;
 use crate::http::wire::file::to_json;
 use crate::http::wire::proto;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Google's page sizes.
 const DEFAULT_PAGE: usize = 10;

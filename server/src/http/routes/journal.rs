@@ -10,8 +10,8 @@ use crate::http::openapi::Operation;
 use crate::http::openapi::schema::{NOTHING, Schema, answer, any_of, count, list, time, word};
 use crate::http::response::json::Json;
 use crate::http::route::Route;
-use crate::interaction::{Outcome, Status};
-use crate::journal::{Called, CodeRun, Entry};
+use domain::interaction::{Outcome, Status};
+use domain::journal::{Called, CodeRun, Entry};
 
 static JOURNAL: Schema = Schema::new("Journal", |_| {
     let fields = json!({

@@ -34,7 +34,7 @@ use crate::http::response::pieces;
 use crate::http::route::Route;
 use crate::http::wire::WireError;
 use crate::http::wire::proto;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
 use crate::http::response::pieces::base64;
-use crate::interaction::{Citation, Content, Media, MediaKind, Source};
+use domain::interaction::{Citation, Content, Media, MediaKind, Source};
 
 /// Accepts missing padding and trailing bits, because clients send both.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()

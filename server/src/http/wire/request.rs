@@ -8,10 +8,10 @@ use strum::VariantNames as _;
 
 use super::json_reader::{Node, ObjectReader};
 use super::{WireError, format, generation, input, tool};
-use crate::backend::Tools;
 use crate::engine::Request;
-use crate::interaction::ServiceTier;
-use crate::store::{Owner, Persistence};
+use backend::Tools;
+use domain::interaction::ServiceTier;
+use store::{Owner, Persistence};
 
 /// A request to create an interaction, and its options.
 #[derive(Debug)]

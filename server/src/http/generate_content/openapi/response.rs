@@ -6,7 +6,7 @@ use strum::VariantNames as _;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
 };
-use crate::interaction::ServiceTier;
+use domain::interaction::ServiceTier;
 
 pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", response);
 pub static COUNT_TOKENS_RESPONSE: Schema = Schema::new("CountTokensResponse", |_| {

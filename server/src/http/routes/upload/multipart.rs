@@ -12,7 +12,7 @@ use crate::http::error::ApiError;
 use crate::http::error::invalid_payload;
 use crate::http::extract::external_url::ExternalUrl;
 use crate::http::wire::file::{InHeaders, announced};
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Maximum size of the part with the file's metadata.
 const MAX_METADATA_BYTES: usize = 64 << 10;
