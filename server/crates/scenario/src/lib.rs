@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The conversation alone determines the scenario and the position in it: see
-//! [`playback::script`]. Nothing is counted or stored between requests, so concurrent tests do not
+//! [`position`]. Nothing is counted or stored between requests, so concurrent tests do not
 //! interfere. Recordings of the same question are the exception: they answer in the order in which
 //! they were recorded, separately for each namespace.
 
@@ -22,29 +22,32 @@ use tokio::sync::mpsc;
 use backend::{
     Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
 };
+use condition::conversation::{CallNames, Conversation};
 use domain::chaos::fault::Fault;
 use domain::counts::Counted;
 use domain::interaction::{Failure, FailureDelivery, FailureKind, Step};
 use domain::journal::JournalHandle;
-use matching::conversation::{CallNames, Conversation};
 use matching::{matcher, offer};
 use playback::speech::{self, Line};
 use resources::places::{OwnersPlaces, Places};
 use scenario::library::{self, Library, Scenarios};
 
 mod additions;
+mod condition;
 mod matching;
+mod nearest;
 mod playback;
+mod position;
 mod scenario;
 mod template;
 
 pub use additions::AddedScenarios;
-pub use matching::asked::{Asked, ClientMessage, asked};
-pub use matching::condition::When;
-pub use matching::given::{ANY, canonical, functions, hash, history_before};
-pub use matching::same::{IGNORED, Ignore};
+pub use condition::asked::{Asked, ClientMessage, asked};
+pub use condition::given::{ANY, canonical, functions, hash, history_before};
+pub use condition::same::{IGNORED, Ignore};
+pub use condition::when::When;
+pub use condition::words::beginning;
 pub use matching::shadow::shadows;
-pub use matching::words::beginning;
 pub use playback::dry_run::{DryRun, NextCode};
 pub use scenario::diagnosis::frame;
 pub use scenario::library::{BrokenScenarios, files};

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::condition::Comparison;
-use super::conversation::{AwaitedResult, Conversation, MatchContext};
-use super::words::{self, WordSet};
-use crate::playback::script::{self, Next, Speech};
+use crate::condition::conversation::{AwaitedResult, Conversation, MatchContext};
+use crate::condition::when::Comparison;
+use crate::condition::words::{self, WordSet};
+use crate::position::{self, Next, Speech};
 use crate::scenario::Scenario;
 
 /// Maximum length of an input in the name of a scenario.
@@ -78,7 +78,7 @@ impl<'a> Choice<'a, '_> {
             .map(|scenario| (scenario, scenario.when.judge(&context)))
             .collect();
         let next = |scenario: &'a Scenario| {
-            script::next(&scenario.script, opening.as_ref(), &awaited).ok()
+            position::next(&scenario.script, opening.as_ref(), &awaited).ok()
         };
         let first = |applies: fn(&Comparison) -> bool| {
             let applying = || judged.iter().filter(move |(_, v)| applies(v)).map(|(s, _)| *s);

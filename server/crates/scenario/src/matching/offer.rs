@@ -1,7 +1,7 @@
 //! Checks that a request offers the tools that a scenario uses. Otherwise, tests would still pass
 //! after a client lost its tools.
 
-use crate::playback::script::Speech;
+use crate::position::Speech;
 use crate::scenario::Scenario;
 use crate::scenario::part::Part;
 use backend::Prompt;

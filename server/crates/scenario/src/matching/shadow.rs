@@ -1,7 +1,7 @@
 //! Detects scenarios that never answer, because an earlier one applies in all the same cases. Only
 //! certain cases are reported: none that depend on the texts of future requests.
 
-use super::condition::{FileCondition, Input, ModelGlob, When};
+use crate::condition::when::{FileCondition, Input, ModelGlob, When};
 use crate::scenario::Scenario;
 use crate::scenario::part::Part;
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::speech::{self, Line};
-use crate::matching::after::Before;
-use crate::matching::condition::When;
-use crate::matching::conversation::{CallNames, Conversation};
+use crate::condition::after::Before;
+use crate::condition::conversation::{CallNames, Conversation};
+use crate::condition::when::When;
 use crate::matching::matcher;
 use crate::scenario::part::{Expect, Part};
 use crate::scenario::{GivenFile, Scenario};

@@ -1,5 +1,4 @@
-//! Plays the script of a scenario: finds the position in it, and converts its parts to model events.
+//! Plays the script of a scenario: converts its parts to model events.
 
 pub mod dry_run;
-pub mod script;
 pub mod speech;

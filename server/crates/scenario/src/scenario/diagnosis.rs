@@ -1,12 +1,10 @@
 //! Shows a mistake in a scenario file with its line and, if possible, a hint.
 
+use crate::nearest::nearest;
 use crate::scenario::{Position, ScenarioError};
-use strsim::damerau_levenshtein;
 
 /// Maximum length of the displayed line.
 const LINE_CHARS: usize = 120;
-/// Maximum edit distance between a written name and a suggestion.
-const TYPOS: usize = 2;
 
 impl ScenarioError {
     /// The mistake, its line and a hint. `text` is the content of the file.
@@ -78,13 +76,6 @@ fn misspelt(message: &str) -> Option<String> {
     let known =
         known.split([' ', ',', '`']).filter(|name| !matches!(*name, "" | "one" | "of" | "or"));
     nearest(written, known).map(str::to_owned)
-}
-
-/// The known name that was probably meant.
-pub fn nearest<'n>(written: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let near = known.map(|name| (damerau_levenshtein(written, name), name));
-    let near = near.filter(|(distance, name)| *distance <= TYPOS && *distance < name.len());
-    near.min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

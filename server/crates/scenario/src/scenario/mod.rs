@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::MessageFormatter;
 
-use crate::matching::condition::When;
+use crate::condition::when::When;
 use domain::counts::Counted;
 use part::Part;
 

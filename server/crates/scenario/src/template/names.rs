@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::{ErrorKind, Value};
 
-use crate::scenario::diagnosis::nearest;
+use crate::nearest::nearest;
 use crate::template::JINJA;
 
-/// All variables that [`crate::matching::conversation::Conversation::names`] can define.
+/// All variables that [`crate::condition::conversation::Conversation::names`] can define.
 pub const NAMES: [&str; 11] = [
     "input",
     "turn",

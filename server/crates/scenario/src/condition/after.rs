@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
-use super::condition::{cut, quoted};
 use super::same::{Ignore, same_json, same_text};
+use super::when::{cut, quoted};
 
 /// Maximum number of messages that are described.
 const MAX_LISTED: usize = 10;

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::matching::conversation::{Answers, AwaitedResult};
+use crate::condition::conversation::{Answers, AwaitedResult};
 use crate::scenario::part::{Call, Expect, Part};
 use domain::interaction::Usage;
 

@@ -21,36 +21,36 @@ const QUOTED_CHARS: usize = 120;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map of conditions")]
 pub struct When {
-    pub(super) input: Option<Input>,
-    pub(super) model: Option<ModelGlob>,
-    pub(super) tools: Vec<String>,
-    pub(super) turn: Option<NonZeroUsize>,
-    pub(super) files: Option<FileCondition>,
-    pub(super) after: After,
+    pub(crate) input: Option<Input>,
+    pub(crate) model: Option<ModelGlob>,
+    pub(crate) tools: Vec<String>,
+    pub(crate) turn: Option<NonZeroUsize>,
+    pub(crate) files: Option<FileCondition>,
+    pub(crate) after: After,
     /// All earlier messages of the client, in this order.
-    pub(super) earlier: Option<Vec<Before>>,
+    pub(crate) earlier: Option<Vec<Before>>,
     /// Empty if the request has none.
-    pub(super) system_instruction: Option<Input>,
+    pub(crate) system_instruction: Option<Input>,
     /// Exactly these tools are offered.
-    pub(super) only_tools: Option<Vec<String>>,
+    pub(crate) only_tools: Option<Vec<String>>,
     /// Hashes of the function declarations, by name.
-    pub(super) functions: Option<BTreeMap<String, String>>,
+    pub(crate) functions: Option<BTreeMap<String, String>>,
     /// The whole generation config, including `response_format` and `tool_choice`.
-    pub(super) generation_config: Option<Json>,
+    pub(crate) generation_config: Option<Json>,
     /// A hash of the model's earlier output. If several scenarios apply, those with a matching hash
     /// come first.
-    pub(super) history: Option<String>,
+    pub(crate) history: Option<String>,
     /// Patterns that are ignored in texts that are compared as a whole.
-    pub(super) ignore: Ignore,
+    pub(crate) ignore: Ignore,
 }
 
 /// The newest user text, or another text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a map with `contains`, `equals` or `matches`")]
 pub struct Input {
-    pub(super) contains: Option<String>,
-    pub(super) equals: Option<String>,
-    pub(super) matches: Option<Pattern>,
+    pub(crate) contains: Option<String>,
+    pub(crate) equals: Option<String>,
+    pub(crate) matches: Option<Pattern>,
 }
 
 /// Files in the working directory.
@@ -58,16 +58,16 @@ pub struct Input {
 #[serde(deny_unknown_fields, default, expecting = "a map with `count` or `mime_type`")]
 pub struct FileCondition {
     /// The exact number of files; of this MIME type, if one is given.
-    pub(super) count: Option<usize>,
+    pub(crate) count: Option<usize>,
     /// At least one such file, if no count is given.
-    pub(super) mime_type: Option<String>,
+    pub(crate) mime_type: Option<String>,
     /// The contents of all files, in order: SHA-256 hashes in hexadecimal, or their prefixes.
-    pub(super) sha256: Option<Vec<String>>,
+    pub(crate) sha256: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Pattern(pub(super) Regex);
+pub struct Pattern(pub(crate) Regex);
 
 impl TryFrom<String> for Pattern {
     type Error = String;
@@ -79,7 +79,7 @@ impl TryFrom<String> for Pattern {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct ModelGlob(pub(super) GlobMatcher);
+pub struct ModelGlob(pub(crate) GlobMatcher);
 
 impl TryFrom<String> for ModelGlob {
     type Error = String;
@@ -357,7 +357,7 @@ fn listed<T: AsRef<str>>(none: &str, names: &[T]) -> String {
     }
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let text = text.trim();
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{:?} …", &text[..end]),
@@ -365,7 +365,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{} …", &text[..end]),
         None => text.to_owned(),
@@ -377,8 +377,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::matching::asked::ClientMessage;
-    use crate::matching::given::Given;
+    use crate::condition::asked::ClientMessage;
+    use crate::condition::given::Given;
     use backend::{FileContent, Function, InputFile, Prompt};
 
     fn verdict(when: &str) -> Comparison {
