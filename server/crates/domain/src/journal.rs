@@ -69,7 +69,7 @@ pub struct RequestSummary {
     pub turn: usize,
     /// Names of all input files.
     pub files: Vec<String>,
-    /// Function results in this request.
+    /// The first function results in this request.
     pub function_results: Vec<Value>,
     pub generation_config: Value,
     pub previous_interaction_id: Option<String>,
@@ -321,10 +321,14 @@ impl JournalHandle {
 
 impl RequestSummary {
     fn shorten(&mut self) {
-        let texts = [Some(&mut self.input), self.system_instruction.as_mut()];
+        let texts =
+            [Some(&mut self.model), Some(&mut self.input), self.system_instruction.as_mut()];
         for text in texts.into_iter().flatten() {
-            text.truncate(start_of(text).len());
+            // A shortened text would keep the memory of the whole.
+            *text = start_of(text).to_owned();
         }
+        self.function_results.truncate(MAX_OF_A_KIND);
+        self.previous_interaction_id.take_if(|id| id.len() > MAX_TEXT_BYTES);
         for value in self.function_results.iter_mut().chain([&mut self.generation_config]) {
             let text = value.to_string();
             if text.len() > MAX_TEXT_BYTES {
@@ -402,6 +406,7 @@ mod tests {
         }
         let (entries, forgotten) = journal.read(&Namespace::default());
         assert_eq!(entries[0].asked.input.len(), MAX_TEXT_BYTES);
+        assert_eq!(entries[0].asked.input.capacity(), MAX_TEXT_BYTES);
         assert_eq!(entries.len() as u64 + forgotten, 100);
         let kept: usize = entries.iter().map(|entry| entry.asked.bytes()).sum();
         assert!((MAX_BYTES - 2 * MAX_TEXT_BYTES..=MAX_BYTES).contains(&kept), "{kept}");

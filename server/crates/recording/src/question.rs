@@ -102,7 +102,7 @@ impl HashWriter<'_> {
     }
 
     fn json(&self, value: &Value) -> Value {
-        self.ignore.without_json(&self.secrets.redact_json(value))
+        self.ignore.without_json(&self.secrets.redact_json(value)).into_owned()
     }
 
     fn message(&self, message: &ClientMessage) -> Value {

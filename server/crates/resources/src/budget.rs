@@ -15,7 +15,7 @@ const UNIT_BYTES: usize = 1 << 10;
 const UNKNOWN_MEMORY_BYTES: u64 = 1 << 30;
 
 /// The part of the budget that one owner may use, if there are others.
-const PART_OF_OWNER: usize = 2;
+pub const PART_OF_OWNER: usize = 2;
 
 /// A limit on bytes in use. Cheap to clone; clones share the limit.
 #[derive(Debug, Clone)]

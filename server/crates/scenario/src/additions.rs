@@ -5,9 +5,9 @@ use std::path::Path;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::pattern;
 use super::scenario::library::Scenarios;
 use super::scenario::{self, Scenario};
-use super::template;
 use domain::namespace::{Namespace, PerNamespace};
 
 /// Maximum size of all files that were added to one namespace.
@@ -46,7 +46,7 @@ impl AddedScenarios {
         // JSON is valid YAML.
         let parse = || scenario::parse(Path::new("scenarios.yaml"), file);
         let mut added =
-            template::with_patterns(MAX_COMPILED, parse).map_err(|error| error.explained(file))?;
+            pattern::with_patterns(MAX_COMPILED, parse).map_err(|error| error.explained(file))?;
         for scenario in &mut added {
             scenario.file = None;
         }

@@ -22,12 +22,15 @@ use tokio::sync::mpsc;
 use backend::{
     Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
 };
-use condition::conversation::{CallNames, Conversation};
+use condition::conversation::{Conversation, Messages};
+use condition::patience::Patience;
 use domain::chaos::fault::Fault;
 use domain::counts::Counted;
 use domain::interaction::{Failure, FailureDelivery, FailureKind, Step};
 use domain::journal::JournalHandle;
+use matching::matcher::NoAnswer;
 use matching::{matcher, offer};
+use parse::json::JsonSize;
 use playback::speech::{self, Line};
 use resources::places::{OwnersPlaces, Places};
 use scenario::library::{self, Library, Scenarios};
@@ -36,6 +39,7 @@ mod additions;
 mod condition;
 mod matching;
 mod nearest;
+mod pattern;
 mod playback;
 mod position;
 mod scenario;
@@ -125,21 +129,36 @@ impl Scripted {
         self
     }
 
-    /// Whether it has a successful answer to this prompt that the interaction has not used up.
-    pub fn knows(&self, prompt: &Prompt, context: &RequestContext) -> bool {
+    /// Whether it has a successful answer to this prompt that the interaction has not used up. `None` if
+    /// [`Scripted::knows_after_all`] must be asked, because the answer takes long.
+    pub fn knows(&self, prompt: &Prompt, context: &RequestContext) -> Option<bool> {
         let loaded = self.library.current();
-        let scenarios: Vec<&Scenario> = loaded.iter().collect();
-        let calls = CallNames::of(prompt);
-        let conversation = Conversation::new(prompt, &calls);
-        let Ok(matched) = matcher::next(&scenarios, conversation, &|_| 0) else { return false };
-        let Some(question) = &matched.scenario.question else { return !matched.scenario.fails() };
-        let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
-        let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
-        let journal = &context.journal;
-        let number = journal.take(|| journal.tally().next(Counted::Question(question)));
-        number < answers as u64
+        if is_long(prompt, loaded.len()) {
+            return None;
+        }
+        is_known(&loaded, prompt, context, &Patience::short())
     }
 
+    /// The same, on a blocking thread. `false` if it takes too long, or once `events` has no receiver.
+    pub async fn knows_after_all(
+        &self,
+        prompt: &Prompt,
+        context: &RequestContext,
+        events: &mpsc::Sender<Result<ModelEvent, BackendError>>,
+    ) -> bool {
+        let places = self.places.of(context.namespace.owner());
+        let place = tokio::select! {
+            place = places.take() => place,
+            () = events.closed() => return false,
+        };
+        let (loaded, prompt, context) = (self.library.current(), prompt.clone(), context.clone());
+        let events = events.clone();
+        let known = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            is_known(&loaded, &prompt, &context, &Patience::long(&|| events.is_closed()))
+        });
+        known.await.ok().flatten().unwrap_or(false)
+    }
     /// Number of loaded scenarios.
     pub fn loaded(&self) -> usize {
         self.library.current().len()
@@ -163,6 +182,30 @@ impl Scripted {
     }
 }
 
+/// Whether one of these recordings answers; `None` if that takes too long.
+fn is_known(
+    loaded: &Scenarios,
+    prompt: &Prompt,
+    context: &RequestContext,
+    patience: &Patience<'_>,
+) -> Option<bool> {
+    let scenarios: Vec<&Scenario> = loaded.iter().collect();
+    let read = Messages::of(prompt);
+    let matched = match matcher::next(&scenarios, Conversation::new(&read), &|_| 0, patience) {
+        Ok(matched) => matched,
+        Err(NoAnswer::Refused(_)) => return Some(false),
+        Err(NoAnswer::TakesTooLong { .. }) => return None,
+    };
+    let Some(question) = &matched.scenario.question else {
+        return Some(!matched.scenario.fails());
+    };
+    let same = |scenario: &&&Scenario| scenario.question.as_ref() == Some(question);
+    let answers = scenarios.iter().filter(same).filter(|scenario| !scenario.fails()).count();
+    let journal = &context.journal;
+    let number = journal.take(|| journal.tally().next(Counted::Question(question)));
+    Some(number < answers as u64)
+}
+
 /// The scenarios for one request.
 struct Repertoire {
     added: Scenarios,
@@ -174,11 +217,12 @@ struct Repertoire {
 }
 
 /// How much work matching may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
+#[derive(Clone, Copy)]
+enum Effort<'e> {
     /// Only work that does not block other requests.
     Small,
-    Any,
+    /// On a blocking thread, while there is a receiver.
+    Any(&'e mpsc::Sender<Result<ModelEvent, BackendError>>),
 }
 
 impl Repertoire {
@@ -199,9 +243,14 @@ impl Repertoire {
     }
 
     /// The output; `None` if it needs more work than allowed.
-    fn lines(&self, prompt: &Prompt, effort: Effort) -> Result<Option<Vec<Line>>, BackendError> {
+    fn lines(
+        &self,
+        prompt: &Prompt,
+        effort: Effort<'_>,
+    ) -> Result<Option<Vec<Line>>, BackendError> {
         let scenarios: Vec<&Scenario> = self.added.iter().chain(self.loaded.iter()).collect();
-        if effort == Effort::Small && is_long(prompt, scenarios.len()) {
+        let is_small = matches!(effort, Effort::Small);
+        if is_small && is_long(prompt, scenarios.len()) {
             return Ok(None);
         }
         if let (Some(folder), []) = (&self.recordings, &scenarios[..]) {
@@ -214,13 +263,21 @@ impl Repertoire {
         if scenarios.is_empty() {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
-        let calls = CallNames::of(prompt);
-        let conversation = Conversation::new(prompt, &calls);
+        let read = Messages::of(prompt);
+        let conversation = Conversation::new(&read);
         let tally = self.journal.tally();
         let take = |question: &str| self.journal.take(|| tally.next(Counted::Question(question)));
-        let matched =
-            matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
-        if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
+        let is_gone: &dyn Fn() -> bool = match effort {
+            Effort::Small => &|| false,
+            Effort::Any(events) => &|| events.is_closed(),
+        };
+        let patience = if is_small { Patience::short() } else { Patience::long(is_gone) };
+        let matched = match matcher::next(&scenarios, conversation, &take, &patience) {
+            Ok(matched) => matched,
+            Err(NoAnswer::TakesTooLong { .. }) if is_small => return Ok(None),
+            Err(why) => return Err(BackendError::Refused(why.to_string())),
+        };
+        if is_small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }
         let is_first = self.journal.matched(&matched.scenario.name);
@@ -265,7 +322,14 @@ fn warn_of_templates(matched: &matcher::Matched<'_>, journal: &JournalHandle) {
 /// Whether comparing the conversation with this many scenarios may take long. Files are hashed.
 fn is_long(prompt: &Prompt, scenarios: usize) -> bool {
     let instruction = prompt.system_instruction.as_ref().map_or(0, String::len);
-    let bytes = instruction + prompt.steps.iter().map(Step::memory_bytes).sum::<usize>();
+    let functions = prompt.tools.functions.iter().map(|function| {
+        let parameters = function.parameters.as_ref().map(JsonSize::of).unwrap_or_default();
+        function.description.as_ref().map_or(0, String::len) + parameters.memory_bytes()
+    });
+    let config = prompt.generation_config.fields().into_iter().flat_map(|fields| fields.values());
+    let config = config.map(|value| JsonSize::of(value).memory_bytes());
+    let steps = prompt.steps.iter().map(Step::memory_bytes);
+    let bytes = instruction + functions.chain(config).chain(steps).sum::<usize>();
     bytes.saturating_mul(1 + scenarios / SCENARIOS_AT_ONCE) > LONG_BYTES
 }
 
@@ -308,9 +372,10 @@ async fn speak_when_found(
         place = repertoire.places.take() => place,
         () = events.closed() => return,
     };
+    let receiver = events.clone();
     let lines = move || {
         let _place = place;
-        repertoire.lines(&prompt, Effort::Any)
+        repertoire.lines(&prompt, Effort::Any(&receiver))
     };
     let lines = tokio::task::spawn_blocking(lines).await;
     match lines {

@@ -23,6 +23,8 @@ const HEADER: &str = "x-belljar-fault";
 
 /// Maximum number of faults set in one namespace.
 const MAX_STANDING: usize = 100;
+/// Maximum size of one of them as JSON. Each request has a copy.
+const MAX_FAULT_BYTES: usize = 4 << 10;
 
 /// The faults for all requests and for each namespace, with their counters.
 #[derive(Debug)]
@@ -54,6 +56,10 @@ impl Faults {
         let too_many = || format!("more than {MAX_STANDING} faults in one namespace");
         if orders.len() > MAX_STANDING {
             return Err(too_many());
+        }
+        let is_long = |order: &Value| order.to_string().len() > MAX_FAULT_BYTES;
+        if let Some(at) = orders.iter().position(is_long) {
+            return Err(format!("Invalid fault {at}: more than {MAX_FAULT_BYTES} bytes."));
         }
         let read = |order: Value| match serde_json::from_value(order.clone()) {
             Ok(fault) => Ok((order, fault)),
@@ -87,9 +93,10 @@ impl Faults {
             })?;
             faults.push((String::from_utf8_lossy(header.as_bytes()).into_owned(), fault));
         }
-        let active = self.active.with(namespace, |active| active.clone());
-        let active = active.into_iter().enumerate();
-        faults.extend(active.map(|(at, (_, fault))| (standing_name(at), fault)));
+        self.active.with(namespace, |active| {
+            let active = active.iter().enumerate();
+            faults.extend(active.map(|(at, (_, fault))| (standing_name(at), fault.clone())));
+        });
         let everywhere = self.everywhere.iter().cloned().enumerate();
         faults.extend(everywhere.map(|(at, fault)| (format!("#{at}"), fault)));
         Ok(faults)

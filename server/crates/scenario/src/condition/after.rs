@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
-use super::same::{Ignore, same_json, same_text};
+use super::patience::Ignoring;
+use super::same::{same_json, same_text};
 use super::when::{cut, quoted};
 
 /// Maximum number of messages that are described.
@@ -37,10 +38,10 @@ pub enum Before {
 }
 
 impl ResultCondition {
-    fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
+    fn is(&self, message: &ClientMessage, ignoring: Ignoring<'_>) -> bool {
         let same = |value: &Json| match &self.equals {
             Some(wanted) => {
-                same_json(&super::conversation::plain(wanted), &ignore.without_json(value))
+                same_json(&super::conversation::plain(wanted), &ignoring.without_json(value))
             }
             None => true,
         };
@@ -56,8 +57,8 @@ impl ResultCondition {
 }
 
 impl After {
-    pub fn holds(&self, results: &[ClientMessage], ignore: &Ignore) -> bool {
-        self.0.iter().all(|answer| results.iter().any(|message| answer.is(message, ignore)))
+    pub fn holds(&self, results: &[&ClientMessage], ignoring: Ignoring<'_>) -> bool {
+        self.0.iter().all(|answer| results.iter().any(|message| answer.is(message, ignoring)))
     }
 
     pub fn wanted(&self) -> String {
@@ -65,30 +66,30 @@ impl After {
     }
 
     /// The results that came instead: names, and values where only the values differ.
-    pub fn got(&self, results: &[ClientMessage]) -> String {
+    pub fn got(&self, results: &[&ClientMessage]) -> String {
         if results.is_empty() {
             return "no function result".into();
         }
-        listed(results, |message| match message {
+        listed(results.iter().copied(), |message| match message {
             ClientMessage::Result { name, value }
                 if self.0.iter().any(|a| a.function_result == *name && a.equals.is_some()) =>
             {
-                format!("{name}: {}", beginning_of(value))
+                format!("{}: {}", cut(name), beginning_of(value))
             }
-            ClientMessage::Result { name, .. } => name.clone(),
+            ClientMessage::Result { name, .. } => cut(name),
             ClientMessage::Text(text) => quoted(text),
         })
     }
 }
 
 impl Before {
-    fn is(&self, message: &ClientMessage, ignore: &Ignore) -> bool {
+    fn is(&self, message: &ClientMessage, ignoring: Ignoring<'_>) -> bool {
         match (self, message) {
             (Before::Text(wanted), ClientMessage::Text(text)) => {
-                let text = ignore.without(text).trim().to_lowercase();
+                let text = ignoring.without(text).trim().to_lowercase();
                 same_text(&wanted.trim().to_lowercase(), &text)
             }
-            (Before::Answer(answer), message) => answer.is(message, ignore),
+            (Before::Answer(answer), message) => answer.is(message, ignoring),
             (Before::Text(_), ClientMessage::Result { .. }) => false,
         }
     }
@@ -102,9 +103,9 @@ impl Before {
 }
 
 /// Whether the earlier messages are exactly these, in this order.
-pub fn were(wanted: &[Before], messages: &[ClientMessage], ignore: &Ignore) -> bool {
+pub fn were(wanted: &[Before], messages: &[ClientMessage], ignoring: Ignoring<'_>) -> bool {
     let pairs = || wanted.iter().zip(messages);
-    wanted.len() == messages.len() && pairs().all(|(wanted, message)| wanted.is(message, ignore))
+    wanted.len() == messages.len() && pairs().all(|(wanted, message)| wanted.is(message, ignoring))
 }
 
 pub fn describe_wanted(wanted: &[Before]) -> String {
@@ -118,25 +119,28 @@ pub fn describe_messages(messages: &[ClientMessage]) -> String {
     if messages.is_empty() {
         return "nothing".into();
     }
-    listed(messages, |message| match message {
+    listed(messages.iter(), |message| match message {
         ClientMessage::Text(text) => quoted(text),
         ClientMessage::Result { name, value } => {
-            format!("the result {} of the function {name}", beginning_of(value))
+            format!("the result {} of the function {}", beginning_of(value), cut(name))
         }
     })
 }
 
-/// The first messages. They are described for each scenario, so the texts are short.
-fn listed(messages: &[ClientMessage], describe: impl Fn(&ClientMessage) -> String) -> String {
-    let mut described: Vec<String> = messages.iter().take(MAX_LISTED).map(describe).collect();
-    if messages.len() > MAX_LISTED {
+/// The first messages.
+fn listed<'m>(
+    mut messages: impl Iterator<Item = &'m ClientMessage>,
+    describe: impl Fn(&ClientMessage) -> String,
+) -> String {
+    let mut described: Vec<String> = messages.by_ref().take(MAX_LISTED).map(describe).collect();
+    if messages.next().is_some() {
         described.push("…".to_owned());
     }
     described.join(", ")
 }
 
 /// The beginning of a value's JSON, which is not written to its end.
-fn beginning_of(value: &Json) -> String {
+pub fn beginning_of(value: &Json) -> String {
     struct Beginning(Vec<u8>);
     impl std::io::Write for Beginning {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

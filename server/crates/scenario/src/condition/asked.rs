@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::conversation::{CallNames, Conversation};
+use super::conversation::{Conversation, Messages};
 use backend::Prompt;
 
 /// The newest input of a conversation, and the client's messages before it.
@@ -31,15 +31,14 @@ pub enum ClientMessage {
 }
 
 pub fn asked(prompt: &Prompt) -> Asked {
-    let calls = CallNames::of(prompt);
-    let conversation = Conversation::new(prompt, &calls);
+    let read = Messages::of(prompt);
+    let conversation = Conversation::new(&read);
     let newest = conversation.newest_of_client();
-    let context = conversation.match_context(&newest);
     Asked {
-        input: context.input,
-        turn: context.turn,
-        earlier: context.earlier,
-        answered: context.results,
+        input: conversation.input().to_owned(),
+        turn: conversation.turn(),
+        earlier: conversation.earlier(&newest).to_vec(),
+        answered: conversation.results(newest.clone()).into_iter().cloned().collect(),
         start: newest.start,
     }
 }

@@ -1,5 +1,6 @@
 //! A conversation as a scenario sees it: where it began, and the results since then.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
 use super::given::Given;
+use super::patience::Patience;
 use backend::{InputFile, Prompt};
 use domain::interaction::{CodeResult, FunctionResult, Step};
 
@@ -16,43 +18,83 @@ use domain::interaction::{CodeResult, FunctionResult, Step};
 #[derive(Debug, Clone, Copy)]
 pub struct Conversation<'a> {
     prompt: &'a Prompt,
-    calls: &'a CallNames<'a>,
+    read: &'a Messages<'a>,
 }
 
-/// Function names of the conversation's calls, by call id. A result may omit the name of its
-/// function.
+/// What the client wrote in a conversation. It is read once for all scenarios and all positions.
 #[derive(Debug)]
-pub struct CallNames<'a>(HashMap<&'a str, &'a str>);
+pub struct Messages<'a> {
+    prompt: &'a Prompt,
+    /// Names of functions by call id. A result may omit the name of its function.
+    calls: HashMap<&'a str, &'a str>,
+    all: OnceCell<(Vec<usize>, Vec<ClientMessage>)>,
+    /// The newest user text, and the same in lower case.
+    input: OnceCell<(String, String)>,
+}
 
-impl<'a> CallNames<'a> {
-    pub fn of(prompt: &'a Prompt) -> CallNames<'a> {
+impl<'a> Messages<'a> {
+    pub fn of(prompt: &'a Prompt) -> Messages<'a> {
         let calls = prompt.steps.iter().filter_map(|step| match step {
             Step::FunctionCall(call) => Some((call.id.as_str(), call.name.as_str())),
             _ => None,
         });
-        CallNames(calls.collect())
+        let (all, input) = Default::default();
+        Messages { prompt, calls: calls.collect(), all, input }
+    }
+
+    fn called(&self, result: &'a FunctionResult) -> Option<&'a str> {
+        let named = result.name.as_deref();
+        named.or_else(|| self.calls.get(result.call_id.as_str()).copied())
+    }
+
+    fn input(&self) -> &(String, String) {
+        self.input.get_or_init(|| {
+            let input = self.prompt.steps.iter().rev().find_map(Step::user_text);
+            let input = input.unwrap_or_default();
+            let lower = input.to_lowercase();
+            (input, lower)
+        })
+    }
+
+    /// The messages in these steps.
+    fn within(&self, at: Range<usize>) -> &[ClientMessage] {
+        let (steps, messages) = self.all.get_or_init(|| {
+            let message = |(at, step): (usize, &'a Step)| match step {
+                Step::UserInput(_) => Some((at, ClientMessage::Text(step.user_text()?))),
+                Step::FunctionResult(result) => {
+                    let name = self.called(result)?.to_owned();
+                    Some((at, ClientMessage::Result { name, value: plain(&result.result) }))
+                }
+                _ => None,
+            };
+            self.prompt.steps.iter().enumerate().filter_map(message).unzip()
+        });
+        let index = |step: usize| steps.partition_point(|at| *at < step);
+        &messages[index(at.start)..index(at.end)]
     }
 }
 
 /// The data that the conditions of a scenario are compared with.
 #[derive(Debug)]
 pub struct MatchContext<'a> {
-    pub input: String,
-    /// The same in lower case, because it is compared with every scenario.
-    pub lower_input: String,
+    pub input: &'a str,
+    /// The same in lower case.
+    pub lower_input: &'a str,
     /// Number of user turns, this one included.
     pub turn: usize,
     /// Names of the functions whose results are in the newest request.
     pub answered: Vec<&'a str>,
     /// The results themselves.
-    pub results: Vec<ClientMessage>,
+    pub results: Vec<&'a ClientMessage>,
     /// The client's earlier messages, oldest first.
-    pub earlier: Vec<ClientMessage>,
+    pub earlier: &'a [ClientMessage],
     pub model: &'a str,
     pub offered: &'a [String],
     pub files: &'a [InputFile],
     /// The rest of the model's input.
     pub given: Given<'a>,
+    /// How long it may be compared.
+    pub patience: &'a Patience<'a>,
 }
 
 /// A result that a script waits for.
@@ -81,8 +123,8 @@ impl AwaitedResult<'_> {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(prompt: &'a Prompt, calls: &'a CallNames<'a>) -> Conversation<'a> {
-        Conversation { prompt, calls }
+    pub fn new(read: &'a Messages<'a>) -> Conversation<'a> {
+        Conversation { prompt: read.prompt, read }
     }
 
     /// The client's steps that contain the newest user text. The script starts here.
@@ -99,20 +141,25 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    pub fn match_context(self, start: &Range<usize>) -> MatchContext<'a> {
-        let so_far = &self.steps()[..start.end];
-        let input = input(so_far);
+    /// The data for a script that began with these steps, which no user text follows.
+    pub fn match_context(
+        self,
+        start: &Range<usize>,
+        patience: &'a Patience<'a>,
+    ) -> MatchContext<'a> {
+        let (input, lower_input) = self.read.input();
         MatchContext {
-            lower_input: input.to_lowercase(),
             input,
-            turn: turn(so_far),
+            lower_input,
+            turn: self.turn(),
             answered: self.answers(start).map(|answers| answers.names).unwrap_or_default(),
             results: self.results(start.clone()),
-            earlier: self.messages(0..start.start),
+            earlier: self.earlier(start),
             model: &self.prompt.model,
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
             given: Given::new(self.prompt, start.start),
+            patience,
         }
     }
 
@@ -127,7 +174,7 @@ impl<'a> Conversation<'a> {
             .collect();
         (!results.is_empty()).then(|| Answers {
             steps: at.clone(),
-            names: results.iter().filter_map(|result| self.called(result)).collect(),
+            names: results.iter().filter_map(|result| self.read.called(result)).collect(),
             is_error: results.iter().any(|result| result.is_error),
         })
     }
@@ -168,8 +215,8 @@ impl<'a> Conversation<'a> {
     /// an error.
     pub fn names(self) -> Value {
         let mut names = vec![
-            ("input", Value::from(input(self.steps()))),
-            ("turn", Value::from(turn(self.steps()))),
+            ("input", Value::from(self.input())),
+            ("turn", Value::from(self.turn())),
             ("model", Value::from(self.prompt.model.as_str())),
             ("files", self.prompt.files.iter().map(file).collect()),
         ];
@@ -198,29 +245,25 @@ impl<'a> Conversation<'a> {
         Value::from_pairs(names)
     }
 
+    /// The newest user text.
+    pub fn input(self) -> &'a str {
+        &self.read.input().0
+    }
+
+    /// Number of user turns.
+    pub fn turn(self) -> usize {
+        self.steps().iter().filter(|step| matches!(step, Step::UserInput(_))).count()
+    }
+
+    /// The client's messages before these steps.
+    pub fn earlier(self, start: &Range<usize>) -> &'a [ClientMessage] {
+        self.read.within(0..start.start)
+    }
+
     /// The function results among these steps.
-    fn results(self, at: Range<usize>) -> Vec<ClientMessage> {
-        let mut messages = self.messages(at);
-        messages.retain(|message| matches!(message, ClientMessage::Result { .. }));
-        messages
-    }
-
-    /// The client's messages in these steps.
-    fn messages(self, at: Range<usize>) -> Vec<ClientMessage> {
-        let messages = self.steps()[at].iter().filter_map(|step| match step {
-            Step::UserInput(_) => step.user_text().map(ClientMessage::Text),
-            Step::FunctionResult(result) => Some(ClientMessage::Result {
-                name: self.called(result)?.to_owned(),
-                value: plain(&result.result),
-            }),
-            _ => None,
-        });
-        messages.collect()
-    }
-
-    fn called(self, result: &'a FunctionResult) -> Option<&'a str> {
-        let named = result.name.as_deref();
-        named.or_else(|| self.calls.0.get(result.call_id.as_str()).copied())
+    pub fn results(self, at: Range<usize>) -> Vec<&'a ClientMessage> {
+        let messages = self.read.within(at).iter();
+        messages.filter(|message| matches!(message, ClientMessage::Result { .. })).collect()
     }
 
     fn client_steps_around(self, at: usize) -> Range<usize> {
@@ -237,14 +280,6 @@ impl<'a> Conversation<'a> {
 
 fn is_clients(step: &Step) -> bool {
     matches!(step, Step::UserInput(_) | Step::FunctionResult(_))
-}
-
-fn input(steps: &[Step]) -> String {
-    steps.iter().rev().find_map(Step::user_text).unwrap_or_default()
-}
-
-fn turn(steps: &[Step]) -> usize {
-    steps.iter().filter(|step| matches!(step, Step::UserInput(_))).count()
 }
 
 fn run(result: &CodeResult) -> Value {

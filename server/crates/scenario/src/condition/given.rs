@@ -1,12 +1,14 @@
 //! The model's input besides the newest user input: system instruction, tools, settings and earlier
 //! output. Recordings are distinguished by all of it.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
+use super::patience::Ignoring;
 use super::same::Ignore;
 use backend::{Function, InputFile, Prompt};
 use domain::interaction::Step;
@@ -23,6 +25,8 @@ pub struct Given<'a> {
     prompt: &'a Prompt,
     /// Index of the first of the client's newest steps.
     start: usize,
+    lower_instruction: OnceCell<String>,
+    config: OnceCell<Json>,
     lines: OnceCell<Vec<String>>,
     functions: OnceCell<BTreeMap<String, String>>,
     history: OnceCell<String>,
@@ -31,8 +35,9 @@ pub struct Given<'a> {
 
 impl<'a> Given<'a> {
     pub fn new(prompt: &'a Prompt, start: usize) -> Given<'a> {
-        let (lines, functions, history, files) = Default::default();
-        Given { prompt, start, lines, functions, history, files }
+        let (lower_instruction, config, lines, functions) = Default::default();
+        let (history, files) = Default::default();
+        Given { prompt, start, lower_instruction, config, lines, functions, history, files }
     }
 
     /// The hashes of the files, which are the same for each scenario.
@@ -45,44 +50,59 @@ impl<'a> Given<'a> {
         self.prompt.system_instruction.as_deref().unwrap_or_default()
     }
 
+    pub fn lower_instruction(&self) -> &str {
+        self.lower_instruction.get_or_init(|| self.instruction().to_lowercase())
+    }
+
     /// The client's object unchanged; an empty object if there was none.
-    pub fn config(&self) -> Json {
-        self.prompt.generation_config.fields().cloned().unwrap_or_default().into()
+    pub fn config(&self) -> &Json {
+        let config = &self.prompt.generation_config;
+        self.config.get_or_init(|| config.fields().cloned().unwrap_or_default().into())
     }
 
     /// Hashes of the function declarations, by name.
-    pub fn functions(&self, ignore: &Ignore) -> BTreeMap<String, String> {
-        let hashes = || functions(&self.prompt.tools.functions, ignore);
-        if ignore.is_empty() { self.functions.get_or_init(hashes).clone() } else { hashes() }
+    pub fn functions(&self, ignoring: Ignoring<'_>) -> Cow<'_, BTreeMap<String, String>> {
+        let hashes = || {
+            hashes(&self.prompt.tools.functions, |json| ignoring.without_json(json).into_owned())
+        };
+        match ignoring.is_empty() {
+            true => Cow::Borrowed(self.functions.get_or_init(hashes)),
+            false => Cow::Owned(hashes()),
+        }
     }
 
     /// A hash of the model's output before the client's newest steps.
-    pub fn history(&self, ignore: &Ignore) -> String {
+    pub fn history(&self, ignoring: Ignoring<'_>) -> String {
         let lines = || self.lines.get_or_init(|| output_lines(&self.prompt.steps[..self.start]));
-        let hash = || history(lines(), &Secrets::default(), ignore);
-        if ignore.is_empty() { self.history.get_or_init(hash).clone() } else { hash() }
+        let hash =
+            || history(lines(), &Secrets::default(), |line| ignoring.without(line).into_owned());
+        if ignoring.is_empty() { self.history.get_or_init(hash).clone() } else { hash() }
     }
 }
 
 /// A hash of the model's output before this step, without secrets.
 pub fn history_before(steps: &[Step], secrets: &Secrets, ignore: &Ignore) -> String {
-    history(&output_lines(steps), secrets, ignore)
+    history(&output_lines(steps), secrets, |line| ignore.without(line).into_owned())
 }
 
 /// A hash of each declaration. Possible secrets are removed first, because a description that
 /// contains a key has a different one elsewhere.
 pub fn functions(functions: &[Function], ignore: &Ignore) -> BTreeMap<String, String> {
+    hashes(functions, |json| ignore.without_json(json).into_owned())
+}
+
+fn hashes(functions: &[Function], without: impl Fn(&Json) -> Json) -> BTreeMap<String, String> {
     let secrets = Secrets::default();
     let hashes = functions.iter().map(|function| {
         let declaration = json!([function.description, function.parameters]);
-        let declaration = ignore.without_json(&secrets.redact_json(&declaration));
+        let declaration = without(&secrets.redact_json(&declaration));
         (function.name.clone(), hash(&canonical(&declaration)))
     });
     hashes.collect()
 }
 
-fn history(lines: &[String], secrets: &Secrets, ignore: &Ignore) -> String {
-    let lines = lines.iter().map(|line| ignore.without(&secrets.redact(line)).into_owned());
+fn history(lines: &[String], secrets: &Secrets, without: impl Fn(&str) -> String) -> String {
+    let lines = lines.iter().map(|line| without(&secrets.redact(line)));
     hash(&lines.collect::<Vec<_>>().join("\u{1}"))
 }
 

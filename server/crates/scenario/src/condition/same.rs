@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::template;
+use crate::pattern::Pattern;
 use redaction::REDACTED;
 
 /// Placeholder for a text that a recording omits.
@@ -15,20 +14,22 @@ pub const IGNORED: &str = "[ignored]";
 /// Patterns for text that changes each time and is ignored: a date, an id, a path.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "Vec<String>")]
-pub struct Ignore(Vec<Regex>);
+pub struct Ignore(Vec<Pattern>);
+
+/// Whether a pattern may search a text of this length.
+type MaySearch<'m> = &'m dyn Fn(&Pattern, usize) -> bool;
 
 impl TryFrom<Vec<String>> for Ignore {
     type Error = String;
 
     fn try_from(patterns: Vec<String>) -> Result<Ignore, String> {
-        let regex = |pattern: String| match template::compile(&pattern) {
-            Ok(regex) if regex.is_match("") => {
-                Err(format!("`{pattern}` matches the empty text, which is everywhere"))
+        let compiled = |text: String| match Pattern::compile(&text) {
+            Ok(pattern) if pattern.regex.is_match("") => {
+                Err(format!("`{text}` matches the empty text, which is everywhere"))
             }
-            Ok(regex) => Ok(regex),
-            Err(error) => Err(error),
+            compiled => compiled,
         };
-        Ok(Ignore(patterns.into_iter().map(regex).collect::<Result<_, _>>()?))
+        Ok(Ignore(patterns.into_iter().map(compiled).collect::<Result<_, _>>()?))
     }
 }
 
@@ -43,14 +44,24 @@ impl Ignore {
     }
 
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(Regex::as_str)
+        self.0.iter().map(|pattern| pattern.regex.as_str())
     }
 
-    /// The text without the ignored parts; borrowed if it contains none.
+    /// The text without the ignored parts; borrowed if it contains none. Patterns leave longer texts
+    /// unchanged than they may search.
     pub fn without<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.without_if(text, &|pattern, bytes| bytes <= pattern.max_text_bytes)
+    }
+
+    /// The same, with the patterns that may search a text of its length.
+    pub fn without_if<'t>(&self, text: &'t str, may_search: MaySearch<'_>) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
-        for regex in &self.0 {
-            if let Cow::Owned(replaced) = regex.replace_all(&text, regex::NoExpand(IGNORED)) {
+        for pattern in &self.0 {
+            if !may_search(pattern, text.len()) {
+                continue;
+            }
+            let replaced = pattern.regex.replace_all(&text, regex::NoExpand(IGNORED));
+            if let Cow::Owned(replaced) = replaced {
                 text = Cow::Owned(replaced);
             }
         }
@@ -58,22 +69,32 @@ impl Ignore {
     }
 
     /// The same for every string of a JSON value, and for numbers that are ignored as a whole.
-    pub fn without_json(&self, json: &Json) -> Json {
-        if self.is_empty() {
-            return json.clone();
+    pub fn without_json<'j>(&self, json: &'j Json) -> Cow<'j, Json> {
+        self.without_json_if(json, &|pattern, bytes| bytes <= pattern.max_text_bytes)
+    }
+
+    pub fn without_json_if<'j>(&self, json: &'j Json, may_search: MaySearch<'_>) -> Cow<'j, Json> {
+        match self.is_empty() {
+            true => Cow::Borrowed(json),
+            false => Cow::Owned(self.replaced(json, may_search)),
         }
+    }
+
+    fn replaced(&self, json: &Json, may_search: MaySearch<'_>) -> Json {
+        let replaced = |json: &Json| self.replaced(json, may_search);
         match json {
-            Json::String(text) => self.without(text).into_owned().into(),
+            Json::String(text) => self.without_if(text, may_search).into_owned().into(),
             Json::Number(number) => {
                 let text = number.to_string();
-                let whole =
-                    |regex: &Regex| regex.find(&text).is_some_and(|m| m.len() == text.len());
+                let whole = |pattern: &Pattern| {
+                    pattern.regex.find(&text).is_some_and(|found| found.len() == text.len())
+                };
                 if self.0.iter().any(whole) { IGNORED.into() } else { json.clone() }
             }
-            Json::Array(items) => items.iter().map(|item| self.without_json(item)).collect(),
+            Json::Array(items) => items.iter().map(replaced).collect(),
             Json::Object(fields) => {
                 let fields = fields.iter();
-                Json::Object(fields.map(|(k, v)| (k.clone(), self.without_json(v))).collect())
+                Json::Object(fields.map(|(k, v)| (k.clone(), replaced(v))).collect())
             }
             Json::Null | Json::Bool(_) => json.clone(),
         }
@@ -167,7 +188,7 @@ mod tests {
         assert_eq!(ignore.without("on 2026-11-28, $1"), "on [ignored], $1");
         let json = json!({"at": 1732800000, "day": "2026-11-28", "n": 2});
         let wanted = json!({"at": IGNORED, "day": IGNORED, "n": 2});
-        assert_eq!(ignore.without_json(&json), wanted);
+        assert_eq!(*ignore.without_json(&json), wanted);
         assert!(
             Ignore::try_from(vec!["x*".into()]).expect_err("it is empty").contains("everywhere")
         );

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use globset::GlobMatcher;
-use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::after::{self, After, Before};
+use super::after::{self, After, Before, beginning_of};
 use super::conversation::MatchContext;
 use super::given;
+use super::patience::Ignoring;
 use super::same::{Ignore, same_json, same_text};
-use crate::template;
+use crate::pattern::{self, Pattern};
 
 /// Maximum length of an actual text in an error.
 const QUOTED_CHARS: usize = 120;
@@ -50,7 +50,7 @@ pub struct When {
 pub struct Input {
     pub(crate) contains: Option<String>,
     pub(crate) equals: Option<String>,
-    pub(crate) matches: Option<Pattern>,
+    pub(crate) matches: Option<Matches>,
 }
 
 /// Files in the working directory.
@@ -67,13 +67,13 @@ pub struct FileCondition {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Pattern(pub(crate) Regex);
+pub struct Matches(pub(crate) Pattern);
 
-impl TryFrom<String> for Pattern {
+impl TryFrom<String> for Matches {
     type Error = String;
 
-    fn try_from(pattern: String) -> Result<Pattern, String> {
-        template::compile(&pattern).map(Pattern)
+    fn try_from(pattern: String) -> Result<Matches, String> {
+        Pattern::compile(&pattern).map(Matches)
     }
 }
 
@@ -85,7 +85,7 @@ impl TryFrom<String> for ModelGlob {
     type Error = String;
 
     fn try_from(glob: String) -> Result<ModelGlob, String> {
-        template::count_pattern()?;
+        pattern::count_pattern()?;
         parse::glob::matcher(&glob).map(ModelGlob).map_err(|error| error.to_string())
     }
 }
@@ -95,12 +95,15 @@ impl TryFrom<String> for ModelGlob {
 pub struct Comparison {
     pub held: usize,
     pub missed: Vec<Miss>,
+    /// Whether misses have texts. Most scenarios do not apply, and are never shown.
+    explains: bool,
 }
 
 /// A condition that does not hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Miss {
     pub condition: &'static str,
+    /// Empty unless it is explained, as `got` is.
     pub wanted: String,
     pub got: String,
     /// Whether it is about the conversation rather than the rest of the request.
@@ -146,7 +149,7 @@ impl Comparison {
         if held {
             self.held += 1;
         } else {
-            let [wanted, got] = texts();
+            let [wanted, got] = if self.explains { texts() } else { Default::default() };
             self.missed.push(Miss { condition, wanted, got, about_conversation });
         }
     }
@@ -169,7 +172,10 @@ impl When {
     pub fn text(&self) -> &str {
         let Some(input) = &self.input else { return "" };
         let texts = [&input.equals, &input.contains].into_iter().flatten().map(String::as_str);
-        texts.chain(input.matches.iter().map(|pattern| pattern.0.as_str())).next().unwrap_or("")
+        texts
+            .chain(input.matches.iter().map(|matches| matches.0.regex.as_str()))
+            .next()
+            .unwrap_or("")
     }
 
     /// The name or pattern of the model.
@@ -188,27 +194,42 @@ impl When {
     /// Whether the model's earlier output equals that of the recording. Not a condition, because
     /// the output may differ while the rest of the request is the same.
     pub fn has_history_of(&self, context: &MatchContext<'_>) -> bool {
-        self.history.as_ref().is_none_or(|hash| *hash == context.given.history(&self.ignore))
+        self.history
+            .as_ref()
+            .is_none_or(|hash| *hash == context.given.history(self.ignoring(context)))
+    }
+
+    fn ignoring<'c>(&'c self, context: &MatchContext<'c>) -> Ignoring<'c> {
+        Ignoring { ignore: &self.ignore, patience: context.patience }
     }
 
     pub fn judge(&self, context: &MatchContext<'_>) -> Comparison {
-        let mut verdict = Comparison::default();
+        self.compare(context, Comparison::default())
+    }
+
+    /// The same, with a text for each miss.
+    pub fn explain(&self, context: &MatchContext<'_>) -> Comparison {
+        self.compare(context, Comparison { explains: true, ..Comparison::default() })
+    }
+
+    fn compare(&self, context: &MatchContext<'_>, mut verdict: Comparison) -> Comparison {
+        let ignoring = self.ignoring(context);
         if !self.after.0.is_empty() {
-            let held = self.after.holds(&context.results, &self.ignore);
+            let held = self.after.holds(&context.results, ignoring);
             verdict.about_conversation("after", held, || {
                 [self.after.wanted(), self.after.got(&context.results)]
             });
         }
         if let Some(earlier) = &self.earlier {
-            let held = after::were(earlier, &context.earlier, &self.ignore);
+            let held = after::were(earlier, context.earlier, ignoring);
             verdict.about_conversation("earlier", held, || {
-                [after::describe_wanted(earlier), after::describe_messages(&context.earlier)]
+                [after::describe_wanted(earlier), after::describe_messages(context.earlier)]
             });
         }
         if let Some(input) = &self.input {
             let names = ["input.contains", "input.equals", "input.matches"];
-            let text = (context.input.as_str(), context.lower_input.as_str());
-            input.judge(names, text, &self.ignore, |name, held, texts| {
+            let text = (context.input, context.lower_input);
+            input.judge(names, text, ignoring, |name, held, texts| {
                 verdict.about_conversation(name, held, texts);
             });
         }
@@ -219,7 +240,7 @@ impl When {
         }
         if let Some(ModelGlob(glob)) = &self.model {
             verdict.about_request("model", glob.is_match(context.model), || {
-                [glob.glob().to_string(), context.model.to_string()]
+                [glob.glob().to_string(), cut(context.model)]
             });
         }
         if !self.tools.is_empty() {
@@ -237,15 +258,15 @@ impl When {
 
     /// Compares the rest of the model's input.
     fn judge_given(&self, context: &MatchContext<'_>, verdict: &mut Comparison) {
+        let ignoring = self.ignoring(context);
         if let Some(instruction) = &self.system_instruction {
             let names = [
                 "system_instruction.contains",
                 "system_instruction.equals",
                 "system_instruction.matches",
             ];
-            let text = context.given.instruction();
-            let lower = text.to_lowercase();
-            instruction.judge(names, (text, &lower), &self.ignore, |name, held, texts| {
+            let text = (context.given.instruction(), context.given.lower_instruction());
+            instruction.judge(names, text, ignoring, |name, held, texts| {
                 verdict.about_request(name, held, texts);
             });
         }
@@ -258,7 +279,7 @@ impl When {
             });
         }
         if let Some(wanted) = &self.functions {
-            let found = context.given.functions(&self.ignore);
+            let found = context.given.functions(ignoring);
             let differs = |(name, hash): (&String, &String)| {
                 let got = found.get(name);
                 let same = got.is_some_and(|got| got == hash || hash == given::ANY);
@@ -282,9 +303,9 @@ impl When {
             );
         }
         if let Some(wanted) = &self.generation_config {
-            let found = self.ignore.without_json(&context.given.config());
+            let found = ignoring.without_json(context.given.config());
             verdict.about_request("generation_config", same_json(wanted, &found), || {
-                [cut(&wanted.to_string()), cut(&found.to_string())]
+                [beginning_of(wanted), beginning_of(&found)]
             });
         }
     }
@@ -296,7 +317,7 @@ impl Input {
         &self,
         [contains, equals, matches]: [&'static str; 3],
         (text, lower): (&str, &str),
-        ignore: &Ignore,
+        ignoring: Ignoring<'_>,
         mut verdict: impl FnMut(&'static str, bool, &dyn Fn() -> [String; 2]),
     ) {
         if let Some(wanted) = &self.contains {
@@ -304,15 +325,26 @@ impl Input {
             verdict(contains, held, &|| [quoted(wanted), quoted(text)]);
         }
         if let Some(wanted) = &self.equals {
-            let held = if ignore.is_empty() {
+            let held = if ignoring.is_empty() {
                 same_text(&wanted.to_lowercase(), lower)
             } else {
-                same_text(&wanted.to_lowercase(), &ignore.without(text).to_lowercase())
+                same_text(&wanted.to_lowercase(), &ignoring.without(text).to_lowercase())
             };
             verdict(equals, held, &|| [quoted(wanted), quoted(text)]);
         }
-        if let Some(Pattern(regex)) = &self.matches {
-            verdict(matches, regex.is_match(text), &|| [format!("/{regex}/"), quoted(text)]);
+        if let Some(Matches(pattern)) = &self.matches {
+            let is_short = ignoring.patience.allows(pattern, text.len());
+            verdict(matches, is_short && pattern.regex.is_match(text), &|| {
+                let got = match text.len() <= pattern.max_text_bytes {
+                    true => quoted(text),
+                    false => format!(
+                        "a text of {} bytes, of which this pattern may search {}",
+                        text.len(),
+                        pattern.max_text_bytes
+                    ),
+                };
+                [format!("/{}/", pattern.regex), got]
+            });
         }
     }
 }
@@ -337,6 +369,7 @@ impl FileCondition {
             if let Some(mime_type) = &self.mime_type {
                 wanted += &format!(" of the type {mime_type}");
             }
+            let types: Vec<String> = types.iter().map(|found| cut(found)).collect();
             [wanted, listed("no files", &types)]
         });
         if let Some(wanted) = &self.sha256 {
@@ -379,6 +412,7 @@ mod tests {
     use super::*;
     use crate::condition::asked::ClientMessage;
     use crate::condition::given::Given;
+    use crate::condition::patience::Patience;
     use backend::{FileContent, Function, InputFile, Prompt};
 
     fn verdict(when: &str) -> Comparison {
@@ -397,17 +431,18 @@ mod tests {
             description: None,
             parameters: Some(json!({"type": "object"})),
         }];
-        when.judge(&MatchContext {
+        when.explain(&MatchContext {
             given: Given::new(&prompt, 0),
-            input: "What is the sum of the first 50 PRIME numbers?".into(),
-            lower_input: "what is the sum of the first 50 prime numbers?".into(),
+            input: "What is the sum of the first 50 PRIME numbers?",
+            lower_input: "what is the sum of the first 50 prime numbers?",
             turn: 2,
             answered: vec!["get_weather"],
-            results: vec![ClientMessage::Result {
+            results: vec![&ClientMessage::Result {
                 name: "get_weather".into(),
                 value: json!({"temperature": 21}),
             }],
-            earlier: vec![ClientMessage::Text("Hi!".into())],
+            earlier: &[ClientMessage::Text("Hi!".into())],
+            patience: &Patience::endless(),
             model: "gemini-3-flash-preview",
             offered: &["code_execution".into(), "get_weather".into()],
             files: &[

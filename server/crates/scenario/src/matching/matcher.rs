@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::condition::conversation::{AwaitedResult, Conversation, MatchContext};
+use crate::condition::patience::Patience;
 use crate::condition::when::Comparison;
 use crate::condition::words::{self, WordSet};
 use crate::position::{self, Next, Speech};
@@ -21,8 +22,15 @@ pub struct Matched<'a> {
     pub speech: Speech<'a>,
 }
 
-/// Why no scenario answers, as a text for the client.
-pub type NoAnswer = String;
+/// Why no scenario answers.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// A text for the client.
+    #[error("{0}")]
+    Refused(String),
+    #[error("comparing this request with {scenarios} scenarios takes too long")]
+    TakesTooLong { scenarios: usize },
+}
 
 /// Number of earlier interactions with a recorded question.
 type Take<'t> = &'t dyn Fn(&str) -> u64;
@@ -31,19 +39,21 @@ pub fn next<'a>(
     scenarios: &[&'a Scenario],
     conversation: Conversation<'a>,
     take: Take<'_>,
+    patience: &Patience<'_>,
 ) -> Result<Matched<'a>, NoAnswer> {
     if scenarios.is_empty() {
-        return Err("No scenarios are loaded.".into());
+        return Err(NoAnswer::Refused("No scenarios are loaded.".into()));
     }
     let mut start = conversation.newest_input();
     let mut tried = Vec::new();
     // The loop ends, because each answer is later in the chain than the one before.
     loop {
         let (scenario, next) =
-            Choice { scenarios, conversation, start: &start, tried: &tried, take }.make()?;
+            Choice { scenarios, conversation, start: &start, tried: &tried, take, patience }
+                .make()?;
         match next {
             Next::Output(speech) => return Ok(Matched { scenario, speech }),
-            Next::Ended => return Err(ended(scenario)),
+            Next::Ended => return Err(NoAnswer::Refused(ended(scenario))),
             Next::Answered(answers) => {
                 tried.push(scenario);
                 start = answers.steps;
@@ -61,22 +71,23 @@ struct Choice<'a, 'c> {
     /// but they are finished, unless they require the result of a call.
     tried: &'c [&'a Scenario],
     take: Take<'c>,
+    patience: &'c Patience<'c>,
 }
 
 impl<'a> Choice<'a, '_> {
     /// The first scenario that applies and whose script can have led to the current state of the
     /// conversation.
     fn make(&self) -> Result<(&'a Scenario, Next<'a>), NoAnswer> {
-        let context = self.conversation.match_context(self.start);
+        let context = self.conversation.match_context(self.start, self.patience);
         let opening = self.conversation.answers(self.start).map(AwaitedResult::FunctionResults);
         let awaited = self.conversation.awaited_after(self.start);
-        let judged: Vec<(&'a Scenario, Comparison)> = self
-            .scenarios
-            .iter()
-            .copied()
-            .filter(|scenario| self.is_left(scenario))
-            .map(|scenario| (scenario, scenario.when.judge(&context)))
-            .collect();
+        let mut judged: Vec<(&'a Scenario, Comparison)> = Vec::new();
+        for scenario in self.scenarios.iter().copied().filter(|scenario| self.is_left(scenario)) {
+            judged.push((scenario, scenario.when.judge(&context)));
+            if self.patience.is_over() {
+                return Err(NoAnswer::TakesTooLong { scenarios: self.scenarios.len() });
+            }
+        }
         let next = |scenario: &'a Scenario| {
             position::next(&scenario.script, opening.as_ref(), &awaited).ok()
         };
@@ -107,10 +118,10 @@ impl<'a> Choice<'a, '_> {
         if has_begun && let Some(found) = first(Comparison::applies_to_conversation) {
             return Ok(found);
         }
-        Err(match judged.iter().find(|(_, verdict)| verdict.applies()) {
+        Err(NoAnswer::Refused(match judged.iter().find(|(_, verdict)| verdict.applies()) {
             Some((scenario, _)) => misfit(scenario),
             None => no_match(&context, &judged, self.tried),
-        })
+        }))
     }
 
     /// Selects the recording of a question: the first one for the first request, and the last one
@@ -143,7 +154,7 @@ impl<'a> Choice<'a, '_> {
     }
 }
 
-fn ended(scenario: &Scenario) -> NoAnswer {
+fn ended(scenario: &Scenario) -> String {
     format!(
         "The script of the scenario `{}` has ended, but the model is called again. Add a part after \
          the code, such as a `text`, to answer its result.",
@@ -151,7 +162,7 @@ fn ended(scenario: &Scenario) -> NoAnswer {
     )
 }
 
-fn misfit(scenario: &Scenario) -> NoAnswer {
+fn misfit(scenario: &Scenario) -> String {
     format!(
         "The scenario `{}` matches, but its script does not lead to this conversation: other \
          code ran, or other functions were called. Was the scenario changed in the meantime?",
@@ -163,7 +174,7 @@ fn no_match(
     context: &MatchContext<'_>,
     judged: &[(&Scenario, Comparison)],
     tried: &[&Scenario],
-) -> NoAnswer {
+) -> String {
     let mut text = String::from("No scenario matches this request.");
     if let Some(last) = tried.last() {
         text += &format!(
@@ -172,7 +183,7 @@ fn no_match(
             context.answered.join(", ")
         );
     }
-    let input = WordSet::of(&context.input);
+    let input = WordSet::of(context.input);
     let likeness = |scenario: &Scenario| {
         let likeness = input.likeness(&WordSet::of(scenario.when.text()));
         (likeness * LIKENESS_STEPS).round() as u64
@@ -183,6 +194,7 @@ fn no_match(
         .max_by_key(|(scenario, verdict)| {
             (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
         });
+    let nearest = nearest.map(|(scenario, _)| (scenario, scenario.when.explain(context)));
     if let Some((scenario, verdict)) = nearest
         && let [miss, others @ ..] = &verdict.missed[..]
     {
@@ -204,8 +216,8 @@ fn no_match(
 /// A scenario for exactly this request. Texts are quoted as in JSON, which YAML accepts.
 fn to_paste(context: &MatchContext<'_>) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let name = words::beginning(&context.input, NAME_CHARS);
-    let mut when = format!("input: {{ equals: {} }}", quoted(&context.input));
+    let name = words::beginning(context.input, NAME_CHARS);
+    let mut when = format!("input: {{ equals: {} }}", quoted(context.input));
     if context.turn > 1 {
         when += &format!("\n      turn: {}", context.turn);
     }

@@ -69,7 +69,10 @@ impl Input {
             lower(&self.contains).is_none_or(|part| has(&contains, &part) || has(&equals, &part));
         let holds_equals = lower(&self.equals).is_none_or(|text| equals.as_ref() == Some(&text));
         let holds_matches = self.matches.as_ref().is_none_or(|pattern| {
-            those.matches.as_ref().is_some_and(|other| other.0.as_str() == pattern.0.as_str())
+            those
+                .matches
+                .as_ref()
+                .is_some_and(|other| other.0.regex.as_str() == pattern.0.regex.as_str())
         });
         holds_contains && holds_equals && holds_matches
     }

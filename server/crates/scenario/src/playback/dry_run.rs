@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::speech::{self, Line};
 use crate::condition::after::Before;
-use crate::condition::conversation::{CallNames, Conversation};
+use crate::condition::conversation::{Conversation, Messages};
+use crate::condition::patience::Patience;
 use crate::condition::when::When;
 use crate::matching::matcher;
 use crate::scenario::part::{Expect, Part};
@@ -84,9 +85,11 @@ impl DryRun {
     pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<NextCode>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
-        let calls = CallNames::of(&prompt);
-        let conversation = Conversation::new(&prompt, &calls);
-        let matched = matcher::next(&[&self.scenario], conversation, &|_| 0)?;
+        let read = Messages::of(&prompt);
+        let conversation = Conversation::new(&read);
+        let (scenarios, patience) = ([&self.scenario], Patience::endless());
+        let matched = matcher::next(&scenarios, conversation, &|_| 0, &patience);
+        let matched = matched.map_err(|none| none.to_string())?;
         let expect = matched.speech.expect.cloned();
         let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {

@@ -5,7 +5,7 @@ pub mod extent;
 pub mod names;
 mod simple;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -13,11 +13,13 @@ use std::sync::LazyLock;
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Captures, Regex};
 use serde_json::Value as Json;
 
 use extent::TooMuch;
 use resources::child::ChildError;
+
+use crate::pattern::Pattern;
 
 /// Maximum number of instructions in one template, which bounds loops.
 const FUEL: u64 = 100_000;
@@ -25,9 +27,6 @@ const FUEL: u64 = 100_000;
 /// Maximum output size of one template. A loop over the output of a run could otherwise exhaust the
 /// memory.
 const MAX_RENDERED_BYTES: usize = 4 << 20;
-
-/// Maximum size of a compiled pattern.
-pub const MAX_PATTERN_BYTES: usize = 256 << 10;
 
 /// Maximum number of patterns that one template compiles. Each can take milliseconds.
 const MAX_PATTERNS: usize = 100;
@@ -322,39 +321,10 @@ fn compiled(pattern: &str, text: &str) -> Result<Regex, Error> {
         if patterns.compiled.len() == MAX_PATTERNS {
             return Err(invalid(format!("it has more than {MAX_PATTERNS} patterns")));
         }
-        let regex = compile(pattern).map_err(invalid)?;
+        let Pattern { regex, .. } = Pattern::compile(pattern).map_err(invalid)?;
         patterns.compiled.insert(pattern.to_owned(), regex.clone());
         Ok(regex)
     })
-}
-
-thread_local! {
-    /// Number of patterns that this thread may still compile.
-    static PATTERNS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-/// Runs `work` with a limit on the patterns that it compiles on this thread. The pattern after the
-/// last is an error, so that a file with too many is refused before all of them are in memory.
-pub fn with_patterns<T>(most: usize, work: impl FnOnce() -> T) -> T {
-    let before = PATTERNS_LEFT.replace(most);
-    let done = work();
-    PATTERNS_LEFT.set(before);
-    done
-}
-
-/// Takes one pattern from the limit of [`with_patterns`].
-pub fn count_pattern() -> Result<(), String> {
-    let left = PATTERNS_LEFT.get().checked_sub(1).ok_or("there are too many patterns")?;
-    PATTERNS_LEFT.set(left);
-    Ok(())
-}
-
-/// Compiles a pattern with limited memory.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
-    count_pattern()?;
-    let mut builder = RegexBuilder::new(pattern);
-    let built = builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build();
-    built.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use minijinja::value::ValueKind;
 
 use crate::template::syntax;
 
-/// Filters whose time and result are proportional to the text before them.
+/// Filters whose time and result are at most proportional to the text before them.
 const FILTERS: [&str; 15] = [
     "abs",
     "capitalize",
@@ -29,6 +29,8 @@ const FILTERS: [&str; 15] = [
 ];
 /// Maximum length of a constant in the arguments of a filter.
 const MAX_CONSTANT_BYTES: usize = 1000;
+/// A pattern takes up to this many times as long as another filter: see [`crate::pattern`].
+const COST_OF_PATTERN: u64 = 64;
 /// Assumed size of a value that is no text.
 const SCALAR_BYTES: u64 = 64;
 
@@ -63,7 +65,8 @@ fn of_filters(expression: &Expr<'_>, names: &Value) -> Option<u64> {
         ValueKind::Seq if filter.name == "length" => SCALAR_BYTES,
         _ => return None,
     };
-    Some(before + bytes)
+    let cost = if filter.name == "regex_find" { COST_OF_PATTERN } else { 1 };
+    Some(before + bytes * cost)
 }
 
 fn is_short_constant(argument: &CallArg<'_>) -> bool {
@@ -112,7 +115,10 @@ mod tests {
             ("{{ stdout }}{{ results[0].stdout }}", Some(0)),
             ("{{ stdout | trim }}", Some(5)),
             ("{{ stdout | trim | upper }} {{ n | int }}", Some(10 + 64)),
-            ("{{ results[0].stdout | regex_find('b') | default('x') }}", Some(6)),
+            (
+                "{{ results[0].stdout | regex_find('b') | default('x') }}",
+                Some(3 * COST_OF_PATTERN + 3),
+            ),
             ("{{ function_result.text | length }}", Some(4)),
             ("{{ results | length }}", Some(64)),
         ] {

@@ -1,0 +1,89 @@
+//! How long a conversation may be compared with scenarios.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use super::same::Ignore;
+use crate::pattern::Pattern;
+
+/// How long a thread that serves other requests may compare.
+const ON_SERVING_THREAD: Duration = Duration::from_millis(50);
+/// Such a thread searches only texts that are this many times shorter than those that a pattern may
+/// search at all.
+const SHORTER: usize = 256;
+/// How long another thread may compare.
+const ON_OTHER_THREAD: Duration = Duration::from_secs(10);
+
+/// Ends a comparison that takes too long, or whose client is gone.
+pub struct Patience<'p> {
+    until: Option<Instant>,
+    serves_others: bool,
+    /// Whether a text was too long for the serving thread.
+    exceeded: Cell<bool>,
+    is_gone: &'p dyn Fn() -> bool,
+}
+
+impl fmt::Debug for Patience<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patience").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl<'p> Patience<'p> {
+    /// On a thread that serves other requests.
+    pub fn short() -> Patience<'static> {
+        let until = Some(Instant::now() + ON_SERVING_THREAD);
+        Patience { until, serves_others: true, exceeded: Cell::new(false), is_gone: &|| false }
+    }
+
+    /// On another thread, while the client waits.
+    pub fn long(is_gone: &'p dyn Fn() -> bool) -> Patience<'p> {
+        let until = Some(Instant::now() + ON_OTHER_THREAD);
+        Patience { until, serves_others: false, exceeded: Cell::new(false), is_gone }
+    }
+
+    /// For a program without clients.
+    pub fn endless() -> Patience<'static> {
+        Patience { until: None, ..Patience::long(&|| false) }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.exceeded.get()
+            || self.until.is_some_and(|until| Instant::now() > until)
+            || (self.is_gone)()
+    }
+
+    /// Whether the pattern may search a text of this length.
+    pub fn allows(&self, pattern: &Pattern, text_bytes: usize) -> bool {
+        let most = pattern.max_text_bytes;
+        if self.serves_others && text_bytes > most / SHORTER {
+            self.exceeded.set(true);
+        }
+        text_bytes <= most && !self.is_over()
+    }
+}
+
+/// What a scenario ignores, within the time of the comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Ignoring<'c> {
+    pub ignore: &'c Ignore,
+    pub patience: &'c Patience<'c>,
+}
+
+impl Ignoring<'_> {
+    pub fn is_empty(self) -> bool {
+        self.ignore.is_empty()
+    }
+
+    pub fn without<'t>(self, text: &'t str) -> Cow<'t, str> {
+        self.ignore.without_if(text, &|pattern, bytes| self.patience.allows(pattern, bytes))
+    }
+
+    pub fn without_json<'j>(self, json: &'j Json) -> Cow<'j, Json> {
+        self.ignore.without_json_if(json, &|pattern, bytes| self.patience.allows(pattern, bytes))
+    }
+}
