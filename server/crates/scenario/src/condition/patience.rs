@@ -87,3 +87,37 @@ impl Ignoring<'_> {
         self.ignore.without_json_if(json, &|pattern, bytes| self.patience.allows(pattern, bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_serves_others_searches_only_short_texts() {
+        let pattern = Pattern::compile("a+b").expect("it is right");
+        let most = pattern.max_text_bytes;
+        let patience = Patience::short();
+        assert!(patience.allows(&pattern, most / SHORTER) && !patience.is_over());
+        assert!(!patience.allows(&pattern, most / SHORTER + 1) && patience.is_over());
+        let patience = Patience::long(&|| false);
+        assert!(patience.allows(&pattern, most));
+        assert!(!patience.allows(&pattern, most + 1) && !patience.is_over());
+    }
+
+    #[test]
+    fn a_comparison_ends_without_its_client() {
+        let pattern = Pattern::compile("a+b").expect("it is right");
+        let patience = Patience::long(&|| true);
+        assert!(patience.is_over() && !patience.allows(&pattern, 1));
+    }
+
+    #[test]
+    fn what_a_pattern_may_not_search_is_not_ignored() {
+        let ignore = Ignore::try_from(vec![r"\d+".to_owned()]).expect("it is right");
+        let patience = Patience::endless();
+        let ignoring = Ignoring { ignore: &ignore, patience: &patience };
+        assert_eq!(ignoring.without("a 1"), "a [ignored]");
+        let long = "1".repeat(5 << 20);
+        assert_eq!(ignoring.without(&long), long);
+    }
+}
