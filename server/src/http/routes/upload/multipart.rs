@@ -41,13 +41,13 @@ pub async fn multipart(
 
     // The file's own pieces have a timeout each.
     let beginning = async {
-        let mut first = parts.next_field().await.map_err(|error| broken(&error))?;
+        let mut first = parts.next_field().await.map_err(|error| broken(&reason(&error)))?;
         let metadata = match &mut first {
             Some(part) => read_metadata(part).await?,
             None => return Err(broken(&"no parts")),
         };
         drop(first);
-        let part = parts.next_field().await.map_err(|error| broken(&error))?;
+        let part = parts.next_field().await.map_err(|error| broken(&reason(&error)))?;
         Ok((metadata, part.ok_or_else(|| broken(&"no second part with the file"))?))
     };
     let (metadata, part) = match tokio::time::timeout(PIECE_WITHIN, beginning).await {
@@ -84,9 +84,17 @@ fn limited(
     }
 }
 
+/// The library's text for a body that ended with an error does not have that error.
+fn reason(error: &multer::Error) -> String {
+    match error {
+        multer::Error::StreamReadFailed(why) => why.to_string(),
+        other => other.to_string(),
+    }
+}
+
 async fn read_metadata(part: &mut multer::Field<'_>) -> Result<Value, ApiError> {
     let mut text = Vec::new();
-    let broken = |error: multer::Error| ApiError::invalid(format!("Malformed body: {error}."));
+    let broken = |error| ApiError::invalid(format!("Malformed body: {}.", reason(&error)));
     while let Some(piece) = part.chunk().await.map_err(broken)? {
         text.extend_from_slice(&piece);
         if text.len() > MAX_METADATA_BYTES {
