@@ -275,7 +275,14 @@ impl Repertoire {
         let matched = match matcher::next(&scenarios, conversation, &take, &patience) {
             Ok(matched) => matched,
             Err(NoAnswer::TakesTooLong { .. }) if is_small => return Ok(None),
-            Err(why) => return Err(BackendError::Refused(why.to_string())),
+            Err(NoAnswer::TakesTooLong { scenarios }) => {
+                let why = format!(
+                    "Comparing this request with {scenarios} scenarios takes too long. Their patterns \
+                     may be slow, or its texts long."
+                );
+                return Err(BackendError::Refused(why));
+            }
+            Err(NoAnswer::Refused(why)) => return Err(BackendError::Refused(why)),
         };
         if is_small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);

@@ -47,7 +47,7 @@ async fn only_the_nearest_scenario_describes_a_request() {
         ),
         (
             json!({"functions": {"g": "any"}}),
-            json!({"input": "?", "tools": [{"type": "function", "name": "f", "description": long}]}),
+            json!({"input": "?", "tools": [{"type": "function", "name": "f", "description": "É".repeat(10_000)}]}),
         ),
     ] {
         let subject = Subject::start(&scenarios(2000, &when));

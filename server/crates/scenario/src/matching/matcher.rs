@@ -28,7 +28,7 @@ pub enum NoAnswer {
     /// A text for the client.
     #[error("{0}")]
     Refused(String),
-    #[error("Comparing this request with {scenarios} scenarios takes too long.")]
+    #[error("comparing the request with {scenarios} scenarios takes too long")]
     TakesTooLong { scenarios: usize },
 }
 
