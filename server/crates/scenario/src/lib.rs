@@ -23,7 +23,7 @@ use backend::{
     Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
 };
 use condition::conversation::{Conversation, Messages};
-use condition::patience::Patience;
+use condition::time::ComparisonTime;
 use domain::chaos::fault::Fault;
 use domain::counts::Counted;
 use domain::interaction::{Failure, FailureDelivery, FailureKind, Step};
@@ -136,7 +136,7 @@ impl Scripted {
         if is_long(prompt, loaded.len()) {
             return None;
         }
-        is_known(&loaded, prompt, context, &Patience::short())
+        is_known(&loaded, prompt, context, &ComparisonTime::short())
     }
 
     /// The same, on a blocking thread. `false` if it takes too long, or once `events` has no receiver.
@@ -155,7 +155,7 @@ impl Scripted {
         let events = events.clone();
         let known = tokio::task::spawn_blocking(move || {
             let _place = place;
-            is_known(&loaded, &prompt, &context, &Patience::long(&|| events.is_closed()))
+            is_known(&loaded, &prompt, &context, &ComparisonTime::long(&|| events.is_closed()))
         });
         known.await.ok().flatten().unwrap_or(false)
     }
@@ -187,11 +187,11 @@ fn is_known(
     loaded: &Scenarios,
     prompt: &Prompt,
     context: &RequestContext,
-    patience: &Patience<'_>,
+    time: &ComparisonTime<'_>,
 ) -> Option<bool> {
     let scenarios: Vec<&Scenario> = loaded.iter().collect();
     let read = Messages::of(prompt);
-    let matched = match matcher::next(&scenarios, Conversation::new(&read), &|_| 0, patience) {
+    let matched = match matcher::next(&scenarios, Conversation::new(&read), &|_| 0, time) {
         Ok(matched) => matched,
         Err(NoAnswer::Refused(_)) => return Some(false),
         Err(NoAnswer::TakesTooLong { .. }) => return None,
@@ -271,8 +271,8 @@ impl Repertoire {
             Effort::Small => &|| false,
             Effort::Any(events) => &|| events.is_closed(),
         };
-        let patience = if is_small { Patience::short() } else { Patience::long(is_gone) };
-        let matched = match matcher::next(&scenarios, conversation, &take, &patience) {
+        let time = if is_small { ComparisonTime::short() } else { ComparisonTime::long(is_gone) };
+        let matched = match matcher::next(&scenarios, conversation, &take, &time) {
             Ok(matched) => matched,
             Err(NoAnswer::TakesTooLong { .. }) if is_small => return Ok(None),
             Err(NoAnswer::TakesTooLong { scenarios }) => {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
-use super::patience::Ignoring;
 use super::same::{same_json, same_text};
+use super::time::Ignoring;
 use super::when::{cut, quoted};
 
 /// Maximum number of messages that are described.

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::asked::ClientMessage;
 use super::given::Given;
-use super::patience::Patience;
+use super::time::ComparisonTime;
 use backend::{InputFile, Prompt};
 use domain::interaction::{CodeResult, FunctionResult, Step};
 
@@ -94,7 +94,7 @@ pub struct MatchContext<'a> {
     /// The rest of the model's input.
     pub given: Given<'a>,
     /// How long it may be compared.
-    pub patience: &'a Patience<'a>,
+    pub time: &'a ComparisonTime<'a>,
 }
 
 /// A result that a script waits for.
@@ -145,7 +145,7 @@ impl<'a> Conversation<'a> {
     pub fn match_context(
         self,
         start: &Range<usize>,
-        patience: &'a Patience<'a>,
+        time: &'a ComparisonTime<'a>,
     ) -> MatchContext<'a> {
         let (input, lower_input) = self.read.input();
         MatchContext {
@@ -159,7 +159,7 @@ impl<'a> Conversation<'a> {
             offered: &self.prompt.tools.offered,
             files: &self.prompt.files,
             given: Given::new(self.prompt, start.start),
-            patience,
+            time,
         }
     }
 

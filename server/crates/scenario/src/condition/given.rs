@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
-use super::patience::Ignoring;
 use super::same::Ignore;
+use super::time::Ignoring;
 use backend::{Function, InputFile, Prompt};
 use domain::interaction::Step;
 use redaction::Secrets;

@@ -4,7 +4,7 @@ pub mod after;
 pub mod asked;
 pub mod conversation;
 pub mod given;
-pub mod patience;
 pub mod same;
+pub mod time;
 pub mod when;
 pub mod words;

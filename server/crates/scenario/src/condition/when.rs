@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 use super::after::{self, After, Before, beginning_of};
 use super::conversation::MatchContext;
 use super::given;
-use super::patience::Ignoring;
 use super::same::{Ignore, same_json, same_text};
+use super::time::Ignoring;
 use crate::pattern::{self, Pattern};
 
 /// Maximum length of an actual text in an error.
@@ -200,7 +200,7 @@ impl When {
     }
 
     fn ignoring<'c>(&'c self, context: &MatchContext<'c>) -> Ignoring<'c> {
-        Ignoring { ignore: &self.ignore, patience: context.patience }
+        Ignoring { ignore: &self.ignore, time: context.time }
     }
 
     pub fn judge(&self, context: &MatchContext<'_>) -> Comparison {
@@ -333,7 +333,7 @@ impl Input {
             verdict(equals, held, &|| [quoted(wanted), quoted(text)]);
         }
         if let Some(Matches(pattern)) = &self.matches {
-            let is_short = ignoring.patience.allows(pattern, text.len());
+            let is_short = ignoring.time.allows(pattern, text.len());
             verdict(matches, is_short && pattern.regex.is_match(text), &|| {
                 let got = match text.len() <= pattern.max_text_bytes {
                     true => quoted(text),
@@ -412,7 +412,7 @@ mod tests {
     use super::*;
     use crate::condition::asked::ClientMessage;
     use crate::condition::given::Given;
-    use crate::condition::patience::Patience;
+    use crate::condition::time::ComparisonTime;
     use backend::{FileContent, Function, InputFile, Prompt};
 
     fn verdict(when: &str) -> Comparison {
@@ -442,7 +442,7 @@ mod tests {
                 value: json!({"temperature": 21}),
             }],
             earlier: &[ClientMessage::Text("Hi!".into())],
-            patience: &Patience::endless(),
+            time: &ComparisonTime::endless(),
             model: "gemini-3-flash-preview",
             offered: &["code_execution".into(), "get_weather".into()],
             files: &[

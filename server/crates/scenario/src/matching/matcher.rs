@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::condition::conversation::{AwaitedResult, Conversation, MatchContext};
-use crate::condition::patience::Patience;
+use crate::condition::time::ComparisonTime;
 use crate::condition::when::Comparison;
 use crate::condition::words::{self, WordSet};
 use crate::position::{self, Next, Speech};
@@ -39,7 +39,7 @@ pub fn next<'a>(
     scenarios: &[&'a Scenario],
     conversation: Conversation<'a>,
     take: Take<'_>,
-    patience: &Patience<'_>,
+    time: &ComparisonTime<'_>,
 ) -> Result<Matched<'a>, NoAnswer> {
     if scenarios.is_empty() {
         return Err(NoAnswer::Refused("No scenarios are loaded.".into()));
@@ -49,8 +49,7 @@ pub fn next<'a>(
     // The loop ends, because each answer is later in the chain than the one before.
     loop {
         let (scenario, next) =
-            Choice { scenarios, conversation, start: &start, tried: &tried, take, patience }
-                .make()?;
+            Choice { scenarios, conversation, start: &start, tried: &tried, take, time }.make()?;
         match next {
             Next::Output(speech) => return Ok(Matched { scenario, speech }),
             Next::Ended => return Err(NoAnswer::Refused(ended(scenario))),
@@ -71,20 +70,20 @@ struct Choice<'a, 'c> {
     /// but they are finished, unless they require the result of a call.
     tried: &'c [&'a Scenario],
     take: Take<'c>,
-    patience: &'c Patience<'c>,
+    time: &'c ComparisonTime<'c>,
 }
 
 impl<'a> Choice<'a, '_> {
     /// The first scenario that applies and whose script can have led to the current state of the
     /// conversation.
     fn make(&self) -> Result<(&'a Scenario, Next<'a>), NoAnswer> {
-        let context = self.conversation.match_context(self.start, self.patience);
+        let context = self.conversation.match_context(self.start, self.time);
         let opening = self.conversation.answers(self.start).map(AwaitedResult::FunctionResults);
         let awaited = self.conversation.awaited_after(self.start);
         let mut judged: Vec<(&'a Scenario, Comparison)> = Vec::new();
         for scenario in self.scenarios.iter().copied().filter(|scenario| self.is_left(scenario)) {
             judged.push((scenario, scenario.when.judge(&context)));
-            if self.patience.is_over() {
+            if self.time.is_over() {
                 return Err(NoAnswer::TakesTooLong { scenarios: self.scenarios.len() });
             }
         }

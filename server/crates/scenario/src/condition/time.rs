@@ -19,7 +19,7 @@ const SHORTER: usize = 256;
 const ON_OTHER_THREAD: Duration = Duration::from_secs(10);
 
 /// Ends a comparison that takes too long, or whose client is gone.
-pub struct Patience<'p> {
+pub struct ComparisonTime<'p> {
     until: Option<Instant>,
     serves_others: bool,
     /// Whether a text was too long for the serving thread.
@@ -27,28 +27,33 @@ pub struct Patience<'p> {
     is_gone: &'p dyn Fn() -> bool,
 }
 
-impl fmt::Debug for Patience<'_> {
+impl fmt::Debug for ComparisonTime<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patience").field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("ComparisonTime").field("until", &self.until).finish_non_exhaustive()
     }
 }
 
-impl<'p> Patience<'p> {
+impl<'p> ComparisonTime<'p> {
     /// On a thread that serves other requests.
-    pub fn short() -> Patience<'static> {
+    pub fn short() -> ComparisonTime<'static> {
         let until = Some(Instant::now() + ON_SERVING_THREAD);
-        Patience { until, serves_others: true, exceeded: Cell::new(false), is_gone: &|| false }
+        ComparisonTime {
+            until,
+            serves_others: true,
+            exceeded: Cell::new(false),
+            is_gone: &|| false,
+        }
     }
 
     /// On another thread, while the client waits.
-    pub fn long(is_gone: &'p dyn Fn() -> bool) -> Patience<'p> {
+    pub fn long(is_gone: &'p dyn Fn() -> bool) -> ComparisonTime<'p> {
         let until = Some(Instant::now() + ON_OTHER_THREAD);
-        Patience { until, serves_others: false, exceeded: Cell::new(false), is_gone }
+        ComparisonTime { until, serves_others: false, exceeded: Cell::new(false), is_gone }
     }
 
     /// For a program without clients.
-    pub fn endless() -> Patience<'static> {
-        Patience { until: None, ..Patience::long(&|| false) }
+    pub fn endless() -> ComparisonTime<'static> {
+        ComparisonTime { until: None, ..ComparisonTime::long(&|| false) }
     }
 
     pub fn is_over(&self) -> bool {
@@ -71,7 +76,7 @@ impl<'p> Patience<'p> {
 #[derive(Debug, Clone, Copy)]
 pub struct Ignoring<'c> {
     pub ignore: &'c Ignore,
-    pub patience: &'c Patience<'c>,
+    pub time: &'c ComparisonTime<'c>,
 }
 
 impl Ignoring<'_> {
@@ -80,11 +85,11 @@ impl Ignoring<'_> {
     }
 
     pub fn without<'t>(self, text: &'t str) -> Cow<'t, str> {
-        self.ignore.without_if(text, &|pattern, bytes| self.patience.allows(pattern, bytes))
+        self.ignore.without_if(text, &|pattern, bytes| self.time.allows(pattern, bytes))
     }
 
     pub fn without_json<'j>(self, json: &'j Json) -> Cow<'j, Json> {
-        self.ignore.without_json_if(json, &|pattern, bytes| self.patience.allows(pattern, bytes))
+        self.ignore.without_json_if(json, &|pattern, bytes| self.time.allows(pattern, bytes))
     }
 }
 
@@ -96,26 +101,26 @@ mod tests {
     fn a_thread_that_serves_others_searches_only_short_texts() {
         let pattern = Pattern::compile("a+b").expect("it is right");
         let most = pattern.max_text_bytes;
-        let patience = Patience::short();
-        assert!(patience.allows(&pattern, most / SHORTER) && !patience.is_over());
-        assert!(!patience.allows(&pattern, most / SHORTER + 1) && patience.is_over());
-        let patience = Patience::long(&|| false);
-        assert!(patience.allows(&pattern, most));
-        assert!(!patience.allows(&pattern, most + 1) && !patience.is_over());
+        let time = ComparisonTime::short();
+        assert!(time.allows(&pattern, most / SHORTER) && !time.is_over());
+        assert!(!time.allows(&pattern, most / SHORTER + 1) && time.is_over());
+        let time = ComparisonTime::long(&|| false);
+        assert!(time.allows(&pattern, most));
+        assert!(!time.allows(&pattern, most + 1) && !time.is_over());
     }
 
     #[test]
     fn a_comparison_ends_without_its_client() {
         let pattern = Pattern::compile("a+b").expect("it is right");
-        let patience = Patience::long(&|| true);
-        assert!(patience.is_over() && !patience.allows(&pattern, 1));
+        let time = ComparisonTime::long(&|| true);
+        assert!(time.is_over() && !time.allows(&pattern, 1));
     }
 
     #[test]
     fn what_a_pattern_may_not_search_is_not_ignored() {
         let ignore = Ignore::try_from(vec![r"\d+".to_owned()]).expect("it is right");
-        let patience = Patience::endless();
-        let ignoring = Ignoring { ignore: &ignore, patience: &patience };
+        let time = ComparisonTime::endless();
+        let ignoring = Ignoring { ignore: &ignore, time: &time };
         assert_eq!(ignoring.without("a 1"), "a [ignored]");
         let long = "1".repeat(5 << 20);
         assert_eq!(ignoring.without(&long), long);
