@@ -6,6 +6,7 @@ mod extract;
 mod fuzz;
 mod generate_content;
 mod middleware;
+mod openai;
 mod openapi;
 mod response;
 mod route;

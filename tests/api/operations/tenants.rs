@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 20] = [
+const TRIED: [&str; 21] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -21,6 +21,7 @@ const TRIED: [&str; 20] = [
     "post /{version}/interactions/{id}:cancel",
     "post /{version}/models/{model}:generateContent",
     "post /{version}/models/{model}:streamGenerateContent",
+    "post /{version}/openai/chat/completions",
     "get /{version}/files",
     "get /{version}/files/{file}",
     "delete /{version}/files/{file}",
@@ -204,6 +205,13 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
         assert_eq!(theirs.status, 403, "{}", theirs.body);
         assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
     }
+    let path = "/v1beta/openai/chat/completions";
+    let file = json!({"type": "file", "file": {"file_id": name}});
+    let chat = json!({"model": "direct", "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "print(1)"}, file]}]});
+    let theirs = send(&server, THEIRS, "POST", path, &chat).await;
+    assert_eq!(theirs.status, 403, "{}", theirs.body);
+    assert_eq!(send(&server, OURS, "POST", path, &chat).await.status, 200);
 }
 
 #[tokio::test]

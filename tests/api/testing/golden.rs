@@ -32,6 +32,7 @@ golden_files! {
     interaction_resumed,
     interaction_stateless,
     models,
+    openai_chat,
 }
 
 /// Tests of these check more than a sequence of exchanges: `stream.rs`, `generate.rs`, `files.rs`.

@@ -93,6 +93,8 @@ ROUTES = [
 def check(answer):
     if answer["status"] != 200 or "error" in answer["body"] and answer["kind"] == "piece":
         return None  # the SDK's error classes depend on the status only
+    if "/openai/" in answer["path"]:
+        return None  # of another SDK, see tests/clients
     for kind, path, read in ROUTES:
         if answer["kind"] == kind and re.search(path, answer["path"]) and answer["body"]:
             return read(answer["body"])

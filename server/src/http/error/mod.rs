@@ -95,7 +95,7 @@ impl ApiError {
         ApiError::new(Code::Unavailable, "The server is stopping.")
     }
 
-    /// The envelope of all APIs except the interactions API.
+    /// The envelope of all APIs except the interactions API, and the element of the OpenAI-compatible API's.
     pub fn google_style(&self) -> Value {
         json!({"error": {
             "code": self.code.status().as_u16(),

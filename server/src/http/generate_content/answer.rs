@@ -29,6 +29,11 @@ pub struct AnswerEnd {
 }
 
 impl AnswerEnd {
+    /// With Google's names.
+    pub fn finish_reason(&self) -> &'static str {
+        self.finish_reason
+    }
+
     /// The end in the final event; `None` for all other events.
     pub fn of(event: &Event) -> Option<Result<AnswerEnd, ApiError>> {
         match event {

@@ -51,7 +51,7 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
     fields.done()?;
-    Ok(request(model, input))
+    Ok(of_model(model, input))
 }
 
 fn read(
@@ -85,12 +85,13 @@ fn read(
         system_instruction: instruction.filter(|text| !text.is_empty()),
         tools: offer.tools,
         generation_config: generation.into(),
-        ..request(model, input)
+        ..of_model(model, input)
     };
     Ok(Generate { request, thoughts })
 }
 
-fn request(model: &str, input: Vec<Step>) -> Request {
+/// A request that has nothing but its input.
+pub fn of_model(model: &str, input: Vec<Step>) -> Request {
     Request {
         model: model.to_owned(),
         input,
@@ -127,6 +128,11 @@ fn ignored(fields: &mut ObjectReader) -> Result<(), WireError> {
     fields.boolean("store")?;
     // For billing. Google's own tests send them here, contrary to its documentation.
     fields.object("labels")?;
+    safety_settings(fields)
+}
+
+/// This server blocks nothing.
+pub fn safety_settings(fields: &mut ObjectReader) -> Result<(), WireError> {
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
         proto::HARM_CATEGORY.word(setting.require("category")?)?;

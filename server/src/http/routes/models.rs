@@ -282,8 +282,8 @@ async fn whole(
     })
 }
 
-/// Message of the real service.
-fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
+/// Rejects a model that no backend answers for, with the message of the real service.
+pub fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
     if app.catalog.has(name) {
         return Ok(());
     }

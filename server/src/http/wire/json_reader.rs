@@ -37,6 +37,11 @@ impl Node {
         Node { path: String::new(), value }
     }
 
+    /// Another value at the same place, such as a part of this one.
+    pub fn with(&self, value: Value) -> Node {
+        Node { path: self.path.clone(), value }
+    }
+
     pub fn value(&self) -> &Value {
         &self.value
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::http::openapi::schema::{any_of, text, word};
 use crate::http::wire::proto;
 
-pub use request::{COUNT, GENERATE};
+pub use request::{COUNT, GENERATE, SAFETY_SETTINGS, THINKING_CONFIG};
 pub use response::{COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE};
 
 /// An enum value: one of its names, or any number.
