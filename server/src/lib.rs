@@ -206,6 +206,9 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "could not delete expired files");
         }
+        if let Err(error) = store.cached_contents().sweep(now).await {
+            tracing::warn!(error = %error, "could not delete cached contents");
+        }
         // On underflow nothing is old enough to delete.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
         match store.expire(oldest).await {

@@ -11,6 +11,7 @@
 //! whole and without damage to older data.
 
 mod blobs;
+mod cached_contents;
 mod checkpoint;
 mod clock;
 mod disk;
@@ -49,10 +50,11 @@ use room::DiskRoom;
 use writer::Writer;
 
 pub use crate::owner::Owner;
+pub use cached_contents::{CachedContent, CachedContents, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS};
 pub use clock::Clock;
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
 pub use load::StoredSize;
-pub use log::{Follower, Log, LogEntry};
+pub use log::{Follower, Log, LogEntry, now};
 pub use record::RecordError;
 
 /// Interactions read at a time when expired ones are deleted.
@@ -475,6 +477,10 @@ impl Store {
     /// The uploaded files, with these limits.
     pub fn files(&self, limits: FileLimits) -> Files {
         Files::new(Arc::clone(&self.0), limits)
+    }
+
+    pub fn cached_contents(&self) -> CachedContents {
+        CachedContents::new(Arc::clone(&self.0))
     }
 
     /// Why nothing can be stored, if that is so. Tries to write if an earlier write failed.

@@ -15,6 +15,7 @@ macro_rules! golden_files {
 }
 
 golden_files! {
+    cached_content,
     count_tokens,
     files,
     generate_chat,

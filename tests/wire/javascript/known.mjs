@@ -31,6 +31,10 @@ function typeOf({ kind, path, status, body }) {
   if (path.endsWith(':countTokens')) return 'CountTokensResponse';
   if (/\/models\/[^/]+$/.test(path)) return 'Model';
   if (/\/models$/.test(path)) return 'ListModelsResponse';
+  if (/\/cachedContents(\/|$)/.test(path)) {
+    if ('name' in body) return 'CachedContent';
+    return 'cachedContents' in body && 'ListCachedContentsResponse';
+  }
   if (/^\/upload\//.test(path)) return 'file' in body && '{ file: File }';
   if (/^\/v1[a-z]*\/files$/.test(path)) return 'ListFilesResponse';
   if (/^\/v1[a-z]*\/files\/[^:]+$/.test(path)) return 'name' in body && 'File';

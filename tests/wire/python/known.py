@@ -67,6 +67,10 @@ def classic(name):
     return check
 
 
+def cached(body):
+    return classic("CachedContent" if "name" in body else "ListCachedContentsResponse")(body)
+
+
 def declared(root, mistake):
     if mistake["type"] != "extra_forbidden":
         return False
@@ -84,6 +88,8 @@ ROUTES = [
     ("answer", r":countTokens$", classic("CountTokensResponse")),
     ("answer", r"/models/[^/]+$", classic("Model")),
     ("answer", r"/models$", classic("ListModelsResponse")),
+    ("answer", r"/cachedContents$", cached),
+    ("answer", r"/cachedContents/[^:]+$", classic("CachedContent")),
     ("answer", r"^/upload/", lambda body: classic("File")(body["file"])),
     ("answer", r"^/v1[a-z]*/files$", classic("ListFilesResponse")),
     ("answer", r"^/v1[a-z]*/files/[^:]+$", classic("File")),

@@ -16,6 +16,7 @@ pub mod model;
 pub mod openapi;
 pub mod part;
 mod passthrough;
+pub mod prefix;
 pub mod request;
 mod schema;
 pub mod stream;

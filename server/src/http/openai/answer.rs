@@ -143,9 +143,9 @@ pub fn finish_reason(end: AnswerEnd, has_calls: bool) -> &'static str {
     }
 }
 
-/// The usage of all choices, which share their prompt. As in the real service, thoughts count in the
-/// total only.
-pub fn usage(choices: &[Usage]) -> Value {
+/// The usage of all choices, which share their prompt, of which `cached` tokens came from a cached
+/// content. As in the real service, thoughts count in the total only.
+pub fn usage(choices: &[Usage], cached: u64) -> Value {
     let prompt = choices.iter().map(|usage| usage.input.total()).max().unwrap_or_default();
     let sum = |count: fn(&Usage) -> u64| choices.iter().map(count).fold(0, u64::saturating_add);
     let completion = sum(|usage| usage.output.total());
@@ -155,7 +155,8 @@ pub fn usage(choices: &[Usage]) -> Value {
         "completion_tokens": completion,
         "total_tokens": prompt.saturating_add(completion).saturating_add(others),
     });
-    let cached = choices.iter().map(|usage| usage.cached).max().unwrap_or_default();
+    let counted = choices.iter().map(|usage| usage.cached).max().unwrap_or_default();
+    let cached = if cached > 0 { cached.min(prompt) } else { counted };
     if cached > 0 {
         json["prompt_tokens_details"] = json!({"cached_tokens": cached});
     }
@@ -217,6 +218,8 @@ mod tests {
             ..Usage::default()
         };
         let wanted = json!({"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 26});
-        assert_eq!(usage(&[used, used]), wanted);
+        assert_eq!(usage(&[used, used], 0), wanted);
+        let details = json!({"cached_tokens": 10});
+        assert_eq!(usage(&[used], 99)["prompt_tokens_details"], details, "at most the prompt");
     }
 }

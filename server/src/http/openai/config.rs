@@ -20,6 +20,8 @@ pub struct ChatConfig {
     pub choices: usize,
     /// Whether the client requests thought summaries.
     pub thoughts: bool,
+    /// Whether the request names a cached content.
+    pub names_cache: bool,
 }
 
 pub fn config(model: &str, fields: &mut ObjectReader) -> Result<ChatConfig, WireError> {
@@ -56,9 +58,9 @@ pub fn config(model: &str, fields: &mut ObjectReader) -> Result<ChatConfig, Wire
         response_format(format, &mut config)?;
     }
     let choices = fields.take("n").map(choices).transpose()?.unwrap_or(1);
-    let thoughts = thoughts(model, fields, &mut config)?;
+    let (thoughts, names_cache) = thoughts(model, fields, &mut config)?;
     let generation = if config.is_empty() { Value::Null } else { config.into() };
-    Ok(ChatConfig { generation, choices, thoughts })
+    Ok(ChatConfig { generation, choices, thoughts, names_cache })
 }
 
 fn choices(node: Node) -> Result<usize, WireError> {
@@ -97,12 +99,12 @@ fn response_format(node: Node, config: &mut Map<String, Value>) -> Result<(), Wi
     fields.done()
 }
 
-/// How much the model thinks, and whether the client sees it.
+/// How much the model thinks. Returns whether the client sees it, and whether it names a cached content.
 fn thoughts(
     model: &str,
     fields: &mut ObjectReader,
     config: &mut Map<String, Value>,
-) -> Result<bool, WireError> {
+) -> Result<(bool, bool), WireError> {
     let effort = fields.take("reasoning_effort");
     // Python's SDK puts the fields of its `extra_body` beside the others, so that Google's examples
     // send a field of this name; other clients leave the name out.
@@ -114,10 +116,10 @@ fn thoughts(
     if let Some(body) = body {
         body.done()?;
     }
-    let thinking_config = match (inside, fields.take("google")) {
+    let GoogleSettings { thinking_config, names_cache } = match (inside, fields.take("google")) {
         (Some(node), Some(_)) => return Err(node.wrong("'google' is set twice")),
         (Some(node), None) | (None, Some(node)) => google(node)?,
-        (None, None) => None,
+        (None, None) => GoogleSettings::default(),
     };
     if let (Some(effort), Some(_)) = (&effort, &thinking_config) {
         return Err(effort.wrong("it excludes 'thinking_config'"));
@@ -126,16 +128,24 @@ fn thoughts(
         let (name, value) = effort_of(model, effort)?;
         config.insert(name.to_owned(), value);
     }
-    thinking_config.map_or(Ok(false), |node| thinking(node, config))
+    let thoughts = thinking_config.map_or(Ok(false), |node| thinking(node, config))?;
+    Ok((thoughts, names_cache))
 }
 
-/// Google's own settings; returns the `thinking_config`.
-fn google(node: Node) -> Result<Option<Node>, WireError> {
+/// Google's own settings.
+#[derive(Debug, Default)]
+struct GoogleSettings {
+    thinking_config: Option<Node>,
+    names_cache: bool,
+}
+
+fn google(node: Node) -> Result<GoogleSettings, WireError> {
     let mut fields = node.object()?.camel()?;
     let thinking_config = fields.take("thinkingConfig");
+    let names_cache = fields.string("cachedContent")?.is_some();
     safety_settings(&mut fields)?;
     fields.done()?;
-    Ok(thinking_config)
+    Ok(GoogleSettings { thinking_config, names_cache })
 }
 
 /// Google's table: a level from Gemini 3 on, a number of tokens before.

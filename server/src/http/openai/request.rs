@@ -8,6 +8,7 @@ use super::tool;
 use crate::engine::Request;
 use crate::http::generate_content::content;
 use crate::http::generate_content::history::{self, Signatures};
+use crate::http::generate_content::prefix::{self, CachedPrefix};
 use crate::http::generate_content::request::of_model;
 use crate::http::generate_content::{generation, tool::OfferedTools};
 use crate::http::wire::WireError;
@@ -22,6 +23,8 @@ pub struct ChatRequest {
     pub delivery: Delivery,
     /// Whether the client requests thought summaries.
     pub thoughts: bool,
+    /// Tokens of the prompt that came from a cached content.
+    pub cached: u64,
 }
 
 /// How the client gets its answers.
@@ -34,18 +37,33 @@ pub enum Delivery {
     },
 }
 
-/// Parses a request. `own` decides whether a model checks its thought signatures itself.
-pub fn chat(body: Value, own: impl FnOnce(&str) -> bool) -> Result<ChatRequest, WireError> {
+/// Parses a request. `own` decides whether a model checks its thought signatures itself; `cached` is the
+/// cached content that the request names.
+pub fn chat(
+    body: Value,
+    own: impl FnOnce(&str) -> bool,
+    cached: Option<CachedPrefix>,
+) -> Result<ChatRequest, WireError> {
     let mut fields = Node::root(body).object()?;
     let model = model(fields.require("model")?)?;
-    let Messages { instruction, mut turns } = message::messages(fields.require("messages")?)?;
+    let Messages { instruction, turns: new } = message::messages(fields.require("messages")?)?;
     let offer = tool::offer(fields.take("tools"), fields.take("tool_choice"))?;
     fields.boolean("parallel_tool_calls")?;
-    let ChatConfig { mut generation, choices, thoughts } = config::config(&model, &mut fields)?;
+    let config = config::config(&model, &mut fields)?;
+    let ChatConfig { mut generation, choices, thoughts, names_cache } = config;
+    if names_cache && (instruction.is_some() || !offer.is_empty()) {
+        return Err(prefix::set_twice());
+    }
     let delivery = delivery(&mut fields)?;
     fields.string("user")?;
     fields.done()?;
 
+    let cached = cached.unwrap_or_default();
+    let mut turns = cached.turns;
+    turns.extend(new);
+    // At most one of both is set.
+    let instruction = instruction.or(cached.instruction);
+    let offer = if offer.is_empty() { cached.offer } else { offer };
     generation::check(&model, &offer, &generation)?;
     let OfferedTools { tools, choice } = offer;
     if let Some(choice) = choice {
@@ -59,15 +77,26 @@ pub fn chat(body: Value, own: impl FnOnce(&str) -> bool) -> Result<ChatRequest, 
         generation_config: generation.into(),
         ..of_model(&model, content::steps(turns)?)
     };
-    Ok(ChatRequest { request, choices, delivery, thoughts })
+    Ok(ChatRequest { request, choices, delivery, thoughts, cached: cached.tokens.total() })
+}
+
+/// The model that a body names, and its cached content.
+pub fn named(body: &Value) -> Option<(&str, &str)> {
+    let cached = [&body["extra_body"]["google"], &body["google"]].into_iter().find_map(|google| {
+        google.get("cached_content").or_else(|| google.get("cachedContent"))?.as_str()
+    });
+    Some((without_prefix(body["model"].as_str()?), cached?))
+}
+
+fn without_prefix(name: &str) -> &str {
+    name.strip_prefix("models/").or_else(|| name.strip_prefix("google/")).unwrap_or(name)
 }
 
 /// `gemini-3.8-flash`, `models/gemini-3.8-flash`, or as on Vertex `google/gemini-3.8-flash`.
 fn model(node: Node) -> Result<String, WireError> {
     let empty = node.wrong("it must name a model");
     let name = node.string()?;
-    let name =
-        name.strip_prefix("models/").or_else(|| name.strip_prefix("google/")).unwrap_or(&name);
+    let name = without_prefix(&name);
     if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
 }
 
@@ -100,7 +129,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        chat(body, |_| false).map_err(|error| error.to_string())
+        chat(body, |_| false, None).map_err(|error| error.to_string())
     }
 
     #[test]

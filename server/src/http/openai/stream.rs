@@ -32,6 +32,8 @@ enum ChoiceEvent {
 pub struct StreamOptions {
     pub usage: bool,
     pub thoughts: bool,
+    /// Tokens of the prompt that came from a cached content.
+    pub cached: u64,
 }
 
 /// Streams the choices side by side. If the client disconnects, their interactions are cancelled.
@@ -63,7 +65,7 @@ pub fn stream(
             }
         }
         if options.usage {
-            yield Ok(frame(&usage_chunk(&head, usage(&used))));
+            yield Ok(frame(&usage_chunk(&head, usage(&used, options.cached))));
         }
         yield Ok("data: [DONE]\n\n".to_owned());
     };

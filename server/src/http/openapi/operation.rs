@@ -20,6 +20,10 @@ pub const INTERACTIONS: OperationGroup = OperationGroup {
 pub const MODELS: OperationGroup =
     OperationGroup { name: "models", description: "`generateContent` and related methods." };
 pub const FILES: OperationGroup = OperationGroup { name: "files", description: "Uploaded files." };
+pub const CACHES: OperationGroup = OperationGroup {
+    name: "caches",
+    description: "Beginnings of conversations, stored once for many requests.",
+};
 pub const OPENAI: OperationGroup =
     OperationGroup { name: "openai", description: "The same models for clients of OpenAI's API." };
 pub const BELLJAR: OperationGroup = OperationGroup {
@@ -30,7 +34,8 @@ pub const OPERATORS: OperationGroup = OperationGroup {
     name: "operators",
     description: "Health checks and documentation, for operators.",
 };
-pub const TAGS: [OperationGroup; 6] = [INTERACTIONS, MODELS, FILES, OPENAI, BELLJAR, OPERATORS];
+pub const TAGS: [OperationGroup; 7] =
+    [INTERACTIONS, MODELS, FILES, CACHES, OPENAI, BELLJAR, OPERATORS];
 
 pub const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

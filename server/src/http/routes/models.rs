@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::engine::Running;
 use crate::http::App;
+use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::error::{ApiError, Code, invalid_payload};
-use crate::http::extract::body::{Body, aside};
+use crate::http::extract::body::{Body, aside, holding};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::pagination::Page;
@@ -22,6 +23,7 @@ use crate::http::generate_content::openapi::{
     COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
 };
 use crate::http::generate_content::part_of_url;
+use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::stream::{Framing, stream};
 use crate::http::middleware::deadline::Deadline;
@@ -32,7 +34,6 @@ use crate::http::openapi::{JSON, MODELS, Operation};
 use crate::http::response::json::json;
 use crate::http::response::pieces;
 use crate::http::route::Route;
-use crate::http::wire::WireError;
 use crate::http::wire::proto;
 use crate::store::Owner;
 
@@ -204,16 +205,16 @@ pub async fn call(
         "generateContent" | "streamGenerateContent" => {
             let own = app.engine.has_own_signatures(name);
             let model = name.to_owned();
-            let Generate { mut request, thoughts } =
-                aside(body, move |body| request::generate(&model, body, own))
-                    .await
-                    .map_err(invalid_payload)?;
+            let Resolved { prefix, memory } = resolve(&app, &owner, name, named(&body)).await?;
+            let read = move |body| request::generate(&model, body, own, prefix);
+            let Generate { mut request, thoughts, cached } =
+                aside(body, read).await.map_err(invalid_payload)?;
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let running = app.engine.start_in(&namespace, request).await?;
             let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
-            let about = About { model, id, tier, enum_numbers };
+            let about = About { model, id, tier, enum_numbers, cached };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
                 whole(&app, &running, &about, thoughts).await?
@@ -227,13 +228,17 @@ pub async fn call(
             };
             response.extensions_mut().insert(Api::Generate);
             response.extensions_mut().insert(wanted);
-            Ok(response)
+            Ok(if memory.is_empty() { response } else { holding(response, memory) })
         }
         "countTokens" => {
-            let mut request =
-                aside(body, read(name, request::count)).await.map_err(invalid_payload)?;
+            let model = name.to_owned();
+            let Resolved { prefix, memory: _memory } =
+                resolve(&app, &owner, name, named(&body)).await?;
+            let cached = prefix.as_ref().map(|prefix| prefix.tokens).unwrap_or_default();
+            let read = move |body| request::count(&model, body, prefix);
+            let mut request = aside(body, read).await.map_err(invalid_payload)?;
             request.owner = owner;
-            let mut body = counted(&app.engine.count_tokens(&request).await?);
+            let mut body = counted(&app.engine.count_tokens(&request).await?, &cached);
             if query.enum_numbers {
                 proto::with_numbers(&mut body);
             }
@@ -244,15 +249,6 @@ pub async fn call(
             format!("The method '{method}' of models is not supported by this server."),
         )),
     }
-}
-
-/// Parses a body, on a separate thread if it is large.
-fn read<T>(
-    name: &str,
-    reader: fn(&str, Value) -> Result<T, WireError>,
-) -> impl FnOnce(Value) -> Result<T, WireError> + use<T> {
-    let name = name.to_owned();
-    move |body| reader(&name, body)
 }
 
 async fn whole(

@@ -175,6 +175,15 @@ impl ObjectReader {
         self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether the field is there and neither an empty list nor an empty object.
+    pub fn has_content(&self, name: &str) -> bool {
+        match self.left.get(name) {
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+            _ => self.has(name),
+        }
+    }
+
     /// The object with its remaining fields.
     pub fn into_value(self) -> Value {
         Value::Object(self.left)

@@ -14,7 +14,7 @@ use crate::http::generate_content::request as reader;
 use crate::http::openapi::BodyReader;
 use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
-    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request,
+    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text,
 };
 use crate::http::wire::proto;
 
@@ -24,7 +24,10 @@ pub static GENERATE: RequestBody = RequestBody {
     reader: BodyReader {
         rejected: samples::instructions,
         refused: || samples::refused(""),
-        ..BodyReader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
+        ..BodyReader::new(
+            |body| reader::generate("m", body, false, None).map(drop),
+            samples::generate,
+        )
     },
 };
 
@@ -34,7 +37,7 @@ pub static COUNT: RequestBody = RequestBody {
     reader: BodyReader {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
         refused: || samples::refused("generateContentRequest."),
-        ..BodyReader::new(|body| reader::count("m", body).map(drop), samples::count)
+        ..BodyReader::new(|body| reader::count("m", body, None).map(drop), samples::count)
     },
 };
 
@@ -52,6 +55,7 @@ fn generate(schemas: &ComponentSchemas) -> Value {
         "toolConfig": schemas.named(&TOOL_CONFIG),
         "generationConfig": schemas.named(&GENERATION_CONFIG),
         "safetySettings": schemas.named(&SAFETY_SETTINGS),
+        "cachedContent": text("`cachedContents/` and the id. Excludes `systemInstruction`, `tools` and `toolConfig`."),
         "serviceTier": any_name(proto::SERVICE_TIER),
         "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},

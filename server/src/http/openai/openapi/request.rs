@@ -18,7 +18,7 @@ use crate::http::openapi::schema::{
 pub static CHAT: RequestBody = RequestBody {
     schema: &CHAT_COMPLETION_REQUEST,
     #[cfg(test)]
-    reader: BodyReader::new(|body| reader::chat(body, |_| false).map(drop), samples::chat),
+    reader: BodyReader::new(|body| reader::chat(body, |_| false, None).map(drop), samples::chat),
 };
 
 static CHAT_COMPLETION_REQUEST: Schema = Schema::new("ChatCompletionRequest", chat);
@@ -69,6 +69,7 @@ fn chat(schemas: &ComponentSchemas) -> Value {
             json!({
                 "thinkingConfig": schemas.named(&THINKING_CONFIG),
                 "safetySettings": schemas.named(&SAFETY_SETTINGS),
+                "cachedContent": text("`cachedContents/` and the id. Excludes instructions and tools."),
             }),
         )
     };

@@ -47,5 +47,11 @@ pub fn chat() -> Vec<Value> {
     let mut effort = other.clone();
     effort["extra_body"] = Value::Null;
     effort["reasoning_effort"] = "low".into();
-    vec![every, other, effort]
+    let cached = json!({
+        "model": "m", "messages": [{"role": "user", "content": "a"}],
+        "google": {"cachedContent": "cachedContents/a"},
+    });
+    let mut inside = cached.clone();
+    inside["extra_body"] = json!({"google": inside["google"].take()});
+    vec![every, other, effort, cached, inside]
 }

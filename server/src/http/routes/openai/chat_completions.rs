@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use crate::engine::{Request, Running};
 use crate::http::App;
+use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::schema::OPENAI_ERROR;
 use crate::http::error::{ApiError, invalid_payload};
 use crate::http::extract::body::{Body, aside, holding};
@@ -50,8 +51,11 @@ async fn create(
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let engine = Arc::clone(&app.engine);
-    let read = move |body| request::chat(body, |model| engine.has_own_signatures(model));
-    let ChatRequest { mut request, choices, delivery, thoughts } =
+    let named = request::named(&body);
+    let (model, cache) = named.map_or(("", None), |(model, name)| (model, Some(name)));
+    let Resolved { prefix, memory } = resolve(&app, &owner, model, cache).await?;
+    let read = move |body| request::chat(body, |model| engine.has_own_signatures(model), prefix);
+    let ChatRequest { mut request, choices, delivery, thoughts, cached } =
         aside(body, read).await.map_err(invalid_payload)?;
     known(&app, &request.model, "generateContent")?;
     request.owner = owner;
@@ -59,7 +63,8 @@ async fn create(
     // Each choice has a copy of the conversation; the request's own memory is one of them.
     let bytes: usize = request.input.iter().map(Step::memory_bytes).sum();
     let budget = app.sandbox.budget().of(&request.owner);
-    let memory = budget.take((choices - 1) * bytes).ok_or_else(ApiError::no_memory)?;
+    let mut memory = memory;
+    memory.add(budget.take((choices - 1) * bytes).ok_or_else(ApiError::no_memory)?);
     let model = request.model.clone();
     let running = begin(&app, &namespace, request, choices).await?;
     let head = CompletionHead {
@@ -68,9 +73,9 @@ async fn create(
         created: running[0].log().created().as_second(),
     };
     let response = match delivery {
-        Delivery::Whole => whole(&app, &running, &head, thoughts).await?,
+        Delivery::Whole => whole(&app, &running, &head, thoughts, cached).await?,
         Delivery::Stream { usage } => {
-            stream(running, head, StreamOptions { usage, thoughts }, deadline)
+            stream(running, head, StreamOptions { usage, thoughts, cached }, deadline)
         }
     };
     Ok(if memory.is_empty() { response } else { holding(response, memory) })
@@ -97,6 +102,7 @@ async fn whole(
     running: &[Running],
     head: &CompletionHead,
     thoughts: bool,
+    cached: u64,
 ) -> Result<Response, ApiError> {
     let mut answers = Vec::with_capacity(running.len());
     for running in running {
@@ -115,6 +121,6 @@ async fn whole(
             choice(index, &parts, *end)
         });
         let used: Vec<_> = answers.iter().filter_map(|(_, end)| end.usage).collect();
-        Ok(completion(head, choices.collect(), usage(&used)).to_string())
+        Ok(completion(head, choices.collect(), usage(&used, cached)).to_string())
     })
 }
