@@ -1,5 +1,6 @@
 //! Tests of the API through HTTP, one folder per subject.
 
+mod batches;
 mod cached_contents;
 mod chat_completions;
 mod contract;

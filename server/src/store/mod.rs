@@ -10,6 +10,7 @@
 //! `synchronous = NORMAL`: a power failure may lose the transactions of the last moments, each as a
 //! whole and without damage to older data.
 
+mod batches;
 mod blobs;
 mod cached_contents;
 mod checkpoint;
@@ -50,6 +51,10 @@ use room::DiskRoom;
 use writer::Writer;
 
 pub use crate::owner::Owner;
+pub use batches::{
+    BatchLine, BatchResult, BatchState, MAX_BATCH_BYTES, MAX_BATCH_REQUESTS, MAX_OPEN_BATCHES,
+    StoredBatch, StoredBatches,
+};
 pub use cached_contents::{CachedContent, CachedContents, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS};
 pub use clock::Clock;
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
@@ -481,6 +486,10 @@ impl Store {
 
     pub fn cached_contents(&self) -> CachedContents {
         CachedContents::new(Arc::clone(&self.0))
+    }
+
+    pub fn batches(&self) -> StoredBatches {
+        StoredBatches::new(Arc::clone(&self.0))
     }
 
     /// Why nothing can be stored, if that is so. Tries to write if an earlier write failed.

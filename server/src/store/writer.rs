@@ -9,6 +9,7 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
+use super::batches::BatchChange;
 use super::blobs::Pin;
 use super::cached_contents::CacheChange;
 use super::disk::{Disk, pages};
@@ -51,6 +52,7 @@ enum Job {
     },
     Files(Change, Reply<Change>),
     Cache(CacheChange, Reply<CacheChange>),
+    Batch(BatchChange, Reply<BatchChange>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -143,6 +145,11 @@ impl Writer {
         self.change(change, Job::Cache).await
     }
 
+    /// Changes the rows of batches.
+    pub async fn change_batch(&self, change: BatchChange) -> Result<u64, StoreError> {
+        self.change(change, Job::Batch).await
+    }
+
     async fn change<C: RowChange>(
         &self,
         change: C,
@@ -231,6 +238,9 @@ async fn write(
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Cache(change, done) => {
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
+                }
+                Job::Batch(change, done) => {
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Reclaim(done) => {

@@ -1,6 +1,5 @@
 //! Finds the cached content that a request names.
 
-
 use crate::budget::Share;
 use crate::http::App;
 use crate::http::error::{ApiError, Code, invalid_payload};

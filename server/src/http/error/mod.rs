@@ -104,6 +104,11 @@ impl ApiError {
         }})
     }
 
+    /// The error of an operation that was accepted before.
+    pub fn rpc_status(&self) -> Value {
+        json!({"code": self.code.number(), "message": self.message})
+    }
+
     /// No interaction is stored under this well-formed id.
     pub fn no_interaction(id: &str) -> ApiError {
         ApiError::new(Code::NotFound, format!("Interaction not found: interactions/{id}"))

@@ -21,6 +21,7 @@ pub mod request;
 mod schema;
 pub mod stream;
 pub mod tool;
+pub mod whole;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
 pub fn part_of_url(rest: &str) -> (&str, &str) {

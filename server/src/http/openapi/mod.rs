@@ -20,7 +20,7 @@ use schema::ComponentSchemas;
 pub use body::BodyReader;
 pub use body::RequestBody;
 pub use operation::{
-    BELLJAR, CACHES, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS, Operation,
+    BATCHES, BELLJAR, CACHES, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS, Operation,
 };
 
 /// An operation at its place in the document.

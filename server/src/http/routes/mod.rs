@@ -1,5 +1,6 @@
 //! The table of routes. Each module has the handlers and the routes of a resource.
 
+mod batches;
 mod cached_contents;
 mod documentation;
 mod execute;
@@ -55,7 +56,12 @@ pub struct RouteTable {
 pub fn table() -> RouteTable {
     RouteTable {
         interactions: interactions::routes(),
-        generate_content: all([models::routes(), files::routes(), cached_contents::routes()]),
+        generate_content: all([
+            models::routes(),
+            files::routes(),
+            cached_contents::routes(),
+            batches::routes(),
+        ]),
         openai: openai::routes(),
         uploads: upload::routes(),
         own: all([execute::routes(), isolation::routes()]),

@@ -2,10 +2,11 @@
 
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::engine::Running;
 use crate::http::App;
+use crate::http::batches::openapi::{BATCH, CREATE_BATCH};
 use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::error::{ApiError, Code, invalid_payload};
@@ -14,10 +15,7 @@ use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::pagination::Page;
 use crate::http::extract::query::GoogleApiQuery;
-use crate::http::generate_content::answer::{
-    About, AnswerEnd, PartEncoder, answer, counted, join, usage,
-};
-use crate::http::generate_content::grounding::Grounding;
+use crate::http::generate_content::answer::{About, counted};
 use crate::http::generate_content::model::model;
 use crate::http::generate_content::openapi::{
     COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
@@ -26,6 +24,7 @@ use crate::http::generate_content::part_of_url;
 use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::stream::{Framing, stream};
+use crate::http::generate_content::whole::{ended, whole};
 use crate::http::middleware::deadline::Deadline;
 use crate::http::middleware::quirk::{Api, ListStream, Wanted};
 use crate::http::openapi::parameter::{in_path, in_query, namespace, page, version};
@@ -34,12 +33,14 @@ use crate::http::openapi::{JSON, MODELS, Operation};
 use crate::http::response::json::json;
 use crate::http::response::pieces;
 use crate::http::route::Route;
+use crate::http::routes::batches;
 use crate::http::wire::proto;
 use crate::store::Owner;
 
 /// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);
-const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
+const METHODS: [&str; 4] =
+    ["generateContent", "streamGenerateContent", "countTokens", "batchGenerateContent"];
 
 static MODEL: Schema = Schema::new("Model", |_| {
     let fields = json!({
@@ -116,6 +117,13 @@ pub fn routes() -> Vec<Route> {
                 .with([name()])
                 .takes(&COUNT)
                 .answers(&COUNT_TOKENS_RESPONSE),
+        )
+        .and(
+            new("batchGenerateContent", "Runs many requests in the background")
+                .at("/models/{model}:batchGenerateContent")
+                .with([name(), namespace()])
+                .takes(&CREATE_BATCH)
+                .answers(&BATCH),
         ),
         Route::patch(
             "/models/{*rest}",
@@ -217,7 +225,7 @@ pub async fn call(
             let about = About { model, id, tier, enum_numbers, cached };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                whole(&app, &running, &about, thoughts).await?
+                whole_answer(&app, &running, &about, thoughts).await?
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
                 let mut response = stream(running, about, thoughts, framing, deadline);
@@ -244,6 +252,9 @@ pub async fn call(
             }
             Ok(json(&body))
         }
+        "batchGenerateContent" => {
+            batches::create(&app, &namespace, (owner, keys), name, body).await
+        }
         _ => Err(ApiError::new(
             Code::NotFound,
             format!("The method '{method}' of models is not supported by this server."),
@@ -251,30 +262,16 @@ pub async fn call(
     }
 }
 
-async fn whole(
+async fn whole_answer(
     app: &App,
     running: &Running,
     about: &About,
     thoughts: bool,
 ) -> Result<Response, ApiError> {
     let log = running.log();
-    log.closed().await;
-    let entries = log.entries_from(0);
-    let end = entries.last().and_then(|entry| AnswerEnd::of(&entry.event));
-    let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
+    let (entries, end) = ended(log).await?;
     pieces::answer(&app.sandbox.budget().of(&log.head().owner), || {
-        let mut parts = PartEncoder::new(thoughts);
-        let mut grounding = Grounding::default();
-        let mut found: Vec<Value> = Vec::new();
-        for entry in &entries {
-            let part = parts.of(&entry.event);
-            grounding.add(&entry.event, part.as_ref());
-            found.extend(part);
-        }
-        found.extend(parts.last());
-        let used = end.usage.map(|used| usage(about, &used));
-        let found = join(found.into_iter());
-        Ok(answer(about, found, used, Some(end), grounding.metadata()).to_string())
+        Ok(whole(&entries, end, about, thoughts).to_string())
     })
 }
 

@@ -161,10 +161,11 @@ async fn update(
     let expiry = request::update(body).map_err(invalid_payload)?;
     let now = store::now();
     let expires = expires(expiry, now)?;
+    let cached = find(&app, &owner, &id).await?;
     if !app.store.cached_contents().extend(&owner, &id, now, expires).await? {
         return Err(not_found());
     }
-    Ok(answer(&to_json(&find(&app, &owner, &id).await?)))
+    Ok(answer(&to_json(&CachedContent { updated: now, expires, ..cached })))
 }
 
 async fn delete(

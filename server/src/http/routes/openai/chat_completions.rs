@@ -13,7 +13,8 @@ use crate::http::error::{ApiError, invalid_payload};
 use crate::http::extract::body::{Body, aside, holding};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
-use crate::http::generate_content::answer::{AnswerEnd, PartEncoder};
+use crate::http::generate_content::answer::PartEncoder;
+use crate::http::generate_content::whole::ended;
 use crate::http::middleware::deadline::Deadline;
 use crate::http::openai::answer::{CompletionHead, choice, completion, usage};
 use crate::http::openai::openapi::{CHAT, CHAT_COMPLETION, CHAT_COMPLETION_CHUNK};
@@ -106,11 +107,7 @@ async fn whole(
 ) -> Result<Response, ApiError> {
     let mut answers = Vec::with_capacity(running.len());
     for running in running {
-        let log = running.log();
-        log.closed().await;
-        let entries = log.entries_from(0);
-        let end = entries.last().and_then(|entry| AnswerEnd::of(&entry.event));
-        answers.push((entries, end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?));
+        answers.push(ended(running.log()).await?);
     }
     let owner = &running[0].log().head().owner;
     pieces::answer(&app.sandbox.budget().of(owner), || {
