@@ -127,11 +127,16 @@ pub async fn run(
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalog: Arc::new(settings.models),
         files,
+        batches: http::BatchRunner::default(),
         was_ready,
         stopping: stopping.clone(),
         stopped: stopped.clone(),
         in_flight: in_flight.clone(),
     });
+    if let Err(error) = app.batches.resume(&app).await {
+        tracing::error!(%error, "batches not resumed");
+    }
+    let batches = app.clone();
     let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, write_timeout, stopping.clone());
@@ -158,6 +163,8 @@ pub async fn run(
         tokio::time::sleep(grace).await;
         stopped.cancel();
     }));
+    // The next server resumes them. Their interactions end with them.
+    batches.batches.stop().await;
     let (_, drained) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
     if drained.is_err() {
@@ -190,8 +197,14 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "could not delete expired files");
         }
+        if let Err(error) = store.cached_contents().sweep(now).await {
+            tracing::warn!(error = %error, "could not delete cached contents");
+        }
         // On underflow nothing is old enough to delete.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
+        if let Err(error) = store.batches().sweep(oldest).await {
+            tracing::warn!(error = %error, "could not delete old batches");
+        }
         match store.expire(oldest).await {
             Ok(0) => {}
             Ok(interactions) => tracing::info!(interactions, "expired interactions deleted"),

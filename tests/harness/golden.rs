@@ -34,6 +34,11 @@ pub async fn check(file: &str) {
             let body = response.text().await.expect("the stream is not cut");
             let found: Vec<Value> = body.split_terminator("\r\n\r\n").map(piece).collect();
             same(&found.into(), pieces, &mut names, &place);
+        } else if let Some(chunks) = wanted.get("chunks") {
+            let body = response.text().await.expect("the stream is not cut");
+            let body = body.strip_suffix("data: [DONE]\n\n").expect("it has its last event");
+            let found: Vec<Value> = body.split_terminator("\n\n").map(piece).collect();
+            same(&found.into(), chunks, &mut names, &place);
         } else if let Some(body) = wanted.get("body") {
             let found = response.bytes().await.expect("the answer is whole");
             let found = serde_json::from_slice(&found).expect("the answer is JSON");

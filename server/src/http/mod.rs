@@ -1,11 +1,14 @@
 //! The HTTP server: its state, its settings, and the layers around the router.
 
+mod batches;
+mod cached_contents;
 mod error;
 mod extract;
 #[cfg(test)]
 mod fuzz;
 mod generate_content;
 mod middleware;
+mod openai;
 mod openapi;
 mod response;
 mod route;
@@ -37,6 +40,7 @@ use store::{Files, Store};
 use middleware::{cors_and_compression, request_log};
 use response::json;
 
+pub use batches::BatchRunner;
 pub use middleware::allowed_clients::AllowedClients;
 pub use middleware::auth::Keys;
 pub use middleware::control::Control;
@@ -67,6 +71,7 @@ pub struct AppComponents {
     pub sandbox: Arc<Sandbox>,
     pub catalog: Arc<ModelCatalog>,
     pub files: Files,
+    pub batches: BatchRunner,
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
     pub faults: Arc<Faults>,

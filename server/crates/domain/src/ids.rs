@@ -123,6 +123,16 @@ pub fn file() -> String {
     letters(12, random)
 }
 
+/// Id of a cached content: 40 characters, as in the real service.
+pub fn cached_content() -> String {
+    letters(40, random)
+}
+
+/// Id of a batch: 36 characters, as in the real service.
+pub fn batch() -> String {
+    letters(36, random)
+}
+
 /// Id of an upload. It replaces the API key in later requests, so it is as long as one.
 pub fn upload() -> String {
     letters(40, random)

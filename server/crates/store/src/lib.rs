@@ -12,7 +12,9 @@
 
 #![forbid(unsafe_code)]
 
+mod batches;
 mod blobs;
+mod cached_contents;
 mod checkpoint;
 mod clock;
 mod disk;
@@ -51,11 +53,16 @@ use resources::budget::Budget;
 use room::DiskRoom;
 use writer::Writer;
 
+pub use batches::{
+    BatchLine, BatchResult, BatchState, MAX_BATCH_BYTES, MAX_BATCH_REQUESTS, MAX_OPEN_BATCHES,
+    StoredBatch, StoredBatches,
+};
+pub use cached_contents::{CachedContent, CachedContents, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS};
 pub use clock::Clock;
 pub use domain::owner::Owner;
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
 pub use load::StoredSize;
-pub use log::{Follower, Log, LogEntry};
+pub use log::{Follower, Log, LogEntry, now};
 pub use record::RecordError;
 
 /// Interactions read at a time when expired ones are deleted.
@@ -478,6 +485,14 @@ impl Store {
     /// The uploaded files, with these limits.
     pub fn files(&self, limits: FileLimits) -> Files {
         Files::new(Arc::clone(&self.0), limits)
+    }
+
+    pub fn cached_contents(&self) -> CachedContents {
+        CachedContents::new(Arc::clone(&self.0))
+    }
+
+    pub fn batches(&self) -> StoredBatches {
+        StoredBatches::new(Arc::clone(&self.0))
     }
 
     /// Why nothing can be stored, if that is so. Tries to write if an earlier write failed.

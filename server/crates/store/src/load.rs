@@ -23,6 +23,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "resumed", include_str!("../migrations/6_resumed.sql")),
     (7, "resumptions", include_str!("../migrations/7_resumptions.sql")),
     (8, "memory", include_str!("../migrations/8_memory.sql")),
+    (9, "cached_contents", include_str!("../migrations/9_cached_contents.sql")),
+    (10, "batches", include_str!("../migrations/10_batches.sql")),
 ];
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.

@@ -6,6 +6,31 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
 
+/// A change of rows, in a transaction of its own.
+pub trait RowChange: Clone + Send + 'static {
+    type Applied: Send;
+
+    /// Whether the change frees disk space.
+    fn makes_room(&self) -> bool;
+
+    /// Upper bound of the growth of the database.
+    fn bytes(&self) -> u64;
+
+    fn apply_in(
+        self,
+        transaction: &mut SqliteConnection,
+    ) -> impl Future<Output = Result<Self::Applied, StoreError>> + Send;
+}
+
+pub async fn apply<C: RowChange>(
+    change: C,
+    connection: &mut SqliteConnection,
+) -> Result<C::Applied, StoreError> {
+    begin(connection).await?;
+    let applied = change.apply_in(connection).await;
+    end(connection, applied).await
+}
+
 pub async fn begin(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     // Take the write lock at once: a transaction that reads first can fail when it starts to write.
     let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;

@@ -8,20 +8,20 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 
+use super::StoreError;
+use super::batches::BatchChange;
 use super::blobs::Pin;
+use super::cached_contents::CacheChange;
 use super::disk::{Disk, pages};
 use super::files::{Applied, Change};
 use super::log::{Log, LogEntry};
 use super::rows::Rows;
-use super::{StoreError, transaction};
+use super::transaction::{self, RowChange};
 
 /// Capacity of the queue. Further callers wait.
 const MAX_QUEUED: usize = 4096;
 /// Jobs of one transaction.
 const MAX_BATCH: usize = 1024;
-
-/// Upper bound of the growth of the database by one [`Change`].
-const CHANGE_BYTES: u64 = 64 << 10;
 
 /// A handle of the task, which ends when all handles are dropped.
 #[derive(Debug, Clone)]
@@ -29,6 +29,9 @@ pub struct Writer(mpsc::Sender<Job>);
 
 /// Receives the result of an append.
 pub type Written = oneshot::Receiver<Result<(), StoreError>>;
+
+/// Receives the result of a change.
+type Reply<C> = oneshot::Sender<Result<<C as RowChange>::Applied, StoreError>>;
 
 #[derive(Debug)]
 enum Job {
@@ -47,7 +50,9 @@ enum Job {
     Suspend {
         number: i64,
     },
-    Files(Change, oneshot::Sender<Result<Applied, StoreError>>),
+    Files(Change, Reply<Change>),
+    Cache(CacheChange, Reply<CacheChange>),
+    Batch(BatchChange, Reply<BatchChange>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -131,9 +136,27 @@ impl Writer {
     }
 
     /// Changes the rows of files and uploads.
-    pub async fn change(&self, change: Change) -> Result<Applied, StoreError> {
+    pub async fn change_files(&self, change: Change) -> Result<Applied, StoreError> {
+        self.change(change, Job::Files).await
+    }
+
+    /// Changes the rows of cached contents.
+    pub async fn change_cache(&self, change: CacheChange) -> Result<bool, StoreError> {
+        self.change(change, Job::Cache).await
+    }
+
+    /// Changes the rows of batches.
+    pub async fn change_batch(&self, change: BatchChange) -> Result<u64, StoreError> {
+        self.change(change, Job::Batch).await
+    }
+
+    async fn change<C: RowChange>(
+        &self,
+        change: C,
+        job: fn(C, Reply<C>) -> Job,
+    ) -> Result<C::Applied, StoreError> {
         let (done, changed) = oneshot::channel();
-        self.0.send(Job::Files(change, done)).await.map_err(|_| StoreError::Closed)?;
+        self.0.send(job(change, done)).await.map_err(|_| StoreError::Closed)?;
         changed.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -210,10 +233,15 @@ async fn write(
                         tracing::warn!(%error, "resumption stays counted");
                     }
                 }
+                // The clients may have disconnected.
                 Job::Files(change, done) => {
-                    let result = apply(&mut connection, change, &mut disk).await;
-                    // The client may have disconnected.
-                    let _ = done.send(result);
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
+                }
+                Job::Cache(change, done) => {
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
+                }
+                Job::Batch(change, done) => {
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Reclaim(done) => {
                     disk.reclaim(&mut connection).await;
@@ -277,17 +305,18 @@ async fn insert(
     Ok(())
 }
 
-/// Changes the rows of files and uploads.
-async fn apply(
+/// Changes rows. The disk has to have room for the change, unless it makes some.
+async fn apply<C: RowChange>(
     connection: &mut SqliteConnection,
-    change: Change,
+    change: C,
     disk: &mut Disk,
-) -> Result<Applied, StoreError> {
+) -> Result<C::Applied, StoreError> {
     if change.makes_room() {
-        let mut result = disk.explain(change.clone().apply(connection).await).await;
+        let applied = transaction::apply(change.clone(), connection).await;
+        let mut result = disk.explain(applied).await;
         if matches!(result, Err(StoreError::Full)) {
             disk.release().await;
-            result = disk.explain(change.apply(connection).await).await;
+            result = disk.explain(transaction::apply(change, connection).await).await;
         }
         disk.deleted(&result, connection).await;
         return result;
@@ -301,13 +330,13 @@ async fn apply(
     result
 }
 
-async fn add(
+async fn add<C: RowChange>(
     connection: &mut SqliteConnection,
-    change: Change,
+    change: C,
     disk: &mut Disk,
-) -> Result<Applied, StoreError> {
-    disk.prepare(CHANGE_BYTES).await?;
-    let applied = disk.explain(change.apply(connection).await).await?;
+) -> Result<C::Applied, StoreError> {
+    disk.prepare(change.bytes()).await?;
+    let applied = disk.explain(transaction::apply(change, connection).await).await?;
     disk.committed(pages(connection).await?);
     Ok(applied)
 }

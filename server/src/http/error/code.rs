@@ -76,6 +76,23 @@ impl Code {
         }
     }
 
+    /// Its number in the status of an operation.
+    pub fn number(self) -> i32 {
+        match self {
+            Code::ClientClosed => 1,
+            Code::InvalidRequest | Code::ProhibitedContent | Code::TooLarge => 3,
+            Code::RequestTimeout | Code::DeadlineExceeded => 4,
+            Code::NotFound => 5,
+            Code::PermissionDenied => 7,
+            Code::ResourceExhausted => 8,
+            Code::Aborted => 10,
+            Code::MethodNotAllowed | Code::Unimplemented => 12,
+            Code::Internal => 13,
+            Code::BadGateway | Code::Unavailable => 14,
+            Code::Unauthenticated => 16,
+        }
+    }
+
     pub fn status(self) -> StatusCode {
         self.row().0
     }

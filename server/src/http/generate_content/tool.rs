@@ -36,6 +36,12 @@ pub struct OfferedTools {
     pub choice: Option<Value>,
 }
 
+impl OfferedTools {
+    pub fn is_empty(&self) -> bool {
+        self.tools.offered.is_empty() && self.choice.is_none()
+    }
+}
+
 pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<OfferedTools, WireError> {
     let tools = tools.map(read).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();

@@ -5,7 +5,11 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{FileLimits, StoredFile, Upload};
-use crate::{Owner, StoreError, transaction};
+use crate::transaction::RowChange;
+use crate::{Owner, StoreError};
+
+/// Upper bound of the growth of the database by one change.
+const CHANGE_BYTES: u64 = 64 << 10;
 
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -54,19 +58,18 @@ pub enum Applied {
 
 const DONE: Applied = Applied::Done { unused: Vec::new() };
 
-impl Change {
-    /// Whether the change frees disk space.
-    pub fn makes_room(&self) -> bool {
+impl RowChange for Change {
+    type Applied = Applied;
+
+    fn makes_room(&self) -> bool {
         match self {
             Change::Cancel { .. } | Change::Delete { .. } | Change::Expire { .. } => true,
             Change::Begin { .. } | Change::Hold { .. } | Change::Finish { .. } => false,
         }
     }
 
-    pub async fn apply(self, connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
-        transaction::begin(connection).await?;
-        let applied = self.apply_in(connection).await;
-        transaction::end(connection, applied).await
+    fn bytes(&self) -> u64 {
+        CHANGE_BYTES
     }
 
     async fn apply_in(self, transaction: &mut SqliteConnection) -> Result<Applied, StoreError> {

@@ -277,7 +277,7 @@ impl Files {
     }
 
     async fn change(&self, change: Change) -> Result<Applied, StoreError> {
-        self.store.writer.change(change).await
+        self.store.writer.change_files(change).await
     }
 
     /// Makes a change that may leave unused blobs, and removes them.

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use domain::interaction::{Event, Step};
 
+pub use event::TokensRecord;
+
 /// Contents that a record refers to, by their SHA-256 in hexadecimal digits.
 #[derive(Debug, Default)]
 pub struct Blobs(BTreeMap<String, Bytes>);
