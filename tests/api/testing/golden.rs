@@ -15,6 +15,7 @@ macro_rules! golden_files {
 }
 
 golden_files! {
+    batch,
     cached_content,
     count_tokens,
     files,

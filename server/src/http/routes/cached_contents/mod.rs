@@ -174,7 +174,9 @@ async fn delete(
     Path(id): Path<String>,
     _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
-    if app.store.cached_contents().delete(&owner, &id).await? {
+    // One that has expired may still be stored.
+    let cached = find(&app, &owner, &id).await?;
+    if app.store.cached_contents().delete(&owner, &cached.id).await? {
         Ok(answer(&json!({})))
     } else {
         Err(not_found())
