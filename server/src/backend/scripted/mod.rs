@@ -215,8 +215,10 @@ impl Repertoire {
         let conversation = Conversation::new(prompt, &calls);
         let tally = self.journal.tally();
         let take = |question: &str| self.journal.take(|| tally.next(Counted::Question(question)));
-        let matched =
-            matcher::next(&scenarios, conversation, &take).map_err(BackendError::Refused)?;
+        let matched = matcher::next(&scenarios, conversation, &take).map_err(|none| {
+            self.journal.missed(none.near_misses);
+            BackendError::Refused(none.text)
+        })?;
         if effort == Effort::Small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);
         }

@@ -28,7 +28,7 @@ use crate::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
     Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
-use crate::journal::CodeRun;
+use crate::journal::outputs::WholeOutput;
 use crate::recording::RecordingSession;
 use crate::sandbox::RunOutput;
 use crate::search::{self, Search};
@@ -376,14 +376,14 @@ impl Run {
                 "code failed"
             );
         }
-        self.context.journal.code_ran(CodeRun {
+        let whole = WholeOutput {
             code: code.to_owned(),
-            outcome: report.outcome,
             stdout: report.stdout.clone(),
             stderr: report.stderr.clone(),
-            pictures: output.images.len(),
-            wall_ms,
-        });
+            images: output.images.clone(),
+            files: output.files.clone(),
+        };
+        self.context.journal.code_ran(report.outcome, whole, wall_ms);
     }
 
     /// A search that the model's provider has already made.

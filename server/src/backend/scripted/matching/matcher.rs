@@ -8,6 +8,7 @@ use super::conversation::{AwaitedResult, Conversation, MatchContext};
 use super::words::{self, WordSet};
 use crate::backend::scripted::playback::script::{self, Next, Speech};
 use crate::backend::scripted::scenario::Scenario;
+use crate::journal::{MissedCondition, NearMiss};
 
 /// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 40;
@@ -21,8 +22,23 @@ pub struct Matched<'a> {
     pub speech: Speech<'a>,
 }
 
-/// Why no scenario answers, as a text for the client.
-pub type NoAnswer = String;
+/// Maximum number of scenarios that are named as near misses.
+const MAX_NEAR_MISSES: usize = 3;
+
+/// Why no scenario answers.
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// For the client.
+    pub text: String,
+    /// The scenarios that are nearest to the request, nearest first.
+    pub near_misses: Vec<NearMiss>,
+}
+
+impl From<String> for NoAnswer {
+    fn from(text: String) -> NoAnswer {
+        NoAnswer { text, near_misses: Vec::new() }
+    }
+}
 
 /// Number of earlier interactions with a recorded question.
 type Take<'t> = &'t dyn Fn(&str) -> u64;
@@ -33,7 +49,7 @@ pub fn next<'a>(
     take: Take<'_>,
 ) -> Result<Matched<'a>, NoAnswer> {
     if scenarios.is_empty() {
-        return Err("No scenarios are loaded.".into());
+        return Err("No scenarios are loaded.".to_owned().into());
     }
     let mut start = conversation.newest_input();
     let mut tried = Vec::new();
@@ -144,19 +160,21 @@ impl<'a> Choice<'a, '_> {
 }
 
 fn ended(scenario: &Scenario) -> NoAnswer {
-    format!(
+    let text = format!(
         "The script of the scenario `{}` has ended, but the model is called again. Add a part after \
          the code, such as a `text`, to answer its result.",
         scenario.name
-    )
+    );
+    text.into()
 }
 
 fn misfit(scenario: &Scenario) -> NoAnswer {
-    format!(
+    let text = format!(
         "The scenario `{}` matches, but its script does not lead to this conversation: other \
          code ran, or other functions were called. Was the scenario changed in the meantime?",
         scenario.name
-    )
+    );
+    text.into()
 }
 
 fn no_match(
@@ -177,13 +195,18 @@ fn no_match(
         let likeness = input.likeness(&WordSet::of(scenario.when.text()));
         (likeness * LIKENESS_STEPS).round() as u64
     };
-    let nearest = judged
+    let mut by_distance: Vec<_> = judged
         .iter()
-        .rev() // `max_by_key` returns the last maximum, but the first is wanted
-        .max_by_key(|(scenario, verdict)| {
-            (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
-        });
-    if let Some((scenario, verdict)) = nearest
+        .map(|(scenario, verdict)| {
+            let distance =
+                Reverse((likeness(scenario), verdict.held, Reverse(verdict.missed.len())));
+            (distance, *scenario, verdict)
+        })
+        .collect();
+    // Stable: of equals, the first scenario stays first.
+    by_distance.sort_by_key(|(distance, ..)| *distance);
+    by_distance.truncate(MAX_NEAR_MISSES);
+    if let Some((_, scenario, verdict)) = by_distance.first()
         && let [miss, others @ ..] = &verdict.missed[..]
     {
         text += &format!(
@@ -198,7 +221,20 @@ fn no_match(
             text += &format!("; {} does not hold either.", others.join(", "));
         }
     }
-    text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(context)
+    text += "\nA scenario that would match it, for a file:\n\n";
+    text += &to_paste(context);
+    let near_misses = by_distance.into_iter();
+    let near_misses = near_misses.map(|(_, scenario, verdict)| near_miss(scenario, verdict));
+    NoAnswer { text, near_misses: near_misses.collect() }
+}
+
+fn near_miss(scenario: &Scenario, verdict: &Comparison) -> NearMiss {
+    let missed = verdict.missed.iter().map(|miss| MissedCondition {
+        condition: miss.condition,
+        wanted: miss.wanted.clone(),
+        got: miss.got.clone(),
+    });
+    NearMiss { scenario: scenario.name.clone(), missed: missed.collect() }
 }
 
 /// A scenario for exactly this request. Texts are quoted as in JSON, which YAML accepts.

@@ -86,7 +86,8 @@ impl DryRun {
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
         let calls = CallNames::of(&prompt);
         let conversation = Conversation::new(&prompt, &calls);
-        let matched = matcher::next(&[&self.scenario], conversation, &|_| 0)?;
+        let matched = matcher::next(&[&self.scenario], conversation, &|_| 0);
+        let matched = matched.map_err(|none| none.text)?;
         let expect = matched.speech.expect.cloned();
         let lines = speech::lines(&matched, &conversation.names())?;
         Ok(lines.into_iter().find_map(|line| match line {
