@@ -1,7 +1,6 @@
 //! Reports a failure of the program with its causes and a hint.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sandbox_client::SandboxError;
@@ -108,25 +107,9 @@ fn of_sandbox(error: &SandboxError) -> Option<String> {
     })
 }
 
-/// How to install the libraries. The installer is in the repository, which may not be on this
-/// machine.
+/// How to install the libraries.
 pub fn get_libraries() -> String {
-    let installer = std::env::current_exe().ok().and_then(|program| installer_near(&program));
-    let install = match installer {
-        Some(installer) => format!("run {}", installer.display()),
-        None => "run sandbox-image/install-libraries of Belljar's repository".to_owned(),
-    };
-    format!(
-        "{install} (2.3 GB, once), or pass --libraries DIR for an existing folder, or \
-         --sandbox-socket PATH for a running warden"
-    )
-}
-
-/// Searches the checkout in which the program was built.
-fn installer_near(program: &Path) -> Option<PathBuf> {
-    let mut folders = program.ancestors().skip(1).take(4);
-    folders.find_map(|folder| {
-        let installer = folder.join("sandbox-image/install-libraries");
-        installer.is_file().then_some(installer)
-    })
+    "run `belljar libraries install` (2.3 GB, once), or pass --libraries DIR for an existing folder, or \
+     --sandbox-socket PATH for a running warden"
+        .to_owned()
 }

@@ -112,7 +112,13 @@ pub enum SandboxConfig {
     /// A warden that runs already, with its own limits.
     Socket(PathBuf),
     /// A warden that the server starts and stops.
-    Warden { program: PathBuf, libraries: PathBuf, run: Duration, seed: Option<u64> },
+    Warden {
+        program: PathBuf,
+        /// `None` if none are installed.
+        libraries: Option<PathBuf>,
+        run: Duration,
+        seed: Option<u64>,
+    },
 }
 
 /// Where models search.
@@ -277,7 +283,7 @@ fn sandbox(given: &Given, sources: &Environment<'_>) -> Result<SandboxConfig, Co
     let libraries = given.libraries.clone().or_else(|| sources.installed_libraries());
     Ok(SandboxConfig::Warden {
         program: given.warden.clone().map_or_else(warden_beside_us, Ok)?,
-        libraries: libraries.ok_or(ConfigError::NoLibraries)?,
+        libraries,
         run: given.run_timeout().0,
         seed: given.seed,
     })

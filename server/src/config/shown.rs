@@ -152,7 +152,7 @@ pub fn warden(config: &Config) -> Option<String> {
 pub fn libraries(config: &Config) -> Option<String> {
     match &config.sandbox {
         SandboxConfig::Socket(_) => None,
-        SandboxConfig::Warden { libraries, .. } => Some(path(libraries)),
+        SandboxConfig::Warden { libraries, .. } => libraries.as_deref().map(path),
     }
 }
 

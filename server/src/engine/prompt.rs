@@ -9,9 +9,9 @@ use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
 use crate::trace;
 use backend::{Prompt, RequestContext};
 use domain::interaction::Step;
-use domain::journal::RequestSummary;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
+use journal::RequestSummary;
 use recording::RecordingSession;
 use resources::budget::Share;
 

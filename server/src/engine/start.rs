@@ -14,8 +14,8 @@ use ::recording::RecordingSession;
 use domain::chaos::fault::Fault;
 use domain::ids;
 use domain::interaction::{AwaitingModel, InteractionSettings, Step, Turn};
-use domain::journal::JournalHandle;
 use domain::namespace::Namespace;
+use journal::JournalHandle;
 use resources::budget::Share;
 use store::{Head, Log, Owner};
 

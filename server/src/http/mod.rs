@@ -37,6 +37,7 @@ use sandbox_client::Sandbox;
 use scenario::AddedScenarios;
 use store::{Files, Store};
 
+use extract::namespace::PathPrefix;
 use middleware::{cors_and_compression, request_log};
 use response::json;
 
@@ -145,7 +146,7 @@ struct Front {
 impl Front {
     fn refuses(&self, request: &Request) -> Option<error::ApiError> {
         let refusal = self.hosts.as_ref().and_then(|hosts| hosts.refuses(request));
-        refusal.or_else(|| self.in_flight.refuses(request))
+        refusal.or_else(|| PathPrefix::refuses(request)).or_else(|| self.in_flight.refuses(request))
     }
 }
 

@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 30] = [
+const TRIED: [&str; 31] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -37,6 +37,7 @@ const TRIED: [&str; 30] = [
     "post /upload/{version}/files",
     "put /upload/{version}/files",
     "get /x/journal",
+    "get /x/journal/{number}/runs/{run}",
     "post /x/reset",
     "get /x/faults",
     "post /x/faults",
@@ -292,10 +293,11 @@ async fn batches_of_another_key_do_not_exist() {
 #[tokio::test]
 async fn keys_have_separate_journals_faults_and_scenarios_in_equal_namespaces() {
     const SECRET: &str = "the secret of the first key";
-    for namespace in ["", "same"] {
+    for (prefix, namespace) in [("", ""), ("", "same"), ("/n/same", "")] {
         let server = server().await;
         let send = async |key: &str, method: &str, path: &str, body: Value| {
-            let mut request = server.request(method, path).header("x-goog-api-key", key);
+            let path = format!("{prefix}{path}");
+            let mut request = server.request(method, &path).header("x-goog-api-key", key);
             if !namespace.is_empty() {
                 request = request.header("x-belljar-namespace", namespace);
             }
@@ -319,6 +321,11 @@ async fn keys_have_separate_journals_faults_and_scenarios_in_equal_namespaces() 
         assert_eq!(journal["entries"], json!([]), "{journal}");
         let journal = send(OURS, "GET", "/x/journal", Value::Null).await.body;
         assert_eq!(journal["entries"].as_array().map(Vec::len), Some(1), "{journal}");
+        let ran = send(OURS, "POST", "/v1/interactions", direct("print(6 * 7)")).await;
+        assert_eq!(ran.status, 200, "{}", ran.body);
+        let run = "/x/journal/2/runs/1";
+        assert_eq!(send(OURS, "GET", run, Value::Null).await.body["stdout"], "42\n");
+        assert_eq!(send(THEIRS, "GET", run, Value::Null).await.status, 404);
 
         let fault = json!({"status": 503});
         assert_eq!(send(THEIRS, "POST", "/x/faults", fault).await.status, 200);

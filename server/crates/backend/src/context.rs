@@ -2,8 +2,8 @@
 
 use http::Extensions;
 
-use domain::journal::JournalHandle;
 use domain::namespace::Namespace;
+use journal::JournalHandle;
 
 /// What the layers around a model know of a request.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,5 @@
 //! What all parts of the server share, and what none of them owns: interactions and their events, the
-//! tenants that they belong to, and what is counted and kept about requests.
+//! tenants that they belong to, faults, and what is counted about requests.
 //!
 //! It depends on no HTTP, no disk, no clock and no sandbox.
 
@@ -10,6 +10,6 @@ pub mod counts;
 pub mod failure;
 pub mod ids;
 pub mod interaction;
-pub mod journal;
 pub mod namespace;
+pub mod output;
 pub mod owner;

@@ -9,6 +9,7 @@ mod again;
 mod connection;
 mod failure;
 mod imports;
+pub mod libraries;
 mod supervisor;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use self::supervisor::Supervisor;
 use resources::budget::{self, Budget, Share};
 
 pub use again::Again;
+pub use domain::output::{Image, OutputFile};
 pub use supervisor::WardenCommand;
 
 /// Timeout of requests that are cheap for the warden.
@@ -93,21 +95,6 @@ pub struct RunOutput {
     pub files: Vec<OutputFile>,
     /// Reserves the memory of the output while it exists.
     pub share: Arc<Share>,
-}
-
-/// An image that a run displayed or saved.
-#[derive(Debug, Clone)]
-pub struct Image {
-    pub mime_type: String,
-    pub data: Bytes,
-}
-
-/// A file that a run created or changed.
-#[derive(Debug, Clone)]
-pub struct OutputFile {
-    /// Relative to the work directory.
-    pub path: String,
-    pub content: Bytes,
 }
 
 impl Sandbox {
@@ -234,6 +221,16 @@ enum CellState {
     },
 }
 
+/// What to do with the files that a run creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FilesOfRun {
+    None,
+    /// Keep those for which there is room. Others are not missed.
+    UpTo(usize),
+    /// The client requested them.
+    Requested,
+}
+
 /// Replies that are outstanding.
 #[derive(Debug, Clone, Copy)]
 struct Opening {
@@ -261,7 +258,17 @@ impl CellClient {
 
     /// Runs Python code and waits for its end. The warden enforces the time limit.
     pub async fn run(&mut self, code: &str) -> Result<RunOutput, SandboxError> {
-        self.ask(WardenRequest::Run { wall_ms: None, files: false }, code).await
+        self.ask(WardenRequest::Run { wall_ms: None, files: false }, code, FilesOfRun::None).await
+    }
+
+    /// Runs Python code, and returns those files that it creates for which there is room.
+    pub async fn run_with_files(
+        &mut self,
+        code: &str,
+        bytes: usize,
+    ) -> Result<RunOutput, SandboxError> {
+        let request = WardenRequest::Run { wall_ms: None, files: true };
+        self.ask(request, code, FilesOfRun::UpTo(bytes)).await
     }
 
     /// Runs Python code with a lower time limit, and returns the files that it creates.
@@ -271,16 +278,24 @@ impl CellClient {
         at_most: Option<Duration>,
     ) -> Result<RunOutput, SandboxError> {
         let wall_ms = at_most.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.ask(WardenRequest::Run { wall_ms, files: true }, code).await
+        self.ask(WardenRequest::Run { wall_ms, files: true }, code, FilesOfRun::Requested).await
     }
 
-    async fn ask(&mut self, request: WardenRequest, code: &str) -> Result<RunOutput, SandboxError> {
+    async fn ask(
+        &mut self,
+        request: WardenRequest,
+        code: &str,
+        wanted: FilesOfRun,
+    ) -> Result<RunOutput, SandboxError> {
         self.connection.send(&request, code.as_bytes()).await?;
         self.connection.flush().await?;
         let (tier, limits) = self.opened().await?;
         let (mut stdout, mut stderr) = ((Bytes::new(), 0), (Bytes::new(), 0));
         let (mut images, mut files) = (Vec::new(), Vec::new());
-        let (mut room_for_images, mut room_for_files) = (MAX_IMAGES_BYTES, MAX_FILES_BYTES);
+        let (mut room_for_images, mut room_for_files) = match wanted {
+            FilesOfRun::UpTo(bytes) => (MAX_IMAGES_BYTES, bytes),
+            FilesOfRun::None | FilesOfRun::Requested => (MAX_IMAGES_BYTES, MAX_FILES_BYTES),
+        };
         let (mut images_left_out, mut files_left_out) = (0, 0);
         let mut share = Share::default();
         let mut finished = loop {
@@ -297,7 +312,13 @@ impl CellClient {
                 };
                 *room = left;
             }
-            share.add(self.budget.take(blob.len()).ok_or(SandboxError::NoMemory)?);
+            let is_optional =
+                matches!(reply, WardenReply::File { .. }) && wanted != FilesOfRun::Requested;
+            match self.budget.take(blob.len()) {
+                Some(memory) => share.add(memory),
+                None if is_optional => continue,
+                None => return Err(SandboxError::NoMemory),
+            }
             match reply {
                 WardenReply::Stdout { left_out } => stdout = (blob, left_out),
                 WardenReply::Stderr { left_out } => stderr = (blob, left_out),
@@ -309,6 +330,9 @@ impl CellClient {
         };
         finished.images_left_out += images_left_out;
         finished.files_left_out += files_left_out;
+        if wanted != FilesOfRun::Requested {
+            finished.files_left_out = 0; // the client did not request them
+        }
         let ((stdout, stdout_left_out), (stderr, stderr_left_out)) = (stdout, stderr);
         Ok(RunOutput {
             finished,

@@ -27,7 +27,7 @@ use condition::time::ComparisonTime;
 use domain::chaos::fault::Fault;
 use domain::counts::Counted;
 use domain::interaction::{Failure, FailureDelivery, FailureKind, Step};
-use domain::journal::JournalHandle;
+use journal::JournalHandle;
 use matching::matcher::NoAnswer;
 use matching::{matcher, offer};
 use parse::json::JsonSize;
@@ -193,7 +193,7 @@ fn is_known(
     let read = Messages::of(prompt);
     let matched = match matcher::next(&scenarios, Conversation::new(&read), &|_| 0, time) {
         Ok(matched) => matched,
-        Err(NoAnswer::Refused(_)) => return Some(false),
+        Err(NoAnswer::Refused { .. }) => return Some(false),
         Err(NoAnswer::TakesTooLong { .. }) => return None,
     };
     let Some(question) = &matched.scenario.question else {
@@ -282,7 +282,10 @@ impl Repertoire {
                 );
                 return Err(BackendError::Refused(why));
             }
-            Err(NoAnswer::Refused(why)) => return Err(BackendError::Refused(why)),
+            Err(NoAnswer::Refused { text, near_misses }) => {
+                self.journal.missed(near_misses);
+                return Err(BackendError::Refused(text));
+            }
         };
         if is_small && matched.scenario.script.iter().any(Part::is_heavy) {
             return Ok(None);

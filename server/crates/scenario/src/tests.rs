@@ -10,8 +10,8 @@ use domain::interaction::{
     CodeResult, Content, FunctionCall, FunctionResult, GenerationConfig, Outcome, Step, Tokens,
     Usage,
 };
-use domain::journal::JournalHandle;
 use domain::namespace::Namespace;
+use journal::JournalHandle;
 
 fn scripted(yaml: &str) -> Scripted {
     Scripted::from_scenarios(parse(Path::new("test.yaml"), yaml).expect("valid scenarios"))

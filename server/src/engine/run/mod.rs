@@ -28,11 +28,11 @@ use domain::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
     Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
-use domain::journal::CodeRun;
 pub use error::RunError;
 pub use gate::ResponseGate;
 use gate::{Checked, Correction};
 pub use generated::Generated;
+use journal::outputs::WholeOutput;
 use recording::RecordingSession;
 use report::RunReport;
 use resources::budget::Share;
@@ -376,14 +376,14 @@ impl Run {
                 "code failed"
             );
         }
-        self.context.journal.code_ran(CodeRun {
+        let whole = WholeOutput {
             code: code.to_owned(),
-            outcome: report.outcome,
             stdout: report.stdout.clone(),
             stderr: report.stderr.clone(),
-            pictures: output.images.len(),
-            wall_ms,
-        });
+            images: output.images.clone(),
+            files: output.files.clone(),
+        };
+        self.context.journal.code_ran(report.outcome, whole, wall_ms);
     }
 
     /// A search that the model's provider has already made.

@@ -10,7 +10,7 @@ use domain::interaction::{
     MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Step, StepStart,
     citations,
 };
-use domain::journal::JournalHandle;
+use journal::JournalHandle;
 use search;
 use store::{Log, StoreError};
 

@@ -9,6 +9,7 @@ use crate::condition::when::Comparison;
 use crate::condition::words::{self, WordSet};
 use crate::position::{self, Next, Speech};
 use crate::scenario::Scenario;
+use journal::{MissedCondition, NearMiss};
 
 /// Maximum length of an input in the name of a scenario.
 const NAME_CHARS: usize = 40;
@@ -22,14 +23,27 @@ pub struct Matched<'a> {
     pub speech: Speech<'a>,
 }
 
+/// Maximum number of scenarios that are named as near misses.
+const MAX_NEAR_MISSES: usize = 3;
+
 /// Why no scenario answers.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum NoAnswer {
-    /// A text for the client.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{text}")]
+    Refused {
+        /// For the client.
+        text: String,
+        /// The scenarios that are nearest to the request, nearest first.
+        near_misses: Vec<NearMiss>,
+    },
     #[error("comparing the request with {scenarios} scenarios takes too long")]
     TakesTooLong { scenarios: usize },
+}
+
+impl From<String> for NoAnswer {
+    fn from(text: String) -> NoAnswer {
+        NoAnswer::Refused { text, near_misses: Vec::new() }
+    }
 }
 
 /// Number of earlier interactions with a recorded question.
@@ -42,7 +56,7 @@ pub fn next<'a>(
     time: &ComparisonTime<'_>,
 ) -> Result<Matched<'a>, NoAnswer> {
     if scenarios.is_empty() {
-        return Err(NoAnswer::Refused("No scenarios are loaded.".into()));
+        return Err("No scenarios are loaded.".to_owned().into());
     }
     let mut start = conversation.newest_input();
     let mut tried = Vec::new();
@@ -52,7 +66,7 @@ pub fn next<'a>(
             Choice { scenarios, conversation, start: &start, tried: &tried, take, time }.make()?;
         match next {
             Next::Output(speech) => return Ok(Matched { scenario, speech }),
-            Next::Ended => return Err(NoAnswer::Refused(ended(scenario))),
+            Next::Ended => return Err(ended(scenario).into()),
             Next::Answered(answers) => {
                 tried.push(scenario);
                 start = answers.steps;
@@ -117,10 +131,10 @@ impl<'a> Choice<'a, '_> {
         if has_begun && let Some(found) = first(Comparison::applies_to_conversation) {
             return Ok(found);
         }
-        Err(NoAnswer::Refused(match judged.iter().find(|(_, verdict)| verdict.applies()) {
-            Some((scenario, _)) => misfit(scenario),
+        Err(match judged.iter().find(|(_, verdict)| verdict.applies()) {
+            Some((scenario, _)) => misfit(scenario).into(),
             None => no_match(&context, &judged, self.tried),
-        }))
+        })
     }
 
     /// Selects the recording of a question: the first one for the first request, and the last one
@@ -173,7 +187,7 @@ fn no_match(
     context: &MatchContext<'_>,
     judged: &[(&Scenario, Comparison)],
     tried: &[&Scenario],
-) -> String {
+) -> NoAnswer {
     let mut text = String::from("No scenario matches this request.");
     if let Some(last) = tried.last() {
         text += &format!(
@@ -187,19 +201,26 @@ fn no_match(
         let likeness = input.likeness(&WordSet::of(scenario.when.text()));
         (likeness * LIKENESS_STEPS).round() as u64
     };
-    let nearest = judged
+    let mut by_distance: Vec<_> = judged
         .iter()
-        .rev() // `max_by_key` returns the last maximum, but the first is wanted
-        .max_by_key(|(scenario, verdict)| {
-            (likeness(scenario), verdict.held, Reverse(verdict.missed.len()))
-        });
-    let nearest = nearest.map(|(scenario, _)| (scenario, scenario.when.explain(context)));
-    if let Some((scenario, verdict)) = nearest
-        && let [miss, others @ ..] = &verdict.missed[..]
+        .map(|(scenario, verdict)| {
+            let distance =
+                Reverse((likeness(scenario), verdict.held, Reverse(verdict.missed.len())));
+            (distance, *scenario)
+        })
+        .collect();
+    // Stable: of equals, the first scenario stays first.
+    by_distance.sort_by_key(|(distance, _)| *distance);
+    by_distance.truncate(MAX_NEAR_MISSES);
+    let explained =
+        |(_, scenario): (_, &Scenario)| near_miss(scenario, scenario.when.explain(context));
+    let near_misses: Vec<NearMiss> = by_distance.into_iter().map(explained).collect();
+    if let Some(NearMiss { scenario, missed }) = near_misses.first()
+        && let [miss, others @ ..] = &missed[..]
     {
         text += &format!(
             " The nearest is `{}`: its condition `{}` wants {}, and got {}",
-            scenario.name, miss.condition, miss.wanted, miss.got
+            scenario, miss.condition, miss.wanted, miss.got
         );
         let others: Vec<String> =
             others.iter().map(|miss| format!("`{}`", miss.condition)).collect();
@@ -209,7 +230,18 @@ fn no_match(
             text += &format!("; {} does not hold either.", others.join(", "));
         }
     }
-    text + "\nA scenario that would match it, for a file:\n\n" + &to_paste(context)
+    text += "\nA scenario that would match it, for a file:\n\n";
+    text += &to_paste(context);
+    NoAnswer::Refused { text, near_misses }
+}
+
+fn near_miss(scenario: &Scenario, verdict: Comparison) -> NearMiss {
+    let missed = verdict.missed.into_iter().map(|miss| MissedCondition {
+        condition: miss.condition,
+        wanted: miss.wanted,
+        got: miss.got,
+    });
+    NearMiss { scenario: scenario.name.clone(), missed: missed.collect() }
 }
 
 /// A scenario for exactly this request. Texts are quoted as in JSON, which YAML accepts.

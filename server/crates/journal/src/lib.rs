@@ -1,6 +1,10 @@
 //! Records requests, the scenarios that answered and the results of their code, in memory, for the
 //! assertions of tests.
 
+#![forbid(unsafe_code)]
+
+pub mod outputs;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +13,13 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use crate::chaos::fault::Fault;
-use crate::counts::Tally;
-use crate::interaction::{Outcome, Status};
-use crate::namespace::{Namespace, PerNamespace};
+use domain::chaos::fault::Fault;
+use domain::counts::Tally;
+use domain::interaction::{Outcome, Status};
+use domain::namespace::{Namespace, PerNamespace};
+use domain::output::OutputFile;
+use domain::owner::Owner;
+use outputs::{KeptOutput, KeptOutputs, WholeOutput};
 
 /// Maximum number of requests kept per namespace. The oldest is dropped first.
 const MAX_ENTRIES: usize = 1000;
@@ -29,6 +36,7 @@ const MAX_OF_A_KIND: usize = 32;
 #[derive(Debug)]
 pub struct Journal {
     namespaces: PerNamespace<Records>,
+    outputs: KeptOutputs,
     is_on: bool,
 }
 
@@ -45,10 +53,12 @@ pub struct JournalHandle {
     record: Arc<JournalRecord>,
     /// Counters of its namespace.
     tally: Arc<Tally>,
+    outputs: KeptOutputs,
 }
 
 #[derive(Debug, Default)]
 struct JournalRecord {
+    owner: Owner,
     number: u64,
     at: Timestamp,
     asked: RequestSummary,
@@ -94,10 +104,12 @@ pub struct RequestOutcome {
     pub take: Option<u64>,
     /// The answer's text, cut to its maximum size.
     pub text: String,
-    pub code_runs: Vec<CodeRun>,
+    pub code_runs: Vec<KeptRun>,
     pub function_calls: Vec<Called>,
     /// Warnings for the author of the scenario.
     pub warnings: Vec<String>,
+    /// If no scenario matches: the nearest ones, nearest first.
+    pub near_misses: Vec<NearMiss>,
     /// Number of runs, calls and warnings that were not kept.
     pub left_out: usize,
 }
@@ -111,7 +123,40 @@ pub struct CodeRun {
     /// If cut, its end is kept, because the error is there.
     pub stderr: String,
     pub pictures: usize,
+    /// The files that the code wrote.
+    pub files: Vec<FileSummary>,
     pub wall_ms: f64,
+    /// Whether one of the texts is cut.
+    pub is_cut: bool,
+}
+
+/// A file that code wrote to its work directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileSummary {
+    pub name: String,
+    pub bytes: usize,
+}
+
+/// A scenario that does not match a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearMiss {
+    pub scenario: String,
+    pub missed: Vec<MissedCondition>,
+}
+
+/// A condition that does not hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MissedCondition {
+    pub condition: &'static str,
+    pub wanted: String,
+    pub got: String,
+}
+
+/// A run, and its output while that is kept.
+#[derive(Debug, Clone)]
+pub struct KeptRun {
+    pub run: CodeRun,
+    output: Arc<KeptOutput>,
 }
 
 /// A function call for the client.
@@ -133,7 +178,7 @@ pub struct Entry {
 
 impl Default for Journal {
     fn default() -> Journal {
-        Journal { namespaces: PerNamespace::default(), is_on: true }
+        Journal { namespaces: PerNamespace::default(), outputs: KeptOutputs::new(), is_on: true }
     }
 }
 
@@ -146,10 +191,21 @@ impl Journal {
     pub fn write(&self, namespace: &Namespace, mut asked: RequestSummary) -> JournalHandle {
         asked.shorten();
         if self.is_on {
-            self.namespaces.with(namespace, |pages| pages.write(asked))
+            let owner = namespace.owner().clone();
+            let outputs = self.outputs.clone();
+            self.namespaces.with(namespace, |pages| pages.write(owner, outputs, asked))
         } else {
-            Records::default().write(asked)
+            Records::default().write(Owner::default(), KeptOutputs::default(), asked)
         }
+    }
+
+    /// A run of the request with this number, both from 1.
+    pub fn run(&self, namespace: &Namespace, request: u64, run: usize) -> Option<KeptRun> {
+        self.namespaces.with(namespace, |pages| {
+            let mut entries = pages.entries.iter();
+            let found = entries.find(|entry| entry.record.number == request)?;
+            found.result().code_runs.get(run.checked_sub(1)?).cloned()
+        })
     }
 
     /// The kept entries, oldest first, and the number of dropped ones.
@@ -167,12 +223,17 @@ impl Journal {
 }
 
 impl Records {
-    fn write(&mut self, asked: RequestSummary) -> JournalHandle {
+    fn write(
+        &mut self,
+        owner: Owner,
+        outputs: KeptOutputs,
+        asked: RequestSummary,
+    ) -> JournalHandle {
         self.count += 1;
         let bytes = AtomicUsize::new(asked.bytes());
         let (number, at, result) = (self.count, Timestamp::now(), Mutex::default());
-        let record = Arc::new(JournalRecord { number, at, asked, result, bytes });
-        let note = JournalHandle { record, tally: Arc::default() };
+        let record = Arc::new(JournalRecord { owner, number, at, asked, result, bytes });
+        let note = JournalHandle { record, tally: Arc::default(), outputs };
         self.entries.push_back(note.clone());
         // Entries of running requests grow, so sizes are summed again.
         let mut bytes: usize = self.entries.iter().map(JournalHandle::bytes).sum();
@@ -216,21 +277,38 @@ impl JournalHandle {
         self.grew(piece.len());
     }
 
+    /// Whether whole outputs are kept.
+    pub fn keeps_outputs(&self) -> bool {
+        self.outputs.keeps_any()
+    }
+
     /// Adds a run of code.
-    pub fn code_ran(&self, run: CodeRun) {
+    pub fn code_ran(&self, outcome: Outcome, output: WholeOutput, wall_ms: f64) {
         {
             let mut result = self.result();
             result.runs += 1;
-            result.failed_runs += u32::from(run.outcome.is_error());
+            result.failed_runs += u32::from(outcome.is_error());
         }
+        let written =
+            |file: &OutputFile| FileSummary { name: file.path.clone(), bytes: file.content.len() };
+        let texts = [&output.code, &output.stdout, &output.stderr];
         let run = CodeRun {
-            code: beginning(&run.code),
-            stdout: beginning(&run.stdout),
-            stderr: end(&run.stderr),
-            ..run
+            code: beginning(&output.code),
+            outcome,
+            stdout: beginning(&output.stdout),
+            stderr: end(&output.stderr),
+            pictures: output.images.len(),
+            files: output.files.iter().map(written).collect(),
+            wall_ms,
+            is_cut: texts.into_iter().any(|text| text.len() > MAX_EXCERPT_BYTES),
         };
-        let bytes = run.code.len() + run.stdout.len() + run.stderr.len();
-        self.keep(|result| &mut result.code_runs, run, bytes);
+        let names = run.files.iter().map(|file| file.name.len()).sum::<usize>();
+        let bytes = run.code.len() + run.stdout.len() + run.stderr.len() + names;
+        let output = match run.is_cut || run.pictures > 0 || !run.files.is_empty() {
+            true => self.outputs.keep(&self.record.owner, output),
+            false => Arc::default(),
+        };
+        self.keep(|result| &mut result.code_runs, KeptRun { run, output }, bytes);
     }
 
     /// Adds a function call for the client.
@@ -250,6 +328,24 @@ impl JournalHandle {
         let warning = beginning(&warning);
         let bytes = warning.len();
         self.keep(|result| &mut result.warnings, warning, bytes);
+    }
+
+    /// Adds the scenarios that are nearest to the request.
+    pub fn missed(&self, near_misses: Vec<NearMiss>) {
+        for NearMiss { scenario, missed } in near_misses {
+            let scenario = beginning(&scenario);
+            let missed: Vec<MissedCondition> = missed
+                .into_iter()
+                .map(|MissedCondition { condition, wanted, got }| MissedCondition {
+                    condition,
+                    wanted: beginning(&wanted),
+                    got: beginning(&got),
+                })
+                .collect();
+            let texts = missed.iter().map(|missed| missed.wanted.len() + missed.got.len());
+            let bytes = scenario.len() + texts.sum::<usize>();
+            self.keep(|result| &mut result.near_misses, NearMiss { scenario, missed }, bytes);
+        }
     }
 
     fn keep<T>(&self, list: fn(&mut RequestOutcome) -> &mut Vec<T>, item: T, bytes: usize) {
@@ -316,6 +412,18 @@ impl JournalHandle {
 
     fn result(&self) -> MutexGuard<'_, RequestOutcome> {
         self.record.result.lock()
+    }
+}
+
+impl KeptRun {
+    /// The whole output. Short ones are whole in the journal itself. `None` if it had to make room.
+    pub fn whole(&self) -> Option<WholeOutput> {
+        let CodeRun { code, stdout, stderr, pictures, files, is_cut, .. } = &self.run;
+        if *is_cut || *pictures > 0 || !files.is_empty() {
+            return self.output.read();
+        }
+        let [code, stdout, stderr] = [code, stdout, stderr].map(String::clone);
+        Some(WholeOutput { code, stdout, stderr, images: Vec::new(), files: Vec::new() })
     }
 }
 
@@ -419,14 +527,14 @@ mod tests {
         for _ in 0..10 {
             let note = journal.write(&Namespace::default(), asked("?"));
             for _ in 0..MAX_OF_A_KIND + 3 {
-                note.code_ran(CodeRun {
+                let output = WholeOutput {
                     code: long.clone(),
-                    outcome: Outcome::Failed,
                     stdout: "short".into(),
                     stderr: long.clone() + "ZeroDivisionError",
-                    pictures: 0,
-                    wall_ms: 1.0,
-                });
+                    images: Vec::new(),
+                    files: Vec::new(),
+                };
+                note.code_ran(Outcome::Failed, output, 1.0);
                 note.called("f", &Value::from(long.as_str()));
                 note.add_text(&long);
             }
@@ -437,7 +545,10 @@ mod tests {
         let result = &entries[0].result;
         assert_eq!((result.code_runs.len(), result.left_out), (MAX_OF_A_KIND, 6));
         assert_eq!(result.text.len(), MAX_TEXT_BYTES);
-        let run = &result.code_runs[0];
+        let run = &result.code_runs[0].run;
+        assert!(run.is_cut);
+        let whole = result.code_runs[0].whole().expect("it is kept");
+        assert_eq!((whole.code, whole.stdout.as_str()), (long, "short"));
         assert!(run.stderr.starts_with('…') && run.stderr.ends_with("äZeroDivisionError"));
         assert!(run.code.len() <= MAX_EXCERPT_BYTES + '…'.len_utf8());
         assert_eq!(run.stdout, "short");
