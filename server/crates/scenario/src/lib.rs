@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use backend::{
     Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
 };
-use condition::conversation::{Conversation, Messages};
+use condition::conversation::{ClientMessages, Conversation};
 use condition::time::ComparisonTime;
 use domain::chaos::fault::Fault;
 use domain::counts::Counted;
@@ -190,7 +190,7 @@ fn is_known(
     time: &ComparisonTime<'_>,
 ) -> Option<bool> {
     let scenarios: Vec<&Scenario> = loaded.iter().collect();
-    let read = Messages::of(prompt);
+    let read = ClientMessages::of(prompt);
     let matched = match matcher::next(&scenarios, Conversation::new(&read), &|_| 0, time) {
         Ok(matched) => matched,
         Err(NoAnswer::Refused { .. }) => return Some(false),
@@ -263,7 +263,7 @@ impl Repertoire {
         if scenarios.is_empty() {
             return Err(BackendError::Refused(self.without_scenarios()));
         }
-        let read = Messages::of(prompt);
+        let read = ClientMessages::of(prompt);
         let conversation = Conversation::new(&read);
         let tally = self.journal.tally();
         let take = |question: &str| self.journal.take(|| tally.next(Counted::Question(question)));

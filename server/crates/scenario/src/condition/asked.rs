@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::conversation::{Conversation, Messages};
+use super::conversation::{ClientMessages, Conversation};
 use backend::Prompt;
 
 /// The newest input of a conversation, and the client's messages before it.
@@ -31,7 +31,7 @@ pub enum ClientMessage {
 }
 
 pub fn asked(prompt: &Prompt) -> Asked {
-    let read = Messages::of(prompt);
+    let read = ClientMessages::of(prompt);
     let conversation = Conversation::new(&read);
     let newest = conversation.newest_of_client();
     Asked {

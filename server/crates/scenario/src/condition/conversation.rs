@@ -18,12 +18,12 @@ use domain::interaction::{CodeResult, FunctionResult, Step};
 #[derive(Debug, Clone, Copy)]
 pub struct Conversation<'a> {
     prompt: &'a Prompt,
-    read: &'a Messages<'a>,
+    read: &'a ClientMessages<'a>,
 }
 
 /// What the client wrote in a conversation. It is read once for all scenarios and all positions.
 #[derive(Debug)]
-pub struct Messages<'a> {
+pub struct ClientMessages<'a> {
     prompt: &'a Prompt,
     /// Names of functions by call id. A result may omit the name of its function.
     calls: HashMap<&'a str, &'a str>,
@@ -32,14 +32,14 @@ pub struct Messages<'a> {
     input: OnceCell<(String, String)>,
 }
 
-impl<'a> Messages<'a> {
-    pub fn of(prompt: &'a Prompt) -> Messages<'a> {
+impl<'a> ClientMessages<'a> {
+    pub fn of(prompt: &'a Prompt) -> ClientMessages<'a> {
         let calls = prompt.steps.iter().filter_map(|step| match step {
             Step::FunctionCall(call) => Some((call.id.as_str(), call.name.as_str())),
             _ => None,
         });
         let (all, input) = Default::default();
-        Messages { prompt, calls: calls.collect(), all, input }
+        ClientMessages { prompt, calls: calls.collect(), all, input }
     }
 
     fn called(&self, result: &'a FunctionResult) -> Option<&'a str> {
@@ -123,7 +123,7 @@ impl AwaitedResult<'_> {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(read: &'a Messages<'a>) -> Conversation<'a> {
+    pub fn new(read: &'a ClientMessages<'a>) -> Conversation<'a> {
         Conversation { prompt: read.prompt, read }
     }
 

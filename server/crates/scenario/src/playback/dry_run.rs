@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::speech::{self, Line};
 use crate::condition::after::Before;
-use crate::condition::conversation::{Conversation, Messages};
+use crate::condition::conversation::{ClientMessages, Conversation};
 use crate::condition::time::ComparisonTime;
 use crate::condition::when::When;
 use crate::matching::matcher;
@@ -85,7 +85,7 @@ impl DryRun {
     pub fn next(&self, steps: &[Step], may_run_code: bool) -> Result<Option<NextCode>, String> {
         let tools = Tools { code_execution: may_run_code, ..self.prompt.tools.clone() };
         let prompt = Prompt { steps: Arc::from(steps), tools, ..self.prompt.clone() };
-        let read = Messages::of(&prompt);
+        let read = ClientMessages::of(&prompt);
         let conversation = Conversation::new(&read);
         let (scenarios, time) = ([&self.scenario], ComparisonTime::endless());
         let matched = matcher::next(&scenarios, conversation, &|_| 0, &time);
