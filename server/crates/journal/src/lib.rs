@@ -259,7 +259,13 @@ impl JournalHandle {
     /// Sets the scenario that answers. Returns whether this is the first turn; turns after code use
     /// the same scenario.
     pub fn matched(&self, scenario: &str) -> bool {
-        self.result().scenario.replace(scenario.to_owned()).is_none()
+        let scenario = beginning(scenario);
+        let bytes = scenario.len();
+        let is_first = self.result().scenario.replace(scenario).is_none();
+        if is_first {
+            self.grew(bytes);
+        }
+        is_first
     }
 
     /// Which recorded answer the interaction gets. Settled on first use, so that all turns come

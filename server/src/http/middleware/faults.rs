@@ -23,8 +23,9 @@ const HEADER: &str = "x-belljar-fault";
 
 /// Maximum number of faults set in one namespace.
 const MAX_STANDING: usize = 100;
-/// Maximum size of one of them as JSON. Each request has a copy.
+/// Maximum size of one of them as JSON, and of all. Each request has a copy.
 const MAX_FAULT_BYTES: usize = 4 << 10;
+const MAX_STANDING_BYTES: usize = 16 << 10;
 
 /// The faults for all requests and for each namespace, with their counters.
 #[derive(Debug)]
@@ -69,6 +70,12 @@ impl Faults {
         self.active.with(namespace, |active| {
             if active.len() + faults.len() > MAX_STANDING {
                 return Err(too_many());
+            }
+            let all = active.iter().chain(&faults).map(|(order, _)| order.to_string().len());
+            if all.sum::<usize>() > MAX_STANDING_BYTES {
+                return Err(format!(
+                    "more than {MAX_STANDING_BYTES} bytes of faults in one namespace"
+                ));
             }
             active.extend(faults);
             Ok(())

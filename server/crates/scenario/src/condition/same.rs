@@ -60,8 +60,18 @@ impl Ignore {
             if !may_search(pattern, text.len()) {
                 continue;
             }
-            let replaced = pattern.regex.replace_all(&text, regex::NoExpand(IGNORED));
-            if let Cow::Owned(replaced) = replaced {
+            // Each match begins another search, so the time is checked after each.
+            let (mut replaced, mut end) = (String::new(), 0);
+            for found in pattern.regex.find_iter(&text) {
+                if !may_search(pattern, 0) {
+                    return Cow::Owned(text.into_owned());
+                }
+                replaced += &text[end..found.start()];
+                replaced += IGNORED;
+                end = found.end();
+            }
+            if end > 0 {
+                replaced += &text[end..];
                 text = Cow::Owned(replaced);
             }
         }

@@ -116,6 +116,19 @@ mod tests {
         assert!(time.is_over() && !time.allows(&pattern, 1));
     }
 
+    /// Each of its matches begins a search of the rest of the text.
+    #[test]
+    fn the_time_ends_a_pattern_between_its_matches() {
+        let ignore =
+            Ignore::try_from(vec!["[ab]*a[ab]{20}c|[ab]".to_owned()]).expect("it is right");
+        let looks = Cell::new(0);
+        let is_gone = || looks.replace(looks.get() + 1) >= 10;
+        let time = ComparisonTime::long(&is_gone);
+        let text = "ab".repeat(1 << 20);
+        assert_eq!(Ignoring { ignore: &ignore, time: &time }.without(&text), text);
+        assert!(looks.get() < 20, "{}", looks.get());
+    }
+
     #[test]
     fn what_a_pattern_may_not_search_is_not_ignored() {
         let ignore = Ignore::try_from(vec![r"\d+".to_owned()]).expect("it is right");

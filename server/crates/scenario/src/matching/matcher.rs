@@ -112,8 +112,11 @@ impl<'a> Choice<'a, '_> {
             let first = match first.when.has_history_of(&context) {
                 true => first,
                 false => {
-                    let same =
-                        |s: &&'a Scenario| s.question.is_some() && s.when.has_history_of(&context);
+                    let same = |s: &&'a Scenario| {
+                        !self.time.is_over()
+                            && s.question.is_some()
+                            && s.when.has_history_of(&context)
+                    };
                     applying().filter(same).find(fits).unwrap_or(first)
                 }
             };
@@ -124,7 +127,11 @@ impl<'a> Choice<'a, '_> {
             let chosen = if next(chosen).is_some() { chosen } else { first };
             Some((chosen, next(chosen)?))
         };
-        if let Some(found) = first(Comparison::applies) {
+        let found = first(Comparison::applies);
+        if self.time.is_over() {
+            return Err(NoAnswer::TakesTooLong { scenarios: self.scenarios.len() });
+        }
+        if let Some(found) = found {
             return Ok(found);
         }
         let has_begun = !awaited.is_empty();

@@ -22,6 +22,8 @@ use domain::owner::Owner;
 const MAX_METADATA_BYTES: usize = 64 << 10;
 /// Maximum size of everything before the file: boundaries, headers and metadata.
 const MAX_BYTES_BEFORE_FILE: usize = 2 * MAX_METADATA_BYTES;
+/// How often the parser asks for more before it has found both parts in what it has.
+const LOOKS: usize = 16;
 
 /// The first part is the metadata as JSON, the second is the file.
 pub async fn multipart(
@@ -65,7 +67,8 @@ pub async fn multipart(
 }
 
 /// The body, which ends with an error if too much comes before the file. The parser keeps everything until
-/// the next boundary in memory.
+/// the next boundary in memory, and takes all that is there before it looks for one: so it gets time to
+/// look before the error.
 fn limited(
     mut body: BodyDataStream,
     has_file: &AtomicBool,
@@ -75,6 +78,12 @@ fn limited(
         while let Some(piece) = body.next().await {
             before_file += piece.as_ref().map_or(0, Bytes::len);
             yield piece;
+            for _ in 0..LOOKS {
+                if before_file <= MAX_BYTES_BEFORE_FILE || has_file.load(Ordering::Relaxed) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
             if before_file > MAX_BYTES_BEFORE_FILE && !has_file.load(Ordering::Relaxed) {
                 let why = format!("no file began within {MAX_BYTES_BEFORE_FILE} bytes");
                 yield Err(axum::Error::new(io::Error::other(why)));
