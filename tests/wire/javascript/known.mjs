@@ -29,7 +29,7 @@ function typeOf({ kind, path, status, body }) {
   if (/\/interactions(\/|$)/.test(path)) return 'object' in body && 'Interactions.Interaction';
   if (path.endsWith(':generateContent')) return 'GenerateContentResponse';
   if (path.endsWith(':countTokens')) return 'CountTokensResponse';
-  if (/\/models\/[^/]+$/.test(path)) return 'Model';
+  if (/\/models\/[^/:]+$/.test(path)) return 'Model';
   if (/\/models$/.test(path)) return 'ListModelsResponse';
   if (/\/cachedContents(\/|$)/.test(path)) {
     if ('name' in body) return 'CachedContent';
@@ -71,7 +71,7 @@ function without(value, place) {
 const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
 const counts = {};
 let program = `import type { CountTokensResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
-  ListModelsResponse, Model } from '@google/genai';
+  ListModelsResponse, Model, CachedContent, ListCachedContentsResponse } from '@google/genai';
 // Members that are present must be known; missing ones are not checked.
 type Loose<T> =
   T extends string ? (string extends T ? string : \`\${T}\`) :

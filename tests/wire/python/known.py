@@ -86,7 +86,7 @@ ROUTES = [
     ("piece", r"", classic("GenerateContentResponse")),
     ("answer", r":generateContent$", classic("GenerateContentResponse")),
     ("answer", r":countTokens$", classic("CountTokensResponse")),
-    ("answer", r"/models/[^/]+$", classic("Model")),
+    ("answer", r"/models/[^/:]+$", classic("Model")),
     ("answer", r"/models$", classic("ListModelsResponse")),
     ("answer", r"/cachedContents$", cached),
     ("answer", r"/cachedContents/[^:]+$", classic("CachedContent")),
