@@ -419,6 +419,9 @@ async fn older_interactions_without_an_owner_get_the_default_owner() {
         "ALTER TABLE interactions DROP COLUMN resumes",
         "ALTER TABLE interactions DROP COLUMN memory",
         "ALTER TABLE events DROP COLUMN memory",
+        "DROP TABLE cached_contents",
+        "DROP TABLE batches",
+        "DROP TABLE batch_requests",
         "DELETE FROM _sqlx_migrations WHERE version >= 4",
     ] {
         sqlx::query(statement).execute(&store.0.readers).await.expect("the folder is ours");
