@@ -10,6 +10,7 @@
 
 pub mod answer;
 mod config;
+mod content;
 mod message;
 pub mod model;
 pub mod openapi;

@@ -89,16 +89,8 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let size = page.size(DEFAULT_PAGE, MAX_PAGE);
     let after = page.after.as_deref().unwrap_or_default();
-    // One more than requested, to find out whether there is another page.
     let found = app.files.list(&owner, after, size + 1).await?;
-    let shown = &found[..found.len().min(size)];
-    let mut body = json!({});
-    if !shown.is_empty() {
-        body["files"] = shown.iter().map(|file| to_json(file, &base)).collect();
-    }
-    if let (true, Some(last)) = (found.len() > size, shown.last()) {
-        body["nextPageToken"] = Page::token(&last.id).into();
-    }
+    let mut body = Page::of("files", &found, size, |file| to_json(file, &base), |file| &file.id);
     if enum_numbers {
         proto::with_numbers(&mut body);
     }

@@ -151,17 +151,9 @@ async fn list(
     let (default, most) = PAGE;
     let size = page.size(default, most);
     let after = page.after.as_deref().unwrap_or_default();
-    // One more than requested, to find out whether there is another page.
     let found = app.store.batches().list(&owner, after, size + 1).await?;
-    let shown = &found[..found.len().min(size)];
-    let mut body = json!({});
-    if !shown.is_empty() {
-        body["operations"] = shown.iter().map(|batch| operation(batch, None)).collect();
-    }
-    if let (true, Some(last)) = (found.len() > size, shown.last()) {
-        body["nextPageToken"] = Page::token(&last.id).into();
-    }
-    Ok(answer(&body))
+    let to_json = |batch: &StoredBatch| operation(batch, None);
+    Ok(answer(&Page::of("operations", &found, size, to_json, |batch| &batch.id)))
 }
 
 async fn get(

@@ -129,17 +129,8 @@ async fn list(
     let size = page.size(default, most);
     let after = page.after.as_deref().unwrap_or_default();
     let caches = app.store.cached_contents();
-    // One more than requested, to find out whether there is another page.
     let found = caches.list(&owner, after, size + 1, store::now()).await?;
-    let shown = &found[..found.len().min(size)];
-    let mut body = json!({});
-    if !shown.is_empty() {
-        body["cachedContents"] = shown.iter().map(to_json).collect();
-    }
-    if let (true, Some(last)) = (found.len() > size, shown.last()) {
-        body["nextPageToken"] = Page::token(&last.id).into();
-    }
-    Ok(answer(&body))
+    Ok(answer(&Page::of("cachedContents", &found, size, to_json, |cached| &cached.id)))
 }
 
 async fn get(
