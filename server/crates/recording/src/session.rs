@@ -14,6 +14,7 @@ use super::RecordingWriter;
 use backend::{BackendError, End, ModelEvent, Passthrough, Prompt, RequestContext};
 use domain::failure;
 use domain::interaction::{CodeResult, Found, Media, PassthroughStep, Step};
+use parse::json::JsonSize;
 
 /// Maximum size of all texts of a recording. It equals the maximum size of a scenario file.
 const MAX_BYTES: usize = 16 << 20;
@@ -125,7 +126,7 @@ impl RecordingSession {
             started: Instant::now(),
             turn: 0,
             passthrough: None,
-            bytes: 0,
+            bytes: given_bytes(prompt),
         });
         recording.turn = recording.events.len();
         true
@@ -354,6 +355,19 @@ pub fn broke_off() -> BackendError {
     BackendError::Failed(failure::stream_ended())
 }
 
+/// Bytes of what the model is given, which a recording contains as texts. Files are files of their own.
+fn given_bytes(prompt: &Prompt) -> usize {
+    let steps = prompt.steps.iter().map(|step| match step {
+        Step::UserInput(_) => step.user_text().map_or(0, |text| text.len()),
+        Step::FunctionResult(result) => JsonSize::of(&result.result).text_bytes,
+        _ => 0,
+    });
+    let config = prompt.generation_config.fields().into_iter().flat_map(|fields| fields.values());
+    let config = config.map(|value| JsonSize::of(value).text_bytes);
+    let instruction = prompt.system_instruction.as_ref().map_or(0, String::len);
+    instruction + steps.chain(config).sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,9 +378,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let writer = RecordingWriter::open(folder.path(), Secrets::default()).expect("it is ours");
         let writer = Arc::new(writer);
-        for (pieces, is_kept) in [(16, true), (17, false), (40, false)] {
+        let long = "x".repeat(16 << 20);
+        for (input, pieces, is_kept) in
+            [("?", 15, true), ("?", 17, false), ("?", 40, false), (&long, 1, false)]
+        {
             let session = RecordingSession::enabled();
-            assert!(session.turn(&writer, &Prompt::text("m", "?")));
+            assert!(session.turn(&writer, &Prompt::text("m", input)));
             for _ in 0..pieces {
                 session.model_event(&Ok(ModelEvent::Text("x".repeat(1 << 20))));
             }

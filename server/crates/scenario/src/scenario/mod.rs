@@ -130,17 +130,24 @@ pub fn read(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
 /// The content of a file.
 pub fn text(path: &Path) -> Result<String, ScenarioError> {
     let unreadable = |source| ScenarioError::Unreadable { path: path.into(), source };
-    let bytes = path.metadata().map_err(unreadable)?.len();
-    if bytes > MAX_FILE_BYTES {
-        let why = format!("file too large: {bytes} bytes, at most {MAX_FILE_BYTES} are allowed");
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
-    }
+    check_size(path, path.metadata().map_err(unreadable)?.len())?;
     std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn check_size(path: &Path, bytes: u64) -> Result<(), ScenarioError> {
+    if bytes <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    let why = format!("file too large: {bytes} bytes, at most {MAX_FILE_BYTES} are allowed");
+    let source = io::Error::new(io::ErrorKind::FileTooLarge, why);
+    Err(ScenarioError::Unreadable { path: path.into(), source })
 }
 
 /// Parses the text of a file. The extension of `path` selects JSON or YAML, and `path` appears in
 /// errors.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Scenario>, ScenarioError> {
+    // A recording that no server can read again must not be written.
+    check_size(path, text.len() as u64)?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let mut file: ScenarioFile = if is_json {
         serde_json::from_str(text).map_err(|error| {
@@ -305,6 +312,12 @@ mod tests {
             assert!(error_in_part(parts).contains(expected), "{}", error_in_part(parts));
         }
         assert!(error("s.yaml", "scenarios: [{ name: s, script: [] }]").contains("without parts"));
+    }
+
+    #[test]
+    fn a_text_that_could_not_be_read_from_a_file_is_an_error() {
+        let text = format!("scenarios: []\n#{}", " ".repeat(16 << 20));
+        assert!(error("s.yaml", &text).contains("file too large: 16777231 bytes"));
     }
 
     #[test]
