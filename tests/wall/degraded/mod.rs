@@ -73,8 +73,12 @@ async fn without_namespaces_users_and_landlock_isolate_cells() {
     );
 
     // Standbys already have their folders, and the cell that tries to reach the others is one of them.
-    let cells = cell_folders(&warden);
-    assert!(cells.len() > 1, "{cells:?}");
+    let mut cells = Vec::new();
+    until("two standbys", || {
+        cells = cell_folders(&warden);
+        cells.len() > 1
+    })
+    .await;
     let code = python(&format!(
         r"
         import os, socket
@@ -87,7 +91,7 @@ async fn without_namespaces_users_and_landlock_isolate_cells() {
         print(len(others) > 0, {{reach(lambda: os.listdir(cell)) for cell in others}})
         print({{reach(lambda: open(cell + '/workspace/x', 'w')) for cell in others}})
         print({{reach(lambda: open(f)) for f in ('/etc/passwd', '/proc/1/status', '/proc/self/environ')}})
-        print(reach(lambda: os.listdir('/')), reach(lambda: open('/tmp/x', 'w')))
+        print(reach(lambda: os.listdir('/')), reach(lambda: open('/tmp/belljar-{test}', 'w')))
         print(reach(lambda: socket.socket(socket.AF_UNIX).connect({socket:?})))
         print([reach(lambda: os.kill(process, 9)) for process in (os.getppid(), {test})])
         ",
@@ -524,8 +528,13 @@ async fn without_cgroups_slow_measurements_hide_no_memory() {
             ",
         );
         let answer = execute(&server, &code).await;
-        let value = if limit == "mappings" { 400_000 } else { 1 << 30 };
-        assert_eq!(answer["limit"], json!({"name": limit, "value": value}), "{answer:.500}");
+        // On a busy machine a measurement can take too long, which counts as too much memory, before all
+        // mappings are counted.
+        let mut stops = vec![json!({"name": "memory_bytes", "value": 1 << 30})];
+        if limit == "mappings" {
+            stops.push(json!({"name": "mappings", "value": 400_000}));
+        }
+        assert!(stops.contains(&answer["limit"]), "{answer:.500}");
         let stdout = answer["stdout"].as_str().expect("it is text");
         // Mappings may be counted while they are created; memory grows only after all forks.
         let output = stdout.strip_prefix("before\n");

@@ -109,12 +109,15 @@ async fn the_number_of_memory_mappings_is_limited() {
     let code = python(
         r"
         import ctypes
-        libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_long
+        libc = ctypes.CDLL(None, use_errno=True)
+        mmap, write, leave = libc.mmap, libc.write, libc._exit
+        mmap.restype = ctypes.c_long
+        # Afterwards no memory may be left, not even for the first use of a function.
+        write(1, b'', 0)
         n = 0
-        while n < 200_000 and libc.mmap(None, 4096, 1 + n % 2 * 2, 0x22, -1, 0) > 0: n += 1
-        # Too little memory is left for Python to format a message.
-        libc.write(1, b'enough\n' if 10_000 < n < 200_000 else b'endless\n', 8 if n == 200_000 else 7)
-        libc._exit(0)
+        while n < 200_000 and mmap(None, 4096, 1 + n % 2 * 2, 0x22, -1, 0) > 0: n += 1
+        write(1, b'enough\n' if 10_000 < n < 200_000 else b'endless\n', 8 if n == 200_000 else 7)
+        leave(0)
         ",
     );
     assert_eq!(run(&server, &code).await.ok(), "enough\n");
