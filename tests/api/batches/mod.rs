@@ -242,3 +242,36 @@ async fn a_batch_goes_on_after_its_server_was_killed() {
     assert_eq!([text(0), text(1)], ["after all", "at once"]);
     assert_eq!(batch["metadata"]["batchStats"]["successfulRequestCount"], "2");
 }
+
+/// The results are read from the database while they are sent, so that all of them may be larger than what is
+/// free for one key.
+#[tokio::test]
+async fn results_larger_than_the_memory_of_a_key_are_sent() {
+    let server = TestServer::start("").await;
+    let request = json!({"request": run("print('x' * 900_000)")});
+    let begun = create(&server, &inline(json!(vec![request; 60]))).await;
+    let batch = done(&server, &begun).await;
+    let results = results(&batch);
+    assert_eq!(results.len(), 60);
+    assert!(results.iter().all(|result| output(&result["response"]).len() == 900_001), "whole");
+}
+
+/// What a client sends to recognise a result counts like the request, and has a limit of its own.
+#[tokio::test]
+async fn long_keys_are_refused() {
+    let server = TestServer::start("").await;
+    let long = "k".repeat(65_536);
+    let body = inline(json!([{"request": run("pass"), "metadata": {"key": long}}]));
+    let reply = server.post(CREATE, &body).await;
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    let why = reply.body["error"]["message"].as_str().expect("it is text");
+    assert!(why.contains("its metadata is longer than 65536 bytes"), "{why}");
+
+    let [short, long] =
+        ["a", &long].map(|key| json!({"key": key, "request": run("print(1)")}).to_string());
+    let file = upload(&server, &format!("{long}\n{short}\n")).await;
+    let begun = create(&server, &json!({"batch": {"inputConfig": {"fileName": file}}})).await;
+    let batch = done(&server, &begun).await;
+    assert_eq!(batch["metadata"]["batchStats"]["failedRequestCount"], "1");
+    assert_eq!(batch["metadata"]["batchStats"]["successfulRequestCount"], "1");
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::request::other_model;
 use crate::http::App;
 use crate::http::cached_contents::resolve::{Resolved, resolve};
-use crate::http::error::{ApiError, invalid_payload};
+use crate::http::error::{ApiError, Code, invalid_payload};
 use crate::http::extract::body::aside;
 use crate::http::generate_content::answer::About;
 use crate::http::generate_content::prefix::named;
@@ -17,7 +17,7 @@ use crate::http::generate_content::whole::{ended, whole};
 use domain::interaction::{Delta, Event, Media, Source};
 use domain::namespace::Namespace;
 use parse::json::parse;
-use store::{LogEntry, StoredBatch};
+use store::{LogEntry, MAX_BATCH_BYTES, StoredBatch};
 
 /// Maximum size of a result.
 const MAX_RESULT_BYTES: usize = 32 << 20;
@@ -68,6 +68,16 @@ async fn answer(
     let (model, id) = (batch.model.clone(), running.response_id());
     let about = About { model, id, tier, enum_numbers: false, cached };
     Ok(whole(&entries, end, &about, thoughts))
+}
+
+/// The result of a request whose answer would exceed the limit of its owner.
+pub fn no_space() -> String {
+    let why = format!(
+        "The batches of one key can have at most {} MiB. Delete some.",
+        MAX_BATCH_BYTES >> 20
+    );
+    let error = ApiError::new(Code::ResourceExhausted, why);
+    json!({"error": error.rpc_status()}).to_string()
 }
 
 fn too_large() -> ApiError {

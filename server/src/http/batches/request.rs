@@ -8,6 +8,8 @@ use crate::http::wire::proto;
 use parse::json::parse;
 use store::{BatchLine, MAX_BATCH_REQUESTS};
 
+/// Maximum size of the JSON with which a client recognises a result.
+const MAX_KEY_BYTES: usize = 64 << 10;
 const WEBHOOKS: &str = "Webhooks are not supported by this server.";
 
 /// A batch to be created.
@@ -70,6 +72,7 @@ fn inline(model: &str, mut fields: ObjectReader) -> Result<Vec<BatchLine>, WireE
 
 fn inline_line(model: &str, node: Node) -> Result<BatchLine, WireError> {
     let mut fields = node.object()?.camel()?;
+    let long_key = fields.wrong(format!("its metadata is longer than {MAX_KEY_BYTES} bytes"));
     let metadata = fields.object("metadata")?;
     let request = fields.require("request")?;
     fields.done()?;
@@ -80,6 +83,9 @@ fn inline_line(model: &str, node: Node) -> Result<BatchLine, WireError> {
         return Err(request.not("an object"));
     }
     let key = metadata.map(|metadata| metadata.to_string());
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        return Err(long_key);
+    }
     Ok(BatchLine { key, request: request.into_value().to_string(), response: None })
 }
 
@@ -122,6 +128,9 @@ fn file_line(text: &[u8]) -> BatchLine {
         Err(error) => return failed(None, format!("Invalid JSON: {error}.")),
     };
     let key = line.get("key").map(Value::to_string);
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        return failed(None, format!("Invalid key: longer than {MAX_KEY_BYTES} bytes."));
+    }
     match line.get_mut("request") {
         Some(request @ Value::Object(_)) => {
             BatchLine { key, request: request.take().to_string(), response: None }

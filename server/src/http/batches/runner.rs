@@ -116,9 +116,16 @@ async fn run(app: &App, batch: &StoredBatch, keys: Arc<[SecretString]>) -> Resul
             let budget = app.sandbox.budget().of(&batch.owner);
             let _memory = budget.wait_for(bytes.saturating_mul(COPIES)).await;
             let batches = app.store.batches();
-            let Some(request) = batches.request(&batch.id, line).await? else { return Ok(()) };
+            let Some(request) = batches.request(&batch.id, line).await? else {
+                return Ok::<_, StoreError>(());
+            };
             let (response, failed) = line::result(app, batch, keys, &request).await;
-            batches.finish(&batch.id, line, response.into(), failed, store::now()).await
+            let finish =
+                |response, failed| batches.finish(&batch.id, line, response, failed, store::now());
+            if !finish(response.into(), failed).await? {
+                finish(line::no_space().into(), true).await?;
+            }
+            Ok(())
         }
     }));
     results.buffer_unordered(LINES_OF_OWNER).try_collect::<()>().await?;

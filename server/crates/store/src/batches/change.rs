@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{BatchLine, BatchState, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, StoredBatch};
+use super::{BatchLine, BatchState, ERROR_BYTES, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, StoredBatch};
 use crate::transaction::RowChange;
 use crate::{Owner, StoreError};
 
@@ -123,16 +123,8 @@ impl RowChange for BatchChange {
 }
 
 async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Result<u64, StoreError> {
-    let sums = sqlx::query(
-        "SELECT coalesce(sum(request_bytes + response_bytes), 0), \
-         coalesce(sum(ended_ms IS NULL), 0) FROM batches WHERE owner = $1",
-    )
-    .bind(batch.owner.name())
-    .fetch_one(&mut *transaction)
-    .await?;
-    let (bytes, open): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
-    let bytes = bytes.unsigned_abs().saturating_add(batch.request_bytes);
-    if bytes > MAX_BATCH_BYTES || open.unsigned_abs() >= MAX_OPEN_BATCHES {
+    let (bytes, open) = sums(transaction, batch.owner.name()).await?;
+    if bytes.saturating_add(batch.request_bytes) > MAX_BATCH_BYTES || open >= MAX_OPEN_BATCHES {
         return Ok(0);
     }
     let done = sqlx::query(
@@ -153,6 +145,19 @@ async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Resul
     .execute(transaction)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// The size of all batches of an owner, and how many of them have not ended.
+async fn sums(transaction: &mut SqliteConnection, owner: &str) -> Result<(u64, u64), StoreError> {
+    let sums = sqlx::query(
+        "SELECT coalesce(sum(request_bytes + response_bytes), 0), \
+         coalesce(sum(ended_ms IS NULL), 0) FROM batches WHERE owner = $1",
+    )
+    .bind(owner)
+    .fetch_one(transaction)
+    .await?;
+    let (bytes, open): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
+    Ok((bytes.unsigned_abs(), open.unsigned_abs()))
 }
 
 async fn add(
@@ -202,6 +207,17 @@ async fn finish(
     failed: bool,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
+    if response.len() > ERROR_BYTES {
+        let owner = sqlx::query("SELECT owner FROM batches WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(owner) = owner else { return Ok(0) };
+        let (bytes, _) = sums(transaction, owner.try_get(0)?).await?;
+        if bytes.saturating_add(response.len() as u64) > MAX_BATCH_BYTES {
+            return Ok(0);
+        }
+    }
     let done = sqlx::query(
         "UPDATE batches SET succeeded = succeeded + $1, failed = failed + $2, \
          response_bytes = response_bytes + $3, updated_ms = $4 WHERE id = $5 AND state = 'running'",

@@ -7,6 +7,8 @@
 
 mod change;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub const MAX_BATCH_REQUESTS: usize = 10_000;
 pub const MAX_OPEN_BATCHES: u64 = 100;
 /// Maximum size of all requests and results of one owner.
 pub const MAX_BATCH_BYTES: u64 = 1 << 30;
+/// A result of this size is stored also beyond [`MAX_BATCH_BYTES`]: an error that says so.
+const ERROR_BYTES: usize = 512;
 /// Requests are stored in transactions of this size.
 const TRANSACTION_BYTES: usize = 1 << 20;
 
@@ -81,7 +85,8 @@ pub struct BatchLine {
 }
 
 impl BatchLine {
-    fn bytes(&self) -> usize {
+    /// Its size in the database.
+    pub fn bytes(&self) -> usize {
         let others = [&self.key, &self.response].into_iter().flatten().map(String::len);
         self.request.len() + others.sum::<usize>()
     }
@@ -102,11 +107,21 @@ impl StoredBatches {
         batch: StoredBatch,
         lines: Vec<BatchLine>,
     ) -> Result<bool, StoreError> {
-        let id = batch.id.clone();
-        let failed = lines.iter().filter(|line| line.response.is_some()).count();
+        let (id, owner) = (batch.id.clone(), batch.owner.clone());
         if self.change(BatchChange::Create(batch)).await? == 0 {
             return Ok(false);
         }
+        let added = self.add(&id, lines).await;
+        if added.is_err() {
+            // It would count as unfinished until the next start. If this fails too, that is so.
+            let _ = self.delete(&owner, &id).await;
+        }
+        added.map(|()| true)
+    }
+
+    /// Adds all requests of a new batch.
+    async fn add(&self, id: &str, lines: Vec<BatchLine>) -> Result<(), StoreError> {
+        let failed = lines.iter().filter(|line| line.response.is_some()).count();
         let (mut first, mut bytes, mut chunk) = (0, 0, Vec::new());
         for line in lines {
             bytes += line.bytes();
@@ -114,16 +129,15 @@ impl StoredBatches {
             if bytes > TRANSACTION_BYTES {
                 let lines: Arc<[BatchLine]> = std::mem::take(&mut chunk).into();
                 let next = first + lines.len();
-                self.change(BatchChange::Add { id: id.clone(), first, bytes, lines }).await?;
+                self.change(BatchChange::Add { id: id.to_owned(), first, bytes, lines }).await?;
                 (first, bytes) = (next, 0);
             }
         }
         if !chunk.is_empty() {
             let lines = chunk.into();
-            self.change(BatchChange::Add { id: id.clone(), first, bytes, lines }).await?;
+            self.change(BatchChange::Add { id: id.to_owned(), first, bytes, lines }).await?;
         }
-        self.change(BatchChange::Submit { id, failed }).await?;
-        Ok(true)
+        self.change(BatchChange::Submit { id: id.to_owned(), failed }).await.map(drop)
     }
 
     /// Marks a batch as running; returns how many servers have run it and ended without a shutdown,
@@ -137,7 +151,8 @@ impl StoredBatches {
         self.change(BatchChange::Suspend { id: id.to_owned() }).await.map(drop)
     }
 
-    /// Stores the result of a request, unless the batch has ended.
+    /// Stores the result of a request, unless the batch has ended or the result is too large for its owner's
+    /// limit. Returns whether it is stored.
     pub async fn finish(
         &self,
         id: &str,
@@ -145,9 +160,9 @@ impl StoredBatches {
         response: Arc<str>,
         failed: bool,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let id = id.to_owned();
-        self.change(BatchChange::Finish { id, line, response, failed, now }).await.map(drop)
+        Ok(self.change(BatchChange::Finish { id, line, response, failed, now }).await? > 0)
     }
 
     /// Ends a batch, unless it has ended.
@@ -195,6 +210,11 @@ impl StoredBatches {
     /// The JSON of a request; `None` if the batch was deleted.
     pub async fn request(&self, id: &str, line: u64) -> Result<Option<String>, StoreError> {
         rows::request(&self.0.readers, id, line).await
+    }
+
+    /// The size of a result with its key; `None` if there is no result.
+    pub async fn result_bytes(&self, id: &str, line: u64) -> Result<Option<usize>, StoreError> {
+        rows::result_bytes(&self.0.readers, id, line).await
     }
 
     /// A result; `None` if there is none.

@@ -84,6 +84,23 @@ pub async fn request(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
+pub async fn result_bytes(
+    database: &SqlitePool,
+    id: &str,
+    line: u64,
+) -> Result<Option<usize>, StoreError> {
+    let row = sqlx::query(
+        "SELECT octet_length(response) + coalesce(octet_length(key), 0) FROM batch_requests \
+         WHERE batch = $1 AND line = $2 AND response IS NOT NULL",
+    )
+    .bind(id)
+    .bind(i64::try_from(line).unwrap_or(i64::MAX))
+    .fetch_optional(database)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX)))
+}
+
 pub async fn result(
     database: &SqlitePool,
     id: &str,

@@ -100,7 +100,7 @@ pub async fn create(
         }
     };
     let now = store::now();
-    let bytes = lines.iter().map(|line| line.request.len() as u64).sum();
+    let bytes = lines.iter().map(|line| line.bytes() as u64).sum();
     let batch = StoredBatch {
         id: ids::batch(),
         owner,
@@ -163,7 +163,8 @@ async fn get(
     _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let batch = find(&app, &owner, &id).await?;
-    with_results(&app, &batch, &app.sandbox.budget().of(&owner)).await
+    let budget = app.sandbox.budget().of(&owner);
+    Ok(with_results(app, batch, budget))
 }
 
 /// `POST …/{id}:cancel`
