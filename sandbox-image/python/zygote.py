@@ -4,7 +4,7 @@ It runs in a root that contains nothing but Python, as an unprivileged user. It 
 requests, and waits on standard input, which is a socket: each message carries the descriptors of a new
 cell, and each is answered by a fork that has confined itself.
 
-    zygote.py JAIL SPEC PROC WARM MODULE...
+    zygote.py JAIL SPEC PROC WARM MOVE MODULE...
 """
 
 import ctypes
@@ -34,9 +34,10 @@ IDLE_MS = 100
 BUSY_SECONDS = 5
 
 
-def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> None:
+def main(path: str, spec: int, proc: int, warm: bool, move: bool, modules: list[str]) -> None:
     """Returns in a cell that is ready for code, and never in the zygote. With `warm`, cells get private
-    copies of the pages that code is likely to write to."""
+    copies of the pages that code is likely to write to; with `move`, libraries are moved into large
+    pages."""
     # PyDLL, not CDLL: it keeps the GIL, so no other thread can run in between.
     jail = ctypes.PyDLL(path)
     if jail.belljar_prepare(spec, proc):
@@ -53,8 +54,9 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
 
     orders = socket.socket(fileno=os.dup(0))
     orders.send(b"ready")
-    chores = work_ahead(jail, proc, warm, modules)
+    chores = work_ahead(jail, proc, warm, move, modules)
     lesson = None
+    is_reported = False
     look = select.poll()
     look.register(orders, select.POLLIN)
     busy_until = time.monotonic() + BUSY_SECONDS
@@ -70,12 +72,15 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
         if lesson and lesson.answer in ready:
             look.unregister(lesson.answer)
             lesson = lesson.end()
+        if not (chores or lesson or is_reported):
+            jail.belljar_report_libraries(orders.fileno())
+            is_reported = True
         if orders.fileno() in ready and obey(jail, orders):
             return
 
 
 def work_ahead(
-    jail: ctypes.PyDLL, proc: int, warm: bool, modules: list[str]
+    jail: ctypes.PyDLL, proc: int, warm: bool, move: bool, modules: list[str]
 ) -> Iterator[belljar_pages.Lesson | None]:
     """Deferred work that speeds up cells, in steps."""
     if modules:
@@ -83,7 +88,9 @@ def work_ahead(
             yield belljar_usual.act(*one)
         for some in all_objects():
             yield belljar_immortal.make(jail, some)
-        yield belljar_pages.collapse(proc)
+        while move and jail.belljar_move_libraries(proc):
+            yield None
+        yield from belljar_pages.collapse(proc)
     if warm:
         yield belljar_pages.Lesson(proc, belljar_usual.act_all)
 
@@ -142,6 +149,6 @@ def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
 
 
 if __name__ == "__main__":
-    jail, spec, proc, warm, *modules = sys.argv[1:]
-    main(jail, int(spec), int(proc), warm == "1", modules)
+    jail, spec, proc, warm, move, *modules = sys.argv[1:]
+    main(jail, int(spec), int(proc), warm == "1", move == "1", modules)
     runner.serve()

@@ -288,13 +288,6 @@ pub(crate) fn forget(start: usize, size: usize) -> bool {
     unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
 }
 
-/// Has the effect of reading each of these pages.
-pub(crate) fn read_ahead(start: usize, size: usize) {
-    let start = std::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the content of the memory does not change.
-    unsafe { libc::madvise(start, size, libc::MADV_POPULATE_READ) };
-}
-
 /// Has the effect of writing to each of these pages: only makes private copies.
 pub(crate) fn write_ahead(start: usize, size: usize) {
     let start = std::ptr::with_exposed_provenance_mut(start);

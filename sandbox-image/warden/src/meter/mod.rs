@@ -107,19 +107,20 @@ impl Meter {
         group: Option<Arc<Group>>,
         limits: CellLimits,
     ) -> Meter {
+        let inherited = tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default();
         Meter {
             tree,
             disk,
             kills: OomKills::of(group.as_deref()),
             group,
             limits,
-            inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
+            inherited,
             cpu: Cpu::default(),
             began: Duration::ZERO,
             peak_bytes: 0,
             too_many: false,
             incomplete_looks: 0,
-            pss: PssSampler::default(),
+            pss: PssSampler::new(inherited.anon_bytes),
             scan: None,
             mappings: None,
             watches: None,

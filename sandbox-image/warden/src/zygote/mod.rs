@@ -1,6 +1,7 @@
 //! Zygotes: a child process that has imported libraries and forks cells on request, and its
 //! specification.
 
+pub mod image;
 pub mod kit;
 pub mod python_install;
 pub mod spec;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use jail::Relocated;
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
 use rustix::net::SendFlags;
@@ -36,6 +39,8 @@ const THREAD_STACK_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Zygote {
     requests: Channel,
+    /// A report that came while a cell was being forked.
+    report: Mutex<Option<Relocated>>,
     allocator: ResourceAllocator,
     _process: Child,
     /// Its scripts, and the mount point that the root was built on.
@@ -44,6 +49,8 @@ pub struct Zygote {
 
 /// Message of a zygote that has imported everything. Any other message is an error.
 const READY: &[u8] = b"ready";
+/// Its answer to a request.
+const FORKED: &[u8] = b"forked";
 
 impl Zygote {
     /// Starts a zygote and waits until it has imported everything.
@@ -59,6 +66,7 @@ impl Zygote {
             .args(["--start", &serde_json::to_string(&start)?])
             .args(["--spec", &file.as_raw_fd().to_string()])
             .args(spec.warm.then_some("--warm"))
+            .args(image::why_not_moved(spec.kit).is_none().then_some("--move-libraries"))
             .arg("--")
             .args(spec.kit.modules())
             .stdin(theirs)
@@ -89,7 +97,8 @@ impl Zygote {
         };
         let folder = (!spec.own_root).then(|| work.path().to_owned());
         let allocator = ResourceAllocator { uid_policy, folder, cgroups: spec.cgroups.clone() };
-        Ok(Zygote { requests, allocator, _process: process, _folders: [scripts, work] })
+        let report = Mutex::default();
+        Ok(Zygote { requests, report, allocator, _process: process, _folders: [scripts, work] })
     }
 
     /// Forks a cell. When this returns, the report of the fork has been sent, or never will be. The cell reports
@@ -99,20 +108,62 @@ impl Zygote {
         let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.folder()).collect();
         let user = resources.user().map(|user| user.to_string()).unwrap_or_default();
         self.requests.send(format!("fork {user}").as_bytes(), &files).await?;
-        match tokio::time::timeout(FORK_WITHIN, self.requests.receive()).await {
-            Ok(Ok(Some(_))) => Ok(resources),
-            Ok(Ok(None)) => Err(io::Error::other("the zygote has ended")),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        tokio::time::timeout(FORK_WITHIN, self.forked()).await??;
+        Ok(resources)
+    }
+
+    async fn forked(&self) -> io::Result<()> {
+        loop {
+            match self.requests.receive().await? {
+                Some((message, _)) if message == FORKED => return Ok(()),
+                Some((message, _)) => *self.report.lock() = serde_json::from_slice(&message).ok(),
+                None => return Err(io::Error::other("the zygote has ended")),
+            }
+        }
+    }
+
+    /// Waits for the report about the zygote's libraries, which comes at most once. Must not be called while
+    /// a cell is being forked.
+    pub async fn relocated(&self) -> Relocated {
+        loop {
+            if let Some(report) = self.report.lock().take() {
+                return report;
+            }
+            match self.requests.receive().await {
+                Ok(Some((message, _))) => {
+                    *self.report.lock() = serde_json::from_slice(&message).ok();
+                }
+                // The next fork notices it.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
         }
     }
 }
 
+/// The command line of a zygote.
+#[derive(Debug, clap::Args)]
+pub struct ZygoteOptions {
+    /// JSON of a `Start`.
+    #[arg(long)]
+    start: String,
+    /// Descriptor of the file with the cells' specification.
+    #[arg(long)]
+    spec: i32,
+    /// Learn which pages code writes to, and give each cell its own.
+    #[arg(long)]
+    warm: bool,
+    /// Move libraries into large pages.
+    #[arg(long)]
+    move_libraries: bool,
+    /// Modules to import.
+    modules: Vec<String>,
+}
+
 /// Drops privileges, and becomes a zygote that takes requests from standard input, where it also reports
 /// errors.
-pub fn become_one(start: &str, spec: i32, warm: bool, modules: &[String]) -> anyhow::Error {
-    let error = match prepare(start) {
-        Ok((start, proc)) => become_python(&start, &proc, spec, warm, modules),
+pub fn become_one(options: &ZygoteOptions) -> anyhow::Error {
+    let error = match prepare(&options.start) {
+        Ok((start, proc)) => become_python(&start, &proc, options),
         Err(error) => error,
     };
     // Fails only if the warden has ended.
@@ -132,13 +183,7 @@ fn prepare(start: &str) -> anyhow::Result<(Start, OwnedFd)> {
     Ok((start, proc))
 }
 
-fn become_python(
-    start: &Start,
-    proc: &OwnedFd,
-    spec: i32,
-    warm: bool,
-    modules: &[String],
-) -> anyhow::Error {
+fn become_python(start: &Start, proc: &OwnedFd, options: &ZygoteOptions) -> anyhow::Error {
     if let Err(error) = limit_thread_stacks() {
         return error;
     }
@@ -146,9 +191,9 @@ fn become_python(
         .args(["-u", "-s", "-B"])
         .arg(start.scripts.join("zygote.py"))
         .arg(&start.jail)
-        .args([spec, proc.as_raw_fd()].map(|number| number.to_string()))
-        .arg(if warm { "1" } else { "0" })
-        .args(modules)
+        .args([options.spec, proc.as_raw_fd()].map(|number| number.to_string()))
+        .args([options.warm, options.move_libraries].map(|on| if on { "1" } else { "0" }))
+        .args(&options.modules)
         .env_clear()
         .envs(start.environment.iter().cloned())
         .exec();
