@@ -4,7 +4,7 @@ It runs in a root that contains nothing but Python, as an unprivileged user. It 
 requests, and waits on standard input, which is a socket: each message carries the descriptors of a new
 cell, and each is answered by a fork that has confined itself.
 
-    zygote.py JAIL SPEC PROC WARM MOVE MODULE...
+    zygote.py JAIL SPEC PROC NETWORKS WARM MOVE MODULE...
 """
 
 import ctypes
@@ -25,22 +25,24 @@ import belljar_pages
 import belljar_usual
 import runner
 
-#: control, stdout, stderr, display, status, and on a shared root the cell's folder: the order of
+#: control, stdout, stderr, display, status, and the cell's folder or a network namespace: the order of
 #: `belljar_fork`.
-CHANNELS, WITH_FOLDER = 5, 6
+CHANNELS, WITH_OWN = 5, 6
 #: After this time without a request, in milliseconds, the zygote does deferred work.
 IDLE_MS = 100
 #: If requests never stop, deferred work is done after this time.
 BUSY_SECONDS = 5
 
 
-def main(path: str, spec: int, proc: int, warm: bool, move: bool, modules: list[str]) -> None:
+def main(
+    path: str, spec: int, proc: int, networks: int, warm: bool, move: bool, modules: list[str]
+) -> None:
     """Returns in a cell that is ready for code, and never in the zygote. With `warm`, cells get private
     copies of the pages that code is likely to write to; with `move`, libraries are moved into large
     pages."""
     # PyDLL, not CDLL: it keeps the GIL, so no other thread can run in between.
     jail = ctypes.PyDLL(path)
-    if jail.belljar_prepare(spec, proc):
+    if jail.belljar_prepare(spec, proc, networks):
         sys.exit(1)
     belljar_pages.use(jail)
     gc.disable()  # until all imports are done: their objects stay
@@ -121,7 +123,10 @@ def all_objects() -> Iterator[list]:
 
 def obey(jail: ctypes.PyDLL, orders: socket.socket) -> bool:
     """Handles one request: forks. Returns whether this is the cell."""
-    order, files, _, _ = socket.recv_fds(orders, 64, WITH_FOLDER)
+    try:
+        order, files, _, _ = socket.recv_fds(orders, 64, WITH_OWN)
+    except ConnectionError:  # the warden has not read everything
+        order, files = b"", []
     if not order:
         os._exit(0)  # the warden has exited
     if fork(jail, order, files):
@@ -137,9 +142,9 @@ def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
     """Returns whether this is the cell, already confined. The jail makes the fork, so Python's own fork
     hooks are called here. If it fails, the warden detects that no process answers."""
     _, _, user = order.partition(b" ")
-    channels, folder = files[:CHANNELS], files[CHANNELS:] or [-1]
+    channels, own = files[:CHANNELS], files[CHANNELS:] or [-1]
     ctypes.pythonapi.PyOS_BeforeFork()
-    side = jail.belljar_fork(*channels, int(user or -1), *folder)
+    side = jail.belljar_fork(*channels, int(user or -1), *own)
     if side != 0:
         ctypes.pythonapi.PyOS_AfterFork_Parent()
         return False
@@ -149,6 +154,6 @@ def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
 
 
 if __name__ == "__main__":
-    jail, spec, proc, warm, move, *modules = sys.argv[1:]
-    main(jail, int(spec), int(proc), warm == "1", move == "1", modules)
+    jail, spec, proc, networks, warm, move, *modules = sys.argv[1:]
+    main(jail, int(spec), int(proc), int(networks), warm == "1", move == "1", modules)
     runner.serve()

@@ -19,6 +19,7 @@ mod ffi;
 mod landlock;
 mod memory;
 mod namespaces;
+mod networks;
 mod report;
 mod rlimits;
 mod root;
@@ -28,7 +29,7 @@ mod sys;
 mod syscalls;
 mod users;
 
-pub use cell::{CellIdentity, Channels, Side, fork_cell};
+pub use cell::{CellIdentity, Channels, Side, ZygoteFiles, fork_cell};
 pub use error::JailError;
 pub use report::{Entered, Relocated, Report};
 pub use root::{PIP, enter_root, host_root, stay_on_root};

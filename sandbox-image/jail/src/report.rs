@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Report {
     /// The cell's processes exist. Two pidfds come along: of init, whose end ends everything in the
-    /// cell, and of the process that will run the code.
+    /// cell, and of the process that will run the code; and its network namespace if that is new.
     Born,
     /// The cell is confined and waits for code. The work directory's descriptor comes along.
     Ready { entered: Entered },

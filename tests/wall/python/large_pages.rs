@@ -12,6 +12,8 @@ use harness::{Client, TestServer, Warden, warden_program};
 /// Time limit for a zygote to move its libraries, beside other tests.
 const MOVED_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Wardens that are started until one has moved all libraries.
+const STARTS: usize = 4;
 
 /// Prints whether the interpreter's own code is in memory that can be written to, as moved libraries are. The
 /// kernel is asked to write a byte there, the one that it has, and returns an error if it cannot.
@@ -38,11 +40,18 @@ async fn libraries(client: &Client) -> Value {
     }
 }
 
-/// A server with one kit whose libraries are in large pages, with no standby from before.
-async fn with_moved_libraries(warden: &Warden) -> TestServer {
-    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
-    let libraries = libraries(&server).await;
-    assert_eq!((&libraries["kit"], &libraries["form"]), (&json!("science"), &json!("whole")));
+/// A warden with one kit whose libraries are in large pages, with no standby from before, and a server.
+async fn with_moved_libraries(settings: &[&str]) -> (Warden, TestServer) {
+    let (mut warden, mut server, mut found) = start(settings).await;
+    for _ in 1..STARTS {
+        if found["form"] == "whole" {
+            break;
+        }
+        // Other programs of this machine may have left no large page free.
+        assert!(found["detail"].to_string().contains("no large pages are free"), "{found}");
+        (warden, server, found) = start(settings).await;
+    }
+    assert_eq!((&found["kit"], &found["form"]), (&json!("science"), &json!("whole")), "{found}");
     let deadline = Instant::now() + MOVED_WITHIN;
     let mut looks = interval(LOOK_EVERY);
     let code = format!("{IS_MOVED}import pandas\nprint(is_moved())");
@@ -50,15 +59,21 @@ async fn with_moved_libraries(warden: &Warden) -> TestServer {
         assert!(Instant::now() < deadline, "standbys are not replaced");
         looks.tick().await;
     }
-    server
+    (warden, server)
+}
+
+async fn start(settings: &[&str]) -> (Warden, TestServer, Value) {
+    let warden = Warden::start(&[&SETTINGS[..], settings].concat());
+    let server = TestServer::builder().sandbox(&warden.socket()).start().await;
+    let found = libraries(&server).await;
+    (warden, server, found)
 }
 
 const SETTINGS: [&str; 4] = ["--kits", "science", "--standbys", "1"];
 
 #[tokio::test]
 async fn libraries_in_large_pages_work() {
-    let warden = Warden::start(&SETTINGS);
-    let server = with_moved_libraries(&warden).await;
+    let (_warden, server) = with_moved_libraries(&[]).await;
     for (what, code, wanted) in [
         (
             "C++ exceptions",
@@ -91,8 +106,8 @@ async fn libraries_in_large_pages_work() {
         (
             "processes",
             "import multiprocessing, numpy as np\n\
-             with multiprocessing.Pool(3) as pool: print(pool.map(np.sum, [[1, 2], [3], []]))",
-            "[3, 3, 0.0]\n",
+             with multiprocessing.Pool(3) as pool: print(*pool.map(np.sum, [[1, 2], [3], []]))",
+            "3 3 0.0\n",
         ),
         (
             "callbacks from C",
@@ -128,8 +143,7 @@ async fn libraries_in_large_pages_work() {
 /// TensorFlow has the largest libraries, with constructors, exceptions and threads of their own.
 #[tokio::test]
 async fn tensorflow_can_be_imported_after_libraries_were_moved() {
-    let warden = Warden::start(&SETTINGS);
-    let server = with_moved_libraries(&warden).await;
+    let (_warden, server) = with_moved_libraries(&[]).await;
     let code = "import pandas, tensorflow as tf\nprint(float(tf.reduce_sum(tf.ones((50, 50)) @ tf.ones((50, 50)))))";
     let answer = execute(&server, code).await;
     assert_eq!(answer["stdout"], "125000.0\n", "{answer}");
@@ -137,8 +151,7 @@ async fn tensorflow_can_be_imported_after_libraries_were_moved() {
 
 #[tokio::test]
 async fn crashes_in_moved_libraries_are_reported_as_signals() {
-    let warden = Warden::start(&SETTINGS);
-    let server = with_moved_libraries(&warden).await;
+    let (_warden, server) = with_moved_libraries(&[]).await;
     for (code, signal) in [
         ("import pandas, ctypes; ctypes.string_at(0)", "SIGSEGV"),
         ("import pandas, os; os.abort()", "SIGABRT"),
@@ -160,8 +173,7 @@ async fn crashes_in_moved_libraries_are_reported_as_signals() {
 /// instructions, constants or variables has its own copy.
 #[tokio::test]
 async fn a_cell_that_overwrites_libraries_changes_only_itself() {
-    let warden = Warden::start(&SETTINGS);
-    let server = with_moved_libraries(&warden).await;
+    let (_warden, server) = with_moved_libraries(&[]).await;
     let overwrite = python(
         r"
         import pandas, ctypes
@@ -192,8 +204,7 @@ async fn a_cell_that_overwrites_libraries_changes_only_itself() {
 /// as before.
 #[tokio::test]
 async fn moved_libraries_do_not_count_towards_the_memory_limit() {
-    let warden = Warden::start(&[&SETTINGS[..], &["--memory-mib", "300"]].concat());
-    let server = with_moved_libraries(&warden).await;
+    let (_warden, server) = with_moved_libraries(&["--memory-mib", "300"]).await;
     let allocate =
         |mib: u32| format!("import pandas\nx = b'x' * ({mib} << 20)\nprint(len(x) >> 20)");
     let fits = execute(&server, &allocate(200)).await;

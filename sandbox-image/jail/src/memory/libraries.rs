@@ -9,13 +9,10 @@
     reason = "it works after a fork, without a table of waiting threads"
 )]
 
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags, openat};
 use rustix::net::SendFlags;
 
 use super::LARGE;
@@ -28,15 +25,23 @@ use crate::sys;
 /// Bytes that are moved in one step: about a tenth of a second.
 const AT_ONCE: usize = 16 << 20;
 
+/// How often a part is tried again because too few large pages are free. The kernel makes more of them meanwhile.
+const TRIES: usize = 30;
+const SCARCE: &str =
+    "no large pages are free, or /sys/kernel/mm/transparent_hugepage/enabled is `never`";
+
 /// How far the move is.
 #[derive(Debug)]
 struct Relocation {
+    /// Tries that are left.
+    tries: usize,
     /// Everything below this address is done.
     next: usize,
     so_far: Relocated,
 }
 
 static RELOCATION: Mutex<Relocation> = Mutex::new(Relocation {
+    tries: TRIES,
     next: 0,
     so_far: Relocated {
         moved_bytes: 0,
@@ -50,7 +55,7 @@ static RELOCATION: Mutex<Relocation> = Mutex::new(Relocation {
 impl Relocation {
     /// Moves a part of the libraries. Returns whether more is left to do.
     fn step(&mut self, proc: BorrowedFd<'_>) -> Result<bool, JailError> {
-        let text = read(proc, "self/maps")?;
+        let text = sys::read_file(proc, "self/maps")?;
         let all = mappings::parse(&text).ok_or("malformed line").doing("reading", "mappings")?;
         sys::require_one_thread(proc)?;
         if self.so_far.mappings.0 == 0 {
@@ -58,7 +63,7 @@ impl Relocation {
         }
         self.so_far.mappings.1 = all.len();
         let Some(run) = self.next_run(&all) else { return Ok(false) };
-        if read(proc, "sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2") {
+        if sys::read_file(proc, "sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2") {
             self.give_up(
                 &all,
                 "every fork would reserve the memory again (vm.overcommit_memory is 2)",
@@ -79,6 +84,11 @@ impl Relocation {
             Err(Refused::Range(why)) => {
                 self.next = run.end;
                 self.leave(run.len(), &why);
+            }
+            Err(Refused::Scarce) if self.tries > 0 => self.tries -= 1,
+            Err(Refused::Scarce) => {
+                self.give_up(&all, SCARCE);
+                return Ok(false);
             }
             Err(Refused::All(why)) => {
                 self.give_up(&all, &why);
@@ -125,15 +135,6 @@ fn readable(all: &[Mapping], within: &Range<usize>) -> Vec<Range<usize>> {
         .map(|one| one.range.start.max(within.start)..one.range.end.min(within.end))
         .filter(|part| !part.is_empty())
         .collect()
-}
-
-fn read(proc: BorrowedFd<'_>, name: &str) -> Result<String, JailError> {
-    let path = format!("/proc/{name}");
-    let file = openat(proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .doing("opening", &path)?;
-    let mut text = String::new();
-    File::from(file).read_to_string(&mut text).doing("reading", path)?;
-    Ok(text)
 }
 
 /// Called in the zygote until it returns 0. `proc` is an open `/proc`.

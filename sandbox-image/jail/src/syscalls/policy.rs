@@ -367,6 +367,7 @@ calls! {
 /// Calls that create a cell: the zygote has them, and no cell does.
 MAKING, MAKING_NAMES:
     (libc::SYS_unshare, "the cell's own namespaces"),
+    (libc::SYS_setns, "a network namespace that is free"),
     (libc::SYS_mount, "the cell's scratch space"),
     (libc::SYS_sethostname, "the cell's name"),
     (libc::SYS_setgroups, "the cell's own user"),

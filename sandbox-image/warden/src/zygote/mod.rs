@@ -96,7 +96,9 @@ impl Zygote {
             (None, None) => UidPolicy::Warden,
         };
         let folder = (!spec.own_root).then(|| work.path().to_owned());
-        let allocator = ResourceAllocator { uid_policy, folder, cgroups: spec.cgroups.clone() };
+        let networks = spec.own_root.then(Arc::default);
+        let cgroups = spec.cgroups.clone();
+        let allocator = ResourceAllocator { uid_policy, folder, networks, cgroups };
         let report = Mutex::default();
         Ok(Zygote { requests, report, allocator, _process: process, _folders: [scripts, work] })
     }
@@ -105,7 +107,7 @@ impl Zygote {
     /// on its own status channel whether it becomes ready.
     pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<CellResources> {
         let resources = self.allocator.allocate()?;
-        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.folder()).collect();
+        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.own_file()).collect();
         let user = resources.user().map(|user| user.to_string()).unwrap_or_default();
         self.requests.send(format!("fork {user}").as_bytes(), &files).await?;
         tokio::time::timeout(FORK_WITHIN, self.forked()).await??;
@@ -163,7 +165,7 @@ pub struct ZygoteOptions {
 /// errors.
 pub fn become_one(options: &ZygoteOptions) -> anyhow::Error {
     let error = match prepare(&options.start) {
-        Ok((start, proc)) => become_python(&start, &proc, options),
+        Ok((start, files)) => become_python(&start, &files, options),
         Err(error) => error,
     };
     // Fails only if the warden has ended.
@@ -171,27 +173,37 @@ pub fn become_one(options: &ZygoteOptions) -> anyhow::Error {
     error
 }
 
-fn prepare(start: &str) -> anyhow::Result<(Start, OwnedFd)> {
+/// Descriptors that stay open across the exec.
+struct KeptFiles {
+    proc: OwnedFd,
+    network_owner: Option<OwnedFd>,
+}
+
+fn prepare(start: &str) -> anyhow::Result<(Start, KeptFiles)> {
     let start: Start = serde_json::from_str(start).context("invalid --start")?;
     // Stays open across the exec: without it a cell cannot write its user map.
     let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
         .context("could not open /proc")?;
-    match &start.root {
+    let network_owner = match &start.root {
         Some(root) => jail::enter_root(root, proc.as_fd())?,
-        None => jail::stay_on_root(proc.as_fd())?,
-    }
-    Ok((start, proc))
+        None => {
+            jail::stay_on_root(proc.as_fd())?;
+            None
+        }
+    };
+    Ok((start, KeptFiles { proc, network_owner }))
 }
 
-fn become_python(start: &Start, proc: &OwnedFd, options: &ZygoteOptions) -> anyhow::Error {
+fn become_python(start: &Start, files: &KeptFiles, options: &ZygoteOptions) -> anyhow::Error {
     if let Err(error) = limit_thread_stacks() {
         return error;
     }
+    let network_owner = files.network_owner.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     let error = std::process::Command::new(&start.python)
         .args(["-u", "-s", "-B"])
         .arg(start.scripts.join("zygote.py"))
         .arg(&start.jail)
-        .args([options.spec, proc.as_raw_fd()].map(|number| number.to_string()))
+        .args([options.spec, files.proc.as_raw_fd(), network_owner].map(|file| file.to_string()))
         .args([options.warm, options.move_libraries].map(|on| if on { "1" } else { "0" }))
         .args(&options.modules)
         .env_clear()
