@@ -7,6 +7,8 @@ use protocol::Description;
 use server::config::{Config, DataDir, LogFormat, SandboxConfig, time_text};
 use tracing::Level;
 
+use super::install;
+
 /// Facts that are known once the server is built.
 pub struct Banner<'s> {
     pub config: &'s Config,
@@ -14,6 +16,8 @@ pub struct Banner<'s> {
     pub urls: &'s [String],
     /// Number of loaded scenarios.
     pub scenarios: usize,
+    /// The folder of libraries that were installed for this start.
+    pub installed: Option<&'s Path>,
 }
 
 impl Banner<'_> {
@@ -48,7 +52,16 @@ impl Banner<'_> {
         };
         let sandbox = match &self.config.sandbox {
             SandboxConfig::Socket(socket) => format!("at {}", socket.display()),
-            SandboxConfig::Warden { run, .. } => format!("runs stop after {}", time_text(*run)),
+            SandboxConfig::Warden { run, libraries, .. } => {
+                let found = libraries.as_deref().or(self.installed);
+                let lacks = found.is_some_and(|folder| !install::has_tensorflow(folder));
+                let note = match (lacks, self.installed) {
+                    (false, _) => "",
+                    (true, Some(_)) => ", without TensorFlow, which is being installed",
+                    (true, None) => ", without TensorFlow: `belljar libraries install` installs it",
+                };
+                format!("runs stop after {}{note}", time_text(*run))
+            }
         };
         let rows = [
             ("address", self.urls.join(", ")),

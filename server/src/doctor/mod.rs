@@ -10,7 +10,7 @@ use protocol::{ImageForm, LibraryImage};
 use tokio::time::{Instant, interval};
 
 use crate::cause;
-use crate::sandbox::{Expected, Sandbox, SandboxError};
+use sandbox_client::{Expected, Sandbox, SandboxError};
 
 const CODE: &str = "print(6 * 7)";
 /// Maximum wait until the libraries are in large pages. It takes some seconds of processor time.

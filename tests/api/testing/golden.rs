@@ -15,6 +15,8 @@ macro_rules! golden_files {
 }
 
 golden_files! {
+    batch,
+    cached_content,
     count_tokens,
     files,
     generate_chat,
@@ -32,6 +34,7 @@ golden_files! {
     interaction_resumed,
     interaction_stateless,
     models,
+    openai_chat,
 }
 
 /// Tests of these check more than a sequence of exchanges: `stream.rs`, `generate.rs`, `files.rs`.

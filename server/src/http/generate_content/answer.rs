@@ -6,7 +6,7 @@ use super::encode;
 use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
 use crate::http::wire::proto;
-use crate::interaction::{
+use domain::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Tokens, Usage,
 };
 
@@ -18,6 +18,8 @@ pub struct About {
     pub tier: ServiceTier,
     /// Whether enums are numbers.
     pub enum_numbers: bool,
+    /// The part of the prompt that came from a cached content.
+    pub cached: Tokens,
 }
 
 /// How an answer ended.
@@ -29,6 +31,11 @@ pub struct AnswerEnd {
 }
 
 impl AnswerEnd {
+    /// With Google's names.
+    pub fn finish_reason(&self) -> &'static str {
+        self.finish_reason
+    }
+
     /// The end in the final event; `None` for all other events.
     pub fn of(event: &Event) -> Option<Result<AnswerEnd, ApiError>> {
         match event {
@@ -101,7 +108,7 @@ impl PartEncoder {
             }
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
-                if let Ok(arguments) = crate::parse::json::parse(arguments.as_bytes()) {
+                if let Ok(arguments) = parse::json::parse(arguments.as_bytes()) {
                     call.arguments = arguments;
                 }
                 self.signature = None;
@@ -249,7 +256,13 @@ pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
     if usage.thought > 0 {
         json["thoughtsTokenCount"] = usage.thought.into();
     }
-    if usage.cached > 0 {
+    let cached = about.cached.total();
+    if cached > 0 {
+        // The model may count fewer tokens than were estimated.
+        let cached = about.cached.scaled_to(cached.min(usage.input.total()));
+        json["cachedContentTokenCount"] = cached.total().into();
+        json["cacheTokensDetails"] = details(&cached);
+    } else if usage.cached > 0 {
         json["cachedContentTokenCount"] = usage.cached.into();
     }
     json["serviceTier"] = about.tier.as_str().into();
@@ -257,8 +270,12 @@ pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
 }
 
 /// The response of `:countTokens`.
-pub fn counted(tokens: &Tokens) -> Value {
-    json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)})
+pub fn counted(tokens: &Tokens, cached: &Tokens) -> Value {
+    let mut json = json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)});
+    if cached.total() > 0 {
+        json["cachedContentTokenCount"] = cached.total().into();
+    }
+    json
 }
 
 fn details(tokens: &Tokens) -> Value {

@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::config::{self, AnswerConfig};
 use super::history::Signatures;
+use super::prefix::{self, CachedPrefix};
 use super::{content, generation, history, tool};
 use crate::engine::Request;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{GenerationConfig, ServiceTier, Step};
-use crate::store::{Owner, Persistence};
+use domain::interaction::{GenerationConfig, ServiceTier, Step, Tokens};
+use store::{Owner, Persistence};
 
 /// A request for an answer, and its options.
 #[derive(Debug)]
@@ -18,25 +19,32 @@ pub struct Generate {
     pub request: Request,
     /// Whether the client requests thought summaries.
     pub thoughts: bool,
+    /// The part of the prompt that came from a cached content.
+    pub cached: Tokens,
 }
 
 /// ObjectReader of Google's API that this server rejects, each with its error message.
 pub const REFUSED: &[(&str, &str)] = &[
-    ("cachedContent", "Cached contents are not supported by this server."),
     ("continuationToken", "Continuation tokens are not supported by this server."),
     ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
 ];
 
 /// Parses a request for the model in the URL.
 ///
-/// `own` means that the model checks its thought signatures itself.
-pub fn generate(model: &str, body: Value, own: bool) -> Result<Generate, WireError> {
+/// `own` means that the model checks its thought signatures itself. `cached` is the cached content that
+/// the request names.
+pub fn generate(
+    model: &str,
+    body: Value,
+    own: bool,
+    cached: Option<CachedPrefix>,
+) -> Result<Generate, WireError> {
     let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
-    read(model, Node::root(body).object()?.camel()?, Some(signatures))
+    read(model, Node::root(body).object()?.camel()?, Some(signatures), cached)
 }
 
 /// The contents to count: a list of contents, or a whole request.
-pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
+pub fn count(model: &str, body: Value, cached: Option<CachedPrefix>) -> Result<Request, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     let whole = fields.take("generateContentRequest");
     if whole.is_some() && fields.has("contents") {
@@ -46,27 +54,36 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     if let Some(whole) = whole {
         fields.done()?;
         // Clients also count parts of conversations, so their order is not validated.
-        return Ok(read(model, whole.object()?.camel()?, None)?.request);
+        return Ok(read(model, whole.object()?.camel()?, None, cached)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
     fields.done()?;
-    Ok(request(model, input))
+    Ok(of_model(model, input))
 }
 
 fn read(
     model: &str,
     mut fields: ObjectReader,
     signatures: Option<Signatures>,
+    cached: Option<CachedPrefix>,
 ) -> Result<Generate, WireError> {
     for (name, why) in REFUSED {
         if fields.has(name) {
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
-    let mut turns = content::turns(fields.take("contents"))?;
+    if fields.string("cachedContent")?.is_some() {
+        prefix::excludes(&fields, &["systemInstruction", "tools", "toolConfig"])?;
+    }
+    let cached = cached.unwrap_or_default();
+    let mut turns = cached.turns;
+    turns.extend(content::turns(fields.take("contents"))?);
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
     let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
+    // At most one of both is set.
+    let instruction = instruction.or(cached.instruction);
+    let offer = if offer.is_empty() { cached.offer } else { offer };
     let config = fields.take("generationConfig").map(config::config).transpose()?;
     let AnswerConfig { mut generation, thoughts } = config.unwrap_or_default();
     generation::check(model, &offer, &generation)?;
@@ -85,12 +102,13 @@ fn read(
         system_instruction: instruction.filter(|text| !text.is_empty()),
         tools: offer.tools,
         generation_config: generation.into(),
-        ..request(model, input)
+        ..of_model(model, input)
     };
-    Ok(Generate { request, thoughts })
+    Ok(Generate { request, thoughts, cached: cached.tokens })
 }
 
-fn request(model: &str, input: Vec<Step>) -> Request {
+/// A request that has nothing but its input.
+pub fn of_model(model: &str, input: Vec<Step>) -> Request {
     Request {
         model: model.to_owned(),
         input,
@@ -127,6 +145,11 @@ fn ignored(fields: &mut ObjectReader) -> Result<(), WireError> {
     fields.boolean("store")?;
     // For billing. Google's own tests send them here, contrary to its documentation.
     fields.object("labels")?;
+    safety_settings(fields)
+}
+
+/// This server blocks nothing.
+pub fn safety_settings(fields: &mut ObjectReader) -> Result<(), WireError> {
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
         proto::HARM_CATEGORY.word(setting.require("category")?)?;
@@ -152,12 +175,12 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        generate("m", body, false).map_err(|error| error.to_string())
+        generate("m", body, false, None).map_err(|error| error.to_string())
     }
 
     #[test]
     fn optional_fields_are_parsed() {
-        let Generate { request, thoughts } = with(json!({
+        let Generate { request, thoughts, .. } = with(json!({
             "system_instruction": {"parts": [{"text": "Be brief."}, {"text": "Be kind."}]},
             "tools": [{"codeExecution": {}}],
             "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
@@ -179,7 +202,7 @@ mod tests {
     fn an_unsupported_field_is_rejected_by_name() {
         for (change, wanted) in [
             (json!({"contents": null}), "contents is not specified"),
-            (json!({"cachedContent": "c"}), "Cached contents are not supported"),
+            (json!({"cachedContent": 1}), "Invalid type for 'cachedContent'"),
             (json!({"continuation_token": "c"}), "Continuation tokens are not supported"),
             (json!({"labels": "a"}), "Invalid type for 'labels'"),
             (json!({"input": "x"}), "Unknown parameter 'input'."),
@@ -197,7 +220,7 @@ mod tests {
 
     #[test]
     fn contents_or_a_whole_request_can_be_counted() {
-        let counted = |body| count("m", body).map_err(|error| error.to_string());
+        let counted = |body| count("m", body, None).map_err(|error| error.to_string());
         assert_eq!(counted(hello()).expect("it is valid").input.len(), 1);
         let mut whole = hello();
         whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});

@@ -11,7 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::query::UploadParameters;
 use crate::http::surface::Surface;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Messages of the real service.
 const NONE_GIVEN: &str = "Method doesn't allow unregistered callers (callers without established \

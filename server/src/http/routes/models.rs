@@ -2,28 +2,29 @@
 
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::engine::Running;
 use crate::http::App;
+use crate::http::batches::openapi::{BATCH, CREATE_BATCH};
+use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::error::{ApiError, Code, invalid_payload};
-use crate::http::extract::body::{Body, aside};
+use crate::http::extract::body::{Body, aside, holding};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
 use crate::http::extract::pagination::Page;
 use crate::http::extract::query::GoogleApiQuery;
-use crate::http::generate_content::answer::{
-    About, AnswerEnd, PartEncoder, answer, counted, join, usage,
-};
-use crate::http::generate_content::grounding::Grounding;
+use crate::http::generate_content::answer::{About, counted};
 use crate::http::generate_content::model::model;
 use crate::http::generate_content::openapi::{
     COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
 };
 use crate::http::generate_content::part_of_url;
+use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::stream::{Framing, stream};
+use crate::http::generate_content::whole::{ended, whole};
 use crate::http::middleware::deadline::Deadline;
 use crate::http::middleware::quirk::{Api, ListStream, Wanted};
 use crate::http::openapi::parameter::{in_path, in_query, namespace, page, version};
@@ -32,13 +33,14 @@ use crate::http::openapi::{JSON, MODELS, Operation};
 use crate::http::response::json::json;
 use crate::http::response::pieces;
 use crate::http::route::Route;
-use crate::http::wire::WireError;
+use crate::http::routes::batches;
 use crate::http::wire::proto;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);
-const METHODS: [&str; 3] = ["generateContent", "streamGenerateContent", "countTokens"];
+const METHODS: [&str; 4] =
+    ["generateContent", "streamGenerateContent", "countTokens", "batchGenerateContent"];
 
 static MODEL: Schema = Schema::new("Model", |_| {
     let fields = json!({
@@ -115,6 +117,13 @@ pub fn routes() -> Vec<Route> {
                 .with([name()])
                 .takes(&COUNT)
                 .answers(&COUNT_TOKENS_RESPONSE),
+        )
+        .and(
+            new("batchGenerateContent", "Runs many requests in the background")
+                .at("/models/{model}:batchGenerateContent")
+                .with([name(), namespace()])
+                .takes(&CREATE_BATCH)
+                .answers(&BATCH),
         ),
         Route::patch(
             "/models/{*rest}",
@@ -204,19 +213,19 @@ pub async fn call(
         "generateContent" | "streamGenerateContent" => {
             let own = app.engine.has_own_signatures(name);
             let model = name.to_owned();
-            let Generate { mut request, thoughts } =
-                aside(body, move |body| request::generate(&model, body, own))
-                    .await
-                    .map_err(invalid_payload)?;
+            let Resolved { prefix, memory } = resolve(&app, &owner, name, named(&body)).await?;
+            let read = move |body| request::generate(&model, body, own, prefix);
+            let Generate { mut request, thoughts, cached } =
+                aside(body, read).await.map_err(invalid_payload)?;
             request.owner = owner;
             request.keys = keys;
             let (model, tier) = (name.to_owned(), request.service_tier);
             let running = app.engine.start_in(&namespace, request).await?;
             let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
-            let about = About { model, id, tier, enum_numbers };
+            let about = About { model, id, tier, enum_numbers, cached };
             let wanted = Wanted(running.wanted());
             let mut response = if method == "generateContent" {
-                whole(&app, &running, &about, thoughts).await?
+                whole_answer(&app, &running, &about, thoughts).await?
             } else {
                 let framing = if query.sse { Framing::ServerSentEvents } else { Framing::List };
                 let mut response = stream(running, about, thoughts, framing, deadline);
@@ -227,17 +236,24 @@ pub async fn call(
             };
             response.extensions_mut().insert(Api::Generate);
             response.extensions_mut().insert(wanted);
-            Ok(response)
+            Ok(if memory.is_empty() { response } else { holding(response, memory) })
         }
         "countTokens" => {
-            let mut request =
-                aside(body, read(name, request::count)).await.map_err(invalid_payload)?;
+            let model = name.to_owned();
+            let Resolved { prefix, memory: _memory } =
+                resolve(&app, &owner, name, named(&body)).await?;
+            let cached = prefix.as_ref().map(|prefix| prefix.tokens).unwrap_or_default();
+            let read = move |body| request::count(&model, body, prefix);
+            let mut request = aside(body, read).await.map_err(invalid_payload)?;
             request.owner = owner;
-            let mut body = counted(&app.engine.count_tokens(&request).await?);
+            let mut body = counted(&app.engine.count_tokens(&request).await?, &cached);
             if query.enum_numbers {
                 proto::with_numbers(&mut body);
             }
             Ok(json(&body))
+        }
+        "batchGenerateContent" => {
+            batches::create(&app, &namespace, (owner, keys), name, body).await
         }
         _ => Err(ApiError::new(
             Code::NotFound,
@@ -246,44 +262,21 @@ pub async fn call(
     }
 }
 
-/// Parses a body, on a separate thread if it is large.
-fn read<T>(
-    name: &str,
-    reader: fn(&str, Value) -> Result<T, WireError>,
-) -> impl FnOnce(Value) -> Result<T, WireError> + use<T> {
-    let name = name.to_owned();
-    move |body| reader(&name, body)
-}
-
-async fn whole(
+async fn whole_answer(
     app: &App,
     running: &Running,
     about: &About,
     thoughts: bool,
 ) -> Result<Response, ApiError> {
     let log = running.log();
-    log.closed().await;
-    let entries = log.entries_from(0);
-    let end = entries.last().and_then(|entry| AnswerEnd::of(&entry.event));
-    let end = end.unwrap_or_else(|| Err(ApiError::broken_off(log)))?;
+    let (entries, end) = ended(log).await?;
     pieces::answer(&app.sandbox.budget().of(&log.head().owner), || {
-        let mut parts = PartEncoder::new(thoughts);
-        let mut grounding = Grounding::default();
-        let mut found: Vec<Value> = Vec::new();
-        for entry in &entries {
-            let part = parts.of(&entry.event);
-            grounding.add(&entry.event, part.as_ref());
-            found.extend(part);
-        }
-        found.extend(parts.last());
-        let used = end.usage.map(|used| usage(about, &used));
-        let found = join(found.into_iter());
-        Ok(answer(about, found, used, Some(end), grounding.metadata()).to_string())
+        Ok(whole(&entries, end, about, thoughts).to_string())
     })
 }
 
-/// Message of the real service.
-fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
+/// Rejects a model that no backend answers for, with the message of the real service.
+pub fn known(app: &App, name: &str, method: &str) -> Result<(), ApiError> {
     if app.catalog.has(name) {
         return Ok(());
     }

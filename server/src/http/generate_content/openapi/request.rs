@@ -14,7 +14,7 @@ use crate::http::generate_content::request as reader;
 use crate::http::openapi::BodyReader;
 use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
-    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request,
+    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text,
 };
 use crate::http::wire::proto;
 
@@ -24,7 +24,10 @@ pub static GENERATE: RequestBody = RequestBody {
     reader: BodyReader {
         rejected: samples::instructions,
         refused: || samples::refused(""),
-        ..BodyReader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
+        ..BodyReader::new(
+            |body| reader::generate("m", body, false, None).map(drop),
+            samples::generate,
+        )
     },
 };
 
@@ -34,30 +37,25 @@ pub static COUNT: RequestBody = RequestBody {
     reader: BodyReader {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
         refused: || samples::refused("generateContentRequest."),
-        ..BodyReader::new(|body| reader::count("m", body).map(drop), samples::count)
+        ..BodyReader::new(|body| reader::count("m", body, None).map(drop), samples::count)
     },
 };
 
 static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", generate);
 static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
 static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
+pub static THINKING_CONFIG: Schema = Schema::new("ThinkingConfig", thinking_config);
+pub static SAFETY_SETTINGS: Schema = Schema::new("SafetySettings", safety_settings);
 
 fn generate(schemas: &ComponentSchemas) -> Value {
-    let safety = request(
-        &["category", "threshold"],
-        json!({
-            "category": any_name(proto::HARM_CATEGORY),
-            "threshold": any_name(proto::HARM_THRESHOLD),
-            "method": {"type": "string"},
-        }),
-    );
     let fields = json!({
         "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
         "systemInstruction": schemas.named(&GENERATE_CONTENT),
         "tools": any_of(&[schemas.named(&GENERATE_TOOL), list(schemas.named(&GENERATE_TOOL))]),
         "toolConfig": schemas.named(&TOOL_CONFIG),
         "generationConfig": schemas.named(&GENERATION_CONFIG),
-        "safetySettings": list(safety),
+        "safetySettings": schemas.named(&SAFETY_SETTINGS),
+        "cachedContent": text("`cachedContents/` and the id. Excludes `systemInstruction`, `tools` and `toolConfig`."),
         "serviceTier": any_name(proto::SERVICE_TIER),
         "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},
@@ -77,16 +75,7 @@ fn count(schemas: &ComponentSchemas) -> Value {
     )
 }
 
-fn generation_config(_: &ComponentSchemas) -> Value {
-    let thinking = request(
-        &[],
-        json!({
-            "thinkingLevel":
-                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
-            "thinkingBudget": int32(json!({})),
-            "includeThoughts": flag("Whether the answer includes thought summaries."),
-        }),
-    );
+fn generation_config(schemas: &ComponentSchemas) -> Value {
     let mut config = json!({
         "temperature": float(json!({"minimum": 0, "maximum": 2})),
         "topP": float(json!({"minimum": 0, "maximum": 1})),
@@ -102,11 +91,34 @@ fn generation_config(_: &ComponentSchemas) -> Value {
         "responseMimeType": {"type": "string"},
         "responseSchema": any_object("A schema in this API's dialect of JSON Schema."),
         "responseJsonSchema": {"description": "JSON Schema."},
-        "thinkingConfig": thinking,
+        "thinkingConfig": schemas.named(&THINKING_CONFIG),
         "mediaResolution": any_name(proto::MEDIA_RESOLUTION),
     });
     for name in IGNORED {
         config[*name] = json!({"description": "Accepted and ignored."});
     }
     request(&[], config)
+}
+
+fn thinking_config(_: &ComponentSchemas) -> Value {
+    request(
+        &[],
+        json!({
+            "thinkingLevel":
+                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
+            "thinkingBudget": int32(json!({})),
+            "includeThoughts": flag("Whether the answer includes thought summaries."),
+        }),
+    )
+}
+
+fn safety_settings(_: &ComponentSchemas) -> Value {
+    list(request(
+        &["category", "threshold"],
+        json!({
+            "category": any_name(proto::HARM_CATEGORY),
+            "threshold": any_name(proto::HARM_THRESHOLD),
+            "method": {"type": "string"},
+        }),
+    ))
 }

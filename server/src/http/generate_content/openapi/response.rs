@@ -6,11 +6,16 @@ use strum::VariantNames as _;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
 };
-use crate::interaction::ServiceTier;
+use domain::interaction::ServiceTier;
 
 pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", response);
 pub static COUNT_TOKENS_RESPONSE: Schema = Schema::new("CountTokensResponse", |_| {
-    answer(&[], json!({"totalTokens": count("The total."), "promptTokensDetails": details()}))
+    let fields = json!({
+        "totalTokens": count("The total."),
+        "promptTokensDetails": details(),
+        "cachedContentTokenCount": count("Cached part of the total."),
+    });
+    answer(&["cachedContentTokenCount"], fields)
 });
 
 fn response(_: &ComponentSchemas) -> Value {
@@ -45,6 +50,7 @@ fn usage() -> Value {
         "toolUsePromptTokensDetails": details(),
         "thoughtsTokenCount": count("Thoughts."),
         "cachedContentTokenCount": count("Cached part of the prompt."),
+        "cacheTokensDetails": details(),
         "serviceTier": or_number(word(ServiceTier::VARIANTS)),
     });
     let optional = [
@@ -52,6 +58,7 @@ fn usage() -> Value {
         "toolUsePromptTokensDetails",
         "thoughtsTokenCount",
         "cachedContentTokenCount",
+        "cacheTokensDetails",
     ];
     answer(&optional, fields)
 }

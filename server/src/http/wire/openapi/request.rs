@@ -14,7 +14,7 @@ use crate::http::openapi::schema::{
 };
 #[cfg(test)]
 use crate::http::wire::request as reader;
-use crate::interaction::ServiceTier;
+use domain::interaction::ServiceTier;
 
 pub static CREATE: RequestBody = RequestBody {
     schema: &CREATE_INTERACTION,
