@@ -81,6 +81,9 @@ pub(crate) fn is_usable(owner: &OwnedFd) -> bool {
 
 /// Enters a free network namespace, or a new one, which is returned. The caller must have the owner's user, and
 /// has every capability in the owner afterwards.
+///
+/// Sockets can outlive their last process for a moment: the kernel collects those that were sent to each other
+/// later. So a namespace that has any is not used.
 pub(crate) fn enter(
     owner: BorrowedFd<'_>,
     free: Option<BorrowedFd<'_>>,
@@ -89,7 +92,9 @@ pub(crate) fn enter(
     setns(owner, CloneFlags::CLONE_NEWUSER).doing("entering", "the networks' user namespace")?;
     if let Some(free) = free {
         setns(free, CloneFlags::CLONE_NEWNET).doing("entering", "a network namespace")?;
-        return Ok(None);
+        if sys::read_file(proc, "self/net/sockstat").is_ok_and(|text| has_no_sockets(&text)) {
+            return Ok(None);
+        }
     }
     unshare(CloneFlags::CLONE_NEWNET).doing("unsharing", "the network")?;
     openat(proc, "self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -97,9 +102,23 @@ pub(crate) fn enter(
         .map(Some)
 }
 
+/// `sockets: used 0`, the first line. The kernel's own sockets do not count.
+fn has_no_sockets(sockstat: &str) -> bool {
+    sockstat.lines().next() == Some("sockets: used 0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_with_sockets_is_recognised() {
+        let rest = "TCP: inuse 0 orphan 0 tw 0 alloc 1 mem 0\n";
+        assert!(has_no_sockets(&format!("sockets: used 0\n{rest}")));
+        for first in ["sockets: used 1\n", "sockets: used 10\n", ""] {
+            assert!(!has_no_sockets(&format!("{first}{rest}")), "{first}");
+        }
+    }
 
     #[test]
     fn all_users_are_mapped_to_themselves() {

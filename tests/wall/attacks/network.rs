@@ -105,18 +105,37 @@ async fn nothing_of_a_dead_cell_is_in_its_network_namespace() {
     }
 }
 
-/// The link of a process to its network namespace, and the user namespace that owns it.
-fn network_of(process: i32) -> Option<(String, String, String)> {
+/// A process's network namespace, the user namespace that owns it, and the one that the process is in.
+struct Membership {
+    network: String,
+    owner: String,
+    users: String,
+}
+
+/// Of those of these processes that are in a cell. A zygote, and a builder that is still making a cell, are in the
+/// process table of this machine.
+fn memberships(processes: &[i32]) -> Vec<Membership> {
     let script = "import fcntl, os, sys\n\
-        n = os.open(f'/proc/{sys.argv[1]}/ns/net', os.O_RDONLY)\n\
         NS_GET_USERNS = 0xb701\n\
-        owner = os.fstat(fcntl.ioctl(n, NS_GET_USERNS)).st_ino\n\
-        print(os.fstat(n).st_ino, owner, os.stat(f'/proc/{sys.argv[1]}/ns/user').st_ino)";
-    let output =
-        Command::new("python3").args(["-c", script, &process.to_string()]).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let mut words = text.split_whitespace().map(str::to_owned);
-    Some((words.next()?, words.next()?, words.next()?))
+        def space(process, kind): return os.stat(f'/proc/{process}/ns/{kind}').st_ino\n\
+        for process in sys.argv[1:]:\n\
+        \x20   try:\n\
+        \x20       if space(process, 'pid') == space('self', 'pid'): continue\n\
+        \x20       network = os.open(f'/proc/{process}/ns/net', os.O_RDONLY)\n\
+        \x20       owner = os.fstat(fcntl.ioctl(network, NS_GET_USERNS)).st_ino\n\
+        \x20       print(os.fstat(network).st_ino, owner, space(process, 'user'))\n\
+        \x20   except FileNotFoundError: pass  # it has ended";
+    let processes = processes.iter().map(i32::to_string);
+    let output = Command::new("python3").args(["-c", script]).args(processes).output();
+    let output = output.expect("the tests need Python");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("they are numbers");
+    let one = |line: &str| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let mut next = || words.next().expect("there are three");
+        Membership { network: next(), owner: next(), users: next() }
+    };
+    text.lines().map(one).collect()
 }
 
 /// Without a capability in the namespace's owner, a cell could not change its network even if the filter of system
@@ -137,10 +156,7 @@ async fn each_live_cell_has_a_network_namespace_that_it_does_not_own() {
             assert_eq!(answer["stdout"], "1\n", "{answer}");
         }
         let mut cells: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (network, owner, users) in below(warden.id()).into_iter().filter_map(network_of) {
-            if network == here() {
-                continue; // the warden's own: a zygote
-            }
+        for Membership { network, owner, users } in memberships(&below(warden.id())) {
             assert_ne!(owner, users, "the cell owns its network namespace");
             cells.entry(network.clone()).or_default().insert(users);
             all.insert(network);
@@ -150,10 +166,4 @@ async fn each_live_cell_has_a_network_namespace_that_it_does_not_own() {
         }
     }
     assert!(!all.is_empty() && all.len() < 40, "they are not reused: {}", all.len());
-}
-
-/// The network namespace of this process.
-fn here() -> String {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self/ns/net").expect("it is there").ino().to_string()
 }

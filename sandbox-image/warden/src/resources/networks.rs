@@ -4,17 +4,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-/// Maximum number of free namespaces that are kept.
-const MAX_KEPT: usize = 128;
-/// How long a namespace rests. The kernel removes sockets that were sent to each other, whose names nobody else
-/// can use meanwhile, a moment after their last process has ended.
-const RESTS: Duration = Duration::from_millis(100);
+/// Maximum number of free namespaces that are kept. Each takes two descriptors of the warden, of which some
+/// machines allow a thousand.
+const MAX_KEPT: usize = 32;
 
 /// Free namespaces. The one that has been free longest is next.
 #[derive(Debug, Default)]
@@ -27,7 +24,6 @@ struct FreeNetwork {
     namespace: OwnedFd,
     /// First process of the cell that had it. It ends after all others.
     init: OwnedFd,
-    since: Instant,
 }
 
 /// The network namespace of one cell. Returned on drop.
@@ -41,12 +37,11 @@ pub struct Network {
 }
 
 impl Networks {
-    /// A namespace in which no process is any more, or one that the cell is yet to make.
+    /// A namespace in which no process is any more, or one that the cell is yet to make. The cell makes one too
+    /// if it finds sockets there.
     pub fn take(self: &Arc<Networks>) -> Network {
         let mut free = self.free.lock();
-        let is_empty =
-            free.front().is_some_and(|one| one.since.elapsed() >= RESTS && one.is_left());
-        let namespace = is_empty.then(|| free.pop_front()).flatten().map(|one| one.namespace);
+        let namespace = free.pop_front_if(|one| one.is_left()).map(|one| one.namespace);
         Network { namespace, init: None, networks: Arc::clone(self) }
     }
 }
@@ -79,7 +74,7 @@ impl Drop for Network {
         if let (Some(namespace), Some(init)) = (self.namespace.take(), self.init.take()) {
             let mut free = self.networks.free.lock();
             if free.len() < MAX_KEPT {
-                free.push_back(FreeNetwork { namespace, init, since: Instant::now() });
+                free.push_back(FreeNetwork { namespace, init });
             }
         }
     }
@@ -101,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_reused_after_the_last_process_has_ended_and_a_rest() {
+    fn a_namespace_is_reused_after_the_last_process_has_ended() {
         let networks = Arc::new(Networks::default());
         let (mut child, init) = process();
         let mut first = networks.take();
@@ -109,12 +104,6 @@ mod tests {
         let made = std::fs::File::open("/proc/self/ns/net").expect("it is there");
         first.record(Some(made.into()), init.as_fd()).expect("it is open");
         drop(first);
-        let rested = |networks: &Networks| {
-            let mut free = networks.free.lock();
-            let front = free.front_mut().expect("it is free");
-            front.since -= RESTS;
-        };
-        rested(&networks);
         assert!(networks.take().namespace().is_none(), "a process is in it");
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
@@ -123,8 +112,6 @@ mod tests {
         assert!(networks.take().namespace().is_none(), "it has been given out");
         again.record(None, init.as_fd()).expect("it is open");
         drop(again);
-        assert!(networks.take().namespace().is_none(), "it rests");
-        rested(&networks);
         assert!(networks.take().namespace().is_some());
         assert!(networks.take().namespace().is_none(), "its cell has failed");
     }
