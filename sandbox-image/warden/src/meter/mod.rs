@@ -201,7 +201,7 @@ impl Meter {
         let on_disk = space.unwrap_or_default().in_memory_bytes;
         let memory = self.memory(&members, &resident, on_disk);
         is_incomplete |= memory.is_incomplete;
-        let locks = locks::count(&members, self.disk.own_device());
+        let locks = locks::count(&members, self.disk.own_device(), self.limits.locks);
         let locks = locks.map_err(|_| is_incomplete = true).unwrap_or_default();
         let counted = self.watches.as_mut().map(|one| one.count(&members, self.limits.watches));
         let counted = counted.unwrap_or_default();
