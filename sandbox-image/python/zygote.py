@@ -4,7 +4,7 @@ It runs in a root that contains nothing but Python, as an unprivileged user. It 
 requests, and waits on standard input, which is a socket: each message carries the descriptors of a new
 cell, and each is answered by a fork that has confined itself.
 
-    zygote.py JAIL SPEC PROC WARM MODULE...
+    zygote.py JAIL SPEC PROC NETWORKS WARM MOVE MODULE...
 """
 
 import ctypes
@@ -25,21 +25,24 @@ import belljar_pages
 import belljar_usual
 import runner
 
-#: control, stdout, stderr, display, status, and on a shared root the cell's folder: the order of
+#: control, stdout, stderr, display, status, and the cell's folder or a network namespace: the order of
 #: `belljar_fork`.
-CHANNELS, WITH_FOLDER = 5, 6
+CHANNELS, WITH_OWN = 5, 6
 #: After this time without a request, in milliseconds, the zygote does deferred work.
 IDLE_MS = 100
 #: If requests never stop, deferred work is done after this time.
 BUSY_SECONDS = 5
 
 
-def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> None:
+def main(
+    path: str, spec: int, proc: int, networks: int, warm: bool, move: bool, modules: list[str]
+) -> None:
     """Returns in a cell that is ready for code, and never in the zygote. With `warm`, cells get private
-    copies of the pages that code is likely to write to."""
+    copies of the pages that code is likely to write to; with `move`, libraries are moved into large
+    pages."""
     # PyDLL, not CDLL: it keeps the GIL, so no other thread can run in between.
     jail = ctypes.PyDLL(path)
-    if jail.belljar_prepare(spec, proc):
+    if jail.belljar_prepare(spec, proc, networks):
         sys.exit(1)
     belljar_pages.use(jail)
     gc.disable()  # until all imports are done: their objects stay
@@ -53,8 +56,9 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
 
     orders = socket.socket(fileno=os.dup(0))
     orders.send(b"ready")
-    chores = work_ahead(jail, proc, warm, modules)
+    chores = work_ahead(jail, proc, warm, move, modules)
     lesson = None
+    is_reported = False
     look = select.poll()
     look.register(orders, select.POLLIN)
     busy_until = time.monotonic() + BUSY_SECONDS
@@ -70,12 +74,15 @@ def main(path: str, spec: int, proc: int, warm: bool, modules: list[str]) -> Non
         if lesson and lesson.answer in ready:
             look.unregister(lesson.answer)
             lesson = lesson.end()
+        if not (chores or lesson or is_reported):
+            jail.belljar_report_libraries(orders.fileno())
+            is_reported = True
         if orders.fileno() in ready and obey(jail, orders):
             return
 
 
 def work_ahead(
-    jail: ctypes.PyDLL, proc: int, warm: bool, modules: list[str]
+    jail: ctypes.PyDLL, proc: int, warm: bool, move: bool, modules: list[str]
 ) -> Iterator[belljar_pages.Lesson | None]:
     """Deferred work that speeds up cells, in steps."""
     if modules:
@@ -83,7 +90,9 @@ def work_ahead(
             yield belljar_usual.act(*one)
         for some in all_objects():
             yield belljar_immortal.make(jail, some)
-        yield belljar_pages.collapse(proc)
+        while move and jail.belljar_move_libraries(proc):
+            yield None
+        yield from belljar_pages.collapse(proc)
     if warm:
         yield belljar_pages.Lesson(proc, belljar_usual.act_all)
 
@@ -114,7 +123,10 @@ def all_objects() -> Iterator[list]:
 
 def obey(jail: ctypes.PyDLL, orders: socket.socket) -> bool:
     """Handles one request: forks. Returns whether this is the cell."""
-    order, files, _, _ = socket.recv_fds(orders, 64, WITH_FOLDER)
+    try:
+        order, files, _, _ = socket.recv_fds(orders, 64, WITH_OWN)
+    except ConnectionError:  # the warden has not read everything
+        order, files = b"", []
     if not order:
         os._exit(0)  # the warden has exited
     if fork(jail, order, files):
@@ -130,9 +142,9 @@ def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
     """Returns whether this is the cell, already confined. The jail makes the fork, so Python's own fork
     hooks are called here. If it fails, the warden detects that no process answers."""
     _, _, user = order.partition(b" ")
-    channels, folder = files[:CHANNELS], files[CHANNELS:] or [-1]
+    channels, own = files[:CHANNELS], files[CHANNELS:] or [-1]
     ctypes.pythonapi.PyOS_BeforeFork()
-    side = jail.belljar_fork(*channels, int(user or -1), *folder)
+    side = jail.belljar_fork(*channels, int(user or -1), *own)
     if side != 0:
         ctypes.pythonapi.PyOS_AfterFork_Parent()
         return False
@@ -142,6 +154,6 @@ def fork(jail: ctypes.PyDLL, order: bytes, files: list[int]) -> bool:
 
 
 if __name__ == "__main__":
-    jail, spec, proc, warm, *modules = sys.argv[1:]
-    main(jail, int(spec), int(proc), warm == "1", modules)
+    jail, spec, proc, networks, warm, move, *modules = sys.argv[1:]
+    main(jail, int(spec), int(proc), int(networks), warm == "1", move == "1", modules)
     runner.serve()

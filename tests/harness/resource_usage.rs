@@ -38,6 +38,9 @@ const RESTS_FOR: Duration = Duration::from_secs(1);
 /// Empty control groups that a warden keeps: sixteen, each of which is two folders with cgroups v1.
 const KEPT_CGROUPS: usize = 32;
 
+/// Network namespaces that a warden keeps for each zygote, and those of cells in use.
+const KEPT_NETWORKS: usize = 32 + 64;
+
 /// Resources that could leak. Arrays are of the server, the warden and the zygote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
@@ -91,7 +94,7 @@ impl ProcessGroup {
         let [_, warden, _] = &self.members;
         Count {
             processes: below(number(warden.process)).len(),
-            files: self.each(|process| entries(format!("/proc/{process}/fd"))),
+            files: self.each(files),
             mounts: self.each(|process| text(process, "mountinfo").lines().count()),
             cgroups: cgroups(Path::new("/sys/fs/cgroup"), &format!("belljar-{}-", warden.process))
                 .saturating_sub(KEPT_CGROUPS),
@@ -177,6 +180,26 @@ fn numbers(process: i32) -> usize {
     let status = text(process, "status");
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     line.map_or(0, |numbers| numbers.split_whitespace().count())
+}
+
+/// Counts the open files of a process, without the network namespaces that a warden keeps for later cells. With each
+/// it keeps a handle of the cell's first process, which tells it whether that has ended.
+fn files(process: i32) -> usize {
+    let links = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let links =
+        links.map(|link| (link.file_name(), fs::read_link(link.path()).unwrap_or_default()));
+    let (mut all, mut networks, mut ended) = (0, 0, 0);
+    for (number, link) in links {
+        all += 1;
+        let about = || text(process, &format!("fdinfo/{}", number.to_string_lossy()));
+        if link.to_string_lossy().starts_with("net:[") {
+            networks += 1;
+        } else if about().contains("\nPid:\t-1\n") {
+            ended += 1;
+        }
+    }
+    let networks = networks.min(KEPT_NETWORKS);
+    all - networks - ended.min(networks)
 }
 
 fn entries(folder: impl AsRef<Path>) -> usize {

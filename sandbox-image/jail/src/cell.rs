@@ -22,7 +22,7 @@ use crate::root::{host_root, mounts};
 use crate::spec::{CellSpec, RootFs};
 use crate::sys::{self, Fork};
 use crate::syscalls::seccomp::CellFilters;
-use crate::{landlock, namespaces, rlimits, users};
+use crate::{landlock, namespaces, networks, rlimits, users};
 
 /// The descriptors of one cell. All others are closed.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,17 @@ pub struct CellIdentity<'a> {
     pub user: Option<u32>,
     /// Writable folder, on a shared root.
     pub folder: Option<BorrowedFd<'a>>,
+    /// Free network namespace, on a private root. Without one, the cell makes its own.
+    pub network: Option<BorrowedFd<'a>>,
+}
+
+/// What a zygote keeps open for its cells.
+#[derive(Debug, Clone, Copy)]
+pub struct ZygoteFiles<'a> {
+    /// An open `/proc`.
+    pub proc: BorrowedFd<'a>,
+    /// The user namespace that owns network namespaces, if there is one.
+    pub network_owner: Option<BorrowedFd<'a>>,
 }
 
 /// Which side of the fork the caller is on.
@@ -59,13 +70,14 @@ pub enum Side {
 pub fn fork_cell(
     spec: &CellSpec,
     filters: &CellFilters,
-    proc: BorrowedFd<'_>,
+    zygote: ZygoteFiles<'_>,
     identity: CellIdentity<'_>,
     channels: Channels<'_>,
 ) -> Result<Side, JailError> {
+    let proc = zygote.proc;
     sys::require_one_thread(proc)?;
     let side = sys::in_borrowed_memory(|| {
-        let jailed = build(spec, proc, identity, channels.status)
+        let jailed = build(spec, zygote, identity, channels.status)
             .and_then(|workspace| confine(spec, filters, proc, identity, workspace, channels));
         if let Err(error) = jailed {
             let report = Report::Broken { why: error.to_string() };
@@ -84,16 +96,21 @@ pub fn fork_cell(
 /// capability over the cell's own namespaces, which [`confine`] drops.
 fn build(
     spec: &CellSpec,
-    proc: BorrowedFd<'_>,
+    zygote: ZygoteFiles<'_>,
     identity: CellIdentity<'_>,
     status: BorrowedFd<'_>,
 ) -> Result<OwnedFd, JailError> {
+    let ZygoteFiles { proc, network_owner } = zygote;
+    let made = match network_owner {
+        Some(owner) => networks::enter(owner, identity.network, proc)?,
+        None => None,
+    };
     if let Some(user) = identity.user {
         users::become_user(user)?;
     }
     let workspace = match (&spec.root_fs, identity.folder) {
         (RootFs::Private, _) => {
-            namespaces::all(proc)?;
+            namespaces::all(proc, network_owner.is_some())?;
             mounts::scratch(spec)?
         }
         (RootFs::Host { .. }, Some(folder)) => host_root::enter(folder)?,
@@ -104,7 +121,8 @@ fn build(
     let init = start_init(&spec.root_fs, status)?; // first process of the new namespace, so PID 1
     if let Fork::Parent { child: code } = sys::fork()? {
         let handles = [handle(init)?, handle(code)?];
-        sys::send(status, &Report::Born, &handles.each_ref().map(AsFd::as_fd))?;
+        let files: Vec<_> = handles.iter().chain(&made).map(AsFd::as_fd).collect();
+        sys::send(status, &Report::Born, &files)?;
         sys::exit_now(0); // the builder has finished
     }
     Ok(workspace)

@@ -9,7 +9,7 @@
 //! Python. Each fork of the zygote calls [`fork_cell`] before it receives untrusted code. Both are
 //! linear, run in a process with one thread, and know nothing of requests. There is one file per
 //! kernel facility; `root/` concerns files, `syscalls/` the filter, `memory/` the cost of a fork. All `unsafe`
-//! is in [`sys`] and in symbols that Python looks up.
+//! is in [`sys`], in `memory/large.rs` and in symbols that Python looks up.
 
 #![deny(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod ffi;
 mod landlock;
 mod memory;
 mod namespaces;
+mod networks;
 mod report;
 mod rlimits;
 mod root;
@@ -28,9 +29,9 @@ mod sys;
 mod syscalls;
 mod users;
 
-pub use cell::{CellIdentity, Channels, Side, fork_cell};
+pub use cell::{CellIdentity, Channels, Side, ZygoteFiles, fork_cell};
 pub use error::JailError;
-pub use report::{Entered, Report};
+pub use report::{Entered, Relocated, Report};
 pub use root::{PIP, enter_root, host_root, stay_on_root};
 pub use spec::{CellSpec, INIT, PythonHome, RootFs, RootSpec, WORKSPACE};
 pub use syscalls::container::profile as container_profile;

@@ -19,18 +19,17 @@ pub(crate) fn users_and_mounts(proc: BorrowedFd<'_>) -> Result<(), JailError> {
     enter(proc, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
 }
 
-/// All namespaces of a cell. The PID namespace begins with the caller's next child.
-pub(crate) fn all(proc: BorrowedFd<'_>) -> Result<(), JailError> {
-    enter(
-        proc,
-        CloneFlags::CLONE_NEWUSER
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWCGROUP,
-    )?;
+/// All namespaces of a cell, that of the network if the caller has not entered one already. The PID namespace
+/// begins with the caller's next child.
+pub(crate) fn all(proc: BorrowedFd<'_>, has_network: bool) -> Result<(), JailError> {
+    let mut flags = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    flags.set(CloneFlags::CLONE_NEWNET, !has_network);
+    enter(proc, flags)?;
     nix::unistd::sethostname("sandbox").doing("setting", "the host name")
 }
 

@@ -36,10 +36,7 @@ pub(crate) fn require_one_thread(proc: BorrowedFd<'_>) -> Result<(), JailError> 
 
 /// Private writable memory of this process, as `RLIMIT_DATA` counts it, in bytes.
 pub(crate) fn data_bytes(proc: BorrowedFd<'_>) -> Result<u64, JailError> {
-    let status = openat(proc, "self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .doing("opening", "/proc/self/status")?;
-    let mut text = String::new();
-    File::from(status).read_to_string(&mut text).doing("reading", "/proc/self/status")?;
+    let text = read_file(proc, "self/status")?;
     // Not from `statm`, which includes the stack.
     let kib: u64 = text
         .lines()
@@ -47,6 +44,16 @@ pub(crate) fn data_bytes(proc: BorrowedFd<'_>) -> Result<u64, JailError> {
         .ok_or("it has no VmData")
         .doing("reading", "/proc/self/status")?;
     Ok(kib << 10)
+}
+
+/// Reads a file in `/proc`.
+pub(crate) fn read_file(proc: BorrowedFd<'_>, name: &str) -> Result<String, JailError> {
+    let path = format!("/proc/{name}");
+    let file = openat(proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .doing("opening", &path)?;
+    let mut text = String::new();
+    File::from(file).read_to_string(&mut text).doing("reading", path)?;
+    Ok(text)
 }
 
 /// Takes ownership of a descriptor that Python passed in.
@@ -225,10 +232,10 @@ pub(crate) fn send(
     files: &[BorrowedFd<'_>],
 ) -> Result<(), JailError> {
     let text = serde_json::to_vec(report).doing("writing", "a report")?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
-        return Err(JailError::new("sending", "a report", "it has more than two descriptors"));
+        return Err(JailError::new("sending", "a report", "it has more than three descriptors"));
     }
     sendmsg(to, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)
         .map(drop)
@@ -286,13 +293,6 @@ pub(crate) fn forget(start: usize, size: usize) -> bool {
     let start = std::ptr::with_exposed_provenance_mut(start);
     // SAFETY: the caller passes memory that is no longer used; it reads as zeros from now on.
     unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
-}
-
-/// Has the effect of reading each of these pages.
-pub(crate) fn read_ahead(start: usize, size: usize) {
-    let start = std::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the content of the memory does not change.
-    unsafe { libc::madvise(start, size, libc::MADV_POPULATE_READ) };
 }
 
 /// Has the effect of writing to each of these pages: only makes private copies.

@@ -23,6 +23,6 @@ mod message;
 pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
 pub use limit::{CellLimits, Limit, size};
 pub use message::{
-    Description, Layer, MAX_INPUT_FILES, Refusal, ResourceUsage, RunOutcome, RunResult, Tier,
-    WardenReply, WardenRequest,
+    Description, ImageForm, Layer, LibraryImage, MAX_INPUT_FILES, Refusal, ResourceUsage,
+    RunOutcome, RunResult, Tier, WardenReply, WardenRequest,
 };

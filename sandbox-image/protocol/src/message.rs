@@ -160,6 +160,9 @@ pub struct Description {
     pub waiting_for: String,
     pub tier: Tier,
     pub layers: Vec<Layer>,
+    /// For each kit whose libraries are moved into large pages.
+    #[serde(default)]
+    pub libraries: Vec<LibraryImage>,
     pub limits: CellLimits,
     /// `3.12.1`
     pub python: String,
@@ -188,6 +191,39 @@ pub struct Layer {
     pub holds: bool,
     /// What was found; or why the layer is not effective, and what would change that.
     pub detail: String,
+}
+
+/// The form of a kit's libraries in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryImage {
+    /// `science`, …
+    pub kit: String,
+    pub form: ImageForm,
+    /// Sizes; or why libraries stay mapped from files.
+    pub detail: String,
+}
+
+/// How much of the libraries is in large pages, which makes cells several times as fast to create and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageForm {
+    /// Not known yet.
+    Pending,
+    /// Nothing: all are mapped from files.
+    None,
+    Split,
+    Whole,
+}
+
+impl fmt::Display for ImageForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ImageForm::Pending => "pending",
+            ImageForm::None => "none",
+            ImageForm::Split => "split",
+            ImageForm::Whole => "whole",
+        })
+    }
 }
 
 impl Tier {

@@ -46,22 +46,7 @@ enum Action {
     Calls,
     /// Drop privileges and become a zygote. Only the warden starts this.
     #[command(hide = true)]
-    Zygote(ZygoteArguments),
-}
-
-#[derive(Debug, clap::Args)]
-struct ZygoteArguments {
-    /// JSON of a `Start`.
-    #[arg(long)]
-    start: String,
-    /// Descriptor of the file with the cells' specification.
-    #[arg(long)]
-    spec: i32,
-    /// Learn which pages code writes to, and give each cell its own.
-    #[arg(long)]
-    warm: bool,
-    /// Modules to import.
-    modules: Vec<String>,
+    Zygote(zygote::ZygoteOptions),
 }
 
 fn main() -> ExitCode {
@@ -74,9 +59,7 @@ fn main() -> ExitCode {
         Action::Calls => print(&jail::calls_document()),
         Action::SeccompProfile => print(&jail::container_profile()),
         // Without a runtime and a logger, because they could start threads.
-        Action::Zygote(ZygoteArguments { start, spec, warm, modules }) => {
-            Err(zygote::become_one(&start, spec, warm, &modules))
-        }
+        Action::Zygote(options) => Err(zygote::become_one(&options)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,11 +4,18 @@
 pub mod client;
 
 use std::io::{self, Write};
+use std::time::Duration;
+
+use protocol::{ImageForm, LibraryImage};
+use tokio::time::{Instant, interval};
 
 use crate::cause;
 use sandbox_client::{Expected, Sandbox, SandboxError};
 
 const CODE: &str = "print(6 * 7)";
+/// Maximum wait until the libraries are in large pages. It takes some seconds of processor time.
+const MOVED_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Tests a sandbox and prints one line per result. Returns whether code can run.
 pub async fn examine(
@@ -46,6 +53,14 @@ async fn try_it(sandbox: &Sandbox, to: &mut impl Write) -> io::Result<Result<boo
         Ok(output) if &output.stdout[..] == b"42\n" => {
             let ms = output.finished.usage.wall_us as f64 / 1000.0;
             writeln!(to, "ok     code: {CODE} printed 42 in {ms:.1} ms")?;
+            let images = match images(sandbox).await {
+                Ok(images) => images,
+                Err(error) => return Ok(Err(error)),
+            };
+            for LibraryImage { kit, form, detail } in images {
+                let holds = if form == ImageForm::Whole { "ok    " } else { "lacks " };
+                writeln!(to, "{holds} large pages for {kit}: {form}, {detail}")?;
+            }
             Ok(Ok(true))
         }
         Ok(output) => {
@@ -53,5 +68,19 @@ async fn try_it(sandbox: &Sandbox, to: &mut impl Write) -> io::Result<Result<boo
             Ok(Ok(false))
         }
         Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Waits until it is known how each kit's libraries are in memory. The warden announces no change.
+async fn images(sandbox: &Sandbox) -> Result<Vec<LibraryImage>, SandboxError> {
+    let deadline = Instant::now() + MOVED_WITHIN;
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let images = sandbox.describe().await?.libraries;
+        let is_pending = images.iter().any(|image| image.form == ImageForm::Pending);
+        if !is_pending || Instant::now() > deadline {
+            return Ok(images);
+        }
     }
 }

@@ -219,5 +219,12 @@ async fn descriptors_in_flight_in_one_cell_do_not_prevent_new_cells() {
     };
     let (hoarded, ()) = tokio::join!(run(&server, &hoarder), others);
     // 109 is ETOOMANYREFS.
-    assert_eq!(hoarded.ok(), "109\nTrue\n");
+    let output = "109\nTrue\n";
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(hoarded.ok(), output);
+    } else {
+        // All cells have one user, so the warden stops a run that has more than its share in flight.
+        let stopped = "OSError: stopped, used more than 20000 epoll registrations\n";
+        assert_eq!(hoarded.failed(), format!("{output}{stopped}"));
+    }
 }

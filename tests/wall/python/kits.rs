@@ -95,9 +95,9 @@ async fn standbys_have_copies_of_the_pages_that_code_writes_to() {
     }
 }
 
-/// Code does not wait for program text to be mapped on first access either.
+/// Code does not wait for program text to be mapped on first access either: libraries are in large pages.
 #[tokio::test]
-async fn standbys_have_mapped_the_pages_that_code_reads() {
+async fn standbys_have_the_pages_that_code_reads() {
     let warden = Warden::start(&["--kits", "science", "--standbys", "1"]);
     let server = TestServer::builder().sandbox(&warden.socket()).start().await;
     let code = python(

@@ -3,6 +3,7 @@
 mod arguments;
 mod fonts;
 mod kits;
+mod large_pages;
 mod left_open;
 mod libraries;
 mod output;

@@ -13,10 +13,9 @@
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
+use super::LARGE;
 use crate::sys;
 
-/// Size of a large page.
-const LARGE: usize = 2 << 20;
 /// Bytes mapped at once. They count at once towards the kernel's limit on the data size of a process.
 const REGION: usize = 8 << 20;
 

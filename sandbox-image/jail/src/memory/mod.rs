@@ -3,4 +3,11 @@
 
 mod arena;
 mod immortal;
+#[expect(unsafe_code, reason = "the one module that replaces memory which is in use")]
+mod large;
+mod libraries;
+mod mappings;
 mod pages;
+
+/// Size of a large page.
+const LARGE: usize = 2 << 20;

@@ -1,4 +1,4 @@
-//! Maps or copies pages of a standby before its code arrives, instead of on first access.
+//! Copies pages of a standby before its code arrives, instead of on the first write.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,7 +6,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys;
 
-/// Bytes that are mapped or copied between two checks for the code: about a tenth of a millisecond.
+/// Bytes that are copied between two checks for the code: about a tenth of a millisecond.
 const AT_ONCE: usize = 64 << 10;
 
 /// If a client already waits for this cell, the code arrives within this time, in milliseconds. Most
@@ -14,16 +14,13 @@ const AT_ONCE: usize = 64 << 10;
 /// cell.
 const COMES_WITHIN: u16 = 20;
 
-/// Maps the first ranges (address and length) and copies the second, until data arrives on the
-/// channel.
-fn make_ready(mapped: &[(usize, usize)], own: &[(usize, usize)], channel: BorrowedFd<'_>) {
+/// Copies these ranges (address and length), until data arrives on the channel.
+fn make_ready(ranges: &[(usize, usize)], channel: BorrowedFd<'_>) {
     if comes_within(COMES_WITHIN, channel) {
         return;
     }
     let mut done = 0;
-    let ahead = |ahead: fn(usize, usize)| move |&(start, length)| (ahead, start, length);
-    let mapped = mapped.iter().map(ahead(sys::read_ahead));
-    for (ahead, start, length) in mapped.chain(own.iter().map(ahead(sys::write_ahead))) {
+    for &(start, length) in ranges {
         if done >= AT_ONCE {
             done = 0;
             if comes_within(0, channel) {
@@ -31,7 +28,7 @@ fn make_ready(mapped: &[(usize, usize)], own: &[(usize, usize)], channel: Borrow
             }
         }
         done += length;
-        ahead(start, length);
+        sys::write_ahead(start, length);
     }
 }
 
@@ -40,17 +37,10 @@ fn comes_within(milliseconds: u16, channel: BorrowedFd<'_>) -> bool {
     poll(&mut [PollFd::new(channel, PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
 }
 
-/// Called in a standby. Both arrays hold pairs of address and length of its memory, in bytes, with
-/// their counts. Stops early when code arrives.
+/// Called in a standby. The array holds pairs of address and length of its memory, in bytes. Stops early
+/// when code arrives.
 #[expect(unsafe_code, reason = "a symbol that Python looks up; there is no unsafe block")]
 #[unsafe(no_mangle)]
-pub extern "C" fn belljar_make_ready(
-    mapped: *const (usize, usize),
-    mapped_count: usize,
-    own: *const (usize, usize),
-    own_count: usize,
-    channel: i32,
-) {
-    let (mapped, own) = (sys::lend_array(mapped, mapped_count), sys::lend_array(own, own_count));
-    make_ready(mapped, own, sys::lend(channel));
+pub extern "C" fn belljar_make_ready(ranges: *const (usize, usize), count: usize, channel: i32) {
+    make_ready(sys::lend_array(ranges, count), sys::lend(channel));
 }

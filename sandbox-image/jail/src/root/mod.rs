@@ -6,7 +6,7 @@ pub mod host_root;
 pub(crate) mod mounts;
 
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,14 @@ use nix::sched::{CloneFlags, unshare};
 use self::mounts::Use;
 use crate::error::{Context, JailError};
 use crate::spec::{PythonHome, RootSpec};
-use crate::{namespaces, sys, users};
+use crate::{namespaces, networks, sys, users};
 
 /// Prepares this process to become a zygote: a private root and almost no privileges.
 ///
-/// `proc` is an open `/proc`; it stays open, because each cell writes its own user map later.
-pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError> {
+/// `proc` is an open `/proc`; it stays open, because each cell writes its own user map later. Returns the user
+/// namespace that owns the cells' network namespaces, if this machine permits one. Without it, each cell has a
+/// network namespace of its own.
+pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<Option<OwnedFd>, JailError> {
     sys::require_one_thread(proc)?;
     if let Some(user) = spec.user {
         users::become_user(user)?;
@@ -35,7 +37,9 @@ pub fn enter_root(spec: &RootSpec, proc: BorrowedFd<'_>) -> Result<(), JailError
     build(spec)?;
     mounts::pivot_into(&spec.staging)?;
     mounts::zygote_scratch()?;
-    give_up_rights()
+    let owner = networks::create_owner(proc).ok();
+    give_up_rights()?;
+    Ok(owner.filter(networks::is_usable))
 }
 
 /// The same on the machine's own root.

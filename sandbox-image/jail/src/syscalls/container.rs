@@ -55,6 +55,11 @@ fn rules() -> Vec<Value> {
             refuse("clone3", libc::ENOSYS, &[], "its flags cannot be seen; all fall back on clone"),
             allow("unshare", &[equal(0, ROOT)], "the zygote's view of the files"),
             allow("unshare", &[equal(0, CELL)], "the cell's own everything"),
+            allow("unshare", &[equal(0, USERS)], "the owner of network namespaces"),
+            allow("unshare", &[equal(0, NETWORK)], "a network namespace with that owner"),
+            allow("unshare", &[equal(0, CELL & !NETWORK)], "everything else of the cell's own"),
+            allow("setns", &[equal(1, USERS)], "the owner of network namespaces"),
+            allow("setns", &[equal(1, NETWORK)], "a network namespace that is free"),
             allow("socket", &[equal(0, local)], "local sockets only"),
             allow("socketpair", &[equal(0, local)], "local sockets only"),
             refuse("socket", libc::EAFNOSUPPORT, &[differs(0, local)], "there is no network"),
@@ -65,12 +70,14 @@ fn rules() -> Vec<Value> {
 }
 
 /// Calls of the tables that are allowed with certain arguments only.
-const LIMITED: &[&str] = &["clone", "ioctl", "socket", "socketpair", "unshare"];
+const LIMITED: &[&str] = &["clone", "ioctl", "setns", "socket", "socketpair", "unshare"];
 /// Calls that only a warden with root makes; in the container it is not root.
 const OF_ROOT: &[&str] = &["setgroups", "setresgid", "setresuid"];
 
 const ROOT: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
 const CELL: u64 = NAMESPACES;
+const USERS: u64 = libc::CLONE_NEWUSER as u64;
+const NETWORK: u64 = libc::CLONE_NEWNET as u64;
 
 fn allow(call: &str, arguments: &[Value], why: &str) -> Value {
     rule(json!({"names": [call], "action": "SCMP_ACT_ALLOW"}), arguments, why)

@@ -108,7 +108,7 @@ pub(crate) const ADVICE: &[(u64, &str)] = &[
     (libc::MADV_DODUMP as u64, "what a core dump need not have"),
     (libc::MADV_WIPEONFORK as u64, "secrets that a fork must not have"),
     (libc::MADV_KEEPONFORK as u64, "secrets that a fork must not have"),
-    (libc::MADV_POPULATE_READ as u64, "standbys map what code reads"),
+    (libc::MADV_POPULATE_READ as u64, "the zygote reads its libraries"),
     (libc::MADV_POPULATE_WRITE as u64, "standbys copy what code writes"),
     (MADV_COLLAPSE, "the zygote's large pages"),
 ];
@@ -367,6 +367,7 @@ calls! {
 /// Calls that create a cell: the zygote has them, and no cell does.
 MAKING, MAKING_NAMES:
     (libc::SYS_unshare, "the cell's own namespaces"),
+    (libc::SYS_setns, "a network namespace that is free"),
     (libc::SYS_mount, "the cell's scratch space"),
     (libc::SYS_sethostname, "the cell's name"),
     (libc::SYS_setgroups, "the cell's own user"),

@@ -143,8 +143,11 @@ impl PendingCell {
 
     /// Waits until the cell is jailed.
     pub async fn wait_until_jailed(self) -> anyhow::Result<Cell> {
-        let PendingCell { status, control, stdout, stderr, display, limits, resources } = self;
-        let (init, code, workspace, entered) = receive_reports(&status).await?;
+        let PendingCell { status, control, stdout, stderr, display, limits, mut resources } = self;
+        let NewCell { init, code, network, workspace, entered } = receive_reports(&status).await?;
+        if let Some(handle) = init.handle() {
+            resources.record_network(network, handle).context("could not keep a network")?;
+        }
         let user = resources.folder().and_then(|_| resources.user());
         let tree = ProcessTree { init: init.id(), code: code.id(), user };
         for process in [init.id(), code.id()] {
@@ -389,9 +392,19 @@ impl Cell {
     }
 }
 
+/// What the two reports about a new cell contain.
+struct NewCell {
+    init: Process,
+    code: Process,
+    /// Its network namespace, if that is new.
+    network: Option<OwnedFd>,
+    workspace: OwnedFd,
+    entered: Entered,
+}
+
 /// Receives the two reports about a new cell: its parent sends `Born`, the cell itself sends `Ready`,
 /// in either order.
-async fn receive_reports(status: &Channel) -> anyhow::Result<(Process, Process, OwnedFd, Entered)> {
+async fn receive_reports(status: &Channel) -> anyhow::Result<NewCell> {
     let (mut born, mut ready) = (None, None);
     loop {
         let patience = if born.is_none() { BORN_WITHIN } else { JAILED_WITHIN };
@@ -400,7 +413,7 @@ async fn receive_reports(status: &Channel) -> anyhow::Result<(Process, Process, 
         match (report, files.next(), files.next()) {
             // From here on they are killed on any error.
             (Report::Born, Some(init), Some(code)) => {
-                born = Some((Process::new(init)?, Process::new(code)?));
+                born = Some((Process::new(init)?, Process::new(code)?, files.next()));
             }
             (Report::Ready { entered }, Some(workspace), None) => {
                 ready = Some((workspace, entered))
@@ -408,8 +421,8 @@ async fn receive_reports(status: &Channel) -> anyhow::Result<(Process, Process, 
             _ => bail!("unexpected report from a cell"),
         }
         match (born, ready) {
-            (Some((init, code)), Some((workspace, entered))) => {
-                return Ok((init, code, workspace, entered));
+            (Some((init, code, network)), Some((workspace, entered))) => {
+                return Ok(NewCell { init, code, network, workspace, entered });
             }
             unfinished => (born, ready) = unfinished,
         }

@@ -28,9 +28,14 @@ type Last = (Instant, Arc<Found>, bool);
 static LAST: Mutex<Option<Last>> = Mutex::new(None);
 
 /// Locks of these processes, and of all files on a device of the cell's own, because the process that
-/// created a lock may have ended. Fails if the list cannot be read.
-pub fn count(members: &[Member], device: Option<&str>) -> io::Result<u64> {
-    Ok(of(&*found()?, members, device))
+/// created a lock may have ended. A count above `most` is current: in an older list, the numbers of the processes
+/// and of the device may be those of a cell that has ended. Fails if the list cannot be read.
+pub fn count(members: &[Member], device: Option<&str>, most: u64) -> io::Result<u64> {
+    let last = of(&*found(LOOK_EVERY)?, members, device);
+    if last <= most {
+        return Ok(last);
+    }
+    Ok(of(&*found(Duration::ZERO)?, members, device))
 }
 
 fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
@@ -40,11 +45,11 @@ fn of(found: &Found, members: &[Member], device: Option<&str>) -> u64 {
     found.iter().filter(|((process, on), _)| is_ours(*process, on)).map(|(_, count)| count).sum()
 }
 
-/// The list, at most a second old.
-fn found() -> io::Result<Arc<Found>> {
+/// The list, at most this old.
+fn found(oldest: Duration) -> io::Result<Arc<Found>> {
     let mut last = LAST.lock();
     if let Some((at, found, _)) = &*last
-        && at.elapsed() < LOOK_EVERY
+        && at.elapsed() < oldest
     {
         return Ok(Arc::clone(found));
     }
@@ -88,6 +93,17 @@ mod tests {
 
     use super::*;
 
+    /// A device that no file system of this machine has.
+    const DEVICE: &str = "fff:fffff";
+
+    #[test]
+    fn locks_in_an_older_list_exceed_no_limit() {
+        let of_another_cell = Found::from([((7, DEVICE.to_owned()), 9)]);
+        *LAST.lock() = Some((Instant::now(), Arc::new(of_another_cell), true));
+        assert_eq!(count(&[], Some(DEVICE), 9).expect("there is a list"), 9);
+        assert_eq!(count(&[], Some(DEVICE), 8).expect("it can be read"), 0);
+    }
+
     #[test]
     fn locks_are_counted_by_process_and_by_device() {
         let text = "1: POSIX  ADVISORY  WRITE 7 00:2f:12 0 EOF\n\
@@ -128,6 +144,6 @@ mod tests {
         }
         let half = io::Read::chain(line.as_bytes(), Failing);
         assert!(read(BufReader::new(half), &TimeBudget::new()).is_err());
-        count(&[], None).expect("this machine has a list");
+        count(&[], None, u64::MAX).expect("this machine has a list");
     }
 }

@@ -88,13 +88,20 @@ pub fn exact(process: i32) -> io::Result<Exact> {
 
 fn read_exact(rollup: &str) -> Option<Exact> {
     let of = |name| field(rollup.lines(), name);
-    Some(Exact { anon_bytes: of("Pss_Anon:")?, shared_bytes: of("Pss_Shmem:")? })
+    let (anon_bytes, shared_bytes) = (of("Pss_Anon:")?, of("Pss_Shmem:")?);
+    // The kernel does not divide these by kind. At most all of the other two kinds is private.
+    let private = of("Private_Clean:")? + of("Private_Dirty:")?;
+    let private = private.saturating_sub(of("Pss_File:")?).saturating_sub(shared_bytes);
+    let with_others_bytes = anon_bytes.saturating_sub(private);
+    Some(Exact { anon_bytes, with_others_bytes, shared_bytes })
 }
 
 /// Proportional share of the memory of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exact {
     pub anon_bytes: u64,
+    /// The part of it that is on pages of several processes, such as the zygote's.
+    pub with_others_bytes: u64,
     /// The resident part of shared memory and of files in memory.
     pub shared_bytes: u64,
 }
@@ -153,8 +160,10 @@ mod tests {
 
     #[test]
     fn a_rollup_without_the_required_lines_is_an_error() {
-        let whole = "Rss: 9 kB\nPss: 8 kB\nPss_Anon:  3 kB\nPss_File: 4 kB\nPss_Shmem:  1 kB\n";
-        let wanted = Exact { anon_bytes: 3 << 10, shared_bytes: 1 << 10 };
+        let whole = "Rss: 9 kB\nPss: 8 kB\nPss_Anon:  3 kB\nPss_File: 4 kB\nPss_Shmem:  1 kB\n\
+                     Private_Clean: 5 kB\nPrivate_Dirty:  2 kB\n";
+        let wanted =
+            Exact { anon_bytes: 3 << 10, with_others_bytes: 1 << 10, shared_bytes: 1 << 10 };
         assert_eq!(read_exact(whole), Some(wanted));
         assert_eq!(read_exact("Rss: 9 kB\nPss: 8 kB\n"), None);
     }

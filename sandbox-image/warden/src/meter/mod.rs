@@ -107,19 +107,20 @@ impl Meter {
         group: Option<Arc<Group>>,
         limits: CellLimits,
     ) -> Meter {
+        let inherited = tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default();
         Meter {
             tree,
             disk,
             kills: OomKills::of(group.as_deref()),
             group,
             limits,
-            inherited: tree.code.and_then(|code| memory::resident(code).ok()).unwrap_or_default(),
+            inherited,
             cpu: Cpu::default(),
             began: Duration::ZERO,
             peak_bytes: 0,
             too_many: false,
             incomplete_looks: 0,
-            pss: PssSampler::default(),
+            pss: PssSampler::new(inherited.anon_bytes),
             scan: None,
             mappings: None,
             watches: None,
@@ -200,7 +201,7 @@ impl Meter {
         let on_disk = space.unwrap_or_default().in_memory_bytes;
         let memory = self.memory(&members, &resident, on_disk);
         is_incomplete |= memory.is_incomplete;
-        let locks = locks::count(&members, self.disk.own_device());
+        let locks = locks::count(&members, self.disk.own_device(), self.limits.locks);
         let locks = locks.map_err(|_| is_incomplete = true).unwrap_or_default();
         let counted = self.watches.as_mut().map(|one| one.count(&members, self.limits.watches));
         let counted = counted.unwrap_or_default();

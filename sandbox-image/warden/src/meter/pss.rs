@@ -8,6 +8,8 @@
 //!                            └────┘ slice is over
 //! ```
 //!
+//! The zygote's memory, which all cells share, does not count for any of them.
+//!
 //! Between two measurements of a process, its value follows the kernel's cheap counter. So the value is never
 //! too high, and new allocations count at once.
 
@@ -36,6 +38,8 @@ const LONGEST_PEAK_CPU: Duration = Duration::from_millis(250);
 /// Measurements of the processes of a cell.
 #[derive(Debug)]
 pub struct PssSampler {
+    /// Memory that the first process inherited from the zygote.
+    inherited_bytes: u64,
     known: HashMap<i32, KnownProcess>,
     pass: Option<PssPass>,
     /// Time until which the last pass is recent enough.
@@ -91,6 +95,7 @@ struct PssReading {
 impl Default for PssSampler {
     fn default() -> PssSampler {
         PssSampler {
+            inherited_bytes: 0,
             known: HashMap::new(),
             pass: None,
             recent_until: None,
@@ -103,6 +108,10 @@ impl Default for PssSampler {
 }
 
 impl PssSampler {
+    pub fn new(inherited_bytes: u64) -> PssSampler {
+        PssSampler { inherited_bytes, ..PssSampler::default() }
+    }
+
     /// Makes the next sample measure again.
     pub fn invalidate(&mut self) {
         self.recent_until = None;
@@ -181,7 +190,8 @@ impl PssSampler {
                 // If a process denies access to its own user, its shared memory counts in full.
                 (Err(error), Ok(resident)) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let shared_bytes = resident.bytes.saturating_sub(resident.anon_bytes);
-                    (Exact { anon_bytes: resident.anon_bytes, shared_bytes }, resident)
+                    let anon_bytes = resident.anon_bytes;
+                    (Exact { anon_bytes, shared_bytes, ..Exact::default() }, resident)
                 }
                 _ => {
                     self.is_unread = true;
@@ -230,8 +240,12 @@ impl PssSampler {
             let anon_bytes =
                 known.exact.anon_bytes.saturating_add(now).saturating_sub(known.anon_bytes);
             sum.anon_bytes = sum.anon_bytes.saturating_add(anon_bytes);
+            sum.with_others_bytes += known.exact.with_others_bytes;
             sum.shared_bytes = sum.shared_bytes.saturating_add(known.exact.shared_bytes);
         }
+        // At most what was inherited: pages that only the cell's own processes share are among them too.
+        let inherited = sum.with_others_bytes.min(self.inherited_bytes);
+        sum.anon_bytes = sum.anon_bytes.saturating_sub(inherited);
         sum
     }
 }
@@ -270,7 +284,7 @@ mod tests {
     const IDS: [i32; 4] = [i32::MAX, i32::MAX - 1, i32::MAX - 2, i32::MAX - 3];
 
     fn seven(_: i32) -> io::Result<Exact> {
-        Ok(Exact { anon_bytes: 7, shared_bytes: 1 })
+        Ok(Exact { anon_bytes: 7, with_others_bytes: 5, shared_bytes: 1 })
     }
 
     /// Takes longer than a slice, as many mappings do.
@@ -286,7 +300,7 @@ mod tests {
         let (two, at_first) = (members(&IDS[..2]), resident(&[100, 50]));
         pss.follow(&two, &at_first);
         let seen = pss.look(&two, &at_first, None, SLICE);
-        assert_eq!(seen.exact, Exact { anon_bytes: 14, shared_bytes: 2 });
+        assert_eq!(seen.exact, Exact { anon_bytes: 14, with_others_bytes: 10, shared_bytes: 2 });
         pss.recent_until = Some(Instant::now() + LONGEST_PASS);
         // The kernel's counter was zero right after the measurement.
         for (now, wanted) in [([0, 0], 14), ([1000, 0], 1014), ([1000, 20], 1034)] {
@@ -304,6 +318,16 @@ mod tests {
         // A process that has ended has no memory.
         pss.follow(&two[..1], &now[..1]);
         assert_eq!(pss.look(&two[..1], &now[..1], None, SLICE).exact.anon_bytes, 7);
+    }
+
+    #[test]
+    fn memory_of_the_zygote_does_not_count() {
+        for (inherited_bytes, wanted) in [(0, 14), (3, 11), (1000, 4)] {
+            let mut pss = PssSampler { measure: seven, ..PssSampler::new(inherited_bytes) };
+            let (two, rough) = (members(&IDS[..2]), resident(&[100, 50]));
+            pss.follow(&two, &rough);
+            assert_eq!(pss.look(&two, &rough, None, SLICE).exact.anon_bytes, wanted);
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use protocol::Tier;
+use jail::Relocated;
+use parking_lot::Mutex;
+use protocol::{LibraryImage, Tier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -21,6 +23,7 @@ use self::standbys::{StandbyPool, Target};
 use crate::cell::Cell;
 use crate::isolation::{self, Isolation};
 use crate::pool::zygote_manager::ZygoteManager;
+use crate::zygote::image;
 use crate::zygote::kit::Kit;
 use crate::zygote::spec::ZygoteSpec;
 
@@ -65,6 +68,7 @@ pub struct KitCells {
     pub standbys: StandbyPool,
     /// Whether a cell has become ready.
     open: AtomicBool,
+    image: Mutex<LibraryImage>,
 }
 
 /// Whether a run would start at once.
@@ -128,6 +132,12 @@ impl Pool {
 
     pub fn state(&self) -> PoolState {
         self.state.borrow().clone()
+    }
+
+    /// The form of the libraries in memory, for each kit whose libraries are moved.
+    pub fn images(&self) -> Vec<LibraryImage> {
+        let moved = self.kinds.iter().filter(|kind| kind.kit.moves_libraries());
+        moved.map(|kind| kind.image.lock().clone()).collect()
     }
 
     /// Waits for the first cell, or for the reason why none can be made.
@@ -225,7 +235,18 @@ impl KitCells {
         let most = usize::try_from(room / kit.standby_bytes()).unwrap_or(usize::MAX);
         let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
         let standbys = StandbyPool::new(Target::new(least, most.min(size.max_cells)));
-        KitCells { kit, standbys, open: AtomicBool::new(false) }
+        let image = Mutex::new(image::at_first(kit));
+        KitCells { kit, standbys, open: AtomicBool::new(false), image }
+    }
+
+    /// A zygote has moved its libraries, or could not.
+    pub fn record_image(&self, found: &Relocated) {
+        if image::why_not_moved(self.kit).is_some() {
+            return;
+        }
+        let image = image::judge(self.kit, found);
+        tracing::info!(kit = image.kit, form = %image.form, detail = image.detail, "libraries in memory");
+        *self.image.lock() = image;
     }
 
     /// A cell has become ready.

@@ -81,6 +81,10 @@ pub async fn keep(
                     Err(error) => pause(kind, &error, publisher.as_ref()).await,
                 }
             }
+            relocated = manager.relocated() => {
+                kind.record_image(&relocated);
+                standbys.renew();
+            }
             () = standbys.taken() => {}
             () = tokio::time::sleep(TRIM_EVERY) => standbys.trim(),
         }

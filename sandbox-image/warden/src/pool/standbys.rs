@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::cell::Cell;
@@ -15,13 +15,21 @@ const SHRINKS_AFTER: Duration = Duration::from_secs(30);
 /// A queue of standbys: the replenisher adds them, requests take them in order.
 #[derive(Debug)]
 pub struct StandbyPool {
-    cells: Mutex<VecDeque<Cell>>,
+    cells: Mutex<Cells>,
     /// A permit for each cell.
     filled: Semaphore,
     waiting: AtomicUsize,
     target: Mutex<Target>,
     /// Notified when more standbys may be needed.
     taken: Notify,
+}
+
+/// The standbys, the oldest first.
+#[derive(Debug, Default)]
+struct Cells {
+    queue: VecDeque<Cell>,
+    /// How many of them, from the front, are to be replaced.
+    outdated: usize,
 }
 
 /// Target number of standbys.
@@ -67,16 +75,32 @@ impl StandbyPool {
         }
     }
 
+    /// Adds a cell, in place of an outdated one if there is one.
     pub fn put(&self, cell: Cell) {
-        lock(&self.cells).push_back(cell);
+        let mut cells = self.cells.lock();
+        cells.queue.push_back(cell);
         self.filled.add_permits(1);
+        if cells.outdated > 0
+            && let Ok(permit) = self.filled.try_acquire()
+        {
+            permit.forget();
+            let outdated = cells.pop();
+            drop(cells); // ending a cell takes a while
+            drop(outdated);
+        }
+    }
+
+    /// Has all standbys replaced, one by one, because new ones are faster.
+    pub fn renew(&self) {
+        let mut cells = self.cells.lock();
+        cells.outdated = cells.queue.len();
     }
 
     /// A standby that is ready.
     pub fn take_now(&self) -> Option<Cell> {
         loop {
             let Ok(permit) = self.filled.try_acquire() else {
-                lock(&self.target).grow(Instant::now());
+                self.target.lock().grow(Instant::now());
                 return None;
             };
             permit.forget();
@@ -100,7 +124,7 @@ impl StandbyPool {
 
     /// The oldest standby, unless it has died.
     fn next(&self) -> Option<Cell> {
-        let cell = lock(&self.cells).pop_front();
+        let cell = self.cells.lock().pop();
         self.taken.notify_one();
         let alive = cell.filter(Cell::is_alive);
         if alive.is_none() {
@@ -111,19 +135,21 @@ impl StandbyPool {
 
     /// How many more cells to make, if `coming` are being made.
     pub fn missing(&self, coming: usize) -> usize {
-        let wanted = lock(&self.target).current(Instant::now());
+        let wanted = self.target.lock().current(Instant::now());
         let waiting = self.waiting.load(Ordering::Relaxed);
-        (wanted + waiting).saturating_sub(self.filled.available_permits() + coming)
+        let current = self.filled.available_permits().saturating_sub(self.cells.lock().outdated);
+        (wanted + waiting).saturating_sub(current + coming)
     }
 
     /// Ends surplus standbys, the newest first.
     pub fn trim(&self) {
-        let wanted = lock(&self.target).current(Instant::now());
+        let wanted = self.target.lock().current(Instant::now());
         while self.filled.available_permits() > wanted
             && let Ok(permit) = self.filled.try_acquire()
         {
             permit.forget();
-            drop(lock(&self.cells).pop_back());
+            let surplus = self.cells.lock().queue.pop_back();
+            drop(surplus);
         }
     }
 
@@ -139,7 +165,7 @@ impl StandbyPool {
 
     /// Whether it has its minimum number of standbys.
     pub fn is_full(&self) -> bool {
-        self.filled.available_permits() >= lock(&self.target).least
+        self.filled.available_permits() >= self.target.lock().least
     }
 
     /// Returns when a standby has been taken or requested since the last call.
@@ -165,8 +191,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
+impl Cells {
+    fn pop(&mut self) -> Option<Cell> {
+        self.outdated = self.outdated.saturating_sub(1);
+        self.queue.pop_front()
+    }
 }
 
 #[cfg(test)]

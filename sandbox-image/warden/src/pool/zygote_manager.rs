@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use jail::Relocated;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -79,6 +80,14 @@ impl ZygoteManager {
                 Err(error) if !is_fresh => self.count_lost(&error),
                 made => return made,
             }
+        }
+    }
+
+    /// Waits for the serving zygote's report about its libraries.
+    pub async fn relocated(&self) -> Relocated {
+        match &self.serving {
+            Some(serving) => serving.zygote.relocated().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -6,7 +6,7 @@ pub mod procfs;
 pub mod tree;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -36,6 +36,11 @@ pub enum ProcessEnd {
 impl Process {
     pub fn new(handle: OwnedFd) -> io::Result<Process> {
         Ok(Process { handle: Some(channel::watch(handle)?) })
+    }
+
+    /// Its pidfd, until it has been reaped.
+    pub fn handle(&self) -> Option<BorrowedFd<'_>> {
+        self.handle.as_ref().map(|handle| handle.get_ref().as_fd())
     }
 
     /// Its process id, until it has been reaped.

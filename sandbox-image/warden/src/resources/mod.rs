@@ -1,6 +1,7 @@
 //! Resources that the warden allocates for a cell and releases after its end: user, folder and control group.
 
 pub mod cgroup;
+mod networks;
 pub mod uid_claim;
 pub mod uid_pool;
 
@@ -16,6 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use self::cgroup::{Cgroups, Group};
+use self::networks::{Network, Networks};
 use self::uid_pool::{CellUser, UidPool, as_user};
 use crate::process::tree;
 
@@ -31,6 +33,8 @@ pub struct ResourceAllocator {
     pub uid_policy: UidPolicy,
     /// Parent of the cells' folders on a shared root. With a root of their own, cells have a disk in memory.
     pub folder: Option<PathBuf>,
+    /// `None` on a shared root.
+    pub networks: Option<Arc<Networks>>,
     /// `None` if the warden may not create groups.
     pub cgroups: Option<Arc<Cgroups>>,
 }
@@ -54,6 +58,7 @@ pub struct CellResources {
     /// The owner of the cell's files, if it is not the warden's user.
     pub owner: Option<u32>,
     folder: Option<GroupFolder>,
+    network: Option<Network>,
     group: Option<Arc<Group>>,
 }
 
@@ -82,7 +87,8 @@ impl ResourceAllocator {
         };
         let group =
             self.cgroups.as_ref().map(|cgroups| cgroups.take().map(Arc::new)).transpose()?;
-        Ok(CellResources { user, owner, folder, group })
+        let network = self.networks.as_ref().map(Networks::take);
+        Ok(CellResources { user, owner, folder, network, group })
     }
 }
 
@@ -94,6 +100,20 @@ impl CellResources {
 
     pub fn folder(&self) -> Option<BorrowedFd<'_>> {
         self.folder.as_ref().map(|folder| folder.open.as_fd())
+    }
+
+    /// The descriptor that the cell's builder needs: the folder, or a free network namespace.
+    pub fn own_file(&self) -> Option<BorrowedFd<'_>> {
+        self.folder().or_else(|| self.network.as_ref()?.namespace())
+    }
+
+    /// The cell with this first process is in its network namespace, and may have made it.
+    pub fn record_network(
+        &mut self,
+        made: Option<OwnedFd>,
+        init: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.network.as_mut().map_or(Ok(()), |network| network.record(made, init))
     }
 
     /// Adds a process to the cell's control group.

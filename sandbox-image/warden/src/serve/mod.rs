@@ -172,6 +172,7 @@ fn describe(shared: &WardenState) -> Description {
         waiting_for,
         tier: isolation.as_ref().map_or(Tier::None, |isolation| isolation.tier),
         layers: isolation.map(|isolation| isolation.layers.clone()).unwrap_or_default(),
+        libraries: shared.pool.images(),
         limits: shared.limits,
         python: shared.python.clone(),
     }

@@ -89,6 +89,11 @@ impl Kit {
         imports.iter().map(one).max().unwrap_or(Kit::Bare)
     }
 
+    /// Whether its libraries are moved into large pages. TensorFlow's would take another gigabyte.
+    pub fn moves_libraries(self) -> bool {
+        self != Kit::TensorFlow
+    }
+
     /// Memory of a standby, measured by `make bench` and rounded up.
     pub fn standby_bytes(self) -> u64 {
         let mib = match self {

@@ -1,6 +1,7 @@
 //! Zygotes: a child process that has imported libraries and forks cells on request, and its
 //! specification.
 
+pub mod image;
 pub mod kit;
 pub mod python_install;
 pub mod spec;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use jail::Relocated;
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
 use rustix::net::SendFlags;
@@ -36,6 +39,8 @@ const THREAD_STACK_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Zygote {
     requests: Channel,
+    /// A report that came while a cell was being forked.
+    report: Mutex<Option<Relocated>>,
     allocator: ResourceAllocator,
     _process: Child,
     /// Its scripts, and the mount point that the root was built on.
@@ -44,6 +49,8 @@ pub struct Zygote {
 
 /// Message of a zygote that has imported everything. Any other message is an error.
 const READY: &[u8] = b"ready";
+/// Its answer to a request.
+const FORKED: &[u8] = b"forked";
 
 impl Zygote {
     /// Starts a zygote and waits until it has imported everything.
@@ -59,6 +66,7 @@ impl Zygote {
             .args(["--start", &serde_json::to_string(&start)?])
             .args(["--spec", &file.as_raw_fd().to_string()])
             .args(spec.warm.then_some("--warm"))
+            .args(image::why_not_moved(spec.kit).is_none().then_some("--move-libraries"))
             .arg("--")
             .args(spec.kit.modules())
             .stdin(theirs)
@@ -88,31 +96,76 @@ impl Zygote {
             (None, None) => UidPolicy::Warden,
         };
         let folder = (!spec.own_root).then(|| work.path().to_owned());
-        let allocator = ResourceAllocator { uid_policy, folder, cgroups: spec.cgroups.clone() };
-        Ok(Zygote { requests, allocator, _process: process, _folders: [scripts, work] })
+        let networks = spec.own_root.then(Arc::default);
+        let cgroups = spec.cgroups.clone();
+        let allocator = ResourceAllocator { uid_policy, folder, networks, cgroups };
+        let report = Mutex::default();
+        Ok(Zygote { requests, report, allocator, _process: process, _folders: [scripts, work] })
     }
 
     /// Forks a cell. When this returns, the report of the fork has been sent, or never will be. The cell reports
     /// on its own status channel whether it becomes ready.
     pub async fn fork(&self, channels: [OwnedFd; 5]) -> io::Result<CellResources> {
         let resources = self.allocator.allocate()?;
-        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.folder()).collect();
+        let files: Vec<_> = channels.iter().map(AsFd::as_fd).chain(resources.own_file()).collect();
         let user = resources.user().map(|user| user.to_string()).unwrap_or_default();
         self.requests.send(format!("fork {user}").as_bytes(), &files).await?;
-        match tokio::time::timeout(FORK_WITHIN, self.requests.receive()).await {
-            Ok(Ok(Some(_))) => Ok(resources),
-            Ok(Ok(None)) => Err(io::Error::other("the zygote has ended")),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        tokio::time::timeout(FORK_WITHIN, self.forked()).await??;
+        Ok(resources)
+    }
+
+    async fn forked(&self) -> io::Result<()> {
+        loop {
+            match self.requests.receive().await? {
+                Some((message, _)) if message == FORKED => return Ok(()),
+                Some((message, _)) => *self.report.lock() = serde_json::from_slice(&message).ok(),
+                None => return Err(io::Error::other("the zygote has ended")),
+            }
+        }
+    }
+
+    /// Waits for the report about the zygote's libraries, which comes at most once. Must not be called while
+    /// a cell is being forked.
+    pub async fn relocated(&self) -> Relocated {
+        loop {
+            if let Some(report) = self.report.lock().take() {
+                return report;
+            }
+            match self.requests.receive().await {
+                Ok(Some((message, _))) => {
+                    *self.report.lock() = serde_json::from_slice(&message).ok();
+                }
+                // The next fork notices it.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
         }
     }
 }
 
+/// The command line of a zygote.
+#[derive(Debug, clap::Args)]
+pub struct ZygoteOptions {
+    /// JSON of a `Start`.
+    #[arg(long)]
+    start: String,
+    /// Descriptor of the file with the cells' specification.
+    #[arg(long)]
+    spec: i32,
+    /// Learn which pages code writes to, and give each cell its own.
+    #[arg(long)]
+    warm: bool,
+    /// Move libraries into large pages.
+    #[arg(long)]
+    move_libraries: bool,
+    /// Modules to import.
+    modules: Vec<String>,
+}
+
 /// Drops privileges, and becomes a zygote that takes requests from standard input, where it also reports
 /// errors.
-pub fn become_one(start: &str, spec: i32, warm: bool, modules: &[String]) -> anyhow::Error {
-    let error = match prepare(start) {
-        Ok((start, proc)) => become_python(&start, &proc, spec, warm, modules),
+pub fn become_one(options: &ZygoteOptions) -> anyhow::Error {
+    let error = match prepare(&options.start) {
+        Ok((start, files)) => become_python(&start, &files, options),
         Err(error) => error,
     };
     // Fails only if the warden has ended.
@@ -120,35 +173,39 @@ pub fn become_one(start: &str, spec: i32, warm: bool, modules: &[String]) -> any
     error
 }
 
-fn prepare(start: &str) -> anyhow::Result<(Start, OwnedFd)> {
+/// Descriptors that stay open across the exec.
+struct KeptFiles {
+    proc: OwnedFd,
+    network_owner: Option<OwnedFd>,
+}
+
+fn prepare(start: &str) -> anyhow::Result<(Start, KeptFiles)> {
     let start: Start = serde_json::from_str(start).context("invalid --start")?;
     // Stays open across the exec: without it a cell cannot write its user map.
     let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
         .context("could not open /proc")?;
-    match &start.root {
+    let network_owner = match &start.root {
         Some(root) => jail::enter_root(root, proc.as_fd())?,
-        None => jail::stay_on_root(proc.as_fd())?,
-    }
-    Ok((start, proc))
+        None => {
+            jail::stay_on_root(proc.as_fd())?;
+            None
+        }
+    };
+    Ok((start, KeptFiles { proc, network_owner }))
 }
 
-fn become_python(
-    start: &Start,
-    proc: &OwnedFd,
-    spec: i32,
-    warm: bool,
-    modules: &[String],
-) -> anyhow::Error {
+fn become_python(start: &Start, files: &KeptFiles, options: &ZygoteOptions) -> anyhow::Error {
     if let Err(error) = limit_thread_stacks() {
         return error;
     }
+    let network_owner = files.network_owner.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     let error = std::process::Command::new(&start.python)
         .args(["-u", "-s", "-B"])
         .arg(start.scripts.join("zygote.py"))
         .arg(&start.jail)
-        .args([spec, proc.as_raw_fd()].map(|number| number.to_string()))
-        .arg(if warm { "1" } else { "0" })
-        .args(modules)
+        .args([options.spec, files.proc.as_raw_fd(), network_owner].map(|file| file.to_string()))
+        .args([options.warm, options.move_libraries].map(|on| if on { "1" } else { "0" }))
+        .args(&options.modules)
         .env_clear()
         .envs(start.environment.iter().cloned())
         .exec();

@@ -4,7 +4,7 @@
 //! change the API. Only the limits have one table for both.
 
 use axum::extract::State;
-use protocol::{CellLimits, Description};
+use protocol::{CellLimits, Description, LibraryImage};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,9 +21,12 @@ pub static TIER: Schema =
 static ISOLATION: Schema = Schema::new("Isolation", |schemas| {
     let layer = json!({"name": {"type": "string"}, "holds": {"type": "boolean"},
                        "detail": {"type": "string"}});
+    let libraries = json!({"kit": {"type": "string"}, "detail": {"type": "string"},
+                           "form": word(&["pending", "none", "split", "whole"])});
     let fields = json!({
         "ready": flag("Whether code can run now."), "waiting_for": {"type": "string"},
         "tier": schemas.named(&TIER), "layers": list(answer(&[], layer)),
+        "libraries": list(answer(&[], libraries)),
         "limits": any_object("Limits, with the unit in the name."),
         "python": {"type": "string"},
     });
@@ -41,6 +44,7 @@ pub struct IsolationBody {
     waiting_for: String,
     tier: String,
     layers: Vec<LayerBody>,
+    libraries: Vec<LibrariesBody>,
     /// The table of limits is part of the API: clients read their names here and in answers.
     limits: CellLimits,
     python: String,
@@ -50,6 +54,14 @@ pub struct IsolationBody {
 struct LayerBody {
     name: String,
     holds: bool,
+    detail: String,
+}
+
+/// How the libraries of a kit are in memory.
+#[derive(Debug, Serialize)]
+struct LibrariesBody {
+    kit: String,
+    form: String,
     detail: String,
 }
 
@@ -64,6 +76,7 @@ impl From<Description> for IsolationBody {
             waiting_for: description.waiting_for,
             tier: description.tier.to_string(),
             layers: description.layers.into_iter().map(LayerBody::from).collect(),
+            libraries: description.libraries.into_iter().map(LibrariesBody::from).collect(),
             limits: description.limits,
             python: description.python,
         }
@@ -76,15 +89,27 @@ impl From<protocol::Layer> for LayerBody {
     }
 }
 
+impl From<LibraryImage> for LibrariesBody {
+    fn from(image: LibraryImage) -> LibrariesBody {
+        LibrariesBody { kit: image.kit, form: image.form.to_string(), detail: image.detail }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use protocol::Tier;
+    use protocol::{ImageForm, Tier};
 
     use super::*;
 
     /// If the protocol gets a field, decide whether the API has it too.
     #[test]
     fn the_api_has_every_field_of_the_protocol() {
+        let forms = [ImageForm::Pending, ImageForm::None, ImageForm::Split, ImageForm::Whole];
+        let image = |form| LibraryImage {
+            kit: "science".to_owned(),
+            form,
+            detail: "400 MiB in large pages".to_owned(),
+        };
         for tier in [Tier::None, Tier::SeccompOnly, Tier::Landlocked, Tier::Namespaced] {
             let layer =
                 protocol::Layer { name: "landlock".into(), holds: true, detail: "ABI 6".into() };
@@ -93,6 +118,7 @@ mod tests {
                 waiting_for: String::new(),
                 tier,
                 layers: vec![layer],
+                libraries: forms.map(image).to_vec(),
                 limits: CellLimits { wall_ms: 1, ..CellLimits::NOTHING },
                 python: "3.12.1".into(),
             };
