@@ -148,7 +148,7 @@ impl StandbyPool {
             && let Ok(permit) = self.filled.try_acquire()
         {
             permit.forget();
-            let surplus = self.cells.lock().queue.pop_back();
+            let surplus = self.cells.lock().pop_newest();
             drop(surplus);
         }
     }
@@ -195,6 +195,12 @@ impl Cells {
     fn pop(&mut self) -> Option<Cell> {
         self.outdated = self.outdated.saturating_sub(1);
         self.queue.pop_front()
+    }
+
+    fn pop_newest(&mut self) -> Option<Cell> {
+        let cell = self.queue.pop_back();
+        self.outdated = self.outdated.min(self.queue.len());
+        cell
     }
 }
 

@@ -29,8 +29,9 @@ pub struct RecordingWriter {
     mode: RecordMode,
     /// Patterns for text that differs each time and is omitted.
     ignore: Ignore,
-    /// Only one recording is written at a time.
     index: Mutex<RecordingIndex>,
+    /// Only one recording is written at a time, which takes about ten times its size in memory.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// Facts about an interaction that are known at its end, besides the model's output.
@@ -94,7 +95,7 @@ impl RecordingWriter {
         tempfile::tempfile_in(folder).map_err(failed)?;
         let index = Mutex::new(RecordingIndex::read(folder)?);
         let (folder, mode, ignore) = (folder.to_owned(), RecordMode::default(), Ignore::default());
-        Ok(RecordingWriter { folder, secrets, mode, ignore, index })
+        Ok(RecordingWriter { folder, secrets, mode, ignore, index, writing: Default::default() })
     }
 
     /// The same writer with these settings.
@@ -114,6 +115,8 @@ impl RecordingWriter {
     /// Writes a finished recording. A failure is only logged, because it does not affect the
     /// interaction.
     pub async fn save(self: Arc<Self>, recording: Recording, metadata: RecordingMetadata) {
+        let writer = Arc::clone(&self);
+        let _writing = writer.writing.lock().await;
         let written = tokio::task::spawn_blocking(move || self.write(&recording, &metadata)).await;
         match written {
             // The file name starts with the beginning of the prompt, so only its end is logged.
