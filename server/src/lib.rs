@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod engine;
 pub mod exec;
 mod failure;
+pub mod fake_credentials;
 mod http;
 mod ids;
 pub mod interaction;
@@ -142,6 +143,7 @@ pub async fn run(
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalog: Arc::new(settings.models),
+        fake_credentials: settings.http.fake_credentials,
         files,
         was_ready,
         stopping: stopping.clone(),

@@ -26,7 +26,8 @@ use server::config::{
 };
 use server::doctor::{self, client};
 use server::engine;
-use server::exec::{self, Signals};
+use server::exec::{self, ServerAccess, Signals};
+use server::fake_credentials;
 use server::listen::{ListenError, Listeners};
 use server::recording::RecordingBackend;
 use server::recording::RecordingWriter;
@@ -193,7 +194,12 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
         _ = stops.next() => return Ok(success(true)), // no interaction runs yet
     };
     let urls = parts.urls.clone();
-    let banner = banner::Banner { config: &config, urls: &urls, scenarios: parts.scenarios };
+    let banner = banner::Banner {
+        config: &config,
+        urls: &urls,
+        scenarios: parts.scenarios,
+        credentials: parts.credentials.as_deref(),
+    };
     let ready = |description: &Description| {
         banner.announce(description);
         announce(&format!("belljar listening on {}", urls[0]));
@@ -226,10 +232,10 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
 /// Serves while the command runs, and exits with its code.
 async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    with_server(&config, async move |ready, url: &str, key: &str| {
+    with_server(&config, async move |ready, access: ServerAccess| {
         let code = tokio::select! {
             biased; // a server that failed to start has the better error
-            Ok(()) = wait_until_ready(ready) => exec::run(&command, url, key, &mut signals).await,
+            Ok(()) = wait_until_ready(ready) => exec::run(&command, &access, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
         Ok(Exit::Orderly(ExitCode::from(code?)))
@@ -253,8 +259,8 @@ async fn wait_until_ready(
 /// Serves while a client's command is tried.
 async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    with_server(&config, async move |ready, url: &str, key: &str| {
-        let server = client::Server::new(url, key)?;
+    with_server(&config, async move |ready, access: ServerAccess| {
+        let server = client::Server::new(access)?;
         let trying = async {
             // A server that failed to start reports its own error.
             if ready.await.is_err() {
@@ -272,10 +278,10 @@ async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow:
     .await
 }
 
-/// Serves while `act` runs. `act` gets a signal of readiness, the server's URL and an API key.
+/// Serves while `act` runs. `act` gets a signal of readiness, and access to the server.
 async fn with_server(
     config: &Config,
-    act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<Exit>,
+    act: impl AsyncFnOnce(oneshot::Receiver<()>, ServerAccess) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
     log::set_up(config)?;
     let settings = settings(config)?;
@@ -283,8 +289,12 @@ async fn with_server(
     let (is_ready, ready) = oneshot::channel();
     let (end, ended) = oneshot::channel::<()>();
     let acting = async {
-        let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
-        let code = act(ready, &parts.urls[0], key).await;
+        let access = ServerAccess {
+            url: parts.urls[0].clone(),
+            key: some_key(config).to_owned(),
+            credentials: parts.credentials.clone(),
+        };
+        let code = act(ready, access).await;
         drop(end);
         code
     };
@@ -325,6 +335,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
                 _ => Keys::new(&config.api_keys),
             },
             control: config.control,
+            fake_credentials: config.given.fake_credentials == Some(true),
             hosts: config.hosts.clone(),
             request_bytes: config.given.request_bytes().in_memory(),
             write_timeout: config.given.write_timeout().0,
@@ -344,6 +355,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
+/// A key that the server accepts.
+fn some_key(config: &Config) -> &str {
+    config.api_keys.first().map_or(fake_credentials::ANY_TOKEN, |key| key.expose_secret())
+}
+
 fn records(config: &Config) -> bool {
     config.models.iter().any(|rule| rule.record.is_some())
 }
@@ -355,6 +371,8 @@ struct Assembled {
     urls: Vec<String>,
     /// Number of loaded scenarios.
     scenarios: usize,
+    /// The credentials file, if one was requested.
+    credentials: Option<PathBuf>,
     _scratch: Option<Scratch>,
 }
 
@@ -366,17 +384,24 @@ impl Assembled {
         let additions = Arc::<AddedScenarios>::default();
         let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
-        let (store, scratch) = match &config.data_dir {
-            DataDir::Folder(folder) => (Store::open(folder).await?, None),
+        let (folder, scratch) = match &config.data_dir {
+            DataDir::Folder(folder) => (folder.clone(), None),
             DataDir::Scratch => {
-                let folder = Scratch::new(0o700)?;
-                (Store::open(folder.path()).await?, Some(folder))
+                let scratch = Scratch::new(0o700)?;
+                (scratch.path().to_owned(), Some(scratch))
             }
         };
+        let store = Store::open(&folder).await?;
+        let credentials = (config.given.fake_credentials == Some(true))
+            .then(|| {
+                fake_credentials::write(&folder, &banner::reachable(&urls[0]), some_key(config))
+            })
+            .transpose()
+            .context("could not write credentials file")?;
         // Last, so that an invalid configuration does not start a warden only to kill it.
         let sandbox = Arc::new(sandbox(config).await?);
         let parts = Components { listeners, sandbox, backend, search, store, additions };
-        Ok(Assembled { parts, urls, scenarios, _scratch: scratch })
+        Ok(Assembled { parts, urls, scenarios, credentials, _scratch: scratch })
     }
 }
 

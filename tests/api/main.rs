@@ -9,3 +9,4 @@ mod openai;
 mod operations;
 mod record;
 mod testing;
+mod vertex;

@@ -12,6 +12,7 @@ mod route;
 mod routes;
 mod serve;
 mod surface;
+mod vertex;
 mod wire;
 
 use std::convert::Infallible;
@@ -66,6 +67,8 @@ pub struct AppComponents {
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
     pub catalog: Arc<ModelCatalog>,
+    /// Whether the token endpoint is on.
+    pub fake_credentials: bool,
     pub files: Files,
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
@@ -99,6 +102,8 @@ pub struct HttpConfig {
     pub keys: Keys,
     /// Whether the test controls are on.
     pub control: Control,
+    /// Whether the token endpoint for clients of Vertex AI is on.
+    pub fake_credentials: bool,
     /// Accepted host names for requests without a key.
     pub hosts: Hosts,
     pub request_bytes: usize,
@@ -148,7 +153,8 @@ impl Front {
 /// escaped streams, a mark for compression. One layer for all, because each layer costs every
 /// request some copies.
 async fn answer(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
-    let form = error::ErrorForm::of(&mut request);
+    let mut form = error::ErrorForm::of(&mut request);
+    form.dialect = vertex::enter(&mut request);
     let refusal = front.refuses(&request);
     if refusal.is_some() {
         request.extensions_mut().insert(Rejected);

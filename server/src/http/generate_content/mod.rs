@@ -7,19 +7,19 @@
 
 pub mod answer;
 mod config;
-mod content;
+pub mod content;
 mod encode;
 mod generation;
 pub mod grounding;
 mod history;
-pub mod model;
 pub mod openapi;
-mod part;
+pub mod part;
 mod passthrough;
 pub mod request;
 mod schema;
 pub mod stream;
 mod tool;
+pub mod usage;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
 pub fn part_of_url(rest: &str) -> (&str, &str) {

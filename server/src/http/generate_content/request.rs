@@ -6,6 +6,7 @@ use super::config::{self, AnswerConfig};
 use super::history::Signatures;
 use super::{content, generation, history, tool};
 use crate::engine::Request;
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
@@ -24,20 +25,32 @@ pub struct Generate {
 pub const REFUSED: &[(&str, &str)] = &[
     ("cachedContent", "Cached contents are not supported by this server."),
     ("continuationToken", "Continuation tokens are not supported by this server."),
-    ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
 ];
+
+/// Fields of Vertex AI alone.
+pub const OF_VERTEX: &[(&str, &str)] =
+    &[("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API.")];
 
 /// Parses a request for the model in the URL.
 ///
 /// `own` means that the model checks its thought signatures itself.
-pub fn generate(model: &str, body: Value, own: bool) -> Result<Generate, WireError> {
+pub fn generate(
+    model: &str,
+    body: Value,
+    own: bool,
+    dialect: &Dialect,
+) -> Result<Generate, WireError> {
     let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
-    read(model, Node::root(body).object()?.camel()?, Some(signatures))
+    read(model, Node::root(body).object()?.camel()?, Some(signatures), dialect)
 }
 
-/// The contents to count: a list of contents, or a whole request.
-pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
+/// The contents to count: a list of contents, or a whole request. In the dialect of Vertex AI the
+/// body itself is that request.
+pub fn count(model: &str, body: Value, dialect: &Dialect) -> Result<Request, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
+    if dialect.is_vertex() {
+        return Ok(read(model, fields, None, dialect)?.request);
+    }
     let whole = fields.take("generateContentRequest");
     if whole.is_some() && fields.has("contents") {
         let why = "'contents' and 'generateContentRequest' exclude each other.";
@@ -46,7 +59,7 @@ pub fn count(model: &str, body: Value) -> Result<Request, WireError> {
     if let Some(whole) = whole {
         fields.done()?;
         // Clients also count parts of conversations, so their order is not validated.
-        return Ok(read(model, whole.object()?.camel()?, None)?.request);
+        return Ok(read(model, whole.object()?.camel()?, None, dialect)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
@@ -58,15 +71,20 @@ fn read(
     model: &str,
     mut fields: ObjectReader,
     signatures: Option<Signatures>,
+    dialect: &Dialect,
 ) -> Result<Generate, WireError> {
-    for (name, why) in REFUSED {
+    if dialect.is_vertex() {
+        // No prompt is checked.
+        OF_VERTEX.iter().try_for_each(|(name, _)| fields.object(name).map(drop))?;
+    }
+    for (name, why) in REFUSED.iter().chain(OF_VERTEX) {
         if fields.has(name) {
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
     let mut turns = content::turns(fields.take("contents"))?;
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
-    let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
+    let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"), dialect)?;
     let config = fields.take("generationConfig").map(config::config).transpose()?;
     let AnswerConfig { mut generation, thoughts } = config.unwrap_or_default();
     generation::check(model, &offer, &generation)?;
@@ -152,7 +170,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        generate("m", body, false).map_err(|error| error.to_string())
+        generate("m", body, false, &Dialect::Gemini).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -196,8 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn vertex_has_fields_of_its_own() {
+        let vertex = Dialect::Vertex(Default::default());
+        let body = json!({
+            "contents": hello()["contents"],
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "modelArmorConfig": {"promptTemplateName": "t"},
+            "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
+        });
+        let read = generate("m", body.clone(), false, &vertex).expect("it is valid");
+        assert_eq!(read.request.tools.offered, ["google_search", "f"]);
+        let counted = count("m", body.clone(), &vertex).expect("it is valid");
+        assert_eq!(counted.system_instruction.as_deref(), Some("Be brief."));
+        let error = generate("m", body, false, &Dialect::Gemini).expect_err("it is of Vertex AI");
+        assert!(error.to_string().contains("'modelArmorConfig' is not supported"), "{error}");
+    }
+
+    #[test]
     fn contents_or_a_whole_request_can_be_counted() {
-        let counted = |body| count("m", body).map_err(|error| error.to_string());
+        let counted = |body| count("m", body, &Dialect::Gemini).map_err(|error| error.to_string());
         assert_eq!(counted(hello()).expect("it is valid").input.len(), 1);
         let mut whole = hello();
         whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::content::one_or_many;
 use super::schema::json_schema;
 use crate::backend::{Function, Tools};
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
@@ -36,10 +37,15 @@ pub struct OfferedTools {
     pub choice: Option<Value>,
 }
 
-pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<OfferedTools, WireError> {
+pub fn offer(
+    tools: Option<Node>,
+    config: Option<Node>,
+    dialect: &Dialect,
+) -> Result<OfferedTools, WireError> {
     let tools = tools.map(read).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();
-    let built_in = tools.code_execution || tools.google_search;
+    // Vertex AI searches beside functions without the flag.
+    let built_in = tools.code_execution || tools.google_search && !dialect.is_vertex();
     if built_in && !tools.functions.is_empty() && !config.invocations {
         return Err(WireError::Whole(MIXED.to_owned()));
     }
@@ -146,7 +152,8 @@ mod tests {
     fn read(tools: Value, config: Value) -> Result<OfferedTools, String> {
         let body = json!({"tools": tools, "toolConfig": config});
         let mut body = Node::root(body).object().expect("it is one");
-        offer(body.take("tools"), body.take("toolConfig")).map_err(|error| error.to_string())
+        offer(body.take("tools"), body.take("toolConfig"), &Dialect::Gemini)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -19,7 +19,9 @@ use schema::ComponentSchemas;
 #[cfg(test)]
 pub use body::BodyReader;
 pub use body::RequestBody;
-pub use operation::{BELLJAR, FILES, INTERACTIONS, JSON, MODELS, OPERATORS, Operation};
+pub use operation::{
+    BELLJAR, FILES, INTERACTIONS, JSON, MODELS, OPERATORS, Operation, OperationGroup,
+};
 
 /// An operation at its place in the document.
 pub struct Documented {

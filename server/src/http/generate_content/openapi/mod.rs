@@ -4,7 +4,7 @@ mod part;
 mod request;
 mod response;
 #[cfg(test)]
-mod samples;
+pub mod samples;
 mod tool;
 
 use serde_json::{Value, json};
@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 use crate::http::openapi::schema::{any_of, text, word};
 use crate::http::wire::proto;
 
-pub use request::{COUNT, GENERATE};
-pub use response::{COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE};
+pub use part::GENERATE_CONTENT;
+pub use request::{COUNT, GENERATE, VERTEX_GENERATE};
+pub use response::{
+    COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE, VERTEX_COUNT_TOKENS_RESPONSE,
+    VERTEX_GENERATE_CONTENT_RESPONSE,
+};
 
 /// An enum value: one of its names, or any number.
 fn enumeration(words: proto::Enum, others: &[&str]) -> Value {

@@ -16,6 +16,8 @@ use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, any_object, any_of, flag, list, only, request,
 };
+#[cfg(test)]
+use crate::http::vertex::Dialect;
 use crate::http::wire::proto;
 
 pub static GENERATE: RequestBody = RequestBody {
@@ -23,8 +25,11 @@ pub static GENERATE: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: samples::instructions,
-        refused: || samples::refused(""),
-        ..BodyReader::new(|body| reader::generate("m", body, false).map(drop), samples::generate)
+        refused: || samples::refused("", reader::OF_VERTEX),
+        ..BodyReader::new(
+            |body| reader::generate("m", body, false, &Dialect::Gemini).map(drop),
+            samples::generate,
+        )
     },
 };
 
@@ -33,16 +38,49 @@ pub static COUNT: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
-        refused: || samples::refused("generateContentRequest."),
-        ..BodyReader::new(|body| reader::count("m", body).map(drop), samples::count)
+        refused: || samples::refused("generateContentRequest.", reader::OF_VERTEX),
+        ..BodyReader::new(
+            |body| reader::count("m", body, &Dialect::Gemini).map(drop),
+            samples::count,
+        )
     },
 };
 
+pub static VERTEX_GENERATE: RequestBody = RequestBody {
+    schema: &VERTEX_GENERATE_CONTENT_REQUEST,
+    #[cfg(test)]
+    reader: BodyReader {
+        rejected: samples::instructions,
+        refused: || samples::refused("", &[]),
+        ..BodyReader::new(
+            |body| reader::generate("m", body, false, &vertex()).map(drop),
+            samples::vertex,
+        )
+    },
+};
+
+#[cfg(test)]
+fn vertex() -> Dialect {
+    Dialect::Vertex(Default::default())
+}
+
+static VERTEX_GENERATE_CONTENT_REQUEST: Schema =
+    Schema::new("VertexGenerateContentRequest", vertex_generate);
 static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", generate);
 static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
 static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
 
 fn generate(schemas: &ComponentSchemas) -> Value {
+    request(&["contents"], generate_fields(schemas))
+}
+
+fn vertex_generate(schemas: &ComponentSchemas) -> Value {
+    let mut fields = generate_fields(schemas);
+    fields["modelArmorConfig"] = any_object("Accepted and ignored: no prompt is checked.");
+    request(&["contents"], fields)
+}
+
+fn generate_fields(schemas: &ComponentSchemas) -> Value {
     let safety = request(
         &["category", "threshold"],
         json!({
@@ -51,7 +89,7 @@ fn generate(schemas: &ComponentSchemas) -> Value {
             "method": {"type": "string"},
         }),
     );
-    let fields = json!({
+    json!({
         "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
         "systemInstruction": schemas.named(&GENERATE_CONTENT),
         "tools": any_of(&[schemas.named(&GENERATE_TOOL), list(schemas.named(&GENERATE_TOOL))]),
@@ -62,8 +100,7 @@ fn generate(schemas: &ComponentSchemas) -> Value {
         "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},
         "store": {"type": "boolean"},
-    });
-    request(&["contents"], fields)
+    })
 }
 
 fn count(schemas: &ComponentSchemas) -> Value {

@@ -1,0 +1,6 @@
+//! The dialect of Vertex AI, and embeddings.
+
+mod closed;
+mod dialect;
+mod paths;
+mod token;
