@@ -13,6 +13,7 @@ pub mod child;
 pub mod config;
 pub mod counts;
 pub mod doctor;
+pub mod embedding;
 pub mod engine;
 pub mod exec;
 mod failure;

@@ -1,6 +1,7 @@
 //! Tests of the API through HTTP, one folder per subject.
 
 mod contract;
+mod embeddings;
 mod fake;
 mod gemini;
 mod generate_content;

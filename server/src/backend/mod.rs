@@ -1,6 +1,7 @@
 //! Interface between the engine and a language model. It names no provider.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use crate::embedding::{Embed, Embedded};
 use crate::interaction::{Failure, Found, GenerationConfig, Reason, Step, Usage};
 use crate::parse::json::JsonSize;
 
@@ -31,11 +33,18 @@ pub use context::RequestContext;
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream;
 
+    /// Embeds on the model's own server. `None` leaves it to this one.
+    fn embed(&self, _request: &Arc<Embed>) -> Option<Embedding> {
+        None
+    }
+
     /// Whether the model behind it creates and checks its own thought signatures.
     fn has_own_signatures(&self, _model: &str) -> bool {
         false
     }
 }
+
+pub type Embedding = Pin<Box<dyn Future<Output = Result<Embedded, BackendError>> + Send>>;
 
 pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
 

@@ -1,5 +1,6 @@
 //! The HTTP server: its state, its settings, and the layers around the router.
 
+mod embeddings;
 mod error;
 mod extract;
 #[cfg(test)]

@@ -6,7 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{RecordingSession, RecordingWriter, broke_off};
 use crate::backend::scripted::{ScenarioError, Scripted};
-use crate::backend::{Backend, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
+use crate::backend::{
+    Backend, Embedding, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
+};
+use crate::embedding::Embed;
 
 /// Forwards a model's output and records it.
 #[derive(Debug)]
@@ -28,6 +31,11 @@ impl RecordingBackend {
 }
 
 impl Backend for RecordingBackend {
+    /// Embeddings are not recorded.
+    fn embed(&self, request: &Arc<Embed>) -> Option<Embedding> {
+        self.model.embed(request)
+    }
+
     fn has_own_signatures(&self, model: &str) -> bool {
         self.model.has_own_signatures(model)
     }

@@ -16,6 +16,7 @@ macro_rules! golden_files {
 
 golden_files! {
     count_tokens,
+    embeddings,
     files,
     generate_chat,
     generate_failure,
@@ -32,6 +33,9 @@ golden_files! {
     interaction_resumed,
     interaction_stateless,
     models,
+    vertex_embeddings,
+    vertex_generate,
+    vertex_models,
 }
 
 /// Tests of these check more than a sequence of exchanges: `stream.rs`, `generate.rs`, `files.rs`.

@@ -1,4 +1,4 @@
-//! The dialect of Vertex AI, and embeddings.
+//! The dialect of Vertex AI.
 
 mod closed;
 mod dialect;

@@ -91,17 +91,19 @@ fn id(token: &str) -> String {
 /// The characters of a request that Vertex AI would charge for: those of its texts that are no spaces.
 pub fn billable_characters(request: &Request) -> u64 {
     let of_step = |step: &Step| match step {
-        Step::UserInput(contents) | Step::ModelOutput(contents) => {
-            let texts = contents.iter().filter_map(|content| match content {
-                Content::Text { text, .. } => Some(letters(text)),
-                _ => None,
-            });
-            texts.sum()
-        }
+        Step::UserInput(contents) | Step::ModelOutput(contents) => billable_characters_of(contents),
         _ => 0,
     };
     let instruction = request.system_instruction.as_deref().map_or(0, letters);
     instruction + request.input.iter().map(of_step).sum::<u64>()
+}
+
+pub fn billable_characters_of(contents: &[Content]) -> u64 {
+    let texts = contents.iter().map(|content| match content {
+        Content::Text { text, .. } => letters(text),
+        _ => 0,
+    });
+    texts.sum()
 }
 
 fn letters(text: &str) -> u64 {

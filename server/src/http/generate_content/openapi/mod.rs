@@ -16,7 +16,7 @@ pub use part::GENERATE_CONTENT;
 pub use request::{COUNT, GENERATE, VERTEX_GENERATE};
 pub use response::{
     COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE, VERTEX_COUNT_TOKENS_RESPONSE,
-    VERTEX_GENERATE_CONTENT_RESPONSE,
+    VERTEX_GENERATE_CONTENT_RESPONSE, details,
 };
 
 /// An enum value: one of its names, or any number.
@@ -28,7 +28,7 @@ fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
 }
 
 /// An enum value for which other names are accepted too.
-fn any_name(words: proto::Enum) -> Value {
+pub fn any_name(words: proto::Enum) -> Value {
     let mut name = json!({"type": "string"});
     name["examples"] = words.names().into();
     any_of(&[name, json!({"type": "integer", "format": "int32"})])
@@ -40,7 +40,7 @@ fn float(mut number: Value) -> Value {
     any_of(&[number, text("The number as a string.")])
 }
 
-fn int32(mut number: Value) -> Value {
+pub fn int32(mut number: Value) -> Value {
     number["type"] = "integer".into();
     number["format"] = "int32".into();
     any_of(&[number, text("The number as a string.")])

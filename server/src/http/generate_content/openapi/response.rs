@@ -83,7 +83,7 @@ fn with_counts(mut fields: Value) -> Value {
 }
 
 /// Tokens by modality.
-fn details() -> Value {
+pub fn details() -> Value {
     list(answer(
         &[],
         json!({

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
+use crate::embedding::Family;
 use crate::http::openapi::schema::{self, Schema, list};
 
 /// Google's limits of its models. This server limits the bytes of a request, not its tokens.
 const INPUT_TOKENS: u64 = 1_048_576;
 const OUTPUT_TOKENS: u64 = 65_536;
+/// Of embedding models, whose output is no text.
+const EMBEDDING_OUTPUT_TOKENS: u64 = 1;
 /// Vertex AI's word for the version of a model that has one.
 const VERSION_ID: &str = "default";
 
 pub fn model(name: &str) -> Value {
-    json!({
+    let mut model = json!({
         "name": format!("models/{name}"),
         "version": name,
         "displayName": name,
@@ -20,7 +23,14 @@ pub fn model(name: &str) -> Value {
         "outputTokenLimit": OUTPUT_TOKENS,
         "supportedGenerationMethods": ["generateContent", "countTokens"],
         "thinking": true,
-    })
+    });
+    if let Some(family) = Family::of_model(name) {
+        model["inputTokenLimit"] = family.max_tokens.into();
+        model["outputTokenLimit"] = EMBEDDING_OUTPUT_TOKENS.into();
+        model["supportedGenerationMethods"] = json!(["embedContent", "countTokens"]);
+        model["thinking"] = false.into();
+    }
+    model
 }
 
 /// In the dialect of Vertex AI.

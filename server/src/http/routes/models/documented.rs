@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use super::description::{LISTED, MODEL, PROJECT_MODELS, PUBLISHER_MODEL, PUBLISHER_MODELS, TUNED};
 use super::{call, change, get, list, list_tuned};
+use crate::http::embeddings::openapi::{
+    BATCH, EMBED, EMBEDDED, EMBEDDED_BATCH, PREDICT, PREDICTED, VERTEX_BATCH, VERTEX_EMBED,
+    VERTEX_EMBEDDED, VERTEX_EMBEDDED_BATCH,
+};
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::generate_content::openapi::{
     COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
@@ -17,13 +21,11 @@ use crate::http::route::Route;
 use crate::http::routes::vertex::Place;
 use crate::http::vertex::tokens::{COMPUTE, COMPUTE_TOKENS_RESPONSE};
 
+const FOR_TUNED: &str = "For tuned models, which do not exist here: 404";
+
 pub fn routes() -> Vec<Route> {
     let new = |id, summary| Operation::new(id, MODELS, summary).with([version()]);
-    let tuned = |id| {
-        new(id, "For tuned models, which do not exist here: 404")
-            .at("/models/{model}")
-            .with([name()])
-    };
+    let tuned = |id| new(id, FOR_TUNED).at("/models/{model}").with([name()]);
     let methods = methods(&GEMINI, "/models/{model}", |id, summary| new(id, summary));
     vec![
         Route::get(
@@ -60,6 +62,10 @@ struct MethodTypes {
     generated: &'static Schema,
     count: &'static RequestBody,
     counted: &'static Schema,
+    embed: &'static RequestBody,
+    embedded: &'static Schema,
+    batch: &'static RequestBody,
+    embedded_batch: &'static Schema,
 }
 
 static GEMINI: MethodTypes = MethodTypes {
@@ -67,12 +73,20 @@ static GEMINI: MethodTypes = MethodTypes {
     generated: &GENERATE_CONTENT_RESPONSE,
     count: &COUNT,
     counted: &COUNT_TOKENS_RESPONSE,
+    embed: &EMBED,
+    embedded: &EMBEDDED,
+    batch: &BATCH,
+    embedded_batch: &EMBEDDED_BATCH,
 };
 static VERTEX: MethodTypes = MethodTypes {
     generate: &VERTEX_GENERATE,
     generated: &VERTEX_GENERATE_CONTENT_RESPONSE,
     count: &VERTEX_GENERATE,
     counted: &VERTEX_COUNT_TOKENS_RESPONSE,
+    embed: &VERTEX_EMBED,
+    embedded: &VERTEX_EMBEDDED,
+    batch: &VERTEX_BATCH,
+    embedded_batch: &VERTEX_EMBEDDED_BATCH,
 };
 
 fn name() -> Value {
@@ -115,6 +129,16 @@ fn methods(
             .with([name()])
             .takes(types.count)
             .answers(types.counted),
+        new("embedContent", "Returns the embedding of a content")
+            .at(at("embedContent"))
+            .with([name()])
+            .takes(types.embed)
+            .answers(types.embedded),
+        new("batchEmbedContents", "Returns the embeddings of up to 100 contents")
+            .at(at("batchEmbedContents"))
+            .with([name()])
+            .takes(types.batch)
+            .answers(types.embedded_batch),
     ]
 }
 
@@ -133,6 +157,13 @@ pub fn vertex_operations(place: &Place) -> Vec<(&'static str, Operation)> {
                 .takes(&COMPUTE)
                 .answers(&COMPUTE_TOKENS_RESPONSE),
         );
+        posts.push(
+            new("predict", "Returns the embeddings of up to 250 texts")
+                .at(format!("{model}:predict"))
+                .with([name()])
+                .takes(&PREDICT)
+                .answers(&PREDICTED),
+        );
         found.extend(posts.into_iter().map(|operation| ("post", operation)));
     }
     if place.lists_publishers() {
@@ -140,6 +171,11 @@ pub fn vertex_operations(place: &Place) -> Vec<(&'static str, Operation)> {
         let model = new("getPublisherModel", "A model").at("/models/{model}").with([name()]);
         found.push(("get", listed.at("/models").with(page()).answers(&PUBLISHER_MODELS)));
         found.push(("get", model.answers(&PUBLISHER_MODEL)));
+        for (method, id) in [("patch", "changePublisherModel"), ("delete", "deletePublisherModel")]
+        {
+            let tuned = new(id, FOR_TUNED).at("/models/{model}").with([name()]);
+            found.push((method, tuned));
+        }
     }
     if place.lists_tuned() {
         let listed = new("listProjectModels", "Returns an empty list: tuning is not supported");

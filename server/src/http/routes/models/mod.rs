@@ -2,6 +2,7 @@
 
 mod description;
 mod documented;
+mod embed;
 mod generate;
 mod tokens;
 
@@ -27,6 +28,7 @@ use crate::namespace::Namespace;
 use crate::store::Owner;
 
 use description::{model, publisher_model};
+use embed::EmbedMethod;
 use generate::Delivery;
 
 pub use documented::{routes, vertex_operations};
@@ -41,6 +43,7 @@ enum Method {
     CountTokens,
     /// Of Vertex AI alone.
     ComputeTokens,
+    Embed(EmbedMethod),
 }
 
 impl Method {
@@ -50,6 +53,9 @@ impl Method {
             "streamGenerateContent" => Method::Generate(Delivery::Stream),
             "countTokens" => Method::CountTokens,
             "computeTokens" if dialect.is_vertex() => Method::ComputeTokens,
+            "embedContent" => Method::Embed(EmbedMethod::Single),
+            "batchEmbedContents" => Method::Embed(EmbedMethod::Batch),
+            "predict" if dialect.is_vertex() => Method::Embed(EmbedMethod::Predict),
             _ => return None,
         })
     }
@@ -155,6 +161,7 @@ pub async fn call(
         Method::Generate(delivery) => generate::generate(call, delivery, body).await,
         Method::CountTokens => tokens::count(call, body).await,
         Method::ComputeTokens => tokens::compute(call, body).await,
+        Method::Embed(method) => embed::embed(call, method, body).await,
     }
 }
 
@@ -170,11 +177,12 @@ fn needs_post(name: &str, dialect: &Dialect) -> Result<(), ApiError> {
     }
 }
 
-/// Messages of the real services.
 fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
-    if app.catalog.has(name) {
-        return Ok(());
-    }
+    if app.catalog.has(name) { Ok(()) } else { Err(not_found(dialect, name, method)) }
+}
+
+/// The model is not there, or does not have this method. The messages are of the real services.
+fn not_found(dialect: &Dialect, name: &str, method: &str) -> ApiError {
     let why = match dialect {
         Dialect::Gemini => format!(
             "models/{name} is not found, or is not supported for {method}. Call \
@@ -193,7 +201,7 @@ fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), A
             )
         }
     };
-    Err(ApiError::new(Code::NotFound, why))
+    ApiError::new(Code::NotFound, why)
 }
 
 fn publisher_of(scope: &VertexScope) -> &str {
