@@ -46,6 +46,13 @@ pub struct EmbeddedContent {
 }
 
 impl Engine {
+    /// Whether the model has embeddings.
+    pub fn embeds(&self, model: &str) -> bool {
+        // Nothing is sent before the future is polled.
+        let nothing = Arc::new(Embed { model: model.to_owned(), inputs: Vec::new() });
+        Family::of_model(model).is_some() || self.backend.embed(&nothing).is_some()
+    }
+
     pub async fn embed(&self, request: EmbedRequest) -> Result<Vec<EmbeddedContent>, EngineError> {
         let EmbedRequest { model, contents, owner } = request;
         let (mut inputs, mut counts, mut excesses) = (Vec::new(), Vec::new(), Vec::new());

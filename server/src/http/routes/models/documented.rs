@@ -26,7 +26,7 @@ const FOR_TUNED: &str = "For tuned models, which do not exist here: 404";
 pub fn routes() -> Vec<Route> {
     let new = |id, summary| Operation::new(id, MODELS, summary).with([version()]);
     let tuned = |id| new(id, FOR_TUNED).at("/models/{model}").with([name()]);
-    let methods = methods(&GEMINI, "/models/{model}", |id, summary| new(id, summary));
+    let methods = methods(&GEMINI, "/models/{model}", new);
     vec![
         Route::get(
             "/models",
@@ -148,7 +148,7 @@ pub fn vertex_operations(place: &Place) -> Vec<(&'static str, Operation)> {
     let mut found = Vec::new();
     if place.has_models() {
         let model = "/models/{model}";
-        let mut posts = methods(&VERTEX, model, |id, summary| new(id, summary));
+        let mut posts = methods(&VERTEX, model, new);
         posts.push(
             new("computeTokens", "Splits contents into tokens")
                 .about("The tokens are this server's: four letters each.")

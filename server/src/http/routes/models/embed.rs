@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{ModelCall, not_found};
 use crate::embedding::Family;
-use crate::engine::{EmbedContent, EmbedRequest, EngineError};
+use crate::engine::{EmbedContent, EmbedRequest};
 use crate::http::embeddings::answer::{self, EmbedUsage};
 use crate::http::embeddings::request;
 use crate::http::error::{ApiError, invalid_payload};
@@ -39,6 +39,9 @@ pub async fn embed(
     body: Value,
 ) -> Result<Response, ApiError> {
     let ModelCall { app, owner, dialect, model, .. } = call;
+    if !app.engine.embeds(&model) {
+        return Err(not_found(&dialect, &model, method.name()));
+    }
     let service = dialect.clone();
     let read = aside(body, move |body| match method {
         EmbedMethod::Single => request::single(body, &service).map(|content| vec![content]),
@@ -49,10 +52,7 @@ pub async fn embed(
     let characters = contents.iter().map(|content| billable_characters_of(&content.parts)).sum();
     let budget = app.sandbox.budget().of(&owner);
     let request = EmbedRequest { model: model.clone(), contents, owner };
-    let vectors = app.engine.embed(request).await.map_err(|error| match error {
-        EngineError::NoEmbeddings(_) => not_found(&dialect, &model, method.name()),
-        error => error.into(),
-    })?;
+    let vectors = app.engine.embed(request).await?;
     pieces::answer(&budget, || {
         let usage = usage_form(&dialect, &model);
         let json = match (method, &vectors[..]) {
