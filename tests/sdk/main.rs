@@ -49,10 +49,11 @@ fn googles_sdks_find_the_server_in_the_mode_of_vertex_ai() {
 #[test]
 fn other_clients_run_the_code_of_their_page() {
     let data = tempfile::tempdir().expect("the temporary folder can be created");
-    let server = Program::start(data.path(), &["--scenarios", SCENARIOS]);
+    let server = Program::start(data.path(), &["--scenarios", SCENARIOS, "--fake-credentials"]);
 
     let passed = Command::new(Path::new(CLIENTS).join("run"))
         .arg(server.url())
+        .env("GOOGLE_APPLICATION_CREDENTIALS", data.path().join("google-credentials.json"))
         .status()
         .expect("the script is there");
 

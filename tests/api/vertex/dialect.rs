@@ -40,13 +40,15 @@ async fn streamed(server: &Client, path: &str, request: &Value) -> (Vec<Value>, 
 #[tokio::test]
 async fn an_answer_has_the_fields_of_vertex() {
     let server = TestServer::start(SCENARIOS).await;
-    for (tier, traffic) in
-        [("standard", "ON_DEMAND"), ("flex", "ON_DEMAND_FLEX"), ("priority", "ON_DEMAND_PRIORITY")]
-    {
-        let mut request = question();
-        request["serviceTier"] = tier.into();
-        let Reply { status, body, .. } =
-            server.post(&format!("{MODEL}:generateContent"), &request).await;
+    for (header, word, traffic) in [
+        ("x-server-timeout", "20", "ON_DEMAND"),
+        ("x-vertex-ai-llm-shared-request-type", "flex", "ON_DEMAND_FLEX"),
+        ("x-vertex-ai-llm-shared-request-type", "priority", "ON_DEMAND_PRIORITY"),
+        ("x-vertex-ai-llm-request-type", "dedicated", "PROVISIONED_THROUGHPUT"),
+    ] {
+        let path = format!("{MODEL}:generateContent");
+        let request = server.request("POST", &path).header(header, word).json(&question());
+        let Reply { status, body, .. } = Reply::to(request).await;
         assert_eq!(status, 200, "{body}");
         let used = &body["usageMetadata"];
         assert_eq!((&used["trafficType"], used.get("serviceTier")), (&json!(traffic), None));
@@ -55,6 +57,23 @@ async fn an_answer_has_the_fields_of_vertex() {
         let time = body["createTime"].as_str().expect("it is text");
         assert_eq!((time.len(), &time[19..20], &time[26..]), (27, ".", "Z"), "{time}");
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    }
+}
+
+#[tokio::test]
+async fn fields_that_vertex_does_not_have_are_refused() {
+    let server = TestServer::start(SCENARIOS).await;
+    for (field, value, wanted) in [
+        ("serviceTier", json!("flex"), "Unknown name \"serviceTier\""),
+        ("tools", json!([{}, {"codeExecution": {}}]), "a tool must not be empty"),
+    ] {
+        let mut request = question();
+        request[field] = value;
+        let reply = server.post(&format!("{MODEL}:generateContent"), &request).await;
+        assert_eq!(reply.status, 400, "{field}: {}", reply.body);
+        assert!(reply.message().contains(wanted), "{}", reply.message());
+        let reply = server.post("/v1beta/models/gemini-3.8-flash:generateContent", &request).await;
+        assert_eq!(reply.status, 200, "the Gemini API accepts {field}: {}", reply.body);
     }
 }
 

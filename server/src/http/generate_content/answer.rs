@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::encode;
 use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
+use crate::http::vertex::Traffic;
 use crate::http::wire::proto;
 use crate::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Usage,
@@ -30,6 +31,7 @@ pub struct VertexAnswer {
     pub created: Timestamp,
     /// Whether the request offered a search, whose metadata the answer has even if it is empty.
     pub offers_search: bool,
+    pub traffic: Traffic,
 }
 
 /// How an answer ended.

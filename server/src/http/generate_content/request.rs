@@ -74,6 +74,10 @@ fn read(
     dialect: &Dialect,
 ) -> Result<Generate, WireError> {
     if dialect.is_vertex() {
+        // Headers select the kind of traffic there.
+        if fields.has("serviceTier") {
+            return Err(WireError::Unknown(fields.path_of("serviceTier")));
+        }
         // No prompt is checked.
         OF_VERTEX.iter().try_for_each(|(name, _)| fields.object(name).map(drop))?;
     }

@@ -1,6 +1,6 @@
 //! `tools` and `toolConfig`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::content::one_or_many;
 use super::schema::json_schema;
@@ -42,7 +42,7 @@ pub fn offer(
     config: Option<Node>,
     dialect: &Dialect,
 ) -> Result<OfferedTools, WireError> {
-    let tools = tools.map(read).transpose()?.unwrap_or_default();
+    let tools = tools.map(|node| read(node, dialect)).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();
     // Vertex AI searches beside functions without the flag.
     let built_in = tools.code_execution || tools.google_search && !dialect.is_vertex();
@@ -52,9 +52,13 @@ pub fn offer(
     Ok(OfferedTools { tools, choice: config.choice })
 }
 
-fn read(node: Node) -> Result<Tools, WireError> {
+fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
     let mut tools = Tools::default();
     for node in one_or_many(node)? {
+        let is_empty = node.value().as_object().is_some_and(Map::is_empty);
+        if is_empty && dialect.is_vertex() {
+            return Err(node.wrong("a tool must not be empty"));
+        }
         let mut fields = node.object()?.camel()?;
         if let Some(absent) = ABSENT.iter().find(|name| fields.has(name)) {
             let why = format!("the tool '{absent}' is not supported by this server");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::About;
-use crate::interaction::{ServiceTier, Tokens, Usage};
+use crate::interaction::{Tokens, Usage};
 
 /// The usage of a complete answer. Like the real service, omits counts of zero.
 pub fn usage(about: &About, usage: &Usage) -> Value {
@@ -19,8 +19,8 @@ pub fn usage(about: &About, usage: &Usage) -> Value {
 /// The usage up to a chunk of a stream. The Gemini API reports tool use only at the end, so the total
 /// excludes it until then. Vertex AI reports all counts only at the end.
 pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
-    if about.vertex.is_some() {
-        return json!({"trafficType": traffic(about.tier)});
+    if let Some(vertex) = about.vertex {
+        return json!({"trafficType": vertex.traffic.as_str()});
     }
     counts(about, usage)
 }
@@ -41,19 +41,10 @@ fn counts(about: &About, usage: &Usage) -> Value {
         json["cachedContentTokenCount"] = usage.cached.into();
     }
     match about.vertex {
-        Some(_) => json["trafficType"] = traffic(about.tier).into(),
+        Some(vertex) => json["trafficType"] = vertex.traffic.as_str().into(),
         None => json["serviceTier"] = about.tier.as_str().into(),
     }
     json
-}
-
-/// Vertex AI's word for a service tier.
-fn traffic(tier: ServiceTier) -> &'static str {
-    match tier {
-        ServiceTier::Flex => "ON_DEMAND_FLEX",
-        ServiceTier::Priority => "ON_DEMAND_PRIORITY",
-        ServiceTier::Standard | ServiceTier::Deferred => "ON_DEMAND",
-    }
 }
 
 /// The response of `:countTokens`.

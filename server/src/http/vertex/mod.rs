@@ -11,6 +11,7 @@
 
 mod path;
 pub mod tokens;
+mod traffic;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 
 pub use path::{VertexScope, model_name};
+pub use traffic::Traffic;
 
 /// A version that only Vertex AI has.
 pub const VERSION: &str = "v1beta1";
@@ -42,7 +44,10 @@ impl Dialect {
 pub fn enter(request: &mut Request) -> Dialect {
     let Some(found) = path::rewritten(request.uri().path()) else { return Dialect::Gemini };
     let dialect = match found.scope {
-        Some(scope) => Dialect::Vertex(Arc::new(scope)),
+        Some(scope) => {
+            let traffic = Traffic::of(request.headers());
+            Dialect::Vertex(Arc::new(VertexScope { traffic, ..scope }))
+        }
         None => Dialect::Gemini,
     };
     if let Some(uri) = with_path(request.uri(), &found.path) {

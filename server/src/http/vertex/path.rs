@@ -1,6 +1,6 @@
 //! Reads the paths of Vertex AI and of Firebase.
 
-use super::VERSION;
+use super::{Traffic, VERSION};
 
 /// The version that serves requests for [`VERSION`].
 const SERVED_AS: &str = "v1beta";
@@ -21,12 +21,14 @@ const BELOW_LOCATION: [&str; 8] = [
     "publishers",
 ];
 
-/// What a path of Vertex AI names beside its resource. Any name is accepted, and none is required.
+/// What a request of Vertex AI names beside its resource. Any name is accepted, and none is required.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VertexScope {
     pub project: Option<String>,
     pub location: Option<String>,
     pub publisher: Option<String>,
+    /// From the headers.
+    pub traffic: Traffic,
 }
 
 /// A path of the Gemini API.
@@ -100,7 +102,12 @@ mod tests {
 
     fn scope(project: &str, location: &str, publisher: &str) -> VertexScope {
         let name = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
-        VertexScope { project: name(project), location: name(location), publisher: name(publisher) }
+        VertexScope {
+            project: name(project),
+            location: name(location),
+            publisher: name(publisher),
+            ..VertexScope::default()
+        }
     }
 
     #[test]

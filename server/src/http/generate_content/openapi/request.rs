@@ -51,7 +51,7 @@ pub static VERTEX_GENERATE: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: samples::instructions,
-        refused: || samples::refused("", &[]),
+        refused: || samples::refused("", &[("serviceTier", "")]),
         ..BodyReader::new(
             |body| reader::generate("m", body, false, &vertex()).map(drop),
             samples::vertex,
@@ -77,6 +77,7 @@ fn generate(schemas: &ComponentSchemas) -> Value {
 fn vertex_generate(schemas: &ComponentSchemas) -> Value {
     let mut fields = generate_fields(schemas);
     fields["modelArmorConfig"] = any_object("Accepted and ignored: no prompt is checked.");
+    fields.as_object_mut().map(|fields| fields.remove("serviceTier"));
     request(&["contents"], fields)
 }
 

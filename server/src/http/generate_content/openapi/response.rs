@@ -6,6 +6,7 @@ use strum::VariantNames as _;
 use crate::http::openapi::schema::{
     Schema, answer, any_of, base64, count, list, only, or_number, text, time, word,
 };
+use crate::http::vertex::Traffic;
 use crate::interaction::ServiceTier;
 
 pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", |_| {
@@ -19,9 +20,9 @@ pub static COUNT_TOKENS_RESPONSE: Schema =
 /// In the dialect of Vertex AI.
 pub static VERTEX_GENERATE_CONTENT_RESPONSE: Schema =
     Schema::new("VertexGenerateContentResponse", |_| {
-        let traffic = ["ON_DEMAND", "ON_DEMAND_FLEX", "ON_DEMAND_PRIORITY"];
-        let usage = with_counts(json!({"trafficType": word(&traffic)}));
-        let until_the_end = answer(&[], json!({"trafficType": word(&traffic)}));
+        let traffic = || json!({"trafficType": word(Traffic::VARIANTS)});
+        let usage = with_counts(traffic());
+        let until_the_end = answer(&[], traffic());
         let mut response = response(candidate(), any_of(&[usage, until_the_end]));
         response["properties"]["createTime"] = time("When the model began to answer.");
         response

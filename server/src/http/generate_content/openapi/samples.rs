@@ -56,6 +56,9 @@ pub fn generate() -> Vec<Value> {
 pub fn vertex() -> Vec<Value> {
     let mut samples = generate();
     samples[0]["modelArmorConfig"] = json!({});
+    for sample in &mut samples {
+        sample.as_object_mut().expect("it is one").remove("serviceTier");
+    }
     samples
 }
 

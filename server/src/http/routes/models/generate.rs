@@ -17,6 +17,7 @@ use crate::http::generate_content::stream::{Framing, stream};
 use crate::http::generate_content::usage::usage;
 use crate::http::middleware::quirk::{Api, ListStream, Wanted};
 use crate::http::response::pieces;
+use crate::http::vertex::Dialect;
 
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,12 @@ pub async fn generate(
     let offers_search = request.tools.offered.iter().any(|tool| tool == "google_search");
     let running = app.engine.start_in(&namespace, request).await?;
     let created = running.log().created();
-    let vertex = dialect.is_vertex().then_some(VertexAnswer { created, offers_search });
+    let vertex = match &dialect {
+        Dialect::Gemini => None,
+        Dialect::Vertex(scope) => {
+            Some(VertexAnswer { created, offers_search, traffic: scope.traffic })
+        }
+    };
     let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
     let about = About { model, id, tier, enum_numbers, vertex };
     let wanted = Wanted(running.wanted());
