@@ -17,7 +17,6 @@ pub mod embedding;
 pub mod engine;
 pub mod exec;
 mod failure;
-pub mod fake_credentials;
 mod http;
 mod ids;
 pub mod interaction;
@@ -55,7 +54,7 @@ use sandbox::{Sandbox, SandboxError};
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
+pub use http::{ANY_TOKEN, AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
 /// How long clients may take to receive their responses after the last interaction has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -26,8 +26,7 @@ use server::config::{
 };
 use server::doctor::{self, client};
 use server::engine;
-use server::exec::{self, ServerAccess, Signals};
-use server::fake_credentials;
+use server::exec::{self, ServerAccess, Signals, credentials};
 use server::listen::{ListenError, Listeners};
 use server::recording::RecordingBackend;
 use server::recording::RecordingWriter;
@@ -36,7 +35,7 @@ use server::scratch::Scratch;
 use server::search::{Folder, Search, SearchError, Searxng};
 use server::store::Store;
 use server::verify::{Changes, Verifier};
-use server::{AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use server::{ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
 use tokio::sync::oneshot;
 
 use cli::banner;
@@ -357,7 +356,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
 
 /// A key that the server accepts.
 fn some_key(config: &Config) -> &str {
-    config.api_keys.first().map_or(fake_credentials::ANY_TOKEN, |key| key.expose_secret())
+    config.api_keys.first().map_or(ANY_TOKEN, |key| key.expose_secret())
 }
 
 fn records(config: &Config) -> bool {
@@ -393,9 +392,7 @@ impl Assembled {
         };
         let store = Store::open(&folder).await?;
         let credentials = (config.given.fake_credentials == Some(true))
-            .then(|| {
-                fake_credentials::write(&folder, &banner::reachable(&urls[0]), some_key(config))
-            })
+            .then(|| credentials::write(&folder, &banner::reachable(&urls[0]), some_key(config)))
             .transpose()
             .context("could not write credentials file")?;
         // Last, so that an invalid configuration does not start a warden only to kill it.

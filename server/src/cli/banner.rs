@@ -70,7 +70,7 @@ impl Banner<'_> {
             let _ = writeln!(lines, "  {name:<10} {value}");
         }
         if let Some(credentials) = self.credentials {
-            let _ = writeln!(lines, "  {:<10} {}", "credentials", absolute(credentials));
+            let _ = writeln!(lines, "  {:<10} {}", "vertex", absolute(credentials));
         }
         let key = if self.config.api_keys.is_empty() { "anything" } else { "KEY" };
         let _ = writeln!(

@@ -46,6 +46,7 @@ pub use middleware::faults::Faults;
 pub use middleware::guard::{Hosts, NotAHost};
 pub use middleware::request_log::InFlight;
 pub use routes::model_catalog::ModelCatalog;
+pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
 
 /// All versions are the same API; the client's age decides which one it calls.

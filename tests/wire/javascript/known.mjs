@@ -16,6 +16,7 @@ const UNDECLARED = [
   ['serviceTier', 'usageMetadata'], // recorded from the real service
   ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it
   ['promptTokensDetails', 'CountTokensResponse'], // documented, and dropped by the SDK
+  ['totalBillableCharacters', 'CountTokensResponse'], // of Vertex AI: recorded, and dropped by the SDK
 ];
 
 // Reasons to stop that google-genai knows for Python, and @google/genai does not.
@@ -28,7 +29,11 @@ function typeOf({ kind, path, status, body }) {
   if (/\/interactions(\/|$)/.test(path)) return 'object' in body && 'Interactions.Interaction';
   if (path.endsWith(':generateContent')) return 'GenerateContentResponse';
   if (path.endsWith(':countTokens')) return 'CountTokensResponse';
-  if (/\/models\/[^/]+$/.test(path)) return 'Model';
+  if (path.endsWith(':computeTokens')) return 'ComputeTokensResponse';
+  if (path.endsWith(':batchEmbedContents')) return 'EmbedContentResponse';
+  // The SDK converts these before it types them.
+  if (/:(embedContent|predict)$/.test(path) || path.includes('/publishers/')) return null;
+  if (/\/models\/[^/]+$/.test(path)) return 'models' in body ? null : 'Model';
   if (/\/models$/.test(path)) return 'ListModelsResponse';
   if (/^\/upload\//.test(path)) return 'file' in body && '{ file: File }';
   if (/^\/v1[a-z]*\/files$/.test(path)) return 'ListFilesResponse';
@@ -65,7 +70,7 @@ function without(value, place) {
 
 const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
 const counts = {};
-let program = `import type { CountTokensResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
+let program = `import type { ComputeTokensResponse, CountTokensResponse, EmbedContentResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
   ListModelsResponse, Model } from '@google/genai';
 // Members that are present must be known; missing ones are not checked.
 type Loose<T> =

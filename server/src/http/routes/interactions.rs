@@ -24,7 +24,7 @@ use crate::http::openapi::{INTERACTIONS, Operation, RequestBody};
 use crate::http::response::json::Json;
 use crate::http::response::{pieces, sse};
 use crate::http::route::Route;
-use crate::http::routes::vertex::Place;
+use crate::http::routes::vertex::VertexPlace;
 use crate::http::vertex::Dialect;
 use crate::http::wire::interaction::{Interaction, Show};
 use crate::http::wire::openapi::{CREATE, INTERACTION, INTERACTION_EVENT, VERTEX_CREATE};
@@ -48,7 +48,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// The operations of a place of Vertex AI, each with its method.
-pub fn vertex_operations(place: &Place) -> Vec<(&'static str, Operation)> {
+pub fn vertex_operations(place: &VertexPlace) -> Vec<(&'static str, Operation)> {
     if !place.has_interactions() {
         return Vec::new();
     }

@@ -12,7 +12,7 @@ mod journal;
 pub mod model_catalog;
 mod models;
 mod scenarios;
-mod token;
+pub mod token;
 pub mod upload;
 mod vertex;
 

@@ -13,7 +13,7 @@ const ABOUT: &str = "As in the Gemini API, in the dialect of Vertex AI. Any proj
      accepted.";
 
 /// A prefix of paths.
-pub struct Place {
+pub struct VertexPlace {
     prefix: &'static str,
     /// Parts of the prefix that a client chooses.
     parameters: &'static [&'static str],
@@ -34,26 +34,26 @@ enum Resources {
 }
 
 /// With a project, and without one for clients that send an API key.
-static PLACES: [Place; 4] = [
-    Place {
+static PLACES: [VertexPlace; 4] = [
+    VertexPlace {
         prefix: "/{version}/projects/{project}/locations/{location}/publishers/{publisher}",
         parameters: &["project", "location", "publisher"],
         suffix: "OfProject",
         resources: Resources::Models,
     },
-    Place {
+    VertexPlace {
         prefix: "/{version}/publishers/{publisher}",
         parameters: &["publisher"],
         suffix: "OfPublisher",
         resources: Resources::Publisher,
     },
-    Place {
+    VertexPlace {
         prefix: "/{version}/projects/{project}/locations/{location}",
         parameters: &["project", "location"],
         suffix: "OfProject",
         resources: Resources::Project,
     },
-    Place {
+    VertexPlace {
         prefix: "/v1beta1",
         parameters: &[],
         suffix: "OfVertex",
@@ -61,7 +61,7 @@ static PLACES: [Place; 4] = [
     },
 ];
 
-impl Place {
+impl VertexPlace {
     pub fn has_models(&self) -> bool {
         matches!(self.resources, Resources::Models | Resources::Publisher)
     }
@@ -96,7 +96,7 @@ impl Place {
 
 /// The operations of all places.
 pub fn documented() -> Vec<Documented> {
-    let of_place = |place: &'static Place| {
+    let of_place = |place: &'static VertexPlace| {
         let operations = models::vertex_operations(place).into_iter();
         operations.chain(interactions::vertex_operations(place)).map(|(method, operation)| {
             let path = format!("{}{}", place.prefix, operation.path.as_deref().unwrap_or_default());

@@ -18,7 +18,7 @@ use crate::http::openapi::parameter::{in_path, in_query, namespace, page, versio
 use crate::http::openapi::schema::{Schema, any_of, list as list_of, text, word};
 use crate::http::openapi::{JSON, MODELS, Operation, RequestBody};
 use crate::http::route::Route;
-use crate::http::routes::vertex::Place;
+use crate::http::routes::vertex::VertexPlace;
 use crate::http::vertex::tokens::{COMPUTE, COMPUTE_TOKENS_RESPONSE};
 
 const FOR_TUNED: &str = "For tuned models, which do not exist here: 404";
@@ -143,7 +143,7 @@ fn methods(
 }
 
 /// The operations of a place of Vertex AI, each with its method.
-pub fn vertex_operations(place: &Place) -> Vec<(&'static str, Operation)> {
+pub fn vertex_operations(place: &VertexPlace) -> Vec<(&'static str, Operation)> {
     let new = |id: &'static str, summary| place.operation(id, MODELS, summary);
     let mut found = Vec::new();
     if place.has_models() {

@@ -1,6 +1,8 @@
 //! `belljar exec`: runs a command against a temporary server, which Google's SDKs find through
 //! environment variables.
 
+pub mod credentials;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};

@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-/// The access token of clients that bring none.
-pub const ANY_TOKEN: &str = "belljar";
-
 const NAME: &str = "google-credentials.json";
 /// The file has an API key.
 const MODE: u32 = 0o600;
