@@ -5,12 +5,26 @@ LIBRARIES = BELLJAR_LIBRARIES="$$(sandbox-image/install-libraries)"
 
 # Release builds contain no paths of the build machine.
 CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
-run bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=belljar --remap-path-prefix=$(CARGO_FOLDER)/registry/src=crates
+run wheel npm bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=belljar --remap-path-prefix=$(CARGO_FOLDER)/registry/src=crates
 
-.PHONY: run test test-wall test-stack test-model check docs bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
+.PHONY: run wheel npm test test-wall test-stack test-model check docs bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
+# Compiles and installs the libraries at the same time: the one needs processors, the other mostly the network.
 run: # the server on 127.0.0.1:8080, with the example scenarios
-	cargo build --release && export $(LIBRARIES) && exec target/release/belljar serve
+	@mkdir -p target
+	@[ -x target/release/belljar ] || echo "the first time this compiles some 370 crates (about 10 minutes on" \
+		"2 processors) and installs libraries (2.3 GB; their log is target/libraries.log)"
+	@sandbox-image/install-libraries >/dev/null 2>target/libraries.log & installer=$$!; \
+		cargo build --release || { kill $$installer 2>/dev/null; exit 1; }; \
+		wait $$installer || { cat target/libraries.log >&2; exit 1; }; \
+		export $(LIBRARIES) && exec target/release/belljar serve
+
+wheel: # the Python package with all programs, dist/belljar-*.whl
+	cargo build --release --locked && packages/build target/release wheel \
+		&& packages/check dist/belljar-*.whl
+
+npm: # the packages for Node, dist/belljar-*.tgz
+	cargo build --release --locked && packages/build target/release npm
 
 test: # everything: units, HTTP, the sandbox, Google's SDKs
 	cargo build && export $(LIBRARIES) && cargo test --workspace

@@ -1,37 +1,19 @@
 //! Belljar's server: Gemini's API in front of a pluggable model and a sandbox for its code.
 //!
-//! In the order of a request: [`http`] parses it, [`engine`] carries it out with a [`backend`] and
-//! the [`sandbox`], [`store`] keeps its events, and [`http`] sends the response.
+//! In the order of a request: [`http`] parses it, [`engine`] carries it out with one of the [`backends`]
+//! and the [`sandbox_client`], [`store`] keeps its events, and [`http`] sends the response.
 
 #![forbid(unsafe_code)]
 
-pub mod backend;
-mod budget;
+pub mod backends;
 pub mod cause;
-pub mod chaos;
-pub mod child;
 pub mod config;
-pub mod counts;
 pub mod doctor;
 pub mod embedding;
 pub mod engine;
 pub mod exec;
-mod failure;
 mod http;
-mod ids;
-pub mod interaction;
-pub mod journal;
 pub mod listen;
-pub mod namespace;
-mod owner;
-pub mod parse;
-mod places;
-pub mod recording;
-pub mod redaction;
-pub mod sandbox;
-pub mod scratch;
-pub mod search;
-pub mod store;
 pub mod trace;
 pub mod validate;
 pub mod verify;
@@ -47,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use backend::Backend;
-use backend::scripted::AddedScenarios;
+use domain::chaos::fault::Fault;
+use domain::interaction::Limits;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
 use listen::Listeners;
-use sandbox::{Sandbox, SandboxError};
+use sandbox_client::{Sandbox, SandboxError};
+use scenario::AddedScenarios;
 use search::Search;
 use store::{FileLimits, Files, Store};
 
@@ -79,12 +63,12 @@ pub struct Components {
 /// Settings of a server. They have no defaults here.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub limits: interaction::Limits,
+    pub limits: Limits,
     /// Seed of names and times; `None` makes them random.
     pub seed: Option<u64>,
     pub http: HttpConfig,
     /// Faults for all requests.
-    pub faults: Vec<chaos::fault::Fault>,
+    pub faults: Vec<Fault>,
     /// Names of the models that `backend` answers for.
     pub models: ModelCatalog,
     pub files: FileLimits,
@@ -145,11 +129,16 @@ pub async fn run(
         catalog: Arc::new(settings.models),
         fake_credentials: settings.http.fake_credentials,
         files,
+        batches: http::BatchRunner::default(),
         was_ready,
         stopping: stopping.clone(),
         stopped: stopped.clone(),
         in_flight: in_flight.clone(),
     });
+    if let Err(error) = app.batches.resume(&app).await {
+        tracing::error!(%error, "batches not resumed");
+    }
+    let batches = app.clone();
     let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, write_timeout, stopping.clone());
@@ -176,6 +165,8 @@ pub async fn run(
         tokio::time::sleep(grace).await;
         stopped.cancel();
     }));
+    // The next server resumes them. Their interactions end with them.
+    batches.batches.stop().await;
     let (_, drained) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
     if drained.is_err() {
@@ -208,8 +199,14 @@ async fn sweep(store: Store, files: Files, retention: Duration) {
         if let Err(error) = files.sweep(now).await {
             tracing::warn!(error = %error, "could not delete expired files");
         }
+        if let Err(error) = store.cached_contents().sweep(now).await {
+            tracing::warn!(error = %error, "could not delete cached contents");
+        }
         // On underflow nothing is old enough to delete.
         let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
+        if let Err(error) = store.batches().sweep(oldest).await {
+            tracing::warn!(error = %error, "could not delete old batches");
+        }
         match store.expire(oldest).await {
             Ok(0) => {}
             Ok(interactions) => tracing::info!(interactions, "expired interactions deleted"),

@@ -13,14 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backend::Backend;
 use mimalloc::MiMalloc;
 use protocol::Description;
+use recording::RecordingBackend;
+use recording::RecordingWriter;
+use resources::scratch::Scratch;
 use rustix::process::Signal;
+use sandbox_client::libraries::Installation;
+use sandbox_client::{Sandbox, WardenCommand};
+use scenario::{AddedScenarios, BrokenScenarios};
+use search::{Folder, Search, SearchError, Searxng};
 use secrecy::ExposeSecret as _;
-use server::backend::Backend;
-use server::backend::kind::SharedParts;
-use server::backend::router::Router;
-use server::backend::scripted::{self, AddedScenarios, BrokenScenarios};
+use server::backends::kind::SharedParts;
+use server::backends::router::Router;
 use server::config::{
     self, Config, ConfigError, DataDir, Exec, SandboxConfig, SchemaName, SearchConfig, Task,
 };
@@ -28,17 +34,13 @@ use server::doctor::{self, client};
 use server::engine;
 use server::exec::{self, ServerAccess, Signals, credentials};
 use server::listen::{ListenError, Listeners};
-use server::recording::RecordingBackend;
-use server::recording::RecordingWriter;
-use server::sandbox::{Sandbox, WardenCommand};
-use server::scratch::Scratch;
-use server::search::{Folder, Search, SearchError, Searxng};
-use server::store::Store;
 use server::verify::{Changes, Verifier};
 use server::{ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use store::Store;
 use tokio::sync::oneshot;
 
 use cli::banner;
+use cli::install;
 use cli::log;
 use cli::report::{self, Hinted};
 use cli::signals::Stops;
@@ -67,11 +69,11 @@ enum Exit {
 fn main() -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some(engine::CHECK_ARGUMENT) => return engine::check_formats(),
-        Some(scripted::RENDER_ARGUMENT) => return scripted::render_template(),
+        Some(scenario::RENDER_ARGUMENT) => return scenario::render_template(),
         _ => {}
     }
     // The link works after the file was replaced, too.
-    server::child::set_program(PathBuf::from("/proc/self/exe"));
+    resources::child::set_program(PathBuf::from("/proc/self/exe"));
     // Half of the processors: the code that runs needs the others, and a request is fastest if it
     // stays on one thread. At least two, so that one request does not block all others.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -106,7 +108,8 @@ async fn run() -> Exit {
         Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
-        Task::Schema(SchemaName::Scenario) => print(&scripted::SCHEMA),
+        Task::InstallLibraries(installation) => install_libraries(&installation).await,
+        Task::Schema(SchemaName::Scenario) => print(&scenario::SCHEMA),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
             let mut script = Vec::new();
@@ -128,6 +131,20 @@ fn read() -> Result<Task, ConfigError> {
     }
     config::check_variables(std::env::vars_os())?;
     task
+}
+
+/// Installs the libraries and prints their folder.
+async fn install_libraries(installation: &Installation) -> anyhow::Result<Exit> {
+    let mut signals = Signals::catch()?;
+    tokio::select! {
+        installed = install::install(installation) => {
+            print(&format!("{}\n", installed?.display()))
+        }
+        signal = signals.next() => {
+            eprintln!("\nbelljar: stopped; `belljar libraries install` continues");
+            Ok(Exit::Orderly(ExitCode::from(exec::code_of(signal))))
+        }
+    }
 }
 
 /// Prints the manual page of a command.
@@ -163,7 +180,7 @@ fn success(succeeded: bool) -> Exit {
 }
 
 async fn check_sandbox(config: Config) -> anyhow::Result<bool> {
-    let sandbox = sandbox(&config).await;
+    let sandbox = sandbox(&config, None).await;
     let succeeded = doctor::examine(sandbox.as_ref(), &mut std::io::stdout()).await?;
     match sandbox {
         Ok(sandbox) => sandbox.stop().await,
@@ -174,7 +191,7 @@ async fn check_sandbox(config: Config) -> anyhow::Result<bool> {
 
 async fn verify(config: Config, paths: Vec<PathBuf>, changes: Changes) -> anyhow::Result<bool> {
     log::set_up(&config)?;
-    let sandbox = sandbox(&config).await?;
+    let sandbox = sandbox(&config, None).await?;
     sandbox.ready().await?;
     let (limits, secrets) = (config.limits, config.secrets());
     let verifier = Verifier { sandbox: &sandbox, limits, secrets, changes };
@@ -187,17 +204,22 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
     log::set_up(&config)?;
     // Handlers are installed before anything starts, so that no signal is missed.
     let mut stops = Stops::catch()?;
+    if config.given.exit_with_stdin == Some(true) {
+        stops = stops.or_end_of_stdin();
+    }
     let settings = settings(&config)?;
     let parts = tokio::select! {
         parts = Assembled::from(&config) => parts?,
         _ = stops.next() => return Ok(success(true)), // no interaction runs yet
     };
     let urls = parts.urls.clone();
+    let installed = parts.installed.clone();
     let banner = banner::Banner {
         config: &config,
         urls: &urls,
         scenarios: parts.scenarios,
         credentials: parts.credentials.as_deref(),
+        installed: installed.as_deref(),
     };
     let ready = |description: &Description| {
         banner.announce(description);
@@ -209,6 +231,8 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
     };
     let running = server::run(settings, parts.parts, ready, shutdown);
     tokio::pin!(running);
+    let lacks_tensorflow = installed.as_deref().is_some_and(|it| !install::has_tensorflow(it));
+    let _tensorflow = lacks_tensorflow.then(install::tensorflow);
     tokio::select! {
         ended = &mut running => {
             ended?;
@@ -284,7 +308,15 @@ async fn with_server(
 ) -> anyhow::Result<Exit> {
     log::set_up(config)?;
     let settings = settings(config)?;
-    let parts = Assembled::from(config).await?;
+    let mut signals = Signals::catch()?;
+    let parts = tokio::select! {
+        parts = Assembled::from(config) => parts?,
+        // Libraries are perhaps being installed.
+        signal = signals.next() => {
+            return Ok(Exit::Orderly(ExitCode::from(exec::code_of(signal))));
+        }
+    };
+    drop(signals);
     let (is_ready, ready) = oneshot::channel();
     let (end, ended) = oneshot::channel::<()>();
     let acting = async {
@@ -372,6 +404,8 @@ struct Assembled {
     scenarios: usize,
     /// The credentials file, if one was requested.
     credentials: Option<PathBuf>,
+    /// The folder of libraries that were installed for this start.
+    installed: Option<PathBuf>,
     _scratch: Option<Scratch>,
 }
 
@@ -396,9 +430,10 @@ impl Assembled {
             .transpose()
             .context("could not write credentials file")?;
         // Last, so that an invalid configuration does not start a warden only to kill it.
-        let sandbox = Arc::new(sandbox(config).await?);
+        let installed = install::if_missing(config).await?;
+        let sandbox = Arc::new(sandbox(config, installed.as_deref()).await?);
         let parts = Components { listeners, sandbox, backend, search, store, additions };
-        Ok(Assembled { parts, urls, scenarios, credentials, _scratch: scratch })
+        Ok(Assembled { parts, urls, scenarios, installed, credentials, _scratch: scratch })
     }
 }
 
@@ -416,11 +451,13 @@ fn no_listener(error: ListenError) -> Hinted {
     Hinted { text: error.to_string(), hint: hint.to_owned(), source: Some(error.source) }
 }
 
-async fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
+/// `installed` are libraries that the configuration could not find yet.
+async fn sandbox(config: &Config, installed: Option<&Path>) -> anyhow::Result<Sandbox> {
     let least = config.given.min_isolation();
     match &config.sandbox {
         SandboxConfig::Socket(socket) => Ok(Sandbox::at(socket.clone(), least)),
         SandboxConfig::Warden { program, libraries, run, seed } => {
+            let libraries = libraries.as_deref().or(installed).ok_or(ConfigError::NoLibraries)?;
             let mut arguments = vec![
                 "--libraries".to_owned(),
                 libraries.display().to_string(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::journal::{JournalHandle, RequestOutcome};
+use journal::{JournalHandle, RequestOutcome};
 
 tokio::task_local! {
     static CURRENT: Trace;

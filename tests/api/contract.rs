@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use harness::{Reply, TestServer};
 use serde_json::{Value, json};
-use server::backend::gemini::Execution;
-use server::backend::openai::Has;
+use server::backends::gemini::Execution;
+use server::backends::openai::Has;
 
 use crate::fake::{self, Act, Answer, Fake, delta};
 use crate::gemini as googles;

@@ -1,5 +1,8 @@
 //! Tests of the API through HTTP, one folder per subject.
 
+mod batches;
+mod cached_contents;
+mod chat_completions;
 mod contract;
 mod embeddings;
 mod fake;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use protocol::Tier;
 use rustix::process::{Pid, Signal, kill_process};
-use server::sandbox::Sandbox;
+use sandbox_client::Sandbox;
 
 use crate::Place;
 use crate::client::Client;

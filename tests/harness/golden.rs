@@ -4,14 +4,18 @@
 //! files are in `tests/golden`, and each of them describes its format.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::TestServer;
-use super::reply::{Client, Event, Stream};
+use super::reply::{Client, Event, Reply, Stream};
 
 /// The values of a file's placeholders, by name.
 type Names = HashMap<String, Value>;
+
+/// Limit of an operation.
+const DONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Sends the requests of a golden file in order, and compares the answers.
 pub async fn check(file: &str) {
@@ -22,6 +26,9 @@ pub async fn check(file: &str) {
     for (at, exchange) in exchanges.iter().enumerate() {
         let (asked, wanted) = (&exchange["request"], &exchange["answer"]);
         let place = format!("exchange {at}, {} {}", text(&asked["method"]), text(&asked["path"]));
+        if asked["until_done"] == true {
+            until_done(&server, asked, &names, &place).await;
+        }
         let request = request(&server, asked, &names);
         if let Some(events) = wanted.get("events") {
             let found = Stream::of(request).await.rest().await;
@@ -34,12 +41,28 @@ pub async fn check(file: &str) {
             let body = response.text().await.expect("the stream is not cut");
             let found: Vec<Value> = body.split_terminator("\r\n\r\n").map(piece).collect();
             same(&found.into(), pieces, &mut names, &place);
+        } else if let Some(chunks) = wanted.get("chunks") {
+            let body = response.text().await.expect("the stream is not cut");
+            let body = body.strip_suffix("data: [DONE]\n\n").expect("it has its last event");
+            let found: Vec<Value> = body.split_terminator("\n\n").map(piece).collect();
+            same(&found.into(), chunks, &mut names, &place);
         } else if let Some(body) = wanted.get("body") {
             let found = response.bytes().await.expect("the answer is whole");
             let found = serde_json::from_slice(&found).expect("the answer is JSON");
             same(&found, body, &mut names, &place);
         }
     }
+}
+
+/// Sends the request until its answer is that of an operation that has ended.
+async fn until_done(server: &Client, asked: &Value, names: &Names, place: &str) {
+    let sent = async {
+        while Reply::to(request(server, asked, names)).await.body["done"] != true {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(DONE_WITHIN, sent).await;
+    ended.unwrap_or_else(|_| panic!("{place}: the operation has not ended"));
 }
 
 fn request(server: &Client, asked: &Value, names: &Names) -> reqwest::RequestBuilder {

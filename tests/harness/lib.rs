@@ -16,22 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::Backend;
+use domain::chaos::fault::Fault;
+use domain::interaction::Limits;
 use protocol::Tier;
+use sandbox_client::Sandbox;
+use scenario::{AddedScenarios, Scripted};
+use search::Search;
 use serde_json::Value;
-use server::backend::Backend;
-use server::backend::direct::Direct;
-use server::backend::router::Router;
-use server::backend::scripted::{self, AddedScenarios, Scripted};
-use server::chaos::fault::Fault;
+use server::backends::direct::Direct;
+use server::backends::router::Router;
 use server::engine::FetchFrom;
-use server::interaction::Limits;
-use server::sandbox::Sandbox;
-use server::search::Search;
-use server::store::{FileLimits, Store};
 use server::{
     AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, ServeError,
     Settings,
 };
+use store::{FileLimits, Store};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -229,7 +229,7 @@ impl Builder {
                 .expect("the test's addresses are folders"),
             shutdown_grace: Duration::from_secs(10),
         };
-        server::child::set_program(belljar());
+        resources::child::set_program(belljar());
         let additions = Arc::default();
         let sandbox = Sandbox::at(self.socket.unwrap_or_else(warden::socket), Tier::SeccompOnly);
         let parts = Components {
@@ -305,7 +305,7 @@ fn models(
     let scenarios = if yaml.is_empty() {
         Vec::new()
     } else {
-        scripted::parse(Path::new("test.yaml"), yaml).expect("the test's scenarios are right")
+        scenario::parse(Path::new("test.yaml"), yaml).expect("the test's scenarios are right")
     };
     let scripted = Scripted::from_scenarios(scenarios).with_additions(additions);
     routes.push(("direct".into(), Arc::new(Direct)));

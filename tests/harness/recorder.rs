@@ -73,9 +73,16 @@ fn has_enum_numbers(query: &str) -> bool {
     query.contains("enum-encoding")
 }
 
+/// The path as the document has it.
+fn without_namespace(path: &str) -> &str {
+    let Some(rest) = path.strip_prefix("/n/") else { return path };
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
 /// Records an answer if it is the first of its shape. `path` may have a query.
 pub fn record(kind: Kind, method: &str, path: &str, status: u16, body: &Value) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let path = without_namespace(path);
     if has_enum_numbers(query) || LEAVES_OUT.get() || !body.is_object() && !body.is_array() {
         return;
     }

@@ -7,6 +7,8 @@ use protocol::Description;
 use server::config::{Config, DataDir, LogFormat, SandboxConfig, time_text};
 use tracing::Level;
 
+use super::install;
+
 /// Facts that are known once the server is built.
 pub struct Banner<'s> {
     pub config: &'s Config,
@@ -16,6 +18,8 @@ pub struct Banner<'s> {
     pub scenarios: usize,
     /// The credentials file for clients of Vertex AI, if one was requested.
     pub credentials: Option<&'s Path>,
+    /// The folder of libraries that were installed for this start.
+    pub installed: Option<&'s Path>,
 }
 
 impl Banner<'_> {
@@ -51,7 +55,16 @@ impl Banner<'_> {
         };
         let sandbox = match &self.config.sandbox {
             SandboxConfig::Socket(socket) => format!("at {}", socket.display()),
-            SandboxConfig::Warden { run, .. } => format!("runs stop after {}", time_text(*run)),
+            SandboxConfig::Warden { run, libraries, .. } => {
+                let found = libraries.as_deref().or(self.installed);
+                let lacks = found.is_some_and(|folder| !install::has_tensorflow(folder));
+                let note = match (lacks, self.installed) {
+                    (false, _) => "",
+                    (true, Some(_)) => ", without TensorFlow, which is being installed",
+                    (true, None) => ", without TensorFlow: `belljar libraries install` installs it",
+                };
+                format!("runs stop after {}{note}", time_text(*run))
+            }
         };
         let rows = [
             ("address", self.urls.join(", ")),

@@ -8,7 +8,24 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The project's crates. A level without a module applies to them.
-const OURS: [&str; 5] = ["belljar", "server", "belljar_warden", "jail", "protocol"];
+const OURS: [&str; 16] = [
+    "belljar",
+    "server",
+    "backend",
+    "domain",
+    "journal",
+    "parse",
+    "recording",
+    "redaction",
+    "resources",
+    "sandbox_client",
+    "scenario",
+    "search",
+    "store",
+    "belljar_warden",
+    "jail",
+    "protocol",
+];
 /// Other crates that a directive may name without a level.
 const OTHERS: [&str; 10] = [
     "sqlx",
@@ -97,6 +114,16 @@ mod tests {
         ] {
             assert_eq!(directives(text).expect(text), wanted);
             filter(text).expect(text);
+        }
+    }
+
+    #[test]
+    fn every_crate_of_the_server_is_ours() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crates");
+        for folder in std::fs::read_dir(folder).expect("the crates are there") {
+            let name = folder.expect("it is readable").file_name();
+            let name = name.to_string_lossy().replace('-', "_");
+            assert!(OURS.contains(&name.as_str()), "{name}");
         }
     }
 

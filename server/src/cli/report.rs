@@ -1,15 +1,14 @@
 //! Reports a failure of the program with its causes and a hint.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use server::backend::scripted::{BrokenScenarios, ScenarioError};
+use sandbox_client::SandboxError;
+use scenario::{BrokenScenarios, ScenarioError};
 use server::cause;
 use server::config::ConfigError;
-use server::sandbox::SandboxError;
-use server::store::StoreError;
 use server::validate;
+use store::StoreError;
 
 /// A failure with a hint.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ fn text(error: &anyhow::Error) -> String {
 /// The mistakes of each file, as `belljar validate` prints them.
 fn mistakes(broken: &BrokenScenarios) -> Option<String> {
     let ScenarioError::Invalid { .. } = broken.source else { return None };
-    let mut files = server::backend::scripted::files(&broken.folder).ok()?;
+    let mut files = scenario::files(&broken.folder).ok()?;
     files.sort();
     let mut text = format!("belljar: invalid scenarios in {}\n\n", broken.folder.display());
     for file in files {
@@ -108,25 +107,9 @@ fn of_sandbox(error: &SandboxError) -> Option<String> {
     })
 }
 
-/// How to install the libraries. The installer is in the repository, which may not be on this
-/// machine.
+/// How to install the libraries.
 pub fn get_libraries() -> String {
-    let installer = std::env::current_exe().ok().and_then(|program| installer_near(&program));
-    let install = match installer {
-        Some(installer) => format!("run {}", installer.display()),
-        None => "run sandbox-image/install-libraries of Belljar's repository".to_owned(),
-    };
-    format!(
-        "{install} (2.3 GB, once), or pass --libraries DIR for an existing folder, or \
-         --sandbox-socket PATH for a running warden"
-    )
-}
-
-/// Searches the checkout in which the program was built.
-fn installer_near(program: &Path) -> Option<PathBuf> {
-    let mut folders = program.ancestors().skip(1).take(4);
-    folders.find_map(|folder| {
-        let installer = folder.join("sandbox-image/install-libraries");
-        installer.is_file().then_some(installer)
-    })
+    "run `belljar libraries install` (2.3 GB, once), or pass --libraries DIR for an existing folder, or \
+     --sandbox-socket PATH for a running warden"
+        .to_owned()
 }

@@ -11,8 +11,8 @@ use super::Config;
 use super::flags::LogFormat;
 use super::search;
 use crate::listen::ListenAddress;
-use crate::parse::units::{ByteSize, RunTime, TimeSpan};
-use crate::recording::RecordMode;
+use parse::units::{ByteSize, RunTime, TimeSpan};
+use recording::RecordMode;
 
 /// A setting, beside its type and its option.
 #[derive(Debug, Clone, Copy)]

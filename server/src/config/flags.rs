@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::Given;
-use crate::parse::units::TimeSpan;
+use parse::units::TimeSpan;
 
 /// Self-hosted server for Gemini's code execution, with the model of your choice and a real
 /// sandbox.
@@ -49,6 +49,11 @@ pub enum Command {
     ///
     /// Accepts the options of `belljar serve`. API keys are not shown.
     Config(Given),
+    /// Install the sandbox's Python libraries
+    Libraries {
+        #[command(subcommand)]
+        command: LibrariesCommand,
+    },
     /// Print the JSON Schema of a file format
     Schema {
         #[command(subcommand)]
@@ -65,6 +70,33 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LibrariesCommand {
+    /// Install what is missing, and print the folder
+    ///
+    /// The libraries are downloaded by pip, checked against the hashes in this program, and installed
+    /// into ~/.cache/belljar (BELLJAR_CACHE). CPython 3.11, 3.12 or 3.13 with venv is needed. An
+    /// interrupted installation continues where it was. `belljar serve` and `belljar exec` install
+    /// the libraries by themselves if there are none.
+    Install {
+        /// Leave out TensorFlow, which is half of the size
+        #[arg(long, value_name = "PART")]
+        without: Option<LibrariesPart>,
+        /// Python to use [default: the first suitable one]
+        #[arg(long, value_name = "PATH")]
+        python: Option<PathBuf>,
+        /// Folder to install into [default: a folder in ~/.cache/belljar]
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
+}
+
+/// A part of the libraries that can be left out.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LibrariesPart {
+    Tensorflow,
 }
 
 /// Format of the log.

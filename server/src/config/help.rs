@@ -56,6 +56,12 @@ Examples:
   belljar config
   BELLJAR_LOG=debug belljar config --config belljar.toml";
 
+const LIBRARIES: &str = "\
+Examples:
+  belljar libraries install
+  belljar libraries install --without tensorflow
+  belljar libraries install --python /usr/bin/python3.13 --into /opt/belljar/libraries";
+
 const COMPLETIONS: &str = "\
 Examples:
   belljar completions bash >~/.local/share/bash-completion/completions/belljar
@@ -132,7 +138,12 @@ pub fn command() -> Command {
     for own in &OWN {
         command = command.mut_subcommand(own.command, |command| tidy(command, own));
     }
-    for (name, examples) in [("validate", VALIDATE), ("completions", COMPLETIONS), ("man", MAN)] {
+    for (name, examples) in [
+        ("validate", VALIDATE),
+        ("libraries", LIBRARIES),
+        ("completions", COMPLETIONS),
+        ("man", MAN),
+    ] {
         command = command.mut_subcommand(name, |command| command.after_long_help(examples));
     }
     command

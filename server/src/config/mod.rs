@@ -30,27 +30,27 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::Control;
-use crate::backend::kind::BackendConfig;
-use crate::backend::scripted::Ignore;
-use crate::chaos::fault::Fault;
+use crate::backends::kind::BackendConfig;
 use crate::engine::FetchFrom;
 use crate::http::Hosts;
-use crate::interaction::Limits;
 use crate::listen::ListenAddress;
-use crate::parse::units::TimeSpan;
-use crate::recording::RecordMode;
-use crate::redaction::Secrets;
-use crate::search::FolderLimits;
-use crate::store::FileLimits;
+use ::search::FolderLimits;
+use domain::chaos::fault::Fault;
+use domain::interaction::Limits;
 use environment::Environment;
 use file::ConfigFile;
+use parse::units::TimeSpan;
+use recording::RecordMode;
+use redaction::Secrets;
+use scenario::Ignore;
+use store::FileLimits;
 
-pub use crate::parse::units::{size_text, time_text};
 pub use environment::{cache_folder, installed_libraries};
 pub use error::ConfigError;
 pub use flags::{LogFormat, SchemaName};
 pub use help::command;
 pub use names::{check as check_variables, nearest};
+pub use parse::units::{size_text, time_text};
 pub use renamed::FormerName;
 pub use settings::Given;
 pub use task::{Exec, Task};
@@ -112,7 +112,13 @@ pub enum SandboxConfig {
     /// A warden that runs already, with its own limits.
     Socket(PathBuf),
     /// A warden that the server starts and stops.
-    Warden { program: PathBuf, libraries: PathBuf, run: Duration, seed: Option<u64> },
+    Warden {
+        program: PathBuf,
+        /// `None` if none are installed.
+        libraries: Option<PathBuf>,
+        run: Duration,
+        seed: Option<u64>,
+    },
 }
 
 /// Where models search.
@@ -277,7 +283,7 @@ fn sandbox(given: &Given, sources: &Environment<'_>) -> Result<SandboxConfig, Co
     let libraries = given.libraries.clone().or_else(|| sources.installed_libraries());
     Ok(SandboxConfig::Warden {
         program: given.warden.clone().map_or_else(warden_beside_us, Ok)?,
-        libraries: libraries.ok_or(ConfigError::NoLibraries)?,
+        libraries,
         run: given.run_timeout().0,
         seed: given.seed,
     })

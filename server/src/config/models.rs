@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::file::with_nearest;
 use super::{ConfigError, ModelRule, names};
-use crate::backend::kind::{BackendKind, KINDS, Variables};
-use crate::parse::glob;
+use crate::backends::kind::{BackendKind, KINDS, Variables};
+use parse::glob;
 
 /// The keys of all kinds of backends.
 const COMMON_KEYS: [&str; 3] = ["name", "backend", "record"];

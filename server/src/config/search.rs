@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, SearchConfig};
-use crate::parse::units::{ByteSize, TimeSpan};
-use crate::search::FolderLimits;
+use parse::units::{ByteSize, TimeSpan};
+use search::FolderLimits;
 
 /// Default and maximum number of results of a query.
 const RESULTS: usize = 5;

@@ -13,10 +13,10 @@ use super::definition::{ApiKeys, Definition, TextLine, settings};
 use super::environment::Environment;
 use super::flags::LogFormat;
 use super::{ConfigError, models, search, shown};
-use crate::chaos::fault::Fault;
 use crate::listen::ListenAddress;
-use crate::parse::units::{ByteSize, RunTime, TimeSpan};
-use crate::recording::RecordMode;
+use domain::chaos::fault::Fault;
+use parse::units::{ByteSize, RunTime, TimeSpan};
+use recording::RecordMode;
 
 // Groups of `--help`.
 pub const SERVER: &str = "Server";
@@ -141,8 +141,12 @@ settings {
     /// Folder of the sandbox's Python and its libraries
     #[arg(long, value_name = "DIR", help_heading = SANDBOX)]
     libraries: PathBuf,
-        default_is("the folder that `install-libraries` finished last"),
+        default_is("the folder that `belljar libraries install` finished last"),
         shown(shown::libraries);
+
+    /// Fail if no libraries are installed, instead of installing them
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = SANDBOX, hide_short_help = true)]
+    no_install: bool;
 
     /// Weakest sandbox isolation to accept: namespaced, landlocked or seccomp-only
     #[arg(long, value_name = "TIER", help_heading = SANDBOX, hide_short_help = true)]
@@ -184,6 +188,10 @@ settings {
     /// How long a shutdown waits for running requests
     #[arg(long, value_name = "TIME", help_heading = SERVER, hide_short_help = true)]
     shutdown_grace: TimeSpan = TimeSpan::seconds(10);
+
+    /// Stop when standard input is closed, as it is when the program that started the server ends
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = SERVER, hide_short_help = true)]
+    exit_with_stdin: bool;
 
     #[arg(skip)]
     #[serde(skip)]

@@ -7,7 +7,7 @@ use super::definition::{Definition, option_of, variable_of};
 use super::environment::Environment;
 use super::settings::{DEFINITIONS, Given, TABLES};
 use super::{Config, ConfigError, DataDir, SandboxConfig, SearchConfig, time_text};
-use crate::parse::url::without_password;
+use parse::url::without_password;
 
 /// Lines that are not in the order of the definitions, and the setting that each is printed before.
 const MOVED: [(&str, &str); 6] = [
@@ -152,7 +152,7 @@ pub fn warden(config: &Config) -> Option<String> {
 pub fn libraries(config: &Config) -> Option<String> {
     match &config.sandbox {
         SandboxConfig::Socket(_) => None,
-        SandboxConfig::Warden { libraries, .. } => Some(path(libraries)),
+        SandboxConfig::Warden { libraries, .. } => libraries.as_deref().map(path),
     }
 }
 

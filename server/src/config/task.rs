@@ -13,6 +13,7 @@ use super::flags::{self, Arguments, Command, SchemaName};
 use super::{Config, ConfigError, SCENARIOS, help, renamed, shown};
 use crate::validate::Validate;
 use crate::verify::Changes;
+use sandbox_client::libraries::Installation;
 
 /// Time limit of a client under test.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -29,6 +30,7 @@ pub enum Task {
     Validate(Vec<PathBuf>, Validate),
     /// Never empty.
     Verify(Config, Vec<PathBuf>, Changes),
+    InstallLibraries(Installation),
     Schema(SchemaName),
     /// The effective settings, one per line.
     ShowConfig(String),
@@ -80,6 +82,11 @@ impl Task {
                 let libraries = libraries.or_else(|| sources.installed_libraries());
                 let python = libraries.map(|folder: PathBuf| folder.join("python"));
                 Task::Validate(paths, Validate { python, json })
+            }
+            Command::Libraries { command } => {
+                let flags::LibrariesCommand::Install { without, python, into } = command;
+                let without_tensorflow = without.is_some();
+                Task::InstallLibraries(Installation { python, into, without_tensorflow })
             }
             Command::Schema { of } => Task::Schema(of),
             Command::Verify(flags::Verify { given, update, paths }) => {

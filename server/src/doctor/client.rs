@@ -12,9 +12,9 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::chaos::quirk::QUIRKS;
 use crate::config::Exec;
 use crate::exec::{self, ServerAccess};
+use domain::chaos::quirk::QUIRKS;
 
 /// Maximum size of a command's output that is kept, from its end.
 const KEPT_BYTES: usize = 4 << 10;

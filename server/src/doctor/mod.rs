@@ -6,7 +6,7 @@ pub mod client;
 use std::io::{self, Write};
 
 use crate::cause;
-use crate::sandbox::{Expected, Sandbox, SandboxError};
+use sandbox_client::{Expected, Sandbox, SandboxError};
 
 const CODE: &str = "print(6 * 7)";
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{EmbedPart, Family, MediaContent, shortened};
-use crate::interaction::usage::LETTERS_PER_TOKEN;
+use super::{Family, shortened};
+use backend::{EmbedPart, MediaContent};
+use domain::interaction::usage::LETTERS_PER_TOKEN;
 
 /// Weights of features. All but that of the whole input are even, so no sum is zero.
 const WORD: i64 = 8;

@@ -1,4 +1,4 @@
-//! Embeddings: what is embedded, and the vectors that the server makes itself.
+//! The vectors that the server makes itself.
 //!
 //! A text has the features of its words and of the three-letter pieces of them. Each feature has a
 //! direction of random signs, drawn from a hash of it, and a vector is their sum. So texts that share
@@ -8,49 +8,8 @@
 mod family;
 mod hashed;
 
-use bytes::Bytes;
-
 pub use family::Family;
 pub use hashed::vector;
-
-/// A request for vectors, one for each input.
-#[derive(Debug, Clone)]
-pub struct Embed {
-    /// Without `models/`.
-    pub model: String,
-    pub inputs: Vec<EmbedInput>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct EmbedInput {
-    pub parts: Vec<EmbedPart>,
-    /// Google's word for what the vector is for. The server's own vectors do not depend on it.
-    pub task_type: Option<String>,
-    pub title: Option<String>,
-    /// Size of the vector; `None` is the model's own.
-    pub dimensions: Option<usize>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EmbedPart {
-    Text(String),
-    Media { mime_type: String, content: MediaContent },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MediaContent {
-    Here(Bytes),
-    /// A file on disk, by its SHA-256 in hexadecimal.
-    Stored(String),
-}
-
-/// Vectors, in the order of their inputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Embedded {
-    pub vectors: Vec<Vec<f32>>,
-    /// The model's own count, if it has one.
-    pub tokens: Option<u64>,
-}
 
 /// The first values of a vector, with length one. `None` if the vector has fewer, or only zeros.
 pub fn shortened(mut vector: Vec<f32>, size: usize) -> Option<Vec<f32>> {

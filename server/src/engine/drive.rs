@@ -9,11 +9,11 @@ use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
 use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
 use super::{Engine, recording};
-use crate::ids::Ids;
-use crate::interaction::{Event, Status, Turn};
-use crate::journal::JournalHandle;
-use crate::recording::RecordingSession;
-use crate::store::Log;
+use ::recording::RecordingSession;
+use domain::ids::Ids;
+use domain::interaction::{Event, Status, Turn};
+use journal::JournalHandle;
+use store::Log;
 
 impl Engine {
     /// The run of an interaction that has not begun.
@@ -29,13 +29,15 @@ impl Engine {
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
+        let code = CodeRunner::new(Arc::clone(&self.sandbox), files, uploads, budget.clone());
+        let code = code.keeping_files(context.journal.keeps_outputs());
         Run {
             backend: Arc::clone(&self.backend),
             search: self.search.clone(),
             prompt,
             context,
             steps,
-            code: CodeRunner::new(Arc::clone(&self.sandbox), files, uploads, budget.clone()),
+            code,
             gate: ResponseGate::new(format),
             call_identity: None,
             resumed: ResumedState::default(),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::input::files::{self, FileData, LoadedFile};
 use super::run::usage;
 use super::{Engine, EngineError};
-use crate::backend::BackendError;
-use crate::embedding::{self, Embed, EmbedInput, EmbedPart, Family, MediaContent};
-use crate::interaction::{Content, Step, Tokens};
-use crate::store::Owner;
+use crate::embedding::{self, Family};
+use backend::{BackendError, Embed, EmbedInput, EmbedPart, MediaContent};
+use domain::interaction::{Content, Step, Tokens};
+use store::Owner;
 
 /// Contents to embed, each to one vector.
 #[derive(Debug)]

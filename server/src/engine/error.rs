@@ -3,8 +3,8 @@
 use super::input::files::FileError;
 use super::response_format::SchemaError;
 use super::{MAX_BACKGROUND, MAX_CHAIN, MAX_CONVERSATION_BYTES};
-use crate::backend::BackendError;
-use crate::store::StoreError;
+use backend::BackendError;
+use store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {

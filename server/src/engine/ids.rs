@@ -5,11 +5,11 @@ use std::fmt::{self, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::Request;
-use crate::backend::RequestContext;
-use crate::counts::Counted;
-use crate::ids::Ids;
-use crate::interaction::Step;
-use crate::store::{Persistence, Store, StoreError};
+use backend::RequestContext;
+use domain::counts::Counted;
+use domain::ids::Ids;
+use domain::interaction::Step;
+use store::{Persistence, Store, StoreError};
 
 /// Holds the seed, if there is one.
 #[derive(Debug, Clone, Copy, Default)]

@@ -23,17 +23,17 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Backend;
-use crate::counts::Counts;
-use crate::interaction::{Limits, Tokens};
-use crate::journal::Journal;
-use crate::places::Places;
-use crate::sandbox::Sandbox;
-use crate::search::Search;
-use crate::store::{Log, Owner, Store, StoreError};
+use backend::Backend;
+use domain::counts::Counts;
+use domain::interaction::{Limits, Tokens};
 use ids::IdGenerator;
 use input::files;
+use journal::Journal;
+use resources::places::Places;
 use run::usage;
+use sandbox_client::Sandbox;
+use search::Search;
+use store::{Log, Owner, Store, StoreError};
 use tasks::{Background, Tasks};
 
 pub use embed::{EmbedContent, EmbedRequest, EmbeddedContent, Excess};

@@ -6,14 +6,14 @@ use tokio::task::spawn_blocking;
 
 use super::input::{calls, files};
 use super::{Engine, EngineError, MAX_CHAIN, MAX_CONVERSATION_BYTES, Request};
-use crate::backend::{Prompt, RequestContext};
-use crate::budget::Share;
-use crate::interaction::Step;
-use crate::journal::RequestSummary;
-use crate::namespace::Namespace;
-use crate::recording::RecordingSession;
-use crate::store::Owner;
 use crate::trace;
+use backend::{Prompt, RequestContext};
+use domain::interaction::Step;
+use domain::namespace::Namespace;
+use domain::owner::Owner;
+use journal::RequestSummary;
+use recording::RecordingSession;
+use resources::budget::Share;
 
 /// Conversations of this size are copied on a blocking thread.
 const LARGE_BYTES: usize = 4 << 20;

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::input::files::{FileData, LoadedFile};
 use super::run::RunError;
-use crate::interaction::{Event, Status, Usage};
-use crate::recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
-use crate::store::Files;
+use domain::interaction::{Event, Status, Usage};
+use recording::{MAX_GIVEN_BYTES, RecordingMetadata, RecordingSession};
+use store::Files;
 
 /// The status of a recording. None if it is not saved: a cancelled interaction is incomplete, and a
 /// failure of the sandbox or the store is not the model's output.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::backend::Tools;
-use crate::interaction::{GenerationConfig, ServiceTier, Step};
-use crate::store::{Owner, Persistence};
+use backend::Tools;
+use domain::interaction::{GenerationConfig, ServiceTier, Step};
+use store::{Owner, Persistence};
 
 #[derive(Debug, Clone)]
 pub struct Request {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::RunReport;
-use crate::interaction::{AwaitingModel, CodeCall, CodeResult, Limits, Step};
-use crate::redaction::Secrets;
-use crate::sandbox::{CellClient, Expected, RunOutput, Sandbox, SandboxError};
+use domain::interaction::{AwaitingModel, CodeCall, CodeResult, Limits, Step};
+use redaction::Secrets;
+use sandbox_client::{CellClient, Expected, RunOutput, Sandbox, SandboxError};
 
 /// One conversation, whose code runs in one cell as long as that cell lives.
 #[derive(Debug)]

@@ -10,14 +10,14 @@ use super::response_format::ResponseFormat;
 use super::resume::state;
 use super::run::usage;
 use super::{Engine, EngineError, MAX_BACKGROUND, Request, recording};
-use crate::budget::Share;
-use crate::chaos::fault::Fault;
-use crate::ids;
-use crate::interaction::{AwaitingModel, InteractionSettings, Step, Turn};
-use crate::journal::JournalHandle;
-use crate::namespace::Namespace;
-use crate::recording::RecordingSession;
-use crate::store::{Head, Log, Owner};
+use ::recording::RecordingSession;
+use domain::chaos::fault::Fault;
+use domain::ids;
+use domain::interaction::{AwaitingModel, InteractionSettings, Step, Turn};
+use domain::namespace::Namespace;
+use journal::JournalHandle;
+use resources::budget::Share;
+use store::{Head, Log, Owner};
 
 /// How long the start of an interaction waits for the model's first event, so that a refusal can
 /// be the response itself instead of an error in a stream.

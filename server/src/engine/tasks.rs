@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -30,9 +30,9 @@ use super::wire::event::StreamPosition;
 use super::wire::json_reader::Node;
 use super::wire::openapi::CREATE;
 use super::wire::{request as interactions, step};
-use crate::chaos::fault::Fault;
-use crate::interaction::{MediaKind, media};
-use crate::namespace::Namespace;
+use domain::chaos::fault::Fault;
+use domain::interaction::{MediaKind, media};
+use domain::namespace::Namespace;
 
 /// In `make test`.
 const CASES: u32 = 250;

@@ -1,5 +1,7 @@
 //! The HTTP server: its state, its settings, and the layers around the router.
 
+mod batches;
+mod cached_contents;
 mod embeddings;
 mod error;
 mod extract;
@@ -7,6 +9,7 @@ mod extract;
 mod fuzz;
 mod generate_content;
 mod middleware;
+mod openai;
 mod openapi;
 mod response;
 mod route;
@@ -31,14 +34,16 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::backend::scripted::AddedScenarios;
 use crate::engine::Engine;
-use crate::sandbox::Sandbox;
-use crate::store::{Files, Store};
+use sandbox_client::Sandbox;
+use scenario::AddedScenarios;
+use store::{Files, Store};
 
+use extract::namespace::PathPrefix;
 use middleware::{cors_and_compression, request_log};
 use response::json;
 
+pub use batches::BatchRunner;
 pub use middleware::allowed_clients::AllowedClients;
 pub use middleware::auth::Keys;
 pub use middleware::control::Control;
@@ -72,6 +77,7 @@ pub struct AppComponents {
     /// Whether the token endpoint is on.
     pub fake_credentials: bool,
     pub files: Files,
+    pub batches: BatchRunner,
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
     pub faults: Arc<Faults>,
@@ -147,7 +153,7 @@ struct Front {
 impl Front {
     fn refuses(&self, request: &Request) -> Option<error::ApiError> {
         let refusal = self.hosts.as_ref().and_then(|hosts| hosts.refuses(request));
-        refusal.or_else(|| self.in_flight.refuses(request))
+        refusal.or_else(|| PathPrefix::refuses(request)).or_else(|| self.in_flight.refuses(request))
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Surface {
     /// `generateContent` and related methods, and files.
     GenerateContent,
     Uploads,
+    /// The OpenAI-compatible API.
+    OpenAi,
     /// The server's own routes, and paths without a route.
     #[default]
     Own,

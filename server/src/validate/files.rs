@@ -5,20 +5,20 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::{CheckedFile, Mistake};
-use crate::backend::scripted::{self, Part, Position, Scenario, ScenarioError, When};
-use crate::parse::yaml::YamlNode;
+use parse::yaml::YamlNode;
+use scenario::{Part, Position, Scenario, ScenarioError, When};
 
 /// Maximum number of scenarios that are parsed one by one if the file as a whole is invalid.
 const MAX_SINGLE: usize = 200;
 
 impl CheckedFile {
     pub fn read(path: &Path) -> CheckedFile {
-        let text = match scripted::text(path) {
+        let text = match scenario::text(path) {
             Ok(text) => text,
             Err(error) => return CheckedFile::unreadable(path, error.to_string()),
         };
         let tree = YamlNode::parse(&text);
-        let (right, mistakes) = match scripted::parse(path, &text) {
+        let (right, mistakes) = match scenario::parse(path, &text) {
             Ok(scenarios) => (scenarios.into_iter().enumerate().collect(), Vec::new()),
             Err(error) => all(path, &text, tree.as_ref(), &error),
         };
@@ -88,7 +88,7 @@ fn single<T: DeserializeOwned>(
     text: &str,
     node: &YamlNode,
 ) -> Result<T, Option<Mistake>> {
-    scripted::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
+    scenario::parse_value::<T>(path, &node.alone(text)).map_err(|error| {
         let mut mistake = mistake(text, &error)?;
         // The parser does not know the position of a value without anything around it.
         if mistake.place.line().is_none() {

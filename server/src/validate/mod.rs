@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::backend::scripted::{self, Position, Scenario};
-use crate::parse::yaml::YamlNode;
+use parse::yaml::YamlNode;
 use python::Python;
+use scenario::{Position, Scenario};
 
 /// Options of the check.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Validate {
 
 /// A file, or the files of a folder in matching order.
 fn files_of(path: &Path) -> Vec<CheckedFile> {
-    let files = if path.is_dir() { scripted::files(path) } else { Ok(vec![path.to_owned()]) };
+    let files = if path.is_dir() { scenario::files(path) } else { Ok(vec![path.to_owned()]) };
     let mut files = match files {
         Ok(files) => files,
         Err(error) => return vec![CheckedFile::unreadable(path, error.to_string())],
@@ -147,7 +147,7 @@ impl CheckedFile {
         let scenario = scenario.as_ref().map(|name| format!("scenario `{name}`: "));
         let scenario = scenario.unwrap_or_default();
         format!("{}:{place}{scenario}{message}", self.path.display())
-            + &scripted::frame(&self.text, *place, hint.as_deref())
+            + &scenario::frame(&self.text, *place, hint.as_deref())
     }
 
     fn json(&self) -> impl Iterator<Item = Value> {

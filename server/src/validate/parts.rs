@@ -1,8 +1,8 @@
 //! The texts of a file's parts: the names that their templates use, and their code.
 
 use super::{CheckedFile, Mistake};
-use crate::backend::scripted::{self, Position, SYNTAX, ValueKind};
-use crate::parse::yaml::{NodeKind, YamlNode};
+use parse::yaml::{NodeKind, YamlNode};
+use scenario::{Position, SYNTAX, ValueKind};
 
 fn value_kind(key: &str) -> ValueKind {
     SYNTAX.iter().find(|part| part.key == key).map_or(ValueKind::Other, |part| part.value)
@@ -29,7 +29,7 @@ pub fn check(file: &mut CheckedFile) {
         while let Some(node) = nodes.pop() {
             match &node.kind {
                 NodeKind::Scalar { text, .. } => {
-                    found.extend(scripted::unknown(text).into_iter().map(|unknown| Mistake {
+                    found.extend(scenario::unknown(text).into_iter().map(|unknown| Mistake {
                         place: place(node, unknown.line),
                         kind: "template",
                         scenario: part.scenario.clone(),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{CheckedFile, Mistake};
-use crate::backend::scripted::{self, Part, Position, Scenario};
-use crate::parse::yaml::YamlNode;
+use parse::yaml::YamlNode;
+use scenario::{Part, Position, Scenario};
 
 /// Maximum number of scenarios in a folder that are compared with each other.
 const MAX_COMPARED: usize = 2000;
@@ -81,7 +81,7 @@ fn shadowed(files: &[CheckedFile], all: &[(usize, usize)]) -> Vec<(usize, Mistak
         let scenario = &files[at].scenarios[number];
         let earlier = all[..later]
             .iter()
-            .find(|(at, number)| scripted::shadows(&files[*at].scenarios[*number], scenario));
+            .find(|(at, number)| scenario::shadows(&files[*at].scenarios[*number], scenario));
         if let Some(&earlier) = earlier {
             let message = format!(
                 "it never answers: whenever its conditions hold, so do those of {}",

@@ -9,12 +9,12 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 use similar::{ChangeTag, TextDiff};
 
-use crate::backend::scripted::{self, DryRun, Expect, Scenario};
 use crate::engine::Rerun;
-use crate::interaction::{CodeResult, Limits, Step};
-use crate::recording::same_picture;
-use crate::redaction::Secrets;
-use crate::sandbox::{RunOutput, Sandbox, SandboxError};
+use domain::interaction::{CodeResult, Limits, Step};
+use recording::same_picture;
+use redaction::Secrets;
+use sandbox_client::{RunOutput, Sandbox, SandboxError};
+use scenario::{DryRun, Expect, Scenario};
 use update::Accepted;
 
 /// Maximum number of displayed lines of one run's differences.
@@ -82,7 +82,7 @@ impl Verifier<'_> {
     pub async fn check(&self, paths: &[PathBuf], to: &mut impl Write) -> anyhow::Result<bool> {
         let mut tally = Totals::default();
         for path in paths {
-            let files = if path.is_dir() { scripted::files(path) } else { Ok(vec![path.clone()]) };
+            let files = if path.is_dir() { scenario::files(path) } else { Ok(vec![path.clone()]) };
             let mut files = match files {
                 Ok(files) => files,
                 Err(error) => {
@@ -235,8 +235,8 @@ impl Verifier<'_> {
 }
 
 fn read(file: &Path) -> Result<Vec<Scenario>, String> {
-    let text = scripted::text(file).map_err(|error| error.to_string())?;
-    scripted::parse(file, &text).map_err(|error| error.explained(&text))
+    let text = scenario::text(file).map_err(|error| error.to_string())?;
+    scenario::parse(file, &text).map_err(|error| error.explained(&text))
 }
 
 /// A file that a scenario refers to. It must be below the folder of the scenario, because scenarios

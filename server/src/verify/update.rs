@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::backend::scripted::{self, Expect};
-use crate::interaction::CodeResult;
-use crate::parse::yaml::YamlNode;
-use crate::recording::{Picture, map_at};
-use crate::sandbox::RunOutput;
+use domain::interaction::CodeResult;
+use parse::yaml::YamlNode;
+use recording::{Picture, map_at};
+use sandbox_client::RunOutput;
+use scenario::Expect;
 
 const BY_HAND: &str = "its `expect` could not be found in the text of the file: edit it by hand";
 
@@ -54,7 +54,7 @@ impl Accepted {
 pub fn write(file: &Path, accepted: &[Accepted]) -> Result<(), String> {
     let could_not_update =
         |error: std::io::Error| format!("could not update {}: {error}", file.display());
-    let text = scripted::text(file).map_err(|error| error.to_string())?;
+    let text = scenario::text(file).map_err(|error| error.to_string())?;
     let updated = updated(&text, accepted)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     for picture in accepted.iter().flat_map(|accepted| &accepted.pictures) {

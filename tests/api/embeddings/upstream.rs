@@ -1,8 +1,8 @@
 //! Embeddings of the model's own server.
 
 use serde_json::{Value, json};
-use server::backend::gemini::Execution;
-use server::backend::openai::Has;
+use server::backends::gemini::Execution;
+use server::backends::openai::Has;
 
 use crate::fake::{self, Answer, Fake};
 use harness::{Reply, TestServer};

@@ -1,7 +1,7 @@
 //! Failures of an upstream Gemini server, and the errors that clients get.
 
 use serde_json::{Value, json};
-use server::backend::gemini::Execution;
+use server::backends::gemini::Execution;
 
 use super::{Act, Answer, Fake, ask, behind, event, server, step, text};
 use crate::fake::status;

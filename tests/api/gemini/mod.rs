@@ -5,9 +5,9 @@ mod failures;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-pub use server::backend::gemini::Execution;
-use server::backend::gemini::{Gemini, GeminiModel};
-use server::backend::upstream::Address;
+pub use server::backends::gemini::Execution;
+use server::backends::gemini::{Gemini, GeminiModel};
+use server::backends::upstream::Address;
 
 use crate::fake::{Act, Answer, Fake};
 use harness::{Reply, TestServer, direct};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use domain::interaction::Limits;
 use serde_json::{Value, json};
-use server::interaction::Limits;
 
 use harness::golden::same;
 use harness::recorder::{self, Kind};

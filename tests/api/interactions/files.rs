@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Body;
 use serde_json::{Value, json};
-use server::store::FileLimits;
+use store::FileLimits;
 
 use harness::golden::same;
 use harness::{Client, FILE_LIMITS, Program, Reply, TestServer, direct};
@@ -212,6 +212,15 @@ async fn a_file_may_be_uploaded_in_one_request_with_or_without_metadata() {
         let file = &reply.body["file"];
         assert_eq!(file["name"], "files/mine", "{}", reply.body);
         assert_eq!((&file["displayName"], &file["sizeBytes"]), (&json!("My data"), &json!("8")));
+        server.delete("/v1beta/files/mine").await;
+    }
+    // What comes before the file has a limit, the file after it none that is reached here.
+    let large = body.replace("a,b\r\n1,2", &"1,2\r\n".repeat(1 << 20));
+    for _ in 0..3 {
+        let request = server.request("POST", &format!("{UPLOAD}?uploadType=multipart"));
+        let request = request.header("content-type", "multipart/related; boundary=b-1");
+        let reply = Reply::to(request.body(large.clone())).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
         server.delete("/v1beta/files/mine").await;
     }
     for (kind, body) in [

@@ -10,8 +10,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
 use parking_lot::Mutex;
+use search::{Folder, FolderLimits, Searxng};
 use serde_json::{Value, json};
-use server::search::{Folder, FolderLimits, Searxng};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -311,7 +311,7 @@ async fn a_model_that_only_searches_loses_the_tool() {
             {"index": 0, "id": "a", "function": {"name": "google_search", "arguments": {"queries": ["moss"]}}}]})])
     };
     let fake = Fake::start([call(), call(), text("Green.")]).await;
-    let limits = server::interaction::Limits { regenerations: 5, model_turns: 3 };
+    let limits = domain::interaction::Limits { regenerations: 5, model_turns: 3 };
     let server =
         TestServer::builder().model("m*", fake.model()).search(search).limits(limits).start().await;
     let answer = server.create(ask("m1", &["google_search"])).await;

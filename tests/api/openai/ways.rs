@@ -1,7 +1,7 @@
 //! How the server detects in which way a model runs code, and how it treats truncated answers.
 
 use serde_json::{Value, json};
-use server::backend::openai::Has;
+use server::backends::openai::Has;
 
 use super::{INTERACTIONS, ask, roles, server, types};
 use crate::fake::{Act, Answer, Fake, code, data, delta, status, stream_of, text};

@@ -501,7 +501,10 @@ fn an_error_shows_each_cause_once_with_a_hint() {
     assert!(stderr.contains("did you mean info?"), "{stderr}");
     // A program installed without its libraries.
     let (_, _, stderr) = output_of(
-        belljar(&["serve", "--ephemeral"]).env("BELLJAR_LIBRARIES", "").env("HOME", folder.path()),
+        belljar(&["serve", "--ephemeral", "--no-install"])
+            .env("BELLJAR_LIBRARIES", "")
+            .env("BELLJAR_CACHE", "")
+            .env("HOME", folder.path()),
     );
     assert!(stderr.contains("libraries are not installed\n  hint: "), "{stderr}");
 }

@@ -1,7 +1,7 @@
 //! The engine's limits.
 
+use domain::interaction::Limits;
 use serde_json::json;
-use server::interaction::Limits;
 
 use harness::{RUN_LIMIT, TestServer, direct};
 

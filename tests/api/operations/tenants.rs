@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 34] = [
+const TRIED: [&str; 45] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -35,12 +35,23 @@ const TRIED: [&str; 34] = [
     "post /{version}/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:streamGenerateContent",
     "post /{version}/publishers/{publisher}/models/{model}:generateContent",
     "post /{version}/publishers/{publisher}/models/{model}:streamGenerateContent",
+    "post /{version}/openai/chat/completions",
+    "post /{version}/models/{model}:batchGenerateContent",
+    "get /{version}/batches",
+    "get /{version}/batches/{id}",
+    "post /{version}/batches/{id}:cancel",
+    "delete /{version}/batches/{id}",
+    "get /{version}/cachedContents",
+    "get /{version}/cachedContents/{id}",
+    "patch /{version}/cachedContents/{id}",
+    "delete /{version}/cachedContents/{id}",
     "get /{version}/files",
     "get /{version}/files/{file}",
     "delete /{version}/files/{file}",
     "post /upload/{version}/files",
     "put /upload/{version}/files",
     "get /x/journal",
+    "get /x/journal/{number}/runs/{run}",
     "post /x/reset",
     "get /x/faults",
     "post /x/faults",
@@ -239,15 +250,89 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
             assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
         }
     }
+    let path = "/v1beta/openai/chat/completions";
+    let file = json!({"type": "file", "file": {"file_id": name}});
+    let chat = json!({"model": "direct", "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "print(1)"}, file]}]});
+    let theirs = send(&server, THEIRS, "POST", path, &chat).await;
+    assert_eq!(theirs.status, 403, "{}", theirs.body);
+    assert_eq!(send(&server, OURS, "POST", path, &chat).await.status, 200);
+}
+
+#[tokio::test]
+async fn cached_contents_of_another_key_do_not_exist() {
+    let server = server().await;
+    let contents = json!([{"parts": [{"text": "print(1)"}]}]);
+    let cache = json!({"model": "models/direct", "contents": contents});
+    let made = send(&server, OURS, "POST", "/v1beta/cachedContents", &cache).await;
+    let id = made.body["name"].as_str().and_then(|name| name.strip_prefix("cachedContents/"));
+    let id = id.expect("it was made");
+    let missing = "a".repeat(id.len());
+    let listed = send(&server, THEIRS, "GET", "/v1beta/cachedContents", &Value::Null).await;
+    assert_eq!(listed.body, json!({}));
+    for (method, body) in
+        [("GET", Value::Null), ("PATCH", json!({"ttl": "5s"})), ("DELETE", Value::Null)]
+    {
+        let at = |id: &str| format!("/v1beta/cachedContents/{id}");
+        let theirs = send(&server, THEIRS, method, &at(id), &body).await;
+        let none = send(&server, THEIRS, method, &at(&missing), &body).await;
+        assert_eq!(theirs.status, 403, "{method}: {}", theirs.body);
+        assert_eq!(seen(&theirs, id), seen(&none, &missing), "{method}");
+    }
+    let uses = json!({"contents": contents, "cachedContent": made.body["name"]});
+    for method in ["generateContent", "streamGenerateContent", "countTokens"] {
+        let path = format!("/v1beta/models/direct:{method}");
+        let body = match method {
+            "countTokens" => json!({"generateContentRequest": uses}),
+            _ => uses.clone(),
+        };
+        assert_eq!(send(&server, THEIRS, "POST", &path, &body).await.status, 403, "{method}");
+        assert_eq!(send(&server, OURS, "POST", &path, &body).await.status, 200, "{method}");
+    }
+    let chat = json!({"model": "direct", "messages": [{"role": "user", "content": "a"}],
+                      "google": {"cached_content": made.body["name"]}});
+    let path = "/v1beta/openai/chat/completions";
+    assert_eq!(send(&server, THEIRS, "POST", path, &chat).await.status, 403);
+}
+
+#[tokio::test]
+async fn batches_of_another_key_do_not_exist() {
+    let server = server().await;
+    let request = json!({"contents": [{"parts": [{"text": "print(1)"}]}]});
+    let batch = |input: Value| json!({"batch": {"inputConfig": input}});
+    let inline = batch(json!({"requests": {"requests": [{"request": request}]}}));
+    let path = "/v1beta/models/direct:batchGenerateContent";
+    let made = send(&server, OURS, "POST", path, &inline).await;
+    let id = made.body["name"].as_str().and_then(|name| name.strip_prefix("batches/"));
+    let id = id.expect("it was made");
+    let missing = "a".repeat(id.len());
+    let listed = send(&server, THEIRS, "GET", "/v1beta/batches", &Value::Null).await;
+    assert_eq!(listed.body, json!({}));
+    for (method, place, status) in [
+        ("GET", "batches/ID", 404),
+        ("POST", "batches/ID:cancel", 404),
+        ("DELETE", "batches/ID", 404),
+        ("GET", "files/batch-ID", 403),
+        ("GET", "files/batch-ID:download?alt=media", 403),
+    ] {
+        let at = |id: &str| format!("/v1beta/{}", place.replace("ID", id));
+        let theirs = send(&server, THEIRS, method, &at(id), &Value::Null).await;
+        let none = send(&server, THEIRS, method, &at(&missing), &Value::Null).await;
+        assert_eq!(theirs.status, status, "{method} {place}: {}", theirs.body);
+        assert_eq!(seen(&theirs, id), seen(&none, &missing), "{method} {place}");
+    }
+    let ours = send(&server, OURS, "GET", &format!("/v1beta/batches/{id}"), &Value::Null).await;
+    assert_eq!(ours.status, 200, "{}", ours.body);
 }
 
 #[tokio::test]
 async fn keys_have_separate_journals_faults_and_scenarios_in_equal_namespaces() {
     const SECRET: &str = "the secret of the first key";
-    for namespace in ["", "same"] {
+    for (prefix, namespace) in [("", ""), ("", "same"), ("/n/same", "")] {
         let server = server().await;
         let send = async |key: &str, method: &str, path: &str, body: Value| {
-            let mut request = server.request(method, path).header("x-goog-api-key", key);
+            let path = format!("{prefix}{path}");
+            let mut request = server.request(method, &path).header("x-goog-api-key", key);
             if !namespace.is_empty() {
                 request = request.header("x-belljar-namespace", namespace);
             }
@@ -271,6 +356,11 @@ async fn keys_have_separate_journals_faults_and_scenarios_in_equal_namespaces() 
         assert_eq!(journal["entries"], json!([]), "{journal}");
         let journal = send(OURS, "GET", "/x/journal", Value::Null).await.body;
         assert_eq!(journal["entries"].as_array().map(Vec::len), Some(1), "{journal}");
+        let ran = send(OURS, "POST", "/v1/interactions", direct("print(6 * 7)")).await;
+        assert_eq!(ran.status, 200, "{}", ran.body);
+        let run = "/x/journal/2/runs/1";
+        assert_eq!(send(OURS, "GET", run, Value::Null).await.body["stdout"], "42\n");
+        assert_eq!(send(THEIRS, "GET", run, Value::Null).await.status, 404);
 
         let fault = json!({"status": 503});
         assert_eq!(send(THEIRS, "POST", "/x/faults", fault).await.status, 200);

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use backend::Backend;
+use recording::RecordingBackend;
+use recording::{RecordMode, RecordingWriter};
+use redaction::Secrets;
+use scenario::{Ignore, Scripted};
 use serde_json::{Value, json};
-use server::backend::Backend;
-use server::backend::scripted::{Ignore, Scripted};
-use server::recording::RecordingBackend;
-use server::recording::{RecordMode, RecordingWriter};
-use server::redaction::Secrets;
 
 use crate::fake::{Act, Answer, Fake, data, delta, stream_of, text};
 use crate::gemini::{self, Execution};
@@ -296,7 +296,7 @@ scenarios:
       - text: Two.
 ";
     let path = Path::new("given.yaml");
-    let scenarios = server::backend::scripted::parse(path, scenarios).expect("they are right");
+    let scenarios = scenario::parse(path, scenarios).expect("they are right");
     let server = folder.recording(Scripted::from_scenarios(scenarios)).await;
     let recorded = server.create(ask("Look for bells.")).await;
     assert_eq!(recorded["steps"][1]["result"][1]["snippet"], "2 bells");

@@ -1,9 +1,9 @@
 //! Which recording answers: prompts are distinguished by all that the model was given, and the same
 //! question gets its answers in the order of recording.
 
+use recording::RecordMode;
+use scenario::Ignore;
 use serde_json::{Value, json};
-use server::backend::scripted::Ignore;
-use server::recording::RecordMode;
 
 use super::{Folder, INTERACTIONS, ask, validates};
 use crate::fake::{Answer, Fake, status, text};

@@ -29,7 +29,7 @@ fn doctor_reports_missing_libraries() {
         .expect("the server is a program");
     let stderr = String::from_utf8(output.stderr).expect("it is text");
     assert!(!output.status.success());
-    assert!(stderr.contains("install-libraries"), "{stderr}");
+    assert!(stderr.contains("`belljar libraries install`"), "{stderr}");
 }
 
 /// A client that retries where that may help, and assumes that an answer has parts.

@@ -15,6 +15,8 @@ macro_rules! golden_files {
 }
 
 golden_files! {
+    batch,
+    cached_content,
     count_tokens,
     embeddings,
     files,
@@ -33,6 +35,7 @@ golden_files! {
     interaction_resumed,
     interaction_stateless,
     models,
+    openai_chat,
     vertex_embeddings,
     vertex_generate,
     vertex_models,

@@ -6,6 +6,7 @@ mod execute;
 mod faults;
 mod golden;
 mod journal;
+mod path_namespace;
 mod profiles;
 mod quirks;
 mod scenarios;

@@ -1,9 +1,9 @@
 //! Answers that broke real clients, as their issues describe them: byte for byte, except ids,
 //! signatures and counts.
 
+use domain::chaos::quirk::{QUIRKS, Where};
 use regex::Regex;
 use serde_json::{Value, json};
-use server::chaos::quirk::{QUIRKS, Where};
 
 use harness::{Reply, TestServer, direct, recorder};
 
@@ -355,8 +355,7 @@ async fn faults_are_counted_per_namespace() {
 /// Editors offer these names as completions.
 #[test]
 fn the_schema_has_every_quirk() {
-    let schema: Value =
-        serde_json::from_str(&server::backend::scripted::SCHEMA).expect("it is JSON");
+    let schema: Value = serde_json::from_str(&scenario::SCHEMA).expect("it is JSON");
     let known = &schema["$defs"]["part"]["properties"]["quirk"]["enum"];
     let names: Vec<&str> = QUIRKS.iter().map(|about| about.name).collect();
     assert_eq!(*known, json!(names));

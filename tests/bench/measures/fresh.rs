@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use protocol::RunOutcome;
-use server::sandbox::{Expected, Sandbox};
+use sandbox_client::{Expected, Sandbox};
 
 use crate::client::{Ask, Client, Keep, PAUSE};
 use crate::code::{Code, DESCRIBE, Does, MATMUL, PLOT, PRINT, SCIENCE};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use protocol::RunOutcome;
-use server::sandbox::Expected;
+use sandbox_client::Expected;
 
 use crate::Place;
 use crate::code::SCIENCE;

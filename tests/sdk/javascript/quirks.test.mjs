@@ -1,5 +1,5 @@
 // Answers that broke real clients, and how Google's SDK presents each. The issues are in
-// server/src/chaos/quirk.rs.
+// server/crates/domain/src/chaos/quirk.rs.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

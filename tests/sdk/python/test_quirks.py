@@ -1,4 +1,4 @@
-"""Answers that broke real clients, and how Google's SDK presents each. The issues are in server/src/chaos/quirk.rs."""
+"""Answers that broke real clients, and how Google's SDK presents each. The issues are in server/crates/domain/src/chaos/quirk.rs."""
 
 import json
 import warnings

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use server::sandbox::{CellClient, Expected, RunOutput, Sandbox};
+use sandbox_client::{CellClient, Expected, RunOutput, Sandbox};
 
 use crate::python;
 use harness::{Warden, below};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{RunOutcome, Tier, WardenReply, WardenRequest};
 use rustix::process::{Pid, Signal, kill_process};
-use server::sandbox::Sandbox;
+use sandbox_client::Sandbox;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::time::{interval, timeout};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::interaction::{Finished, Step};
+use domain::interaction::{Finished, Step};
 
 /// The call id of the first result that matches no earlier call. Results without a call id come
 /// from an API that matches by function name.
@@ -48,7 +48,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::interaction::{FunctionCall, FunctionResult};
+    use domain::interaction::{FunctionCall, FunctionResult};
 
     fn call(id: &str) -> Step {
         Step::FunctionCall(FunctionCall {

@@ -9,7 +9,7 @@ use protocol::MAX_BLOB_BYTES;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use crate::budget::{Budget, Share};
+use resources::budget::{Budget, Share};
 
 /// For a whole file.
 const WITHIN: Duration = Duration::from_secs(60);

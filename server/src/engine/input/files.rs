@@ -8,10 +8,10 @@ use protocol::{MAX_BLOB_BYTES, MAX_INPUT_FILES};
 
 use super::extensions::extension;
 use super::fetch::{FetchError, Fetched, Fetcher};
-use crate::backend::{FileContent, InputFile};
-use crate::budget::{Budget, Share};
-use crate::interaction::{Content, Media, MediaKind, Source, Step};
-use crate::store::{self, Files, Owner, StoreError};
+use backend::{FileContent, InputFile};
+use domain::interaction::{Content, Media, MediaKind, Source, Step};
+use resources::budget::{Budget, Share};
+use store::{Files, Owner, StoreError};
 
 /// Maximum size of all files of a chain. More do not fit into a working directory.
 const MAX_TOTAL_BYTES: u64 = 512 << 20;

@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::compare;
-use crate::child::{self, ChildError};
-use crate::places::{OwnersPlaces, Places};
-use crate::store::Owner;
+use domain::owner::Owner;
+use resources::child::{self, ChildError};
+use resources::places::{OwnersPlaces, Places};
 
 /// The argument that makes this program a child.
 pub const ARGUMENT: &str = "check-response-format";

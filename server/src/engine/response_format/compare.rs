@@ -12,7 +12,7 @@ pub fn compiled(schema: &Value) -> Result<Validator, String> {
 
 /// The value of an answer's JSON.
 pub fn parsed(json: &str) -> Result<Value, String> {
-    crate::parse::json::parse(json.as_bytes()).map_err(|error| format!("invalid JSON: {error}"))
+    parse::json::parse(json.as_bytes()).map_err(|error| format!("invalid JSON: {error}"))
 }
 
 /// The first difference, or `None`.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 pub use checker::{ARGUMENT, CheckError, Checker, OwnersChecker, main as check_formats};
 
-use crate::child::ChildError;
-use crate::interaction::GenerationConfig;
 use checker::Verdict;
+use domain::interaction::GenerationConfig;
+use resources::child::ChildError;
 use simple::{MAX_ANSWER_BYTES, is_simple};
 
 const LIMIT: &str = "comparing it with the schema takes too much time or memory";
@@ -143,7 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::Owner;
+    use domain::owner::Owner;
 
     fn mismatch(checked: Result<&str, AnswerError>) -> String {
         match checked {

@@ -18,13 +18,13 @@ use super::response_format::ResponseFormat;
 use super::run::Run;
 use super::run::steps::OpenStep;
 use super::{Engine, drive};
-use crate::interaction::{
+use domain::interaction::{
     AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind, PassthroughStep,
     Status, Step, Turn,
 };
-use crate::recording::RecordingSession;
-use crate::store::Log;
+use recording::RecordingSession;
 use replay::ReplayFilter;
+use store::Log;
 
 /// What is already in the log of an interaction that began before a restart.
 #[derive(Debug, Default)]

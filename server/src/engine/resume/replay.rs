@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::backend::{End, Finish, ModelEvent};
-use crate::interaction::{FunctionCall, SearchCall, Step};
-use crate::search;
+use backend::{End, Finish, ModelEvent};
+use domain::interaction::{FunctionCall, SearchCall, Step};
+use search;
 
 /// The steps of an unfinished turn.
 #[derive(Debug, Default)]
@@ -185,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::interaction::{Content, SearchResult};
+    use domain::interaction::{Content, SearchResult};
 
     fn thought(summary: &str) -> Step {
         Step::Thought { summary: summary.into(), signature: "s".into() }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::{Function, Tools};
 use crate::engine::Request;
-use crate::interaction::{GenerationConfig, ServiceTier};
-use crate::namespace::Namespace;
-use crate::store::{Head, Persistence};
+use backend::{Function, Tools};
+use domain::interaction::{GenerationConfig, ServiceTier};
+use domain::namespace::Namespace;
+use store::{Head, Persistence};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct ResumeState {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::RunError;
 use super::report::RunReport;
-use crate::budget::{Budget, Share};
 use crate::engine::input::files::{FileData, LoadedFile};
-use crate::interaction::CodeResult;
-use crate::sandbox::{Again, CellClient, Expected, RunOutput, Sandbox};
-use crate::store::Files;
+use domain::interaction::CodeResult;
+use journal::outputs::MAX_FILES_BYTES;
+use resources::budget::{Budget, Share};
+use sandbox_client::{Again, CellClient, Expected, RunOutput, Sandbox, SandboxError};
+use store::Files;
 
 #[derive(Debug)]
 pub struct CodeRunner {
@@ -23,6 +24,8 @@ pub struct CodeRunner {
     cell: Option<CellClient>,
     /// Reserve the memory of all outputs, which the log holds.
     shares: Vec<Arc<Share>>,
+    /// Whether the journal keeps the files that the code creates.
+    keeps_files: bool,
     /// Code that ran before a restart, with its results. Its cell no longer exists.
     earlier_runs: Vec<(String, CodeResult)>,
 }
@@ -41,8 +44,14 @@ impl CodeRunner {
             budget,
             cell: None,
             shares: Vec::new(),
+            keeps_files: false,
             earlier_runs: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub fn keeping_files(self, keeps_files: bool) -> CodeRunner {
+        CodeRunner { keeps_files, ..self }
     }
 
     /// Code to run again before any other code.
@@ -76,7 +85,7 @@ impl CodeRunner {
 
     async fn run_in_cell(&mut self, code: &str) -> Result<RunOutput, RunError> {
         let output = match &mut self.cell {
-            Some(cell) => cell.run(code).await?,
+            Some(cell) => run_in(cell, code, self.keeps_files).await?,
             None => self.run_in_new_cell(code).await?,
         };
         if output.finished.cell_lost {
@@ -90,7 +99,10 @@ impl CodeRunner {
         let mut again = Again::new();
         loop {
             let ran = match self.open_cell(code).await {
-                Ok(mut cell) => cell.run(code).await.map(|output| (cell, output)),
+                Ok(mut cell) => {
+                    let ran = run_in(&mut cell, code, self.keeps_files).await;
+                    ran.map(|output| (cell, output))
+                }
                 Err(RunError::Sandbox(error)) => Err(error),
                 Err(error) => return Err(error),
             };
@@ -124,5 +136,16 @@ impl CodeRunner {
             }
         }
         Ok(cell)
+    }
+}
+
+async fn run_in(
+    cell: &mut CellClient,
+    code: &str,
+    keeps_files: bool,
+) -> Result<RunOutput, SandboxError> {
+    match keeps_files {
+        true => cell.run_with_files(code, MAX_FILES_BYTES).await,
+        false => cell.run(code).await,
     }
 }

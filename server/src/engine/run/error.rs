@@ -1,12 +1,12 @@
 //! Why an interaction failed after it had begun.
 
-use crate::backend::BackendError;
 use crate::engine::response_format::CheckError;
 use crate::engine::resume::replay::DifferentCalls;
-use crate::failure;
-use crate::interaction::{Failure, FailureKind};
-use crate::sandbox::SandboxError;
-use crate::store::StoreError;
+use backend::BackendError;
+use domain::failure;
+use domain::interaction::{Failure, FailureKind};
+use sandbox_client::SandboxError;
+use store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -2,8 +2,8 @@
 //! ends.
 
 use super::RunError;
-use crate::backend::{MAX_JSON_VALUES, MAX_TEXT_BYTES, ModelEvent};
-use crate::budget::{Budget, Share};
+use backend::{MAX_JSON_VALUES, MAX_TEXT_BYTES, ModelEvent};
+use resources::budget::{Budget, Share};
 
 /// Maximum number of steps.
 const MAX_STEPS: usize = 10_000;

@@ -16,30 +16,30 @@ pub mod usage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::backend::{
-    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
-    RequestContext,
-};
-use crate::budget::Share;
 use crate::engine::input::calls;
 use crate::engine::resume::ResumedState;
 use crate::engine::resume::replay::Replayed;
-use crate::interaction::{
+use backend::{
+    Backend, BackendError, CallIdentity, End, Finish, ModelEvent, ModelStream, Passthrough, Prompt,
+    RequestContext,
+};
+pub use code::CodeRunner;
+use domain::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
     Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
 };
-use crate::journal::CodeRun;
-use crate::recording::RecordingSession;
-use crate::sandbox::RunOutput;
-use crate::search::{self, Search};
-use crate::store::StoreError;
-pub use code::CodeRunner;
 pub use error::RunError;
 pub use gate::ResponseGate;
 use gate::{Checked, Correction};
 pub use generated::Generated;
+use journal::outputs::WholeOutput;
+use recording::RecordingSession;
 use report::RunReport;
+use resources::budget::Share;
+use sandbox_client::RunOutput;
+use search::Search;
 pub use steps::StepWriter;
+use store::StoreError;
 
 /// An interaction while it runs.
 #[derive(Debug)]
@@ -376,14 +376,14 @@ impl Run {
                 "code failed"
             );
         }
-        self.context.journal.code_ran(CodeRun {
+        let whole = WholeOutput {
             code: code.to_owned(),
-            outcome: report.outcome,
             stdout: report.stdout.clone(),
             stderr: report.stderr.clone(),
-            pictures: output.images.len(),
-            wall_ms,
-        });
+            images: output.images.clone(),
+            files: output.files.clone(),
+        };
+        self.context.journal.code_ran(report.outcome, whole, wall_ms);
     }
 
     /// A search that the model's provider has already made.

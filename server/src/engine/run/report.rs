@@ -2,8 +2,8 @@
 
 use protocol::{Limit, RunOutcome, size};
 
-use crate::interaction::Outcome;
-use crate::sandbox::RunOutput;
+use domain::interaction::Outcome;
+use sandbox_client::RunOutput;
 
 /// A run as text.
 #[derive(Debug, PartialEq, Eq)]

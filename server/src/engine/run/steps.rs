@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::usage::Counter;
-use crate::backend::Passthrough;
-use crate::ids::Ids;
-use crate::interaction::{
+use backend::Passthrough;
+use domain::ids::Ids;
+use domain::interaction::{
     AwaitingModel, CitedPages, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall,
     MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Step, StepStart,
     citations,
 };
-use crate::journal::JournalHandle;
-use crate::search;
-use crate::store::{Log, StoreError};
+use journal::JournalHandle;
+use search;
+use store::{Log, StoreError};
 
 /// Maximum number of buffered events while a model generates without a pause.
 const MAX_UNWRITTEN: usize = 256;

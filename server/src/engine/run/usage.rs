@@ -4,9 +4,9 @@
 use tokio::task::spawn_blocking;
 
 use crate::engine::input::files::{self, FileData, LoadedFile};
-use crate::interaction::usage::{self, letters, of_letters};
-use crate::interaction::{Event, Media, Source, Step, Tokens, Usage, UsageEstimate, media};
-use crate::store::{Files, StoreError};
+use domain::interaction::usage::{self, letters, of_letters};
+use domain::interaction::{Event, Media, Source, Step, Tokens, Usage, UsageEstimate, media};
+use store::{Files, StoreError};
 
 #[derive(Debug, Default)]
 pub struct Counter {

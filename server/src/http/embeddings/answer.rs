@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::engine::EmbeddedContent;
 use crate::http::generate_content::usage::details;
-use crate::interaction::Tokens;
+use domain::interaction::Tokens;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

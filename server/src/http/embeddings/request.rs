@@ -9,7 +9,7 @@ use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::Content;
+use domain::interaction::Content;
 
 /// Limits of the real services.
 const MAX_REQUESTS: usize = 100;

@@ -4,12 +4,10 @@
 pub const COMPATIBILITY_PAGE: &str = "docs/src/reference/compatibility.md";
 
 /// Names of collections, and of other parts of a path.
-const ABSENT: [&str; 20] = [
+const ABSENT: [&str; 17] = [
     "agents",
     "auth_tokens",
     "batchPredictionJobs",
-    "batches",
-    "cachedContents",
     "corpora",
     "credentials",
     "decisions",
@@ -17,7 +15,6 @@ const ABSENT: [&str; 20] = [
     "environments",
     "fileSearchStores",
     "live",
-    "openai",
     "operations",
     "ragCorpora",
     "triggers",

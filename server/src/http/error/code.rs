@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 
-use crate::interaction::FailureKind;
+use domain::interaction::FailureKind;
 
 /// The kind of failure, with the names of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,23 @@ impl Code {
             Code::DeadlineExceeded => {
                 (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", "DEADLINE_EXCEEDED")
             }
+        }
+    }
+
+    /// Its number in the status of an operation.
+    pub fn number(self) -> i32 {
+        match self {
+            Code::ClientClosed => 1,
+            Code::InvalidRequest | Code::ProhibitedContent | Code::TooLarge => 3,
+            Code::RequestTimeout | Code::DeadlineExceeded => 4,
+            Code::NotFound => 5,
+            Code::PermissionDenied => 7,
+            Code::ResourceExhausted => 8,
+            Code::Aborted => 10,
+            Code::MethodNotAllowed | Code::Unimplemented => 12,
+            Code::Internal => 13,
+            Code::BadGateway | Code::Unavailable => 14,
+            Code::Unauthenticated => 16,
         }
     }
 

@@ -1,12 +1,12 @@
 //! Conversions of the errors of each layer.
 
 use super::{ApiError, Code};
-use crate::backend::BackendError;
 use crate::engine::{EngineError, FetchError, FileError, SchemaError};
 use crate::http::wire::WireError;
-use crate::interaction::Failure;
-use crate::sandbox::SandboxError;
-use crate::store::{StoreError, UploadError};
+use backend::BackendError;
+use domain::interaction::Failure;
+use sandbox_client::SandboxError;
+use store::{StoreError, UploadError};
 
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> ApiError {

@@ -19,10 +19,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::failure::{self, INTERNAL};
 use crate::http::wire::WireError;
-use crate::interaction::FailureDelivery;
-use crate::store::Log;
+use domain::failure::{self, INTERNAL};
+use domain::interaction::FailureDelivery;
+use store::Log;
 
 pub use closed::COMPATIBILITY_PAGE;
 pub use code::Code;
@@ -97,13 +97,18 @@ impl ApiError {
         ApiError::new(Code::Unavailable, "The server is stopping.")
     }
 
-    /// The envelope of all APIs except the interactions API.
+    /// The envelope of all APIs except the interactions API, and the element of the OpenAI-compatible API's.
     pub fn google_style(&self) -> Value {
         json!({"error": {
             "code": self.code.status().as_u16(),
             "message": self.message,
             "status": self.code.google_style(),
         }})
+    }
+
+    /// The error of an operation that was accepted before.
+    pub fn rpc_status(&self) -> Value {
+        json!({"code": self.code.number(), "message": self.message})
     }
 
     /// No interaction is stored under this well-formed id.

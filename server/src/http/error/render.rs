@@ -113,6 +113,8 @@ fn envelope(surface: Surface, error: &ApiError) -> String {
             json!({"error": {"message": error.message, "code": error.code.word()}})
         }
         Surface::GenerateContent | Surface::Uploads | Surface::Own => error.google_style(),
+        // As in the real service: the same in a list.
+        Surface::OpenAi => json!([error.google_style()]),
     };
     escaped(body.to_string())
 }
@@ -128,7 +130,7 @@ mod tests {
 
     use super::super::panicked;
     use super::*;
-    use crate::failure::INTERNAL;
+    use domain::failure::INTERNAL;
 
     async fn explode() -> StatusCode {
         panic!("of 42 secrets")

@@ -13,6 +13,12 @@ pub static ERROR_WORD: Schema = Schema::new("ErrorWord", |_| {
     answer(&[], json!({"code": {"type": "string"}, "message": {"type": "string"}}))
 });
 
+/// The envelope of the OpenAI-compatible API.
+pub static OPENAI_ERROR: Schema = Schema::new(
+    "OpenAiError",
+    |schemas| json!({"type": "array", "minItems": 1, "maxItems": 1, "items": schemas.named(&CLASSIC_ERROR)}),
+);
+
 /// The envelope of all other APIs.
 pub static CLASSIC_ERROR: Schema = Schema::new("ClassicError", |_| {
     let error = answer(

@@ -23,9 +23,10 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-use crate::budget::{self, Budget, Share};
 use crate::http::error::{ApiError, Code};
-use crate::parse::json::{self, MAX_VALUES};
+use domain::owner::Owner;
+use parse::json::{self, MAX_VALUES};
+use resources::budget::{self, Budget, PART_OF_OWNER, Share};
 
 /// Timeout of a request body.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -55,12 +56,12 @@ pub struct BodyLimits {
 }
 
 impl BodyLimits {
-    /// The budget has room for at least one request of the maximum size, and for one with the most
-    /// values.
+    /// The part of an owner has room for at least one request of the maximum size, and for one with the
+    /// most values.
     pub fn new(request_bytes: usize) -> BodyLimits {
         let eighth = usize::try_from(budget::memory_bytes() / 8).unwrap_or(usize::MAX);
-        let bytes = eighth.min(MAX_BUDGET_BYTES).max(request_bytes);
-        let bytes = bytes.max(MAX_VALUES * BYTES_PER_VALUE + LARGE_BYTES);
+        let largest = request_bytes.max(MAX_VALUES * BYTES_PER_VALUE + LARGE_BYTES);
+        let bytes = eighth.min(MAX_BUDGET_BYTES).max(largest * PART_OF_OWNER);
         BodyLimits { request_bytes, all: Budget::new(bytes) }
     }
 }
@@ -83,6 +84,8 @@ impl Intake {
 
 /// Makes the limits available to handlers, and holds the share until the response has been sent.
 pub async fn limit(limits: BodyLimits, mut request: Request, next: Next) -> Response {
+    let owner = request.extensions().get::<Owner>().cloned().unwrap_or_default();
+    let limits = BodyLimits { all: limits.all.of(&owner), ..limits };
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;

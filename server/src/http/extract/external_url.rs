@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
 use crate::http::error::ApiError;
+use crate::http::extract::namespace::PathPrefix;
 
 /// `https://example.org/prefix`, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ExternalUrl {
         let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "https");
         let prefix = header("x-forwarded-prefix").filter(|prefix| is_path(prefix));
         let prefix = prefix.unwrap_or_default().trim_end_matches('/');
-        Ok(ExternalUrl(format!("{}://{host}{prefix}", scheme.unwrap_or("http"))))
+        let namespace = parts.extensions.get::<PathPrefix>();
+        let namespace = namespace.map(|prefix| prefix.path.as_str()).unwrap_or_default();
+        Ok(ExternalUrl(format!("{}://{host}{prefix}{namespace}", scheme.unwrap_or("http"))))
     }
 }
 

@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use serde_json::{Value, json};
+
 use crate::http::error::ApiError;
 
 /// The requested part of a list.
@@ -18,6 +20,26 @@ impl Page {
     /// The page size, limited to the maximum.
     pub fn size(&self, default: usize, most: usize) -> usize {
         self.size.unwrap_or(default).clamp(1, most)
+    }
+
+    /// A page as JSON: its items under `name`, unless there are none, and the token of the next page.
+    /// `found` has one item more than the page if there is another page.
+    pub fn of<T>(
+        name: &str,
+        found: &[T],
+        size: usize,
+        to_json: impl Fn(&T) -> Value,
+        id: impl Fn(&T) -> &str,
+    ) -> Value {
+        let shown = &found[..found.len().min(size)];
+        let mut body = json!({});
+        if !shown.is_empty() {
+            body[name] = shown.iter().map(to_json).collect();
+        }
+        if let (true, Some(last)) = (found.len() > size, shown.last()) {
+            body["nextPageToken"] = Page::token(id(last)).into();
+        }
+        body
     }
 
     /// The token of the page after the one that ends with this name.

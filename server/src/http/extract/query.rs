@@ -68,7 +68,9 @@ impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
                 // Parameters of all Google APIs. They have no effect here, except those that are
                 // checked elsewhere.
                 "key" | "prettyPrint" | "$prettyPrint" | "fields" | "$fields" | "quotaUser"
-                | "userIp" | "access_token" | "upload_id" | "upload_protocol" | "uploadType" => {}
+                // What a change may contain is checked in its body.
+                | "updateMask" | "update_mask" | "userIp" | "access_token" | "upload_id"
+                | "upload_protocol" | "uploadType" => {}
                 // Selects tuned models, of which there are none.
                 "filter" if is_vertex => {}
                 _ => {

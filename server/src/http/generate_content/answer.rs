@@ -8,8 +8,8 @@ use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
 use crate::http::vertex::Traffic;
 use crate::http::wire::proto;
-use crate::interaction::{
-    Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Usage,
+use domain::interaction::{
+    Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Tokens, Usage,
 };
 
 /// Properties of an answer and of each of its chunks.
@@ -20,6 +20,8 @@ pub struct About {
     pub tier: ServiceTier,
     /// Whether enums are numbers.
     pub enum_numbers: bool,
+    /// The part of the prompt that came from a cached content.
+    pub cached: Tokens,
     /// Set in the dialect of Vertex AI.
     pub vertex: Option<VertexAnswer>,
 }
@@ -43,6 +45,11 @@ pub struct AnswerEnd {
 }
 
 impl AnswerEnd {
+    /// With Google's names.
+    pub fn finish_reason(&self) -> &'static str {
+        self.finish_reason
+    }
+
     /// The end in the final event; `None` for all other events.
     pub fn of(event: &Event) -> Option<Result<AnswerEnd, ApiError>> {
         match event {
@@ -115,7 +122,7 @@ impl PartEncoder {
             }
             Event::StepStopped { .. } => {
                 let (mut call, arguments) = self.call.take()?;
-                if let Ok(arguments) = crate::parse::json::parse(arguments.as_bytes()) {
+                if let Ok(arguments) = parse::json::parse(arguments.as_bytes()) {
                     call.arguments = arguments;
                 }
                 self.signature = None;

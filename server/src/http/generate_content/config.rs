@@ -9,7 +9,7 @@ use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
 
 /// Limit of the real service.
-const MAX_STOP_SEQUENCES: usize = 5;
+pub const MAX_STOP_SEQUENCES: usize = 5;
 
 /// A response that is one of several enum values.
 const ENUM: &str = "text/x.enum";
@@ -124,8 +124,8 @@ fn response(fields: &mut ObjectReader, config: &mut Map<String, Value>) -> Resul
     Ok(())
 }
 
-/// Whether thoughts are included.
-fn thinking(node: Node, config: &mut Map<String, Value>) -> Result<bool, WireError> {
+/// Parses `thinkingConfig`; returns whether thoughts are included.
+pub fn thinking(node: Node, config: &mut Map<String, Value>) -> Result<bool, WireError> {
     let mut fields = node.object()?.camel()?;
     if let Some(level) = fields.take("thinkingLevel") {
         // Python's SDK accepts and forwards both cases.

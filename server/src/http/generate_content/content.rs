@@ -11,8 +11,8 @@ use super::part::{self, ContentPart, PartData};
 use crate::http::wire::WireError;
 use crate::http::wire::input::{MAX_STEPS, too_many_steps};
 use crate::http::wire::json_reader::Node;
-use crate::ids;
-use crate::interaction::{CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Step};
+use domain::ids;
+use domain::interaction::{CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Step};
 
 /// Messages of the real service.
 const NO_CONTENTS: &str = "* GenerateContentRequest.contents: contents is not specified\n";
@@ -213,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::interaction::Outcome;
+    use domain::interaction::Outcome;
 
     fn read(json: Value) -> Result<Vec<Step>, String> {
         let mut body = Node::root(json!({"contents": json})).object().expect("it is one");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::part::OUTCOMES;
 use crate::http::response::pieces::base64;
-use crate::interaction::{CodeResult, FunctionCall, Media, Source};
+use domain::interaction::{CodeResult, FunctionCall, Media, Source};
 
 pub fn text(text: &str) -> Value {
     json!({"text": text})

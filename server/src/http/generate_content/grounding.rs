@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::answer::continues;
-use crate::interaction::{Citation, Delta, Event, Found, SearchResult};
+use domain::interaction::{Citation, Delta, Event, Found, SearchResult};
 
 #[derive(Debug, Default)]
 pub struct Grounding {

@@ -13,7 +13,7 @@ use super::generation::Generation;
 use super::part::PartData;
 use crate::http::wire::WireError;
 use crate::http::wire::content::bytes_of;
-use crate::ids;
+use domain::ids;
 
 /// Messages of the real service.
 const CALL_COMES_AFTER: &str = "Please ensure that function call turn comes immediately after a user \

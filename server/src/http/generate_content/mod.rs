@@ -6,20 +6,22 @@
 //! spellings.
 
 pub mod answer;
-mod config;
+pub mod config;
 pub mod content;
 mod encode;
-mod generation;
+pub mod generation;
 pub mod grounding;
-mod history;
+pub mod history;
 pub mod openapi;
 pub mod part;
 mod passthrough;
+pub mod prefix;
 pub mod request;
 mod schema;
 pub mod stream;
-mod tool;
+pub mod tool;
 pub mod usage;
+pub mod whole;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.
 pub fn part_of_url(rest: &str) -> (&str, &str) {

@@ -6,7 +6,7 @@ use crate::http::wire::WireError;
 use crate::http::wire::content::{decode, mime_type};
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{
+use domain::interaction::{
     CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind, Outcome, Source,
 };
 
@@ -131,7 +131,8 @@ fn file(mut fields: ObjectReader) -> Result<PartData, WireError> {
     Ok(media(mime_type, Source::Uri(uri)))
 }
 
-fn media(mime_type: Option<String>, source: Source) -> PartData {
+/// Media of the kind that follows from the MIME type.
+pub fn media(mime_type: Option<String>, source: Source) -> PartData {
     let kind = match mime_type.as_deref().and_then(|name| name.split('/').next()) {
         Some("image") => MediaKind::Image,
         Some("audio") => MediaKind::Audio,

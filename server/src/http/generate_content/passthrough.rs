@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::encode;
-use crate::interaction::{FunctionCall, PassthroughStep};
+use domain::interaction::{FunctionCall, PassthroughStep};
 
 /// An incomplete step.
 #[derive(Debug)]

@@ -4,14 +4,15 @@ use serde_json::Value;
 
 use super::config::{self, AnswerConfig};
 use super::history::Signatures;
+use super::prefix::{self, CachedPrefix};
 use super::{content, generation, history, tool};
 use crate::engine::Request;
 use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
-use crate::interaction::{GenerationConfig, ServiceTier, Step};
-use crate::store::{Owner, Persistence};
+use domain::interaction::{GenerationConfig, ServiceTier, Step, Tokens};
+use store::{Owner, Persistence};
 
 /// A request for an answer, and its options.
 #[derive(Debug)]
@@ -19,13 +20,13 @@ pub struct Generate {
     pub request: Request,
     /// Whether the client requests thought summaries.
     pub thoughts: bool,
+    /// The part of the prompt that came from a cached content.
+    pub cached: Tokens,
 }
 
 /// ObjectReader of Google's API that this server rejects, each with its error message.
-pub const REFUSED: &[(&str, &str)] = &[
-    ("cachedContent", "Cached contents are not supported by this server."),
-    ("continuationToken", "Continuation tokens are not supported by this server."),
-];
+pub const REFUSED: &[(&str, &str)] =
+    &[("continuationToken", "Continuation tokens are not supported by this server.")];
 
 /// Fields of Vertex AI alone.
 pub const OF_VERTEX: &[(&str, &str)] =
@@ -33,23 +34,30 @@ pub const OF_VERTEX: &[(&str, &str)] =
 
 /// Parses a request for the model in the URL.
 ///
-/// `own` means that the model checks its thought signatures itself.
+/// `own` means that the model checks its thought signatures itself. `cached` is the cached content that
+/// the request names.
 pub fn generate(
     model: &str,
     body: Value,
     own: bool,
+    cached: Option<CachedPrefix>,
     dialect: &Dialect,
 ) -> Result<Generate, WireError> {
     let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
-    read(model, Node::root(body).object()?.camel()?, Some(signatures), dialect)
+    read(model, Node::root(body).object()?.camel()?, Some(signatures), cached, dialect)
 }
 
 /// The contents to count: a list of contents, or a whole request. In the dialect of Vertex AI the
 /// body itself is that request.
-pub fn count(model: &str, body: Value, dialect: &Dialect) -> Result<Request, WireError> {
+pub fn count(
+    model: &str,
+    body: Value,
+    cached: Option<CachedPrefix>,
+    dialect: &Dialect,
+) -> Result<Request, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     if dialect.is_vertex() {
-        return Ok(read(model, fields, None, dialect)?.request);
+        return Ok(read(model, fields, None, cached, dialect)?.request);
     }
     let whole = fields.take("generateContentRequest");
     if whole.is_some() && fields.has("contents") {
@@ -59,18 +67,19 @@ pub fn count(model: &str, body: Value, dialect: &Dialect) -> Result<Request, Wir
     if let Some(whole) = whole {
         fields.done()?;
         // Clients also count parts of conversations, so their order is not validated.
-        return Ok(read(model, whole.object()?.camel()?, None, dialect)?.request);
+        return Ok(read(model, whole.object()?.camel()?, None, cached, dialect)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
     fields.done()?;
-    Ok(request(model, input))
+    Ok(of_model(model, input))
 }
 
 fn read(
     model: &str,
     mut fields: ObjectReader,
     signatures: Option<Signatures>,
+    cached: Option<CachedPrefix>,
     dialect: &Dialect,
 ) -> Result<Generate, WireError> {
     if dialect.is_vertex() {
@@ -86,9 +95,17 @@ fn read(
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
-    let mut turns = content::turns(fields.take("contents"))?;
+    if fields.string("cachedContent")?.is_some() {
+        prefix::excludes(&fields, &["systemInstruction", "tools", "toolConfig"], dialect)?;
+    }
+    let cached = cached.unwrap_or_default();
+    let mut turns = cached.turns;
+    turns.extend(content::turns(fields.take("contents"))?);
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
     let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"), dialect)?;
+    // At most one of both is set.
+    let instruction = instruction.or(cached.instruction);
+    let offer = if offer.is_empty() { cached.offer } else { offer };
     let config = fields.take("generationConfig").map(config::config).transpose()?;
     let AnswerConfig { mut generation, thoughts } = config.unwrap_or_default();
     generation::check(model, &offer, &generation)?;
@@ -107,12 +124,13 @@ fn read(
         system_instruction: instruction.filter(|text| !text.is_empty()),
         tools: offer.tools,
         generation_config: generation.into(),
-        ..request(model, input)
+        ..of_model(model, input)
     };
-    Ok(Generate { request, thoughts })
+    Ok(Generate { request, thoughts, cached: cached.tokens })
 }
 
-fn request(model: &str, input: Vec<Step>) -> Request {
+/// A request that has nothing but its input.
+pub fn of_model(model: &str, input: Vec<Step>) -> Request {
     Request {
         model: model.to_owned(),
         input,
@@ -149,6 +167,11 @@ fn ignored(fields: &mut ObjectReader) -> Result<(), WireError> {
     fields.boolean("store")?;
     // For billing. Google's own tests send them here, contrary to its documentation.
     fields.object("labels")?;
+    safety_settings(fields)
+}
+
+/// This server blocks nothing.
+pub fn safety_settings(fields: &mut ObjectReader) -> Result<(), WireError> {
     for node in fields.take("safetySettings").map(Node::list).transpose()?.unwrap_or_default() {
         let mut setting = node.object()?.camel()?;
         proto::HARM_CATEGORY.word(setting.require("category")?)?;
@@ -174,12 +197,12 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        generate("m", body, false, &Dialect::Gemini).map_err(|error| error.to_string())
+        generate("m", body, false, None, &Dialect::Gemini).map_err(|error| error.to_string())
     }
 
     #[test]
     fn optional_fields_are_parsed() {
-        let Generate { request, thoughts } = with(json!({
+        let Generate { request, thoughts, .. } = with(json!({
             "system_instruction": {"parts": [{"text": "Be brief."}, {"text": "Be kind."}]},
             "tools": [{"codeExecution": {}}],
             "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
@@ -201,7 +224,7 @@ mod tests {
     fn an_unsupported_field_is_rejected_by_name() {
         for (change, wanted) in [
             (json!({"contents": null}), "contents is not specified"),
-            (json!({"cachedContent": "c"}), "Cached contents are not supported"),
+            (json!({"cachedContent": 1}), "Invalid type for 'cachedContent'"),
             (json!({"continuation_token": "c"}), "Continuation tokens are not supported"),
             (json!({"labels": "a"}), "Invalid type for 'labels'"),
             (json!({"input": "x"}), "Unknown parameter 'input'."),
@@ -226,17 +249,19 @@ mod tests {
             "modelArmorConfig": {"promptTemplateName": "t"},
             "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
         });
-        let read = generate("m", body.clone(), false, &vertex).expect("it is valid");
+        let read = generate("m", body.clone(), false, None, &vertex).expect("it is valid");
         assert_eq!(read.request.tools.offered, ["google_search", "f"]);
-        let counted = count("m", body.clone(), &vertex).expect("it is valid");
+        let counted = count("m", body.clone(), None, &vertex).expect("it is valid");
         assert_eq!(counted.system_instruction.as_deref(), Some("Be brief."));
-        let error = generate("m", body, false, &Dialect::Gemini).expect_err("it is of Vertex AI");
+        let error =
+            generate("m", body, false, None, &Dialect::Gemini).expect_err("it is of Vertex AI");
         assert!(error.to_string().contains("'modelArmorConfig' is not supported"), "{error}");
     }
 
     #[test]
     fn contents_or_a_whole_request_can_be_counted() {
-        let counted = |body| count("m", body, &Dialect::Gemini).map_err(|error| error.to_string());
+        let counted =
+            |body| count("m", body, None, &Dialect::Gemini).map_err(|error| error.to_string());
         assert_eq!(counted(hello()).expect("it is valid").input.len(), 1);
         let mut whole = hello();
         whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});

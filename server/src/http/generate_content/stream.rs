@@ -17,7 +17,7 @@ use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};
 use crate::http::middleware::deadline::Deadline;
-use crate::interaction::{Event, Failure, FailureDelivery, UsageEstimate};
+use domain::interaction::{Event, Failure, FailureDelivery, UsageEstimate};
 
 /// How chunks are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::content::one_or_many;
 use super::schema::json_schema;
-use crate::backend::{Function, Tools};
 use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
 use crate::http::wire::tool;
+use backend::{Function, Tools};
 
 /// Message of the real service, and its rule.
 const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocations to use Built-in \
@@ -35,6 +35,12 @@ pub struct OfferedTools {
     pub tools: Tools,
     /// Which tools the model must use, in the format of the interactions API.
     pub choice: Option<Value>,
+}
+
+impl OfferedTools {
+    pub fn is_empty(&self) -> bool {
+        self.tools.offered.is_empty() && self.choice.is_none()
+    }
 }
 
 pub fn offer(

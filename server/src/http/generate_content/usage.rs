@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::About;
-use crate::interaction::{Tokens, Usage};
+use domain::interaction::{Tokens, Usage};
 
 /// The usage of a complete answer. Like the real service, omits counts of zero.
 pub fn usage(about: &About, usage: &Usage) -> Value {
@@ -37,7 +37,13 @@ fn counts(about: &About, usage: &Usage) -> Value {
     if usage.thought > 0 {
         json["thoughtsTokenCount"] = usage.thought.into();
     }
-    if usage.cached > 0 {
+    let cached = about.cached.total();
+    if cached > 0 {
+        // The model may count fewer tokens than were estimated.
+        let cached = about.cached.scaled_to(cached.min(usage.input.total()));
+        json["cachedContentTokenCount"] = cached.total().into();
+        json["cacheTokensDetails"] = details(&cached);
+    } else if usage.cached > 0 {
         json["cachedContentTokenCount"] = usage.cached.into();
     }
     match about.vertex {
@@ -48,8 +54,12 @@ fn counts(about: &About, usage: &Usage) -> Value {
 }
 
 /// The response of `:countTokens`.
-pub fn counted(tokens: &Tokens) -> Value {
-    json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)})
+pub fn counted(tokens: &Tokens, cached: &Tokens) -> Value {
+    let mut json = json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)});
+    if cached.total() > 0 {
+        json["cachedContentTokenCount"] = cached.total().into();
+    }
+    json
 }
 
 /// Counts by modality.

@@ -12,7 +12,7 @@ use crate::http::error::{ApiError, Code};
 use crate::http::extract::query::UploadParameters;
 use crate::http::surface::Surface;
 use crate::http::vertex::Dialect;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Messages of the real service.
 const NONE_GIVEN: &str = "Method doesn't allow unregistered callers (callers without established \

@@ -10,19 +10,22 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 
-use crate::chaos::fault::{Counters, Damage, Fault, Stop};
 use crate::http::error::{self, ApiError};
 use crate::http::extract::namespace::InNamespace;
 use crate::http::middleware::control::Control;
 use crate::http::middleware::quirk::{self, Api, Oddity, Wanted};
-use crate::namespace::{Namespace, PerNamespace};
 use crate::trace;
+use domain::chaos::fault::{Counters, Damage, Fault, Stop};
+use domain::namespace::{Namespace, PerNamespace};
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
 
 /// Maximum number of faults set in one namespace.
 const MAX_STANDING: usize = 100;
+/// Maximum size of one of them as JSON, and of all. Each request has a copy.
+const MAX_FAULT_BYTES: usize = 4 << 10;
+const MAX_STANDING_BYTES: usize = 16 << 10;
 
 /// The faults for all requests and for each namespace, with their counters.
 #[derive(Debug)]
@@ -55,6 +58,10 @@ impl Faults {
         if orders.len() > MAX_STANDING {
             return Err(too_many());
         }
+        let is_long = |order: &Value| order.to_string().len() > MAX_FAULT_BYTES;
+        if let Some(at) = orders.iter().position(is_long) {
+            return Err(format!("Invalid fault {at}: more than {MAX_FAULT_BYTES} bytes."));
+        }
         let read = |order: Value| match serde_json::from_value(order.clone()) {
             Ok(fault) => Ok((order, fault)),
             Err(error) => Err(format!("Invalid fault {order}: {error}.")),
@@ -63,6 +70,12 @@ impl Faults {
         self.active.with(namespace, |active| {
             if active.len() + faults.len() > MAX_STANDING {
                 return Err(too_many());
+            }
+            let all = active.iter().chain(&faults).map(|(order, _)| order.to_string().len());
+            if all.sum::<usize>() > MAX_STANDING_BYTES {
+                return Err(format!(
+                    "more than {MAX_STANDING_BYTES} bytes of faults in one namespace"
+                ));
             }
             active.extend(faults);
             Ok(())
@@ -87,9 +100,10 @@ impl Faults {
             })?;
             faults.push((String::from_utf8_lossy(header.as_bytes()).into_owned(), fault));
         }
-        let active = self.active.with(namespace, |active| active.clone());
-        let active = active.into_iter().enumerate();
-        faults.extend(active.map(|(at, (_, fault))| (standing_name(at), fault)));
+        self.active.with(namespace, |active| {
+            let active = active.iter().enumerate();
+            faults.extend(active.map(|(at, (_, fault))| (standing_name(at), fault.clone())));
+        });
         let everywhere = self.everywhere.iter().cloned().enumerate();
         faults.extend(everywhere.map(|(at, fault)| (format!("#{at}"), fault)));
         Ok(faults)

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use crate::http::error::{ApiError, Code};
 use crate::http::{REQUEST_ID, RequestId};
-use crate::interaction::Status;
 use crate::trace::{RequestFacts, Trace};
+use domain::interaction::Status;
 
 /// The log target, as used in `BELLJAR_LOG`.
 const TARGET: &str = "server::request";

@@ -20,7 +20,8 @@ use schema::ComponentSchemas;
 pub use body::BodyReader;
 pub use body::RequestBody;
 pub use operation::{
-    BELLJAR, FILES, INTERACTIONS, JSON, MODELS, OPERATORS, Operation, OperationGroup,
+    BATCHES, BELLJAR, CACHES, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS, Operation,
+    OperationGroup,
 };
 
 /// An operation at its place in the document.

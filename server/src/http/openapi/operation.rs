@@ -22,6 +22,14 @@ pub const INTERACTIONS: OperationGroup = OperationGroup {
 pub const MODELS: OperationGroup =
     OperationGroup { name: "models", description: "`generateContent` and related methods." };
 pub const FILES: OperationGroup = OperationGroup { name: "files", description: "Uploaded files." };
+pub const CACHES: OperationGroup = OperationGroup {
+    name: "caches",
+    description: "Beginnings of conversations, stored once for many requests.",
+};
+pub const BATCHES: OperationGroup =
+    OperationGroup { name: "batches", description: "Many requests that run in the background." };
+pub const OPENAI: OperationGroup =
+    OperationGroup { name: "openai", description: "The same models for clients of OpenAI's API." };
 pub const BELLJAR: OperationGroup = OperationGroup {
     name: "belljar",
     description: "The sandbox without a model, and controls for tests.",
@@ -30,7 +38,8 @@ pub const OPERATORS: OperationGroup = OperationGroup {
     name: "operators",
     description: "Health checks and documentation, for operators.",
 };
-pub const TAGS: [OperationGroup; 5] = [INTERACTIONS, MODELS, FILES, BELLJAR, OPERATORS];
+pub const TAGS: [OperationGroup; 8] =
+    [INTERACTIONS, MODELS, FILES, CACHES, BATCHES, OPENAI, BELLJAR, OPERATORS];
 
 pub const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

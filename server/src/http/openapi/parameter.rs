@@ -22,7 +22,9 @@ pub fn version() -> Value {
 }
 
 pub fn namespace() -> Value {
-    let mut name = text("The namespace of the test that sends this request.");
+    let mut name = text(
+        "The namespace of the test that sends this request. `/n/NAME` before the path is the same.",
+    );
     name["pattern"] = "^[!-~]{1,128}$".into();
     in_header("x-belljar-namespace", name)
 }

@@ -19,10 +19,10 @@ use hyper::body::{Frame, SizeHint};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::budget::{Budget, Share};
 use crate::http::JSON;
 use crate::http::error::ApiError;
 use crate::http::response::json::escaped;
+use resources::budget::{Budget, Share};
 
 /// Smaller values are encoded in place.
 const SMALL_BYTES: usize = 64 << 10;

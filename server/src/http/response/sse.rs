@@ -10,8 +10,8 @@ use crate::engine::Running;
 use crate::http::error::{self, ApiError};
 use crate::http::middleware::deadline::Deadline;
 use crate::http::wire::event::{self, Frame, StreamPosition};
-use crate::interaction::{Event as LogEvent, Failure, FailureDelivery, UsageEstimate};
-use crate::store::Log;
+use domain::interaction::{Event as LogEvent, Failure, FailureDelivery, UsageEstimate};
+use store::Log;
 
 /// Interval of comments on an idle stream.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -100,8 +100,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::interaction::{Status, Usage};
-    use crate::store::{Head, Owner};
+    use domain::interaction::{Status, Usage};
+    use store::{Head, Owner};
 
     fn head() -> Head {
         Head {

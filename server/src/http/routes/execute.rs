@@ -19,10 +19,10 @@ use crate::http::response::pieces;
 use crate::http::route::Route;
 use crate::http::routes::isolation::TIER;
 use crate::http::wire::execute::{self, Execute};
-use crate::interaction;
-use crate::sandbox::{Again, Expected};
-use crate::store::Owner;
 use crate::trace;
+use domain::interaction;
+use domain::owner::Owner;
+use sandbox_client::{Again, Expected};
 
 static BODY: RequestBody = RequestBody {
     schema: &EXECUTE_REQUEST,

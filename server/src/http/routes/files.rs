@@ -5,20 +5,22 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::http::App;
+use crate::http::batches::operation::{results_file, time as time_of};
+use crate::http::batches::results::download;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::external_url::ExternalUrl;
 use crate::http::extract::pagination::Page;
 use crate::http::extract::query::GoogleApiQuery;
 use crate::http::openapi::parameter::{in_path, page, version};
 use crate::http::openapi::schema::{
-    NOTHING, Schema, answer, base64, list as list_of, only, or_number, text, time,
+    NOTHING, Schema, answer, base64, list as list_of, only, or_number, text, time, word,
 };
 use crate::http::openapi::{FILES, Operation};
 use crate::http::response::json::json;
 use crate::http::route::Route;
 use crate::http::wire::file::to_json;
 use crate::http::wire::proto;
-use crate::store::Owner;
+use domain::owner::Owner;
 
 /// Google's page sizes.
 const DEFAULT_PAGE: usize = 10;
@@ -36,9 +38,11 @@ pub static FILE: Schema = Schema::new("File", |_| {
         "sha256Hash": base64("Base64 of the hash's hexadecimal digits."),
         "uri": {"type": "string"},
         "state": or_number(only("ACTIVE")),
-        "source": or_number(only("UPLOADED")),
+        "source": or_number(word(&["UPLOADED", "GENERATED"])),
+        "downloadUri": text("Of results of a batch."),
     });
-    answer(&["displayName"], fields)
+    let of_uploads = ["displayName", "sizeBytes", "expirationTime", "sha256Hash", "downloadUri"];
+    answer(&of_uploads, fields)
 });
 
 static LISTED: Schema = Schema::new("Files", |schemas| {
@@ -85,16 +89,8 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let size = page.size(DEFAULT_PAGE, MAX_PAGE);
     let after = page.after.as_deref().unwrap_or_default();
-    // One more than requested, to find out whether there is another page.
     let found = app.files.list(&owner, after, size + 1).await?;
-    let shown = &found[..found.len().min(size)];
-    let mut body = json!({});
-    if !shown.is_empty() {
-        body["files"] = shown.iter().map(|file| to_json(file, &base)).collect();
-    }
-    if let (true, Some(last)) = (found.len() > size, shown.last()) {
-        body["nextPageToken"] = Page::token(&last.id).into();
-    }
+    let mut body = Page::of("files", &found, size, |file| to_json(file, &base), |file| &file.id);
     if enum_numbers {
         proto::with_numbers(&mut body);
     }
@@ -109,6 +105,9 @@ pub async fn get(
     query: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let id = id_of(&rest);
+    if let Some(id) = id.strip_prefix("batch-") {
+        return of_batch(&app, &owner, &base, id).await;
+    }
     if id.ends_with(":download") {
         return Err(ApiError::invalid(
             "Only generated files can be downloaded, not uploaded ones.",
@@ -120,6 +119,37 @@ pub async fn get(
         proto::file_with_numbers(&mut body);
     }
     Ok(json(&body))
+}
+
+/// The results of a batch, as a file that is made when it is read.
+async fn of_batch(
+    app: &App,
+    owner: &Owner,
+    base: &ExternalUrl,
+    id: &str,
+) -> Result<Response, ApiError> {
+    let (id, is_download) = match id.strip_suffix(":download") {
+        Some(id) => (id, true),
+        None => (id, false),
+    };
+    let found = app.store.batches().find(owner, id).await?;
+    let batch = found.filter(|batch| batch.is_file && batch.state.has_ended());
+    let batch = batch.ok_or_else(|| ApiError::no_file(&format!("batch-{id}")))?;
+    if is_download {
+        return Ok(download(app.clone(), batch, app.sandbox.budget().of(owner)));
+    }
+    let name = results_file(id);
+    let uri = base.join(&format!("/v1beta/{name}"));
+    Ok(json(&json!({
+        "name": name,
+        "mimeType": "application/jsonl",
+        "createTime": time_of(batch.created),
+        "updateTime": time_of(batch.updated),
+        "uri": uri,
+        "downloadUri": format!("{uri}:download?alt=media"),
+        "state": "ACTIVE",
+        "source": "GENERATED",
+    })))
 }
 
 pub async fn delete(

@@ -29,9 +29,9 @@ use crate::http::vertex::Dialect;
 use crate::http::wire::interaction::{Interaction, Show};
 use crate::http::wire::openapi::{CREATE, INTERACTION, INTERACTION_EVENT, VERTEX_CREATE};
 use crate::http::wire::request::{self, Create};
-use crate::ids;
-use crate::interaction::{FailureDelivery, Status};
-use crate::store::{Log, Owner};
+use domain::ids;
+use domain::interaction::{FailureDelivery, Status};
+use store::{Log, Owner};
 
 pub fn routes() -> Vec<Route> {
     let new = |id, summary| {

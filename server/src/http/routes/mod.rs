@@ -1,5 +1,7 @@
 //! The table of routes. Each module has the handlers and the routes of a resource.
 
+mod batches;
+mod cached_contents;
 mod documentation;
 mod execute;
 mod faults;
@@ -11,6 +13,7 @@ mod isolation;
 mod journal;
 pub mod model_catalog;
 mod models;
+mod openai;
 mod scenarios;
 pub mod token;
 pub mod upload;
@@ -40,6 +43,8 @@ pub struct RouteTable {
     interactions: Vec<Route>,
     /// `generateContent` and files, below each version.
     generate_content: Vec<Route>,
+    /// The OpenAI-compatible API, below each version.
+    openai: Vec<Route>,
     /// Uploads, below each version of their own prefix.
     uploads: Vec<Route>,
     /// The server's own routes that require a key.
@@ -53,7 +58,13 @@ pub struct RouteTable {
 pub fn table() -> RouteTable {
     RouteTable {
         interactions: interactions::routes(),
-        generate_content: all([models::routes(), files::routes()]),
+        generate_content: all([
+            models::routes(),
+            files::routes(),
+            cached_contents::routes(),
+            batches::routes(),
+        ]),
+        openai: openai::routes(),
         uploads: upload::routes(),
         own: all([execute::routes(), isolation::routes()]),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
@@ -73,13 +84,15 @@ struct RouteGroup {
 }
 
 impl RouteTable {
-    fn groups(self) -> [RouteGroup; 6] {
-        let RouteTable { interactions, generate_content, uploads, own, controls, keyless } = self;
+    fn groups(self) -> [RouteGroup; 7] {
+        let RouteTable { interactions, generate_content, openai, uploads, own, controls, keyless } =
+            self;
         let group =
             |prefix: &str, routes| RouteGroup { prefix: prefix.into(), needs_key: true, routes };
         [
             group("/{version}", interactions),
             group("/{version}", generate_content),
+            group("/{version}", openai),
             group(&format!("{UPLOADS}{{version}}"), uploads),
             group("", own),
             group("", controls),
@@ -108,9 +121,13 @@ impl RouteTable {
 const OF_INTERACTIONS: [&str; 7] =
     ["agents", "credentials", "decisions", "environments", "interactions", "triggers", "webhooks"];
 
+/// The same for the OpenAI-compatible API.
+const UNKNOWN_OPENAI: &str = "/{version}/openai/{*rest}";
+
 pub fn router(app: App, config: HttpConfig) -> Router {
     let HttpConfig { keys, control, request_bytes, allowed_clients, .. } = config;
-    let RouteTable { interactions, generate_content, uploads, own, controls, keyless } = table();
+    let RouteTable { interactions, generate_content, openai, uploads, own, controls, keyless } =
+        table();
     let limits = body::BodyLimits::new(request_bytes);
     let admitted = |surface: Surface, router: Router<App>| {
         let admission = Admission { surface, keys: keys.clone(), limits: limits.clone() };
@@ -133,6 +150,7 @@ pub fn router(app: App, config: HttpConfig) -> Router {
         router.route(&path, any(no_such_path))
     });
     let generate_content = in_each_version(&calls(&generate_content));
+    let openai = in_each_version(&calls(&openai)).route(UNKNOWN_OPENAI, any(no_such_path));
     // Not nested, because the handler puts the whole path into the URL of an upload.
     let uploads = VERSIONS.into_iter().fold(Router::new(), |router, version| {
         add(router, &format!("{UPLOADS}{version}"), &uploads)
@@ -142,6 +160,7 @@ pub fn router(app: App, config: HttpConfig) -> Router {
     admitted(Surface::Own, of(&own).merge(controls))
         .merge(admitted(Surface::Interactions, interactions))
         .merge(admitted(Surface::GenerateContent, generate_content))
+        .merge(admitted(Surface::OpenAi, openai))
         .merge(admitted(Surface::Uploads, uploads))
         .merge(of(&keyless))
         .with_state(app)

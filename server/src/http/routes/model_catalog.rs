@@ -2,7 +2,7 @@
 
 use globset::{GlobSet, GlobSetBuilder};
 
-use crate::parse::glob::{self, GlobError};
+use parse::glob::{self, GlobError};
 
 /// Names of Gemini models that are listed if a configured pattern matches: clients offer such a
 /// list to their users.

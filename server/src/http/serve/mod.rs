@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::http::Service;
+use crate::http::extract::namespace;
 use crate::http::middleware::allowed_clients::Peer;
 use crate::http::vertex::with_path;
 use crate::listen::Listeners;
@@ -72,7 +73,7 @@ pub async fn serve(
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let version = request.version();
             let asked = seen.ask(version);
-            let mut request = tidy_path(request.map(Body::new));
+            let mut request = namespace::without_prefix(tidy_path(request.map(Body::new)));
             request.extensions_mut().insert(peer);
             let answer = service.clone().oneshot(request);
             async move {

@@ -31,6 +31,17 @@ pub struct VertexScope {
     pub traffic: Traffic,
 }
 
+impl VertexScope {
+    /// What precedes the names of resources: `projects/p/locations/l/`. Empty if the client names no
+    /// project.
+    pub fn prefix(&self) -> String {
+        match (&self.project, &self.location) {
+            (Some(project), Some(location)) => format!("projects/{project}/locations/{location}/"),
+            _ => String::new(),
+        }
+    }
+}
+
 /// A path of the Gemini API.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RewrittenPath {

@@ -19,8 +19,8 @@ use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{Schema, answer, any_of, base64, list, request, text, word};
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::Node;
-use crate::interaction::usage::LETTERS_PER_TOKEN;
-use crate::interaction::{Content, Step};
+use domain::interaction::usage::LETTERS_PER_TOKEN;
+use domain::interaction::{Content, Step};
 
 pub static COMPUTE: RequestBody = RequestBody {
     schema: &COMPUTE_TOKENS_REQUEST,

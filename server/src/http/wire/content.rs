@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
 use crate::http::response::pieces::base64;
-use crate::interaction::{Citation, Content, Media, MediaKind, Source};
+use domain::interaction::{Citation, Content, Media, MediaKind, Source};
 
 /// Accepts missing padding and trailing bits, because clients send both.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -18,6 +18,9 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const LENIENT_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// Maximum length of a MIME type. IANA allows 127 characters before the slash and as many after it.
+const MAX_MIME_BYTES: usize = 255;
 
 /// How a content of an unknown type is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +146,11 @@ pub fn mime_type(node: Node) -> Result<String, WireError> {
 
 /// Converts `Text/CSV; header=present` to `text/csv`. `None` if it is not a MIME type.
 pub fn mime_name(text: &str) -> Option<String> {
-    let name = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let name = text.split(';').next().unwrap_or_default().trim();
+    if name.len() > MAX_MIME_BYTES {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
     let is_token = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::content;
 use super::interaction::{Interaction, id_in_stream};
 use super::{step, usage};
-use crate::failure::INTERNAL;
 use crate::http::error::{Code, LATE};
-use crate::interaction::{Delta, Event, Status, StepStart, Summaries, UsageEstimate};
-use crate::store::Log;
+use domain::failure::INTERNAL;
+use domain::interaction::{Delta, Event, Status, StepStart, Summaries, UsageEstimate};
+use store::Log;
 
 /// An event on the wire.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use super::content::decode;
 use super::json_reader::Node;
 use crate::engine::RunReport;
 use crate::http::response::pieces::base64;
-use crate::sandbox::RunOutput;
+use sandbox_client::RunOutput;
 
 /// The code to run, and its files.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::http::extract::external_url::ExternalUrl;
 use crate::http::wire::WireError;
 use crate::http::wire::content;
 use crate::http::wire::json_reader::Node;
-use crate::store::{Announced, StoredFile};
+use store::{Announced, StoredFile};
 
 /// Limits of the real service, in characters.
 const MAX_ID: usize = 40;

@@ -6,7 +6,7 @@ use super::WireError;
 use super::content::{self, UnknownContent};
 use super::json_reader::{Node, ObjectReader};
 use super::step;
-use crate::interaction::{Content, Step};
+use domain::interaction::{Content, Step};
 
 /// The error for a client that lost a signature.
 const UNSIGNED: &str = "a function call must be sent back with its original 'signature', which \

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{step, usage};
 use crate::http::error::Code;
-use crate::ids;
-use crate::interaction::{Status, Step, Summaries, Usage};
-use crate::store::{Log, Persistence};
+use domain::ids;
+use domain::interaction::{Status, Step, Summaries, Usage};
+use store::{Log, Persistence};
 
 /// 2026-01-01 00:00:00 UTC.
 const SEEDED_AT: Timestamp = Timestamp::constant(1_767_225_600, 0);

@@ -37,6 +37,11 @@ impl Node {
         Node { path: String::new(), value }
     }
 
+    /// Another value at the same place, such as a part of this one.
+    pub fn with(&self, value: Value) -> Node {
+        Node { path: self.path.clone(), value }
+    }
+
     pub fn value(&self) -> &Value {
         &self.value
     }
@@ -168,6 +173,15 @@ impl ObjectReader {
     pub fn has(&self, name: &str) -> bool {
         self.note(name);
         self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the field is there and neither an empty list nor an empty object.
+    pub fn has_content(&self, name: &str) -> bool {
+        match self.left.get(name) {
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+            _ => self.has(name),
+        }
     }
 
     /// The object with its remaining fields.

@@ -8,11 +8,14 @@ use strum::VariantNames as _;
 
 use super::json_reader::{Node, ObjectReader};
 use super::{WireError, format, generation, input, tool};
-use crate::backend::Tools;
 use crate::engine::Request;
 use crate::http::vertex::{Dialect, model_name};
-use crate::interaction::ServiceTier;
-use crate::store::{Owner, Persistence};
+use backend::Tools;
+use domain::interaction::ServiceTier;
+use store::{Owner, Persistence};
+
+/// Maximum length of the name of a model. A URL is not longer either.
+const MAX_MODEL_BYTES: usize = 1000;
 
 /// A request to create an interaction, and its options.
 #[derive(Debug)]
@@ -97,9 +100,14 @@ pub fn create(body: Value, dialect: &Dialect) -> Result<Create, WireError> {
 fn model(fields: &mut ObjectReader) -> Result<String, WireError> {
     let node = fields.require("model")?;
     let empty = node.wrong("must not be empty");
+    let long = node.wrong(format!("must not be longer than {MAX_MODEL_BYTES} bytes"));
     let name = node.string()?;
     let name = model_name(&name);
-    if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
+    match name.len() {
+        0 => Err(empty),
+        1..=MAX_MODEL_BYTES => Ok(name.to_owned()),
+        _ => Err(long),
+    }
 }
 
 /// Only the response's `service_tier` depends on it.
@@ -175,6 +183,10 @@ mod tests {
         for (change, wanted) in [
             (json!({"model": null}), "Missing required parameter 'model'."),
             (json!({"model": "models/"}), "Invalid value for 'model': must not be empty."),
+            (
+                json!({"model": "m".repeat(1001)}),
+                "Invalid value for 'model': must not be longer than 1000 bytes.",
+            ),
             (json!({"model": 7}), "Invalid type for 'model'"),
             (json!({"input": null}), "Missing input."),
             (json!({"input": ""}), "Request has empty input."),

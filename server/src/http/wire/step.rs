@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::WireError;
 use super::content::{self, UnknownContent};
 use super::json_reader::{Node, ObjectReader};
-use crate::interaction::{
+use domain::interaction::{
     CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Outcome, SearchCall,
     SearchResult, Step,
 };

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
-use crate::backend::{Function, Tools};
+use backend::{Function, Tools};
 
 const CODE_EXECUTION: &str = "code_execution";
 const GOOGLE_SEARCH: &str = "google_search";

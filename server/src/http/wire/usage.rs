@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::interaction::{Tokens, Usage};
+use domain::interaction::{Tokens, Usage};
 
 pub fn to_json(usage: &Usage) -> Value {
     let mut json = json!({

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use harness::{Reply, TestServer, recorder};
 use serde_json::{Value, json};
-use server::backend::gemini::Execution;
+use server::backends::gemini::Execution;
 
 use crate::fake::{self, Act, Answer, Fake};
 use crate::gemini as googles;

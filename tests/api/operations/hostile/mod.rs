@@ -1,5 +1,6 @@
 //! Small requests and answers that are expensive to serve.
 
+mod matching;
 mod memory;
 mod schemas;
 mod templates;

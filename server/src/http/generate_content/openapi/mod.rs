@@ -13,11 +13,12 @@ use crate::http::openapi::schema::{any_of, text, word};
 use crate::http::wire::proto;
 
 pub use part::GENERATE_CONTENT;
-pub use request::{COUNT, GENERATE, VERTEX_GENERATE};
+pub use request::{COUNT, GENERATE, SAFETY_SETTINGS, THINKING_CONFIG, VERTEX_GENERATE};
 pub use response::{
     COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE, VERTEX_COUNT_TOKENS_RESPONSE,
     VERTEX_GENERATE_CONTENT_RESPONSE, details,
 };
+pub use tool::{GENERATE_TOOL, TOOL_CONFIG};
 
 /// An enum value: one of its names, or any number.
 fn enumeration(words: proto::Enum, others: &[&str]) -> Value {

@@ -14,7 +14,7 @@ use crate::http::generate_content::request as reader;
 use crate::http::openapi::BodyReader;
 use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
-    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request,
+    ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text,
 };
 #[cfg(test)]
 use crate::http::vertex::Dialect;
@@ -27,7 +27,7 @@ pub static GENERATE: RequestBody = RequestBody {
         rejected: samples::instructions,
         refused: || samples::refused("", reader::OF_VERTEX),
         ..BodyReader::new(
-            |body| reader::generate("m", body, false, &Dialect::Gemini).map(drop),
+            |body| reader::generate("m", body, false, None, &Dialect::Gemini).map(drop),
             samples::generate,
         )
     },
@@ -40,7 +40,7 @@ pub static COUNT: RequestBody = RequestBody {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
         refused: || samples::refused("generateContentRequest.", reader::OF_VERTEX),
         ..BodyReader::new(
-            |body| reader::count("m", body, &Dialect::Gemini).map(drop),
+            |body| reader::count("m", body, None, &Dialect::Gemini).map(drop),
             samples::count,
         )
     },
@@ -53,7 +53,7 @@ pub static VERTEX_GENERATE: RequestBody = RequestBody {
         rejected: samples::instructions,
         refused: || samples::refused("", &[("serviceTier", "")]),
         ..BodyReader::new(
-            |body| reader::generate("m", body, false, &vertex()).map(drop),
+            |body| reader::generate("m", body, false, None, &vertex()).map(drop),
             samples::vertex,
         )
     },
@@ -69,6 +69,8 @@ static VERTEX_GENERATE_CONTENT_REQUEST: Schema =
 static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", generate);
 static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
 static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
+pub static THINKING_CONFIG: Schema = Schema::new("ThinkingConfig", thinking_config);
+pub static SAFETY_SETTINGS: Schema = Schema::new("SafetySettings", safety_settings);
 
 fn generate(schemas: &ComponentSchemas) -> Value {
     request(&["contents"], generate_fields(schemas))
@@ -82,21 +84,14 @@ fn vertex_generate(schemas: &ComponentSchemas) -> Value {
 }
 
 fn generate_fields(schemas: &ComponentSchemas) -> Value {
-    let safety = request(
-        &["category", "threshold"],
-        json!({
-            "category": any_name(proto::HARM_CATEGORY),
-            "threshold": any_name(proto::HARM_THRESHOLD),
-            "method": {"type": "string"},
-        }),
-    );
     json!({
         "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
         "systemInstruction": schemas.named(&GENERATE_CONTENT),
         "tools": any_of(&[schemas.named(&GENERATE_TOOL), list(schemas.named(&GENERATE_TOOL))]),
         "toolConfig": schemas.named(&TOOL_CONFIG),
         "generationConfig": schemas.named(&GENERATION_CONFIG),
-        "safetySettings": list(safety),
+        "safetySettings": schemas.named(&SAFETY_SETTINGS),
+        "cachedContent": text("`cachedContents/` and the id. Excludes `systemInstruction`, `tools` and `toolConfig`."),
         "serviceTier": any_name(proto::SERVICE_TIER),
         "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},
@@ -115,16 +110,7 @@ fn count(schemas: &ComponentSchemas) -> Value {
     )
 }
 
-fn generation_config(_: &ComponentSchemas) -> Value {
-    let thinking = request(
-        &[],
-        json!({
-            "thinkingLevel":
-                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
-            "thinkingBudget": int32(json!({})),
-            "includeThoughts": flag("Whether the answer includes thought summaries."),
-        }),
-    );
+fn generation_config(schemas: &ComponentSchemas) -> Value {
     let mut config = json!({
         "temperature": float(json!({"minimum": 0, "maximum": 2})),
         "topP": float(json!({"minimum": 0, "maximum": 1})),
@@ -140,11 +126,34 @@ fn generation_config(_: &ComponentSchemas) -> Value {
         "responseMimeType": {"type": "string"},
         "responseSchema": any_object("A schema in this API's dialect of JSON Schema."),
         "responseJsonSchema": {"description": "JSON Schema."},
-        "thinkingConfig": thinking,
+        "thinkingConfig": schemas.named(&THINKING_CONFIG),
         "mediaResolution": any_name(proto::MEDIA_RESOLUTION),
     });
     for name in IGNORED {
         config[*name] = json!({"description": "Accepted and ignored."});
     }
     request(&[], config)
+}
+
+fn thinking_config(_: &ComponentSchemas) -> Value {
+    request(
+        &[],
+        json!({
+            "thinkingLevel":
+                enumeration(proto::THINKING_LEVEL, &["XHIGH", "minimal", "low", "medium", "high"]),
+            "thinkingBudget": int32(json!({})),
+            "includeThoughts": flag("Whether the answer includes thought summaries."),
+        }),
+    )
+}
+
+fn safety_settings(_: &ComponentSchemas) -> Value {
+    list(request(
+        &["category", "threshold"],
+        json!({
+            "category": any_name(proto::HARM_CATEGORY),
+            "threshold": any_name(proto::HARM_THRESHOLD),
+            "method": {"type": "string"},
+        }),
+    ))
 }

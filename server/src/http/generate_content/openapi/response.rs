@@ -7,7 +7,7 @@ use crate::http::openapi::schema::{
     Schema, answer, any_of, base64, count, list, only, or_number, text, time, word,
 };
 use crate::http::vertex::Traffic;
-use crate::interaction::ServiceTier;
+use domain::interaction::ServiceTier;
 
 pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", |_| {
     let mut candidate = candidate();
@@ -15,7 +15,7 @@ pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentRespo
     response(candidate, usage())
 });
 pub static COUNT_TOKENS_RESPONSE: Schema =
-    Schema::new("CountTokensResponse", |_| answer(&[], counts()));
+    Schema::new("CountTokensResponse", |_| answer(&CACHED, counts()));
 
 /// In the dialect of Vertex AI.
 pub static VERTEX_GENERATE_CONTENT_RESPONSE: Schema =
@@ -30,11 +30,18 @@ pub static VERTEX_GENERATE_CONTENT_RESPONSE: Schema =
 pub static VERTEX_COUNT_TOKENS_RESPONSE: Schema = Schema::new("VertexCountTokensResponse", |_| {
     let mut counts = counts();
     counts["totalBillableCharacters"] = count("Characters of texts that are no spaces.");
-    answer(&[], counts)
+    answer(&CACHED, counts)
 });
 
+/// Only with a cached content.
+const CACHED: [&str; 1] = ["cachedContentTokenCount"];
+
 fn counts() -> Value {
-    json!({"totalTokens": count("The total."), "promptTokensDetails": details()})
+    json!({
+        "totalTokens": count("The total."),
+        "promptTokensDetails": details(),
+        "cachedContentTokenCount": count("Cached part of the total."),
+    })
 }
 
 fn response(candidate: Value, usage: Value) -> Value {
@@ -75,6 +82,7 @@ fn with_counts(mut fields: Value) -> Value {
         ("toolUsePromptTokensDetails", details()),
         ("thoughtsTokenCount", count("Thoughts.")),
         ("cachedContentTokenCount", count("Cached part of the prompt.")),
+        ("cacheTokensDetails", details()),
     ];
     let names = optional.clone().map(|(name, _)| name);
     for (name, schema) in counts.into_iter().chain(optional) {

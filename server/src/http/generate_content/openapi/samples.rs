@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::http::cached_contents::request::KNOWN_TO_THE_SERVER;
 use crate::http::generate_content::{config, part, request, tool};
 
 /// Requests with every field, and every form of fields that have several.
@@ -49,7 +50,50 @@ pub fn generate() -> Vec<Value> {
     let mut other = every.clone();
     other["contents"] = json!({"parts": {"text": "a"}});
     other["tools"] = json!({"functionDeclarations": {"name": "f", "parametersJsonSchema": {}}});
-    vec![every, other]
+    let mut cached = every.clone();
+    for name in ["systemInstruction", "tools", "toolConfig"] {
+        cached[name] = Value::Null;
+    }
+    cached["cachedContent"] = "cachedContents/a".into();
+    vec![every, other, cached]
+}
+
+/// Cached contents that are created with every field.
+pub fn caches() -> Vec<Value> {
+    let samples = generate();
+    let mut cache =
+        json!({"model": "models/m", "displayName": "d", "ttl": "5s", "encryptionSpec": {}});
+    for name in KNOWN_TO_THE_SERVER {
+        cache[name] = json!({});
+    }
+    for name in ["contents", "systemInstruction", "tools", "toolConfig"] {
+        cache[name] = samples[0][name].clone();
+    }
+    let mut other = cache.clone();
+    other["ttl"] = Value::Null;
+    other["expireTime"] = "2026-12-01T00:00:00Z".into();
+    for name in ["contents", "tools"] {
+        other[name] = samples[1][name].clone();
+    }
+    vec![cache, other]
+}
+
+/// The same with instructions that are rejected.
+pub fn cache_instructions() -> Vec<Value> {
+    let with_model = |mut cache: Value| {
+        cache["model"] = "m".into();
+        cache
+    };
+    instructions().into_iter().map(with_model).collect()
+}
+
+/// As [`refused`], of those fields that a cached content has too.
+pub fn refused_in_cache() -> Vec<String> {
+    let names = ["contents", "systemInstruction", "tools", "toolConfig"];
+    refused("", &[])
+        .into_iter()
+        .filter(|name| names.iter().any(|own| name.starts_with(own)))
+        .collect()
 }
 
 /// The same in the dialect of Vertex AI.

@@ -5,8 +5,8 @@ use futures_util::Stream;
 use serde_json::{Value, json};
 
 use super::{Oddity, Replacement, changed, data_of};
-use crate::chaos::quirk::Quirk;
-use crate::interaction::Reason;
+use domain::chaos::quirk::Quirk;
+use domain::interaction::Reason;
 
 /// An undeclared function name.
 const UNDECLARED: &str = "undeclaredTool";

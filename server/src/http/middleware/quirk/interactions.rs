@@ -5,9 +5,9 @@ use futures_util::Stream;
 use serde_json::{Value, json};
 
 use super::{Oddity, Replacement, changed, data_of, stopped};
-use crate::chaos::quirk::Quirk;
 use crate::http::error::{ApiError, Code};
-use crate::interaction::FailureKind;
+use domain::chaos::quirk::Quirk;
+use domain::interaction::FailureKind;
 
 const WHY_PROHIBITED: &str = "The request was blocked because it contains prohibited content.";
 

@@ -17,9 +17,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::chaos::fault::Fault;
-use crate::chaos::quirk::{Quirk, Where};
-use crate::interaction::{Failure, FailureKind, Reason};
+use domain::chaos::fault::Fault;
+use domain::chaos::quirk::{Quirk, Where};
+use domain::interaction::{Failure, FailureKind, Reason};
 
 /// Maximum size of a response that is changed as a whole.
 const MAX_WHOLE_BYTES: usize = 256 << 20;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::description::{LISTED, MODEL, PROJECT_MODELS, PUBLISHER_MODEL, PUBLISHER_MODELS, TUNED};
 use super::{call, change, get, list, list_tuned};
+use crate::http::batches::openapi::{BATCH as BATCH_OPERATION, CREATE_BATCH};
 use crate::http::embeddings::openapi::{
     BATCH, EMBED, EMBEDDED, EMBEDDED_BATCH, PREDICT, PREDICTED, VERTEX_BATCH, VERTEX_EMBED,
     VERTEX_EMBEDDED, VERTEX_EMBEDDED_BATCH,
@@ -26,7 +27,14 @@ const FOR_TUNED: &str = "For tuned models, which do not exist here: 404";
 pub fn routes() -> Vec<Route> {
     let new = |id, summary| Operation::new(id, MODELS, summary).with([version()]);
     let tuned = |id| new(id, FOR_TUNED).at("/models/{model}").with([name()]);
-    let methods = methods(&GEMINI, "/models/{model}", new);
+    let mut posts = methods(&GEMINI, "/models/{model}", new);
+    posts.push(
+        new("batchGenerateContent", "Runs many requests in the background")
+            .at("/models/{model}:batchGenerateContent")
+            .with([name(), namespace()])
+            .takes(&CREATE_BATCH)
+            .answers(&BATCH_OPERATION),
+    );
     vec![
         Route::get(
             "/models",
@@ -42,7 +50,7 @@ pub fn routes() -> Vec<Route> {
             path: "/models/{*rest}",
             method: "post",
             handler: routing::post(call),
-            operations: methods,
+            operations: posts,
         },
         Route::patch("/models/{*rest}", change, tuned("changeModel")),
         Route::delete("/models/{*rest}", change, tuned("deleteModel")),

@@ -23,13 +23,14 @@ use crate::http::extract::query::GoogleApiQuery;
 use crate::http::generate_content::part_of_url;
 use crate::http::middleware::deadline::Deadline;
 use crate::http::response::json::json as answer;
+use crate::http::routes::batches;
 use crate::http::vertex::{Dialect, VertexScope};
-use crate::namespace::Namespace;
-use crate::store::Owner;
+use domain::namespace::Namespace;
+use domain::owner::Owner;
 
 use description::{model, publisher_model};
 use embed::EmbedMethod;
-use generate::Delivery;
+use generate::AnswerDelivery;
 
 pub use documented::{routes, vertex_operations};
 
@@ -39,22 +40,25 @@ const PAGE: (usize, usize) = (50, 1000);
 /// A method of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
-    Generate(Delivery),
+    Generate(AnswerDelivery),
     CountTokens,
     /// Of Vertex AI alone.
     ComputeTokens,
     Embed(EmbedMethod),
+    /// Of the Gemini API alone.
+    CreateBatch,
 }
 
 impl Method {
     fn of(name: &str, dialect: &Dialect) -> Option<Method> {
         Some(match name {
-            "generateContent" => Method::Generate(Delivery::Whole),
-            "streamGenerateContent" => Method::Generate(Delivery::Stream),
+            "generateContent" => Method::Generate(AnswerDelivery::Whole),
+            "streamGenerateContent" => Method::Generate(AnswerDelivery::Stream),
             "countTokens" => Method::CountTokens,
             "computeTokens" if dialect.is_vertex() => Method::ComputeTokens,
             "embedContent" => Method::Embed(EmbedMethod::Single),
             "batchEmbedContents" => Method::Embed(EmbedMethod::Batch),
+            "batchGenerateContent" if !dialect.is_vertex() => Method::CreateBatch,
             "predict" if dialect.is_vertex() => Method::Embed(EmbedMethod::Predict),
             _ => return None,
         })
@@ -160,6 +164,10 @@ pub async fn call(
         Method::Generate(delivery) => generate::generate(call, delivery, body).await,
         Method::CountTokens => tokens::count(call, body).await,
         Method::ComputeTokens => tokens::compute(call, body).await,
+        Method::CreateBatch => {
+            let ModelCall { app, namespace, owner, keys, model, .. } = call;
+            batches::create(&app, &namespace, (owner, keys), &model, body).await
+        }
         Method::Embed(method) => embed::embed(call, method, body).await,
     }
 }
@@ -176,7 +184,8 @@ fn needs_post(name: &str, dialect: &Dialect) -> Result<(), ApiError> {
     }
 }
 
-fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
+/// Rejects a model that no backend answers for.
+pub fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
     if app.catalog.has(name) { Ok(()) } else { Err(not_found(dialect, name, method)) }
 }
 

@@ -4,8 +4,10 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::ModelCall;
+use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::{ApiError, invalid_payload};
 use crate::http::extract::body::aside;
+use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request;
 use crate::http::generate_content::usage::counted;
 use crate::http::response::json::json;
@@ -15,11 +17,14 @@ use crate::http::wire::proto;
 
 pub async fn count(call: ModelCall, body: Value) -> Result<Response, ApiError> {
     let ModelCall { app, owner, dialect, model, query, .. } = call;
+    let Resolved { prefix, memory: _memory } =
+        resolve(&app, &owner, &model, named(&body), &dialect).await?;
+    let cached = prefix.as_ref().map(|prefix| prefix.tokens).unwrap_or_default();
     let service = dialect.clone();
-    let read = aside(body, move |body| request::count(&model, body, &service)).await;
+    let read = aside(body, move |body| request::count(&model, body, prefix, &service)).await;
     let mut request = read.map_err(invalid_payload)?;
     request.owner = owner;
-    let mut body = counted(&app.engine.count_tokens(&request).await?);
+    let mut body = counted(&app.engine.count_tokens(&request).await?, &cached);
     if dialect.is_vertex() {
         body["totalBillableCharacters"] = tokens::billable_characters(&request).into();
     }

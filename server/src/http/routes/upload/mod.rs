@@ -33,7 +33,7 @@ use crate::http::response::json::json;
 use crate::http::route::Route;
 use crate::http::wire::file::{InHeaders, announced, to_json};
 use crate::http::{App, UPLOAD_STATUS};
-use crate::store::{Announced, Owner, Receiving, StoredFile, UploadError, UploadState};
+use store::{Announced, Owner, Receiving, StoredFile, UploadError, UploadState};
 
 /// Idle timeout of an upload's body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);

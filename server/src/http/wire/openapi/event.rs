@@ -9,7 +9,7 @@ use crate::http::error::schema::ERROR_WORD;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, count, only, text, word,
 };
-use crate::interaction::Status;
+use domain::interaction::Status;
 
 pub static INTERACTION_EVENT: Schema = Schema::new("InteractionEvent", interaction_event);
 

@@ -8,7 +8,7 @@ use crate::http::error::schema::ERROR_WORD;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, count, list, only, text, time, word,
 };
-use crate::interaction::{Modality, ServiceTier, Status};
+use domain::interaction::{Modality, ServiceTier, Status};
 
 pub static INTERACTION: Schema = Schema::new("Interaction", interaction);
 pub static INTERACTION_IN_EVENT: Schema = Schema::new("InteractionInEvent", interaction_in_event);

@@ -16,7 +16,7 @@ use crate::http::openapi::schema::{
 use crate::http::vertex::Dialect;
 #[cfg(test)]
 use crate::http::wire::request as reader;
-use crate::interaction::ServiceTier;
+use domain::interaction::ServiceTier;
 
 pub static CREATE: RequestBody = RequestBody {
     schema: &CREATE_INTERACTION,

@@ -6,7 +6,7 @@ use strum::VariantNames as _;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, base64, count, list, only, text, word,
 };
-use crate::interaction::MediaKind;
+use domain::interaction::MediaKind;
 
 pub static SHOWN_STEP: Schema = Schema::new("ShownStep", shown_step);
 static SHOWN_CONTENT: Schema = Schema::new("ShownContent", shown_content);

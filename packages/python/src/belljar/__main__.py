@@ -1,0 +1,3 @@
+from belljar._launcher import main
+
+main()

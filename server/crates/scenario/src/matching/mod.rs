@@ -1,0 +1,5 @@
+//! Decides which scenario answers a conversation.
+
+pub mod matcher;
+pub mod offer;
+pub mod shadow;

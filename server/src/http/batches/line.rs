@@ -1,0 +1,87 @@
+//! Runs one request of a batch.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::request::other_model;
+use crate::http::App;
+use crate::http::cached_contents::resolve::{Resolved, resolve};
+use crate::http::error::{ApiError, invalid_payload};
+use crate::http::extract::body::aside;
+use crate::http::generate_content::answer::About;
+use crate::http::generate_content::prefix::named;
+use crate::http::generate_content::request::{self, Generate};
+use crate::http::generate_content::whole::{ended, whole};
+use crate::http::vertex::Dialect;
+use domain::interaction::{Delta, Event, Media, Source};
+use domain::namespace::Namespace;
+use parse::json::parse;
+use store::{LogEntry, StoredBatch};
+
+/// Maximum size of a result.
+const MAX_RESULT_BYTES: usize = 32 << 20;
+
+/// The JSON of a result, and whether it is an error.
+pub async fn result(
+    app: &App,
+    batch: &StoredBatch,
+    keys: Arc<[SecretString]>,
+    request: &str,
+) -> (String, bool) {
+    match answer(app, batch, keys, request).await {
+        Ok(answer) => (json!({"response": answer}).to_string(), false),
+        Err(error) => (json!({"error": error.rpc_status()}).to_string(), true),
+    }
+}
+
+async fn answer(
+    app: &App,
+    batch: &StoredBatch,
+    keys: Arc<[SecretString]>,
+    request: &str,
+) -> Result<Value, ApiError> {
+    let body = parse(request.as_bytes()).map_err(ApiError::internal)?;
+    let model = batch.model.clone();
+    if let Some(other) = other_model(&model, &body) {
+        let why = format!("The model '{other}' of the request is not that of the batch.");
+        return Err(ApiError::invalid(why));
+    }
+    let Resolved { prefix, memory: _memory } =
+        resolve(app, &batch.owner, &model, named(&body), &Dialect::Gemini).await?;
+    let own = app.engine.has_own_signatures(&model);
+    let read = move |body| request::generate(&model, body, own, prefix, &Dialect::Gemini);
+    let Generate { mut request, thoughts, cached } =
+        aside(body, read).await.map_err(invalid_payload)?;
+    request.owner = batch.owner.clone();
+    request.keys = keys;
+    let tier = request.service_tier;
+    let namespace = Namespace::named(&batch.namespace).unwrap_or_default();
+    let running = app.engine.start_in(&namespace.of(batch.owner.clone()), request).await?;
+    let (entries, end) = ended(running.log()).await?;
+    let bytes = entries.iter().map(media_bytes).sum::<usize>();
+    if bytes > MAX_RESULT_BYTES {
+        return Err(too_large());
+    }
+    let budget = app.sandbox.budget().of(&batch.owner);
+    let _encoded = budget.wait_for(2 * bytes).await;
+    let (model, id) = (batch.model.clone(), running.response_id());
+    let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
+    Ok(whole(&entries, end, &about, thoughts))
+}
+
+fn too_large() -> ApiError {
+    let why = format!("The files of an answer have more than {} MiB.", MAX_RESULT_BYTES >> 20);
+    ApiError::invalid(why)
+}
+
+fn media_bytes(entry: &LogEntry) -> usize {
+    match &entry.event {
+        Event::StepDelta {
+            delta: Delta::Media(Media { source: Source::Inline(bytes), .. }),
+            ..
+        } => bytes.len(),
+        _ => 0,
+    }
+}
