@@ -9,6 +9,7 @@ pub mod backends;
 pub mod cause;
 pub mod config;
 pub mod doctor;
+pub mod embedding;
 pub mod engine;
 pub mod exec;
 mod http;
@@ -37,7 +38,7 @@ use scenario::AddedScenarios;
 use search::Search;
 use store::{FileLimits, Files, Store};
 
-pub use http::{AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
+pub use http::{ANY_TOKEN, AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
 /// How long clients may take to receive their responses after the last interaction has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,6 +127,7 @@ pub async fn run(
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalog: Arc::new(settings.models),
+        fake_credentials: settings.http.fake_credentials,
         files,
         batches: http::BatchRunner::default(),
         was_ready,

@@ -32,10 +32,10 @@ use server::config::{
 };
 use server::doctor::{self, client};
 use server::engine;
-use server::exec::{self, Signals};
+use server::exec::{self, ServerAccess, Signals, credentials};
 use server::listen::{ListenError, Listeners};
 use server::verify::{Changes, Verifier};
-use server::{AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use server::{ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -218,6 +218,7 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
         config: &config,
         urls: &urls,
         scenarios: parts.scenarios,
+        credentials: parts.credentials.as_deref(),
         installed: installed.as_deref(),
     };
     let ready = |description: &Description| {
@@ -254,10 +255,10 @@ async fn serve(config: Config) -> anyhow::Result<Exit> {
 /// Serves while the command runs, and exits with its code.
 async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    with_server(&config, async move |ready, url: &str, key: &str| {
+    with_server(&config, async move |ready, access: ServerAccess| {
         let code = tokio::select! {
             biased; // a server that failed to start has the better error
-            Ok(()) = wait_until_ready(ready) => exec::run(&command, url, key, &mut signals).await,
+            Ok(()) = wait_until_ready(ready) => exec::run(&command, &access, &mut signals).await,
             signal = signals.next() => Ok(exec::code_of(signal)),
         };
         Ok(Exit::Orderly(ExitCode::from(code?)))
@@ -281,8 +282,8 @@ async fn wait_until_ready(
 /// Serves while a client's command is tried.
 async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow::Result<Exit> {
     let mut signals = Signals::catch()?;
-    with_server(&config, async move |ready, url: &str, key: &str| {
-        let server = client::Server::new(url, key)?;
+    with_server(&config, async move |ready, access: ServerAccess| {
+        let server = client::Server::new(access)?;
         let trying = async {
             // A server that failed to start reports its own error.
             if ready.await.is_err() {
@@ -300,10 +301,10 @@ async fn test_client(config: Config, command: Exec, within: Duration) -> anyhow:
     .await
 }
 
-/// Serves while `act` runs. `act` gets a signal of readiness, the server's URL and an API key.
+/// Serves while `act` runs. `act` gets a signal of readiness, and access to the server.
 async fn with_server(
     config: &Config,
-    act: impl AsyncFnOnce(oneshot::Receiver<()>, &str, &str) -> anyhow::Result<Exit>,
+    act: impl AsyncFnOnce(oneshot::Receiver<()>, ServerAccess) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
     log::set_up(config)?;
     let settings = settings(config)?;
@@ -319,8 +320,12 @@ async fn with_server(
     let (is_ready, ready) = oneshot::channel();
     let (end, ended) = oneshot::channel::<()>();
     let acting = async {
-        let key = config.api_keys.first().map_or("belljar", |key| key.expose_secret());
-        let code = act(ready, &parts.urls[0], key).await;
+        let access = ServerAccess {
+            url: parts.urls[0].clone(),
+            key: some_key(config).to_owned(),
+            credentials: parts.credentials.clone(),
+        };
+        let code = act(ready, access).await;
         drop(end);
         code
     };
@@ -361,6 +366,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
                 _ => Keys::new(&config.api_keys),
             },
             control: config.control,
+            fake_credentials: config.given.fake_credentials == Some(true),
             hosts: config.hosts.clone(),
             request_bytes: config.given.request_bytes().in_memory(),
             write_timeout: config.given.write_timeout().0,
@@ -380,6 +386,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
+/// A key that the server accepts.
+fn some_key(config: &Config) -> &str {
+    config.api_keys.first().map_or(ANY_TOKEN, |key| key.expose_secret())
+}
+
 fn records(config: &Config) -> bool {
     config.models.iter().any(|rule| rule.record.is_some())
 }
@@ -391,6 +402,8 @@ struct Assembled {
     urls: Vec<String>,
     /// Number of loaded scenarios.
     scenarios: usize,
+    /// The credentials file, if one was requested.
+    credentials: Option<PathBuf>,
     /// The folder of libraries that were installed for this start.
     installed: Option<PathBuf>,
     _scratch: Option<Scratch>,
@@ -404,18 +417,23 @@ impl Assembled {
         let additions = Arc::<AddedScenarios>::default();
         let (backend, scenarios) = models(config, &additions)?;
         let search = config.search.as_ref().map(search).transpose()?;
-        let (store, scratch) = match &config.data_dir {
-            DataDir::Folder(folder) => (Store::open(folder).await?, None),
+        let (folder, scratch) = match &config.data_dir {
+            DataDir::Folder(folder) => (folder.clone(), None),
             DataDir::Scratch => {
-                let folder = Scratch::new(0o700)?;
-                (Store::open(folder.path()).await?, Some(folder))
+                let scratch = Scratch::new(0o700)?;
+                (scratch.path().to_owned(), Some(scratch))
             }
         };
+        let store = Store::open(&folder).await?;
+        let credentials = (config.given.fake_credentials == Some(true))
+            .then(|| credentials::write(&folder, &banner::reachable(&urls[0]), some_key(config)))
+            .transpose()
+            .context("could not write credentials file")?;
         // Last, so that an invalid configuration does not start a warden only to kill it.
         let installed = install::if_missing(config).await?;
         let sandbox = Arc::new(sandbox(config, installed.as_deref()).await?);
         let parts = Components { listeners, sandbox, backend, search, store, additions };
-        Ok(Assembled { parts, urls, scenarios, installed, _scratch: scratch })
+        Ok(Assembled { parts, urls, scenarios, installed, credentials, _scratch: scratch })
     }
 }
 

@@ -66,6 +66,8 @@ impl Fake {
         });
         let router = Router::new()
             .route("/v1/chat/completions", post(answer))
+            .route("/v1/embeddings", post(answer))
+            .route("/v1beta/models/{*call}", post(answer))
             .route("/v1beta/interactions", post(answer))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");

@@ -59,6 +59,7 @@ pub struct Builder {
     keys: Vec<String>,
     shared_keys: bool,
     control: Option<Control>,
+    fake_credentials: bool,
     hosts: Vec<String>,
     request_bytes: Option<usize>,
     write_timeout: Option<Duration>,
@@ -104,6 +105,12 @@ impl Builder {
     /// Overrides the default for test controls, which depends on whether there are keys.
     pub fn control(mut self, control: Control) -> Builder {
         self.control = Some(control);
+        self
+    }
+
+    /// Issues tokens to clients of Vertex AI.
+    pub fn fake_credentials(mut self) -> Builder {
+        self.fake_credentials = true;
         self
     }
 
@@ -206,6 +213,7 @@ impl Builder {
                     true => Keys::new(&keys).shared(),
                     false => Keys::new(&keys),
                 },
+                fake_credentials: self.fake_credentials,
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),
                 write_timeout: self.write_timeout.unwrap_or(Duration::from_secs(60)),

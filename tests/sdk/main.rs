@@ -32,14 +32,28 @@ fn googles_sdks_run_the_programs_of_googles_page() {
     assert!(passed.success(), "an SDK test failed; its output is above");
 }
 
+/// No code names the server: `belljar exec --fake-credentials` sets variables and makes a credentials file.
+#[test]
+fn googles_sdks_find_the_server_in_the_mode_of_vertex_ai() {
+    let program = &harness::belljar();
+    let passed = Command::new(Path::new(HERE).join("vertex/run"))
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_SANDBOX_SOCKET", harness::socket())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "an SDK test failed; its output is above");
+}
+
 /// Runs the code of `docs/clients.md`.
 #[test]
 fn other_clients_run_the_code_of_their_page() {
     let data = tempfile::tempdir().expect("the temporary folder can be created");
-    let server = Program::start(data.path(), &["--scenarios", SCENARIOS]);
+    let server = Program::start(data.path(), &["--scenarios", SCENARIOS, "--fake-credentials"]);
 
     let passed = Command::new(Path::new(CLIENTS).join("run"))
         .arg(server.url())
+        .env("GOOGLE_APPLICATION_CREDENTIALS", data.path().join("google-credentials.json"))
         .status()
         .expect("the script is there");
 

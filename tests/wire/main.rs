@@ -40,7 +40,7 @@ static ANSWERS: LazyLock<Vec<Value>> = LazyLock::new(|| {
         return answers;
     }
     let passed =
-        Command::new(env!("CARGO")).args(["test", "-p", "server", "--test", "api"]).status();
+        Command::new(env!("CARGO")).args(["test", "-p", "tests", "--test", "api"]).status();
     assert!(passed.expect("cargo built this program").success(), "the API tests failed; see above");
     let answers = recorded();
     let missing = missing(&answers);

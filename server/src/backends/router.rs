@@ -6,7 +6,7 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 use tokio::sync::mpsc;
 
-use backend::{Backend, BackendError, ModelStream, Prompt, RequestContext};
+use backend::{Backend, BackendError, Embed, Embedding, ModelStream, Prompt, RequestContext};
 use parse::glob::{self, GlobError};
 
 /// Forwards each prompt to the first backend whose pattern matches the model's name.
@@ -53,6 +53,11 @@ impl Backend for Router {
                 stream
             }
         }
+    }
+
+    fn embed(&self, request: &Arc<Embed>) -> Option<Embedding> {
+        let (_, backend) = self.routes.iter().find(|(glob, _)| glob.is_match(&request.model))?;
+        backend.embed(request)
     }
 
     fn has_own_signatures(&self, model: &str) -> bool {

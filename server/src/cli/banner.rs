@@ -16,6 +16,8 @@ pub struct Banner<'s> {
     pub urls: &'s [String],
     /// Number of loaded scenarios.
     pub scenarios: usize,
+    /// The credentials file for clients of Vertex AI, if one was requested.
+    pub credentials: Option<&'s Path>,
     /// The folder of libraries that were installed for this start.
     pub installed: Option<&'s Path>,
 }
@@ -40,6 +42,7 @@ impl Banner<'_> {
                 isolation = %description.tier,
                 python = description.python,
                 missing = missing(description),
+                credentials = self.credentials.map(absolute),
                 "server ready"
             ),
         }
@@ -65,7 +68,7 @@ impl Banner<'_> {
         };
         let rows = [
             ("address", self.urls.join(", ")),
-            ("docs", format!("{}/docs", self.reachable())),
+            ("docs", format!("{}/docs", reachable(&self.urls[0]))),
             ("models", self.models()),
             ("scenarios", self.scenarios_line()),
             ("data", self.data()),
@@ -79,18 +82,16 @@ impl Banner<'_> {
             // Writing to a `String` cannot fail.
             let _ = writeln!(lines, "  {name:<10} {value}");
         }
+        if let Some(credentials) = self.credentials {
+            let _ = writeln!(lines, "  {:<10} {}", "vertex", absolute(credentials));
+        }
         let key = if self.config.api_keys.is_empty() { "anything" } else { "KEY" };
         let _ = writeln!(
             lines,
             "\n  For Google's SDKs:\n    export GOOGLE_GEMINI_BASE_URL={} GEMINI_API_KEY={key}\n",
-            self.reachable()
+            reachable(&self.urls[0])
         );
         lines
-    }
-
-    /// An address that clients on this machine can use.
-    fn reachable(&self) -> String {
-        self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     }
 
     fn models(&self) -> String {
@@ -133,6 +134,11 @@ impl Banner<'_> {
             count => format!("{count}, one of which is required"),
         }
     }
+}
+
+/// An address that clients on this machine can use.
+pub fn reachable(url: &str) -> String {
+    url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 }
 
 fn missing(description: &Description) -> String {

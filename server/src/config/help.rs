@@ -102,14 +102,14 @@ const OWN: [Own; 5] = [
     Own {
         command: "exec",
         groups: &[MODEL, SANDBOX],
-        others: &["listen", "data_dir", "config", "log_format"],
+        others: &["listen", "data_dir", "config", "log_format", "fake_credentials"],
         refuses: false,
         examples: EXEC,
     },
     Own {
         command: "doctor",
         groups: &[MODEL, SANDBOX],
-        others: &["config", "log_format"],
+        others: &["config", "log_format", "fake_credentials"],
         refuses: false,
         examples: DOCTOR,
     },

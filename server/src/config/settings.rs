@@ -70,6 +70,11 @@ settings {
     #[arg(help_heading = SERVER, hide_short_help = true)]
     hosts: Vec<String>;
 
+    /// Write a credentials file for Google's libraries and issue tokens at /token, so that clients
+    /// of Vertex AI can log in
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = SERVER, hide_short_help = true)]
+    fake_credentials: bool;
+
     /// Folder for interactions and uploaded files
     #[arg(long, value_name = "DIR", help_heading = DATA)]
     data_dir: PathBuf,

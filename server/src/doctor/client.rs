@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::config::Exec;
-use crate::exec;
+use crate::exec::{self, ServerAccess};
 use domain::chaos::quirk::QUIRKS;
 
 /// Maximum size of a command's output that is kept, from its end.
@@ -21,12 +21,11 @@ const KEPT_BYTES: usize = 4 << 10;
 /// Maximum length of the line that is shown.
 const SHOWN_CHARS: usize = 200;
 
-/// The server's address and API key.
+/// The server.
 #[derive(Debug)]
 pub struct Server {
     client: Client,
-    url: String,
-    key: String,
+    access: ServerAccess,
 }
 
 /// A failure to test.
@@ -152,7 +151,7 @@ async fn run(
     within: Duration,
     server: &Server,
 ) -> Result<Result<(), String>, ClientError> {
-    let mut child = exec::command(exec, &server.url, &server.key)
+    let mut child = exec::command(exec, &server.access)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -200,24 +199,24 @@ fn code(status: ExitStatus) -> String {
 }
 
 impl Server {
-    pub fn new(url: &str, key: &str) -> Result<Server, ClientError> {
+    pub fn new(access: ServerAccess) -> Result<Server, ClientError> {
         let client = Client::builder().no_proxy().build()?;
-        Ok(Server { client, url: url.to_owned(), key: key.to_owned() })
+        Ok(Server { client, access })
     }
 
     /// Replaces all faults of the server.
     async fn set_faults(&self, faults: &Value) -> Result<(), ClientError> {
         for (path, body) in [("/x/reset", &json!({})), ("/x/faults", faults)] {
-            let request = self.client.post(format!("{}{path}", self.url)).json(body);
-            request.header("x-goog-api-key", &self.key).send().await?.error_for_status()?;
+            let request = self.client.post(format!("{}{path}", self.access.url)).json(body);
+            request.header("x-goog-api-key", &self.access.key).send().await?.error_for_status()?;
         }
         Ok(())
     }
 
     /// How often the fault has happened.
     async fn happened(&self) -> Result<u64, ClientError> {
-        let request = self.client.get(format!("{}/x/faults", self.url));
-        let answer = request.header("x-goog-api-key", &self.key).send().await?;
+        let request = self.client.get(format!("{}/x/faults", self.access.url));
+        let answer = request.header("x-goog-api-key", &self.access.key).send().await?;
         let answer: Value = answer.error_for_status()?.json().await?;
         let faults = answer["faults"].as_array().cloned().unwrap_or_default();
         Ok(faults.iter().filter_map(|fault| fault["happened"].as_u64()).sum())

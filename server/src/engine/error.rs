@@ -33,6 +33,8 @@ pub enum EngineError {
     Schema(#[from] SchemaError),
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error("the model {0} has no embeddings")]
+    NoEmbeddings(String),
     #[error("the server is stopping")]
     Stopping,
     #[error(transparent)]

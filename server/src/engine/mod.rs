@@ -2,6 +2,7 @@
 //! that uses both a model and the sandbox.
 
 mod drive;
+mod embed;
 mod error;
 mod ids;
 mod input;
@@ -15,6 +16,7 @@ mod run;
 mod start;
 mod tasks;
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use search::Search;
 use store::{Log, Owner, Store, StoreError};
 use tasks::{Background, Tasks};
 
+pub use embed::{EmbedContent, EmbedRequest, EmbeddedContent, Excess};
 pub use error::EngineError;
 pub use input::fetch::{FetchError, FetchFrom, Fetcher, InvalidUrlPrefix};
 pub use input::files::{FileError, Sources};
@@ -48,6 +51,9 @@ pub use start::Running;
 /// Maximum number of interactions that run at the same time after they were resumed, of all owners and of one.
 const RESUMED_AT_A_TIME: usize = 256;
 const RESUMED_OF_OWNER: usize = 8;
+/// Maximum number of requests of one owner whose embeddings are made at the same time. All together
+/// they have as many places as there are processors.
+const EMBEDDING_OF_OWNER: usize = 1;
 /// Maximum number of unfinished background interactions of one owner, including those that began
 /// before a restart.
 const MAX_BACKGROUND: usize = 1000;
@@ -55,6 +61,10 @@ const MAX_BACKGROUND: usize = 1000;
 const MAX_CHAIN: usize = 1000;
 /// Maximum memory of the earlier interactions of a chain, without pictures and files: each turn copies it.
 const MAX_CONVERSATION_BYTES: usize = 256 << 20;
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 /// Runs interactions.
 #[derive(Debug)]
@@ -73,6 +83,8 @@ pub struct Engine {
     tasks: Tasks,
     background: Background,
     resuming: Places,
+    /// For embeddings that this server makes.
+    embedding: Places,
     formats: FormatChecker,
     stop: CancellationToken,
 }
@@ -105,6 +117,7 @@ impl Engine {
             tasks: Tasks::default(),
             background: Background::default(),
             resuming: Places::new(RESUMED_AT_A_TIME, RESUMED_OF_OWNER),
+            embedding: Places::new(processors(), EMBEDDING_OF_OWNER),
             formats: FormatChecker::default(),
             stop: CancellationToken::new(),
         }

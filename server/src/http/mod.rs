@@ -2,6 +2,7 @@
 
 mod batches;
 mod cached_contents;
+mod embeddings;
 mod error;
 mod extract;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod route;
 mod routes;
 mod serve;
 mod surface;
+mod vertex;
 mod wire;
 
 use std::convert::Infallible;
@@ -49,6 +51,7 @@ pub use middleware::faults::Faults;
 pub use middleware::guard::{Hosts, NotAHost};
 pub use middleware::request_log::InFlight;
 pub use routes::model_catalog::ModelCatalog;
+pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
 
 /// All versions are the same API; the client's age decides which one it calls.
@@ -71,6 +74,8 @@ pub struct AppComponents {
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
     pub catalog: Arc<ModelCatalog>,
+    /// Whether the token endpoint is on.
+    pub fake_credentials: bool,
     pub files: Files,
     pub batches: BatchRunner,
     /// Scenarios that clients added.
@@ -105,6 +110,8 @@ pub struct HttpConfig {
     pub keys: Keys,
     /// Whether the test controls are on.
     pub control: Control,
+    /// Whether the token endpoint for clients of Vertex AI is on.
+    pub fake_credentials: bool,
     /// Accepted host names for requests without a key.
     pub hosts: Hosts,
     pub request_bytes: usize,
@@ -154,7 +161,8 @@ impl Front {
 /// escaped streams, a mark for compression. One layer for all, because each layer costs every
 /// request some copies.
 async fn answer(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
-    let form = error::ErrorForm::of(&mut request);
+    let mut form = error::ErrorForm::of(&mut request);
+    form.dialect = vertex::enter(&mut request);
     let refusal = front.refuses(&request);
     if refusal.is_some() {
         request.extensions_mut().insert(Rejected);

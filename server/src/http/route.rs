@@ -65,10 +65,4 @@ impl Route {
     ) -> Route {
         Route { path, method, handler, operations: vec![operation] }
     }
-
-    /// Adds another operation that this handler serves.
-    pub fn and(mut self, operation: Operation) -> Route {
-        self.operations.push(operation);
-        self
-    }
 }

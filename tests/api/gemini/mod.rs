@@ -15,7 +15,7 @@ use harness::{Reply, TestServer, direct};
 const MODEL: &str = "gemini-3-flash-preview";
 
 /// A model on another server.
-fn behind(url: &str, execution: Execution, name: Option<&str>) -> Gemini {
+pub fn behind(url: &str, execution: Execution, name: Option<&str>) -> Gemini {
     let silence = Duration::from_secs(20);
     let address = Address { base_url: url.to_owned(), key: None, silence };
     Gemini::new(address, GeminiModel { name: name.map(str::to_owned), execution })

@@ -347,7 +347,7 @@ async fn unknown_models_and_methods_are_not_found() {
     let server = TestServer::builder().catalog(&["direct"]).start().await;
     for (method, path, status, wanted) in [
         ("POST", "/v1/models/gone:generateContent", 404, "models/gone is not found"),
-        ("POST", "/v1/models/direct:embedContent", 404, "'embedContent'"),
+        ("POST", "/v1/models/direct:embedContent", 404, "not supported for embedContent"),
         ("POST", "/v1/models/direct", 405, "does not have this method"),
         ("GET", "/v1/models/direct:generateContent", 405, "requires POST"),
         ("POST", "/v1/models/direct:generateContent?colour=red", 400, "Unknown name \"colour\""),

@@ -9,6 +9,9 @@ fn filled(path: &str) -> String {
     path.replace("{version}", "v1beta")
         .replace("{id}", "v1_gone")
         .replace("{model}", "direct")
+        .replace("{project}", "p")
+        .replace("{location}", "l")
+        .replace("{publisher}", "google")
         .replace("{file}", if path.starts_with("/docs") { "swagger-ui.css" } else { "gone" })
 }
 

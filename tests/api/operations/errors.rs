@@ -136,7 +136,7 @@ async fn each_api_has_its_own_envelope() {
         ("GET", "/v1/interactions/v1_gone?stream=perhaps", 400, json!("invalid_request")),
         ("GET", "/v1beta/fileSearchStores", 404, json!(404)),
         ("GET", "/nowhere", 404, json!(404)),
-        ("POST", "/", 405, json!(405)),
+        ("PUT", "/", 405, json!(405)),
         ("POST", "/healthz/", 405, json!(405)),
     ] {
         let reply = Reply::to(server.request(method, path)).await;

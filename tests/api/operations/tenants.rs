@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 31] = [
+const TRIED: [&str; 45] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -21,6 +21,20 @@ const TRIED: [&str; 31] = [
     "post /{version}/interactions/{id}:cancel",
     "post /{version}/models/{model}:generateContent",
     "post /{version}/models/{model}:streamGenerateContent",
+    "post /{version}/projects/{project}/locations/{location}/interactions",
+    "get /{version}/projects/{project}/locations/{location}/interactions/{id}",
+    "delete /{version}/projects/{project}/locations/{location}/interactions/{id}",
+    "post /{version}/projects/{project}/locations/{location}/interactions/{id}/cancel",
+    "post /{version}/projects/{project}/locations/{location}/interactions/{id}:cancel",
+    "post /v1beta1/interactions",
+    "get /v1beta1/interactions/{id}",
+    "delete /v1beta1/interactions/{id}",
+    "post /v1beta1/interactions/{id}/cancel",
+    "post /v1beta1/interactions/{id}:cancel",
+    "post /{version}/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent",
+    "post /{version}/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:streamGenerateContent",
+    "post /{version}/publishers/{publisher}/models/{model}:generateContent",
+    "post /{version}/publishers/{publisher}/models/{model}:streamGenerateContent",
     "post /{version}/openai/chat/completions",
     "post /{version}/models/{model}:batchGenerateContent",
     "get /{version}/batches",
@@ -79,7 +93,11 @@ async fn every_operation_that_takes_a_name_is_tried_with_two_keys() {
         for (method, operation) in operations.as_object().expect("it is one") {
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let is_name = |parameter: &Value| match parameter["in"].as_str() {
-                Some("path") => !matches!(parameter["name"].as_str(), Some("version" | "model")),
+                // Any project, location and publisher is accepted.
+                Some("path") => !matches!(
+                    parameter["name"].as_str(),
+                    Some("version" | "model" | "project" | "location" | "publisher")
+                ),
                 _ => matches!(
                     parameter["name"].as_str(),
                     Some("x-belljar-namespace" | "upload_id" | "pageToken")
@@ -96,14 +114,26 @@ async fn every_operation_that_takes_a_name_is_tried_with_two_keys() {
     assert_eq!(named, tried);
 }
 
+/// The paths of interactions, in the Gemini API and in Vertex AI.
+const INTERACTIONS: [&str; 3] = [
+    "/v1beta/interactions",
+    "/v1beta1/projects/p/locations/l/interactions",
+    "/v1beta1/interactions",
+];
+
 #[tokio::test]
 async fn an_interaction_of_another_key_does_not_exist() {
     let server = server().await;
-    let done =
-        send(&server, OURS, "POST", "/v1beta/interactions", &direct("x = 42\nprint(x)")).await;
+    for interactions in INTERACTIONS {
+        is_apart(&server, interactions).await;
+    }
+}
+
+async fn is_apart(server: &TestServer, interactions: &str) {
+    let done = send(server, OURS, "POST", interactions, &direct("x = 42\nprint(x)")).await;
     let mut endless = direct("while True: pass");
     endless["background"] = true.into();
-    let runs = send(&server, OURS, "POST", "/v1beta/interactions", &endless).await;
+    let runs = send(server, OURS, "POST", interactions, &endless).await;
     let missing = "v1_Chc3dzdiZmx1a2hlaXViaWVmYnU";
     for begun in [&done, &runs] {
         let id = begun.body["id"].as_str().expect("it was stored");
@@ -115,9 +145,9 @@ async fn an_interaction_of_another_key_does_not_exist() {
             ("POST", ":cancel", json!({})),
             ("DELETE", "", Value::Null),
         ] {
-            let at = |id: &str| format!("/v1beta/interactions/{id}{rest}");
-            let theirs = send(&server, THEIRS, method, &at(id), &body).await;
-            let none = send(&server, THEIRS, method, &at(missing), &body).await;
+            let at = |id: &str| format!("{interactions}/{id}{rest}");
+            let theirs = send(server, THEIRS, method, &at(id), &body).await;
+            let none = send(server, THEIRS, method, &at(missing), &body).await;
             assert_eq!(theirs.status, 404, "{method} {rest}: {}", theirs.body);
             assert_eq!(seen(&theirs, id), seen(&none, missing), "{method} {rest}");
         }
@@ -128,17 +158,16 @@ async fn an_interaction_of_another_key_does_not_exist() {
                 request["stream"] = stream.into();
                 request
             };
-            let path = "/v1beta/interactions";
-            let theirs = send(&server, THEIRS, "POST", path, &follow(id)).await;
-            let none = send(&server, THEIRS, "POST", path, &follow(missing)).await;
+            let theirs = send(server, THEIRS, "POST", interactions, &follow(id)).await;
+            let none = send(server, THEIRS, "POST", interactions, &follow(missing)).await;
             assert_eq!(theirs.status, 404, "{}", theirs.body);
             assert_eq!(seen(&theirs, id), seen(&none, missing));
         }
     }
     let path =
-        |begun: &Reply| format!("/v1/interactions/{}", begun.body["id"].as_str().expect("text"));
+        |begun: &Reply| format!("{interactions}/{}", begun.body["id"].as_str().expect("text"));
     assert_eq!(
-        send(&server, OURS, "GET", &path(&runs), &Value::Null).await.body["status"],
+        send(server, OURS, "GET", &path(&runs), &Value::Null).await.body["status"],
         "in_progress"
     );
     for way in ["header", "query", "bearer"] {
@@ -150,9 +179,9 @@ async fn an_interaction_of_another_key_does_not_exist() {
         assert_eq!(Reply::to(request).await.body["status"], "completed", "{way}");
     }
     let cancelled =
-        send(&server, OURS, "POST", &format!("{}/cancel", path(&runs)), &json!({})).await;
+        send(server, OURS, "POST", &format!("{}/cancel", path(&runs)), &json!({})).await;
     assert_eq!(cancelled.body["status"], "cancelled");
-    assert_eq!(send(&server, OURS, "DELETE", &path(&done), &Value::Null).await.status, 200);
+    assert_eq!(send(server, OURS, "DELETE", &path(&done), &Value::Null).await.status, 200);
 }
 
 #[tokio::test]
@@ -209,11 +238,17 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
             {"text": "print(1)"}, {"fileData": {"fileUri": name, "mimeType": "text/plain"}}]}],
             "tools": [{"codeExecution": {}}]})
     };
-    for method in ["generateContent", "streamGenerateContent"] {
-        let path = format!("/v1beta/models/direct:{method}");
-        let theirs = send(&server, THEIRS, "POST", &path, &uses(&name)).await;
-        assert_eq!(theirs.status, 403, "{}", theirs.body);
-        assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
+    let of_vertex = [
+        "/v1/projects/p/locations/l/publishers/google/models",
+        "/v1beta1/publishers/google/models",
+    ];
+    for models in ["/v1beta/models"].into_iter().chain(of_vertex) {
+        for method in ["generateContent", "streamGenerateContent"] {
+            let path = format!("{models}/direct:{method}");
+            let theirs = send(&server, THEIRS, "POST", &path, &uses(&name)).await;
+            assert_eq!(theirs.status, 403, "{}", theirs.body);
+            assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
+        }
     }
     let path = "/v1beta/openai/chat/completions";
     let file = json!({"type": "file", "file": {"file_id": name}});

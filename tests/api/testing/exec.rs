@@ -11,10 +11,18 @@ use harness::{below, libraries, socket};
 
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Sends a request to the server that the two variables name, as any client would, and prints the reply.
+/// Sends a request to the server that the variables name, as any client would, and prints the reply.
 const ASK: &str = r#"
 import json, os, urllib.request
-assert "GOOGLE_API_KEY" not in os.environ and "GOOGLE_GENAI_USE_VERTEXAI" not in os.environ
+key, url = os.environ["GEMINI_API_KEY"], os.environ["GOOGLE_GEMINI_BASE_URL"]
+for name in ("GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"):
+    assert os.environ[name] == key, name
+for name, path in (("GOOGLE_VERTEX_BASE_URL", ""), ("VERTEXAI_API_BASE", ""), ("GEMINI_API_BASE", "/v1beta")):
+    assert os.environ[name] == url + path, name
+# Set, so that a file of variables does not set them, and empty, so that they count as unset.
+assert os.environ["GOOGLE_CLOUD_PROJECT"] == os.environ["GOOGLE_CLOUD_LOCATION"] == ""
+# The program's own choice of a service, and no credentials unless they are requested.
+assert os.environ["GOOGLE_GENAI_USE_VERTEXAI"] == "true" and "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
 request = urllib.request.Request(
     os.environ["GOOGLE_GEMINI_BASE_URL"] + "/v1beta/interactions",
     json.dumps({"model": "direct", "input": "print(6 * 7)", "tools": [{"type": "code_execution"}]}).encode(),
@@ -47,11 +55,41 @@ fn a_command_gets_its_server_and_exclusive_use_of_the_terminal() {
             // Proxy settings must not lead the client past the server.
             .env("http_proxy", "http://127.0.0.1:9")
             .env("GOOGLE_API_KEY", "a real one")
+            .env("GOOGLE_CLOUD_PROJECT", "a real one")
+            .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
             .env("GOOGLE_GENAI_USE_VERTEXAI", "true")
             .output()
             .expect("it is a program");
         assert!(status.success(), "{}", text(&stderr));
         assert_eq!((text(&stdout), text(&stderr)), ("42\n", ""));
+    }
+}
+
+/// Fetches a token as Google's libraries do, and sends a request of Vertex AI with it.
+const LOG_IN: &str = r#"
+import json, os, stat, urllib.parse, urllib.request
+path = os.environ["GOOGLE_APPLICATION_CREDENTIALS"]
+assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+file = json.load(open(path))
+form = {"grant_type": "refresh_token", "refresh_token": file["refresh_token"]}
+answer = urllib.request.urlopen(file["token_url"], urllib.parse.urlencode(form).encode())
+request = urllib.request.Request(
+    os.environ["GOOGLE_VERTEX_BASE_URL"] + "/v1beta1/projects/p/locations/l/publishers/google/models/direct:countTokens",
+    json.dumps({"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}).encode(),
+    {"authorization": "Bearer " + json.load(answer)["access_token"]},
+)
+print(json.load(urllib.request.urlopen(request))["totalTokens"], end="")
+"#;
+
+#[test]
+fn a_client_of_vertex_logs_in_with_the_credentials_file() {
+    for keys in ["", "first,second"] {
+        let mut belljar = Command::new(harness::belljar());
+        belljar.args(["exec", "--fake-credentials", "--sandbox-socket"]).arg(socket());
+        belljar.args(["--", "python3", "-c", LOG_IN]).env("BELLJAR_API_KEYS", keys);
+        let Output { status, stdout, stderr } = belljar.output().expect("it is a program");
+        assert!(status.success(), "{}", text(&stderr));
+        assert_eq!(text(&stdout), "2", "{}", text(&stderr));
     }
 }
 

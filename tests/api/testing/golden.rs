@@ -18,6 +18,7 @@ golden_files! {
     batch,
     cached_content,
     count_tokens,
+    embeddings,
     files,
     generate_chat,
     generate_failure,
@@ -35,6 +36,9 @@ golden_files! {
     interaction_stateless,
     models,
     openai_chat,
+    vertex_embeddings,
+    vertex_generate,
+    vertex_models,
 }
 
 /// Tests of these check more than a sequence of exchanges: `stream.rs`, `generate.rs`, `files.rs`.

@@ -1,8 +1,8 @@
 """Google's own tests, of google-genai, against the server that GOOGLE_GEMINI_BASE_URL names.
 
 A plugin for pytest. The tests construct their clients in a way that bypasses that variable, and would
-send their requests to Google. GOOGLES.md lists the tests that cannot pass here, with the reasons; they are
-expected to fail.
+send their requests to Google. GOOGLES.md lists the tests that cannot pass here, with the reasons, and VERTEX.md
+those in the mode of Vertex AI; they are expected to fail.
 """
 
 import os
@@ -11,18 +11,26 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from google.oauth2.credentials import Credentials
 from google.genai import _api_client, types
 
-PAGE = Path(__file__).with_name("GOOGLES.md")
+SERVER = os.environ["GOOGLE_GEMINI_BASE_URL"]
+IS_VERTEX = "GOOGLE_GENAI_RUN_VERTEX_ONLY_IN_API_MODE" in os.environ
+PAGE = Path(__file__).with_name("VERTEX.md" if IS_VERTEX else "GOOGLES.md")
 make = _api_client.BaseApiClient.__init__
 
 
 def make_here(self, *args, vertexai=None, http_options=None, **more):
-    if not vertexai:
+    if bool(vertexai) == IS_VERTEX:
         if not isinstance(http_options, types.HttpOptions):
             http_options = types.HttpOptions.model_validate(http_options or {})
         if not http_options.base_url:
-            http_options = http_options.model_copy(update={"base_url": os.environ["GOOGLE_GEMINI_BASE_URL"]})
+            http_options = http_options.model_copy(update={"base_url": SERVER})
+    if vertexai and IS_VERTEX and not more.get("api_key"):
+        # With a base URL the SDK would ignore the project and the location of the environment.
+        more["project"] = more.get("project") or os.environ["GOOGLE_CLOUD_PROJECT"]
+        more["location"] = more.get("location") or os.environ["GOOGLE_CLOUD_LOCATION"]
+        more["credentials"] = more.get("credentials") or Credentials(token="anything")
     make(self, *args, vertexai=vertexai, http_options=http_options, **more)
 
 
@@ -33,7 +41,7 @@ build = _api_client.BaseApiClient._build_request
 def build_here(self, *args, **more):
     """Some tests name a host of Google's for a single request. No request is sent to it."""
     request = build(self, *args, **more)
-    if not self.vertexai and not request.url.startswith(os.environ["GOOGLE_GEMINI_BASE_URL"]):
+    if bool(self.vertexai) == IS_VERTEX and not request.url.startswith(SERVER):
         raise ConnectionError(f"{request.url} is Google's own host")
     return request
 

@@ -16,6 +16,7 @@ const UNDECLARED = [
   ['serviceTier', 'usageMetadata'], // recorded from the real service
   ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it
   ['promptTokensDetails', 'CountTokensResponse'], // documented, and dropped by the SDK
+  ['totalBillableCharacters', 'CountTokensResponse'], // of Vertex AI: recorded, and dropped by the SDK
 ];
 
 // Reasons to stop that google-genai knows for Python, and @google/genai does not.
@@ -29,7 +30,11 @@ function typeOf({ kind, path, status, body }) {
   if (/\/interactions(\/|$)/.test(path)) return 'object' in body && 'Interactions.Interaction';
   if (path.endsWith(':generateContent')) return 'GenerateContentResponse';
   if (path.endsWith(':countTokens')) return 'CountTokensResponse';
-  if (/\/models\/[^/:]+$/.test(path)) return 'Model';
+  if (path.endsWith(':computeTokens')) return 'ComputeTokensResponse';
+  if (path.endsWith(':batchEmbedContents')) return 'EmbedContentResponse';
+  // The SDK converts these before it types them.
+  if (/:(embedContent|predict)$/.test(path) || path.includes('/publishers/')) return null;
+  if (/\/models\/[^/:]+$/.test(path)) return 'models' in body ? null : 'Model';
   if (/\/models$/.test(path)) return 'ListModelsResponse';
   if (/\/cachedContents(\/|$)/.test(path)) {
     if ('name' in body) return 'CachedContent';
@@ -70,8 +75,8 @@ function without(value, place) {
 
 const lines = readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
 const counts = {};
-let program = `import type { CountTokensResponse, File, GenerateContentResponse, Interactions, ListFilesResponse,
-  ListModelsResponse, Model, CachedContent, ListCachedContentsResponse } from '@google/genai';
+let program = `import type { CachedContent, ComputeTokensResponse, CountTokensResponse, EmbedContentResponse, File,
+  GenerateContentResponse, Interactions, ListCachedContentsResponse, ListFilesResponse, ListModelsResponse, Model } from '@google/genai';
 // Members that are present must be known; missing ones are not checked.
 type Loose<T> =
   T extends string ? (string extends T ? string : \`\${T}\`) :

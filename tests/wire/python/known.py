@@ -25,6 +25,8 @@ UNDECLARED = {
     ("GenerateContentResponseUsageMetadata", "serviceTier"),  # recorded from the real service
     ("Model", "supportedGenerationMethods"),  # the SDK calls it supported_actions, and renames it
     ("CountTokensResponse", "promptTokensDetails"),  # documented, and dropped by the SDK
+    ("CountTokensResponse", "totalBillableCharacters"),  # of Vertex AI: recorded, and dropped by the SDK
+    ("EmbedContentResponse", "usageMetadata"),  # recorded from the real service; older SDKs drop it
 }
 # Steps and contents of other servers are passed on unchanged, and not checked.
 FOREIGN = re.compile("^(tool_call|from_the_future|of_tomorrow|.*_of_tomorrow)$")
@@ -80,7 +82,33 @@ def declared(root, mistake):
     return (names[-1], member) in UNDECLARED
 
 
+def publisher_model(body):
+    """The SDK reads `versionId` as `version`."""
+    return "Model", [name for name in body if name not in ("name", "versionId")]
+
+
+def publisher_models(body):
+    return "PublisherModels", [name for model in body["publisherModels"] for name in publisher_model(model)[1]]
+
+
+def embedding(body):
+    """The SDK reads `embedding` as one of `embeddings`, and makes statistics of `truncated` and the counts."""
+    return "EmbedContentResponse", [name for name in body if name not in ("embedding", "usageMetadata", "truncated")]
+
+
+def predictions(body):
+    """The SDK reads each of `predictions` as one of `embeddings`, which it finds in it."""
+    read = [embedding for prediction in body["predictions"] for embedding in prediction.values()]
+    return classic("EmbedContentResponse")({"embeddings": read, "metadata": body["metadata"]})
+
+
 ROUTES = [
+    ("answer", r":embedContent$", embedding),
+    ("answer", r":predict$", predictions),
+    ("answer", r"/publishers/[^/]+/models/[^/:]+$", publisher_model),
+    ("answer", r"/publishers/[^/]+/models$", publisher_models),
+    ("answer", r":computeTokens$", classic("ComputeTokensResponse")),
+    ("answer", r":batchEmbedContents$", classic("EmbedContentResponse")),
     ("answer", r"/interactions(/|$)", interaction),
     ("event", r"", event),
     ("piece", r"", classic("GenerateContentResponse")),

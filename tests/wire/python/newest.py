@@ -31,19 +31,20 @@ ALIASES = (typing.TypeAliasType, typing_extensions.TypeAliasType) if sys.version
 
 # Each type of the SDK, and its equivalents in the document.
 REQUESTS = [
-    ("GenerateContentConfig", types.GenerateContentConfig, ["GenerateContentRequest", "GenerationConfig"]),
+    ("GenerateContentConfig", types.GenerateContentConfig, ["VertexGenerateContentRequest", "GenerateContentRequest", "GenerationConfig"]),
     ("Content", types.Content, ["GenerateContent"]),
     ("GenerationConfig", types.GenerationConfig, ["GenerationConfig"]),
     ("Tool", types.Tool, ["GenerateTool"]),
     ("ToolConfig", types.ToolConfig, ["ToolConfig"]),
     ("File", types.File, ["File"]),
-    ("interactions.create", CreateModelInteraction, ["CreateInteraction"]),
+    ("interactions.create", CreateModelInteraction, ["VertexCreateInteraction", "CreateInteraction"]),
 ]
 # Types that the SDK accepts in more forms than it sends.
 ELSEWHERE = {"GenerateContentConfig.systemInstruction", "GenerateContentConfig.tools"}
 ANSWERS = [
-    ("GenerateContentResponse", types.GenerateContentResponse, ["GenerateContentResponse"]),
+    ("GenerateContentResponse", types.GenerateContentResponse, ["VertexGenerateContentResponse", "GenerateContentResponse"]),
     ("CountTokensResponse", types.CountTokensResponse, ["CountTokensResponse"]),
+    ("ComputeTokensResponse", types.ComputeTokensResponse, ["ComputeTokensResponse"]),
     ("Model", types.Model, ["Model"]),
     ("Interaction", Interaction, ["Interaction"]),
     ("InteractionSSEEvent", InteractionSSEEvent, ["InteractionEvent"]),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +15,10 @@ use domain::interaction::{Content, Failure, Found, GenerationConfig, Reason, Ste
 use parse::json::JsonSize;
 
 mod context;
+mod embedding;
 
 pub use context::RequestContext;
+pub use embedding::{Embed, EmbedInput, EmbedPart, Embedded, MediaContent};
 
 /// A language model: a conversation goes in, a stream of events comes out.
 ///
@@ -24,11 +27,18 @@ pub use context::RequestContext;
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn generate(&self, prompt: Prompt, context: &RequestContext) -> ModelStream;
 
+    /// Embeds on the model's own server. `None` leaves it to this one.
+    fn embed(&self, _request: &Arc<Embed>) -> Option<Embedding> {
+        None
+    }
+
     /// Whether the model behind it creates and checks its own thought signatures.
     fn has_own_signatures(&self, _model: &str) -> bool {
         false
     }
 }
+
+pub type Embedding = Pin<Box<dyn Future<Output = Result<Embedded, BackendError>> + Send>>;
 
 pub type ModelStream = mpsc::Receiver<Result<ModelEvent, BackendError>>;
 

@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use super::{RecordingSession, RecordingWriter, broke_off};
 use backend::{
-    Backend, BackendError, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY,
+    Backend, BackendError, Embed, Embedding, ModelEvent, ModelStream, Prompt, RequestContext,
+    STREAM_CAPACITY,
 };
 use scenario::{ScenarioError, Scripted};
 
@@ -36,6 +37,11 @@ impl RecordingBackend {
 }
 
 impl Backend for RecordingBackend {
+    /// Embeddings are not recorded.
+    fn embed(&self, request: &Arc<Embed>) -> Option<Embedding> {
+        self.recorder.model.embed(request)
+    }
+
     fn has_own_signatures(&self, model: &str) -> bool {
         self.recorder.model.has_own_signatures(model)
     }

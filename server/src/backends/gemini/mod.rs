@@ -19,9 +19,10 @@ use tokio::sync::mpsc;
 
 use self::answer::GeminiTurn;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
-use backend::{Backend, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
+use backend::{Backend, Embed, Embedding, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
 
 mod answer;
+mod embed;
 mod kind;
 mod request;
 
@@ -91,6 +92,15 @@ impl Backend for Gemini {
             upstream::run_turn(core.turn(model, &prompt, &events), &events, model).await;
         });
         stream
+    }
+
+    fn embed(&self, request: &Arc<Embed>) -> Option<Embedding> {
+        let (core, request) = (Arc::clone(&self.core), Arc::clone(request));
+        Some(Box::pin(async move {
+            let model = core.model.name.as_deref().unwrap_or(&request.model);
+            let embedded = embed::embed(&core.upstream, model, &request).await;
+            embedded.map_err(|error| error.for_client(model))
+        }))
     }
 
     fn has_own_signatures(&self, _: &str) -> bool {

@@ -20,11 +20,13 @@ use self::reading::{Reading, Way, ends_turn, is_search};
 use self::request::Asking;
 use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
 use backend::{
-    Backend, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext, STREAM_CAPACITY, Tools,
+    Backend, Embed, Embedding, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext,
+    STREAM_CAPACITY, Tools,
 };
 
 mod abilities;
 mod answer;
+mod embed;
 mod fence;
 mod history;
 mod kind;
@@ -78,6 +80,15 @@ impl Backend for OpenAi {
                 .await;
         });
         stream
+    }
+
+    fn embed(&self, request: &Arc<Embed>) -> Option<Embedding> {
+        let (core, request) = (Arc::clone(&self.core), Arc::clone(request));
+        Some(Box::pin(async move {
+            let model = core.model.name.as_deref().unwrap_or(&request.model);
+            let embedded = embed::embed(&core.upstream, model, &request).await;
+            embedded.map_err(|error| error.for_client(model))
+        }))
     }
 }
 

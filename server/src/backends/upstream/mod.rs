@@ -2,6 +2,7 @@
 //! of errors. The request format belongs to the backend.
 
 mod address;
+pub mod embedding;
 pub mod python;
 mod repetition;
 

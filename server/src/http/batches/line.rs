@@ -14,6 +14,7 @@ use crate::http::generate_content::answer::About;
 use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request::{self, Generate};
 use crate::http::generate_content::whole::{ended, whole};
+use crate::http::vertex::Dialect;
 use domain::interaction::{Delta, Event, Media, Source};
 use domain::namespace::Namespace;
 use parse::json::parse;
@@ -48,9 +49,9 @@ async fn answer(
         return Err(ApiError::invalid(why));
     }
     let Resolved { prefix, memory: _memory } =
-        resolve(app, &batch.owner, &model, named(&body)).await?;
+        resolve(app, &batch.owner, &model, named(&body), &Dialect::Gemini).await?;
     let own = app.engine.has_own_signatures(&model);
-    let read = move |body| request::generate(&model, body, own, prefix);
+    let read = move |body| request::generate(&model, body, own, prefix, &Dialect::Gemini);
     let Generate { mut request, thoughts, cached } =
         aside(body, read).await.map_err(invalid_payload)?;
     request.owner = batch.owner.clone();
@@ -66,7 +67,7 @@ async fn answer(
     let budget = app.sandbox.budget().of(&batch.owner);
     let _encoded = budget.wait_for(2 * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());
-    let about = About { model, id, tier, enum_numbers: false, cached };
+    let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
     Ok(whole(&entries, end, &about, thoughts))
 }
 

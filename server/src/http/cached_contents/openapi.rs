@@ -13,6 +13,8 @@ use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_object, any_of, count, list, request, text, time,
 };
+#[cfg(test)]
+use crate::http::vertex::Dialect;
 
 pub static CREATE_CACHE: RequestBody = RequestBody {
     schema: &CACHE_TO_CREATE,
@@ -20,7 +22,7 @@ pub static CREATE_CACHE: RequestBody = RequestBody {
     reader: BodyReader {
         rejected: samples::cache_instructions,
         refused: samples::refused_in_cache,
-        ..BodyReader::new(|body| reader::create(body).map(drop), samples::caches)
+        ..BodyReader::new(|body| reader::create(body, &Dialect::Gemini).map(drop), samples::caches)
     },
 };
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::http::generate_content::prefix::CachedPrefix;
+use crate::http::vertex::{Dialect, model_name};
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 
@@ -48,12 +49,12 @@ impl Expiry {
     }
 }
 
-pub fn create(body: Value) -> Result<CreateCache, WireError> {
+pub fn create(body: Value, dialect: &Dialect) -> Result<CreateCache, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     let model = fields.require("model")?;
     let unnamed = model.wrong("it must name a model");
     let model = model.string()?;
-    let name = model.rsplit_once("models/").map_or(model.as_str(), |(_, name)| name);
+    let name = model_name(&model);
     if name.is_empty() {
         return Err(unnamed);
     }
@@ -72,7 +73,7 @@ pub fn create(body: Value) -> Result<CreateCache, WireError> {
         model: name.to_owned(),
         display_name: display_name.unwrap_or_default(),
         expiry,
-        prefix: CachedPrefix::read(content.clone())?,
+        prefix: CachedPrefix::read(content.clone(), dialect)?,
         content,
     })
 }
@@ -135,7 +136,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        create(body).map_err(|error| error.to_string())
+        create(body, &Dialect::Gemini).map_err(|error| error.to_string())
     }
 
     #[test]

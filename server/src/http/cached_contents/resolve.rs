@@ -4,6 +4,7 @@ use crate::http::App;
 use crate::http::error::{ApiError, Code, invalid_payload};
 use crate::http::extract::body::blocking;
 use crate::http::generate_content::prefix::CachedPrefix;
+use crate::http::vertex::Dialect;
 use parse::json;
 use resources::budget::Share;
 use store::{self, Owner};
@@ -21,9 +22,17 @@ pub struct Resolved {
     pub memory: Share,
 }
 
-/// Message of the real service, which does not reveal whether another key has it.
-pub fn not_found() -> ApiError {
-    ApiError::new(Code::PermissionDenied, "CachedContent not found (or permission denied)")
+/// Messages of the real services, which do not reveal whether another key has it.
+pub fn not_found(id: &str, dialect: &Dialect) -> ApiError {
+    match dialect {
+        Dialect::Gemini => {
+            ApiError::new(Code::PermissionDenied, "CachedContent not found (or permission denied)")
+        }
+        Dialect::Vertex(_) => {
+            let why = format!("Not found: cached content metadata for {id}.");
+            ApiError::new(Code::NotFound, why)
+        }
+    }
 }
 
 /// `abc` of `cachedContents/abc`, also below a project.
@@ -37,11 +46,13 @@ pub async fn resolve(
     owner: &Owner,
     model: &str,
     name: Option<&str>,
+    dialect: &Dialect,
 ) -> Result<Resolved, ApiError> {
     let Some(name) = name else { return Ok(Resolved::default()) };
     let caches = app.store.cached_contents();
     let id = id_of(name);
-    let cached = caches.find(owner, id, store::now()).await?.ok_or_else(not_found)?;
+    let missing = || not_found(id, dialect);
+    let cached = caches.find(owner, id, store::now()).await?.ok_or_else(missing)?;
     if cached.model != model {
         return Err(ApiError::invalid(format!(
             "Model used by GenerateContent request (models/{model}) and CachedContent (models/{}) has \
@@ -52,10 +63,11 @@ pub async fn resolve(
     let bytes = usize::try_from(cached.bytes).unwrap_or(usize::MAX);
     let budget = app.sandbox.budget().of(owner);
     let memory = budget.take(bytes.saturating_mul(COPIES)).ok_or_else(ApiError::no_memory)?;
-    let content = caches.content(owner, id).await?.ok_or_else(not_found)?;
+    let content = caches.content(owner, id).await?.ok_or_else(missing)?;
+    let dialect = dialect.clone();
     let read = move || {
         let content = json::parse(content.as_bytes()).map_err(ApiError::internal)?;
-        CachedPrefix::read(content).map_err(invalid_payload)
+        CachedPrefix::read(content, &dialect).map_err(invalid_payload)
     };
     let prefix = if bytes > LARGE_BYTES { blocking(read).await? } else { read()? };
     Ok(Resolved { prefix: Some(CachedPrefix { tokens: cached.tokens, ..prefix }), memory })

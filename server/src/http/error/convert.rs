@@ -110,6 +110,9 @@ impl From<EngineError> for ApiError {
                 ApiError::new(Code::Unavailable, why)
             }
             EngineError::Backend(BackendError::Failed(failure)) => failure.into(),
+            EngineError::NoEmbeddings(_) => {
+                ApiError::new(Code::NotFound, sentence(&error.to_string()))
+            }
             EngineError::Stopping => ApiError::stopping(),
             EngineError::Store(error) => error.into(),
         }

@@ -3,6 +3,7 @@
 //! A handler returns an [`ApiError`]; [`Form::render`], called in the outermost layer, writes the
 //! envelope of the route's API. Rejections of axum are rendered the same way.
 
+mod closed;
 mod code;
 mod convert;
 mod render;
@@ -23,6 +24,7 @@ use domain::failure::{self, INTERNAL};
 use domain::interaction::FailureDelivery;
 use store::Log;
 
+pub use closed::COMPATIBILITY_PAGE;
 pub use code::Code;
 pub use render::ErrorForm;
 

@@ -6,11 +6,12 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::{ApiError, Code};
+use super::{ApiError, Code, closed};
 use crate::cause;
 use crate::http::middleware::request_log::ErrorName;
 use crate::http::response::json::escaped;
 use crate::http::surface::{Surface, SurfaceSlot};
+use crate::http::vertex::Dialect;
 use crate::http::{JSON, RequestId, UPLOAD_STATUS};
 
 /// A request has already waited in a queue before it gets this error.
@@ -22,6 +23,7 @@ pub struct ErrorForm {
     uri: Uri,
     id: RequestId,
     surface: SurfaceSlot,
+    pub dialect: Dialect,
 }
 
 impl ErrorForm {
@@ -30,7 +32,7 @@ impl ErrorForm {
         let surface = SurfaceSlot::default();
         request.extensions_mut().insert(surface.clone());
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        ErrorForm { uri: request.uri().clone(), id, surface }
+        ErrorForm { uri: request.uri().clone(), id, surface, dialect: Dialect::Gemini }
     }
 
     /// Renders a failed response; leaves others unchanged.
@@ -48,7 +50,19 @@ impl ErrorForm {
             let (id, path, cause) = (&self.id.0, self.uri.path(), cause::in_a_line(source));
             tracing::error!(request.id = %id, path, error = cause, "request failed");
         }
-        rendered(envelope(self.surface.get(), &error), &error, response)
+        let mut envelope = envelope(self.surface.get(), &error);
+        if self.is_list() {
+            envelope = format!("[{envelope}\n]");
+        }
+        rendered(envelope, &error, response)
+    }
+
+    /// Whether the response is a list, in which an error is an element, as Vertex AI sends it.
+    fn is_list(&self) -> bool {
+        let has_events = |query: &str| query.split('&').any(|pair| pair.ends_with("alt=sse"));
+        self.dialect.is_vertex()
+            && self.uri.path().ends_with(":streamGenerateContent")
+            && !self.uri.query().is_some_and(has_events)
     }
 }
 
@@ -81,7 +95,7 @@ fn rendered(envelope: String, error: &ApiError, response: &Response) -> Response
 /// axum's own rejections have a status but no envelope.
 fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
     let error = match status {
-        StatusCode::NOT_FOUND => ApiError::new(Code::NotFound, format!("Path not found: {path}.")),
+        StatusCode::NOT_FOUND => ApiError::new(Code::NotFound, closed::explanation(path)),
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} does not support this method."))
         }

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 
 use crate::http::error::ApiError;
 use crate::http::extract::pagination::Page;
+use crate::http::vertex::Dialect;
 
 /// Parameters of the interactions routes, in both spellings.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,6 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
             return Err(ApiError::invalid("Malformed query string."));
         };
+        let is_vertex = parts.extensions.get().is_some_and(Dialect::is_vertex);
         let mut classic = GoogleApiQuery::default();
         for (name, value) in pairs {
             match name.as_str() {
@@ -67,7 +69,10 @@ impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
                 // checked elsewhere.
                 "key" | "prettyPrint" | "$prettyPrint" | "fields" | "$fields" | "quotaUser"
                 // What a change may contain is checked in its body.
-                | "updateMask" | "update_mask" | "userIp" | "access_token" | "upload_id" | "upload_protocol" | "uploadType" => {}
+                | "updateMask" | "update_mask" | "userIp" | "access_token" | "upload_id"
+                | "upload_protocol" | "uploadType" => {}
+                // Selects tuned models, of which there are none.
+                "filter" if is_vertex => {}
                 _ => {
                     return Err(ApiError::invalid(format!(
                         "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query \

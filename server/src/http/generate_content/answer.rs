@@ -1,10 +1,12 @@
 //! Builds answers: converts events into the parts of one candidate.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::encode;
 use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
+use crate::http::vertex::Traffic;
 use crate::http::wire::proto;
 use domain::interaction::{
     Delta, Event, Failure, FailureKind, FunctionCall, ServiceTier, Status, StepStart, Tokens, Usage,
@@ -20,6 +22,18 @@ pub struct About {
     pub enum_numbers: bool,
     /// The part of the prompt that came from a cached content.
     pub cached: Tokens,
+    /// Set in the dialect of Vertex AI.
+    pub vertex: Option<VertexAnswer>,
+}
+
+/// What only Vertex AI's answers have.
+#[derive(Debug, Clone, Copy)]
+pub struct VertexAnswer {
+    /// When the model began to answer.
+    pub created: Timestamp,
+    /// Whether the request offered a search, whose metadata the answer has even if it is empty.
+    pub offers_search: bool,
+    pub traffic: Traffic,
 }
 
 /// How an answer ended.
@@ -203,11 +217,15 @@ pub fn answer(
     end: Option<AnswerEnd>,
     grounding: Option<Value>,
 ) -> Value {
-    let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});
+    let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
+    if about.vertex.is_none() {
+        candidate["index"] = 0.into();
+    }
     if let Some(end) = end {
         candidate["finishReason"] = end.finish_reason.into();
     }
-    if let Some(grounding) = grounding {
+    let is_searched = about.vertex.is_some_and(|vertex| vertex.offers_search) && end.is_some();
+    if let Some(grounding) = grounding.or_else(|| is_searched.then(|| json!({}))) {
         candidate["groundingMetadata"] = grounding;
     }
     let mut answer = json!({"candidates": [candidate]});
@@ -215,6 +233,9 @@ pub fn answer(
         answer["usageMetadata"] = used;
     }
     answer["modelVersion"] = about.model.as_str().into();
+    if let Some(vertex) = about.vertex {
+        answer["createTime"] = format!("{:.6}", vertex.created).into();
+    }
     answer["responseId"] = about.id.as_str().into();
     if about.enum_numbers {
         proto::with_numbers(&mut answer);
@@ -229,58 +250,4 @@ fn finish_reason(status: Status) -> &'static str {
         Status::Incomplete => "MAX_TOKENS",
         Status::InProgress | Status::Failed | Status::Cancelled => "OTHER",
     }
-}
-
-/// The usage of a complete answer. Like the real service, omits counts of zero.
-pub fn usage(about: &About, usage: &Usage) -> Value {
-    let mut json = usage_so_far(about, usage);
-    if usage.tool_use.total() > 0 {
-        json["toolUsePromptTokenCount"] = usage.tool_use.total().into();
-        json["toolUsePromptTokensDetails"] = details(&usage.tool_use);
-    }
-    json["totalTokenCount"] = usage.total().into();
-    json
-}
-
-/// The usage up to a chunk of a stream. The real service reports tool use only at the end, so the
-/// total excludes it until then.
-pub fn usage_so_far(about: &About, usage: &Usage) -> Value {
-    let before_tools = Usage { tool_use: Tokens::default(), ..*usage };
-    let mut json = json!({
-        "promptTokenCount": usage.input.total(),
-        "candidatesTokenCount": usage.output.total(),
-        "totalTokenCount": before_tools.total(),
-        "promptTokensDetails": details(&usage.input),
-        "candidatesTokensDetails": details(&usage.output),
-    });
-    if usage.thought > 0 {
-        json["thoughtsTokenCount"] = usage.thought.into();
-    }
-    let cached = about.cached.total();
-    if cached > 0 {
-        // The model may count fewer tokens than were estimated.
-        let cached = about.cached.scaled_to(cached.min(usage.input.total()));
-        json["cachedContentTokenCount"] = cached.total().into();
-        json["cacheTokensDetails"] = details(&cached);
-    } else if usage.cached > 0 {
-        json["cachedContentTokenCount"] = usage.cached.into();
-    }
-    json["serviceTier"] = about.tier.as_str().into();
-    json
-}
-
-/// The response of `:countTokens`.
-pub fn counted(tokens: &Tokens, cached: &Tokens) -> Value {
-    let mut json = json!({"totalTokens": tokens.total(), "promptTokensDetails": details(tokens)});
-    if cached.total() > 0 {
-        json["cachedContentTokenCount"] = cached.total().into();
-    }
-    json
-}
-
-fn details(tokens: &Tokens) -> Value {
-    let counts = tokens.by_modality().map(|(modality, count)| {
-        json!({"modality": modality.as_str().to_uppercase(), "tokenCount": count})
-    });
-    counts.collect()
 }

@@ -74,7 +74,7 @@ pub fn instruction(node: Node) -> Result<String, WireError> {
     Ok(texts.join("\n"))
 }
 
-fn turn(node: Node) -> Result<ContentTurn, WireError> {
+pub fn turn(node: Node) -> Result<ContentTurn, WireError> {
     let (role, parts) = parts(node)?;
     let parts = parts.into_iter().map(part::read).collect::<Result<_, _>>()?;
     Ok(ContentTurn { role, parts })

@@ -12,7 +12,6 @@ mod encode;
 pub mod generation;
 pub mod grounding;
 pub mod history;
-pub mod model;
 pub mod openapi;
 pub mod part;
 mod passthrough;
@@ -21,6 +20,7 @@ pub mod request;
 mod schema;
 pub mod stream;
 pub mod tool;
+pub mod usage;
 pub mod whole;
 
 /// `qwen3:8b:generateContent` is the method `generateContent` of the model `qwen3:8b`.

@@ -7,6 +7,7 @@ use super::history::Signatures;
 use super::prefix::{self, CachedPrefix};
 use super::{content, generation, history, tool};
 use crate::engine::Request;
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
@@ -24,10 +25,12 @@ pub struct Generate {
 }
 
 /// ObjectReader of Google's API that this server rejects, each with its error message.
-pub const REFUSED: &[(&str, &str)] = &[
-    ("continuationToken", "Continuation tokens are not supported by this server."),
-    ("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API."),
-];
+pub const REFUSED: &[(&str, &str)] =
+    &[("continuationToken", "Continuation tokens are not supported by this server.")];
+
+/// Fields of Vertex AI alone.
+pub const OF_VERTEX: &[(&str, &str)] =
+    &[("modelArmorConfig", "'modelArmorConfig' is not supported by the Gemini API.")];
 
 /// Parses a request for the model in the URL.
 ///
@@ -38,14 +41,24 @@ pub fn generate(
     body: Value,
     own: bool,
     cached: Option<CachedPrefix>,
+    dialect: &Dialect,
 ) -> Result<Generate, WireError> {
     let signatures = if own { Signatures::Optional } else { Signatures::of_model(model) };
-    read(model, Node::root(body).object()?.camel()?, Some(signatures), cached)
+    read(model, Node::root(body).object()?.camel()?, Some(signatures), cached, dialect)
 }
 
-/// The contents to count: a list of contents, or a whole request.
-pub fn count(model: &str, body: Value, cached: Option<CachedPrefix>) -> Result<Request, WireError> {
+/// The contents to count: a list of contents, or a whole request. In the dialect of Vertex AI the
+/// body itself is that request.
+pub fn count(
+    model: &str,
+    body: Value,
+    cached: Option<CachedPrefix>,
+    dialect: &Dialect,
+) -> Result<Request, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
+    if dialect.is_vertex() {
+        return Ok(read(model, fields, None, cached, dialect)?.request);
+    }
     let whole = fields.take("generateContentRequest");
     if whole.is_some() && fields.has("contents") {
         let why = "'contents' and 'generateContentRequest' exclude each other.";
@@ -54,7 +67,7 @@ pub fn count(model: &str, body: Value, cached: Option<CachedPrefix>) -> Result<R
     if let Some(whole) = whole {
         fields.done()?;
         // Clients also count parts of conversations, so their order is not validated.
-        return Ok(read(model, whole.object()?.camel()?, None, cached)?.request);
+        return Ok(read(model, whole.object()?.camel()?, None, cached, dialect)?.request);
     }
     let input = content::contents(fields.take("contents"))?;
     fields.string("model")?;
@@ -67,20 +80,29 @@ fn read(
     mut fields: ObjectReader,
     signatures: Option<Signatures>,
     cached: Option<CachedPrefix>,
+    dialect: &Dialect,
 ) -> Result<Generate, WireError> {
-    for (name, why) in REFUSED {
+    if dialect.is_vertex() {
+        // Headers select the kind of traffic there.
+        if fields.has("serviceTier") {
+            return Err(WireError::Unknown(fields.path_of("serviceTier")));
+        }
+        // No prompt is checked.
+        OF_VERTEX.iter().try_for_each(|(name, _)| fields.object(name).map(drop))?;
+    }
+    for (name, why) in REFUSED.iter().chain(OF_VERTEX) {
         if fields.has(name) {
             return Err(WireError::Whole((*why).to_owned()));
         }
     }
     if fields.string("cachedContent")?.is_some() {
-        prefix::excludes(&fields, &["systemInstruction", "tools", "toolConfig"])?;
+        prefix::excludes(&fields, &["systemInstruction", "tools", "toolConfig"], dialect)?;
     }
     let cached = cached.unwrap_or_default();
     let mut turns = cached.turns;
     turns.extend(content::turns(fields.take("contents"))?);
     let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
-    let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
+    let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"), dialect)?;
     // At most one of both is set.
     let instruction = instruction.or(cached.instruction);
     let offer = if offer.is_empty() { cached.offer } else { offer };
@@ -175,7 +197,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        generate("m", body, false, None).map_err(|error| error.to_string())
+        generate("m", body, false, None, &Dialect::Gemini).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -219,8 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn vertex_has_fields_of_its_own() {
+        let vertex = Dialect::Vertex(Default::default());
+        let body = json!({
+            "contents": hello()["contents"],
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "modelArmorConfig": {"promptTemplateName": "t"},
+            "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
+        });
+        let read = generate("m", body.clone(), false, None, &vertex).expect("it is valid");
+        assert_eq!(read.request.tools.offered, ["google_search", "f"]);
+        let counted = count("m", body.clone(), None, &vertex).expect("it is valid");
+        assert_eq!(counted.system_instruction.as_deref(), Some("Be brief."));
+        let error =
+            generate("m", body, false, None, &Dialect::Gemini).expect_err("it is of Vertex AI");
+        assert!(error.to_string().contains("'modelArmorConfig' is not supported"), "{error}");
+    }
+
+    #[test]
     fn contents_or_a_whole_request_can_be_counted() {
-        let counted = |body| count("m", body, None).map_err(|error| error.to_string());
+        let counted =
+            |body| count("m", body, None, &Dialect::Gemini).map_err(|error| error.to_string());
         assert_eq!(counted(hello()).expect("it is valid").input.len(), 1);
         let mut whole = hello();
         whole["systemInstruction"] = json!({"parts": {"text": "Be brief."}});

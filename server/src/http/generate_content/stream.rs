@@ -10,8 +10,9 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::answer::{About, AnswerEnd, PartEncoder, answer, join, usage, usage_so_far};
+use super::answer::{About, AnswerEnd, PartEncoder, answer, join};
 use super::grounding::Grounding;
+use super::usage::{usage, usage_so_far};
 use crate::engine::Running;
 use crate::http::JSON;
 use crate::http::error::{self, ApiError};

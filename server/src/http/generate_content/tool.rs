@@ -1,9 +1,10 @@
 //! `tools` and `toolConfig`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::content::one_or_many;
 use super::schema::json_schema;
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
@@ -42,19 +43,28 @@ impl OfferedTools {
     }
 }
 
-pub fn offer(tools: Option<Node>, config: Option<Node>) -> Result<OfferedTools, WireError> {
-    let tools = tools.map(read).transpose()?.unwrap_or_default();
+pub fn offer(
+    tools: Option<Node>,
+    config: Option<Node>,
+    dialect: &Dialect,
+) -> Result<OfferedTools, WireError> {
+    let tools = tools.map(|node| read(node, dialect)).transpose()?.unwrap_or_default();
     let config = config.map(settings).transpose()?.unwrap_or_default();
-    let built_in = tools.code_execution || tools.google_search;
+    // Vertex AI searches beside functions without the flag.
+    let built_in = tools.code_execution || tools.google_search && !dialect.is_vertex();
     if built_in && !tools.functions.is_empty() && !config.invocations {
         return Err(WireError::Whole(MIXED.to_owned()));
     }
     Ok(OfferedTools { tools, choice: config.choice })
 }
 
-fn read(node: Node) -> Result<Tools, WireError> {
+fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
     let mut tools = Tools::default();
     for node in one_or_many(node)? {
+        let is_empty = node.value().as_object().is_some_and(Map::is_empty);
+        if is_empty && dialect.is_vertex() {
+            return Err(node.wrong("a tool must not be empty"));
+        }
         let mut fields = node.object()?.camel()?;
         if let Some(absent) = ABSENT.iter().find(|name| fields.has(name)) {
             let why = format!("the tool '{absent}' is not supported by this server");
@@ -152,7 +162,8 @@ mod tests {
     fn read(tools: Value, config: Value) -> Result<OfferedTools, String> {
         let body = json!({"tools": tools, "toolConfig": config});
         let mut body = Node::root(body).object().expect("it is one");
-        offer(body.take("tools"), body.take("toolConfig")).map_err(|error| error.to_string())
+        offer(body.take("tools"), body.take("toolConfig"), &Dialect::Gemini)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

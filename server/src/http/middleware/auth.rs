@@ -11,12 +11,16 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::query::UploadParameters;
 use crate::http::surface::Surface;
+use crate::http::vertex::Dialect;
 use domain::owner::Owner;
 
 /// Messages of the real service.
 const NONE_GIVEN: &str = "Method doesn't allow unregistered callers (callers without established \
                           identity). Please use API Key or other form of API consumer identity to \
                           call this API.";
+/// Of Vertex AI.
+const NO_CREDENTIAL: &str = "Request is missing required authentication credential. Expected OAuth 2 \
+                             access token, login cookie or other valid authentication credential.";
 const NOT_VALID: &str = "API key not valid. Please pass a valid API key.";
 const SEVERAL: &str = "The request has several valid API keys that belong to different tenants. Send \
                        one of them.";
@@ -57,11 +61,15 @@ impl Keys {
             return Ok(Claimed(None));
         }
         let given = given(request);
+        let is_vertex = request.extensions().get().is_some_and(Dialect::is_vertex);
         let mut owners = given.iter().filter_map(|key| self.owner(key));
         match owners.next() {
             Some(owner) if owners.all(|other| other == owner) => Ok(Claimed(Some(owner))),
             Some(_) => Err(ApiError::invalid(SEVERAL)),
             None if continues_an_upload(request, surface) => Ok(Claimed(None)),
+            None if is_vertex && given.is_empty() => {
+                Err(ApiError::new(Code::Unauthenticated, NO_CREDENTIAL))
+            }
             None if given.is_empty() => Err(ApiError::new(Code::PermissionDenied, NONE_GIVEN)),
             None => Err(ApiError::new(Code::Unauthenticated, NOT_VALID)),
         }

@@ -11,6 +11,7 @@ use crate::http::generate_content::history::{self, Signatures};
 use crate::http::generate_content::prefix::{self, CachedPrefix};
 use crate::http::generate_content::request::of_model;
 use crate::http::generate_content::{generation, tool::OfferedTools};
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 
@@ -52,7 +53,7 @@ pub fn chat(
     let config = config::config(&model, &mut fields)?;
     let ChatConfig { mut generation, choices, thoughts, names_cache } = config;
     if names_cache && (instruction.is_some() || !offer.is_empty()) {
-        return Err(prefix::set_twice());
+        return Err(prefix::set_twice(&Dialect::Gemini));
     }
     let delivery = delivery(&mut fields)?;
     fields.string("user")?;

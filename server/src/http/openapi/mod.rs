@@ -21,6 +21,7 @@ pub use body::BodyReader;
 pub use body::RequestBody;
 pub use operation::{
     BATCHES, BELLJAR, CACHES, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS, Operation,
+    OperationGroup,
 };
 
 /// An operation at its place in the document.

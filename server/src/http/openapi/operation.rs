@@ -1,5 +1,7 @@
 //! Operations of the document: what a method of a path takes and returns.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::body::RequestBody;
@@ -52,8 +54,8 @@ type SchemaOf = Box<dyn Fn(&ComponentSchemas) -> Value>;
 /// The description of a route, without its path and method.
 pub struct Operation {
     /// Set if the document's path is not the router's.
-    pub path: Option<&'static str>,
-    id: &'static str,
+    pub path: Option<Cow<'static, str>>,
+    id: Cow<'static, str>,
     tag: OperationGroup,
     summary: &'static str,
     description: &'static str,
@@ -67,10 +69,14 @@ pub struct Operation {
 }
 
 impl Operation {
-    pub fn new(id: &'static str, tag: OperationGroup, summary: &'static str) -> Operation {
+    pub fn new(
+        id: impl Into<Cow<'static, str>>,
+        tag: OperationGroup,
+        summary: &'static str,
+    ) -> Operation {
         Operation {
             path: None,
-            id,
+            id: id.into(),
             tag,
             summary,
             description: "",
@@ -89,8 +95,8 @@ impl Operation {
     }
 
     /// Sets the document's path, below the prefix of the route's group.
-    pub fn at(mut self, path: &'static str) -> Operation {
-        self.path = Some(path);
+    pub fn at(mut self, path: impl Into<Cow<'static, str>>) -> Operation {
+        self.path = Some(path.into());
         self
     }
 

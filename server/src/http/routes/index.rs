@@ -5,7 +5,9 @@ use axum::http::header::{ACCEPT, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::http::openapi::{JSON, OPERATORS, Operation};
+use crate::http::error::ApiError;
+use crate::http::middleware::drain;
+use crate::http::openapi::{JSON, MODELS, OPERATORS, Operation};
 use crate::http::response::json::json as answer;
 use crate::http::route::Route;
 
@@ -20,12 +22,25 @@ const PLACES: [(&str, &str, &str); 7] = [
     ("models", "v1beta/models", "the models"),
 ];
 
+const NO_MODEL: &str = "The request names no model. google-genai for Python sends it if a client for Vertex AI \
+                        has a base URL, and no 'project' and 'location' of its own. Pass both to the \
+                        client, or set GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION to empty strings \
+                        and use an API key: see docs/src/guides/vertex.md.";
+
 pub fn routes() -> Vec<Route> {
     let summary = "An overview: HTML for browsers, JSON for other clients";
     let operation = Operation::new("index", OPERATORS, summary)
         .answers_as(JSON, |_| json!({"type": "object"}))
         .answers_as("text/html", |_| json!({"type": "string"}));
-    vec![Route::get("/", index, operation)]
+    let explained = Operation::new("withoutModel", MODELS, "For requests that name no model: 400");
+    vec![Route::get("/", index, operation), Route::post("/", without_model, explained)]
+}
+
+/// google-genai for Python sends requests here, without the name of the model, if a client for
+/// Vertex AI has a base URL and gets its project or its location from the environment.
+async fn without_model(request: Request) -> Response {
+    let (_, body) = drain::share(request);
+    drain::before(ApiError::invalid(NO_MODEL).into_response(), body).await
 }
 
 /// Browsers accept HTML explicitly.

@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 
 use crate::engine::Running;
 use crate::http::App;
-use crate::http::error::ApiError;
 use crate::http::error::schema::INTERACTION_ERROR;
+use crate::http::error::{ApiError, COMPATIBILITY_PAGE, Code};
 use crate::http::extract::body::{Body, aside};
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
@@ -20,12 +20,14 @@ use crate::http::middleware::deadline::Deadline;
 use crate::http::middleware::quirk::{Api, Wanted};
 use crate::http::openapi::parameter::{in_path, in_query, namespace, version};
 use crate::http::openapi::schema::{NOTHING, flag, text};
-use crate::http::openapi::{INTERACTIONS, Operation};
+use crate::http::openapi::{INTERACTIONS, Operation, RequestBody};
 use crate::http::response::json::Json;
 use crate::http::response::{pieces, sse};
 use crate::http::route::Route;
+use crate::http::routes::vertex::VertexPlace;
+use crate::http::vertex::Dialect;
 use crate::http::wire::interaction::{Interaction, Show};
-use crate::http::wire::openapi::{CREATE, INTERACTION, INTERACTION_EVENT};
+use crate::http::wire::openapi::{CREATE, INTERACTION, INTERACTION_EVENT, VERTEX_CREATE};
 use crate::http::wire::request::{self, Create};
 use domain::ids;
 use domain::interaction::{FailureDelivery, Status};
@@ -35,52 +37,64 @@ pub fn routes() -> Vec<Route> {
     let new = |id, summary| {
         Operation::new(id, INTERACTIONS, summary).fails_as(&INTERACTION_ERROR).with([version()])
     };
-    let id = || in_path("id", json!({"type": "string", "pattern": "^v1_[A-Za-z0-9_-]{1,125}$"}));
+    let [created, got, deleted, cancelled, cancelled_by_colon] = operations(&CREATE, new);
     vec![
-        Route::post(
-            "/interactions",
-            create,
-            new("createInteraction", "Asks the model, runs its code, and returns every step")
-                .about("With `stream` the response is a stream of events that ends with `[DONE]`.")
-                .with([namespace()])
-                .takes(&CREATE)
-                .answers(&INTERACTION)
-                .streams(&INTERACTION_EVENT),
-        ),
-        Route::get(
-            "/interactions/{id}",
-            get,
-            new("getInteraction", "Returns a stored interaction, including its input")
-                .with([
-                    id(),
-                    in_query("stream", flag("Whether the response is a stream.")),
-                    in_query("last_event_id", text("The event after which the stream begins.")),
-                    in_query("include_input", flag("Ignored: the input is always included.")),
-                ])
-                .answers(&INTERACTION)
-                .streams(&INTERACTION_EVENT),
-        ),
-        Route::delete(
-            "/interactions/{id}",
-            delete,
-            new("deleteInteraction", "Deletes an interaction").with([id()]).answers(&NOTHING),
-        ),
-        Route::post(
-            "/interactions/{id}/cancel",
-            cancel,
-            new("cancelInteraction", "Cancels a running interaction")
-                .about("An interaction that has ended is returned unchanged.")
-                .with([id()])
-                .answers(&INTERACTION),
-        ),
-        Route::post(
-            "/interactions/{id}",
-            call,
-            new("cancelInteractionByColon", "Cancels a running interaction")
-                .at("/interactions/{id}:cancel")
-                .with([id()])
-                .answers(&INTERACTION),
-        ),
+        Route::post("/interactions", create, created),
+        Route::get("/interactions/{id}", get, got),
+        Route::delete("/interactions/{id}", delete, deleted),
+        Route::post("/interactions/{id}/cancel", cancel, cancelled),
+        Route::post("/interactions/{id}", call, cancelled_by_colon),
+    ]
+}
+
+/// The operations of a place of Vertex AI, each with its method.
+pub fn vertex_operations(place: &VertexPlace) -> Vec<(&'static str, Operation)> {
+    if !place.has_interactions() {
+        return Vec::new();
+    }
+    let new = |id: &'static str, summary| {
+        place.operation(id, INTERACTIONS, summary).fails_as(&INTERACTION_ERROR)
+    };
+    let methods = ["post", "get", "delete", "post", "post"];
+    methods.into_iter().zip(operations(&VERTEX_CREATE, new)).collect()
+}
+
+fn operations(
+    body: &'static RequestBody,
+    new: impl Fn(&'static str, &'static str) -> Operation,
+) -> [Operation; 5] {
+    let id = || in_path("id", json!({"type": "string", "pattern": "^v1_[A-Za-z0-9_-]{1,125}$"}));
+    [
+        new("createInteraction", "Asks the model, runs its code, and returns every step")
+            .at("/interactions")
+            .about("With `stream` the response is a stream of events that ends with `[DONE]`.")
+            .with([namespace()])
+            .takes(body)
+            .answers(&INTERACTION)
+            .streams(&INTERACTION_EVENT),
+        new("getInteraction", "Returns a stored interaction, including its input")
+            .at("/interactions/{id}")
+            .with([
+                id(),
+                in_query("stream", flag("Whether the response is a stream.")),
+                in_query("last_event_id", text("The event after which the stream begins.")),
+                in_query("include_input", flag("Ignored: the input is always included.")),
+            ])
+            .answers(&INTERACTION)
+            .streams(&INTERACTION_EVENT),
+        new("deleteInteraction", "Deletes an interaction")
+            .at("/interactions/{id}")
+            .with([id()])
+            .answers(&NOTHING),
+        new("cancelInteraction", "Cancels a running interaction")
+            .at("/interactions/{id}/cancel")
+            .about("An interaction that has ended is returned unchanged.")
+            .with([id()])
+            .answers(&INTERACTION),
+        new("cancelInteractionByColon", "Cancels a running interaction")
+            .at("/interactions/{id}:cancel")
+            .with([id()])
+            .answers(&INTERACTION),
     ]
 }
 
@@ -90,12 +104,13 @@ pub async fn create(
     State(app): State<App>,
     InNamespace(namespace): InNamespace,
     (Extension(owner), Credentials(keys)): (Extension<Owner>, Credentials),
-    _: Parameters,
-    _: Revision,
+    dialect: Dialect,
+    (_, _): (Parameters, Revision),
     deadline: Deadline,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Create { mut request, stream } = aside(body, request::create).await?;
+    let read = aside(body, move |body| request::create(body, &dialect)).await;
+    let Create { mut request, stream } = read?;
     request.owner = owner;
     request.keys = keys;
     let background = request.background;
@@ -211,7 +226,10 @@ async fn find(app: &App, owner: &Owner, id: &str) -> Result<Arc<Log>, ApiError> 
 
 /// The real service distinguishes malformed ids from unknown ones.
 fn well_formed(id: &str) -> Result<(), ApiError> {
-    if id.ends_with(":cancel") {
+    if id == "live" {
+        let why = format!("This server does not have live interactions: see {COMPATIBILITY_PAGE}.");
+        Err(ApiError::new(Code::NotFound, why))
+    } else if id.ends_with(":cancel") {
         Err(ApiError::method("POST", format!("interactions/{id} does not have this method.")))
     } else if ids::is_interaction(id) {
         Ok(())

@@ -15,7 +15,9 @@ pub mod model_catalog;
 mod models;
 mod openai;
 mod scenarios;
+pub mod token;
 pub mod upload;
+mod vertex;
 
 use std::sync::Arc;
 
@@ -66,7 +68,7 @@ pub fn table() -> RouteTable {
         uploads: upload::routes(),
         own: all([execute::routes(), isolation::routes()]),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
-        keyless: all([index::routes(), health::routes(), documentation::routes()]),
+        keyless: all([index::routes(), health::routes(), documentation::routes(), token::routes()]),
     }
 }
 
@@ -104,22 +106,20 @@ impl RouteTable {
         for RouteGroup { prefix, needs_key, routes } in self.groups() {
             for Route { path, method, operations, .. } in routes {
                 found.extend(operations.into_iter().map(|operation| {
-                    let path = format!("{prefix}{}", operation.path.unwrap_or(path));
+                    let path = format!("{prefix}{}", operation.path.as_deref().unwrap_or(path));
                     Documented { path, method, operation, needs_key }
                 }));
             }
         }
+        found.extend(vertex::documented());
         found
     }
 }
 
-/// Paths of the Interactions API without a handler, so that their errors have its form.
-const UNKNOWN_INTERACTIONS: [&str; 4] = [
-    "/{version}/interactions",
-    "/{version}/interactions/{*rest}",
-    "/{version}/environments",
-    "/{version}/environments/{*rest}",
-];
+/// Collections of the Interactions API. Those of their paths that have no handler get errors of its
+/// form.
+const OF_INTERACTIONS: [&str; 7] =
+    ["agents", "credentials", "decisions", "environments", "interactions", "triggers", "webhooks"];
 
 /// The same for the OpenAI-compatible API.
 const UNKNOWN_OPENAI: &str = "/{version}/openai/{*rest}";
@@ -143,9 +143,11 @@ pub fn router(app: App, config: HttpConfig) -> Router {
         // Outside of the faults, so that an injected delay counts towards the deadline.
         router.layer(faults.clone()).layer(from_fn(deadline::apply))
     };
-    let unknown = UNKNOWN_INTERACTIONS.into_iter();
-    let interactions = unknown.fold(in_each_version(&calls(&interactions)), |router, path| {
-        router.route(path, any(no_such_path))
+    let unknown = OF_INTERACTIONS.into_iter();
+    let interactions = unknown.fold(in_each_version(&calls(&interactions)), |router, name| {
+        let path = format!("/{{version}}/{name}");
+        let router = router.route(&format!("{path}/{{*rest}}"), any(no_such_path));
+        router.route(&path, any(no_such_path))
     });
     let generate_content = in_each_version(&calls(&generate_content));
     let openai = in_each_version(&calls(&openai)).route(UNKNOWN_OPENAI, any(no_such_path));
@@ -224,7 +226,7 @@ mod tests {
         for route in table().groups().into_iter().flat_map(|group| group.routes) {
             let pattern = pattern(route.path);
             for operation in &route.operations {
-                let path = operation.path.unwrap_or(route.path);
+                let path = operation.path.as_deref().unwrap_or(route.path);
                 assert!(pattern.is_match(path), "{path} does not lead to {}", route.path);
                 assert!(!path.contains('*'), "{path} is no path of a document");
             }

@@ -17,6 +17,8 @@ const GEMINIS: &[&str] = &[
     "gemini-3.6-flash",
     "gemini-3.7-flash",
     "gemini-3.8-flash",
+    "gemini-embedding-001",
+    "gemini-embedding-2",
     "gemini-flash-latest",
     "gemini-flash-lite-latest",
     "gemini-pro-latest",

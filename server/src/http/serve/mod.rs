@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Uri;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +25,7 @@ use tower::ServiceExt as _;
 use crate::http::Service;
 use crate::http::extract::namespace;
 use crate::http::middleware::allowed_clients::Peer;
+use crate::http::vertex::with_path;
 use crate::listen::Listeners;
 use idle::ConnectionUse;
 use write_timeout::{WriteTimeoutExecutor, WriteTimeoutStream};
@@ -144,13 +144,8 @@ pub fn tidy_path(mut request: Request) -> Request {
     let path = request.uri().path();
     if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if let Ok(path) = format!("/{}{query}", parts.join("/")).parse() {
-            let mut uri = request.uri().clone().into_parts();
-            uri.path_and_query = Some(path);
-            if let Ok(uri) = Uri::from_parts(uri) {
-                *request.uri_mut() = uri;
-            }
+        if let Some(uri) = with_path(request.uri(), &format!("/{}", parts.join("/"))) {
+            *request.uri_mut() = uri;
         }
     }
     request

@@ -65,6 +65,18 @@ pub const THINKING_LEVEL: Enum = Enum(&[
 /// Not in the published `.proto` files: the numbers are the positions in the service's own list.
 pub const SERVICE_TIER: Enum =
     Enum(&[("unspecified", 0), ("standard", 1), ("flex", 2), ("priority", 3)]);
+/// What an embedding is for.
+pub const TASK_TYPE: Enum = Enum(&[
+    ("TASK_TYPE_UNSPECIFIED", 0),
+    ("RETRIEVAL_QUERY", 1),
+    ("RETRIEVAL_DOCUMENT", 2),
+    ("SEMANTIC_SIMILARITY", 3),
+    ("CLASSIFICATION", 4),
+    ("CLUSTERING", 5),
+    ("QUESTION_ANSWERING", 6),
+    ("FACT_VERIFICATION", 7),
+    ("CODE_RETRIEVAL_QUERY", 8),
+]);
 pub const HARM_CATEGORY: Enum = Enum(&[
     ("HARM_CATEGORY_UNSPECIFIED", 0),
     ("HARM_CATEGORY_DEROGATORY", 1),

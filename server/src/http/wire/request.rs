@@ -9,6 +9,7 @@ use strum::VariantNames as _;
 use super::json_reader::{Node, ObjectReader};
 use super::{WireError, format, generation, input, tool};
 use crate::engine::Request;
+use crate::http::vertex::{Dialect, model_name};
 use backend::Tools;
 use domain::interaction::ServiceTier;
 use store::{Owner, Persistence};
@@ -30,8 +31,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("environment", "Environments are not supported by this server."),
     ("continuation_token", "Continuation tokens are not supported by this server."),
     ("webhook_config", "Webhooks are not supported by this server. Poll with GET."),
-    ("labels", "'labels' is not supported by the Gemini API."),
-    ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
     ("cached_content", "'cached_content' is not supported by the Interactions API."),
     (
         "outputs",
@@ -44,9 +43,20 @@ pub const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
-pub fn create(body: Value) -> Result<Create, WireError> {
+/// Fields of Vertex AI alone.
+pub const OF_VERTEX: &[(&str, &str)] = &[
+    ("labels", "'labels' is not supported by the Gemini API."),
+    ("safety_settings", "'safety_settings' is not supported by the Gemini API."),
+];
+
+pub fn create(body: Value, dialect: &Dialect) -> Result<Create, WireError> {
     let mut fields = Node::root(body).object()?;
-    for (name, why) in REFUSED {
+    if dialect.is_vertex() {
+        // For billing, and for prompts that are checked.
+        fields.object("labels")?;
+        fields.take("safety_settings").map(Node::list).transpose()?;
+    }
+    for (name, why) in REFUSED.iter().chain(OF_VERTEX) {
         if fields.has(name) {
             return Err(WireError::Whole((*why).to_owned()));
         }
@@ -86,13 +96,13 @@ pub fn create(body: Value) -> Result<Create, WireError> {
     Ok(Create { request, stream })
 }
 
-/// With or without `models/`.
+/// With or without `models/`, or as a resource of Vertex AI.
 fn model(fields: &mut ObjectReader) -> Result<String, WireError> {
     let node = fields.require("model")?;
     let empty = node.wrong("must not be empty");
     let long = node.wrong(format!("must not be longer than {MAX_MODEL_BYTES} bytes"));
     let name = node.string()?;
-    let name = name.strip_prefix("models/").unwrap_or(&name);
+    let name = model_name(&name);
     match name.len() {
         0 => Err(empty),
         1..=MAX_MODEL_BYTES => Ok(name.to_owned()),
@@ -127,7 +137,7 @@ mod tests {
         for (name, value) in change.as_object().expect("it is one") {
             body[name] = value.clone();
         }
-        create(body).map_err(|error| error.to_string())
+        create(body, &Dialect::Gemini).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -155,6 +165,17 @@ mod tests {
         assert_eq!(request.model, "gemini-x");
         assert_eq!(request.previous_interaction_id.as_deref(), Some("v1_x"));
         assert_eq!(request.system_instruction.as_deref(), Some("Be brief."));
+    }
+
+    #[test]
+    fn vertex_has_fields_of_its_own() {
+        let body = json!({
+            "model": "projects/p/locations/l/publishers/google/models/m", "input": "hello",
+            "labels": {"team": "a"}, "safety_settings": [{"category": "c"}],
+        });
+        let vertex = Dialect::Vertex(Default::default());
+        assert_eq!(create(body.clone(), &vertex).expect("it is valid").request.model, "m");
+        create(body, &Dialect::Gemini).expect_err("'labels' is of Vertex AI");
     }
 
     #[test]
@@ -199,7 +220,7 @@ mod tests {
             let error = read(change.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{change} gave {error}");
         }
-        let error = create(json!([])).expect_err("it is rejected").to_string();
+        let error = create(json!([]), &Dialect::Gemini).expect_err("it is rejected").to_string();
         assert_eq!(error, "The request body must be an object, got a list.");
     }
 }

@@ -1,6 +1,6 @@
 //! Token counts by modality, and their estimate from the events of a log.
 //!
-//! Four letters count as one token, which is Google's rule of thumb. At the end of an interaction the
+//! Four letters count as one token. At the end of an interaction the
 //! model's own counts replace the estimate; during it, and for single steps, there is only the
 //! estimate.
 
@@ -8,6 +8,9 @@ use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr, VariantNames};
 
 use super::event::{Delta, Event, StepStart};
 use super::step::{Content, Media, MediaKind, Source, Step};
+
+/// Google's rule of thumb.
+pub const LETTERS_PER_TOKEN: usize = 4;
 
 /// What tokens represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumIter, VariantNames)]
@@ -279,7 +282,7 @@ pub fn letters(text: &str) -> u64 {
 }
 
 pub fn of_letters(letters: u64) -> u64 {
-    letters.div_ceil(4)
+    letters.div_ceil(LETTERS_PER_TOKEN as u64)
 }
 
 pub fn modality(kind: MediaKind) -> Modality {

@@ -13,8 +13,11 @@ use crate::http::openapi::schema::{any_of, text, word};
 use crate::http::wire::proto;
 
 pub use part::GENERATE_CONTENT;
-pub use request::{COUNT, GENERATE, SAFETY_SETTINGS, THINKING_CONFIG};
-pub use response::{COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE};
+pub use request::{COUNT, GENERATE, SAFETY_SETTINGS, THINKING_CONFIG, VERTEX_GENERATE};
+pub use response::{
+    COUNT_TOKENS_RESPONSE, GENERATE_CONTENT_RESPONSE, VERTEX_COUNT_TOKENS_RESPONSE,
+    VERTEX_GENERATE_CONTENT_RESPONSE, details,
+};
 pub use tool::{GENERATE_TOOL, TOOL_CONFIG};
 
 /// An enum value: one of its names, or any number.
@@ -26,7 +29,7 @@ fn enumeration(words: proto::Enum, others: &[&str]) -> Value {
 }
 
 /// An enum value for which other names are accepted too.
-fn any_name(words: proto::Enum) -> Value {
+pub fn any_name(words: proto::Enum) -> Value {
     let mut name = json!({"type": "string"});
     name["examples"] = words.names().into();
     any_of(&[name, json!({"type": "integer", "format": "int32"})])
@@ -38,7 +41,7 @@ fn float(mut number: Value) -> Value {
     any_of(&[number, text("The number as a string.")])
 }
 
-fn int32(mut number: Value) -> Value {
+pub fn int32(mut number: Value) -> Value {
     number["type"] = "integer".into();
     number["format"] = "int32".into();
     any_of(&[number, text("The number as a string.")])

@@ -16,6 +16,8 @@ use crate::http::openapi::RequestBody;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text,
 };
+#[cfg(test)]
+use crate::http::vertex::Dialect;
 use crate::http::wire::proto;
 
 pub static GENERATE: RequestBody = RequestBody {
@@ -23,9 +25,9 @@ pub static GENERATE: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: samples::instructions,
-        refused: || samples::refused(""),
+        refused: || samples::refused("", reader::OF_VERTEX),
         ..BodyReader::new(
-            |body| reader::generate("m", body, false, None).map(drop),
+            |body| reader::generate("m", body, false, None, &Dialect::Gemini).map(drop),
             samples::generate,
         )
     },
@@ -36,11 +38,34 @@ pub static COUNT: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::instructions().iter().map(samples::wrapped).collect(),
-        refused: || samples::refused("generateContentRequest."),
-        ..BodyReader::new(|body| reader::count("m", body, None).map(drop), samples::count)
+        refused: || samples::refused("generateContentRequest.", reader::OF_VERTEX),
+        ..BodyReader::new(
+            |body| reader::count("m", body, None, &Dialect::Gemini).map(drop),
+            samples::count,
+        )
     },
 };
 
+pub static VERTEX_GENERATE: RequestBody = RequestBody {
+    schema: &VERTEX_GENERATE_CONTENT_REQUEST,
+    #[cfg(test)]
+    reader: BodyReader {
+        rejected: samples::instructions,
+        refused: || samples::refused("", &[("serviceTier", "")]),
+        ..BodyReader::new(
+            |body| reader::generate("m", body, false, None, &vertex()).map(drop),
+            samples::vertex,
+        )
+    },
+};
+
+#[cfg(test)]
+fn vertex() -> Dialect {
+    Dialect::Vertex(Default::default())
+}
+
+static VERTEX_GENERATE_CONTENT_REQUEST: Schema =
+    Schema::new("VertexGenerateContentRequest", vertex_generate);
 static GENERATE_CONTENT_REQUEST: Schema = Schema::new("GenerateContentRequest", generate);
 static COUNT_TOKENS_REQUEST: Schema = Schema::new("CountTokensRequest", count);
 static GENERATION_CONFIG: Schema = Schema::new("GenerationConfig", generation_config);
@@ -48,7 +73,18 @@ pub static THINKING_CONFIG: Schema = Schema::new("ThinkingConfig", thinking_conf
 pub static SAFETY_SETTINGS: Schema = Schema::new("SafetySettings", safety_settings);
 
 fn generate(schemas: &ComponentSchemas) -> Value {
-    let fields = json!({
+    request(&["contents"], generate_fields(schemas))
+}
+
+fn vertex_generate(schemas: &ComponentSchemas) -> Value {
+    let mut fields = generate_fields(schemas);
+    fields["modelArmorConfig"] = any_object("Accepted and ignored: no prompt is checked.");
+    fields.as_object_mut().map(|fields| fields.remove("serviceTier"));
+    request(&["contents"], fields)
+}
+
+fn generate_fields(schemas: &ComponentSchemas) -> Value {
+    json!({
         "contents": any_of(&[schemas.named(&GENERATE_CONTENT), list(schemas.named(&GENERATE_CONTENT))]),
         "systemInstruction": schemas.named(&GENERATE_CONTENT),
         "tools": any_of(&[schemas.named(&GENERATE_TOOL), list(schemas.named(&GENERATE_TOOL))]),
@@ -60,8 +96,7 @@ fn generate(schemas: &ComponentSchemas) -> Value {
         "labels": any_object("For billing. Accepted and ignored."),
         "model": {"type": "string"},
         "store": {"type": "boolean"},
-    });
-    request(&["contents"], fields)
+    })
 }
 
 fn count(schemas: &ComponentSchemas) -> Value {

@@ -4,67 +4,95 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use crate::http::openapi::schema::{
-    ComponentSchemas, Schema, answer, any_of, base64, count, list, only, or_number, text, word,
+    Schema, answer, any_of, base64, count, list, only, or_number, text, time, word,
 };
+use crate::http::vertex::Traffic;
 use domain::interaction::ServiceTier;
 
-pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", response);
-pub static COUNT_TOKENS_RESPONSE: Schema = Schema::new("CountTokensResponse", |_| {
-    let fields = json!({
+pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", |_| {
+    let mut candidate = candidate();
+    candidate["index"] = json!({"type": "integer", "const": 0});
+    response(candidate, usage())
+});
+pub static COUNT_TOKENS_RESPONSE: Schema =
+    Schema::new("CountTokensResponse", |_| answer(&CACHED, counts()));
+
+/// In the dialect of Vertex AI.
+pub static VERTEX_GENERATE_CONTENT_RESPONSE: Schema =
+    Schema::new("VertexGenerateContentResponse", |_| {
+        let traffic = || json!({"trafficType": word(Traffic::VARIANTS)});
+        let usage = with_counts(traffic());
+        let until_the_end = answer(&[], traffic());
+        let mut response = response(candidate(), any_of(&[usage, until_the_end]));
+        response["properties"]["createTime"] = time("When the model began to answer.");
+        response
+    });
+pub static VERTEX_COUNT_TOKENS_RESPONSE: Schema = Schema::new("VertexCountTokensResponse", |_| {
+    let mut counts = counts();
+    counts["totalBillableCharacters"] = count("Characters of texts that are no spaces.");
+    answer(&CACHED, counts)
+});
+
+/// Only with a cached content.
+const CACHED: [&str; 1] = ["cachedContentTokenCount"];
+
+fn counts() -> Value {
+    json!({
         "totalTokens": count("The total."),
         "promptTokensDetails": details(),
         "cachedContentTokenCount": count("Cached part of the total."),
-    });
-    answer(&["cachedContentTokenCount"], fields)
-});
+    })
+}
 
-fn response(_: &ComponentSchemas) -> Value {
-    let candidate = answer(
-        &["finishReason", "groundingMetadata"],
-        json!({
-            "content": answer(&[], json!({"parts": list(part()), "role": only("model")})),
-            "finishReason": or_number(json!({"type": "string"})),
-            "groundingMetadata": grounding(),
-            "index": {"type": "integer", "const": 0},
-        }),
-    );
+fn response(candidate: Value, usage: Value) -> Value {
     answer(
         &["usageMetadata"],
         json!({
-            "candidates": list(candidate),
-            "usageMetadata": usage(),
+            "candidates": list(answer(&["finishReason", "groundingMetadata"], candidate)),
+            "usageMetadata": usage,
             "modelVersion": {"type": "string"},
             "responseId": {"type": "string"},
         }),
     )
 }
 
+fn candidate() -> Value {
+    json!({
+        "content": answer(&[], json!({"parts": list(part()), "role": only("model")})),
+        "finishReason": or_number(json!({"type": "string"})),
+        "groundingMetadata": grounding(),
+    })
+}
+
 fn usage() -> Value {
-    let fields = json!({
-        "promptTokenCount": count("The prompt, counted once."),
-        "candidatesTokenCount": count("Generated code and text."),
-        "totalTokenCount": count("The total."),
-        "promptTokensDetails": details(),
-        "candidatesTokensDetails": details(),
-        "toolUsePromptTokenCount": count("In streams only in the last chunk."),
-        "toolUsePromptTokensDetails": details(),
-        "thoughtsTokenCount": count("Thoughts."),
-        "cachedContentTokenCount": count("Cached part of the prompt."),
-        "cacheTokensDetails": details(),
-        "serviceTier": or_number(word(ServiceTier::VARIANTS)),
-    });
-    let optional = [
-        "toolUsePromptTokenCount",
-        "toolUsePromptTokensDetails",
-        "thoughtsTokenCount",
-        "cachedContentTokenCount",
-        "cacheTokensDetails",
+    with_counts(json!({"serviceTier": or_number(word(ServiceTier::VARIANTS))}))
+}
+
+/// Token counts beside these fields.
+fn with_counts(mut fields: Value) -> Value {
+    let counts = [
+        ("promptTokenCount", count("The prompt, counted once.")),
+        ("candidatesTokenCount", count("Generated code and text.")),
+        ("totalTokenCount", count("The total.")),
+        ("promptTokensDetails", details()),
+        ("candidatesTokensDetails", details()),
     ];
-    answer(&optional, fields)
+    let optional = [
+        ("toolUsePromptTokenCount", count("In streams only in the last chunk.")),
+        ("toolUsePromptTokensDetails", details()),
+        ("thoughtsTokenCount", count("Thoughts.")),
+        ("cachedContentTokenCount", count("Cached part of the prompt.")),
+        ("cacheTokensDetails", details()),
+    ];
+    let names = optional.clone().map(|(name, _)| name);
+    for (name, schema) in counts.into_iter().chain(optional) {
+        fields[name] = schema;
+    }
+    answer(&names, fields)
 }
 
 /// Tokens by modality.
-fn details() -> Value {
+pub fn details() -> Value {
     list(answer(
         &[],
         json!({
@@ -123,7 +151,7 @@ fn grounding() -> Value {
         "segment": segment,
     });
     answer(
-        &["searchEntryPoint", "groundingChunks", "groundingSupports"],
+        &["webSearchQueries", "searchEntryPoint", "groundingChunks", "groundingSupports"],
         json!({
             "webSearchQueries": list(string()),
             "searchEntryPoint": answer(&[], json!({"renderedContent": string()})),

@@ -90,13 +90,29 @@ pub fn cache_instructions() -> Vec<Value> {
 /// As [`refused`], of those fields that a cached content has too.
 pub fn refused_in_cache() -> Vec<String> {
     let names = ["contents", "systemInstruction", "tools", "toolConfig"];
-    refused("").into_iter().filter(|name| names.iter().any(|own| name.starts_with(own))).collect()
+    refused("", &[])
+        .into_iter()
+        .filter(|name| names.iter().any(|own| name.starts_with(own)))
+        .collect()
+}
+
+/// The same in the dialect of Vertex AI.
+pub fn vertex() -> Vec<Value> {
+    let mut samples = generate();
+    samples[0]["modelArmorConfig"] = json!({});
+    for sample in &mut samples {
+        sample.as_object_mut().expect("it is one").remove("serviceTier");
+    }
+    samples
 }
 
 pub fn count() -> Vec<Value> {
-    let samples = generate();
-    let contents = json!({"contents": samples[0]["contents"], "model": "m"});
-    [contents].into_iter().chain(samples.iter().map(wrapped)).collect()
+    contents().into_iter().chain(generate().iter().map(wrapped)).collect()
+}
+
+/// Contents alone.
+pub fn contents() -> Vec<Value> {
+    vec![json!({"contents": generate()[0]["contents"], "model": "m"})]
 }
 
 /// A request of `generateContent` as `countTokens` takes it.
@@ -116,9 +132,9 @@ pub fn instructions() -> Vec<Value> {
     parts.map(instruction).collect()
 }
 
-/// Fields that are taken only to reject them with a specific message.
-pub fn refused(place: &str) -> Vec<String> {
-    let rejected = request::REFUSED.iter().map(|(name, _)| (*name).to_owned());
+/// Fields that are taken only to reject them with a specific message, beside these.
+pub fn refused(place: &str, others: &[(&str, &str)]) -> Vec<String> {
+    let rejected = request::REFUSED.iter().chain(others).map(|(name, _)| (*name).to_owned());
     let mut names: Vec<String> = rejected.collect();
     names.extend(tool::ABSENT.iter().map(|name| format!("tools.{name}")));
     names.push("generationConfig.logprobs".into());

@@ -4,14 +4,17 @@ use serde_json::Value;
 
 use super::content::{self, ContentTurn};
 use super::tool::{self, OfferedTools};
+use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use domain::interaction::Tokens;
 
-/// Message of the real service.
+/// Messages of the real services.
 const SET_TWICE: &str = "CachedContent can not be used with GenerateContent request setting \
                          system_instruction, tools or tool_config.\n\nProposed fix: move those values \
                          to CachedContent from GenerateContent request.";
+const SET_TWICE_IN_VERTEX: &str = "Tool config, tools and system instruction should not be set in the \
+                                   request when using cached content.";
 
 /// What a request gets from a cached content.
 #[derive(Debug, Default)]
@@ -25,12 +28,12 @@ pub struct CachedPrefix {
 
 impl CachedPrefix {
     /// Parses the content, of an unknown size.
-    pub fn read(content: Value) -> Result<CachedPrefix, WireError> {
+    pub fn read(content: Value, dialect: &Dialect) -> Result<CachedPrefix, WireError> {
         let mut fields = Node::root(content).object()?.camel()?;
         let empty = "A cached content needs 'contents' or 'systemInstruction'.";
         let turns = fields.take("contents").map(|node| content::turns(Some(node))).transpose()?;
         let instruction = fields.take("systemInstruction").map(content::instruction).transpose()?;
-        let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"))?;
+        let offer = tool::offer(fields.take("tools"), fields.take("toolConfig"), dialect)?;
         fields.done()?;
         if turns.is_none() && instruction.is_none() {
             return Err(WireError::Whole(empty.to_owned()));
@@ -42,12 +45,16 @@ impl CachedPrefix {
 }
 
 /// Rejects a request that names a cached content and sets what only that may have.
-pub fn excludes(fields: &ObjectReader, names: &[&str]) -> Result<(), WireError> {
-    if names.iter().any(|name| fields.has_content(name)) { Err(set_twice()) } else { Ok(()) }
+pub fn excludes(fields: &ObjectReader, names: &[&str], dialect: &Dialect) -> Result<(), WireError> {
+    if names.iter().any(|name| fields.has_content(name)) {
+        return Err(set_twice(dialect));
+    }
+    Ok(())
 }
 
-pub fn set_twice() -> WireError {
-    WireError::Whole(SET_TWICE.to_owned())
+pub fn set_twice(dialect: &Dialect) -> WireError {
+    let why = if dialect.is_vertex() { SET_TWICE_IN_VERTEX } else { SET_TWICE };
+    WireError::Whole(why.to_owned())
 }
 
 /// The name of the cached content in the body of a request, or of one that is to be counted.

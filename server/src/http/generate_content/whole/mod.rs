@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::answer::{About, AnswerEnd, PartEncoder, answer, join, usage};
+use super::answer::{About, AnswerEnd, PartEncoder, answer, join};
 use super::grounding::Grounding;
+use super::usage::usage;
 use crate::http::error::ApiError;
 use store::{Log, LogEntry};
 

@@ -26,6 +26,7 @@ use crate::http::openapi::{CACHES, Operation};
 use crate::http::response::json::json as answer;
 use crate::http::route::Route;
 use crate::http::routes::models::known;
+use crate::http::vertex::Dialect;
 use domain::ids;
 use parse::json::JsonSize;
 use store::{self, CachedContent, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS, Owner};
@@ -79,12 +80,15 @@ pub fn routes() -> Vec<Route> {
 async fn create(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    dialect: Dialect,
     _: GoogleApiQuery,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
+    let service = dialect.clone();
+    let read = aside(body, move |body| request::create(body, &service));
     let CreateCache { model, display_name, expiry, content, prefix } =
-        aside(body, request::create).await.map_err(invalid_payload)?;
-    known(&app, &model, "createCachedContent")?;
+        read.await.map_err(invalid_payload)?;
+    known(&app, &dialect, &model, "createCachedContent")?;
     let bytes = JsonSize::of(&content).memory_bytes();
     if bytes > MAX_BYTES {
         return Err(ApiError::invalid(format!(
@@ -108,7 +112,7 @@ async fn create(
         tokens,
         bytes: bytes as u64,
     };
-    let body = to_json(&cached);
+    let body = to_json(&cached, &dialect);
     let content: Arc<str> = content.to_string().into();
     if app.store.cached_contents().create(&owner, cached, content).await? {
         return Ok(answer(&body));
@@ -123,6 +127,7 @@ async fn create(
 async fn list(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    dialect: Dialect,
     GoogleApiQuery { page, .. }: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     let (default, most) = PAGE;
@@ -130,21 +135,24 @@ async fn list(
     let after = page.after.as_deref().unwrap_or_default();
     let caches = app.store.cached_contents();
     let found = caches.list(&owner, after, size + 1, store::now()).await?;
+    let to_json = |cached: &CachedContent| to_json(cached, &dialect);
     Ok(answer(&Page::of("cachedContents", &found, size, to_json, |cached| &cached.id)))
 }
 
 async fn get(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    dialect: Dialect,
     Path(id): Path<String>,
     _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
-    Ok(answer(&to_json(&find(&app, &owner, &id).await?)))
+    Ok(answer(&to_json(&find(&app, &owner, &id, &dialect).await?, &dialect)))
 }
 
 async fn update(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    dialect: Dialect,
     Path(id): Path<String>,
     _: GoogleApiQuery,
     Body(body): Body,
@@ -152,31 +160,37 @@ async fn update(
     let expiry = request::update(body).map_err(invalid_payload)?;
     let now = store::now();
     let expires = expires(expiry, now)?;
-    let cached = find(&app, &owner, &id).await?;
+    let cached = find(&app, &owner, &id, &dialect).await?;
     if !app.store.cached_contents().extend(&owner, &id, now, expires).await? {
-        return Err(not_found());
+        return Err(not_found(&id, &dialect));
     }
-    Ok(answer(&to_json(&CachedContent { updated: now, expires, ..cached })))
+    Ok(answer(&to_json(&CachedContent { updated: now, expires, ..cached }, &dialect)))
 }
 
 async fn delete(
     State(app): State<App>,
     Extension(owner): Extension<Owner>,
+    dialect: Dialect,
     Path(id): Path<String>,
     _: GoogleApiQuery,
 ) -> Result<Response, ApiError> {
     // One that has expired may still be stored.
-    let cached = find(&app, &owner, &id).await?;
+    let cached = find(&app, &owner, &id, &dialect).await?;
     if app.store.cached_contents().delete(&owner, &cached.id).await? {
         Ok(answer(&json!({})))
     } else {
-        Err(not_found())
+        Err(not_found(&id, &dialect))
     }
 }
 
-async fn find(app: &App, owner: &Owner, id: &str) -> Result<CachedContent, ApiError> {
+async fn find(
+    app: &App,
+    owner: &Owner,
+    id: &str,
+    dialect: &Dialect,
+) -> Result<CachedContent, ApiError> {
     let found = app.store.cached_contents().find(owner, id, store::now()).await?;
-    found.ok_or_else(not_found)
+    found.ok_or_else(|| not_found(id, dialect))
 }
 
 fn expires(expiry: Expiry, now: Timestamp) -> Result<Timestamp, ApiError> {

@@ -25,6 +25,7 @@ use crate::http::openapi::{OPENAI, Operation};
 use crate::http::response::pieces;
 use crate::http::route::Route;
 use crate::http::routes::models::known;
+use crate::http::vertex::Dialect;
 use domain::interaction::Step;
 use domain::namespace::Namespace;
 use store::Owner;
@@ -54,11 +55,11 @@ async fn create(
     let engine = Arc::clone(&app.engine);
     let named = request::named(&body);
     let (model, cache) = named.map_or(("", None), |(model, name)| (model, Some(name)));
-    let Resolved { prefix, memory } = resolve(&app, &owner, model, cache).await?;
+    let Resolved { prefix, memory } = resolve(&app, &owner, model, cache, &Dialect::Gemini).await?;
     let read = move |body| request::chat(body, |model| engine.has_own_signatures(model), prefix);
     let ChatRequest { mut request, choices, delivery, thoughts, cached } =
         aside(body, read).await.map_err(invalid_payload)?;
-    known(&app, &request.model, "generateContent")?;
+    known(&app, &Dialect::Gemini, &request.model, "generateContent")?;
     request.owner = owner;
     request.keys = keys;
     // Each choice has a copy of the conversation; the request's own memory is one of them.

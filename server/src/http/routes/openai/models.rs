@@ -14,6 +14,7 @@ use crate::http::openapi::{OPENAI, Operation};
 use crate::http::response::json::json as answer;
 use crate::http::route::Route;
 use crate::http::routes::models::known;
+use crate::http::vertex::Dialect;
 
 pub fn routes() -> Vec<Route> {
     let new =
@@ -42,6 +43,6 @@ async fn list(State(app): State<App>) -> Response {
 
 async fn get(State(app): State<App>, Path(rest): Path<String>) -> Result<Response, ApiError> {
     let name = rest.strip_prefix("models/").unwrap_or(&rest);
-    known(&app, name, "getModel")?;
+    known(&app, &Dialect::Gemini, name, "getModel")?;
     Ok(answer(&model(name)))
 }

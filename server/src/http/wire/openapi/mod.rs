@@ -10,4 +10,4 @@ mod step;
 
 pub use event::INTERACTION_EVENT;
 pub use interaction::INTERACTION;
-pub use request::CREATE;
+pub use request::{CREATE, VERTEX_CREATE};

@@ -13,6 +13,8 @@ use crate::http::openapi::schema::{
     ComponentSchemas, Schema, any_object, any_of, flag, list, only, request, text, word,
 };
 #[cfg(test)]
+use crate::http::vertex::Dialect;
+#[cfg(test)]
 use crate::http::wire::request as reader;
 use domain::interaction::ServiceTier;
 
@@ -20,12 +22,35 @@ pub static CREATE: RequestBody = RequestBody {
     schema: &CREATE_INTERACTION,
     #[cfg(test)]
     reader: BodyReader {
-        refused: || reader::REFUSED.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        ..BodyReader::new(|body| reader::create(body).map(drop), samples::bodies)
+        refused: || {
+            let refused = reader::REFUSED.iter().chain(reader::OF_VERTEX);
+            refused.map(|(name, _)| (*name).to_owned()).collect()
+        },
+        ..BodyReader::new(|body| reader::create(body, &Dialect::Gemini).map(drop), samples::bodies)
     },
 };
 
-static CREATE_INTERACTION: Schema = Schema::new("CreateInteraction", create);
+pub static VERTEX_CREATE: RequestBody = RequestBody {
+    schema: &VERTEX_CREATE_INTERACTION,
+    #[cfg(test)]
+    reader: BodyReader {
+        refused: || reader::REFUSED.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        ..BodyReader::new(
+            |body| reader::create(body, &Dialect::Vertex(Default::default())).map(drop),
+            samples::vertex,
+        )
+    },
+};
+
+static CREATE_INTERACTION: Schema = Schema::new("CreateInteraction", |schemas| {
+    request(&["model", "input"], create_fields(schemas))
+});
+static VERTEX_CREATE_INTERACTION: Schema = Schema::new("VertexCreateInteraction", |schemas| {
+    let mut fields = create_fields(schemas);
+    fields["labels"] = any_object("For billing. Accepted and ignored.");
+    fields["safety_settings"] = list(any_object("Accepted and ignored."));
+    request(&["model", "input"], fields)
+});
 static INTERACTION_GENERATION_CONFIG: Schema =
     Schema::new("InteractionGenerationConfig", generation_config);
 static RESPONSE_FORMAT: Schema = Schema::new("ResponseFormat", response_format);
@@ -34,29 +59,26 @@ static TOOL: Schema = Schema::new("Tool", tool);
 /// Modes of function calling.
 const MODES: [&str; 4] = ["auto", "any", "none", "validated"];
 
-fn create(schemas: &ComponentSchemas) -> Value {
-    request(
-        &["model", "input"],
-        json!({
-            "model": {
-                "type": "string",
-                "minLength": 1,
-                "description": "With or without the prefix `models/`. `direct` runs the input as code.",
-                "examples": ["direct"],
-            },
-            "input": schemas.named(&INPUT),
-            "system_instruction": text("Instructions for the model."),
-            "tools": list(schemas.named(&TOOL)),
-            "previous_interaction_id": text("The interaction to continue. Its tools are not inherited."),
-            "store": flag("Whether to store the interaction. The default is true."),
-            "stream": flag("Whether the response is a stream of events."),
-            "background": flag("Whether the interaction runs without a connection. Requires `store`."),
-            "generation_config": schemas.named(&INTERACTION_GENERATION_CONFIG),
-            "response_format": schemas.named(&RESPONSE_FORMAT),
-            "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
-            "service_tier": word(ServiceTier::VARIANTS),
-        }),
-    )
+fn create_fields(schemas: &ComponentSchemas) -> Value {
+    json!({
+        "model": {
+            "type": "string",
+            "minLength": 1,
+            "description": "With or without the prefix `models/`. `direct` runs the input as code.",
+            "examples": ["direct"],
+        },
+        "input": schemas.named(&INPUT),
+        "system_instruction": text("Instructions for the model."),
+        "tools": list(schemas.named(&TOOL)),
+        "previous_interaction_id": text("The interaction to continue. Its tools are not inherited."),
+        "store": flag("Whether to store the interaction. The default is true."),
+        "stream": flag("Whether the response is a stream of events."),
+        "background": flag("Whether the interaction runs without a connection. Requires `store`."),
+        "generation_config": schemas.named(&INTERACTION_GENERATION_CONFIG),
+        "response_format": schemas.named(&RESPONSE_FORMAT),
+        "response_modalities": list(word(&["text", "image", "audio", "video", "document"])),
+        "service_tier": word(ServiceTier::VARIANTS),
+    })
 }
 
 fn generation_config(_: &ComponentSchemas) -> Value {

@@ -61,3 +61,11 @@ pub fn bodies() -> Vec<Value> {
 
     vec![every, steps, one, plain]
 }
+
+/// The same in the dialect of Vertex AI.
+pub fn vertex() -> Vec<Value> {
+    let mut samples = bodies();
+    samples[0]["labels"] = json!({});
+    samples[0]["safety_settings"] = json!([{}]);
+    samples
+}

@@ -1,7 +1,10 @@
 //! `belljar exec`: runs a command against a temporary server, which Google's SDKs find through
 //! environment variables.
 
+pub mod credentials;
+
 use std::io;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,10 +26,28 @@ const TELL_AFTER: Duration = Duration::from_secs(2);
 /// Exit code of a process that was killed by a signal, minus the signal's number.
 const BY_SIGNAL: i32 = 128;
 
-/// Variables that would send an SDK elsewhere: a key with higher precedence, and Google's other
-/// services.
-const ELSEWHERE: [&str; 3] =
-    ["GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"];
+/// Variables for the key: of Google's SDKs, and of the AI SDK.
+const KEYS: [&str; 3] = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"];
+/// Variables for the address, each with what follows the address in it: of Google's SDKs, and of
+/// LiteLLM.
+const ADDRESSES: [(&str, &str); 4] = [
+    ("GOOGLE_GEMINI_BASE_URL", ""),
+    ("GOOGLE_VERTEX_BASE_URL", ""),
+    ("GEMINI_API_BASE", "/v1beta"),
+    ("VERTEXAI_API_BASE", ""),
+];
+/// With a project and a location, Google's SDKs would log in to Vertex AI. Empty variables count as
+/// unset, and tools that load a `.env` file leave them alone.
+const EMPTY: [&str; 2] = ["GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"];
+
+/// What a command needs to find its server.
+#[derive(Debug, Clone)]
+pub struct ServerAccess {
+    pub url: String,
+    pub key: String,
+    /// A file for Google's authentication libraries.
+    pub credentials: Option<PathBuf>,
+}
 
 /// Signals to forward to the command.
 #[derive(Debug)]
@@ -63,10 +84,10 @@ pub fn code_of(signal: Signal) -> u8 {
     u8::try_from(BY_SIGNAL + signal.as_raw()).unwrap_or(u8::MAX)
 }
 
-/// Runs the command against the server at `url` and returns its exit code. Forwards signals; a
-/// repeated signal kills the command.
-pub async fn run(exec: &Exec, url: &str, key: &str, signals: &mut Signals) -> io::Result<u8> {
-    let mut child = match spawn(exec, url, key) {
+/// Runs the command against the server and returns its exit code. Forwards signals; a repeated signal
+/// kills the command.
+pub async fn run(exec: &Exec, access: &ServerAccess, signals: &mut Signals) -> io::Result<u8> {
+    let mut child = match spawn(exec, access) {
         Ok(child) => child,
         Err(error) => {
             eprintln!("belljar: could not run {}: {error}", exec.command[0].display());
@@ -110,23 +131,23 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn spawn(exec: &Exec, url: &str, key: &str) -> io::Result<Child> {
-    command(exec, url, key).stdin(Stdio::inherit()).spawn()
+fn spawn(exec: &Exec, access: &ServerAccess) -> io::Result<Child> {
+    command(exec, access).stdin(Stdio::inherit()).spawn()
 }
 
-/// The command, with the variables through which SDKs find the server at `url`.
-pub fn command(exec: &Exec, url: &str, key: &str) -> Command {
+/// The command, with the variables through which clients find the server.
+pub fn command(exec: &Exec, access: &ServerAccess) -> Command {
+    let ServerAccess { url, key, credentials } = access;
     let mut command = Command::new(&exec.command[0]);
     command
         .args(&exec.command[1..])
-        .env("GOOGLE_GEMINI_BASE_URL", url)
-        .env("GEMINI_API_KEY", key)
+        .envs(KEYS.map(|name| (name, key)))
+        .envs(ADDRESSES.map(|(name, path)| (name, format!("{url}{path}"))))
+        .envs(EMPTY.map(|name| (name, "")))
+        .envs(credentials.iter().map(|path| ("GOOGLE_APPLICATION_CREDENTIALS", path)))
         .env("NO_PROXY", &exec.no_proxy)
         .env("no_proxy", &exec.no_proxy)
         .kill_on_drop(true);
-    for name in ELSEWHERE {
-        command.env_remove(name);
-    }
     command
 }
 

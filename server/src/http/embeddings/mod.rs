@@ -1,0 +1,5 @@
+//! The JSON of embeddings: `embedContent`, `batchEmbedContents`, and `predict` of Vertex AI.
+
+pub mod answer;
+pub mod openapi;
+pub mod request;

@@ -1,0 +1,4 @@
+//! Embeddings: those that the server makes, and those of other servers.
+
+mod hashed;
+mod upstream;

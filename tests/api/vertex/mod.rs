@@ -1,0 +1,6 @@
+//! The dialect of Vertex AI.
+
+mod closed;
+mod dialect;
+mod paths;
+mod token;
