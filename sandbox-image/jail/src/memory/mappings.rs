@@ -13,11 +13,11 @@ pub(super) struct Mapping {
     pub(super) range: Range<usize>,
     /// `r-xp`
     rights: String,
-    content: Content,
+    backing: Backing,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Content {
+enum Backing {
     File(String),
     Anonymous,
     /// Stacks, the heap that the kernel extends, and the kernel's own pages.
@@ -26,7 +26,7 @@ enum Content {
 
 /// The role of a mapping in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum RunRole {
     Library,
     /// Anonymous memory such as variables without an initial value, which moves only with a library.
     Between,
@@ -38,14 +38,14 @@ impl Mapping {
         self.rights.starts_with('r')
     }
 
-    fn role(&self, kept: &[&str]) -> Role {
-        match &self.content {
-            _ if !self.rights.ends_with('p') => Role::Apart,
-            Content::File(path) if !kept.contains(&path.as_str()) => Role::Library,
-            Content::Anonymous if self.rights == "rw-p" && self.range.len() <= BETWEEN_BYTES => {
-                Role::Between
+    fn role(&self, kept: &[&str]) -> RunRole {
+        match &self.backing {
+            _ if !self.rights.ends_with('p') => RunRole::Apart,
+            Backing::File(path) if !kept.contains(&path.as_str()) => RunRole::Library,
+            Backing::Anonymous if self.rights == "rw-p" && self.range.len() <= BETWEEN_BYTES => {
+                RunRole::Between
             }
-            _ => Role::Apart,
+            _ => RunRole::Apart,
         }
     }
 }
@@ -64,12 +64,12 @@ fn mapping(line: &str) -> Option<Mapping> {
     let rights = words.next()?.to_owned();
     let inode = words.nth(2)?;
     let name = words.next().unwrap_or_default().trim_start();
-    let content = match name {
-        name if inode != "0" => Content::File(name.to_owned()),
-        name if name.is_empty() || name.starts_with("[anon:") => Content::Anonymous,
-        _ => Content::Special,
+    let backing = match name {
+        name if inode != "0" => Backing::File(name.to_owned()),
+        name if name.is_empty() || name.starts_with("[anon:") => Backing::Anonymous,
+        _ => Backing::Special,
     };
-    Some(Mapping { range, rights, content })
+    Some(Mapping { range, rights, backing })
 }
 
 /// Runs of neighbouring library mappings, as indices. Gaps in a run are smaller than a large page. Mappings
@@ -79,17 +79,17 @@ pub(super) fn runs(all: &[Mapping], kept: &[usize]) -> Vec<RangeInclusive<usize>
     let files: Vec<&str> = all
         .iter()
         .filter(is_kept)
-        .filter_map(|one| match &one.content {
-            Content::File(path) => Some(path.as_str()),
+        .filter_map(|one| match &one.backing {
+            Backing::File(path) => Some(path.as_str()),
             _ => None,
         })
         .collect();
-    let role = |one: &Mapping| if is_kept(&one) { Role::Apart } else { one.role(&files) };
+    let role = |one: &Mapping| if is_kept(&one) { RunRole::Apart } else { one.role(&files) };
 
     let mut runs = Vec::new();
     let mut first = 0;
     while first < all.len() {
-        if role(&all[first]) != Role::Library {
+        if role(&all[first]) != RunRole::Library {
             first += 1;
             continue;
         }
@@ -98,11 +98,11 @@ pub(super) fn runs(all: &[Mapping], kept: &[usize]) -> Vec<RangeInclusive<usize>
             let gap = all[next].range.start - all[next - 1].range.end;
             match role(&all[next]) {
                 _ if gap >= LARGE => break,
-                Role::Library => last = next,
+                RunRole::Library => last = next,
                 // Directly behind a library they are its variables.
-                Role::Between if next == last + 1 && gap == 0 => last = next,
-                Role::Between => {}
-                Role::Apart => break,
+                RunRole::Between if next == last + 1 && gap == 0 => last = next,
+                RunRole::Between => {}
+                RunRole::Apart => break,
             }
         }
         runs.push(first..=last);
