@@ -110,6 +110,7 @@ async fn run() -> Exit {
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::InstallLibraries(installation) => install_libraries(&installation).await,
         Task::Schema(SchemaName::Scenario) => print(&scenario::SCHEMA),
+        Task::Schema(SchemaName::Config) => print(&format!("{:#}\n", config::schema())),
         Task::ShowConfig(table) => print(&table),
         Task::Completions(shell) => {
             let mut script = Vec::new();

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::Config;
+use super::file::FileValue;
 use super::flags::LogFormat;
 use super::search;
 use crate::listen::ListenAddress;
@@ -25,6 +26,8 @@ pub struct Definition {
     /// without this function has a line if it is set.
     pub shown: Option<fn(&Config) -> Option<String>>,
     pub without_option: Option<WithoutOption>,
+    /// The JSON Schema of its value in the configuration file.
+    pub schema: fn() -> serde_json::Value,
 }
 
 /// The default in `--help`.
@@ -43,8 +46,15 @@ pub struct WithoutOption {
 }
 
 impl Definition {
-    pub const fn new(name: &'static str) -> Definition {
-        Definition { name, former_name: None, default: None, shown: None, without_option: None }
+    pub const fn of<T: FileValue>(name: &'static str) -> Definition {
+        Definition {
+            name,
+            former_name: None,
+            default: None,
+            shown: None,
+            without_option: None,
+            schema: T::schema,
+        }
     }
 
     pub const fn with_default(mut self, default: fn() -> String) -> Definition {
@@ -126,7 +136,7 @@ macro_rules! settings {
 
         /// The settings, in the order of `--help`.
         pub const DEFINITIONS: &[Definition] = &[ $(
-            Definition::new(stringify!($name))
+            Definition::of::<$type>(stringify!($name))
                 $( .formerly($former) )?
                 $(
                     .with_default(|| ($default).to_string())
@@ -137,7 +147,7 @@ macro_rules! settings {
 
         /// Tables of the configuration file, which have neither option nor variable.
         pub const TABLES: &[Definition] = &[ $(
-            Definition::new(stringify!($table)) $( .$table_property($($table_argument),*) )*,
+            Definition::of::<$table_type>(stringify!($table)) $( .$table_property($($table_argument),*) )*,
         )* ];
 
         impl Given {

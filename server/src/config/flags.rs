@@ -139,6 +139,8 @@ impl std::str::FromStr for LogFormat {
 pub enum SchemaName {
     /// Scenario files, for editors that complete and check them
     Scenario,
+    /// The configuration file
+    Config,
 }
 
 #[derive(Debug, Args)]

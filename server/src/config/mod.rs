@@ -47,6 +47,7 @@ use store::FileLimits;
 
 pub use environment::{cache_folder, installed_libraries};
 pub use error::ConfigError;
+pub use file::schema;
 pub use flags::{LogFormat, SchemaName};
 pub use help::command;
 pub use names::{check as check_variables, nearest};

@@ -201,6 +201,11 @@ fn the_schema_is_printed() {
     assert!(output.status.success());
     let schema: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!(schema["required"], json!(["scenarios"]));
+
+    let output = belljar(&["schema", "config"]);
+    assert!(output.status.success());
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(schema["properties"]["log_format"]["enum"], json!(["plain", "json"]));
 }
 
 const UNOFFERED: &str = r#"

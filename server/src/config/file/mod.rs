@@ -1,10 +1,14 @@
 //! The configuration file, in TOML.
 
+mod schema;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::settings::Given;
 use super::{ConfigError, FormerName, names, renamed};
+
+pub use schema::{FileValue, schema};
 
 #[derive(Debug, Default)]
 pub struct ConfigFile {
