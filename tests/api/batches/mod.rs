@@ -275,3 +275,37 @@ async fn long_keys_are_refused() {
     assert_eq!(batch["metadata"]["batchStats"]["failedRequestCount"], "1");
     assert_eq!(batch["metadata"]["batchStats"]["successfulRequestCount"], "1");
 }
+
+#[tokio::test]
+async fn contents_are_embedded_in_the_background() {
+    let server = TestServer::start("").await;
+    let model = "/v1beta/models/gemini-embedding-2";
+    let embed =
+        |text: &str| json!({"content": {"parts": [{"text": text}]}, "outputDimensionality": 8});
+    let requests = json!([
+        {"request": embed("a red house"), "metadata": {"key": "a"}},
+        {"request": embed("")},
+    ]);
+    let path = format!("{model}:asyncBatchEmbedContent");
+    let begun = server.post(&path, &inline(requests)).await;
+    assert_eq!(begun.status, 200, "{}", begun.body);
+    let batch = done(&server, &begun.body).await;
+    let kind = batch["metadata"]["@type"].as_str().expect("it is text");
+    assert!(kind.ends_with(".EmbedContentBatch"), "{kind}");
+    let [first, second] = &results(&batch)[..] else { panic!("{batch}") };
+    let alone = server.post(&format!("{model}:embedContent"), &embed("a red house")).await.body;
+    assert_eq!(first["response"], json!({"embedding": alone["embedding"], "tokenCount": "3"}));
+    assert_eq!((&first["metadata"]["key"], &second["error"]["code"]), (&json!("a"), &json!(3)));
+
+    let line = json!({"key": "k", "request": embed("b")}).to_string();
+    let name = upload(&server, &line).await;
+    let body = json!({"batch": {"inputConfig": {"file_name": name}}});
+    let batch = done(&server, &server.post(&path, &body).await.body).await;
+    let file = batch["metadata"]["output"]["responsesFile"].as_str().expect("it is a file");
+    let lines = server.get(&format!("/v1beta/{file}:download?alt=media")).await.body;
+    assert_eq!((&lines["key"], &lines["response"]["tokenCount"]), (&json!("k"), &json!("1")));
+
+    let path = "/v1beta/models/direct:asyncBatchEmbedContent";
+    let reply = server.post(path, &inline(json!([{"request": embed("a")}]))).await;
+    assert_eq!(reply.status, 404, "{}", reply.body);
+}

@@ -131,7 +131,7 @@ async fn errors_are_lists_in_every_layer() {
         ("wrong", "GET", models, String::new(), 401, "UNAUTHENTICATED"),
         ("k", "POST", models, String::new(), 405, "UNIMPLEMENTED"),
         ("k", "GET", "/v1/openai/models/unknown", String::new(), 404, "NOT_FOUND"),
-        ("k", "POST", "/v1/openai/embeddings", "{}".into(), 404, "NOT_FOUND"),
+        ("k", "POST", "/v1/openai/images/generations", "{}".into(), 404, "NOT_FOUND"),
         ("k", "POST", "/v1/openai/responses", "{}".into(), 404, "NOT_FOUND"),
         ("k", "POST", CHAT, "{".into(), 400, "INVALID_ARGUMENT"),
         ("k", "POST", CHAT, chat("unknown").to_string(), 404, "NOT_FOUND"),

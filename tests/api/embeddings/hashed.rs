@@ -148,7 +148,10 @@ async fn a_request_that_cannot_be_embedded_is_refused() {
 async fn embedding_models_are_listed_and_count_tokens() {
     let server = TestServer::start("").await;
     let model = server.get("/v1beta/models/gemini-embedding-001").await.body;
-    assert_eq!(model["supportedGenerationMethods"], json!(["embedContent", "countTokens"]));
+    assert_eq!(
+        model["supportedGenerationMethods"],
+        json!(["embedContent", "countTokens", "asyncBatchEmbedContent"])
+    );
     assert_eq!(model["inputTokenLimit"], 2048);
     let listed = server.get("/v1beta/models").await.body["models"].to_string();
     assert!(listed.contains("gemini-embedding-2"), "{listed}");

@@ -318,7 +318,7 @@ async fn an_invalid_request_is_refused_in_this_apis_envelope() {
         ),
         (
             json!({"tools": [{"googleMaps": {}}]}),
-            "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported by this server.",
+            "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"contents": [{"parts": [{"fileData": {"fileUri": "gs://b/f.csv"}}]}]}),

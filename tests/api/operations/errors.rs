@@ -21,16 +21,19 @@ async fn an_invalid_request_is_refused_before_any_work_begins() {
         ),
         (
             json!({"agent": "deep-research"}),
-            "Agents are not supported by this server. Use 'model'.",
+            "Agents are not supported by this server. Use 'model'. See docs/src/reference/compatibility.md.",
         ),
-        (json!({"environment": "remote"}), "Environments are not supported by this server."),
+        (
+            json!({"environment": "remote"}),
+            "Environments are not supported by this server. See docs/src/reference/compatibility.md.",
+        ),
         (
             json!({"environment": {"type": "remote", "sources": []}}),
-            "Environments are not supported by this server.",
+            "Environments are not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"agent_config": {"type": "dynamic"}}),
-            "Agents are not supported by this server. Use 'model'.",
+            "Agents are not supported by this server. Use 'model'. See docs/src/reference/compatibility.md.",
         ),
         (json!({"labels": {"a": "b"}}), "'labels' is not supported by the Gemini API."),
         (
@@ -43,11 +46,11 @@ async fn an_invalid_request_is_refused_before_any_work_begins() {
         ),
         (
             json!({"webhook_config": {"uris": ["https://example.org"]}, "background": true}),
-            "Webhooks are not supported by this server. Poll with GET.",
+            "Webhooks are not supported by this server. Poll with GET. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"continuation_token": "t", "input": null}),
-            "Continuation tokens are not supported by this server.",
+            "Continuation tokens are not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"response_mime_type": "application/json"}),
@@ -79,7 +82,7 @@ async fn an_invalid_request_is_refused_before_any_work_begins() {
         ),
         (
             json!({"tools": [{"type": "google_maps"}]}),
-            "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server.",
+            "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"generation_config": {"temperature": "hot"}}),

@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 45] = [
+const TRIED: [&str; 55] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -36,7 +36,9 @@ const TRIED: [&str; 45] = [
     "post /{version}/publishers/{publisher}/models/{model}:generateContent",
     "post /{version}/publishers/{publisher}/models/{model}:streamGenerateContent",
     "post /{version}/openai/chat/completions",
+    "post /{version}/projects/{project}/locations/{location}/endpoints/openapi/chat/completions",
     "post /{version}/models/{model}:batchGenerateContent",
+    "post /{version}/models/{model}:asyncBatchEmbedContent",
     "get /{version}/batches",
     "get /{version}/batches/{id}",
     "post /{version}/batches/{id}:cancel",
@@ -45,6 +47,14 @@ const TRIED: [&str; 45] = [
     "get /{version}/cachedContents/{id}",
     "patch /{version}/cachedContents/{id}",
     "delete /{version}/cachedContents/{id}",
+    "get /{version}/projects/{project}/locations/{location}/cachedContents",
+    "get /{version}/projects/{project}/locations/{location}/cachedContents/{id}",
+    "patch /{version}/projects/{project}/locations/{location}/cachedContents/{id}",
+    "delete /{version}/projects/{project}/locations/{location}/cachedContents/{id}",
+    "get /v1beta1/cachedContents",
+    "get /v1beta1/cachedContents/{id}",
+    "patch /v1beta1/cachedContents/{id}",
+    "delete /v1beta1/cachedContents/{id}",
     "get /{version}/files",
     "get /{version}/files/{file}",
     "delete /{version}/files/{file}",
@@ -250,13 +260,15 @@ async fn files_and_uploads_of_another_key_do_not_exist() {
             assert_eq!(send(&server, OURS, "POST", &path, &uses(&name)).await.status, 200);
         }
     }
-    let path = "/v1beta/openai/chat/completions";
     let file = json!({"type": "file", "file": {"file_id": name}});
     let chat = json!({"model": "direct", "messages": [
         {"role": "user", "content": [{"type": "text", "text": "print(1)"}, file]}]});
-    let theirs = send(&server, THEIRS, "POST", path, &chat).await;
-    assert_eq!(theirs.status, 403, "{}", theirs.body);
-    assert_eq!(send(&server, OURS, "POST", path, &chat).await.status, 200);
+    for place in ["/v1beta/openai", "/v1/projects/p/locations/l/endpoints/openapi"] {
+        let path = format!("{place}/chat/completions");
+        let theirs = send(&server, THEIRS, "POST", &path, &chat).await;
+        assert_eq!(theirs.status, 403, "{}", theirs.body);
+        assert_eq!(send(&server, OURS, "POST", &path, &chat).await.status, 200);
+    }
 }
 
 #[tokio::test]
@@ -268,16 +280,20 @@ async fn cached_contents_of_another_key_do_not_exist() {
     let id = made.body["name"].as_str().and_then(|name| name.strip_prefix("cachedContents/"));
     let id = id.expect("it was made");
     let missing = "a".repeat(id.len());
-    let listed = send(&server, THEIRS, "GET", "/v1beta/cachedContents", &Value::Null).await;
-    assert_eq!(listed.body, json!({}));
-    for (method, body) in
-        [("GET", Value::Null), ("PATCH", json!({"ttl": "5s"})), ("DELETE", Value::Null)]
-    {
-        let at = |id: &str| format!("/v1beta/cachedContents/{id}");
-        let theirs = send(&server, THEIRS, method, &at(id), &body).await;
-        let none = send(&server, THEIRS, method, &at(&missing), &body).await;
-        assert_eq!(theirs.status, 403, "{method}: {}", theirs.body);
-        assert_eq!(seen(&theirs, id), seen(&none, &missing), "{method}");
+    let places = [("/v1beta", 403), ("/v1beta1", 404), ("/v1/projects/p/locations/l", 404)];
+    for (place, status) in places {
+        let caches = format!("{place}/cachedContents");
+        let listed = send(&server, THEIRS, "GET", &caches, &Value::Null).await;
+        assert_eq!(listed.body, json!({}), "{place}");
+        for (method, body) in
+            [("GET", Value::Null), ("PATCH", json!({"ttl": "5s"})), ("DELETE", Value::Null)]
+        {
+            let at = |id: &str| format!("{caches}/{id}");
+            let theirs = send(&server, THEIRS, method, &at(id), &body).await;
+            let none = send(&server, THEIRS, method, &at(&missing), &body).await;
+            assert_eq!(theirs.status, status, "{method} {place}: {}", theirs.body);
+            assert_eq!(seen(&theirs, id), seen(&none, &missing), "{method} {place}");
+        }
     }
     let uses = json!({"contents": contents, "cachedContent": made.body["name"]});
     for method in ["generateContent", "streamGenerateContent", "countTokens"] {

@@ -16,8 +16,10 @@ macro_rules! golden_files {
 
 golden_files! {
     batch,
+    batch_file,
     cached_content,
     count_tokens,
+    embedding_batch,
     embeddings,
     files,
     generate_chat,
@@ -36,8 +38,11 @@ golden_files! {
     interaction_stateless,
     models,
     openai_chat,
+    openai_embeddings,
+    vertex_cached_content,
     vertex_embeddings,
     vertex_generate,
+    vertex_interactions,
     vertex_models,
 }
 

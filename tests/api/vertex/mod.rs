@@ -1,5 +1,6 @@
 //! The dialect of Vertex AI.
 
+mod cached_contents;
 mod closed;
 mod dialect;
 mod paths;

@@ -84,3 +84,17 @@ test("models are listed, and errors have their class", async () => {
   await assert.rejects(client.files.list(), OpenAI.NotFoundError);
   await assert.rejects(ways.whole({ messages: [user("a")], reasoning: {} }), OpenAI.BadRequestError);
 });
+
+test("texts are embedded", async () => {
+  const input = ["a red house", "red houses", "quarterly revenue"];
+  const embed = async (options) => {
+    const { data } = await client.embeddings.create({ model: "gemini-embedding-2", input, dimensions: 768, ...options });
+    return data.map(({ embedding }) => embedding);
+  };
+  const [first, near, far] = await embed({});
+  const product = (other) => first.reduce((sum, value, at) => sum + value * other[at], 0);
+  assert.deepEqual([first.length, product(first).toFixed(3)], [768, "1.000"]);
+  assert.ok(product(near) > product(far) + 0.2);
+  const numbers = await embed({ encoding_format: "float" });
+  assert.ok(numbers[0].every((value, at) => Math.fround(value) === Math.fround(first[at])));
+});

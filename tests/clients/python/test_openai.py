@@ -5,6 +5,7 @@ import asyncio
 import base64
 import json
 import os
+import struct
 from urllib.request import Request, urlopen
 
 import agents
@@ -174,3 +175,22 @@ def test_an_agent_calls_a_function(page, way):
         return result.final_output
 
     assert "clear over Bern, 21 degrees" in asyncio.run(run())
+
+
+@pytest.mark.parametrize("encoding", [None, "float", "base64"])
+def test_texts_are_embedded(client, encoding):
+    texts = ["How do I reset my password?", "Resetting a forgotten password", "Opening hours of the museum"]
+    options = {"encoding_format": encoding} if encoding else {}
+    answer = client.embeddings.create(model="gemini-embedding-2", input=texts, dimensions=768, **options)
+    vectors = [item.embedding for item in answer.data]
+    if encoding == "base64":  # then the SDK leaves them as they are
+        vectors = [struct.unpack("<768f", base64.b64decode(vector)) for vector in vectors]
+    assert [len(vector) for vector in vectors] == [768] * 3
+    near, far = (sum(a * b for a, b in zip(vectors[0], other)) for other in vectors[1:])
+    assert near > far + 0.2
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+
+
+def test_tokens_are_not_embedded(client):
+    with pytest.raises(openai.BadRequestError, match="tokens cannot be embedded"):
+        client.embeddings.create(model="gemini-embedding-2", input=[[1, 2, 3]])

@@ -65,3 +65,16 @@ def test_a_batch_is_cancelled(plain):
     plain.batches.cancel(name=job.name)
     assert plain.batches.get(name=job.name).state.name == "JOB_STATE_CANCELLED"
     plain.batches.delete(name=job.name)
+
+
+def test_contents_are_embedded(plain):
+    source = types.EmbeddingsBatchJobSource(
+        inlined_requests=types.EmbedContentBatch(
+            contents=["a red house", "red houses"], config={"output_dimensionality": 8}
+        )
+    )
+    job = finished(plain, plain.batches.create_embeddings(model="gemini-embedding-001", src=source))
+    first, second = job.dest.inlined_embed_content_responses
+    assert [len(item.response.embedding.values) for item in (first, second)] == [8, 8]
+    assert first.response.token_count == 3
+    plain.batches.delete(name=job.name)

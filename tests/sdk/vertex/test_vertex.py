@@ -168,3 +168,24 @@ def test_errors_are_those_of_vertex():
         with pytest.raises(errors.ClientError) as raised:
             list(client.models.generate_content_stream(model=MODEL, contents=PRIMES))
         assert raised.value.code == 401
+
+
+@pytest.mark.parametrize("place", [{}, PLACE])
+def test_cached_contents(place):
+    with genai.Client(vertexai=True, **place) as client:
+        config = types.CreateCachedContentConfig(contents=PRIMES, tools=CODE.tools, ttl="300s", display_name="d")
+        cached = client.caches.create(model=MODEL, config=config)
+        assert cached.name.startswith("projects/p/locations/l/cachedContents/" if place else "cachedContents/")
+        found = client.caches.get(name=cached.name)
+        assert (found.display_name, found.model) == ("d", cached.model)
+        uses = types.GenerateContentConfig(cached_content=cached.name)
+        response = client.models.generate_content(model=MODEL, contents="Go on.", config=uses)
+        assert response.usage_metadata.cached_content_token_count == cached.usage_metadata.total_token_count
+        both = types.GenerateContentConfig(cached_content=cached.name, tools=CODE.tools)
+        with pytest.raises(errors.ClientError, match="should not be set in the request"):
+            client.models.generate_content(model=MODEL, contents="Go on.", config=both)
+        assert client.caches.update(name=cached.name, config={"ttl": "600s"}).expire_time > cached.expire_time
+        client.caches.delete(name=cached.name)
+        with pytest.raises(errors.ClientError) as gone:
+            client.caches.get(name=cached.name)
+        assert gone.value.code == 404

@@ -13,6 +13,7 @@ const UNDECLARED = [
   ['title', 'result'], // results given by a scenario
   ['url', 'result'],
   ['snippet', 'result'],
+  ['promptTokenDetails', 'usageMetadata'], // of embeddings: recorded from the real service
   ['serviceTier', 'usageMetadata'], // recorded from the real service
   ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it
   ['promptTokensDetails', 'CountTokensResponse'], // documented, and dropped by the SDK

@@ -1,8 +1,14 @@
-"""Values that Schemathesis would not generate: a model that answers, and code that ends soon."""
+"""Values that Schemathesis would not generate: models that answer, and code that ends soon."""
 
 import schemathesis
 
 CODE = "print(6 * 7)"
+EMBEDDING_MODEL = "gemini-embedding-2"
+EMBEDDING_METHODS = (":embedContent", ":batchEmbedContents", ":asyncBatchEmbedContent", ":predict", "/embeddings")
+
+
+def embeds(context):
+    return context.operation is not None and context.operation.path.endswith(EMBEDDING_METHODS)
 
 
 @schemathesis.hook
@@ -11,10 +17,18 @@ def map_body(context, body):
     if not isinstance(body, dict) or len(str(body)) % 2:
         return body
     if "model" in body and "input" in body:
-        body = {**body, "model": "direct"}
+        body = {**body, "model": EMBEDDING_MODEL if embeds(context) else "direct"}
     if isinstance(body.get("code"), str):
         body = {**body, "code": CODE}
     return body
+
+
+@schemathesis.hook
+def map_path_parameters(context, parameters):
+    """Half of the requests that embed go to a model with embeddings."""
+    if parameters and "model" in parameters and embeds(context) and len(str(parameters)) % 2:
+        return {**parameters, "model": EMBEDDING_MODEL}
+    return parameters
 
 
 @schemathesis.hook

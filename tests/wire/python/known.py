@@ -26,6 +26,7 @@ UNDECLARED = {
     ("Model", "supportedGenerationMethods"),  # the SDK calls it supported_actions, and renames it
     ("CountTokensResponse", "promptTokensDetails"),  # documented, and dropped by the SDK
     ("CountTokensResponse", "totalBillableCharacters"),  # of Vertex AI: recorded, and dropped by the SDK
+    ("GenerateContentResponseUsageMetadata", "promptTokenDetails"),  # of embeddings: recorded from the real service
     ("EmbedContentResponse", "usageMetadata"),  # recorded from the real service; older SDKs drop it
 }
 # Steps and contents of other servers are passed on unchanged, and not checked.

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "memory", include_str!("../migrations/8_memory.sql")),
     (9, "cached_contents", include_str!("../migrations/9_cached_contents.sql")),
     (10, "batches", include_str!("../migrations/10_batches.sql")),
+    (11, "batch_methods", include_str!("../migrations/11_batch_methods.sql")),
 ];
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.
@@ -324,6 +325,7 @@ mod tests {
             4_434_863_352_355_792_305,
             12_579_618_130_781_019_667,
             917_350_257_323_039_631,
+            16_902_769_609_427_003_031,
         ];
         assert_eq!(begins, wanted);
     }

@@ -466,3 +466,45 @@ async fn many_stores_open_side_by_side() {
         opened.await.expect("each has its own folder");
     }
 }
+
+#[tokio::test]
+async fn batches_from_before_their_methods_generate_contents() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let now = now();
+    let batch = StoredBatch {
+        id: ids::batch(),
+        owner: Owner::default(),
+        namespace: String::new(),
+        model: "m".into(),
+        method: BatchMethod::EmbedContent,
+        display_name: String::new(),
+        is_file: false,
+        state: BatchState::Pending,
+        created: now,
+        updated: now,
+        ended: None,
+        requests: 1,
+        succeeded: 0,
+        failed: 0,
+        request_bytes: 2,
+        response_bytes: 0,
+    };
+    let line = BatchLine { key: None, request: "{}".into(), response: None };
+    assert!(store.batches().create(batch.clone(), vec![line]).await.expect("it can be written"));
+    let find = async |store: &Store| {
+        let found = store.batches().find(&Owner::default(), &batch.id).await;
+        found.expect("it can be read").expect("it is there")
+    };
+    assert_eq!(find(&store).await, batch);
+    for statement in [
+        "ALTER TABLE batches DROP COLUMN method",
+        "DELETE FROM _sqlx_migrations WHERE version >= 11",
+    ] {
+        sqlx::query(statement).execute(&store.0.readers).await.expect("the folder is ours");
+    }
+    store.close().await;
+
+    let store = open(folder.path()).await;
+    assert_eq!(find(&store).await.method, BatchMethod::GenerateContent);
+}

@@ -6,8 +6,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::request::other_model;
+use crate::engine::EmbedRequest;
 use crate::http::App;
 use crate::http::cached_contents::resolve::{Resolved, resolve};
+use crate::http::embeddings;
 use crate::http::error::{ApiError, Code, invalid_payload};
 use crate::http::extract::body::aside;
 use crate::http::generate_content::answer::About;
@@ -18,7 +20,7 @@ use crate::http::vertex::Dialect;
 use domain::interaction::{Delta, Event, Media, Source};
 use domain::namespace::Namespace;
 use parse::json::parse;
-use store::{LogEntry, MAX_BATCH_BYTES, StoredBatch};
+use store::{BatchMethod, LogEntry, MAX_BATCH_BYTES, StoredBatch};
 
 /// Maximum size of a result.
 const MAX_RESULT_BYTES: usize = 32 << 20;
@@ -31,7 +33,7 @@ pub async fn result(
     request: &str,
 ) -> (String, bool) {
     match answer(app, batch, keys, request).await {
-        Ok(answer) => (json!({"response": answer}).to_string(), false),
+        Ok(answer) => (format!("{{\"response\":{answer}}}"), false),
         Err(error) => (json!({"error": error.rpc_status()}).to_string(), true),
     }
 }
@@ -41,13 +43,36 @@ async fn answer(
     batch: &StoredBatch,
     keys: Arc<[SecretString]>,
     request: &str,
-) -> Result<Value, ApiError> {
+) -> Result<String, ApiError> {
     let body = parse(request.as_bytes()).map_err(ApiError::internal)?;
-    let model = batch.model.clone();
-    if let Some(other) = other_model(&model, &body) {
+    if let Some(other) = other_model(&batch.model, &body) {
         let why = format!("The model '{other}' of the request is not that of the batch.");
         return Err(ApiError::invalid(why));
     }
+    match batch.method {
+        BatchMethod::GenerateContent => generate(app, batch, keys, body).await,
+        BatchMethod::EmbedContent => embed(app, batch, body).await,
+    }
+}
+
+async fn embed(app: &App, batch: &StoredBatch, body: Value) -> Result<String, ApiError> {
+    let read = |body| embeddings::request::single(body, &Dialect::Gemini);
+    let content = aside(body, read).await.map_err(invalid_payload)?;
+    let (model, owner) = (batch.model.clone(), batch.owner.clone());
+    let vectors = app.engine.embed(EmbedRequest { model, contents: vec![content], owner }).await?;
+    let [vector] = &vectors[..] else {
+        return Err(ApiError::internal(anyhow::anyhow!("one content has one vector")));
+    };
+    embeddings::answer::line(vector).map_err(ApiError::internal)
+}
+
+async fn generate(
+    app: &App,
+    batch: &StoredBatch,
+    keys: Arc<[SecretString]>,
+    body: Value,
+) -> Result<String, ApiError> {
+    let model = batch.model.clone();
     let Resolved { prefix, memory: _memory } =
         resolve(app, &batch.owner, &model, named(&body), &Dialect::Gemini).await?;
     let own = app.engine.has_own_signatures(&model);
@@ -68,7 +93,7 @@ async fn answer(
     let _encoded = budget.wait_for(2 * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());
     let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
-    Ok(whole(&entries, end, &about, thoughts))
+    Ok(whole(&entries, end, &about, thoughts).to_string())
 }
 
 /// The result of a request whose answer would exceed the limit of its owner.

@@ -1,8 +1,6 @@
 //! Schemas of batches for the OpenAPI document.
 
-#[cfg(test)]
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[cfg(test)]
 use super::request as reader;
@@ -31,11 +29,25 @@ fn samples() -> Vec<Value> {
     [inline, file].into_iter().map(|batch| json!({"batch": batch})).collect()
 }
 
-static BATCH_TO_CREATE: Schema = Schema::new("BatchToCreate", |_| {
+pub static CREATE_EMBED_BATCH: RequestBody = RequestBody {
+    schema: &EMBED_BATCH_TO_CREATE,
+    #[cfg(test)]
+    reader: BodyReader {
+        refused: || vec!["batch.webhookConfig".into()],
+        ..BodyReader::new(|body| reader::create("m", body).map(drop), samples)
+    },
+};
+
+static BATCH_TO_CREATE: Schema =
+    Schema::new("BatchToCreate", |_| batch_to_create("A body of `generateContent`."));
+static EMBED_BATCH_TO_CREATE: Schema =
+    Schema::new("EmbedBatchToCreate", |_| batch_to_create("A body of `embedContent`."));
+
+fn batch_to_create(about_request: &str) -> Value {
     let line = request(
         &["request"],
         json!({
-            "request": any_object("A body of `generateContent`."),
+            "request": any_object(about_request),
             "metadata": any_object("Returned with the result."),
         }),
     );
@@ -58,7 +70,7 @@ static BATCH_TO_CREATE: Schema = Schema::new("BatchToCreate", |_| {
         "inputConfig": input,
     });
     request(&["batch"], json!({"batch": request(&["inputConfig"], batch)}))
-});
+}
 
 pub static BATCH: Schema = Schema::new("Batch", |_| {
     let string = || json!({"type": "string"});

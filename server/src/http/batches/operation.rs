@@ -3,15 +3,19 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use store::{BatchState, StoredBatch};
+use store::{BatchMethod, BatchState, StoredBatch};
 
-const KIND: &str = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch";
+const PACKAGE: &str = "type.googleapis.com/google.ai.generativelanguage.v1main";
 
 /// The operation of a batch. `output` are its results, if the client gets them.
 pub fn operation(batch: &StoredBatch, output: Option<Value>) -> Value {
     let name = format!("batches/{}", batch.id);
+    let kind = match batch.method {
+        BatchMethod::GenerateContent => "GenerateContentBatch",
+        BatchMethod::EmbedContent => "EmbedContentBatch",
+    };
     let mut metadata = json!({
-        "@type": KIND,
+        "@type": format!("{PACKAGE}.{kind}"),
         "model": format!("models/{}", batch.model),
         "displayName": batch.display_name,
         "createTime": time(batch.created),
@@ -24,19 +28,16 @@ pub fn operation(batch: &StoredBatch, output: Option<Value>) -> Value {
         metadata["endTime"] = time(ended).into();
     }
     // Twice, as in the real service: the SDKs read the first, other clients the second.
-    let mut response = output.clone();
-    if let Some(output) = output {
-        metadata["output"] = output;
+    if let Some(output) = &output {
+        metadata["output"] = output.clone();
     }
     let mut json = json!({"name": name, "metadata": metadata});
     match batch.state {
         BatchState::Pending | BatchState::Running => return json,
         BatchState::Succeeded => {
-            if let Some(response) = &mut response {
-                response["@type"] = format!("{KIND}Output").into();
-            }
-            json["response"] =
-                response.unwrap_or_else(|| json!({"@type": format!("{KIND}Output")}));
+            let mut response = output.unwrap_or_else(|| json!({}));
+            response["@type"] = format!("{PACKAGE}.{kind}Output").into();
+            json["response"] = response;
         }
         BatchState::Cancelled => {
             json["error"] = json!({"code": 1, "message": "The batch was cancelled."});

@@ -40,7 +40,7 @@ pub fn create(model: &str, body: Value) -> Result<CreateBatch, WireError> {
         proto::int64(&priority)?;
     }
     if batch.has("webhookConfig") {
-        return Err(WireError::Whole(WEBHOOKS.to_owned()));
+        return Err(WireError::Absent(WEBHOOKS.to_owned()));
     }
     let mut input = batch.require("inputConfig")?.object()?.camel()?;
     batch.done()?;

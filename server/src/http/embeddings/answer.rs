@@ -26,6 +26,13 @@ struct BatchAnswer<'v> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LineAnswer<'v> {
+    embedding: VectorValues<'v>,
+    token_count: String,
+}
+
+#[derive(Serialize)]
 struct VectorValues<'v> {
     values: &'v [f32],
 }
@@ -84,6 +91,13 @@ pub fn batch(vectors: &[EmbeddedContent], usage: EmbedUsage) -> serde_json::Resu
     let embeddings = vectors.iter().map(|vector| VectorValues { values: &vector.values }).collect();
     let tokens = vectors.iter().map(|vector| vector.tokens).sum();
     serde_json::to_string(&BatchAnswer { embeddings, usage_metadata: usage.of(tokens) })
+}
+
+/// The answer of a request in a batch that runs in the background.
+pub fn line(vector: &EmbeddedContent) -> serde_json::Result<String> {
+    let embedding = VectorValues { values: &vector.values };
+    // A 64-bit integer, which protobuf writes as a string.
+    serde_json::to_string(&LineAnswer { embedding, token_count: vector.tokens.total().to_string() })
 }
 
 /// `predict`

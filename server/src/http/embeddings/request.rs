@@ -29,18 +29,18 @@ pub fn batch(body: Value, dialect: &Dialect) -> Result<Vec<EmbedContent>, WireEr
     let requests = fields.require("requests")?.list()?;
     fields.string("model")?;
     fields.done()?;
-    // Message of the real service.
-    if requests.len() > MAX_REQUESTS {
-        let why = format!(
-            "* BatchEmbedContentsRequest.requests: at most {MAX_REQUESTS} requests can be in one batch\n"
-        );
-        return Err(WireError::Whole(why));
-    }
-    if requests.is_empty() {
-        let why = "* BatchEmbedContentsRequest.requests: requests is not specified\n";
-        return Err(WireError::Whole(why.to_owned()));
-    }
+    limited(requests.len())?;
     requests.into_iter().map(|request| item(request, dialect)).collect()
+}
+
+/// Limits the contents of one request, with the messages of the real service.
+pub fn limited(count: usize) -> Result<(), WireError> {
+    let why = match count {
+        0 => "requests is not specified".to_owned(),
+        1..=MAX_REQUESTS => return Ok(()),
+        _ => format!("at most {MAX_REQUESTS} requests can be in one batch"),
+    };
+    Err(WireError::Whole(format!("* BatchEmbedContentsRequest.requests: {why}\n")))
 }
 
 /// `predict` of Vertex AI.

@@ -1,7 +1,6 @@
 //! Resources of Google's APIs that this server does not have.
 
-/// The page that lists them.
-pub const COMPATIBILITY_PAGE: &str = "docs/src/reference/compatibility.md";
+use crate::http::wire::COMPATIBILITY_PAGE;
 
 /// Names of collections, and of other parts of a path.
 const ABSENT: [&str; 17] = [
@@ -24,13 +23,22 @@ const ABSENT: [&str; 17] = [
     "ws",
 ];
 
+/// What precedes the paths of the OpenAI-compatible API.
+const OPENAI: &str = "/openai/";
+
 /// The message for a path without a route.
 pub fn explanation(path: &str) -> String {
-    let absent = path.split(['/', ':']).find(|segment| ABSENT.contains(segment));
+    let absent = match path.split_once(OPENAI) {
+        Some((_, rest)) => Some(format!("'{rest}' of the OpenAI-compatible API")),
+        None => {
+            let absent = path.split(['/', ':']).find(|segment| ABSENT.contains(segment));
+            absent.map(|name| format!("'{name}'"))
+        }
+    };
     match absent {
-        Some(name) => {
+        Some(what) => {
             format!(
-                "Path not found: {path}. This server does not have '{name}': see {COMPATIBILITY_PAGE}."
+                "Path not found: {path}. This server does not have {what}: see {COMPATIBILITY_PAGE}."
             )
         }
         None => format!("Path not found: {path}."),

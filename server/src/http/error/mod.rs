@@ -24,7 +24,6 @@ use domain::failure::{self, INTERNAL};
 use domain::interaction::FailureDelivery;
 use store::Log;
 
-pub use closed::COMPATIBILITY_PAGE;
 pub use code::Code;
 pub use render::ErrorForm;
 

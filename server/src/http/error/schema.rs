@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::http::openapi::schema::{Schema, answer};
+use crate::http::openapi::schema::{Schema, answer, any_of};
 
 /// The envelope of the Interactions API.
 pub static INTERACTION_ERROR: Schema = Schema::new("InteractionError", |schemas| {
@@ -18,6 +18,11 @@ pub static OPENAI_ERROR: Schema = Schema::new(
     "OpenAiError",
     |schemas| json!({"type": "array", "minItems": 1, "maxItems": 1, "items": schemas.named(&CLASSIC_ERROR)}),
 );
+
+/// The envelope of the streams of Vertex AI, which is in a list if the stream would be one.
+pub static VERTEX_STREAM_ERROR: Schema = Schema::new("VertexStreamError", |schemas| {
+    any_of(&[schemas.named(&CLASSIC_ERROR), schemas.named(&OPENAI_ERROR)])
+});
 
 /// The envelope of all other APIs.
 pub static CLASSIC_ERROR: Schema = Schema::new("ClassicError", |_| {

@@ -90,10 +90,11 @@ fn read(
         // No prompt is checked.
         OF_VERTEX.iter().try_for_each(|(name, _)| fields.object(name).map(drop))?;
     }
-    for (name, why) in REFUSED.iter().chain(OF_VERTEX) {
-        if fields.has(name) {
-            return Err(WireError::Whole((*why).to_owned()));
-        }
+    if let Some((_, why)) = REFUSED.iter().find(|(name, _)| fields.has(name)) {
+        return Err(WireError::Absent((*why).to_owned()));
+    }
+    if let Some((_, why)) = OF_VERTEX.iter().find(|(name, _)| fields.has(name)) {
+        return Err(WireError::Whole((*why).to_owned()));
     }
     if fields.string("cachedContent")?.is_some() {
         prefix::excludes(&fields, &["systemInstruction", "tools", "toolConfig"], dialect)?;

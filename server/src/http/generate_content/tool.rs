@@ -68,7 +68,7 @@ fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
         let mut fields = node.object()?.camel()?;
         if let Some(absent) = ABSENT.iter().find(|name| fields.has(name)) {
             let why = format!("the tool '{absent}' is not supported by this server");
-            return Err(fields.wrong(why));
+            return Err(WireError::Absent(fields.wrong(why).to_string()));
         }
         if let Some(node) = fields.take("codeExecution") {
             node.object()?.done()?;

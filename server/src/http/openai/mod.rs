@@ -11,6 +11,7 @@
 pub mod answer;
 mod config;
 mod content;
+pub mod embeddings;
 mod message;
 pub mod model;
 pub mod openapi;

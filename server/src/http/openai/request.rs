@@ -94,7 +94,7 @@ fn without_prefix(name: &str) -> &str {
 }
 
 /// `gemini-3.8-flash`, `models/gemini-3.8-flash`, or as on Vertex `google/gemini-3.8-flash`.
-fn model(node: Node) -> Result<String, WireError> {
+pub fn model(node: Node) -> Result<String, WireError> {
     let empty = node.wrong("it must name a model");
     let name = node.string()?;
     let name = without_prefix(&name);

@@ -145,9 +145,13 @@ pub fn router(app: App, config: HttpConfig) -> Router {
     };
     let unknown = OF_INTERACTIONS.into_iter();
     let interactions = unknown.fold(in_each_version(&calls(&interactions)), |router, name| {
-        let path = format!("/{{version}}/{name}");
-        let router = router.route(&format!("{path}/{{*rest}}"), any(no_such_path));
-        router.route(&path, any(no_such_path))
+        // The paths of Vertex AI come without their project, unless their version is unknown.
+        let places = ["/{version}", "/{version}/projects/{project}/locations/{location}"];
+        places.into_iter().fold(router, |router, place| {
+            let path = format!("{place}/{name}");
+            let router = router.route(&format!("{path}/{{*rest}}"), any(no_such_path));
+            router.route(&path, any(no_such_path))
+        })
     });
     let generate_content = in_each_version(&calls(&generate_content));
     let openai = in_each_version(&calls(&openai)).route(UNKNOWN_OPENAI, any(no_such_path));

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{interactions, models};
+use super::{cached_contents, interactions, models, openai};
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::openapi::parameter::in_path;
 use crate::http::openapi::schema::word;
@@ -28,9 +28,10 @@ enum Resources {
     Models,
     /// Methods of models, and the models themselves, which belong to no project.
     Publisher,
-    /// Interactions, and models that a project has tuned.
+    /// Interactions, cached contents, models that a project has tuned, and the OpenAI-compatible API.
     Project,
-    Interactions,
+    /// The same without models.
+    Stored,
 }
 
 /// With a project, and without one for clients that send an API key.
@@ -57,7 +58,7 @@ static PLACES: [VertexPlace; 4] = [
         prefix: "/v1beta1",
         parameters: &[],
         suffix: "OfVertex",
-        resources: Resources::Interactions,
+        resources: Resources::Stored,
     },
 ];
 
@@ -74,8 +75,16 @@ impl VertexPlace {
         self.resources == Resources::Project
     }
 
+    pub fn has_cached_contents(&self) -> bool {
+        self.has_interactions()
+    }
+
+    pub fn has_openai(&self) -> bool {
+        self.resources == Resources::Project
+    }
+
     pub fn has_interactions(&self) -> bool {
-        matches!(self.resources, Resources::Project | Resources::Interactions)
+        matches!(self.resources, Resources::Project | Resources::Stored)
     }
 
     /// An operation with the parameters of the prefix.
@@ -98,7 +107,9 @@ impl VertexPlace {
 pub fn documented() -> Vec<Documented> {
     let of_place = |place: &'static VertexPlace| {
         let operations = models::vertex_operations(place).into_iter();
-        operations.chain(interactions::vertex_operations(place)).map(|(method, operation)| {
+        let operations = operations.chain(interactions::vertex_operations(place));
+        let operations = operations.chain(cached_contents::vertex_operations(place));
+        operations.chain(openai::vertex_operations(place)).map(|(method, operation)| {
             let path = format!("{}{}", place.prefix, operation.path.as_deref().unwrap_or_default());
             Documented { path, method, operation, needs_key: true }
         })

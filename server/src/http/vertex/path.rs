@@ -87,9 +87,11 @@ pub fn rewritten(path: &str) -> Option<RewrittenPath> {
         return None;
     }
     let mut new = format!("/{}", if is_new { SERVED_AS } else { version });
-    // A model that the client has deployed is a model of that name.
-    if segments.peek() == Some(&"endpoints") {
-        new.push_str("/models");
+    if segments.next_if_eq(&"endpoints").is_some() {
+        // One endpoint is the OpenAI-compatible API. The others are models that the client has
+        // deployed, and are models of that name.
+        let is_openai = segments.next_if_eq(&"openapi").is_some();
+        new.push_str(if is_openai { "/openai" } else { "/models/endpoints" });
     }
     for segment in segments {
         new.push('/');
@@ -144,6 +146,11 @@ mod tests {
             (
                 "/v1beta1/projects/p/locations/l/endpoints/7:generateContent",
                 "/v1beta/models/endpoints/7:generateContent",
+                scope("p", "l", ""),
+            ),
+            (
+                "/v1/projects/p/locations/l/endpoints/openapi/chat/completions",
+                "/v1/openai/chat/completions",
                 scope("p", "l", ""),
             ),
             (

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// The page that lists what this server does not have.
+pub const COMPATIBILITY_PAGE: &str = "docs/src/reference/compatibility.md";
+
 /// Why a request is invalid. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -16,6 +19,9 @@ pub enum WireError {
     /// Not about a single place in the request.
     #[error("{0}")]
     Whole(String),
+    /// A part of Google's API that this server does not have.
+    #[error("{0} See {COMPATIBILITY_PAGE}.")]
+    Absent(String),
 }
 
 /// A value and its path, such as `input[0].content`.

@@ -19,4 +19,4 @@ pub mod step;
 pub mod tool;
 pub mod usage;
 
-pub use json_reader::WireError;
+pub use json_reader::{COMPATIBILITY_PAGE, WireError};

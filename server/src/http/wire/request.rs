@@ -24,13 +24,17 @@ pub struct Create {
     pub stream: bool,
 }
 
-/// ObjectReader of Google's API that this server rejects, each with its error message.
-pub const REFUSED: &[(&str, &str)] = &[
+/// Fields of what this server does not have, each with its error message.
+pub const ABSENT: &[(&str, &str)] = &[
     ("agent", "Agents are not supported by this server. Use 'model'."),
     ("agent_config", "Agents are not supported by this server. Use 'model'."),
     ("environment", "Environments are not supported by this server."),
     ("continuation_token", "Continuation tokens are not supported by this server."),
     ("webhook_config", "Webhooks are not supported by this server. Poll with GET."),
+];
+
+/// Fields that Google's API rejects too.
+pub const REFUSED: &[(&str, &str)] = &[
     ("cached_content", "'cached_content' is not supported by the Interactions API."),
     (
         "outputs",
@@ -56,10 +60,11 @@ pub fn create(body: Value, dialect: &Dialect) -> Result<Create, WireError> {
         fields.object("labels")?;
         fields.take("safety_settings").map(Node::list).transpose()?;
     }
-    for (name, why) in REFUSED.iter().chain(OF_VERTEX) {
-        if fields.has(name) {
-            return Err(WireError::Whole((*why).to_owned()));
-        }
+    if let Some((_, why)) = ABSENT.iter().find(|(name, _)| fields.has(name)) {
+        return Err(WireError::Absent((*why).to_owned()));
+    }
+    if let Some((_, why)) = REFUSED.iter().chain(OF_VERTEX).find(|(name, _)| fields.has(name)) {
+        return Err(WireError::Whole((*why).to_owned()));
     }
     let store = fields.boolean("store")?.unwrap_or(true);
     let background = fields.boolean("background")?.unwrap_or(false);

@@ -32,7 +32,7 @@ pub fn tools(node: Node) -> Result<Tools, WireError> {
             "function" => declare(&mut tools, function(fields)?)?,
             _ => {
                 let why = format!("the tool '{kind}' is not supported by this server");
-                return Err(fields.wrong(why));
+                return Err(WireError::Absent(fields.wrong(why).to_string()));
             }
         }
     }

@@ -129,8 +129,8 @@ async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Resul
     }
     let done = sqlx::query(
         "INSERT INTO batches (owner, id, namespace, model, display_name, is_file, state, created_ms, \
-         updated_ms, requests, request_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'creating', $7, $8, $9, $10)",
+         updated_ms, requests, request_bytes, method) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'creating', $7, $8, $9, $10, $11)",
     )
     .bind(batch.owner.name())
     .bind(&batch.id)
@@ -142,6 +142,7 @@ async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Resul
     .bind(batch.updated.as_millisecond())
     .bind(signed(batch.requests))
     .bind(signed(batch.request_bytes))
+    .bind(batch.method.as_str())
     .execute(transaction)
     .await?;
     Ok(done.rows_affected())

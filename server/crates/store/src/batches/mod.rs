@@ -39,6 +39,7 @@ pub struct StoredBatch {
     pub namespace: String,
     /// Without `models/`.
     pub model: String,
+    pub method: BatchMethod,
     pub display_name: String,
     pub is_file: bool,
     pub state: BatchState,
@@ -50,6 +51,20 @@ pub struct StoredBatch {
     pub failed: u64,
     pub request_bytes: u64,
     pub response_bytes: u64,
+}
+
+/// What a batch does with its requests. The names are those in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum BatchMethod {
+    GenerateContent,
+    EmbedContent,
+}
+
+impl BatchMethod {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The names are those in the database.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use super::{BatchState, StoredBatch};
+use super::{BatchMethod, BatchState, StoredBatch};
 use crate::{Owner, RecordError, StoreError, load};
 
 /// The result of a request.
@@ -123,12 +123,15 @@ fn read(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
         |name: &str| -> Result<u64, StoreError> { Ok(row.try_get::<i64, _>(name)?.unsigned_abs()) };
     let state: String = row.try_get("state")?;
     let state: Result<BatchState, _> = state.parse();
+    let method: String = row.try_get("method")?;
+    let method: Result<BatchMethod, _> = method.parse();
     let ended: Option<i64> = row.try_get("ended_ms")?;
     Ok(StoredBatch {
         id: row.try_get("id")?,
         owner: Owner::named(row.try_get("owner")?),
         namespace: row.try_get("namespace")?,
         model: row.try_get("model")?,
+        method: method.map_err(|error| RecordError::Json(error.to_string()))?,
         display_name: row.try_get("display_name")?,
         is_file: row.try_get("is_file")?,
         state: state.map_err(|error| RecordError::Json(error.to_string()))?,

@@ -10,6 +10,7 @@ fn batch(id: &str, bytes: u64) -> StoredBatch {
         owner: Owner::default(),
         namespace: String::new(),
         model: "m".to_owned(),
+        method: BatchMethod::GenerateContent,
         display_name: String::new(),
         is_file: false,
         state: BatchState::Pending,

@@ -24,7 +24,9 @@ use crate::http::route::Route;
 use crate::http::routes::files::id_of;
 use domain::ids;
 use domain::namespace::Namespace;
-use store::{self, BatchLine, BatchState, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, Owner, StoredBatch};
+use store::{
+    self, BatchLine, BatchMethod, BatchState, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, Owner, StoredBatch,
+};
 
 /// Google's page sizes.
 const PAGE: (usize, usize) = (50, 1000);
@@ -69,12 +71,12 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// `POST /models/{model}:batchGenerateContent`
+/// `POST /models/{model}:batchGenerateContent` and `:asyncBatchEmbedContent`
 pub async fn create(
     app: &App,
     namespace: &Namespace,
     (owner, keys): (Owner, Arc<[SecretString]>),
-    model: &str,
+    (model, method): (&str, BatchMethod),
     body: Value,
 ) -> Result<Response, ApiError> {
     let name = model.to_owned();
@@ -106,6 +108,7 @@ pub async fn create(
         owner,
         namespace: namespace.name().to_owned(),
         model: model.to_owned(),
+        method,
         display_name,
         is_file,
         state: BatchState::Pending,

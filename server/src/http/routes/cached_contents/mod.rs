@@ -26,6 +26,7 @@ use crate::http::openapi::{CACHES, Operation};
 use crate::http::response::json::json as answer;
 use crate::http::route::Route;
 use crate::http::routes::models::known;
+use crate::http::routes::vertex::VertexPlace;
 use crate::http::vertex::Dialect;
 use domain::ids;
 use parse::json::JsonSize;
@@ -38,42 +39,50 @@ const MAX_BYTES: usize = 32 << 20;
 
 pub fn routes() -> Vec<Route> {
     let new = |id, summary| Operation::new(id, CACHES, summary).with([version()]);
-    let id = || in_path("id", json!({"type": "string", "pattern": "^[a-z0-9]{1,40}$"}));
+    let [create_one, list_all, get_one, update_one, delete_one] = operations(new);
     vec![
-        Route::post(
-            "/cachedContents",
-            create,
-            new("createCachedContent", "Stores the beginning of conversations")
-                .takes(&CREATE_CACHE)
-                .answers(&CACHED_CONTENT),
-        ),
-        Route::get(
-            "/cachedContents",
-            list,
-            new("listCachedContents", "Lists the cached contents of this API key")
-                .with(page())
-                .answers(&CACHED_CONTENTS),
-        ),
-        Route::get(
-            "/cachedContents/{id}",
-            get,
-            new("getCachedContent", "Returns a cached content without its content")
-                .with([id()])
-                .answers(&CACHED_CONTENT),
-        ),
-        Route::patch(
-            "/cachedContents/{id}",
-            update,
-            new("updateCachedContent", "Changes when a cached content expires")
-                .with([id(), in_query("updateMask", text("`ttl` or `expireTime`."))])
-                .takes(&UPDATE_CACHE)
-                .answers(&CACHED_CONTENT),
-        ),
-        Route::delete(
-            "/cachedContents/{id}",
-            delete,
-            new("deleteCachedContent", "Deletes a cached content").with([id()]).answers(&NOTHING),
-        ),
+        Route::post("/cachedContents", create, create_one),
+        Route::get("/cachedContents", list, list_all),
+        Route::get("/cachedContents/{id}", get, get_one),
+        Route::patch("/cachedContents/{id}", update, update_one),
+        Route::delete("/cachedContents/{id}", delete, delete_one),
+    ]
+}
+
+/// The operations of a place of Vertex AI, each with its method.
+pub fn vertex_operations(place: &VertexPlace) -> Vec<(&'static str, Operation)> {
+    if !place.has_cached_contents() {
+        return Vec::new();
+    }
+    let methods = ["post", "get", "get", "patch", "delete"];
+    let new = |id: &'static str, summary| place.operation(id, CACHES, summary);
+    methods.into_iter().zip(operations(new)).collect()
+}
+
+fn operations(new: impl Fn(&'static str, &'static str) -> Operation) -> [Operation; 5] {
+    let id = || in_path("id", json!({"type": "string", "pattern": "^[a-z0-9]{1,40}$"}));
+    [
+        new("createCachedContent", "Stores the beginning of conversations")
+            .at("/cachedContents")
+            .takes(&CREATE_CACHE)
+            .answers(&CACHED_CONTENT),
+        new("listCachedContents", "Lists the cached contents of this API key")
+            .at("/cachedContents")
+            .with(page())
+            .answers(&CACHED_CONTENTS),
+        new("getCachedContent", "Returns a cached content without its content")
+            .at("/cachedContents/{id}")
+            .with([id()])
+            .answers(&CACHED_CONTENT),
+        new("updateCachedContent", "Changes when a cached content expires")
+            .at("/cachedContents/{id}")
+            .with([id(), in_query("updateMask", text("`ttl` or `expireTime`."))])
+            .takes(&UPDATE_CACHE)
+            .answers(&CACHED_CONTENT),
+        new("deleteCachedContent", "Deletes a cached content")
+            .at("/cachedContents/{id}")
+            .with([id()])
+            .answers(&NOTHING),
     ]
 }
 

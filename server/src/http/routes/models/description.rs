@@ -27,7 +27,8 @@ pub fn model(name: &str) -> Value {
     if let Some(family) = Family::of_model(name) {
         model["inputTokenLimit"] = family.max_tokens.into();
         model["outputTokenLimit"] = EMBEDDING_OUTPUT_TOKENS.into();
-        model["supportedGenerationMethods"] = json!(["embedContent", "countTokens"]);
+        model["supportedGenerationMethods"] =
+            json!(["embedContent", "countTokens", "asyncBatchEmbedContent"]);
         model["thinking"] = false.into();
     }
     model

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::description::{LISTED, MODEL, PROJECT_MODELS, PUBLISHER_MODEL, PUBLISHER_MODELS, TUNED};
 use super::{call, change, get, list, list_tuned};
-use crate::http::batches::openapi::{BATCH as BATCH_OPERATION, CREATE_BATCH};
+use crate::http::batches::openapi::{BATCH as BATCH_OPERATION, CREATE_BATCH, CREATE_EMBED_BATCH};
 use crate::http::embeddings::openapi::{
     BATCH, EMBED, EMBEDDED, EMBEDDED_BATCH, PREDICT, PREDICTED, VERTEX_BATCH, VERTEX_EMBED,
     VERTEX_EMBEDDED, VERTEX_EMBEDDED_BATCH,
 };
-use crate::http::error::schema::CLASSIC_ERROR;
+use crate::http::error::schema::{CLASSIC_ERROR, VERTEX_STREAM_ERROR};
 use crate::http::generate_content::openapi::{
     COUNT, COUNT_TOKENS_RESPONSE, GENERATE, GENERATE_CONTENT_RESPONSE,
     VERTEX_COUNT_TOKENS_RESPONSE, VERTEX_GENERATE, VERTEX_GENERATE_CONTENT_RESPONSE,
@@ -33,6 +33,13 @@ pub fn routes() -> Vec<Route> {
             .at("/models/{model}:batchGenerateContent")
             .with([name(), namespace()])
             .takes(&CREATE_BATCH)
+            .answers(&BATCH_OPERATION),
+    );
+    posts.push(
+        new("asyncBatchEmbedContent", "Embeds many contents in the background")
+            .at("/models/{model}:asyncBatchEmbedContent")
+            .with([name(), namespace()])
+            .takes(&CREATE_EMBED_BATCH)
             .answers(&BATCH_OPERATION),
     );
     vec![
@@ -66,6 +73,7 @@ pub fn routes() -> Vec<Route> {
 
 /// What the methods of a dialect take and return.
 struct MethodTypes {
+    stream_error: &'static Schema,
     generate: &'static RequestBody,
     generated: &'static Schema,
     count: &'static RequestBody,
@@ -77,6 +85,7 @@ struct MethodTypes {
 }
 
 static GEMINI: MethodTypes = MethodTypes {
+    stream_error: &CLASSIC_ERROR,
     generate: &GENERATE,
     generated: &GENERATE_CONTENT_RESPONSE,
     count: &COUNT,
@@ -87,6 +96,7 @@ static GEMINI: MethodTypes = MethodTypes {
     embedded_batch: &EMBEDDED_BATCH,
 };
 static VERTEX: MethodTypes = MethodTypes {
+    stream_error: &VERTEX_STREAM_ERROR,
     generate: &VERTEX_GENERATE,
     generated: &VERTEX_GENERATE_CONTENT_RESPONSE,
     count: &VERTEX_GENERATE,
@@ -127,6 +137,7 @@ fn methods(
         .at(at("streamGenerateContent"))
         .with([name(), namespace(), in_query("alt", word(&["sse", "json"])), encoding()])
         .takes(types.generate)
+        .fails_as(types.stream_error)
         .answers_as(JSON, move |schemas| {
             let items = [schemas.named(types.generated), schemas.named(&CLASSIC_ERROR)];
             list_of(any_of(&items))

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde_json::Value;
 
-use super::{ModelCall, not_found};
+use super::{ModelCall, embeds};
 use crate::embedding::Family;
 use crate::engine::{EmbedContent, EmbedRequest};
 use crate::http::embeddings::answer::{self, EmbedUsage};
@@ -39,9 +39,7 @@ pub async fn embed(
     body: Value,
 ) -> Result<Response, ApiError> {
     let ModelCall { app, owner, dialect, model, .. } = call;
-    if !app.engine.embeds(&model) {
-        return Err(not_found(&dialect, &model, method.name()));
-    }
+    embeds(&app, &dialect, &model, method.name())?;
     let service = dialect.clone();
     let read = aside(body, move |body| match method {
         EmbedMethod::Single => request::single(body, &service).map(|content| vec![content]),

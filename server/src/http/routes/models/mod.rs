@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::http::App;
-use crate::http::error::{ApiError, COMPATIBILITY_PAGE, Code};
+use crate::http::error::{ApiError, Code};
 use crate::http::extract::body::Body;
 use crate::http::extract::credentials::Credentials;
 use crate::http::extract::namespace::InNamespace;
@@ -25,8 +25,10 @@ use crate::http::middleware::deadline::Deadline;
 use crate::http::response::json::json as answer;
 use crate::http::routes::batches;
 use crate::http::vertex::{Dialect, VertexScope};
+use crate::http::wire::COMPATIBILITY_PAGE;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
+use store::BatchMethod;
 
 use description::{model, publisher_model};
 use embed::EmbedMethod;
@@ -46,7 +48,7 @@ enum Method {
     ComputeTokens,
     Embed(EmbedMethod),
     /// Of the Gemini API alone.
-    CreateBatch,
+    CreateBatch(BatchMethod),
 }
 
 impl Method {
@@ -58,7 +60,12 @@ impl Method {
             "computeTokens" if dialect.is_vertex() => Method::ComputeTokens,
             "embedContent" => Method::Embed(EmbedMethod::Single),
             "batchEmbedContents" => Method::Embed(EmbedMethod::Batch),
-            "batchGenerateContent" if !dialect.is_vertex() => Method::CreateBatch,
+            "batchGenerateContent" if !dialect.is_vertex() => {
+                Method::CreateBatch(BatchMethod::GenerateContent)
+            }
+            "asyncBatchEmbedContent" if !dialect.is_vertex() => {
+                Method::CreateBatch(BatchMethod::EmbedContent)
+            }
             "predict" if dialect.is_vertex() => Method::Embed(EmbedMethod::Predict),
             _ => return None,
         })
@@ -164,9 +171,12 @@ pub async fn call(
         Method::Generate(delivery) => generate::generate(call, delivery, body).await,
         Method::CountTokens => tokens::count(call, body).await,
         Method::ComputeTokens => tokens::compute(call, body).await,
-        Method::CreateBatch => {
-            let ModelCall { app, namespace, owner, keys, model, .. } = call;
-            batches::create(&app, &namespace, (owner, keys), &model, body).await
+        Method::CreateBatch(method) => {
+            let ModelCall { app, namespace, owner, keys, dialect, model, .. } = call;
+            if method == BatchMethod::EmbedContent {
+                embeds(&app, &dialect, &model, "asyncBatchEmbedContent")?;
+            }
+            batches::create(&app, &namespace, (owner, keys), (&model, method), body).await
         }
         Method::Embed(method) => embed::embed(call, method, body).await,
     }
@@ -187,6 +197,12 @@ fn needs_post(name: &str, dialect: &Dialect) -> Result<(), ApiError> {
 /// Rejects a model that no backend answers for.
 pub fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
     if app.catalog.has(name) { Ok(()) } else { Err(not_found(dialect, name, method)) }
+}
+
+/// Rejects a model that is not there or has no embeddings.
+pub fn embeds(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
+    known(app, dialect, name, method)?;
+    if app.engine.embeds(name) { Ok(()) } else { Err(not_found(dialect, name, method)) }
 }
 
 /// The model is not there, or does not have this method. The messages are of the real services.

@@ -31,18 +31,22 @@ use domain::namespace::Namespace;
 use store::Owner;
 
 pub fn routes() -> Vec<Route> {
-    let operation = Operation::new("createChatCompletion", OPENAI, "Asks the model")
+    let new = |id, summary| Operation::new(id, OPENAI, summary).with([version()]);
+    vec![Route::post("/openai/chat/completions", create, operation(new))]
+}
+
+pub fn operation(new: impl Fn(&'static str, &'static str) -> Operation) -> Operation {
+    new("createChatCompletion", "Asks the model")
         .about(
             "The model has only the client's functions: code execution and Google's other tools have \
              no form in this API. `google` and `extra_body.google` are protobuf's JSON, whose names \
              may be written in `camelCase` or in `snake_case`.",
         )
         .fails_as(&OPENAI_ERROR)
-        .with([version(), namespace()])
+        .with([namespace()])
         .takes(&CHAT)
         .answers(&CHAT_COMPLETION)
-        .streams(&CHAT_COMPLETION_CHUNK);
-    vec![Route::post("/openai/chat/completions", create, operation)]
+        .streams(&CHAT_COMPLETION_CHUNK)
 }
 
 async fn create(

@@ -23,7 +23,7 @@ pub static CREATE: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         refused: || {
-            let refused = reader::REFUSED.iter().chain(reader::OF_VERTEX);
+            let refused = reader::ABSENT.iter().chain(reader::REFUSED).chain(reader::OF_VERTEX);
             refused.map(|(name, _)| (*name).to_owned()).collect()
         },
         ..BodyReader::new(|body| reader::create(body, &Dialect::Gemini).map(drop), samples::bodies)
@@ -34,7 +34,10 @@ pub static VERTEX_CREATE: RequestBody = RequestBody {
     schema: &VERTEX_CREATE_INTERACTION,
     #[cfg(test)]
     reader: BodyReader {
-        refused: || reader::REFUSED.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        refused: || {
+            let refused = reader::ABSENT.iter().chain(reader::REFUSED);
+            refused.map(|(name, _)| (*name).to_owned()).collect()
+        },
         ..BodyReader::new(
             |body| reader::create(body, &Dialect::Vertex(Default::default())).map(drop),
             samples::vertex,

@@ -1,0 +1,2 @@
+-- The method of the requests of a batch.
+ALTER TABLE batches ADD COLUMN method TEXT NOT NULL DEFAULT 'generate_content';
