@@ -43,5 +43,5 @@ def test_a_conversation_with_code_in_it(coder, way):
 def test_texts_that_share_words_are_near(page):
     documents = page.embeddings.embed_documents(["red houses on the hill", "quarterly revenue grew"])
     question = page.embeddings.embed_query("Where is the red house?")
-    near, far = (sum(a * b for a, b in zip(question, document)) for document in documents)
+    near, far = (sum(a * b for a, b in zip(question, document, strict=True)) for document in documents)
     assert near > far + 0.2

@@ -186,7 +186,7 @@ def test_texts_are_embedded(client, encoding):
     if encoding == "base64":  # then the SDK leaves them as they are
         vectors = [struct.unpack("<768f", base64.b64decode(vector)) for vector in vectors]
     assert [len(vector) for vector in vectors] == [768] * 3
-    near, far = (sum(a * b for a, b in zip(vectors[0], other)) for other in vectors[1:])
+    near, far = (sum(a * b for a, b in zip(vectors[0], other, strict=True)) for other in vectors[1:])
     assert near > far + 0.2
     assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
 

@@ -146,7 +146,7 @@ def test_embeddings_of_the_gemini_api():
             response = client.models.embed_content(model=model, contents=contents)
             first, near, far = (embedding.values for embedding in response.embeddings)
             assert abs(sum(value * value for value in first) - 1) < 1e-5
-            product = [sum(a * b for a, b in zip(first, other)) for other in (near, far)]
+            product = [sum(a * b for a, b in zip(first, other, strict=True)) for other in (near, far)]
             assert product[0] > product[1] + 0.2
 
 
