@@ -35,9 +35,12 @@ pub fn not_found(id: &str, dialect: &Dialect) -> ApiError {
     }
 }
 
-/// `abc` of `cachedContents/abc`, also below a project.
-pub fn id_of(name: &str) -> &str {
-    name.rsplit_once("cachedContents/").map_or(name, |(_, id)| id)
+/// `abc` of `cachedContents/abc`, on Vertex AI also below a project. `None` for the name of something
+/// else.
+fn id_of<'n>(name: &'n str, dialect: &Dialect) -> Option<&'n str> {
+    let (place, id) = name.rsplit_once("cachedContents/").unwrap_or(("", name));
+    let is_here = place.is_empty() || dialect.is_vertex() && place.ends_with('/');
+    Some(id).filter(|id| is_here && !id.contains('/'))
 }
 
 /// The content under this name, for a request to this model.
@@ -50,7 +53,10 @@ pub async fn resolve(
 ) -> Result<Resolved, ApiError> {
     let Some(name) = name else { return Ok(Resolved::default()) };
     let caches = app.store.cached_contents();
-    let id = id_of(name);
+    let Some(id) = id_of(name, dialect) else {
+        let why = format!("Invalid value for 'cachedContent': '{name}' is not the name of one.");
+        return Err(ApiError::invalid(why));
+    };
     let missing = || not_found(id, dialect);
     let cached = caches.find(owner, id, store::now()).await?.ok_or_else(missing)?;
     if cached.model != model {
@@ -71,4 +77,25 @@ pub async fn resolve(
     };
     let prefix = if bytes > LARGE_BYTES { blocking(read).await? } else { read()? };
     Ok(Resolved { prefix: Some(CachedPrefix { tokens: cached.tokens, ..prefix }), memory })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_something_else_is_no_id() {
+        let vertex = Dialect::Vertex(Default::default());
+        for (name, gemini, of_vertex) in [
+            ("cachedContents/a", Some("a"), Some("a")),
+            ("a", Some("a"), Some("a")),
+            ("projects/p/locations/l/cachedContents/a", None, Some("a")),
+            ("batchPredictionJobs/a", None, None),
+            ("cachedContents/a/b", None, None),
+            ("xcachedContents/a", None, None),
+        ] {
+            assert_eq!(id_of(name, &Dialect::Gemini), gemini, "{name}");
+            assert_eq!(id_of(name, &vertex), of_vertex, "{name}");
+        }
+    }
 }
