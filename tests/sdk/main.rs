@@ -45,6 +45,22 @@ fn googles_sdks_find_the_server_in_the_mode_of_vertex_ai() {
     assert!(passed.success(), "an SDK test failed; its output is above");
 }
 
+/// `tests/sdk/googles/VERTEX.md` lists those that cannot pass, which must fail.
+#[test]
+fn googles_own_tests_pass_in_the_mode_of_vertex_ai() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
+    let folder = Path::new(HERE).join("googles");
+    let scenarios = folder.to_str().expect("this folder's name is text");
+    let server = Program::start(data.path(), &["--scenarios", scenarios]);
+
+    let passed = Command::new(folder.join("run"))
+        .args([server.url(), "vertex"])
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "the results differ from the page; they are above");
+}
+
 /// Runs the code of `docs/clients.md`.
 #[test]
 fn other_clients_run_the_code_of_their_page() {
