@@ -20,19 +20,21 @@ use crate::http::vertex::Dialect;
 use domain::interaction::{Delta, Event, Media, Source};
 use domain::namespace::Namespace;
 use parse::json::parse;
+use resources::budget::Share;
 use store::{BatchMethod, LogEntry, MAX_BATCH_BYTES, StoredBatch};
 
 /// Maximum size of a result.
 const MAX_RESULT_BYTES: usize = 32 << 20;
 
-/// The JSON of a result, and whether it is an error.
+/// The JSON of a result, and whether it is an error. `memory` is that of the request, held until it is answered.
 pub async fn result(
     app: &App,
     batch: &StoredBatch,
     keys: Arc<[SecretString]>,
-    request: &str,
+    request: String,
+    memory: Share,
 ) -> (String, bool) {
-    match answer(app, batch, keys, request).await {
+    match answer(app, batch, keys, request, memory).await {
         Ok(answer) => (format!("{{\"response\":{answer}}}"), false),
         Err(error) => (json!({"error": error.rpc_status()}).to_string(), true),
     }
@@ -42,15 +44,17 @@ async fn answer(
     app: &App,
     batch: &StoredBatch,
     keys: Arc<[SecretString]>,
-    request: &str,
+    request: String,
+    memory: Share,
 ) -> Result<String, ApiError> {
     let body = parse(request.as_bytes()).map_err(ApiError::internal)?;
+    drop(request);
     if let Some(other) = other_model(&batch.model, &body) {
         let why = format!("The model '{other}' of the request is not that of the batch.");
         return Err(ApiError::invalid(why));
     }
     match batch.method {
-        BatchMethod::GenerateContent => generate(app, batch, keys, body).await,
+        BatchMethod::GenerateContent => generate(app, batch, keys, body, memory).await,
         BatchMethod::EmbedContent => embed(app, batch, body).await,
     }
 }
@@ -71,10 +75,12 @@ async fn generate(
     batch: &StoredBatch,
     keys: Arc<[SecretString]>,
     body: Value,
+    mut memory: Share,
 ) -> Result<String, ApiError> {
     let model = batch.model.clone();
-    let Resolved { prefix, memory: _memory } =
+    let Resolved { prefix, memory: of_cache } =
         resolve(app, &batch.owner, &model, named(&body), &Dialect::Gemini).await?;
+    memory.add(of_cache);
     let own = app.engine.has_own_signatures(&model);
     let read = move |body| request::generate(&model, body, own, prefix, &Dialect::Gemini);
     let Generate { mut request, thoughts, cached } =
@@ -89,6 +95,8 @@ async fn generate(
     if bytes > MAX_RESULT_BYTES {
         return Err(too_large());
     }
+    // Nothing is held while waiting: what is held might be what is missing.
+    drop(memory);
     let budget = app.sandbox.budget().of(&batch.owner);
     let _encoded = budget.wait_for(2 * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::http::cached_contents::request::display_name;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
@@ -31,7 +32,7 @@ pub fn create(model: &str, body: Value) -> Result<CreateBatch, WireError> {
     let mut fields = Node::root(body).object()?.camel()?;
     let mut batch = fields.require("batch")?.object()?.camel()?;
     fields.done()?;
-    let display_name = batch.string("displayName")?.unwrap_or_default();
+    let display_name = batch.take("displayName").map(display_name).transpose()?;
     // Clients repeat the model of the URL. The name is the server's.
     for name in ["model", "name"] {
         batch.string(name)?;
@@ -52,7 +53,7 @@ pub fn create(model: &str, body: Value) -> Result<CreateBatch, WireError> {
         (None, Some(file)) => BatchInput::File(file),
         _ => return Err(neither),
     };
-    Ok(CreateBatch { display_name, input })
+    Ok(CreateBatch { display_name: display_name.unwrap_or_default(), input })
 }
 
 fn inline(model: &str, mut fields: ObjectReader) -> Result<Vec<BatchLine>, WireError> {
@@ -184,6 +185,10 @@ mod tests {
         for (batch, wanted) in [
             (json!({}), "Missing required parameter 'batch.inputConfig'."),
             (json!({"inputConfig": {}}), "needs either 'requests' or 'fileName'"),
+            (
+                json!({"displayName": "d".repeat(129), "inputConfig": {"fileName": "files/a"}}),
+                "'batch.displayName': at most 128 characters are allowed",
+            ),
             (with_requests(json!([])), "'batch.inputConfig.requests.requests': it must not be"),
             (with_requests(json!([{}])), "'batch.inputConfig.requests.requests[0].request'"),
             (with_requests(json!([{"request": 1}])), "expected an object, got a number"),

@@ -114,12 +114,12 @@ async fn run(app: &App, batch: &StoredBatch, keys: Arc<[SecretString]>) -> Resul
         async move {
             let _place = places.take().await;
             let budget = app.sandbox.budget().of(&batch.owner);
-            let _memory = budget.wait_for(bytes.saturating_mul(COPIES)).await;
+            let memory = budget.wait_for(bytes.saturating_mul(COPIES)).await;
             let batches = app.store.batches();
             let Some(request) = batches.request(&batch.id, line).await? else {
                 return Ok::<_, StoreError>(());
             };
-            let (response, failed) = line::result(app, batch, keys, &request).await;
+            let (response, failed) = line::result(app, batch, keys, request, memory).await;
             let finish =
                 |response, failed| batches.finish(&batch.id, line, response, failed, store::now());
             if !finish(response.into(), failed).await? {

@@ -93,7 +93,8 @@ fn known_to_the_server(fields: &mut ObjectReader) {
     }
 }
 
-fn display_name(node: Node) -> Result<String, WireError> {
+/// A name for people, which is the same for batches.
+pub fn display_name(node: Node) -> Result<String, WireError> {
     let long = node.wrong(format!("at most {MAX_DISPLAY_NAME} characters are allowed"));
     let name = node.string()?;
     if name.chars().count() > MAX_DISPLAY_NAME { Err(long) } else { Ok(name) }
