@@ -190,3 +190,35 @@ async fn a_client_that_reads_nothing_is_disconnected() {
     let found = server.get(&format!("/v1/interactions/{id}")).await;
     assert_eq!(found.status, 200);
 }
+
+/// Clients send the body after the head, and their next request on the same connection.
+#[tokio::test]
+async fn a_connection_survives_a_request_that_is_refused_before_its_body() {
+    let server = TestServer::builder().keys(&["k"]).start().await;
+    let address = server.url().strip_prefix("http://").expect("it is plain HTTP");
+    for (path, status) in [
+        ("/v1beta/interactions", 401),
+        ("/v1beta1/publishers/google/models/m:countTokens", 401),
+        ("/", 400),
+    ] {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\nauthorization: Bearer wrong\r\n\r\n"
+        );
+        for _ in 0..2 {
+            stream.write_all(head.as_bytes()).await.expect("it is open");
+            // Meanwhile, the server gets the head.
+            assert_eq!(server.get("/healthz").await.status, 200);
+            stream.write_all(b"{}").await.expect("it is open");
+            let mut found = Vec::new();
+            while !found.ends_with(b"}\n") && !found.ends_with(b"}") {
+                let mut piece = [0; 4096];
+                let bytes = stream.read(&mut piece).await.expect("it is open");
+                assert_ne!(bytes, 0, "{path}: the connection was closed");
+                found.extend_from_slice(&piece[..bytes]);
+            }
+            let found = String::from_utf8_lossy(&found);
+            assert!(found.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {found}");
+        }
+    }
+}

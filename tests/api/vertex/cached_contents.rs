@@ -68,6 +68,6 @@ async fn a_client_with_a_key_alone_finds_its_contents() {
     assert!(name.starts_with("cachedContents/"), "{name}");
     for none in ["None", "undefined"] {
         let path = format!("/v1beta1/projects/{none}/locations/{none}/{name}");
-        assert_eq!(server.get(&path).await.status, 200, "{path}");
+        assert_eq!(server.get(&path).await.body, made, "{path}");
     }
 }

@@ -179,11 +179,11 @@ def test_cached_contents(place):
         found = client.caches.get(name=cached.name)
         assert (found.display_name, found.model) == ("d", cached.model)
         uses = types.GenerateContentConfig(cached_content=cached.name)
-        response = client.models.generate_content(model=MODEL, contents="Go on.", config=uses)
+        response = client.models.generate_content(model=MODEL, contents=PRIMES, config=uses)
         assert response.usage_metadata.cached_content_token_count == cached.usage_metadata.total_token_count
         both = types.GenerateContentConfig(cached_content=cached.name, tools=CODE.tools)
         with pytest.raises(errors.ClientError, match="should not be set in the request"):
-            client.models.generate_content(model=MODEL, contents="Go on.", config=both)
+            client.models.generate_content(model=MODEL, contents=PRIMES, config=both)
         assert client.caches.update(name=cached.name, config={"ttl": "600s"}).expire_time > cached.expire_time
         client.caches.delete(name=cached.name)
         with pytest.raises(errors.ClientError) as gone:

@@ -1,5 +1,6 @@
 //! Reads the rest of the body of a rejected request. If the server closed the connection while the client
-//! still sends, the client would see a broken pipe instead of the error.
+//! still sends, the client would see a broken pipe instead of the error, and its next request on the
+//! connection would fail. Even a small body may arrive after its head.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,16 +18,14 @@ use tokio::time::timeout;
 /// Maximum size that is read, and timeout. The connection of a client that sends more is closed.
 const MAX_BYTES: usize = 16 << 20;
 const WITHIN: Duration = Duration::from_secs(5);
-/// Smaller bodies arrive with the head, or are in the socket's buffer.
-const SMALL_BYTES: u64 = 16 << 10;
 
 /// The body of a request, shared by its handler and the code that reads the rest.
 #[derive(Debug, Clone)]
 pub struct SharedBody(Arc<Mutex<Body>>);
 
-/// Shares the body of a request unless it is small.
+/// Shares the body of a request that has one.
 pub fn share(request: Request) -> (Request, Option<SharedBody>) {
-    if request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BYTES) {
+    if request.body().is_end_stream() {
         return (request, None);
     }
     let (head, body) = request.into_parts();

@@ -8,6 +8,9 @@ const SERVED_AS: &str = "v1beta";
 /// Words with which a path of Vertex AI begins.
 const SCOPES: [&str; 3] = ["projects", "locations", "publishers"];
 
+/// What the SDKs write for a project that they do not have, in Python and in JavaScript.
+const NO_PROJECT: [&str; 2] = ["None", "undefined"];
+
 /// Collections below a location. A client without a location sends an empty one, which leaves no
 /// segment.
 const BELOW_LOCATION: [&str; 8] = [
@@ -36,6 +39,7 @@ impl VertexScope {
     /// project.
     pub fn prefix(&self) -> String {
         match (&self.project, &self.location) {
+            (Some(project), _) if NO_PROJECT.contains(&project.as_str()) => String::new(),
             (Some(project), Some(location)) => format!("projects/{project}/locations/{location}/"),
             _ => String::new(),
         }
