@@ -138,6 +138,16 @@ async fn tokens_can_be_computed() {
     );
     let again = server.post(&format!("{MODEL}:computeTokens"), &request).await;
     assert_eq!(again.body, computed.body, "ids are the same each time");
+    let long = "a".repeat(1 << 20);
+    let long = json!({"contents": {"role": "user", "parts": [{"text": long}]}});
+    let refused = server.post(&format!("{MODEL}:computeTokens"), &long).await;
+    let why = refused.body["error"]["message"].as_str().expect("it is text");
+    assert!(why.contains("at most 1048576 bytes"), "{why}");
+    let mut unknown = json!({"contents": []});
+    unknown["\u{e9}".repeat(100_000)] = json!(1);
+    let refused = server.post(&format!("{MODEL}:computeTokens"), &unknown).await;
+    let why = refused.body["error"]["message"].as_str().expect("it is text");
+    assert!(why.len() < 17 << 10 && why.ends_with('…'), "{}", why.len());
     let gemini = server.post("/v1beta/models/gemini-3.8-flash:computeTokens", &request).await;
     assert_eq!(gemini.status, 404, "{}", gemini.body);
 }

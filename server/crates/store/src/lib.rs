@@ -55,7 +55,7 @@ use writer::Writer;
 
 pub use batches::{
     BatchLine, BatchMethod, BatchResult, BatchState, MAX_BATCH_BYTES, MAX_BATCH_REQUESTS,
-    MAX_OPEN_BATCHES, StoredBatch, StoredBatches,
+    MAX_BATCHES, MAX_OPEN_BATCHES, StoredBatch, StoredBatches,
 };
 pub use cached_contents::{CachedContent, CachedContents, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS};
 pub use clock::Clock;

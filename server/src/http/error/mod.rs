@@ -30,6 +30,9 @@ pub use render::ErrorForm;
 /// Message of the real service.
 pub const LATE: &str = "Deadline expired before operation could complete.";
 
+/// Maximum size of a message about what a client sent.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
+
 /// A failure: a message for the client, without details of this machine, and a source for the log.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -62,7 +65,13 @@ impl ApiError {
         ApiError { allow: Some(allow), ..ApiError::new(Code::MethodNotAllowed, message) }
     }
 
+    /// The message may repeat what the client sent, so it has a maximum size.
     pub fn invalid(message: impl Into<String>) -> ApiError {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
         ApiError::new(Code::InvalidRequest, message)
     }
 

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{BatchLine, BatchState, ERROR_BYTES, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, StoredBatch};
+use super::{
+    BatchLine, BatchState, ERROR_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_OPEN_BATCHES, StoredBatch,
+};
 use crate::transaction::RowChange;
 use crate::{Owner, StoreError};
 
@@ -123,8 +125,9 @@ impl RowChange for BatchChange {
 }
 
 async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Result<u64, StoreError> {
-    let (bytes, open) = sums(transaction, batch.owner.name()).await?;
-    if bytes.saturating_add(batch.request_bytes) > MAX_BATCH_BYTES || open >= MAX_OPEN_BATCHES {
+    let Sums { batches, open, bytes } = sums(transaction, batch.owner.name()).await?;
+    let is_full = bytes.saturating_add(batch.request_bytes) > MAX_BATCH_BYTES;
+    if is_full || open >= MAX_OPEN_BATCHES || batches >= MAX_BATCHES {
         return Ok(0);
     }
     let done = sqlx::query(
@@ -148,17 +151,25 @@ async fn create(transaction: &mut SqliteConnection, batch: StoredBatch) -> Resul
     Ok(done.rows_affected())
 }
 
-/// The size of all batches of an owner, and how many of them have not ended.
-async fn sums(transaction: &mut SqliteConnection, owner: &str) -> Result<(u64, u64), StoreError> {
+/// All batches of an owner together.
+struct Sums {
+    batches: u64,
+    /// Those that have not ended.
+    open: u64,
+    /// Of requests and results.
+    bytes: u64,
+}
+
+async fn sums(transaction: &mut SqliteConnection, owner: &str) -> Result<Sums, StoreError> {
     let sums = sqlx::query(
-        "SELECT coalesce(sum(request_bytes + response_bytes), 0), \
-         coalesce(sum(ended_ms IS NULL), 0) FROM batches WHERE owner = $1",
+        "SELECT count(*), coalesce(sum(ended_ms IS NULL), 0), \
+         coalesce(sum(request_bytes + response_bytes), 0) FROM batches WHERE owner = $1",
     )
     .bind(owner)
     .fetch_one(transaction)
     .await?;
-    let (bytes, open): (i64, i64) = (sums.try_get(0)?, sums.try_get(1)?);
-    Ok((bytes.unsigned_abs(), open.unsigned_abs()))
+    let sum = |column| sums.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    Ok(Sums { batches: sum(0)?, open: sum(1)?, bytes: sum(2)? })
 }
 
 async fn add(
@@ -214,7 +225,7 @@ async fn finish(
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(owner) = owner else { return Ok(0) };
-        let (bytes, _) = sums(transaction, owner.try_get(0)?).await?;
+        let Sums { bytes, .. } = sums(transaction, owner.try_get(0)?).await?;
         if bytes.saturating_add(response.len() as u64) > MAX_BATCH_BYTES {
             return Ok(0);
         }

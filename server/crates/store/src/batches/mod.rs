@@ -24,6 +24,8 @@ pub use rows::BatchResult;
 pub const MAX_BATCH_REQUESTS: usize = 10_000;
 /// Maximum number of unfinished batches of one owner.
 pub const MAX_OPEN_BATCHES: u64 = 100;
+/// Maximum number of batches of one owner: their sizes are summed for each result.
+pub const MAX_BATCHES: u64 = 2000;
 /// Maximum size of all requests and results of one owner.
 pub const MAX_BATCH_BYTES: u64 = 1 << 30;
 /// A result of this size is stored also beyond [`MAX_BATCH_BYTES`]: an error that says so.

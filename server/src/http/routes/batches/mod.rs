@@ -25,7 +25,8 @@ use crate::http::routes::files::id_of;
 use domain::ids;
 use domain::namespace::Namespace;
 use store::{
-    self, BatchLine, BatchMethod, BatchState, MAX_BATCH_BYTES, MAX_OPEN_BATCHES, Owner, StoredBatch,
+    self, BatchLine, BatchMethod, BatchState, MAX_BATCH_BYTES, MAX_BATCHES, MAX_OPEN_BATCHES,
+    Owner, StoredBatch,
 };
 
 /// Google's page sizes.
@@ -137,8 +138,8 @@ async fn begin(
     if !app.store.batches().create(batch.clone(), lines).await? {
         let most = MAX_BATCH_BYTES >> 20;
         let why = format!(
-            "One key can have {MAX_OPEN_BATCHES} unfinished batches, and {most} MiB of requests and \
-             results. Delete some."
+            "One key can have {MAX_OPEN_BATCHES} unfinished batches, {MAX_BATCHES} in all, and {most} MiB of \
+             requests and results. Delete some."
         );
         return Err(ApiError::new(Code::ResourceExhausted, why));
     }

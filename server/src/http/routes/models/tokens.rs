@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ModelCall;
 use crate::http::cached_contents::resolve::{Resolved, resolve};
 use crate::http::error::{ApiError, invalid_payload};
-use crate::http::extract::body::aside;
+use crate::http::extract::body::{aside, blocking};
 use crate::http::generate_content::prefix::named;
 use crate::http::generate_content::request;
 use crate::http::generate_content::usage::counted;
@@ -14,6 +14,12 @@ use crate::http::response::json::json;
 use crate::http::response::pieces;
 use crate::http::vertex::tokens;
 use crate::http::wire::proto;
+use parse::json::JsonSize;
+
+/// Maximum size of the texts of `computeTokens`, whose answer is much larger.
+const MAX_COMPUTED_BYTES: usize = 1 << 20;
+/// Bytes of memory for each byte of text while its tokens are computed, as measured.
+const BYTES_PER_BYTE: usize = 105;
 
 pub async fn count(call: ModelCall, body: Value) -> Result<Response, ApiError> {
     let ModelCall { app, owner, dialect, model, query, .. } = call;
@@ -36,6 +42,14 @@ pub async fn count(call: ModelCall, body: Value) -> Result<Response, ApiError> {
 
 pub async fn compute(call: ModelCall, body: Value) -> Result<Response, ApiError> {
     let budget = call.app.sandbox.budget().of(&call.owner);
-    let tokens = aside(body, tokens::compute).await.map_err(invalid_payload)?;
-    pieces::answer(&budget, || Ok(tokens.to_string()))
+    let bytes = JsonSize::of(&body).text_bytes;
+    if bytes > MAX_COMPUTED_BYTES {
+        let why = format!("computeTokens accepts at most {MAX_COMPUTED_BYTES} bytes of text.");
+        return Err(ApiError::invalid(why));
+    }
+    let memory = budget.take(bytes * BYTES_PER_BYTE).ok_or_else(ApiError::no_memory)?;
+    let computed = blocking(move || tokens::compute(body).map(|tokens| tokens.to_string())).await;
+    drop(memory);
+    let tokens = computed.map_err(invalid_payload)?;
+    pieces::answer(&budget, || Ok(tokens))
 }
