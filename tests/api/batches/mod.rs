@@ -257,6 +257,21 @@ async fn results_larger_than_the_memory_of_a_key_are_sent() {
 }
 
 /// What a client sends to recognise a result counts like the request, and has a limit of its own.
+/// Its request took three quarters of the memory, and then it waited for half of it.
+#[tokio::test]
+async fn a_line_does_not_wait_for_memory_that_it_holds() {
+    let server = TestServer::builder().output_bytes(16 << 20).start().await;
+    let mut request = run("open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(3 << 20)) and None");
+    request["systemInstruction"] = json!({"parts": [{"text": "a".repeat(3 << 19)}]});
+    let batch = create(&server, &inline(json!([{"request": request}]))).await;
+    let batch = done(&server, &batch).await;
+    let parts = results(&batch)[0]["response"]["candidates"][0]["content"]["parts"].as_array();
+    let parts = parts.unwrap_or_else(|| panic!("no answer in {batch:.1000}"));
+    assert!(parts.iter().any(|part| part["inlineData"]["data"].is_string()), "no picture");
+    let after = server.post("/x/execute", &json!({"code": "print(1)"})).await;
+    assert_eq!(after.body["stdout"], "1\n", "{}", after.body);
+}
+
 #[tokio::test]
 async fn long_keys_are_refused() {
     let server = TestServer::start("").await;
