@@ -77,6 +77,8 @@ impl Engine {
         if log.head().in_background() {
             log_end(&log, &run.context.journal);
         }
+        let generated = Arc::new(std::mem::take(&mut run.generated.memory));
+        log.reserve(run.code.shares.drain(..).chain([generated]));
         let mut events = run.steps.take_unwritten();
         events.push(last);
         end(&log, events).await;

@@ -261,7 +261,8 @@ async fn results_larger_than_the_memory_of_a_key_are_sent() {
 #[tokio::test]
 async fn a_line_does_not_wait_for_memory_that_it_holds() {
     let server = TestServer::builder().output_bytes(16 << 20).start().await;
-    let mut request = run("open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(3 << 20)) and None");
+    let mut request =
+        run("open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(3 << 20)) and None");
     request["systemInstruction"] = json!({"parts": [{"text": "a".repeat(3 << 19)}]});
     let batch = create(&server, &inline(json!([{"request": request}]))).await;
     let batch = done(&server, &batch).await;

@@ -169,6 +169,11 @@ async fn a_field_that_the_service_does_not_know_is_named() {
         assert_eq!(reply.status, 400);
         assert_eq!(message(&reply), format!("Invalid JSON payload received. {wanted}"));
     }
+    let mut long = hello();
+    long["model"] = "m".repeat(1001).into();
+    let reply = server.post(CHAT, &long).await;
+    assert_eq!(reply.status, 400);
+    assert!(message(&reply).contains("must not be longer than 1000 bytes"), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -148,6 +148,10 @@ async fn tokens_can_be_computed() {
     let refused = server.post(&format!("{MODEL}:computeTokens"), &unknown).await;
     let why = refused.body["error"]["message"].as_str().expect("it is text");
     assert!(why.len() < 17 << 10 && why.ends_with('…'), "{why:.200}");
+    let missing =
+        json!({"batch": {"inputConfig": {"fileName": format!("files/{}", "a".repeat(100_000))}}});
+    let refused = server.post("/v1beta/models/direct:batchGenerateContent", &missing).await;
+    assert!(refused.message().len() < 17 << 10, "{:.200}", refused.message());
     let gemini = server.post("/v1beta/models/gemini-3.8-flash:computeTokens", &request).await;
     assert_eq!(gemini.status, 404, "{}", gemini.body);
 }

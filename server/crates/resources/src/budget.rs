@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use domain::owner::Owner;
 
@@ -25,6 +26,8 @@ pub struct Budget {
     /// What is free of the part of one owner.
     own: Option<Arc<Semaphore>>,
     owners: Arc<Mutex<HashMap<Owner, Weak<Semaphore>>>>,
+    /// Notified when bytes are returned.
+    returned: Arc<Notify>,
 }
 
 /// Bytes of a budget, returned to it on drop.
@@ -32,6 +35,7 @@ pub struct Budget {
 pub struct Share {
     common: Option<OwnedSemaphorePermit>,
     own: Option<OwnedSemaphorePermit>,
+    returned: Option<Arc<Notify>>,
 }
 
 impl Budget {
@@ -42,6 +46,7 @@ impl Budget {
             free: Arc::new(Semaphore::new(units)),
             own: None,
             owners: Arc::default(),
+            returned: Arc::default(),
         }
     }
 
@@ -84,30 +89,40 @@ impl Budget {
             Some(own) => Some(take(own)?),
             None => None,
         };
-        Some(Share { common: Some(take(&self.free)?), own })
+        let returned = Some(Arc::clone(&self.returned));
+        Some(Share { common: Some(take(&self.free)?), own, returned })
     }
 
-    /// Waits until the bytes are free. Takes the most that can be taken if that is less.
+    /// Waits until the bytes are free. Takes the most that can be taken if that is less. Nothing is
+    /// reserved meanwhile, so others may get what is returned first.
     pub async fn wait_for(&self, bytes: usize) -> Share {
-        if bytes == 0 {
-            return Share::default();
-        }
-        // The semaphores are never closed.
-        let own = match &self.own {
-            Some(own) => {
-                Arc::clone(own).acquire_many_owned(units(bytes.min(self.most()))).await.ok()
+        let bytes = bytes.min(self.most());
+        loop {
+            let mut returned = pin!(self.returned.notified());
+            // Before the attempt, so that no return is missed.
+            returned.as_mut().enable();
+            if let Some(share) = self.take(bytes) {
+                return share;
             }
-            None => None,
-        };
-        let free = Arc::clone(&self.free);
-        Share { common: free.acquire_many_owned(units(bytes.min(self.most()))).await.ok(), own }
+            returned.await;
+        }
     }
 }
 
 impl Share {
-    pub fn add(&mut self, other: Share) {
-        merge(&mut self.common, other.common);
-        merge(&mut self.own, other.own);
+    pub fn add(&mut self, mut other: Share) {
+        merge(&mut self.common, other.common.take());
+        merge(&mut self.own, other.own.take());
+        self.returned = self.returned.take().or_else(|| other.returned.take());
+    }
+
+    /// Returns all but these bytes.
+    pub fn reduce_to(&mut self, bytes: usize) {
+        let kept = units(bytes) as usize;
+        for permit in [&mut self.common, &mut self.own].into_iter().flatten() {
+            drop(permit.split(permit.num_permits().saturating_sub(kept)));
+        }
+        self.notify();
     }
 
     pub fn bytes(&self) -> usize {
@@ -116,6 +131,19 @@ impl Share {
 
     pub fn is_empty(&self) -> bool {
         self.common.is_none()
+    }
+
+    fn notify(&self) {
+        if let Some(returned) = &self.returned {
+            returned.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        (self.common, self.own) = (None, None);
+        self.notify();
     }
 }
 
@@ -192,6 +220,31 @@ mod tests {
         drop(a.take(5 << 10).expect("it is free again"));
         drop(second);
         assert!(budget.of(&Owner::default()).take(10 << 10).is_some(), "without keys all of it");
+    }
+
+    #[test]
+    fn a_part_is_returned_and_the_rest_later() {
+        let owned = Budget::new(10 << 10).of(&Owner::named("a".to_owned()));
+        let mut share = owned.take(5 << 10).expect("it is half");
+        share.reduce_to(2 << 10);
+        assert_eq!(share.bytes(), 2 << 10);
+        let rest = owned.take(3 << 10).expect("it was returned");
+        assert!(owned.take(1).is_none());
+        drop((share, rest));
+        assert!(owned.take(5 << 10).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_leaves_to_others_what_is_too_little_for_it() {
+        let budget = Budget::new(4 << 10);
+        let first = budget.take(1 << 10).expect("it is free");
+        let mut waiting = pin!(budget.wait_for(4 << 10));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        let second = budget.take(3 << 10).expect("nothing is reserved");
+        drop(first);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        drop(second);
+        assert_eq!(waiting.await.bytes(), 4 << 10);
     }
 
     #[tokio::test]

@@ -404,7 +404,10 @@ impl Store {
         let bytes = size.row_bytes.saturating_add(size.blob_bytes).min(budget.most());
         let memory = budget.take(bytes).ok_or(StoreError::NoMemory)?;
         let log = load::log(&self.0.readers, &self.0.blobs, owner, id).await?;
-        Ok(log.map(|log| shared.set(log.with_memory(memory))))
+        Ok(log.map(|log| {
+            log.reserve([Arc::new(memory)]);
+            shared.set(log)
+        }))
     }
 
     /// The size of a stored interaction of this owner.

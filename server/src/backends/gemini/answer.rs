@@ -54,13 +54,8 @@ impl std::fmt::Debug for GeminiTurn {
 
 impl GeminiTurn {
     pub fn of(reply: UpstreamReply, execution: Execution) -> GeminiTurn {
-        let datas: Datas = match reply {
-            UpstreamReply::Stream(datas) => datas,
-            // A stream was requested; parsing the body as an event reports the error.
-            UpstreamReply::Whole(whole) => Box::pin(futures_util::stream::iter([Ok(whole)])),
-        };
         GeminiTurn {
-            datas,
+            datas: reply.into_datas(),
             execution,
             open: None,
             steps: 0,

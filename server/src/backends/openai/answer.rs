@@ -59,14 +59,15 @@ struct PartialCall {
 
 impl ChatTurn {
     pub fn of(reply: UpstreamReply) -> ChatTurn {
-        let events: Datas = match reply {
-            UpstreamReply::Stream(datas) => datas,
-            UpstreamReply::Whole(completion) => {
-                Box::pin(futures_util::stream::iter([Ok(completion)]))
-            }
-        };
         let (calls, pieces) = (Vec::new(), Vec::new());
-        ChatTurn { events, calls, finish: None, usage: None, pieces, is_done: false }
+        ChatTurn {
+            events: reply.into_datas(),
+            calls,
+            finish: None,
+            usage: None,
+            pieces,
+            is_done: false,
+        }
     }
 
     /// The next piece; `None` at the end of the stream.

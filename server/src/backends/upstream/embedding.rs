@@ -12,9 +12,8 @@ const MAX_SIZE: usize = 16_384;
 /// Parses a response.
 pub fn read<T: DeserializeOwned>(reply: UpstreamReply) -> Result<T, UpstreamError> {
     match reply {
-        UpstreamReply::Whole(text) => {
-            serde_json::from_str(&text).map_err(|error| UpstreamError::Nonsense(error.to_string()))
-        }
+        UpstreamReply::Whole(body) => serde_json::from_str(&body.text)
+            .map_err(|error| UpstreamError::Nonsense(error.to_string())),
         UpstreamReply::Stream(_) => Err(UpstreamError::Nonsense("no JSON".to_owned())),
     }
 }

@@ -2,20 +2,19 @@
 //! of errors. The request format belongs to the backend.
 
 mod address;
+mod body;
 pub mod embedding;
 pub mod python;
 mod repetition;
 
 pub use address::Address;
+pub use body::{Datas, WholeBody};
 pub use repetition::{allowed, without_repetition};
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use bytes::Bytes;
-use eventsource_stream::Eventsource as _;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -28,6 +27,7 @@ use tokio::sync::mpsc;
 use backend::{BackendError, MAX_JSON_VALUES, ModelEvent};
 use domain::interaction::{Failure, FailureKind};
 use parse::json;
+use resources::budget::{self, Budget};
 
 /// Maximum duration of a turn, from the request to its last event.
 const TURN_WITHIN: Duration = Duration::from_secs(1800);
@@ -39,23 +39,19 @@ const ATTEMPTS: usize = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longer waits are left to the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// Maximum size of an error body, and of a response that is not a stream.
+/// Maximum size of an error body.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
-const MAX_WHOLE_BYTES: usize = 32 << 20;
 /// Maximum length of an upstream error message that the client sees.
 const QUOTED_CHARS: usize = 500;
-/// Maximum size of one response.
-const MAX_ANSWER_BYTES: usize = 32 << 20;
-/// Maximum size of one line; an image is a single line.
-const MAX_LINE_BYTES: usize = 16 << 20;
-/// Maximum number of lines of an answer, several for each piece.
-const MAX_LINES: usize = 1_000_000;
+/// The part of this machine's memory for what has arrived and has not been parsed.
+const PART_OF_MEMORY: u64 = 16;
 
 #[derive(Debug)]
 pub struct Upstream {
     client: Client,
     address: Address,
     login: Login,
+    budget: Budget,
 }
 
 /// Where the server expects the key.
@@ -70,9 +66,19 @@ pub enum Login {
 /// A successful response.
 pub enum UpstreamReply {
     /// JSON, although a stream was requested.
-    Whole(String),
+    Whole(WholeBody),
     /// The data of server-sent events.
     Stream(Datas),
+}
+
+impl UpstreamReply {
+    /// As a stream. Parsing a whole body as an event reports its error.
+    pub fn into_datas(self) -> Datas {
+        match self {
+            UpstreamReply::Stream(datas) => datas,
+            UpstreamReply::Whole(body) => body.into_datas(),
+        }
+    }
 }
 
 impl std::fmt::Debug for UpstreamReply {
@@ -84,8 +90,6 @@ impl std::fmt::Debug for UpstreamReply {
         })
     }
 }
-
-pub type Datas = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
 
 /// Receives the events of a turn.
 pub type Events = mpsc::Sender<Result<ModelEvent, BackendError>>;
@@ -111,6 +115,8 @@ pub enum UpstreamError {
     Nonsense(String),
     #[error("response too large: {0} bytes so far")]
     TooMuch(usize),
+    #[error("no memory left for the response")]
+    NoMemory,
     /// The request was not sent.
     #[error("{0}")]
     Refused(String),
@@ -124,7 +130,8 @@ impl Upstream {
             .redirect(Policy::none()) // the key is for this server only
             .no_proxy()
             .build()?;
-        Ok(Upstream { client, address, login })
+        let part = usize::try_from(budget::memory_bytes() / PART_OF_MEMORY).unwrap_or(usize::MAX);
+        Ok(Upstream { client, address, login, budget: Budget::new(part) })
     }
 
     /// Sends the request until it succeeds or a retry is useless. `is_known` marks failures with a
@@ -141,7 +148,11 @@ impl Upstream {
             .with_max_delay(LONGEST_WAIT)
             .with_jitter()
             .with_max_times(ATTEMPTS - 1);
-        (|| self.ask_once(path, headers, body))
+        let attempt = || async {
+            let answer = tokio::time::timeout(TURN_WITHIN, self.ask_once(path, headers, body));
+            answer.await.unwrap_or(Err(UpstreamError::Silent(TURN_WITHIN)))
+        };
+        attempt
             .retry(waits)
             .when(|error| error.may_pass() && !is_known(error))
             .adjust(|error, wait| match error.retry_after() {
@@ -170,15 +181,13 @@ impl Upstream {
             return Err(self.refusal(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        let budget = self.budget.clone();
         if kind.starts_with(b"application/json") {
-            let whole = start_of(response, MAX_WHOLE_BYTES + 1).await;
-            if whole.len() > MAX_WHOLE_BYTES {
-                return Err(UpstreamError::TooMuch(whole.len()));
-            }
-            return Ok(UpstreamReply::Whole(String::from_utf8_lossy(&whole).into_owned()));
+            return Ok(UpstreamReply::Whole(WholeBody::read(response, budget).await?));
         }
-        Ok(UpstreamReply::Stream(datas(
+        Ok(UpstreamReply::Stream(body::datas(
             response.bytes_stream().map(move |piece| piece.map_err(failed)),
+            budget,
         )))
     }
 
@@ -202,7 +211,7 @@ impl Upstream {
     async fn refusal(&self, response: Response) -> UpstreamError {
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
-        let body = start_of(response, MAX_REFUSAL_BYTES).await;
+        let body = body::start_of(response, MAX_REFUSAL_BYTES).await;
         let body = String::from_utf8_lossy(&body);
         let (message, is_too_long) = match serde_json::from_str::<Value>(&body) {
             Ok(json) => {
@@ -269,7 +278,8 @@ impl UpstreamError {
             UpstreamError::Unreachable(_)
             | UpstreamError::Silent(_)
             | UpstreamError::BrokenOff
-            | UpstreamError::TooMuch(_) => self.to_string(),
+            | UpstreamError::TooMuch(_)
+            | UpstreamError::NoMemory => self.to_string(),
         }
     }
 
@@ -312,66 +322,6 @@ pub async fn run_turn(
     };
     // The receiver may be gone.
     let _ = events.send(Err(error.for_client(model))).await;
-}
-
-/// The data of server-sent events, with bounded memory. The parser rescans what it has with each line, so it
-/// gets one line at a time.
-fn datas(bytes: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static) -> Datas {
-    let lines = async_stream::try_stream! {
-        let mut bytes = std::pin::pin!(bytes);
-        let (mut all, mut lines, mut line, mut after_return) = (0, 0, Vec::new(), false);
-        let is_end = |byte| matches!(byte, b'\n' | b'\r');
-        while let Some(piece) = bytes.next().await {
-            let piece = piece?;
-            all += piece.len();
-            for part in piece.split_inclusive(|byte| is_end(*byte)) {
-                // `\r\n` is one end of a line, and may be split.
-                if std::mem::take(&mut after_return) && part == b"\n" {
-                    continue;
-                }
-                let (text, end) = match part.split_last() {
-                    Some((end, text)) if is_end(*end) => (text, Some(*end)),
-                    _ => (part, None),
-                };
-                line.extend_from_slice(text);
-                if let Some(end) = end {
-                    after_return = end == b'\r';
-                    lines += 1;
-                    line.push(b'\n');
-                    let line = std::mem::take(&mut line);
-                    // The parser copies the other fields, such as the id, with each event.
-                    if line == b"\n" || line.starts_with(b"data") {
-                        yield Bytes::from(line);
-                    }
-                    // Lines without an event, such as comments, do not return to the caller.
-                    tokio::task::consume_budget().await;
-                }
-                if all > MAX_ANSWER_BYTES || line.len() > MAX_LINE_BYTES || lines > MAX_LINES {
-                    Err(UpstreamError::TooMuch(all))?;
-                }
-            }
-        }
-        yield Bytes::from(line);
-    };
-    Box::pin(lines.eventsource().map(|event| match event {
-        Ok(event) => Ok(event.data),
-        Err(eventsource_stream::EventStreamError::Transport(error)) => Err(error),
-        Err(error) => Err(UpstreamError::Nonsense(error.to_string())),
-    }))
-}
-
-/// Reads a body up to a maximum size.
-async fn start_of(response: Response, bytes: usize) -> Vec<u8> {
-    let mut start = Vec::new();
-    let mut pieces = response.bytes_stream();
-    while let Some(Ok(piece)) = pieces.next().await {
-        let room = bytes - start.len();
-        start.extend_from_slice(&piece[..piece.len().min(room)]);
-        if start.len() == bytes {
-            break;
-        }
-    }
-    start
 }
 
 fn failed(error: &reqwest::Error, silence: Duration) -> UpstreamError {

@@ -22,8 +22,8 @@ pub struct CodeRunner {
     budget: Budget,
     /// Opened for the first code and kept for later code, so that variables and files persist.
     cell: Option<CellClient>,
-    /// Reserve the memory of all outputs, which the log holds.
-    shares: Vec<Arc<Share>>,
+    /// Reserve the memory of all outputs, which the log has.
+    pub shares: Vec<Arc<Share>>,
     /// Whether the journal keeps the files that the code creates.
     keeps_files: bool,
     /// Code that ran before a restart, with its results. Its cell no longer exists.

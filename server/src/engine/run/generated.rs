@@ -28,7 +28,7 @@ pub struct Generated {
     pieces: usize,
     budget: Budget,
     reserved_bytes: usize,
-    memory: Share,
+    pub memory: Share,
 }
 
 impl Generated {

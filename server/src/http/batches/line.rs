@@ -97,6 +97,7 @@ async fn generate(
     }
     // Nothing is held while waiting: what is held might be what is missing.
     drop(memory);
+    running.log().release_memory();
     let budget = app.sandbox.budget().of(&batch.owner);
     let _encoded = budget.wait_for(2 * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());

@@ -32,11 +32,12 @@ pub fn with_results(app: App, batch: StoredBatch, budget: Budget) -> Response {
     let pieces: Vec<String> = json.split(&format!("\"{place}\"")).map(str::to_owned).collect();
     let body = async_stream::stream! {
         for (at, piece) in pieces.into_iter().enumerate() {
-            let mut separator = "[";
+            let mut separator: &'static str = "[";
             if at > 0 {
                 for await object in objects(app.clone(), batch.clone(), budget.clone(), "metadata") {
                     // An error ends the response.
-                    yield object.map(|object| Bytes::from(format!("{separator}{object}")));
+                    yield Ok(Bytes::from_static(separator.as_bytes()));
+                    yield object.map(Bytes::from);
                     separator = ",";
                 }
                 yield Ok(Bytes::from(if separator == "[" { "[]" } else { "]" }));
@@ -64,18 +65,20 @@ fn objects(
         let batches = app.store.batches();
         for line in 0..batch.requests {
             let Some(bytes) = batches.result_bytes(&batch.id, line).await? else { continue };
-            let _memory = budget.wait_for(bytes.saturating_mul(COPIES)).await;
-            if let Some(result) = batches.result(&batch.id, line).await? {
-                yield object(&result, name);
-            }
+            let mut memory = budget.wait_for(bytes.saturating_mul(COPIES)).await;
+            let Some(result) = batches.result(&batch.id, line).await? else { continue };
+            let object = object(result, name);
+            // While it is sent, which may take long, it is the only copy.
+            memory.reduce_to(object.len());
+            yield object;
         }
     }
 }
 
 /// The object of a result, with the client's key under this name.
-fn object(result: &BatchResult, name: &str) -> String {
+fn object(result: BatchResult, name: &str) -> String {
     match (&result.key, result.response.strip_suffix('}')) {
         (Some(key), Some(fields)) => format!("{fields},\"{name}\":{key}}}"),
-        _ => result.response.clone(),
+        _ => result.response,
     }
 }

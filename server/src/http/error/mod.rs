@@ -48,10 +48,16 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// The message may repeat what the client sent, so it has a maximum size.
     pub fn new(code: Code, message: impl Into<String>) -> ApiError {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
         ApiError {
             code,
-            message: message.into(),
+            message,
             retry_after: None,
             delivery: FailureDelivery::HttpError,
             ends_upload: false,
@@ -65,13 +71,7 @@ impl ApiError {
         ApiError { allow: Some(allow), ..ApiError::new(Code::MethodNotAllowed, message) }
     }
 
-    /// The message may repeat what the client sent, so it has a maximum size.
     pub fn invalid(message: impl Into<String>) -> ApiError {
-        let mut message = message.into();
-        if message.len() > MAX_MESSAGE_BYTES {
-            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-            message.push('…');
-        }
         ApiError::new(Code::InvalidRequest, message)
     }
 

@@ -14,6 +14,7 @@ use crate::http::generate_content::{generation, tool::OfferedTools};
 use crate::http::vertex::Dialect;
 use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
+use crate::http::wire::request::MAX_MODEL_BYTES;
 
 /// A request for chat completions, and its options.
 #[derive(Debug)]
@@ -96,9 +97,14 @@ fn without_prefix(name: &str) -> &str {
 /// `gemini-3.8-flash`, `models/gemini-3.8-flash`, or as on Vertex `google/gemini-3.8-flash`.
 pub fn model(node: Node) -> Result<String, WireError> {
     let empty = node.wrong("it must name a model");
+    let long = node.wrong(format!("must not be longer than {MAX_MODEL_BYTES} bytes"));
     let name = node.string()?;
     let name = without_prefix(&name);
-    if name.is_empty() { Err(empty) } else { Ok(name.to_owned()) }
+    match name.len() {
+        0 => Err(empty),
+        1..=MAX_MODEL_BYTES => Ok(name.to_owned()),
+        _ => Err(long),
+    }
 }
 
 fn delivery(fields: &mut ObjectReader) -> Result<Delivery, WireError> {

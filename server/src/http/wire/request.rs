@@ -14,8 +14,8 @@ use backend::Tools;
 use domain::interaction::ServiceTier;
 use store::{Owner, Persistence};
 
-/// Maximum length of the name of a model. A URL is not longer either.
-const MAX_MODEL_BYTES: usize = 1000;
+/// Maximum length of the name of a model, which each chunk of an answer repeats.
+pub const MAX_MODEL_BYTES: usize = 1000;
 
 /// A request to create an interaction, and its options.
 #[derive(Debug)]

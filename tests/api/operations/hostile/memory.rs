@@ -66,6 +66,43 @@ async fn interactions_in_the_background_hold_the_memory_of_their_input() {
     server.create(ask()).await;
 }
 
+/// It was returned when the run ended, and a client that did not read kept the pictures.
+#[tokio::test]
+async fn a_stream_holds_its_memory_until_it_is_read() {
+    let server = TestServer::builder().output_bytes(96 << 20).start().await;
+    let path = "/v1beta/models/direct:streamGenerateContent?alt=sse";
+    // More than the buffers of sockets.
+    let code = "for n in range(3): open(f'{n}.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes([n]) * (9 << 20))";
+    let request = json!({"contents": [{"role": "user", "parts": [{"text": code}]}], "tools": [{"codeExecution": {}}]});
+    let mut slow = Vec::new();
+    let refused = loop {
+        assert!(slow.len() < 4, "the memory is shared by all");
+        let response = server.request("POST", path).json(&request).send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        slow.push(response);
+        let last = loop {
+            let journal = server.get("/x/journal").await.body;
+            let last = &journal["entries"][slow.len() - 1];
+            if !last["status"].is_null() {
+                break last.clone();
+            }
+            tokio::task::yield_now().await;
+        };
+        if last["status"] != "completed" {
+            break last;
+        }
+    };
+    assert!(refused.to_string().contains("no memory left"), "{refused}");
+    drop(slow);
+    let path = "/v1beta/models/direct:generateContent";
+    let after = async {
+        while server.post(path, &request).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), after).await.expect("it is returned");
+}
+
 #[tokio::test]
 async fn fetched_files_stay_within_the_memory_budget() {
     let content = axum::Router::new()

@@ -51,8 +51,8 @@ pub struct Log {
     progress: watch::Sender<Progress>,
     /// Why it closed without a last event.
     failed: OnceLock<StoreError>,
-    /// Memory reserved for a log that was read from the disk.
-    memory: Share,
+    /// Memory reserved for its content, at the latest when it has ended.
+    memory: Mutex<Vec<Arc<Share>>>,
 }
 
 /// What a log needs to write to the disk.
@@ -112,19 +112,25 @@ impl Log {
         let (progress, _) = watch::channel(Progress::default());
         let (entries, begun) = (Mutex::default(), AtomicBool::new(false));
         let (settings, failed) = (InteractionSettings::default(), OnceLock::new());
-        let memory = Share::default();
+        let memory = Mutex::default();
         Log { head, settings, persistence, created, disk, entries, begun, progress, failed, memory }
     }
 
-    /// Reserves memory while the log exists.
-    pub fn with_memory(mut self, memory: Share) -> Log {
-        self.memory = memory;
-        self
+    /// Reserves memory while the log exists, because slow readers keep it.
+    pub fn reserve(&self, memory: impl IntoIterator<Item = Arc<Share>>) {
+        self.memory.lock().extend(memory);
+    }
+
+    /// Returns the reserved memory. For a caller that waits for the memory of what it makes of the log:
+    /// what is held here might be what is missing.
+    pub fn release_memory(&self) {
+        self.memory.lock().clear();
     }
 
     /// Whether making an answer of it takes so long that other requests would wait.
     pub fn is_large(&self) -> bool {
-        self.memory.bytes() > LARGE_BYTES || self.entries().len() > LARGE_ENTRIES
+        let reserved = self.memory.lock().iter().map(|share| share.bytes()).sum::<usize>();
+        reserved > LARGE_BYTES || self.entries().len() > LARGE_ENTRIES
     }
 
     pub fn with_settings(mut self, settings: InteractionSettings) -> Log {

@@ -26,6 +26,7 @@ use crate::http::response::json::json as answer;
 use crate::http::routes::batches;
 use crate::http::vertex::{Dialect, VertexScope};
 use crate::http::wire::COMPATIBILITY_PAGE;
+use crate::http::wire::request::MAX_MODEL_BYTES;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
 use store::BatchMethod;
@@ -196,7 +197,8 @@ fn needs_post(name: &str, dialect: &Dialect) -> Result<(), ApiError> {
 
 /// Rejects a model that no backend answers for.
 pub fn known(app: &App, dialect: &Dialect, name: &str, method: &str) -> Result<(), ApiError> {
-    if app.catalog.has(name) { Ok(()) } else { Err(not_found(dialect, name, method)) }
+    let is_known = name.len() <= MAX_MODEL_BYTES && app.catalog.has(name);
+    if is_known { Ok(()) } else { Err(not_found(dialect, name, method)) }
 }
 
 /// Rejects a model that is not there or has no embeddings.
