@@ -33,6 +33,7 @@ use domain::chaos::fault::Fault;
 use domain::interaction::Limits;
 use engine::{Engine, FetchFrom, Fetcher, Sources};
 use listen::Listeners;
+use metrics::{Exposition, MetricSet};
 use sandbox_client::{Sandbox, SandboxError};
 use scenario::AddedScenarios;
 use search::Search;
@@ -120,12 +121,22 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
+    let metrics = Exposition::new(MetricSet {
+        interactions: engine.metrics().clone(),
+        code: sandbox.metrics().clone(),
+        store: store.metrics().clone(),
+        ..MetricSet::default()
+    });
+    let faults =
+        http::Faults::new(settings.faults, settings.http.control, metrics.parts.requests.clone());
     let app = http::App::new(http::AppComponents {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
         additions,
-        faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
+        faults: Arc::new(faults),
+        metrics,
+        body_limits: http::BodyLimits::new(settings.http.request_bytes),
         catalog: Arc::new(settings.models),
         fake_credentials: settings.http.fake_credentials,
         files,

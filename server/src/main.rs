@@ -366,6 +366,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
                 Some(true) => Keys::new(&config.api_keys).shared(),
                 _ => Keys::new(&config.api_keys),
             },
+            metrics_keys: Keys::new(&config.metrics_keys),
             control: config.control,
             fake_credentials: config.given.fake_credentials == Some(true),
             hosts: config.hosts.clone(),

@@ -5,9 +5,13 @@
 
 use std::sync::Arc;
 
+use axum::extract::MatchedPath;
 use parking_lot::{Mutex, MutexGuard};
 
 use journal::{JournalHandle, RequestOutcome};
+
+/// The template of paths that lead to no route.
+const NO_ROUTE: &str = "none";
 
 tokio::task_local! {
     static CURRENT: Trace;
@@ -21,6 +25,9 @@ pub struct Trace(Arc<Mutex<Seen>>);
 struct Seen {
     note: Option<JournalHandle>,
     by: Option<&'static str>,
+    route: Option<MatchedPath>,
+    /// The method in a path such as `/models/{model}:generateContent`.
+    method: Option<&'static str>,
     /// Runs outside of an interaction.
     runs: u32,
     failed_runs: u32,
@@ -31,6 +38,8 @@ struct Seen {
 pub struct RequestFacts {
     /// What answered, if no model did.
     pub by: Option<&'static str>,
+    /// The template of its path.
+    pub route: String,
     pub result: RequestOutcome,
 }
 
@@ -45,12 +54,29 @@ impl Trace {
         let mut result = seen.note.as_ref().map(JournalHandle::outcome_so_far).unwrap_or_default();
         result.runs += seen.runs;
         result.failed_runs += seen.failed_runs;
-        RequestFacts { by: seen.by, result }
+        let route = match (&seen.route, seen.method) {
+            (None, _) => NO_ROUTE.to_owned(),
+            (Some(path), None) => path.as_str().to_owned(),
+            (Some(path), Some(method)) => {
+                path.as_str().replace("{*rest}", &format!("{{model}}:{method}"))
+            }
+        };
+        RequestFacts { by: seen.by, route, result }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock()
     }
+}
+
+/// Sets the template of the current request's path.
+pub fn routed(path: Option<&MatchedPath>) {
+    with(|seen| seen.route = path.cloned());
+}
+
+/// Sets the method of a model that the current request calls.
+pub fn called(method: &'static str) {
+    with(|seen| seen.method = Some(method));
 }
 
 /// Attaches the journal entry to the current request.

@@ -57,6 +57,7 @@ pub const FILE_LIMITS: FileLimits = FileLimits {
 pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
+    metrics_keys: Vec<String>,
     shared_keys: bool,
     control: Option<Control>,
     fake_credentials: bool,
@@ -93,6 +94,12 @@ impl Builder {
 
     pub fn keys(mut self, keys: &[&str]) -> Builder {
         self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// Keys for the metrics alone.
+    pub fn metrics_keys(mut self, keys: &[&str]) -> Builder {
+        self.metrics_keys = keys.iter().map(|key| (*key).to_owned()).collect();
         self
     }
 
@@ -204,6 +211,7 @@ impl Builder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let keys: Vec<_> = self.keys.into_iter().map(Into::into).collect();
+        let metrics_keys: Vec<_> = self.metrics_keys.into_iter().map(Into::into).collect();
         let settings = Settings {
             limits: self.limits.unwrap_or(Limits { regenerations: 5, model_turns: 20 }),
             seed: self.seed,
@@ -213,6 +221,7 @@ impl Builder {
                     true => Keys::new(&keys).shared(),
                     false => Keys::new(&keys),
                 },
+                metrics_keys: Keys::new(&metrics_keys),
                 fake_credentials: self.fake_credentials,
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),

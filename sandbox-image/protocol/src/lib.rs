@@ -19,6 +19,7 @@
 mod frame;
 mod limit;
 mod message;
+mod pool;
 
 pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
 pub use limit::{CellLimits, Limit, size};
@@ -26,3 +27,4 @@ pub use message::{
     Description, ImageForm, Layer, LibraryImage, MAX_INPUT_FILES, Refusal, ResourceUsage,
     RunOutcome, RunResult, Tier, WardenReply, WardenRequest,
 };
+pub use pool::{KitReport, PoolReport, ZygoteReport};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::limit::{CellLimits, Limit};
+use crate::pool::PoolReport;
 
 /// Maximum number of input files of one cell.
 pub const MAX_INPUT_FILES: usize = 100;
@@ -166,6 +167,8 @@ pub struct Description {
     pub limits: CellLimits,
     /// `3.12.1`
     pub python: String,
+    #[serde(default)]
+    pub pool: PoolReport,
 }
 
 /// Strength of the isolation, weakest first.

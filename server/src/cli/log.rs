@@ -8,12 +8,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The project's crates. A level without a module applies to them.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "belljar",
     "server",
     "backend",
     "domain",
     "journal",
+    "metrics",
     "parse",
     "recording",
     "redaction",

@@ -277,7 +277,7 @@ impl<'de> Deserialize<'de> for ApiKeys {
             }
             _ => None,
         };
-        let wrong = || serde::de::Error::custom("api_keys must be a list of strings");
+        let wrong = || serde::de::Error::custom("expected a list of strings");
         keys.map(ApiKeys::new).ok_or_else(wrong)
     }
 }

@@ -69,6 +69,8 @@ pub struct Config {
     pub scenarios: Option<PathBuf>,
     /// If empty, clients need no key.
     pub api_keys: Vec<SecretString>,
+    /// Keys for the metrics alone.
+    pub metrics_keys: Vec<SecretString>,
     /// Whether clients may use the test controls.
     pub control: Control,
     /// Accepted host names besides `localhost` and IP addresses, for requests without a key.
@@ -154,7 +156,7 @@ impl Config {
     pub fn secrets(&self) -> Secrets {
         let addresses = self.models.iter().filter_map(|rule| rule.backend.address());
         let of_models = addresses.filter_map(|address| address.key.as_ref());
-        Secrets::new(self.api_keys.iter().chain(of_models).cloned())
+        Secrets::new(self.api_keys.iter().chain(&self.metrics_keys).chain(of_models).cloned())
     }
 
     fn of_serve(command_line: Given, sources: &Environment<'_>) -> Result<Config, ConfigError> {
@@ -221,6 +223,7 @@ impl Config {
                 .control
                 .map_or_else(|| Control::default_with(!api_keys.is_empty()), Control::from),
             api_keys,
+            metrics_keys: given.metrics_keys.clone().unwrap_or_default().0,
             hosts: Hosts::new(hosts.filter(|name| !name.is_empty()))?,
             sandbox: sandbox(&given, sources)?,
             models: models::rules(tables, given.record.as_deref(), sources.variable)?,

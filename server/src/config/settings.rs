@@ -45,6 +45,14 @@ settings {
         without_option("KEY,…", "require one of these API keys (api_keys in the file)"),
         shown(shown::api_keys);
 
+    #[arg(skip)]
+    metrics_keys: ApiKeys,
+        without_option(
+            "KEY,…",
+            "require one of these keys for /metrics, instead of an API key (metrics_keys in the file)"
+        ),
+        shown(shown::metrics_keys);
+
     /// Allow other machines to connect without an API key
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = SERVER)]
     no_auth: bool;

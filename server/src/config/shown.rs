@@ -91,6 +91,14 @@ pub fn api_keys(config: &Config) -> Option<String> {
     })
 }
 
+pub fn metrics_keys(config: &Config) -> Option<String> {
+    Some(match config.metrics_keys.len() {
+        0 => "none: /metrics needs what the API needs".to_owned(),
+        1 => "1 key".to_owned(),
+        keys => format!("{keys} keys"),
+    })
+}
+
 pub fn data_dir(config: &Config) -> Option<String> {
     Some(match &config.data_dir {
         DataDir::Folder(folder) => path(folder),

@@ -13,6 +13,7 @@ use ::recording::RecordingSession;
 use domain::ids::Ids;
 use domain::interaction::{Event, Status, Turn};
 use journal::JournalHandle;
+use metrics::{EndedInteraction, TokenCounts};
 use store::Log;
 
 impl Engine {
@@ -74,6 +75,7 @@ impl Engine {
             Event::Failed(error.failure())
         });
         note_end(&run.context.journal, &last);
+        self.metrics.ended(&measured(&log, &run.context.journal, &last));
         if log.head().in_background() {
             log_end(&log, &run.context.journal);
         }
@@ -104,6 +106,27 @@ fn note_end(note: &JournalHandle, last: &Event) {
         }
         Event::Finished { status, .. } => note.ended(*status),
         _ => {}
+    }
+}
+
+fn measured(log: &Log, note: &JournalHandle, last: &Event) -> EndedInteraction {
+    let (status, usage) = match last {
+        Event::Finished { status, usage } => (*status, Some(usage)),
+        _ => (Status::Failed, None),
+    };
+    let taken = store::now().duration_since(log.created());
+    EndedInteraction {
+        status: status.as_str(),
+        backend: note.backend().unwrap_or("none"),
+        // Negative if the clock was set back.
+        duration: taken.try_into().unwrap_or_default(),
+        tokens: usage.map(|usage| TokenCounts {
+            input: usage.input.total(),
+            output: usage.output.total(),
+            thought: usage.thought,
+            tool_use: usage.tool_use.total(),
+            cached: usage.cached,
+        }),
     }
 }
 

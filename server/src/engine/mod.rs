@@ -29,6 +29,7 @@ use domain::interaction::{Limits, Tokens};
 use ids::IdGenerator;
 use input::files;
 use journal::Journal;
+use metrics::InteractionMetrics;
 use resources::places::Places;
 use run::usage;
 use sandbox_client::Sandbox;
@@ -77,6 +78,7 @@ pub struct Engine {
     limits: Limits,
     journal: Journal,
     counts: Counts,
+    metrics: InteractionMetrics,
     ids: IdGenerator,
     running: TaskTracker,
     /// The running interactions by id.
@@ -112,6 +114,7 @@ impl Engine {
             limits,
             journal: Journal::default(),
             counts: Counts::default(),
+            metrics: InteractionMetrics::default(),
             ids: IdGenerator::default(),
             running: TaskTracker::new(),
             tasks: Tasks::default(),
@@ -137,6 +140,11 @@ impl Engine {
 
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Measures of the interactions.
+    pub fn metrics(&self) -> &InteractionMetrics {
+        &self.metrics
     }
 
     /// Counters that persist between requests.

@@ -35,6 +35,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
+use metrics::Exposition;
 use sandbox_client::Sandbox;
 use scenario::AddedScenarios;
 use store::{Files, Store};
@@ -44,6 +45,7 @@ use middleware::{cors_and_compression, request_log};
 use response::json;
 
 pub use batches::BatchRunner;
+pub use extract::body::BodyLimits;
 pub use middleware::allowed_clients::AllowedClients;
 pub use middleware::auth::Keys;
 pub use middleware::control::Control;
@@ -81,6 +83,9 @@ pub struct AppComponents {
     /// Scenarios that clients added.
     pub additions: Arc<AddedScenarios>,
     pub faults: Arc<Faults>,
+    pub metrics: Exposition,
+    /// Limits of request bodies.
+    pub body_limits: BodyLimits,
     /// Whether code could run at any time since the start.
     pub was_ready: watch::Receiver<bool>,
     /// New requests are rejected.
@@ -108,6 +113,8 @@ impl Deref for App {
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     pub keys: Keys,
+    /// Keys for the metrics alone.
+    pub metrics_keys: Keys,
     /// Whether the test controls are on.
     pub control: Control,
     /// Whether the token endpoint for clients of Vertex AI is on.
@@ -128,9 +135,10 @@ pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 pub fn service(app: App, config: HttpConfig) -> Service {
     let hosts = config.keys.are_none().then(|| config.hosts.clone());
     let in_flight = app.in_flight.clone();
+    let log = (in_flight.clone(), app.metrics.parts.requests.clone());
     let service = CatchPanicLayer::custom(error::panicked).layer(routes::router(app, config));
     let compressors = cors_and_compression::Compressors::default();
-    let front = Front { hosts: hosts.clone(), in_flight: in_flight.clone(), compressors };
+    let front = Front { hosts: hosts.clone(), in_flight, compressors };
     let service = from_fn_with_state(Arc::new(front), answer).layer(service);
     let service = cors_and_compression::compression().layer(service);
     // Outside of the other layers: CORS preflights carry no key, and browsers hide error bodies
@@ -139,7 +147,7 @@ pub fn service(app: App, config: HttpConfig) -> Service {
     let service = service
         .map_response(|response| cors_and_compression::security_headers(response.into_response()));
     // Outermost: logs every request.
-    Service::new(from_fn_with_state(in_flight, request_log::log).layer(service))
+    Service::new(from_fn_with_state(log, request_log::log).layer(service))
 }
 
 /// Checks that apply to every request, regardless of its route.

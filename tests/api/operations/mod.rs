@@ -13,4 +13,5 @@ mod http2;
 mod http_protocol;
 mod limits;
 mod logs;
+mod metrics;
 mod tenants;

@@ -21,6 +21,11 @@ impl ActivityGauge {
         ActivityGauge(watch::Sender::new(0))
     }
 
+    /// Number of active runs.
+    pub fn running(&self) -> usize {
+        *self.0.borrow()
+    }
+
     pub fn begin_run(&self) -> ActiveRun<'_> {
         self.0.send_modify(|runs| *runs += 1);
         ActiveRun(self)

@@ -3,22 +3,24 @@
 
 mod activity;
 mod replenisher;
+mod report;
 mod standbys;
 mod zygote_manager;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jail::Relocated;
 use parking_lot::Mutex;
-use protocol::{LibraryImage, Tier};
+use protocol::{KitReport, LibraryImage, PoolReport, Tier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::activity::{ActiveRun, ActivityGauge};
 use self::replenisher::StatePublisher;
+use self::report::{WaitingRequests, ZygoteState};
 use self::standbys::{StandbyPool, Target};
 use crate::cell::Cell;
 use crate::isolation::{self, Isolation};
@@ -52,7 +54,9 @@ pub struct Size {
 pub struct Pool {
     kinds: Arc<[KitCells]>,
     activity: Arc<ActivityGauge>,
+    max_cells: usize,
     permits: Arc<Semaphore>,
+    waiting: WaitingRequests,
     queue: Duration,
     state: watch::Receiver<PoolState>,
     standard: HashSet<String>,
@@ -69,6 +73,9 @@ pub struct KitCells {
     /// Whether a cell has become ready.
     open: AtomicBool,
     image: Mutex<LibraryImage>,
+    /// Cells that are being made.
+    pub making: AtomicUsize,
+    pub zygote: Mutex<Option<ZygoteState>>,
 }
 
 /// Whether a run would start at once.
@@ -122,7 +129,9 @@ impl Pool {
         Pool {
             kinds,
             activity,
+            max_cells: size.max_cells,
             permits: Arc::new(Semaphore::new(size.max_cells)),
+            waiting: WaitingRequests::default(),
             queue: size.queue,
             state,
             standard,
@@ -132,6 +141,19 @@ impl Pool {
 
     pub fn state(&self) -> PoolState {
         self.state.borrow().clone()
+    }
+
+    /// The numbers of cells and of requests that wait for them.
+    pub fn report(&self) -> PoolReport {
+        let (waiting, oldest) = self.waiting.count();
+        PoolReport {
+            max_cells: self.max_cells as u64,
+            cells_in_use: self.max_cells.saturating_sub(self.permits.available_permits()) as u64,
+            cells_running: self.activity.running() as u64,
+            requests_waiting: waiting as u64,
+            oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
+            kits: self.kinds.iter().map(KitCells::report).collect(),
+        }
     }
 
     /// The form of the libraries in memory, for each kit whose libraries are moved.
@@ -167,10 +189,20 @@ impl Pool {
     pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
         let kit = self.kit_for(imports, more);
         let waited = tokio::time::timeout(self.queue, async {
-            let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+            let mut waiting = None;
+            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    waiting = Some(self.waiting.begin());
+                    Arc::clone(&self.permits).acquire_owned().await.ok()?
+                }
+            };
             let cell = match self.take_now(kit) {
                 Some(cell) => cell,
-                None => self.nearest(kit).standbys.take().await,
+                None => {
+                    waiting.get_or_insert_with(|| self.waiting.begin());
+                    self.nearest(kit).standbys.take().await
+                }
             };
             Some(Taken { cell, _permit: permit })
         });
@@ -236,7 +268,25 @@ impl KitCells {
         let least = if kit == Kit::TensorFlow { 1 } else { size.standbys };
         let standbys = StandbyPool::new(Target::new(least, most.min(size.max_cells)));
         let image = Mutex::new(image::at_first(kit));
-        KitCells { kit, standbys, open: AtomicBool::new(false), image }
+        KitCells {
+            kit,
+            standbys,
+            open: AtomicBool::new(false),
+            image,
+            making: AtomicUsize::new(0),
+            zygote: Mutex::default(),
+        }
+    }
+
+    fn report(&self) -> KitReport {
+        let zygote = *self.zygote.lock();
+        KitReport {
+            kit: self.kit.to_string(),
+            standbys: self.standbys.count() as u64,
+            target: self.standbys.target() as u64,
+            making: self.making.load(Ordering::Relaxed) as u64,
+            zygote: zygote.map(|zygote| zygote.report()),
+        }
     }
 
     /// A zygote has moved its libraries, or could not.

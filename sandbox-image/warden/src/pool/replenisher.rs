@@ -1,6 +1,7 @@
 //! Replaces standbys that are taken. Waits for idle time unless a request waits for a cell.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -76,7 +77,9 @@ pub async fn keep(
             },
             () = wait_for_turn(standbys, activity, until), if missing => {
                 deadline = None;
-                match manager.fork().await {
+                let forked = manager.fork().await;
+                *kind.zygote.lock() = manager.state();
+                match forked {
                     Ok(cell) => drop(pending.spawn(cell.wait_until_jailed())),
                     Err(error) => pause(kind, &error, publisher.as_ref()).await,
                 }
@@ -88,6 +91,7 @@ pub async fn keep(
             () = standbys.taken() => {}
             () = tokio::time::sleep(TRIM_EVERY) => standbys.trim(),
         }
+        kind.making.store(pending.len(), Ordering::Relaxed);
         if !missing {
             deadline = None;
         }

@@ -153,6 +153,16 @@ impl StandbyPool {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.filled.available_permits()
+    }
+
+    /// How many are kept now.
+    pub fn target(&self) -> usize {
+        self.target.lock().now
+    }
+
     /// Whether a request waits, or the next one would have to.
     pub fn is_urgent(&self) -> bool {
         self.filled.available_permits() == 0

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::cell::PendingCell;
+use crate::pool::report::ZygoteState;
 use crate::zygote::Zygote;
 use crate::zygote::spec::ZygoteSpec;
 
@@ -81,6 +82,12 @@ impl ZygoteManager {
                 made => return made,
             }
         }
+    }
+
+    /// The zygote that serves now.
+    pub fn state(&self) -> Option<ZygoteState> {
+        let Serving { zygote, since, forks } = self.serving.as_ref()?;
+        Some(ZygoteState { process: zygote.process()?, since: *since, forks: *forks })
     }
 
     /// Waits for the serving zygote's report about its libraries.

@@ -175,5 +175,6 @@ fn describe(shared: &WardenState) -> Description {
         libraries: shared.pool.images(),
         limits: shared.limits,
         python: shared.python.clone(),
+        pool: shared.pool.report(),
     }
 }

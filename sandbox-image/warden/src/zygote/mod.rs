@@ -42,7 +42,7 @@ pub struct Zygote {
     /// A report that came while a cell was being forked.
     report: Mutex<Option<Relocated>>,
     allocator: ResourceAllocator,
-    _process: Child,
+    process: Child,
     /// Its scripts, and the mount point that the root was built on.
     _folders: [tempfile::TempDir; 2],
 }
@@ -100,7 +100,12 @@ impl Zygote {
         let cgroups = spec.cgroups.clone();
         let allocator = ResourceAllocator { uid_policy, folder, networks, cgroups };
         let report = Mutex::default();
-        Ok(Zygote { requests, report, allocator, _process: process, _folders: [scripts, work] })
+        Ok(Zygote { requests, report, allocator, process, _folders: [scripts, work] })
+    }
+
+    /// The id of its process, while that runs.
+    pub fn process(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Forks a cell. When this returns, the report of the fork has been sent, or never will be. The cell reports

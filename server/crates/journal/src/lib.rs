@@ -395,6 +395,12 @@ impl JournalHandle {
         self.result().backend = Some(backend);
     }
 
+    /// The backend that answers, if that is known. Scenarios are those of the scripted model.
+    pub fn backend(&self) -> Option<&'static str> {
+        let result = self.result();
+        result.backend.or(result.scenario.is_some().then_some("scripted"))
+    }
+
     pub fn outcome_so_far(&self) -> RequestOutcome {
         self.result().clone()
     }

@@ -73,6 +73,11 @@ impl Budget {
         self.bytes
     }
 
+    /// Bytes in use, by all owners together.
+    pub fn used(&self) -> usize {
+        self.bytes - self.free.available_permits() * UNIT_BYTES
+    }
+
     /// The most that can be taken at once.
     pub fn most(&self) -> usize {
         if self.own.is_some() { self.bytes / PART_OF_OWNER } else { self.bytes }
@@ -204,6 +209,7 @@ mod tests {
         assert!(budget.take(5 << 10).is_none());
         first.add(budget.take(4 << 10).expect("it is free"));
         assert!(budget.take(1).is_none());
+        assert_eq!(budget.used(), 10 << 10);
         assert!(budget.take(0).is_some_and(|share| share.is_empty()));
         drop(first);
         assert!(budget.take(10 << 10).is_some());

@@ -14,7 +14,7 @@ mod supervisor;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{
@@ -23,6 +23,7 @@ use protocol::{
 
 use self::connection::{Dialer, LOOK_AGAIN_AFTER, WardenConnection};
 use self::supervisor::Supervisor;
+use metrics::{CellUse, CodeMetrics};
 use resources::budget::{self, Budget, Share};
 
 pub use again::Again;
@@ -49,6 +50,7 @@ pub struct Sandbox {
     supervisor: Option<Supervisor>,
     /// For outputs and for responses made of them.
     budget: Budget,
+    metrics: CodeMetrics,
 }
 
 /// Why the sandbox failed. Code that fails is an output, not an error.
@@ -78,6 +80,24 @@ pub enum SandboxError {
     NoMemory,
 }
 
+impl SandboxError {
+    /// A word for metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            SandboxError::Busy => "busy",
+            SandboxError::TooThin { .. } => "isolation",
+            SandboxError::Invalid(_) => "invalid",
+            SandboxError::Unavailable(_) => "unavailable",
+            SandboxError::Start { .. } | SandboxError::Ended(_) | SandboxError::Connect { .. } => {
+                "unreachable"
+            }
+            SandboxError::Frame(_) | SandboxError::OutOfTurn => "connection",
+            SandboxError::Silent => "silent",
+            SandboxError::NoMemory => "memory",
+        }
+    }
+}
+
 /// Output of one run.
 #[derive(Debug, Clone)]
 pub struct RunOutput {
@@ -100,7 +120,9 @@ pub struct RunOutput {
 impl Sandbox {
     /// Uses a warden that runs already.
     pub fn at(socket: PathBuf, least: Tier) -> Sandbox {
-        Sandbox { warden_at: Dialer::new(socket), least, supervisor: None, budget: budget() }
+        let warden_at = Dialer::new(socket);
+        let metrics = CodeMetrics::default();
+        Sandbox { warden_at, least, supervisor: None, budget: budget(), metrics }
     }
 
     /// Replaces the memory budget for outputs.
@@ -113,11 +135,17 @@ impl Sandbox {
         &self.budget
     }
 
+    /// Measures of the runs.
+    pub fn metrics(&self) -> &CodeMetrics {
+        &self.metrics
+    }
+
     /// Starts a warden. It accepts connections when this returns, but may not be ready.
     pub async fn start(command: WardenCommand, least: Tier) -> Result<Sandbox, SandboxError> {
         let supervisor = Supervisor::start(command).await?;
         let warden_at = Dialer::new(supervisor.socket());
-        Ok(Sandbox { warden_at, least, supervisor: Some(supervisor), budget: budget() })
+        let metrics = CodeMetrics::default();
+        Ok(Sandbox { warden_at, least, supervisor: Some(supervisor), budget: budget(), metrics })
     }
 
     /// Lets the warden clean up and exit. After a drop without `stop`, the next warden cleans up.
@@ -167,7 +195,9 @@ impl Sandbox {
         code: Expected<'_>,
         files: impl IntoIterator<Item = (&'f str, &'f Bytes)>,
     ) -> Result<CellClient, SandboxError> {
-        let mut connection = self.warden_at.connect().await?;
+        let requested = Instant::now();
+        let connected = self.warden_at.connect().await;
+        let mut connection = connected.inspect_err(|error| self.metrics.failed(error.reason()))?;
         let open = WardenRequest::Open {
             least: self.least,
             imports: imports::of(code.text()),
@@ -175,10 +205,14 @@ impl Sandbox {
         };
         connection.send(&open, &[]).await?;
         let opening = Opening { least: self.least, files: 0 };
-        let warden_at = self.warden_at.clone();
-        let budget = self.budget.clone();
-        let mut cell =
-            CellClient { connection, state: CellState::Opening(opening), warden_at, budget };
+        let mut cell = CellClient {
+            connection,
+            state: CellState::Opening(opening),
+            warden_at: self.warden_at.clone(),
+            budget: self.budget.clone(),
+            requested: Some(requested),
+            metrics: self.metrics.clone(),
+        };
         for (name, content) in files {
             cell.put(name, content).await?;
         }
@@ -209,6 +243,9 @@ pub struct CellClient {
     state: CellState,
     warden_at: Dialer,
     budget: Budget,
+    /// When the cell was requested, until its first run.
+    requested: Option<Instant>,
+    metrics: CodeMetrics,
 }
 
 #[derive(Debug)]
@@ -282,6 +319,22 @@ impl CellClient {
     }
 
     async fn ask(
+        &mut self,
+        request: WardenRequest,
+        code: &str,
+        wanted: FilesOfRun,
+    ) -> Result<RunOutput, SandboxError> {
+        let ran = self.carry_out(request, code, wanted).await;
+        let requested = self.requested.take();
+        let cell = requested.map_or(CellUse::Again, |at| CellUse::Fresh(at.elapsed()));
+        match &ran {
+            Ok(output) => self.metrics.ran(&output.finished, cell),
+            Err(error) => self.metrics.failed(error.reason()),
+        }
+        ran
+    }
+
+    async fn carry_out(
         &mut self,
         request: WardenRequest,
         code: &str,

@@ -48,6 +48,7 @@ use blobs::BlobStore;
 use disk::Disk;
 use domain::interaction::{InteractionSettings, Step};
 use log::SharedLogs;
+use metrics::StoreMetrics;
 use reserve::Reserve;
 use resources::budget::Budget;
 use room::DiskRoom;
@@ -496,6 +497,11 @@ impl Store {
 
     pub fn batches(&self) -> StoredBatches {
         StoredBatches::new(Arc::clone(&self.0))
+    }
+
+    /// Measures of the writes, up to now.
+    pub fn metrics(&self) -> &StoreMetrics {
+        self.0.writer.metrics()
     }
 
     /// Why nothing can be stored, if that is so. Tries to write if an earlier write failed.

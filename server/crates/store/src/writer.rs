@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
@@ -17,6 +18,7 @@ use super::files::{Applied, Change};
 use super::log::{Log, LogEntry};
 use super::rows::Rows;
 use super::transaction::{self, RowChange};
+use metrics::StoreMetrics;
 
 /// Capacity of the queue. Further callers wait.
 const MAX_QUEUED: usize = 4096;
@@ -25,7 +27,10 @@ const MAX_BATCH: usize = 1024;
 
 /// A handle of the task, which ends when all handles are dropped.
 #[derive(Debug, Clone)]
-pub struct Writer(mpsc::Sender<Job>);
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    metrics: StoreMetrics,
+}
 
 /// Receives the result of an append.
 pub type Written = oneshot::Receiver<Result<(), StoreError>>;
@@ -92,15 +97,22 @@ impl Writer {
     /// Starts the task. It holds `lock` until its last write.
     pub fn start(connection: SqliteConnection, lock: std::fs::File, disk: Disk) -> Writer {
         let (sender, jobs) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(write(connection, jobs, lock, disk));
-        Writer(sender)
+        let metrics = StoreMetrics::default();
+        tokio::spawn(write(connection, jobs, lock, disk, metrics.clone()));
+        Writer { jobs: sender, metrics }
+    }
+
+    /// Measures of the writes, up to now.
+    pub fn metrics(&self) -> &StoreMetrics {
+        self.metrics.set_queued(self.jobs.max_capacity() - self.jobs.capacity());
+        &self.metrics
     }
 
     /// Queues an append. Closes the log if the store is closed.
     pub async fn append(&self, append: Append) -> Result<Written, StoreError> {
         let (done, written) = oneshot::channel();
         let log = Arc::clone(&append.log);
-        match self.0.send(Job::Append(append, done)).await {
+        match self.jobs.send(Job::Append(append, done)).await {
             Ok(()) => Ok(written),
             Err(_) => {
                 log.close();
@@ -118,21 +130,21 @@ impl Writer {
     ) -> Result<Vec<String>, StoreError> {
         let (done, deleted) = oneshot::channel();
         let job = Job::Delete { number, log, done };
-        self.0.send(job).await.map_err(|_| StoreError::Closed)?;
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         deleted.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Counts that an interaction is resumed, and returns how often that happened without a shutdown.
     pub async fn count_resume(&self, number: i64) -> Result<u32, StoreError> {
         let (done, counted) = oneshot::channel();
-        self.0.send(Job::Resume { number, done }).await.map_err(|_| StoreError::Closed)?;
+        self.jobs.send(Job::Resume { number, done }).await.map_err(|_| StoreError::Closed)?;
         counted.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Does not count the last resumption of an interaction, because the server is shutting down.
     pub fn discount_resume_soon(&self, number: i64) {
         // If the queue is full, the resumption stays counted.
-        let _ = self.0.try_send(Job::Suspend { number });
+        let _ = self.jobs.try_send(Job::Suspend { number });
     }
 
     /// Changes the rows of files and uploads.
@@ -156,14 +168,14 @@ impl Writer {
         job: fn(C, Reply<C>) -> Job,
     ) -> Result<C::Applied, StoreError> {
         let (done, changed) = oneshot::channel();
-        self.0.send(job(change, done)).await.map_err(|_| StoreError::Closed)?;
+        self.jobs.send(job(change, done)).await.map_err(|_| StoreError::Closed)?;
         changed.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Frees as much space as possible on a full disk.
     pub async fn reclaim(&self) {
         let (done, reclaimed) = oneshot::channel();
-        if self.0.send(Job::Reclaim(done)).await.is_ok() {
+        if self.jobs.send(Job::Reclaim(done)).await.is_ok() {
             // An error means that the store was closed in the meantime.
             let _ = reclaimed.await;
         }
@@ -173,13 +185,13 @@ impl Writer {
     pub fn reclaim_soon(&self) {
         let (done, _) = oneshot::channel();
         // A full queue contains writes, which also reclaim space.
-        let _ = self.0.try_send(Job::Reclaim(done));
+        let _ = self.jobs.try_send(Job::Reclaim(done));
     }
 
     /// Waits until all queued jobs are written, and stops the task.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.0.send(Job::Close(done)).await.is_ok() {
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
             // An error means that it was closed already.
             let _ = closed.await;
         }
@@ -193,6 +205,7 @@ async fn write(
     mut jobs: mpsc::Receiver<Job>,
     lock: std::fs::File,
     mut disk: Disk,
+    metrics: StoreMetrics,
 ) {
     let mut batch = Vec::new();
     let mut closing = None;
@@ -205,13 +218,15 @@ async fn write(
                     bytes += append.bytes();
                     appends.push((append, done));
                     if bytes > disk.transaction_bytes() / 2 {
-                        commit(&mut connection, std::mem::take(&mut appends), &mut disk).await;
+                        commit(&mut connection, std::mem::take(&mut appends), &mut disk, &metrics)
+                            .await;
                         bytes = 0;
                     }
                 }
                 Job::Delete { number, log, done } => {
                     // Commit earlier appends first, so that the deletion includes them.
-                    commit(&mut connection, std::mem::take(&mut appends), &mut disk).await;
+                    commit(&mut connection, std::mem::take(&mut appends), &mut disk, &metrics)
+                        .await;
                     let result = delete(&mut connection, number, &mut disk).await;
                     if let (Ok(_), Some(disk)) = (&result, log.as_ref().and_then(|log| log.disk()))
                     {
@@ -251,7 +266,7 @@ async fn write(
                 Job::Close(done) => closing = Some(done),
             }
         }
-        commit(&mut connection, appends, &mut disk).await;
+        commit(&mut connection, appends, &mut disk, &metrics).await;
         disk.checkpoints.written();
     }
     disk.checkpoints.stop().await;
@@ -265,10 +280,16 @@ async fn write(
 }
 
 /// Writes all appends or none, publishes their entries, and sends the result to each caller.
-async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut Disk) {
+async fn commit(
+    connection: &mut SqliteConnection,
+    appends: Appends,
+    disk: &mut Disk,
+    metrics: &StoreMetrics,
+) {
     if appends.is_empty() {
         return;
     }
+    let began = Instant::now();
     let rows = Rows::of(appends.iter().map(|(append, _)| append));
     let mut result = insert(connection, &rows, disk).await;
     if matches!(result, Err(StoreError::Full)) {
@@ -281,6 +302,7 @@ async fn commit(connection: &mut SqliteConnection, appends: Appends, disk: &mut 
         disk.returned().await;
     }
     disk.room.note(&result);
+    metrics.committed(appends.len(), began.elapsed(), result.is_ok());
     for (append, done) in appends {
         match &result {
             Ok(()) => append.log.publish(append.entries),

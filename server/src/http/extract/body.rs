@@ -64,6 +64,11 @@ impl BodyLimits {
         let bytes = eighth.min(MAX_BUDGET_BYTES).max(largest * PART_OF_OWNER);
         BodyLimits { request_bytes, all: Budget::new(bytes) }
     }
+
+    /// The memory for all bodies.
+    pub fn budget(&self) -> &Budget {
+        &self.all
+    }
 }
 
 /// Limit of one request, and its share of the budget.

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request};
+use axum::extract::{Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -24,6 +26,9 @@ const NO_CREDENTIAL: &str = "Request is missing required authentication credenti
 const NOT_VALID: &str = "API key not valid. Please pass a valid API key.";
 const SEVERAL: &str = "The request has several valid API keys that belong to different tenants. Send \
                        one of them.";
+
+const NO_METRICS_KEY: &str = "The metrics are about all API keys together, so none of several keys may read \
+                              them. Set BELLJAR_METRICS_KEYS (metrics_keys in the configuration).";
 
 /// The accepted keys, as hashes. Comparing hashes leaks nothing about a key, not even its length.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +53,11 @@ impl Keys {
     #[must_use]
     pub fn shared(self) -> Keys {
         Keys { are_shared: true, ..self }
+    }
+
+    /// Whether a request with any of these keys may read what all keys together led to.
+    fn are_one_tenant(&self) -> bool {
+        self.are_shared || self.hashes.len() == 1
     }
 
     pub fn are_none(&self) -> bool {
@@ -93,6 +103,46 @@ pub fn check(keys: &Keys, request: &mut Request, surface: Surface) -> Result<(),
     request.extensions_mut().insert(claimed.0.clone().unwrap_or_default());
     request.extensions_mut().insert(claimed);
     Ok(())
+}
+
+/// Who may read the metrics, which are about all tenants together.
+#[derive(Debug, Clone)]
+pub struct MetricsAccess {
+    pub api_keys: Keys,
+    pub metrics_keys: Keys,
+}
+
+/// Rejects a request for the metrics without a key for them. An API key is one if no other tenant exists.
+pub async fn check_metrics(
+    State(access): State<MetricsAccess>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access.allows(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl MetricsAccess {
+    fn allows(&self, request: &Request) -> Result<(), ApiError> {
+        let MetricsAccess { api_keys, metrics_keys } = self;
+        let given = given(request);
+        let has_key_of = |keys: &Keys| given.iter().any(|key| keys.owner(key).is_some());
+        let is_allowed = match (api_keys.are_none(), metrics_keys.are_none()) {
+            (true, true) => true,
+            (_, false) => has_key_of(metrics_keys),
+            (false, true) => api_keys.are_one_tenant() && has_key_of(api_keys),
+        };
+        match is_allowed {
+            true => Ok(()),
+            false if given.is_empty() => Err(ApiError::new(Code::PermissionDenied, NONE_GIVEN)),
+            false if metrics_keys.are_none() && has_key_of(api_keys) => {
+                Err(ApiError::new(Code::PermissionDenied, NO_METRICS_KEY))
+            }
+            false => Err(ApiError::new(Code::Unauthenticated, NOT_VALID)),
+        }
+    }
 }
 
 /// Python's SDK sends the chunks of an upload without a key. The upload's id, which cannot be

@@ -17,6 +17,7 @@ use crate::http::middleware::quirk::{self, Api, Oddity, Wanted};
 use crate::trace;
 use domain::chaos::fault::{Counters, Damage, Fault, Stop};
 use domain::namespace::{Namespace, PerNamespace};
+use metrics::RequestMetrics;
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
@@ -36,15 +37,16 @@ pub struct Faults {
     /// Each as the client sent it.
     active: PerNamespace<Vec<(Value, Fault)>>,
     counters: Counters,
+    metrics: RequestMetrics,
 }
 
 /// A fault with the name of its counter.
 type Named = (String, Fault);
 
 impl Faults {
-    pub fn new(everywhere: Vec<Fault>, control: Control) -> Faults {
+    pub fn new(everywhere: Vec<Fault>, control: Control, metrics: RequestMetrics) -> Faults {
         let (active, counters) = (PerNamespace::default(), Counters::default());
-        Faults { control, everywhere, active, counters }
+        Faults { control, everywhere, active, counters, metrics }
     }
 
     pub fn clear(&self, namespace: &Namespace) {
@@ -111,7 +113,11 @@ impl Faults {
 
     fn happens(&self, namespace: &Namespace, (name, fault): &Named) -> Result<bool, ApiError> {
         let happens = self.counters.happens(namespace, name, fault);
-        happens.map_err(|error| ApiError::invalid(error.to_string()))
+        let happens = happens.map_err(|error| ApiError::invalid(error.to_string()))?;
+        if happens {
+            self.metrics.fault(fault.kind());
+        }
+        Ok(happens)
     }
 }
 

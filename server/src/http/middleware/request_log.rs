@@ -1,4 +1,4 @@
-//! Logs one line per request after its response: the request, its outcome and what answered. Never
+//! Logs one line per request after its response, and counts it: the request, its outcome and what answered. Never
 //! logs keys, prompts, code, output or the query string.
 
 use std::ops::{Deref, DerefMut};
@@ -22,6 +22,7 @@ use crate::http::error::{ApiError, Code};
 use crate::http::{REQUEST_ID, RequestId};
 use crate::trace::{RequestFacts, Trace};
 use domain::interaction::Status;
+use metrics::{FinishedRequest, RequestMetrics, StreamGuard};
 
 /// The log target, as used in `BELLJAR_LOG`.
 const TARGET: &str = "server::request";
@@ -60,11 +61,15 @@ impl InFlight {
 pub struct ErrorName(pub &'static str);
 
 /// Assigns a request id, for the log and the response, and logs the request.
-pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: Next) -> Response {
+pub async fn log(
+    State((in_flight, metrics)): State<(InFlight, RequestMetrics)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let header = HeaderValue::from_str(&id);
-    let mut line = DropLater::new(LogLine::begin(&request, id, in_flight));
+    let mut line = DropLater::new(LogLine::begin(&request, id, in_flight, metrics));
     let trace = line.trace.clone();
     let mut response = trace.follow(next.run(request)).await;
     if let Ok(id) = header {
@@ -74,6 +79,7 @@ pub async fn log(State(in_flight): State<InFlight>, mut request: Request, next: 
     line.refusal = response.extensions_mut().remove::<ErrorName>().map(|refusal| refusal.0);
     response.map(|body| {
         line.is_stream = body.size_hint().exact().is_none();
+        line.stream = line.is_stream.then(|| line.metrics.stream());
         Body::new(Logged { body, line })
     })
 }
@@ -88,7 +94,7 @@ enum ResponseEnd {
     Cut,
 }
 
-/// Data of the log line. Dropping it writes the line, also if the client disconnects.
+/// Data of the log line and of the metrics. Dropping it writes the line, also if the client disconnects.
 #[derive(Debug)]
 struct LogLine {
     id: Arc<str>,
@@ -103,10 +109,18 @@ struct LogLine {
     events: u64,
     end: ResponseEnd,
     in_flight: InFlight,
+    metrics: RequestMetrics,
+    /// Set while a stream is open.
+    stream: Option<StreamGuard>,
 }
 
 impl LogLine {
-    fn begin(request: &Request, id: Arc<str>, in_flight: InFlight) -> LogLine {
+    fn begin(
+        request: &Request,
+        id: Arc<str>,
+        in_flight: InFlight,
+        metrics: RequestMetrics,
+    ) -> LogLine {
         in_flight.0.fetch_add(1, Ordering::Relaxed);
         LogLine {
             id,
@@ -121,6 +135,8 @@ impl LogLine {
             events: 0,
             end: ResponseEnd::Open,
             in_flight,
+            metrics,
+            stream: None,
         }
     }
 
@@ -146,12 +162,23 @@ impl LogLine {
         }
     }
 
-    fn write(&self) {
+    fn finish(&self) {
+        let mut found = self.trace.found();
+        self.metrics.finished(FinishedRequest {
+            route: std::mem::take(&mut found.route),
+            method: self.method.as_str(),
+            status: self.status.map(|status| status.as_u16()),
+            duration: self.began.elapsed(),
+            sent_bytes: self.bytes,
+        });
+        self.write(&found);
+    }
+
+    fn write(&self, found: &RequestFacts) {
         if !tracing::enabled!(target: TARGET, Level::ERROR) {
             return;
         }
-        let found = self.trace.found();
-        let by = self.answered_by(&found);
+        let by = self.answered_by(found);
         let result = &found.result;
         let duration_ms = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         let ran = (result.runs > 0).then_some(result.runs);
@@ -197,7 +224,8 @@ fn shown(text: &str) -> &str {
 impl Drop for LogLine {
     fn drop(&mut self) {
         self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
-        self.write();
+        self.stream = None;
+        self.finish();
     }
 }
 

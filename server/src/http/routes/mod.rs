@@ -11,6 +11,7 @@ mod index;
 mod interactions;
 mod isolation;
 mod journal;
+mod metrics;
 pub mod model_catalog;
 mod models;
 mod openai;
@@ -30,12 +31,13 @@ use axum::routing::any;
 use crate::http::error::no_such_path;
 use crate::http::extract::body;
 use crate::http::middleware::allowed_clients::{self, AllowedClients};
-use crate::http::middleware::auth::{self, Keys};
+use crate::http::middleware::auth::{self, Keys, MetricsAccess};
 use crate::http::middleware::{control, deadline, drain, faults as injected};
 use crate::http::openapi::Documented;
 use crate::http::route::Route;
 use crate::http::surface::{Surface, SurfaceSlot};
 use crate::http::{App, HttpConfig, Rejected, UPLOADS, VERSIONS};
+use crate::trace;
 
 /// Every route, grouped by who may call it.
 pub struct RouteTable {
@@ -49,6 +51,8 @@ pub struct RouteTable {
     uploads: Vec<Route>,
     /// The server's own routes that require a key.
     own: Vec<Route>,
+    /// The metrics, which have keys of their own.
+    metrics: Vec<Route>,
     /// The test controls.
     controls: Vec<Route>,
     /// Routes without a key: supervisors have none, and the document is not secret.
@@ -67,6 +71,7 @@ pub fn table() -> RouteTable {
         openai: openai::routes(),
         uploads: upload::routes(),
         own: all([execute::routes(), isolation::routes()]),
+        metrics: metrics::routes(),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
         keyless: all([index::routes(), health::routes(), documentation::routes(), token::routes()]),
     }
@@ -84,9 +89,17 @@ struct RouteGroup {
 }
 
 impl RouteTable {
-    fn groups(self) -> [RouteGroup; 7] {
-        let RouteTable { interactions, generate_content, openai, uploads, own, controls, keyless } =
-            self;
+    fn groups(self) -> [RouteGroup; 8] {
+        let RouteTable {
+            interactions,
+            generate_content,
+            openai,
+            uploads,
+            own,
+            metrics,
+            controls,
+            keyless,
+        } = self;
         let group =
             |prefix: &str, routes| RouteGroup { prefix: prefix.into(), needs_key: true, routes };
         [
@@ -95,6 +108,7 @@ impl RouteTable {
             group("/{version}", openai),
             group(&format!("{UPLOADS}{{version}}"), uploads),
             group("", own),
+            group("", metrics),
             group("", controls),
             RouteGroup { needs_key: false, ..group("", keyless) },
         ]
@@ -125,10 +139,18 @@ const OF_INTERACTIONS: [&str; 7] =
 const UNKNOWN_OPENAI: &str = "/{version}/openai/{*rest}";
 
 pub fn router(app: App, config: HttpConfig) -> Router {
-    let HttpConfig { keys, control, request_bytes, allowed_clients, .. } = config;
-    let RouteTable { interactions, generate_content, openai, uploads, own, controls, keyless } =
-        table();
-    let limits = body::BodyLimits::new(request_bytes);
+    let HttpConfig { keys, metrics_keys, control, allowed_clients, .. } = config;
+    let RouteTable {
+        interactions,
+        generate_content,
+        openai,
+        uploads,
+        own,
+        metrics,
+        controls,
+        keyless,
+    } = table();
+    let limits = app.body_limits.clone();
     let admitted = |surface: Surface, router: Router<App>| {
         let admission = Admission { surface, keys: keys.clone(), limits: limits.clone() };
         router.layer(from_fn_with_state(admission, admit))
@@ -160,13 +182,16 @@ pub fn router(app: App, config: HttpConfig) -> Router {
         add(router, &format!("{UPLOADS}{version}"), &uploads)
     });
     let controls = of(&controls).layer(from_fn_with_state(control, control::check));
+    let access = MetricsAccess { api_keys: keys.clone(), metrics_keys };
+    let metrics = of(&metrics).layer(from_fn_with_state(access, auth::check_metrics));
+    let keyless = of(&keyless).merge(metrics).layer(from_fn(routed));
     // The first one also has the paths without a route.
     admitted(Surface::Own, of(&own).merge(controls))
         .merge(admitted(Surface::Interactions, interactions))
         .merge(admitted(Surface::GenerateContent, generate_content))
         .merge(admitted(Surface::OpenAi, openai))
         .merge(admitted(Surface::Uploads, uploads))
-        .merge(of(&keyless))
+        .merge(keyless)
         .with_state(app)
 }
 
@@ -193,9 +218,10 @@ struct Admission {
     limits: body::BodyLimits,
 }
 
-/// Records the API, checks the API key, if the server has keys, and limits the body.
+/// Records the route and its API, checks the API key, if the server has keys, and limits the body.
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     let Admission { surface, keys, limits } = admission;
+    trace::routed(request.extensions().get());
     if let Some(slot) = request.extensions().get::<SurfaceSlot>() {
         slot.set(surface);
     }
@@ -209,6 +235,12 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
         Err(refusal) => refusal.into_response(),
     };
     drain::before(response, body).await
+}
+
+/// The same for routes that need no admission.
+async fn routed(request: Request, next: Next) -> Response {
+    trace::routed(request.extensions().get());
+    next.run(request).await
 }
 
 #[cfg(test)]

@@ -103,6 +103,24 @@ impl Fault {
         self.delay.map_or(Duration::ZERO, |time| time.0)
     }
 
+    /// A word for metrics: its strongest effect.
+    pub fn kind(&self) -> &'static str {
+        let damage = self.damage();
+        if self.status.is_some() {
+            "status"
+        } else if damage.drop_after_events.or(damage.drop_after_bytes).is_some() {
+            "drop"
+        } else if damage.malformed_event.is_some() {
+            "malformed_event"
+        } else if self.finish.is_some() {
+            "finish"
+        } else if self.quirk.is_some() {
+            "quirk"
+        } else {
+            "delay"
+        }
+    }
+
     /// The error response that replaces the answer.
     pub fn failure(&self) -> Option<Failure> {
         let FaultStatus(kind) = self.status?;

@@ -27,6 +27,7 @@ use crate::http::routes::batches;
 use crate::http::vertex::{Dialect, VertexScope};
 use crate::http::wire::COMPATIBILITY_PAGE;
 use crate::http::wire::request::MAX_MODEL_BYTES;
+use crate::trace;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
 use store::BatchMethod;
@@ -53,23 +54,43 @@ enum Method {
 }
 
 impl Method {
+    const ALL: [Method; 9] = [
+        Method::Generate(AnswerDelivery::Whole),
+        Method::Generate(AnswerDelivery::Stream),
+        Method::CountTokens,
+        Method::ComputeTokens,
+        Method::Embed(EmbedMethod::Single),
+        Method::Embed(EmbedMethod::Batch),
+        Method::Embed(EmbedMethod::Predict),
+        Method::CreateBatch(BatchMethod::GenerateContent),
+        Method::CreateBatch(BatchMethod::EmbedContent),
+    ];
+
+    /// Its name in paths.
+    fn name(self) -> &'static str {
+        match self {
+            Method::Generate(AnswerDelivery::Whole) => "generateContent",
+            Method::Generate(AnswerDelivery::Stream) => "streamGenerateContent",
+            Method::CountTokens => "countTokens",
+            Method::ComputeTokens => "computeTokens",
+            Method::Embed(EmbedMethod::Single) => "embedContent",
+            Method::Embed(EmbedMethod::Batch) => "batchEmbedContents",
+            Method::Embed(EmbedMethod::Predict) => "predict",
+            Method::CreateBatch(BatchMethod::GenerateContent) => "batchGenerateContent",
+            Method::CreateBatch(BatchMethod::EmbedContent) => "asyncBatchEmbedContent",
+        }
+    }
+
+    fn is_of(self, dialect: &Dialect) -> bool {
+        match self {
+            Method::ComputeTokens | Method::Embed(EmbedMethod::Predict) => dialect.is_vertex(),
+            Method::CreateBatch(_) => !dialect.is_vertex(),
+            _ => true,
+        }
+    }
+
     fn of(name: &str, dialect: &Dialect) -> Option<Method> {
-        Some(match name {
-            "generateContent" => Method::Generate(AnswerDelivery::Whole),
-            "streamGenerateContent" => Method::Generate(AnswerDelivery::Stream),
-            "countTokens" => Method::CountTokens,
-            "computeTokens" if dialect.is_vertex() => Method::ComputeTokens,
-            "embedContent" => Method::Embed(EmbedMethod::Single),
-            "batchEmbedContents" => Method::Embed(EmbedMethod::Batch),
-            "batchGenerateContent" if !dialect.is_vertex() => {
-                Method::CreateBatch(BatchMethod::GenerateContent)
-            }
-            "asyncBatchEmbedContent" if !dialect.is_vertex() => {
-                Method::CreateBatch(BatchMethod::EmbedContent)
-            }
-            "predict" if dialect.is_vertex() => Method::Embed(EmbedMethod::Predict),
-            _ => return None,
-        })
+        Method::ALL.into_iter().find(|method| method.name() == name && method.is_of(dialect))
     }
 }
 
@@ -166,6 +187,7 @@ pub async fn call(
             format!("The method '{method}' of models is not supported by this server: see {COMPATIBILITY_PAGE}.");
         ApiError::new(Code::NotFound, why)
     })?;
+    trace::called(method.name());
     let model = name.to_owned();
     let call = ModelCall { app, namespace, owner, keys, dialect, model, query, deadline };
     match method {

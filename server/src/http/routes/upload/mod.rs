@@ -136,7 +136,9 @@ async fn go_on(
         receiving = receive(receiving, pieces).await?;
     }
     if commands.finalize {
-        return Ok(done(&receiving.finish().await?, base));
+        let file = receiving.finish().await?;
+        app.metrics.parts.requests.uploaded(file.bytes);
+        return Ok(done(&file, base));
     }
     Ok(status("active", receiving.received()))
 }
@@ -180,6 +182,9 @@ async fn at_once(
         && let Err(error) = receiving.cancel().await
     {
         tracing::warn!(%error, "could not cancel an upload");
+    }
+    if let Ok(file) = &done {
+        app.metrics.parts.requests.uploaded(file.bytes);
     }
     done
 }
