@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server::backends::gemini::{self, Execution, Gemini};
 use server::backends::openai::{Has, OpenAi, OpenAiModel};
-use server::backends::upstream::Address;
+use server::backends::upstream::{Address, budget};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -90,7 +90,7 @@ impl Fake {
             silence: Duration::from_secs(1),
         };
         let model = OpenAiModel { name: Some("upstream-name".into()), tools, images };
-        OpenAi::new(address, model).expect("there is no TLS to set up")
+        OpenAi::new(address, model, budget()).expect("there is no TLS to set up")
     }
 
     /// The same as a Gemini backend, with another key.
@@ -104,7 +104,7 @@ impl Fake {
             silence: Duration::from_secs(1),
         };
         let model = gemini::GeminiModel { name: Some("upstream-name".into()), execution };
-        Gemini::new(address, model).expect("there is no TLS to set up")
+        Gemini::new(address, model, budget()).expect("there is no TLS to set up")
     }
 
     /// A header of the first request.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use backend::Backend;
+use resources::budget::Budget;
 use scenario::{AddedScenarios, BrokenScenarios, Scripted};
 
-use super::upstream::Address;
+use super::upstream::{self, Address};
 use super::{direct, gemini, openai, replay, scripted};
 
 /// All kinds. The models of those that need no table are listed in this order.
@@ -56,6 +57,8 @@ pub struct SharedParts {
     pub scripted: Arc<Scripted>,
     /// Scenarios that clients add.
     pub additions: Arc<AddedScenarios>,
+    /// Memory for what model servers send.
+    pub received: Budget,
 }
 
 impl SharedParts {
@@ -69,7 +72,7 @@ impl SharedParts {
             None => Scripted::from_scenarios(Vec::new()),
         };
         let scripted = Arc::new(scripted.with_additions(Arc::clone(&additions)));
-        Ok(SharedParts { scripted, additions })
+        Ok(SharedParts { scripted, additions, received: upstream::budget() })
     }
 }
 

@@ -49,7 +49,11 @@ impl Engine {
     /// Whether the model has embeddings.
     pub fn embeds(&self, model: &str) -> bool {
         // Nothing is sent before the future is polled.
-        let nothing = Arc::new(Embed { model: model.to_owned(), inputs: Vec::new() });
+        let nothing = Arc::new(Embed {
+            model: model.to_owned(),
+            inputs: Vec::new(),
+            owner: Owner::default(),
+        });
         Family::of_model(model).is_some() || self.backend.embed(&nothing).is_some()
     }
 
@@ -68,7 +72,7 @@ impl Engine {
             let [Step::UserInput(parts)] = steps else { continue };
             inputs.push(EmbedInput { parts: parts_of(parts, files), task_type, title, dimensions });
         }
-        let embed = Arc::new(Embed { model, inputs });
+        let embed = Arc::new(Embed { model, inputs, owner });
         let vectors = match self.backend.embed(&embed) {
             Some(embedding) => {
                 let embedded = embedding.await?;
@@ -80,7 +84,7 @@ impl Engine {
                 let whole = embedded.vectors.into_iter().map(|values| (values, false));
                 whole.collect()
             }
-            None => self.make(&embed, &mut counts, &excesses, &owner).await?,
+            None => self.make(&embed, &mut counts, &excesses).await?,
         };
         let vectors = vectors.into_iter().zip(counts);
         Ok(vectors
@@ -98,7 +102,6 @@ impl Engine {
         embed: &Arc<Embed>,
         counts: &mut [Tokens],
         excesses: &[Excess],
-        owner: &Owner,
     ) -> Result<Vec<(Vec<f32>, bool)>, EngineError> {
         let family = Family::of_model(&embed.model)
             .ok_or_else(|| EngineError::NoEmbeddings(embed.model.clone()))?;
@@ -130,7 +133,7 @@ impl Engine {
             }
             truncated.push(is_long);
         }
-        let place = self.embedding.of(owner).take().await;
+        let place = self.embedding.of(&embed.owner).take().await;
         let embed = Arc::clone(embed);
         let made = tokio::task::spawn_blocking(move || {
             let _place = place;

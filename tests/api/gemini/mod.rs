@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 pub use server::backends::gemini::Execution;
 use server::backends::gemini::{Gemini, GeminiModel};
-use server::backends::upstream::Address;
+use server::backends::upstream::{self, Address};
 
 use crate::fake::{Act, Answer, Fake};
 use harness::{Reply, TestServer, direct};
@@ -18,8 +18,8 @@ const MODEL: &str = "gemini-3-flash-preview";
 pub fn behind(url: &str, execution: Execution, name: Option<&str>) -> Gemini {
     let silence = Duration::from_secs(20);
     let address = Address { base_url: url.to_owned(), key: None, silence };
-    Gemini::new(address, GeminiModel { name: name.map(str::to_owned), execution })
-        .expect("there is no TLS to set up")
+    let model = GeminiModel { name: name.map(str::to_owned), execution };
+    Gemini::new(address, model, upstream::budget()).expect("there is no TLS to set up")
 }
 
 async fn server(fake: &Fake, execution: Execution) -> TestServer {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::Body;
 use serde_json::{Value, json};
 use store::FileLimits;
@@ -369,6 +370,36 @@ async fn uploads_have_separate_size_limits() {
 
     let long = "x".repeat(2000);
     assert_eq!(start(&server, &[], json!({"displayName": long})).await.status, 413);
+}
+
+/// Nobody could resume it, and it counted as a file of the key for a day.
+#[tokio::test]
+async fn an_upload_in_one_request_whose_client_is_gone_takes_no_space() {
+    let limits = FileLimits { total_bytes: 3 << 19, ..FILE_LIMITS };
+    let server = TestServer::builder().files(limits).start().await;
+    let raw = |body: Body| {
+        let request = server.request("POST", UPLOAD).header("x-goog-upload-protocol", "raw");
+        request.header("content-type", "text/plain").body(body)
+    };
+    let (sent, is_sent) = tokio::sync::oneshot::channel();
+    let first = futures_util::stream::once(async { Ok::<_, std::io::Error>(vec![b'x'; 1 << 20]) });
+    let rest = futures_util::stream::once(async move {
+        sent.send(()).expect("the test waits");
+        std::future::pending().await
+    });
+    let abandoned = raw(Body::wrap_stream(first.chain(rest))).send();
+    tokio::select! {
+        _ = abandoned => panic!("it has no end"),
+        sent = is_sent => sent.expect("it is sent"),
+    }
+    let after = async {
+        while Reply::to(raw(vec![b'x'; 1 << 20].into())).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), after)
+        .await
+        .expect("it was cancelled");
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 
+use domain::owner::Owner;
+
 /// A request for vectors, one for each input.
 #[derive(Debug, Clone)]
 pub struct Embed {
     /// Without `models/`.
     pub model: String,
     pub inputs: Vec<EmbedInput>,
+    /// The tenant whose request it is.
+    pub owner: Owner,
 }
 
 #[derive(Debug, Clone, Default)]

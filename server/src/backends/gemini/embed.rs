@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::backends::upstream::{Upstream, UpstreamError, embedding};
+use crate::backends::upstream::{OwnersUpstream, UpstreamError, embedding};
 use backend::{Embed, EmbedInput, EmbedPart, Embedded, MediaContent};
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ struct GeminiVectorUsage {
 }
 
 pub async fn embed(
-    upstream: &Upstream,
+    upstream: &OwnersUpstream<'_>,
     model: &str,
     request: &Embed,
 ) -> Result<Embedded, UpstreamError> {

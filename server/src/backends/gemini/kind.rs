@@ -55,8 +55,12 @@ impl BackendConfig for GeminiConfig {
         Some(&self.address)
     }
 
-    fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
-        Ok(Arc::new(Gemini::new(self.address.clone(), self.model.clone())?))
+    fn build(&self, shared: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Gemini::new(
+            self.address.clone(),
+            self.model.clone(),
+            shared.received.clone(),
+        )?))
     }
 }
 

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::answer::GeminiTurn;
-use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
+use super::upstream::{self, Address, Events, Login, OwnersUpstream, Upstream, UpstreamError};
 use backend::{Backend, Embed, Embedding, ModelStream, Prompt, RequestContext, STREAM_CAPACITY};
+use resources::budget::Budget;
 
 mod answer;
 mod embed;
@@ -69,11 +70,15 @@ struct GeminiCore {
 
 impl Gemini {
     /// The base URL may end with a version.
-    pub fn new(mut address: Address, model: GeminiModel) -> Result<Gemini, reqwest::Error> {
+    pub fn new(
+        mut address: Address,
+        model: GeminiModel,
+        received: Budget,
+    ) -> Result<Gemini, reqwest::Error> {
         let base_url = address.base_url.trim_end_matches('/');
         let has_version = VERSIONS.iter().any(|version| base_url.ends_with(version));
         address.base_url = format!("{base_url}{}", if has_version { "" } else { USUAL_VERSION });
-        let upstream = Upstream::new(address, Login::GoogleKey)?;
+        let upstream = Upstream::new(address, Login::GoogleKey, received)?;
         Ok(Gemini { core: GeminiCore { upstream, model }.into() })
     }
 }
@@ -86,10 +91,11 @@ impl Backend for Gemini {
             Execution::Upstream => prompt,
         };
         let (events, stream) = mpsc::channel(STREAM_CAPACITY);
-        let core = Arc::clone(&self.core);
+        let (core, owner) = (Arc::clone(&self.core), context.namespace.owner().clone());
         tokio::spawn(async move {
+            let upstream = core.upstream.of(&owner);
             let model = core.model.name.as_deref().unwrap_or(&prompt.model);
-            upstream::run_turn(core.turn(model, &prompt, &events), &events, model).await;
+            upstream::run_turn(core.turn(&upstream, model, &prompt, &events), &events, model).await;
         });
         stream
     }
@@ -98,7 +104,7 @@ impl Backend for Gemini {
         let (core, request) = (Arc::clone(&self.core), Arc::clone(request));
         Some(Box::pin(async move {
             let model = core.model.name.as_deref().unwrap_or(&request.model);
-            let embedded = embed::embed(&core.upstream, model, &request).await;
+            let embedded = embed::embed(&core.upstream.of(&request.owner), model, &request).await;
             embedded.map_err(|error| error.for_client(model))
         }))
     }
@@ -111,12 +117,13 @@ impl Backend for Gemini {
 impl GeminiCore {
     async fn turn(
         &self,
+        upstream: &OwnersUpstream<'_>,
         model: &str,
         prompt: &Prompt,
         events: &Events,
     ) -> Result<(), UpstreamError> {
         let body = request::body(model, prompt, self.model.execution);
-        let reply = self.upstream.ask("/interactions", &[REVISION], &body, |_| false).await?;
+        let reply = upstream.ask("/interactions", &[REVISION], &body, |_| false).await?;
         let mut answer = GeminiTurn::of(reply, self.model.execution);
         while let Some(event) = answer.next().await? {
             let event = match self.model.execution {

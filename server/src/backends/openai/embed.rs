@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::backends::upstream::{Upstream, UpstreamError, embedding};
+use crate::backends::upstream::{OwnersUpstream, UpstreamError, embedding};
 use backend::{Embed, EmbedInput, EmbedPart, Embedded};
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ struct OpenAiVectorUsage {
 }
 
 pub async fn embed(
-    upstream: &Upstream,
+    upstream: &OwnersUpstream<'_>,
     model: &str,
     request: &Embed,
 ) -> Result<Embedded, UpstreamError> {

@@ -89,8 +89,12 @@ impl BackendConfig for OpenAiConfig {
         Some(&self.address)
     }
 
-    fn build(&self, _: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
-        Ok(Arc::new(OpenAi::new(self.address.clone(), self.model.clone())?))
+    fn build(&self, shared: &SharedParts) -> anyhow::Result<Arc<dyn Backend>> {
+        Ok(Arc::new(OpenAi::new(
+            self.address.clone(),
+            self.model.clone(),
+            shared.received.clone(),
+        )?))
     }
 }
 

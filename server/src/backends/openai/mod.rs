@@ -18,11 +18,12 @@ use self::answer::{ChatTurn, Piece};
 use self::fence::Blocks;
 use self::reading::{Reading, Way, ends_turn, is_search};
 use self::request::Asking;
-use super::upstream::{self, Address, Events, Login, Upstream, UpstreamError};
+use super::upstream::{self, Address, Events, Login, OwnersUpstream, Upstream, UpstreamError};
 use backend::{
     Backend, Embed, Embedding, End, Finish, ModelEvent, ModelStream, Prompt, RequestContext,
     STREAM_CAPACITY, Tools,
 };
+use resources::budget::Budget;
 
 mod abilities;
 mod answer;
@@ -61,8 +62,12 @@ struct Core {
 }
 
 impl OpenAi {
-    pub fn new(address: Address, model: OpenAiModel) -> Result<OpenAi, reqwest::Error> {
-        let upstream = Upstream::new(address, Login::Bearer)?;
+    pub fn new(
+        address: Address,
+        model: OpenAiModel,
+        received: Budget,
+    ) -> Result<OpenAi, reqwest::Error> {
+        let upstream = Upstream::new(address, Login::Bearer, received)?;
         let core = Core { upstream, model, memory: Memory::default() };
         Ok(OpenAi { core: core.into() })
     }
@@ -76,8 +81,9 @@ impl Backend for OpenAi {
         let (core, owner) = (Arc::clone(&self.core), context.namespace.owner().clone());
         tokio::spawn(async move {
             let memory = core.memory.of(&owner, core.name(&prompt));
-            upstream::run_turn(core.turn(memory, &prompt, &events), &events, core.name(&prompt))
-                .await;
+            let upstream = core.upstream.of(&owner);
+            let turn = core.turn(&upstream, memory, &prompt, &events);
+            upstream::run_turn(turn, &events, core.name(&prompt)).await;
         });
         stream
     }
@@ -86,7 +92,7 @@ impl Backend for OpenAi {
         let (core, request) = (Arc::clone(&self.core), Arc::clone(request));
         Some(Box::pin(async move {
             let model = core.model.name.as_deref().unwrap_or(&request.model);
-            let embedded = embed::embed(&core.upstream, model, &request).await;
+            let embedded = embed::embed(&core.upstream.of(&request.owner), model, &request).await;
             embedded.map_err(|error| error.for_client(model))
         }))
     }
@@ -100,6 +106,7 @@ impl Core {
     /// Sends the request, and repeats it without options that the upstream rejects.
     async fn turn(
         &self,
+        upstream: &OwnersUpstream<'_>,
         memory: OwnersMemory<'_>,
         prompt: &Prompt,
         events: &Events,
@@ -119,7 +126,7 @@ impl Core {
             };
             let body = asking.body(prompt).map_err(UpstreamError::Refused)?;
             let is_known = |error: &UpstreamError| abilities::missing(error).is_some();
-            match self.upstream.ask("/chat/completions", &[], &body, is_known).await {
+            match upstream.ask("/chat/completions", &[], &body, is_known).await {
                 Ok(reply) => {
                     for ability in missing {
                         tracing::info!(model = name, ?ability, "model lacks ability; disabled");

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::Response;
 
 use super::UpstreamError;
-use resources::budget::{Budget, Share};
+use resources::budget::{Budget, PART_OF_OWNER, Share, memory_bytes};
 
 /// Maximum size of one response.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
@@ -21,8 +21,19 @@ const STEP_BYTES: usize = 1 << 20;
 /// A growing buffer has up to twice the size of its content.
 const BYTES_PER_BYTE: usize = 2;
 
+/// The part of this machine's memory for what model servers have sent and has not been parsed.
+const PART_OF_MEMORY: u64 = 16;
+/// The minimum, with which one owner of several can receive one answer of the maximum size.
+const MIN_BUDGET_BYTES: usize = PART_OF_OWNER * BYTES_PER_BYTE * MAX_ANSWER_BYTES;
+
 /// The data of server-sent events.
 pub type Datas = Pin<Box<dyn Stream<Item = Result<String, UpstreamError>> + Send>>;
+
+/// The memory that all model servers share.
+pub fn budget() -> Budget {
+    let part = usize::try_from(memory_bytes() / PART_OF_MEMORY).unwrap_or(usize::MAX);
+    Budget::new(part.max(MIN_BUDGET_BYTES))
+}
 
 /// Memory for what has been received and not yet been parsed.
 #[derive(Debug)]
@@ -107,6 +118,8 @@ pub fn datas(
         let mut bytes = std::pin::pin!(bytes);
         let mut reserved = Reservation::new(budget);
         let (mut all, mut lines, mut line, mut after_return) = (0, 0, Vec::new(), false);
+        // The parser keeps the lines of an event until an empty line ends it.
+        let mut event_bytes = 0;
         let is_end = |byte| matches!(byte, b'\n' | b'\r');
         while let Some(piece) = bytes.next().await {
             let piece = piece?;
@@ -120,7 +133,7 @@ pub fn datas(
                     Some((end, text)) if is_end(*end) => (text, Some(*end)),
                     _ => (part, None),
                 };
-                reserved.cover(line.len() + text.len())?;
+                reserved.cover(event_bytes + line.len() + text.len())?;
                 line.extend_from_slice(text);
                 if let Some(end) = end {
                     after_return = end == b'\r';
@@ -128,10 +141,13 @@ pub fn datas(
                     line.push(b'\n');
                     let line = std::mem::take(&mut line);
                     // The parser copies the other fields, such as the id, with each event.
-                    if line == b"\n" || line.starts_with(b"data") {
+                    if line == b"\n" {
+                        yield Bytes::from(line);
+                        (reserved.memory, event_bytes) = (Share::default(), 0);
+                    } else if line.starts_with(b"data") {
+                        event_bytes += line.len();
                         yield Bytes::from(line);
                     }
-                    reserved.memory = Share::default();
                     // Lines without an event, such as comments, do not return to the caller.
                     tokio::task::consume_budget().await;
                 }
@@ -173,6 +189,15 @@ mod tests {
         assert!(matches!(refused, Err(UpstreamError::NoMemory)), "{refused:?}");
         drop(datas);
         assert!(budget.take(LIMIT_BYTES).is_some(), "all is returned");
+    }
+
+    #[tokio::test]
+    async fn a_stream_reserves_memory_for_the_event_that_it_reads() {
+        let budget = Budget::new(LIMIT_BYTES);
+        let lines = (0..8).map(|_| Ok(Bytes::from(format!("data: {}\n", "x".repeat(1 << 20)))));
+        let mut datas = datas(futures_util::stream::iter(lines), budget);
+        let refused = datas.next().await.expect("it is there");
+        assert!(matches!(refused, Err(UpstreamError::NoMemory)), "{refused:?}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ pub mod python;
 mod repetition;
 
 pub use address::Address;
-pub use body::{Datas, WholeBody};
+pub use body::{Datas, WholeBody, budget};
 pub use repetition::{allowed, without_repetition};
 
 use std::time::Duration;
@@ -26,8 +26,9 @@ use tokio::sync::mpsc;
 
 use backend::{BackendError, MAX_JSON_VALUES, ModelEvent};
 use domain::interaction::{Failure, FailureKind};
+use domain::owner::Owner;
 use parse::json;
-use resources::budget::{self, Budget};
+use resources::budget::Budget;
 
 /// Maximum duration of a turn, from the request to its last event.
 const TURN_WITHIN: Duration = Duration::from_secs(1800);
@@ -43,14 +44,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 /// Maximum length of an upstream error message that the client sees.
 const QUOTED_CHARS: usize = 500;
-/// The part of this machine's memory for what has arrived and has not been parsed.
-const PART_OF_MEMORY: u64 = 16;
-
 #[derive(Debug)]
 pub struct Upstream {
     client: Client,
     address: Address,
     login: Login,
+    budget: Budget,
+}
+
+/// An upstream, and the part of the memory for one owner.
+#[derive(Debug)]
+pub struct OwnersUpstream<'u> {
+    upstream: &'u Upstream,
     budget: Budget,
 }
 
@@ -123,17 +128,24 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    pub fn new(address: Address, login: Login) -> Result<Upstream, reqwest::Error> {
+    /// `budget` is for what has arrived and has not been parsed.
+    pub fn new(address: Address, login: Login, budget: Budget) -> Result<Upstream, reqwest::Error> {
         let client = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(address.silence)
             .redirect(Policy::none()) // the key is for this server only
             .no_proxy()
             .build()?;
-        let part = usize::try_from(budget::memory_bytes() / PART_OF_MEMORY).unwrap_or(usize::MAX);
-        Ok(Upstream { client, address, login, budget: Budget::new(part) })
+        Ok(Upstream { client, address, login, budget })
     }
 
+    /// The same for requests of one owner.
+    pub fn of(&self, owner: &Owner) -> OwnersUpstream<'_> {
+        OwnersUpstream { upstream: self, budget: self.budget.of(owner) }
+    }
+}
+
+impl OwnersUpstream<'_> {
     /// Sends the request until it succeeds or a retry is useless. `is_known` marks failures with a
     /// known cause that a retry does not fix.
     pub async fn ask(
@@ -169,16 +181,17 @@ impl Upstream {
         headers: &[(&'static str, &'static str)],
         body: &Value,
     ) -> Result<UpstreamReply, UpstreamError> {
-        let url = format!("{}{path}", self.address.base_url.trim_end_matches('/'));
-        let mut request = self.log_in(self.client.post(url).json(body));
+        let Upstream { client, address, .. } = self.upstream;
+        let url = format!("{}{path}", address.base_url.trim_end_matches('/'));
+        let mut request = self.upstream.log_in(client.post(url).json(body));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let silence = self.address.silence;
+        let silence = address.silence;
         let failed = move |error| failed(&error, silence);
         let response = request.send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
-            return Err(self.refusal(response).await);
+            return Err(self.upstream.refusal(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
         let budget = self.budget.clone();
@@ -190,7 +203,9 @@ impl Upstream {
             budget,
         )))
     }
+}
 
+impl Upstream {
     fn log_in(&self, request: RequestBuilder) -> RequestBuilder {
         match (&self.address.key, self.login) {
             (None, _) => request,

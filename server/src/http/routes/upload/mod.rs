@@ -33,7 +33,7 @@ use crate::http::response::json::json;
 use crate::http::route::Route;
 use crate::http::wire::file::{InHeaders, announced, to_json};
 use crate::http::{App, UPLOAD_STATUS};
-use store::{Announced, Owner, Receiving, StoredFile, UploadError, UploadState};
+use store::{Announced, Files, Owner, Receiving, StoredFile, UploadError, UploadState};
 
 /// Idle timeout of an upload's body.
 const PIECE_WITHIN: Duration = Duration::from_secs(120);
@@ -169,24 +169,45 @@ async fn at_once(
     pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
 ) -> Result<StoredFile, ApiError> {
     let id = app.files.begin(owner, file).await?;
-    let UploadState::Receiving(receiving) = app.files.progress(Some(owner), &id).await? else {
-        return Err(UploadError::Unknown.into());
-    };
+    let mut upload = UnnamedUpload { files: Some(app.files.clone()), owner: owner.clone(), id };
+    let state = app.files.progress(Some(owner), &upload.id).await?;
+    let UploadState::Receiving(receiving) = state else { return Err(UploadError::Unknown.into()) };
     let done = match receive(receiving, pieces).await {
         Ok(receiving) => receiving.finish().await.map_err(ApiError::from),
         Err(error) => Err(error),
     };
-    if done.is_err()
-        // No client knows its id, so none could resume it.
-        && let Ok(UploadState::Receiving(receiving)) = app.files.progress(Some(owner), &id).await
+    let files = upload.files.take();
+    match (&done, files) {
+        (Ok(file), _) => app.metrics.parts.requests.uploaded(file.bytes),
+        (Err(_), Some(files)) => cancel(&files, owner, &upload.id).await,
+        (Err(_), None) => {}
+    }
+    done
+}
+
+/// An upload whose id no client knows, so that none could resume it: it is cancelled if the client disconnects.
+struct UnnamedUpload {
+    /// `None` once the request has ended.
+    files: Option<Files>,
+    owner: Owner,
+    id: String,
+}
+
+impl Drop for UnnamedUpload {
+    fn drop(&mut self) {
+        if let Some(files) = self.files.take() {
+            let (owner, id) = (self.owner.clone(), std::mem::take(&mut self.id));
+            tokio::spawn(async move { cancel(&files, &owner, &id).await });
+        }
+    }
+}
+
+async fn cancel(files: &Files, owner: &Owner, id: &str) {
+    if let Ok(UploadState::Receiving(receiving)) = files.progress(Some(owner), id).await
         && let Err(error) = receiving.cancel().await
     {
         tracing::warn!(%error, "could not cancel an upload");
     }
-    if let Ok(file) = &done {
-        app.metrics.parts.requests.uploaded(file.bytes);
-    }
-    done
 }
 
 /// Writes the data as it arrives. Data before a failure is kept, unless the data is invalid.
