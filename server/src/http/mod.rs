@@ -51,7 +51,8 @@ pub use middleware::auth::Keys;
 pub use middleware::control::Control;
 pub use middleware::faults::Faults;
 pub use middleware::guard::{Hosts, NotAHost};
-pub use middleware::request_log::InFlight;
+pub use middleware::in_flight::InFlight;
+use middleware::in_flight::{InFlightPlace, is_probe};
 pub use routes::model_catalog::ModelCatalog;
 pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
@@ -175,7 +176,10 @@ async fn answer(State(front): State<Arc<Front>>, mut request: Request, next: Nex
     if refusal.is_some() {
         request.extensions_mut().insert(Rejected);
     }
+    let place = request.extensions().get::<InFlightPlace>().cloned();
+    let place = place.filter(|_| front.hosts.is_none() && !is_probe(request.uri().path()));
     let response = next.run(request).await;
+    let refusal = refusal.or_else(|| place?.refuses_stranger());
     let response = refusal.map_or(response, IntoResponse::into_response);
     front.compressors.admit(json::escape_stream(form.render(response)))
 }

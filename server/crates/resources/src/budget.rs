@@ -98,10 +98,10 @@ impl Budget {
         Some(Share { common: Some(take(&self.free)?), own, returned })
     }
 
-    /// Waits until the bytes are free. Takes the most that can be taken if that is less. Nothing is
-    /// reserved meanwhile, so others may get what is returned first.
+    /// Waits until the bytes are free. Takes at most half of what can be taken, so that small shares of
+    /// others cannot keep it waiting. Nothing is reserved meanwhile, so others may get what is returned first.
     pub async fn wait_for(&self, bytes: usize) -> Share {
-        let bytes = bytes.min(self.most());
+        let bytes = bytes.min(self.most() / 2);
         loop {
             let mut returned = pin!(self.returned.notified());
             // Before the attempt, so that no return is missed.
@@ -243,14 +243,14 @@ mod tests {
     #[tokio::test]
     async fn a_waiter_leaves_to_others_what_is_too_little_for_it() {
         let budget = Budget::new(4 << 10);
-        let first = budget.take(1 << 10).expect("it is free");
+        let first = budget.take(3 << 10).expect("it is free");
         let mut waiting = pin!(budget.wait_for(4 << 10));
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        let second = budget.take(3 << 10).expect("nothing is reserved");
-        drop(first);
-        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        let second = budget.take(1 << 10).expect("nothing is reserved");
         drop(second);
-        assert_eq!(waiting.await.bytes(), 4 << 10);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        drop(first);
+        assert_eq!(waiting.await.bytes(), 2 << 10, "half of what there is");
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Runs one request of a batch.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -23,21 +24,37 @@ use parse::json::parse;
 use resources::budget::Share;
 use store::{BatchMethod, LogEntry, MAX_BATCH_BYTES, StoredBatch};
 
+/// Copies of the media of a result in memory: in the log, as JSON, and twice as the text that is stored.
+const COPIES: usize = 5;
 /// Maximum size of a result.
 const MAX_RESULT_BYTES: usize = 32 << 20;
 
-/// The JSON of a result, and whether it is an error. `memory` is that of the request, held until it is answered.
+/// The JSON of a result.
+#[derive(Debug)]
+pub struct LineResult {
+    pub json: String,
+    pub is_error: bool,
+    /// Reserved for it until it is stored.
+    pub memory: Share,
+}
+
+/// Answers the request of a line. `memory` is that of the request, held until it is answered.
 pub async fn result(
     app: &App,
     batch: &StoredBatch,
     keys: Arc<[SecretString]>,
     request: String,
     memory: Share,
-) -> (String, bool) {
-    match answer(app, batch, keys, request, memory).await {
-        Ok(answer) => (format!("{{\"response\":{answer}}}"), false),
-        Err(error) => (json!({"error": error.rpc_status()}).to_string(), true),
-    }
+) -> LineResult {
+    answer(app, batch, keys, request, memory).await.unwrap_or_else(|error| LineResult {
+        json: json!({"error": error.rpc_status()}).to_string(),
+        is_error: true,
+        memory: Share::default(),
+    })
+}
+
+fn response(answer: impl Display, memory: Share) -> LineResult {
+    LineResult { json: format!("{{\"response\":{answer}}}"), is_error: false, memory }
 }
 
 async fn answer(
@@ -46,7 +63,7 @@ async fn answer(
     keys: Arc<[SecretString]>,
     request: String,
     memory: Share,
-) -> Result<String, ApiError> {
+) -> Result<LineResult, ApiError> {
     let body = parse(request.as_bytes()).map_err(ApiError::internal)?;
     drop(request);
     if let Some(other) = other_model(&batch.model, &body) {
@@ -59,7 +76,7 @@ async fn answer(
     }
 }
 
-async fn embed(app: &App, batch: &StoredBatch, body: Value) -> Result<String, ApiError> {
+async fn embed(app: &App, batch: &StoredBatch, body: Value) -> Result<LineResult, ApiError> {
     let read = |body| embeddings::request::single(body, &Dialect::Gemini);
     let content = aside(body, read).await.map_err(invalid_payload)?;
     let (model, owner) = (batch.model.clone(), batch.owner.clone());
@@ -67,7 +84,8 @@ async fn embed(app: &App, batch: &StoredBatch, body: Value) -> Result<String, Ap
     let [vector] = &vectors[..] else {
         return Err(ApiError::internal(anyhow::anyhow!("one content has one vector")));
     };
-    embeddings::answer::line(vector).map_err(ApiError::internal)
+    let answer = embeddings::answer::line(vector).map_err(ApiError::internal)?;
+    Ok(response(answer, Share::default()))
 }
 
 async fn generate(
@@ -76,7 +94,7 @@ async fn generate(
     keys: Arc<[SecretString]>,
     body: Value,
     mut memory: Share,
-) -> Result<String, ApiError> {
+) -> Result<LineResult, ApiError> {
     let model = batch.model.clone();
     let Resolved { prefix, memory: of_cache } =
         resolve(app, &batch.owner, &model, named(&body), &Dialect::Gemini).await?;
@@ -99,10 +117,10 @@ async fn generate(
     drop(memory);
     running.log().release_memory();
     let budget = app.sandbox.budget().of(&batch.owner);
-    let _encoded = budget.wait_for(2 * bytes).await;
+    let memory = budget.wait_for(COPIES * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());
     let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
-    Ok(whole(&entries, end, &about, thoughts).to_string())
+    Ok(response(whole(&entries, end, &about, thoughts), memory))
 }
 
 /// The result of a request whose answer would exceed the limit of its owner.

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::line;
+use super::line::{self, LineResult};
 use crate::http::App;
 use resources::places::Places;
 use store::{self, BatchState, StoreError, StoredBatch};
@@ -119,10 +119,11 @@ async fn run(app: &App, batch: &StoredBatch, keys: Arc<[SecretString]>) -> Resul
             let Some(request) = batches.request(&batch.id, line).await? else {
                 return Ok::<_, StoreError>(());
             };
-            let (response, failed) = line::result(app, batch, keys, request, memory).await;
+            let LineResult { json, is_error, memory: _memory } =
+                line::result(app, batch, keys, request, memory).await;
             let finish =
                 |response, failed| batches.finish(&batch.id, line, response, failed, store::now());
-            if !finish(response.into(), failed).await? {
+            if !finish(json.into(), is_error).await? {
                 finish(line::no_space().into(), true).await?;
             }
             Ok(())

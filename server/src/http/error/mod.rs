@@ -75,6 +75,17 @@ impl ApiError {
         ApiError::new(Code::InvalidRequest, message)
     }
 
+    /// Closes the connection, or the stream of an HTTP/2 connection, without an answer. The message is for the log.
+    pub fn dropped(message: impl Into<String>) -> ApiError {
+        let delivery = FailureDelivery::ConnectionDrop;
+        ApiError { delivery, ..ApiError::new(Code::Unavailable, message) }
+    }
+
+    /// Whether the client gets no answer.
+    pub fn is_drop(&self) -> bool {
+        self.delivery == FailureDelivery::ConnectionDrop
+    }
+
     pub fn internal(source: impl Into<anyhow::Error>) -> ApiError {
         ApiError::new(Code::Internal, INTERNAL).because(source)
     }
@@ -156,7 +167,7 @@ fn unknown_name(name: &str, place: &str) -> String {
 impl IntoResponse for ApiError {
     /// A response without a body: [`Form::render`] writes it.
     fn into_response(self) -> Response {
-        if self.delivery == FailureDelivery::ConnectionDrop {
+        if self.is_drop() {
             return dropped();
         }
         let mut response = self.code.status().into_response();
@@ -175,7 +186,7 @@ fn dropped() -> Response {
 /// flushes when the body is pending.
 pub async fn disconnected() -> io::Error {
     tokio::task::yield_now().await;
-    io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on request of a scenario")
+    io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on purpose")
 }
 
 /// The handler of paths that an API does not have.

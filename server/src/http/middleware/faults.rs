@@ -18,6 +18,7 @@ use crate::trace;
 use domain::chaos::fault::{Counters, Damage, Fault, Stop};
 use domain::namespace::{Namespace, PerNamespace};
 use metrics::RequestMetrics;
+use resources::budget::Budget;
 
 /// A fault as JSON.
 const HEADER: &str = "x-belljar-fault";
@@ -127,17 +128,18 @@ fn standing_name(at: usize) -> String {
 
 /// Delays or fails a request, or changes its response.
 pub async fn apply(
-    State(faults): State<Arc<Faults>>,
+    State((faults, budget)): State<(Arc<Faults>, Budget)>,
     InNamespace(namespace): InNamespace,
     request: Request,
     next: Next,
 ) -> Response {
-    let answered = answer(&faults, &namespace, request, next).await;
+    let answered = answer(&faults, &budget, &namespace, request, next).await;
     answered.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn answer(
     faults: &Faults,
+    budget: &Budget,
     namespace: &Namespace,
     request: Request,
     next: Next,
@@ -172,7 +174,8 @@ async fn answer(
         for oddity in oddities(fault) {
             match (api, is_stream) {
                 (Some(api), Some(is_stream)) if oddity.concerns(api, is_stream) => {
-                    response = quirk::apply(oddity, api, response).await;
+                    response =
+                        quirk::apply(oddity, api, response, &budget.of(namespace.owner())).await;
                 }
                 _ => {}
             }

@@ -8,5 +8,6 @@ pub mod deadline;
 pub mod drain;
 pub mod faults;
 pub mod guard;
+pub mod in_flight;
 pub mod quirk;
 pub mod request_log;

@@ -4,7 +4,6 @@
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use tokio::runtime::Handle;
 use tracing::Level;
 use uuid::Uuid;
 
-use crate::http::error::{ApiError, Code};
+use crate::http::middleware::in_flight::{InFlight, InFlightPlace, is_probe};
 use crate::http::{REQUEST_ID, RequestId};
 use crate::trace::{RequestFacts, Trace};
 use domain::interaction::Status;
@@ -28,34 +27,6 @@ use metrics::{FinishedRequest, RequestMetrics, StreamGuard};
 const TARGET: &str = "server::request";
 /// Maximum logged length of a path and of a scenario's name.
 const MAX_SHOWN_BYTES: usize = 256;
-/// Paths of health checks, which are logged at a lower level.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
-
-/// Maximum number of concurrent requests over all connections, equal to the maximum number of
-/// connections. An HTTP/2 connection can have many requests.
-const MAX_IN_FLIGHT: usize = 8192;
-
-/// Requests in progress. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
-
-impl InFlight {
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// The error for a request above the limit. Health checks are exempt.
-    pub fn refuses(&self, request: &Request) -> Option<ApiError> {
-        let is_too_many = self.count() > MAX_IN_FLIGHT && !PROBES.contains(&request.uri().path());
-        is_too_many.then(|| {
-            let why = format!(
-                "Too many requests: this server handles {MAX_IN_FLIGHT} at a time. Try again."
-            );
-            ApiError::new(Code::Unavailable, why)
-        })
-    }
-}
-
 /// The error's name, as in the envelope. An extension of the response.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorName(pub &'static str);
@@ -69,7 +40,9 @@ pub async fn log(
     let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let header = HeaderValue::from_str(&id);
-    let mut line = DropLater::new(LogLine::begin(&request, id, in_flight, metrics));
+    let place = in_flight.enter();
+    request.extensions_mut().insert(place.clone());
+    let mut line = DropLater::new(LogLine::begin(&request, id, place, metrics));
     let trace = line.trace.clone();
     let mut response = trace.follow(next.run(request)).await;
     if let Ok(id) = header {
@@ -108,7 +81,7 @@ struct LogLine {
     bytes: u64,
     events: u64,
     end: ResponseEnd,
-    in_flight: InFlight,
+    place: InFlightPlace,
     metrics: RequestMetrics,
     /// Set while a stream is open.
     stream: Option<StreamGuard>,
@@ -118,10 +91,9 @@ impl LogLine {
     fn begin(
         request: &Request,
         id: Arc<str>,
-        in_flight: InFlight,
+        place: InFlightPlace,
         metrics: RequestMetrics,
     ) -> LogLine {
-        in_flight.0.fetch_add(1, Ordering::Relaxed);
         LogLine {
             id,
             method: request.method().clone(),
@@ -134,14 +106,14 @@ impl LogLine {
             bytes: 0,
             events: 0,
             end: ResponseEnd::Open,
-            in_flight,
+            place,
             metrics,
             stream: None,
         }
     }
 
     fn level(&self, answered_by: &str) -> Level {
-        let is_probe = PROBES.contains(&self.path.as_str());
+        let is_probe = is_probe(&self.path);
         // Failures that a scenario or a fault requested are not errors.
         let is_wanted = matches!(answered_by, "scenario" | "fault");
         match self.status {
@@ -223,7 +195,7 @@ fn shown(text: &str) -> &str {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.place.end();
         self.stream = None;
         self.finish();
     }

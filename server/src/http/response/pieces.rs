@@ -93,12 +93,17 @@ pub fn answer(
         ..UNCOUNTED_BYTES => Share::default(),
         bytes => budget.take(bytes).ok_or_else(ApiError::no_memory)?,
     };
-    let body = match made {
+    let content = match made {
         Some(made) => Body::new(Pieces { left: split(json, made), _share: share }),
         None if share.is_empty() => Body::from(json),
-        None => Body::new(Pieces { left: [BodyPiece::Text(json.into())].into(), _share: share }),
+        None => body(json.into(), share),
     };
-    Ok((headers, body).into_response())
+    Ok((headers, content).into_response())
+}
+
+/// A text, and its memory until it is sent.
+pub fn body(text: Bytes, memory: Share) -> Body {
+    Body::new(Pieces { left: [BodyPiece::Text(text)].into(), _share: memory })
 }
 
 /// Splits the JSON at its placeholders and inserts the values.

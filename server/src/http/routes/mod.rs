@@ -28,16 +28,19 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 
+use crate::http::error::ApiError;
 use crate::http::error::no_such_path;
 use crate::http::extract::body;
 use crate::http::middleware::allowed_clients::{self, AllowedClients};
 use crate::http::middleware::auth::{self, Keys, MetricsAccess};
+use crate::http::middleware::in_flight::InFlightPlace;
 use crate::http::middleware::{control, deadline, drain, faults as injected};
 use crate::http::openapi::Documented;
 use crate::http::route::Route;
 use crate::http::surface::{Surface, SurfaceSlot};
 use crate::http::{App, HttpConfig, Rejected, UPLOADS, VERSIONS};
 use crate::trace;
+use domain::owner::Owner;
 
 /// Every route, grouped by who may call it.
 pub struct RouteTable {
@@ -155,7 +158,10 @@ pub fn router(app: App, config: HttpConfig) -> Router {
         let admission = Admission { surface, keys: keys.clone(), limits: limits.clone() };
         router.layer(from_fn_with_state(admission, admit))
     };
-    let faults = from_fn_with_state(Arc::clone(&app.faults), injected::apply);
+    let faults = from_fn_with_state(
+        (Arc::clone(&app.faults), app.sandbox.budget().clone()),
+        injected::apply,
+    );
     let calls = |routes: &[Route]| {
         // Without recording, all clients are accepted unchecked.
         let router = match allowed_clients {
@@ -228,13 +234,26 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     if request.extensions().get::<Rejected>().is_some() {
         return ().into_response(); // replaced by the error
     }
+    let place = request.extensions().get::<InFlightPlace>().cloned();
     let allowed = auth::check(&keys, &mut request, surface);
+    if let Some(refusal) = place.and_then(|place| too_many(&place, &keys, &request)) {
+        return refusal.into_response(); // without reading its body, which takes time
+    }
     let (request, body) = drain::share(request);
     let response = match allowed {
         Ok(()) => body::limit(limits, request, next).await,
         Err(refusal) => refusal.into_response(),
     };
     drain::before(response, body).await
+}
+
+/// Counts the request for its owner, if its key was valid.
+fn too_many(place: &InFlightPlace, keys: &Keys, request: &Request) -> Option<ApiError> {
+    match request.extensions().get::<Owner>() {
+        Some(owner) => place.claim(owner).err(),
+        None if keys.are_none() => None,
+        None => place.refuses_stranger(),
+    }
 }
 
 /// The same for routes that need no admission.

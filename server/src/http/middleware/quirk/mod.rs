@@ -17,12 +17,20 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use crate::http::error::ApiError;
+use crate::http::extract::body::blocking;
+use crate::http::response::pieces;
 use domain::chaos::fault::Fault;
 use domain::chaos::quirk::{Quirk, Where};
 use domain::interaction::{Failure, FailureKind, Reason};
+use resources::budget::{Budget, Share};
 
 /// Maximum size of a response that is changed as a whole.
-const MAX_WHOLE_BYTES: usize = 256 << 20;
+const MAX_WHOLE_BYTES: usize = 64 << 20;
+/// Copies of it in memory while it is changed: as text, as JSON, and as the new text.
+const COPIES: usize = 4;
+/// Step in which memory is reserved for them.
+const STEP_BYTES: usize = 256 << 10;
 
 /// The faults that a scenario requests for its response. An extension of the response.
 #[derive(Debug, Clone, Default)]
@@ -77,8 +85,8 @@ pub fn is_stream(response: &Response) -> Option<bool> {
     Some(is_list || kind.starts_with(b"text/event-stream"))
 }
 
-/// Applies the change.
-pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
+/// Applies the change. A whole response is changed in memory of the budget.
+pub async fn apply(oddity: Oddity, api: Api, response: Response, budget: &Budget) -> Response {
     let (mut parts, body) = response.into_parts();
     let kind = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
     if kind.starts_with(b"text/event-stream") {
@@ -89,26 +97,56 @@ pub async fn apply(oddity: Oddity, api: Api, response: Response) -> Response {
         return Response::from_parts(parts, body);
     }
     parts.headers.remove(CONTENT_LENGTH);
-    let whole = match axum::body::to_bytes(body, MAX_WHOLE_BYTES).await {
-        Ok(whole) => whole,
+    let (whole, mut memory) = match collect(body, budget).await {
+        Ok(collected) => collected,
+        Err(Uncollected::NoMemory) => return ApiError::no_memory().into_response(),
         // The error that an unchanged response would have had.
-        Err(error) => {
+        Err(Uncollected::Broken(error)) => {
             let cut = futures_util::stream::once(async { Err::<Bytes, _>(error) });
             return Response::from_parts(parts, Body::from_stream(cut));
         }
     };
-    let Ok(answer) = serde_json::from_slice::<Value>(&whole) else {
-        return Response::from_parts(parts, whole.into());
-    };
-    let odd = match (api, answer) {
-        (Api::Generate, Value::Array(chunks)) => Ok(generate::list(oddity, chunks)),
-        (Api::Generate, answer) => Ok(generate::whole(oddity, answer)),
-        (Api::Interactions, answer) => interactions::whole(oddity, answer),
-    };
-    match odd {
-        Ok(json) => Response::from_parts(parts, json.to_string().into()),
+    let changed = blocking(move || {
+        let Ok(answer) = serde_json::from_slice::<Value>(&whole) else { return Ok(whole.into()) };
+        let odd = match (api, answer) {
+            (Api::Generate, Value::Array(chunks)) => Ok(generate::list(oddity, chunks)),
+            (Api::Generate, answer) => Ok(generate::whole(oddity, answer)),
+            (Api::Interactions, answer) => interactions::whole(oddity, answer),
+        };
+        odd.map(|json| Bytes::from(json.to_string()))
+    });
+    match changed.await {
+        Ok(text) => {
+            memory.reduce_to(text.len());
+            Response::from_parts(parts, pieces::body(text, memory))
+        }
         Err(error) => error.into_response(),
     }
+}
+
+enum Uncollected {
+    NoMemory,
+    Broken(axum::Error),
+}
+
+async fn collect(body: Body, budget: &Budget) -> Result<(Vec<u8>, Share), Uncollected> {
+    let (mut whole, mut memory) = (Vec::new(), Share::default());
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(Uncollected::Broken)?;
+        let bytes = whole.len() + piece.len();
+        if bytes > MAX_WHOLE_BYTES {
+            let why = "the response is too large to change";
+            return Err(Uncollected::Broken(axum::Error::new(std::io::Error::other(why))));
+        }
+        let missing = (COPIES * bytes).saturating_sub(memory.bytes());
+        if missing > 0 {
+            let more = budget.take(missing.max(STEP_BYTES));
+            memory.add(more.ok_or(Uncollected::NoMemory)?);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok((whole, memory))
 }
 
 /// The JSON of an item of a stream and its `event: …` line, if any.
