@@ -118,7 +118,7 @@ pub enum UpstreamError {
 
 impl Upstream {
     pub fn new(address: Address, login: Login) -> Result<Upstream, reqwest::Error> {
-        let client = Client::builder()
+        let client = http_client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(address.silence)
             .redirect(Policy::none()) // the key is for this server only
