@@ -10,14 +10,16 @@ run wheel npm bench bench-quick: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-p
 .PHONY: run wheel npm test test-wall test-stack test-model check docs bench bench-quick soak snippets fuzz crash fuzz-wire schemathesis
 
 # Compiles and installs the libraries at the same time: the one needs processors, the other mostly the network.
+# TensorFlow, which few programs need, is more than half of the libraries.
 run: # the server on 127.0.0.1:8080, with the example scenarios
 	@mkdir -p target
-	@[ -x target/release/belljar ] || echo "the first time this compiles some 370 crates (about 10 minutes on" \
-		"2 processors) and installs libraries (2.3 GB; their log is target/libraries.log)"
-	@sandbox-image/install-libraries >/dev/null 2>target/libraries.log & installer=$$!; \
-		cargo build --release || { kill $$installer 2>/dev/null; exit 1; }; \
+	@[ -x target/quick/belljar ] || echo "the first time this compiles some 340 crates (about 5 minutes on" \
+		"2 processors) and installs libraries (0.9 GB; their log is target/libraries.log)"
+	@sandbox-image/install-libraries --without tensorflow >target/libraries 2>target/libraries.log & \
+		installer=$$!; \
+		cargo build --profile quick || { kill $$installer 2>/dev/null; exit 1; }; \
 		wait $$installer || { cat target/libraries.log >&2; exit 1; }; \
-		export $(LIBRARIES) && exec target/release/belljar serve
+		BELLJAR_LIBRARIES="$$(cat target/libraries)" exec target/quick/belljar serve
 
 wheel: # the Python package with all programs, dist/belljar-*.whl
 	cargo build --release --locked && packages/build target/release wheel \

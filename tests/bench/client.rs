@@ -77,7 +77,7 @@ impl Ask {
 
 impl Client {
     pub fn new(url: String) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+        let http = http_client::builder().no_proxy().tcp_nodelay(true).build()?;
         Ok(Client { http, url })
     }
 

@@ -23,8 +23,7 @@ pub struct Reply {
 
 impl Client {
     pub fn new(url: String) -> Client {
-        let http =
-            reqwest::Client::builder().no_proxy().build().expect("there is no TLS to set up");
+        let http = http_client::builder().no_proxy().build().expect("there is no TLS to set up");
         Client { url, http }
     }
 

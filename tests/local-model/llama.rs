@@ -56,7 +56,7 @@ impl Llama {
     /// Requests one token from llama.cpp directly, for which its only slot has to be free.
     pub async fn one_token(&self) -> Value {
         let request = json!({"max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]});
-        let client = reqwest::Client::builder().no_proxy().build().expect("no TLS is set up");
+        let client = http_client::builder().no_proxy().build().expect("no TLS is set up");
         let reply = client.post(format!("{}/v1/chat/completions", self.url)).json(&request);
         reply.send().await.expect("it answers").json().await.expect("in JSON")
     }

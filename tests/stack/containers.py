@@ -10,18 +10,12 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import unittest
+
+from client import docker
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROJECT = os.environ["BELLJAR_PROJECT"]
-
-
-def docker(*arguments):
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr}")
-    return done.stdout
 
 
 def container_id(service):

@@ -10,74 +10,13 @@ import os
 import pathlib
 import shlex
 import subprocess
-import textwrap
-import time
 import unittest
-import urllib.error
-import urllib.request
 
-from containers import container_id, docker, inspect
+from client import Client, docker, eventually, step
+from containers import container_id, inspect
 
-URL = os.environ["BELLJAR_URL"]
-BACK_WITHIN_S = 90
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for this machine
-
-
-def call(method, path, content=None):
-    """Status and decoded body, also of errors."""
-    data = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(URL + path, data, {"Content-Type": "application/json"}, method=method)
-    try:
-        with OPENER.open(request, timeout=120) as reply:
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or b"null")
-
-
-def body(code, **more):
-    """A request to the model `direct` with this code."""
-    text = f"```python\n{textwrap.dedent(code)}\n```"
-    return {"model": "direct", "input": text, "tools": [{"type": "code_execution"}], **more}
-
-
-def interact(code):
-    return call("POST", "/v1beta/interactions", body(code))
-
-
-def stream(code):
-    """The events of an interaction, as they arrive."""
-    data = json.dumps(body(code, stream=True)).encode()
-    request = urllib.request.Request(URL + "/v1beta/interactions", data, {"Content-Type": "application/json"})
-    with OPENER.open(request, timeout=120) as reply:
-        for line in reply:
-            if line.startswith(b"data: {"):
-                yield json.loads(line.removeprefix(b"data: "))
-
-
-def step(interaction, kind):
-    return next(step for step in interaction["steps"] if step["type"] == kind)
-
-
-def run(code):
-    """The output of a cell. Raises an error if the run failed."""
-    status, interaction = interact(code)
-    if (status, interaction.get("status")) != (200, "completed"):
-        raise AssertionError(f"{status}: {interaction}")
-    result = step(interaction, "code_execution_result")
-    if result.get("is_error"):
-        raise AssertionError(result["result"])
-    return result["result"]
-
-
-def eventually(attempt, what):
-    end = time.monotonic() + BACK_WITHIN_S
-    while True:
-        try:
-            return attempt()
-        except (AssertionError, OSError) as error:
-            if time.monotonic() > end:
-                raise AssertionError(f"{what}, not after {BACK_WITHIN_S} s: {error}") from error
-            time.sleep(0.2)
+SERVER = Client(os.environ["BELLJAR_URL"])
+call, interact, run, stream = SERVER.call, SERVER.interact, SERVER.run, SERVER.stream
 
 
 def kill_9(service):

@@ -200,7 +200,7 @@ fn code(status: ExitStatus) -> String {
 
 impl Server {
     pub fn new(access: ServerAccess) -> Result<Server, ClientError> {
-        let client = Client::builder().no_proxy().build()?;
+        let client = http_client::builder().no_proxy().build()?;
         Ok(Server { client, access })
     }
 

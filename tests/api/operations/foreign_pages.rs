@@ -125,7 +125,7 @@ async fn a_page_of_a_development_server_may_ask_and_read() {
 #[tokio::test]
 async fn http_2_requests_are_checked_too() {
     let server = TestServer::start("").await;
-    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
+    let http2 = http_client::builder().no_proxy().http2_prior_knowledge();
     let address = server.url().strip_prefix("http://").expect("it is plain").to_owned();
     let address = address.parse().expect("it is an address");
     let http2 = http2.resolve("rebound.evil.example", address).build().expect("it can be made");

@@ -142,7 +142,7 @@ async fn http_2_with_prior_knowledge_is_served() {
     assert_eq!(head[3], 4, "its first frame is SETTINGS");
 
     // And a whole request with prior knowledge of HTTP/2.
-    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build();
+    let http2 = http_client::builder().no_proxy().http2_prior_knowledge().build();
     let http2 = http2.expect("there is no TLS to set up");
     let url = format!("{}//v1beta//interactions/", server.url());
     let response = http2.post(url).json(&direct("print(6 * 7)")).send().await.expect("it answers");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 # They would send an SDK elsewhere: a key with higher precedence, and Google's other services.
@@ -12,7 +12,7 @@ _LOCAL = "127.0.0.1,localhost"
 
 
 @contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
+def environment(variables: Mapping[str, str]) -> Generator[None]:
     """Sets the variables, and removes those that SDKs prefer to them, until the end of the block."""
     others = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
     proxy = f"{others},{_LOCAL}" if others else _LOCAL

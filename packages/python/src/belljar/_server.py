@@ -13,7 +13,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Server:
 
 
 @contextmanager
-def start(scenarios: Scenarios = (), *, arguments: Sequence[str] = ()) -> Iterator[Room]:
+def start(scenarios: Scenarios = (), *, arguments: Sequence[str] = ()) -> Generator[Room]:
     """A room of a new server, which ends with the block. `arguments` are options of `belljar serve`."""
     server = Server(arguments)
     try:

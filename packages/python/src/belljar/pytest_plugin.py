@@ -10,12 +10,14 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from _pytest.capture import CaptureManager
 
 from belljar._environment import environment
 from belljar._programs import program
@@ -119,7 +121,8 @@ class Servers:
             return "--no-install"
         capture = self._config.pluginmanager.getplugin("capturemanager")
         command = [program(), "libraries", "install", "--without", "tensorflow"]
-        with capture.global_and_fixture_disabled():
+        shown = capture.global_and_fixture_disabled() if isinstance(capture, CaptureManager) else nullcontext()
+        with shown:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return f"--libraries={done.stdout.strip()}"
 

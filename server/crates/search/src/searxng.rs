@@ -53,7 +53,7 @@ impl Searxng {
         let mut address = address.ok_or_else(|| SearxngError::NoAddress(base_url.to_owned()))?;
         let path = format!("{}/search", address.path().trim_end_matches('/'));
         address.set_path(&path);
-        let client = Client::builder()
+        let client = http_client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .timeout(within)
             .redirect(Policy::none()) // only the configured server may be contacted

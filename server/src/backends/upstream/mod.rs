@@ -130,7 +130,7 @@ pub enum UpstreamError {
 impl Upstream {
     /// `budget` is for what has arrived and has not been parsed.
     pub fn new(address: Address, login: Login, budget: Budget) -> Result<Upstream, reqwest::Error> {
-        let client = Client::builder()
+        let client = http_client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(address.silence)
             .redirect(Policy::none()) // the key is for this server only

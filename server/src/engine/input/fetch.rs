@@ -91,7 +91,7 @@ impl Fetcher {
     pub fn new(from: FetchFrom) -> Result<Fetcher, reqwest::Error> {
         // A redirect would bypass the list, and a proxy from the environment is not in the settings.
         let build =
-            || Client::builder().redirect(Policy::none()).no_proxy().timeout(WITHIN).build();
+            || http_client::builder().redirect(Policy::none()).no_proxy().timeout(WITHIN).build();
         let client = if from.0.is_empty() { None } else { Some(build()?) };
         Ok(Fetcher { from, client })
     }

@@ -1,13 +1,15 @@
 //! The API's OpenAPI document at `/openapi.json`, and Swagger UI, embedded in the program, at `/docs`.
 
-use std::sync::{Arc, LazyLock};
+mod zip;
+
+use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::json;
-use utoipa_swagger_ui::Config;
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
 use crate::http::error::{ApiError, Code};
 use crate::http::openapi::parameter::in_path;
@@ -17,6 +19,10 @@ use crate::http::route::Route;
 
 /// The files that the page loads.
 const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
+
+/// Their content, unpacked once.
+static CONTENT: [LazyLock<Option<Bytes>>; FILES.len()] =
+    [LazyLock::new(|| unpacked(FILES[0])), LazyLock::new(|| unpacked(FILES[1]))];
 
 /// The document, serialized once.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
@@ -55,17 +61,22 @@ pub async fn document() -> Response {
 }
 
 pub async fn page() -> Html<&'static str> {
-    Html(include_str!("documentation.html"))
+    Html(include_str!("page.html"))
 }
 
 pub async fn file(Path(name): Path<String>) -> Result<Response, ApiError> {
-    let known = FILES.contains(&name.as_str());
-    let found =
-        known.then(|| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("")))).transpose();
-    let found = found.map_err(|error| ApiError::internal(anyhow::anyhow!("{error}")))?.flatten();
     let nothing = || ApiError::new(Code::NotFound, format!("Path not found: /docs/{name}."));
-    let file = found.ok_or_else(nothing)?;
+    let index = FILES.iter().position(|file| *file == name).ok_or_else(nothing)?;
+    let unpacked = tokio::task::spawn_blocking(move || LazyLock::force(&CONTENT[index]).clone());
+    let content = unpacked.await.map_err(ApiError::internal)?;
+    let content = content.ok_or_else(|| {
+        ApiError::internal(anyhow::anyhow!("the archive of Swagger UI has no {name}"))
+    })?;
     let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=3600")];
-    Ok((headers, file.bytes.into_owned()).into_response())
+    Ok((headers, content).into_response())
+}
+
+fn unpacked(name: &str) -> Option<Bytes> {
+    zip::read(SWAGGER_UI_VENDORED, &format!("/dist/{name}")).map(Bytes::from)
 }
