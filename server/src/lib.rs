@@ -36,7 +36,10 @@ use listen::Listeners;
 use sandbox_client::{Sandbox, SandboxError};
 use scenario::AddedScenarios;
 use search::Search;
+use sessions::Sessions;
 use store::{FileLimits, Files, Store};
+
+pub use sessions::SessionLimits;
 
 pub use http::{ANY_TOKEN, AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
@@ -72,6 +75,7 @@ pub struct Settings {
     /// Names of the models that `backend` answers for.
     pub models: ModelCatalog,
     pub files: FileLimits,
+    pub sessions: SessionLimits,
     /// How long interactions are kept.
     pub retention: Duration,
     /// Allowed prefixes of URLs in requests, from which the server fetches files.
@@ -124,6 +128,7 @@ pub async fn run(
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
+        sessions: Sessions::new(Arc::clone(&sandbox), settings.sessions),
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalog: Arc::new(settings.models),
@@ -138,7 +143,7 @@ pub async fn run(
     if let Err(error) = app.batches.resume(&app).await {
         tracing::error!(%error, "batches not resumed");
     }
-    let batches = app.clone();
+    let parts = app.clone();
     let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, write_timeout, stopping.clone());
@@ -166,12 +171,13 @@ pub async fn run(
         stopped.cancel();
     }));
     // The next server resumes them. Their interactions end with them.
-    batches.batches.stop().await;
+    parts.batches.stop().await;
     let (_, drained) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
     if drained.is_err() {
         tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
+    parts.sessions.stop().await;
     sandbox.stop().await;
     store.close().await;
     ended

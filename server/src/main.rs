@@ -35,7 +35,9 @@ use server::engine;
 use server::exec::{self, ServerAccess, Signals, credentials};
 use server::listen::{ListenError, Listeners};
 use server::verify::{Changes, Verifier};
-use server::{ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use server::{
+    ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, SessionLimits, Settings,
+};
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -381,6 +383,12 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         faults: config.faults.clone(),
         models: ModelCatalog::new(config.models.iter().map(|rule| rule.name.as_str()))?,
         files: config.files,
+        sessions: SessionLimits {
+            sessions_of_owner: config.given.max_sessions() as usize,
+            memory_bytes: config.given.max_session_memory().0,
+            idle_timeout: config.given.session_idle_timeout().0,
+            max_age: config.given.session_max_age().0,
+        },
         retention: config.given.retention().0,
         fetch_from: config.fetch_from.clone(),
         shutdown_grace: config.given.shutdown_grace().0,

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The project's crates. A level without a module applies to them.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "belljar",
     "server",
     "backend",
@@ -21,6 +21,7 @@ const OURS: [&str; 16] = [
     "sandbox_client",
     "scenario",
     "search",
+    "sessions",
     "store",
     "belljar_warden",
     "jail",

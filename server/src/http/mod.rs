@@ -15,6 +15,7 @@ mod response;
 mod route;
 mod routes;
 mod serve;
+mod sessions;
 mod surface;
 mod vertex;
 mod wire;
@@ -35,6 +36,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
+use ::sessions::Sessions;
 use sandbox_client::Sandbox;
 use scenario::AddedScenarios;
 use store::{Files, Store};
@@ -73,6 +75,7 @@ pub struct AppComponents {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
+    pub sessions: Sessions,
     pub catalog: Arc<ModelCatalog>,
     /// Whether the token endpoint is on.
     pub fake_credentials: bool,

@@ -3,7 +3,7 @@
 mod batches;
 mod cached_contents;
 mod documentation;
-mod execute;
+pub mod execute;
 mod faults;
 pub mod files;
 mod health;
@@ -15,6 +15,7 @@ pub mod model_catalog;
 mod models;
 mod openai;
 mod scenarios;
+mod sessions;
 pub mod token;
 pub mod upload;
 mod vertex;
@@ -66,7 +67,7 @@ pub fn table() -> RouteTable {
         ]),
         openai: openai::routes(),
         uploads: upload::routes(),
-        own: all([execute::routes(), isolation::routes()]),
+        own: all([execute::routes(), sessions::routes(), isolation::routes()]),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
         keyless: all([index::routes(), health::routes(), documentation::routes(), token::routes()]),
     }
