@@ -145,14 +145,10 @@ impl CellClient {
         let (mut share, mut has_memory) = (Share::default(), true);
         let mut finished = loop {
             let (reply, blob) = self.reply_or_interrupt(interrupts).await?;
-            let (reply, blob) = match (live(reply, blob), &mut on_piece) {
-                (Ok(piece), Some(on_piece)) => {
-                    on_piece(piece);
-                    continue;
-                }
-                (Ok(_), None) => return Err(SandboxError::OutOfTurn),
-                (Err(other), _) => other,
-            };
+            if let Some(piece) = live(&reply, &blob) {
+                on_piece.as_mut().ok_or(SandboxError::OutOfTurn)?(piece);
+                continue;
+            }
             let room = match reply {
                 WardenReply::Image { .. } => Some((&mut room_for_images, &mut images_left_out)),
                 WardenReply::File { .. } => Some((&mut room_for_files, &mut files_left_out)),
@@ -279,13 +275,13 @@ fn run(at_most: Option<Duration>, files: bool, live: bool) -> WardenRequest {
     WardenRequest::Run { wall_ms, files, live }
 }
 
-/// A reply that is output while the code runs, or the reply itself.
-fn live(reply: WardenReply, blob: Bytes) -> Result<LivePiece, (WardenReply, Bytes)> {
+/// The output that a reply carries while the code runs.
+fn live(reply: &WardenReply, blob: &Bytes) -> Option<LivePiece> {
     match reply {
-        WardenReply::LiveText { stream } => Ok(LivePiece::Text(stream, blob)),
+        WardenReply::LiveText { stream } => Some(LivePiece::Text(*stream, blob.clone())),
         WardenReply::LiveImage { mime_type } => {
-            Ok(LivePiece::Image(Image { mime_type, data: blob }))
+            Some(LivePiece::Image(Image { mime_type: mime_type.clone(), data: blob.clone() }))
         }
-        other => Err((other, blob)),
+        _ => None,
     }
 }
