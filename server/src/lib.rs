@@ -14,6 +14,7 @@ pub mod engine;
 pub mod exec;
 mod http;
 pub mod listen;
+pub mod mcp;
 pub mod trace;
 pub mod validate;
 pub mod verify;
@@ -124,11 +125,13 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
+    let sessions = Arc::new(Sessions::new(Arc::clone(&sandbox), settings.sessions));
     let app = http::App::new(http::AppComponents {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
-        sessions: Sessions::new(Arc::clone(&sandbox), settings.sessions),
+        mcp: http::McpServers::new(Arc::clone(&sessions), stopping.clone()),
+        sessions: Arc::clone(&sessions),
         additions,
         faults: Arc::new(http::Faults::new(settings.faults, settings.http.control)),
         catalog: Arc::new(settings.models),
@@ -143,7 +146,7 @@ pub async fn run(
     if let Err(error) = app.batches.resume(&app).await {
         tracing::error!(%error, "batches not resumed");
     }
-    let parts = app.clone();
+    let batches = app.clone();
     let write_timeout = settings.http.write_timeout;
     let service = http::service(app, settings.http);
     let serving = http::serve(listeners, service, write_timeout, stopping.clone());
@@ -171,13 +174,13 @@ pub async fn run(
         stopped.cancel();
     }));
     // The next server resumes them. Their interactions end with them.
-    parts.batches.stop().await;
+    batches.batches.stop().await;
     let (_, drained) =
         tokio::join!(engine.stop(grace), tokio::time::timeout(grace + DRAIN_TIMEOUT, serving));
     if drained.is_err() {
         tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
-    parts.sessions.stop().await;
+    sessions.stop().await;
     sandbox.stop().await;
     store.close().await;
     ended

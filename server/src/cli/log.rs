@@ -28,7 +28,7 @@ const OURS: [&str; 17] = [
     "protocol",
 ];
 /// Other crates that a directive may name without a level.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "sqlx",
     "globset",
     "mio",
@@ -36,6 +36,7 @@ const OTHERS: [&str; 10] = [
     "hyper_util",
     "h2",
     "reqwest",
+    "rmcp",
     "rustls",
     "tower_http",
     "notify",

@@ -52,6 +52,7 @@ pub use middleware::control::Control;
 pub use middleware::faults::Faults;
 pub use middleware::guard::{Hosts, NotAHost};
 pub use middleware::request_log::InFlight;
+pub use routes::mcp::McpServers;
 pub use routes::model_catalog::ModelCatalog;
 pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
@@ -75,7 +76,8 @@ pub struct AppComponents {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
+    pub mcp: McpServers,
     pub catalog: Arc<ModelCatalog>,
     /// Whether the token endpoint is on.
     pub fake_credentials: bool,

@@ -178,6 +178,10 @@ pub async fn disconnected() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on request of a scenario")
 }
 
+/// Marks a failed response whose body is in the form of another protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnForm;
+
 /// The handler of paths that an API does not have.
 pub async fn no_such_path() -> StatusCode {
     StatusCode::NOT_FOUND

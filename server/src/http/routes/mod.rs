@@ -11,6 +11,7 @@ mod index;
 mod interactions;
 mod isolation;
 mod journal;
+pub mod mcp;
 pub mod model_catalog;
 mod models;
 mod openai;
@@ -67,7 +68,7 @@ pub fn table() -> RouteTable {
         ]),
         openai: openai::routes(),
         uploads: upload::routes(),
-        own: all([execute::routes(), sessions::routes(), isolation::routes()]),
+        own: all([execute::routes(), sessions::routes(), mcp::routes(), isolation::routes()]),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
         keyless: all([index::routes(), health::routes(), documentation::routes(), token::routes()]),
     }
